@@ -1,0 +1,75 @@
+"""Real servers for the tests beside this file; what is not installed is skipped, or fails if AICHATKIT_PEERS=required.
+
+AICHATKIT_AIMOCK names aimock's dist/cli.js and AICHATKIT_LLMOCK the llmock program; squid, nginx and microsocks are
+found on the path.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import peer_servers
+import pytest
+
+HERE = Path(__file__).parent
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker("peers")
+
+
+@pytest.fixture(scope="session")
+def aimock():
+    """Mock APIs under .url (/v1/..., /v1beta/..., /api/...); what it answers to which prompt is in aimock.json."""
+    with peer_servers.run_aimock() as peer:
+        yield peer
+
+
+@pytest.fixture(scope="session")
+def llmock():
+    """Mock APIs under .url (/v1, /anthropic/v1, /gemini/v1beta, /cohere/v2, ...) that echo the prompt."""
+    with peer_servers.run_llmock() as peer:
+        yield peer
+
+
+@pytest.fixture
+def start():
+    """Start a server of your own for one test: `start(peer_servers.run_llmock, "--rpm", "2")`."""
+    with contextlib.ExitStack() as servers:
+
+        def enter(run, *args, **kwargs):
+            return servers.enter_context(run(*args, **kwargs))
+
+        yield enter
+
+
+@pytest.fixture(scope="session")
+def squid():
+    """Forward proxy at .url; .log_text() shows what went through it."""
+    with peer_servers.run_squid() as peer:
+        yield peer
+
+
+@pytest.fixture(scope="session")
+def nginx():
+    """Put TLS in front of a server: `nginx(aimock.url)` has .url (https) and .ca_bundle."""
+    with contextlib.ExitStack() as servers:
+        fronts = {}
+
+        def in_front_of(upstream):
+            if upstream not in fronts:
+                fronts[upstream] = servers.enter_context(peer_servers.run_nginx(upstream))
+            return fronts[upstream]
+
+        yield in_front_of
+
+
+@pytest.fixture(scope="session")
+def socks():
+    """SOCKS proxy at .url (socks5h, with its user and password)."""
+    with peer_servers.run_socks() as peer:
+        yield peer

@@ -1,0 +1,231 @@
+"""Start and stop real servers on loopback: each `run_` is a context manager that yields where its server listens."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import trustme
+
+HERE = Path(__file__).parent
+HOST = "127.0.0.1"
+START_SECONDS = 30
+STOP_SECONDS = 10
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A server that somebody else wrote: its address and the file it writes its log to."""
+
+    url: str
+    log: Path
+
+    def log_text(self):
+        return self.log.read_text(errors="replace")
+
+
+@dataclass(frozen=True)
+class TLSPeer(Peer):
+    """A server behind https: `ca_bundle` is what to give to `verify`."""
+
+    ca_bundle: Path
+
+
+@contextlib.contextmanager
+def run_aimock(*options, environment=None):
+    """Mock API server in Node: OpenAI, Responses, Anthropic, Gemini, Ollama, Cohere; answers from aimock.json."""
+    script = find_by_variable("AICHATKIT_AIMOCK", "aimock's dist/cli.js (npm package @copilotkit/aimock)")
+    node = find_program("node")
+    answers = ("--fixtures", HERE / "aimock.json", "--strict", "--chunk-size", "8", "--latency", "10")
+    with folder() as home:
+        port = free_port()
+        command = [node, script, "--host", HOST, "--port", port, *answers, *options]
+        with running(command, home / "log", port, environment):
+            yield Peer(f"http://{HOST}:{port}", home / "log")
+
+
+@contextlib.contextmanager
+def run_llmock(*options):
+    """Mock API server in Python that also judges its client: OpenAI at /v1, others under /anthropic, /gemini, ..."""
+    program = find_by_variable("AICHATKIT_LLMOCK", "the llmock program (PyPI package llmock)")
+    with folder() as home:
+        port = free_port()
+        command = [program, "serve", "--host", HOST, "--port", port, "--response-style", "echo", *options]
+        with running(command, home / "log", port):
+            yield Peer(f"http://{HOST}:{port}", home / "log")
+
+
+@contextlib.contextmanager
+def run_squid():
+    """Forward proxy for http and CONNECT; its log has one line for each request it passed on."""
+    program = find_program("squid")
+    with folder() as home:
+        if os.geteuid() == 0:  # squid refuses to work as root, so it must be able to write here as its own user
+            give_to_first_user(home, ("proxy", "squid", "nobody"))
+        port, log = free_port(), home / "access.log"
+        settings = home / "squid.conf"
+        settings.write_text(SQUID.format(host=HOST, port=port, home=home, log=log))
+        # A name of its own keeps shared memory left by another squid from blocking the start.
+        command = [program, "-N", "-n", f"aichatkit{port}", "-f", settings]
+        with running(command, home / "log", port):
+            yield Peer(f"http://{HOST}:{port}", log)
+
+
+@contextlib.contextmanager
+def run_nginx(upstream):
+    """TLS terminator in front of `upstream`: gzip on, buffering off."""
+    program = find_program("nginx")
+    with folder() as home:
+        port, log = free_port(), home / "access.log"
+        authority = trustme.CA()
+        authority.cert_pem.write_to_path(home / "ca.pem")
+        authority.issue_cert(HOST, "localhost").private_key_and_cert_chain_pem.write_to_path(home / "server.pem")
+        settings = home / "nginx.conf"
+        settings.write_text(NGINX.format(host=HOST, port=port, home=home, log=log, upstream=upstream))
+        command = [program, "-c", settings, "-p", home, "-e", home / "log"]
+        with running(command, home / "log", port):
+            yield TLSPeer(f"https://{HOST}:{port}", log, home / "ca.pem")
+
+
+@contextlib.contextmanager
+def run_socks(user="reader", password="open sesame"):
+    """SOCKS 5 proxy with a password; the address has both and resolves names at the proxy (socks5h)."""
+    program = find_program("microsocks")
+    with folder() as home:
+        port = free_port()
+        command = [program, "-i", HOST, "-p", port, "-u", user, "-P", password]
+        with running(command, home / "log", port):
+            yield Peer(f"socks5h://{user}:{password.replace(' ', '%20')}@{HOST}:{port}", home / "log")
+
+
+SQUID = """
+http_port {host}:{port}
+http_access allow all
+visible_hostname localhost
+access_log stdio:{log}
+cache_log {home}/cache.log
+pid_filename none
+netdb_filename none
+coredump_dir none
+pinger_enable off
+cache deny all
+cache_mem 0 MB
+memory_cache_shared off
+shutdown_lifetime 1 seconds
+"""
+
+NGINX = """
+daemon off;
+master_process off;
+pid {home}/pid;
+events {{ worker_connections 64; }}
+http {{
+    access_log {log};
+    client_body_temp_path {home}/body;
+    proxy_temp_path {home}/proxy;
+    fastcgi_temp_path {home}/fastcgi;
+    uwsgi_temp_path {home}/uwsgi;
+    scgi_temp_path {home}/scgi;
+    gzip on;
+    gzip_types *;
+    gzip_min_length 1;
+    gzip_proxied any;
+    server {{
+        listen {host}:{port} ssl;
+        ssl_certificate {home}/server.pem;
+        ssl_certificate_key {home}/server.pem;
+        location / {{
+            proxy_pass {upstream};
+            proxy_http_version 1.1;
+            proxy_set_header Connection "";
+            proxy_buffering off;
+        }}
+    }}
+}}
+"""
+
+
+@contextlib.contextmanager
+def folder():
+    """Make a folder that a server which gives up its rights can still enter, unlike pytest's own."""
+    home = Path(tempfile.mkdtemp(prefix="aichatkit-peer-"))
+    try:
+        home.chmod(0o755)
+        yield home
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def running(command, log, port, environment=None):
+    """Run a server until the block ends; the block starts when its port answers."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [str(part) for part in command],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **(environment or {})},
+        )
+        try:
+            wait_for_answer(process, port, log)
+            yield
+        finally:
+            stop(process)
+
+
+def wait_for_answer(process, port, log):
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        with contextlib.suppress(OSError), socket.create_connection((HOST, port), timeout=1):
+            return
+        time.sleep(0.05)
+    pytest.fail(f"{process.args[0]} did not answer on port {port}:\n{log.read_text(errors='replace')[-2000:]}")
+
+
+def stop(process):
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait(STOP_SECONDS)
+
+
+def find_program(name):
+    # Debian keeps servers where only root's path looks.
+    path = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"])
+    return shutil.which(name, path=path) or give_up(f"{name} is not installed")
+
+
+def find_by_variable(variable, meaning):
+    place = os.environ.get(variable)
+    if place and Path(place).is_file():
+        return place
+    return give_up(f"{variable} does not name {meaning}")
+
+
+def give_up(reason):
+    if os.environ.get("AICHATKIT_PEERS") == "required":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def free_port():
+    with socket.create_server((HOST, 0)) as server:
+        return server.getsockname()[1]
+
+
+def give_to_first_user(home, names):
+    for name in names:
+        with contextlib.suppress(LookupError):
+            shutil.chown(home, name)
+            return
