@@ -1,0 +1,12 @@
+"""Call -> spoiled answer: every fault the sandbox can inject, by name."""
+
+from __future__ import annotations
+
+# Imported in the order of a connection's life: that is how they are listed.
+from aichatkit.sandbox.faults import transport  # isort: skip
+from aichatkit.sandbox.faults import refusals  # isort: skip
+from aichatkit.sandbox.faults import bodies  # isort: skip
+from aichatkit.sandbox.faults import sites  # isort: skip
+from aichatkit.sandbox.faults.base import FAULTS, Fault, Plan, parse_plan, split_prefix
+
+__all__ = ["FAULTS", "Fault", "Plan", "bodies", "parse_plan", "refusals", "sites", "split_prefix", "transport"]
