@@ -1,0 +1,284 @@
+"""What services say when they refuse: the tables that `classify` walks, first match first.
+
+Structured codes come before wording, and wording before the bare status. Codes and texts are matched in lower case.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Container
+from itertools import product
+from typing import NamedTuple
+
+from aichatkit.errors import (
+    AuthenticationError,
+    BadRequestError,
+    BadResponseError,
+    BlockedError,
+    ChatError,
+    ContentFilteredError,
+    ContextTooLongError,
+    ModelNotFoundError,
+    OverloadedError,
+    PermissionDeniedError,
+    QuotaExceededError,
+    RateLimitError,
+    ServerError,
+)
+
+__all__ = ["CHALLENGE", "EXPLAINS", "FOLLOWS", "NAMED_FAULT", "NOTICES", "ROWS", "STATUSES", "WORDS", "Row"]
+
+
+class Row(NamedTuple):
+    """One line of the table.
+
+    `where` is what must match `pattern`: "mark" (a fact worked out beforehand), "code" (any code of the body, whole),
+    "text" (somewhere in its message), "claim" (as text, but void where the body names another fault by code or
+    parameter: then the words may be the prompt, echoed) or "status" (nothing, the status alone decides).
+    """
+
+    statuses: Container[int]
+    where: str
+    pattern: re.Pattern[str]
+    error: type[ChatError]
+    action: str | None = None
+
+
+def _row(statuses: Container[int], where: str, pattern: str, error: type[ChatError], action: str | None = None) -> Row:
+    return Row(statuses, where, re.compile(pattern), error, action)
+
+
+# Status 0 stands for an error inside a 200 that names no status of its own.
+_IN_BAND = 0
+_ANY = range(600)
+_CLIENT = frozenset({_IN_BAND, *range(400, 500)})
+_SERVER = range(500, 600)
+_LIMITED = frozenset({_IN_BAND, 429})
+_WRONG = frozenset({_IN_BAND, 400, 422})
+_GONE = frozenset({404, 410})
+
+#: Openings of the notices that free sites send in place of an answer.
+NOTICES: tuple[str, ...] = (
+    *(
+        " ".join(words)
+        for words in product(
+            ("you have", "you've", "sorry, you have", "sorry, you've"),
+            ("reached", "hit", "exceeded"),
+            ("your", "the"),
+            tuple(
+                f"{kind}limit"
+                for kind in ("", "daily ", "hourly ", "monthly ", "free ", "usage ", "rate ", "request ", "token ")
+            ),
+        )
+    ),
+    *(
+        f"{article}{kind} limit {end}"
+        for article, kind, end in product(
+            ("", "the ", "your "),
+            ("request", "rate", "daily", "usage", "daily request", "free", "message"),
+            ("for today has been reached", "has been reached", "reached", "exceeded", "has been exceeded"),
+        )
+    ),
+    "429 too many requests",
+    "error 429",
+    "too many requests",
+    "quota exceeded",
+    "you exceeded your current quota",
+    "请求过于频繁",
+    "您的请求过于频繁",
+    "今日请求次数已达上限",
+)
+
+# Words that may stand before the point of a short notice; no quotes, since a quoted sentence is an echo.
+_LEAD = (
+    r"^[^\w'\"`]*(?:(?:error|sorry|oops|you(?:'ve)?|your|the|this|our|has|have|had|is|been|sent|made|account|api|key|daily"
+    r"|current|request|user|429)\b[^\w'\"`]*){0,8}(?:您的|你的|您)?"
+)
+_QUOTA = (
+    r"(?:quota (?:is |has been |limit )?(?:exceeded|exhausted|reached|used up)"
+    r"|exceeded (?:your|the|its) (?:\w+ ){0,3}quota"
+    r"|insufficient (?:account )?(?:quota|credits?|funds|balance)|not enough (?:credits?|balance)|out of credits?"
+    r"|(?:credits?|balance) (?:is |are |has been |have been )?(?:exhausted|used up|depleted|too low|insufficient))"
+)
+_SPENT = (
+    r"credit balance is too low|used all available credits|monthly spending limit|monthly included credits"
+    r"|can only afford|budget has been exceeded|insufficient balance|余额不足|账户欠费|配额不足"
+)
+_PERIOD = r"(?:daily|weekly|monthly) (?:\w+ ){0,3}(?:limit|quota|credits?|allowance)|(?:/ ?|per |a |this )month\b"
+_RATE = (
+    r"(?:rate[ -]?limit|too many requests|requests? (?:is |are )?too (?:fast|frequent|many)|sending requests too"
+    r"|请求过于频繁|请求太频繁|操作过于频繁|访问过于频繁"
+    r"|リクエストが多すぎ|demasiadas solicitudes|trop de requêtes|zu viele anfragen"
+    r"|слишком много запросов)"
+)
+_CONTEXT = (
+    r"maximum context|context (?:length|window|size)|prompt is too long|input is too long|input token count"
+    r"|too many (?:\w+ )?tokens|range of input length|exceeded model token limit|reduce the length|max_new_tokens"
+)
+_MODEL = r"\bmodels?\b.{0,200}(?:not[ _](?:found|exist)|does not exist|decommissioned)|unknown model|invalid model"
+
+#: Codes that name a fault of the request itself.
+NAMED_FAULT = re.compile(
+    r"invalid_(?!(?:request(?:_error)?|argument|parameter\w*)$)\w+|unsupported_\w+|unknown_\w+|missing_\w+"
+    r"|extra_forbidden|string_too_\w+|value_error"
+)
+
+_AUTH_CODES = (
+    r"(?:invalid|incorrect|expired|missing)_(?:x_)?api_?key|api_key_(?:invalid|expired)|authentication(?:_error)?"
+    r"|invalid_authentication(?:_error)?|unauthenticated|unauthorized"
+)
+_QUOTA_CODES = (
+    r"insufficient_(?:user_)?(?:quota|balance|credits?|funds)|credit_balance_exhausted|not_enough_(?:balance|credits?)"
+    r"|billing_(?:error|hard_limit_reached|not_active)|\w*(?:spend|spending|usage|budget)_limit_(?:reached|exceeded)"
+    r"|exceeded_current_quota_error|quota_?exceeded|dailylimitexceeded|budget_exceeded|arrearage"
+    r"|openrouter_(?:credits|key_limit)|err_conversation_limit|\S*perday\S*"
+)
+_RATE_CODES = (
+    r"rate_?limit\w*|too_?many_?requests\w*|slow_down|ramp_limit_exceeded|resource_exhausted|throttl\w+"
+    r"|limit_requests|limit_burst_rate"
+)
+_OVERLOAD_CODES = (
+    r"\w*overloaded(?:_error)?|service_?unavailable(?:_error)?|unavailable|\w*capacity_(?:exceeded|exhausted)"
+)
+_CONTEXT_CODES = (
+    r"\w*context_(?:length|window)_exceeded|exceed_context_size_error|request_too_large|string_above_max_length"
+    r"|(?:prompt|input)_too_long"
+)
+_FILTER_CODES = (
+    r"content_filter\w*|content_policy\w*|responsibleaipolicyviolation|moderation\w*|data_?inspection_?failed"
+    r"|prohibited_content"
+)
+_MODEL_CODES = (
+    r"model_?(?:not_?found|not_?available|not_?supported|decommissioned)\w*|deployment_?not_?found|unknown_model"
+    r"|invalid_model\w*|no_such_model"
+)
+
+ROWS: tuple[Row, ...] = (
+    _row(_ANY, "mark", "challenge", BlockedError),
+    # A page where an API should be.
+    _row({403}, "mark", "page", BlockedError),
+    _row(
+        frozenset(range(400, 500)) - {401, 402, 403, 407, 408, 409, 413, 418, 424, 425, 429, 451, 498},
+        "mark",
+        "page",
+        BadResponseError,
+    ),
+    # Who asks.
+    _row({401}, "status", "", AuthenticationError),
+    _row(_CLIENT, "code", _AUTH_CODES, AuthenticationError),
+    _row({403}, "text", "reported as leaked", AuthenticationError),
+    # Money and allowances, as far as codes tell.
+    _row(_ANY, "code", _QUOTA_CODES, QuotaExceededError),
+    _row({402}, "code", "openrouter_in_flight_budget", RateLimitError),
+    _row({402}, "mark", "hinted", RateLimitError),
+    _row({402}, "status", "", QuotaExceededError),
+    # Z.ai: 1302 and 1305 pass, 1113 and 1308 to 1321 are balance or plan.
+    _row(_LIMITED, "code", "1113|130[89]|131[0-9]|132[01]", QuotaExceededError),
+    # Gemini: a free tier that has nothing for this model comes with a useless delay.
+    _row(_LIMITED, "text", r"\blimit: 0\b|perday|free-models-per-day", QuotaExceededError),
+    # What can never fit.
+    _row(_LIMITED, "mark", "never fits", ContextTooLongError),
+    _row({413}, "status", "", ContextTooLongError),
+    # Other codes.
+    _row(_ANY, "code", _CONTEXT_CODES, ContextTooLongError),
+    _row(_ANY, "code", _FILTER_CODES, ContentFilteredError),
+    _row({403}, "mark", "moderated", ContentFilteredError),
+    _row(_CLIENT, "code", _MODEL_CODES, ModelNotFoundError),
+    _row(_ANY, "code", "unsupported_country\\w*|err_bn_limit", BlockedError),
+    _row(_ANY, "code", "err_challenge", BlockedError, "refresh"),
+    _row({_IN_BAND, 429, 503}, "text", r"capacity exceeded|experiencing high demand", OverloadedError),
+    _row(_ANY, "code", _OVERLOAD_CODES, OverloadedError),
+    _row(_ANY, "code", _RATE_CODES, RateLimitError),
+    _row(_LIMITED, "code", "1302|1305|1300", RateLimitError),
+    # Quota wording. With a delay beside it, the vaguer kind is a limit per minute.
+    _row({_IN_BAND, 400, 403, 429, *_SERVER}, "claim", _SPENT, QuotaExceededError),
+    _row(_LIMITED, "claim", _PERIOD, QuotaExceededError),
+    _row({429}, "mark", "delayed", RateLimitError),
+    _row({_IN_BAND, 429, *_SERVER}, "claim", _QUOTA, QuotaExceededError),
+    _row({400, 403, 422}, "claim", _LEAD + _QUOTA, QuotaExceededError),
+    _row({_IN_BAND, 400}, "claim", _LEAD + _RATE, RateLimitError),
+    _row({_IN_BAND}, "claim", rf"^\W*(?:error:\s*)?(?:{'|'.join(map(re.escape, NOTICES))})", RateLimitError, "next"),
+    # Wording of the rest.
+    _row(_WRONG, "text", r"maximum context length (?:is|of) [0-9]|prompt is too long: [0-9]", ContextTooLongError),
+    _row({403}, "text", r"tokens?\b.*\b(?:context|max_(?:new_)?tokens)", ContextTooLongError),
+    _row({*_WRONG, 403}, "claim", _CONTEXT, ContextTooLongError),
+    _row(
+        {*_WRONG, 403},
+        "claim",
+        r"our safety system|content management policy|content exists risk|usage policies|inappropriate content",
+        ContentFilteredError,
+    ),
+    _row(
+        {400, 403},
+        "claim",
+        r"location is not supported|(?:country|region)\b.{0,60}not (?:supported|available)"
+        r"|not (?:supported|available) in your (?:country|region)|unsupported (?:country|region)|unusual activity",
+        BlockedError,
+    ),
+    _row({400}, "claim", _LEAD + r"(?:incorrect|invalid|expired|missing) api[ -]?key", AuthenticationError),
+    _row({400}, "code", "failed_precondition|permission_\\w+|organization_on_hold", PermissionDeniedError),
+    _row(_WRONG, "claim", _MODEL, ModelNotFoundError),
+    _row(_GONE, "code", r"not_?found(?:_error)?", ModelNotFoundError),
+    _row(_GONE, "text", r"model|deployment|not[ _]?found|not exist|no endpoints", ModelNotFoundError),
+    # What an error inside a 200 calls itself, where nothing closer was said.
+    _row({_IN_BAND}, "code", r"invalid_(?:request(?:_error)?|argument)|badrequesterror", BadRequestError),
+    _row({_IN_BAND}, "code", r"permission_(?:error|denied)|forbidden", PermissionDeniedError),
+    _row({_IN_BAND}, "code", r"not_?found(?:_error)?", ModelNotFoundError),
+)
+
+#: The class of a status about which nothing closer is known, and an action if it is not the class's own.
+STATUSES: dict[int, tuple[type[ChatError], str | None]] = {
+    _IN_BAND: (ServerError, None),
+    403: (PermissionDeniedError, None),
+    # Nothing is there: another provider may have it.
+    404: (BadRequestError, "next"),
+    407: (BlockedError, None),
+    408: (ServerError, None),
+    409: (ServerError, None),
+    410: (BadRequestError, "next"),
+    418: (BlockedError, None),
+    424: (ServerError, "next"),
+    425: (ServerError, None),
+    429: (RateLimitError, None),
+    451: (BlockedError, None),
+    498: (OverloadedError, None),
+    503: (OverloadedError, None),
+    529: (OverloadedError, None),
+}
+
+#: What happened, and what to do next; `{model}` is a space and the model's name, where it is known.
+WORDS: dict[type[ChatError], tuple[str, str]] = {
+    RateLimitError: ("rate limit reached", "waiting helps"),
+    QuotaExceededError: (
+        "quota used up",
+        "waiting does not help: check the plan and billing of the account, or ask another provider",
+    ),
+    OverloadedError: ("overloaded", "it has no capacity right now; try again later"),
+    ServerError: ("the service failed on its side", "try again later"),
+    AuthenticationError: ("the key was refused", "check the API key of this provider"),
+    PermissionDeniedError: ("permission denied", "the key may not do this; check what the account is allowed to use"),
+    BlockedError: ("blocked before the service", "it does not serve this address; ask another provider"),
+    ContextTooLongError: ("too long for the model{model}", "shorten the messages or ask a model with a larger window"),
+    ContentFilteredError: ("stopped by a content filter", "change the prompt"),
+    ModelNotFoundError: ("model{model} not found", "check the model's name"),
+    BadRequestError: ("bad request", "check the request: its address, model and parameters"),
+    BadResponseError: ("the answer cannot be read", "check base_url"),
+    ChatError: ("refused", "see the service's message"),
+}
+
+#: What may follow an opening for the text to be a notice still.
+FOLLOWS = re.compile(
+    r"\W*(?:$|[请您稍]|(?:for|today|please|try|wait|upgrade|sign|log|come|you|we|until|too|quota|rate|and|by|on|with|retry)\b)"
+)
+
+#: Words of a text that explains a limit rather than being hit by one.
+EXPLAINS = re.compile(
+    r"\b(?:means?|meaning|is an?|is the|are an?|occurs?|happens?|appears?|indicates?|refers?|status code|when an?"
+    r"|(?:this|the|an) error|usually|typically|for example|http(?!:))\b"
+)
+
+#: What a challenge page shows; any page with a 403 counts as one anyway.
+CHALLENGE = re.compile(
+    r"<title>\s*(?:just a moment|attention required|access denied \| |checking your browser)"
+    r"|cf-(?:spinner-)?please-wait|unusual activity has been detected"
+)
