@@ -25,13 +25,9 @@ class Eliza:
             return self._next("silence", SILENCE)
         if said in ("bye", "goodbye", "quit", "exit"):
             return self._next("farewell", FAREWELLS)
-        fitting = self._first_rule(said)
+        answer = self._first_rule(said) or self._recall() or self._next("nothing", NOTHING_FITS)
         self._remember(said)
-        if fitting is not None:
-            return fitting
-        if self._memory:
-            return self._memory.pop(0)
-        return self._next("nothing", NOTHING_FITS)
+        return answer
 
     def _first_rule(self, said: str) -> str | None:
         for pattern, answers in RULES:
@@ -39,6 +35,9 @@ class Eliza:
                 chosen = self._next(pattern, answers)
                 return chosen.format(*(reflect(group or "it") for group in match.groups()))
         return None
+
+    def _recall(self) -> str | None:
+        return self._memory.pop(0) if self._memory else None
 
     def _remember(self, said: str) -> None:
         if match := re.search(r"\bmy ([a-z' ]{3,40})$", said):

@@ -36,7 +36,7 @@ class Headers(Mapping[str, str]):
 
 @dataclass(frozen=True)
 class Request:
-    """A request the sandbox received; `connection` counts connections from 1."""
+    """A request the sandbox received; `connection` counts connections from 1, `prefix` is what chose a fault."""
 
     method: str
     path: str
@@ -45,6 +45,7 @@ class Request:
     body: bytes
     connection: int
     version: str = "HTTP/1.1"
+    prefix: str = ""
 
     def json(self) -> Any:
         """Read the body as JSON, whatever its content type says."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -126,7 +127,7 @@ class Sandbox:
 
     def _respond(self, request: Request) -> Answer:
         chosen, path = split_prefix(request.path)
-        request = replace(request, path=path)
+        request = replace(request, path=path, prefix=request.path[: len(request.path) - len(path)])
         self.requests.append(request)
         try:
             plans = [parse_plan(text) for text in chosen]
@@ -195,8 +196,7 @@ def serve(
     with Sandbox(port, host=host, delay=delay, seed=seed, faults=[fault] if fault else ()) as sandbox:
         try:
             announce(sandbox.url)
-            # An endless wait cannot be interrupted from the keyboard everywhere.
-            while not threading.Event().wait(1.0):
-                continue
+            while True:
+                time.sleep(3600)
         except KeyboardInterrupt:
             return

@@ -16,6 +16,8 @@ from aichatkit.sandbox.server import Connection, Gone, Listener
 Step = Any
 Script = Iterable[Step]
 
+_ENDS = ("close", "reset", "wait-close")
+
 
 class RawServer:
     """Answer each request with the next script of steps; the last script is used again.
@@ -40,6 +42,8 @@ class RawServer:
         self.sent: dict[int, int] = {}
         self._scripts = list(scripts)
         self._greeting = list(greeting)
+        for script in (*scripts, self._greeting):
+            _check(script)
         self._lock = threading.Lock()
         self._address = (host, tls)
         self._listener: Listener | None = None
@@ -131,9 +135,15 @@ def _end(connection: Connection, step: str) -> bool:
         connection.wait(3600.0)
     elif step == "reset":
         connection.reset()
-    elif step != "close":
-        raise ValueError(f"the step {step!r} is none of close, reset, wait-close")
     return False
+
+
+def _check(script: Any) -> None:
+    """Refuse a mistyped step where the test is written, not in a thread that nobody looks at."""
+    for step in script if isinstance(script, (list, tuple)) else ():
+        if isinstance(step, str) and step not in _ENDS:
+            raise ValueError(f"the step {step!r} is none of {', '.join(_ENDS)}")
+        _check(step)
 
 
 def response(body: bytes = b"", *, status: str = "200 OK", headers: Sequence[tuple[str, str]] = ()) -> bytes:

@@ -31,7 +31,7 @@ RULES = (
         ),
     ),
     (
-        r"^(?:hello|hi|hey|good (?:morning|evening|day)|greetings)\b(?! .* (?:i|my) )",
+        r"^(?:hello|hi|hey|good (?:morning|evening|day)|greetings)\b(?!.* (?:i|i'm|my) )",
         (
             "Hello! How are you feeling today?",
             "Good to see you. What is on your mind?",

@@ -206,5 +206,5 @@ def _let_go_after_fork() -> None:
         listener.let_go()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_let_go_after_fork)
+# Where there is no fork there is nothing to register.
+getattr(os, "register_at_fork", dict)(after_in_child=_let_go_after_fork)

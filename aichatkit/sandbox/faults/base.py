@@ -122,8 +122,6 @@ def cut_after(answer: Answer, after: int) -> Answer:
 
 
 def _value(text: str, default: Any) -> Any:
-    if isinstance(default, bool):
-        return text.lower() in ("1", "true", "yes")
     if isinstance(default, (int, float)):
         return type(default)(text)
     return text

@@ -51,8 +51,9 @@ class AiChats(Wire):
         return b": waiting\n\n"
 
     def _pictures(self, call: Call) -> Answer:
+        address = self.settings.url + call.request.prefix
         name = self.token(call.request.body.hex())[:12]
-        entry = {} if call.marks.get("missing-url") else {"url": f"{self.settings.url}/img/{name}.png"}
+        entry = {} if call.marks.get("missing-url") else {"url": f"{address}/img/{name}.png"}
         return json_answer({} if call.marks.get("missing-data") else {"data": [entry]})
 
 
