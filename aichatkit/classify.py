@@ -170,13 +170,17 @@ def _read(status: int, fields: Mapping[str, str], body: bytes, now: float | None
     marks = {
         "page": page,
         "challenge": fields.get("cf-mitigated") == "challenge" or (page and is_challenge(text)),
-        "hinted": asked is not None and any("retry-after" in name for name in fields),
+        "hinted": parse_hint(_retry_fields(fields), now=now) is not None,
         "delayed": hint is not None,
     }
     if 200 <= status < 300 and find_error(record) is not None:
         status = said.number
     request_id = next(filter(None, (clean(fields.get(name, ""), 200) for name in _REQUEST_IDS)), None)
     return _Facts(status, said, _marks(said, marks), text[:_LONGEST_TEXT], hint, asked, request_id)
+
+
+def _retry_fields(fields: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in fields.items() if "retry-after" in name or name == "date"}
 
 
 def _dumped(payload: object) -> str:
@@ -226,7 +230,6 @@ def _matches(row: Row, facts: _Facts) -> bool:
         return any(row.pattern.fullmatch(mark) for mark in facts.marks)
     if row.where == "claim" and "named" in facts.marks:
         return False
-    # A page's words are nobody's message.
     return row.where == "status" or bool(row.pattern.search(facts.said.message.lower()))
 
 

@@ -247,6 +247,11 @@ CATALOGUE = [
     (429, openai("1308", "plan"), QuotaExceededError),
     (429, openai("1321", "plan"), QuotaExceededError),
     (400, openai("1113", "balance"), BadRequestError),
+    # Where only the words tell
+    (400, {"error": "Your daily quota exceeded"}, QuotaExceededError),
+    (400, openai(None, "This model's maximum context length is 4096", param="messages"), ContextTooLongError),
+    (403, openai(None, "Input tokens plus max_tokens is too large"), ContextTooLongError),
+    (404, gemini(404, "NOT_FOUND", "Nothing here"), ModelNotFoundError),
     (429, openai(None, "", "exceeded_current_quota_error"), QuotaExceededError),
     (429, openai(None, "", "rate_limit_reached_error"), RateLimitError),
     (429, openai(None, "", "engine_overloaded_error"), OverloadedError),
@@ -316,6 +321,8 @@ IN_BAND = [
     (openrouter(502, "Provider disconnected"), ServerError),
     (openrouter("402", "Insufficient credits"), QuotaExceededError),
     ({"error": {"message": "x", "status_code": 498}}, OverloadedError),
+    (openai("1302"), RateLimitError),
+    (openai("1113"), QuotaExceededError),
     ({"error": "an unknown failure"}, ServerError),
     ({"error": "Insufficient Balance"}, QuotaExceededError),
     ({"error": "Rate limit reached"}, RateLimitError),
@@ -469,7 +476,7 @@ def test_a_402_with_a_retry_after_is_a_rate_limit():
     assert type(refused(402, "", {"Retry-After": "3"})) is RateLimitError
 
 
-@pytest.mark.parametrize("headers", [{"Retry-After": "junk"}, {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "9"}])
+@pytest.mark.parametrize("headers", [{}, {"Retry-After": "junk", "RateLimit": '"a";r=0;t=3'}])
 def test_a_402_without_a_valid_retry_after_is_a_quota(headers):
     assert type(refused(402, "", headers)) is QuotaExceededError
 
