@@ -147,7 +147,7 @@ def limit_notice(text: str, *, ended: bool) -> bool | None:
     if len(text) > _LONGEST_NOTICE:
         return False
     start = re.sub(r"^\W*(?:error:\s*)?\W*", "", " ".join(text.lower().replace("\u2019", "'").split()))
-    opening = max((notice for notice in NOTICES if start.startswith(notice)), key=len, default="")
+    opening = next((notice for notice in NOTICES if start.startswith(notice)), "")
     if not opening:
         beginning = not ended and any(notice.startswith(start) for notice in NOTICES)
         return None if beginning else False

@@ -116,7 +116,7 @@ def _asked(fields: Mapping[str, str], clock: float) -> float | None:
         after = _retry_after(fields.get(f"{prefix}retry-after", ""), clock)
         exact = _plain(fields.get(f"{prefix}retry-after-ms", ""))
         # Azure sends 0 ms beside a Retry-After that is meant.
-        if exact and exact > 0:
+        if exact:
             return exact / 1000
         if after is not None or exact is not None:
             return exact if after is None else after

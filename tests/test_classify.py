@@ -247,6 +247,7 @@ CATALOGUE = [
     (429, openai("1308", "plan"), QuotaExceededError),
     (429, openai("1321", "plan"), QuotaExceededError),
     (400, openai("1113", "balance"), BadRequestError),
+    (400, openai("no_rate_limit_exceeded_here"), BadRequestError),
     # Where only the words tell
     (400, {"error": "Your daily quota exceeded"}, QuotaExceededError),
     (400, openai(None, "This model's maximum context length is 4096", param="messages"), ContextTooLongError),
@@ -323,6 +324,9 @@ IN_BAND = [
     ({"error": {"message": "x", "status_code": 498}}, OverloadedError),
     (openai("1302"), RateLimitError),
     (openai("1113"), QuotaExceededError),
+    (openai("x429"), ServerError),
+    (openai(429, "You exceeded your current quota"), QuotaExceededError),
+    (openai(429, "You exceeded your current quota. Please retry in 16s."), RateLimitError),
     ({"error": "an unknown failure"}, ServerError),
     ({"error": "Insufficient Balance"}, QuotaExceededError),
     ({"error": "Rate limit reached"}, RateLimitError),
@@ -412,6 +416,10 @@ def test_a_body_of_any_shape_is_classified_by_its_status(status, kind, body):
 )
 def test_the_message_is_what_the_service_said(body, said):
     assert f": {said}; " in str(refused(500, body))
+
+
+def test_a_message_of_500_characters_is_whole():
+    assert f": {'x' * 500}; " in str(refused(500, "x" * 500))
 
 
 def test_a_long_message_is_cut_to_500_characters():

@@ -52,6 +52,8 @@ def test_a_header_delay_is_read_in_every_form(headers, seconds):
         "Mon, 21 Foo 2026 14:13:40 GMT",
         "Mon, 21 Sep 2026 99:13:40 GMT",
         "Mon, 21 Sep 2026",
+        "on Mon, 21 Sep 2026 14:13:40 GMT",
+        "Mon, 21 Sep 2026 14:13:40 GMT or so",
     ],
 )
 @pytest.mark.parametrize("name", ["Retry-After", "retry-after-ms", "llm_provider-retry-after"])
@@ -145,6 +147,8 @@ def test_the_latest_reset_of_a_used_up_window_is_a_hint(headers, seconds):
         {"x-ratelimit-remaining-tokens": "0"},
         {"x-ratelimit-reset-tokens": "60"},
         {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "1690000000"},
+        {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "at 1790000030"},
+        {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "at 2026-09-21T14:13:30Z"},
         {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "2026-99-21T14:13:30Z"},
         {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "0001-01-01T00:00:00+23:59"},
         {"RateLimit": '"a";r=1;t=30'},
@@ -244,7 +248,7 @@ def test_headers_come_before_the_body_and_the_body_before_words():
             {"ratelimit-limit": "9", "llm_provider-ratelimit-limit": "5", "ratelimit-policy": '"x"'},
             {"requests": {"limit": 9}},
         ),
-        ({"x-ratelimit-limit-requests": "\u0667", "x-ratelimit-reset-requests": "junk"}, {}),
+        ({"x-ratelimit-limit-requests": "\u0667", "x-ratelimit-reset-requests": "about 6m0s"}, {}),
     ],
 )
 def test_limits_of_every_service_come_in_one_vocabulary(headers, limits):
