@@ -225,12 +225,12 @@ def _verdict(facts: _Facts, rules: Sequence[Rule]) -> tuple[type[ChatError], str
 
 def _matches(row: Row, facts: _Facts) -> bool:
     if row.where == "code":
-        return any(row.pattern.fullmatch(code) for code in facts.said.codes)
+        return any(re.fullmatch(row.pattern, code) for code in facts.said.codes)
     if row.where == "mark":
-        return any(row.pattern.fullmatch(mark) for mark in facts.marks)
+        return any(re.fullmatch(row.pattern, mark) for mark in facts.marks)
     if row.where == "claim" and "named" in facts.marks:
         return False
-    return row.where == "status" or bool(row.pattern.search(facts.said.message.lower()))
+    return row.where == "status" or re.search(row.pattern, facts.said.message.lower()) is not None
 
 
 def _allowed(kind: type[ChatError], action: str | None, should_retry: str) -> str | None:

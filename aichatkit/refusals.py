@@ -35,17 +35,14 @@ class Row(NamedTuple):
     `where` is what must match `pattern`: "mark" (a fact worked out beforehand), "code" (any code of the body, whole),
     "text" (somewhere in its message), "claim" (as text, but void where the body names another fault by code or
     parameter: then the words may be the prompt, echoed) or "status" (nothing, the status alone decides).
+    Patterns are compiled at the first refusal, so that importing the tables stays cheap.
     """
 
     statuses: Container[int]
     where: str
-    pattern: re.Pattern[str]
+    pattern: str
     error: type[ChatError]
     action: str | None = None
-
-
-def _row(statuses: Container[int], where: str, pattern: str, error: type[ChatError], action: str | None = None) -> Row:
-    return Row(statuses, where, re.compile(pattern), error, action)
 
 
 # Status 0 stands for an error inside a 200 that names no status of its own.
@@ -154,76 +151,76 @@ _MODEL_CODES = (
 )
 
 ROWS: tuple[Row, ...] = (
-    _row(_ANY, "mark", "challenge", BlockedError),
+    Row(_ANY, "mark", "challenge", BlockedError),
     # A page where an API should be.
-    _row({403}, "mark", "page", BlockedError),
-    _row(
+    Row({403}, "mark", "page", BlockedError),
+    Row(
         frozenset(range(400, 500)) - {401, 402, 403, 407, 408, 409, 413, 418, 424, 425, 429, 451, 498},
         "mark",
         "page",
         BadResponseError,
     ),
     # Who asks.
-    _row({401}, "status", "", AuthenticationError),
-    _row(_CLIENT, "code", _AUTH_CODES, AuthenticationError),
-    _row({403}, "text", "reported as leaked", AuthenticationError),
+    Row({401}, "status", "", AuthenticationError),
+    Row(_CLIENT, "code", _AUTH_CODES, AuthenticationError),
+    Row({403}, "text", "reported as leaked", AuthenticationError),
     # Money and allowances, as far as codes tell.
-    _row(_ANY, "code", _QUOTA_CODES, QuotaExceededError),
-    _row({402}, "code", "openrouter_in_flight_budget", RateLimitError),
-    _row({402}, "mark", "hinted", RateLimitError),
-    _row({402}, "status", "", QuotaExceededError),
+    Row(_ANY, "code", _QUOTA_CODES, QuotaExceededError),
+    Row({402}, "code", "openrouter_in_flight_budget", RateLimitError),
+    Row({402}, "mark", "hinted", RateLimitError),
+    Row({402}, "status", "", QuotaExceededError),
     # Z.ai: 1302 and 1305 pass, 1113 and 1308 to 1321 are balance or plan.
-    _row(_LIMITED, "code", "1113|130[89]|131[0-9]|132[01]", QuotaExceededError),
+    Row(_LIMITED, "code", "1113|130[89]|131[0-9]|132[01]", QuotaExceededError),
     # Gemini: a free tier that has nothing for this model comes with a useless delay.
-    _row(_LIMITED, "text", r"\blimit: 0\b|perday|free-models-per-day", QuotaExceededError),
+    Row(_LIMITED, "text", r"\blimit: 0\b|perday|free-models-per-day", QuotaExceededError),
     # What can never fit.
-    _row(_LIMITED, "mark", "never fits", ContextTooLongError),
-    _row({413}, "status", "", ContextTooLongError),
+    Row(_LIMITED, "mark", "never fits", ContextTooLongError),
+    Row({413}, "status", "", ContextTooLongError),
     # Other codes.
-    _row(_ANY, "code", _CONTEXT_CODES, ContextTooLongError),
-    _row(_ANY, "code", _FILTER_CODES, ContentFilteredError),
-    _row({403}, "mark", "moderated", ContentFilteredError),
-    _row(_CLIENT, "code", _MODEL_CODES, ModelNotFoundError),
-    _row(_ANY, "code", "unsupported_country\\w*|err_bn_limit", BlockedError),
-    _row(_ANY, "code", "err_challenge", BlockedError, "refresh"),
-    _row({_IN_BAND, 429, 503}, "text", r"capacity exceeded|experiencing high demand", OverloadedError),
-    _row(_ANY, "code", _OVERLOAD_CODES, OverloadedError),
-    _row(_ANY, "code", _RATE_CODES, RateLimitError),
-    _row(_LIMITED, "code", "1302|1305|1300", RateLimitError),
+    Row(_ANY, "code", _CONTEXT_CODES, ContextTooLongError),
+    Row(_ANY, "code", _FILTER_CODES, ContentFilteredError),
+    Row({403}, "mark", "moderated", ContentFilteredError),
+    Row(_CLIENT, "code", _MODEL_CODES, ModelNotFoundError),
+    Row(_ANY, "code", "unsupported_country\\w*|err_bn_limit", BlockedError),
+    Row(_ANY, "code", "err_challenge", BlockedError, "refresh"),
+    Row({_IN_BAND, 429, 503}, "text", r"capacity exceeded|experiencing high demand", OverloadedError),
+    Row(_ANY, "code", _OVERLOAD_CODES, OverloadedError),
+    Row(_ANY, "code", _RATE_CODES, RateLimitError),
+    Row(_LIMITED, "code", "1302|1305|1300", RateLimitError),
     # Quota wording. With a delay beside it, the vaguer kind is a limit per minute.
-    _row({_IN_BAND, 400, 403, 429, *_SERVER}, "claim", _SPENT, QuotaExceededError),
-    _row(_LIMITED, "claim", _PERIOD, QuotaExceededError),
-    _row({429}, "mark", "delayed", RateLimitError),
-    _row({_IN_BAND, 429, *_SERVER}, "claim", _QUOTA, QuotaExceededError),
-    _row({400, 403, 422}, "claim", _LEAD + _QUOTA, QuotaExceededError),
-    _row({_IN_BAND, 400}, "claim", _LEAD + _RATE, RateLimitError),
-    _row({_IN_BAND}, "claim", rf"^\W*(?:error:\s*)?(?:{'|'.join(map(re.escape, NOTICES))})", RateLimitError, "next"),
+    Row({_IN_BAND, 400, 403, 429, *_SERVER}, "claim", _SPENT, QuotaExceededError),
+    Row(_LIMITED, "claim", _PERIOD, QuotaExceededError),
+    Row({429}, "mark", "delayed", RateLimitError),
+    Row({_IN_BAND, 429, *_SERVER}, "claim", _QUOTA, QuotaExceededError),
+    Row({400, 403, 422}, "claim", _LEAD + _QUOTA, QuotaExceededError),
+    Row({_IN_BAND, 400}, "claim", _LEAD + _RATE, RateLimitError),
+    Row({_IN_BAND}, "claim", rf"^\W*(?:error:\s*)?(?:{'|'.join(map(re.escape, NOTICES))})", RateLimitError, "next"),
     # Wording of the rest.
-    _row(_WRONG, "text", r"maximum context length (?:is|of) [0-9]|prompt is too long: [0-9]", ContextTooLongError),
-    _row({403}, "text", r"tokens?\b.*\b(?:context|max_(?:new_)?tokens)", ContextTooLongError),
-    _row({*_WRONG, 403}, "claim", _CONTEXT, ContextTooLongError),
-    _row(
+    Row(_WRONG, "text", r"maximum context length (?:is|of) [0-9]|prompt is too long: [0-9]", ContextTooLongError),
+    Row({403}, "text", r"tokens?\b.*\b(?:context|max_(?:new_)?tokens)", ContextTooLongError),
+    Row({*_WRONG, 403}, "claim", _CONTEXT, ContextTooLongError),
+    Row(
         {*_WRONG, 403},
         "claim",
         r"our safety system|content management policy|content exists risk|usage policies|inappropriate content",
         ContentFilteredError,
     ),
-    _row(
+    Row(
         {400, 403},
         "claim",
         r"location is not supported|(?:country|region)\b.{0,60}not (?:supported|available)"
         r"|not (?:supported|available) in your (?:country|region)|unsupported (?:country|region)|unusual activity",
         BlockedError,
     ),
-    _row({400}, "claim", _LEAD + r"(?:incorrect|invalid|expired|missing) api[ -]?key", AuthenticationError),
-    _row({400}, "code", "failed_precondition|permission_\\w+|organization_on_hold", PermissionDeniedError),
-    _row(_WRONG, "claim", _MODEL, ModelNotFoundError),
-    _row(_GONE, "code", r"not_?found(?:_error)?", ModelNotFoundError),
-    _row(_GONE, "text", r"model|deployment|not[ _]?found|not exist|no endpoints", ModelNotFoundError),
+    Row({400}, "claim", _LEAD + r"(?:incorrect|invalid|expired|missing) api[ -]?key", AuthenticationError),
+    Row({400}, "code", "failed_precondition|permission_\\w+|organization_on_hold", PermissionDeniedError),
+    Row(_WRONG, "claim", _MODEL, ModelNotFoundError),
+    Row(_GONE, "code", r"not_?found(?:_error)?", ModelNotFoundError),
+    Row(_GONE, "text", r"model|deployment|not[ _]?found|not exist|no endpoints", ModelNotFoundError),
     # What an error inside a 200 calls itself, where nothing closer was said.
-    _row({_IN_BAND}, "code", r"invalid_(?:request(?:_error)?|argument)|badrequesterror", BadRequestError),
-    _row({_IN_BAND}, "code", r"permission_(?:error|denied)|forbidden", PermissionDeniedError),
-    _row({_IN_BAND}, "code", r"not_?found(?:_error)?", ModelNotFoundError),
+    Row({_IN_BAND}, "code", r"invalid_(?:request(?:_error)?|argument)|badrequesterror", BadRequestError),
+    Row({_IN_BAND}, "code", r"permission_(?:error|denied)|forbidden", PermissionDeniedError),
+    Row({_IN_BAND}, "code", r"not_?found(?:_error)?", ModelNotFoundError),
 )
 
 #: The class of a status about which nothing closer is known, and an action if it is not the class's own.
