@@ -141,11 +141,11 @@ class Sandbox:
 
     def _route(self, request: Request) -> Call | Answer:
         for wire in self._wires:
-            route, methods = wire.find(request.method, request.path)
+            route, methods = wire.find(request)
             if route is not None:
                 return Call(request, wire, route, self._compose)
             if methods:
-                return wire.refuse(Trouble("wrong-method", headers=[("Allow", ", ".join(methods))]))
+                return wire.refuse(Trouble("wrong-method", headers=[("Allow", ", ".join(methods))]), request)
         return json_answer({"error": {"message": f"The sandbox has nothing at {request.path}."}}, 404)
 
     def _due(self, call: Call, from_url: Sequence[Plan], request: Request) -> list[Plan]:
@@ -174,13 +174,13 @@ class Sandbox:
             )
         return answer
 
-    def _compose(self, turns: Sequence[str]) -> str:
+    def _compose(self, turns: Sequence[str], otherwise: str | None) -> str:
         with self._lock:
             if isinstance(self._sayings, str):
                 return self._sayings
             if self._sayings:
                 return self._sayings.popleft()
-        return eliza(turns, self._settings.seed)
+        return eliza(turns, self._settings.seed) if otherwise is None else otherwise
 
 
 def serve(

@@ -46,7 +46,7 @@ def error_event(reply: Reply, call: Call, kind: str = "overloaded", after: int =
     pieces = list(answer.pieces)
     trouble = Trouble(kind)
     if answer.framing != "chunked":
-        answer.pieces = [Piece(call.wire.refuse(trouble).body)]
+        answer.pieces = [Piece(call.wire.refuse(trouble, call.request).body)]
         return answer
     opened = [piece for piece in pieces if piece.kind == "open"]
     texts = [piece for piece in pieces if piece.kind == "text"][:after]

@@ -24,7 +24,7 @@ def rate_limit(reply: Reply, call: Call, retry_after: str = "", retry_after_ms: 
         headers.append(("Retry-After", retry_after))
     if retry_after_ms:
         headers.append(("retry-after-ms", retry_after_ms))
-    return call.wire.refuse(Trouble("rate-limit", status=status or None, headers=headers))
+    return call.wire.refuse(Trouble("rate-limit", status=status or None, headers=headers), call.request)
 
 
 @fault()
@@ -33,7 +33,9 @@ def unauthorized(reply: Reply, call: Call) -> Answer:
     # Some services repeat the key they refuse; a client must not pass that on.
     sent = call.request.headers
     key = sent.get("authorization", "") or sent.get("x-api-key", "") or sent.get("x-goog-api-key", "")
-    return call.wire.refuse(Trouble("unauthorized", f"Incorrect API key provided: {key.rpartition(' ')[2]}"))
+    return call.wire.refuse(
+        Trouble("unauthorized", f"Incorrect API key provided: {key.rpartition(' ')[2]}"), call.request
+    )
 
 
 @fault()
@@ -41,7 +43,7 @@ def server_error(reply: Reply, call: Call, status: int = 500, retry_after: str =
     """The service failed."""
     headers = [("Retry-After", retry_after)] if retry_after else []
     headers += [("x-should-retry", should_retry)] if should_retry else []
-    return call.wire.refuse(Trouble("server-error", status=status, headers=headers))
+    return call.wire.refuse(Trouble("server-error", status=status, headers=headers), call.request)
 
 
 @fault()
@@ -71,7 +73,7 @@ def html(reply: Reply, call: Call) -> Answer:
 @fault()
 def error_200(reply: Reply, call: Call, kind: str = "server-error") -> Answer:
     """An error object, with success."""
-    answer = call.wire.refuse(Trouble(kind))
+    answer = call.wire.refuse(Trouble(kind), call.request)
     answer.status = 200
     return answer
 
@@ -79,40 +81,40 @@ def error_200(reply: Reply, call: Call, kind: str = "server-error") -> Answer:
 @fault()
 def quota(reply: Reply, call: Call, status: int = 0) -> Answer:
     """The allowance is used up."""
-    return call.wire.refuse(Trouble("quota", status=status or None))
+    return call.wire.refuse(Trouble("quota", status=status or None), call.request)
 
 
 @fault()
 def forbidden(reply: Reply, call: Call, status: int = 0) -> Answer:
     """The key may not do this."""
-    return call.wire.refuse(Trouble("forbidden", status=status or None))
+    return call.wire.refuse(Trouble("forbidden", status=status or None), call.request)
 
 
 @fault()
 def bad_request(reply: Reply, call: Call, status: int = 0) -> Answer:
     """The request is wrong."""
-    return call.wire.refuse(Trouble("bad-request", status=status or None))
+    return call.wire.refuse(Trouble("bad-request", status=status or None), call.request)
 
 
 @fault()
 def context_too_long(reply: Reply, call: Call, status: int = 0) -> Answer:
     """The messages do not fit the model."""
-    return call.wire.refuse(Trouble("context-too-long", status=status or None))
+    return call.wire.refuse(Trouble("context-too-long", status=status or None), call.request)
 
 
 @fault()
 def content_filter(reply: Reply, call: Call, status: int = 0) -> Answer:
     """The prompt is stopped by a filter."""
-    return call.wire.refuse(Trouble("content-filter", status=status or None))
+    return call.wire.refuse(Trouble("content-filter", status=status or None), call.request)
 
 
 @fault()
 def model_not_found(reply: Reply, call: Call, status: int = 0) -> Answer:
     """The model does not exist."""
-    return call.wire.refuse(Trouble("model-not-found", status=status or None))
+    return call.wire.refuse(Trouble("model-not-found", status=status or None), call.request)
 
 
 @fault()
 def overloaded(reply: Reply, call: Call, status: int = 0) -> Answer:
     """The service has no capacity."""
-    return call.wire.refuse(Trouble("overloaded", status=status or None))
+    return call.wire.refuse(Trouble("overloaded", status=status or None), call.request)

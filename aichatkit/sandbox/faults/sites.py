@@ -12,19 +12,19 @@ _NOISE = b': a comment\n\nnot json\n{"code": 200, "data": null}\n'
 @fault(on="picture")
 def picture_404(reply: Reply, call: Call) -> Answer:
     """AiChats: the picture itself is not there."""
-    return call.wire.refuse(Trouble("not-found"))
+    return call.wire.refuse(Trouble("not-found"), call.request)
 
 
 @fault(on="token")
 def token_500(reply: Reply, call: Call) -> Answer:
     """AiChatOnline: the token request fails."""
-    return call.wire.refuse(Trouble("server-error"))
+    return call.wire.refuse(Trouble("server-error"), call.request)
 
 
 @fault()
 def response_false(reply: Reply, call: Call, status: int = 200) -> Answer:
     """Aichat: success that says it is none."""
-    return call.wire.refuse(Trouble("server-error", "Something went wrong, try again.", status=status))
+    return call.wire.refuse(Trouble("server-error", "Something went wrong, try again.", status=status), call.request)
 
 
 @fault()
@@ -47,7 +47,7 @@ def data_prefix(reply: Reply, call: Call) -> Answer:
 @fault()
 def token_limit(reply: Reply, call: Call) -> Answer:
     """ChatGptt: the limit of visitors without an account."""
-    return call.wire.refuse(Trouble("quota"))
+    return call.wire.refuse(Trouble("quota"), call.request)
 
 
 @fault()

@@ -182,7 +182,8 @@ def crlf(reply: Reply, call: Call, end: str = "crlf") -> Answer:
     answer = reply()
     line_end = {"crlf": b"\r\n", "cr": b"\r"}[end]
     answer.pieces = [
-        Piece(piece.data.replace(b"\n", line_end), piece.kind, piece.pause, piece.missing) for piece in answer.pieces
+        Piece(piece.data.replace(b"\r\n", b"\n").replace(b"\n", line_end), piece.kind, piece.pause, piece.missing)
+        for piece in answer.pieces
     ]
     return answer
 

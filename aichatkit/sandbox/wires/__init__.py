@@ -6,12 +6,19 @@ from aichatkit.sandbox.wires.aichat import Aichat
 from aichatkit.sandbox.wires.aichatfree import AIChatFree
 from aichatkit.sandbox.wires.aichatonline import AiChatOnline, AiChatOnlineWordPress
 from aichatkit.sandbox.wires.aichats import AiChats
+from aichatkit.sandbox.wires.anthropic import Anthropic
 from aichatkit.sandbox.wires.base import Call, Route, Settings, Wire
 from aichatkit.sandbox.wires.chatgptt import ChatGptt
-from aichatkit.sandbox.wires.openai import OpenAIChat, OpenAIWire
+from aichatkit.sandbox.wires.cohere import Cohere
+from aichatkit.sandbox.wires.gemini import Gemini
+from aichatkit.sandbox.wires.ollama import Ollama
+from aichatkit.sandbox.wires.openai import OpenAIModels
+from aichatkit.sandbox.wires.openai_chat import OpenAIChat
+from aichatkit.sandbox.wires.openai_responses import OpenAIResponses
 
 __all__ = ["WIRES", "Call", "Route", "Settings", "Wire"]
 
+#: OpenAI's model list is taken at any path that ends like it, so it comes after all others.
 WIRES: tuple[type[Wire], ...] = (
     AiChats,
     AiChatOnline,
@@ -20,5 +27,10 @@ WIRES: tuple[type[Wire], ...] = (
     AIChatFree,
     ChatGptt,
     OpenAIChat,
-    OpenAIWire,
+    OpenAIResponses,
+    Anthropic,
+    Gemini,
+    Ollama,
+    Cohere,
+    OpenAIModels,
 )

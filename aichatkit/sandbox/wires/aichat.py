@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aichatkit.sandbox.exchange import Answer, Trouble, json_answer
+from aichatkit.sandbox.exchange import Answer, Request, Trouble, json_answer
 from aichatkit.sandbox.wires.base import Call, Route, Wire, need, read_json, user_turns
 
 _SETTINGS = ("temperature", "presence_penalty", "top_p", "frequency_penalty")
@@ -22,6 +22,6 @@ class Aichat(Wire):
         need(record, [("message", str), *((name, (int, float)) for name in _SETTINGS if name in record)])
         return json_answer({"response": True, "message": call.say(user_turns(record["message"]))})
 
-    def refuse(self, trouble: Trouble) -> Answer:
+    def refuse(self, trouble: Trouble, request: Request | None = None) -> Answer:
         """Make the site's object with a false response."""
         return json_answer({"response": False, "message": trouble.message}, trouble.status, trouble.headers)

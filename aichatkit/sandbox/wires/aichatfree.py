@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from aichatkit.sandbox.exchange import Answer, Trouble, json_answer, stream_answer
+from aichatkit.sandbox.exchange import Answer, Request, Trouble, json_answer, stream_answer
 from aichatkit.sandbox.wires.base import Call, Route, Wire, need, read_json, text_pieces
 
 _QUOTA = "[429 Too Many Requests] Quota exceeded for quota metric 'Generate Content API requests per minute'"
@@ -31,7 +31,7 @@ class AIChatFree(Wire):
         text = call.say([_text(message) for message in messages if _role(message) == "user"])
         return stream_answer("text/plain; charset=utf-8", text_pieces(text, str.encode))
 
-    def refuse(self, trouble: Trouble) -> Answer:
+    def refuse(self, trouble: Trouble, request: Request | None = None) -> Answer:
         """Make the front end's refusal; whatever fails behind it is a 500."""
         if trouble.kind in ("quota", "rate-limit"):
             status = trouble.forced_status or (500 if trouble.kind == "quota" else 429)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 
-from aichatkit.sandbox.exchange import Answer, Piece, Trouble, json_answer, stream_answer
+from aichatkit.sandbox.exchange import Answer, Piece, Request, Trouble, json_answer, stream_answer
 from aichatkit.sandbox.wires.base import Call, Route, Wire, need, read_json, text_pieces, user_turns
 
 
@@ -36,7 +36,7 @@ class AiChatOnline(Wire):
         text = call.say(user_turns(record["prompt"]))
         return stream_answer("text/event-stream", text_pieces(text, self._line))
 
-    def refuse(self, trouble: Trouble) -> Answer:
+    def refuse(self, trouble: Trouble, request: Request | None = None) -> Answer:
         """Make the service's own code object."""
         return json_answer(_failure(trouble), trouble.status, trouble.headers)
 
@@ -67,7 +67,7 @@ class AiChatOnlineWordPress(Wire):
         ending = Piece(_event("end", json.dumps({"success": True, "reply": text})), "finish")
         return stream_answer("text/event-stream", [*pieces, ending])
 
-    def refuse(self, trouble: Trouble) -> Answer:
+    def refuse(self, trouble: Trouble, request: Request | None = None) -> Answer:
         """Make the plugin's refusal."""
         return json_answer({"success": False, "message": trouble.message}, trouble.status, trouble.headers)
 

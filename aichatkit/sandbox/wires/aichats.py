@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from aichatkit.sandbox.exchange import Answer, Piece, Trouble, json_answer, stream_answer
+from aichatkit.sandbox.exchange import Answer, Piece, Request, Trouble, json_answer, stream_answer
 from aichatkit.sandbox.pictures import png
 from aichatkit.sandbox.wires.base import Call, Route, Wire, need, read_json, text_pieces, user_turns
 
@@ -38,7 +38,7 @@ class AiChats(Wire):
         """Answer with the bytes of a picture."""
         return Answer(200, [("Content-Type", "image/png")], [Piece(png(call.request.path))])
 
-    def refuse(self, trouble: Trouble) -> Answer:
+    def refuse(self, trouble: Trouble, request: Request | None = None) -> Answer:
         """Make an error object with a text in it."""
         return json_answer({"error": trouble.message}, trouble.status, trouble.headers)
 

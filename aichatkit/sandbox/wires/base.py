@@ -39,13 +39,13 @@ class Call:
     request: Request
     wire: Wire
     route: Route
-    compose: Callable[[Sequence[str]], str]
+    compose: Callable[[Sequence[str], str | None], str]
     text: str | None = None
     marks: dict[str, Any] = field(default_factory=dict)
 
-    def say(self, turns: Sequence[str]) -> str:
-        """Answer the last of the user's turns."""
-        return self.compose(turns) if self.text is None else self.text
+    def say(self, turns: Sequence[str], otherwise: str | None = None) -> str:
+        """Answer the last of the user's turns, with `otherwise` if given in the place of ELIZA's words."""
+        return self.compose(turns, otherwise) if self.text is None else self.text
 
 
 class Wire:
@@ -61,10 +61,10 @@ class Wire:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
 
-    def find(self, method: str, path: str) -> tuple[Route | None, list[str]]:
+    def find(self, request: Request) -> tuple[Route | None, list[str]]:
         """Look up a route; beside it the methods that the path takes."""
-        routes = [route for route in self.routes if re.fullmatch(route.path, path)]
-        fitting = [route for route in routes if route.method == method]
+        routes = [route for route in self.routes if re.fullmatch(route.path, request.path)]
+        fitting = [route for route in routes if route.method == request.method]
         return (fitting[0] if fitting else None), [route.method for route in routes]
 
     def answer(self, call: Call) -> Answer:
@@ -73,9 +73,9 @@ class Wire:
         try:
             return handler(call)
         except Trouble as trouble:
-            return self.refuse(trouble)
+            return self.refuse(trouble, call.request)
 
-    def refuse(self, trouble: Trouble) -> Answer:
+    def refuse(self, trouble: Trouble, request: Request | None = None) -> Answer:
         """Make the real server's refusal."""
         return json_answer({"error": {"message": trouble.message}}, trouble.status, trouble.headers)
 

@@ -8,7 +8,7 @@ import re
 import urllib.parse
 from typing import Any
 
-from aichatkit.sandbox.exchange import Answer, Piece, Trouble, json_answer, page_answer, stream_answer
+from aichatkit.sandbox.exchange import Answer, Piece, Request, Trouble, json_answer, page_answer, stream_answer
 from aichatkit.sandbox.wires.base import Call, Route, Settings, Wire, text_pieces, user_turns
 
 _EXPIRED = "<!DOCTYPE html><title>WordPress Failure Notice</title><p>The link you followed has expired.</p>"
@@ -71,7 +71,7 @@ class ChatGptt(Wire):
         done = Piece(b"data: [DONE]\n\n", "done")
         return stream_answer("text/event-stream", [*text_pieces(text, _event), done])
 
-    def refuse(self, trouble: Trouble) -> Answer:
+    def refuse(self, trouble: Trouble, request: Request | None = None) -> Answer:
         """Make the plugin's error; its limits come with status 200."""
         if trouble.kind == "quota" and trouble.forced_status is None:
             return json_answer(_LIMIT, 200, trouble.headers)

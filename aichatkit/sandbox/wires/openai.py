@@ -1,19 +1,21 @@
-"""OpenAI chat completions and model list, which most services speak."""
+"""What the OpenAI wires share: the key, the refusals, the model list and pictures."""
 
 from __future__ import annotations
 
+import base64
 import json
-import time
 from typing import Any
 
-from aichatkit.sandbox.exchange import Answer, Piece, Trouble, json_answer, stream_answer
-from aichatkit.sandbox.wires.base import Call, Route, Wire, fragments, need, read_json
+from aichatkit.sandbox.exchange import Answer, Request, Trouble, json_answer
+from aichatkit.sandbox.pictures import png
+from aichatkit.sandbox.wires.base import Call, Route, Wire, need, read_json
 
 MODELS = ("eliza", "eliza-mini", "gpt-4o", "gpt-4o-mini")
 
-_ROLES = ("system", "developer", "user", "assistant", "tool", "function")
+#: Compatible services have all kinds of paths before the one that counts.
+ANY_BASE = r"(?:/[\w.-]+)*"
+
 _CODES = {
-    "bad-request": ("invalid_request_error", None),
     "context-too-long": ("invalid_request_error", "context_length_exceeded"),
     "content-filter": ("invalid_request_error", "content_policy_violation"),
     "unauthorized": ("invalid_request_error", "invalid_api_key"),
@@ -27,25 +29,17 @@ _CODES = {
 
 
 class OpenAIWire(Wire):
-    """What the OpenAI wires share: the key, the refusals and the model list."""
-
-    name = "openai-models"
-    routes = (Route("GET", "/v1/models", "models", "models"),)
-
-    def models(self, call: Call) -> Answer:
-        """List the models; any other name is taken as well."""
-        self.check_key(call)
-        entries = [{"id": name, "object": "model", "created": 0, "owned_by": "sandbox"} for name in MODELS]
-        return json_answer({"object": "list", "data": entries})
+    """Keys, refusals and events, as all wires of the family have them."""
 
     def check_key(self, call: Call) -> None:
         """Refuse a call without a key that is good."""
-        scheme, _, key = call.request.headers.get("authorization", "").partition(" ")
+        headers = call.request.headers
+        scheme, _, key = headers.get("authorization", f"Bearer {headers.get('api-key', '')}").partition(" ")
         accepted = self.settings.api_keys
         if accepted is not None and (scheme.lower() != "bearer" or key not in accepted):
             raise Trouble("unauthorized", f"Incorrect API key provided: {key}." if key else "You provided no API key.")
 
-    def refuse(self, trouble: Trouble) -> Answer:
+    def refuse(self, trouble: Trouble, request: Request | None = None) -> Answer:
         """Make an error object with type, parameter and code."""
         return json_answer({"error": error_object(trouble)}, trouble.status, trouble.headers)
 
@@ -58,82 +52,37 @@ class OpenAIWire(Wire):
         return b": PROCESSING\n\n"
 
 
-class OpenAIChat(OpenAIWire):
-    """Chat completions, streamed or whole."""
+class OpenAIModels(OpenAIWire):
+    """The model list and pictures; any model name is taken."""
 
-    name = "openai"
-    routes = (Route("POST", "/v1/chat/completions", "chat"),)
+    name = "openai-models"
+    routes = (
+        Route("GET", f"{ANY_BASE}/models", "models", "models"),
+        Route("POST", f"{ANY_BASE}/images/generations", "pictures"),
+    )
 
-    def chat(self, call: Call) -> Answer:
-        """Check the request as the service does, then answer it."""
+    def models(self, call: Call) -> Answer:
+        """List some models."""
+        self.check_key(call)
+        entries = [{"id": name, "object": "model", "created": 0, "owned_by": "sandbox"} for name in MODELS]
+        return json_answer({"object": "list", "data": entries})
+
+    def pictures(self, call: Call) -> Answer:
+        """Draw: as data, or for the older models as addresses."""
         self.check_key(call)
         record = read_json(call.request)
-        check_request(record)
-        text = call.say(turns_of(record["messages"]))
-        parts = fragments(text)
-        limit = record.get("max_completion_tokens") or record.get("max_tokens") or len(parts)
-        answer = _Completion(self, record, parts[:limit], finish="length" if limit < len(parts) else "stop")
-        return answer.streamed() if record.get("stream") else answer.whole()
+        need(record, [("prompt", str)])
+        older = str(record.get("model", "")).startswith("dall-e")
+        by_address = record.get("response_format", "url" if older else "b64_json") == "url"
+        names = [f"{self.token(record['prompt'], number)[:12]}.png" for number in range(int(record.get("n") or 1))]
+        draw = self._address if by_address else self._data
+        return json_answer({"created": 0, "data": [draw(call, name) for name in names]})
 
+    def _address(self, call: Call, name: str) -> dict[str, str]:
+        return {"url": f"{self.settings.url}{call.request.prefix}/img/{name}"}
 
-class _Completion:
-    """One answer in its two forms."""
-
-    def __init__(self, wire: Wire, record: dict[str, Any], parts: list[str], *, finish: str) -> None:
-        self.parts = parts
-        self.finish = finish
-        self.with_usage = bool((record.get("stream_options") or {}).get("include_usage"))
-        prompt = sum(len(fragments(turn)) for turn in turns_of(record["messages"]))
-        self.usage = {"prompt_tokens": prompt, "completion_tokens": len(parts), "total_tokens": prompt + len(parts)}
-        name = "chatcmpl-" + wire.token(json.dumps(record))[:24]
-        self.head = {"id": name, "created": int(time.time()), "model": record["model"]}
-
-    def whole(self) -> Answer:
-        """Make the answer as one document."""
-        message = {"role": "assistant", "content": "".join(self.parts), "refusal": None}
-        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": self.finish}
-        return json_answer({**self.head, "object": "chat.completion", "choices": [choice], "usage": self.usage})
-
-    def streamed(self) -> Answer:
-        """Make the answer as events."""
-        pieces = [self._chunk({"role": "assistant", "content": ""}, kind="open")]
-        pieces += [self._chunk({"content": part}) for part in self.parts]
-        pieces.append(self._chunk({}, kind="finish", finish=self.finish))
-        if self.with_usage:
-            pieces.append(self._piece([], "finish", usage=self.usage))
-        return stream_answer("text/event-stream; charset=utf-8", [*pieces, Piece(b"data: [DONE]\n\n", "done")])
-
-    def _chunk(self, delta: dict[str, Any], *, kind: str = "text", finish: str | None = None) -> Piece:
-        return self._piece([{"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}], kind)
-
-    def _piece(self, choices: list[dict[str, Any]], kind: str, **extra: Any) -> Piece:
-        return Piece(event({**self.head, "object": "chat.completion.chunk", "choices": choices, **extra}), kind)
-
-
-def check_request(record: dict[str, Any]) -> None:
-    """Refuse what the service refuses."""
-    if not isinstance(record.get("model"), str) or not record["model"]:
-        raise Trouble("bad-request", "you must provide a model parameter")
-    need(record, [("messages", list)])
-    if not record["messages"]:
-        raise Trouble("bad-request", "[] is too short - 'messages'")
-    for message in record["messages"]:
-        if not isinstance(message, dict) or message.get("role") not in _ROLES:
-            raise Trouble("bad-request", f"Invalid value for 'role'. Supported values are: {', '.join(_ROLES)}.")
-        if not isinstance(message.get("content", ""), (str, list, type(None))):
-            raise Trouble("bad-request", "Invalid type for 'content': expected a string or an array of objects.")
-
-
-def turns_of(messages: list[dict[str, Any]]) -> list[str]:
-    """Take the text of the user's messages, parts joined."""
-    return [content_text(message.get("content")) for message in messages if message["role"] == "user"]
-
-
-def content_text(content: Any) -> str:
-    """Read the text out of a content that is a string or a list of parts."""
-    if isinstance(content, list):
-        return "\n".join(str(part.get("text", "")) for part in content if isinstance(part, dict) and "text" in part)
-    return content or ""
+    def _data(self, call: Call, name: str) -> dict[str, str]:
+        return {"b64_json": base64.b64encode(png(name)).decode()}
 
 
 def error_object(trouble: Trouble) -> dict[str, Any]:
@@ -142,6 +91,24 @@ def error_object(trouble: Trouble) -> dict[str, Any]:
     return {"message": trouble.message, "type": kind, "param": None, "code": code}
 
 
-def event(record: dict[str, Any]) -> bytes:
-    """Make one unnamed event."""
-    return b"data: " + json.dumps(record).encode() + b"\n\n"
+def event(record: Any, name: str = "") -> bytes:
+    """Make one event, with a name if the wire gives them names."""
+    title = f"event: {name}\n" if name else ""
+    return f"{title}data: {json.dumps(record)}\n\n".encode()
+
+
+def content_text(content: Any) -> str:
+    """Read the text out of a content that is a string or a list of parts."""
+    if isinstance(content, list):
+        return "\n".join(str(part["text"]) for part in content if isinstance(part, dict) and part.get("text"))
+    return content if isinstance(content, str) else ""
+
+
+def results_at_end(messages: list[Any], role: str = "tool") -> list[str]:
+    """Read what tools have returned after the last other message."""
+    found: list[str] = []
+    for message in reversed(messages):
+        if message.get("role") != role:
+            break
+        found.insert(0, content_text(message.get("content")))
+    return found
