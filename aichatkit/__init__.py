@@ -1,0 +1,131 @@
+"""Chat with language models from plain synchronous Python, over `requests`.
+
+    import aichatkit as ai
+
+    print(ai.ask("Capital of France?", model="openai/gpt-4o-mini"))
+
+Nothing is loaded before it is used: importing this package costs next to nothing.
+"""
+
+import logging as _logging
+
+from aichatkit._version import __version__ as __version__
+
+# Type checkers do not run `__getattr__`; they read these, which never run.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from aichatkit.chats import Chat as Chat
+    from aichatkit.chunks import Usage as Usage
+    from aichatkit.client import Client as Client
+    from aichatkit.default import ask as ask
+    from aichatkit.default import chat as chat
+    from aichatkit.default import image as image
+    from aichatkit.default import models as models
+    from aichatkit.default import stream as stream
+    from aichatkit.errors import AllProvidersFailedError as AllProvidersFailedError
+    from aichatkit.errors import APIError as APIError
+    from aichatkit.errors import AuthenticationError as AuthenticationError
+    from aichatkit.errors import BadRequestError as BadRequestError
+    from aichatkit.errors import BadResponseError as BadResponseError
+    from aichatkit.errors import BlockedError as BlockedError
+    from aichatkit.errors import BudgetExceededError as BudgetExceededError
+    from aichatkit.errors import ChatError as ChatError
+    from aichatkit.errors import ConfigurationError as ConfigurationError
+    from aichatkit.errors import ConnectError as ConnectError
+    from aichatkit.errors import ContentFilteredError as ContentFilteredError
+    from aichatkit.errors import ContextTooLongError as ContextTooLongError
+    from aichatkit.errors import DeadlineExceededError as DeadlineExceededError
+    from aichatkit.errors import EmptyAnswerError as EmptyAnswerError
+    from aichatkit.errors import MissingKeyError as MissingKeyError
+    from aichatkit.errors import ModelNotFoundError as ModelNotFoundError
+    from aichatkit.errors import OverloadedError as OverloadedError
+    from aichatkit.errors import PermissionDeniedError as PermissionDeniedError
+    from aichatkit.errors import QuotaExceededError as QuotaExceededError
+    from aichatkit.errors import RateLimitError as RateLimitError
+    from aichatkit.errors import SchemaError as SchemaError
+    from aichatkit.errors import ServerError as ServerError
+    from aichatkit.errors import StreamInterruptedError as StreamInterruptedError
+    from aichatkit.errors import StreamStalledError as StreamStalledError
+    from aichatkit.errors import TimedOutError as TimedOutError
+    from aichatkit.errors import TokenNotFoundError as TokenNotFoundError
+    from aichatkit.errors import ToolError as ToolError
+    from aichatkit.errors import TransportError as TransportError
+    from aichatkit.errors import UnknownModelError as UnknownModelError
+    from aichatkit.errors import UnknownProviderError as UnknownProviderError
+    from aichatkit.images import ImageResponse as ImageResponse
+    from aichatkit.messages import Message as Message
+    from aichatkit.registry import register as register
+    from aichatkit.reply import Attempt as Attempt
+    from aichatkit.reply import Reply as Reply
+    from aichatkit.retries import RetryPolicy as RetryPolicy
+    from aichatkit.retries import Wait as Wait
+    from aichatkit.streams import Stream as Stream
+    from aichatkit.timeouts import Timeout as Timeout
+
+_PLACES = {
+    "default": ("ask", "chat", "image", "models", "stream"),
+    "client": ("Client",),
+    "chats": ("Chat",),
+    "streams": ("Stream",),
+    "reply": ("Attempt", "Reply"),
+    "chunks": ("Usage",),
+    "images": ("ImageResponse",),
+    "messages": ("Message",),
+    "registry": ("register",),
+    "retries": ("RetryPolicy", "Wait"),
+    "timeouts": ("Timeout",),
+    "errors": (
+        "APIError",
+        "AllProvidersFailedError",
+        "AuthenticationError",
+        "BadRequestError",
+        "BadResponseError",
+        "BlockedError",
+        "BudgetExceededError",
+        "ChatError",
+        "ConfigurationError",
+        "ConnectError",
+        "ContentFilteredError",
+        "ContextTooLongError",
+        "DeadlineExceededError",
+        "EmptyAnswerError",
+        "MissingKeyError",
+        "ModelNotFoundError",
+        "OverloadedError",
+        "PermissionDeniedError",
+        "QuotaExceededError",
+        "RateLimitError",
+        "SchemaError",
+        "ServerError",
+        "StreamInterruptedError",
+        "StreamStalledError",
+        "TimedOutError",
+        "TokenNotFoundError",
+        "ToolError",
+        "TransportError",
+        "UnknownModelError",
+        "UnknownProviderError",
+    ),
+}
+_PLACE_OF = {name: place for place, names in _PLACES.items() for name in names}
+
+__all__ = sorted([*_PLACE_OF, "__version__"])
+
+# A library stays quiet unless its user sets logging up.
+_logging.getLogger(__name__).addHandler(_logging.NullHandler())
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first asked for (PEP 562)."""
+    place = _PLACE_OF.get(name)
+    if place is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f"{__name__}.{place}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> "list[str]":
+    return sorted({*globals(), *__all__})

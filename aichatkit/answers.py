@@ -1,0 +1,364 @@
+"""Events -> chunks: read one response, hand out its text, and gather everything else for the reply."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import fields, replace
+from itertools import chain
+from typing import Any, Callable
+
+from aichatkit import chunks, classify
+from aichatkit.errors import (
+    APIError,
+    BadResponseError,
+    ChatError,
+    ContentFilteredError,
+    EmptyAnswerError,
+    RateLimitError,
+    ServerError,
+    StreamInterruptedError,
+    StreamStalledError,
+    TimedOutError,
+)
+from aichatkit.images import ImageResponse, data_uri
+from aichatkit.providers.base import Provider, unreadable
+from aichatkit.reply import Attempt, Reply
+from aichatkit.transport import Response, Transport
+
+__all__ = ["Answer"]
+
+_UNREADABLE = (ValueError, LookupError, TypeError, AttributeError)
+
+
+class Answer:
+    """An answer that is being read: an iterator of text that knows what it has seen.
+
+    `start` reads up to the first text, so that a failure before it can still be retried.
+    """
+
+    def __init__(
+        self,
+        provider: Provider,
+        model: str,
+        response: Response,
+        *,
+        http: Transport,
+        alt: str = "",
+        started: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.provider = provider
+        self.model = model
+        self.attempts: list[Attempt] = []
+        self.closed = False
+        self.reply: Reply | None = None
+        self._response = response
+        self._http = http
+        self._alt = alt
+        self._started = started
+        self._clock = clock
+        self._parts: list[str] = []
+        self._callbacks: list[Callable[[Reply], None]] = []
+        self._seen = _Seen(model)
+        self._chunks: Iterator[str] = self._read()
+
+    def __iter__(self) -> Iterator[str]:
+        return self._chunks
+
+    def __next__(self) -> str:
+        return next(self._chunks)
+
+    @property
+    def text(self) -> str:
+        """The text so far."""
+        return "".join(self._parts)
+
+    def start(self) -> None:
+        """Read up to the first text, or to the end of an answer that has none and needs none."""
+        for first in self._chunks:
+            self._parts.clear()
+            self._chunks = chain(self._again(first), self._chunks)
+            return
+
+    def when_complete(self, callback: Callable[[Reply], None]) -> None:
+        """Call `callback` with the reply, now if it is there already."""
+        if self.reply is not None:
+            callback(self.reply)
+        self._callbacks.append(callback)
+
+    def close(self) -> None:
+        """Free the connection; closing twice is fine."""
+        self.closed = True
+        self._response.close()
+
+    def cancel(self) -> None:
+        """Wake a reader in another thread, which then raises."""
+        self._response.cancel()
+
+    def unfinished(self) -> StreamInterruptedError:
+        """Return the error for an answer that was closed before its end."""
+        return StreamInterruptedError(
+            f"{self.provider.name}: the stream was closed before the answer ended",
+            provider=self.provider.name,
+            model=self.model,
+            partial=self.text,
+            attempts=self.attempts,
+        )
+
+    def _again(self, first: str) -> Iterator[str]:
+        self._parts.append(first)
+        yield first
+
+    def _read(self) -> Iterator[str]:
+        parts, left = self._parts, self.provider.max_answer
+        try:
+            for text in self._screened():
+                if self.closed:
+                    return
+                parts.append(text)
+                left -= len(text)
+                if left < 0:
+                    raise BadResponseError(
+                        f"{self.provider.name}: the answer is longer than {self.provider.max_answer} characters"
+                    )
+                yield text
+            if not self.closed:
+                self._conclude()
+            return
+        except ChatError as error:
+            failure = error
+        except BaseException:
+            self.close()
+            raise
+        raise self._completed(failure)
+
+    def _screened(self) -> Iterator[str]:
+        texts = self._texts()
+        if not (self.provider.checks_notices or self.provider.trims_start):
+            return texts
+        return self._beginning(texts)
+
+    def _beginning(self, texts: Iterator[str]) -> Iterator[str]:
+        """Hold text back while it may still turn out to be a limit notice, or is only leading white space."""
+        held = ""
+        for text in texts:
+            held += text
+            if self.provider.trims_start and not isinstance(text, ImageResponse):
+                held = held.lstrip()
+            if held and classify.limit_notice(held, ended=False) is not None:
+                yield text if held == text else held
+                yield from texts
+                return
+        if held and classify.limit_notice(held, ended=True):
+            raise RateLimitError(
+                f"{self.provider.name}: the site answered with a limit notice ({held.strip()!r}); "
+                "ask later or ask another provider",
+                status=self._response.status,
+                action="next",
+            )
+        if held:
+            yield held
+
+    def _texts(self) -> Iterator[str]:
+        parse, seen = self.provider.parse_event, self._seen
+        event: Any = None
+        try:
+            for event in self.provider.iter_events(self._blocks(), max_line=self.provider.max_line):
+                chunk = parse(event)
+                if chunk.__class__ is str:
+                    if chunk:
+                        yield chunk
+                elif chunk is not None:
+                    yield from self._take(chunk)
+                    if seen.last:
+                        break
+            return self._check_end()
+        except ChatError:
+            raise
+        except _UNREADABLE as error:
+            cause = type(error).__name__
+        raise unreadable(self.provider.name, "answer", cause, getattr(event, "data", ""))
+
+    def _blocks(self) -> Iterator[bytes]:
+        response = self._response
+        first = response.read_block()
+        if classify.is_html(response.headers.get("Content-Type", ""), first[:512]):
+            body = first + response.read_error()
+            raise classify.refusal(
+                response.status,
+                response.headers,
+                body,
+                provider=self.provider.name,
+                model=self.model,
+                rules=self.provider.rules,
+            )
+        return chain((first,), iter(response.read_block, b""))
+
+    def _take(self, chunk: Any) -> Iterator[str]:
+        if isinstance(chunk, str):
+            if chunk:
+                yield chunk
+        elif isinstance(chunk, chunks.Picture):
+            yield self._draw(chunk)
+        elif type(chunk) in _SEEN:
+            self._seen.add(chunk)
+        elif isinstance(chunk, Sequence):
+            for part in chunk:
+                yield from self._take(part)
+        else:
+            raise TypeError(f"parse_event returned {type(chunk).__name__}")
+
+    def _draw(self, picture: chunks.Picture) -> ImageResponse:
+        image = picture.data or picture.url
+        if picture.fetch:
+            image = data_uri(self._http.download(picture.url))
+        self._seen.images.append(image)
+        urls = [picture.url] if picture.url else []
+        return ImageResponse([image], alt=self._alt, urls=urls, fetch=self._http.download)
+
+    def _check_end(self) -> None:
+        seen = self._seen
+        if seen.last:
+            self._response.finish()
+        elif not seen.ended and self.provider.requires_end and not self.closed:
+            raise StreamInterruptedError(
+                f"{self.provider.name}: the answer ended without its end marker", action="retry", maybe_processed=True
+            )
+
+    def _conclude(self) -> None:
+        seen, name = self._seen, self.provider.name
+        if seen.reason == "error":
+            raise ServerError(f"{name}: the service says the answer failed (finish reason error)", maybe_processed=True)
+        if not self._parts and not seen.calls:
+            raise self._empty()
+        self.closed = True
+        self._response.close()
+        self.reply = seen.reply(
+            "".join(self._parts),
+            self.provider.name,
+            self.attempts,
+            self._response.headers,
+            self._clock() - self._started,
+        )
+        for callback in self._callbacks:
+            callback(self.reply)
+
+    def _empty(self) -> ChatError:
+        seen, name = self._seen, self.provider.name
+        if seen.reason == "content_filter":
+            return ContentFilteredError(f"{name}: the answer was withheld by a content filter; change the prompt")
+        if seen.notice:
+            return classify.event_error(
+                {"error": seen.notice}, provider=name, model=self.model, rules=self.provider.rules
+            )
+        if seen.reason == "length":
+            return EmptyAnswerError(f"{name}: no text came before the length limit; raise max_tokens", action="stop")
+        return EmptyAnswerError(f"{name}: the service answered with status {self._response.status} and no text")
+
+    def _completed(self, error: ChatError) -> ChatError:
+        """Complete an error: where the answer had begun nothing is tried again, and the text is kept on it."""
+        self.close()
+        self._http.scrub(error)
+        error.provider = error.provider or self.provider.name
+        error.model = error.model or self.model
+        if error.status is None and isinstance(error, (APIError, BadResponseError)):
+            error.status = self._response.status
+        if self._parts:
+            if type(error) is TimedOutError:
+                error = StreamStalledError(error.message, provider=error.provider, model=error.model)
+            error.partial = self.text
+            error.action = "stop"
+            error.attempts = [*self.attempts[:-1], replace(self.attempts[-1], error=error)] if self.attempts else []
+        return error
+
+
+class _Seen:
+    """What came beside the text."""
+
+    def __init__(self, model: str) -> None:
+        self.model = model
+        self.ended = False
+        self.last = False
+        self.reason: str | None = None
+        self.usage = chunks.Usage()
+        self.reasoning: list[str] = []
+        self.citations: list[chunks.Citation] = []
+        self.images: list[str] = []
+        self.calls: dict[int, list[str]] = {}
+        self.notice = ""
+
+    def add(self, chunk: Any) -> None:
+        """Remember one chunk."""
+        _SEEN[type(chunk)](self, chunk)
+
+    def reply(self, text: str, provider: str, attempts: list[Attempt], headers: Any, elapsed: float) -> Reply:
+        """Return the finished answer."""
+        return Reply(
+            text=text,
+            provider=provider,
+            model=self.model,
+            complete=True if self.ended else None,
+            finish_reason=self.reason,
+            usage=self.usage,
+            images=self.images,
+            reasoning="".join(self.reasoning),
+            citations=self.citations,
+            tool_calls=[_tool_call(parts, provider) for parts in self.calls.values()],
+            attempts=attempts,
+            headers=headers,
+            elapsed=elapsed,
+        )
+
+    def add_finish(self, finish: chunks.Finish) -> None:
+        """Note an end marker."""
+        self.ended = True
+        self.last = self.last or finish.last
+        self.reason = finish.reason or self.reason
+
+    def add_usage(self, usage: chunks.Usage) -> None:
+        """Take over what is told; services tell it in pieces, and the last word counts."""
+        told = {name.name: getattr(usage, name.name) for name in fields(usage)}
+        self.usage = replace(self.usage, **{name: value for name, value in told.items() if value is not None})
+
+    def add_call(self, part: chunks.ToolCallPart) -> None:
+        """Put a piece of a tool call where it belongs."""
+        call = self.calls.setdefault(part.position, ["", "", ""])
+        call[0] = call[0] or part.id
+        call[1] = call[1] or part.name
+        call[2] += part.arguments
+
+    def add_citation(self, citation: chunks.Citation) -> None:
+        """Note a source; some services repeat all of them with every chunk."""
+        if citation not in self.citations:
+            self.citations.append(citation)
+
+    def add_answered(self, chunk: chunks.Answered) -> None:
+        """Note the model that answered."""
+        self.model = chunk.model
+
+    def add_notice(self, chunk: chunks.Notice) -> None:
+        """Note what the service said instead."""
+        self.notice = chunk.text or self.notice
+
+
+_SEEN: dict[type, Callable[[_Seen, Any], None]] = {
+    chunks.Finish: _Seen.add_finish,
+    chunks.Usage: _Seen.add_usage,
+    chunks.ToolCallPart: _Seen.add_call,
+    chunks.Answered: _Seen.add_answered,
+    chunks.Notice: _Seen.add_notice,
+    chunks.Reasoning: lambda seen, chunk: seen.reasoning.append(chunk.text),
+    chunks.Citation: _Seen.add_citation,
+}
+
+
+def _tool_call(parts: list[str], provider: str) -> chunks.ToolCall:
+    try:
+        arguments = json.loads(parts[2] or "{}")
+    except ValueError:
+        arguments = None
+    if not isinstance(arguments, dict):
+        raise BadResponseError(f"{provider}: the arguments of the tool call {parts[1]!r} are not a JSON object")
+    return chunks.ToolCall(parts[0], parts[1], arguments)

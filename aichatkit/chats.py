@@ -1,0 +1,113 @@
+"""A conversation: a client and a history, into which a turn enters only when it is complete."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Callable, ClassVar
+
+from aichatkit.errors import ConfigurationError
+from aichatkit.messages import Message, Prompt, parse_messages
+from aichatkit.reply import Reply
+from aichatkit.streams import Stream
+
+if TYPE_CHECKING:
+    from aichatkit.client import Client
+
+__all__ = ["Chat"]
+
+_VERSION = 1
+
+
+class Chat:
+    """A conversation with one client; `history` holds its complete turns.
+
+    Options of `ask` and `stream` are those of the client; the ones given here hold for every turn.
+    """
+
+    #: Where a loaded conversation gets its client from; the client's module, which knows this one, puts it here.
+    default_client: ClassVar[Callable[[], Client]]
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        system: str | None = None,
+        history: Sequence[Any] = (),
+        model: Any = None,
+        **options: Any,
+    ) -> None:
+        client.check_options(options)
+        self.client = client
+        self.system = system
+        self.model = model
+        self._options = options
+        self._history = parse_messages(list(history)) if history else []
+        self._lock = threading.Lock()
+
+    @property
+    def history(self) -> list[Message]:
+        """The complete turns, oldest first, as a new list."""
+        return list(self._history)
+
+    def ask(self, prompt: Prompt, **options: Any) -> Reply:
+        """Ask within the conversation and return the reply."""
+        return self.stream(prompt, **options).read()
+
+    def stream(self, prompt: Prompt, **options: Any) -> Stream:
+        """Ask within the conversation and return the stream; the turn enters the history when it has ended."""
+        turns = parse_messages(prompt)
+        merged = {"system": self.system, "model": self.model, **self._options, **options}
+        merged = {name: value for name, value in merged.items() if value is not None}
+
+        def keep(reply: Reply) -> None:
+            with self._lock:
+                self._history += [*turns, Message("assistant", reply.text)]
+
+        stream = self.client.stream([*self._history, *turns], **merged)
+        stream.when_complete(keep)
+        return stream
+
+    def undo(self) -> list[Message]:
+        """Take the last question and its answer out of the history and return them."""
+        with self._lock:
+            start = max((i for i, message in enumerate(self._history) if message.role == "user"), default=0)
+            taken = self._history[start:]
+            del self._history[start:]
+        return taken
+
+    def fork(self) -> Chat:
+        """Return a second conversation that starts from the same history and goes its own way."""
+        return Chat(self.client, system=self.system, history=self._history, model=self.model, **self._options)
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the conversation as readable JSON, replacing the file in one step, and return its path."""
+        target = Path(path)
+        record = {
+            "aichatkit": _VERSION,
+            "system": self.system,
+            "model": self.model,
+            "messages": [{"role": message.role, "content": message.content} for message in self._history],
+        }
+        partial = target.with_name(f"{target.name}.{os.getpid()}.part")
+        partial.write_text(json.dumps(record, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+        os.replace(partial, target)
+        return target
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], *, client: Client | None = None) -> Chat:
+        """Return a saved conversation, on the default client unless one is given."""
+        try:
+            record = json.loads(Path(path).read_text(encoding="utf-8"))
+        except ValueError:
+            record = None
+        if not isinstance(record, dict) or record.get("aichatkit") != _VERSION:
+            raise ConfigurationError(f"{path}: is not a conversation saved by this version")
+        client = client or cls.default_client()
+        return cls(client, system=record["system"], history=record["messages"], model=record["model"])
+
+    def __repr__(self) -> str:
+        return f"<Chat of {len(self._history)} messages>"

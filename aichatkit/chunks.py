@@ -1,0 +1,81 @@
+"""What an event can turn into beside text: usage, end, reasoning, tool calls, citations, the model that answered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+__all__ = ["Answered", "Citation", "Finish", "Notice", "Picture", "Reasoning", "ToolCall", "ToolCallPart", "Usage"]
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Tokens a call took; None where the service does not tell."""
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    total_tokens: int | None = None
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+
+class Finish(NamedTuple):
+    """The end marker of a protocol.
+
+    `reason` is one of "stop", "length", "content_filter", "tool_calls", "error", or the service's own word.
+    After a `last` marker nothing more of the answer follows.
+    """
+
+    reason: str | None = None
+    last: bool = False
+
+
+class Answered(NamedTuple):
+    """The model that answered, in the service's own words."""
+
+    model: str
+
+
+class Reasoning(NamedTuple):
+    """A piece of the text a model thinks aloud before it answers."""
+
+    text: str
+
+
+class Citation(NamedTuple):
+    """A source the answer rests on."""
+
+    url: str
+    title: str = ""
+
+
+class Notice(NamedTuple):
+    """What a service says beside an answer; where no text comes it tells what went wrong."""
+
+    text: str
+
+
+class Picture(NamedTuple):
+    """A picture the model made: its `url`, or its `data` as a data URI; `fetch` asks for the bytes behind the URL."""
+
+    url: str = ""
+    data: str = ""
+    fetch: bool = False
+
+
+class ToolCallPart(NamedTuple):
+    """A piece of a tool call; `position` tells which call it belongs to, `arguments` is a piece of JSON text."""
+
+    position: int
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+
+
+@dataclass(frozen=True)
+class ToolCall:
+    """A call the model asks for: which tool, with which arguments."""
+
+    id: str
+    name: str
+    arguments: dict[str, Any] = field(default_factory=dict)

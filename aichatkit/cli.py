@@ -1,0 +1,158 @@
+"""The command line: a question in, the answer streamed to standard output, everything else to standard error.
+
+Exit codes: 0 answered, 1 an error of the call, 2 wrong usage, 130 stopped with Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import stat
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from aichatkit._version import __version__
+from aichatkit.client import Client
+from aichatkit.errors import ChatError, ConfigurationError
+from aichatkit.retries import Wait
+from aichatkit.sandbox import serve
+from aichatkit.targets import chosen_by_environment
+
+__all__ = ["main"]
+
+_EPILOG = """\
+The prompt may also come from a pipe; with both, the pipe is the document and the argument the question.
+Without -m the model is AICHATKIT_MODEL, else the first service whose key is set, else the offline ELIZA.
+"aichatkit sandbox --port 8000" serves the chat services' protocols on this machine, for tests.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        if words[:1] == ["sandbox"]:
+            return _serve(_sandbox_parser().parse_args(words[1:]))
+        return _ask(_parser().parse_args(words))
+    except KeyboardInterrupt:
+        _tell("")
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has left; a second failure while the interpreter flushes would only make noise.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except ConfigurationError as error:
+        _tell(f"aichatkit: {error}")
+        return 2
+    except ChatError as error:
+        _tell(f"aichatkit: {error}")
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="aichatkit",
+        description="Ask a chat service and print its answer as it comes.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("prompt", nargs="*", help="the question; several words need no quotes")
+    parser.add_argument("-m", "--model", action="append", help="provider/model or provider; repeat it for fallbacks")
+    parser.add_argument("-s", "--system", help="instructions that go before the question")
+    parser.add_argument("--no-stream", action="store_true", help="print the answer when it is complete")
+    parser.add_argument("--timeout", type=float, metavar="SECONDS", help="for connecting and for silence")
+    parser.add_argument("--retry", type=int, metavar="N", help="retries after the first attempt (default 2)")
+    parser.add_argument("--version", action="version", version=f"aichatkit {__version__}")
+    return parser
+
+
+def _sandbox_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="aichatkit sandbox", description="Serve the chat services' protocols on this machine until Ctrl-C."
+    )
+    parser.add_argument("--port", type=int, default=0, help="default: a free one")
+    parser.add_argument("--host", default="127.0.0.1", help="default: 127.0.0.1")
+    parser.add_argument("--delay", type=float, default=0.0, metavar="SECONDS", help="pause between pieces of text")
+    parser.add_argument("--seed", type=int, default=0, help="for other answers")
+    parser.add_argument("--fault", help="a fault for every answer, such as rate-limit or cut,after=3")
+    return parser
+
+
+def _ask(args: argparse.Namespace) -> int:
+    prompt = _prompt(args.prompt)
+    if not prompt:
+        _parser().print_usage(sys.stderr)
+        _tell("aichatkit: nothing was asked; give a question as an argument or through a pipe")
+        return 2
+    with Client(model=_model(args.model), timeout=args.timeout, retry=args.retry, hooks={"wait": _tell_wait}) as client:
+        options = {"system": args.system} if args.system else {}
+        if args.no_stream:
+            _write(client.ask(prompt, **options).text + "\n")
+        else:
+            _stream(client, prompt, options)
+    return 0
+
+
+def _stream(client: Client, prompt: str, options: dict[str, Any]) -> None:
+    with client.stream(prompt, **options) as stream:
+        try:
+            for chunk in stream:
+                _write(chunk)
+        finally:
+            if stream.text and not stream.text.endswith("\n"):
+                _write("\n")
+
+
+def _serve(args: argparse.Namespace) -> int:
+    try:
+        serve(
+            args.port,
+            host=args.host,
+            delay=args.delay,
+            seed=args.seed,
+            fault=args.fault,
+            announce=lambda url: _write(
+                f"The sandbox answers at {url} (OpenAI's protocol at {url}/v1); stop it with Ctrl-C.\n"
+            ),
+        )
+    except (OSError, ValueError) as error:
+        _tell(f"aichatkit: {error}")
+        return 1
+    return 0
+
+
+def _prompt(words: Sequence[str]) -> str:
+    question, document = " ".join(words).strip(), _piped().strip()
+    return "\n\n".join(part for part in (question, document) if part)
+
+
+def _piped() -> str:
+    """Return what a pipe or a redirected file holds; anything else, such as a terminal, is left alone."""
+    try:
+        mode = os.fstat(sys.stdin.fileno()).st_mode
+    except (OSError, ValueError, AttributeError):
+        return ""
+    return sys.stdin.read() if stat.S_ISFIFO(mode) or stat.S_ISREG(mode) else ""
+
+
+def _model(given: list[str] | None) -> Any:
+    if given:
+        return given[0] if len(given) == 1 else given
+    if chosen_by_environment({}):
+        return None
+    _tell("aichatkit: no key and no model is set, so this is the offline ELIZA; set a key or use -m")
+    return "offline"
+
+
+def _tell_wait(wait: Wait) -> None:
+    _tell(f"aichatkit: {wait}")
+
+
+def _write(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def _tell(text: str) -> None:
+    sys.stderr.write(f"{text}\n")

@@ -1,0 +1,268 @@
+"""The client: options in, streams and replies out. It holds the Session, the keys and the policy of all its calls."""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from collections.abc import Mapping
+from typing import Any, Callable
+
+import requests
+
+from aichatkit import listing
+from aichatkit.calls import Call, Setup, open_call
+from aichatkit.chats import Chat
+from aichatkit.errors import BadResponseError, ConfigurationError
+from aichatkit.images import ImageResponse
+from aichatkit.messages import Prompt, parse_messages
+from aichatkit.params import check_params, nearest
+from aichatkit.providers.base import Options
+from aichatkit.registry import Registry, registry
+from aichatkit.reply import Reply
+from aichatkit.retries import RetryPolicy
+from aichatkit.streams import Stream
+from aichatkit.targets import Model, PerProvider, Target, check_key, find_targets, named_providers, per_provider
+from aichatkit.timeouts import Timeout
+from aichatkit.transport import Connections
+
+__all__ = ["Client", "default_client"]
+
+#: Options that `ask` and `stream` take beside sampling parameters.
+_CALL_OPTIONS = ("model", "system", "timeout", "retry", "headers", "proxies")
+_HOOKS = ("wait",)
+
+
+class Client:
+    """Ask chat services, over one `requests.Session`.
+
+    Example:
+        >>> with Client(model="offline") as client:
+        ...     reply = client.ask("Hello!")
+        >>> reply.provider
+        'offline'
+
+    Args:
+        model: "provider/model", "provider", a list of them in the order of fallback, or None to choose by environment.
+        system: instructions that go before every prompt.
+        api_key: the key, or a dict by provider; without it the environment is asked at the first call.
+        base_url: another address that speaks the provider's protocol, or a dict by provider.
+        session: a Session of your own, used as it is and not altered.
+        proxies: one URL or a dict as `requests` takes it; without it the environment counts.
+        verify: a CA bundle's path, or False to switch TLS verification off.
+        headers: sent with every request.
+        timeout: seconds for connecting and for silence, or a Timeout.
+        retry: retries after the first attempt (default 2, 0 for none), or a RetryPolicy.
+        hooks: `{"wait": f}` calls f with a Wait before each wait.
+        params: sampling parameters such as `temperature`, sent only when given.
+
+    Raises:
+        ConfigurationError: an option is unknown or cannot be used; nothing is sent.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: Model = None,
+        system: str | None = None,
+        api_key: PerProvider = None,
+        base_url: PerProvider = None,
+        session: requests.Session | None = None,
+        proxies: str | Mapping[str, str] | None = None,
+        verify: bool | str | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float | tuple[float, float] | Timeout | None = None,
+        retry: int | RetryPolicy | None = None,
+        hooks: Mapping[str, Callable[[Any], None]] | None = None,
+        **params: Any,
+    ) -> None:
+        if session is not None and not isinstance(session, requests.Session):
+            raise ConfigurationError(f"session: must be a requests.Session, not {type(session).__name__}")
+        self._model = model
+        self._system = system
+        self._timeout = Timeout.of(timeout)
+        self._policy = RetryPolicy.of(retry)
+        self._params = check_params(params, options=_client_options())
+        names = named_providers(model) if isinstance(api_key, str) or isinstance(base_url, str) else []
+        self._keys = {
+            name: check_key(key, provider=name) for name, key in per_provider(api_key, names, option="api_key").items()
+        }
+        self._base_urls = {
+            name: _check_url(url) for name, url in per_provider(base_url, names, option="base_url").items()
+        }
+        self._hooks = _check_hooks(hooks)
+        self._connections = Connections(
+            session, proxies=_proxies(proxies), verify=verify, headers=_check_headers(headers)
+        )
+        self._closing = threading.Event()
+
+    @property
+    def session(self) -> requests.Session:
+        """The Session all calls go through."""
+        return self._connections.session
+
+    @property
+    def providers(self) -> Registry:
+        """The registry: a mapping of names to provider classes."""
+        return registry
+
+    def ask(self, prompt: Prompt, **options: Any) -> Reply:
+        """Ask and return the finished reply.
+
+        Options: model, system, timeout, retry, headers, proxies, and sampling parameters, each for this call.
+
+        Raises:
+            ChatError: any error of the package; `partial` holds the text of an answer that broke off.
+        """
+        return self.stream(prompt, **options).read()
+
+    def stream(self, prompt: Prompt, **options: Any) -> Stream:
+        """Ask and return the stream, opened: a service that cannot answer raises here, not in the loop.
+
+        It is an iterator of text; `stream.text` is what came so far, `stream.reply` the reply when it has ended.
+        """
+        if self._closing.is_set():
+            raise ConfigurationError("the client is closed; make a new one")
+        return Stream(open_call(self._call(prompt, **options), self._setup()))
+
+    def chat(self, *, system: str | None = None, **options: Any) -> Chat:
+        """Return a conversation; its options hold for every turn."""
+        return Chat(self, system=system, **options)
+
+    def image(self, prompt: str, *, model: Model = None, **options: Any) -> ImageResponse:
+        """Have a picture made and return it; raise BadResponseError where the model only talks."""
+        with self.stream(prompt, model=model, **options) as stream:
+            pictures = [chunk for chunk in stream if isinstance(chunk, ImageResponse)]
+            provider = stream.provider
+        if not pictures:
+            raise BadResponseError(
+                f"{provider}: no picture came, only text; choose a model that draws, such as 'aichats/dalle'",
+                provider=provider,
+                partial=stream.text,
+            )
+        return pictures[0] if len(pictures) == 1 else pictures[0].joined(pictures[1:])
+
+    def models(self, provider: str | None = None) -> list[str]:
+        """Return model names: of one provider as the service lists them for the key, else all that are known here."""
+        if provider is None:
+            return [f"{name}/{model}" for name in registry for model in registry[name].models]
+        return listing.list_models(registry[provider], self._call("models", model=provider), self._setup())
+
+    def close(self) -> None:
+        """End every stream and wait of this client, in whatever thread, and free its connections."""
+        self._closing.set()
+        self._connections.close()
+
+    def check_options(self, options: Mapping[str, Any]) -> None:
+        """Refuse options that no call takes, before the first call."""
+        check_params({name: options[name] for name in options if name not in _CALL_OPTIONS}, options=_CALL_OPTIONS)
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Client model={self._model!r}>"
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Keys stay at home: the process that loads this finds its own in its environment.
+        state = {
+            name: value for name, value in self.__dict__.items() if name not in ("_closing", "_keys", "_connections")
+        }
+        return {**state, "_connections": self._connections.portable()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _closing=threading.Event(), _keys={})
+        self._connections = Connections(**state["_connections"])
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Client:
+        copy = type(self).__new__(type(self))
+        copy.__setstate__(self.__getstate__())
+        copy._keys = dict(self._keys)
+        return copy
+
+    def __copy__(self) -> Client:
+        return self.__deepcopy__({})
+
+    def _call(
+        self,
+        prompt: Prompt,
+        *,
+        model: Model = None,
+        system: str | None = None,
+        timeout: float | tuple[float, float] | Timeout | None = None,
+        retry: int | RetryPolicy | None = None,
+        headers: Mapping[str, str] | None = None,
+        proxies: str | Mapping[str, str] | None = None,
+        **params: Any,
+    ) -> Call:
+        given = check_params(params, options=_CALL_OPTIONS)
+        return Call(
+            targets=self._targets(self._model if model is None else model),
+            messages=parse_messages(prompt, system=self._system if system is None else system),
+            options=Options(params={**self._params, **given}),
+            timeout=self._timeout if timeout is None else Timeout.of(timeout),
+            policy=self._policy if retry is None else RetryPolicy.of(retry),
+            headers=_check_headers(headers),
+            proxies=None if proxies is None else _proxies(proxies),
+        )
+
+    def _targets(self, model: Model) -> list[Target]:
+        return find_targets(model, keys=self._keys)
+
+    def _setup(self) -> Setup:
+        return Setup(self._connections, self._closing, self._keys, self._base_urls, self._hooks.get("wait"))
+
+
+_default: list[Client] = []
+_default_lock = threading.Lock()
+
+
+def default_client() -> Client:
+    """Return the client that the functions of the package share, made on first use."""
+    with _default_lock:
+        if not _default:
+            _default.append(Client())
+        return _default[0]
+
+
+Chat.default_client = staticmethod(default_client)
+
+
+def _client_options() -> list[str]:
+    return [name for name in inspect.signature(Client).parameters if name != "params"]
+
+
+def _check_hooks(hooks: Mapping[str, Callable[[Any], None]] | None) -> dict[str, Callable[[Any], None]]:
+    for name, hook in (hooks or {}).items():
+        if name not in _HOOKS:
+            raise ConfigurationError(
+                f"hooks: there is no hook {name!r}{nearest(name, _HOOKS)}; there is {', '.join(_HOOKS)}"
+            )
+        if not callable(hook):
+            raise ConfigurationError(f"hooks: {name} must be callable, not {type(hook).__name__}")
+    return dict(hooks or {})
+
+
+def _check_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
+    for name, value in (headers or {}).items():
+        if not isinstance(name, str) or not isinstance(value, str) or not (name + value).isprintable():
+            raise ConfigurationError(f"headers: {name!r} must be a name with a value that is text without line ends")
+    return dict(headers or {})
+
+
+def _check_url(url: Any) -> str:
+    if not isinstance(url, str) or not url.startswith(("http://", "https://")) or not url.isprintable():
+        raise ConfigurationError(f"base_url: must start with http:// or https://, not {str(url)[:60]!r}")
+    return url
+
+
+def _proxies(proxies: Any) -> dict[str, str]:
+    if proxies is None:
+        return {}
+    if isinstance(proxies, str):
+        return {"http": proxies, "https": proxies}
+    if isinstance(proxies, Mapping) and all(isinstance(part, str) for pair in proxies.items() for part in pair):
+        return dict(proxies)
+    raise ConfigurationError("proxies: must be one URL or a dict such as {'https': 'http://proxy.example:3128'}")

@@ -1,0 +1,39 @@
+"""The functions of the package: the methods of one client that is made on first use."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aichatkit.chats import Chat
+from aichatkit.client import default_client
+from aichatkit.images import ImageResponse
+from aichatkit.messages import Prompt
+from aichatkit.reply import Reply
+from aichatkit.streams import Stream
+
+__all__ = ["ask", "chat", "image", "models", "stream"]
+
+
+def ask(prompt: Prompt, **options: Any) -> Reply:
+    """Ask with the default client; see `Client.ask`."""
+    return default_client().ask(prompt, **options)
+
+
+def stream(prompt: Prompt, **options: Any) -> Stream:
+    """Ask with the default client and stream the answer; see `Client.stream`."""
+    return default_client().stream(prompt, **options)
+
+
+def chat(**options: Any) -> Chat:
+    """Return a conversation on the default client; see `Client.chat`."""
+    return default_client().chat(**options)
+
+
+def image(prompt: str, **options: Any) -> ImageResponse:
+    """Have a picture made with the default client; see `Client.image`."""
+    return default_client().image(prompt, **options)
+
+
+def models(provider: str | None = None) -> list[str]:
+    """Return model names; see `Client.models`."""
+    return default_client().models(provider)

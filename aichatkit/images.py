@@ -1,0 +1,140 @@
+"""Pictures in an answer: a piece of text that names them, and the bytes behind it."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import builtins
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Callable
+from urllib.parse import unquote_to_bytes
+
+from aichatkit.errors import BadResponseError, ConfigurationError
+
+__all__ = ["ImageResponse", "data_uri", "image_type"]
+
+#: First bytes -> media type and file extension.
+_SIGNATURES = (
+    (b"\x89PNG\r\n\x1a\n", "image/png", ".png"),
+    (b"\xff\xd8\xff", "image/jpeg", ".jpg"),
+    (b"GIF87a", "image/gif", ".gif"),
+    (b"GIF89a", "image/gif", ".gif"),
+    (b"BM", "image/bmp", ".bmp"),
+    (b"II*\x00", "image/tiff", ".tif"),
+    (b"MM\x00*", "image/tiff", ".tif"),
+    (b"\x00\x00\x01\x00", "image/x-icon", ".ico"),
+)
+
+
+class ImageResponse(str):
+    """Pictures a model made: Markdown that names them, with the pictures themselves in `images`.
+
+    `images` holds URLs or data URIs, `urls` the URLs the service gave.
+    Where only data is held the text has a short placeholder, never the data.
+    """
+
+    images: list[str]
+    urls: list[str]
+    alt: str
+
+    def __new__(
+        cls,
+        images: Sequence[str],
+        *,
+        alt: str = "",
+        urls: Sequence[str] = (),
+        fetch: Callable[[str], bytes] | None = None,
+    ) -> ImageResponse:
+        """Make the text from the pictures; `fetch` gets the bytes behind a URL."""
+        named = [*urls, *(image for image in images if not urls)]
+        self = super().__new__(cls, "\n".join(_markdown(image, alt, number) for number, image in enumerate(named, 1)))
+        self.images = list(images)
+        self.urls = list(urls) or [image for image in images if not image.startswith("data:")]
+        self.alt = alt
+        self._fetch = fetch
+        return self
+
+    _fetch: Callable[[str], builtins.bytes] | None
+
+    def bytes(self, index: int = 0) -> builtins.bytes:
+        """Return the bytes of one picture, downloading it where only its URL is held."""
+        image = self.images[index]
+        if image.startswith("data:"):
+            return _decode(image)
+        if self._fetch is None:
+            raise ConfigurationError(
+                "this picture is only known by its URL and its client is gone; download it by yourself"
+            )
+        return self._fetch(image)
+
+    def save(self, path: str | Path) -> list[Path]:
+        """Write the pictures and return the paths; the extension is that of what came, more pictures are numbered."""
+        saved = []
+        for index in range(len(self.images)):
+            content = self.bytes(index)
+            target = Path(path)
+            if index:
+                target = target.with_name(f"{target.stem}-{index + 1}{target.suffix}")
+            target = target.with_suffix(image_type(content)[1])
+            target.write_bytes(content)
+            saved.append(target)
+        return saved
+
+    def joined(self, others: Sequence[ImageResponse]) -> ImageResponse:
+        """Return all pictures as one response."""
+        every = [self, *others]
+        images = [image for response in every for image in response.images]
+        urls = [url for response in every for url in response.urls]
+        return ImageResponse(images, alt=self.alt, urls=urls, fetch=self._fetch)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (self.images, self.alt, self.urls)
+
+    def _repr_markdown_(self) -> str:
+        return "\n".join(f"![{_escape(self.alt)}]({image})" for image in self.images)
+
+
+def image_type(content: bytes) -> tuple[str, str]:
+    """Return media type and extension of a picture by its first bytes.
+
+    >>> image_type(b"GIF89a...")
+    ('image/gif', '.gif')
+    """
+    for signature, kind, extension in _SIGNATURES:
+        if content.startswith(signature):
+            return kind, extension
+    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
+        return "image/webp", ".webp"
+    if content[4:12] in (b"ftypavif", b"ftypavis"):
+        return "image/avif", ".avif"
+    if content[:256].lstrip().startswith((b"<svg", b"<?xml")) and b"<svg" in content[:4096]:
+        return "image/svg+xml", ".svg"
+    raise BadResponseError("what came is not a picture of a known kind")
+
+
+def data_uri(content: bytes) -> str:
+    """Return the picture as a data URI with its real type."""
+    return f"data:{image_type(content)[0]};base64,{base64.b64encode(content).decode('ascii')}"
+
+
+def _rebuild(images: list[str], alt: str, urls: list[str]) -> ImageResponse:
+    return ImageResponse(images, alt=alt, urls=urls)
+
+
+def _markdown(image: str, alt: str, number: int) -> str:
+    target = f"image-{number}" if image.startswith("data:") else image
+    return f"![{_escape(alt)}]({target})"
+
+
+def _escape(alt: str) -> str:
+    return " ".join(alt.replace("[", "(").replace("]", ")").split())[:200]
+
+
+def _decode(uri: str) -> bytes:
+    head, _, body = uri.partition(",")
+    try:
+        return base64.b64decode(body, validate=True) if head.endswith(";base64") else unquote_to_bytes(body)
+    except (binascii.Error, ValueError):
+        pass
+    raise BadResponseError("the picture's data is damaged")

@@ -1,0 +1,135 @@
+"""Prompt -> messages: whatever a user may pass becomes a list of `Message`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Union
+
+from aichatkit.errors import ConfigurationError
+
+__all__ = ["Content", "Message", "Prompt", "format_prompt", "parse_messages", "text_of"]
+
+Content = Union[str, "list[dict[str, Any]]"]
+Prompt = Union[str, "Message", Mapping[str, Any], "Sequence[Message | Mapping[str, Any] | str]"]
+
+ROLES = ("system", "developer", "user", "assistant", "tool")
+_SENDERS = {"you": "user", "bot": "assistant"}
+
+
+@dataclass(frozen=True)
+class Message:
+    """One turn of a conversation: a role and its content, text or a list of parts."""
+
+    role: str
+    content: Content
+
+    @property
+    def text(self) -> str:
+        """The text of the message; raises ConfigurationError where a part is not text."""
+        return text_of(self.content)
+
+
+def parse_messages(prompt: Any, *, system: str | None = None, history: Iterable[Message] = ()) -> list[Message]:
+    """Return the messages for a prompt, refusing what no service could answer.
+
+    >>> parse_messages("Hi", system="Be brief.")
+    [Message(role='system', content='Be brief.'), Message(role='user', content='Hi')]
+    >>> parse_messages([{"from": "bot", "content": "Hello!"}, "Bye"])
+    [Message(role='assistant', content='Hello!'), Message(role='user', content='Bye')]
+    """
+    turns = [_parse_turn(turn) for turn in _turns(prompt)]
+    if not turns:
+        raise ConfigurationError("prompt: there are no messages; pass a string or at least one message")
+    messages = [*history, *turns]
+    if system is not None:
+        if not isinstance(system, str) or not system.strip():
+            raise ConfigurationError("system: must be a string with text in it")
+        messages.insert(0, Message("system", system))
+    return messages
+
+
+def format_prompt(messages: Sequence[Message]) -> str:
+    r"""Return one prompt string: a lone message as it is, several as labelled lines that end in `Assistant:`.
+
+    >>> format_prompt([Message("user", "Hi")])
+    'Hi'
+    >>> format_prompt([Message("system", "Be brief."), Message("user", "Hi")])
+    'System: Be brief.\nUser: Hi\nAssistant:'
+    """
+    if len(messages) == 1:
+        return messages[0].text
+    lines = [f"{message.role.capitalize()}: {message.text}" for message in messages]
+    return "\n".join([*lines, "Assistant:"])
+
+
+def text_of(content: Content) -> str:
+    """Return the text of a content; raise ConfigurationError where a part is not text."""
+    if isinstance(content, str):
+        return content
+    for part in content:
+        if part.get("type") != "text":
+            raise ConfigurationError(
+                f"this provider takes text only, not a part of type {part.get('type')!r}", action="next"
+            )
+    return "\n".join(str(part["text"]) for part in content)
+
+
+def _turns(prompt: Any) -> list[Any]:
+    if isinstance(prompt, (str, Message, Mapping)):
+        return [prompt]
+    if isinstance(prompt, Iterable) and not isinstance(prompt, (bytes, bytearray)):
+        return list(prompt)
+    raise ConfigurationError(f"prompt: must be a string or a list of messages, not {type(prompt).__name__}")
+
+
+def _parse_turn(turn: Any) -> Message:
+    if isinstance(turn, str):
+        message = Message("user", turn)
+    elif isinstance(turn, Mapping):
+        message = _parse_mapping(turn)
+    elif isinstance(turn, Message):
+        message = turn
+    else:
+        raise ConfigurationError(f"message: must be a string, a dict or a Message, not {type(turn).__name__}")
+    if message.role not in ROLES:
+        raise ConfigurationError(f"message: role must be one of {', '.join(ROLES)}, not {message.role!r}")
+    _check_content(message)
+    return message
+
+
+def _parse_mapping(turn: Mapping[str, Any]) -> Message:
+    if "role" in turn:
+        role = turn["role"]
+    elif "from" in turn:
+        role = _SENDERS.get(str(turn["from"]))
+        if role is None:
+            raise ConfigurationError(f'message: "from" must be "you" or "bot", not {turn["from"]!r}')
+    else:
+        raise ConfigurationError('message: it has no "role"; use {"role": "user", "content": "..."}')
+    if "content" not in turn:
+        raise ConfigurationError('message: it has no "content"; use {"role": "user", "content": "..."}')
+    return Message(role, turn["content"])
+
+
+def _check_content(turn: Message) -> None:
+    content = turn.content
+    if isinstance(content, str):
+        if not content.strip():
+            raise ConfigurationError(f"message: the content of the {turn.role} message is empty")
+    elif isinstance(content, (list, tuple)):
+        if not content:
+            raise ConfigurationError(f"message: the content of the {turn.role} message is empty")
+        for part in content:
+            _check_part(part)
+    else:
+        raise ConfigurationError(f"message: content must be a string or a list of parts, not {type(content).__name__}")
+
+
+def _check_part(part: Any) -> None:
+    if not isinstance(part, Mapping) or not isinstance(part.get("type"), str):
+        raise ConfigurationError(
+            'message: a part must be a dict with a "type", such as {"type": "text", "text": "..."}'
+        )
+    if part["type"] == "text" and not isinstance(part.get("text"), str):
+        raise ConfigurationError('message: a part of type "text" needs a "text" that is a string')

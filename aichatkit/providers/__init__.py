@@ -1,0 +1,1 @@
+"""The providers, one module each; a module is imported when its provider is first used."""

@@ -1,0 +1,84 @@
+"""AIChatFree (aichatfree.info), which runs GeminiProChat: a signed request, plain text back in pieces.
+
+There is no end marker. Gemini wants turns that alternate, so neighbours of one role are sent as one turn.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any, ClassVar
+
+import requests
+
+from aichatkit import browsers, events
+from aichatkit.classify import Rule
+from aichatkit.errors import ConfigurationError, RateLimitError
+from aichatkit.messages import Message
+from aichatkit.providers.base import Provider
+
+
+def generate_signature(time: int, text: str, secret: str = "") -> str:
+    """Return the hex SHA-256 the server checks; `time` is in milliseconds, `text` the last message.
+
+    >>> generate_signature(1700000000000, "Hello, world!")[:16]
+    '2c1f696d6980967f'
+    """
+    return hashlib.sha256(f"{time}:{text}:{secret}".encode()).hexdigest()
+
+
+class AIChatFree(Provider):
+    """Chat with aichatfree.info, or through `base_url` with any GeminiProChat."""
+
+    name = "aichatfree"
+    url = "https://aichatfree.info"
+    path = "/api/generate"
+    working = False
+    default_model = "gemini-1.5-pro"
+    models = ("gemini-1.5-pro", "gemini-pro")
+    checks_notices = True
+    # A per-minute quota of the model behind it: waiting helps.
+    rules = (Rule(500, r"quota exceeded", RateLimitError),)
+    iter_events = staticmethod(events.iter_text)
+
+    #: What a site of one's own was built with; empty at most.
+    secret: ClassVar[str] = ""
+    #: The password of a site that asks for one.
+    site_password: ClassVar[str | None] = None
+    generate_signature = staticmethod(generate_signature)
+
+    def build_request(self, messages: Sequence[Message], model: str) -> requests.Request:
+        turns = _turns(messages)
+        if turns[-1]["role"] != "user":
+            raise ConfigurationError(f"{self.name}: the last message must be the user's", provider=self.name)
+        now = int(time.time() * 1000)
+        payload: dict[str, Any] = {
+            "messages": turns,
+            "time": now,
+            "pass": self.site_password,
+            "sign": generate_signature(now, turns[-1]["parts"][0]["text"], self.secret),
+        }
+        headers = {
+            "Accept": "*/*",
+            "Accept-Language": "en-US,en;q=0.5",
+            # A browser's fetch with a string as body says so.
+            "Content-Type": "text/plain;charset=UTF-8",
+            "Origin": self.url,
+            "Referer": f"{self.url}/",
+            "User-Agent": browsers.FIREFOX_WINDOWS,
+        }
+        return requests.Request("POST", self.api_endpoint, data=json.dumps(payload).encode(), headers=headers)
+
+    def parse_event(self, event: events.Event) -> str:
+        return event.data
+
+
+def _turns(messages: Sequence[Message]) -> list[dict[str, Any]]:
+    turns = []
+    for role, run in groupby(messages, key=lambda message: "model" if message.role == "assistant" else "user"):
+        text = "\n\n".join(message.text for message in run)
+        turns.append({"role": role, "parts": [{"text": text}]})
+    return turns

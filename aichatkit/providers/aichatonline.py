@@ -1,0 +1,86 @@
+"""AiChatOnline: a token first, then JSON objects line by line, with whatever else the server mixes in.
+
+There is no end marker, and the model is a label only.
+"""
+
+from __future__ import annotations
+
+import random
+import string
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import requests
+
+from aichatkit import browsers, classify, events
+from aichatkit.chunks import Notice
+from aichatkit.errors import TokenNotFoundError
+from aichatkit.messages import Message, format_prompt
+from aichatkit.providers.base import Provider
+
+if TYPE_CHECKING:
+    from aichatkit.transport import Transport
+
+_SUCCESS = (None, 0, 200, "0", "200")
+
+
+class AiChatOnline(Provider):
+    """Chat with aichatonline.org."""
+
+    name = "aichatonline"
+    url = "https://aichatonlineorg.erweima.ai"
+    path = "/aichatonline/api/chat/gpt"
+    working = False
+    default_model = "gpt-4o-mini"
+    models = ("gpt-4o-mini",)
+    checks_notices = True
+    iter_events = staticmethod(events.iter_json_lines)
+
+    def prepare(self, http: Transport) -> Mapping[str, str]:
+        return {"UniqueId": self.grab_token(http)}
+
+    def grab_token(self, http: Transport) -> str:
+        """Return a fresh id; the service wants one for each answer."""
+        answer = http.get_json(
+            f"{self.url}/api/v1/user/getUniqueId?canvas=-{_random_string()}",
+            headers={**self._headers(), "Content-Type": "application/json"},
+        )
+        token = answer.get("data")
+        if isinstance(token, str) and token:
+            return token
+        if answer.get("code") not in _SUCCESS:
+            raise classify.event_error({"error": answer}, provider=self.name, rules=self.rules)
+        raise TokenNotFoundError(
+            f"{self.name}: the service gave no id; its protocol may have changed", provider=self.name
+        )
+
+    def build_request(self, messages: Sequence[Message], model: str) -> requests.Request:
+        payload = {"conversationId": _random_string(), "prompt": format_prompt(messages)}
+        return requests.Request("POST", self.api_endpoint, json=payload, headers=self._headers())
+
+    def parse_event(self, event: events.Event) -> Any:
+        try:
+            record = event.json()
+        except ValueError:
+            return None
+        data = record.get("data") if isinstance(record, dict) else None
+        if isinstance(data, dict):
+            return str(data.get("message") or "")
+        if not isinstance(record, dict):
+            return None
+        if record.get("code") not in _SUCCESS or classify.find_error(record) is not None:
+            raise classify.event_error({"error": record}, provider=self.name, rules=self.rules)
+        return Notice(str(record.get("msg") or ""))
+
+    def _headers(self) -> dict[str, str]:
+        return {
+            "Accept": "*/*",
+            "Accept-Language": "de,en-US;q=0.7,en;q=0.3",
+            "Origin": self.url,
+            "Referer": f"{self.url}/chatgpt/chat/",
+            "User-Agent": browsers.FIREFOX_UBUNTU,
+        }
+
+
+def _random_string(length: int = 10) -> str:
+    return "".join(random.choices(string.ascii_lowercase + string.digits, k=length))

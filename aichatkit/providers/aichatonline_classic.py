@@ -1,0 +1,70 @@
+"""The older form of AiChatOnline: WordPress with the AI Engine plugin, which many self-hosted sites run.
+
+Text comes in `live` events and stops at `end`.
+"""
+
+from __future__ import annotations
+
+import random
+import string
+from collections.abc import Sequence
+from typing import Any
+
+import requests
+
+from aichatkit import browsers, classify, events, sniffing
+from aichatkit.chunks import Finish
+from aichatkit.messages import Message
+from aichatkit.providers.base import Provider
+
+
+class AiChatOnlineClassic(Provider):
+    """Chat with the older aichatonline.org, or through `base_url` with any site that runs the AI Engine plugin."""
+
+    name = "aichatonline-classic"
+    url = "https://aichatonline.org"
+    path = "/chatgpt/wp-json/mwai-ui/v1/chats/submit"
+    working = False
+    default_model = "gpt-3.5-turbo"
+    models = ("gpt-3.5-turbo",)
+    requires_end = True
+    checks_notices = True
+    iter_events = staticmethod(sniffing.iter_sse_or_json)
+
+    def build_request(self, messages: Sequence[Message], model: str) -> requests.Request:
+        payload = {
+            "botId": "default",
+            "customId": None,
+            "session": _random_string(16),
+            "chatId": _random_string(10),
+            "contextId": 7,
+            "messages": [{"role": message.role, "content": message.text} for message in messages],
+            "newMessage": messages[-1].text,
+            "newImageId": None,
+            "stream": True,
+        }
+        headers = {
+            "Accept": "text/event-stream",
+            "Accept-Language": "de,en-US;q=0.7,en;q=0.3",
+            "Origin": self.url,
+            "Referer": f"{self.url}/chatgpt/chat/",
+            "User-Agent": browsers.FIREFOX_UBUNTU,
+        }
+        return requests.Request("POST", self.api_endpoint, json=payload, headers=headers)
+
+    def parse_event(self, event: events.Event) -> Any:
+        record = event.json()
+        kind = record.get("type")
+        if kind == "live":
+            return record["data"]
+        if kind == "end":
+            return Finish("stop", last=True)
+        if kind == "error":
+            raise classify.event_error({"error": str(record.get("data"))}, provider=self.name, rules=self.rules)
+        if classify.find_error(record) is not None or record.get("success") is False:
+            raise classify.event_error({"error": record}, provider=self.name, rules=self.rules)
+        return None
+
+
+def _random_string(length: int) -> str:
+    return "".join(random.choices(string.ascii_lowercase + string.digits, k=length))

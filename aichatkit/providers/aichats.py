@@ -1,0 +1,55 @@
+"""AiChats (ai-chats.org): one POST; text comes as bare `data: ` lines that are glued together, a picture as JSON.
+
+There is no end marker, and no model name goes over the wire: only `dalle` changes the request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import requests
+
+from aichatkit import browsers, classify, events, sniffing
+from aichatkit.chunks import Finish, Picture
+from aichatkit.messages import Message, format_prompt
+from aichatkit.providers.base import Provider
+
+_DRAWS = "dalle"
+
+
+class AiChats(Provider):
+    """Chat with ai-chats.org, or have it draw with the model `dalle`."""
+
+    name = "aichats"
+    url = "https://ai-chats.org"
+    path = "/chat/send2/"
+    working = False
+    default_model = "gpt-4"
+    models = ("gpt-4", _DRAWS)
+    checks_notices = True
+    trims_start = True
+    iter_events = staticmethod(sniffing.iter_data_lines_or_json)
+
+    def build_request(self, messages: Sequence[Message], model: str) -> requests.Request:
+        draws = model == _DRAWS
+        content = messages[-1].text if draws else format_prompt(messages)
+        payload = {"type": "image" if draws else "chat", "messagesHistory": [{"from": "you", "content": content}]}
+        headers = {
+            "Accept": "application/json, text/event-stream",
+            "Accept-Language": "en-US,en;q=0.9",
+            "Cache-Control": "no-cache",
+            "Pragma": "no-cache",
+            "Origin": self.url,
+            "Referer": f"{self.url}/{'image' if draws else 'chat'}/",
+            "User-Agent": browsers.CHROME_LINUX,
+        }
+        return requests.Request("POST", self.api_endpoint, json=payload, headers=headers)
+
+    def parse_event(self, event: events.Event) -> Any:
+        if event.type != "json":
+            return event.data
+        record = event.json()
+        if classify.find_error(record) is not None:
+            raise classify.event_error(record, provider=self.name, rules=self.rules)
+        return [Picture(url=str(record["data"][0]["url"]), fetch=True), Finish("stop", last=True)]

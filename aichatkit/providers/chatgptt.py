@@ -1,0 +1,142 @@
+"""ChatGptt (chatgptt.me), WordPress with the AI Power plugin: tokens from a page, then a form.
+
+The answer is one JSON object, or server-sent events where the site's owner turned streaming on.
+A page cache may hand out a stale nonce, so a refused one is fetched anew once.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Mapping, Sequence
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING, Any
+
+import requests
+
+from aichatkit import browsers, classify, events, sniffing
+from aichatkit.chunks import Finish
+from aichatkit.classify import Rule
+from aichatkit.errors import AuthenticationError, BadRequestError, RateLimitError, TokenNotFoundError
+from aichatkit.messages import Message
+from aichatkit.providers.base import Options, Provider
+
+if TYPE_CHECKING:
+    from aichatkit.transport import Transport
+
+_NO_OPTIONS = Options()
+_ELEMENT = "wpaicg-chat-shortcode"
+
+
+class ChatGptt(Provider):
+    """Chat with chatgptt.me, or through `base_url` with a site that runs the AI Power plugin."""
+
+    name = "chatgptt"
+    url = "https://chatgptt.me"
+    path = "/wp-admin/admin-ajax.php"
+    working = False
+    default_model = "gpt-4o"
+    models = ("gpt-4", "gpt-4o", "gpt-4o-mini")
+    checks_model = True
+    requires_end = True
+    checks_notices = True
+    rules = (
+        Rule(403, r"link you followed has expired|^-1$", AuthenticationError, "refresh"),
+        Rule(400, r"^0$", BadRequestError),
+        Rule(None, r"^invalid nonce", AuthenticationError, "refresh"),
+        Rule(None, r"reached your token limit", RateLimitError, "next"),
+    )
+    iter_events = staticmethod(sniffing.iter_sse_or_json)
+
+    def prepare(self, http: Transport) -> Mapping[str, str]:
+        page = http.get_text(f"{self.url}/", headers=self._headers())
+        found = find_tokens(page)
+        if not found.get("data-nonce") or not found.get("data-post-id"):
+            raise TokenNotFoundError(
+                f"{self.name}: the page holds no chat tokens; the site may have changed", provider=self.name
+            )
+        return {
+            "nonce": found["data-nonce"],
+            "post_id": found["data-post-id"],
+            "bot_id": found.get("data-bot-id") or "0",
+        }
+
+    def build_request(
+        self, messages: Sequence[Message], model: str, *, options: Options = _NO_OPTIONS
+    ) -> requests.Request:
+        tokens = options.tokens
+        form = {
+            "_wpnonce": tokens["nonce"],
+            "post_id": tokens["post_id"],
+            "url": self.url,
+            "action": "wpaicg_chat_shortcode_message",
+            "message": messages[-1].text,
+            "bot_id": tokens["bot_id"],
+            "chatbot_identity": "shortcode",
+            "wpaicg_chat_client_id": secrets.token_hex(5),
+            # The plugin makes one line of `message`, so earlier turns go where they stay apart.
+            "wpaicg_chat_history": json.dumps([_label(message) for message in messages[:-1]]),
+        }
+        return requests.Request("POST", self.api_endpoint, data=form, headers=self._headers())
+
+    def parse_event(self, event: events.Event) -> Any:
+        if event.data.startswith("[DONE]"):
+            return Finish("stop", last=True)
+        record = event.json()
+        if record.get("tokenLimitReached"):
+            raise RateLimitError(
+                f"{self.name}: the token limit for visitors is reached ({record.get('msg', '')}); ask another provider",
+                provider=self.name,
+                status=200,
+                action="next",
+            )
+        if "choices" in record:
+            choice = record["choices"][0]
+            return [(choice.get("delta") or {}).get("content") or "", *_finish(choice)]
+        if record.get("status") == "success":
+            return [str(record["data"]), Finish("stop", last=True)]
+        raise classify.event_error({"error": record.get("msg") or record}, provider=self.name, rules=self.rules)
+
+    def _headers(self) -> dict[str, str]:
+        return {
+            "Accept": "application/json",
+            "Origin": self.url,
+            "Referer": f"{self.url}/chat",
+            "User-Agent": browsers.CHROME_LINUX_131,
+        }
+
+
+def find_tokens(page: str) -> dict[str, str]:
+    """Return the `data-` attributes of the chat's element, or else the first of each name on the page.
+
+    >>> find_tokens("<div class='wpaicg-chat-shortcode' data-nonce='0a1b' data-post-id='7'>")
+    {'data-nonce': '0a1b', 'data-post-id': '7'}
+    """
+    finder = _TokenFinder()
+    finder.feed(page)
+    finder.close()
+    return {**finder.anywhere, **finder.element}
+
+
+class _TokenFinder(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.element: dict[str, str] = {}
+        self.anywhere: dict[str, str] = {}
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = {name: value for name, value in attrs if name.startswith("data-") and value}
+        for name in ("data-nonce", "data-post-id"):
+            if name in values:
+                self.anywhere.setdefault(name, values[name])
+        if not self.element and _ELEMENT in (dict(attrs).get("class") or "").split():
+            self.element = values
+
+
+def _label(message: Message) -> str:
+    return f"{'AI' if message.role == 'assistant' else 'Human'}: {message.text}"
+
+
+def _finish(choice: Mapping[str, Any]) -> list[Finish]:
+    reason = choice.get("finish_reason")
+    return [Finish(str(reason))] if reason else []

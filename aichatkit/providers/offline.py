@@ -1,0 +1,57 @@
+"""The offline provider: an ELIZA in a sandbox on this machine, for trying things out and for tests.
+
+It speaks OpenAI's protocol over real HTTP to a server that is started in the process on first use.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import requests
+
+from aichatkit.messages import Message
+from aichatkit.providers.base import Options
+from aichatkit.providers.openai_compatible import OpenAICompatible
+from aichatkit.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from aichatkit.transport import Transport
+
+_NO_OPTIONS = Options()
+
+_running: dict[int, Sandbox] = {}
+_lock = threading.Lock()
+
+
+class Offline(OpenAICompatible):
+    """Talk to an ELIZA that runs in this process; nothing leaves the machine."""
+
+    name = "offline"
+    url = "http://127.0.0.1/v1"
+    default_model = "eliza"
+    models = ("eliza",)
+    needs_key = False
+    direct = True
+
+    def prepare(self, http: Transport) -> Mapping[str, str]:
+        return {"url": _sandbox_url()}
+
+    def build_request(
+        self, messages: Sequence[Message], model: str, *, options: Options = _NO_OPTIONS
+    ) -> requests.Request:
+        request = super().build_request(messages, model, options=options)
+        request.url = options.tokens["url"] + self.path
+        return request
+
+
+def _sandbox_url() -> str:
+    """Return the address of this process's own sandbox; a forked child starts another."""
+    with _lock:
+        sandbox = _running.get(os.getpid())
+        if sandbox is None:
+            sandbox = _running[os.getpid()] = Sandbox()
+            sandbox.start()
+        return f"{sandbox.url}/v1"

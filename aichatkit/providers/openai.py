@@ -1,0 +1,33 @@
+"""OpenAI's chat completions, and any server that speaks them, through `base_url`."""
+
+from __future__ import annotations
+
+from aichatkit.providers.openai_compatible import OpenAICompatible
+
+
+class OpenAI(OpenAICompatible):
+    """Chat with OpenAI's models, or with a compatible server named by `base_url`."""
+
+    name = "openai"
+    url = "https://api.openai.com/v1"
+    default_model = "gpt-4o-mini"
+    models = (
+        "gpt-4o",
+        "gpt-4o-mini",
+        "gpt-4.1",
+        "gpt-4.1-mini",
+        "gpt-4.1-nano",
+        "gpt-4-turbo",
+        "gpt-4",
+        "gpt-3.5-turbo",
+        "o1",
+        "o3",
+        "o3-mini",
+        "o4-mini",
+        "gpt-5",
+        "gpt-5-mini",
+        "gpt-5-nano",
+    )
+    api_key_env = "OPENAI_API_KEY"
+    base_url_env = "OPENAI_BASE_URL"
+    rank = 1

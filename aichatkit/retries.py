@@ -1,0 +1,212 @@
+"""When to try again: the only step that knows tenacity.
+
+One layer of retries, around "prepare, send, read until the first text"; after the first text nothing is tried again.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import Any, Callable, NamedTuple, TypeVar
+
+import tenacity
+
+from aichatkit.errors import ChatError, ConfigurationError, RateLimitError
+from aichatkit.reply import Attempt
+from aichatkit.timeouts import Deadline
+
+__all__ = ["RetryPolicy", "Tries", "Wait", "retry"]
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """How often and how patiently a call is tried at each provider.
+
+    `attempts` counts the first try. `base` and `cap` shape the backoff, `max_wait` is the longest wait a service may
+    ask for, all in seconds. `ambiguous` is how many repeats follow failures the service may have processed.
+    `sleep`, `clock` and `random` replace the real ones in tests; a `sleep` of one's own does not wake on `close`.
+    """
+
+    attempts: int = 3
+    base: float = 0.5
+    cap: float = 8.0
+    max_wait: float = 60.0
+    ambiguous: int = 1
+    sleep: Callable[[float], None] | None = field(default=None, repr=False)
+    clock: Callable[[], float] | None = field(default=None, repr=False)
+    random: Callable[[], float] | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        for name, least in (("attempts", 1), ("base", 0), ("cap", 0), ("max_wait", 0), ("ambiguous", 0)):
+            value = getattr(self, name)
+            whole = name not in ("attempts", "ambiguous") or isinstance(value, int)
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not whole or not least <= value < 1e9:
+                raise ConfigurationError(f"retry: {name} must be a number from {least} on, not {value!r}")
+
+    @classmethod
+    def of(cls, value: Any) -> RetryPolicy:
+        """Return a policy for what a user may pass: None, the number of retries, or a RetryPolicy.
+
+        >>> RetryPolicy.of(0).attempts
+        1
+        """
+        if value is None:
+            return cls()
+        if isinstance(value, cls):
+            return value
+        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+            raise ConfigurationError(f"retry: must be a number of retries from 0 on, or a RetryPolicy, not {value!r}")
+        return cls(attempts=value + 1)
+
+    def now(self) -> float:
+        """Return the time by the policy's clock."""
+        return (self.clock or time.monotonic)()
+
+
+class Wait(NamedTuple):
+    """A wait before the next try, as `hooks={"wait": f}` sees it; `seconds` is how long, `error` why."""
+
+    provider: str
+    model: str
+    seconds: float
+    error: ChatError
+    attempt: int
+
+    def __str__(self) -> str:
+        reason = "rate limited by" if isinstance(self.error, RateLimitError) else "trouble at"
+        return f"{reason} {self.provider}, waiting {self.seconds:.1f} s"
+
+
+@dataclass
+class Tries:
+    """The state of one call at one provider, shared by the rules below."""
+
+    policy: RetryPolicy
+    deadline: Deadline
+    closing: threading.Event
+    provider: str
+    model: str
+    attempts: list[Attempt]
+    on_wait: Callable[[Wait], None] | None = None
+    allow: Callable[[ChatError], bool] = lambda error: True
+    ambiguous: int = 0
+    refreshed: bool = False
+
+
+def retry(open_once: Callable[[], T], tries: Tries) -> T:
+    """Call `open_once` until it works or a rule says stop; its last error comes out unchanged.
+
+    Every try is added to `tries.attempts`.
+    """
+    policy = tries.policy
+    retrying = tenacity.Retrying(
+        retry=tenacity.retry_if_exception(lambda error: _may_retry(error, tries)),
+        wait=lambda retry_state: _seconds(retry_state, policy),
+        stop=lambda retry_state: _gives_up(retry_state, tries),
+        before_sleep=lambda retry_state: _announce(retry_state, tries),
+        sleep=lambda seconds: _sleep(seconds, tries),
+        reraise=True,
+    )
+    result: T = retrying(_recorded, open_once, tries)
+    return result
+
+
+def _recorded(open_once: Callable[[], T], tries: Tries) -> T:
+    started = tries.policy.now()
+    try:
+        result = open_once()
+    except ChatError as error:
+        error.provider, error.model = error.provider or tries.provider, error.model or tries.model
+        elapsed = tries.policy.now() - started
+        tries.attempts.append(Attempt(tries.provider, tries.model, error=error, elapsed=elapsed))
+        raise
+    tries.attempts.append(Attempt(tries.provider, tries.model, elapsed=tries.policy.now() - started))
+    return result
+
+
+def _may_retry(error: BaseException, tries: Tries) -> bool:
+    """A positive test on our own errors: Ctrl-C, a greenlet's end and the user's own errors pass through."""
+    if not isinstance(error, ChatError):
+        return False
+    if error.action == "refresh":
+        again, tries.refreshed = not tries.refreshed, True
+        error.gave_up = "" if again else "fresh tokens were refused as well"
+        return again
+    if error.action != "retry":
+        return False
+    if error.maybe_processed:
+        tries.ambiguous += 1
+        if tries.ambiguous > tries.policy.ambiguous:
+            error.gave_up = "the service may have processed it, and may charge for each try"
+            return False
+    return True
+
+
+def _seconds(state: tenacity.RetryCallState, policy: RetryPolicy) -> float:
+    error = _error(state)
+    draw = (policy.random or random.random)()
+    if error.retry_after is not None:
+        # Never less than asked, and a little more, so that many callers do not come back in step.
+        return error.retry_after + draw * min(1.0, error.retry_after * 0.1)
+    if error.action == "refresh":
+        return 0.0
+    base = max(policy.base, 1.0) if isinstance(error, RateLimitError) and policy.base else policy.base
+    # The shift is bounded: beyond the cap a higher power changes nothing.
+    return draw * min(policy.cap, base * 2.0 ** min(state.attempt_number - 1, 30))
+
+
+def _gives_up(state: tenacity.RetryCallState, tries: Tries) -> bool:
+    """Rules in order; the one that spends from the retry budget comes last, so a veto costs nothing."""
+    error, seconds = _error(state), state.upcoming_sleep
+    left = tries.deadline.left()
+    if state.attempt_number >= tries.policy.attempts and error.action != "refresh":
+        error.gave_up = f"tried {state.attempt_number} times" if state.attempt_number > 1 else "retries are off"
+    elif seconds > tries.policy.max_wait + 1:
+        error.gave_up = f"the service asks to wait {seconds:.0f} s, longer than max_wait ({tries.policy.max_wait:g} s)"
+    elif left is not None and seconds >= left:
+        error.gave_up = "the wait would pass the deadline"
+    elif tries.closing.is_set():
+        error.gave_up = "the client was closed"
+    elif not tries.allow(error):
+        error.gave_up = "the retry budget of the client is used up"
+    return bool(error.gave_up)
+
+
+def _announce(state: tenacity.RetryCallState, tries: Tries) -> None:
+    error, seconds = _error(state), state.upcoming_sleep
+    last = tries.attempts[-1]
+    # What is kept for the story must not keep the frames of the failed try alive.
+    error.__traceback__ = None
+    tries.attempts[-1] = Attempt(last.provider, last.model, last.error, seconds, last.elapsed)
+    wait = Wait(tries.provider, tries.model, seconds, error, state.attempt_number)
+    logger.info("%s (%s, try %d of %d)", wait, type(error).__name__, state.attempt_number, tries.policy.attempts)
+    if tries.on_wait is not None:
+        try:
+            tries.on_wait(wait)
+        except Exception:  # a user's hook must not end the call it watches
+            logger.exception("the wait hook failed")
+
+
+def _sleep(seconds: float, tries: Tries) -> None:
+    if tries.policy.sleep is None:
+        tries.closing.wait(seconds)
+    else:
+        tries.policy.sleep(seconds)
+    error = tries.attempts[-1].error
+    if tries.closing.is_set() and error is not None:
+        error.gave_up = "the client was closed"
+        raise error
+
+
+def _error(state: tenacity.RetryCallState) -> ChatError:
+    outcome = state.outcome
+    error = outcome.exception() if outcome is not None else None
+    assert isinstance(error, ChatError)
+    return error

@@ -1,0 +1,93 @@
+"""Answer -> stream: what the caller holds while an answer comes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Callable
+
+from aichatkit.answers import Answer
+from aichatkit.reply import Attempt, Reply
+
+__all__ = ["Stream"]
+
+
+class Stream(Iterator[str]):
+    """An answer under way: iterate over its text, or join it with `read`.
+
+    It is open when you get it, and closes itself at its end, when the loop is left, when dropped and after `with`.
+    `text` holds what has come, also after an error.
+    """
+
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
+
+    def __iter__(self) -> Iterator[str]:
+        try:
+            yield from self._answer
+        finally:
+            self.close()
+
+    def __next__(self) -> str:
+        return next(self._answer)
+
+    def __enter__(self) -> Stream:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        # Missing where the constructor failed.
+        answer = self.__dict__.get("_answer")
+        if answer is not None:
+            answer.close()
+
+    def __repr__(self) -> str:
+        state = "finished" if self.reply is not None else "closed" if self._answer.closed else "open"
+        return f"<Stream {state}, {len(self.text)} characters from {self.provider}/{self.model}>"
+
+    @property
+    def text(self) -> str:
+        """The text so far."""
+        return self._answer.text
+
+    @property
+    def reply(self) -> Reply | None:
+        """The finished answer; None while it is under way and where it broke off."""
+        return self._answer.reply
+
+    @property
+    def attempts(self) -> list[Attempt]:
+        """Every try of the call so far, in order."""
+        return self._answer.attempts
+
+    @property
+    def provider(self) -> str:
+        """The name of the provider that answers."""
+        return self._answer.provider.name
+
+    @property
+    def model(self) -> str:
+        """The model that was asked for."""
+        return self._answer.model
+
+    def read(self) -> Reply:
+        """Read on to the end and return the finished answer."""
+        for _ in self:
+            pass
+        reply = self.reply
+        if reply is None:
+            raise self._answer.unfinished()
+        return reply
+
+    def when_complete(self, callback: Callable[[Reply], None]) -> None:
+        """Call `callback` with the reply when the answer has ended; never for one that broke off or was left."""
+        self._answer.when_complete(callback)
+
+    def close(self) -> None:
+        """Free the connection; closing twice is fine."""
+        self._answer.close()
+
+    def cancel(self) -> None:
+        """End the answer from another thread: whoever reads it gets a StreamInterruptedError."""
+        self._answer.cancel()

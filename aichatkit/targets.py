@@ -1,0 +1,184 @@
+"""Model -> targets: which providers are asked, in which order, for which model, with which key."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Union
+
+from aichatkit.errors import ConfigurationError, MissingKeyError, UnknownModelError, UnknownProviderError
+from aichatkit.params import nearest
+from aichatkit.providers.base import Provider
+from aichatkit.registry import GROUPS, registry
+
+__all__ = [
+    "Model",
+    "PerProvider",
+    "Target",
+    "check_key",
+    "chosen_by_environment",
+    "find_targets",
+    "named_providers",
+    "per_provider",
+]
+
+Model = Union[str, Sequence[str], None]
+PerProvider = Union[str, Mapping[str, str], None]
+
+
+class Target(NamedTuple):
+    """One provider to ask, and the model to ask it for."""
+
+    provider: type[Provider]
+    model: str
+
+
+def find_targets(model: Model, *, keys: Mapping[str, str] | None = None) -> list[Target]:
+    """Return the targets for a model, or a list of models in the order of fallback.
+
+    `keys` names the providers a key was given for.
+    """
+    given = keys or {}
+    if model is None:
+        model = chosen_by_environment(given)
+        if model is None:
+            raise _nothing_chosen()
+    wanted = [model] if isinstance(model, str) else list(model)
+    if not wanted:
+        raise ConfigurationError("model: the list is empty; name at least one")
+    found = [target for name in wanted for target in _targets(name, given)]
+    return list(dict.fromkeys(found))
+
+
+def chosen_by_environment(keys: Mapping[str, str]) -> str | None:
+    """Return AICHATKIT_MODEL, else the first mainstream provider whose key is given or set, else None."""
+    chosen = os.environ.get("AICHATKIT_MODEL")
+    if chosen:
+        return chosen
+    return next((provider.name for provider in _mainstream() if provider.name in keys or provider.find_key()), None)
+
+
+def named_providers(model: Model) -> list[str]:
+    """Return the names of the providers a model stands for, whether or not there is a key for them."""
+    if model is None:
+        return []
+    names: list[str] = []
+    for name in [model] if isinstance(model, str) else model:
+        first = name.partition("/")[0]
+        if first in GROUPS:
+            names += GROUPS[first]
+        elif first in registry:
+            names.append(first)
+        else:
+            names += [provider.name for provider in _mainstream() if name in provider.models]
+    return list(dict.fromkeys(names))
+
+
+def check_key(key: Any, *, provider: str) -> str:
+    """Return a key that can be sent; refuse another without showing it."""
+    if not isinstance(key, str) or not key:
+        raise ConfigurationError(f"api_key for {provider}: must be a string with text in it", provider=provider)
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise ConfigurationError(
+            f"api_key for {provider}: holds a blank, a line end or a character outside ASCII; copy the key again",
+            provider=provider,
+        )
+    return key
+
+
+def per_provider(value: PerProvider, names: Sequence[str], *, option: str) -> dict[str, str]:
+    """Return an option's value by provider; one value for many providers is refused, so no key goes astray."""
+    if value is None:
+        return {}
+    if isinstance(value, Mapping):
+        for name in value:
+            if name not in registry:
+                raise UnknownProviderError(f"{option}: there is no provider {name!r}{nearest(name, list(registry))}")
+        return dict(value)
+    if not isinstance(value, str):
+        raise ConfigurationError(f"{option}: must be a string or a dict by provider, not {type(value).__name__}")
+    if not names:
+        raise ConfigurationError(
+            f"{option}: pass a model that names its provider, or a dict by provider, {option}={{name: ...}}"
+        )
+    if len(set(names)) > 1:
+        raise ConfigurationError(
+            f"{option}: one value cannot serve {', '.join(dict.fromkeys(names))}; "
+            f"pass a dict by provider, {option}={{name: ...}}"
+        )
+    return dict.fromkeys(names, value)
+
+
+def _targets(name: Any, given: Mapping[str, str]) -> Iterator[Target]:
+    if not isinstance(name, str) or not name.strip():
+        raise ConfigurationError(f"model: must be 'provider/model', a provider or a model, not {name!r}")
+    if any(not character.isprintable() for character in name):
+        raise ConfigurationError("model: the name holds a control character")
+    first, slash, rest = name.partition("/")
+    if first in GROUPS:
+        yield from _group(first, rest)
+    elif first in registry:
+        yield _target(registry[first], rest if slash else "")
+    elif slash:
+        raise UnknownProviderError(f"there is no provider {first!r}{nearest(first, [*registry, *GROUPS])}")
+    else:
+        yield from _listing(name, given)
+
+
+def _group(group: str, model: str) -> Iterator[Target]:
+    members = [registry[name] for name in GROUPS[group]]
+    listing = [member for member in members if not model or model in member.models]
+    if not listing:
+        listed = sorted({listed for member in members for listed in member.models})
+        raise UnknownModelError(
+            f"no provider of {group!r} lists {model!r}{nearest(model, listed)}; they list {', '.join(listed)}"
+        )
+    for member in listing:
+        yield _target(member, model)
+
+
+def _target(provider: type[Provider], model: str) -> Target:
+    if model and provider.checks_model and model not in provider.models:
+        raise UnknownModelError(
+            f"{provider.name} has no model {model!r}{nearest(model, provider.models)}; "
+            f"it has {', '.join(provider.models)}",
+            provider=provider.name,
+            model=model,
+        )
+    if not model and not provider.default_model:
+        raise UnknownModelError(
+            f"{provider.name} has no default model; name one as '{provider.name}/model'", provider=provider.name
+        )
+    return Target(provider, model or provider.default_model)
+
+
+def _listing(model: str, given: Mapping[str, str]) -> Iterator[Target]:
+    listing = [provider for provider in _mainstream() if model in provider.models]
+    if not listing:
+        names = [*registry, *GROUPS, *(listed for provider in _mainstream() for listed in provider.models)]
+        raise UnknownModelError(
+            f"no provider lists the model {model!r}{nearest(model, names)}; name its provider as 'provider/{model}'",
+            model=model,
+        )
+    keyed = [provider for provider in listing if provider.name in given or provider.find_key()]
+    if not keyed:
+        looked = ", ".join(name for provider in listing for name in provider.key_variables())
+        raise MissingKeyError(
+            f"no key for {model!r}; set one of {looked} in the environment or pass api_key=", model=model
+        )
+    for provider in keyed:
+        yield Target(provider, model)
+
+
+def _nothing_chosen() -> ConfigurationError:
+    looked = ", ".join(name for provider in _mainstream() for name in provider.key_variables())
+    return ConfigurationError(
+        "no model was chosen and no key was found; "
+        f"pass model='provider/model', or set AICHATKIT_MODEL or one of {looked} (all were looked up); "
+        "model='offline' answers without any service"
+    )
+
+
+def _mainstream() -> list[type[Provider]]:
+    """Return the providers that may be chosen by their keys, best known first."""
+    return sorted((registry[name] for name in registry if registry[name].rank), key=lambda provider: provider.rank)

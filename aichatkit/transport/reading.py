@@ -1,0 +1,92 @@
+"""Response -> bytes: one block at a time, as soon as it is there, however the body is framed.
+
+Three ways to read, chosen once per response, all with the same bytes out:
+`http.client`'s own `read1` where it can be reached, the public `raw.read1` of newer urllib3, and `iter_content(1)`.
+The obvious ways hold text back: `iter_lines` and larger blocks wait for more, `iter_content(None)` for the end.
+"""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import ssl
+import zlib
+from collections.abc import Iterator
+from typing import Any, Callable
+
+import requests
+
+__all__ = ["BLOCK", "find_socket", "pick_reader", "shut_down"]
+
+#: Bytes asked for at a time; what is there comes at once, so this is only an upper bound.
+BLOCK = 65536
+#: Decoded bytes handed on at a time, so that a small compressed body cannot fill the memory.
+_INFLATED = 1 << 20
+
+Reader = Callable[[], bytes]
+
+
+def pick_reader(response: requests.Response) -> tuple[Reader, bool]:
+    """Return a function that gives the next block (empty at the end), and whether the framing must be checked."""
+    encoding = response.headers.get("Content-Encoding", "").strip().lower()
+    raw = response.raw
+    inner = getattr(raw, "_fp", None)
+    deflated = encoding in ("gzip", "x-gzip", "deflate")
+    if encoding in ("", "identity") or deflated:
+        if type(inner) is http.client.HTTPResponse:
+            return _decoded(lambda: inner.read1(BLOCK), deflated), True
+        if hasattr(raw, "read1"):
+            return _decoded(_public_read1(raw), deflated), False
+    pieces = response.iter_content(1)
+    return lambda: next(pieces, b""), False
+
+
+def find_socket(raw: Any) -> socket.socket | None:
+    """Return the socket a response is read from; doubles and replayed answers have none."""
+    # A body that ends with the connection has already left its connection object: the file still knows the socket.
+    file = getattr(getattr(raw, "_fp", None), "fp", None)
+    found = getattr(getattr(file, "raw", None), "_sock", None)
+    if found is None:
+        found = getattr(getattr(raw, "_connection", None), "sock", None)
+    return found if hasattr(found, "settimeout") else None
+
+
+def shut_down(sock: socket.socket) -> None:
+    """Wake whoever reads from the socket; closing it would not."""
+    try:
+        if isinstance(sock, ssl.SSLSocket):
+            # Its own method would take the TLS state away under the reader.
+            socket.socket.shutdown(sock, socket.SHUT_RDWR)
+        else:
+            sock.shutdown(socket.SHUT_RDWR)
+    except OSError:  # the other side was faster
+        return
+
+
+def _public_read1(raw: Any) -> Reader:
+    if hasattr(raw, "decode_content"):
+        return lambda: raw.read1(BLOCK, decode_content=False)
+    return lambda: raw.read1(BLOCK)
+
+
+def _decoded(read: Reader, deflated: bool) -> Reader:
+    if not deflated:
+        return read
+    pieces = _inflate(read)
+    return lambda: next(pieces, b"")
+
+
+def _inflate(read: Reader) -> Iterator[bytes]:
+    # 47: zlib or gzip, told by the first bytes.
+    decoder = zlib.decompressobj(47)
+    while True:
+        block = read()
+        if not block:
+            if not decoder.eof:
+                raise EOFError("compressed body ended early")
+            return
+        while block:
+            piece = decoder.decompress(block, _INFLATED)
+            if piece:
+                yield piece
+            block = decoder.unconsumed_tail
