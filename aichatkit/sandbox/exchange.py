@@ -36,7 +36,11 @@ class Headers(Mapping[str, str]):
 
 @dataclass(frozen=True)
 class Request:
-    """A request the sandbox received; `connection` counts connections from 1, `prefix` is what chose a fault."""
+    """A request the sandbox received.
+
+    `connection` counts connections from 1; `prefix` is the part of the path that chose a fault;
+    `target` is the request line's own, a whole URL when the sandbox was used as a proxy.
+    """
 
     method: str
     path: str
@@ -46,6 +50,7 @@ class Request:
     connection: int
     version: str = "HTTP/1.1"
     prefix: str = ""
+    target: str = ""
 
     def json(self) -> Any:
         """Read the body as JSON, whatever its content type says."""

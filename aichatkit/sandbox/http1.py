@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email.utils
 import http
+import re
 import urllib.parse
 from collections.abc import Callable
 
@@ -40,9 +41,10 @@ def read_request(connection: Connection) -> Request:
     if headers.get("expect", "").lower() == "100-continue":
         connection.send(b"HTTP/1.1 100 Continue\r\n\r\n")
     body = _read_body(connection, headers)
-    path, _, query = target.partition("?")
+    # A client that takes this for a proxy sends the whole URL.
+    path, _, query = re.sub(r"^https?://[^/]*", "", target).partition("?")
     fields = dict(urllib.parse.parse_qsl(query, keep_blank_values=True))
-    return Request(method, path, fields, headers, body, connection.number, version)
+    return Request(method, path, fields, headers, body, connection.number, version, target=target)
 
 
 def keeps_alive(request: Request) -> bool:

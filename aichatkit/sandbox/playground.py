@@ -18,6 +18,9 @@ from aichatkit.sandbox.http1 import serve_requests
 from aichatkit.sandbox.server import Connection, Listener
 from aichatkit.sandbox.wires import WIRES, Call, Settings, Wire
 
+# A sandbox may be left running for days.
+_REQUESTS_KEPT = 20_000
+
 
 class Sandbox:
     """A loopback server that speaks every wire of the package and spoils answers on request.
@@ -129,6 +132,7 @@ class Sandbox:
         chosen, path = split_prefix(request.path)
         request = replace(request, path=path, prefix=request.path[: len(request.path) - len(path)])
         self.requests.append(request)
+        del self.requests[:-_REQUESTS_KEPT]
         try:
             plans = [parse_plan(text) for text in chosen]
         except ValueError as error:

@@ -20,7 +20,7 @@ _ENDS = ("close", "reset", "wait-close")
 
 
 class RawServer:
-    """Answer each request with the next script of steps; the last script is used again.
+    """Answer each request with the next script of steps; the last one is used again, and none at all is silence.
 
     A step is bytes (sent), a number (seconds to wait), a `threading.Event` (waited for), "close" (a FIN),
     "reset" (an RST), "wait-close" (until the client closes), or an iterable of steps, which may be endless.
@@ -40,7 +40,7 @@ class RawServer:
         #: Numbers of the connections that the client closed while a script ran, and the bytes each one was sent.
         self.left: list[int] = []
         self.sent: dict[int, int] = {}
-        self._scripts = list(scripts)
+        self._scripts = list(scripts) or [("wait-close",)]
         self._greeting = list(greeting)
         for script in (*scripts, self._greeting):
             _check(script)

@@ -138,7 +138,8 @@ class Listener:
         self._closing = True
         self._waker.send(b"x")
         self._thread.join(1.0)
-        open_now = dict(self._open)
+        with self._changed:
+            open_now = dict(self._open)
         for connection in open_now:
             connection.shut()
         for thread in open_now.values():

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import socket
 import ssl
 import threading
 
@@ -59,11 +60,20 @@ def test_it_waits_for_an_event():
         assert read_all(sock).raw == b"after"
 
 
+def test_it_does_not_wait_for_an_event_once_the_client_has_left():
+    with RawServer([b"before", threading.Event()]) as server:
+        with dial(server) as sock:
+            sock.sendall(request_bytes("/", {}))
+            assert sock.recv(6, socket.MSG_WAITALL) == b"before"
+        assert server.wait_closed()
+        assert server.left == [1]
+
+
 def test_it_tells_which_connection_the_client_closed_and_what_it_was_sent():
     with RawServer([b"12345", "wait-close"]) as server:
         with dial(server) as sock:
             sock.sendall(request_bytes("/", {}))
-            assert sock.recv(5, 256) == b"12345"
+            assert sock.recv(5, socket.MSG_WAITALL) == b"12345"
             assert server.open_connections == 1
         assert server.wait_closed()
         assert server.left == [1]
@@ -83,6 +93,18 @@ def test_a_greeting_comes_before_any_request():
     with RawServer(greeting=["close"]) as server, dial(server) as sock:
         assert sock.recv(1) == b""
     assert server.requests == []
+
+
+def test_a_server_without_a_script_is_silent():
+    with RawServer() as server:
+        with dial(server) as sock:
+            sock.sendall(request_bytes("/", {}))
+            while not server.requests:
+                sock.settimeout(0.001)
+                with pytest.raises(socket.timeout):
+                    sock.recv(1)
+        assert server.wait_closed()
+        assert server.left == [1]
 
 
 def test_a_step_that_does_not_exist_is_told_when_the_server_is_made():

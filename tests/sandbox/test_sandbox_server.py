@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import socket
 import ssl
+import struct
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -12,8 +13,8 @@ import requests
 import trustme
 from sandbox_talk import CHAT, dial, read_all, request_bytes, talk, text_of
 
-from aichatkit.sandbox import Sandbox, serve, server
-from aichatkit.sandbox.server import Listener
+from aichatkit.sandbox import Sandbox, playground, serve, server
+from aichatkit.sandbox.server import Connection, Gone, Listener
 
 STREAM = {**CHAT, "stream": True}
 PATH = "/v1/chat/completions"
@@ -151,6 +152,21 @@ def test_a_request_is_recorded_as_it_came(box):
     assert "X-Own" in repr(request.headers)
 
 
+def test_it_can_stand_in_for_a_proxy(box):
+    answer = requests.get("http://elsewhere.test/v1/models?a=1", proxies={"http": box.url}, timeout=5)
+    assert answer.json()["object"] == "list"
+    assert (box.requests[0].path, box.requests[0].query) == ("/v1/models", {"a": "1"})
+    assert box.requests[0].target == "http://elsewhere.test/v1/models?a=1"
+    assert box.requests[0].headers["host"] == "elsewhere.test"
+
+
+def test_only_the_latest_requests_are_kept(box, monkeypatch):
+    monkeypatch.setattr(playground, "_REQUESTS_KEPT", 2)
+    for path in ("/a", "/b", "/c"):
+        talk(box, path, method="GET")
+    assert [request.path for request in box.requests] == ["/b", "/c"]
+
+
 def test_a_chunked_request_body_is_put_together(box):
     raw = request_bytes(PATH, body=b"").replace(b"Content-Length: 0", b"Transfer-Encoding: chunked")
     body = b'{"model": "m", "messages": [{"role": "user", "content": "hi"}]}'
@@ -226,9 +242,20 @@ def test_a_client_that_leaves_in_the_middle_of_a_request_does_no_harm(box):
 
 def test_a_client_that_resets_does_no_harm(box):
     with dial(box) as sock:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         sock.sendall(b"POST / ")
     assert box.wait_closed()
+
+
+@pytest.mark.parametrize("use", [lambda end: end.read(1), lambda end: end.send(b"x"), lambda end: end.wait(1)])
+def test_a_connection_that_is_no_more_is_gone_for_every_use(use):
+    ours, theirs = socket.socketpair()
+    with theirs:
+        connection = Connection(1, ours)
+        connection.close()
+        with pytest.raises((Gone, OSError)):
+            use(connection)
+        connection.reset()
 
 
 def test_sixty_four_clients_at_once_each_get_their_own_answer(box):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from aichatkit.sandbox.exchange import Answer, Piece, Request, Trouble, json_answer
+from aichatkit.sandbox.exchange import Answer, Piece, Request, Trouble
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Call:
         return self.compose(turns, otherwise) if self.text is None else self.text
 
 
-class Wire:
+class Wire(ABC):
     """One service: a name, routes, checks, and the real server's shapes.
 
     A handler takes the call and returns an answer, or raises `Trouble`.
@@ -75,9 +76,9 @@ class Wire:
         except Trouble as trouble:
             return self.refuse(trouble, call.request)
 
+    @abstractmethod
     def refuse(self, trouble: Trouble, request: Request | None = None) -> Answer:
         """Make the real server's refusal."""
-        return json_answer({"error": {"message": trouble.message}}, trouble.status, trouble.headers)
 
     def interrupt(self, trouble: Trouble) -> bytes:
         """Make what a stream that has begun says about a trouble."""

@@ -25,6 +25,7 @@ _MESSAGES = {
     "unauthorized": "API key not valid. Please pass a valid API key.",
     "context-too-long": "The input token count (9000) exceeds the maximum number of tokens allowed (8192).",
 }
+_VERSION = "/v1(?:alpha|beta)?"
 _RPC = "type.googleapis.com/google.rpc."
 
 
@@ -33,10 +34,16 @@ class Gemini(Wire):
 
     name = "gemini"
     routes = (
-        Route("GET", "/v1beta/models", "models", "models"),
-        Route("POST", "/v1beta/models/[^/:]+:generateContent", "chat"),
-        Route("POST", "/v1beta/models/[^/:]+:streamGenerateContent", "chat"),
+        Route("GET", f"{_VERSION}/models", "models", "models"),
+        Route("POST", f"{_VERSION}/models/[^/:]+:generateContent", "chat"),
+        Route("POST", f"{_VERSION}/models/[^/:]+:streamGenerateContent", "chat"),
     )
+
+    def find(self, request: Request) -> tuple[Route | None, list[str]]:
+        """Leave the path that OpenAI has too to OpenAI, unless the key is sent as here."""
+        if request.path == "/v1/models" and "x-goog-api-key" not in request.headers:
+            return None, []
+        return super().find(request)
 
     def models(self, call: Call) -> Answer:
         """List some models."""
