@@ -1,0 +1,70 @@
+"""Fixtures for every test: no network but loopback, an empty environment, and no real waiting."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from aichatkit import Client, RetryPolicy
+from aichatkit.sandbox import Sandbox
+
+_LOOPBACK = ("127.", "::1", "localhost")
+_PREFIXES = ("AICHATKIT_", "REQUESTS_", "CURL_", "HTTP_", "HTTPS_", "ALL_", "NO_", "http_", "https_", "all_", "no_")
+_SUFFIXES = ("_API_KEY", "_BASE_URL", "_API_BASE", "_TOKEN", "_HOST", "_ENDPOINT")
+#: Where the servers that CI installed are; only the tests against them look.
+_KEPT = ("AICHATKIT_PEERS",)
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail loudly when a test reaches for anything but this machine, and hide keys and proxies of the developer."""
+    for name in list(os.environ):
+        if (name.startswith(_PREFIXES) or name.endswith(_SUFFIXES)) and not name.startswith(_KEPT):
+            monkeypatch.delenv(name)
+    connect, look_up = socket.socket.connect, socket.getaddrinfo
+
+    def guarded_connect(self: socket.socket, address: Any) -> Any:
+        if isinstance(address, tuple) and not str(address[0]).startswith(_LOOPBACK):
+            raise AssertionError(f"a test tried to connect to {address!r}")
+        return connect(self, address)
+
+    def guarded_look_up(host: Any, *args: Any, **kwargs: Any) -> Any:
+        name = host.decode() if isinstance(host, bytes) else host
+        if name and not name.startswith(_LOOPBACK):
+            raise socket.gaierror(socket.EAI_NONAME, f"a test tried to look up {name}")
+        return look_up(host, *args, **kwargs)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded_connect)
+    monkeypatch.setattr(socket, "getaddrinfo", guarded_look_up)
+
+
+@pytest.fixture
+def slept() -> list[float]:
+    """The waits that were asked for, in seconds, none of which was really waited."""
+    return []
+
+
+@pytest.fixture
+def policy(slept: list[float]) -> RetryPolicy:
+    """Three attempts whose sleeps are only written down and whose random numbers are all 1."""
+    return RetryPolicy(sleep=slept.append, random=lambda: 1.0)
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    """A fake of every service on loopback."""
+    with Sandbox() as running:
+        yield running
+
+
+@pytest.fixture
+def client(sandbox: Sandbox, policy: RetryPolicy) -> Iterator[Client]:
+    """A client of the sandbox that asks `openai` unless told otherwise; the sites are pointed there as well."""
+    sites = ("aichats", "aichatonline", "aichatonline-classic", "aichat", "aichatfree", "chatgptt")
+    urls = {"openai": f"{sandbox.url}/v1", **dict.fromkeys(sites, sandbox.url)}
+    with Client(model="openai", api_key={"openai": "sk-test"}, base_url=urls, retry=policy) as made:
+        yield made
