@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Union
 
+from aichatkit.chunks import ToolCall
 from aichatkit.errors import ConfigurationError
 
-__all__ = ["Content", "Message", "Prompt", "format_prompt", "parse_messages", "text_of"]
+__all__ = [
+    "Content",
+    "File",
+    "Message",
+    "Prompt",
+    "ToolCallsMessage",
+    "ToolResultMessage",
+    "format_prompt",
+    "parse_messages",
+    "text_of",
+]
 
 Content = Union[str, "list[dict[str, Any]]"]
 Prompt = Union[str, "Message", Mapping[str, Any], "Sequence[Message | Mapping[str, Any] | str]"]
@@ -22,12 +33,38 @@ class Message:
     """One turn of a conversation: a role and its content, text or a list of parts."""
 
     role: str
+    #: Text, or a list of parts: {"type": "text", "text": ...} and {"type": "file", "file": File}.
     content: Content
 
     @property
     def text(self) -> str:
         """The text of the message; raises ConfigurationError where a part is not text."""
         return text_of(self.content)
+
+
+@dataclass(frozen=True)
+class File:
+    """A file in a message: its kind ("image", "pdf", "text", "audio") and media type, and its bytes or its URL."""
+
+    kind: str
+    media_type: str
+    name: str = ""
+    data: bytes = field(default=b"", repr=False)
+    url: str = ""
+
+
+@dataclass(frozen=True)
+class ToolCallsMessage(Message):
+    """An assistant's turn that asks for tools; `content` is the text beside the calls and may be empty."""
+
+    calls: Sequence[ToolCall] = ()
+
+
+@dataclass(frozen=True)
+class ToolResultMessage(Message):
+    """What a tool answered, as text; `call` is what was asked of it."""
+
+    call: ToolCall = field(default_factory=lambda: ToolCall("", ""))
 
 
 def parse_messages(prompt: Any, *, system: str | None = None, history: Iterable[Message] = ()) -> list[Message]:

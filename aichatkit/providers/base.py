@@ -17,18 +17,31 @@ from aichatkit.messages import Message
 if TYPE_CHECKING:
     from aichatkit.transport import Transport
 
-__all__ = ["Options", "Provider", "parsing"]
+__all__ = ["Options", "Provider", "Tool", "parsing", "unreadable"]
 
 
 @dataclass(frozen=True)
 class Options:
     """What a call asks for beside its messages and model.
 
-    `params` are sampling parameters by the package's names, `tokens` what `prepare` returned.
+    `params` are sampling parameters by the package's names, `tokens` what `prepare` returned, `tools` the functions the
+    model may call, `schema` the JSON schema the answer must fit, `extra` fields that go into the body unchanged.
     """
 
     params: Mapping[str, Any] = field(default_factory=dict)
     tokens: Mapping[str, str] = field(default_factory=dict)
+    tools: Sequence[Tool] = ()
+    schema: Mapping[str, Any] | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A function a model may call: its name, what it does, and the JSON schema of its arguments."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
 
 
 class Provider:
@@ -66,6 +79,13 @@ class Provider:
     key_prefix: ClassVar[str] = "Bearer "
     #: Sampling parameters it takes: the package's name -> the service's name.
     params: ClassVar[Mapping[str, str]] = {}
+    #: Kinds of files it takes in a message: "image", "pdf", "text", "audio"; empty for services that take text only.
+    takes_files: ClassVar[frozenset[str]] = frozenset()
+    #: Largest file it takes, in bytes.
+    max_file: ClassVar[int] = 20 << 20
+    #: Whether models may call tools, and whether the service holds answers to a JSON schema by itself.
+    takes_tools: ClassVar[bool] = False
+    takes_schema: ClassVar[bool] = False
     #: Refusals of its own, looked at before the general tables.
     rules: ClassVar[tuple[classify.Rule, ...]] = ()
     #: Whether an answer without its end marker counts as broken off.
