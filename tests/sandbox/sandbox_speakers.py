@@ -147,6 +147,7 @@ class Responses(Speaker):
             if name.endswith(".delta"):
                 joined[name] = joined.get(name, "") + record["delta"]
         found = self.whole(events[-1][1]["response"])
+        assert events[-1][0] == f"response.{found['finish']}"
         assert joined.get("response.output_text.delta", "") == found["text"]
         assert joined.get("response.reasoning_summary_text.delta", "") == found["thoughts"]
         arguments = "".join(json.dumps(arguments) for _, arguments in found["calls"])

@@ -95,6 +95,9 @@ def test_the_delay_is_taken_before_each_piece_of_text():
         raw = b""
         while b'"role"' not in raw:
             raw += sock.recv(65536)
+        sock.settimeout(0.05)
+        with pytest.raises(socket.timeout):
+            sock.recv(65536)
         assert b'"How"' not in raw
 
 
@@ -132,6 +135,24 @@ def test_a_kept_connection_takes_further_requests(box):
             session.post(box.url + PATH, json=CHAT, timeout=5)
     assert box.connections == 1
     assert [request.connection for request in box.requests] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("fault", ["refuse", "cut", "cut-chunk", "wrong-length", "close-delimited", "hang-up"])
+def test_a_fault_that_ends_the_connection_ends_it_for_clients_that_want_to_keep_it(box, fault):
+    with dial(box) as sock:
+        sock.sendall(request_bytes(f"/fault/{fault}{PATH}", STREAM, keep=True))
+        assert read_all(sock).end == "closed"
+
+
+def test_small_pieces_are_not_held_back_to_be_sent_together():
+    seen = []
+    listener = Listener(
+        lambda connection: seen.append(connection.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+    )
+    with dial(listener) as sock:
+        assert sock.recv(1) == b""
+    listener.close()
+    assert seen[0]
 
 
 def test_a_request_sent_while_the_answer_waits_is_answered_after_it(box):

@@ -50,6 +50,21 @@ def test_it_quotes_what_a_tool_returned(box, wire, stream):
     assert seen["calls"] == []
 
 
+def test_several_results_are_quoted_in_their_order(box):
+    outputs = [{"type": "function_call_output", "call_id": name, "output": name} for name in ("rain", "sun")]
+    answer = talk(box, "/v1/responses", {"model": "m", "input": [{"role": "user", "content": "x"}, *outputs]})
+    assert answer.json()["output"][0]["content"][0]["text"] == "The tool says: rain; sun"
+    results = [{"role": "tool", "tool_call_id": name, "content": name} for name in ("rain", "sun")]
+    answer = talk(box, "/v1/chat/completions", {"model": "m", "messages": [{"role": "user", "content": "x"}, *results]})
+    assert answer.json()["choices"][0]["message"]["content"] == "The tool says: rain; sun"
+
+
+def test_results_of_an_earlier_turn_are_not_quoted_again(box):
+    earlier = [{"role": "user", "content": "x"}, {"role": "tool", "tool_call_id": "1", "content": "rain"}]
+    record = {"model": "m", "messages": [*earlier, {"role": "user", "content": "I am sad"}]}
+    assert talk(box, "/v1/chat/completions", record).json()["choices"][0]["message"]["content"] == ELIZA
+
+
 @each_wire
 @each_way
 def test_it_thinks_aloud_when_asked_to(box, wire, stream):
@@ -171,6 +186,7 @@ def test_a_stream_breaks_off_in_the_wires_own_words(box, wire, kind):
 def test_a_stream_without_its_end_marker_has_all_the_text_and_no_end(box, wire):
     body = wire.ask(box, "I am sad", stream=True, fault="no-end-marker").body
     assert b"sad?" in body
+    assert b'"choices": []' not in body
     for mark in (
         b"[DONE]",
         b'"stop"',
@@ -348,6 +364,11 @@ def test_the_input_of_a_response_may_be_a_string(box):
 def test_a_chat_without_a_user_is_answered(box):
     answer = talk(box, "/api/chat", {"model": "m", "stream": False})
     assert answer.json()["message"]["content"]
+
+
+def test_ollama_streams_unless_told_not_to(box):
+    answer = talk(box, "/api/chat", {"model": "m", "messages": [{"role": "user", "content": "I am sad"}]})
+    assert len(answer.body.splitlines()) == 7
 
 
 def test_an_openai_stream_has_no_usage_unless_asked(box):
