@@ -17,6 +17,9 @@ import trustme
 
 HERE = Path(__file__).parent
 HOST = "127.0.0.1"
+# Looked up at import: each test starts with an environment swept clean.
+PROGRAMS = {name: os.environ.get(name, "") for name in ("AICHATKIT_AIMOCK", "AICHATKIT_LLMOCK")}
+REQUIRED = os.environ.get("AICHATKIT_PEERS") == "required"
 START_SECONDS = 30
 STOP_SECONDS = 10
 
@@ -207,14 +210,14 @@ def find_program(name):
 
 
 def find_by_variable(variable, meaning):
-    place = os.environ.get(variable)
-    if place and Path(place).is_file():
+    place = PROGRAMS[variable]
+    if Path(place).is_file():
         return place
     return give_up(f"{variable} does not name {meaning}")
 
 
 def give_up(reason):
-    if os.environ.get("AICHATKIT_PEERS") == "required":
+    if REQUIRED:
         pytest.fail(reason)
     pytest.skip(reason)
 
