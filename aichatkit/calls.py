@@ -65,7 +65,7 @@ def open_call(call: Call, setup: Setup) -> Answer:
         except ChatError as error:
             failure = error
         else:
-            answer.attempts = attempts
+            answer.attempts.extend(attempts)
             return answer
         failure.attempts = list(attempts)
         errors.append(failure)
