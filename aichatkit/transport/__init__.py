@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 #: The largest page or JSON document a handshake may read, in bytes.
 _HANDSHAKE_BYTES = 8 << 20
+#: A shorter key is a placeholder for a local server, such as "ollama" or "x", and a word of many a message.
+_SHORTEST_SECRET = 7
 
 
 class Key(requests.auth.AuthBase):
@@ -82,7 +84,7 @@ class Transport:
         self._proxies = proxies
         self._direct = direct
         self._rules = rules
-        self._secrets = tuple(secrets)
+        self._secrets = tuple(secret for secret in secrets if len(secret) >= _SHORTEST_SECRET)
         self._cookies = RequestsCookieJar()
 
     def get_text(self, url: str, *, headers: Mapping[str, str] | None = None) -> str:
