@@ -17,7 +17,7 @@ from aichatkit.images import ImageResponse
 from aichatkit.messages import Prompt, parse_messages
 from aichatkit.params import check_params, nearest
 from aichatkit.providers.base import Options
-from aichatkit.registry import Registry, registry
+from aichatkit.registry import GROUPS, Registry, registry
 from aichatkit.reply import Reply
 from aichatkit.retries import RetryPolicy
 from aichatkit.streams import Stream
@@ -120,8 +120,6 @@ class Client:
 
         It is an iterator of text; `stream.text` is what came so far, `stream.reply` the reply when it has ended.
         """
-        if self._closing.is_set():
-            raise ConfigurationError("the client is closed; make a new one")
         return Stream(open_call(self._call(prompt, **options), self._setup()))
 
     def chat(self, *, system: str | None = None, **options: Any) -> Chat:
@@ -142,9 +140,10 @@ class Client:
         return pictures[0] if len(pictures) == 1 else pictures[0].joined(pictures[1:])
 
     def models(self, provider: str | None = None) -> list[str]:
-        """Return model names: of one provider as the service lists them for the key, else all that are known here."""
-        if provider is None:
-            return [f"{name}/{model}" for name in registry for model in registry[name].models]
+        """Return model names: of one provider as the service lists them for the key, else those known here."""
+        if provider is None or provider in GROUPS:
+            names = registry if provider is None else GROUPS[provider]
+            return [f"{name}/{model}" for name in names for model in registry[name].models]
         return listing.list_models(registry[provider], self._call("models", model=provider), self._setup())
 
     def close(self) -> None:
@@ -197,6 +196,8 @@ class Client:
         proxies: str | Mapping[str, str] | None = None,
         **params: Any,
     ) -> Call:
+        if self._closing.is_set():
+            raise ConfigurationError("the client is closed; make a new one")
         given = check_params(params, options=_CALL_OPTIONS)
         return Call(
             targets=self._targets(self._model if model is None else model),
@@ -235,6 +236,8 @@ def _client_options() -> list[str]:
 
 
 def _check_hooks(hooks: Mapping[str, Callable[[Any], None]] | None) -> dict[str, Callable[[Any], None]]:
+    if hooks is not None and not isinstance(hooks, Mapping):
+        raise ConfigurationError("hooks: must be a dict such as {'wait': print}")
     for name, hook in (hooks or {}).items():
         if name not in _HOOKS:
             raise ConfigurationError(
@@ -246,6 +249,8 @@ def _check_hooks(hooks: Mapping[str, Callable[[Any], None]] | None) -> dict[str,
 
 
 def _check_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
+    if headers is not None and not isinstance(headers, Mapping):
+        raise ConfigurationError("headers: must be a dict of names and values")
     for name, value in (headers or {}).items():
         if not isinstance(name, str) or not isinstance(value, str) or not (name + value).isprintable():
             raise ConfigurationError(f"headers: {name!r} must be a name with a value that is text without line ends")
