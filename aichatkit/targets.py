@@ -43,10 +43,7 @@ def find_targets(model: Model, *, keys: Mapping[str, str] | None = None) -> list
         model = chosen_by_environment(given)
         if model is None:
             raise _nothing_chosen()
-    wanted = [model] if isinstance(model, str) else list(model)
-    if not wanted:
-        raise ConfigurationError("model: the list is empty; name at least one")
-    found = [target for name in wanted for target in _targets(name, given)]
+    found = [target for name in _names(model) for target in _targets(name, given)]
     return list(dict.fromkeys(found))
 
 
@@ -63,12 +60,14 @@ def named_providers(model: Model) -> list[str]:
     if model is None:
         return []
     names: list[str] = []
-    for name in [model] if isinstance(model, str) else model:
-        first = name.partition("/")[0]
+    for name in _names(model):
+        first, slash, _ = name.partition("/")
         if first in GROUPS:
             names += GROUPS[first]
         elif first in registry:
             names.append(first)
+        elif slash:
+            raise _unknown(first)
         else:
             names += [provider.name for provider in _mainstream() if name in provider.models]
     return list(dict.fromkeys(names))
@@ -109,20 +108,34 @@ def per_provider(value: PerProvider, names: Sequence[str], *, option: str) -> di
     return dict.fromkeys(names, value)
 
 
-def _targets(name: Any, given: Mapping[str, str]) -> Iterator[Target]:
-    if not isinstance(name, str) or not name.strip():
-        raise ConfigurationError(f"model: must be 'provider/model', a provider or a model, not {name!r}")
-    if any(not character.isprintable() for character in name):
-        raise ConfigurationError("model: the name holds a control character")
+def _names(model: Any) -> list[str]:
+    names = [model] if isinstance(model, str) else model
+    if not isinstance(names, Sequence):
+        raise ConfigurationError(f"model: must be a name or a list of names, not {type(model).__name__}")
+    if not names:
+        raise ConfigurationError("model: the list is empty; name at least one")
+    for name in names:
+        if not isinstance(name, str) or not name.strip():
+            raise ConfigurationError(f"model: must be 'provider/model', a provider or a model, not {name!r}")
+        if not name.isprintable():
+            raise ConfigurationError("model: the name holds a control character")
+    return list(names)
+
+
+def _targets(name: str, given: Mapping[str, str]) -> Iterator[Target]:
     first, slash, rest = name.partition("/")
     if first in GROUPS:
         yield from _group(first, rest)
     elif first in registry:
         yield _target(registry[first], rest if slash else "")
     elif slash:
-        raise UnknownProviderError(f"there is no provider {first!r}{nearest(first, [*registry, *GROUPS])}")
+        raise _unknown(first)
     else:
         yield from _listing(name, given)
+
+
+def _unknown(provider: str) -> UnknownProviderError:
+    return UnknownProviderError(f"there is no provider {provider!r}{nearest(provider, [*registry, *GROUPS])}")
 
 
 def _group(group: str, model: str) -> Iterator[Target]:
