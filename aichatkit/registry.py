@@ -62,7 +62,7 @@ class Registry(Mapping[str, "type[Provider]"]):
             return _class_of(importlib.import_module(f"aichatkit.providers.{module}"), name)
         entry = self._entry_points().get(name)
         if entry is None:
-            raise UnknownProviderError(f"there is no provider {name!r}{nearest(name, [*self, *GROUPS])}")
+            raise UnknownProviderError(f"there is no provider {name!r}{nearest(name, list(self))}")
         provider: type[Provider] = entry.load()
         return provider
 
@@ -95,8 +95,8 @@ def register(
     Example: `register("my-gateway", url="https://llm.example.com/v1", api_key_env="MY_GATEWAY_KEY")`
     """
     if isinstance(provider, str):
-        if not url:
-            raise ConfigurationError("register: pass url= with the address of the OpenAI-compatible service")
+        if not url or not url.startswith(("http://", "https://")):
+            raise ConfigurationError("register: pass url= with the http address of the OpenAI-compatible service")
         base = importlib.import_module("aichatkit.providers.openai_compatible").OpenAICompatible
         attributes = {
             "__doc__": f"The OpenAI-compatible service {provider}.",
