@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Chat"]
 
 _VERSION = 1
+_FIELDS = {"system", "model", "messages"}
 
 
 class Chat:
@@ -104,7 +105,7 @@ class Chat:
             record = json.loads(Path(path).read_text(encoding="utf-8"))
         except ValueError:
             record = None
-        if not isinstance(record, dict) or record.get("aichatkit") != _VERSION:
+        if not isinstance(record, dict) or record.get("aichatkit") != _VERSION or not set(record) >= _FIELDS:
             raise ConfigurationError(f"{path}: is not a conversation saved by this version")
         client = client or cls.default_client()
         return cls(client, system=record["system"], history=record["messages"], model=record["model"])
