@@ -6,6 +6,7 @@ Exit codes: 0 answered, 1 an error of the call, 2 wrong usage, 130 stopped with 
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import stat
 import sys
@@ -31,6 +32,7 @@ Without -m the model is AICHATKIT_MODEL, else the first service whose key is set
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
+    _forgive_encodings()
     try:
         if words[:1] == ["sandbox"]:
             return _serve(_sandbox_parser().parse_args(words[1:]))
@@ -116,7 +118,7 @@ def _serve(args: argparse.Namespace) -> int:
                 f"The sandbox answers at {url} (OpenAI's protocol at {url}/v1); stop it with Ctrl-C.\n"
             ),
         )
-    except (OSError, ValueError) as error:
+    except (OSError, OverflowError, ValueError) as error:
         _tell(f"aichatkit: {error}")
         return 1
     return 0
@@ -143,6 +145,13 @@ def _model(given: list[str] | None) -> Any:
         return None
     _tell("aichatkit: no key and no model is set, so this is the offline ELIZA; set a key or use -m")
     return "offline"
+
+
+def _forgive_encodings() -> None:
+    """Show what a terminal or a pipe cannot hold as a question mark; an answer may hold any character."""
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def _tell_wait(wait: Wait) -> None:
