@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,9 @@ from aichatkit.chunks import Citation, ToolCall, Usage
 from aichatkit.errors import ChatError, SchemaError
 
 __all__ = ["Attempt", "Reply"]
+
+
+_FENCED = re.compile(r"^```\w*\n(.*?)(?:\n```|\Z)", re.DOTALL | re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -64,11 +68,9 @@ class Reply:
 
     def json(self) -> Any:
         """Return the text read as JSON, also from a fenced block; raise SchemaError where it is none."""
-        text = self.text.strip()
-        if text.startswith("```"):
-            text = text.strip("`").partition("\n")[2]
+        fenced = _FENCED.search(self.text)
         try:
-            return json.loads(text)
+            return json.loads(fenced[1] if fenced else self.text)
         except ValueError as error:
             reason = str(error)
         raise SchemaError(
