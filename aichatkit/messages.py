@@ -159,6 +159,8 @@ def _check_content(turn: Message) -> None:
             raise ConfigurationError(f"message: the content of the {turn.role} message is empty")
         for part in content:
             _check_part(part)
+        if not any(part["type"] != "text" or part["text"].strip() for part in content):
+            raise ConfigurationError(f"message: the content of the {turn.role} message is empty")
     else:
         raise ConfigurationError(f"message: content must be a string or a list of parts, not {type(content).__name__}")
 
