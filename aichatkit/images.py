@@ -25,6 +25,8 @@ _SIGNATURES = (
     (b"MM\x00*", "image/tiff", ".tif"),
     (b"\x00\x00\x01\x00", "image/x-icon", ".ico"),
 )
+_EXTENSIONS = {extension for _, _, extension in _SIGNATURES} | {".webp", ".avif", ".svg"}
+_SPELLINGS = {".jpg": (".jpeg",), ".tif": (".tiff",)}
 
 
 class ImageResponse(str):
@@ -46,8 +48,8 @@ class ImageResponse(str):
         urls: Sequence[str] = (),
         fetch: Callable[[str], bytes] | None = None,
     ) -> ImageResponse:
-        """Make the text from the pictures; `fetch` gets the bytes behind a URL."""
-        named = [*urls, *(image for image in images if not urls)]
+        """Make the text from the pictures; `fetch` gets the bytes behind a URL, `urls` goes with the first pictures."""
+        named = [*urls, *images[len(urls) :]]
         self = super().__new__(cls, "\n".join(_markdown(image, alt, number) for number, image in enumerate(named, 1)))
         self.images = list(images)
         self.urls = list(urls) or [image for image in images if not image.startswith("data:")]
@@ -76,7 +78,7 @@ class ImageResponse(str):
             target = Path(path)
             if index:
                 target = target.with_name(f"{target.stem}-{index + 1}{target.suffix}")
-            target = target.with_suffix(image_type(content)[1])
+            target = _with_extension(target, image_type(content)[1])
             target.write_bytes(content)
             saved.append(target)
         return saved
@@ -120,6 +122,15 @@ def data_uri(content: bytes) -> str:
 
 def _rebuild(images: list[str], alt: str, urls: list[str]) -> ImageResponse:
     return ImageResponse(images, alt=alt, urls=urls)
+
+
+def _with_extension(path: Path, extension: str) -> Path:
+    """Give a path the extension of what came; the end of a name with dots in it is no extension."""
+    given = path.suffix.lower()
+    if given == extension or given in _SPELLINGS.get(extension, ()):
+        return path
+    known = given in _EXTENSIONS or any(given in spellings for spellings in _SPELLINGS.values())
+    return path.with_suffix(extension) if known else path.with_name(path.name + extension)
 
 
 def _markdown(image: str, alt: str, number: int) -> str:
