@@ -286,7 +286,8 @@ class _Seen:
         self.reasoning: list[str] = []
         self.citations: list[chunks.Citation] = []
         self.images: list[str] = []
-        self.calls: dict[int, list[str]] = {}
+        self.calls: list[list[str]] = []
+        self._open_calls: dict[int | None, list[str]] = {}
         self.notice = ""
 
     def add(self, chunk: Any) -> None:
@@ -305,7 +306,7 @@ class _Seen:
             images=self.images,
             reasoning="".join(self.reasoning),
             citations=self.citations,
-            tool_calls=[_tool_call(parts, provider) for parts in self.calls.values()],
+            tool_calls=[_tool_call(parts, provider) for parts in self.calls],
             attempts=attempts,
             headers=headers,
             elapsed=elapsed,
@@ -323,8 +324,11 @@ class _Seen:
         self.usage = replace(self.usage, **{name: value for name, value in told.items() if value is not None})
 
     def add_call(self, part: chunks.ToolCallPart) -> None:
-        """Put a piece of a tool call where it belongs."""
-        call = self.calls.setdefault(part.position, ["", "", ""])
+        """Put a piece of a tool call where it belongs; some services number no call, or each of them 0."""
+        call = self._open_calls.get(part.position)
+        if call is None or (part.position is None and part.name) or (part.id and call[0] not in ("", part.id)):
+            call = self._open_calls[part.position] = ["", "", ""]
+            self.calls.append(call)
         call[0] = call[0] or part.id
         call[1] = call[1] or part.name
         call[2] += part.arguments

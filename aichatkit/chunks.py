@@ -64,9 +64,12 @@ class Picture(NamedTuple):
 
 
 class ToolCallPart(NamedTuple):
-    """A piece of a tool call; `position` tells which call it belongs to, `arguments` is a piece of JSON text."""
+    """A piece of a tool call; `arguments` is a piece of JSON text.
 
-    position: int
+    `position` tells which call it belongs to; without it a name begins a new call, and the rest belongs to the last one.
+    """
+
+    position: int | None
     id: str = ""
     name: str = ""
     arguments: str = ""

@@ -69,6 +69,8 @@ class OpenAICompatible(Provider):
                 return Finish(last=True)
             if not event.data.strip():
                 return None
+            if event.type == "error":
+                raise classify.event_error({"error": event.data}, provider=self.name, rules=self.rules) from None
             raise
         # The usual piece, one text and nothing else, must cost next to nothing.
         try:
@@ -95,6 +97,8 @@ class OpenAICompatible(Provider):
             *(chunk for choice in (record.get("choices") or ())[:1] for chunk in _parse_choice(choice)),
             *_parse_citations(record),
             *_parse_usage(record.get("usage") or (record.get("x_groq") or {}).get("usage")),
+            # A whole document has shown its end by being readable; some bridges send it without a reason.
+            *([Finish()] if kind == "json" else ()),
         ]
 
 
@@ -107,8 +111,8 @@ def _parse_choice(choice: Mapping[str, Any]) -> Iterator[Any]:
     yield from _parse_content(message.get("content"))
     if message.get("refusal"):
         yield str(message["refusal"])
-    for position, call in enumerate(message.get("tool_calls") or ()):
-        yield _parse_call(call, position)
+    for call in message.get("tool_calls") or ():
+        yield _parse_call(call)
     reason = choice.get("finish_reason")
     if reason:
         yield Finish(_REASONS.get(reason, reason))
@@ -125,15 +129,12 @@ def _parse_content(content: Any) -> Iterator[Any]:
             yield str(part.get("text") or "")
 
 
-def _parse_call(call: Mapping[str, Any], position: int) -> ToolCallPart:
+def _parse_call(call: Mapping[str, Any]) -> ToolCallPart:
     function = call.get("function") or {}
     arguments = function.get("arguments") or ""
     if not isinstance(arguments, str):
         arguments = json.dumps(arguments)
-    index = call.get("index")
-    return ToolCallPart(
-        position if index is None else index, call.get("id") or "", function.get("name") or "", arguments
-    )
+    return ToolCallPart(call.get("index"), call.get("id") or "", function.get("name") or "", arguments)
 
 
 def _parse_citations(record: Mapping[str, Any]) -> Iterator[Citation]:
