@@ -195,6 +195,7 @@ def iter_data_lines(blocks: Iterable[bytes], *, max_line: int = MAX_LINE) -> Ite
     r"""Yield the rest of each line that starts with exactly `data: ` and is longer.
 
     These are no server-sent events: only LF ends a line, so spaces and CR after the prefix stay.
+    A line that is the start of an error object is an event of type "json"; all others are skipped.
 
     >>> [event.data for event in iter_data_lines([b"data: a\ndata:  b\r\ndata:c\ndata: \n"])]
     ['a', ' b\r']
@@ -203,6 +204,8 @@ def iter_data_lines(blocks: Iterable[bytes], *, max_line: int = MAX_LINE) -> Ite
         for line in text.split("\n"):
             if line[:6] == "data: " and len(line) > 6:
                 yield Event(line[6:])
+            elif line[:8] == '{"error"':
+                yield Event(line, "json")
 
 
 def _read_fields(lines: list[str], last_id: str) -> tuple[str | None, str, str]:

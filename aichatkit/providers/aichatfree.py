@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 import requests
 
-from aichatkit import browsers, events
+from aichatkit import browsers, classify, events, sniffing
 from aichatkit.classify import Rule
 from aichatkit.errors import ConfigurationError, RateLimitError
 from aichatkit.messages import Message
@@ -40,9 +40,9 @@ class AIChatFree(Provider):
     default_model = "gemini-1.5-pro"
     models = ("gemini-1.5-pro", "gemini-pro")
     checks_notices = True
-    # A per-minute quota of the model behind it: waiting helps.
-    rules = (Rule(500, r"quota exceeded", RateLimitError),)
-    iter_events = staticmethod(events.iter_text)
+    # A per-minute quota of the model behind it, whatever the status: waiting helps.
+    rules = (Rule(None, r"quota exceeded", RateLimitError),)
+    iter_events = staticmethod(sniffing.iter_text_or_error)
 
     #: What a site of one's own was built with; empty at most.
     secret: ClassVar[str] = ""
@@ -73,6 +73,8 @@ class AIChatFree(Provider):
         return requests.Request("POST", self.api_endpoint, data=json.dumps(payload).encode(), headers=headers)
 
     def parse_event(self, event: events.Event) -> str:
+        if event.type == "json":
+            raise classify.event_error(event.json(), provider=self.name, rules=self.rules)
         return event.data
 
 
