@@ -57,5 +57,5 @@ class Aichat(Provider):
     def parse_event(self, event: events.Event) -> Any:
         record = event.json()
         if not record.get("response") or classify.find_error(record) is not None:
-            raise classify.event_error({"error": record.get("message") or record}, provider=self.name, rules=self.rules)
-        return [str(record["message"]), Finish("stop", last=True)]
+            raise classify.event_error(record, provider=self.name, rules=self.rules)
+        return [record["message"], Finish("stop", last=True)]

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from aichatkit.transport import Transport
 
 _SUCCESS = (None, 0, 200, "0", "200")
+_PLEASED = ("", "success", "ok")
 
 
 class AiChatOnline(Provider):
@@ -46,10 +47,11 @@ class AiChatOnline(Provider):
             headers={**self._headers(), "Content-Type": "application/json"},
         )
         token = answer.get("data")
-        if isinstance(token, str) and token:
-            return token
+        # It goes into a header, so it must be fit for one.
+        if isinstance(token, str) and token.isascii() and token.isprintable() and token.strip():
+            return token.strip()
         if answer.get("code") not in _SUCCESS:
-            raise classify.event_error({"error": answer}, provider=self.name, rules=self.rules)
+            raise classify.event_error(answer, provider=self.name, rules=self.rules)
         raise TokenNotFoundError(
             f"{self.name}: the service gave no id; its protocol may have changed", provider=self.name
         )
@@ -63,14 +65,16 @@ class AiChatOnline(Provider):
             record = event.json()
         except ValueError:
             return None
-        data = record.get("data") if isinstance(record, dict) else None
-        if isinstance(data, dict):
-            return str(data.get("message") or "")
         if not isinstance(record, dict):
             return None
+        data = record.get("data")
+        # What success is called is not known for sure, so a text counts whatever the code beside it.
+        if isinstance(data, dict) and data.get("message"):
+            return data["message"]
         if record.get("code") not in _SUCCESS or classify.find_error(record) is not None:
-            raise classify.event_error({"error": record}, provider=self.name, rules=self.rules)
-        return Notice(str(record.get("msg") or ""))
+            raise classify.event_error(record, provider=self.name, rules=self.rules)
+        told = str(record.get("msg") or "")
+        return None if told.lower() in _PLEASED else Notice(told)
 
     def _headers(self) -> dict[str, str]:
         return {

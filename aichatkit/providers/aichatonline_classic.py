@@ -1,6 +1,6 @@
 """The older form of AiChatOnline: WordPress with the AI Engine plugin, which many self-hosted sites run.
 
-Text comes in `live` events and stops at `end`.
+Text comes in `live` events and stops at `end`; a site with streaming switched off sends one object.
 """
 
 from __future__ import annotations
@@ -60,9 +60,11 @@ class AiChatOnlineClassic(Provider):
         if kind == "end":
             return Finish("stop", last=True)
         if kind == "error":
-            raise classify.event_error({"error": str(record.get("data"))}, provider=self.name, rules=self.rules)
+            raise classify.event_error({"error": record.get("data")}, provider=self.name, rules=self.rules)
         if classify.find_error(record) is not None or record.get("success") is False:
-            raise classify.event_error({"error": record}, provider=self.name, rules=self.rules)
+            raise classify.event_error(record, provider=self.name, rules=self.rules)
+        if "reply" in record:
+            return [record["reply"], Finish("stop", last=True)]
         return None
 
 

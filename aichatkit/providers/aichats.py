@@ -52,4 +52,7 @@ class AiChats(Provider):
         record = event.json()
         if classify.find_error(record) is not None:
             raise classify.event_error(record, provider=self.name, rules=self.rules)
-        return [Picture(url=str(record["data"][0]["url"]), fetch=True), Finish("stop", last=True)]
+        url = record["data"][0]["url"]
+        if not isinstance(url, str) or not url:
+            raise ValueError("no address of a picture")
+        return [Picture(url=url, fetch=True), Finish("stop", last=True)]

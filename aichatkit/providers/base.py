@@ -108,7 +108,8 @@ class Provider:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if "url" in cls.__dict__ and "api_endpoint" not in cls.__dict__:
+        moved = "url" in cls.__dict__ or ("path" in cls.__dict__ and hasattr(cls, "url"))
+        if moved and "api_endpoint" not in cls.__dict__:
             cls.api_endpoint = cls.url + cls.path
 
     def __init__(self, base_url: str | None = None) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 
@@ -91,11 +91,12 @@ class ChatGptt(Provider):
                 action="next",
             )
         if "choices" in record:
-            choice = record["choices"][0]
-            return [(choice.get("delta") or {}).get("content") or "", *_finish(choice)]
+            return [chunk for choice in record["choices"][:1] for chunk in _parse_choice(choice)]
         if record.get("status") == "success":
-            return [str(record["data"]), Finish("stop", last=True)]
-        raise classify.event_error({"error": record.get("msg") or record}, provider=self.name, rules=self.rules)
+            return [record["data"], Finish("stop", last=True)]
+        # Some sites put what is wrong where the answer would be.
+        told = {**record, "msg": record.get("msg") or record.get("data")}
+        raise classify.event_error(told, provider=self.name, rules=self.rules)
 
     def _headers(self) -> dict[str, str]:
         return {
@@ -137,6 +138,7 @@ def _label(message: Message) -> str:
     return f"{'AI' if message.role == 'assistant' else 'Human'}: {message.text}"
 
 
-def _finish(choice: Mapping[str, Any]) -> list[Finish]:
-    reason = choice.get("finish_reason")
-    return [Finish(str(reason))] if reason else []
+def _parse_choice(choice: Mapping[str, Any]) -> Iterator[Any]:
+    yield (choice.get("delta") or {}).get("content") or ""
+    if choice.get("finish_reason"):
+        yield Finish(choice["finish_reason"])
