@@ -60,7 +60,7 @@ def translate_send(error: BaseException, who: str) -> ChatError:
         # `requests` wraps what the network raises; what comes bare is about the files of `verify` and `cert`.
         return ConfigurationError(f"{who}: a certificate file cannot be read; check verify= and REQUESTS_CA_BUNDLE")
     causes = list(causes_of(error))
-    if isinstance(error, requests.ConnectTimeout) or _any(causes, urllib3_errors.ConnectTimeoutError):
+    if isinstance(error, requests.ConnectTimeout) or any(map(_is_connect_timeout, causes)):
         return TimedOutError(
             f"{who}: no connection in time; check the network or raise timeout connect=", phase="connect"
         )
@@ -118,6 +118,13 @@ def causes_of(error: BaseException | None) -> Iterator[BaseException]:
         seen.add(id(current))
         yield current
         pending.extend([getattr(current, "reason", None), *current.args, current.__cause__, current.__context__])
+
+
+def _is_connect_timeout(cause: BaseException) -> bool:
+    # A refused connection and an unknown name are of this class as well.
+    return isinstance(cause, urllib3_errors.ConnectTimeoutError) and not isinstance(
+        cause, urllib3_errors.NewConnectionError
+    )
 
 
 def _any(causes: list[BaseException], kinds: type[BaseException] | tuple[type[BaseException], ...]) -> bool:
