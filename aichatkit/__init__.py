@@ -52,15 +52,17 @@ if TYPE_CHECKING:
     from aichatkit.errors import TransportError as TransportError
     from aichatkit.errors import UnknownModelError as UnknownModelError
     from aichatkit.errors import UnknownProviderError as UnknownProviderError
+    from aichatkit.health import Cooling as Cooling
     from aichatkit.images import ImageResponse as ImageResponse
     from aichatkit.messages import Message as Message
+    from aichatkit.pacing import Rate as Rate
     from aichatkit.registry import register as register
     from aichatkit.reply import Attempt as Attempt
     from aichatkit.reply import Reply as Reply
     from aichatkit.retries import RetryPolicy as RetryPolicy
-    from aichatkit.retries import Wait as Wait
     from aichatkit.streams import Stream as Stream
     from aichatkit.timeouts import Timeout as Timeout
+    from aichatkit.waits import Wait as Wait
 
 _PLACES = {
     "default": ("ask", "chat", "image", "models", "stream"),
@@ -72,7 +74,10 @@ _PLACES = {
     "images": ("ImageResponse",),
     "messages": ("Message",),
     "registry": ("register",),
-    "retries": ("RetryPolicy", "Wait"),
+    "retries": ("RetryPolicy",),
+    "pacing": ("Rate",),
+    "waits": ("Wait",),
+    "health": ("Cooling",),
     "timeouts": ("Timeout",),
     "errors": (
         "APIError",

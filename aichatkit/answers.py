@@ -61,6 +61,8 @@ class Answer:
         self._clock = clock
         self._parts: list[str] = []
         self._callbacks: list[Callable[[Reply], None]] = []
+        self._leavers: list[Callable[[Reply | None], None]] = []
+        self._mourners: list[Callable[[ChatError], None]] = []
         self._seen = _Seen(model)
         self._chunks: Iterator[str] = self._read()
 
@@ -88,10 +90,20 @@ class Answer:
             callback(self.reply)
         self._callbacks.append(callback)
 
+    def when_closed(self, callback: Callable[[Reply | None], None]) -> None:
+        """Call `callback` once when the connection is no longer needed, with the reply where there is one."""
+        self._leavers.append(callback)
+
+    def when_failed(self, callback: Callable[[ChatError], None]) -> None:
+        """Call `callback` with the error that breaks the answer off."""
+        self._mourners.append(callback)
+
     def close(self) -> None:
         """Free the connection; closing twice is fine."""
         self.closed = True
         self._response.close()
+        while self._leavers:
+            self._leavers.pop()(self.reply)
 
     def cancel(self) -> None:
         """Wake a reader in another thread, which then raises."""
@@ -233,8 +245,6 @@ class Answer:
             raise ServerError(f"{name}: the service says the answer failed (finish reason error)", maybe_processed=True)
         if not self._parts and not seen.calls:
             raise self._empty()
-        self.closed = True
-        self._response.close()
         self.reply = seen.reply(
             "".join(self._parts),
             self.provider.name,
@@ -242,6 +252,7 @@ class Answer:
             self._response.headers,
             self._clock() - self._started,
         )
+        self.close()
         for callback in self._callbacks:
             callback(self.reply)
 
@@ -261,6 +272,9 @@ class Answer:
         """Complete an error: where the answer had begun nothing is tried again, and the text is kept on it."""
         self.close()
         self._http.scrub(error)
+        if not error.message.startswith(self.provider.name):
+            error.message = f"{self.provider.name}: {error.message}"
+            error.args = (error.message,)
         error.provider = error.provider or self.provider.name
         error.model = error.model or self.model
         if error.status is None and isinstance(error, (APIError, BadResponseError)):
@@ -271,6 +285,8 @@ class Answer:
             error.partial = self.text
             error.action = "stop"
             error.attempts = [*self.attempts[:-1], replace(self.attempts[-1], error=error)] if self.attempts else []
+        for callback in self._mourners:
+            callback(error)
         return error
 
 

@@ -1,4 +1,4 @@
-"""One call: the targets in order, each with its own tries, until one answers."""
+"""One call: the targets in order, each with its own tries and keys, until one answers."""
 
 from __future__ import annotations
 
@@ -11,23 +11,34 @@ from typing import Callable
 from urllib.parse import urlsplit
 
 from aichatkit.answers import Answer
-from aichatkit.errors import AllProvidersFailedError, ChatError
+from aichatkit.errors import (
+    AllProvidersFailedError,
+    AuthenticationError,
+    ChatError,
+    QuotaExceededError,
+    RateLimitError,
+)
+from aichatkit.health import Health, Subject
 from aichatkit.messages import Message
-from aichatkit.opening import Ask, open_answer
+from aichatkit.opening import Ask, check_options, open_answer
+from aichatkit.pacing import Pacer, RetryBudget, estimate_tokens
 from aichatkit.providers.base import Options, Provider
-from aichatkit.reply import Attempt
-from aichatkit.retries import RetryPolicy, Tries, Wait, retry
+from aichatkit.reply import Attempt, Reply
+from aichatkit.retries import RetryPolicy, Tries, retry
 from aichatkit.targets import Target, check_key
 from aichatkit.timeouts import Deadline, Timeout
 from aichatkit.transport import Connections, Transport
+from aichatkit.waits import Wait, Waiting
 
-__all__ = ["Call", "Setup", "open_call", "open_transport"]
+__all__ = ["Call", "Setup", "make_provider", "open_call", "open_transport", "provider_keys"]
 
 logger = logging.getLogger(__name__)
 
 _CONNECT = 5.0
 #: Longest silence of a server on this machine: it may first have to load its model.
 _LOCAL_READ = 300.0
+#: What another key of the same provider may cure.
+_KEY_TROUBLE = (RateLimitError, QuotaExceededError, AuthenticationError)
 
 
 @dataclass(frozen=True)
@@ -36,8 +47,11 @@ class Setup:
 
     connections: Connections
     closing: threading.Event
-    keys: Mapping[str, str] = field(repr=False)
+    keys: Mapping[str, Sequence[str]] = field(repr=False)
     base_urls: Mapping[str, str]
+    health: Health
+    budget: RetryBudget
+    pacer: Pacer | None = None
     on_wait: Callable[[Wait], None] | None = None
 
 
@@ -53,41 +67,54 @@ class Call:
     headers: Mapping[str, str]
     proxies: Mapping[str, str] | None
 
+    def waiting(self, setup: Setup) -> Waiting:
+        """Return how this call waits, with its deadline running from now."""
+        deadline = Deadline(self.timeout.total, self.policy.now)
+        return Waiting(deadline, setup.closing, setup.on_wait, self.policy.sleep, self.policy.now)
+
 
 def open_call(call: Call, setup: Setup) -> Answer:
-    """Return an answer with its first text in hand, from the first target that gives one."""
-    deadline = Deadline(call.timeout.total, call.policy.now)
+    """Return an answer with its first text in hand, from the first target that gives one.
+
+    Targets that are cooling are passed over; where all of them are, the one that is free first is waited for.
+    """
+    waiting = call.waiting(setup)
     attempts: list[Attempt] = []
     errors: list[ChatError] = []
+    waited = 0.0
+    while not errors:
+        # Another thread may have taken the probe of the last one that was free: then look again.
+        waited = _await_any(call, setup, waiting, waited)
+        answer = _ask_in_order(call, setup, waiting, attempts, errors)
+        if answer is not None:
+            return answer
+    raise _verdict(errors, attempts)
+
+
+def _ask_in_order(
+    call: Call, setup: Setup, waiting: Waiting, attempts: list[Attempt], errors: list[ChatError]
+) -> Answer | None:
     for target in call.targets:
+        if len(call.targets) > 1 and _cooling(target, setup):
+            continue
         try:
-            answer = _ask(target, call, setup, deadline, attempts)
+            answer = _ask(target, call, setup, waiting, attempts)
         except ChatError as error:
             failure = error
         else:
-            answer.attempts.extend(attempts)
+            answer.attempts = attempts
             return answer
         failure.attempts = list(attempts)
         errors.append(failure)
         if failure.action == "stop":
             break
         logger.info("%s failed (%s), moving on", target.provider.name, type(failure).__name__)
-    last = errors[-1]
-    if len(errors) > 1 and last.action != "stop":
-        last = _all_failed(errors, attempts)
-    for failed in errors:
-        failed.__traceback__ = None
-    raise last
+    return None
 
 
-def open_transport(target: Target, provider: Provider, call: Call, setup: Setup, deadline: Deadline) -> Transport:
-    """Return the way to one provider; raise MissingKeyError where it needs a key and none is known."""
+def open_transport(provider: Provider, key: str | None, call: Call, setup: Setup, deadline: Deadline) -> Transport:
+    """Return the way to one provider for one try."""
     read = _LOCAL_READ if _is_local(provider.url) else provider.read_timeout
-    key = setup.keys.get(provider.name) or provider.find_key()
-    if key is not None:
-        key = check_key(key, provider=provider.name)
-    elif provider.needs_key and provider.key_variables() and provider.url == type(provider).url:
-        raise provider.missing_key()
     return Transport(
         setup.connections,
         provider=provider.name,
@@ -103,40 +130,135 @@ def open_transport(target: Target, provider: Provider, call: Call, setup: Setup,
     )
 
 
-def _ask(target: Target, call: Call, setup: Setup, deadline: Deadline, attempts: list[Attempt]) -> Answer:
-    provider = make_provider(target.provider, setup)
-    ask = Ask(provider, target.model, call.messages, call.options)
-    tries = Tries(
-        policy=call.policy,
-        deadline=deadline,
-        closing=setup.closing,
-        provider=target.provider.name,
-        model=target.model,
-        attempts=attempts,
-        on_wait=setup.on_wait,
-    )
-
-    def open_once() -> Answer:
-        http = open_transport(target, provider, call, setup, deadline)
-        try:
-            return open_answer(ask, http, clock=call.policy.now)
-        except ChatError as error:
-            http.scrub(error)
-            raise
-
-    return retry(open_once, tries)
-
-
 def make_provider(kind: type[Provider], setup: Setup) -> Provider:
     """Return a provider at the address the user chose: by option, by environment, else its own."""
     return kind(setup.base_urls.get(kind.name) or kind.find_base_url())
 
 
-def _all_failed(errors: Sequence[ChatError], attempts: Sequence[Attempt]) -> AllProvidersFailedError:
+def provider_keys(provider: Provider, setup: Setup) -> Sequence[str | None]:
+    """Return the keys to ask with, [None] where none is needed; raise MissingKeyError where one is missing."""
+    given = setup.keys.get(provider.name)
+    if given:
+        return list(given)
+    found = provider.find_key()
+    if found is not None:
+        return [check_key(found, provider=provider.name)]
+    if provider.needs_key and provider.key_variables() and provider.url == type(provider).url:
+        raise provider.missing_key()
+    return [None]
+
+
+def _ask(target: Target, call: Call, setup: Setup, waiting: Waiting, attempts: list[Attempt]) -> Answer:
+    provider = make_provider(target.provider, setup)
+    tries = Tries(call.policy, waiting, setup.budget, provider.name, target.model, attempts)
+    check_options(target.provider, call.options)
+    ask = Ask(provider, target.model, call.messages, call.options)
+    used: list[Subject] = []
+    try:
+        return retry(lambda: _open_with_keys(ask, call, setup, tries, used), tries)
+    except ChatError as error:
+        error.provider, error.model = error.provider or provider.name, error.model or target.model
+        if used and not isinstance(error, _KEY_TROUBLE):
+            setup.health.failed(used[-1], error)
+        raise
+    except BaseException:
+        for subject in used[-1:]:
+            setup.health.unresolved(subject)
+        raise
+
+
+def _open_with_keys(ask: Ask, call: Call, setup: Setup, tries: Tries, used: list[Subject]) -> Answer:
+    """One try: a key that is limited or used up steps aside for the next one at once."""
+    keys = provider_keys(ask.provider, setup)
+    subjects = [Subject.of(ask.provider.name, key, ask.model) for key in keys]
+    order = sorted(range(len(keys)), key=lambda i: setup.health.peek(subjects[i], probes=False))
+    for position, i in enumerate(order):
+        used.append(subjects[i])
+        started = tries.policy.now()
+        try:
+            return _open_once(ask, keys[i], subjects[i], call, setup, tries)
+        except _KEY_TROUBLE as error:
+            setup.health.failed(subjects[i], error)
+            others = order[position + 1 :]
+            if not any(setup.health.peek(subjects[other], probes=False) <= 0 for other in others):
+                raise
+            error.__traceback__ = None
+            tries.note(error, started)
+            logger.info("%s: a key steps aside (%s)", ask.provider.name, type(error).__name__)
+    raise AssertionError("unreachable: the last key either answers or raises")
+
+
+def _open_once(ask: Ask, key: str | None, subject: Subject, call: Call, setup: Setup, tries: Tries) -> Answer:
+    release = _pace(ask, subject, call, setup, tries)
+    http = open_transport(ask.provider, key, call, setup, tries.waiting.deadline)
+    try:
+        answer = open_answer(ask, http, clock=call.policy.now)
+    except BaseException as error:
+        release(None)
+        if isinstance(error, ChatError):
+            http.scrub(error)
+            error.provider, error.model = error.provider or ask.provider.name, error.model or ask.model
+        raise
+    setup.health.succeeded(subject)
+    answer.when_closed(release)
+    answer.when_failed(lambda error: setup.health.failed(subject, error))
+    return answer
+
+
+def _pace(ask: Ask, subject: Subject, call: Call, setup: Setup, tries: Tries) -> Callable[[Reply | None], None]:
+    if setup.pacer is None:
+        return lambda reply: None
+    weight = sum(estimate_tokens(message.content) for message in call.messages if isinstance(message.content, str))
+    weight += call.options.params.get("max_tokens") or 0
+    slot, waited = setup.pacer.enter(ask.provider.name, subject.key, ask.model, max(weight, 1), tries.waiting)
+    tries.paced += waited
+    return lambda reply: slot.release(reply.usage.total_tokens if reply is not None else None)
+
+
+def _await_any(call: Call, setup: Setup, waiting: Waiting, waited: float) -> float:
+    """Where every target is cooling, wait for the first that is free again, if that is soon enough."""
+    if len(call.targets) < 2:
+        return waited
+    while True:
+        left = {target: min(map(setup.health.peek, _subjects(target, setup))) for target in call.targets}
+        first = min(left, key=lambda target: left[target])
+        if left[first] <= 0:
+            return waited
+        if waited + left[first] > call.policy.max_wait:
+            raise _all_cooling(setup, left[first])
+        waiting.wait(Wait(first.provider.name, first.model, left[first]))
+        waited += left[first]
+
+
+def _cooling(target: Target, setup: Setup) -> bool:
+    return not any(setup.health.admit(subject) <= 0 for subject in _subjects(target, setup))
+
+
+def _subjects(target: Target, setup: Setup) -> list[Subject]:
+    given: Sequence[str | None] = setup.keys.get(target.provider.name) or [target.provider.find_key()]
+    return [Subject.of(target.provider.name, key, target.model) for key in given]
+
+
+def _verdict(errors: Sequence[ChatError], attempts: Sequence[Attempt]) -> ChatError:
+    for error in errors:
+        error.__traceback__ = None
+    if len(errors) == 1 or errors[-1].action == "stop":
+        return errors[-1]
+    return _all_failed("all of them failed", errors, attempts)
+
+
+def _all_cooling(setup: Setup, seconds: float) -> AllProvidersFailedError:
+    told = ", ".join(f"{row.provider} ({row.reason}, {row.seconds:.0f} s)" for row in setup.health.cooling())
+    return AllProvidersFailedError(
+        f"every provider is cooling after failures: {told}; the first is free in {seconds:.0f} s", retry_after=seconds
+    )
+
+
+def _all_failed(what: str, errors: Sequence[ChatError], attempts: Sequence[Attempt]) -> AllProvidersFailedError:
     told = "; ".join(f"{type(error).__name__}: {error}" for error in errors)
     hints = [error.retry_after for error in errors if error.retry_after is not None]
     return AllProvidersFailedError(
-        f"all {len(errors)} providers failed: {told}",
+        f"{len(errors)} providers were asked and {what}: {told}",
         errors=errors,
         attempts=attempts,
         retry_after=min(hints) if hints else None,

@@ -16,9 +16,9 @@ from typing import Any
 from aichatkit._version import __version__
 from aichatkit.client import Client
 from aichatkit.errors import ChatError, ConfigurationError
-from aichatkit.retries import Wait
 from aichatkit.sandbox import serve
 from aichatkit.targets import chosen_by_environment
+from aichatkit.waits import Wait
 
 __all__ = ["main"]
 

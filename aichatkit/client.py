@@ -13,15 +13,17 @@ from aichatkit import listing
 from aichatkit.calls import Call, Setup, open_call
 from aichatkit.chats import Chat
 from aichatkit.errors import BadResponseError, ConfigurationError
+from aichatkit.health import Cooling, Health
 from aichatkit.images import ImageResponse
 from aichatkit.messages import Prompt, parse_messages
+from aichatkit.pacing import Pacer, Rate, RetryBudget
 from aichatkit.params import check_params, nearest
 from aichatkit.providers.base import Options
 from aichatkit.registry import GROUPS, Registry, registry
 from aichatkit.reply import Reply
 from aichatkit.retries import RetryPolicy
 from aichatkit.streams import Stream
-from aichatkit.targets import Model, PerProvider, Target, check_key, find_targets, named_providers, per_provider
+from aichatkit.targets import Keys, Model, PerProvider, Target, check_keys, find_targets, named_providers, per_provider
 from aichatkit.timeouts import Timeout
 from aichatkit.transport import Connections
 
@@ -44,7 +46,8 @@ class Client:
     Args:
         model: "provider/model", "provider", a list of them in the order of fallback, or None to choose by environment.
         system: instructions that go before every prompt.
-        api_key: the key, or a dict by provider; without it the environment is asked at the first call.
+        api_key: the key, several of which a limited one steps aside, or a dict by provider;
+            without it the environment is asked at the first call.
         base_url: another address that speaks the provider's protocol, or a dict by provider.
         session: a Session of your own, used as it is and not altered.
         proxies: one URL or a dict as `requests` takes it; without it the environment counts.
@@ -52,6 +55,7 @@ class Client:
         headers: sent with every request.
         timeout: seconds for connecting and for silence, or a Timeout.
         retry: retries after the first attempt (default 2, 0 for none), or a RetryPolicy.
+        rate: "60/min" or a Rate, kept for each provider and key by itself, or a dict by provider.
         hooks: `{"wait": f}` calls f with a Wait before each wait.
         params: sampling parameters such as `temperature`, sent only when given.
 
@@ -64,7 +68,7 @@ class Client:
         *,
         model: Model = None,
         system: str | None = None,
-        api_key: PerProvider = None,
+        api_key: Keys = None,
         base_url: PerProvider = None,
         session: requests.Session | None = None,
         proxies: str | Mapping[str, str] | None = None,
@@ -72,6 +76,7 @@ class Client:
         headers: Mapping[str, str] | None = None,
         timeout: float | tuple[float, float] | Timeout | None = None,
         retry: int | RetryPolicy | None = None,
+        rate: str | Rate | Mapping[str, str | Rate] | None = None,
         hooks: Mapping[str, Callable[[Any], None]] | None = None,
         **params: Any,
     ) -> None:
@@ -82,9 +87,9 @@ class Client:
         self._timeout = Timeout.of(timeout)
         self._policy = RetryPolicy.of(retry)
         self._params = check_params(params, options=_client_options())
-        names = named_providers(model) if isinstance(api_key, str) or isinstance(base_url, str) else []
+        names = named_providers(model) if isinstance(api_key, (str, list, tuple)) or isinstance(base_url, str) else []
         self._keys = {
-            name: check_key(key, provider=name) for name, key in per_provider(api_key, names, option="api_key").items()
+            name: check_keys(key, provider=name) for name, key in per_provider(api_key, names, option="api_key").items()
         }
         self._base_urls = {
             name: _check_url(url) for name, url in per_provider(base_url, names, option="base_url").items()
@@ -94,6 +99,10 @@ class Client:
             session, proxies=_proxies(proxies), verify=verify, headers=_check_headers(headers)
         )
         self._closing = threading.Event()
+        rates = _check_rates(rate)
+        self._pacer = Pacer(rates, self._policy.now) if rates else None
+        self._health = Health(self._policy.now)
+        self._budget = RetryBudget(self._policy.budget)
 
     @property
     def session(self) -> requests.Session:
@@ -104,6 +113,11 @@ class Client:
     def providers(self) -> Registry:
         """The registry: a mapping of names to provider classes."""
         return registry
+
+    @property
+    def health(self) -> list[Cooling]:
+        """What is left alone after failures, why and until when, the longest first."""
+        return self._health.cooling()
 
     def ask(self, prompt: Prompt, **options: Any) -> Reply:
         """Ask and return the finished reply.
@@ -213,7 +227,16 @@ class Client:
         return find_targets(model, keys=self._keys)
 
     def _setup(self) -> Setup:
-        return Setup(self._connections, self._closing, self._keys, self._base_urls, self._hooks.get("wait"))
+        return Setup(
+            self._connections,
+            self._closing,
+            self._keys,
+            self._base_urls,
+            self._health,
+            self._budget,
+            self._pacer,
+            self._hooks.get("wait"),
+        )
 
 
 _default: list[Client] = []
@@ -246,6 +269,12 @@ def _check_hooks(hooks: Mapping[str, Callable[[Any], None]] | None) -> dict[str,
         if not callable(hook):
             raise ConfigurationError(f"hooks: {name} must be callable, not {type(hook).__name__}")
     return dict(hooks or {})
+
+
+def _check_rates(rate: Any) -> dict[str, Rate]:
+    given = {"": rate} if not isinstance(rate, Mapping) else per_provider(rate, [], option="rate")
+    rates = {name: Rate.of(value) for name, value in given.items()}
+    return {name: value for name, value in rates.items() if value is not None}
 
 
 def _check_headers(headers: Mapping[str, str] | None) -> dict[str, str]:

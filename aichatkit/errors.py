@@ -76,6 +76,8 @@ class ChatError(Exception):
     action: str = "stop"
     #: What a cooldown covers: "model", "key", "provider", or "" for nothing.
     scope: ClassVar[str] = ""
+    #: How long that is left alone where the service does not say, in seconds.
+    cooldown: ClassVar[float] = 0.0
 
     def __init__(
         self,
@@ -139,6 +141,7 @@ class TransportError(ChatError, requests.RequestException):
 
     action = "retry"
     scope = "provider"
+    cooldown = 10.0
 
 
 class ConnectError(TransportError, requests.ConnectionError):
@@ -166,6 +169,7 @@ class AuthenticationError(APIError):
 
     action = "next"
     scope = "key"
+    cooldown = 3600.0
 
 
 class PermissionDeniedError(APIError):
@@ -173,6 +177,7 @@ class PermissionDeniedError(APIError):
 
     action = "next"
     scope = "key"
+    cooldown = 3600.0
 
 
 class BlockedError(APIError):
@@ -180,6 +185,7 @@ class BlockedError(APIError):
 
     action = "next"
     scope = "provider"
+    cooldown = 300.0
 
 
 class BadRequestError(APIError):
@@ -201,6 +207,7 @@ class ModelNotFoundError(BadRequestError):
 
     action = "next"
     scope = "model"
+    cooldown = 3600.0
 
 
 class RateLimitError(APIError):
@@ -208,6 +215,7 @@ class RateLimitError(APIError):
 
     action = "retry"
     scope = "model"
+    cooldown = 15.0
 
 
 class QuotaExceededError(APIError):
@@ -215,6 +223,7 @@ class QuotaExceededError(APIError):
 
     action = "next"
     scope = "key"
+    cooldown = 3600.0
 
 
 class ServerError(APIError):
@@ -222,6 +231,7 @@ class ServerError(APIError):
 
     action = "retry"
     scope = "provider"
+    cooldown = 10.0
 
 
 class OverloadedError(ServerError):
@@ -233,12 +243,14 @@ class BadResponseError(ChatError):
 
     action = "next"
     scope = "provider"
+    cooldown = 60.0
 
 
 class EmptyAnswerError(BadResponseError):
     """The service answered with success and no text."""
 
     action = "retry"
+    cooldown = 10.0
 
 
 class TokenNotFoundError(BadResponseError, RuntimeError):
@@ -247,6 +259,9 @@ class TokenNotFoundError(BadResponseError, RuntimeError):
 
 class StreamInterruptedError(ChatError):
     """The answer broke off, or ended without its end marker; `partial` holds the text that came."""
+
+    scope = "provider"
+    cooldown = 10.0
 
 
 class StreamStalledError(StreamInterruptedError, TimedOutError):

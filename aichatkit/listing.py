@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from aichatkit.calls import Call, Setup, make_provider, open_transport
+from aichatkit.calls import Call, Setup, make_provider, open_transport, provider_keys
 from aichatkit.opening import prepare
 from aichatkit.providers.base import Provider, parsing
 from aichatkit.retries import Tries, retry
-from aichatkit.targets import Target
 from aichatkit.timeouts import Deadline
 
 __all__ = ["list_models"]
@@ -17,13 +16,13 @@ def list_models(kind: type[Provider], call: Call, setup: Setup) -> list[str]:
     if not kind.models_path:
         return list(kind.models)
     provider = make_provider(kind, setup)
-    deadline = Deadline(call.timeout.total, call.policy.now)
-    tries = Tries(call.policy, deadline, setup.closing, kind.name, "", [], setup.on_wait)
-    return retry(lambda: _fetch(provider, call, setup, deadline), tries)
+    waiting = call.waiting(setup)
+    tries = Tries(call.policy, waiting, setup.budget, kind.name, "", [])
+    return retry(lambda: _fetch(provider, call, setup, waiting.deadline), tries)
 
 
 def _fetch(provider: Provider, call: Call, setup: Setup, deadline: Deadline) -> list[str]:
-    http = open_transport(Target(type(provider), ""), provider, call, setup, deadline)
+    http = open_transport(provider, provider_keys(provider, setup)[0], call, setup, deadline)
     tokens = prepare(provider, http)
     record = http.get_json(tokens.get("url", provider.url) + provider.models_path)
     with parsing(provider.name, "list of models", lambda: record):

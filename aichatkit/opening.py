@@ -61,7 +61,6 @@ def check_options(provider: type[Provider], options: Options) -> None:
 
 def _build(ask: Ask, http: Transport) -> requests.Request:
     provider = ask.provider
-    check_options(type(provider), ask.options)
     tokens = prepare(provider, http)
     with parsing(provider.name, "prompt"):
         if _takes_options(type(provider).build_request):

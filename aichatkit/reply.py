@@ -20,7 +20,7 @@ _FENCED = re.compile(r"^```\w*\n(.*?)(?:\n```|\Z)", re.DOTALL | re.MULTILINE)
 
 @dataclass(frozen=True)
 class Attempt:
-    """One try of a call: `error` is None where it worked; seconds: `elapsed` in it, `wait` after it."""
+    """One try of a call: `error` is None where it worked; `elapsed` and `wait` are seconds, in it and around it."""
 
     provider: str
     model: str

@@ -5,22 +5,19 @@ One layer of retries, around "prepare, send, read until the first text"; after t
 
 from __future__ import annotations
 
-import logging
 import random
-import threading
 import time
-from dataclasses import dataclass, field
-from typing import Any, Callable, NamedTuple, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Any, Callable, TypeVar
 
 import tenacity
 
 from aichatkit.errors import ChatError, ConfigurationError, RateLimitError
+from aichatkit.pacing import RetryBudget
 from aichatkit.reply import Attempt
-from aichatkit.timeouts import Deadline
+from aichatkit.waits import Wait, Waiting
 
-__all__ = ["RetryPolicy", "Tries", "Wait", "retry"]
-
-logger = logging.getLogger(__name__)
+__all__ = ["RetryPolicy", "Tries", "retry"]
 
 T = TypeVar("T")
 
@@ -39,14 +36,15 @@ class RetryPolicy:
     cap: float = 8.0
     max_wait: float = 60.0
     ambiguous: int = 1
+    budget: int = 100
     sleep: Callable[[float], None] | None = field(default=None, repr=False)
     clock: Callable[[], float] | None = field(default=None, repr=False)
     random: Callable[[], float] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        for name, least in (("attempts", 1), ("base", 0), ("cap", 0), ("max_wait", 0), ("ambiguous", 0)):
+        for name, least in (("attempts", 1), ("base", 0), ("cap", 0), ("max_wait", 0), ("ambiguous", 0), ("budget", 0)):
             value = getattr(self, name)
-            whole = name not in ("attempts", "ambiguous") or isinstance(value, int)
+            whole = name in ("base", "cap", "max_wait") or isinstance(value, int)
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not whole or not least <= value < 1e9:
                 raise ConfigurationError(f"retry: {name} must be a number from {least} on, not {value!r}")
 
@@ -70,34 +68,26 @@ class RetryPolicy:
         return (self.clock or time.monotonic)()
 
 
-class Wait(NamedTuple):
-    """A wait before the next try, as `hooks={"wait": f}` sees it; `seconds` is how long, `error` why."""
-
-    provider: str
-    model: str
-    seconds: float
-    error: ChatError
-    attempt: int
-
-    def __str__(self) -> str:
-        reason = "rate limited by" if isinstance(self.error, RateLimitError) else "trouble at"
-        return f"{reason} {self.provider}, waiting {self.seconds:.1f} s"
-
-
 @dataclass
 class Tries:
     """The state of one call at one provider, shared by the rules below."""
 
     policy: RetryPolicy
-    deadline: Deadline
-    closing: threading.Event
+    waiting: Waiting
+    budget: RetryBudget
     provider: str
     model: str
     attempts: list[Attempt]
-    on_wait: Callable[[Wait], None] | None = None
-    allow: Callable[[ChatError], bool] = lambda error: True
     ambiguous: int = 0
     refreshed: bool = False
+    drawn: int = 0
+    paced: float = 0.0
+
+    def note(self, error: ChatError | None, started: float) -> None:
+        """Add one try to the story; `paced` is what its own pacing made it wait."""
+        elapsed = self.policy.now() - started
+        self.attempts.append(Attempt(self.provider, self.model, error, self.paced, elapsed - self.paced))
+        self.paced = 0.0
 
 
 def retry(open_once: Callable[[], T], tries: Tries) -> T:
@@ -115,6 +105,7 @@ def retry(open_once: Callable[[], T], tries: Tries) -> T:
         reraise=True,
     )
     result: T = retrying(_recorded, open_once, tries)
+    tries.budget.refund(tries.drawn)
     return result
 
 
@@ -124,10 +115,9 @@ def _recorded(open_once: Callable[[], T], tries: Tries) -> T:
         result = open_once()
     except ChatError as error:
         error.provider, error.model = error.provider or tries.provider, error.model or tries.model
-        elapsed = tries.policy.now() - started
-        tries.attempts.append(Attempt(tries.provider, tries.model, error=error, elapsed=elapsed))
+        tries.note(error, started)
         raise
-    tries.attempts.append(Attempt(tries.provider, tries.model, elapsed=tries.policy.now() - started))
+    tries.note(None, started)
     return result
 
 
@@ -165,17 +155,21 @@ def _seconds(state: tenacity.RetryCallState, policy: RetryPolicy) -> float:
 def _gives_up(state: tenacity.RetryCallState, tries: Tries) -> bool:
     """Rules in order; the one that spends from the retry budget comes last, so a veto costs nothing."""
     error, seconds = _error(state), state.upcoming_sleep
-    left = tries.deadline.left()
+    left = tries.waiting.deadline.left()
     if state.attempt_number >= tries.policy.attempts and error.action != "refresh":
         error.gave_up = f"tried {state.attempt_number} times" if state.attempt_number > 1 else "retries are off"
-    elif seconds > tries.policy.max_wait + 1:
-        error.gave_up = f"the service asks to wait {seconds:.0f} s, longer than max_wait ({tries.policy.max_wait:g} s)"
+    elif (error.retry_after or 0.0) > tries.policy.max_wait:
+        error.gave_up = (
+            f"the service asks to wait {error.retry_after:.0f} s, longer than max_wait ({tries.policy.max_wait:g} s)"
+        )
     elif left is not None and seconds >= left:
         error.gave_up = "the wait would pass the deadline"
-    elif tries.closing.is_set():
+    elif tries.waiting.closing.is_set():
         error.gave_up = "the client was closed"
-    elif not tries.allow(error):
-        error.gave_up = "the retry budget of the client is used up"
+    elif error.action != "refresh":
+        drawn = tries.budget.draw(error)
+        tries.drawn += drawn
+        error.gave_up = "" if drawn else "the retry budget of the client is used up"
     return bool(error.gave_up)
 
 
@@ -184,23 +178,14 @@ def _announce(state: tenacity.RetryCallState, tries: Tries) -> None:
     last = tries.attempts[-1]
     # What is kept for the story must not keep the frames of the failed try alive.
     error.__traceback__ = None
-    tries.attempts[-1] = Attempt(last.provider, last.model, last.error, seconds, last.elapsed)
-    wait = Wait(tries.provider, tries.model, seconds, error, state.attempt_number)
-    logger.info("%s (%s, try %d of %d)", wait, type(error).__name__, state.attempt_number, tries.policy.attempts)
-    if tries.on_wait is not None:
-        try:
-            tries.on_wait(wait)
-        except Exception:  # a user's hook must not end the call it watches
-            logger.exception("the wait hook failed")
+    tries.attempts[-1] = replace(last, wait=last.wait + seconds)
+    tries.waiting.announce(Wait(tries.provider, tries.model, seconds, error, state.attempt_number))
 
 
 def _sleep(seconds: float, tries: Tries) -> None:
-    if tries.policy.sleep is None:
-        tries.closing.wait(seconds)
-    else:
-        tries.policy.sleep(seconds)
+    tries.waiting.sleep(seconds)
     error = tries.attempts[-1].error
-    if tries.closing.is_set() and error is not None:
+    if tries.waiting.closing.is_set() and error is not None:
         error.gave_up = "the client was closed"
         raise error
 

@@ -12,10 +12,12 @@ from aichatkit.providers.base import Provider
 from aichatkit.registry import GROUPS, registry
 
 __all__ = [
+    "Keys",
     "Model",
     "PerProvider",
     "Target",
     "check_key",
+    "check_keys",
     "chosen_by_environment",
     "find_targets",
     "named_providers",
@@ -24,6 +26,7 @@ __all__ = [
 
 Model = Union[str, Sequence[str], None]
 PerProvider = Union[str, Mapping[str, str], None]
+Keys = Union[str, Sequence[str], Mapping[str, "str | Sequence[str]"], None]
 
 
 class Target(NamedTuple):
@@ -33,7 +36,7 @@ class Target(NamedTuple):
     model: str
 
 
-def find_targets(model: Model, *, keys: Mapping[str, str] | None = None) -> list[Target]:
+def find_targets(model: Model, *, keys: Mapping[str, Any] | None = None) -> list[Target]:
     """Return the targets for a model, or a list of models in the order of fallback.
 
     `keys` names the providers a key was given for.
@@ -47,7 +50,15 @@ def find_targets(model: Model, *, keys: Mapping[str, str] | None = None) -> list
     return list(dict.fromkeys(found))
 
 
-def chosen_by_environment(keys: Mapping[str, str]) -> str | None:
+def check_keys(given: Any, *, provider: str) -> list[str]:
+    """Return one key or several as a list, each checked."""
+    keys = list(given) if isinstance(given, (list, tuple)) else [given]
+    if not keys:
+        raise ConfigurationError(f"api_key for {provider}: the list is empty", provider=provider)
+    return [check_key(key, provider=provider) for key in keys]
+
+
+def chosen_by_environment(keys: Mapping[str, Any]) -> str | None:
     """Return AICHATKIT_MODEL, else the first mainstream provider whose key is given or set, else None."""
     chosen = os.environ.get("AICHATKIT_MODEL")
     if chosen:
@@ -85,7 +96,7 @@ def check_key(key: Any, *, provider: str) -> str:
     return key
 
 
-def per_provider(value: PerProvider, names: Sequence[str], *, option: str) -> dict[str, str]:
+def per_provider(value: Any, names: Sequence[str], *, option: str) -> dict[str, Any]:
     """Return an option's value by provider; one value for many providers is refused, so no key goes astray."""
     if value is None:
         return {}
@@ -94,7 +105,7 @@ def per_provider(value: PerProvider, names: Sequence[str], *, option: str) -> di
             if name not in registry:
                 raise UnknownProviderError(f"{option}: there is no provider {name!r}{nearest(name, list(registry))}")
         return dict(value)
-    if not isinstance(value, str):
+    if not isinstance(value, (str, list, tuple)):
         raise ConfigurationError(f"{option}: must be a string or a dict by provider, not {type(value).__name__}")
     if not names:
         raise ConfigurationError(
@@ -122,7 +133,7 @@ def _names(model: Any) -> list[str]:
     return list(names)
 
 
-def _targets(name: str, given: Mapping[str, str]) -> Iterator[Target]:
+def _targets(name: str, given: Mapping[str, Any]) -> Iterator[Target]:
     first, slash, rest = name.partition("/")
     if first in GROUPS:
         yield from _group(first, rest)
@@ -165,7 +176,7 @@ def _target(provider: type[Provider], model: str) -> Target:
     return Target(provider, model or provider.default_model)
 
 
-def _listing(model: str, given: Mapping[str, str]) -> Iterator[Target]:
+def _listing(model: str, given: Mapping[str, Any]) -> Iterator[Target]:
     listing = [provider for provider in _mainstream() if model in provider.models]
     if not listing:
         names = [*registry, *GROUPS, *(listed for provider in _mainstream() for listed in provider.models)]

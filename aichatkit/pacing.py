@@ -1,0 +1,263 @@
+"""How fast to ask: rates by provider and key, kept by all threads of a client, or by all machines through a storage.
+
+Also the retry budget, which keeps many failing calls from becoming many more requests.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Callable, Protocol
+
+from aichatkit.errors import ChatError, ConfigurationError
+from aichatkit.shared_rates import SharedCounter
+from aichatkit.waits import Wait, Waiting
+
+__all__ = ["Pacer", "Rate", "RetryBudget", "Slot"]
+
+_UNITS = {"s": 1.0, "sec": 1.0, "second": 1.0, "m": 60.0, "min": 60.0, "minute": 60.0, "h": 3600.0, "hour": 3600.0}
+_UNITS.update({"d": 86400.0, "day": 86400.0})
+_QUOTA = re.compile(r"\s*([0-9]{1,12})\s*(?:/|per)\s*([0-9]{0,6})\s*([a-z]+?)s?\s*")
+#: How often a wait for a free slot looks whether the client was closed, in seconds.
+_LOOK = 0.05
+
+
+@dataclass(frozen=True)
+class Rate:
+    """How fast a provider may be asked with a key; every limit that is set holds.
+
+    `requests` and `tokens` are counts within a sliding time, such as "60/min" or "100000/min"; `concurrent` is how many
+    answers may be under way at once. `storage` is a URI such as "redis://host/0" or "sqlite:///rates.db" that processes
+    and machines share (extra `limits`); `concurrent` counts within this client only.
+
+    >>> Rate.of("60/min")
+    Rate(requests='60/min', tokens=None, concurrent=None, storage=None)
+    """
+
+    requests: str | None = None
+    tokens: str | None = None
+    concurrent: int | None = None
+    storage: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("requests", "tokens"):
+            parse_quota(getattr(self, name), name)
+        if self.concurrent is not None and (
+            isinstance(self.concurrent, bool) or not isinstance(self.concurrent, int) or self.concurrent < 1
+        ):
+            raise ConfigurationError(f"rate: concurrent must be a whole number from 1 on, not {self.concurrent!r}")
+        if self.requests is None and self.tokens is None and self.concurrent is None:
+            raise ConfigurationError("rate: set at least one of requests, tokens and concurrent")
+
+    @classmethod
+    def of(cls, value: Any) -> Rate | None:
+        """Return a Rate for what a user may pass: None, "60/min" or a Rate."""
+        if value is None or isinstance(value, cls):
+            return value
+        if isinstance(value, str):
+            return cls(requests=value)
+        raise ConfigurationError(f'rate: must be a text such as "60/min" or a Rate, not {type(value).__name__}')
+
+
+def parse_quota(text: Any, name: str = "requests") -> tuple[int, float] | None:
+    """Return count and seconds of a text such as "60/min"; None for None.
+
+    >>> parse_quota("60/min"), parse_quota("5 per 10 seconds")
+    ((60, 60.0), (5, 10.0))
+    """
+    if text is None:
+        return None
+    match = _QUOTA.fullmatch(text.lower()) if isinstance(text, str) else None
+    if match is None or match.group(3) not in _UNITS or not int(match.group(1)) or match.group(2) == "0":
+        raise ConfigurationError(f'rate: {name} must look like "60/min" or "5/10s", not {text!r}')
+    return int(match.group(1)), int(match.group(2) or 1) * _UNITS[match.group(3)]
+
+
+class Counter(Protocol):
+    """Something that counts within a sliding time."""
+
+    def take(self, weight: int) -> float:
+        """Take `weight` and return 0, or take nothing and return the seconds until it may fit."""
+
+    def settle(self, weight: int, real: int) -> None:
+        """Replace what was taken before by what it really was."""
+
+
+class WindowCounter:
+    """Count within a sliding time, exactly, for the threads of one process."""
+
+    def __init__(self, limit: int, seconds: float, clock: Callable[[], float]) -> None:
+        self._limit = limit
+        self._seconds = seconds
+        self._clock = clock
+        self._taken: deque[tuple[float, int]] = deque()
+        self._sum = 0
+        self._lock = threading.Lock()
+
+    def take(self, weight: int) -> float:
+        """Take `weight` and return 0, or take nothing and return the seconds until it may fit."""
+        # More than the limit can never fit; it goes when nothing else is counted.
+        weight = min(weight, self._limit)
+        with self._lock:
+            now = self._clock()
+            while self._taken and self._taken[0][0] <= now - self._seconds:
+                self._sum -= self._taken.popleft()[1]
+            if self._sum + weight <= self._limit:
+                self._taken.append((now, weight))
+                self._sum += weight
+                return 0.0
+            return self._until(now, weight)
+
+    def settle(self, weight: int, real: int) -> None:
+        """Replace what was taken before by what it really was."""
+        with self._lock:
+            self._taken.append((self._clock(), real - min(weight, self._limit)))
+            self._sum += real - min(weight, self._limit)
+
+    def _until(self, now: float, weight: int) -> float:
+        free = self._limit - self._sum
+        for moment, taken in self._taken:
+            free += taken
+            if free >= weight:
+                return max(moment + self._seconds - now, 0.001)
+        return self._seconds
+
+
+class Slot:
+    """The permission for one answer; give it back with `release`."""
+
+    def __init__(self, gate: threading.Semaphore | None, tokens: Counter | None, weight: int) -> None:
+        self._gate = gate
+        self._tokens = tokens
+        self._weight = weight
+        self._lock = threading.Lock()
+        self._released = False
+
+    def release(self, used_tokens: int | None = None) -> None:
+        """Free the place and count the tokens that were really used; a second time does nothing."""
+        with self._lock:
+            if self._released:
+                return
+            self._released = True
+        if self._gate is not None:
+            self._gate.release()
+        if self._tokens is not None and used_tokens is not None:
+            self._tokens.settle(self._weight, used_tokens)
+
+
+class Pacer:
+    """Keeps rates, for each provider and key by itself; the rate named "" is for providers without one of their own."""
+
+    def __init__(self, rates: Mapping[str, Rate], clock: Callable[[], float] = time.monotonic) -> None:
+        self.rates = dict(rates)
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._counters: dict[tuple[str, str, str], Counter] = {}
+        self._gates: dict[tuple[str, str], threading.Semaphore] = {}
+
+    def enter(self, provider: str, key: str, model: str, weight: int, waiting: Waiting) -> tuple[Slot, float]:
+        """Wait until one more answer may be asked for; return its slot and the seconds waited.
+
+        Raises:
+            DeadlineExceededError: the wait would pass the deadline of the call; nothing was sent.
+        """
+        rate = self.rates.get(provider) or self.rates.get("")
+        if rate is None:
+            return Slot(None, None, 0), 0.0
+        gate = self._gate(rate, provider, key)
+        waited = self._pass_gate(gate, provider, model, waiting)
+        tokens = self._counter(rate, "tokens", provider, key)
+        try:
+            for counter, amount in ((self._counter(rate, "requests", provider, key), 1), (tokens, weight)):
+                waited += self._count(counter, amount, provider, model, waiting)
+        except BaseException:
+            if gate is not None:
+                gate.release()
+            raise
+        return Slot(gate, tokens, weight), waited
+
+    def _pass_gate(self, gate: threading.Semaphore | None, provider: str, model: str, waiting: Waiting) -> float:
+        if gate is None or gate.acquire(blocking=False):
+            return 0.0
+        started = self._clock()
+        waiting.announce(Wait(provider, model, 0.0))
+        while not gate.acquire(timeout=waiting.deadline.bound(_LOOK)):
+            waiting.check_open()
+        return self._clock() - started
+
+    def _count(self, counter: Counter | None, amount: int, provider: str, model: str, waiting: Waiting) -> float:
+        waited = 0.0
+        while counter is not None:
+            seconds = counter.take(amount)
+            if seconds <= 0:
+                break
+            waiting.wait(Wait(provider, model, seconds))
+            waited += seconds
+        return waited
+
+    def _gate(self, rate: Rate, provider: str, key: str) -> threading.Semaphore | None:
+        if rate.concurrent is None:
+            return None
+        with self._lock:
+            return self._gates.setdefault((provider, key), threading.BoundedSemaphore(rate.concurrent))
+
+    def _counter(self, rate: Rate, kind: str, provider: str, key: str) -> Counter | None:
+        quota = parse_quota(getattr(rate, kind), kind)
+        if quota is None:
+            return None
+        with self._lock:
+            counter = self._counters.get((kind, provider, key))
+            if counter is None:
+                counter = self._counters[kind, provider, key] = self._build(rate, f"{kind}:{provider}:{key}", quota)
+            return counter
+
+    def _build(self, rate: Rate, name: str, quota: tuple[int, float]) -> Counter:
+        if rate.storage is None:
+            return WindowCounter(*quota, self._clock)
+        return SharedCounter(rate.storage, f"aichatkit:{name}", *quota, sliding=name.startswith("requests"))
+
+    def __getstate__(self) -> dict[str, Any]:
+        # What was counted here stays here; a storage is what processes share.
+        return {"rates": self.rates, "clock": self._clock}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["rates"], state["clock"])  # type: ignore[misc]
+
+
+class RetryBudget:
+    """A purse of tokens that retries draw from, shared by the threads of a client."""
+
+    RETRY, AMBIGUOUS, REWARD = 10, 20, 1
+
+    def __init__(self, capacity: int = 100) -> None:
+        self.capacity = capacity
+        self._left = capacity
+        self._lock = threading.Lock()
+
+    def draw(self, error: ChatError) -> int:
+        """Take the price of one retry and return it; 0 where too little is left."""
+        price = self.AMBIGUOUS if error.maybe_processed else self.RETRY
+        with self._lock:
+            if self._left < price:
+                return 0
+            self._left -= price
+            return price
+
+    def refund(self, drawn: int) -> None:
+        """Give back what a call drew whose retry worked; a call that needed none earns a little."""
+        with self._lock:
+            self._left = min(self.capacity, self._left + (drawn or self.REWARD))
+
+
+def estimate_tokens(text: str) -> int:
+    """Return a rough count of tokens: four characters each, which holds for English.
+
+    >>> estimate_tokens("Hello, world")
+    3
+    """
+    return math.ceil(len(text) / 4)
