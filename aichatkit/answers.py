@@ -170,7 +170,8 @@ class Answer:
                 status=self._response.status,
                 action="next",
             )
-        if held:
+        # Blanks alone are no answer.
+        if held.strip():
             yield held
 
     def _texts(self) -> Iterator[str]:
