@@ -156,8 +156,8 @@ class Client:
     def models(self, provider: str | None = None) -> list[str]:
         """Return model names: of one provider as the service lists them for the key, else those known here."""
         if provider is None or provider in GROUPS:
-            names = registry if provider is None else GROUPS[provider]
-            return [f"{name}/{model}" for name in names for model in registry[name].models]
+            kinds = registry.importable() if provider is None else [registry[name] for name in GROUPS[provider]]
+            return [f"{kind.name}/{model}" for kind in kinds for model in kind.models]
         return listing.list_models(registry[provider], self._call("models", model=provider), self._setup())
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import pkgutil
 import re
 from collections.abc import Iterator, Mapping
@@ -15,6 +16,8 @@ from aichatkit.params import nearest
 from aichatkit.providers.base import Provider
 
 __all__ = ["GROUPS", "Registry", "register", "registry"]
+
+logger = logging.getLogger(__name__)
 
 #: Groups of providers by name: asked in this order.
 GROUPS: Mapping[str, tuple[str, ...]] = {"free": ("aichats", "aichatonline", "aichat", "aichatfree", "chatgptt")}
@@ -47,6 +50,16 @@ class Registry(Mapping[str, "type[Provider]"]):
     def __contains__(self, name: object) -> bool:
         return name in self._registered or name in self._modules() or name in self._entry_points()
 
+    def importable(self) -> list[type[Provider]]:
+        """Return every provider but those of packages that cannot be imported."""
+        found = []
+        for name in self:
+            try:
+                found.append(self[name])
+            except ConfigurationError as error:
+                logger.warning("%s", error)
+        return found
+
     def add(self, provider: type[Provider]) -> None:
         """Make a provider known under its name."""
         name = getattr(provider, "name", "")
@@ -63,8 +76,13 @@ class Registry(Mapping[str, "type[Provider]"]):
         entry = self._entry_points().get(name)
         if entry is None:
             raise UnknownProviderError(f"there is no provider {name!r}{nearest(name, list(self))}")
-        provider: type[Provider] = entry.load()
-        return provider
+        try:
+            provider: type[Provider] = entry.load()
+        except ImportError as error:
+            reason = str(error)
+        else:
+            return provider
+        raise ConfigurationError(f"the provider {name!r} comes from a package that cannot be imported ({reason})")
 
     def _modules(self) -> dict[str, str]:
         if self._found is None:

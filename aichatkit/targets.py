@@ -205,4 +205,4 @@ def _nothing_chosen() -> ConfigurationError:
 
 def _mainstream() -> list[type[Provider]]:
     """Return the providers that may be chosen by their keys, best known first."""
-    return sorted((registry[name] for name in registry if registry[name].rank), key=lambda provider: provider.rank)
+    return sorted((kind for kind in registry.importable() if kind.rank), key=lambda provider: provider.rank)
