@@ -1,0 +1,117 @@
+"""Whatever a user may pass as a prompt, and what is refused before anything is sent."""
+
+from __future__ import annotations
+
+import pytest
+
+from aichatkit import Client, ConfigurationError, Message
+from aichatkit.messages import format_prompt, parse_messages
+
+PICTURE = {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "Hi",
+        Message("user", "Hi"),
+        {"role": "user", "content": "Hi"},
+        {"from": "you", "content": "Hi"},
+        ["Hi"],
+        ("Hi",),
+        [Message("user", "Hi")],
+        [{"role": "user", "content": "Hi"}],
+        (turn for turn in ["Hi"]),
+    ],
+)
+def test_every_form_of_a_prompt_becomes_the_same_message(prompt):
+    assert parse_messages(prompt) == [Message("user", "Hi")]
+
+
+def test_forms_may_be_mixed_and_keep_their_order():
+    prompt = [{"role": "system", "content": "Be brief."}, {"from": "you", "content": "Hi"}, Message("assistant", "Ho")]
+    assert [turn.role for turn in parse_messages([*prompt, "Bye"])] == ["system", "user", "assistant", "user"]
+
+
+def test_the_old_form_calls_the_assistant_bot():
+    assert parse_messages({"from": "bot", "content": "Hello!"}) == [Message("assistant", "Hello!")]
+
+
+def test_parts_stay_as_they_are():
+    parts = [{"type": "text", "text": "What is this?"}, PICTURE]
+    assert parse_messages({"role": "user", "content": parts})[0].content == parts
+
+
+def test_system_comes_first_and_history_before_the_prompt():
+    turns = parse_messages("Bye", system="Be brief.", history=[Message("user", "Hi"), Message("assistant", "Ho")])
+    assert [turn.content for turn in turns] == ["Be brief.", "Hi", "Ho", "Bye"]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "told"),
+    [
+        (None, "not NoneType"),
+        (5, "not int"),
+        (b"Hi", "not bytes"),
+        (bytearray(b"Hi"), "not bytearray"),
+        ([], "no messages"),
+        ("", "empty"),
+        (" \n\t", "empty"),
+        ([5], "not int"),
+        ([None], "not NoneType"),
+        ({"content": "Hi"}, 'no "role"'),
+        ({"role": "user"}, 'no "content"'),
+        ({"from": "you"}, 'no "content"'),
+        ({"from": "me", "content": "Hi"}, '"you" or "bot"'),
+        ({"role": "robot", "content": "Hi"}, "not 'robot'"),
+        ({"role": ["user"], "content": "Hi"}, "role must be one of"),
+        ({"role": None, "content": "Hi"}, "role must be one of"),
+        (Message("human", "Hi"), "not 'human'"),
+        ({"role": "user", "content": None}, "not NoneType"),
+        ({"role": "user", "content": 5}, "not int"),
+        ({"role": "user", "content": []}, "empty"),
+        ({"role": "user", "content": ["Hi"]}, "a part must be a dict"),
+        ({"role": "user", "content": [{"text": "Hi"}]}, "a part must be a dict"),
+        ({"role": "user", "content": [{"type": 5}]}, "a part must be a dict"),
+        ({"role": "user", "content": [{"type": "text"}]}, "a string"),
+        ({"role": "user", "content": [{"type": "text", "text": None}]}, "a string"),
+        ({"role": "user", "content": [{"type": "text", "text": " "}]}, "empty"),
+    ],
+)
+def test_a_bad_prompt_is_refused_before_anything_is_sent(client, sandbox, prompt, told):
+    with pytest.raises(ConfigurationError, match=told):
+        client.ask(prompt)
+    assert sandbox.requests == []
+
+
+def test_a_picture_alone_is_a_prompt():
+    assert parse_messages({"role": "user", "content": [PICTURE]})[0].content == [PICTURE]
+
+
+@pytest.mark.parametrize("system", ["", " ", 5, ["Be brief."]])
+def test_a_system_message_without_text_is_refused(system):
+    with pytest.raises(ConfigurationError, match="system"):
+        parse_messages("Hi", system=system)
+
+
+def test_the_text_of_parts_is_their_lines():
+    parts = [{"type": "text", "text": "one"}, {"type": "text", "text": "two"}]
+    assert Message("user", parts).text == "one\ntwo"
+
+
+def test_a_part_that_is_not_text_has_no_text_and_moves_on_to_the_next_provider():
+    with pytest.raises(ConfigurationError, match="image_url") as caught:
+        Message("user", [PICTURE]).text  # noqa: B018
+    assert caught.value.action == "next"
+
+
+def test_a_conversation_is_labelled_for_services_that_take_one_string():
+    turns = [Message("user", "Hi"), Message("assistant", "Ho"), Message("user", "Bye")]
+    assert format_prompt(turns) == "User: Hi\nAssistant: Ho\nUser: Bye\nAssistant:"
+
+
+def test_the_user_s_own_list_is_not_altered(sandbox):
+    prompt = [{"role": "user", "content": "Hi"}]
+    with Client(model="openai", api_key="sk-test", base_url=f"{sandbox.url}/v1", system="Be brief.") as client:
+        client.ask(prompt)
+    assert prompt == [{"role": "user", "content": "Hi"}]

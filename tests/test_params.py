@@ -1,0 +1,118 @@
+"""Misspelt options and parameters are refused, with the nearest name."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+
+import aichatkit as ai
+from aichatkit import Client, ConfigurationError
+from aichatkit.params import PARAMS, check_params, nearest, refuse_unsupported
+
+LATER = [name for name in ("rate", "budget", "cache") if name not in inspect.signature(Client).parameters]
+
+
+@pytest.mark.parametrize(
+    ("misspelt", "meant"),
+    [
+        ("modle", "model"),
+        ("timout", "timeout"),
+        ("apikey", "api_key"),
+        ("baseurl", "base_url"),
+        ("proxy", "proxies"),
+        ("temprature", "temperature"),
+        ("max_token", "max_tokens"),
+    ],
+)
+def test_client_tells_the_nearest_option_or_parameter(misspelt, meant):
+    with pytest.raises(ConfigurationError, match=f"{misspelt!r}; did you mean {meant!r}"):
+        Client(**{misspelt: 1})
+
+
+@pytest.mark.parametrize("method", ["ask", "stream", "image"])
+def test_calls_tell_the_nearest_parameter(client, sandbox, method):
+    with pytest.raises(ConfigurationError, match="did you mean 'temperature'"):
+        getattr(client, method)("Hi", temprature=0.1)
+    assert sandbox.requests == []
+
+
+def test_a_chat_refuses_a_misspelt_option_when_it_is_made(client):
+    with pytest.raises(ConfigurationError, match="did you mean 'timeout'"):
+        client.chat(timout=5)
+
+
+def test_a_turn_of_a_chat_refuses_a_misspelt_option(client):
+    with pytest.raises(ConfigurationError, match="did you mean 'temperature'"):
+        client.chat().ask("Hi", temprature=0.1)
+
+
+@pytest.mark.parametrize("function", ["ask", "stream", "image"])
+def test_the_functions_of_the_package_refuse_as_the_client_does(function):
+    with pytest.raises(ConfigurationError, match="did you mean 'timeout'"):
+        getattr(ai, function)("Hi", model="offline", timout=5)
+
+
+@pytest.mark.parametrize("option", LATER)
+def test_an_option_that_does_not_exist_is_not_swallowed(option):
+    with pytest.raises(ConfigurationError, match=f"unknown option or parameter '{option}'"):
+        Client(**{option: 1})
+
+
+@pytest.mark.parametrize("option", ["api_key", "base_url", "session", "verify", "hooks"])
+def test_what_belongs_to_the_client_is_refused_in_a_call(client, option):
+    with pytest.raises(ConfigurationError, match=f"unknown option or parameter '{option}'"):
+        client.ask("Hi", **{option: None})
+
+
+def test_an_unknown_hook_is_refused_with_the_nearest_name():
+    with pytest.raises(ConfigurationError, match="no hook 'wiat'; did you mean 'wait'"):
+        Client(hooks={"wiat": print})
+
+
+def test_a_hook_that_cannot_be_called_is_refused():
+    with pytest.raises(ConfigurationError, match="wait must be callable"):
+        Client(hooks={"wait": "print"})
+
+
+def test_hooks_that_are_no_dict_are_refused():
+    with pytest.raises(ConfigurationError, match="must be a dict"):
+        Client(hooks=print)
+
+
+def test_only_parameters_that_were_given_are_sent(client, sandbox):
+    client.ask("Hi", temperature=0, top_p=None)
+    body = sandbox.requests[-1].json()
+    assert body["temperature"] == 0
+    assert not PARAMS & set(body) - {"temperature"}
+
+
+def test_a_call_s_parameter_wins_over_the_client_s(sandbox):
+    with Client(model="openai", api_key="k", base_url=f"{sandbox.url}/v1", temperature=0.2, seed=1) as client:
+        client.ask("Hi", temperature=0.9)
+    body = sandbox.requests[-1].json()
+    assert (body["temperature"], body["seed"]) == (0.9, 1)
+
+
+def test_a_parameter_the_provider_does_not_take_is_refused_before_anything_is_sent(client, sandbox):
+    with pytest.raises(ConfigurationError, match="aichats does not take 'temperature'; it takes no parameters"):
+        client.ask("Hi", model="aichats", temperature=1)
+    assert sandbox.requests == []
+
+
+def test_the_refusal_says_what_the_provider_takes():
+    with pytest.raises(ConfigurationError, match="it takes seed, stop") as caught:
+        refuse_unsupported({"top_k": 1}, ["stop", "seed"], provider="example")
+    assert (caught.value.provider, caught.value.action) == ("example", "next")
+
+
+def test_what_the_provider_takes_passes():
+    refuse_unsupported({"stop": "x"}, ["stop"], provider="example")
+
+
+def test_parameters_without_a_value_are_dropped():
+    assert check_params({"seed": 0, "stop": None}, options=()) == {"seed": 0}
+
+
+def test_a_name_like_nothing_gets_no_suggestion():
+    assert nearest("zzz", PARAMS) == ""

@@ -1,0 +1,120 @@
+"""The finished answer and the story of its tries."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+
+from aichatkit import Attempt, RateLimitError, Reply, SchemaError, Usage
+
+
+def reply(text="Paris.", **fields):
+    return Reply(text=text, provider="openai", model="gpt-4o-mini", **fields)
+
+
+def test_the_text_is_what_str_gives():
+    assert str(reply("Paris.")) == "Paris."
+
+
+def test_a_notebook_shows_it_as_markdown():
+    assert reply("**Paris**")._repr_markdown_() == "**Paris**"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"city": "Paris"}',
+        ' \n{"city": "Paris"}\n',
+        '```json\n{"city": "Paris"}\n```',
+        '```\n{"city": "Paris"}\n```\n',
+        '```json\n{"city": "Paris"}',
+        'Here it is:\n\n```json\n{\n  "city": "Paris"\n}\n```\n\nAnything else?',
+    ],
+)
+def test_json_is_read_from_the_text_or_from_a_block_within_it(text):
+    assert reply(text).json() == {"city": "Paris"}
+
+
+def test_json_may_hold_back_ticks():
+    assert reply('{"code": "```x```"}').json() == {"code": "```x```"}
+
+
+@pytest.mark.parametrize("text", ["Paris.", "```json\nParis\n```", "{", '```json\n{"a": 1}\n{"b": 2}\n```'])
+def test_a_text_that_is_no_json_is_a_schema_error_that_keeps_it(text):
+    with pytest.raises(SchemaError, match="openai: the answer is not JSON") as caught:
+        reply(text).json()
+    assert (caught.value.partial, caught.value.provider) == (text, "openai")
+    assert caught.value.__context__ is None
+
+
+def test_limits_are_read_from_the_headers():
+    headers = {"x-ratelimit-limit-requests": "100", "x-ratelimit-remaining-requests": "99"}
+    told = str(reply(headers=headers).limits)
+    assert "100" in told
+    assert "99" in told
+
+
+def test_without_such_headers_there_are_no_limits():
+    assert reply().limits == {}
+
+
+@pytest.mark.parametrize("header", ["x-request-id", "request-id"])
+def test_the_service_s_own_id_is_found(header):
+    assert reply(headers={header: "req_1"}).request_id == "req_1"
+
+
+def test_without_an_id_there_is_none():
+    assert reply().request_id is None
+
+
+def test_a_reply_tells_usage_model_end_and_time(client):
+    answer = client.ask("Hello")
+    assert (answer.provider, answer.model, answer.finish_reason, answer.complete) == (
+        "openai",
+        "gpt-4o-mini",
+        "stop",
+        True,
+    )
+    assert answer.usage.total_tokens == answer.usage.input_tokens + answer.usage.output_tokens
+    assert answer.elapsed > 0
+    assert [(attempt.provider, attempt.error) for attempt in answer.attempts] == [("openai", None)]
+
+
+def test_a_service_without_an_end_marker_cannot_tell_that_it_is_complete(client):
+    answer = client.ask("Hello", model="aichatfree")
+    assert (answer.complete, answer.usage) == (None, Usage())
+
+
+def test_attempts_tell_the_whole_story(client, sandbox):
+    sandbox.script("rate-limit,retry_after=2")
+    first, second = client.ask("Hello").attempts
+    assert (first.provider, first.model, type(first.error)) == ("openai", "gpt-4o-mini", RateLimitError)
+    assert first.wait == pytest.approx(2.2)
+    assert (second.error, second.wait) == (None, 0)
+
+
+def test_a_reply_pickles_with_everything_in_it(client, sandbox):
+    sandbox.script("server-error")
+    answer = client.ask("Hello")
+    again = pickle.loads(pickle.dumps(answer))
+    assert (again.text, again.usage, again.headers["content-type"]) == (
+        answer.text,
+        answer.usage,
+        answer.headers["Content-Type"],
+    )
+    assert [str(attempt.error) for attempt in again.attempts] == [str(attempt.error) for attempt in answer.attempts]
+    assert copy.deepcopy(answer).text == answer.text
+
+
+def test_neither_reply_nor_attempt_can_be_changed():
+    with pytest.raises(AttributeError):
+        reply().text = "London."
+    with pytest.raises(AttributeError):
+        Attempt("openai", "gpt-4o").wait = 5
+
+
+def test_headers_and_raw_records_stay_out_of_the_repr():
+    shown = repr(reply(headers={"set-cookie": "secret"}, raw=[{"secret": 1}]))
+    assert "secret" not in shown
