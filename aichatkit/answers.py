@@ -318,8 +318,8 @@ class _Seen:
             provider=provider,
             model=self.model,
             complete=True if self.ended else None,
-            finish_reason=self.reason,
-            usage=self.usage,
+            finish_reason=self._finish_reason(),
+            usage=_with_total(self.usage),
             images=self.images,
             reasoning="".join(self.reasoning),
             citations=self.citations,
@@ -329,9 +329,13 @@ class _Seen:
             elapsed=elapsed,
         )
 
+    def _finish_reason(self) -> str | None:
+        # Some services end an answer that asks for tools as they end any other.
+        return "tool_calls" if self.calls and self.reason in (None, "stop") else self.reason
+
     def add_finish(self, finish: chunks.Finish) -> None:
         """Note an end marker."""
-        self.ended = True
+        self.ended = self.ended or finish.ends
         self.last = self.last or finish.last
         self.reason = finish.reason or self.reason
 
@@ -343,17 +347,23 @@ class _Seen:
     def add_call(self, part: chunks.ToolCallPart) -> None:
         """Put a piece of a tool call where it belongs; some services number no call, or each of them 0."""
         call = self._open_calls.get(part.position)
+        if call is None and not part.id and not part.name:
+            return
         if call is None or (part.position is None and part.name) or (part.id and call[0] not in ("", part.id)):
-            call = self._open_calls[part.position] = ["", "", ""]
+            call = self._open_calls[part.position] = ["", "", "", ""]
             self.calls.append(call)
         call[0] = call[0] or part.id
         call[1] = call[1] or part.name
         call[2] += part.arguments
+        call[3] = call[3] or part.signature
 
     def add_citation(self, citation: chunks.Citation) -> None:
-        """Note a source; some services repeat all of them with every chunk."""
-        if citation not in self.citations:
+        """Note a source; some services repeat all of them with every chunk, and some tell the title later."""
+        known = next((old for old in self.citations if old.url == citation.url), None)
+        if known is None:
             self.citations.append(citation)
+        elif citation.title and not known.title:
+            self.citations[self.citations.index(known)] = citation
 
     def add_answered(self, chunk: chunks.Answered) -> None:
         """Note the model that answered."""
@@ -375,6 +385,12 @@ _SEEN: dict[type, Callable[[_Seen, Any], None]] = {
 }
 
 
+def _with_total(usage: chunks.Usage) -> chunks.Usage:
+    if usage.total_tokens is not None or usage.input_tokens is None or usage.output_tokens is None:
+        return usage
+    return replace(usage, total_tokens=usage.input_tokens + usage.output_tokens)
+
+
 def _tool_call(parts: list[str], provider: str) -> chunks.ToolCall:
     try:
         arguments = json.loads(parts[2] or "{}")
@@ -382,4 +398,4 @@ def _tool_call(parts: list[str], provider: str) -> chunks.ToolCall:
         arguments = None
     if not isinstance(arguments, dict):
         raise BadResponseError(f"{provider}: the arguments of the tool call {parts[1]!r} are not a JSON object")
-    return chunks.ToolCall(parts[0], parts[1], arguments)
+    return chunks.ToolCall(parts[0], parts[1], arguments, parts[3])

@@ -15,6 +15,7 @@ from aichatkit.errors import (
     AllProvidersFailedError,
     AuthenticationError,
     ChatError,
+    ConnectError,
     QuotaExceededError,
     RateLimitError,
 )
@@ -121,10 +122,10 @@ def open_transport(provider: Provider, key: str | None, call: Call, setup: Setup
         home=provider.url,
         timeout=call.timeout.filled(connect=_CONNECT, read=read),
         deadline=deadline,
-        auth=(provider.key_header, provider.key_prefix + key) if key else ("", ""),
+        auth=provider.sign(key) if key else ("", ""),
         headers=call.headers,
         proxies=call.proxies,
-        direct=provider.direct,
+        direct=provider.direct and _is_local(provider.url),
         rules=provider.rules,
         secrets=(key,) if key else (),
     )
@@ -143,7 +144,7 @@ def provider_keys(provider: Provider, setup: Setup) -> Sequence[str | None]:
     found = provider.find_key()
     if found is not None:
         return [check_key(found, provider=provider.name)]
-    if provider.needs_key and provider.key_variables() and provider.url == type(provider).url:
+    if provider.wants_key():
         raise provider.missing_key()
     return [None]
 
@@ -197,12 +198,19 @@ def _open_once(ask: Ask, key: str | None, subject: Subject, call: Call, setup: S
         release(None)
         if isinstance(error, ChatError):
             http.scrub(error)
+            _advise(error, ask.provider)
             error.provider, error.model = error.provider or ask.provider.name, error.model or ask.model
         raise
     setup.health.succeeded(subject)
     answer.when_closed(release)
     answer.when_failed(lambda error: setup.health.failed(subject, error))
     return answer
+
+
+def _advise(error: ChatError, provider: Provider) -> None:
+    if provider.not_running and isinstance(error, ConnectError) and not error.maybe_processed:
+        error.message = f"{error.message} {provider.not_running}"
+        error.args = (error.message,)
 
 
 def _pace(ask: Ask, subject: Subject, call: Call, setup: Setup, tries: Tries) -> Callable[[Reply | None], None]:

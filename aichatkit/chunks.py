@@ -24,10 +24,12 @@ class Finish(NamedTuple):
 
     `reason` is one of "stop", "length", "content_filter", "tool_calls", "error", or the service's own word.
     After a `last` marker nothing more of the answer follows.
+    One that does not `end` the answer only tells the reason: the marker itself is still to come.
     """
 
     reason: str | None = None
     last: bool = False
+    ends: bool = True
 
 
 class Answered(NamedTuple):
@@ -66,19 +68,26 @@ class Picture(NamedTuple):
 class ToolCallPart(NamedTuple):
     """A piece of a tool call; `arguments` is a piece of JSON text.
 
-    `position` tells which call it belongs to; without it a name begins a new call, and the rest belongs to the last one.
+    `position` tells which call it belongs to; without it a name begins a new call, and the rest belongs to the last.
+    A piece without id or name of a call that never began is of no tool of ours.
+    `signature` is what the service wants to see again with the tool's result.
     """
 
     position: int | None
     id: str = ""
     name: str = ""
     arguments: str = ""
+    signature: str = ""
 
 
 @dataclass(frozen=True)
 class ToolCall:
-    """A call the model asks for: which tool, with which arguments."""
+    """A call the model asks for: which tool, with which arguments.
+
+    `signature` is the service's own, sent back to it with the tool's result.
+    """
 
     id: str
     name: str
     arguments: dict[str, Any] = field(default_factory=dict)
+    signature: str = field(default="", repr=False)

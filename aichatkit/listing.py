@@ -10,6 +10,9 @@ from aichatkit.timeouts import Deadline
 
 __all__ = ["list_models"]
 
+#: What Gemini puts before each name.
+_PREFIX = "models/"
+
 
 def list_models(kind: type[Provider], call: Call, setup: Setup) -> list[str]:
     """Return the names the service lists, or those known here where it has no list."""
@@ -24,7 +27,8 @@ def list_models(kind: type[Provider], call: Call, setup: Setup) -> list[str]:
 def _fetch(provider: Provider, call: Call, setup: Setup, deadline: Deadline) -> list[str]:
     http = open_transport(provider, provider_keys(provider, setup)[0], call, setup, deadline)
     tokens = prepare(provider, http)
-    record = http.get_json(tokens.get("url", provider.url) + provider.models_path)
+    record = http.get_json(provider.models_url(tokens), headers=provider.headers)
     with parsing(provider.name, "list of models", lambda: record):
-        entries = record.get("data") or record.get("models") or []
-        return sorted(str(entry.get("id") or entry["name"]) for entry in entries)
+        entries = record if isinstance(record, list) else record.get("data") or record.get("models") or []
+        names = (str(entry.get("id") or entry["name"]) for entry in entries)
+        return sorted(name[len(_PREFIX) :] if name.startswith(_PREFIX) else name for name in names)

@@ -55,9 +55,13 @@ class File:
 
 @dataclass(frozen=True)
 class ToolCallsMessage(Message):
-    """An assistant's turn that asks for tools; `content` is the text beside the calls and may be empty."""
+    """An assistant's turn that asks for tools; `content` is the text beside the calls and may be empty.
+
+    `reasoning` is what the model thought first: some services want to see it again.
+    """
 
     calls: Sequence[ToolCall] = ()
+    reasoning: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)

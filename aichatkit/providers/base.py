@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from aichatkit.transport import Transport
 
 __all__ = ["Options", "Provider", "Tool", "parsing", "unreadable"]
+
+_VERSION = re.compile(r"/v[0-9]+[a-z0-9]*$")
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,12 @@ class Provider:
     needs_key: ClassVar[bool] = True
     #: Environment variable that may hold another address.
     base_url_env: ClassVar[str] = ""
+    #: Version that ends the address; a `base_url` without any gets it.
+    version: ClassVar[str] = ""
+    #: Headers that go with every request.
+    headers: ClassVar[Mapping[str, str]] = {}
+    #: What to do where nothing listens at the address.
+    not_running: ClassVar[str] = ""
     #: Header and prefix that carry the key.
     key_header: ClassVar[str] = "Authorization"
     key_prefix: ClassVar[str] = "Bearer "
@@ -116,6 +125,8 @@ class Provider:
         if base_url:
             home = type(self).url
             self.url = base_url.rstrip("/")
+            if self.version and not _VERSION.search(self.url):
+                self.url += self.version
             if self.api_endpoint.startswith(home):
                 self.api_endpoint = self.url + self.api_endpoint[len(home) :]
 
@@ -139,6 +150,18 @@ class Provider:
         Text, one of `aichatkit.chunks`, a sequence of both, or None; raise one of our errors for a failure.
         """
         raise NotImplementedError(f"{type(self).__name__} has no parse_event")
+
+    def wants_key(self) -> bool:
+        """Tell whether nothing may be sent without a key; a server at another address may do without."""
+        return self.needs_key and bool(self.key_variables()) and self.url == type(self).url
+
+    def sign(self, key: str) -> tuple[str, str]:
+        """Return the header that carries the key, and its value."""
+        return self.key_header, self.key_prefix + key
+
+    def models_url(self, tokens: Mapping[str, str]) -> str:
+        """Return where the service lists its models; `tokens` is what `prepare` returned."""
+        return tokens.get("url", self.url) + self.models_path
 
     @classmethod
     def key_variables(cls) -> tuple[str, ...]:
