@@ -115,7 +115,8 @@ class Transport:
         started = time.monotonic()
         timeout = self._deadline.bound(self._timeout.connect or 0), self._deadline.bound(self._timeout.read or 0)
         try:
-            received = self._exchange(request, timeout)
+            with self._connections.sending():
+                received = self._exchange(request, timeout)
         except SEND_ERRORS as error:
             failure = self._send_failure(error, self._who(url))
         else:

@@ -6,7 +6,8 @@ import os
 import ssl
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,6 +15,7 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from aichatkit._version import __version__
+from aichatkit.transport.reading import shut_down
 
 __all__ = ["POOL", "Connections"]
 
@@ -23,6 +25,7 @@ POOL = 64
 # `requests` leaves out what is None, whether it came from the environment or from the Session.
 _NO_PROXIES = {"http": None, "https": None, "all": None}
 
+_waiting = threading.local()
 _contexts: dict[str, ssl.SSLContext] = {}
 _contexts_lock = threading.Lock()
 # Sessions of a parent process: closing them here could disturb the parent, or wait for a lock nobody holds any more.
@@ -45,6 +48,7 @@ class Connections:
         self.verify = verify
         self.headers = dict(headers or {})
         self.live: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._heads: set[_Head] = set()
         self._session = session
         self._pid = os.getpid()
         self._lock = threading.Lock()
@@ -83,6 +87,20 @@ class Connections:
         with self._lock:
             self.live.add(response)
 
+    @contextmanager
+    def sending(self) -> Iterator[None]:
+        """Let `close` wake this thread while it waits for the head of an answer."""
+        head = _Head()
+        with self._lock:
+            self._heads.add(head)
+        _waiting.head = head
+        try:
+            yield
+        finally:
+            _waiting.head = None
+            with self._lock:
+                self._heads.discard(head)
+
     def portable(self) -> dict[str, Any]:
         """Return what another process needs to make the same connections; a Session of the package is made anew."""
         session = None if self.own else self._session
@@ -91,9 +109,12 @@ class Connections:
     def close(self) -> None:
         """Wake every blocked read and close the Session."""
         with self._lock:
-            live = list(self.live)
+            live, heads = list(self.live), list(self._heads)
         for response in live:
             response.cancel()
+        for head in heads:
+            if head.socket is not None:
+                shut_down(head.socket)
         if self._session is not None and self._pid == os.getpid():
             self._session.close()
 
@@ -110,6 +131,7 @@ class Connections:
     def _forget_parent(self) -> None:
         _inherited.append((self._session, self.live))
         self.live = weakref.WeakSet()
+        self._heads = set()
         self._settings = {}
         if self.own:
             self._session = None
@@ -123,11 +145,46 @@ class Connections:
         self._pid = os.getpid()
 
 
+class _Head:
+    """Where the head of an answer is awaited: the socket, once the request is out."""
+
+    socket: Any = None
+
+
+def _track(manager: Any) -> None:
+    pools = manager.pool_classes_by_scheme
+    manager.pool_classes_by_scheme = {scheme: _tracked_pool(pool) for scheme, pool in pools.items()}
+
+
+def _tracked_pool(pool: Any) -> Any:
+    """Return the pool class with connections that tell on which socket their thread waits."""
+
+    def getresponse(self: Any, *args: Any, **kwargs: Any) -> Any:
+        head = getattr(_waiting, "head", None)
+        if head is not None:
+            head.socket = self.sock
+        return pool.ConnectionCls.getresponse(self, *args, **kwargs)
+
+    connection = type("TrackedConnection", (pool.ConnectionCls,), {"getresponse": getresponse})
+    return type("TrackedPool", (pool,), {"ConnectionCls": connection})
+
+
 class _Adapter(HTTPAdapter):
     """Keep a pool for many threads, and read the CA file once instead of for every connection."""
 
     def __init__(self) -> None:
         super().__init__(pool_connections=16, pool_maxsize=POOL, max_retries=0)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        _track(self.poolmanager)
+
+    def proxy_manager_for(self, proxy: Any, **kwargs: Any) -> Any:
+        known = proxy in self.proxy_manager
+        manager = super().proxy_manager_for(proxy, **kwargs)
+        if not known:
+            _track(manager)
+        return manager
 
     def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> Any:
         host, pool = super().build_connection_pool_key_attributes(request, verify, cert)
