@@ -71,7 +71,7 @@ def test_what_is_no_provider_is_not_there(name):
 
 
 def test_an_unknown_name_gets_the_nearest():
-    with pytest.raises(UnknownProviderError, match="there is no provider 'aichat5'; did you mean 'aichats?'"):
+    with pytest.raises(UnknownProviderError, match=r"there is no provider 'aichat5'; did you mean 'aichats?'"):
         registry["aichat5"]
 
 
@@ -194,7 +194,7 @@ def test_a_package_is_not_imported_before_its_provider_is_asked():
 
 @pytest.mark.usefixtures("plugged")
 def test_a_package_that_cannot_be_imported_is_told_by_name():
-    with pytest.raises(ConfigurationError, match="'broken'.*a_package_nobody_has"):
+    with pytest.raises(ConfigurationError, match=r"'broken'.*a_package_nobody_has"):
         registry["broken"]
 
 
