@@ -12,6 +12,9 @@ import pytest
 from aichatkit import Client, RetryPolicy
 from aichatkit.sandbox import Sandbox
 
+#: Looking for doctests in these would import a second file of the same name.
+collect_ignore_glob = ["conftest.py", "*/conftest.py"]
+
 _LOOPBACK = ("127.", "::1", "localhost")
 _PREFIXES = ("AICHATKIT_", "REQUESTS_", "CURL_", "HTTP_", "HTTPS_", "ALL_", "NO_", "http_", "https_", "all_", "no_")
 _SUFFIXES = ("_API_KEY", "_BASE_URL", "_API_BASE", "_TOKEN", "_HOST", "_ENDPOINT")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import ssl
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -11,14 +10,13 @@ from typing import Any, Callable
 
 import pytest
 import trustme
-from fault_wires import KEY, OPENAI, PLAIN, Wire
+from fault_wires import KEY, OPENAI, OVER_TLS, PLAIN, Wire
 
 from aichatkit import Client, RetryPolicy
 from aichatkit.sandbox.exchange import Request
 from aichatkit.sandbox.raw import RawServer
 
 #: Set in the environment, it makes every scripted server speak TLS.
-OVER_TLS = bool(os.environ.get("AICHATKIT_FAULTS_TLS"))
 
 
 class Fault:

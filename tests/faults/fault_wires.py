@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from typing import Any, Callable
 
@@ -10,6 +11,9 @@ import pytest
 
 from aichatkit.registry import registry
 from aichatkit.sandbox.raw import chunk, chunked_head, response
+
+#: Whether every server of the matrix speaks TLS this time.
+OVER_TLS = bool(os.environ.get("AICHATKIT_FAULTS_TLS"))
 
 KEY = "sk-fault-4f3c2b1a"
 

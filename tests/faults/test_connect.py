@@ -8,9 +8,8 @@ import ssl
 import pytest
 import requests
 import responses
-from conftest import OVER_TLS
 from fault_checks import check_safe, fails
-from fault_wires import ALL, KEY, OPENAI, PLAIN, row
+from fault_wires import ALL, KEY, OPENAI, OVER_TLS, PLAIN, row
 
 from aichatkit import Client, RetryPolicy
 from aichatkit.errors import BadResponseError, ConnectError, DeadlineExceededError, TimedOutError
