@@ -30,14 +30,11 @@ SEND_ERRORS = (requests.RequestException, urllib3_errors.HTTPError, http.client.
 #: Everything the layers raise while a body comes in; urllib3 and http.client leak from the direct reads.
 READ_ERRORS = (*SEND_ERRORS, zlib.error)
 
-_NOT_SENT = (
-    urllib3_errors.NewConnectionError,
-    urllib3_errors.ProxyError,
-    urllib3_errors.ConnectTimeoutError,
-    ConnectionRefusedError,
-)
+_REFUSED = (urllib3_errors.NewConnectionError, ConnectionRefusedError)
+_NOT_SENT = (*_REFUSED, urllib3_errors.ConnectTimeoutError)
 # Python 3.9 knows two kinds of time-out.
 _TIMED_OUT = (urllib3_errors.ReadTimeoutError, TimeoutError, socket.timeout, requests.Timeout)
+# Looked for before a proxy's errors: urllib3 blames the proxy for a request that broke off behind it as well.
 _BROKE = (http.client.RemoteDisconnected, ConnectionError, http.client.IncompleteRead)
 _CANNOT_BE_SENT = (
     requests.exceptions.InvalidURL,
@@ -95,14 +92,14 @@ def _translate_connection(error: BaseException, causes: list[BaseException], who
             f"{who}: TLS failed ({_reason(causes)}); check the certificate, the clock and REQUESTS_CA_BUNDLE",
             action="next",
         )
-    if isinstance(error, requests.exceptions.ProxyError) or _any(causes, urllib3_errors.ProxyError):
-        return ConnectError(f"{who}: the proxy did not connect ({_reason(causes)}); check proxies= and the environment")
-    if _any(causes, _NOT_SENT):
-        return ConnectError(f"{who}: cannot connect ({_reason(causes)}); is the host right and the service running?")
-    if _any(causes, _BROKE):
+    if _any(causes, _BROKE) and not _any(causes, _REFUSED):
         return ConnectError(
             f"{who}: the connection broke before an answer came ({_reason(causes)})", maybe_processed=True
         )
+    if any(map(_is_proxy_error, causes)):
+        return ConnectError(f"{who}: the proxy did not connect ({_reason(causes)}); check proxies= and the environment")
+    if _any(causes, _NOT_SENT):
+        return ConnectError(f"{who}: cannot connect ({_reason(causes)}); is the host right and the service running?")
     if _any(causes, (http.client.HTTPException, requests.exceptions.InvalidHeader)):
         return BadResponseError(f"{who}: what came back is not HTTP ({_reason(causes)})")
     return ConnectError(f"{who}: the request failed ({_reason(causes)})", maybe_processed=True)
@@ -125,6 +122,12 @@ def _is_connect_timeout(cause: BaseException) -> bool:
     return isinstance(cause, urllib3_errors.ConnectTimeoutError) and not isinstance(
         cause, urllib3_errors.NewConnectionError
     )
+
+
+def _is_proxy_error(cause: BaseException) -> bool:
+    # PySocks is an extra, so its errors are known by their home only.
+    kinds = (urllib3_errors.ProxyError, requests.exceptions.ProxyError)
+    return isinstance(cause, kinds) or type(cause).__module__ == "socks"
 
 
 def _any(causes: list[BaseException], kinds: type[BaseException] | tuple[type[BaseException], ...]) -> bool:
