@@ -1,0 +1,177 @@
+"""Every example of the README runs, and every table in it is true."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import aichatkit
+from aichatkit import Client
+from aichatkit.registry import GROUPS, registry
+from aichatkit.retries import RetryPolicy
+
+README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+PYTHON = [block for language, block in BLOCKS if language == "python"]
+COMMANDS = [line for language, block in BLOCKS if language == "bash" for line in block.splitlines()]
+SERVER = [line for line in COMMANDS if line.startswith("aichatkit sandbox")]
+QUESTIONS = [line for line in COMMANDS if line.startswith(("aichatkit", "cat ")) and line not in SERVER]
+INSTALLS = [line for line in COMMANDS if "pip install" in line]
+
+
+def first_line(block):
+    return next(line for line in block.splitlines() if line and not line.startswith(("import", "from")))
+
+
+def table(heading):
+    """Return the rows of the table whose first column is named `heading`."""
+    rows = re.search(rf"^\| {heading} \|.*\n\|[-|]+\n((?:\|.*\n)+)", README, re.MULTILINE)[1]
+    return [[cell.strip() for cell in row.strip("|").split(" | ")] for row in rows.splitlines()]
+
+
+@pytest.fixture(autouse=True)
+def reader(monkeypatch, tmp_path, sandbox):
+    """A reader with a key for a service that is the sandbox, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-reader")
+    monkeypatch.setenv("OPENAI_BASE_URL", f"{sandbox.url}/v1")
+    monkeypatch.setattr(registry, "_registered", dict(registry._registered))
+    default: list[Client] = []
+    monkeypatch.setattr("aichatkit.client._default", default)
+    yield
+    for client in default:
+        client.close()
+
+
+@pytest.fixture
+def path(tmp_path, monkeypatch):
+    """Put an `aichatkit` command on the path that is this very package."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    command = folder / "aichatkit"
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m aichatkit "$@"\n', encoding="utf-8")
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+    monkeypatch.setenv("PYTHONPATH", str(Path(aichatkit.__file__).parent.parent), prepend=os.pathsep)
+
+
+# Examples.
+
+
+@pytest.mark.parametrize("block", PYTHON, ids=first_line)
+def test_an_example_runs(block):
+    exec(compile(block, "README.md", "exec"), {"__name__": "__main__"})
+
+
+@pytest.mark.skipif(shutil.which("sh") is None, reason="the commands are for a shell")
+@pytest.mark.usefixtures("path")
+@pytest.mark.parametrize("command", QUESTIONS)
+def test_a_command_answers(command, tmp_path):
+    (tmp_path / "report.txt").write_text("My mother dreams of reports.", encoding="utf-8")
+    done = subprocess.run(["sh", "-c", command], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.strip()
+
+
+@pytest.mark.skipif(shutil.which("sh") is None, reason="the commands are for a shell")
+@pytest.mark.usefixtures("path")
+@pytest.mark.parametrize("command", SERVER)
+def test_the_sandbox_serves_until_it_is_stopped(command):
+    command = re.sub(r"--port \d+", "--port 0", command)
+    server = subprocess.Popen(["sh", "-c", f"exec {command}"], stdout=subprocess.PIPE, text=True)
+    try:
+        url = re.search(r"http://[\d.:]+", server.stdout.readline())[0]
+        with Client(model="openai", base_url={"openai": f"{url}/v1"}) as client:
+            assert client.ask("Hello!").provider == "openai"
+        server.send_signal(signal.SIGINT)
+        assert server.wait(timeout=20) == 0
+    finally:
+        server.kill()
+        server.wait()
+        server.stdout.close()
+
+
+def test_there_are_examples_of_each_kind():
+    assert len(PYTHON) >= 9
+    assert len(QUESTIONS) >= 4
+    assert (len(SERVER), len(INSTALLS)) == (1, 2)
+
+
+def test_every_command_shown_is_run_here_or_in_ci():
+    assert {*COMMANDS} == {*QUESTIONS, *SERVER, *INSTALLS}
+
+
+def test_the_test_command_follows_its_marker_and_needs_nothing_but_python():
+    command = re.search(r"^<!-- test command -->\n\n?```bash\n(.*?)^```", README, re.DOTALL | re.MULTILINE)[1]
+    assert command == INSTALLS[1] + "\n"
+    assert re.match(r'python3 -m venv \.venv && \.venv/bin/pip install .*"\.\[dev\]" && .*pytest$', command.strip())
+
+
+def test_installing_and_asking_is_one_line():
+    assert re.match(r'python3 -m venv \.venv && \.venv/bin/pip install -q \. && \.venv/bin/aichatkit "', INSTALLS[0])
+
+
+# Tables.
+
+
+@pytest.mark.parametrize(("name", "working", "streams", "needs"), table("name"))
+def test_the_table_of_providers_is_true(name, working, streams, needs):
+    kind = registry[name.strip("`")]
+    assert (working, streams) == tuple("yes" if value else "no" for value in (kind.working, kind.supports_stream))
+    assert re.findall(r"`([A-Z_]+)`", needs) == list(kind.key_variables())
+
+
+def test_the_table_of_providers_has_every_site():
+    assert {*GROUPS["free"], "offline"} <= {row[0].strip("`") for row in table("name")}
+
+
+def test_the_table_of_options_is_that_of_the_client():
+    options = [name for name in inspect.signature(Client).parameters if name != "params"]
+    assert [row[0].strip("`") for row in table("option")] == options
+
+
+@pytest.mark.parametrize(("option", "per_call"), [(row[0].strip("`"), row[3]) for row in table("option")])
+def test_the_table_tells_which_options_a_call_takes(option, per_call):
+    with Client(model="offline") as client:
+        if per_call == "yes":
+            client.ask("Hi", **{option: None})
+        else:
+            with pytest.raises(aichatkit.ConfigurationError, match="unknown option"):
+                client.ask("Hi", **{option: None})
+
+
+def test_the_numbers_told_are_the_defaults():
+    policy = RetryPolicy()
+    assert "Retried, twice by default" in README
+    assert (policy.attempts, policy.ambiguous, policy.max_wait) == (3, 1, 60.0)
+
+
+def test_the_class_shown_takes_twelve_lines():
+    shown = next(block for block in PYTHON if "class ExampleCloud" in block)
+    assert len(shown.splitlines()) == 12
+
+
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"`(\w+Error)`", README))))
+def test_every_error_named_exists(name):
+    assert issubclass(getattr(aichatkit, name), aichatkit.ChatError)
+
+
+@pytest.mark.parametrize("target", re.findall(r"\]\(([^):]+)\)", README))
+def test_links_lead_somewhere(target):
+    root = Path(__file__).parent.parent
+    if not (root / ".github").exists():
+        pytest.skip("an sdist has no .github")
+    assert (root / target).exists()
+
+
+def test_sources_have_one_sentence_per_line():
+    prose = re.sub(r"^(```.*?^```|\|.*?)$", "", README, flags=re.DOTALL | re.MULTILINE)
+    assert [line for line in prose.splitlines() if re.search(r"[a-z]\. [A-Z]", line)] == []
