@@ -1,7 +1,7 @@
 """Real servers for the tests beside this file; what is not installed is skipped, or fails if AICHATKIT_PEERS=required.
 
-AICHATKIT_AIMOCK names aimock's dist/cli.js and AICHATKIT_LLMOCK the llmock program; squid, nginx and microsocks are
-found on the path.
+AICHATKIT_AIMOCK names aimock's dist/cli.js and AICHATKIT_LLMOCK the llmock program; squid, nginx, microsocks and
+redis-server are found on the path.
 """
 
 from __future__ import annotations
@@ -72,4 +72,11 @@ def nginx():
 def socks():
     """SOCKS proxy at .url (socks5h, with its user and password)."""
     with peer_servers.run_socks() as peer:
+        yield peer
+
+
+@pytest.fixture(scope="session")
+def redis():
+    """Redis at .url, empty at the start of the session."""
+    with peer_servers.run_redis() as peer:
         yield peer

@@ -84,7 +84,10 @@ def run_squid():
 
 @contextlib.contextmanager
 def run_nginx(upstream):
-    """TLS terminator in front of `upstream`: gzip on, buffering off."""
+    """TLS terminator in front of `upstream`: gzip on, buffering off, patient for one second.
+
+    Its log tells the number of the client's connection first; /moved/ is redirected to the upstream itself.
+    """
     program = find_program("nginx")
     with folder() as home:
         port, log = free_port(), home / "access.log"
@@ -92,7 +95,8 @@ def run_nginx(upstream):
         authority.cert_pem.write_to_path(home / "ca.pem")
         authority.issue_cert(HOST, "localhost").private_key_and_cert_chain_pem.write_to_path(home / "server.pem")
         settings = home / "nginx.conf"
-        settings.write_text(NGINX.format(host=HOST, port=port, home=home, log=log, upstream=upstream))
+        address = upstream.partition("://")[2]
+        settings.write_text(NGINX.format(host=HOST, port=port, home=home, log=log, upstream=upstream, address=address))
         command = [program, "-c", settings, "-p", home, "-e", home / "log"]
         with running(command, home / "log", port):
             yield TLSPeer(f"https://{HOST}:{port}", log, home / "ca.pem")
@@ -107,6 +111,17 @@ def run_socks(user="reader", password="open sesame"):
         command = [program, "-i", HOST, "-p", port, "-u", user, "-P", password]
         with running(command, home / "log", port):
             yield Peer(f"socks5h://{user}:{password.replace(' ', '%20')}@{HOST}:{port}", home / "log")
+
+
+@contextlib.contextmanager
+def run_redis():
+    """Store in memory alone, nothing on disk: the address is what `redis.Redis.from_url` takes."""
+    program = find_program("redis-server")
+    with folder() as home:
+        port = free_port()
+        command = [program, "--bind", HOST, "--port", port, "--save", "", "--appendonly", "no", "--dir", home]
+        with running(command, home / "log", port):
+            yield Peer(f"redis://{HOST}:{port}/0", home / "log")
 
 
 SQUID = """
@@ -131,7 +146,8 @@ master_process off;
 pid {home}/pid;
 events {{ worker_connections 64; }}
 http {{
-    access_log {log};
+    log_format numbered '$connection "$request" $status';
+    access_log {log} numbered;
     client_body_temp_path {home}/body;
     proxy_temp_path {home}/proxy;
     fastcgi_temp_path {home}/fastcgi;
@@ -141,15 +157,22 @@ http {{
     gzip_types *;
     gzip_min_length 1;
     gzip_proxied any;
+    upstream behind {{
+        server {address};
+        keepalive 8;
+    }}
     server {{
         listen {host}:{port} ssl;
         ssl_certificate {home}/server.pem;
         ssl_certificate_key {home}/server.pem;
+        location /moved/ {{ return 307 {upstream}/v1/chat/completions; }}
         location / {{
-            proxy_pass {upstream};
+            proxy_pass http://behind;
             proxy_http_version 1.1;
             proxy_set_header Connection "";
+            proxy_set_header Host {address};
             proxy_buffering off;
+            proxy_read_timeout 1s;
         }}
     }}
 }}

@@ -141,7 +141,7 @@ def test_aimock_refuses_a_wrong_key_once(start, connect):
 
 
 def test_aimock_chaos_gives_whole_answers_or_errors(start, connect, policy):
-    chaos = "--chaos-ratelimit 0.2 --chaos-disconnect 0.2 --chaos-malformed 0.1 --chaos-drop 0.1".split()
+    chaos = ["--chaos-ratelimit", "0.2", "--chaos-disconnect", "0.2", "--chaos-malformed", "0.1", "--chaos-drop", "0.1"]
     client = connect(start(peer_servers.run_aimock, *chaos).url, retry=policy)
     texts, errors = outcomes(client, ["hello"] * 40)
     assert set(texts) == {GREETING}
