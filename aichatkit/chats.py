@@ -110,5 +110,11 @@ class Chat:
         client = client or cls.default_client()
         return cls(client, system=record["system"], history=record["messages"], model=record["model"])
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _lock=threading.Lock())
+
     def __repr__(self) -> str:
         return f"<Chat of {len(self._history)} messages>"
