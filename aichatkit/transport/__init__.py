@@ -146,10 +146,11 @@ class Transport:
     def scrub(self, error: ChatError) -> None:
         """Take the call's keys out of an error: services echo them in what they refuse."""
         for secret in self._secrets:
-            if secret in error.message or secret in (error.code or ""):
-                error.message = error.message.replace(secret, "[key]")
-                error.code = (error.code or "").replace(secret, "[key]") or None
-                error.args = (error.message,)
+            for name in ("message", "code", "request_id"):
+                told = getattr(error, name)
+                if told and secret in told:
+                    setattr(error, name, told.replace(secret, "[key]"))
+        error.args = (error.message,)
 
     def _exchange(self, request: requests.Request, timeout: tuple[float, float]) -> requests.Response:
         session = self._connections.session

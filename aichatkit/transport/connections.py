@@ -90,6 +90,8 @@ class Connections:
     @contextmanager
     def sending(self) -> Iterator[None]:
         """Let `close` wake this thread while it waits for the head of an answer."""
+        if self._pid != os.getpid():
+            self._renew()
         head = _Head()
         with self._lock:
             self._heads.add(head)
@@ -107,7 +109,9 @@ class Connections:
         return {"session": session, "proxies": self.proxies, "verify": self.verify, "headers": self.headers}
 
     def close(self) -> None:
-        """Wake every blocked read and close the Session."""
+        """Wake every blocked read and close the Session; after a fork these are still the parent's."""
+        if self._pid != os.getpid():
+            return
         with self._lock:
             live, heads = list(self.live), list(self._heads)
         for response in live:
@@ -115,7 +119,7 @@ class Connections:
         for head in heads:
             if head.socket is not None:
                 shut_down(head.socket)
-        if self._session is not None and self._pid == os.getpid():
+        if self._session is not None:
             self._session.close()
 
     def _renew(self) -> None:

@@ -16,8 +16,6 @@ from aichatkit import Client, RetryPolicy
 from aichatkit.sandbox.exchange import Request
 from aichatkit.sandbox.raw import RawServer
 
-#: Set in the environment, it makes every scripted server speak TLS.
-
 
 class Fault:
     """One scripted service, the client that asks it, what it was asked, and what the client slept."""

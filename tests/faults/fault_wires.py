@@ -180,9 +180,10 @@ _FORMS = (
     ),
 )
 
-WIRES = {form.provider: form for form in _FORMS if form.provider in registry}
+WIRES = {form.provider: form for form in _FORMS}
 OPENAI, PLAIN = WIRES["openai"], WIRES["aichatfree"]
-ALL = tuple(WIRES.values())
+#: Forms of protocols that the package does not speak yet wait for it.
+ALL = tuple(form for form in _FORMS if form.provider in registry)
 STREAMING = tuple(form for form in ALL if form.streams)
 MARKED = tuple(form for form in STREAMING if form.end)
 UNMARKED = tuple(form for form in STREAMING if not form.end)
@@ -192,12 +193,17 @@ SITES = tuple(form for form in ALL if form.provider.startswith(("aichat", "chatg
 
 
 def named(*names: str) -> tuple[Wire, ...]:
-    """The wires of these names, as far as the package has them."""
-    return tuple(WIRES[name] for name in names if name in WIRES)
+    """The wires of these names."""
+    return tuple(WIRES[name] for name in names)
 
 
 def row(number: str, *wires: Wire) -> Any:
     """Mark a test as a row of the fault matrix, run once on each of these wires (OpenAI's when none is named)."""
+    missing = pytest.mark.skip(reason="the package does not speak this protocol yet")
     return pytest.mark.parametrize(
-        "wire", [pytest.param(wire, id=f"row{number}-{wire}") for wire in wires or (OPENAI,)]
+        "wire",
+        [
+            pytest.param(wire, id=f"row{number}-{wire}", marks=() if wire in ALL else missing)
+            for wire in wires or (OPENAI,)
+        ],
     )

@@ -7,7 +7,7 @@ import json
 import pytest
 import responses
 from fault_checks import fails
-from fault_wires import ALL, DONE, KEY, MARKED, OPENAI, TROUBLED, UNMARKED, WIRES, delta, named, row, sse
+from fault_wires import ALL, DONE, KEY, MARKED, TROUBLED, UNMARKED, delta, named, row, sse
 
 from aichatkit import Client
 from aichatkit.errors import (
@@ -123,8 +123,7 @@ def test_an_answer_withheld_by_a_filter_is_not_asked_again(faults, wire):
     assert len(fault.asked) == 1
 
 
-@pytest.mark.skipif("anthropic" not in WIRES, reason="the package does not speak this protocol yet")
-@row("57", *named("anthropic") or (OPENAI,))
+@row("57", *named("anthropic"))
 def test_a_ping_before_an_error_event_is_not_text(faults, wire):
     ping = sse({"type": "ping"}, "ping")
     script = [chunked_head(), chunk(wire.start + ping), chunk(wire.trouble), chunk(b"")]
