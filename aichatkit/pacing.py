@@ -239,6 +239,13 @@ class RetryBudget:
         self._left = capacity
         self._lock = threading.Lock()
 
+    def __getstate__(self) -> dict[str, Any]:
+        # A client in another process has a purse of its own.
+        return {"capacity": self.capacity}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["capacity"])  # type: ignore[misc]
+
     def draw(self, error: ChatError) -> int:
         """Take the price of one retry and return it; 0 where too little is left."""
         price = self.AMBIGUOUS if error.maybe_processed else self.RETRY
