@@ -1,0 +1,258 @@
+"""A conversation: what enters its history, and what a file holds."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import pickle
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from aichatkit import Chat, Client, ConfigurationError, Message, QuotaExceededError, StreamInterruptedError
+
+
+def sent(sandbox):
+    """Return role and content of each message of the last request."""
+    return [(turn["role"], turn["content"]) for turn in sandbox.requests[-1].json()["messages"]]
+
+
+def test_a_turn_enters_the_history_and_goes_with_the_next(client, sandbox):
+    chat = client.chat()
+    sandbox.says(["A good dog.", "Rex."])
+    chat.ask("My dog is Rex.")
+    assert str(chat.ask("His name?")) == "Rex."
+    assert sent(sandbox) == [("user", "My dog is Rex."), ("assistant", "A good dog."), ("user", "His name?")]
+    assert [turn.content for turn in chat.history] == ["My dog is Rex.", "A good dog.", "His name?", "Rex."]
+
+
+def test_a_system_message_goes_before_each_turn_and_is_no_part_of_the_history(client, sandbox):
+    chat = client.chat(system="Be brief.")
+    chat.ask("Hi")
+    chat.ask("Ho")
+    assert [role for role, _ in sent(sandbox)] == ["system", "user", "assistant", "user"]
+    assert "system" not in [turn.role for turn in chat.history]
+
+
+def test_options_of_a_chat_hold_for_every_turn_and_those_of_a_turn_win(client, sandbox):
+    chat = client.chat(model="openai/gpt-4o", temperature=0.1)
+    chat.ask("Hi")
+    chat.ask("Ho", temperature=0.9, model="openai/o3", system="Be rude.")
+    first, second = (request.json() for request in sandbox.requests)
+    assert (first["model"], first["temperature"]) == ("gpt-4o", 0.1)
+    assert (second["model"], second["temperature"], second["messages"][0]["content"]) == ("o3", 0.9, "Be rude.")
+
+
+def test_a_streamed_turn_enters_when_it_has_ended_and_not_before(client):
+    chat = client.chat()
+    with chat.stream("Hi") as stream:
+        next(stream)
+        assert chat.history == []
+        text = stream.read().text
+    assert [turn.content for turn in chat.history] == ["Hi", text]
+
+
+def test_a_stream_that_was_left_does_not_enter(client, sandbox):
+    sandbox.says("one two three four five")
+    chat = client.chat()
+    with chat.stream("Hi") as stream:
+        next(stream)
+    assert chat.history == []
+
+
+def test_a_turn_that_broke_off_does_not_enter_and_can_be_asked_again(client, sandbox):
+    sandbox.script("cut,after=1")
+    chat = client.chat()
+    with pytest.raises(StreamInterruptedError):
+        chat.ask("Hi")
+    assert chat.history == []
+    chat.ask("Hi")
+    assert [role for role, _ in sent(sandbox)] == ["user"]
+
+
+def test_a_refused_turn_does_not_enter(client, sandbox):
+    sandbox.script("quota")
+    chat = client.chat()
+    with pytest.raises(QuotaExceededError):
+        chat.ask("Hi")
+    assert chat.history == []
+
+
+def test_a_bad_prompt_is_refused_and_does_not_enter(client, sandbox):
+    chat = client.chat()
+    with pytest.raises(ConfigurationError):
+        chat.ask([{"role": "user"}])
+    assert (chat.history, sandbox.requests) == ([], [])
+
+
+def test_history_is_a_copy(client):
+    chat = client.chat(history=["Hi"])
+    chat.history.clear()
+    assert chat.history == [Message("user", "Hi")]
+
+
+def test_undo_takes_the_last_question_and_its_answer(client):
+    chat = client.chat()
+    chat.ask("Hi")
+    before = chat.history
+    chat.ask("Ho")
+    assert [turn.role for turn in chat.undo()] == ["user", "assistant"]
+    assert chat.history == before
+
+
+def test_undo_of_nothing_is_nothing(client):
+    assert client.chat().undo() == []
+
+
+def test_undo_takes_what_came_without_a_question(client):
+    chat = client.chat(history=[{"from": "bot", "content": "Welcome!"}])
+    assert [turn.content for turn in chat.undo()] == ["Welcome!"]
+    assert chat.history == []
+
+
+def test_a_fork_starts_from_the_same_history_and_goes_its_own_way(client, sandbox):
+    chat = client.chat(system="Be brief.", model="openai/gpt-4o", seed=7)
+    chat.ask("Hi")
+    before = chat.history
+    fork = chat.fork()
+    fork.ask("Ho")
+    assert (len(fork.history), chat.history) == (4, before)
+    body = sandbox.requests[-1].json()
+    assert (body["model"], body["seed"], body["messages"][0]["content"]) == ("gpt-4o", 7, "Be brief.")
+
+
+def test_a_saved_conversation_goes_on_where_it_was(client, sandbox, tmp_path):
+    chat = client.chat(system="Be brief.", model="openai/gpt-4o")
+    chat.ask("Grüße, 世界!")
+    loaded = Chat.load(chat.save(tmp_path / "chat.json"), client=client)
+    assert loaded.history == chat.history
+    loaded.ask("Ho")
+    assert sandbox.requests[-1].json()["model"] == "gpt-4o"
+    assert [role for role, _ in sent(sandbox)] == ["system", "user", "assistant", "user"]
+
+
+def test_the_file_is_readable_json_with_a_version(client, tmp_path):
+    path = client.chat(system="Be brief.", history=["Grüße"]).save(str(tmp_path / "chat.json"))
+    text = path.read_text(encoding="utf-8")
+    assert "Grüße" in text
+    assert text.count("\n") > 5
+    assert json.loads(text) == {
+        "aichatkit": 1,
+        "system": "Be brief.",
+        "model": None,
+        "messages": [{"role": "user", "content": "Grüße"}],
+    }
+
+
+def test_no_key_gets_into_the_file(client, tmp_path):
+    chat = client.chat()
+    chat.ask("Hi")
+    assert "sk-test" not in chat.save(tmp_path / "chat.json").read_text(encoding="utf-8")
+
+
+def test_parts_are_saved_as_well(client, tmp_path):
+    parts = [{"type": "text", "text": "Hi"}]
+    path = client.chat(history=[{"role": "user", "content": parts}]).save(tmp_path / "chat.json")
+    assert Chat.load(path, client=client).history[0].content == parts
+
+
+def test_saving_replaces_the_file_in_one_step(client, tmp_path, monkeypatch):
+    path = client.chat(history=["old"]).save(tmp_path / "chat.json")
+
+    def full(*_):
+        raise OSError("no space left")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "replace", full)
+        with pytest.raises(OSError, match="no space"):
+            client.chat(history=["new"]).save(path)
+    assert Chat.load(path, client=client).history == [Message("user", "old")]
+    client.chat(history=["new"]).save(path)
+    assert Chat.load(path, client=client).history == [Message("user", "new")]
+
+
+def test_a_finished_save_leaves_only_its_file(client, tmp_path):
+    client.chat(history=["Hi"]).save(tmp_path / "chat.json")
+    assert [path.name for path in tmp_path.iterdir()] == ["chat.json"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "Hello",
+        "[]",
+        "{}",
+        '{"aichatkit": 2, "system": null, "model": null, "messages": []}',
+        '{"aichatkit": 1, "system": null}',
+        '{"aichatkit": 1, "system": null, "model": null, "messages": [{"role": "user"}]}',
+        "\N{REPLACEMENT CHARACTER}",
+    ],
+)
+def test_a_file_that_is_no_conversation_is_told(client, tmp_path, text):
+    (tmp_path / "chat.json").write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigurationError):
+        Chat.load(tmp_path / "chat.json", client=client)
+
+
+def test_a_file_that_is_not_there_is_python_s_own_error(client, tmp_path):
+    with pytest.raises(FileNotFoundError):
+        Chat.load(tmp_path / "chat.json", client=client)
+
+
+def test_a_loaded_conversation_uses_the_default_client_unless_told(client, tmp_path):
+    path = client.chat(model="offline").save(tmp_path / "chat.json")
+    assert Chat.load(path).ask("Hi").provider == "offline"
+
+
+def test_turns_of_many_threads_enter_whole(client, sandbox):
+    sandbox.says("Yes.")
+    chat = client.chat()
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda number: chat.ask(f"Question {number}"), range(24)))
+    roles = [turn.role for turn in chat.history]
+    assert roles == ["user", "assistant"] * 24
+    assert len({turn.content for turn in chat.history}) == 25
+
+
+def test_two_streams_of_one_chat_enter_in_the_order_of_their_ends(client, sandbox):
+    sandbox.says(["first", "second"])
+    chat = client.chat()
+    early, late = chat.stream("A"), chat.stream("B")
+    late.read()
+    early.read()
+    assert [turn.content for turn in chat.history] == ["B", "second", "A", "first"]
+
+
+def test_a_history_may_be_given_in_any_form(client):
+    chat = client.chat(history=[{"from": "you", "content": "Hi"}, Message("assistant", "Ho")])
+    assert [turn.role for turn in chat.history] == ["user", "assistant"]
+
+
+def test_the_repr_tells_the_length_and_no_word(client):
+    assert repr(client.chat(history=["secret"])) == "<Chat of 1 messages>"
+
+
+def test_a_chat_of_a_thread_that_ended_can_be_used_in_another(client):
+    chats = []
+    thread = threading.Thread(target=lambda: chats.append(client.chat()) or chats[0].ask("Hi"))
+    thread.start()
+    thread.join()
+    chats[0].ask("Ho")
+    assert len(chats[0].history) == 4
+
+
+def test_a_chat_pickles_with_its_history_and_without_the_key():
+    chat = Client(model="openai", api_key="sk-test").chat(system="Be brief.", history=["Hi"])
+    data = pickle.dumps(chat)
+    again = pickle.loads(data)
+    assert (again.history, again.system) == (chat.history, "Be brief.")
+    assert b"sk-test" not in data
+
+
+def test_a_deep_copy_can_be_asked_at_once(client):
+    chat = copy.deepcopy(client.chat(history=["Hi"]))
+    chat.ask("Ho")
+    assert len(chat.history) == 3
