@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from typing import Any
+
 import pytest
-from fault_checks import fails
+from fault_checks import check_safe, fails
 from fault_wires import ALL, OPENAI, PLAIN, STREAMING, named, row
 from test_refusals import NEVER_FITS, QUOTA, refused, says
 
+from aichatkit import RetryPolicy
 from aichatkit.errors import (
     AllProvidersFailedError,
     AuthenticationError,
     BadRequestError,
+    ChatError,
     ConnectError,
+    OverloadedError,
     QuotaExceededError,
     ServerError,
     StreamInterruptedError,
@@ -133,3 +140,121 @@ def test_a_wait_past_the_deadline_is_not_begun(faults, wire):
         fault.client.ask("Hi")
     assert (len(fault.asked), fault.slept) == (1, [])
     assert "deadline" in caught.value.gave_up
+
+
+class Clock:
+    """A clock that only sleeping moves."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.slept: list[float] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+    def policy(self, **options: Any) -> RetryPolicy:
+        return RetryPolicy(clock=self, sleep=self.sleep, random=lambda: 0.5, **options)
+
+
+@row("92")
+@pytest.mark.parametrize(
+    ("script", "asked"), [(refused(429, QUOTA), 1), (refused(401, b""), 1), (refused(503, b""), 3)]
+)
+def test_the_second_call_passes_over_what_is_cooling(pair, wire, script, asked):
+    clock = Clock()
+    one, two, client = pair([script], retry=clock.policy())
+    assert client.ask("Hi").provider == "aichatfree"
+    assert client.ask("Hi").provider == "aichatfree"
+    assert (len(one.asked), len(two.asked)) == (asked, 2)
+    clock.now += 3601
+    assert client.ask("Hi").provider == "aichatfree"
+    assert len(one.asked) == 2 * asked
+
+
+@row("92-alone", *ALL)
+def test_a_lone_provider_is_never_passed_over(faults, wire):
+    fault = faults(wire, refused(402, b""), wire.whole("Hello"))
+    with fails(QuotaExceededError):
+        fault.client.ask("Hi")
+    assert fault.client.ask("Hi").text == "Hello"
+
+
+@row("96")
+def test_when_all_are_cooling_the_first_to_be_free_is_waited_for(pair, wire):
+    clock = Clock()
+    limited = [refused(429, b"", ("Retry-After", str(seconds))) for seconds in (50, 40)]
+    one, two, client = pair([limited[0]], [limited[1], PLAIN.whole("second")], retry=clock.policy(attempts=1))
+    with fails(AllProvidersFailedError):
+        client.ask("Hi")
+    assert clock.slept == []
+    assert client.ask("Hi").text == "second"
+    assert clock.slept == [40]
+    assert (len(one.asked), len(two.asked)) == (1, 2)
+
+
+@row("96-deadline")
+def test_when_all_are_cooling_past_the_deadline_the_call_fails_at_once(pair, wire):
+    clock = Clock()
+    limited = [refused(429, b"", ("Retry-After", str(seconds))) for seconds in (50, 40)]
+    one, two, client = pair([limited[0]], [limited[1]], retry=clock.policy(attempts=1))
+    with fails(AllProvidersFailedError):
+        client.ask("Hi")
+    with pytest.raises(ChatError) as caught:
+        client.ask("Hi", timeout=Timeout(total=20))
+    check_safe(caught.value)
+    assert (caught.value.retry_after, clock.slept) == (40, [])
+    assert (len(one.asked), len(two.asked)) == (1, 1)
+
+
+@row("97")
+def test_after_a_cooldown_one_of_many_threads_probes(pair, wire):
+    clock, gate, probing = Clock(), threading.Event(), threading.Event()
+
+    def answered(request):
+        probing.set()
+        return [gate, *wire.whole("first")]
+
+    one, two, client = pair([refused(503, b""), answered], retry=clock.policy(attempts=1))
+    assert client.ask("Hi").provider == "aichatfree"
+    clock.now += 11
+    answers: list[str] = []
+    threads = [threading.Thread(target=lambda: answers.append(client.ask("Hi").provider)) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    assert probing.wait(5)
+    for _ in range(2000):
+        if len(answers) == 19:
+            break
+        time.sleep(0.005)
+    gate.set()
+    for thread in threads:
+        thread.join(5)
+    assert sorted(answers) == ["aichatfree"] * 19 + ["openai"]
+    assert (len(one.asked), len(two.asked)) == (2, 20)
+
+
+@row("98", *ALL)
+def test_a_small_budget_keeps_failing_calls_from_becoming_many_requests(faults, wire):
+    fault = faults(wire, refused(500, b"no"), tries={"budget": 25})
+    for _ in range(4):
+        with fails(ServerError) as caught:
+            fault.client.ask("Hi")
+    assert len(fault.asked) == 6
+    assert "budget" in caught.value.gave_up
+
+
+@row("99-budget")
+def test_a_veto_by_the_deadline_spends_nothing_of_the_budget(faults, wire):
+    fault = faults(wire, refused(503, b"busy"), tries={"budget": 10, "base": 8.0, "random": lambda: 1.0})
+    for _ in range(3):
+        with fails(OverloadedError) as caught:
+            fault.client.ask("Hi", timeout=Timeout(total=2))
+        assert "deadline" in caught.value.gave_up
+    with fails(OverloadedError):
+        fault.client.ask("Hi")
+    # One retry was left to be paid for: the last call's.
+    assert len(fault.asked) == 3 + 2

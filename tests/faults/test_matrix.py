@@ -13,6 +13,6 @@ _MARK = re.compile(r'(?:\brow\(|\btold\(\s*|\bid=)"(?:row)?(\d+b?)')
 def test_every_row_is_tested():
     sources = [file.read_text("utf-8") for file in Path(__file__).parent.glob("test_*.py")]
     found = {number for source in sources for number in _MARK.findall(source)}
-    # A mark such as "72-74" holds two rows, one per wire; 92 and 96 to 98 are about cooldowns and budgets.
+    # The mark "72-74" holds two rows, one per wire.
     found |= {"74"}
     assert {*map(str, range(1, 125)), "38b", "71b"} - RUNS - found == set()
