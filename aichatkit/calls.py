@@ -103,7 +103,7 @@ def _ask_in_order(
         except ChatError as error:
             failure = error
         else:
-            answer.attempts = attempts
+            answer.attempts.extend(attempts)  # one list with its reply, which may be made already
             return answer
         failure.attempts = list(attempts)
         errors.append(failure)
