@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, Callable
 
@@ -13,11 +14,13 @@ import requests
 
 from aichatkit import params
 from aichatkit.answers import Answer
-from aichatkit.messages import Message
+from aichatkit.errors import ConfigurationError
+from aichatkit.messages import File, Message, files_of
+from aichatkit.prices import Price
 from aichatkit.providers.base import Options, Provider, parsing
 from aichatkit.transport import Transport
 
-__all__ = ["Ask", "check_options", "open_answer", "prepare"]
+__all__ = ["Ask", "check_ask", "open_answer", "prepare"]
 
 
 @dataclass(frozen=True)
@@ -28,17 +31,19 @@ class Ask:
     model: str
     messages: Sequence[Message]
     options: Options
+    prices: Mapping[str, Price] = field(default_factory=dict, repr=False)
 
 
 def open_answer(ask: Ask, http: Transport, *, clock: Callable[[], float] = time.monotonic) -> Answer:
     """Send the request and return the answer with its first text in hand; raise one of our errors."""
     started = clock()
+    ask = _with_instructions(ask)
     request = _build(ask, http)
     response = http.send(request)
     if not 200 <= response.status < 300:
         raise http.refusal(response, model=ask.model)
     answer = Answer(
-        ask.provider, ask.model, response, http=http, alt=_last_text(ask.messages), started=started, clock=clock
+        ask.provider, ask.model, response, http=http, alt=_last_text(ask.messages), started=started, clock=clock, prices=ask.prices
     )
     try:
         answer.start()
@@ -49,14 +54,21 @@ def open_answer(ask: Ask, http: Transport, *, clock: Callable[[], float] = time.
 
 
 def prepare(provider: Provider, http: Transport) -> Mapping[str, str]:
-    """Return what the provider's handshake gives; data that cannot be read is a BadResponseError naming it."""
+    """Return the provider's settings and what its handshake gives; unreadable data is a BadResponseError naming it."""
     with parsing(provider.name, "handshake"):
-        return provider.prepare(http)
+        return {**provider.find_settings(), **provider.prepare(http)}
 
 
-def check_options(provider: type[Provider], options: Options) -> None:
+def check_ask(ask: Ask) -> None:
     """Refuse what the provider does not take, before anything is sent."""
+    provider, options = ask.provider, ask.options
     params.refuse_unsupported(options.params, provider.params, provider=provider.name)
+    if options.tools and not provider.takes_tools:
+        raise ConfigurationError(f"{provider.name} does not take tools", provider=provider.name, action="next")
+    if options.extra and not _takes_options(type(provider).build_request):
+        raise ConfigurationError(f"{provider.name} does not take extra fields", provider=provider.name, action="next")
+    for file in files_of(ask.messages):
+        _check_file(file, provider)
 
 
 def _build(ask: Ask, http: Transport) -> requests.Request:
@@ -70,6 +82,28 @@ def _build(ask: Ask, http: Transport) -> requests.Request:
     if tokens:
         request.headers = {**(request.headers or {}), **tokens}
     return request
+
+
+def _check_file(file: File, provider: Provider) -> None:
+    name = file.name or f"the {file.kind}"
+    if file.kind not in provider.takes_files:
+        takes = f"it takes {', '.join(sorted(provider.takes_files))}" if provider.takes_files else "it takes text only"
+        problem = f"does not take {file.kind} files ({name}); {takes}"
+    elif len(file.data) > provider.max_file:
+        problem = f"takes files of at most {provider.max_file:,} bytes, and {name} has {len(file.data):,}"
+    else:
+        return
+    raise ConfigurationError(f"{provider.name} {problem}", provider=provider.name, action="next")
+
+
+def _with_instructions(ask: Ask) -> Ask:
+    """Where the service cannot hold an answer to a schema by itself, ask for it in words."""
+    schema = ask.options.schema
+    if schema is None or ask.provider.takes_schema:
+        return ask
+    words = f"Answer with nothing but JSON that fits this JSON schema:\n{json.dumps(schema, ensure_ascii=False)}"
+    messages = [*ask.messages[:-1], Message("system", words), ask.messages[-1]]
+    return replace(ask, messages=messages, options=replace(ask.options, schema=None))
 
 
 @cache

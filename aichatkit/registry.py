@@ -1,4 +1,4 @@
-"""Name -> provider class: finds the modules of the folder, the plugins, and what users register."""
+"""Name -> provider class: finds modules of the folder, rows of services, plugins, and what users register."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from aichatkit import providers
 from aichatkit.errors import ConfigurationError, UnknownProviderError
 from aichatkit.params import nearest
 from aichatkit.providers.base import Provider
+from aichatkit.providers.services import SERVICES
 
 __all__ = ["GROUPS", "Registry", "register", "registry"]
 
@@ -24,11 +25,11 @@ GROUPS: Mapping[str, tuple[str, ...]] = {"free": ("aichats", "aichatonline", "ai
 
 _ENTRY_POINTS = "aichatkit.providers"
 #: Modules of the folder that hold no provider of their own.
-_BASES = ("base", "openai_compatible")
+_BASES = ("base", "drawing", "openai_compatible", "payloads", "services")
 
 
 class Registry(Mapping[str, "type[Provider]"]):
-    """The providers by name; a provider's module is imported when it is first asked for."""
+    """The providers by name; a module is imported, and a row made a class, when it is first asked for."""
 
     def __init__(self) -> None:
         self._registered: dict[str, type[Provider]] = {}
@@ -42,13 +43,14 @@ class Registry(Mapping[str, "type[Provider]"]):
         return found
 
     def __iter__(self) -> Iterator[str]:
-        return iter(sorted({*self._modules(), *self._entry_points(), *self._registered}))
+        return iter(sorted({*self._modules(), *SERVICES, *self._entry_points(), *self._registered}))
 
     def __len__(self) -> int:
         return len(list(iter(self)))
 
     def __contains__(self, name: object) -> bool:
-        return name in self._registered or name in self._modules() or name in self._entry_points()
+        places: tuple[Mapping[str, Any], ...] = (self._registered, self._modules(), SERVICES, self._entry_points())
+        return any(name in place for place in places)
 
     def importable(self) -> list[type[Provider]]:
         """Return every provider but those of packages that cannot be imported."""
@@ -73,6 +75,8 @@ class Registry(Mapping[str, "type[Provider]"]):
         module = self._modules().get(name)
         if module is not None:
             return _class_of(importlib.import_module(f"aichatkit.providers.{module}"), name)
+        if name in SERVICES:
+            return _make_service(name, SERVICES[name])
         entry = self._entry_points().get(name)
         if entry is None:
             raise UnknownProviderError(f"there is no provider {name!r}{nearest(name, list(self))}")
@@ -107,30 +111,41 @@ def register(
     url: str | None = None,
     api_key_env: str | tuple[str, ...] = (),
     default_model: str = "",
+    **row: Any,
 ) -> type[Provider]:
     """Make a provider known: a subclass of Provider, or the name and address of an OpenAI-compatible service.
+
+    What such a service does differently goes into `row`, by the names of the attributes of `OpenAICompatible`.
 
     Example: `register("my-gateway", url="https://llm.example.com/v1", api_key_env="MY_GATEWAY_KEY")`
     """
     if isinstance(provider, str):
         if not url or not url.startswith(("http://", "https://")):
             raise ConfigurationError("register: pass url= with the http address of the OpenAI-compatible service")
-        base = importlib.import_module("aichatkit.providers.openai_compatible").OpenAICompatible
-        attributes = {
-            "__doc__": f"The OpenAI-compatible service {provider}.",
-            "name": provider,
-            "url": url.rstrip("/"),
-            "api_key_env": api_key_env,
-            "needs_key": bool(api_key_env),
-            "default_model": default_model,
-        }
-        made: type[Provider] = type("".join(part.title() for part in re.split("[-.]", provider)), (base,), attributes)
+        given = {"url": url.rstrip("/"), "api_key_env": api_key_env, "default_model": default_model}
+        made = _make_service(provider, {**given, "needs_key": bool(api_key_env), **row})
         registry.add(made)
         return made
-    if url is not None or api_key_env or default_model:
-        raise ConfigurationError("register: url, api_key_env and default_model go with a name, not with a class")
+    if url is not None or api_key_env or default_model or row:
+        raise ConfigurationError("register: url, api_key_env and all other options go with a name, not with a class")
     registry.add(provider)
     return provider
+
+
+def _make_service(name: str, row: Mapping[str, Any]) -> type[Provider]:
+    base = importlib.import_module("aichatkit.providers.openai_compatible").OpenAICompatible
+    known = {attribute for kind in base.__mro__ for attribute in getattr(kind, "__annotations__", ())} - {"name"}
+    for attribute in row:
+        if attribute not in known:
+            raise ConfigurationError(f"register: a service has no {attribute!r}{nearest(attribute, known)}")
+    title = "".join(part.title() for part in re.split("[-.]", name))
+    about = {
+        "__doc__": f"The OpenAI-compatible service {name}.",
+        "__module__": f"{providers.__name__}.services",
+        "name": name,
+    }
+    made: type[Provider] = type(title, (base,), {**about, **row})
+    return made
 
 
 def _class_of(module: Any, name: str) -> type[Provider]:

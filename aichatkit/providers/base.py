@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
     from aichatkit.transport import Transport
 
 __all__ = ["Options", "Provider", "Tool", "parsing", "unreadable"]
-
-_VERSION = re.compile(r"/v[0-9]+[a-z0-9]*$")
 
 
 @dataclass(frozen=True)
@@ -77,8 +74,10 @@ class Provider:
     needs_key: ClassVar[bool] = True
     #: Environment variable that may hold another address.
     base_url_env: ClassVar[str] = ""
-    #: Version that ends the address; a `base_url` without any gets it.
+    #: First part of every path, which a `base_url` may hold or not.
     version: ClassVar[str] = ""
+    #: Settings from the environment, name -> variable; those that are there come to `build_request` with the tokens.
+    settings_env: ClassVar[Mapping[str, str]] = {}
     #: Headers that go with every request.
     headers: ClassVar[Mapping[str, str]] = {}
     #: What to do where nothing listens at the address.
@@ -125,8 +124,8 @@ class Provider:
         if base_url:
             home = type(self).url
             self.url = base_url.rstrip("/")
-            if self.version and not _VERSION.search(self.url):
-                self.url += self.version
+            if self.version and self.url.endswith(self.version):
+                self.url = self.url[: -len(self.version)]
             if self.api_endpoint.startswith(home):
                 self.api_endpoint = self.url + self.api_endpoint[len(home) :]
 
@@ -178,6 +177,11 @@ class Provider:
     def find_base_url(cls) -> str | None:
         """Return the address from the environment, None where there is none."""
         return os.environ.get(cls.base_url_env) or None if cls.base_url_env else None
+
+    @classmethod
+    def find_settings(cls) -> dict[str, str]:
+        """Return the settings that the environment holds."""
+        return {name: os.environ[variable] for name, variable in cls.settings_env.items() if os.environ.get(variable)}
 
     @classmethod
     def missing_key(cls) -> MissingKeyError:

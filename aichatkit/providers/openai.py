@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from aichatkit.providers.openai_compatible import OpenAICompatible
 
 
@@ -27,7 +29,14 @@ class OpenAI(OpenAICompatible):
         "gpt-5",
         "gpt-5-mini",
         "gpt-5-nano",
+        "gpt-image-1",
+        "dall-e-3",
     )
     api_key_env = "OPENAI_API_KEY"
     base_url_env = "OPENAI_BASE_URL"
     rank = 1
+    own_params: ClassVar = {"max_tokens": "max_completion_tokens"}
+    settings_env: ClassVar = {"OpenAI-Organization": "OPENAI_ORG_ID", "OpenAI-Project": "OPENAI_PROJECT_ID"}
+    roles: ClassVar = {}
+    takes_files = frozenset({"image", "pdf", "audio", "text"})
+    image_models = r"dall-e|gpt-image|chatgpt-image"

@@ -1,21 +1,34 @@
 """The protocol of OpenAI's chat completions, which most services speak.
 
-A service is a subclass that sets names and addresses; what it does differently is data on the class.
+A service is a subclass, or a row of `services`, that sets names and addresses; what it does differently is data on
+the class.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import requests
 
 from aichatkit import classify, sniffing
-from aichatkit.chunks import Answered, Citation, Finish, Reasoning, ToolCallPart, Usage
+from aichatkit.chunks import Answered, Citation, Finish, Reasoning, ToolCall, ToolCallPart, Usage
 from aichatkit.events import Event
-from aichatkit.messages import Message
-from aichatkit.providers.base import Options, Provider
+from aichatkit.messages import Content, File, Message, ToolCallsMessage, ToolResultMessage
+from aichatkit.providers import drawing
+from aichatkit.providers.base import Options, Provider, Tool
+from aichatkit.providers.payloads import (
+    add_options,
+    audio_format,
+    encoded,
+    file_uri,
+    is_strict,
+    parse_arguments,
+    refused_file,
+    text_of_file,
+)
 
 __all__ = ["OpenAICompatible"]
 
@@ -43,23 +56,44 @@ class OpenAICompatible(Provider):
     path = "/chat/completions"
     models_path = "/models"
     requires_end = True
+    takes_files = frozenset({"image", "text"})
+    takes_tools = True
+    takes_schema = True
     iter_events = staticmethod(sniffing.iter_sse_or_json)
     params: ClassVar[Mapping[str, str]] = {name: name for name in _PARAMS.split()}
+    #: Names of parameters that differ at the service's own address; a server behind `base_url` may not know them.
+    own_params: ClassVar[Mapping[str, str]] = {}
+    #: Roles the service calls otherwise.
+    roles: ClassVar[Mapping[str, str]] = {"developer": "system"}
     #: Whether the service takes `stream_options`, which asks for usage at the end of a stream.
     stream_usage: ClassVar[bool] = True
+    #: Whether an answer that has to fit a schema can be streamed.
+    streams_schema: ClassVar[bool] = True
+    #: Whether a stream ends with the whole message once more.
+    repeats_message: ClassVar[bool] = False
+    #: Whether the model's thoughts have to come back with what its tools returned.
+    wants_reasoning: ClassVar[bool] = False
+    #: Models that draw, as a regular expression; nothing is drawn where it is empty.
+    image_models: ClassVar[str] = ""
 
     def build_request(
         self, messages: Sequence[Message], model: str, *, options: Options = _NO_OPTIONS
     ) -> requests.Request:
-        payload: dict[str, Any] = {
-            "model": model,
-            "messages": [{"role": message.role, "content": message.content} for message in messages],
-            "stream": True,
-        }
-        if self.stream_usage:
+        told = {name: options.tokens[name] for name in self.settings_env if name in options.tokens}
+        headers = {"Accept": "text/event-stream", **self.headers, **told}
+        if self.image_models and re.match(self.image_models, model):
+            payload = drawing.build_payload(messages, model, options, provider=self.name)
+            return requests.Request("POST", self.url + drawing.PATH, json=payload, headers=headers)
+        payload = {"model": model, "messages": [self._turn(message) for message in messages], "stream": True}
+        if options.tools:
+            payload["tools"] = [_function(tool) for tool in options.tools]
+        if options.schema is not None:
+            payload["response_format"] = self._answer_format(options.schema)
+            payload["stream"] = self.streams_schema
+        if self.stream_usage and payload["stream"]:
             payload["stream_options"] = {"include_usage": True}
-        payload.update({self.params[name]: value for name, value in options.params.items()})
-        return requests.Request("POST", self.api_endpoint, json=payload, headers={"Accept": "text/event-stream"})
+        names = {**self.params, **self.own_params} if self.url == type(self).url else self.params
+        return requests.Request("POST", self.api_endpoint, json=add_options(payload, names, options), headers=headers)
 
     def parse_event(self, event: Event) -> Any:
         try:
@@ -79,8 +113,9 @@ class OpenAICompatible(Provider):
             text = delta["content"]
             if (
                 text.__class__ is str
-                and len(delta) == 1
+                and (len(delta) == 1 or (len(delta) == 2 and "role" in delta))
                 and not choice.get("finish_reason")
+                and not choice.get("index")
                 and not record.get("usage")
                 and "error" not in record
             ):
@@ -90,32 +125,105 @@ class OpenAICompatible(Provider):
         return self._parse_record(record, event.type)
 
     def _parse_record(self, record: Any, kind: str) -> list[Any]:
+        failed = (record.get("base_resp") or {}).get("status_code") if isinstance(record, dict) else None
+        if failed:
+            raise classify.event_error(
+                {"error": {"code": failed, "message": record["base_resp"].get("status_msg")}},
+                provider=self.name,
+                rules=self.rules,
+            )
         if kind == "error" or classify.find_error(record) is not None:
             raise classify.event_error(record, provider=self.name, rules=self.rules)
+        if kind == "json" and "data" in record and "choices" not in record:
+            return drawing.parse_pictures(record)
+        # More than one choice comes only to who asks for it by hand; the first is the answer.
+        choices = [choice for choice in record.get("choices") or () if not choice.get("index")][:1]
         return [
             *([Answered(record["model"])] if record.get("model") else ()),
-            *(chunk for choice in (record.get("choices") or ())[:1] for chunk in _parse_choice(choice)),
-            *_parse_citations(record),
-            *_parse_usage(record.get("usage") or (record.get("x_groq") or {}).get("usage")),
+            *(chunk for choice in choices for chunk in self._parse_choice(choice, kind)),
+            *_parse_sources(record),
+            *_parse_usage(_find_usage(record, choices)),
             # A whole document has shown its end by being readable; some bridges send it without a reason.
             *([Finish()] if kind == "json" else ()),
         ]
 
+    def _parse_choice(self, choice: Mapping[str, Any], kind: str) -> Iterator[Any]:
+        message = choice.get("delta") or {}
+        # A service that does not stream, or does not stream this time, sends the whole message.
+        if not message and (kind == "json" or not self.repeats_message):
+            message = choice.get("message") or {}
+        yield from _parse_message(message)
+        reason = choice.get("finish_reason")
+        if reason:
+            yield Finish(_REASONS.get(reason, reason))
 
-def _parse_choice(choice: Mapping[str, Any]) -> Iterator[Any]:
-    # A service that does not stream, or does not stream this time, sends the whole message.
-    message = choice.get("delta") or choice.get("message") or {}
+    def _turn(self, message: Message) -> dict[str, Any]:
+        if isinstance(message, ToolResultMessage):
+            call = message.call
+            return {"role": "tool", "tool_call_id": call.id or call.name, "content": message.text}
+        turn = {"role": self.roles.get(message.role, message.role), "content": self._content(message.content)}
+        if isinstance(message, ToolCallsMessage):
+            turn["content"] = turn["content"] or None
+            turn["tool_calls"] = [_call(call) for call in message.calls]
+            if self.wants_reasoning and message.reasoning:
+                turn["reasoning_content"] = message.reasoning
+        return turn
+
+    def _content(self, content: Content) -> Any:
+        if isinstance(content, str):
+            return content
+        # A part that is not ours is the user's own, in the protocol's words.
+        return [self._file_part(part["file"]) if isinstance(part.get("file"), File) else dict(part) for part in content]
+
+    def _file_part(self, file: File) -> dict[str, Any]:
+        if file.kind == "text" and file.data:
+            return {"type": "text", "text": text_of_file(file)}
+        if file.kind not in self.takes_files:
+            raise refused_file(file, provider=self.name)
+        if file.kind == "image":
+            return {"type": "image_url", "image_url": {"url": file_uri(file, provider=self.name)}}
+        if file.kind == "audio":
+            sound = {"data": encoded(file, provider=self.name), "format": audio_format(file)}
+            return {"type": "input_audio", "input_audio": sound}
+        uri = file_uri(file, provider=self.name, by_address=False)
+        return {"type": "file", "file": {"filename": file.name or "file", "file_data": uri}}
+
+    def _answer_format(self, schema: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            "type": "json_schema",
+            "json_schema": {"name": "answer", "schema": schema, "strict": is_strict(schema)},
+        }
+
+
+def _function(tool: Tool) -> dict[str, Any]:
+    return {
+        "type": "function",
+        "function": {"name": tool.name, "description": tool.description, "parameters": tool.parameters},
+    }
+
+
+def _call(call: ToolCall) -> dict[str, Any]:
+    function = {"name": call.name, "arguments": json.dumps(call.arguments)}
+    return {"id": call.id or call.name, "type": "function", "function": function}
+
+
+def _parse_message(message: Mapping[str, Any]) -> Iterator[Any]:
     reasoning = message.get("reasoning_content") or message.get("reasoning")
     if isinstance(reasoning, str):
         yield Reasoning(reasoning)
     yield from _parse_content(message.get("content"))
     if message.get("refusal"):
         yield str(message["refusal"])
+    for image in message.get("images") or ():
+        yield drawing.picture(image["image_url"]["url"])
+    for note in message.get("annotations") or ():
+        if note.get("type") == "url_citation":
+            source = note.get("url_citation") or note
+            yield Citation(source["url"], source.get("title") or "")
     for call in message.get("tool_calls") or ():
-        yield _parse_call(call)
-    reason = choice.get("finish_reason")
-    if reason:
-        yield Finish(_REASONS.get(reason, reason))
+        function = call.get("function") or {}
+        arguments = parse_arguments(function.get("arguments") or "")
+        yield ToolCallPart(call.get("index"), call.get("id") or "", function.get("name") or "", arguments)
 
 
 def _parse_content(content: Any) -> Iterator[Any]:
@@ -129,25 +237,27 @@ def _parse_content(content: Any) -> Iterator[Any]:
             yield str(part.get("text") or "")
 
 
-def _parse_call(call: Mapping[str, Any]) -> ToolCallPart:
-    function = call.get("function") or {}
-    arguments = function.get("arguments") or ""
-    if not isinstance(arguments, str):
-        arguments = json.dumps(arguments)
-    return ToolCallPart(call.get("index"), call.get("id") or "", function.get("name") or "", arguments)
-
-
-def _parse_citations(record: Mapping[str, Any]) -> Iterator[Citation]:
-    for source in record.get("citations") or ():
+def _parse_sources(record: Mapping[str, Any]) -> Iterator[Citation]:
+    for source in record.get("search_results") or record.get("citations") or ():
         yield Citation(source) if isinstance(source, str) else Citation(source["url"], source.get("title") or "")
+
+
+def _find_usage(record: Mapping[str, Any], choices: Sequence[Mapping[str, Any]]) -> Any:
+    inside = [record, record.get("x_groq") or {}, *choices]
+    return next((place["usage"] for place in inside if place.get("usage")), None)
 
 
 def _parse_usage(usage: Mapping[str, Any] | None) -> Iterator[Usage]:
     if usage:
+        cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens")
+        thought = (usage.get("completion_tokens_details") or {}).get("reasoning_tokens")
         yield Usage(
             input_tokens=usage.get("prompt_tokens"),
             output_tokens=usage.get("completion_tokens"),
             total_tokens=usage.get("total_tokens"),
-            cached_tokens=(usage.get("prompt_tokens_details") or {}).get("cached_tokens"),
-            reasoning_tokens=(usage.get("completion_tokens_details") or {}).get("reasoning_tokens"),
+            # DeepSeek and Moonshot have words of their own.
+            cached_tokens=usage.get("prompt_cache_hit_tokens", usage.get("cached_tokens"))
+            if cached is None
+            else cached,
+            reasoning_tokens=usage.get("reasoning_tokens") if thought is None else thought,
         )

@@ -1,0 +1,280 @@
+"""The services that speak OpenAI's protocol as they are: one row of data each.
+
+A row holds what differs from `OpenAICompatible`, by the names of that class's attributes; adding a service is adding
+a row. The class is made when the registry is first asked for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from aichatkit.classify import Rule
+from aichatkit.errors import AuthenticationError, ContentFilteredError, QuotaExceededError, RateLimitError
+
+__all__ = ["SERVICES"]
+
+_TEXT = frozenset({"text"})
+_ALL_FILES = frozenset({"image", "pdf", "audio", "text"})
+_SAMPLING = "frequency_penalty max_tokens presence_penalty seed stop temperature top_p"
+_OPEN_MODELS = f"{_SAMPLING} logit_bias logprobs response_format top_k top_logprobs user min_p repetition_penalty"
+# A server on this machine: asked by name only, without a key unless it was given one; it may have to load its model.
+_LOCAL = {"needs_key": False, "read_timeout": 300.0, "direct": True}
+
+
+def _params(names: str, **renamed: str) -> Mapping[str, str]:
+    return {**{name: name for name in names.split()}, **renamed}
+
+
+SERVICES: Mapping[str, Mapping[str, Any]] = {
+    "openrouter": {
+        "url": "https://openrouter.ai/api/v1",
+        "api_key_env": "OPENROUTER_API_KEY",
+        "base_url_env": "OPENROUTER_BASE_URL",
+        "rank": 5,
+        "default_model": "openrouter/auto",
+        "models": ("openrouter/auto", "openai/gpt-4o-mini", "anthropic/claude-sonnet-4.5", "google/gemini-2.5-flash"),
+        "headers": {"X-Title": "aichatkit"},
+        "params": _params(f"{_OPEN_MODELS} parallel_tool_calls verbosity", reasoning_effort="reasoning.effort"),
+        "takes_files": _ALL_FILES,
+    },
+    "mistral": {
+        "url": "https://api.mistral.ai/v1",
+        "api_key_env": "MISTRAL_API_KEY",
+        "rank": 7,
+        "default_model": "mistral-small-latest",
+        "models": ("mistral-small-latest", "mistral-medium-latest", "mistral-large-latest", "codestral-latest"),
+        # Unknown fields are answered with 422; usage comes with the last chunk anyway.
+        "params": _params(
+            "frequency_penalty max_tokens parallel_tool_calls presence_penalty reasoning_effort response_format stop"
+            " temperature top_p",
+            seed="random_seed",
+        ),
+        "stream_usage": False,
+    },
+    "groq": {
+        "url": "https://api.groq.com/openai/v1",
+        "api_key_env": "GROQ_API_KEY",
+        "base_url_env": "GROQ_BASE_URL",
+        "rank": 8,
+        "default_model": "llama-3.3-70b-versatile",
+        "models": ("llama-3.3-70b-versatile", "llama-3.1-8b-instant", "openai/gpt-oss-120b", "openai/gpt-oss-20b"),
+        "own_params": {"max_tokens": "max_completion_tokens"},
+        "stream_usage": False,
+        "streams_schema": False,
+    },
+    "deepseek": {
+        "url": "https://api.deepseek.com",
+        "api_key_env": "DEEPSEEK_API_KEY",
+        "rank": 9,
+        "default_model": "deepseek-chat",
+        "models": ("deepseek-chat", "deepseek-reasoner"),
+        # A newer name of the token field would be ignored without a word.
+        "params": _params(
+            "frequency_penalty logprobs max_tokens presence_penalty response_format stop temperature top_logprobs top_p"
+        ),
+        "takes_files": _TEXT,
+        "takes_schema": False,
+        "wants_reasoning": True,
+    },
+    "xai": {
+        "url": "https://api.x.ai/v1",
+        "api_key_env": "XAI_API_KEY",
+        "rank": 10,
+        "default_model": "grok-4-fast",
+        "models": ("grok-4", "grok-4-fast", "grok-3", "grok-3-mini", "grok-2-image"),
+        "image_models": r"grok-.*image",
+    },
+    "together": {
+        "url": "https://api.together.xyz/v1",
+        "api_key_env": "TOGETHER_API_KEY",
+        "rank": 11,
+        "default_model": "meta-llama/Llama-3.3-70B-Instruct-Turbo",
+        "models": (
+            "meta-llama/Llama-3.3-70B-Instruct-Turbo",
+            "Qwen/Qwen2.5-7B-Instruct-Turbo",
+            "deepseek-ai/DeepSeek-V3",
+        ),
+        "params": _params(_OPEN_MODELS, reasoning_effort="reasoning_effort"),
+        "image_models": r"black-forest-labs/",
+    },
+    "huggingface": {
+        "url": "https://router.huggingface.co/v1",
+        "api_key_env": ("HF_TOKEN", "HUGGINGFACEHUB_API_TOKEN"),
+        "rank": 12,
+        "default_model": "meta-llama/Llama-3.3-70B-Instruct",
+        "models": ("meta-llama/Llama-3.3-70B-Instruct", "openai/gpt-oss-120b", "Qwen/Qwen2.5-72B-Instruct"),
+    },
+    "fireworks": {
+        "url": "https://api.fireworks.ai/inference/v1",
+        "api_key_env": ("FIREWORKS_API_KEY", "FIREWORKS_AI_API_KEY"),
+        "rank": 14,
+        "default_model": "accounts/fireworks/models/llama-v3p3-70b-instruct",
+        "models": (
+            "accounts/fireworks/models/llama-v3p3-70b-instruct",
+            "accounts/fireworks/models/deepseek-v3",
+            "accounts/fireworks/models/gpt-oss-120b",
+        ),
+        "params": _params(_OPEN_MODELS, reasoning_effort="reasoning_effort"),
+    },
+    "cerebras": {
+        "url": "https://api.cerebras.ai/v1",
+        "api_key_env": "CEREBRAS_API_KEY",
+        "rank": 16,
+        "default_model": "llama-3.3-70b",
+        "models": ("llama-3.3-70b", "llama3.1-8b", "gpt-oss-120b", "qwen-3-32b"),
+        "params": _params(
+            "logprobs parallel_tool_calls reasoning_effort response_format seed stop temperature top_logprobs top_p"
+            " user",
+            max_tokens="max_completion_tokens",
+        ),
+        "takes_files": _TEXT,
+    },
+    "perplexity": {
+        "url": "https://api.perplexity.ai",
+        "api_key_env": ("PERPLEXITY_API_KEY", "PERPLEXITYAI_API_KEY"),
+        "rank": 17,
+        "default_model": "sonar",
+        "models": ("sonar", "sonar-pro", "sonar-reasoning-pro", "sonar-deep-research"),
+        "models_path": "",
+        "params": _params(
+            "frequency_penalty max_tokens presence_penalty reasoning_effort response_format temperature top_k top_p"
+        ),
+        "stream_usage": False,
+        "takes_tools": False,
+    },
+    "dashscope": {
+        "url": "https://dashscope-intl.aliyuncs.com/compatible-mode/v1",
+        "api_key_env": ("DASHSCOPE_API_KEY", "ALIBABA_API_KEY"),
+        "base_url_env": "DASHSCOPE_BASE_URL",
+        "rank": 18,
+        "default_model": "qwen-plus",
+        "models": ("qwen-plus", "qwen-max", "qwen-turbo", "qwen3-coder-plus", "qwen-vl-plus"),
+        "params": _params(f"{_SAMPLING} logprobs parallel_tool_calls response_format top_k top_logprobs"),
+        "takes_files": frozenset({"image", "audio", "text"}),
+    },
+    "moonshot": {
+        "url": "https://api.moonshot.ai/v1",
+        "api_key_env": ("MOONSHOT_API_KEY", "MOONSHOTAI_API_KEY"),
+        "base_url_env": "MOONSHOT_BASE_URL",
+        "rank": 20,
+        "default_model": "kimi-k2-turbo-preview",
+        "models": ("kimi-k2-turbo-preview", "kimi-k2-thinking", "moonshot-v1-8k", "moonshot-v1-128k"),
+        "params": _params("frequency_penalty max_tokens presence_penalty response_format stop temperature top_p"),
+        "wants_reasoning": True,
+    },
+    "zai": {
+        "url": "https://api.z.ai/api/paas/v4",
+        "api_key_env": "ZAI_API_KEY",
+        "base_url_env": "ZAI_BASE_URL",
+        "rank": 21,
+        "default_model": "glm-4.6",
+        "models": ("glm-4.6", "glm-4.5", "glm-4.5-air", "glm-4.5-flash", "glm-4.5v"),
+        "params": _params("max_tokens response_format stop temperature top_p", user="user_id"),
+        "stream_usage": False,
+        "takes_schema": False,
+    },
+    "minimax": {
+        "url": "https://api.minimax.io/v1",
+        "api_key_env": "MINIMAX_API_KEY",
+        "base_url_env": "MINIMAX_BASE_URL",
+        "rank": 22,
+        "default_model": "MiniMax-M2",
+        "models": ("MiniMax-M2", "MiniMax-M1", "MiniMax-Text-01"),
+        "params": _params("max_tokens response_format temperature top_p"),
+        "takes_files": _TEXT,
+        "takes_schema": False,
+        "repeats_message": True,
+        "rules": (
+            Rule(None, r"^(?:1002|1039)$", RateLimitError),
+            Rule(None, r"^(?:1004|2049)$", AuthenticationError),
+            Rule(None, r"^1008$", QuotaExceededError),
+            Rule(None, r"^102[67]$", ContentFilteredError),
+        ),
+    },
+    "deepinfra": {
+        "url": "https://api.deepinfra.com/v1/openai",
+        "api_key_env": "DEEPINFRA_API_KEY",
+        "rank": 23,
+        "default_model": "meta-llama/Llama-3.3-70B-Instruct-Turbo",
+        "models": ("meta-llama/Llama-3.3-70B-Instruct-Turbo", "deepseek-ai/DeepSeek-V3.1", "openai/gpt-oss-120b"),
+        "params": _params(_OPEN_MODELS, reasoning_effort="reasoning_effort"),
+    },
+    "nvidia": {
+        "url": "https://integrate.api.nvidia.com/v1",
+        "api_key_env": ("NVIDIA_API_KEY", "NVIDIA_NIM_API_KEY"),
+        "base_url_env": "NVIDIA_BASE_URL",
+        "rank": 24,
+        "default_model": "meta/llama-3.3-70b-instruct",
+        "models": ("meta/llama-3.3-70b-instruct", "meta/llama-3.1-8b-instruct", "openai/gpt-oss-120b"),
+        "params": _params(_SAMPLING, response_format="response_format"),
+    },
+    "nebius": {
+        "url": "https://api.studio.nebius.com/v1",
+        "api_key_env": "NEBIUS_API_KEY",
+        "rank": 25,
+        "default_model": "meta-llama/Llama-3.3-70B-Instruct",
+        "models": ("meta-llama/Llama-3.3-70B-Instruct", "Qwen/Qwen3-235B-A22B-Instruct-2507", "openai/gpt-oss-120b"),
+        "params": _params(f"{_SAMPLING} logit_bias logprobs response_format top_logprobs user top_k"),
+    },
+    "sambanova": {
+        "url": "https://api.sambanova.ai/v1",
+        "api_key_env": "SAMBANOVA_API_KEY",
+        "rank": 26,
+        "default_model": "Meta-Llama-3.3-70B-Instruct",
+        "models": ("Meta-Llama-3.3-70B-Instruct", "DeepSeek-V3-0324", "gpt-oss-120b"),
+        "params": _params("max_tokens response_format stop temperature top_k top_p"),
+    },
+    "vercel": {
+        "url": "https://ai-gateway.vercel.sh/v1",
+        "api_key_env": ("VERCEL_AI_GATEWAY_API_KEY", "AI_GATEWAY_API_KEY"),
+        "rank": 27,
+        "default_model": "openai/gpt-4o-mini",
+        "models": ("openai/gpt-4o-mini", "anthropic/claude-sonnet-4.5", "google/gemini-2.5-flash"),
+        "takes_files": frozenset({"image", "pdf", "text"}),
+    },
+    "meta": {
+        "url": "https://api.meta.ai/v1",
+        "api_key_env": ("META_API_KEY", "MODEL_API_KEY"),
+        "rank": 28,
+        "default_model": "Llama-3.3-70B-Instruct",
+        "models": ("Llama-3.3-70B-Instruct", "Llama-4-Maverick-17B-128E-Instruct-FP8"),
+    },
+    "lmstudio": {
+        **_LOCAL,
+        "url": "http://localhost:1234/v1",
+        "api_key_env": "LM_STUDIO_API_KEY",
+        "base_url_env": "LM_STUDIO_API_BASE",
+        "not_running": "Start LM Studio's server: lms server start",
+        "default_model": "local-model",
+        "params": _params(_OPEN_MODELS),
+    },
+    "llamacpp": {
+        **_LOCAL,
+        "url": "http://localhost:8080/v1",
+        "api_key_env": "LLAMACPP_API_KEY",
+        "base_url_env": "LLAMACPP_API_BASE",
+        "not_running": "Start the server: llama-server -m model.gguf --port 8080",
+        "default_model": "default",
+        "params": _params(_OPEN_MODELS),
+        "takes_files": frozenset({"image", "audio", "text"}),
+    },
+    "vllm": {
+        **_LOCAL,
+        "url": "http://localhost:8000/v1",
+        "api_key_env": "VLLM_API_KEY",
+        "base_url_env": "VLLM_API_BASE",
+        "not_running": "Start the server: vllm serve MODEL",
+        "default_model": "default",
+        "params": _params(f"{_OPEN_MODELS} parallel_tool_calls reasoning_effort"),
+        "takes_files": frozenset({"image", "audio", "text"}),
+    },
+    "ollama-v1": {
+        **_LOCAL,
+        "url": "http://localhost:11434/v1",
+        "api_key_env": "OLLAMA_API_KEY",
+        "not_running": "Start the server: ollama serve",
+        "default_model": "llama3.2",
+        "params": _params(f"{_SAMPLING} reasoning_effort response_format"),
+    },
+}
