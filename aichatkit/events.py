@@ -57,18 +57,20 @@ class Event:
         {'text': 'Hi'}
         """
         if self._value is _UNREAD:
-            self._value = self._parse()
+            data = self.data
+            try:
+                value, end = _raw_decode(data)
+            except (ValueError, RecursionError):
+                end = -1
+            self._value = value if end == len(data) else self._read()
         return self._value
 
-    def _parse(self) -> Any:
-        text = self.data.strip(_SPACE)
+    def _read(self) -> Any:
+        # Only white space around the record, or a record that is no JSON, leads here.
         try:
-            value, end = _raw_decode(text)
+            return json.loads(self.data.strip(_SPACE))
         except RecursionError:
             raise ValueError("the JSON is nested too deeply") from None
-        if end != len(text):
-            raise json.JSONDecodeError("Extra data", text, end)
-        return value
 
 
 class _LastEvent(Event):
@@ -76,9 +78,9 @@ class _LastEvent(Event):
 
     __slots__ = ()
 
-    def _parse(self) -> Any:
+    def _read(self) -> Any:
         try:
-            return super()._parse()
+            return super()._read()
         except ValueError as error:
             if not self.data.lstrip(_SPACE).startswith("{"):
                 raise
@@ -106,7 +108,7 @@ def iter_sse(blocks: Iterable[bytes], *, max_line: int = MAX_LINE) -> Iterator[E
             start, end = at, text.find("\n", at)
             # Nearly every event is one line of data, with or without a type before it.
             kind = "message"
-            if text[at : at + 7] == "event: ":
+            if text[at] == "e" and text[at : at + 7] == "event: ":
                 kind = text[at + 7 : end] or kind
                 start, end = end + 1, text.find("\n", end + 1)
             if text[start : start + 5] == "data:" and text[end + 1] == "\n":

@@ -1,0 +1,86 @@
+"""A plain reading of the rules for lines and events on whole bodies, and ways to cut a body up."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from itertools import combinations
+from typing import Any
+
+BOM = b"\xef\xbb\xbf"
+
+
+def text_of(body: bytes) -> str:
+    return body[len(BOM) if body.startswith(BOM) else 0 :].decode("utf-8", "replace")
+
+
+def lines_of(body: bytes) -> list[str]:
+    """Every ended line, and last the one that is not, perhaps empty."""
+    return re.split("\r\n|\r|\n", text_of(body))
+
+
+def sse_of(body: bytes, *, ended: bool = True) -> list[Any]:
+    """The server-sent events of a body, or only those that are complete when it has not `ended`."""
+    lines = lines_of(body)
+    lines = [*lines, ""] if ended else lines[:-1]
+    events, data, kind, last_id = [], "", "", ""
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if value.startswith(" "):
+            value = value[1:]
+        if line == "":
+            if data:
+                events.append((kind or "message", data[:-1], last_id))
+            data, kind = "", ""
+        elif colon and not name:
+            continue
+        elif name == "data":
+            data += value + "\n"
+        elif name == "event":
+            kind = value
+        elif name == "id" and "\0" not in value:
+            last_id = value
+    return events
+
+
+def json_lines_of(body: bytes, *, ended: bool = True) -> list[Any]:
+    lines = lines_of(body)
+    lines = lines if ended else lines[:-1]
+    records = [re.sub("^data: ?", "", line) for line in lines]
+    return [("message", record, "") for record in records if record.strip(" \t")]
+
+
+def data_lines_of(body: bytes, *, ended: bool = True) -> list[Any]:
+    lines = text_of(body).split("\n")
+    lines = lines if ended else lines[:-1]
+    return [("message", line[6:], "") for line in lines if line.startswith("data: ") and line != "data: "]
+
+
+def read(reader: Callable[[Iterable[bytes]], Iterator[Any]], pieces: Iterable[bytes]) -> tuple[list[Any], list[int]]:
+    """Return what came out, plainly, and how much of it was out each time the next piece was asked for."""
+    out: list[Any] = []
+    counts: list[int] = []
+
+    def blocks() -> Iterator[bytes]:
+        for piece in pieces:
+            yield piece
+            counts.append(len(out))
+
+    for event in reader(blocks()):
+        out.append(event if isinstance(event, str) else (event.type, event.data, event.id))
+    return out, counts
+
+
+def cut(body: bytes, *places: int) -> list[bytes]:
+    edges = [0, *sorted(places), len(body)]
+    return [body[start:end] for start, end in zip(edges, edges[1:])]
+
+
+def all_cuts(body: bytes) -> Iterator[list[bytes]]:
+    """Cut a body nowhere, everywhere, at each place and at each pair of places."""
+    yield [body]
+    yield [body[index : index + 1] for index in range(len(body))]
+    for place in range(len(body) + 1):
+        yield cut(body, place)
+    for first, second in combinations(range(len(body) + 1), 2):
+        yield cut(body, first, second)
