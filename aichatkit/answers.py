@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import fields, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import Any, Callable
 
@@ -22,7 +21,9 @@ from aichatkit.errors import (
     StreamStalledError,
     TimedOutError,
 )
+from aichatkit.gathered import GATHERED, Gathered
 from aichatkit.images import ImageResponse, data_uri
+from aichatkit.prices import Price, cost_of
 from aichatkit.providers.base import Provider, unreadable
 from aichatkit.reply import Attempt, Reply
 from aichatkit.transport import Response, Transport
@@ -48,6 +49,7 @@ class Answer:
         alt: str = "",
         started: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
+        prices: Mapping[str, Price] | None = None,
     ) -> None:
         self.provider = provider
         self.model = model
@@ -59,11 +61,12 @@ class Answer:
         self._alt = alt
         self._started = started
         self._clock = clock
+        self._prices = prices or {}
         self._parts: list[str] = []
         self._callbacks: list[Callable[[Reply], None]] = []
         self._leavers: list[Callable[[Reply | None], None]] = []
         self._mourners: list[Callable[[ChatError], None]] = []
-        self._seen = _Seen(model)
+        self._seen = Gathered(model)
         self._chunks: Iterator[str] = self._read()
 
     def __iter__(self) -> Iterator[str]:
@@ -215,7 +218,7 @@ class Answer:
                 yield chunk
         elif isinstance(chunk, chunks.Picture):
             yield self._draw(chunk)
-        elif type(chunk) in _SEEN:
+        elif type(chunk) in GATHERED:
             self._seen.add(chunk)
         elif isinstance(chunk, Sequence):
             for part in chunk:
@@ -246,16 +249,32 @@ class Answer:
             raise ServerError(f"{name}: the service says the answer failed (finish reason error)", maybe_processed=True)
         if not self._parts and not seen.calls:
             raise self._empty()
-        self.reply = seen.reply(
-            "".join(self._parts),
-            self.provider.name,
-            self.attempts,
-            self._response.headers,
-            self._clock() - self._started,
+        usage = seen.total_usage()
+        self.reply = Reply(
+            text="".join(self._parts),
+            provider=name,
+            model=seen.model,
+            complete=True if seen.ended else None,
+            finish_reason=seen.finish_reason(),
+            usage=usage,
+            images=seen.images,
+            reasoning="".join(seen.reasoning),
+            citations=seen.citations,
+            tool_calls=seen.tool_calls(name),
+            attempts=self.attempts,
+            headers=self._response.headers,
+            elapsed=self._clock() - self._started,
+            cost=self._cost(usage),
         )
         self.close()
         for callback in self._callbacks:
             callback(self.reply)
+
+    def _cost(self, usage: chunks.Usage) -> float | None:
+        """Price the answer by the model that answered, else by the one that was asked for."""
+        names = (self._seen.model, self.model)
+        costs = (cost_of(self.provider.name, name, usage, self._prices) for name in names)
+        return next((cost for cost in costs if cost is not None), None)
 
     def _empty(self) -> ChatError:
         seen, name = self._seen, self.provider.name
@@ -289,113 +308,3 @@ class Answer:
         for callback in self._mourners:
             callback(error)
         return error
-
-
-class _Seen:
-    """What came beside the text."""
-
-    def __init__(self, model: str) -> None:
-        self.model = model
-        self.ended = False
-        self.last = False
-        self.reason: str | None = None
-        self.usage = chunks.Usage()
-        self.reasoning: list[str] = []
-        self.citations: list[chunks.Citation] = []
-        self.images: list[str] = []
-        self.calls: list[list[str]] = []
-        self._open_calls: dict[int | None, list[str]] = {}
-        self.notice = ""
-
-    def add(self, chunk: Any) -> None:
-        """Remember one chunk."""
-        _SEEN[type(chunk)](self, chunk)
-
-    def reply(self, text: str, provider: str, attempts: list[Attempt], headers: Any, elapsed: float) -> Reply:
-        """Return the finished answer."""
-        return Reply(
-            text=text,
-            provider=provider,
-            model=self.model,
-            complete=True if self.ended else None,
-            finish_reason=self._finish_reason(),
-            usage=_with_total(self.usage),
-            images=self.images,
-            reasoning="".join(self.reasoning),
-            citations=self.citations,
-            tool_calls=[_tool_call(parts, provider) for parts in self.calls],
-            attempts=attempts,
-            headers=headers,
-            elapsed=elapsed,
-        )
-
-    def _finish_reason(self) -> str | None:
-        # Some services end an answer that asks for tools as they end any other.
-        return "tool_calls" if self.calls and self.reason in (None, "stop") else self.reason
-
-    def add_finish(self, finish: chunks.Finish) -> None:
-        """Note an end marker."""
-        self.ended = self.ended or finish.ends
-        self.last = self.last or finish.last
-        self.reason = finish.reason or self.reason
-
-    def add_usage(self, usage: chunks.Usage) -> None:
-        """Take over what is told; services tell it in pieces, and the last word counts."""
-        told = {name.name: getattr(usage, name.name) for name in fields(usage)}
-        self.usage = replace(self.usage, **{name: value for name, value in told.items() if value is not None})
-
-    def add_call(self, part: chunks.ToolCallPart) -> None:
-        """Put a piece of a tool call where it belongs; some services number no call, or each of them 0."""
-        call = self._open_calls.get(part.position)
-        if call is None and not part.id and not part.name:
-            return
-        if call is None or (part.position is None and part.name) or (part.id and call[0] not in ("", part.id)):
-            call = self._open_calls[part.position] = ["", "", "", ""]
-            self.calls.append(call)
-        call[0] = call[0] or part.id
-        call[1] = call[1] or part.name
-        call[2] += part.arguments
-        call[3] = call[3] or part.signature
-
-    def add_citation(self, citation: chunks.Citation) -> None:
-        """Note a source; some services repeat all of them with every chunk, and some tell the title later."""
-        known = next((old for old in self.citations if old.url == citation.url), None)
-        if known is None:
-            self.citations.append(citation)
-        elif citation.title and not known.title:
-            self.citations[self.citations.index(known)] = citation
-
-    def add_answered(self, chunk: chunks.Answered) -> None:
-        """Note the model that answered."""
-        self.model = chunk.model
-
-    def add_notice(self, chunk: chunks.Notice) -> None:
-        """Note what the service said instead."""
-        self.notice = chunk.text or self.notice
-
-
-_SEEN: dict[type, Callable[[_Seen, Any], None]] = {
-    chunks.Finish: _Seen.add_finish,
-    chunks.Usage: _Seen.add_usage,
-    chunks.ToolCallPart: _Seen.add_call,
-    chunks.Answered: _Seen.add_answered,
-    chunks.Notice: _Seen.add_notice,
-    chunks.Reasoning: lambda seen, chunk: seen.reasoning.append(chunk.text),
-    chunks.Citation: _Seen.add_citation,
-}
-
-
-def _with_total(usage: chunks.Usage) -> chunks.Usage:
-    if usage.total_tokens is not None or usage.input_tokens is None or usage.output_tokens is None:
-        return usage
-    return replace(usage, total_tokens=usage.input_tokens + usage.output_tokens)
-
-
-def _tool_call(parts: list[str], provider: str) -> chunks.ToolCall:
-    try:
-        arguments = json.loads(parts[2] or "{}")
-    except ValueError:
-        arguments = None
-    if not isinstance(arguments, dict):
-        raise BadResponseError(f"{provider}: the arguments of the tool call {parts[1]!r} are not a JSON object")
-    return chunks.ToolCall(parts[0], parts[1], arguments, parts[3])

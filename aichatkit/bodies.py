@@ -29,6 +29,7 @@ class Said(NamedTuple):
     named: bool = False
     moderated: bool = False
     request_id: str | None = None
+    param: str | None = None  #: the field of the request that was refused
 
 
 def parse_body(text: str) -> object:
@@ -62,6 +63,7 @@ def read_record(record: object) -> Said:
         number=_number(layers),
         named=bool(param and not _about_limits(param)) or any(NAMED_FAULT.fullmatch(code) for code in known),
         moderated=any(note.get("reasons") or note.get("flagged_input") for note in notes),
+        param=_refused_field(param, inner),
         request_id=next(filter(None, (_code(layer.get("request_id")) for layer in layers)), None),
     )
 
@@ -93,6 +95,14 @@ def _notes(inner: Mapping[str, object]) -> list[Mapping[str, object]]:
 def _code(value: object) -> str:
     known = isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1e15)
     return clean(value, 100) if known else ""
+
+
+def _refused_field(param: object, inner: Mapping[str, object]) -> str | None:
+    if isinstance(param, str) and param:
+        return clean(param, 100)
+    place = inner.get("loc")
+    last = place[-1] if isinstance(place, (list, tuple)) and place else None
+    return clean(last, 100) if isinstance(last, str) else None
 
 
 def _about_limits(param: object) -> bool:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import ipaddress
 import logging
 import threading
+import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Callable
 from urllib.parse import urlsplit
 
@@ -14,6 +15,7 @@ from aichatkit.answers import Answer
 from aichatkit.errors import (
     AllProvidersFailedError,
     AuthenticationError,
+    BadRequestError,
     ChatError,
     ConnectError,
     QuotaExceededError,
@@ -21,8 +23,9 @@ from aichatkit.errors import (
 )
 from aichatkit.health import Health, Subject
 from aichatkit.messages import Message
-from aichatkit.opening import Ask, check_options, open_answer
+from aichatkit.opening import Ask, check_ask, open_answer, optional_fields
 from aichatkit.pacing import Pacer, RetryBudget, estimate_tokens
+from aichatkit.prices import Price
 from aichatkit.providers.base import Options, Provider
 from aichatkit.reply import Attempt, Reply
 from aichatkit.retries import RetryPolicy, Tries, retry
@@ -54,6 +57,8 @@ class Setup:
     budget: RetryBudget
     pacer: Pacer | None = None
     on_wait: Callable[[Wait], None] | None = None
+    #: Fields a model refused, by provider and model: left out from then on.
+    dropped: dict[tuple[str, str], frozenset[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -64,14 +69,16 @@ class Call:
     messages: Sequence[Message]
     options: Options
     timeout: Timeout
+    deadline: Deadline
     policy: RetryPolicy
     headers: Mapping[str, str]
     proxies: Mapping[str, str] | None
+    prices: Mapping[str, Price] = field(default_factory=dict, repr=False)
+    strict: bool = False
 
     def waiting(self, setup: Setup) -> Waiting:
-        """Return how this call waits, with its deadline running from now."""
-        deadline = Deadline(self.timeout.total, self.policy.now)
-        return Waiting(deadline, setup.closing, setup.on_wait, self.policy.sleep, self.policy.now)
+        """Return how this call waits."""
+        return Waiting(self.deadline, setup.closing, setup.on_wait, self.policy.sleep, self.policy.now)
 
 
 def open_call(call: Call, setup: Setup) -> Answer:
@@ -152,8 +159,8 @@ def provider_keys(provider: Provider, setup: Setup) -> Sequence[str | None]:
 def _ask(target: Target, call: Call, setup: Setup, waiting: Waiting, attempts: list[Attempt]) -> Answer:
     provider = make_provider(target.provider, setup)
     tries = Tries(call.policy, waiting, setup.budget, provider.name, target.model, attempts)
-    check_options(target.provider, call.options)
-    ask = Ask(provider, target.model, call.messages, call.options)
+    ask = Ask(provider, target.model, call.messages, call.options, call.prices)
+    check_ask(ask)
     used: list[Subject] = []
     try:
         return retry(lambda: _open_with_keys(ask, call, setup, tries, used), tries)
@@ -177,7 +184,7 @@ def _open_with_keys(ask: Ask, call: Call, setup: Setup, tries: Tries, used: list
         used.append(subjects[i])
         started = tries.policy.now()
         try:
-            return _open_once(ask, keys[i], subjects[i], call, setup, tries)
+            return _open_without(ask, keys[i], subjects[i], call, setup, tries)
         except _KEY_TROUBLE as error:
             setup.health.failed(subjects[i], error)
             others = order[position + 1 :]
@@ -187,6 +194,24 @@ def _open_with_keys(ask: Ask, call: Call, setup: Setup, tries: Tries, used: list
             tries.note(error, started)
             logger.info("%s: a key steps aside (%s)", ask.provider.name, type(error).__name__)
     raise AssertionError("unreachable: the last key either answers or raises")
+
+
+def _open_without(ask: Ask, key: str | None, subject: Subject, call: Call, setup: Setup, tries: Tries) -> Answer:
+    """Leave out a field the model refuses and the caller does not insist on, and remember that for the model."""
+    place = (ask.provider.name, ask.model)
+    while True:
+        left_out = setup.dropped.get(place, frozenset())
+        try:
+            return _open_once(replace(ask, left_out=left_out), key, subject, call, setup, tries)
+        except BadRequestError as error:
+            refused = error.param if not call.strict else None
+            if refused is None or refused in left_out or refused not in optional_fields(ask):
+                raise
+        setup.dropped[place] = left_out | {refused}
+        warnings.warn(
+            f"{ask.provider.name}: {ask.model} does not take {refused!r}, so it is left out; strict=True forbids that",
+            stacklevel=2,
+        )
 
 
 def _open_once(ask: Ask, key: str | None, subject: Subject, call: Call, setup: Setup, tries: Tries) -> Answer:

@@ -258,6 +258,7 @@ def _built(
         retry_after=facts.asked if hint is None else hint,
         request_id=facts.request_id or facts.said.request_id,
         action=action,
+        param=facts.said.param,
         maybe_processed=status in _MAYBE_PROCESSED and issubclass(kind, ServerError),
     )
 

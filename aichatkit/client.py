@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Callable
 
 import requests
@@ -12,26 +13,28 @@ import requests
 from aichatkit import listing
 from aichatkit.calls import Call, Setup, open_call
 from aichatkit.chats import Chat
+from aichatkit.chunks import ToolCall
 from aichatkit.errors import BadResponseError, ConfigurationError
+from aichatkit.files import with_files
 from aichatkit.health import Cooling, Health
 from aichatkit.images import ImageResponse
 from aichatkit.messages import Prompt, parse_messages
+from aichatkit.options import CALL_OPTIONS, check_headers, check_hooks, check_proxies, check_rates, check_url
 from aichatkit.pacing import Pacer, Rate, RetryBudget
-from aichatkit.params import check_params, nearest
+from aichatkit.params import check_params
+from aichatkit.prices import check_prices
 from aichatkit.providers.base import Options
 from aichatkit.registry import GROUPS, Registry, registry
 from aichatkit.reply import Reply
 from aichatkit.retries import RetryPolicy
+from aichatkit.rounds import Form, Rounds
 from aichatkit.streams import Stream
 from aichatkit.targets import Keys, Model, PerProvider, Target, check_keys, find_targets, named_providers, per_provider
-from aichatkit.timeouts import Timeout
+from aichatkit.timeouts import Deadline, Timeout
+from aichatkit.tools import Toolbox
 from aichatkit.transport import Connections
 
 __all__ = ["Client", "default_client"]
-
-#: Options that `ask` and `stream` take beside sampling parameters.
-_CALL_OPTIONS = ("model", "system", "timeout", "retry", "headers", "proxies")
-_HOOKS = ("wait",)
 
 
 class Client:
@@ -56,6 +59,7 @@ class Client:
         timeout: seconds for connecting and for silence, or a Timeout.
         retry: retries after the first attempt (default 2, 0 for none), or a RetryPolicy.
         rate: "60/min" or a Rate, kept for each provider and key by itself, or a dict by provider.
+        prices: your own prices, {"provider/model": (in, out)} in US dollars for a million tokens.
         hooks: `{"wait": f}` calls f with a Wait before each wait.
         params: sampling parameters such as `temperature`, sent only when given.
 
@@ -77,6 +81,7 @@ class Client:
         timeout: float | tuple[float, float] | Timeout | None = None,
         retry: int | RetryPolicy | None = None,
         rate: str | Rate | Mapping[str, str | Rate] | None = None,
+        prices: Mapping[str, tuple[float, ...]] | None = None,
         hooks: Mapping[str, Callable[[Any], None]] | None = None,
         **params: Any,
     ) -> None:
@@ -92,14 +97,16 @@ class Client:
             name: check_keys(key, provider=name) for name, key in per_provider(api_key, names, option="api_key").items()
         }
         self._base_urls = {
-            name: _check_url(url) for name, url in per_provider(base_url, names, option="base_url").items()
+            name: check_url(url) for name, url in per_provider(base_url, names, option="base_url").items()
         }
-        self._hooks = _check_hooks(hooks)
+        self._hooks = check_hooks(hooks)
         self._connections = Connections(
-            session, proxies=_proxies(proxies), verify=verify, headers=_check_headers(headers)
+            session, proxies=check_proxies(proxies), verify=verify, headers=check_headers(headers)
         )
         self._closing = threading.Event()
-        rates = _check_rates(rate)
+        self._prices = check_prices(prices)
+        self._dropped: dict[tuple[str, str], frozenset[str]] = {}
+        rates = check_rates(rate)
         self._pacer = Pacer(rates, self._policy.now) if rates else None
         self._health = Health(self._policy.now)
         self._budget = RetryBudget(self._policy.budget)
@@ -122,19 +129,24 @@ class Client:
     def ask(self, prompt: Prompt, **options: Any) -> Reply:
         """Ask and return the finished reply.
 
-        Options: model, system, timeout, retry, headers, proxies, and sampling parameters, each for this call.
+        Options, each for this call: model, system, timeout, retry, headers, proxies, sampling parameters, and
+        `files`: paths, URLs, bytes, open files, PIL images or matplotlib figures that go with the prompt.
+        `tools`: typed functions the model may call, at most `max_rounds` times in a row (default 8); `approve(call)`
+        may forbid a call; the calls of tools given as dicts are left to you in `reply.tool_calls`.
+        `schema`: a type or JSON schema the answer must fit; `reply.data` is its value.
+        `extra`: fields for the body, sent as they are; `strict=True`: never leave out what a service refuses.
 
         Raises:
             ChatError: any error of the package; `partial` holds the text of an answer that broke off.
         """
-        return self.stream(prompt, **options).read()
+        return self._open(prompt, repairs=1, **options).read()
 
     def stream(self, prompt: Prompt, **options: Any) -> Stream:
         """Ask and return the stream, opened: a service that cannot answer raises here, not in the loop.
 
         It is an iterator of text; `stream.text` is what came so far, `stream.reply` the reply when it has ended.
         """
-        return Stream(open_call(self._call(prompt, **options), self._setup()))
+        return self._open(prompt, repairs=0, **options)
 
     def chat(self, *, system: str | None = None, **options: Any) -> Chat:
         """Return a conversation; its options hold for every turn."""
@@ -167,7 +179,7 @@ class Client:
 
     def check_options(self, options: Mapping[str, Any]) -> None:
         """Refuse options that no call takes, before the first call."""
-        check_params({name: options[name] for name in options if name not in _CALL_OPTIONS}, options=_CALL_OPTIONS)
+        check_params({name: options[name] for name in options if name not in CALL_OPTIONS}, options=CALL_OPTIONS)
 
     def __enter__(self) -> Client:
         return self
@@ -198,10 +210,41 @@ class Client:
     def __copy__(self) -> Client:
         return self.__deepcopy__({})
 
+    def _open(
+        self,
+        prompt: Prompt,
+        *,
+        repairs: int,
+        tools: Sequence[Any] = (),
+        max_rounds: int = 8,
+        approve: Callable[[ToolCall], bool] | None = None,
+        schema: Any = None,
+        **options: Any,
+    ) -> Stream:
+        toolbox, form = Toolbox(tools, approve), Form.of(schema)
+        call = self._call(prompt, **options)
+        asked = replace(call.options, tools=tuple(toolbox.tools), schema=form.schema if form else None)
+        call, setup = replace(call, options=asked), self._setup()
+        if not toolbox and form is None:
+            return Stream(open_call(call, setup))
+        return Stream(
+            Rounds(
+                lambda messages: open_call(replace(call, messages=messages), setup),
+                call.messages,
+                toolbox=toolbox,
+                max_rounds=max_rounds,
+                form=form,
+                repairs=repairs,
+            )
+        )
+
     def _call(
         self,
         prompt: Prompt,
         *,
+        files: Any = (),
+        extra: Mapping[str, Any] | None = None,
+        strict: bool = False,
         model: Model = None,
         system: str | None = None,
         timeout: float | tuple[float, float] | Timeout | None = None,
@@ -212,15 +255,20 @@ class Client:
     ) -> Call:
         if self._closing.is_set():
             raise ConfigurationError("the client is closed; make a new one")
-        given = check_params(params, options=_CALL_OPTIONS)
+        given = check_params(params, options=CALL_OPTIONS)
+        limits = self._timeout if timeout is None else Timeout.of(timeout)
+        policy = self._policy if retry is None else RetryPolicy.of(retry)
         return Call(
             targets=self._targets(self._model if model is None else model),
-            messages=parse_messages(prompt, system=self._system if system is None else system),
-            options=Options(params={**self._params, **given}),
-            timeout=self._timeout if timeout is None else Timeout.of(timeout),
-            policy=self._policy if retry is None else RetryPolicy.of(retry),
-            headers=_check_headers(headers),
-            proxies=None if proxies is None else _proxies(proxies),
+            messages=with_files(parse_messages(prompt, system=self._system if system is None else system), files),
+            options=Options(params={**self._params, **given}, extra=dict(extra or {})),
+            timeout=limits,
+            deadline=Deadline(limits.total, policy.now),
+            policy=policy,
+            headers=check_headers(headers),
+            proxies=None if proxies is None else check_proxies(proxies),
+            prices=self._prices,
+            strict=strict,
         )
 
     def _targets(self, model: Model) -> list[Target]:
@@ -236,6 +284,7 @@ class Client:
             self._budget,
             self._pacer,
             self._hooks.get("wait"),
+            self._dropped,
         )
 
 
@@ -256,47 +305,3 @@ Chat.default_client = staticmethod(default_client)
 
 def _client_options() -> list[str]:
     return [name for name in inspect.signature(Client).parameters if name != "params"]
-
-
-def _check_hooks(hooks: Mapping[str, Callable[[Any], None]] | None) -> dict[str, Callable[[Any], None]]:
-    if hooks is not None and not isinstance(hooks, Mapping):
-        raise ConfigurationError("hooks: must be a dict such as {'wait': print}")
-    for name, hook in (hooks or {}).items():
-        if name not in _HOOKS:
-            raise ConfigurationError(
-                f"hooks: there is no hook {name!r}{nearest(name, _HOOKS)}; there is {', '.join(_HOOKS)}"
-            )
-        if not callable(hook):
-            raise ConfigurationError(f"hooks: {name} must be callable, not {type(hook).__name__}")
-    return dict(hooks or {})
-
-
-def _check_rates(rate: Any) -> dict[str, Rate]:
-    given = {"": rate} if not isinstance(rate, Mapping) else per_provider(rate, [], option="rate")
-    rates = {name: Rate.of(value) for name, value in given.items()}
-    return {name: value for name, value in rates.items() if value is not None}
-
-
-def _check_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
-    if headers is not None and not isinstance(headers, Mapping):
-        raise ConfigurationError("headers: must be a dict of names and values")
-    for name, value in (headers or {}).items():
-        if not isinstance(name, str) or not isinstance(value, str) or not (name + value).isprintable():
-            raise ConfigurationError(f"headers: {name!r} must be a name with a value that is text without line ends")
-    return dict(headers or {})
-
-
-def _check_url(url: Any) -> str:
-    if not isinstance(url, str) or not url.startswith(("http://", "https://")) or not url.isprintable():
-        raise ConfigurationError(f"base_url: must start with http:// or https://, not {str(url)[:60]!r}")
-    return url
-
-
-def _proxies(proxies: Any) -> dict[str, str]:
-    if proxies is None:
-        return {}
-    if isinstance(proxies, str):
-        return {"http": proxies, "https": proxies}
-    if isinstance(proxies, Mapping) and all(isinstance(part, str) for pair in proxies.items() for part in pair):
-        return dict(proxies)
-    raise ConfigurationError("proxies: must be one URL or a dict such as {'https': 'http://proxy.example:3128'}")

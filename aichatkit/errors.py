@@ -69,7 +69,8 @@ __all__ = [
 class ChatError(Exception):
     """Base of every error of the package.
 
-    `retry_after` is in seconds, `partial` the text that had arrived, `attempts` every try of the call in order.
+    `retry_after` is in seconds, `partial` the text that had arrived, `attempts` every try of the call in order,
+    `param` the field a service refused where it names one.
     """
 
     #: What the client does next: "retry" here, "refresh" tokens and retry once, "next" provider, or "stop".
@@ -93,6 +94,7 @@ class ChatError(Exception):
         request_id: str | None = None,
         action: str | None = None,
         maybe_processed: bool = False,
+        param: str | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -105,6 +107,7 @@ class ChatError(Exception):
         self.attempts = list(attempts)
         self.request_id = request_id
         self.maybe_processed = maybe_processed
+        self.param = param
         self.gave_up = ""
         if action is not None:
             self.action = action

@@ -12,7 +12,7 @@ from urllib.parse import unquote_to_bytes
 
 from aichatkit.errors import BadResponseError, ConfigurationError
 
-__all__ = ["ImageResponse", "data_uri", "image_type"]
+__all__ = ["ImageResponse", "data_uri", "decode_uri", "image_type"]
 
 #: First bytes -> media type and file extension.
 _SIGNATURES = (
@@ -63,7 +63,7 @@ class ImageResponse(str):
         """Return the bytes of one picture, downloading it where only its URL is held."""
         image = self.images[index]
         if image.startswith("data:"):
-            return _decode(image)
+            return decode_uri(image)
         if self._fetch is None:
             raise ConfigurationError(
                 "this picture is only known by its URL and its client is gone; download it by yourself"
@@ -142,7 +142,8 @@ def _escape(alt: str) -> str:
     return " ".join(alt.replace("[", "(").replace("]", ")").split())[:200]
 
 
-def _decode(uri: str) -> bytes:
+def decode_uri(uri: str) -> bytes:
+    """Return the bytes of a data URI; raise BadResponseError where it is damaged."""
     head, _, body = uri.partition(",")
     try:
         return base64.b64decode(body, validate=True) if head.endswith(";base64") else unquote_to_bytes(body)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Union
 
@@ -16,6 +16,7 @@ __all__ = [
     "Prompt",
     "ToolCallsMessage",
     "ToolResultMessage",
+    "files_of",
     "format_prompt",
     "parse_messages",
     "text_of",
@@ -88,6 +89,13 @@ def parse_messages(prompt: Any, *, system: str | None = None, history: Iterable[
             raise ConfigurationError("system: must be a string with text in it")
         messages.insert(0, Message("system", system))
     return messages
+
+
+def files_of(messages: Iterable[Message]) -> Iterator[File]:
+    """Yield the files in the messages."""
+    for message in messages:
+        if not isinstance(message.content, str):
+            yield from (part["file"] for part in message.content if part.get("type") == "file")
 
 
 def format_prompt(messages: Sequence[Message]) -> str:

@@ -20,7 +20,7 @@ from aichatkit.prices import Price
 from aichatkit.providers.base import Options, Provider, parsing
 from aichatkit.transport import Transport
 
-__all__ = ["Ask", "check_ask", "open_answer", "prepare"]
+__all__ = ["Ask", "check_ask", "open_answer", "optional_fields", "prepare"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,8 @@ class Ask:
     messages: Sequence[Message]
     options: Options
     prices: Mapping[str, Price] = field(default_factory=dict, repr=False)
+    #: Fields of the body, by the service's names, that are not sent.
+    left_out: frozenset[str] = frozenset()
 
 
 def open_answer(ask: Ask, http: Transport, *, clock: Callable[[], float] = time.monotonic) -> Answer:
@@ -39,11 +41,20 @@ def open_answer(ask: Ask, http: Transport, *, clock: Callable[[], float] = time.
     started = clock()
     ask = _with_instructions(ask)
     request = _build(ask, http)
+    for name in ask.left_out:
+        _leave_out(request.json, name)
     response = http.send(request)
     if not 200 <= response.status < 300:
         raise http.refusal(response, model=ask.model)
     answer = Answer(
-        ask.provider, ask.model, response, http=http, alt=_last_text(ask.messages), started=started, clock=clock, prices=ask.prices
+        ask.provider,
+        ask.model,
+        response,
+        http=http,
+        alt=_last_text(ask.messages),
+        started=started,
+        clock=clock,
+        prices=ask.prices,
     )
     try:
         answer.start()
@@ -51,6 +62,12 @@ def open_answer(ask: Ask, http: Transport, *, clock: Callable[[], float] = time.
         answer.close()
         raise
     return answer
+
+
+def optional_fields(ask: Ask) -> set[str]:
+    """Return the fields of the body that may be left out where the model refuses them."""
+    names = {ask.provider.params.get(name, name) for name in ask.options.params}
+    return {"stream_options", *names, *(name.rpartition(".")[2] for name in names)}
 
 
 def prepare(provider: Provider, http: Transport) -> Mapping[str, str]:
@@ -82,6 +99,13 @@ def _build(ask: Ask, http: Transport) -> requests.Request:
     if tokens:
         request.headers = {**(request.headers or {}), **tokens}
     return request
+
+
+def _leave_out(body: Any, name: str) -> None:
+    if isinstance(body, dict):
+        body.pop(name, None)
+        for inner in body.values():
+            _leave_out(inner, name)
 
 
 def _check_file(file: File, provider: Provider) -> None:

@@ -7,6 +7,7 @@ from typing import Callable
 
 from aichatkit.answers import Answer
 from aichatkit.reply import Attempt, Reply
+from aichatkit.rounds import Rounds
 
 __all__ = ["Stream"]
 
@@ -18,7 +19,7 @@ class Stream(Iterator[str]):
     `text` holds what has come, also after an error.
     """
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: Answer | Rounds) -> None:
         self._answer = answer
 
     def __iter__(self) -> Iterator[str]:

@@ -1,0 +1,80 @@
+"""The values of options: what may be given, and a clear word on what may not, before anything is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Callable
+
+from aichatkit.errors import ConfigurationError
+from aichatkit.pacing import Rate
+from aichatkit.params import nearest
+from aichatkit.targets import per_provider
+
+__all__ = ["CALL_OPTIONS", "HOOKS", "check_headers", "check_hooks", "check_proxies", "check_rates", "check_url"]
+
+#: Options that `ask` and `stream` take beside sampling parameters.
+CALL_OPTIONS = (
+    "approve",
+    "extra",
+    "files",
+    "headers",
+    "max_rounds",
+    "model",
+    "proxies",
+    "retry",
+    "schema",
+    "strict",
+    "system",
+    "timeout",
+    "tools",
+)
+HOOKS = ("wait",)
+
+
+def check_hooks(hooks: Mapping[str, Callable[[Any], None]] | None) -> dict[str, Callable[[Any], None]]:
+    """Return the hooks; refuse a name that is none and what cannot be called."""
+    if hooks is not None and not isinstance(hooks, Mapping):
+        raise ConfigurationError("hooks: must be a dict such as {'wait': print}")
+    for name, hook in (hooks or {}).items():
+        if name not in HOOKS:
+            raise ConfigurationError(
+                f"hooks: there is no hook {name!r}{nearest(name, HOOKS)}; there is {', '.join(HOOKS)}"
+            )
+        if not callable(hook):
+            raise ConfigurationError(f"hooks: {name} must be callable, not {type(hook).__name__}")
+    return dict(hooks or {})
+
+
+def check_rates(rate: Any) -> dict[str, Rate]:
+    """Return the rates by provider; "" stands for all that have none of their own."""
+    given = {"": rate} if not isinstance(rate, Mapping) else per_provider(rate, [], option="rate")
+    rates = {name: Rate.of(value) for name, value in given.items()}
+    return {name: value for name, value in rates.items() if value is not None}
+
+
+def check_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
+    """Return the headers; refuse what could become a second header."""
+    if headers is not None and not isinstance(headers, Mapping):
+        raise ConfigurationError("headers: must be a dict of names and values")
+    for name, value in (headers or {}).items():
+        if not isinstance(name, str) or not isinstance(value, str) or not (name + value).isprintable():
+            raise ConfigurationError(f"headers: {name!r} must be a name with a value that is text without line ends")
+    return dict(headers or {})
+
+
+def check_url(url: Any) -> str:
+    """Return an address that can be asked."""
+    if not isinstance(url, str) or not url.startswith(("http://", "https://")) or not url.isprintable():
+        raise ConfigurationError(f"base_url: must start with http:// or https://, not {str(url)[:60]!r}")
+    return url
+
+
+def check_proxies(proxies: Any) -> dict[str, str]:
+    """Return the proxies as `requests` takes them, for a dict or one URL."""
+    if proxies is None:
+        return {}
+    if isinstance(proxies, str):
+        return {"http": proxies, "https": proxies}
+    if isinstance(proxies, Mapping) and all(isinstance(part, str) for pair in proxies.items() for part in pair):
+        return dict(proxies)
+    raise ConfigurationError("proxies: must be one URL or a dict such as {'https': 'http://proxy.example:3128'}")
