@@ -7,6 +7,7 @@ from itertools import chain
 from typing import Callable
 
 from aichatkit.events import MAX_LINE, Event, iter_data_lines, iter_json, iter_sse, iter_text
+from aichatkit.lines import drop_bom
 
 __all__ = ["iter_data_lines_or_json", "iter_sse_or_json", "iter_text_or_error"]
 
@@ -37,7 +38,7 @@ def iter_text_or_error(blocks: Iterable[bytes], *, max_line: int = MAX_LINE) -> 
     >>> [event.data for event in iter_text_or_error([b'{"er', b'a": 1}'])]
     ['{"er', 'a": 1}']
     """
-    blocks = iter(blocks)
+    blocks = drop_bom(blocks)
     seen: list[bytes] = []
     start = b""
     for block in blocks:
