@@ -14,7 +14,7 @@ import requests
 
 from aichatkit import browsers, classify, events
 from aichatkit.chunks import Notice
-from aichatkit.errors import TokenNotFoundError
+from aichatkit.errors import StreamInterruptedError, TokenNotFoundError
 from aichatkit.messages import Message, format_prompt
 from aichatkit.providers.base import Provider
 
@@ -63,6 +63,8 @@ class AiChatOnline(Provider):
     def parse_event(self, event: events.Event) -> Any:
         try:
             record = event.json()
+        except StreamInterruptedError:
+            raise
         except ValueError:
             return None
         if not isinstance(record, dict):
