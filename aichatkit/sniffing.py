@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Callable
 
-from aichatkit.events import MAX_LINE, Event, iter_data_lines, iter_json, iter_sse, iter_text
+from aichatkit.events import MAX_LINE, Event, iter_data_lines, iter_json, iter_json_array, iter_sse, iter_text
 from aichatkit.lines import drop_bom
 
-__all__ = ["iter_data_lines_or_json", "iter_sse_or_json", "iter_text_or_error"]
+__all__ = ["iter_data_lines_or_json", "iter_sse_or_json", "iter_sse_or_json_array", "iter_text_or_error"]
 
 _ERROR = b'{"error"'
 
@@ -21,6 +21,15 @@ def iter_sse_or_json(blocks: Iterable[bytes], *, max_line: int = MAX_LINE) -> It
     ['{"a": 1}']
     """
     return _iter_by_start(iter_sse, blocks, max_line)
+
+
+def iter_sse_or_json_array(blocks: Iterable[bytes], *, max_line: int = MAX_LINE) -> Iterator[Event]:
+    """Yield server-sent events, or each element, of type "json", of a body that is a JSON array; an object is one.
+
+    >>> [event.data for event in iter_sse_or_json_array([b'[{"a"', b': 1}, {"a": 2}]'])]
+    ['{"a": 1}', '{"a": 2}']
+    """
+    return _iter_by_start(iter_sse, blocks, max_line, document=iter_json_array)
 
 
 def iter_data_lines_or_json(blocks: Iterable[bytes], *, max_line: int = MAX_LINE) -> Iterator[Event]:
@@ -52,7 +61,10 @@ def iter_text_or_error(blocks: Iterable[bytes], *, max_line: int = MAX_LINE) -> 
 
 
 def _iter_by_start(
-    otherwise: Callable[..., Iterator[Event]], blocks: Iterable[bytes], max_line: int
+    otherwise: Callable[..., Iterator[Event]],
+    blocks: Iterable[bytes],
+    max_line: int,
+    document: Callable[..., Iterator[Event]] = iter_json,
 ) -> Iterator[Event]:
     """Choose by the first byte that is neither white space nor a byte order mark."""
     blocks = iter(blocks)
@@ -62,7 +74,7 @@ def _iter_by_start(
         start = b"".join(seen).lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
         if start:
             if start in b"{[":
-                return _typed(iter_json(chain(seen, blocks), max_line=max_line))
+                return _typed(document(chain(seen, blocks), max_line=max_line))
             break
     return otherwise(chain(seen, blocks), max_line=max_line)
 

@@ -1,0 +1,218 @@
+"""Google's Gemini: contents made of parts; an answer is a stream of events, or one JSON array.
+
+There is no closing mark but a `finishReason` on the last candidate; a blocked prompt has no candidates at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+from urllib.parse import quote
+
+import requests
+
+from aichatkit import classify, sniffing
+from aichatkit.chunks import Answered, Citation, Finish, Picture, Reasoning, ToolCall, ToolCallPart, Usage
+from aichatkit.errors import ContentFilteredError
+from aichatkit.events import Event
+from aichatkit.messages import File, Message, ToolCallsMessage, ToolResultMessage
+from aichatkit.providers.base import Options, Provider, Tool
+from aichatkit.providers.payloads import (
+    add_options,
+    encoded,
+    iter_parts,
+    joined_turns,
+    parse_arguments,
+    put,
+    split_system,
+)
+
+_NO_OPTIONS = Options()
+_REASONS = {
+    "STOP": "stop",
+    "MAX_TOKENS": "length",
+    "MALFORMED_FUNCTION_CALL": "error",
+    **dict.fromkeys(
+        (
+            "BLOCKLIST",
+            "IMAGE_PROHIBITED_CONTENT",
+            "IMAGE_SAFETY",
+            "LANGUAGE",
+            "PROHIBITED_CONTENT",
+            "RECITATION",
+            "SAFETY",
+            "SPII",
+        ),
+        "content_filter",
+    ),
+}
+#: The numbers some gateways send for the words.
+_NUMBERED = (
+    "",
+    "STOP",
+    "MAX_TOKENS",
+    "SAFETY",
+    "RECITATION",
+    "OTHER",
+    "BLOCKLIST",
+    "PROHIBITED_CONTENT",
+    "SPII",
+    "MALFORMED_FUNCTION_CALL",
+)
+
+
+class Gemini(Provider):
+    """Chat with Google's Gemini models; the key goes into a header, never into the address."""
+
+    name = "gemini"
+    url = "https://generativelanguage.googleapis.com"
+    version = "/v1beta"
+    path = "/v1beta/models"
+    models_path = "/v1beta/models?pageSize=1000"
+    default_model = "gemini-2.5-flash"
+    models = (
+        "gemini-2.5-flash",
+        "gemini-2.5-flash-lite",
+        "gemini-2.5-pro",
+        "gemini-2.5-flash-image",
+        "gemini-2.0-flash",
+        "gemini-2.0-flash-lite",
+        "gemini-3-pro-preview",
+    )
+    api_key_env = ("GEMINI_API_KEY", "GOOGLE_API_KEY")
+    base_url_env = "GOOGLE_GEMINI_BASE_URL"
+    key_header = "x-goog-api-key"
+    key_prefix = ""
+    rank = 3
+    requires_end = True
+    takes_files = frozenset({"image", "pdf", "audio", "text"})
+    takes_tools = True
+    takes_schema = True
+    iter_events = staticmethod(sniffing.iter_sse_or_json_array)
+    params: ClassVar[Mapping[str, str]] = {
+        "frequency_penalty": "generationConfig.frequencyPenalty",
+        "logprobs": "generationConfig.responseLogprobs",
+        "max_tokens": "generationConfig.maxOutputTokens",
+        "presence_penalty": "generationConfig.presencePenalty",
+        "reasoning_effort": "generationConfig.thinkingConfig.thinkingLevel",
+        "seed": "generationConfig.seed",
+        "stop": "generationConfig.stopSequences",
+        "temperature": "generationConfig.temperature",
+        "top_k": "generationConfig.topK",
+        "top_logprobs": "generationConfig.logprobs",
+        "top_p": "generationConfig.topP",
+    }
+
+    def build_request(
+        self, messages: Sequence[Message], model: str, *, options: Options = _NO_OPTIONS
+    ) -> requests.Request:
+        system, others = split_system(messages)
+        turns = joined_turns((_role(message), self._parts(message)) for message in others)
+        payload: dict[str, Any] = {"contents": [{"role": role, "parts": parts} for role, parts in turns]}
+        if system:
+            payload["systemInstruction"] = {"parts": [{"text": system}]}
+        if options.tools:
+            payload["tools"] = [{"functionDeclarations": [_declaration(tool) for tool in options.tools]}]
+        if options.schema is not None:
+            put(payload, "generationConfig.responseMimeType", "application/json")
+            put(payload, "generationConfig.responseJsonSchema", options.schema)
+        if "-image" in model:
+            put(payload, "generationConfig.responseModalities", ["TEXT", "IMAGE"])
+        payload = add_options(payload, self.params, options)
+        # A name with a slash says itself what it is, such as tunedModels/mine.
+        named = model if "/" in model else f"models/{model}"
+        address = f"{self.url}{self.version}/{quote(named)}:streamGenerateContent?alt=sse"
+        return requests.Request("POST", address, json=payload, headers=dict(self.headers))
+
+    def parse_event(self, event: Event) -> Any:
+        record = event.json()
+        if classify.find_error(record) is not None:
+            raise classify.event_error(record, provider=self.name, rules=self.rules)
+        blocked = (record.get("promptFeedback") or {}).get("blockReason")
+        if blocked:
+            raise ContentFilteredError(
+                f"{self.name}: the prompt was stopped by a content filter ({blocked}); change the prompt",
+                provider=self.name,
+                code=str(blocked),
+            )
+        candidates = [entry for entry in record.get("candidates") or () if not entry.get("index")][:1]
+        return [
+            *([Answered(record["modelVersion"])] if record.get("modelVersion") else ()),
+            *(chunk for candidate in candidates for chunk in _parse_candidate(candidate)),
+            *_parse_usage(record.get("usageMetadata")),
+        ]
+
+    def _parts(self, message: Message) -> list[dict[str, Any]]:
+        if isinstance(message, ToolResultMessage):
+            return [{"functionResponse": {**_named(message.call), "response": {"result": message.text}}}]
+        found = iter_parts(message.content, provider=self.name)
+        parts = [{"text": part} if isinstance(part, str) else self._file(part) for part in found]
+        return parts + [_call(call) for call in (message.calls if isinstance(message, ToolCallsMessage) else ())]
+
+    def _file(self, file: File) -> dict[str, Any]:
+        if file.url and not file.data:
+            return {"fileData": {"mimeType": file.media_type, "fileUri": file.url}}
+        return {"inlineData": {"mimeType": file.media_type, "data": encoded(file, provider=self.name)}}
+
+
+def _role(message: Message) -> str:
+    return "model" if message.role == "assistant" else "user"
+
+
+def _declaration(tool: Tool) -> dict[str, Any]:
+    return {"name": tool.name, "description": tool.description, "parametersJsonSchema": tool.parameters}
+
+
+def _named(call: ToolCall) -> dict[str, Any]:
+    return {"id": call.id, "name": call.name} if call.id else {"name": call.name}
+
+
+def _call(call: ToolCall) -> dict[str, Any]:
+    part: dict[str, Any] = {"functionCall": {**_named(call), "args": call.arguments}}
+    if call.signature:
+        part["thoughtSignature"] = call.signature
+    return part
+
+
+def _parse_candidate(candidate: Mapping[str, Any]) -> Iterator[Any]:
+    for part in (candidate.get("content") or {}).get("parts") or ():
+        yield from _parse_part(part)
+    for chunk in (candidate.get("groundingMetadata") or {}).get("groundingChunks") or ():
+        yield from _parse_source(chunk.get("web") or {})
+    cited = candidate.get("citationMetadata") or {}
+    for source in cited.get("citationSources") or cited.get("citations") or ():
+        yield from _parse_source(source)
+    reason = candidate.get("finishReason")
+    if isinstance(reason, int):
+        reason = _NUMBERED[reason] if 0 <= reason < len(_NUMBERED) else str(reason)
+    if reason and reason != "FINISH_REASON_UNSPECIFIED":
+        yield Finish(_REASONS.get(reason, reason))
+
+
+def _parse_part(part: Mapping[str, Any]) -> Iterator[Any]:
+    if part.get("text"):
+        yield Reasoning(part["text"]) if part.get("thought") else part["text"]
+    data = part.get("inlineData") or {}
+    if data.get("data") and not part.get("thought"):
+        yield Picture(data=f"data:{data['mimeType']};base64,{data['data']}")
+    call = part.get("functionCall")
+    if call:
+        arguments = parse_arguments(call.get("args") or {})
+        yield ToolCallPart(None, call.get("id") or "", call["name"], arguments, part.get("thoughtSignature") or "")
+
+
+def _parse_source(source: Mapping[str, Any]) -> Iterator[Citation]:
+    if source.get("uri"):
+        yield Citation(source["uri"], source.get("title") or "")
+
+
+def _parse_usage(usage: Mapping[str, Any] | None) -> Iterator[Usage]:
+    if usage:
+        written = [usage[name] for name in ("candidatesTokenCount", "thoughtsTokenCount") if usage.get(name)]
+        yield Usage(
+            input_tokens=usage.get("promptTokenCount"),
+            output_tokens=sum(written) if written else None,
+            total_tokens=usage.get("totalTokenCount"),
+            cached_tokens=usage.get("cachedContentTokenCount"),
+            reasoning_tokens=usage.get("thoughtsTokenCount"),
+        )
