@@ -73,12 +73,18 @@ def _sandbox_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="aichatkit sandbox", description="Serve the chat services' protocols on this machine until Ctrl-C."
     )
-    parser.add_argument("--port", type=int, default=0, help="default: a free one")
+    parser.add_argument("--port", type=_port, default=0, help="default: a free one")
     parser.add_argument("--host", default="127.0.0.1", help="default: 127.0.0.1")
     parser.add_argument("--delay", type=float, default=0.0, metavar="SECONDS", help="pause between pieces of text")
     parser.add_argument("--seed", type=int, default=0, help="for other answers")
     parser.add_argument("--fault", help="a fault for every answer, such as rate-limit or cut,after=3")
     return parser
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port from 0 to 65535")
+    return int(text)
 
 
 def _ask(args: argparse.Namespace) -> int:
@@ -118,7 +124,7 @@ def _serve(args: argparse.Namespace) -> int:
                 f"The sandbox answers at {url} (OpenAI's protocol at {url}/v1); stop it with Ctrl-C.\n"
             ),
         )
-    except (OSError, OverflowError, ValueError) as error:
+    except (OSError, ValueError) as error:
         _tell(f"aichatkit: {error}")
         return 1
     return 0
