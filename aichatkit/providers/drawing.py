@@ -13,7 +13,7 @@ from aichatkit.messages import Message
 from aichatkit.providers.base import Options
 from aichatkit.providers.payloads import add_options
 
-__all__ = ["PATH", "build_payload", "parse_pictures", "picture"]
+__all__ = ["PATH", "build_payload", "decoded", "parse_pictures", "picture"]
 
 PATH = "/images/generations"
 
@@ -39,7 +39,12 @@ def picture(uri: str) -> Picture:
     return Picture(data=uri) if uri.startswith("data:") else Picture(url=uri)
 
 
+def decoded(data: str) -> Picture:
+    """Return a picture from its base64 data, with the type that its bytes show."""
+    return Picture(data=data_uri(base64.b64decode(data, validate=True)))
+
+
 def _parse_picture(entry: Mapping[str, Any]) -> Picture:
     if entry.get("url"):
         return picture(str(entry["url"]))
-    return Picture(data=data_uri(base64.b64decode(entry["b64_json"], validate=True)))
+    return decoded(entry["b64_json"])

@@ -1,0 +1,35 @@
+"""Models on AWS Bedrock, through its OpenAI-compatible endpoint with a Bedrock API key; requests are not signed."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from aichatkit.errors import ConfigurationError
+from aichatkit.providers.openai_compatible import OpenAICompatible
+
+_REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
+
+
+class Bedrock(OpenAICompatible):
+    """Chat with models on Bedrock; the region comes from AWS_REGION or AWS_DEFAULT_REGION, else it is us-east-1."""
+
+    name = "bedrock"
+    url = "https://bedrock-mantle.us-east-1.api.aws/v1"
+    default_model = "openai.gpt-oss-20b"
+    models = ("openai.gpt-oss-20b", "openai.gpt-oss-120b", "qwen.qwen3-32b", "mistral.ministral-3-8b-instruct")
+    api_key_env = "AWS_BEARER_TOKEN_BEDROCK"
+    rank = 13
+
+    @classmethod
+    def find_base_url(cls) -> str | None:
+        region = next((os.environ[name] for name in _REGIONS if os.environ.get(name)), "")
+        if region and not re.fullmatch(r"[a-z]{2}(?:-[a-z]+)+-[0-9]+", region):
+            raise ConfigurationError(
+                f"{cls.name}: {' or '.join(_REGIONS)} must hold the name of a region, not {region!r}",
+                provider=cls.name,
+            )
+        return cls.url.replace("us-east-1", region) if region else None
+
+    def wants_key(self) -> bool:
+        return super().wants_key() or self.url.endswith(".api.aws/v1")

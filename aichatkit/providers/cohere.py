@@ -1,0 +1,118 @@
+"""Cohere's chat, version 2: requests much like OpenAI's, answers as named events with a delta each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
+
+from aichatkit import classify
+from aichatkit.chunks import Citation, Finish, Reasoning, ToolCallPart, Usage
+from aichatkit.events import Event
+from aichatkit.providers.openai_compatible import OpenAICompatible
+
+_REASONS = {
+    "COMPLETE": "stop",
+    "STOP_SEQUENCE": "stop",
+    "MAX_TOKENS": "length",
+    "TOOL_CALL": "tool_calls",
+    "ERROR": "error",
+    "ERROR_LIMIT": "error",
+    "TIMEOUT": "error",
+    "ERROR_TOXIC": "content_filter",
+}
+_DELTAS = frozenset(
+    ("citation-start", "content-delta", "content-start", "tool-call-delta", "tool-call-start", "tool-plan-delta")
+)
+
+
+class Cohere(OpenAICompatible):
+    """Chat with Cohere's models."""
+
+    name = "cohere"
+    url = "https://api.cohere.com"
+    version = "/v2"
+    path = "/v2/chat"
+    models_path = "/v1/models?endpoint=chat&page_size=1000"
+    default_model = "command-a-03-2025"
+    models = (
+        "command-a-03-2025",
+        "command-a-reasoning-08-2025",
+        "command-a-vision-07-2025",
+        "command-r7b-12-2024",
+        "command-r-plus-08-2024",
+        "command-r-08-2024",
+    )
+    api_key_env = ("CO_API_KEY", "COHERE_API_KEY")
+    base_url_env = "CO_API_URL"
+    rank = 15
+    stream_usage = False
+    params: ClassVar[Mapping[str, str]] = {
+        "frequency_penalty": "frequency_penalty",
+        "logprobs": "logprobs",
+        "max_tokens": "max_tokens",
+        "presence_penalty": "presence_penalty",
+        "response_format": "response_format",
+        "seed": "seed",
+        "stop": "stop_sequences",
+        "temperature": "temperature",
+        "top_k": "k",
+        "top_p": "p",
+    }
+
+    def parse_event(self, event: Event) -> Any:
+        if event.data.startswith("[DONE]"):
+            return Finish(last=True)
+        record = event.json()
+        kind = record.get("type")
+        if kind in _DELTAS:
+            return list(_parse_message(record["delta"]["message"], record.get("index")))
+        if kind == "message-end":
+            return list(self._parse_ending(record["delta"]))
+        if kind is None and "message" in record and "finish_reason" in record:
+            return [*_parse_message(record["message"], None), *self._parse_ending(record)]
+        if kind is None or classify.find_error(record) is not None:
+            raise classify.event_error(record, provider=self.name, rules=self.rules)
+        return None
+
+    def _parse_ending(self, ending: Mapping[str, Any]) -> Iterator[Any]:
+        if ending.get("error"):
+            raise classify.event_error({"error": ending["error"]}, provider=self.name, rules=self.rules)
+        usage = ending.get("usage") or {}
+        # What is billed may be less than what was read.
+        counted = usage.get("tokens") or usage.get("billed_units") or {}
+        yield Usage(
+            _whole(counted.get("input_tokens")),
+            _whole(counted.get("output_tokens")),
+            cached_tokens=_whole(usage.get("cached_tokens")),
+        )
+        reason = ending.get("finish_reason") or "stop"
+        yield Finish(_REASONS.get(reason, reason))
+
+    def _answer_format(self, schema: Mapping[str, Any]) -> dict[str, Any]:
+        return {"type": "json_object", "schema": schema}
+
+
+def _parse_message(message: Mapping[str, Any], index: int | None) -> Iterator[Any]:
+    if message.get("tool_plan"):
+        yield Reasoning(message["tool_plan"])
+    for part in _listed(message.get("content")):
+        if part.get("thinking"):
+            yield Reasoning(part["thinking"])
+        yield part.get("text") or ""
+    for call in _listed(message.get("tool_calls")):
+        function = call.get("function") or {}
+        yield ToolCallPart(index, call.get("id") or "", function.get("name") or "", function.get("arguments") or "")
+    for citation in _listed(message.get("citations")):
+        for source in citation.get("sources") or ():
+            document = source.get("document") or {}
+            if document.get("url"):
+                yield Citation(document["url"], document.get("title") or "")
+
+
+def _listed(value: Any) -> list[Any]:
+    # One in an event of its own, a list of them in a whole answer.
+    return value if isinstance(value, list) else [value] if value else []
+
+
+def _whole(count: float | None) -> int | None:
+    return None if count is None else int(count)

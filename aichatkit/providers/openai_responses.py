@@ -1,0 +1,210 @@
+"""OpenAI's Responses, the successor of chat completions: items in, typed events out; nothing is stored there.
+
+The answer ends with `response.completed` or `response.incomplete`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+import requests
+
+from aichatkit import classify, sniffing
+from aichatkit.chunks import Answered, Citation, Finish, Reasoning, ToolCall, ToolCallPart, Usage
+from aichatkit.events import Event
+from aichatkit.messages import File, Message, ToolCallsMessage, ToolResultMessage
+from aichatkit.providers import drawing
+from aichatkit.providers.base import Options, Provider, Tool
+from aichatkit.providers.payloads import add_options, file_uri, is_strict, iter_parts, put, refused_file
+
+_NO_OPTIONS = Options()
+_REASONS = {"max_output_tokens": "length", "content_filter": "content_filter"}
+_REASONING = ("response.reasoning_summary_text.delta", "response.reasoning_text.delta")
+
+
+class OpenAIResponses(Provider):
+    """Chat with OpenAI's models through Responses; summaries of their thoughts come where `extra` asks for them."""
+
+    name = "openai-responses"
+    url = "https://api.openai.com/v1"
+    path = "/responses"
+    models_path = "/models"
+    default_model = "gpt-5-mini"
+    models = ("gpt-5", "gpt-5-mini", "gpt-5-nano", "gpt-4.1", "gpt-4.1-mini", "gpt-4o", "gpt-4o-mini", "o3", "o4-mini")
+    api_key_env = "OPENAI_API_KEY"
+    base_url_env = "OPENAI_BASE_URL"
+    settings_env: ClassVar[Mapping[str, str]] = {
+        "OpenAI-Organization": "OPENAI_ORG_ID",
+        "OpenAI-Project": "OPENAI_PROJECT_ID",
+    }
+    requires_end = True
+    takes_files = frozenset({"image", "pdf", "text"})
+    takes_tools = True
+    takes_schema = True
+    iter_events = staticmethod(sniffing.iter_sse_or_json)
+    params: ClassVar[Mapping[str, str]] = {
+        "max_tokens": "max_output_tokens",
+        "parallel_tool_calls": "parallel_tool_calls",
+        "reasoning_effort": "reasoning.effort",
+        "temperature": "temperature",
+        "top_logprobs": "top_logprobs",
+        "top_p": "top_p",
+        "user": "user",
+        "verbosity": "text.verbosity",
+    }
+
+    def build_request(
+        self, messages: Sequence[Message], model: str, *, options: Options = _NO_OPTIONS
+    ) -> requests.Request:
+        items = [item for message in messages for item in self._items(message)]
+        payload: dict[str, Any] = {"model": model, "input": items, "stream": True, "store": False}
+        if options.tools:
+            payload["tools"] = [_function(tool) for tool in options.tools]
+        if options.schema is not None:
+            answer = {"type": "json_schema", "name": "answer", "schema": options.schema}
+            put(payload, "text.format", {**answer, "strict": is_strict(options.schema)})
+        told = {name: options.tokens[name] for name in self.settings_env if name in options.tokens}
+        payload = add_options(payload, self.params, options)
+        headers = {"Accept": "text/event-stream", **self.headers, **told}
+        return requests.Request("POST", self.api_endpoint, json=payload, headers=headers)
+
+    def parse_event(self, event: Event) -> Any:
+        # Gateways end a stream as chat completions do.
+        if event.data.startswith("[DONE]"):
+            return None
+        record = event.json()
+        kind = record.get("type")
+        if kind == "response.output_text.delta":
+            return record["delta"]
+        if classify.find_error(record) is not None or event.type == "error":
+            raise classify.event_error(record, provider=self.name, rules=self.rules)
+        if kind in _REASONING:
+            return Reasoning(record["delta"])
+        if record.get("object") == "response":
+            return [*_parse_output(record), *_parse_ending(record)]
+        read = _PARSERS.get(kind)
+        return list(read(record)) if read else None
+
+    def _items(self, message: Message) -> Iterator[dict[str, Any]]:
+        if isinstance(message, ToolResultMessage):
+            call = message.call
+            yield {"type": "function_call_output", "call_id": call.id or call.name, "output": message.text}
+            return
+        # What the assistant wrote is output, even when it comes back.
+        kind = "output_text" if message.role == "assistant" else "input_text"
+        parts = iter_parts(message.content, provider=self.name)
+        content = [{"type": kind, "text": part} if isinstance(part, str) else self._file(part) for part in parts]
+        if content:
+            yield {"role": message.role, "content": content}
+        for call in message.calls if isinstance(message, ToolCallsMessage) else ():
+            yield _call(call)
+
+    def _file(self, file: File) -> dict[str, Any]:
+        if file.kind == "image":
+            return {"type": "input_image", "image_url": file_uri(file, provider=self.name)}
+        if file.kind not in self.takes_files:
+            raise refused_file(file, provider=self.name)
+        if file.url and not file.data:
+            return {"type": "input_file", "file_url": file.url}
+        uri = file_uri(file, provider=self.name)
+        return {"type": "input_file", "filename": file.name or "file", "file_data": uri}
+
+
+def _function(tool: Tool) -> dict[str, Any]:
+    # Left out, `strict` would be on.
+    return {
+        "type": "function",
+        "name": tool.name,
+        "description": tool.description,
+        "parameters": tool.parameters,
+        "strict": is_strict(tool.parameters),
+    }
+
+
+def _call(call: ToolCall) -> dict[str, Any]:
+    function = {"name": call.name, "arguments": json.dumps(call.arguments)}
+    return {"type": "function_call", "call_id": call.id or call.name, **function}
+
+
+def _parse_created(record: Mapping[str, Any]) -> Iterator[Any]:
+    if record["response"].get("model"):
+        yield Answered(record["response"]["model"])
+
+
+def _parse_refusal(record: Mapping[str, Any]) -> Iterator[Any]:
+    yield record["delta"]
+
+
+def _parse_annotation(record: Mapping[str, Any]) -> Iterator[Any]:
+    yield from _parse_citations([record["annotation"]])
+
+
+def _parse_item_added(record: Mapping[str, Any]) -> Iterator[Any]:
+    item = record["item"]
+    if item["type"] == "function_call":
+        yield ToolCallPart(record["output_index"], item["call_id"], item["name"], item.get("arguments") or "")
+
+
+def _parse_arguments(record: Mapping[str, Any]) -> Iterator[Any]:
+    yield ToolCallPart(record["output_index"], arguments=record["delta"])
+
+
+def _parse_item_done(record: Mapping[str, Any]) -> Iterator[Any]:
+    yield from _parse_drawn(record["item"])
+
+
+def _parse_last(record: Mapping[str, Any]) -> Iterator[Any]:
+    yield from _parse_ending(record["response"])
+
+
+_PARSERS = {
+    "response.created": _parse_created,
+    "response.refusal.delta": _parse_refusal,
+    "response.output_text.annotation.added": _parse_annotation,
+    "response.output_item.added": _parse_item_added,
+    "response.function_call_arguments.delta": _parse_arguments,
+    "response.output_item.done": _parse_item_done,
+    "response.completed": _parse_last,
+    "response.incomplete": _parse_last,
+}
+
+
+def _parse_output(response: Mapping[str, Any]) -> Iterator[Any]:
+    for index, item in enumerate(response["output"]):
+        for part in item.get("summary") or ():
+            yield Reasoning(part["text"])
+        if item["type"] == "message":
+            for part in item["content"]:
+                yield part.get("text") or part.get("refusal") or ""
+                yield from _parse_citations(part.get("annotations") or ())
+        yield from _parse_item_added({"item": item, "output_index": index})
+        yield from _parse_drawn(item)
+
+
+def _parse_drawn(item: Mapping[str, Any]) -> Iterator[Any]:
+    if item["type"] == "image_generation_call" and item.get("result"):
+        yield drawing.decoded(item["result"])
+
+
+def _parse_citations(annotations: Sequence[Mapping[str, Any]]) -> Iterator[Citation]:
+    for annotation in annotations:
+        if annotation.get("type") == "url_citation":
+            yield Citation(annotation["url"], annotation.get("title") or "")
+
+
+def _parse_ending(response: Mapping[str, Any]) -> Iterator[Any]:
+    if response.get("model"):
+        yield Answered(response["model"])
+    usage = response.get("usage")
+    if usage:
+        yield Usage(
+            usage.get("input_tokens"),
+            usage.get("output_tokens"),
+            usage.get("total_tokens"),
+            cached_tokens=(usage.get("input_tokens_details") or {}).get("cached_tokens"),
+            reasoning_tokens=(usage.get("output_tokens_details") or {}).get("reasoning_tokens"),
+        )
+    reason = (response.get("incomplete_details") or {}).get("reason")
+    yield Finish(_REASONS.get(reason, reason) if reason else "stop", last=True)
