@@ -117,18 +117,14 @@ class Transport:
         try:
             with self._connections.sending():
                 received = self._exchange(request, timeout)
+                response = Response(received, who=self._who(url), read_timeout=timeout[1], deadline=self._deadline)
+                # Before it leaves the block, so that at each moment something can wake this thread.
+                self._connections.track(response)
         except SEND_ERRORS as error:
             failure = self._send_failure(error, self._who(url))
         else:
-            logger.debug(
-                "%s %s %s %.3fs",
-                request.method,
-                urlsplit(url).hostname,
-                received.status_code,
-                time.monotonic() - started,
-            )
-            response = Response(received, who=self._who(url), read_timeout=timeout[1], deadline=self._deadline)
-            self._connections.track(response)
+            host, elapsed = urlsplit(url).hostname, time.monotonic() - started
+            logger.debug("%s %s %s %.3fs", request.method, host, response.status, elapsed)
             return response
         raise failure
 

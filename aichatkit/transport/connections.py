@@ -117,8 +117,7 @@ class Connections:
         for response in live:
             response.cancel()
         for head in heads:
-            if head.socket is not None:
-                shut_down(head.socket)
+            head.cancel()
         if self._session is not None:
             self._session.close()
 
@@ -150,9 +149,23 @@ class Connections:
 
 
 class _Head:
-    """Where the head of an answer is awaited: the socket, once the request is out."""
+    """Where the head of an answer is awaited: on a socket, once the request is out."""
 
-    socket: Any = None
+    def __init__(self) -> None:
+        self._socket: Any = None
+        self._cancelled = False
+
+    def wait_on(self, sock: Any) -> None:
+        """Note the socket; where the client has closed already there is nothing to wait for."""
+        self._socket = sock
+        if self._cancelled:
+            shut_down(sock)
+
+    def cancel(self) -> None:
+        """Wake the thread that waits, now or as soon as it does."""
+        self._cancelled = True
+        if self._socket is not None:
+            shut_down(self._socket)
 
 
 def _track(manager: Any) -> None:
@@ -166,7 +179,7 @@ def _tracked_pool(pool: Any) -> Any:
     def getresponse(self: Any, *args: Any, **kwargs: Any) -> Any:
         head = getattr(_waiting, "head", None)
         if head is not None:
-            head.socket = self.sock
+            head.wait_on(self.sock)
         return pool.ConnectionCls.getresponse(self, *args, **kwargs)
 
     connection = type("TrackedConnection", (pool.ConnectionCls,), {"getresponse": getresponse})

@@ -37,7 +37,8 @@ def pick_reader(response: requests.Response) -> tuple[Reader, bool]:
             return _decoded(lambda: inner.read1(BLOCK), deflated), True
         if hasattr(raw, "read1"):
             return _decoded(_public_read1(raw), deflated), False
-    pieces = response.iter_content(1)
+    # A double may hold its content and nothing to read it from.
+    pieces = iter([response.content or b""]) if raw is None else response.iter_content(1)
     return lambda: next(pieces, b""), False
 
 

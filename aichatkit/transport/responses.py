@@ -59,7 +59,8 @@ class Response:
             self._limit_silence()
         try:
             block = self._read()
-        except (EOFError, AttributeError, *READ_ERRORS) as error:
+        except (EOFError, AttributeError, ValueError, *READ_ERRORS) as error:
+            # A file that another thread closed raises errors of many kinds.
             failure = self._failure(error)
         else:
             if block:
