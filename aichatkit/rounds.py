@@ -192,7 +192,7 @@ class Rounds:
                 attempts=self.attempts,
             )
         self._left -= 1
-        calls = ToolCallsMessage("assistant", reply.text, tuple(reply.tool_calls))
+        calls = ToolCallsMessage("assistant", reply.text, tuple(reply.tool_calls), reply.reasoning)
         return [calls, *(ToolResultMessage("tool", self._toolbox.run(call), call) for call in reply.tool_calls)]
 
     def _repair(self, reply: Reply, fault: str) -> list[Message]:
