@@ -89,7 +89,7 @@ class Cohere(OpenAICompatible):
         yield Finish(_REASONS.get(reason, reason))
 
     def _answer_format(self, schema: Mapping[str, Any]) -> dict[str, Any]:
-        return {"type": "json_object", "schema": schema}
+        return {"type": "json_object", "json_schema": schema}
 
 
 def _parse_message(message: Mapping[str, Any], index: int | None) -> Iterator[Any]:
