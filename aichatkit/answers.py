@@ -157,18 +157,18 @@ class Answer:
 
     def _beginning(self, texts: Iterator[str]) -> Iterator[str]:
         """Hold text back while it may still turn out to be a limit notice, or is only leading white space."""
-        held = ""
+        held, provider = "", self.provider
         for text in texts:
             held += text
-            if self.provider.trims_start and not isinstance(text, ImageResponse):
+            if provider.trims_start and not isinstance(text, ImageResponse):
                 held = held.lstrip()
-            if held and classify.limit_notice(held, ended=False) is not None:
+            if held and not (provider.checks_notices and classify.limit_notice(held, ended=False) is None):
                 yield text if held == text else held
                 yield from texts
                 return
         if held and classify.limit_notice(held, ended=True):
             raise RateLimitError(
-                f"{self.provider.name}: the site answered with a limit notice ({held.strip()!r}); "
+                f"{provider.name}: the site answered with a limit notice ({held.strip()!r}); "
                 "ask later or ask another provider",
                 status=self._response.status,
                 action="next",

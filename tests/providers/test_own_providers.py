@@ -202,6 +202,19 @@ def test_a_chunk_of_no_known_kind_is_an_error(online, web):
         online.ask("Hi", model="odd")
 
 
+def test_only_a_site_that_sends_notices_is_searched_for_them(online, web):
+    class Trimmed(ExampleSite):
+        """Starts with blanks, and never sends a notice in the place of an answer."""
+
+        name = "trimmed"
+        trims_start = True
+
+    register(Trimmed)
+    web.get(SESSION, json={"token": "s-1"})
+    web.post(CHAT, body=b'{"text": " "}\n{"text": " You have reached"}\n{"text": " the limit."}')
+    assert list(online.stream("Hi", model="trimmed")) == ["You have reached", " the limit."]
+
+
 def test_a_prompt_its_hook_cannot_build_is_no_crash(online, web):
     class Picky(ExampleSite):
         """Looks for what is not there."""
@@ -215,6 +228,19 @@ def test_a_prompt_its_hook_cannot_build_is_no_crash(online, web):
     web.get(SESSION, json={"token": "s-1"})
     with pytest.raises(BadResponseError, match="picky"):
         online.ask("Hi", model="picky")
+
+
+def test_a_version_in_an_address_of_its_own_is_not_doubled():
+    class Versioned(OpenAICompatible):
+        """Has the version as the first part of its paths."""
+
+        name = "versioned"
+        url = "https://versioned.example"
+        version = "/v1"
+        path = "/v1/chat/completions"
+
+    endpoints = {Versioned(url).api_endpoint for url in ("http://v.example", "http://v.example/v1/")}
+    assert endpoints == {"http://v.example/v1/chat/completions"}
 
 
 def test_several_variables_may_hold_the_key_and_the_first_that_is_set_counts(monkeypatch):
