@@ -19,21 +19,22 @@ EXTRAS = {"pyrate_limiter", "redis"}
 ORDER = """
     _version
     errors
-    params timeouts chunks browsers
-    messages lines refusals
+    params timeouts chunks browsers schemas
+    messages lines refusals prices
     events bodies delays
-    sniffing classify
-    images
+    sniffing classify images
+    files
     transport
     reply
     sandbox
     providers
+    tools gathered
     health shared_rates waits
     pacing
     answers retries
-    registry streams opening
-    targets
-    calls
+    registry opening rounds
+    streams targets
+    options calls
     listing chats
     client
     default

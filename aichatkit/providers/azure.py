@@ -36,7 +36,8 @@ class Azure(OpenAICompatible):
     models_path = "/openai/v1/models"
     not_running = "Set AZURE_OPENAI_ENDPOINT, or pass base_url=, with the address of your resource"
     default_model = "gpt-4o-mini"
-    models = ("gpt-4o-mini", "gpt-4o", "gpt-4.1", "gpt-4.1-mini", "gpt-5", "gpt-5-mini")
+    # Deployments have the names their owner gave them.
+    models = ()
     api_key_env = ("AZURE_OPENAI_API_KEY", "AZURE_API_KEY", "AZURE_OPENAI_AD_TOKEN")
     base_url_env = "AZURE_OPENAI_ENDPOINT"
     settings_env: ClassVar[Mapping[str, str]] = {"api-version": "OPENAI_API_VERSION"}
