@@ -21,6 +21,7 @@ from aichatkit.errors import (
     StreamStalledError,
     TimedOutError,
 )
+from aichatkit.events import Event
 from aichatkit.gathered import GATHERED, Gathered
 from aichatkit.images import ImageResponse, data_uri
 from aichatkit.prices import Price, cost_of
@@ -30,6 +31,8 @@ from aichatkit.transport import Response, Transport
 
 __all__ = ["Answer"]
 
+#: How much of a body has to tell whether it is a page, in bytes.
+_START = 512
 _UNREADABLE = (ValueError, LookupError, TypeError, AttributeError)
 
 
@@ -50,6 +53,7 @@ class Answer:
         started: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
         prices: Mapping[str, Price] | None = None,
+        keep_raw: bool = False,
     ) -> None:
         self.provider = provider
         self.model = model
@@ -62,6 +66,7 @@ class Answer:
         self._started = started
         self._clock = clock
         self._prices = prices or {}
+        self._raw: list[Any] | None = [] if keep_raw else None
         self._parts: list[str] = []
         self._callbacks: list[Callable[[Reply], None]] = []
         self._leavers: list[Callable[[Reply | None], None]] = []
@@ -181,7 +186,7 @@ class Answer:
         parse, seen = self.provider.parse_event, self._seen
         event: Any = None
         try:
-            for event in self.provider.iter_events(self._blocks(), max_line=self.provider.max_line):
+            for event in self._events():
                 chunk = parse(event)
                 if chunk.__class__ is str:
                     if chunk:
@@ -197,10 +202,18 @@ class Answer:
             cause = type(error).__name__
         raise unreadable(self.provider.name, "answer", cause, getattr(event, "data", ""))
 
+    def _events(self) -> Iterator[Event]:
+        events = self.provider.iter_events(self._blocks(), max_line=self.provider.max_line)
+        return events if self._raw is None else _kept(events, self._raw)
+
     def _blocks(self) -> Iterator[bytes]:
         response = self._response
-        first = response.read_block()
-        if classify.is_html(response.headers.get("Content-Type", ""), first[:512]):
+        kind = response.headers.get("Content-Type", "")
+        first = block = response.read_block()
+        while block and len(first) < _START and classify.may_be_html(kind, first):
+            block = response.read_block()
+            first += block
+        if classify.is_html(kind, first[:_START]):
             body = first + response.read_error()
             raise classify.refusal(
                 response.status,
@@ -265,6 +278,7 @@ class Answer:
             headers=self._response.headers,
             elapsed=self._clock() - self._started,
             cost=self._cost(usage),
+            raw=self._raw or [],
         )
         self.close()
         for callback in self._callbacks:
@@ -308,3 +322,12 @@ class Answer:
         for callback in self._mourners:
             callback(error)
         return error
+
+
+def _kept(events: Iterator[Event], raw: list[Any]) -> Iterator[Event]:
+    for event in events:
+        try:
+            raw.append(event.json())
+        except ValueError:
+            raw.append(event.data)
+        yield event

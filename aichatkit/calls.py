@@ -75,6 +75,7 @@ class Call:
     proxies: Mapping[str, str] | None
     prices: Mapping[str, Price] = field(default_factory=dict, repr=False)
     strict: bool = False
+    keep_raw: bool = False
 
     def waiting(self, setup: Setup) -> Waiting:
         """Return how this call waits."""
@@ -159,7 +160,7 @@ def provider_keys(provider: Provider, setup: Setup) -> Sequence[str | None]:
 def _ask(target: Target, call: Call, setup: Setup, waiting: Waiting, attempts: list[Attempt]) -> Answer:
     provider = make_provider(target.provider, setup)
     tries = Tries(call.policy, waiting, setup.budget, provider.name, target.model, attempts)
-    ask = Ask(provider, target.model, call.messages, call.options, call.prices)
+    ask = Ask(provider, target.model, call.messages, call.options, call.prices, keep_raw=call.keep_raw)
     check_ask(ask)
     used: list[Subject] = []
     try:

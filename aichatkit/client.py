@@ -135,6 +135,7 @@ class Client:
         may forbid a call; the calls of tools given as dicts are left to you in `reply.tool_calls`.
         `schema`: a type or JSON schema the answer must fit; `reply.data` is its value.
         `extra`: fields for the body, sent as they are; `strict=True`: never leave out what a service refuses.
+        `raw=True`: keep what the service sent, record by record, in `reply.raw`.
 
         Raises:
             ChatError: any error of the package; `partial` holds the text of an answer that broke off.
@@ -245,6 +246,7 @@ class Client:
         files: Any = (),
         extra: Mapping[str, Any] | None = None,
         strict: bool = False,
+        raw: bool = False,
         model: Model = None,
         system: str | None = None,
         timeout: float | tuple[float, float] | Timeout | None = None,
@@ -269,6 +271,7 @@ class Client:
             proxies=None if proxies is None else check_proxies(proxies),
             prices=self._prices,
             strict=strict,
+            keep_raw=raw,
         )
 
     def _targets(self, model: Model) -> list[Target]:

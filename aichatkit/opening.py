@@ -34,6 +34,7 @@ class Ask:
     prices: Mapping[str, Price] = field(default_factory=dict, repr=False)
     #: Fields of the body, by the service's names, that are not sent.
     left_out: frozenset[str] = frozenset()
+    keep_raw: bool = False
 
 
 def open_answer(ask: Ask, http: Transport, *, clock: Callable[[], float] = time.monotonic) -> Answer:
@@ -55,6 +56,7 @@ def open_answer(ask: Ask, http: Transport, *, clock: Callable[[], float] = time.
         started=started,
         clock=clock,
         prices=ask.prices,
+        keep_raw=ask.keep_raw,
     )
     try:
         answer.start()

@@ -21,6 +21,7 @@ CALL_OPTIONS = (
     "max_rounds",
     "model",
     "proxies",
+    "raw",
     "retry",
     "schema",
     "strict",
