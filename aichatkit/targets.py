@@ -114,7 +114,7 @@ def per_provider(value: Any, names: Sequence[str], *, option: str) -> dict[str, 
     if len(set(names)) > 1:
         raise ConfigurationError(
             f"{option}: one value cannot serve {', '.join(dict.fromkeys(names))}; "
-            f"pass a dict by provider, {option}={{name: ...}}"
+            f"name one as 'provider/model', or pass a dict by provider, {option}={{name: ...}}"
         )
     return dict.fromkeys(names, value)
 

@@ -19,20 +19,20 @@ EXTRAS = {"pyrate_limiter", "redis"}
 ORDER = """
     _version
     errors
-    params timeouts chunks browsers schemas
-    messages lines refusals prices
-    events bodies delays
-    sniffing classify images
+    params timeouts chunks browsers
+    messages lines refusals
+    events bodies delays prices schemas
+    sniffing classify
+    images
     files
     transport
     reply
     sandbox
     providers
-    tools gathered
-    health shared_rates waits
+    tools gathered health shared_rates waits
     pacing
     answers retries
-    registry opening rounds
+    registry rounds opening
     streams targets
     options calls
     listing chats

@@ -126,7 +126,8 @@ def test_installing_and_asking_is_one_line():
 def test_the_table_of_providers_is_true(name, working, streams, needs):
     kind = registry[name.strip("`")]
     assert (working, streams) == tuple("yes" if value else "no" for value in (kind.working, kind.supports_stream))
-    assert re.findall(r"`([A-Z_]+)`", needs) == list(kind.key_variables())
+    named = re.match(r"`([A-Z_]+)`", needs)
+    assert ([named[1]] if named else []) == list(kind.key_variables()[: kind.needs_key])
 
 
 def test_the_table_of_providers_has_every_site():

@@ -75,7 +75,8 @@ def test_a_bare_model_goes_to_the_provider_that_lists_it_and_has_a_key(monkeypat
 
 
 def test_a_key_given_by_hand_counts_as_one(sandbox):
-    with Client(model="gpt-4o", api_key=KEY, base_url=f"{sandbox.url}/v1") as client:
+    urls = {"openai": f"{sandbox.url}/v1"}
+    with Client(model="gpt-4o", api_key={"openai": KEY}, base_url=urls) as client:
         assert client.ask("Hi").provider == "openai"
 
 
@@ -233,6 +234,18 @@ def test_a_misspelt_provider_is_told_before_its_key():
 def test_a_dict_with_an_unknown_provider_is_refused_with_the_nearest(option):
     with pytest.raises(UnknownProviderError, match=f"{option}: there is no provider 'opnai'; did you mean 'openai'"):
         Client(**{option: {"opnai": "https://example.org"}})
+
+
+def test_a_model_that_several_services_list_wants_one_named_before_it_takes_a_key():
+    with pytest.raises(ConfigurationError, match=r"one value cannot serve openai, azure.*'provider/model'"):
+        Client(model="gpt-4o", api_key=KEY)
+
+
+def test_a_list_of_keys_for_one_provider_is_checked_key_by_key():
+    Client(model="openai", api_key=[KEY, f"{KEY}-2"]).close()
+    for keys, told in (([], "the list is empty"), ([KEY, f"{KEY}\n"], "copy the key again")):
+        with pytest.raises(ConfigurationError, match=told):
+            Client(model="openai", api_key=keys)
 
 
 def test_one_key_may_serve_several_models_of_one_provider():
