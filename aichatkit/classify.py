@@ -25,7 +25,7 @@ from aichatkit.errors import (
 )
 from aichatkit.refusals import CHALLENGE, EXPLAINS, FOLLOWS, NOTICES, ROWS, STATUSES, WORDS, Row
 
-__all__ = ["Rule", "event_error", "find_error", "is_challenge", "is_html", "limit_notice", "refusal"]
+__all__ = ["Rule", "event_error", "find_error", "is_challenge", "is_html", "limit_notice", "may_be_html", "refusal"]
 
 _LONGEST_BODY = 65536
 _LONGEST_TEXT = 2048
@@ -123,8 +123,18 @@ def is_html(content_type: str, start: bytes) -> bool:
     begin = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if begin.startswith(_HTML_STARTS):
         return True
-    typed = content_type.partition(";")[0].strip().lower() in ("text/html", "application/xhtml+xml")
-    return typed and begin != b"" and not begin.startswith(_OTHER_STARTS)
+    return _is_typed_html(content_type) and begin != b"" and not begin.startswith(_OTHER_STARTS)
+
+
+def may_be_html(content_type: str, start: bytes) -> bool:
+    """Tell whether so short a start leaves open what `is_html` would say of the whole.
+
+    >>> may_be_html("", b"<!do"), may_be_html("", b"data"), may_be_html("text/html", b"data")
+    (True, False, True)
+    """
+    begin = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    starts = (*_HTML_STARTS, *_OTHER_STARTS) if _is_typed_html(content_type) else _HTML_STARTS
+    return any(len(begin) < len(known) and known.startswith(begin) for known in starts)
 
 
 def is_challenge(text: str) -> bool:
@@ -158,6 +168,10 @@ def limit_notice(text: str, *, ended: bool) -> bool | None:
     if not FOLLOWS.match(rest) or EXPLAINS.search(rest):
         return False
     return True if ended else None
+
+
+def _is_typed_html(content_type: str) -> bool:
+    return content_type.partition(";")[0].strip().lower() in ("text/html", "application/xhtml+xml")
 
 
 def _read(status: int, fields: Mapping[str, str], body: bytes, now: float | None) -> _Facts:

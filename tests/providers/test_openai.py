@@ -6,6 +6,7 @@ import json
 import threading
 
 import pytest
+from recorded import ANYWHERE, in_pieces
 
 from aichatkit import Client, Usage
 from aichatkit.chunks import Citation, ToolCall
@@ -169,6 +170,17 @@ def test_characters_beyond_ascii_are_read_as_utf_8_without_a_charset(read):
 @pytest.mark.parametrize("content_type", ["application/json", "text/html", "application/octet-stream", ""])
 def test_a_stream_under_another_type_is_read_all_the_same(read, content_type):
     assert read(says("Hello"), STOP, DONE, content_type=content_type).text == "Hello"
+
+
+@pytest.mark.parametrize("size", [1, 2, 5])
+@pytest.mark.parametrize("content_type", ["text/html", "text/plain"])
+def test_a_page_and_a_stream_are_told_apart_however_they_are_cut(web, online, content_type, size):
+    page = b"\n<!DOCTYPE html><title>Just a moment...</title>"
+    for body in (says("Hello") + STOP, page):
+        web.post(ANYWHERE, body=in_pieces(body, size), content_type=content_type)
+    assert online.ask("Hi", model="openai").text == "Hello"
+    with pytest.raises(BlockedError):
+        online.ask("Hi", model="openai")
 
 
 def test_a_piece_is_handed_out_before_the_next_is_sent(policy):
