@@ -287,7 +287,7 @@ class Answer:
     def _cost(self, usage: chunks.Usage) -> float | None:
         """Price the answer by the model that answered, else by the one that was asked for."""
         names = (self._seen.model, self.model)
-        costs = (cost_of(self.provider.name, name, usage, self._prices) for name in names)
+        costs = (cost_of(self.provider.priced_as or self.provider.name, name, usage, self._prices) for name in names)
         return next((cost for cost in costs if cost is not None), None)
 
     def _empty(self) -> ChatError:

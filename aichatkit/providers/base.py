@@ -104,6 +104,8 @@ class Provider:
     trims_start: ClassVar[bool] = False
     #: Whether it runs on this machine, so that no proxy applies.
     direct: ClassVar[bool] = False
+    #: The provider whose prices hold here as well; its own name where empty.
+    priced_as: ClassVar[str] = ""
     #: Longest silence by default, in seconds.
     read_timeout: ClassVar[float] = 60.0
     #: Order among the providers that are chosen by their keys; 0 is never chosen.

@@ -31,6 +31,7 @@ class OpenAIResponses(Provider):
     url = "https://api.openai.com/v1"
     path = "/responses"
     models_path = "/models"
+    priced_as = "openai"
     default_model = "gpt-5-mini"
     models = ("gpt-5", "gpt-5-mini", "gpt-5-nano", "gpt-4.1", "gpt-4.1-mini", "gpt-4o", "gpt-4o-mini", "o3", "o4-mini")
     api_key_env = "OPENAI_API_KEY"
