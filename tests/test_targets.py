@@ -237,7 +237,8 @@ def test_a_dict_with_an_unknown_provider_is_refused_with_the_nearest(option):
 
 
 def test_a_model_that_several_services_list_wants_one_named_before_it_takes_a_key():
-    with pytest.raises(ConfigurationError, match=r"one value cannot serve openai, azure.*'provider/model'"):
+    register("second", url="https://example.org/v1", models=("gpt-4o",), rank=99)
+    with pytest.raises(ConfigurationError, match=r"one value cannot serve openai, .*second.*'provider/model'"):
         Client(model="gpt-4o", api_key=KEY)
 
 
