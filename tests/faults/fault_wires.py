@@ -158,7 +158,6 @@ _FORMS = (
         trouble=sse(_OVERLOADED, "error"),
         broken=b"event: content_block_delta\ndata: {broken\n\n",
         keyed=True,
-        base="/v1",
     ),
     Wire(
         "gemini",
@@ -168,7 +167,6 @@ _FORMS = (
         trouble=sse({"error": {"code": 500, "message": "boom", "status": "INTERNAL"}}),
         broken=b"data: {broken\n\n",
         keyed=True,
-        base="/v1beta",
     ),
     Wire(
         "ollama",
