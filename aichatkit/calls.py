@@ -18,6 +18,7 @@ from aichatkit.errors import (
     BadRequestError,
     ChatError,
     ConnectError,
+    PermissionDeniedError,
     QuotaExceededError,
     RateLimitError,
 )
@@ -42,7 +43,7 @@ _CONNECT = 5.0
 #: Longest silence of a server on this machine: it may first have to load its model.
 _LOCAL_READ = 300.0
 #: What another key of the same provider may cure.
-_KEY_TROUBLE = (RateLimitError, QuotaExceededError, AuthenticationError)
+_KEY_TROUBLE = (RateLimitError, QuotaExceededError, AuthenticationError, PermissionDeniedError)
 
 
 @dataclass(frozen=True)
@@ -161,40 +162,49 @@ def _ask(target: Target, call: Call, setup: Setup, waiting: Waiting, attempts: l
     provider = make_provider(target.provider, setup)
     tries = Tries(call.policy, waiting, setup.budget, provider.name, target.model, attempts)
     ask = Ask(provider, target.model, call.messages, call.options, call.prices, keep_raw=call.keep_raw)
-    check_ask(ask)
     used: list[Subject] = []
     try:
+        check_ask(ask)
         return retry(lambda: _open_with_keys(ask, call, setup, tries, used), tries)
-    except ChatError as error:
-        error.provider, error.model = error.provider or provider.name, error.model or target.model
-        if used and not isinstance(error, _KEY_TROUBLE):
-            setup.health.failed(used[-1], error)
-        raise
-    except BaseException:
-        for subject in used[-1:]:
+    except BaseException as error:
+        if isinstance(error, ChatError):
+            error.provider, error.model = error.provider or provider.name, error.model or target.model
+            if used and not isinstance(error, _KEY_TROUBLE):
+                setup.health.failed(used[-1], error)
+        # What was not asked after all, or gave no verdict, is free for the probe of another call.
+        for subject in _subjects(target, setup):
             setup.health.unresolved(subject)
         raise
 
 
 def _open_with_keys(ask: Ask, call: Call, setup: Setup, tries: Tries, used: list[Subject]) -> Answer:
-    """One try: a key that is limited or used up steps aside for the next one at once."""
+    """One try: a key that is limited or used up steps aside for the next one at once.
+
+    Where all of them have, the error of the one that can be asked again first comes out.
+    """
     keys = provider_keys(ask.provider, setup)
     subjects = [Subject.of(ask.provider.name, key, ask.model) for key in keys]
     order = sorted(range(len(keys)), key=lambda i: setup.health.peek(subjects[i], probes=False))
-    for position, i in enumerate(order):
+    failures: list[ChatError] = []
+    for i in order:
+        if failures and setup.health.peek(subjects[i], probes=False) > 0:
+            continue
         used.append(subjects[i])
         started = tries.policy.now()
         try:
             return _open_without(ask, keys[i], subjects[i], call, setup, tries)
         except _KEY_TROUBLE as error:
             setup.health.failed(subjects[i], error)
-            others = order[position + 1 :]
-            if not any(setup.health.peek(subjects[other], probes=False) <= 0 for other in others):
-                raise
             error.__traceback__ = None
             tries.note(error, started)
-            logger.info("%s: a key steps aside (%s)", ask.provider.name, type(error).__name__)
-    raise AssertionError("unreachable: the last key either answers or raises")
+            failures.append(error)
+            if len(keys) > 1:
+                logger.info("%s: a key steps aside (%s)", ask.provider.name, type(error).__name__)
+    raise min(failures, key=_time_to_wait)
+
+
+def _time_to_wait(error: ChatError) -> tuple[bool, float]:
+    return error.action != "retry", error.cooldown if error.retry_after is None else error.retry_after
 
 
 def _open_without(ask: Ask, key: str | None, subject: Subject, call: Call, setup: Setup, tries: Tries) -> Answer:

@@ -84,7 +84,12 @@ class Tries:
     paced: float = 0.0
 
     def note(self, error: ChatError | None, started: float) -> None:
-        """Add one try to the story; `paced` is what its own pacing made it wait."""
+        """Add one try to the story, or put it last where it is told already; `paced` is what pacing made it wait."""
+        known = [attempt for attempt in self.attempts if error is not None and attempt.error is error]
+        if known:
+            self.attempts.remove(known[0])
+            self.attempts.append(known[0])
+            return
         elapsed = self.policy.now() - started
         self.attempts.append(Attempt(self.provider, self.model, error, self.paced, elapsed - self.paced))
         self.paced = 0.0
