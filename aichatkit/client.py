@@ -16,6 +16,7 @@ from aichatkit.chats import Chat
 from aichatkit.chunks import ToolCall
 from aichatkit.errors import BadResponseError, ConfigurationError
 from aichatkit.files import with_files
+from aichatkit.forks import Lock
 from aichatkit.health import Cooling, Health
 from aichatkit.images import ImageResponse
 from aichatkit.messages import Prompt, parse_messages
@@ -292,7 +293,7 @@ class Client:
 
 
 _default: list[Client] = []
-_default_lock = threading.Lock()
+_default_lock = Lock()
 
 
 def default_client() -> Client:

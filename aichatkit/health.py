@@ -6,13 +6,13 @@ A thing that failed is left alone for a while; then one call probes it, and succ
 from __future__ import annotations
 
 import hashlib
-import threading
 import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Callable, NamedTuple
 
-from aichatkit.errors import ChatError, RateLimitError, StreamInterruptedError
+from aichatkit.errors import ChatError, QuotaExceededError, RateLimitError, StreamInterruptedError
+from aichatkit.forks import Lock
 
 __all__ = ["Cooling", "Health", "Subject"]
 
@@ -77,7 +77,7 @@ class Health:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._states: dict[Subject, _State] = {}
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def __getstate__(self) -> dict[str, object]:
         # What cools here is this process's own experience.
@@ -106,14 +106,12 @@ class Health:
 
     def failed(self, subject: Subject, error: ChatError) -> None:
         """Note a failure: what its kind covers is left alone for the hint, or longer each time it repeats."""
-        if not error.scope or error.action == "refresh":
-            return
         with self._lock:
-            scope = subject.scoped(error.scope)
-            state = self._states.setdefault(scope, _State(0.0, 0, ""))
-            state.failures += 1
-            state.reason = type(error).__name__
-            state.until = self._clock() + _duration(error, state.failures)
+            if error.scope and error.action != "refresh":
+                state = self._states.setdefault(subject.scoped(error.scope), _State(0.0, 0, ""))
+                state.failures += 1
+                state.reason = type(error).__name__
+                state.until = self._clock() + _duration(error, state.failures)
             self._end_probes(subject)
 
     def succeeded(self, subject: Subject) -> None:
@@ -153,7 +151,7 @@ def _remaining(state: _State, now: float, probes: bool = True) -> float:
 
 
 def _duration(error: ChatError, failures: int) -> float:
-    if error.retry_after is not None and isinstance(error, RateLimitError):
+    if error.retry_after is not None and isinstance(error, (RateLimitError, QuotaExceededError)):
         return error.retry_after
     if isinstance(error, StreamInterruptedError) and error.partial:
         return 0.0

@@ -6,15 +6,18 @@ Also the retry budget, which keeps many failing calls from becoming many more re
 from __future__ import annotations
 
 import math
+import os
 import re
 import threading
 import time
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any, Callable, Protocol
 
 from aichatkit.errors import ChatError, ConfigurationError
+from aichatkit.forks import Lock
 from aichatkit.shared_rates import SharedCounter
 from aichatkit.waits import Wait, Waiting
 
@@ -36,13 +39,14 @@ class Rate:
     and machines share (extra `limits`); `concurrent` counts within this client only.
 
     >>> Rate.of("60/min")
-    Rate(requests='60/min', tokens=None, concurrent=None, storage=None)
+    Rate(requests='60/min', tokens=None, concurrent=None)
     """
 
     requests: str | None = None
     tokens: str | None = None
     concurrent: int | None = None
-    storage: str | None = None
+    # It may hold a password.
+    storage: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         for name in ("requests", "tokens"):
@@ -81,11 +85,18 @@ def parse_quota(text: Any, name: str = "requests") -> tuple[int, float] | None:
 class Counter(Protocol):
     """Something that counts within a sliding time."""
 
-    def take(self, weight: int) -> float:
-        """Take `weight` and return 0, or take nothing and return the seconds until it may fit."""
+    def take(self, weight: int) -> tuple[float, Any]:
+        """Take `weight` and return 0 and a receipt, or take nothing and return the seconds until it may fit."""
 
-    def settle(self, weight: int, real: int) -> None:
-        """Replace what was taken before by what it really was."""
+    def settle(self, receipt: Any, real: int) -> None:
+        """Replace what was taken for this receipt by what was really used."""
+
+
+@dataclass
+class _Taken:
+    moment: float
+    weight: int
+    counted: bool = True
 
 
 class WindowCounter:
@@ -95,59 +106,67 @@ class WindowCounter:
         self._limit = limit
         self._seconds = seconds
         self._clock = clock
-        self._taken: deque[tuple[float, int]] = deque()
+        self._taken: deque[_Taken] = deque()
         self._sum = 0
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
-    def take(self, weight: int) -> float:
-        """Take `weight` and return 0, or take nothing and return the seconds until it may fit."""
+    def take(self, weight: int) -> tuple[float, _Taken | None]:
+        """Take `weight` and return 0 and a receipt, or take nothing and return the seconds until it may fit."""
         # More than the limit can never fit; it goes when nothing else is counted.
         weight = min(weight, self._limit)
         with self._lock:
             now = self._clock()
-            while self._taken and self._taken[0][0] <= now - self._seconds:
-                self._sum -= self._taken.popleft()[1]
-            if self._sum + weight <= self._limit:
-                self._taken.append((now, weight))
-                self._sum += weight
-                return 0.0
-            return self._until(now, weight)
+            while self._taken and self._taken[0].moment <= now - self._seconds:
+                self._sum -= self._taken[0].weight
+                self._taken.popleft().counted = False
+            if self._sum + weight > self._limit:
+                return self._until(now, weight), None
+            return 0.0, self._add(now, weight)
 
-    def settle(self, weight: int, real: int) -> None:
-        """Replace what was taken before by what it really was."""
+    def settle(self, receipt: _Taken, real: int) -> None:
+        """Replace what was taken for this receipt by what was really used."""
         with self._lock:
-            self._taken.append((self._clock(), real - min(weight, self._limit)))
-            self._sum += real - min(weight, self._limit)
+            excess = real - receipt.weight
+            if excess > 0:
+                # Counted from now on: when the service counts it is not known, and this is the later moment.
+                self._add(self._clock(), excess)
+            elif receipt.counted:
+                receipt.weight = real
+                self._sum += excess
+
+    def _add(self, now: float, weight: int) -> _Taken:
+        taken = _Taken(now, weight)
+        self._taken.append(taken)
+        self._sum += weight
+        return taken
 
     def _until(self, now: float, weight: int) -> float:
-        free = self._limit - self._sum
-        for moment, taken in self._taken:
-            free += taken
-            if free >= weight:
-                return max(moment + self._seconds - now, 0.001)
-        return self._seconds
+        missing = self._sum + weight - self._limit
+        freed = zip(self._taken, accumulate(taken.weight for taken in self._taken))
+        last = next(taken for taken, total in freed if total >= missing)
+        return max(last.moment + self._seconds - now, 0.001)
 
 
 class Slot:
     """The permission for one answer; give it back with `release`."""
 
-    def __init__(self, gate: threading.Semaphore | None, tokens: Counter | None, weight: int) -> None:
+    def __init__(
+        self, gate: threading.Semaphore | None = None, tokens: Counter | None = None, receipt: Any = None
+    ) -> None:
         self._gate = gate
         self._tokens = tokens
-        self._weight = weight
-        self._lock = threading.Lock()
-        self._released = False
+        self._receipt = receipt
+        # Held from the first release on.
+        self._released = threading.Lock()
 
     def release(self, used_tokens: int | None = None) -> None:
         """Free the place and count the tokens that were really used; a second time does nothing."""
-        with self._lock:
-            if self._released:
-                return
-            self._released = True
+        if not self._released.acquire(blocking=False):
+            return
         if self._gate is not None:
             self._gate.release()
         if self._tokens is not None and used_tokens is not None:
-            self._tokens.settle(self._weight, used_tokens)
+            self._tokens.settle(self._receipt, used_tokens)
 
 
 class Pacer:
@@ -156,9 +175,10 @@ class Pacer:
     def __init__(self, rates: Mapping[str, Rate], clock: Callable[[], float] = time.monotonic) -> None:
         self.rates = dict(rates)
         self._clock = clock
-        self._lock = threading.Lock()
-        self._counters: dict[tuple[str, str, str], Counter] = {}
-        self._gates: dict[tuple[str, str], threading.Semaphore] = {}
+        self._lock = Lock()
+        # By process as well: what the threads of a parent hold is not given back in its forked children.
+        self._counters: dict[tuple[int, str, str, str], Counter] = {}
+        self._gates: dict[tuple[int, str, str], threading.Semaphore] = {}
 
     def enter(self, provider: str, key: str, model: str, weight: int, waiting: Waiting) -> tuple[Slot, float]:
         """Wait until one more answer may be asked for; return its slot and the seconds waited.
@@ -168,18 +188,21 @@ class Pacer:
         """
         rate = self.rates.get(provider) or self.rates.get("")
         if rate is None:
-            return Slot(None, None, 0), 0.0
+            return Slot(), 0.0
         gate = self._gate(rate, provider, key)
         waited = self._pass_gate(gate, provider, model, waiting)
-        tokens = self._counter(rate, "tokens", provider, key)
+        receipt = None
         try:
+            waiting.check_open()
+            tokens = self._counter(rate, "tokens", provider, key)
             for counter, amount in ((self._counter(rate, "requests", provider, key), 1), (tokens, weight)):
-                waited += self._count(counter, amount, provider, model, waiting)
+                seconds, receipt = self._count(counter, amount, provider, model, waiting)
+                waited += seconds
         except BaseException:
             if gate is not None:
                 gate.release()
             raise
-        return Slot(gate, tokens, weight), waited
+        return Slot(gate, tokens, receipt), waited
 
     def _pass_gate(self, gate: threading.Semaphore | None, provider: str, model: str, waiting: Waiting) -> float:
         if gate is None or gate.acquire(blocking=False):
@@ -190,30 +213,35 @@ class Pacer:
             waiting.check_open()
         return self._clock() - started
 
-    def _count(self, counter: Counter | None, amount: int, provider: str, model: str, waiting: Waiting) -> float:
+    def _count(
+        self, counter: Counter | None, amount: int, provider: str, model: str, waiting: Waiting
+    ) -> tuple[float, Any]:
         waited = 0.0
-        while counter is not None:
-            seconds = counter.take(amount)
+        if counter is None:
+            return waited, None
+        while True:
+            seconds, receipt = counter.take(amount)
             if seconds <= 0:
-                break
+                return waited, receipt
             waiting.wait(Wait(provider, model, seconds))
             waited += seconds
-        return waited
 
     def _gate(self, rate: Rate, provider: str, key: str) -> threading.Semaphore | None:
         if rate.concurrent is None:
             return None
         with self._lock:
-            return self._gates.setdefault((provider, key), threading.BoundedSemaphore(rate.concurrent))
+            own = (os.getpid(), provider, key)
+            return self._gates.setdefault(own, threading.BoundedSemaphore(rate.concurrent))
 
     def _counter(self, rate: Rate, kind: str, provider: str, key: str) -> Counter | None:
         quota = parse_quota(getattr(rate, kind), kind)
         if quota is None:
             return None
         with self._lock:
-            counter = self._counters.get((kind, provider, key))
+            own = (os.getpid(), kind, provider, key)
+            counter = self._counters.get(own)
             if counter is None:
-                counter = self._counters[kind, provider, key] = self._build(rate, f"{kind}:{provider}:{key}", quota)
+                counter = self._counters[own] = self._build(rate, f"{kind}:{provider}:{key}", quota)
             return counter
 
     def _build(self, rate: Rate, name: str, quota: tuple[int, float]) -> Counter:
@@ -237,7 +265,7 @@ class RetryBudget:
     def __init__(self, capacity: int = 100) -> None:
         self.capacity = capacity
         self._left = capacity
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def __getstate__(self) -> dict[str, Any]:
         # A client in another process has a purse of its own.

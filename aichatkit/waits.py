@@ -19,7 +19,8 @@ logger = logging.getLogger(__name__)
 class Wait(NamedTuple):
     """A wait, as `hooks={"wait": f}` sees it.
 
-    `seconds` is how long, `error` why (None for pacing of one's own), `attempt` the try it follows.
+    `seconds` is how long (0 where only a free place ends it), `error` why (None for pacing of one's own),
+    `attempt` the try it follows.
     """
 
     provider: str
@@ -29,6 +30,8 @@ class Wait(NamedTuple):
     attempt: int = 0
 
     def __str__(self) -> str:
+        if self.error is None and not self.seconds:
+            return f"pacing {self.provider}, waiting for a free place"
         if self.error is None:
             return f"pacing {self.provider}, waiting {self.seconds:.1f} s"
         reason = "rate limited by" if isinstance(self.error, RateLimitError) else f"{_told(self.error)} at"

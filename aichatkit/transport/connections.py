@@ -15,6 +15,7 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from aichatkit._version import __version__
+from aichatkit.forks import Lock
 from aichatkit.transport.reading import shut_down
 
 __all__ = ["POOL", "Connections"]
@@ -27,7 +28,7 @@ _NO_PROXIES = {"http": None, "https": None, "all": None}
 
 _waiting = threading.local()
 _contexts: dict[str, ssl.SSLContext] = {}
-_contexts_lock = threading.Lock()
+_contexts_lock = Lock()
 # Sessions of a parent process: closing them here could disturb the parent, or wait for a lock nobody holds any more.
 _inherited: list[Any] = []
 
