@@ -68,8 +68,9 @@ def usage(found: list[Any]) -> dict[str, int]:
     """Return the last word on each number that was told."""
     told: dict[str, int] = {}
     for chunk in (chunk for chunk in found if isinstance(chunk, Usage)):
-        told.update({field.name: getattr(chunk, field.name) for field in fields(chunk)})
-    return {name: value for name, value in told.items() if value is not None}
+        given = {field.name: getattr(chunk, field.name) for field in fields(chunk)}
+        told.update({name: value for name, value in given.items() if value is not None})
+    return told
 
 
 def of_kind(found: list[Any], kind: type) -> list[Any]:

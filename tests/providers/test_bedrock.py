@@ -1,0 +1,49 @@
+"""Bedrock: an address for each region, and a key that is a Bearer token."""
+
+from __future__ import annotations
+
+import pytest
+from recorded import recording
+
+from aichatkit import Client
+from aichatkit.errors import ConfigurationError, MissingKeyError
+from aichatkit.registry import registry
+
+
+@pytest.mark.parametrize(
+    ("environment", "region"),
+    [
+        ({}, "us-east-1"),
+        ({"AWS_DEFAULT_REGION": "eu-west-1"}, "eu-west-1"),
+        ({"AWS_REGION": "us-gov-west-1", "AWS_DEFAULT_REGION": "eu-west-1"}, "us-gov-west-1"),
+    ],
+)
+def test_the_region_is_part_of_the_address(environment, region, asks, web, monkeypatch):
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {**environment, "AWS_BEARER_TOKEN_BEDROCK": "bedrock-key"}.items():
+        monkeypatch.setenv(name, value)
+    reply = asks("bedrock", recording("bedrock"))
+    sent = web.calls[0].request
+    assert sent.url == f"https://bedrock-mantle.{region}.api.aws/v1/chat/completions"
+    assert sent.headers["Authorization"] == "Bearer bedrock-key"
+    assert (reply.text, reply.reasoning) == ("The capital of France is Paris, la Ville Lumière.", "Easy.")
+
+
+@pytest.mark.parametrize("region", ["evil.example/", "us-east-1.evil.example", "1"])
+def test_a_region_that_is_none_sends_the_key_nowhere(region, monkeypatch):
+    monkeypatch.setenv("AWS_REGION", region)
+    with pytest.raises(ConfigurationError, match="AWS_REGION"):
+        registry["bedrock"].find_base_url()
+
+
+def test_a_key_is_needed_in_every_region(web, monkeypatch):
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    with Client() as client, pytest.raises(MissingKeyError, match="AWS_BEARER_TOKEN_BEDROCK"):
+        client.ask("Hi", model="bedrock")
+    assert not web.calls
+
+
+def test_a_gateway_at_another_address_may_do_without_a_key(sandbox):
+    with Client(base_url={"bedrock": f"{sandbox.url}/v1"}, retry=0) as client:
+        assert client.ask("Hi", model="bedrock").complete
