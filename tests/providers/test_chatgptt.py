@@ -141,6 +141,9 @@ def test_both_steps_have_the_sites_headers_and_share_its_cookie(online, web):
         ('<div class="wpaicg-chat-shortcode" data-nonce="a&amp;b" data-post-id="&#49;">', ("a&b", "1", None)),
         ('<p data-nonce="" data-post-id>', (None, None, None)),
         ('<!-- <p data-nonce="a" data-post-id="1"> -->', (None, None, None)),
+        ('<!--[if IE]><p data-nonce="x"><![endif]--><p data-nonce="a" data-post-id="1">', ("a", "1", None)),
+        ('<![if !IE]><![foo[x]]><![CDATA[y]]><p data-nonce="a" data-post-id="1"><![', ("a", "1", None)),
+        ('<!DOCTYPE [<!x <p data-nonce="a" data-post-id="1"></ <p data-nonce="b', (None, None, None)),
         ("", (None, None, None)),
     ],
 )

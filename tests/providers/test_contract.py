@@ -227,7 +227,7 @@ def test_a_refusal_that_passes_is_told_by_its_status(name, status, kind, ask):
 
 
 @pytest.mark.parametrize("name", SHAKING)
-@pytest.mark.parametrize("garbage", [b"", b"\0\xff\xfe?!", b"{", b"{}", b"[1]", b"null", PAGE, CHALLENGE])
+@pytest.mark.parametrize("garbage", [b"", b"\0\xff\xfe?!", b"{", b"{}", b"[1]", b"null", b"<![x[y", PAGE, CHALLENGE])
 def test_garbage_in_a_handshake_is_an_error_that_names_it(name, garbage, ask, web):
     with pytest.raises(ChatError) as caught:
         ask(name, recording(name), page=garbage)
