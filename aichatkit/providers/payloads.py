@@ -127,7 +127,7 @@ def split_system(messages: Sequence[Message]) -> tuple[str, list[Message]]:
 def joined_turns(turns: Iterable[tuple[str, list[Any]]]) -> list[tuple[str, list[Any]]]:
     """Return the turns with neighbours of one role made one: results of tools have to come together.
 
-    >>> joined_turns([("user", [1]), ("user", [2]), ("model", [3]), ("model", [])])
+    >>> joined_turns([("user", [1]), ("user", [2]), ("model", [3]), ("user", [])])
     [('user', [1, 2]), ('model', [3])]
     """
     joined: list[tuple[str, list[Any]]] = []
