@@ -47,6 +47,21 @@ def start():
         yield enter
 
 
+@pytest.fixture
+def judged(start):
+    """Start an llmock with options; when the test is over its verdict on the client must be a pass."""
+    started = []
+
+    def run(*options):
+        started.append(start(peer_servers.run_llmock, *options))
+        return started[-1]
+
+    yield run
+    for peer in started:
+        verdict = peer_servers.verdict(peer)
+        assert verdict["passed"], verdict["findings"]
+
+
 @pytest.fixture(scope="session")
 def squid():
     """Forward proxy at .url; .log_text() shows what went through it."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import requests
 import trustme
 
 HERE = Path(__file__).parent
@@ -64,6 +65,16 @@ def run_llmock(*options):
         command = [program, "serve", "--host", HOST, "--port", port, "--response-style", "echo", *options]
         with running(command, home / "log", port):
             yield Peer(f"http://{HOST}:{port}", home / "log")
+
+
+def verdict(llmock):
+    """Ask an llmock how well its clients behaved."""
+    return requests.get(f"{llmock.url}/_llmock/verdict", timeout=10).json()
+
+
+def plan(llmock, **behavior):
+    """Tell an llmock what to do to the next request."""
+    requests.post(f"{llmock.url}/_llmock/scenario", json={"behaviors": [behavior]}, timeout=10).raise_for_status()
 
 
 @contextlib.contextmanager

@@ -159,30 +159,6 @@ def outcomes(client, prompts):
     return texts, errors
 
 
-@pytest.fixture
-def judged(start):
-    """Start an llmock with options; when the test is over its verdict on the client must be a pass."""
-    started = []
-
-    def run(*options):
-        started.append(start(peer_servers.run_llmock, *options))
-        return started[-1]
-
-    yield run
-    for peer in started:
-        report = requests.get(f"{peer.url}/_llmock/verdict", params={"format": "text"}, timeout=10).text
-        assert verdict(peer)["passed"], report
-
-
-def verdict(llmock):
-    return requests.get(f"{llmock.url}/_llmock/verdict", timeout=10).json()
-
-
-def plan(llmock, **behavior):
-    """Tell llmock what to do to the next request."""
-    requests.post(f"{llmock.url}/_llmock/scenario", json={"behaviors": [behavior]}, timeout=10).raise_for_status()
-
-
 def echo(prompt):
     return f"Hello! You said: {prompt}"
 
@@ -201,7 +177,7 @@ def test_llmock_sees_the_wait_that_it_asked_for(judged, connect):
     assert reply.text == echo("one more")
     assert [type(attempt.error) for attempt in reply.attempts] == [RateLimitError, type(None)]
     assert reply.attempts[0].wait >= reply.attempts[0].error.retry_after > 0
-    assert verdict(llmock)["findings"] == []
+    assert peer_servers.verdict(llmock)["findings"] == []
 
 
 def test_llmock_is_not_hammered_where_its_wait_is_too_long(judged, connect):
@@ -211,7 +187,7 @@ def test_llmock_is_not_hammered_where_its_wait_is_too_long(judged, connect):
     with pytest.raises(RateLimitError) as caught:
         client.ask("second")
     assert 5 < caught.value.retry_after <= 60
-    assert verdict(llmock)["attempts"] == 2
+    assert peer_servers.verdict(llmock)["attempts"] == 2
 
 
 def test_llmock_limits_each_key_on_its_own(judged, connect):
@@ -222,19 +198,19 @@ def test_llmock_limits_each_key_on_its_own(judged, connect):
 
 def test_llmock_failures_are_retried_after_their_wait(judged, connect):
     llmock = judged()
-    plan(llmock, type="fail", status=503, retry_after=0.2, times=2)
+    peer_servers.plan(llmock, type="fail", status=503, retry_after=0.2, times=2)
     begun = time.monotonic()
     assert connect(llmock.url).ask("hi").text == echo("hi")
     assert time.monotonic() - begun >= 0.4
-    assert verdict(llmock)["findings"] == []
+    assert peer_servers.verdict(llmock)["findings"] == []
 
 
 def test_llmock_failures_without_a_hint_are_retried_with_growing_waits(judged, connect):
     llmock = judged()
-    plan(llmock, type="fail", status=500, times=2)
+    peer_servers.plan(llmock, type="fail", status=500, times=2)
     policy = RetryPolicy(base=0.1, random=lambda: 1.0)
     assert connect(llmock.url, retry=policy).ask("hi").text == echo("hi")
-    assert verdict(llmock)["findings"] == []
+    assert peer_servers.verdict(llmock)["findings"] == []
 
 
 def test_llmock_outage_costs_no_more_than_the_attempts(judged, connect):
@@ -242,7 +218,7 @@ def test_llmock_outage_costs_no_more_than_the_attempts(judged, connect):
     with pytest.raises(ServerError) as caught:
         connect(llmock.url, retry=1).ask("hi")
     assert len(caught.value.attempts) == 2
-    assert verdict(llmock)["attempts"] == 2
+    assert peer_servers.verdict(llmock)["attempts"] == 2
 
 
 def test_llmock_flaky_service_is_asked_politely_by_many_threads(judged, connect):
@@ -266,10 +242,10 @@ def test_llmock_flaky_service_is_asked_politely_by_many_threads(judged, connect)
 )
 def test_llmock_refusals_that_no_retry_can_fix_cost_one_request(judged, connect, status, kind):
     llmock = judged()
-    plan(llmock, type="fail", status=status, times=None)
+    peer_servers.plan(llmock, type="fail", status=status, times=None)
     with pytest.raises(kind):
         connect(llmock.url).ask("hi")
-    assert verdict(llmock)["attempts"] == 1
+    assert peer_servers.verdict(llmock)["attempts"] == 1
 
 
 def test_llmock_context_window_is_told_apart(judged, connect):
@@ -280,7 +256,7 @@ def test_llmock_context_window_is_told_apart(judged, connect):
 @pytest.mark.parametrize("kind", ["truncate", "disconnect"])
 def test_llmock_stream_that_breaks_before_its_first_text_is_asked_again(judged, connect, kind):
     llmock = judged()
-    plan(llmock, type="stream_fault", kind=kind, after_chunks=1)
+    peer_servers.plan(llmock, type="stream_fault", kind=kind, after_chunks=1)
     assert connect(llmock.url, retry=RetryPolicy(base=0.01)).ask("hi").text == echo("hi")
 
 
@@ -288,7 +264,7 @@ def test_llmock_stream_that_breaks_before_its_first_text_is_asked_again(judged, 
 def test_llmock_stream_that_breaks_after_text_is_for_the_caller_to_ask_again(judged, connect, kind):
     llmock = judged()
     client = connect(llmock.url)
-    plan(llmock, type="stream_fault", kind=kind, after_chunks=4)
+    peer_servers.plan(llmock, type="stream_fault", kind=kind, after_chunks=4)
     with pytest.raises(StreamInterruptedError) as caught:
         client.ask("hi")
     assert caught.value.partial == "Hello! You said: "
@@ -298,7 +274,7 @@ def test_llmock_stream_that_breaks_after_text_is_for_the_caller_to_ask_again(jud
 @pytest.mark.parametrize("after", [0, 1, 3])
 def test_llmock_damaged_chunk_is_never_skipped(judged, connect, after):
     llmock = judged()
-    plan(llmock, type="stream_fault", kind="malformed", after_chunks=after)
+    peer_servers.plan(llmock, type="stream_fault", kind="malformed", after_chunks=after)
     with pytest.raises(BadResponseError) as caught:
         connect(llmock.url, retry=0).ask("hi")
     assert echo("hi").startswith(caught.value.partial)
@@ -306,7 +282,7 @@ def test_llmock_damaged_chunk_is_never_skipped(judged, connect, after):
 
 def test_llmock_stall_is_not_sat_through(judged, connect):
     llmock = judged()
-    plan(llmock, type="stream_fault", kind="stall", after_chunks=3, stall_seconds=20)
+    peer_servers.plan(llmock, type="stream_fault", kind="stall", after_chunks=3, stall_seconds=20)
     with pytest.raises(StreamInterruptedError) as caught:
         connect(llmock.url, timeout=(5, 0.3)).ask("hi")
     assert caught.value.partial == "Hello! You "
