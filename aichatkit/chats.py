@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, ClassVar
 
 from aichatkit.errors import ConfigurationError
-from aichatkit.messages import Message, Prompt, parse_messages
+from aichatkit.files import with_files
+from aichatkit.messages import Content, File, Message, Prompt, parse_messages
 from aichatkit.reply import Reply
 from aichatkit.streams import Stream
 
@@ -46,7 +49,7 @@ class Chat:
         self.system = system
         self.model = model
         self._options = options
-        self._history = parse_messages(list(history)) if history else []
+        self._history = with_files(parse_messages(list(history))) if history else []
         self._lock = threading.Lock()
 
     @property
@@ -56,20 +59,16 @@ class Chat:
 
     def ask(self, prompt: Prompt, **options: Any) -> Reply:
         """Ask within the conversation and return the reply."""
-        return self.stream(prompt, **options).read()
+        turns, asked = self._turn(prompt, options)
+        reply = self.client.ask([*self._history, *turns], **asked)
+        self._keep(turns, reply)
+        return reply
 
     def stream(self, prompt: Prompt, **options: Any) -> Stream:
         """Ask within the conversation and return the stream; the turn enters the history when it has ended."""
-        turns = parse_messages(prompt)
-        merged = {"system": self.system, "model": self.model, **self._options, **options}
-        merged = {name: value for name, value in merged.items() if value is not None}
-
-        def keep(reply: Reply) -> None:
-            with self._lock:
-                self._history += [*turns, Message("assistant", reply.text)]
-
-        stream = self.client.stream([*self._history, *turns], **merged)
-        stream.when_complete(keep)
+        turns, asked = self._turn(prompt, options)
+        stream = self.client.stream([*self._history, *turns], **asked)
+        stream.when_complete(partial(self._keep, turns))
         return stream
 
     def undo(self) -> list[Message]:
@@ -91,11 +90,11 @@ class Chat:
             "aichatkit": _VERSION,
             "system": self.system,
             "model": self.model,
-            "messages": [{"role": message.role, "content": message.content} for message in self._history],
+            "messages": [{"role": message.role, "content": _plain(message.content)} for message in self._history],
         }
-        partial = target.with_name(f"{target.name}.{os.getpid()}.part")
-        partial.write_text(json.dumps(record, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
-        os.replace(partial, target)
+        unfinished = target.with_name(f"{target.name}.{os.getpid()}.part")
+        unfinished.write_text(json.dumps(record, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+        os.replace(unfinished, target)
         return target
 
     @classmethod
@@ -118,3 +117,27 @@ class Chat:
 
     def __repr__(self) -> str:
         return f"<Chat of {len(self._history)} messages>"
+
+    def _turn(self, prompt: Prompt, options: Mapping[str, Any]) -> tuple[list[Message], dict[str, Any]]:
+        """Return the turns for a prompt, with their files, and the options to ask with."""
+        asked = {"system": self.system, "model": self.model, **self._options, **options}
+        asked = {name: value for name, value in asked.items() if value is not None}
+        return with_files(parse_messages(prompt), asked.pop("files", ())), asked
+
+    def _keep(self, turns: Sequence[Message], reply: Reply) -> None:
+        # An answer that only asks for tools waits for their results, so its turn is not complete.
+        if reply.text:
+            with self._lock:
+                self._history += [*turns, Message("assistant", reply.text)]
+
+
+def _plain(content: Content) -> Any:
+    """Return a content as JSON can hold it, its files in OpenAI's form."""
+    if isinstance(content, str):
+        return content
+    return [_plain_file(part["file"]) if part.get("type") == "file" else part for part in content]
+
+
+def _plain_file(file: File) -> dict[str, Any]:
+    data = file.url or f"data:{file.media_type};base64,{base64.b64encode(file.data).decode('ascii')}"
+    return {"type": "file", "file": {"filename": file.name, "file_data": data}}
