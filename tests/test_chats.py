@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from aichatkit import Chat, Client, ConfigurationError, Message, QuotaExceededError, StreamInterruptedError
+from aichatkit import Chat, Client, ConfigurationError, Message, QuotaExceededError, Reply, StreamInterruptedError
 
 
 def sent(sandbox):
@@ -256,3 +256,49 @@ def test_a_deep_copy_can_be_asked_at_once(client):
     chat = copy.deepcopy(client.chat(history=["Hi"]))
     chat.ask("Ho")
     assert len(chat.history) == 3
+
+
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(20)
+
+
+def pictures(sandbox):
+    """Return the addresses of the pictures in the last request."""
+    contents = [turn["content"] for turn in sandbox.requests[-1].json()["messages"]]
+    parts = [part for content in contents if isinstance(content, list) for part in content]
+    return [part["image_url"]["url"] for part in parts if part["type"] == "image_url"]
+
+
+def test_a_file_of_one_turn_is_there_in_the_next(client, sandbox):
+    chat = client.chat()
+    chat.ask("What is this?", files=[PNG])
+    with chat.stream("And its colour?") as stream:
+        stream.read()
+    assert len(pictures(sandbox)) == 1
+
+
+def test_a_saved_conversation_keeps_its_files(client, sandbox, tmp_path):
+    chat = client.chat()
+    chat.ask("What are these?", files=[PNG, "https://example.org/a.png"])
+    loaded = Chat.load(chat.save(tmp_path / "chat.json"), client=client)
+    loaded.ask("And their colours?")
+    held, named = pictures(sandbox)
+    assert held.startswith("data:image/png;base64,")
+    assert named == "https://example.org/a.png"
+
+
+def test_an_answer_that_fits_no_schema_is_asked_for_again_as_the_client_does(client, sandbox):
+    sandbox.says(["five", '{"sum": 5}'])
+    schema = {"type": "object", "properties": {"sum": {"type": "integer"}}, "required": ["sum"]}
+    chat = client.chat()
+    assert chat.ask("Two and three?", schema=schema).data == {"sum": 5}
+    assert [turn.content for turn in chat.history] == ["Two and three?", '{"sum": 5}']
+
+
+def test_an_answer_that_waits_for_tools_does_not_enter():
+    class Asks(Client):
+        def ask(self, prompt, **options):
+            return Reply("", "openai", "gpt-4o")
+
+    chat = Asks().chat()
+    chat.ask("Stock of A-17?")
+    assert chat.history == []

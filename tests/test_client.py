@@ -388,6 +388,14 @@ def test_a_hook_that_fails_does_not_end_the_call(sandbox, policy):
         assert client.ask("Hi").provider == "openai"
 
 
+def test_what_failed_is_shown_as_left_alone_for_a_while(client, sandbox):
+    sandbox.script("rate-limit,retry_after=30")
+    assert client.health == []
+    with pytest.raises(RateLimitError):
+        client.ask("Hi", retry=0)
+    assert [cooling.provider for cooling in client.health] == ["openai"]
+
+
 # Streams.
 
 

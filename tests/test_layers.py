@@ -18,7 +18,7 @@ EXTRAS = {"pyrate_limiter", "redis"}
 #: Each module may import only from those before it; one line is a step of the data's way.
 ORDER = """
     _version
-    errors forks
+    errors
     params timeouts chunks browsers
     messages lines refusals
     events bodies delays prices schemas

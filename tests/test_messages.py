@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from aichatkit import Client, ConfigurationError, Message
-from aichatkit.messages import format_prompt, parse_messages
+from aichatkit.messages import File, files_of, format_prompt, parse_messages
 
 PICTURE = {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}
 
@@ -115,3 +115,10 @@ def test_the_user_s_own_list_is_not_altered(sandbox):
     with Client(model="openai", api_key="sk-test", base_url=f"{sandbox.url}/v1", system="Be brief.") as client:
         client.ask(prompt)
     assert prompt == [{"role": "user", "content": "Hi"}]
+
+
+def test_the_files_of_messages_are_found_in_their_order():
+    one, two = File("image", "image/png", url="https://example.org/a.png"), File("text", "text/plain", data=b"x")
+    parts = [{"type": "file", "file": one}, {"type": "text", "text": "What is this?"}]
+    turns = [Message("user", parts), Message("user", "Hi"), Message("user", [{"type": "file", "file": two}])]
+    assert list(files_of(turns)) == [one, two]

@@ -205,3 +205,16 @@ def test_a_package_that_cannot_be_imported_does_not_stop_the_others(monkeypatch,
     with Client() as client:
         assert client.ask("Hi").provider == "openai"
         assert "openai/gpt-4o" in client.models()
+
+
+def test_a_service_may_say_what_it_does_differently(sandbox):
+    register("odd", url=f"{sandbox.url}/v1", default_model="m", params={"seed": "random_seed"}, models=("m", "n"))
+    with Client(model="odd") as client:
+        client.ask("Hi", seed=7)
+        assert "odd/n" in client.models()
+    assert sandbox.requests[-1].json()["random_seed"] == 7
+
+
+def test_a_misspelt_difference_is_refused_with_the_nearest():
+    with pytest.raises(ConfigurationError, match="no 'stream_usge'; did you mean 'stream_usage'"):
+        register("odd", url="https://example.org/v1", stream_usge=False)
