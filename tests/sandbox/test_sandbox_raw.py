@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import contextlib
 import itertools
 import socket
 import ssl
+import sys
 import threading
 
 import pytest
@@ -124,8 +126,9 @@ def test_it_speaks_tls_and_cuts_it():
         ):
             sock.sendall(request_bytes("/", {}))
             assert sock.recv(4) == b"part"
-            with pytest.raises(ssl.SSLEOFError):
-                sock.recv(1)
+            # Python 3.9 tells OpenSSL to pass a cut off as an end.
+            with contextlib.nullcontext() if sys.version_info < (3, 10) else pytest.raises(ssl.SSLEOFError):
+                assert sock.recv(1) == b""
         assert server.requests[0].method == "POST"
 
 
