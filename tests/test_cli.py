@@ -255,8 +255,9 @@ def test_ctrl_c_has_code_130_and_no_traceback(monkeypatch, capsys, moment):
 def test_a_real_ctrl_c_keeps_the_text_that_came(sandbox):
     sandbox.says("one two three four")
     sandbox.script("stall,after=2")
-    command = [sys.executable, "-u", "-m", "aichatkit", "Hi"]
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    command = [sys.executable, "-m", "aichatkit", "Hi"]
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen(command, bufsize=0, **pipes)
     try:
         first = process.stdout.read(1)
         process.send_signal(signal.SIGINT)

@@ -17,7 +17,7 @@ REQUESTS = {"errors", "client", "opening", "transport", "providers"}
 EXTRAS = {"pyrate_limiter", "redis"}
 #: Each module may import only from those before it; one line is a step of the data's way.
 ORDER = """
-    _version
+    _version forks
     errors
     params timeouts chunks browsers
     messages lines refusals
@@ -86,7 +86,8 @@ def test_a_module_imports_only_from_the_steps_before_it(module):
     steps = {name: number for number, line in enumerate(ORDER.splitlines()) for name in line.split()}
     top = module.partition(".")[0]
     others = {name.partition(".")[0] for name in own(module)} - {top}
-    assert {name for name in others if steps[name] >= steps[top]} == set()
+    # What has no place yet fails the test above, and that is enough.
+    assert {name for name in others if steps.get(name, -1) >= steps.get(top, 99)} == set()
 
 
 def test_there_is_no_circle():
