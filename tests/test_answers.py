@@ -225,6 +225,19 @@ def test_the_try_that_broke_off_is_told_as_failed():
     assert error.attempts == [first, Attempt("scripted", "asked-1", error=error, elapsed=2.0)]
 
 
+def test_the_records_are_kept_as_they_came_when_asked_for():
+    class Named(Scripted):
+        def parse_event(self, event):
+            return "a"
+
+    answer = Answer(Named(), "m", FakeResponse([b'{"x": 1}', b"no json"]), http=FakeTransport(), keep_raw=True)
+    list(answer)
+    assert answer.reply.raw == [{"x": 1}, "no json"]
+    plain = answered("a")
+    list(plain)
+    assert plain.reply.raw == []
+
+
 # Notices and leading blanks.
 
 

@@ -11,7 +11,9 @@ from aichatkit.errors import (
     AllProvidersFailedError,
     AuthenticationError,
     BadRequestError,
+    ConfigurationError,
     ConnectError,
+    DeadlineExceededError,
     MissingKeyError,
     QuotaExceededError,
     RateLimitError,
@@ -137,12 +139,15 @@ def test_a_key_that_is_used_up_or_refused_steps_aside_and_stays_aside(serve, scr
     assert keys_of(server) == ["one", "two", "two"]
 
 
-def test_when_the_last_key_is_used_up_its_error_comes_out(serve):
-    server, client = serve(by_key(one=[DENIED], two=[QUOTA]), api_key=["one", "two"])
-    with pytest.raises(QuotaExceededError) as caught:
+def test_when_every_key_stepped_aside_the_one_that_is_free_first_is_told(serve):
+    later = [response(b"", status="429 No", headers=[("Retry-After", "900")])]
+    server, client = serve(by_key(one=[QUOTA], two=[later], three=[DENIED]), api_key=["one", "two", "three"])
+    with pytest.raises(RateLimitError) as caught:
         client.ask("Hi")
-    assert keys_of(server) == ["one", "two"]
-    assert [type(attempt.error) for attempt in caught.value.attempts] == [AuthenticationError, QuotaExceededError]
+    assert (keys_of(server), caught.value.retry_after) == (["one", "two", "three"], 900)
+    kinds = {QuotaExceededError, RateLimitError, AuthenticationError}
+    assert {type(attempt.error) for attempt in caught.value.attempts} == kinds
+    assert caught.value.attempts[-1].error is caught.value
 
 
 def test_a_key_that_cooled_off_comes_back(serve, clock):
@@ -150,6 +155,14 @@ def test_a_key_that_cooled_off_comes_back(serve, clock):
     client.ask("Hi")
     clock.now += 16
     client.ask("Hi")
+    assert keys_of(server) == ["one", "two", "one"]
+
+
+def test_where_all_keys_are_cooling_one_of_them_is_tried_and_not_the_others(serve):
+    server, client = serve(by_key(one=[DENIED], two=[DENIED]), api_key=["one", "two"])
+    for _ in range(2):
+        with pytest.raises(AuthenticationError):
+            client.ask("Hi")
     assert keys_of(server) == ["one", "two", "one"]
 
 
@@ -332,6 +345,24 @@ def test_a_call_that_fails_gives_its_place_back(serve, clock):
     with client.stream("Hi") as stream:
         assert next(stream) == "Hi"
     assert client.ask("Hi").text == "Hi"
+
+
+def test_a_place_that_does_not_come_free_is_waited_for_until_the_deadline(serve, caplog):
+    caplog.set_level(logging.INFO, "aichatkit")
+    server, client = serve([*ANSWER[:2], "wait-close"], rate=Rate(concurrent=1), retry=0)
+    with client.stream("Hi"):
+        with pytest.raises(DeadlineExceededError):
+            client.ask("Hi", timeout=Timeout(total=0.1))
+        assert "pacing openai, waiting for a free place" in caplog.text
+        assert len(server.requests) == 1
+
+
+def test_a_client_that_closes_ends_a_wait_for_the_rate(serve, clock):
+    server, client = serve(ANSWER, rate="1/min", retry=RetryPolicy(sleep=lambda seconds: client.close()))
+    client.ask("Hi")
+    with pytest.raises(ConfigurationError, match="closed"):
+        client.ask("Hi")
+    assert len(server.requests) == 1
 
 
 # Limits.

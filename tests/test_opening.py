@@ -8,7 +8,7 @@ from answer_doubles import Scripted
 
 from aichatkit.chunks import Finish
 from aichatkit.errors import BadResponseError, ChatError, ConfigurationError, ServerError
-from aichatkit.messages import Message
+from aichatkit.messages import File, Message
 from aichatkit.opening import Ask, check_ask, open_answer, optional_fields, prepare
 from aichatkit.providers.base import Options, Tool
 from aichatkit.sandbox.raw import RawServer, chunk, chunked_head, response
@@ -211,3 +211,27 @@ def test_what_a_provider_does_not_take_is_refused(options, told):
 
 def test_what_a_provider_takes_passes():
     check_ask(asked(WithOptions("http://x"), params={"temperature": 1}, tools=[TOOL], extra={"a": 1}))
+
+
+def with_file(provider, **file) -> Ask:
+    given = {"kind": "image", "data": b"12345", "media_type": "image/png", "name": "a.png", **file}
+    return Ask(provider, "model-1", [Message("user", [{"type": "file", "file": File(**given)}])], Options())
+
+
+@pytest.mark.parametrize(
+    ("provider", "file", "told"),
+    [
+        (Plain, {}, "text only"),
+        (WithOptions, {"kind": "audio"}, "it takes image"),
+        (WithOptions, {"data": b"0" * 11}, "at most 10 bytes, and a.png has 11"),
+        (WithOptions, {"data": b"0" * 11, "name": ""}, "the image has 11"),
+    ],
+)
+def test_a_file_a_provider_does_not_take_is_refused(provider, file, told):
+    with pytest.raises(ConfigurationError, match=told) as caught:
+        check_ask(with_file(provider("http://x"), **file))
+    assert caught.value.action == "next"
+
+
+def test_a_file_a_provider_takes_passes():
+    check_ask(with_file(WithOptions("http://x"), data=b"0" * 10))

@@ -558,6 +558,33 @@ def test_the_head_of_an_answer_is_waited_for_until_the_client_closes(transport):
         assert caught.value.maybe_processed
 
 
+def test_a_client_that_closed_before_the_head_is_waited_for_does_not_wait(transport):
+    with RawServer(["wait-close"]) as server:
+        held = Connections()
+        http = transport(server.url, held)
+        # Closed while the request is on its way, so that there is no socket to wake yet.
+        body = (held.close() or piece for piece in (b"part", b"last"))
+        with pytest.raises(ConnectError):
+            http.send(post(server.url, data=body))
+
+
+def test_a_session_that_is_used_by_hand_works_as_any_other():
+    held = Connections()
+    with RawServer([response(b"ok")]) as server:
+        assert held.session.get(server.url, timeout=5).text == "ok"
+    held.close()
+
+
+def test_cancelling_a_body_without_framing_is_no_end_of_it(transport):
+    head = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
+    with RawServer([head, b"part", "wait-close"]) as server:
+        answer = transport(server.url).send(post(server.url))
+        assert answer.read_block() == b"part"
+        answer.cancel()
+        with pytest.raises(StreamInterruptedError, match="cancelled"):
+            answer.read_block()
+
+
 def test_the_head_behind_a_proxy_is_waited_for_until_the_client_closes(transport):
     asked = threading.Event()
     with RawServer(lambda request: [asked.set(), "wait-close"][1:]) as server:

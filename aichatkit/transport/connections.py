@@ -139,14 +139,18 @@ class Connections:
         self._settings = {}
         if self.own:
             self._session = None
-        elif self._session is not None:
-            for adapter in self._session.adapters.values():
-                if isinstance(adapter, HTTPAdapter):
-                    _inherited.append(adapter.poolmanager)
-                    # What unpickling does: the same settings, a pool of its own.
-                    fresh: Any = adapter
-                    fresh.__setstate__(fresh.__getstate__())
+        else:
+            _renew_pools(self._session)
         self._pid = os.getpid()
+
+
+def _renew_pools(session: Any) -> None:
+    for adapter in session.adapters.values():
+        if isinstance(adapter, HTTPAdapter):
+            _inherited.append(adapter.poolmanager)
+            # What unpickling does: the same settings, a pool of its own.
+            fresh: Any = adapter
+            fresh.__setstate__(fresh.__getstate__())
 
 
 class _Head:

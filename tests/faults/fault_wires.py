@@ -50,7 +50,8 @@ class Wire:
         """A whole answer in chunks, in good order."""
         if not self.streams:
             return [response(self.body("".join(texts)), headers=[("Content-Type", self.content_type)])]
-        return [*self.begun(*texts), *([chunk(self.end)] if self.end else []), chunk(b"")]
+        # The end in one send: where it came in two, a slow machine would lose the connection now and then.
+        return [*self.begun(*texts), (chunk(self.end) if self.end else b"") + chunk(b"")]
 
     def begun(self, *texts: str) -> list[Any]:
         """The head and pieces of an answer that goes on."""

@@ -227,7 +227,7 @@ def in_thread(call):
     thread.start()
 
     def result():
-        thread.join(5)
+        thread.join(20)
         assert not thread.is_alive()
         return outcome[0]
 
@@ -314,7 +314,7 @@ def test_the_pool_keeps_a_connection_for_each_of_64_threads(faults, wire):
 
     def script(request):
         open_now.wait(10)
-        return wire.whole("Hello")
+        return [wire.fixed(wire.body("Hello"))]
 
     fault = faults(wire, script)
     for _ in range(2):
