@@ -7,7 +7,7 @@ import inspect
 import pytest
 
 import aichatkit as ai
-from aichatkit import Client, ConfigurationError
+from aichatkit import BadRequestError, Client, ConfigurationError
 from aichatkit.params import PARAMS, check_params, nearest, refuse_unsupported
 
 LATER = [name for name in ("rate", "budget", "cache") if name not in inspect.signature(Client).parameters]
@@ -116,3 +116,9 @@ def test_parameters_without_a_value_are_dropped():
 
 def test_a_name_like_nothing_gets_no_suggestion():
     assert nearest("zzz", PARAMS) == ""
+
+
+def test_a_wrong_value_is_refused_by_the_service(client, sandbox):
+    with pytest.raises(BadRequestError, match="whole number"):
+        client.ask("Hi", max_tokens="5")
+    assert len(sandbox.requests) == 1

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from aichatkit.sandbox.exchange import Trouble
 from aichatkit.sandbox.wires.base import Call, fragments
 from aichatkit.sandbox.wires.schemas import smallest
 
@@ -86,6 +87,8 @@ def act(call: Call, question: Question) -> Act:
     thoughts = fragments(f"The user says: {prompt}") if _wants_thoughts(call, prompt) else []
     parts = [] if uses else fragments(call.say(question.turns, otherwise=_special(question)))
     limit = len(parts) if question.limit is None else question.limit
+    if not isinstance(limit, int):
+        raise Trouble("bad-request", "The limit of tokens must be a whole number.")
     tokens = sum(len(fragments(turn)) for turn in [*question.turns, *question.results])
     return Act(thoughts, parts[:limit], uses, limit < len(parts), tokens)
 
