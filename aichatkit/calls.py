@@ -5,13 +5,13 @@ from __future__ import annotations
 import ipaddress
 import logging
 import threading
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Callable
 from urllib.parse import urlsplit
 
 from aichatkit.answers import Answer
+from aichatkit.cautions import caution
 from aichatkit.errors import (
     AllProvidersFailedError,
     AuthenticationError,
@@ -211,7 +211,7 @@ def _open_without(ask: Ask, key: str | None, subject: Subject, call: Call, setup
     """Leave out a field the model refuses and the caller does not insist on, and remember that for the model."""
     place = (ask.provider.name, ask.model)
     while True:
-        left_out = setup.dropped.get(place, frozenset())
+        left_out = frozenset() if call.strict else setup.dropped.get(place, frozenset())
         try:
             return _open_once(replace(ask, left_out=left_out), key, subject, call, setup, tries)
         except BadRequestError as error:
@@ -219,9 +219,8 @@ def _open_without(ask: Ask, key: str | None, subject: Subject, call: Call, setup
             if refused is None or refused in left_out or refused not in optional_fields(ask):
                 raise
         setup.dropped[place] = left_out | {refused}
-        warnings.warn(
-            f"{ask.provider.name}: {ask.model} does not take {refused!r}, so it is left out; strict=True forbids that",
-            stacklevel=2,
+        caution(
+            f"{ask.provider.name}: {ask.model} does not take {refused!r}, so it is left out; strict=True forbids that"
         )
 
 

@@ -11,6 +11,7 @@ from typing import Any, Callable
 import requests
 
 from aichatkit import listing
+from aichatkit.answers import Answer
 from aichatkit.calls import Call, Setup, open_call
 from aichatkit.chats import Chat
 from aichatkit.chunks import ToolCall
@@ -19,8 +20,16 @@ from aichatkit.files import with_files
 from aichatkit.forks import Lock
 from aichatkit.health import Cooling, Health
 from aichatkit.images import ImageResponse
-from aichatkit.messages import Prompt, parse_messages
-from aichatkit.options import CALL_OPTIONS, check_headers, check_hooks, check_proxies, check_rates, check_url
+from aichatkit.messages import Message, Prompt, parse_messages
+from aichatkit.options import (
+    CALL_OPTIONS,
+    check_extra,
+    check_headers,
+    check_hooks,
+    check_proxies,
+    check_rates,
+    check_url,
+)
 from aichatkit.pacing import Pacer, Rate, RetryBudget
 from aichatkit.params import check_params
 from aichatkit.prices import check_prices
@@ -141,14 +150,14 @@ class Client:
         Raises:
             ChatError: any error of the package; `partial` holds the text of an answer that broke off.
         """
-        return self._open(prompt, repairs=1, **options).read()
+        return self._open(prompt, 1, **options).read()
 
     def stream(self, prompt: Prompt, **options: Any) -> Stream:
         """Ask and return the stream, opened: a service that cannot answer raises here, not in the loop.
 
         It is an iterator of text; `stream.text` is what came so far, `stream.reply` the reply when it has ended.
         """
-        return self._open(prompt, repairs=0, **options)
+        return self._open(prompt, 0, **options)
 
     def chat(self, *, system: str | None = None, **options: Any) -> Chat:
         """Return a conversation; its options hold for every turn."""
@@ -215,9 +224,10 @@ class Client:
     def _open(
         self,
         prompt: Prompt,
-        *,
         repairs: int,
-        tools: Sequence[Any] = (),
+        /,
+        *,
+        tools: Any = (),
         max_rounds: int = 8,
         approve: Callable[[ToolCall], bool] | None = None,
         schema: Any = None,
@@ -225,13 +235,17 @@ class Client:
     ) -> Stream:
         toolbox, form = Toolbox(tools, approve), Form.of(schema)
         call = self._call(prompt, **options)
-        asked = replace(call.options, tools=tuple(toolbox.tools), schema=form.schema if form else None)
+        asked = replace(call.options, tools=toolbox.tools, schema=form.schema if form else None)
         call, setup = replace(call, options=asked), self._setup()
         if not toolbox and form is None:
             return Stream(open_call(call, setup))
+
+        def open_next(messages: Sequence[Message], before: Answer | None) -> Answer:
+            return open_call(replace(call, messages=messages, targets=_first(before, call.targets)), setup)
+
         return Stream(
             Rounds(
-                lambda messages: open_call(replace(call, messages=messages), setup),
+                open_next,
                 call.messages,
                 toolbox=toolbox,
                 max_rounds=max_rounds,
@@ -264,7 +278,7 @@ class Client:
         return Call(
             targets=self._targets(self._model if model is None else model),
             messages=with_files(parse_messages(prompt, system=self._system if system is None else system), files),
-            options=Options(params={**self._params, **given}, extra=dict(extra or {})),
+            options=Options(params={**self._params, **given}, extra=check_extra(extra)),
             timeout=limits,
             deadline=Deadline(limits.total, policy.now),
             policy=policy,
@@ -305,6 +319,14 @@ def default_client() -> Client:
 
 
 Chat.default_client = staticmethod(default_client)
+
+
+def _first(before: Answer | None, targets: Sequence[Target]) -> Sequence[Target]:
+    """Ask the one that has begun to answer first, as it knows its own calls of tools."""
+    if before is None:
+        return targets
+    asked = (before.provider.name, before.model)
+    return sorted(targets, key=lambda target: (target.provider.name, target.model) != asked)
 
 
 def _client_options() -> list[str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Union
 
 from aichatkit.chunks import ToolCall
@@ -20,6 +21,7 @@ __all__ = [
     "format_prompt",
     "parse_messages",
     "text_of",
+    "text_of_file",
 ]
 
 Content = Union[str, "list[dict[str, Any]]"]
@@ -83,7 +85,7 @@ def parse_messages(prompt: Any, *, system: str | None = None, history: Iterable[
     turns = [_parse_turn(turn) for turn in _turns(prompt)]
     if not turns:
         raise ConfigurationError("prompt: there are no messages; pass a string or at least one message")
-    messages = [*history, *turns]
+    messages = _with_calls([*history, *turns])
     if system is not None:
         if not isinstance(system, str) or not system.strip():
             raise ConfigurationError("system: must be a string with text in it")
@@ -95,7 +97,7 @@ def files_of(messages: Iterable[Message]) -> Iterator[File]:
     """Yield the files in the messages."""
     for message in messages:
         if not isinstance(message.content, str):
-            yield from (part["file"] for part in message.content if part.get("type") == "file")
+            yield from (part["file"] for part in message.content if isinstance(part.get("file"), File))
 
 
 def format_prompt(messages: Sequence[Message]) -> str:
@@ -122,6 +124,16 @@ def text_of(content: Content) -> str:
                 f"this provider takes text only, not a part of type {part.get('type')!r}", action="next"
             )
     return "\n".join(str(part["text"]) for part in content)
+
+
+def text_of_file(file: File) -> str:
+    r"""Return a text file as text under its name.
+
+    >>> text_of_file(File("text", "text/plain", "a.txt", b"One."))
+    'a.txt:\nOne.'
+    """
+    text = file.data.decode("utf-8", "replace")
+    return f"{file.name}:\n{text}" if file.name else text
 
 
 def _turns(prompt: Any) -> list[Any]:
@@ -156,13 +168,50 @@ def _parse_mapping(turn: Mapping[str, Any]) -> Message:
             raise ConfigurationError(f'message: "from" must be "you" or "bot", not {turn["from"]!r}')
     else:
         raise ConfigurationError('message: it has no "role"; use {"role": "user", "content": "..."}')
+    if role == "tool" and "tool_call_id" in turn:
+        return ToolResultMessage("tool", text_of(turn.get("content") or ""), ToolCall(str(turn["tool_call_id"]), ""))
+    if role == "assistant" and turn.get("tool_calls"):
+        return ToolCallsMessage(role, turn.get("content") or "", tuple(map(_parse_call, turn["tool_calls"])))
     if "content" not in turn:
         raise ConfigurationError('message: it has no "content"; use {"role": "user", "content": "..."}')
     return Message(role, turn["content"])
 
 
+def _parse_call(call: Any) -> ToolCall:
+    """Read a tool call in OpenAI's form."""
+    try:
+        function = call["function"]
+        arguments = json.loads(function.get("arguments") or "{}")
+        if isinstance(arguments, dict):
+            return ToolCall(str(call.get("id") or ""), str(function["name"]), arguments)
+    except (ValueError, LookupError, TypeError, AttributeError):
+        pass
+    raise ConfigurationError(
+        'message: a tool call must look like {"id": "...", "function": {"name": "...", "arguments": "{...}"}}'
+    )
+
+
+def _with_calls(messages: Sequence[Message]) -> list[Message]:
+    """Give each result of a tool the call it belongs to, which in OpenAI's form it only names by its id."""
+    calls = {call.id: call for message in messages if isinstance(message, ToolCallsMessage) for call in message.calls}
+    found: list[Message] = []
+    for message in messages:
+        if isinstance(message, ToolResultMessage) and not message.call.name:
+            call = calls.get(message.call.id)
+            if call is None:
+                raise ConfigurationError(
+                    f"message: no message before asks for the tool call {message.call.id!r}; "
+                    'put the assistant\'s message with its "tool_calls" before the result'
+                )
+            message = replace(message, call=call)
+        found.append(message)
+    return found
+
+
 def _check_content(turn: Message) -> None:
     content = turn.content
+    if isinstance(turn, (ToolCallsMessage, ToolResultMessage)) and isinstance(content, str):
+        return
     if isinstance(content, str):
         if not content.strip():
             raise ConfigurationError(f"message: the content of the {turn.role} message is empty")

@@ -15,7 +15,7 @@ import requests
 from aichatkit import params
 from aichatkit.answers import Answer
 from aichatkit.errors import ConfigurationError
-from aichatkit.messages import File, Message, files_of
+from aichatkit.messages import File, Message, files_of, text_of_file
 from aichatkit.prices import Price
 from aichatkit.providers.base import Options, Provider, parsing
 from aichatkit.transport import Transport
@@ -41,9 +41,12 @@ def open_answer(ask: Ask, http: Transport, *, clock: Callable[[], float] = time.
     """Send the request and return the answer with its first text in hand; raise one of our errors."""
     started = clock()
     ask = _with_instructions(ask)
+    if "text" not in ask.provider.takes_files:
+        ask = replace(ask, messages=_with_text_files(ask.messages))
     request = _build(ask, http)
-    for name in ask.left_out:
-        _leave_out(request.json, name)
+    optional = optional_fields(ask)
+    for name in ask.left_out & set(optional):
+        _leave_out(request.json, optional[name])
     response = http.send(request)
     if not 200 <= response.status < 300:
         raise http.refusal(response, model=ask.model)
@@ -66,10 +69,13 @@ def open_answer(ask: Ask, http: Transport, *, clock: Callable[[], float] = time.
     return answer
 
 
-def optional_fields(ask: Ask) -> set[str]:
-    """Return the fields of the body that may be left out where the model refuses them."""
-    names = {ask.provider.params.get(name, name) for name in ask.options.params}
-    return {"stream_options", *names, *(name.rpartition(".")[2] for name in names)}
+def optional_fields(ask: Ask) -> dict[str, str]:
+    """Return the fields that may be left out where the model refuses them: what it may call them -> their path."""
+    provider = ask.provider
+    # A service may know a parameter by another name at its own address than elsewhere.
+    names = [provider.params, getattr(provider, "own_params", {})]
+    paths = {"stream_options", *(table[name] for table in names for name in ask.options.params if name in table)}
+    return {**{path.rpartition(".")[2]: path for path in paths}, **{path: path for path in paths}}
 
 
 def prepare(provider: Provider, http: Transport) -> Mapping[str, str]:
@@ -103,16 +109,16 @@ def _build(ask: Ask, http: Transport) -> requests.Request:
     return request
 
 
-def _leave_out(body: Any, name: str) -> None:
-    if isinstance(body, dict):
-        body.pop(name, None)
-        for inner in body.values():
-            _leave_out(inner, name)
+def _leave_out(body: Any, path: str) -> None:
+    *outer, last = path.split(".")
+    for name in outer:
+        body = body.get(name, {})
+    body.pop(last, None)
 
 
 def _check_file(file: File, provider: Provider) -> None:
     name = file.name or f"the {file.kind}"
-    if file.kind not in provider.takes_files:
+    if file.kind not in provider.takes_files and not (file.kind == "text" and file.data):
         takes = f"it takes {', '.join(sorted(provider.takes_files))}" if provider.takes_files else "it takes text only"
         problem = f"does not take {file.kind} files ({name}); {takes}"
     elif len(file.data) > provider.max_file:
@@ -123,13 +129,40 @@ def _check_file(file: File, provider: Provider) -> None:
 
 
 def _with_instructions(ask: Ask) -> Ask:
-    """Where the service cannot hold an answer to a schema by itself, ask for it in words."""
+    """Where the service cannot hold an answer to a schema by itself, ask for it in the words of the user's turn."""
     schema = ask.options.schema
     if schema is None or ask.provider.takes_schema:
         return ask
     words = f"Answer with nothing but JSON that fits this JSON schema:\n{json.dumps(schema, ensure_ascii=False)}"
-    messages = [*ask.messages[:-1], Message("system", words), ask.messages[-1]]
+    place = max((i for i, message in enumerate(ask.messages) if message.role == "user"), default=None)
+    messages = list(ask.messages)
+    if place is None:
+        messages.append(Message("user", words))
+    else:
+        messages[place] = _with_words(messages[place], words)
     return replace(ask, messages=messages, options=replace(ask.options, schema=None))
+
+
+def _with_words(message: Message, words: str) -> Message:
+    content = message.content
+    if isinstance(content, str):
+        return Message(message.role, f"{content}\n\n{words}")
+    return Message(message.role, [*content, {"type": "text", "text": words}])
+
+
+def _with_text_files(messages: Sequence[Message]) -> Sequence[Message]:
+    """Put text files into the text, for services that take nothing else."""
+    return [
+        message if isinstance(message.content, str) else replace(message, content=list(map(_as_text, message.content)))
+        for message in messages
+    ]
+
+
+def _as_text(part: dict[str, Any]) -> dict[str, Any]:
+    file = part.get("file")
+    if not isinstance(file, File) or file.kind != "text" or not file.data:
+        return part
+    return {"type": "text", "text": text_of_file(file)}
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Callable
 
@@ -10,7 +11,16 @@ from aichatkit.pacing import Rate
 from aichatkit.params import nearest
 from aichatkit.targets import per_provider
 
-__all__ = ["CALL_OPTIONS", "HOOKS", "check_headers", "check_hooks", "check_proxies", "check_rates", "check_url"]
+__all__ = [
+    "CALL_OPTIONS",
+    "HOOKS",
+    "check_extra",
+    "check_headers",
+    "check_hooks",
+    "check_proxies",
+    "check_rates",
+    "check_url",
+]
 
 #: Options that `ask` and `stream` take beside sampling parameters.
 CALL_OPTIONS = (
@@ -30,6 +40,7 @@ CALL_OPTIONS = (
     "tools",
 )
 HOOKS = ("wait",)
+_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
 def check_hooks(hooks: Mapping[str, Callable[[Any], None]] | None) -> dict[str, Callable[[Any], None]]:
@@ -58,14 +69,23 @@ def check_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
     if headers is not None and not isinstance(headers, Mapping):
         raise ConfigurationError("headers: must be a dict of names and values")
     for name, value in (headers or {}).items():
-        if not isinstance(name, str) or not isinstance(value, str) or not (name + value).isprintable():
-            raise ConfigurationError(f"headers: {name!r} must be a name with a value that is text without line ends")
+        if not isinstance(name, str) or not _HEADER.fullmatch(name) or not _fits_header(value):
+            raise ConfigurationError(
+                f"headers: {name!r} must be a plain name, and its value Latin-1 text without line ends"
+            )
     return dict(headers or {})
+
+
+def check_extra(extra: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the fields that go into the body as they are."""
+    if extra is not None and not isinstance(extra, Mapping):
+        raise ConfigurationError("extra: must be a dict of fields for the body")
+    return dict(extra or {})
 
 
 def check_url(url: Any) -> str:
     """Return an address that can be asked."""
-    if not isinstance(url, str) or not url.startswith(("http://", "https://")) or not url.isprintable():
+    if not isinstance(url, str) or not re.match(r"https?://[^/?#\s]", url, re.IGNORECASE) or not url.isprintable():
         raise ConfigurationError(f"base_url: must start with http:// or https://, not {str(url)[:60]!r}")
     return url
 
@@ -79,3 +99,7 @@ def check_proxies(proxies: Any) -> dict[str, str]:
     if isinstance(proxies, Mapping) and all(isinstance(part, str) for pair in proxies.items() for part in pair):
         return dict(proxies)
     raise ConfigurationError("proxies: must be one URL or a dict such as {'https': 'http://proxy.example:3128'}")
+
+
+def _fits_header(value: Any) -> bool:
+    return isinstance(value, str) and value.isprintable() and all(sign <= "\xff" for sign in value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,11 @@ from aichatkit.errors import ChatError, SchemaError
 __all__ = ["Attempt", "Reply"]
 
 
-_FENCED = re.compile(r"^```\w*\n(.*?)(?:\n```|\Z)", re.DOTALL | re.MULTILINE)
+_FENCED = re.compile(r"^[ \t]*```\w*[ \t]*\r?\n(.*?)(?:^[ \t]*```|\Z)", re.DOTALL | re.MULTILINE)
+_OPENING = re.compile(r"[{\[]")
+_DECODER = json.JSONDecoder()
+_MOST_TRIES = 1000
+_NONE = object()
 
 
 @dataclass(frozen=True)
@@ -67,15 +71,55 @@ class Reply:
         return self.headers.get("x-request-id") or self.headers.get("request-id")
 
     def json(self) -> Any:
-        """Return the text read as JSON, also from a fenced block; raise SchemaError where it is none."""
-        fenced = _FENCED.search(self.text)
-        try:
-            return json.loads(fenced[1] if fenced else self.text)
-        except ValueError as error:
-            reason = str(error)
+        """Return the text read as JSON, also from a fenced block or between words, where there is only one.
+
+        Raises:
+            SchemaError: there is none, or it is not clear which of several is meant.
+        """
+        found = _find_json(self.text)
+        if len(found) == 1:
+            return found[0]
+        reason = f"there are {len(found)} of them" if found else "it holds none"
         raise SchemaError(
-            f"{self.provider}: the answer is not JSON ({reason})", provider=self.provider, partial=self.text
+            f"{self.provider}: the answer is not JSON ({reason})",
+            provider=self.provider,
+            model=self.model,
+            partial=self.text,
+            attempts=self.attempts,
         )
 
     def _repr_markdown_(self) -> str:
         return self.text
+
+
+def _find_json(text: str) -> list[Any]:
+    """Return the JSON values in a text: the whole of it, else those in fenced blocks, else those between words."""
+    for texts in ([text], [fenced[1] for fenced in _FENCED.finditer(text)]):
+        found = [value for value in map(_parsed, texts) if value is not _NONE]
+        if found:
+            return found
+    inside = list(_between_words(text))
+    # Marks such as [1] stand between words as well.
+    return [value for value in inside if isinstance(value, dict)] or inside
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return _NONE
+
+
+def _between_words(text: str) -> Iterator[Any]:
+    end = 0
+    for count, match in enumerate(_OPENING.finditer(text)):
+        if match.start() < end:
+            continue
+        # Each try may read to the end of the text.
+        if count > _MOST_TRIES:
+            return
+        try:
+            value, end = _DECODER.raw_decode(text, match.start())
+        except (ValueError, RecursionError):
+            continue
+        yield value

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, Callable
+from typing import Any, Callable, TypeVar
 
-from aichatkit import schemas
 from aichatkit.answers import Answer
 from aichatkit.chunks import Usage
-from aichatkit.errors import ChatError, SchemaError, StreamInterruptedError, ToolError
+from aichatkit.errors import ChatError, ConfigurationError, SchemaError, StreamInterruptedError, ToolError
 from aichatkit.messages import Message, ToolCallsMessage, ToolResultMessage
 from aichatkit.providers.base import Provider
 from aichatkit.reply import Attempt, Reply
+from aichatkit.schemas import schema_of
 from aichatkit.tools import Toolbox
+from aichatkit.validation import check
+from aichatkit.values import build, is_model
 
 __all__ = ["Form", "Rounds"]
+
+_Error = TypeVar("_Error", bound=ChatError)
 
 
 @dataclass(frozen=True)
@@ -34,44 +38,51 @@ class Form:
         """Return the form for what a user may pass as `schema=`; None for None."""
         if kind is None:
             return None
-        schema = dict(kind) if isinstance(kind, Mapping) else schemas.schema_of(kind)
+        schema = dict(kind) if isinstance(kind, Mapping) else schema_of(kind)
+        if "properties" in schema:
+            schema.setdefault("type", "object")
         if schema.get("type") == "object":
             return cls(kind, schema, False)
-        inner = {
-            "type": "object",
-            "properties": {"value": schema},
-            "required": ["value"],
-            "additionalProperties": False,
-        }
-        if "$defs" in schema:
-            inner["$defs"] = schema.pop("$defs")
-        return cls(kind, inner, True)
+        shared = {name: schema.pop(name) for name in ("$defs", "definitions") if name in schema}
+        return cls(kind, {**_wrapping(schema), **shared}, True)
 
     def read(self, reply: Reply) -> Any:
         """Return the data of an answer; raise SchemaError with its text where it does not fit."""
-        value = reply.json()
-        faults = schemas.check(value, self.schema)
-        if not faults:
-            try:
-                value = value["value"] if self.wrapped else value
-                return value if isinstance(self.kind, Mapping) else schemas.build(value, self.kind)
-            except (ValueError, TypeError, LookupError) as error:
-                faults = [str(error)]
+        try:
+            value = self._unwrapped(reply.json())
+            faults = [] if is_model(self.kind) else check({"value": value} if self.wrapped else value, self.schema)
+            if not faults:
+                return value if isinstance(self.kind, Mapping) else build(value, self.kind)
+            fault = "; ".join(faults)
+        except SchemaError:
+            fault = "it is not JSON"
+        except (ValueError, TypeError, LookupError, ArithmeticError, AssertionError) as error:
+            fault = f"{type(error).__name__}: {error}"
+        if reply.finish_reason == "length":
+            fault = "it was cut at the length limit; raise max_tokens"
         raise SchemaError(
-            f"{reply.provider}: the answer does not fit the schema: {'; '.join(faults)}",
+            f"{reply.provider}: the answer does not fit the schema: {fault}",
             provider=reply.provider,
             model=reply.model,
             partial=reply.text,
             attempts=reply.attempts,
         )
 
+    def _unwrapped(self, value: Any) -> Any:
+        # A model that was asked in words may well answer with the bare value.
+        inside = self.wrapped and isinstance(value, Mapping) and set(value) == {"value"}
+        return value["value"] if inside else value
+
 
 class Rounds:
-    """An answer that may take several: between them tools are run here, and their results sent back."""
+    """An answer that may take several: between them tools are run here, and their results sent back.
+
+    `open_next` is given the messages and, but for the first round, the answer before.
+    """
 
     def __init__(
         self,
-        open_next: Callable[[Sequence[Message]], Answer],
+        open_next: Callable[[Sequence[Message], Answer | None], Answer],
         messages: Sequence[Message],
         *,
         toolbox: Toolbox,
@@ -79,6 +90,8 @@ class Rounds:
         form: Form | None = None,
         repairs: int = 0,
     ) -> None:
+        if isinstance(max_rounds, bool) or not isinstance(max_rounds, int) or max_rounds < 0:
+            raise ConfigurationError(f"max_rounds: must be a whole number from 0, not {max_rounds!r}")
         self._open_next = open_next
         self._messages = list(messages)
         self._toolbox = toolbox
@@ -87,9 +100,11 @@ class Rounds:
         self._repairs = repairs
         self._replies: list[Reply] = []
         self._before = ""
+        self._past: list[Attempt] = []
+        self._given_up: Callable[[Answer], None] | None = None
         self._callbacks: list[Callable[[Reply], None]] = []
         self.reply: Reply | None = None
-        self._answer = open_next(self._messages)
+        self._answer = open_next(self._messages, None)
         self._chunks = self._read()
 
     @property
@@ -110,8 +125,7 @@ class Rounds:
     @property
     def attempts(self) -> list[Attempt]:
         """Every try so far, of all rounds."""
-        earlier = [attempt for reply in self._replies for attempt in reply.attempts]
-        return [*earlier, *(() if self._answer.reply in self._replies else self._answer.attempts)]
+        return [*self._past, *self._answer.attempts]
 
     @property
     def closed(self) -> bool:
@@ -125,62 +139,94 @@ class Rounds:
         return next(self._chunks)
 
     def close(self) -> None:
-        """Free the connection; closing twice is fine."""
+        """Free the connection, and open no other; closing twice is fine."""
+        self._given_up = self._given_up or Answer.close
         self._answer.close()
 
     def cancel(self) -> None:
-        """Wake a reader in another thread, which then raises."""
+        """Wake a reader in another thread, which then raises; between two rounds it raises before the next."""
+        self._given_up = Answer.cancel
         self._answer.cancel()
 
     def unfinished(self) -> StreamInterruptedError:
         """Return the error for an answer that was closed before its end."""
-        return self._answer.unfinished()
+        return self._completed(self._answer.unfinished())
 
     def when_complete(self, callback: Callable[[Reply], None]) -> None:
-        """Call `callback` with the reply of the last round, now if it is there already."""
+        """Call `callback` with the whole reply, now if it is there already."""
         if self.reply is not None:
             callback(self.reply)
         self._callbacks.append(callback)
 
     def _read(self) -> Iterator[str]:
         while True:
-            yield from self._answer
+            yield from self._read_answer()
             reply = self._answer.reply
             if reply is None:
                 return
             self._replies.append(reply)
             turns = self._next_turns(reply)
-            if turns is None:
+            if isinstance(turns, Reply):
+                self.reply = turns
                 break
             self._messages += turns
-            gap = "\n\n" if self.text and reply.tool_calls else ""
             # What missed its schema is replaced, not continued.
-            self._before = self.text + gap if reply.tool_calls else ""
-            if gap:
-                yield gap
-            self._open()
+            before = self.text if reply.tool_calls else ""
+            if not self._go_on(before):
+                return
         for callback in self._callbacks:
-            if self.reply is not None:
-                callback(self.reply)
+            callback(self.reply)
 
-    def _next_turns(self, reply: Reply) -> list[Message] | None:
-        """Return what the next round adds, or None with the final reply in place."""
+    def _read_answer(self) -> Iterator[str]:
+        gap = "\n\n" if self._before else ""
+        try:
+            for chunk in self._answer:
+                if gap:
+                    self._before += gap
+                    yield gap
+                    gap = ""
+                yield chunk
+        except ChatError as error:
+            failure = error
+        else:
+            return
+        raise self._completed(failure)
+
+    def _go_on(self, before: str) -> bool:
+        """Open the next answer, unless this one was given up while the tools ran."""
+        if self._given_up is Answer.close:
+            return False
+        if self._given_up is not None:
+            raise self.unfinished()
+        past = self.attempts
+        try:
+            answer = self._open_next(self._messages, self._answer)
+        except ChatError as error:
+            failure = error
+        else:
+            self._answer, self._past, self._before = answer, past, before
+            if self._given_up is not None:
+                self._given_up(answer)
+            return True
+        failure.partial = self.text
+        failure.attempts = [*past, *failure.attempts]
+        raise failure
+
+    def _next_turns(self, reply: Reply) -> list[Message] | Reply:
+        """Return what the next round adds, or the whole reply where there is none."""
         if self._toolbox.runs(reply.tool_calls):
             return self._run_tools(reply)
-        whole = self._whole(reply)
-        if self._form is not None:
+        whole = _whole(reply, self._replies, self.text, self.attempts)
+        # Calls that are left to the caller come before an answer that could fit.
+        if self._form is not None and not reply.tool_calls:
             try:
                 whole = replace(whole, data=self._form.read(reply))
             except SchemaError as error:
-                if not self._repairs:
-                    raise
-                fault = error.message
-            else:
-                self.reply = whole
-                return None
-            return self._repair(reply, fault)
-        self.reply = whole
-        return None
+                if self._repairs and reply.finish_reason != "length":
+                    return self._repair(reply, error.message)
+                error.attempts = self.attempts
+                raise
+        return whole
 
     def _run_tools(self, reply: Reply) -> list[Message]:
         if not self._left:
@@ -192,7 +238,7 @@ class Rounds:
                 attempts=self.attempts,
             )
         self._left -= 1
-        calls = ToolCallsMessage("assistant", reply.text, tuple(reply.tool_calls), reply.reasoning)
+        calls = ToolCallsMessage("assistant", reply.text, tuple(reply.tool_calls), reasoning=reply.reasoning)
         return [calls, *(ToolResultMessage("tool", self._toolbox.run(call), call) for call in reply.tool_calls)]
 
     def _repair(self, reply: Reply, fault: str) -> list[Message]:
@@ -200,24 +246,33 @@ class Rounds:
         request = f"That cannot be used: {fault}. Answer again with nothing but JSON that fits the schema."
         return [Message("assistant", reply.text), Message("user", request)]
 
-    def _open(self) -> None:
-        partial = self._before
-        try:
-            self._answer = self._open_next(self._messages)
-        except ChatError as error:
-            error.partial = error.partial or partial.strip()
-            raise
+    def _completed(self, error: _Error) -> _Error:
+        """Keep the text and the tries of the rounds before on an error of this one."""
+        error.partial = self._before + error.partial
+        error.attempts = [*self._past, *error.attempts]
+        return error
 
-    def _whole(self, last: Reply) -> Reply:
-        costs = [reply.cost for reply in self._replies]
-        return replace(
-            last,
-            text=self.text,
-            usage=_total([reply.usage for reply in self._replies]),
-            cost=None if None in costs else sum(cost for cost in costs if cost is not None),
-            attempts=self.attempts,
-            elapsed=sum(reply.elapsed for reply in self._replies),
-        )
+
+def _wrapping(schema: Mapping[str, Any]) -> dict[str, Any]:
+    properties = {"value": schema}
+    return {"type": "object", "properties": properties, "required": ["value"], "additionalProperties": False}
+
+
+def _whole(last: Reply, replies: Sequence[Reply], text: str, attempts: list[Attempt]) -> Reply:
+    """Return the last reply with what all rounds brought and took."""
+    costs = [reply.cost for reply in replies]
+    return replace(
+        last,
+        text=text,
+        images=[image for reply in replies for image in reply.images],
+        citations=list(dict.fromkeys(citation for reply in replies for citation in reply.citations)),
+        reasoning="\n\n".join(reply.reasoning for reply in replies if reply.reasoning),
+        raw=[record for reply in replies for record in reply.raw],
+        usage=_total([reply.usage for reply in replies]),
+        cost=None if None in costs else sum(cost for cost in costs if cost is not None),
+        attempts=attempts,
+        elapsed=sum(reply.elapsed for reply in replies),
+    )
 
 
 def _total(usages: Sequence[Usage]) -> Usage:

@@ -19,10 +19,10 @@ EXTRAS = {"pyrate_limiter", "redis"}
 ORDER = """
     _version forks
     errors
-    params timeouts chunks browsers
+    params timeouts chunks browsers cautions validation
     messages lines refusals
     events bodies delays prices schemas
-    sniffing classify
+    sniffing classify values
     images
     files
     transport

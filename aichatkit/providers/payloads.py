@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequenc
 from typing import Any
 
 from aichatkit.errors import ConfigurationError
-from aichatkit.messages import Content, File, Message
+from aichatkit.messages import Content, File, Message, text_of_file
 from aichatkit.providers.base import Options
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "put",
     "refused_file",
     "split_system",
+    "text_of_file",
 ]
 
 _AUDIO_FORMATS = {"mpeg": "mp3", "x-wav": "wav", "wave": "wav", "x-m4a": "m4a", "mp4": "m4a"}
@@ -66,16 +67,6 @@ def iter_parts(content: Content, *, provider: str) -> Iterator[str | File]:
             yield _picture(part["image_url"])
         else:
             raise ConfigurationError(f"{provider} takes no part of type {kind!r}", provider=provider, action="next")
-
-
-def text_of_file(file: File) -> str:
-    r"""Return a text file as text under its name.
-
-    >>> text_of_file(File("text", "text/plain", "a.txt", b"One."))
-    'a.txt:\nOne.'
-    """
-    text = file.data.decode("utf-8", "replace")
-    return f"{file.name}:\n{text}" if file.name else text
 
 
 def encoded(file: File, *, provider: str) -> str:

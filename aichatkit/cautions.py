@@ -1,0 +1,18 @@
+"""Warnings that name the user's own line, however deep in here they are given."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+
+__all__ = ["caution"]
+
+_OURS = frozenset({"aichatkit", "tenacity"})
+
+
+def caution(message: str) -> None:
+    """Warn with the place of the first caller outside of the package."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _OURS:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, UserWarning, stacklevel=level)
