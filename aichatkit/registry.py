@@ -25,7 +25,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {"free": ("aichats", "aichatonline", "ai
 
 _ENTRY_POINTS = "aichatkit.providers"
 #: Modules of the folder that hold no provider of their own.
-_BASES = ("base", "drawing", "openai_compatible", "payloads", "services")
+_BASES = ("base", "completions", "drawing", "openai_compatible", "payloads", "services")
 
 
 class Registry(Mapping[str, "type[Provider]"]):

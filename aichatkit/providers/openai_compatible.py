@@ -14,18 +14,18 @@ from typing import Any, ClassVar
 import requests
 
 from aichatkit import classify, sniffing
-from aichatkit.chunks import Answered, Citation, Finish, Reasoning, ToolCall, ToolCallPart, Usage
+from aichatkit.chunks import Answered, Finish, ToolCall
 from aichatkit.events import Event
 from aichatkit.messages import Content, File, Message, ToolCallsMessage, ToolResultMessage
 from aichatkit.providers import drawing
 from aichatkit.providers.base import Options, Provider, Tool
+from aichatkit.providers.completions import find_usage, parse_message, parse_sources, parse_usage
 from aichatkit.providers.payloads import (
     add_options,
     audio_format,
     encoded,
     file_uri,
     is_strict,
-    parse_arguments,
     refused_file,
     text_of_file,
 )
@@ -141,8 +141,8 @@ class OpenAICompatible(Provider):
         return [
             *([Answered(record["model"])] if record.get("model") else ()),
             *(chunk for choice in choices for chunk in self._parse_choice(choice, kind)),
-            *_parse_sources(record),
-            *_parse_usage(_find_usage(record, choices)),
+            *parse_sources(record),
+            *parse_usage(find_usage(record, choices)),
             # A whole document has shown its end by being readable; some bridges send it without a reason.
             *([Finish()] if kind == "json" else ()),
         ]
@@ -152,7 +152,7 @@ class OpenAICompatible(Provider):
         # A service that does not stream, or does not stream this time, sends the whole message.
         if not message and (kind == "json" or not self.repeats_message):
             message = choice.get("message") or {}
-        yield from _parse_message(message)
+        yield from parse_message(message)
         reason = choice.get("finish_reason")
         if reason:
             yield Finish(_REASONS.get(reason, reason))
@@ -205,59 +205,3 @@ def _function(tool: Tool) -> dict[str, Any]:
 def _call(call: ToolCall) -> dict[str, Any]:
     function = {"name": call.name, "arguments": json.dumps(call.arguments)}
     return {"id": call.id or call.name, "type": "function", "function": function}
-
-
-def _parse_message(message: Mapping[str, Any]) -> Iterator[Any]:
-    reasoning = message.get("reasoning_content") or message.get("reasoning")
-    if isinstance(reasoning, str):
-        yield Reasoning(reasoning)
-    yield from _parse_content(message.get("content"))
-    if message.get("refusal"):
-        yield str(message["refusal"])
-    for image in message.get("images") or ():
-        yield drawing.picture(image["image_url"]["url"])
-    for note in message.get("annotations") or ():
-        if note.get("type") == "url_citation":
-            source = note.get("url_citation") or note
-            yield Citation(source["url"], source.get("title") or "")
-    for call in message.get("tool_calls") or ():
-        function = call.get("function") or {}
-        arguments = parse_arguments(function.get("arguments") or "")
-        yield ToolCallPart(call.get("index"), call.get("id") or "", function.get("name") or "", arguments)
-
-
-def _parse_content(content: Any) -> Iterator[Any]:
-    if isinstance(content, str):
-        yield content
-        return
-    for part in content or ():
-        if part.get("type") == "thinking":
-            yield Reasoning("".join(piece.get("text", "") for piece in part.get("thinking") or ()))
-        else:
-            yield str(part.get("text") or "")
-
-
-def _parse_sources(record: Mapping[str, Any]) -> Iterator[Citation]:
-    for source in record.get("search_results") or record.get("citations") or ():
-        yield Citation(source) if isinstance(source, str) else Citation(source["url"], source.get("title") or "")
-
-
-def _find_usage(record: Mapping[str, Any], choices: Sequence[Mapping[str, Any]]) -> Any:
-    inside = [record, record.get("x_groq") or {}, *choices]
-    return next((place["usage"] for place in inside if place.get("usage")), None)
-
-
-def _parse_usage(usage: Mapping[str, Any] | None) -> Iterator[Usage]:
-    if usage:
-        cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens")
-        thought = (usage.get("completion_tokens_details") or {}).get("reasoning_tokens")
-        yield Usage(
-            input_tokens=usage.get("prompt_tokens"),
-            output_tokens=usage.get("completion_tokens"),
-            total_tokens=usage.get("total_tokens"),
-            # DeepSeek and Moonshot have words of their own.
-            cached_tokens=usage.get("prompt_cache_hit_tokens", usage.get("cached_tokens"))
-            if cached is None
-            else cached,
-            reasoning_tokens=usage.get("reasoning_tokens") if thought is None else thought,
-        )

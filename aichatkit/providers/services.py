@@ -152,6 +152,7 @@ SERVICES: Mapping[str, Mapping[str, Any]] = {
         "models": ("qwen-plus", "qwen-max", "qwen-turbo", "qwen3-coder-plus", "qwen-vl-plus"),
         "params": _params(f"{_SAMPLING} logprobs parallel_tool_calls response_format top_k top_logprobs"),
         "takes_files": frozenset({"image", "audio", "text"}),
+        "takes_schema": False,
     },
     "moonshot": {
         "url": "https://api.moonshot.ai/v1",
@@ -162,6 +163,7 @@ SERVICES: Mapping[str, Mapping[str, Any]] = {
         "models": ("kimi-k2-turbo-preview", "kimi-k2-thinking", "moonshot-v1-8k", "moonshot-v1-128k"),
         "params": _params("frequency_penalty max_tokens presence_penalty response_format stop temperature top_p"),
         "wants_reasoning": True,
+        "takes_schema": False,
     },
     "zai": {
         "url": "https://api.z.ai/api/paas/v4",
@@ -208,6 +210,7 @@ SERVICES: Mapping[str, Mapping[str, Any]] = {
         "default_model": "meta/llama-3.3-70b-instruct",
         "models": ("meta/llama-3.3-70b-instruct", "meta/llama-3.1-8b-instruct", "openai/gpt-oss-120b"),
         "params": _params(_SAMPLING, response_format="response_format"),
+        "takes_schema": False,
     },
     "nebius": {
         "url": "https://api.studio.nebius.com/v1",
@@ -239,6 +242,7 @@ SERVICES: Mapping[str, Mapping[str, Any]] = {
         "rank": 28,
         "default_model": "Llama-3.3-70B-Instruct",
         "models": ("Llama-3.3-70B-Instruct", "Llama-4-Maverick-17B-128E-Instruct-FP8"),
+        "takes_schema": False,
     },
     "lmstudio": {
         **_LOCAL,

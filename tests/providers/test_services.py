@@ -9,7 +9,7 @@ import pytest
 from recorded import recording
 
 from aichatkit import Client
-from aichatkit.chunks import Citation, Finish, Picture
+from aichatkit.chunks import Citation, Finish, Picture, ToolCall
 from aichatkit.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -18,7 +18,7 @@ from aichatkit.errors import (
     QuotaExceededError,
     RateLimitError,
 )
-from aichatkit.messages import Message, ToolCallsMessage
+from aichatkit.messages import Message, ToolCallsMessage, ToolResultMessage
 from aichatkit.params import PARAMS
 from aichatkit.providers.base import Provider
 from aichatkit.providers.services import SERVICES
@@ -158,6 +158,13 @@ def test_tools_and_their_results_go_out_as_turns():
     assert "reasoning_content" not in asked
 
 
+def test_a_call_that_another_service_gave_no_id_goes_by_its_name():
+    call = ToolCall("", "weather")
+    turns = [Message("user", "Hi"), ToolCallsMessage("assistant", "", (call,)), ToolResultMessage("tool", "rain", call)]
+    _, asked, result = wires.body("openai", turns)["messages"]
+    assert asked["tool_calls"][0]["id"] == result["tool_call_id"] == "weather"
+
+
 @pytest.mark.parametrize("name", ["deepseek", "moonshot"])
 def test_thoughts_go_back_with_the_results_of_tools_where_they_are_wanted(name):
     assert wires.body(name, wires.ROUND)["messages"][1]["reasoning_content"] == "Two cities."
@@ -180,7 +187,7 @@ def test_an_answer_to_a_schema_is_not_streamed_where_that_is_refused():
     assert wires.body("together", schema=wires.STRICT)["stream"] is True
 
 
-@pytest.mark.parametrize("name", ["deepseek", "zai", "minimax"])
+@pytest.mark.parametrize("name", ["dashscope", "deepseek", "meta", "minimax", "moonshot", "nvidia", "zai"])
 def test_a_service_without_schemas_says_so(name):
     assert not registry[name].takes_schema
 
@@ -346,7 +353,7 @@ def test_a_picture_tells_its_tokens():
     answer = f'{{"data":[{{"b64_json":"{data}"}}],"usage":{{"input_tokens":5,"output_tokens":9,"total_tokens":14}}}}'
     found = wires.chunks("openai", answer.encode())
     assert wires.usage(found) == {"input_tokens": 5, "output_tokens": 9, "total_tokens": 14}
-    assert found[0] == Picture(data=f"data:image/png;base64,{data}")
+    assert (found[0], found[-1]) == (Picture(data=f"data:image/png;base64,{data}"), Finish("stop", last=True))
 
 
 def test_a_row_of_one_s_own_takes_every_attribute():
