@@ -81,11 +81,7 @@ class Ollama(Provider):
         record = event.json()
         if classify.find_error(record) is not None:
             raise classify.event_error(record, provider=self.name, rules=self.rules)
-        return [
-            *([Answered(record["model"])] if record.get("model") else ()),
-            *_parse_message(record.get("message") or {}),
-            *_parse_ending(record),
-        ]
+        return [*_parse_message(record.get("message") or {}), *_parse_ending(record)]
 
     def _turn(self, message: Message) -> dict[str, Any]:
         if isinstance(message, ToolResultMessage):
@@ -140,6 +136,8 @@ def _parse_ending(record: Mapping[str, Any]) -> Iterator[Any]:
     if record.get("prompt_eval_count") is not None or record.get("eval_count") is not None:
         yield Usage(record.get("prompt_eval_count"), record.get("eval_count"))
     if record.get("done"):
+        if record.get("model"):
+            yield Answered(record["model"])
         yield Finish(record.get("done_reason") or "stop", last=True)
     elif record.get("done_reason"):
         yield Finish(record["done_reason"])

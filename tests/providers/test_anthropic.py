@@ -174,6 +174,12 @@ def test_a_recorded_answer_has_text_model_usage_and_reason(asks, monkeypatch):
     assert (reply.usage.input_tokens, reply.usage.output_tokens, reply.usage.total_tokens) == (14, 16, 30)
 
 
+def test_records_may_be_padded_with_blanks():
+    answer = b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,'
+    answer += b'"delta":{"type":"text_delta","text":"Hi"}               }\n\n'
+    assert wires.text(wires.chunks("anthropic", answer)) == "Hi"
+
+
 def test_without_the_last_event_the_answer_is_cut(told):
     with pytest.raises(StreamInterruptedError) as caught:
         told(start(), says("Hi"), ending())

@@ -378,3 +378,11 @@ def test_a_list_of_models_may_be_a_bare_list(web, monkeypatch):
     web.get("https://api.together.xyz/v1/models", json=[{"id": "b"}, {"id": "a"}])
     with Client(retry=0) as client:
         assert client.models("together") == ["a", "b"]
+
+
+def test_a_service_that_shows_no_end_may_say_so_and_then_nothing_is_called_complete(asks):
+    register("row-bridge", url="https://bridge.example/v1", requires_end=False)
+    unended = wires.event({"choices": [{"delta": {"content": "Hi"}, "finish_reason": None}]})
+    assert asks("row-bridge/m", unended).complete is None
+    ended = wires.event({"choices": [{"delta": {}, "finish_reason": "stop"}]})
+    assert asks("row-bridge/m", unended + ended).complete is True
