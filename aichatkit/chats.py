@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Callable, ClassVar
 
 from aichatkit.errors import ConfigurationError
 from aichatkit.files import with_files
-from aichatkit.messages import Content, File, Message, Prompt, parse_messages
+from aichatkit.messages import Content, File, Message, Prompt, ToolCallsMessage, ToolResultMessage, parse_messages
 from aichatkit.reply import Reply
 from aichatkit.streams import Stream
 
@@ -90,7 +90,7 @@ class Chat:
             "aichatkit": _VERSION,
             "system": self.system,
             "model": self.model,
-            "messages": [{"role": message.role, "content": _plain(message.content)} for message in self._history],
+            "messages": list(map(_plain_turn, self._history)),
         }
         unfinished = target.with_name(f"{target.name}.{os.getpid()}.part")
         unfinished.write_text(json.dumps(record, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
@@ -131,11 +131,24 @@ class Chat:
                 self._history += [*turns, Message("assistant", reply.text)]
 
 
+def _plain_turn(message: Message) -> dict[str, Any]:
+    """Return a turn as JSON can hold it, in OpenAI's form."""
+    turn = {"role": message.role, "content": _plain(message.content)}
+    if isinstance(message, ToolCallsMessage):
+        turn["tool_calls"] = [
+            {"id": call.id, "function": {"name": call.name, "arguments": json.dumps(call.arguments)}}
+            for call in message.calls
+        ]
+    if isinstance(message, ToolResultMessage):
+        turn["tool_call_id"] = message.call.id
+    return turn
+
+
 def _plain(content: Content) -> Any:
     """Return a content as JSON can hold it, its files in OpenAI's form."""
     if isinstance(content, str):
         return content
-    return [_plain_file(part["file"]) if part.get("type") == "file" else part for part in content]
+    return [_plain_file(part["file"]) if isinstance(part.get("file"), File) else part for part in content]
 
 
 def _plain_file(file: File) -> dict[str, Any]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,23 +17,45 @@ from aichatkit.messages import File, Message
 
 __all__ = ["load_file", "with_files"]
 
-#: First bytes -> kind and media type, beside those of pictures.
+#: First bytes, as a regular expression -> kind and media type, beside those of pictures.
 _SIGNATURES = (
-    (b"%PDF-", "pdf", "application/pdf"),
-    (b"ID3", "audio", "audio/mpeg"),
-    (b"\xff\xfb", "audio", "audio/mpeg"),
-    (b"\xff\xf3", "audio", "audio/mpeg"),
-    (b"OggS", "audio", "audio/ogg"),
-    (b"fLaC", "audio", "audio/flac"),
+    (rb"%PDF-", "pdf", "application/pdf"),
+    (rb"ID3[\x00-\x0f]", "audio", "audio/mpeg"),
+    (rb"\xff[\xfa\xfb\xf2\xf3\xe2\xe3]", "audio", "audio/mpeg"),
+    (rb"\xff[\xf0\xf1\xf8\xf9]", "audio", "audio/aac"),
+    (rb"OggS\x00", "audio", "audio/ogg"),
+    (rb"fLaC\x00", "audio", "audio/flac"),
+    (rb"RIFF....WAVE", "audio", "audio/wav"),
+    (rb"FORM....AIF[FC]", "audio", "audio/aiff"),
+    (rb"....ftypM4[AB]", "audio", "audio/mp4"),
+    (rb"....ftyp(?:hei[cxms]|hev[cx]|mif1|msf1)", "image", "image/heic"),
 )
+_MARKS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
 _TEXTS = {
     ".csv": "text/csv",
+    ".htm": "text/html",
     ".html": "text/html",
     ".json": "application/json",
     ".md": "text/markdown",
+    ".svg": "image/svg+xml",
+    ".txt": "text/plain",
     ".xml": "text/xml",
 }
-_BY_SUFFIX = {".pdf": ("pdf", "application/pdf"), ".mp3": ("audio", "audio/mpeg"), ".wav": ("audio", "audio/wav")}
+_BY_SUFFIX = {
+    ".flac": ("audio", "audio/flac"),
+    ".gif": ("image", "image/gif"),
+    ".jpeg": ("image", "image/jpeg"),
+    ".jpg": ("image", "image/jpeg"),
+    ".m4a": ("audio", "audio/mp4"),
+    ".mp3": ("audio", "audio/mpeg"),
+    ".ogg": ("audio", "audio/ogg"),
+    ".pdf": ("pdf", "application/pdf"),
+    ".png": ("image", "image/png"),
+    ".wav": ("audio", "audio/wav"),
+    ".webp": ("image", "image/webp"),
+    **{suffix: ("text", media_type) for suffix, media_type in _TEXTS.items()},
+}
+_BYTES = (bytes, bytearray, memoryview)
 
 
 def load_file(source: Any) -> File:
@@ -42,13 +66,11 @@ def load_file(source: Any) -> File:
     """
     if isinstance(source, File):
         return source
-    if isinstance(source, str) and source.startswith("data:"):
-        return _from_bytes(_decode(source), "")
-    if isinstance(source, str) and source.startswith(("http://", "https://")):
-        return _from_url(source)
+    if isinstance(source, str) and re.match(r"data:|https?://", source, re.IGNORECASE):
+        return _from_address(source)
     if isinstance(source, (str, os.PathLike)):
-        return _from_path(Path(source))
-    if isinstance(source, (bytes, bytearray, memoryview)):
+        return _from_path(os.fspath(source))
+    if isinstance(source, _BYTES):
         return _from_bytes(bytes(source), "")
     if hasattr(source, "savefig"):
         return _from_bytes(_saved(source.savefig, format="png"), "figure.png")
@@ -60,102 +82,118 @@ def load_file(source: Any) -> File:
 
 
 def with_files(messages: Sequence[Message], files: Any = ()) -> list[Message]:
-    """Return the messages with the files in the last of them, and the parts of OpenAI's form as files."""
-    given = [files] if isinstance(files, (str, bytes, os.PathLike)) or not isinstance(files, Iterable) else list(files)
-    found = [Message(message.role, _parts(message.content)) if _has_parts(message) else message for message in messages]
+    """Return the messages with the files in the last of them, and the parts of OpenAI's form as files.
+
+    Parts of other types stay as they are, for the service that knows them.
+    """
+    found = [
+        message if isinstance(message.content, str) else replace(message, content=list(map(_part, message.content)))
+        for message in messages
+    ]
+    given = [{"type": "file", "file": load_file(file)} for file in _listed(files)]
     if given:
-        last = found[-1]
-        parts = [{"type": "text", "text": last.content}] if isinstance(last.content, str) else list(last.content)
-        found[-1] = Message(last.role, [*parts, *({"type": "file", "file": load_file(file)} for file in given)])
+        content = found[-1].content
+        parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
+        found[-1] = replace(found[-1], content=[*parts, *given])
     return found
 
 
-def _has_parts(message: Message) -> bool:
-    return not isinstance(message.content, str)
-
-
-def _parts(content: Any) -> list[dict[str, Any]]:
-    return [_part(part) for part in content]
+def _listed(files: Any) -> list[Any]:
+    # An open file is an iterable too, of its lines.
+    single = isinstance(files, (str, os.PathLike, Mapping, *_BYTES)) or hasattr(files, "read")
+    return [files] if single or not isinstance(files, Iterable) else list(files)
 
 
 def _part(part: Mapping[str, Any]) -> dict[str, Any]:
-    kind = part["type"]
-    source: Any = None
-    if kind == "image_url":
-        source = part.get("image_url")
-        source = source.get("url") if isinstance(source, Mapping) else source
-    elif kind == "input_audio" and isinstance(part.get("input_audio"), Mapping):
-        source = f"data:;base64,{part['input_audio'].get('data')}"
-    elif kind == "file":
-        inner = part.get("file")
-        source = inner.get("file_data") if isinstance(inner, Mapping) else inner
-    elif kind == "text":
+    """Return a part with its file; what a message names is an address or data, never a path on this machine."""
+    inner = part.get(part["type"])
+    if part["type"] == "image_url":
+        address = inner.get("url") if isinstance(inner, Mapping) else inner
+    elif part["type"] == "input_audio" and isinstance(inner, Mapping):
+        address = f"data:;base64,{inner.get('data')}"
+    elif part["type"] == "file" and isinstance(inner, Mapping) and "file_data" in inner:
+        address = inner["file_data"]
+    else:
         return dict(part)
-    if source is None:
-        raise ConfigurationError(f"message: a part of type {kind!r} cannot be read; use text parts and files=")
-    return {"type": "file", "file": load_file(source)}
+    if not isinstance(address, str) or not re.match(r"data:|https?://", address, re.IGNORECASE):
+        raise ConfigurationError(
+            f"message: a part of type {part['type']!r} needs a URL or a data URI; for paths use files="
+        )
+    file = _from_address(address)
+    name = inner.get("filename") if isinstance(inner, Mapping) else None
+    return {"type": "file", "file": replace(file, name=str(name)) if name else file}
 
 
-def _from_path(path: Path) -> File:
+def _from_path(path: str) -> File:
     try:
-        return _from_bytes(path.read_bytes(), path.name)
+        return _from_bytes(Path(path).expanduser().read_bytes(), os.path.basename(path))
     except OSError as error:
         reason = error.strerror or type(error).__name__
-    raise ConfigurationError(f"files: cannot read {str(path)!r} ({reason})")
+    except (ValueError, RuntimeError) as error:  # no path at all; no home to expand to
+        reason = str(error)
+    raise ConfigurationError(f"files: cannot read {path[:200]!r} ({reason})")
 
 
 def _from_open(source: Any) -> File:
-    content = source.read()
-    if isinstance(content, str):
-        content = content.encode()
-    name = getattr(source, "name", "")
-    return _from_bytes(content, os.path.basename(name) if isinstance(name, str) else "")
+    try:
+        content = source.read()
+    except (OSError, ValueError) as error:  # closed, or text where there are bytes
+        reason = str(error)
+    else:
+        name = getattr(source, "name", "")
+        content = content.encode() if isinstance(content, str) else bytes(content or b"")
+        return _from_bytes(content, os.path.basename(name) if isinstance(name, str) else "")
+    raise ConfigurationError(f"files: cannot read the open file ({reason}); open it anew, in binary mode")
 
 
-def _from_url(url: str) -> File:
+def _from_address(address: str) -> File:
+    if address[:5].lower() == "data:":
+        try:
+            return _from_bytes(decode_uri(address), "")
+        except BadResponseError:
+            pass
+        raise ConfigurationError("files: the data URI is damaged")
     # The service fetches it: only the name can tell what it is, and most are pictures.
-    name = PurePosixPath(urlsplit(url).path)
+    name = PurePosixPath(urlsplit(address).path)
     kind, media_type = _BY_SUFFIX.get(name.suffix.lower(), ("image", "image/*"))
-    return File(kind, media_type, name.name, url=url)
+    return File(kind, media_type, name.name, url=address)
 
 
 def _from_bytes(content: bytes, name: str) -> File:
     if not content:
-        raise ConfigurationError(f"files: {name or 'the file'} is empty")
+        raise ConfigurationError(f"files: {name or 'the file'} is empty, or was read to its end before")
+    for signature, kind, media_type in _SIGNATURES:
+        if re.match(signature, content, re.DOTALL):
+            return File(kind, media_type, name, content)
     try:
         media_type = image_type(content)[0]
     except BadResponseError:
-        kind, media_type = _other_type(content, name)
-        return File(kind, media_type, name, content)
+        media_type = ""
+    text = _text(content) if media_type in ("", "image/bmp", "image/svg+xml") else None
+    # A text may begin as a picture does, with "BM" for one; and a drawing made of text is taken as that.
+    if text is not None:
+        suffix = ".svg" if media_type == "image/svg+xml" else Path(name).suffix.lower()
+        return File("text", _TEXTS.get(suffix, "text/plain"), name, text.encode())
+    if not media_type:
+        raise ConfigurationError(f"files: {name or 'the data'} is no picture, PDF, audio or UTF-8 text of a known kind")
     return File("image", media_type, name, content)
 
 
-def _other_type(content: bytes, name: str) -> tuple[str, str]:
-    for signature, kind, media_type in _SIGNATURES:
-        if content.startswith(signature):
-            return kind, media_type
-    if content[:4] == b"RIFF" and content[8:12] == b"WAVE":
-        return "audio", "audio/wav"
-    if content[4:8] == b"ftyp":
-        return "audio", "audio/mp4"
+def _text(content: bytes) -> str | None:
+    mark, encoding = next(((mark, name) for mark, name in _MARKS if content.startswith(mark)), (b"", "utf-8"))
     try:
-        text = content.decode("utf-8")
+        text = content[len(mark) :].decode(encoding)
     except UnicodeDecodeError:
-        text = "\0"
-    if "\0" in text:
-        raise ConfigurationError(f"files: {name or 'the data'} is no picture, PDF, audio or text of a known kind")
-    return "text", _TEXTS.get(Path(name).suffix.lower(), "text/plain")
-
-
-def _decode(uri: str) -> bytes:
-    try:
-        return decode_uri(uri)
-    except BadResponseError as error:
-        reason = error.message
-    raise ConfigurationError(f"files: {reason}")
+        return None
+    return None if "\0" in text else text
 
 
 def _saved(save: Any, **options: Any) -> bytes:
     buffer = io.BytesIO()
-    save(buffer, **options)
-    return buffer.getvalue()
+    try:
+        save(buffer, **options)
+    except (OSError, ValueError) as error:
+        reason = str(error)
+    else:
+        return buffer.getvalue()
+    raise ConfigurationError(f"files: the picture cannot be saved as PNG ({reason})")

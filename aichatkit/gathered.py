@@ -102,9 +102,10 @@ GATHERED: dict[type, Callable[[Gathered, Any], None]] = {
 
 def _tool_call(parts: list[str], provider: str) -> chunks.ToolCall:
     try:
-        arguments = json.loads(parts[2] or "{}")
-    except ValueError:
-        arguments = None
-    if not isinstance(arguments, dict):
+        # No arguments are an empty text to some services, and null to others.
+        arguments = json.loads(parts[2].strip() or "null")
+    except (ValueError, RecursionError):
+        arguments = parts[2]
+    if arguments is not None and not isinstance(arguments, dict):
         raise BadResponseError(f"{provider}: the arguments of the tool call {parts[1]!r} are not a JSON object")
-    return chunks.ToolCall(parts[0], parts[1], arguments, parts[3])
+    return chunks.ToolCall(parts[0], parts[1], arguments or {}, parts[3])

@@ -6,6 +6,7 @@ has no price rather than a guessed one.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -15,6 +16,11 @@ from aichatkit.errors import ConfigurationError
 __all__ = ["PRICES", "PRICES_DATE", "Price", "check_prices", "cost_of"]
 
 PRICES_DATE = "2025-10-31"
+
+
+_SHAPE = 'prices: must look like {"provider/model": (dollars_in, dollars_out)}, in US dollars for a million tokens'
+#: The date at the end of a model's version.
+_DATE = re.compile(r"[-@]20\d\d-?[01]\d-?[0-3]\d\Z")
 
 
 class Price(NamedTuple):
@@ -33,6 +39,7 @@ PRICES: Mapping[str, Price] = {
     "openai/gpt-4.1-mini": Price(0.40, 1.60, 0.10),
     "openai/gpt-4.1-nano": Price(0.10, 0.40, 0.025),
     "openai/gpt-4o": Price(2.50, 10.00, 1.25),
+    "openai/gpt-4o-2024-05-13": Price(5.00, 15.00),
     "openai/gpt-4o-mini": Price(0.15, 0.60, 0.075),
     "openai/gpt-5": Price(1.25, 10.00, 0.125),
     "openai/gpt-5-mini": Price(0.25, 2.00, 0.025),
@@ -61,28 +68,32 @@ def cost_of(provider: str, model: str, usage: Usage, prices: Mapping[str, Price]
     price = _price(f"{provider}/{model}", prices)
     if price is None or usage.input_tokens is None or usage.output_tokens is None:
         return None
-    cached = usage.cached_tokens or 0
+    cached = min(usage.cached_tokens or 0, usage.input_tokens)
     cheap = price.input if price.cached is None else price.cached
     return ((usage.input_tokens - cached) * price.input + cached * cheap + usage.output_tokens * price.output) / 1e6
 
 
 def check_prices(given: Mapping[str, Any] | None) -> dict[str, Price]:
     """Return the table with the user's own prices over it: "provider/model" to (input, output) or a Price."""
+    if given is not None and not isinstance(given, Mapping):
+        raise ConfigurationError(_SHAPE)
     table = dict(PRICES)
     for name, value in (given or {}).items():
-        fits = isinstance(value, tuple) and len(value) in (2, 3)
-        if not isinstance(name, str) or "/" not in name or not fits:
-            raise ConfigurationError(
-                'prices: must look like {"provider/model": (dollars_in, dollars_out)} per million tokens'
-            )
+        if not isinstance(name, str) or "/" not in name or not _fits(value):
+            raise ConfigurationError(f"{_SHAPE}; {str(name)[:100]!r} does not")
         table[name] = Price(*value)
     return table
 
 
+def _fits(value: Any) -> bool:
+    if not isinstance(value, (tuple, list)) or len(value) not in (2, 3):
+        return False
+    known = value[:2] if len(value) == 3 and value[2] is None else value
+    return all(
+        isinstance(price, (int, float)) and not isinstance(price, bool) and 0 <= price < float("inf") for price in known
+    )
+
+
 def _price(name: str, prices: Mapping[str, Price]) -> Price | None:
     """Find the price of a model, or of the one it is a dated version of: "gpt-4o-2024-08-06" is a "gpt-4o"."""
-    found = prices.get(name)
-    if found is not None:
-        return found
-    base, _, date = name.rpartition("-20")
-    return prices.get(base) if base and date.replace("-", "").isdigit() else None
+    return prices.get(name) or prices.get(_DATE.sub("", name))
