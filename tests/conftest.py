@@ -17,7 +17,10 @@ collect_ignore_glob = ["conftest.py", "*/conftest.py"]
 
 _LOOPBACK = ("127.", "::1", "localhost")
 _PREFIXES = ("AICHATKIT_", "REQUESTS_", "CURL_", "HTTP_", "HTTPS_", "ALL_", "NO_", "http_", "https_", "all_", "no_")
-_SUFFIXES = ("_API_KEY", "_BASE_URL", "_API_BASE", "_TOKEN", "_HOST", "_ENDPOINT")
+_SUFFIXES = (
+    *("_API_BASE", "_API_KEY", "_API_URL", "_API_VERSION", "_BASE_URL", "_BEDROCK", "_ENDPOINT", "_HOST", "_ORG_ID"),
+    *("_PROJECT_ID", "_REGION", "_TOKEN"),
+)
 #: Where the servers that CI installed are; only the tests against them look.
 _KEPT = ("AICHATKIT_PEERS",)
 

@@ -19,8 +19,6 @@ from aichatkit.registry import registry
     ],
 )
 def test_the_region_is_part_of_the_address(environment, region, asks, web, monkeypatch):
-    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
-        monkeypatch.delenv(name, raising=False)
     for name, value in {**environment, "AWS_BEARER_TOKEN_BEDROCK": "bedrock-key"}.items():
         monkeypatch.setenv(name, value)
     reply = asks("bedrock", recording("bedrock"))

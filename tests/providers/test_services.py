@@ -28,6 +28,12 @@ LOCAL = ("llamacpp", "lmstudio", "ollama-v1", "vllm")
 CAPITAL = "The capital of France is Paris, la Ville Lumière."
 
 
+@pytest.fixture(autouse=True)
+def own_registry(monkeypatch):
+    """Forget after a test what it registered."""
+    monkeypatch.setattr(registry, "_registered", dict(registry._registered))
+
+
 @pytest.mark.parametrize("name", SERVICES)
 def test_a_row_holds_only_attributes_a_provider_has(name):
     kind = registry[name]
