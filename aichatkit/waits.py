@@ -34,7 +34,7 @@ class Wait(NamedTuple):
             return f"pacing {self.provider}, waiting for a free place"
         if self.error is None:
             return f"pacing {self.provider}, waiting {self.seconds:.1f} s"
-        reason = "rate limited by" if isinstance(self.error, RateLimitError) else f"{_told(self.error)} at"
+        reason = "rate limited by" if isinstance(self.error, RateLimitError) else f"{type(self.error).__name__} from"
         return f"{reason} {self.provider}, waiting {self.seconds:.1f} s"
 
 
@@ -80,7 +80,3 @@ class Waiting:
         """Raise where the client was closed."""
         if self.closing.is_set():
             raise ConfigurationError("the client was closed during the call")
-
-
-def _told(error: ChatError) -> str:
-    return type(error).__name__.replace("Error", "").lower() or "trouble"
