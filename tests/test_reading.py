@@ -12,6 +12,7 @@ import pytest
 import requests
 import requests_mock
 import responses
+import urllib3
 from reading_doubles import Answering, Bare, OnlyRead, Replayed
 
 from aichatkit import Client
@@ -43,6 +44,8 @@ def last_resort(response: requests.Response) -> requests.Response:
     return response
 
 
+# Older urllib3 has no public way to read what is there: there, the last resort takes its place.
+KEEPS_ALL = [guarded, *([public] if hasattr(urllib3.HTTPResponse, "read1") else [])]
 WAYS = [guarded, public, last_resort]
 
 
@@ -104,7 +107,7 @@ def test_every_way_to_read_gives_the_same_bytes(framing, encoding, way):
         assert response.read_body(1000) == (WHOLE, True)
 
 
-@pytest.mark.parametrize("way", WAYS[:2])
+@pytest.mark.parametrize("way", KEEPS_ALL)
 @pytest.mark.parametrize(("framing", "cut"), [("chunked", 0), ("length", 1), ("length", len(WHOLE) - 1)])
 def test_every_way_to_read_tells_a_cut_after_what_came(framing, cut, way):
     head, packed, _ = framed(framing)
@@ -123,7 +126,7 @@ def test_every_way_to_read_tells_a_cut_after_what_came(framing, cut, way):
     assert response.closed
 
 
-@pytest.mark.parametrize("way", WAYS[:2])
+@pytest.mark.parametrize("way", KEEPS_ALL)
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
 def test_a_compressed_body_that_ends_early_is_a_cut(encoding, way):
     head, packed, _ = framed("chunked", encoding)
