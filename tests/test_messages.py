@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from aichatkit import Client, ConfigurationError, Message
-from aichatkit.messages import File, files_of, format_prompt, parse_messages
+from aichatkit.chunks import ToolCall
+from aichatkit.messages import File, files_of, format_prompt, parse_messages, text_of_file
 
 PICTURE = {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}
 
@@ -122,3 +123,41 @@ def test_the_files_of_messages_are_found_in_their_order():
     parts = [{"type": "file", "file": one}, {"type": "text", "text": "What is this?"}]
     turns = [Message("user", parts), Message("user", "Hi"), Message("user", [{"type": "file", "file": two}])]
     assert list(files_of(turns)) == [one, two]
+
+
+def asks(arguments='{"part": "A-17"}', **call):
+    """Return an assistant's turn in OpenAI's form that asks for a tool."""
+    function = {"name": "stock", "arguments": arguments}
+    return {"role": "assistant", "content": None, "tool_calls": [{"id": "call_1", "function": function, **call}]}
+
+
+def test_the_turns_of_tools_are_read_from_openai_s_form():
+    result = {"role": "tool", "tool_call_id": "call_1", "content": "12"}
+    _, asked, answered = parse_messages(["Stock of A-17?", asks(), result])
+    assert asked.calls == (ToolCall("call_1", "stock", {"part": "A-17"}),)
+    assert (asked.text, answered.text, answered.call) == ("", "12", asked.calls[0])
+
+
+def test_a_result_that_nobody_asked_for_is_refused():
+    with pytest.raises(ConfigurationError, match="no message before asks for the tool call 'call_9'"):
+        parse_messages(["Stock?", asks(), {"role": "tool", "tool_call_id": "call_9", "content": "12"}])
+
+
+@pytest.mark.parametrize(
+    "turn", [asks("{"), asks("[]"), asks(function=None), asks(function={"arguments": "{}"}), asks(5)]
+)
+def test_a_tool_call_that_cannot_be_read_is_refused(turn):
+    with pytest.raises(ConfigurationError, match="a tool call must look like"):
+        parse_messages(["Stock?", turn])
+
+
+def test_a_text_file_is_shown_under_its_name():
+    assert text_of_file(File("text", "text/plain", "a.txt", b"One.")) == "a.txt:\nOne."
+    assert text_of_file(File("text", "text/plain", data=b"One.")) == "One."
+
+
+@pytest.mark.parametrize("extra", [5, "x", [("a", 1)]])
+def test_extra_fields_that_are_no_dict_are_refused(client, sandbox, extra):
+    with pytest.raises(ConfigurationError, match="extra: must be a dict"):
+        client.ask("Hi", extra=extra)
+    assert sandbox.requests == []

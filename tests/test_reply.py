@@ -118,3 +118,12 @@ def test_neither_reply_nor_attempt_can_be_changed():
 def test_headers_and_raw_records_stay_out_of_the_repr():
     shown = repr(reply(headers={"set-cookie": "secret"}, raw=[{"secret": 1}]))
     assert "secret" not in shown
+
+
+def test_json_is_found_between_words_and_past_what_only_looks_like_it():
+    assert reply('Put {x} into the text; the answer is {"city": "Paris"} as you know.').json() == {"city": "Paris"}
+
+
+def test_looking_for_json_in_a_text_of_brackets_comes_to_an_end():
+    with pytest.raises(SchemaError):
+        reply("{x " * 5000).json()
