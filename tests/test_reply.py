@@ -127,3 +127,12 @@ def test_json_is_found_between_words_and_past_what_only_looks_like_it():
 def test_looking_for_json_in_a_text_of_brackets_comes_to_an_end():
     with pytest.raises(SchemaError):
         reply("{x " * 5000).json()
+
+
+def test_what_is_inside_of_json_is_not_found_a_second_time():
+    assert reply('It is {"city": {"name": "Paris"}} [1].').json() == {"city": {"name": "Paris"}}
+
+
+def test_where_several_are_meant_none_is_chosen():
+    with pytest.raises(SchemaError, match="there are 2 of them"):
+        reply('{"a": 1} or {"a": 2}').json()
