@@ -82,6 +82,7 @@ class _Check:
             fitting += [known[name]] if name in known else []
             if not fitting and others is False:
                 yield _below(place, name), "is not a field"
+                continue
             for inner in fitting or [others]:
                 yield from self.faults(item, inner, _below(place, name))
 
