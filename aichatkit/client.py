@@ -187,6 +187,8 @@ class Client:
         """End every stream and wait of this client, in whatever thread, and free its connections."""
         self._closing.set()
         self._connections.close()
+        if self._pacer is not None:
+            self._pacer.close()
 
     def check_options(self, options: Mapping[str, Any]) -> None:
         """Refuse options that no call takes, before the first call."""

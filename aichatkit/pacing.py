@@ -204,6 +204,14 @@ class Pacer:
             raise
         return Slot(gate, tokens, receipt), waited
 
+    def close(self) -> None:
+        """Free the storages that this process has opened."""
+        with self._lock:
+            opened = [counter for own, counter in self._counters.items() if own[0] == os.getpid()]
+        for counter in opened:
+            if isinstance(counter, SharedCounter):
+                counter.close()
+
     def _pass_gate(self, gate: threading.Semaphore | None, provider: str, model: str, waiting: Waiting) -> float:
         if gate is None or gate.acquire(blocking=False):
             return 0.0

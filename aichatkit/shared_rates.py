@@ -51,6 +51,13 @@ class SharedCounter:
             while excess > 0 and self.take(excess)[0] > 0:
                 excess //= 2
 
+    def close(self) -> None:
+        """Free the connection to the storage; the next use makes another."""
+        with self._lock:
+            bucket, self._bucket = self._bucket, None
+        if bucket is not None:
+            bucket.close()
+
     def _take(self, weight: int) -> float:
         if self._bucket is None:
             self._bucket = self._build()
