@@ -61,7 +61,8 @@ def serve(clock):
 
     def make(*scripts, **options):
         server = RawServer(*scripts).start()
-        given = {"model": "openai", "api_key": "sk-first-key", "base_url": server.url, "retry": clock.policy()}
+        given = {"model": "openai", "api_key": "sk-first-key", "base_url": server.url}
+        given.update(retry=clock.policy(), timeout=(5, 5))
         client = Client(**{**given, **options})
         made.extend([client, server])
         return server, client

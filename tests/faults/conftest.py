@@ -74,6 +74,8 @@ def faults(authority: tuple[trustme.CA, Path], tls: ssl.SSLContext) -> Iterator[
                     "api_key": keys,
                     "base_url": {wire.provider: fault.url},
                     "retry": fault.policy(**(tries or {})),
+                    # Far longer than anything takes here, far shorter than the default: a bug fails, it does not hang.
+                    "timeout": (5, 5),
                     "verify": str(authority[1]) if OVER_TLS else None,
                     **options,
                 }
