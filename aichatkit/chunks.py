@@ -39,9 +39,10 @@ class Answered(NamedTuple):
 
 
 class Reasoning(NamedTuple):
-    """A piece of the text a model thinks aloud before it answers."""
+    """A piece of the text a model thinks aloud before it answers, or the service's signature of it."""
 
     text: str
+    signature: str = ""
 
 
 class Citation(NamedTuple):
@@ -84,7 +85,7 @@ class ToolCallPart(NamedTuple):
 class ToolCall:
     """A call the model asks for: which tool, with which arguments.
 
-    `signature` is the service's own, sent back to it with the tool's result.
+    `signature` is the service's own, after its name and a colon; only that service gets it back with the result.
     """
 
     id: str

@@ -25,6 +25,7 @@ class Gathered:
         self.citations: list[chunks.Citation] = []
         self.images: list[str] = []
         self.calls: list[list[str]] = []
+        self._signatures: list[str] = []
         self._open_calls: dict[int | None, list[str]] = {}
         self.notice = ""
 
@@ -41,6 +42,9 @@ class Gathered:
 
     def tool_calls(self, provider: str) -> list[chunks.ToolCall]:
         """Return the tool calls, put together; raise BadResponseError where arguments are not a JSON object."""
+        if self.calls and len(self._signatures) == 1:
+            # One stretch of thoughts came before all calls; more of them could not be told apart again.
+            self.calls[0][3] = self.calls[0][3] or self._signatures[0]
         return [_tool_call(parts, provider) for parts in self.calls]
 
     def finish_reason(self) -> str | None:
@@ -72,6 +76,12 @@ class Gathered:
         call[2] += part.arguments
         call[3] = call[3] or part.signature
 
+    def add_reasoning(self, piece: chunks.Reasoning) -> None:
+        """Note a piece of the model's thoughts."""
+        self.reasoning.append(piece.text)
+        if piece.signature:
+            self._signatures.append(piece.signature)
+
     def add_citation(self, citation: chunks.Citation) -> None:
         """Note a source; some services repeat all of them with every chunk, and some tell the title later."""
         known = next((old for old in self.citations if old.url == citation.url), None)
@@ -95,7 +105,7 @@ GATHERED: dict[type, Callable[[Gathered, Any], None]] = {
     chunks.ToolCallPart: Gathered.add_call,
     chunks.Answered: Gathered.add_answered,
     chunks.Notice: Gathered.add_notice,
-    chunks.Reasoning: lambda seen, chunk: seen.reasoning.append(chunk.text),
+    chunks.Reasoning: Gathered.add_reasoning,
     chunks.Citation: Gathered.add_citation,
 }
 
@@ -108,4 +118,5 @@ def _tool_call(parts: list[str], provider: str) -> chunks.ToolCall:
         arguments = parts[2]
     if arguments is not None and not isinstance(arguments, dict):
         raise BadResponseError(f"{provider}: the arguments of the tool call {parts[1]!r} are not a JSON object")
-    return chunks.ToolCall(parts[0], parts[1], arguments or {}, parts[3])
+    signature = f"{provider}:{parts[3]}" if parts[3] else ""
+    return chunks.ToolCall(parts[0], parts[1], arguments or {}, signature)

@@ -21,6 +21,7 @@ from aichatkit.providers.payloads import (
     encoded,
     iter_parts,
     joined_turns,
+    own_signature,
     parse_arguments,
     put,
     refused_file,
@@ -127,9 +128,17 @@ class Anthropic(Provider):
             return [{"type": "tool_result", "tool_use_id": call.id or call.name, "content": message.text}]
         parts = iter_parts(message.content, provider=self.name)
         blocks = [{"type": "text", "text": part} if isinstance(part, str) else self._file(part) for part in parts]
-        for call in message.calls if isinstance(message, ToolCallsMessage) else ():
-            blocks.append({"type": "tool_use", "id": call.id or call.name, "name": call.name, "input": call.arguments})
-        return blocks
+        return (
+            [*self._thoughts(message), *blocks, *_calls(message)] if isinstance(message, ToolCallsMessage) else blocks
+        )
+
+    def _thoughts(self, message: ToolCallsMessage) -> list[dict[str, Any]]:
+        # With thinking on, the results of tools are refused without the signed thoughts that led to the calls.
+        signatures = [own_signature(call, provider=self.name) for call in message.calls]
+        thoughts = [
+            {"type": "thinking", "thinking": message.reasoning, "signature": signed} for signed in signatures if signed
+        ]
+        return thoughts[:1]
 
     def _file(self, file: File) -> dict[str, Any]:
         if file.kind not in _BLOCKS:
@@ -147,6 +156,11 @@ def _role(message: Message) -> str:
     return "assistant" if message.role == "assistant" else "user"
 
 
+def _calls(message: ToolCallsMessage) -> list[dict[str, Any]]:
+    named = [(call.id or call.name, call) for call in message.calls]
+    return [{"type": "tool_use", "id": key, "name": call.name, "input": call.arguments} for key, call in named]
+
+
 def _parse_delta(record: Mapping[str, Any]) -> Any:
     delta = record["delta"]
     kind = delta["type"]
@@ -154,6 +168,8 @@ def _parse_delta(record: Mapping[str, Any]) -> Any:
         return delta["text"]
     if kind == "thinking_delta":
         return Reasoning(delta["thinking"])
+    if kind == "signature_delta":
+        return Reasoning("", delta["signature"])
     if kind == "input_json_delta":
         # Tools that run at the service send these too; their calls never began, so the pieces are dropped.
         return ToolCallPart(record["index"], arguments=delta["partial_json"])
@@ -186,7 +202,7 @@ def _parse_block(index: int, block: Mapping[str, Any]) -> Iterator[Any]:
         yield block["text"]
         yield from _parse_citations(block.get("citations") or ())
     elif kind == "thinking":
-        yield Reasoning(block["thinking"])
+        yield Reasoning(block["thinking"], block.get("signature") or "")
     elif kind == "tool_use":
         arguments = parse_arguments(block["input"]) if block.get("input") else ""
         yield ToolCallPart(index, block["id"], block["name"], arguments)

@@ -22,6 +22,7 @@ from aichatkit.providers.payloads import (
     encoded,
     iter_parts,
     joined_turns,
+    own_signature,
     parse_arguments,
     put,
     split_system,
@@ -147,7 +148,12 @@ class Gemini(Provider):
             return [{"functionResponse": {**_named(message.call), "response": {"result": message.text}}}]
         found = iter_parts(message.content, provider=self.name)
         parts = [{"text": part} if isinstance(part, str) else self._file(part) for part in found]
-        return parts + [_call(call) for call in (message.calls if isinstance(message, ToolCallsMessage) else ())]
+        return parts + [self._call(call) for call in (message.calls if isinstance(message, ToolCallsMessage) else ())]
+
+    def _call(self, call: ToolCall) -> dict[str, Any]:
+        part: dict[str, Any] = {"functionCall": {**_named(call), "args": call.arguments}}
+        signature = own_signature(call, provider=self.name)
+        return {**part, "thoughtSignature": signature} if signature else part
 
     def _file(self, file: File) -> dict[str, Any]:
         if file.url and not file.data:
@@ -165,13 +171,6 @@ def _declaration(tool: Tool) -> dict[str, Any]:
 
 def _named(call: ToolCall) -> dict[str, Any]:
     return {"id": call.id, "name": call.name} if call.id else {"name": call.name}
-
-
-def _call(call: ToolCall) -> dict[str, Any]:
-    part: dict[str, Any] = {"functionCall": {**_named(call), "args": call.arguments}}
-    if call.signature:
-        part["thoughtSignature"] = call.signature
-    return part
 
 
 def _parse_candidate(candidate: Mapping[str, Any]) -> Iterator[Any]:

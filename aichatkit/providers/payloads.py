@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from typing import Any
 
+from aichatkit.chunks import ToolCall
 from aichatkit.errors import ConfigurationError
 from aichatkit.messages import Content, File, Message, text_of_file
 from aichatkit.providers.base import Options
@@ -18,6 +19,7 @@ __all__ = [
     "is_strict",
     "iter_parts",
     "joined_turns",
+    "own_signature",
     "parse_arguments",
     "put",
     "refused_file",
@@ -147,6 +149,16 @@ def is_strict(schema: Any) -> bool:
         if not closed or set(schema.get("properties", ())) != set(schema.get("required", ())):
             return False
     return all(map(is_strict, schema.values()))
+
+
+def own_signature(call: ToolCall, *, provider: str) -> str:
+    """Return the signature of a call that this provider made, nothing for another's.
+
+    >>> own_signature(ToolCall("", "now", {}, "gemini:c2ln"), provider="gemini")
+    'c2ln'
+    """
+    maker, _, signature = call.signature.partition(":")
+    return signature if maker == provider else ""
 
 
 def parse_arguments(arguments: Any) -> str:

@@ -20,7 +20,7 @@ SOUND = File("audio", "audio/mpeg", "hi.mp3", b"ID3")
 FILM = File("video", "video/mp4", "film.mp4", b"....")
 WEATHER = Tool("weather", "Tell the weather.", {"type": "object", "properties": {"city": {"type": "string"}}})
 STRICT = {"type": "object", "properties": {"n": {}}, "required": ["n"], "additionalProperties": False}
-CALL = ToolCall("call_1", "weather", {"city": "Oslo"}, "c2ln")
+CALL = ToolCall("call_1", "weather", {"city": "Oslo"}, "gemini:c2ln")
 ROUND = [
     Message("user", "Rain?"),
     ToolCallsMessage("assistant", "", (CALL, ToolCall("call_2", "weather", {"city": "Rome"})), "Two cities."),

@@ -314,3 +314,32 @@ def test_it_lists_models_with_the_version_header(web, monkeypatch):
     with Client(retry=0) as client:
         assert client.models("anthropic") == ["claude-x"]
     assert web.calls[0].request.headers["anthropic-version"] == "2023-06-01"
+
+
+def signed(signature, index=0):
+    return [
+        block(index, {"type": "thinking", "thinking": "", "signature": ""}),
+        change(index, type="thinking_delta", thinking="Hm."),
+        change(index, type="signature_delta", signature=signature),
+    ]
+
+
+def test_signed_thoughts_go_back_before_the_calls_they_led_to(told):
+    use = block(1, {"type": "tool_use", "id": "t1", "name": "weather", "input": {"city": "Oslo"}})
+    reply = told(start(), *signed("c2ln"), use, ending("tool_use"), STOP)
+    asked = ToolCallsMessage("assistant", reply.text, tuple(reply.tool_calls), reply.reasoning)
+    assert wires.body("anthropic", [Message("user", "Rain?"), asked])["messages"][1]["content"] == [
+        {"type": "thinking", "thinking": "Hm.", "signature": "c2ln"},
+        {"type": "tool_use", "id": "t1", "name": "weather", "input": {"city": "Oslo"}},
+    ]
+
+
+def test_another_service_s_signature_is_not_sent():
+    blocks = wires.body("anthropic", wires.ROUND)["messages"][1]["content"]
+    assert [entry["type"] for entry in blocks] == ["tool_use", "tool_use"]
+
+
+def test_thoughts_in_several_stretches_are_not_taken_for_one(told):
+    use = block(2, {"type": "tool_use", "id": "t1", "name": "now", "input": {}})
+    reply = told(start(), *signed("b25l"), *signed("dHdv", 1), use, ending("tool_use"), STOP)
+    assert (reply.reasoning, reply.tool_calls[0].signature) == ("Hm.Hm.", "")

@@ -242,7 +242,7 @@ def test_calls_of_tools_are_kept_apart_though_nothing_numbers_them(told):
     first = {"functionCall": {"name": "weather", "args": {"city": "Oslo"}}, "thoughtSignature": "c2ln"}
     second = {"functionCall": {"id": "c2", "name": "now"}}
     reply = told(candidate(first), candidate(second), candidate({"text": ""}, reason="STOP"))
-    assert reply.tool_calls == [ToolCall("", "weather", {"city": "Oslo"}, "c2ln"), ToolCall("c2", "now", {})]
+    assert reply.tool_calls == [ToolCall("", "weather", {"city": "Oslo"}, "gemini:c2ln"), ToolCall("c2", "now", {})]
     assert reply.finish_reason == "tool_calls"
 
 
