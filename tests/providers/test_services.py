@@ -300,11 +300,11 @@ def test_perplexity_s_sources_have_their_titles():
 def test_a_source_that_gets_its_title_later_is_one_source(asks, monkeypatch):
     monkeypatch.setenv("PERPLEXITY_API_KEY", "sk-p")
     url = "https://example.org/"
-    answer = wires.event({"choices": [{"delta": {"content": "Hi"}}], "citations": [url]})
-    answer += wires.event(
-        {"choices": [{"delta": {}, "finish_reason": "stop"}], "search_results": [{"url": url, "title": "T"}]}
-    )
-    assert asks("perplexity", answer).citations == [Citation(url, "T")]
+    usage = {"prompt_tokens": 1}
+    first = {"choices": [{"delta": {"content": "Hi"}}], "citations": [url], "usage": usage}
+    last = {"choices": [{"delta": {}, "finish_reason": "stop"}], "search_results": [{"url": url, "title": "T"}]}
+    reply = asks("perplexity", b"".join(map(wires.event, (first, first, last))))
+    assert reply.citations == [Citation(url, "T")]
 
 
 def test_sources_in_annotations_are_citations():
