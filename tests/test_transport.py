@@ -530,6 +530,20 @@ def test_after_the_close_there_is_nothing_to_read(transport):
         assert server.wait_closed()
 
 
+@pytest.mark.parametrize("ending", ["unread", "cut"])
+def test_a_refusal_is_closed_whoever_holds_on_to_it(transport, ending):
+    head = b"HTTP/1.1 500 No\r\nContent-Length: 900000\r\n\r\n"
+    script = [head, b"x" * 200_000, "wait-close"] if ending == "unread" else [head, b"x", "close"]
+    with RawServer(script) as server:
+        http = transport(server.url)
+        answer = http.send(post(server.url))
+        received = answer._response
+        http.refusal(answer)
+        assert answer.closed
+        assert received.raw.closed
+        assert server.wait_closed()
+
+
 def test_a_kept_connection_does_not_carry_a_short_limit(transport):
     with RawServer([*ANSWER]) as server:
         answer = transport(server.url).send(post(server.url))
