@@ -262,6 +262,8 @@ class Answer:
             raise ServerError(f"{name}: the service says the answer failed (finish reason error)", maybe_processed=True)
         if not self._parts and not seen.calls:
             raise self._empty()
+        if self.provider.draws(self.model) and not seen.images:
+            raise BadResponseError(f"{name}: {self.model} answered with text and no picture")
         usage = seen.total_usage()
         self.reply = Reply(
             text="".join(self._parts),

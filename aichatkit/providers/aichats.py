@@ -15,8 +15,6 @@ from aichatkit.chunks import Finish, Picture
 from aichatkit.messages import Message, format_prompt
 from aichatkit.providers.base import Provider
 
-_DRAWS = "dalle"
-
 
 class AiChats(Provider):
     """Chat with ai-chats.org, or have it draw with the model `dalle`."""
@@ -26,13 +24,14 @@ class AiChats(Provider):
     path = "/chat/send2/"
     working = False
     default_model = "gpt-4"
-    models = ("gpt-4", _DRAWS)
+    models = ("gpt-4", "dalle")
+    image_models = "dalle$"
     checks_notices = True
     trims_start = True
     iter_events = staticmethod(sniffing.iter_data_lines_or_json)
 
     def build_request(self, messages: Sequence[Message], model: str) -> requests.Request:
-        draws = model == _DRAWS
+        draws = self.draws(model)
         content = messages[-1].text if draws else format_prompt(messages)
         payload = {"type": "image" if draws else "chat", "messagesHistory": [{"from": "you", "content": content}]}
         headers = {

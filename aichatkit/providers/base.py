@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -66,6 +67,8 @@ class Provider:
     supports_message_history: ClassVar[bool] = True
     default_model: ClassVar[str] = ""
     models: ClassVar[Sequence[str]] = ()
+    #: Regular expression of the models that draw, from the start of their names; none where it is empty.
+    image_models: ClassVar[str] = ""
     #: Whether a model outside of `models` is refused before anything is sent.
     checks_model: ClassVar[bool] = False
     #: Environment variables that may hold the key, the usual one first; none for services without keys.
@@ -163,6 +166,11 @@ class Provider:
     def models_url(self, tokens: Mapping[str, str]) -> str:
         """Return where the service lists its models; `tokens` is what `prepare` returned."""
         return tokens.get("url", self.url) + self.models_path
+
+    @classmethod
+    def draws(cls, model: str) -> bool:
+        """Tell whether a model answers with pictures."""
+        return bool(cls.image_models and re.match(cls.image_models, model))
 
     @classmethod
     def key_variables(cls) -> tuple[str, ...]:

@@ -7,7 +7,6 @@ the class.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -73,15 +72,13 @@ class OpenAICompatible(Provider):
     repeats_message: ClassVar[bool] = False
     #: Whether the model's thoughts have to come back with what its tools returned.
     wants_reasoning: ClassVar[bool] = False
-    #: Models that draw, as a regular expression; nothing is drawn where it is empty.
-    image_models: ClassVar[str] = ""
 
     def build_request(
         self, messages: Sequence[Message], model: str, *, options: Options = _NO_OPTIONS
     ) -> requests.Request:
         told = {name: options.tokens[name] for name in self.settings_env if name in options.tokens}
         headers = {"Accept": "text/event-stream", **self.headers, **told}
-        if self.image_models and re.match(self.image_models, model):
+        if self.draws(model):
             payload = drawing.build_payload(messages, model, options, provider=self.name)
             return requests.Request("POST", self.url + drawing.PATH, json=payload, headers=headers)
         payload = {"model": model, "messages": [self._turn(message) for message in messages], "stream": True}

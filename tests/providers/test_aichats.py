@@ -186,6 +186,12 @@ def test_a_drawing_is_the_picture_itself_with_its_real_type(asks, web, online):
     assert reply.complete is True
 
 
+def test_a_drawing_that_is_answered_with_text_is_an_error_with_the_text(asks):
+    with pytest.raises(BadResponseError, match="no picture") as caught:
+        asks("aichats/dalle", b"data: I cannot draw\n\n")
+    assert caught.value.partial == "I cannot draw"
+
+
 def test_the_picture_is_asked_for_without_the_headers_of_the_post(online, web):
     web.post(ENDPOINT, body=DRAWN)
     web.get(PICTURE, body=png("cat"), content_type="image/png")
