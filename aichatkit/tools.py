@@ -125,9 +125,10 @@ def _signature(function: Any) -> tuple[str, list[Field]]:
 
 
 def _name(function: Any) -> str:
-    name = getattr(_inner(function), "__name__", None)
-    if not callable(function) or isinstance(function, type) or name is None:
-        what = function.__name__ if isinstance(function, type) else type(function).__name__
+    inner = _inner(function)
+    name = getattr(inner, "__name__", None)
+    if not callable(inner) or isinstance(inner, type) or name is None:
+        what = inner.__name__ if isinstance(inner, type) else type(inner).__name__
         raise ConfigurationError(f"tools: must be functions, methods or dicts, not {what}")
     if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
         raise ConfigurationError(f"tools: {name} is async; pass a plain function")
