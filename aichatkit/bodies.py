@@ -49,7 +49,10 @@ def read_record(record: object) -> Said:
         return Said(clean(outer, _LONGEST_MESSAGE) if isinstance(outer, str) else "")
     response = outer.get("response")
     base = response if outer.get("type") == "response.failed" and isinstance(response, Mapping) else outer
-    error = next((_first(base[key]) for key in ("error", "errors", "detail") if base.get(key)), None)
+    # Mistral has the detail below the message.
+    wrapped = base.get("message")
+    places = [base, wrapped] if isinstance(wrapped, Mapping) else [base]
+    error = next((_first(at[key]) for at in places for key in ("error", "errors", "detail") if at.get(key)), None)
     inner = error if isinstance(error, Mapping) else base
     notes = _notes(inner)
     layers = [inner, *notes, base, outer]

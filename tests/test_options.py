@@ -1,0 +1,115 @@
+"""The values of options, checked before anything is sent."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+
+from aichatkit import Client, ConfigurationError, Rate
+from aichatkit.options import (
+    CALL_OPTIONS,
+    check_extra,
+    check_headers,
+    check_hooks,
+    check_proxies,
+    check_rates,
+    check_url,
+)
+
+
+def test_nothing_given_is_nothing():
+    assert (check_hooks(None), check_headers(None), check_extra(None), check_proxies(None), check_rates(None)) == (
+        {},
+        {},
+        {},
+        {},
+        {},
+    )
+
+
+def test_hooks_are_known_and_callable():
+    assert check_hooks({"wait": print}) == {"wait": print}
+
+
+@pytest.mark.parametrize(
+    ("hooks", "told"),
+    [
+        ([print], "must be a dict"),
+        ({"wiat": print}, "no hook 'wiat'; did you mean 'wait'"),
+        ({"wait": 5}, "wait must be callable, not int"),
+    ],
+)
+def test_other_hooks_are_refused(hooks, told):
+    with pytest.raises(ConfigurationError, match=told):
+        check_hooks(hooks)
+
+
+def test_headers_are_names_with_text():
+    given = {"X-Title": "Grüße", "x_y": ""}
+    assert check_headers(given) == given
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        "X: y",
+        {"X": "a\r\nY: b"},
+        {"X\n": "a"},
+        {"X Y": "a"},
+        {"X:": "a"},
+        {"": "a"},
+        {1: "a"},
+        {"X": 1},
+        {"X": b"a"},
+        {"X": "日本"},
+        {"X": "a\x00"},
+    ],
+)
+def test_what_could_become_a_second_header_or_none_is_refused(headers):
+    with pytest.raises(ConfigurationError, match="headers"):
+        check_headers(headers)
+
+
+@pytest.mark.parametrize("url", ["http://localhost:8000/v1", "https://example.com", "HTTPS://example.com"])
+def test_addresses_are_taken(url):
+    assert check_url(url) == url
+
+
+@pytest.mark.parametrize("url", ["localhost:8000", "ftp://example.com", "http://", "https:///v1", "http://a\n", 5, ""])
+def test_what_is_no_address_is_refused(url):
+    with pytest.raises(ConfigurationError, match="base_url"):
+        check_url(url)
+
+
+def test_one_proxy_is_for_all():
+    assert check_proxies("http://p:1") == {"http": "http://p:1", "https": "http://p:1"}
+    assert check_proxies({"https": "http://p:1"}) == {"https": "http://p:1"}
+
+
+@pytest.mark.parametrize("proxies", [5, ["http://p:1"], {"https": None}, {1: "http://p:1"}])
+def test_what_is_no_proxy_is_refused(proxies):
+    with pytest.raises(ConfigurationError, match="proxies"):
+        check_proxies(proxies)
+
+
+def test_rates_go_by_provider():
+    assert check_rates("60/min") == {"": Rate.of("60/min")}
+    assert check_rates({"openai": "60/min"}) == {"openai": Rate.of("60/min")}
+
+
+def test_extra_is_a_dict(client, sandbox):
+    assert check_extra({"a": 1}) == {"a": 1}
+    with pytest.raises(ConfigurationError, match="extra"):
+        client.ask("Hi", extra="a=1")
+    assert sandbox.requests == []
+
+
+def test_the_options_of_a_call_are_those_its_methods_take():
+    taken = {
+        name
+        for method in (Client._open, Client._call)
+        for name, parameter in inspect.signature(method).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    }
+    assert set(CALL_OPTIONS) == taken
