@@ -201,6 +201,20 @@ def test_a_replayed_response_is_given_back_at_its_end():
     assert raw.released
 
 
+def test_a_double_that_talks_on_after_the_end_is_left():
+    class Endless(Replayed):
+        reads = 0
+
+        def read1(self, size):
+            self.reads += 1
+            assert self.reads < 10
+            return self._body.read(size) or b": more\n\n"
+
+    raw = Endless(ANSWER)
+    with by_adapter(Answering(raw)) as session:
+        assert ask(session) == "Hello"
+
+
 @pytest.mark.parametrize("headers", [{}, {"Transfer-Encoding": "chunked"}])
 def test_responses_answers_like_a_server(headers):
     with responses.RequestsMock() as mock:

@@ -411,7 +411,7 @@ def tls_sandbox(authority):
 
 
 def tls_client(sandbox, **options):
-    options = {"retry": 0, "base_url": f"{sandbox.url}/v1", **options}
+    options = {"retry": 0, "timeout": (5, 5), "base_url": f"{sandbox.url}/v1", **options}
     return Client(model="openai", api_key="sk-test", **options)
 
 
@@ -506,8 +506,10 @@ def test_a_read_over_tls_is_woken_from_another_thread(authority, ca_file):
         assert next(stream) == "Hi"
         timer = threading.Timer(0.03, stream.cancel)
         timer.start()
+        started = time.monotonic()
         with pytest.raises(StreamInterruptedError, match="cancelled"):
             next(stream)
+        assert time.monotonic() - started < 2
         timer.join()
 
 

@@ -230,7 +230,7 @@ def in_thread(call):
         except ChatError as error:
             outcome.append(error)
 
-    thread = threading.Thread(target=run)
+    thread = threading.Thread(target=run, daemon=True)
     thread.start()
 
     def result():
