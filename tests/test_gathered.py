@@ -82,6 +82,15 @@ def test_a_signature_is_kept():
 
 
 @pytest.mark.parametrize(
+    ("thoughts", "signatures"),
+    [(["s"], ["s", ""]), ([""], ["", ""]), (["s", "t"], ["", ""])],
+)
+def test_the_signature_of_one_stretch_of_thoughts_is_that_of_the_first_call(thoughts, signatures):
+    seen = gathered(*(Reasoning("Hm", signature) for signature in thoughts), P(0, "a", "f"), P(1, "b", "f"))
+    assert [call.signature.rpartition(":")[2] for call in seen.tool_calls("anthropic")] == signatures
+
+
+@pytest.mark.parametrize(
     ("chunks", "usage"),
     [
         ([Usage(1, 2)], Usage(1, 2, 3)),

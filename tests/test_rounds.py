@@ -131,6 +131,22 @@ def test_results_in_openai_s_form_are_taken(client):
     assert client.ask(turns, tools=[DICT_TOOL]).text == "The tool says: five"
 
 
+@pytest.mark.parametrize(
+    ("turns", "told"),
+    [
+        ([{"role": "tool", "tool_call_id": "c1", "content": "five"}], "no message before asks for the tool call 'c1'"),
+        ([{"role": "assistant", "tool_calls": ["x"]}], "a tool call must look like"),
+        ([{"role": "assistant", "tool_calls": [{"id": "c1"}]}], "a tool call must look like"),
+        ([{"role": "assistant", "tool_calls": [{"function": {"name": "x", "arguments": "["}}]}], "must look like"),
+        ([{"role": "assistant", "tool_calls": [{"function": {"name": "x", "arguments": "[]"}}]}], "must look like"),
+    ],
+)
+def test_turns_of_tools_that_cannot_be_read_are_refused(client, sandbox, turns, told):
+    with pytest.raises(ConfigurationError, match=told):
+        client.ask(turns)
+    assert sandbox.requests == []
+
+
 def test_usage_cost_time_and_attempts_are_added_up(client, sandbox):
     sandbox.script(None, "rate-limit")
     answer = client.ask(ASKED, tools=[add])

@@ -535,9 +535,19 @@ def test_a_stream_has_its_data_at_the_end(client):
     assert stream.reply.data == Item(**json.loads(text))
 
 
-@pytest.mark.parametrize(("kind", "strict"), [(Item, False), (Point, False), (Address, True), (list[int], True)])
+@pytest.mark.parametrize(("kind", "strict"), [
+    (Item, False),
+    (Point, False),
+    (Address, True),
+    (list[int], True),
+    (Union[int, str], True),
+    (Any, False),
+    (list[Any], False),
+    (tuple[int, str], False),
+    (dict[str, int], False),
+])  # fmt: skip
 def test_openai_is_asked_to_be_strict_only_where_every_field_is_needed(client, sandbox, kind, strict):
-    client.ask("Read it.", schema=kind)
+    client.stream("Read it.", schema=kind).close()
     asked = json.loads(sandbox.requests[-1].body)["response_format"]["json_schema"]
     assert asked["strict"] is strict
 

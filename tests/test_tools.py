@@ -232,7 +232,7 @@ class Named:
         (stars, r"stars takes \*\*places"),
         (only, "only takes place"),
         (unresolved, "unresolved: the annotation of 'place' cannot be read .*OnlyForCheckers"),
-        (wrong, "wrong.place: schema: 5"),
+        (wrong, "wrong.*place.* 5"),
         (foreign, "foreign.place: schema: Toolbox"),
         (later, "later is async"),
         (laters, "laters is async"),

@@ -133,10 +133,12 @@ def joined_turns(turns: Iterable[tuple[str, list[Any]]]) -> list[tuple[str, list
 
 
 def is_strict(schema: Any) -> bool:
-    """Tell whether a service can hold an answer to a schema strictly: objects are closed and need all they have.
+    """Tell whether a service can hold an answer to a schema strictly: objects are closed and need all they have,
+    every value has a type, and nothing is said in words beyond that.
 
-    >>> is_strict({"type": "object", "properties": {"n": {}}, "required": ["n"], "additionalProperties": False})
-    True
+    >>> closed = {"type": "object", "required": ["n"], "additionalProperties": False}
+    >>> is_strict({**closed, "properties": {"n": {"type": "integer"}}}), is_strict({**closed, "properties": {"n": {}}})
+    (True, False)
     >>> is_strict({"type": "array", "items": {"type": "object", "properties": {"n": {}}}})
     False
     """
@@ -144,6 +146,12 @@ def is_strict(schema: Any) -> bool:
         return all(map(is_strict, schema))
     if not isinstance(schema, Mapping):
         return True
+    # Words that strict modes refuse; a field of such a name only costs the strictness.
+    if any(word in schema for word in ("allOf", "oneOf", "not", "prefixItems", "patternProperties")):
+        return False
+    fields = schema.get("properties")
+    if (isinstance(fields, Mapping) and not all(fields.values())) or schema.get("items", True) == {}:
+        return False
     if schema.get("type") == "object" or "properties" in schema:
         closed = schema.get("additionalProperties") is False
         if not closed or set(schema.get("properties", ())) != set(schema.get("required", ())):
