@@ -253,6 +253,16 @@ def test_the_deadline_covers_all_of_them(chain, clock):
     assert "deadline" in caught.value.errors[-1].gave_up
 
 
+def test_a_failure_after_the_first_text_cools_the_provider_too(chain):
+    failing = [*ANSWER[:2], chunk(b'data: {"error": {"message": "boom", "code": 500}}\n\n'), chunk(b"")]
+    one, two, client = chain([failing, ANSWER], [ANSWER])
+    with pytest.raises(ServerError) as caught:
+        client.ask("Hi")
+    assert (caught.value.partial, two.requests) == ("Hi", [])
+    assert client.ask("Hi").provider == "groq"
+    assert len(one.requests) == 1
+
+
 def test_a_provider_without_a_key_is_passed_over(chain):
     one, _, client = chain([ANSWER], [ANSWER], api_key={"groq": "gsk-groq-1"}, base_url=None)
     with pytest.raises(MissingKeyError, match="OPENAI_API_KEY"):
@@ -300,20 +310,21 @@ def test_what_waits_for_a_cooldown_is_told_to_the_hook(chain, clock):
     assert [(wait.provider, wait.seconds, wait.error) for wait in waits] == [("openai", 50, None)]
 
 
-def test_an_interrupt_ends_the_call_and_gives_the_probe_back(chain, clock):
+def test_an_interrupt_ends_the_call_and_gives_the_probe_back(chain, clock, monkeypatch):
     one, _, client = chain([BUSY, ANSWER], [ANSWER], retry=clock.policy(attempts=1))
     assert client.ask("Hi").provider == "groq"
     clock.now += 11
 
-    def stop(seconds):
+    def stop(self, event):
         raise KeyboardInterrupt
 
-    slow = [response(b"", status="429 No", headers=[("Retry-After", "1")])]
-    one._scripts[:] = [slow, slow, ANSWER]
-    with pytest.raises(KeyboardInterrupt):
-        client.ask("Hi", retry=RetryPolicy(sleep=stop))
-    clock.now += 100
+    with monkeypatch.context() as patch:
+        patch.setattr(client.providers["openai"], "parse_event", stop)
+        with pytest.raises(KeyboardInterrupt):
+            client.ask("Hi")
+    # The interrupted call was the probe; at once the next one may be.
     assert client.ask("Hi").provider == "openai"
+    assert len(one.requests) == 3
 
 
 def test_an_interrupt_before_anything_was_asked_passes(serve, monkeypatch):
@@ -340,7 +351,8 @@ def test_calls_keep_the_rate(serve, clock):
 
 
 def test_a_call_that_fails_gives_its_place_back(serve, clock):
-    _, client = serve(DENIED, ANSWER, rate=Rate(concurrent=1))
+    limits = Timeout(connect=5, read=5, total=5)
+    _, client = serve(DENIED, ANSWER, rate=Rate(concurrent=1), retry=0, timeout=limits)
     with pytest.raises(AuthenticationError):
         client.ask("Hi")
     assert client.ask("Hi").text == "Hi"

@@ -80,12 +80,13 @@ def test_headers_of_the_call_win_over_those_of_the_client_and_these_over_the_pro
     assert [sent[name] for name in ("x-a", "x-b", "x-c")] == ["call", "client", "provider"]
 
 
-def test_limits_arrive_at_the_adapter(transport):
+@pytest.mark.parametrize("own", [True, False])
+def test_limits_arrive_at_the_adapter(transport, own):
     adapter = Answering(b"ok")
     with requests.Session() as session:
-        session.mount("https://", adapter)
-        http = transport(held=Connections(session), timeout=Timeout(connect=3, read=4))
-        http.send(post("https://openai.example/"))
+        held = Connections(None if own else session)
+        held.session.mount("https://", adapter)
+        transport(held=held, timeout=Timeout(connect=3, read=4)).send(post("https://openai.example/"))
     assert adapter.settings[0]["timeout"] == (3, 4)
     assert adapter.settings[0]["stream"] is True
     assert adapter.settings[0]["verify"] is True

@@ -17,6 +17,8 @@ Step = Any
 Script = Iterable[Step]
 
 _ENDS = ("close", "reset", "wait-close")
+#: How long "wait-close" waits for a client that stays, in seconds.
+_PATIENCE = 3600.0
 
 
 class RawServer:
@@ -132,7 +134,7 @@ def _take(connection: Connection, step: Step) -> bool:
 
 def _end(connection: Connection, step: str) -> bool:
     if step == "wait-close":
-        connection.wait(3600.0)
+        connection.wait(_PATIENCE)
     elif step == "reset":
         connection.reset()
     return False

@@ -13,6 +13,7 @@ import trustme
 from fault_wires import KEY, OPENAI, OVER_TLS, PLAIN, Wire
 
 from aichatkit import Client, RetryPolicy
+from aichatkit.sandbox import raw
 from aichatkit.sandbox.exchange import Request
 from aichatkit.sandbox.raw import RawServer
 
@@ -57,6 +58,12 @@ def tls(authority: tuple[trustme.CA, Path]) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority[0].issue_cert("127.0.0.1", "localhost").configure_cert(context)
     return context
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a silent server give up at last, so that a client that waits for ever fails the test and does not hang it."""
+    monkeypatch.setattr(raw, "_PATIENCE", 10.0)
 
 
 @pytest.fixture
