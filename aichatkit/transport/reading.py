@@ -1,20 +1,24 @@
 """Response -> bytes: one block at a time, as soon as it is there, however the body is framed.
 
-Three ways to read, chosen once per response, all with the same bytes out:
-`http.client`'s own `read1` where it can be reached, the public `raw.read1` of newer urllib3, and `iter_content(1)`.
+Four ways to read, chosen once per response, all with the same bytes out: where `http.client` can be reached, a decoder
+of our own for chunked bodies and its `read1` for others; the public `raw.read1` of newer urllib3; and `iter_content(1)`.
 The obvious ways hold text back: `iter_lines` and larger blocks wait for more, `iter_content(None)` for the end.
 """
 
 from __future__ import annotations
 
 import http.client
+import re
 import socket
 import ssl
 import zlib
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Callable
 
 import requests
+
+from aichatkit.transport.framing import Chunked, is_chunked
 
 __all__ = ["BLOCK", "find_socket", "pick_reader", "shut_down"]
 
@@ -22,24 +26,30 @@ __all__ = ["BLOCK", "find_socket", "pick_reader", "shut_down"]
 BLOCK = 65536
 #: Decoded bytes handed on at a time, so that a small compressed body cannot fill the memory.
 _INFLATED = 1 << 20
+#: Bodies that hold records, which mean the same however they are cut.
+_RECORDS = re.compile(r"\s*(text/event-stream|application/[\w.+-]*json)", re.IGNORECASE)
 
 Reader = Callable[[], bytes]
 
 
-def pick_reader(response: requests.Response) -> tuple[Reader, bool]:
-    """Return a function that gives the next block (empty at the end), and whether the framing must be checked."""
+def pick_reader(response: requests.Response) -> tuple[Reader, Any]:
+    """Return a function that gives the next block (empty at the end), and whose framing must be checked, if any."""
     encoding = response.headers.get("Content-Encoding", "").strip().lower()
     raw = response.raw
     inner = getattr(raw, "_fp", None)
     deflated = encoding in ("gzip", "x-gzip", "deflate")
     if encoding in ("", "identity") or deflated:
+        # Plain text keeps the pieces it was sent in, and what precedes damage in a compressed body is not lost with it.
+        if is_chunked(inner) and not deflated and _RECORDS.match(response.headers.get("Content-Type", "")):
+            body = Chunked(inner, BLOCK)
+            return body.read, body
         if type(inner) is http.client.HTTPResponse:
-            return _decoded(lambda: inner.read1(BLOCK), deflated), True
+            return _decoded(partial(inner.read1, BLOCK), deflated), inner
         if hasattr(raw, "read1"):
-            return _decoded(_public_read1(raw), deflated), False
+            return _decoded(_public_read1(raw), deflated), None
     # A double may hold its content and nothing to read it from.
     pieces = iter([response.content or b""]) if raw is None else response.iter_content(1)
-    return lambda: next(pieces, b""), False
+    return partial(next, pieces, b""), None
 
 
 def find_socket(raw: Any) -> socket.socket | None:
@@ -66,15 +76,14 @@ def shut_down(sock: socket.socket) -> None:
 
 def _public_read1(raw: Any) -> Reader:
     if hasattr(raw, "decode_content"):
-        return lambda: raw.read1(BLOCK, decode_content=False)
-    return lambda: raw.read1(BLOCK)
+        return partial(raw.read1, BLOCK, decode_content=False)
+    return partial(raw.read1, BLOCK)
 
 
 def _decoded(read: Reader, deflated: bool) -> Reader:
     if not deflated:
         return read
-    pieces = _inflate(read)
-    return lambda: next(pieces, b"")
+    return partial(next, _inflate(read), b"")
 
 
 def _inflate(read: Reader) -> Iterator[bytes]:

@@ -43,7 +43,7 @@ class Response:
         self._who = who
         self.closed = False
         self._response = response
-        self._read, self._framed = pick_reader(response)
+        self._read, self._framing = pick_reader(response)
         self._socket = find_socket(response.raw)
         self._read_timeout = read_timeout
         self._deadline = deadline
@@ -163,12 +163,15 @@ class Response:
         if self._cancelled:
             return True
         inner: Any = getattr(self._response.raw, "_fp", None)
-        return self._framed and bool(getattr(inner, "length", 0))
+        return self._framing is not None and bool(getattr(inner, "length", 0))
 
     def _release(self) -> None:
         self.closed = True
         raw: Any = self._response.raw
-        if self._framed:
+        if not getattr(self._framing, "reusable", True):
+            self._response.close()
+            return
+        if self._framing is not None:
             # A kept connection must not carry the short limit of its last read.
             self._set_timeout(self._read_timeout)
             raw._fp.close()
