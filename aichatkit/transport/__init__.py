@@ -31,6 +31,8 @@ logger = logging.getLogger(__name__)
 _HANDSHAKE_BYTES = 8 << 20
 #: A shorter key is a placeholder for a local server, such as "ollama" or "x", and a word of many a message.
 _SHORTEST_SECRET = 7
+#: The start of a key that is hidden as well; services have prefixes of up to eight characters for all of theirs.
+_LONGEST_START = 12
 
 
 class Key(requests.auth.AuthBase):
@@ -142,10 +144,10 @@ class Transport:
     def scrub(self, error: ChatError) -> None:
         """Take the call's keys out of an error: services echo them in what they refuse."""
         for secret in self._secrets:
-            for name in ("message", "code", "request_id"):
+            for name in ("message", "code", "request_id", "param"):
                 told = getattr(error, name)
-                if told and secret in told:
-                    setattr(error, name, told.replace(secret, "[key]"))
+                if told:
+                    setattr(error, name, _hide(secret, told))
         error.args = (error.message,)
 
     def _exchange(self, request: requests.Request, timeout: tuple[float, float]) -> requests.Response:
@@ -210,6 +212,16 @@ class Transport:
         if left is not None and left <= 0 and not isinstance(failure, ConfigurationError):
             return self._deadline.error()
         return failure
+
+
+def _hide(secret: str, text: str) -> str:
+    """Put something else for a secret, also for the start of one, as messages are cut off anywhere."""
+    least = max(_SHORTEST_SECRET, min(_LONGEST_START, len(secret) // 2))
+    if secret[:least] not in text:
+        return text
+    for end in range(len(secret), least - 1, -1):
+        text = text.replace(secret[:end], "[key]")
+    return text
 
 
 def _listed(hooks: Any) -> list[Any]:
