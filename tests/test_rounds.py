@@ -179,6 +179,11 @@ def test_the_last_round_must_not_ask_for_tools(client):
     assert (caught.value.provider, len(caught.value.attempts)) == ("openai", 1)
 
 
+def test_every_round_of_tools_counts(told):
+    with pytest.raises(ToolError, match="max_rounds"):
+        told(asks(), asks("")).ask("1 + 2?", tools=[add], max_rounds=1)
+
+
 @pytest.mark.parametrize("rounds", [-1, 1.5, "2", True])
 def test_max_rounds_is_a_whole_number(client, sandbox, rounds):
     with pytest.raises(ConfigurationError, match="max_rounds"):
@@ -215,7 +220,8 @@ def test_the_next_provider_of_a_list_takes_the_tools(client):
 
 
 def test_the_provider_that_asked_for_tools_is_asked_first_again(client, sandbox):
-    sandbox.script("model-not-found")
+    # This refusal leaves no cooldown that would keep the first away.
+    sandbox.script("context-too-long")
     answer = client.ask(ASKED, tools=[add], model=["openai/refused", "openai/gpt-4o"])
     asked = [json.loads(request.body)["model"] for request in sandbox.requests]
     assert (answer.model, asked) == ("gpt-4o", ["refused", "gpt-4o", "gpt-4o"])

@@ -368,6 +368,7 @@ def test_pydantic_models_describe_and_build_themselves():
     pydantic = pytest.importorskip("pydantic")
 
     class Part(pydantic.BaseModel):
+        model_config = pydantic.ConfigDict(strict=True)
         made: date
 
     class Order(pydantic.BaseModel):

@@ -92,7 +92,8 @@ def test_a_description_goes_on_below_its_first_line():
     def look(place: str):
         """Args:
             place: the place to look at,
-                with its city: the bigger one.
+                with its city,
+                city: the bigger one.
 
                 And more.
             nothing of a parameter
@@ -103,7 +104,7 @@ def test_a_description_goes_on_below_its_first_line():
     tool = told(look)
     assert tool.description == ""
     assert tool.parameters["properties"]["place"]["description"].startswith(
-        "the place to look at, with its city: the bigger one. And more."
+        "the place to look at, with its city, city: the bigger one. And more."
     )
     assert list(tool.parameters["properties"]) == ["place"]
 

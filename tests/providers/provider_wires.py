@@ -19,7 +19,7 @@ NOTE = File("text", "text/plain", "note.txt", b"Remember.")
 SOUND = File("audio", "audio/mpeg", "hi.mp3", b"ID3")
 FILM = File("video", "video/mp4", "film.mp4", b"....")
 WEATHER = Tool("weather", "Tell the weather.", {"type": "object", "properties": {"city": {"type": "string"}}})
-STRICT = {"type": "object", "properties": {"n": {}}, "required": ["n"], "additionalProperties": False}
+STRICT = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"], "additionalProperties": False}
 CALL = ToolCall("call_1", "weather", {"city": "Oslo"}, "gemini:c2ln")
 ROUND = [
     Message("user", "Rain?"),
