@@ -33,6 +33,8 @@ __all__ = ["Answer"]
 
 #: How much of a body has to tell whether it is a page, in bytes.
 _START = 512
+#: How many pieces of text are kept apart: a small string takes several times the memory of its text.
+_PARTS = 500
 _UNREADABLE = (ValueError, LookupError, TypeError, AttributeError)
 
 
@@ -132,12 +134,16 @@ class Answer:
         yield first
 
     def _read(self) -> Iterator[str]:
-        parts, left = self._parts, self.provider.max_answer
+        parts, joined, left = self._parts, 0, self.provider.max_answer
         try:
             for text in self._screened():
                 if self.closed:
                     return
                 parts.append(text)
+                if len(parts) > joined + _PARTS:
+                    # In one step: another thread may be looking at the text.
+                    parts[joined:] = ["".join(parts[joined:])]
+                    joined += 1
                 left -= len(text)
                 if left < 0:
                     raise BadResponseError(

@@ -33,7 +33,7 @@ _IN_STRING = re.compile(rb'["\\]')
 _OUTSIDE_STRING = re.compile(rb'["\[\]{},]')
 
 # `json.loads` looks for white space and an encoding each time; both are settled here.
-_raw_decode = json.JSONDecoder().raw_decode
+_scan = json.JSONDecoder().scan_once
 
 
 class Event:
@@ -56,14 +56,15 @@ class Event:
         >>> Event('{"text": "Hi"}').json()
         {'text': 'Hi'}
         """
-        if self._value is _UNREAD:
+        value = self._value
+        if value is _UNREAD:
             data = self.data
             try:
-                value, end = _raw_decode(data)
-            except (ValueError, RecursionError):
+                value, end = _scan(data, 0)
+            except (ValueError, RecursionError, StopIteration):
                 end = -1
-            self._value = value if end == len(data) else self._read()
-        return self._value
+            self._value = value = value if end == len(data) else self._read()
+        return value
 
     def _read(self) -> Any:
         # Only white space around the record, or a record that is no JSON, leads here.
