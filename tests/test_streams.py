@@ -58,8 +58,11 @@ def test_its_repr_tells_how_far_it_is(answer):
     assert repr(left) == "<Stream closed, 1 characters from scripted/asked-1>"
 
 
+@pytest.mark.parametrize("begun", [False, True])
 @pytest.mark.parametrize("leave", ["break", "exception", "return"])
-def test_leaving_the_loop_closes_it(answer, leave):
+def test_leaving_the_loop_closes_it(answer, leave, begun):
+    if begun:
+        answer.start()
     stream = Stream(answer)
 
     def read():
