@@ -15,7 +15,6 @@ from aichatkit.errors import (
     BadRequestError,
     BadResponseError,
     BlockedError,
-    ConfigurationError,
     ConnectError,
     ContentFilteredError,
     ContextTooLongError,
@@ -412,12 +411,14 @@ def test_a_probe_whose_request_was_wrong_does_not_hold_others_back(pair):
 
 
 def test_a_probe_that_was_never_sent_does_not_hold_others_back(pair):
-    both = pair([refused(503), whole("first")])
+    text = [response(b"first", headers=[("Content-Type", "text/plain")])]
+    both = pair([refused(503), text], model=["aichatfree", "groq/m"], api_key={"groq": OTHER})
+    both.client._base_urls.update({"aichatfree": both.one.url, "groq": f"{both.two.url}/v1"})
     once = RetryPolicy(attempts=1, sleep=both.sleep, clock=both.clock)
     both.client.ask("Hi", retry=once)
     both.clock.now += 11
-    with pytest.raises(ConfigurationError):
-        both.client.ask("Hi", files=[b"\x00\x01\x02 no picture"], model=["openai/m", "groq/m"])
+    reply = both.client.ask("Hi", extra={"seen": "only by a provider that takes it"})
+    assert (reply.provider, both.asked) == ("groq", (1, 2))
     assert both.client.ask("Hi").text == "first"
 
 
