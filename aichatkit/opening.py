@@ -47,7 +47,7 @@ def open_answer(ask: Ask, http: Transport, *, clock: Callable[[], float] = time.
     optional = optional_fields(ask)
     for name in ask.left_out & set(optional):
         _leave_out(request.json, optional[name])
-    response = http.send(request)
+    response = http.send(_serialised(request, ask.provider))
     if not 200 <= response.status < 300:
         raise http.refusal(response, model=ask.model)
     answer = Answer(
@@ -107,6 +107,24 @@ def _build(ask: Ask, http: Transport) -> requests.Request:
     if tokens:
         request.headers = {**(request.headers or {}), **tokens}
     return request
+
+
+def _serialised(request: requests.Request, provider: Provider) -> requests.Request:
+    """Turn the body into bytes here, where what cannot be told in JSON is known to be the caller's."""
+    if request.json is None:
+        return request
+    try:
+        body = json.dumps(request.json, allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        problem = str(error) or type(error).__name__
+    else:
+        request.data, request.json = body, None
+        request.headers = {"Content-Type": "application/json", **(request.headers or {})}
+        return request
+    raise ConfigurationError(
+        f"{provider.name}: the request cannot be told in JSON ({problem}); check parameters, extra, tools and messages",
+        provider=provider.name,
+    )
 
 
 def _leave_out(body: Any, path: str) -> None:

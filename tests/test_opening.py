@@ -241,3 +241,19 @@ def test_a_file_a_provider_does_not_take_is_refused(provider, file, told):
 
 def test_a_file_a_provider_takes_passes():
     check_ask(with_file(WithOptions("http://x"), data=b"0" * 10))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"stop": {"a"}},
+        {"temperature": object()},
+        {"temperature": float("nan")},
+        {"extra": {"at": b"bytes"}},
+        {"tools": [{"type": "function", "function": {"name": "f", "parameters": {"enum": {1}}}}]},
+    ],
+)
+def test_what_cannot_be_told_in_json_is_refused_before_anything_is_sent(client, sandbox, slept, options):
+    with pytest.raises(ConfigurationError, match=r"openai: the request cannot be told in JSON"):
+        client.ask("Hi", **options)
+    assert (sandbox.requests, slept) == ([], [])
