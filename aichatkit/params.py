@@ -53,10 +53,11 @@ def refuse_unsupported(params: Mapping[str, Any], supported: Iterable[str], *, p
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """Return "; did you mean ...?" for the closest of `names`, or nothing.
+    """Return "; did you mean ...?" for the closest of `names`, whatever the case, or nothing.
 
     >>> nearest("temprature", ["temperature", "top_p"])
     "; did you mean 'temperature'?"
     """
-    close = difflib.get_close_matches(name, list(names), n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    known = {known.lower(): known for known in names}
+    close = difflib.get_close_matches(name.strip().lower(), known, n=1)
+    return f"; did you mean {known[close[0]]!r}?" if close else ""

@@ -122,3 +122,10 @@ def test_a_wrong_value_is_refused_by_the_service(client, sandbox):
     with pytest.raises(BadRequestError, match="whole number"):
         client.ask("Hi", max_tokens="5")
     assert len(sandbox.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"), [("OpenAI/x", "openai"), (" openai/x", "openai"), ("Temperature", "temperature")]
+)
+def test_the_nearest_name_is_found_whatever_its_case(given, meant):
+    assert nearest(given.partition("/")[0], ["openai", "temperature"]) == f"; did you mean {meant!r}?"
