@@ -99,6 +99,8 @@ def with_files(messages: Sequence[Message], files: Any = ()) -> list[Message]:
 
 
 def _listed(files: Any) -> list[Any]:
+    if files is None:
+        return []
     # An open file is an iterable too, of its lines.
     single = isinstance(files, (str, os.PathLike, Mapping, *_BYTES)) or hasattr(files, "read")
     return [files] if single or not isinstance(files, Iterable) else list(files)

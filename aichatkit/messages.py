@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 Content = Union[str, "list[dict[str, Any]]"]
-Prompt = Union[str, "Message", Mapping[str, Any], "Sequence[Message | Mapping[str, Any] | str]"]
+Prompt = Union[str, "Message", Mapping[str, Any], "Iterable[Message | Mapping[str, Any] | str]"]
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
 _SENDERS = {"you": "user", "bot": "assistant"}

@@ -339,3 +339,7 @@ def test_a_chat_sends_its_files_again_with_the_next_turn(client, sandbox, tmp_pa
         asked.ask("And which colour?")
         content = json.loads(sandbox.requests[-1].body)["messages"][0]["content"]
         assert content[1]["image_url"]["url"].startswith("data:image/png;base64,")
+
+
+def test_no_files_may_be_told_as_none(client):
+    assert client.ask("Hi", files=None).text
