@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Callable
+from typing import Callable, NoReturn
 
 from aichatkit.answers import Answer
 from aichatkit.reply import Attempt, Reply
@@ -42,6 +42,10 @@ class Stream(Iterator[str]):
         answer = self.__dict__.get("_answer")
         if answer is not None:
             answer.close()
+
+    def __reduce__(self) -> NoReturn:
+        # What pickle would do by itself is to read the rest of the answer away.
+        raise TypeError("a Stream holds a connection and cannot be copied or pickled; take stream.text or stream.reply")
 
     def __repr__(self) -> str:
         state = "finished" if self.reply is not None else "closed" if self._answer.closed else "open"

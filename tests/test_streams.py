@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import copy
 import gc
+import pickle
 import weakref
 
 import pytest
@@ -125,3 +127,12 @@ def test_who_waits_for_the_end_is_told_the_reply_and_never_of_a_cut(answer):
 def test_cancelling_reaches_the_answer(answer):
     Stream(answer).cancel()
     assert "cancel" in answer.fake.done
+
+
+@pytest.mark.parametrize("copied", [pickle.dumps, copy.copy, copy.deepcopy])
+def test_one_that_is_copied_says_what_to_copy_and_reads_on(answer, copied):
+    stream = Stream(answer)
+    next(stream)
+    with pytest.raises(TypeError, match=r"take stream\.text or stream\.reply"):
+        copied(stream)
+    assert stream.read().text == "ab"
