@@ -41,13 +41,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         _tell("")
         return 130
     except BrokenPipeError:
-        # Whoever read our output has left; a second failure while the interpreter flushes would only make noise.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read our output has left.
+        _drop_output()
         return 1
     except ConfigurationError as error:
         _tell(f"aichatkit: {error}")
         return 2
     except ChatError as error:
+        _tell(f"aichatkit: {error}")
+        return 1
+    except OSError as error:
+        _drop_output()
         _tell(f"aichatkit: {error}")
         return 1
 
@@ -165,9 +169,18 @@ def _tell_wait(wait: Wait) -> None:
 
 
 def _write(text: str) -> None:
+    if sys.stdout is None:  # whoever started this closed it
+        raise OSError("standard output is closed")
     sys.stdout.write(text)
     sys.stdout.flush()
 
 
+def _drop_output() -> None:
+    """Send what is left to nowhere: a second failure while the interpreter flushes would only make noise."""
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _tell(text: str) -> None:
-    sys.stderr.write(f"{text}\n")
+    if sys.stderr is not None:
+        sys.stderr.write(f"{text}\n")

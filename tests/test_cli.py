@@ -289,6 +289,16 @@ def test_a_reader_that_has_left_ends_it_quietly(monkeypatch, tmp_path, capsys):
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.parametrize(
+    ("output", "told"), [(">/dev/full", "No space left on device"), (">&-", "standard output is closed")]
+)
+def test_output_that_cannot_be_written_is_told_in_one_line_with_code_1(output, told):
+    command = ["sh", "-c", f'"$0" -m aichatkit -m offline Hi {output}', sys.executable]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert told in done.stderr
+
+
 def test_head_may_leave_in_the_middle_of_an_answer(sandbox):
     sandbox.says("words " * 50_000)
     command = [sys.executable, "-m", "aichatkit", "Hi"]
