@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -29,6 +30,7 @@ from aichatkit.options import (
     check_proxies,
     check_rates,
     check_url,
+    check_verify,
 )
 from aichatkit.pacing import Pacer, Rate, RetryBudget
 from aichatkit.params import check_params
@@ -86,7 +88,7 @@ class Client:
         base_url: PerProvider = None,
         session: requests.Session | None = None,
         proxies: str | Mapping[str, str] | None = None,
-        verify: bool | str | None = None,
+        verify: bool | str | os.PathLike[str] | None = None,
         headers: Mapping[str, str] | None = None,
         timeout: float | tuple[float, float] | Timeout | None = None,
         retry: int | RetryPolicy | None = None,
@@ -111,7 +113,7 @@ class Client:
         }
         self._hooks = check_hooks(hooks)
         self._connections = Connections(
-            session, proxies=check_proxies(proxies), verify=verify, headers=check_headers(headers)
+            session, proxies=check_proxies(proxies), verify=check_verify(verify), headers=check_headers(headers)
         )
         self._closing = threading.Event()
         self._prices = check_prices(prices)

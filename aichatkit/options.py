@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from typing import Any, Callable
+from urllib.parse import urlsplit
 
 from aichatkit.errors import ConfigurationError
 from aichatkit.pacing import Rate
@@ -20,6 +22,7 @@ __all__ = [
     "check_proxies",
     "check_rates",
     "check_url",
+    "check_verify",
 ]
 
 #: Options that `ask` and `stream` take beside sampling parameters.
@@ -83,11 +86,26 @@ def check_extra(extra: Mapping[str, Any] | None) -> dict[str, Any]:
     return dict(extra or {})
 
 
-def check_url(url: Any) -> str:
-    """Return an address that can be asked."""
-    if not isinstance(url, str) or not re.match(r"https?://[^/?#\s]", url, re.IGNORECASE) or not url.isprintable():
-        raise ConfigurationError(f"base_url: must start with http:// or https://, not {str(url)[:60]!r}")
+def check_url(url: Any, *, told: str = "base_url") -> str:
+    """Return an address that can be asked; `told` is where it came from."""
+    if (
+        not isinstance(url, str)
+        or not re.match(r"https?://[^/?#\s]", url, re.IGNORECASE)
+        or not url.isprintable()
+        or not _names_host(url)
+    ):
+        # A password would stand before the "@".
+        shown = str(url).rpartition("@")[2][:60]
+        raise ConfigurationError(f"{told}: must start with http:// or https:// and a host, not {shown!r}")
     return url
+
+
+def check_verify(verify: Any) -> bool | str | None:
+    """Return whether to verify, or the path of a CA bundle; only False itself switches verification off."""
+    path = os.fspath(verify) if isinstance(verify, os.PathLike) else verify
+    if path is None or isinstance(path, bool) or (isinstance(path, str) and path):
+        return path
+    raise ConfigurationError(f"verify: must be True, False or the path of a CA bundle, not {verify!r}")
 
 
 def check_proxies(proxies: Any) -> dict[str, str]:
@@ -95,10 +113,20 @@ def check_proxies(proxies: Any) -> dict[str, str]:
     if proxies is None:
         return {}
     if isinstance(proxies, str):
-        return {"http": proxies, "https": proxies}
-    if isinstance(proxies, Mapping) and all(isinstance(part, str) for pair in proxies.items() for part in pair):
-        return dict(proxies)
-    raise ConfigurationError("proxies: must be one URL or a dict such as {'https': 'http://proxy.example:3128'}")
+        proxies = {"http": proxies, "https": proxies}
+    if not isinstance(proxies, Mapping) or not all(isinstance(part, str) for pair in proxies.items() for part in pair):
+        raise ConfigurationError("proxies: must be one URL or a dict such as {'https': 'http://proxy.example:3128'}")
+    for scheme, url in proxies.items():
+        if url and scheme != "no_proxy" and not _names_host(url):
+            raise ConfigurationError(f"proxies: the one for {scheme!r} names no host; it must be like http://host:3128")
+    return dict(proxies)
+
+
+def _names_host(url: str) -> bool:
+    try:
+        return bool(urlsplit(url if "://" in url else f"//{url}").hostname)
+    except ValueError:
+        return False
 
 
 def _fits_header(value: Any) -> bool:

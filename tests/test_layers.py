@@ -34,7 +34,8 @@ ORDER = """
     answers retries
     registry rounds opening
     streams targets
-    options calls
+    options
+    calls
     listing chats
     client
     default

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,7 @@ from aichatkit.options import (
     check_proxies,
     check_rates,
     check_url,
+    check_verify,
 )
 
 
@@ -113,3 +115,26 @@ def test_the_options_of_a_call_are_those_its_methods_take():
         if parameter.kind is parameter.KEYWORD_ONLY
     }
     assert set(CALL_OPTIONS) == taken
+
+
+@pytest.mark.parametrize("verify", [None, True, False, "/etc/ca.pem"])
+def test_what_verifies_stays_as_it_is(verify):
+    assert check_verify(verify) is verify
+
+
+def test_a_bundle_may_be_a_path():
+    assert check_verify(Path("/etc/ca.pem")) == "/etc/ca.pem"
+
+
+@pytest.mark.parametrize("verify", ["", 0, 1, [], b"ca.pem"])
+def test_nothing_but_false_switches_verification_off(verify):
+    with pytest.raises(ConfigurationError, match="verify: must be True, False or the path"):
+        Client(model="openai/m", verify=verify)
+
+
+@pytest.mark.parametrize("url", ["localhost:8000", "http://[::1", "http://"])
+def test_an_address_from_the_environment_is_checked_and_the_variable_named(monkeypatch, url):
+    monkeypatch.setenv("OPENAI_BASE_URL", url)
+    client = Client(model="openai/m", api_key="sk-test")
+    with client, pytest.raises(ConfigurationError, match="OPENAI_BASE_URL"):
+        client.ask("Hi")
