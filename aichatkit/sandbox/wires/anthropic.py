@@ -48,7 +48,8 @@ class Anthropic(Wire):
     def models(self, call: Call) -> Answer:
         """List some models."""
         self._check_key(call)
-        entries = [{"type": "model", "id": name, "display_name": name.title()} for name in MODELS]
+        facts = {"type": "model", "created_at": "2000-01-01T00:00:00Z", "lifecycle": "active"}
+        entries = [{**facts, "id": name, "display_name": name.title()} for name in MODELS]
         return json_answer({"data": entries, "has_more": False, "first_id": MODELS[0], "last_id": MODELS[-1]})
 
     def chat(self, call: Call) -> Answer:

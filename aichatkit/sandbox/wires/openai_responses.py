@@ -28,7 +28,7 @@ class OpenAIResponses(OpenAIWire):
         if not isinstance(record.get("input"), (str, list)) or not record["input"]:
             raise Trouble("bad-request", "Missing required parameter: 'input'.")
         done = act(call, _question(record))
-        response = _response("resp_" + self.token(json.dumps(record))[:24], record["model"], done)
+        response = _response("resp_" + self.token(json.dumps(record))[:24], record, done)
         if not record.get("stream"):
             return json_answer(response)
         return stream_answer("text/event-stream; charset=utf-8", _events(response, done))
@@ -59,10 +59,10 @@ def _question(record: dict[str, Any]) -> Question:
     )
 
 
-def _response(name: str, model: str, done: Act) -> dict[str, Any]:
+def _response(name: str, record: dict[str, Any], done: Act) -> dict[str, Any]:
     usage = {
         "input_tokens": done.prompt_tokens,
-        "input_tokens_details": {"cached_tokens": 0},
+        "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
         "output_tokens": done.output_tokens,
         "output_tokens_details": {"reasoning_tokens": len(done.thoughts)},
         "total_tokens": done.prompt_tokens + done.output_tokens,
@@ -74,8 +74,11 @@ def _response(name: str, model: str, done: Act) -> dict[str, Any]:
         "status": "incomplete" if done.cut_short else "completed",
         "error": None,
         "incomplete_details": {"reason": "max_output_tokens"} if done.cut_short else None,
-        "model": model,
+        "model": record["model"],
         "output": _items(name, done),
+        "parallel_tool_calls": record.get("parallel_tool_calls", True),
+        "tool_choice": record.get("tool_choice", "auto"),
+        "tools": record.get("tools") or [],
         "usage": usage,
     }
 
@@ -127,10 +130,11 @@ def _inside(item: dict[str, Any], done: Act) -> Iterator[tuple[str, str, dict[st
         yield "response.reasoning_summary_text.done", "open", {"summary_index": 0, "text": done.thought}
     elif item["type"] == "message":
         part_of = {"content_index": 0}
-        yield "response.content_part.added", "open", {**part_of, "part": {"type": "output_text", "text": ""}}
+        empty = {"type": "output_text", "text": "", "annotations": []}
+        yield "response.content_part.added", "open", {**part_of, "part": empty}
         for part in done.parts:
-            yield "response.output_text.delta", "text", {**part_of, "delta": part}
-        yield "response.output_text.done", "finish", {**part_of, "text": done.text}
+            yield "response.output_text.delta", "text", {**part_of, "delta": part, "logprobs": []}
+        yield "response.output_text.done", "finish", {**part_of, "text": done.text, "logprobs": []}
         yield "response.content_part.done", "finish", {**part_of, "part": item["content"][0]}
     else:
         use = next(use for use in done.uses if item["id"] == f"fc_{use.id}")
