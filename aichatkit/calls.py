@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import logging
-import random
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -28,7 +27,6 @@ from aichatkit.messages import Message
 from aichatkit.opening import Ask, check_ask, open_answer, optional_fields
 from aichatkit.options import check_url
 from aichatkit.pacing import Pacer, RetryBudget, estimate_tokens
-from aichatkit.pauses import Pauses
 from aichatkit.prices import Price
 from aichatkit.providers.base import Options, Provider
 from aichatkit.reply import Attempt, Reply
@@ -63,7 +61,6 @@ class Setup:
     on_wait: Callable[[Wait], None] | None = None
     #: Fields a model refused, by provider and model: left out from then on.
     dropped: dict[tuple[str, str], frozenset[str]] = field(default_factory=dict)
-    pauses: Pauses = field(default_factory=Pauses)
 
 
 @dataclass(frozen=True)
@@ -81,8 +78,6 @@ class Call:
     prices: Mapping[str, Price] = field(default_factory=dict, repr=False)
     strict: bool = False
     keep_raw: bool = False
-    #: Whether it waits also for the pauses that other calls were asked to make.
-    patient: bool = False
 
     def waiting(self, setup: Setup) -> Waiting:
         """Return how this call waits."""
@@ -235,16 +230,12 @@ def _open_without(ask: Ask, key: str | None, subject: Subject, call: Call, setup
 
 
 def _open_once(ask: Ask, key: str | None, subject: Subject, call: Call, setup: Setup, tries: Tries) -> Answer:
-    if call.patient:
-        _await_pauses(subject, call, setup, tries)
     release = _pace(ask, subject, call, setup, tries)
     http = open_transport(ask.provider, key, call, setup, tries.waiting.deadline)
     try:
         answer = open_answer(ask, http, clock=call.policy.now)
     except BaseException as error:
         release(None)
-        if isinstance(error, RateLimitError) and error.retry_after is not None:
-            setup.pauses.note(subject, error.retry_after)
         if isinstance(error, ChatError):
             http.scrub(error)
             _advise(error, ask.provider)
@@ -260,19 +251,6 @@ def _advise(error: ChatError, provider: Provider) -> None:
     if provider.not_running and isinstance(error, ConnectError) and not error.maybe_processed:
         error.message = f"{error.message} {provider.not_running}"
         error.args = (error.message,)
-
-
-def _await_pauses(subject: Subject, call: Call, setup: Setup, tries: Tries) -> None:
-    """Wait for the end of a pause the service asked for, and of each later one that comes up meanwhile."""
-    seen = 0.0
-    while (until := setup.pauses.until(subject)) > max(seen, call.policy.now()):
-        seen, left = until, until - call.policy.now()
-        if left > call.policy.max_wait:
-            raise RateLimitError(f"{subject.provider}: it asked to be left alone for {left:.0f} s more", retry_after=left)
-        # Many workers wait for the same moment.
-        seconds = left + (call.policy.random or random.random)() * min(1.0, left * 0.1)
-        tries.waiting.wait(Wait(subject.provider, subject.model, seconds))
-        tries.paced += seconds
 
 
 def _pace(ask: Ask, subject: Subject, call: Call, setup: Setup, tries: Tries) -> Callable[[Reply | None], None]:
