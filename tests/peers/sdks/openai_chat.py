@@ -1,0 +1,65 @@
+"""The calls of the tests by the official `openai` package, over chat completions."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+import openai
+from asked import TOOL, City, checked
+
+MODEL = "gpt-4o-mini"
+TOOLS = [{"type": "function", "function": TOOL}]
+
+
+def connect(url, key, retries):
+    return openai.OpenAI(base_url=f"{url}/v1", api_key=key, max_retries=retries, timeout=20)
+
+
+def stream(client, prompt):
+    pieces, finish, usage = [], None, None
+    wanted = {"stream": True, "stream_options": {"include_usage": True}}
+    with client.chat.completions.create(model=MODEL, messages=[_user(prompt)], **wanted) as chunks:
+        for chunk in map(checked, chunks):
+            usage = chunk.usage or usage
+            for choice in chunk.choices:
+                finish = choice.finish_reason or finish
+                pieces += [choice.delta.content] if choice.delta.content else []
+    return {"pieces": pieces, "finish": finish, "usage": [usage.prompt_tokens, usage.completion_tokens]}
+
+
+def ask(client, prompt):
+    reply = checked(client.chat.completions.create(model=MODEL, messages=[_user(prompt)]))
+    usage = [reply.usage.prompt_tokens, reply.usage.completion_tokens]
+    return {"text": reply.choices[0].message.content, "usage": usage}
+
+
+def use_tool(client, prompt, result):
+    messages = [_user(prompt)]
+    with client.chat.completions.stream(model=MODEL, messages=messages, tools=TOOLS) as events:
+        message = checked(events.get_final_completion()).choices[0].message
+    (call,) = message.tool_calls
+    function = {"name": call.function.name, "arguments": call.function.arguments}
+    messages.append({"role": "assistant", "tool_calls": [{"id": call.id, "type": "function", "function": function}]})
+    messages.append({"role": "tool", "tool_call_id": call.id, "content": result})
+    reply = checked(client.chat.completions.create(model=MODEL, messages=messages, tools=TOOLS))
+    answer = reply.choices[0].message.content
+    return {"name": call.function.name, "arguments": json.loads(call.function.arguments), "answer": answer}
+
+
+def structure(client, prompt):
+    reply = client.chat.completions.parse(model=MODEL, messages=[_user(prompt)], response_format=City)
+    return reply.choices[0].message.parsed.model_dump()
+
+
+def models(client):
+    return [checked(model).id for model in client.models.list()]
+
+
+def draw(client, prompt):
+    (image,) = checked(client.images.generate(model="gpt-image-1", prompt=prompt)).data
+    return {"start": base64.b64decode(image.b64_json)[1:4].decode()}
+
+
+def _user(prompt):
+    return {"role": "user", "content": prompt}
