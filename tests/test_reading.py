@@ -47,6 +47,8 @@ def last_resort(response: requests.Response) -> requests.Response:
 # Older urllib3 has no public way to read what is there: there, the last resort takes its place.
 KEEPS_ALL = [guarded, *([public] if hasattr(urllib3.HTTPResponse, "read1") else [])]
 WAYS = [guarded, public, last_resort]
+#: Chunked records are taken apart here, chunked text by the standard library.
+FRAMINGS = ["chunked", "chunked-text", "length", "close"]
 
 
 def compressor(encoding: str):
@@ -59,10 +61,11 @@ def framed(framing: str, encoding: str = ""):
     pack, finish = compressor(encoding) if encoding else (lambda piece: piece, lambda: b"")
     packed = [pack(piece) for piece in PIECES]
     end = finish()
-    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+    kind = b"text/plain" if framing == "chunked-text" else b"text/event-stream"
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: " + kind + b"\r\n"
     if encoding:
         head += b"Content-Encoding: " + encoding.encode() + b"\r\n"
-    if framing == "chunked":
+    if framing.startswith("chunked"):
         return head + b"Transfer-Encoding: chunked\r\n\r\n", list(map(chunk, packed)), (end and chunk(end)) + chunk(b"")
     if framing == "length":
         size = len(b"".join(packed) + end)
@@ -78,7 +81,7 @@ def opened(url: str, way=guarded) -> Response:
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("encoding", ["", "gzip", "deflate"])
-@pytest.mark.parametrize("framing", ["chunked", "length", "close"])
+@pytest.mark.parametrize("framing", FRAMINGS)
 def test_each_piece_is_handed_out_before_the_next_one_is_sent(framing, encoding, way):
     if encoding and way is last_resort:
         pytest.skip("decoding by requests itself may keep a piece back")
@@ -99,7 +102,7 @@ def test_each_piece_is_handed_out_before_the_next_one_is_sent(framing, encoding,
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("encoding", ["", "gzip", "deflate"])
-@pytest.mark.parametrize("framing", ["chunked", "length", "close"])
+@pytest.mark.parametrize("framing", FRAMINGS)
 def test_every_way_to_read_gives_the_same_bytes(framing, encoding, way):
     head, packed, end = framed(framing, encoding)
     with RawServer([head, *packed, end, *(["close"] if framing == "close" else [])]) as server:
@@ -108,7 +111,7 @@ def test_every_way_to_read_gives_the_same_bytes(framing, encoding, way):
 
 
 @pytest.mark.parametrize("way", KEEPS_ALL)
-@pytest.mark.parametrize(("framing", "cut"), [("chunked", 0), ("length", 1), ("length", len(WHOLE) - 1)])
+@pytest.mark.parametrize(("framing", "cut"), [("chunked", 0), ("chunked-text", 0), ("length", 1), ("length", 32)])
 def test_every_way_to_read_tells_a_cut_after_what_came(framing, cut, way):
     head, packed, _ = framed(framing)
     sent = b"".join(packed)
@@ -263,7 +266,7 @@ def test_a_double_has_no_socket():
     assert find_socket(OnlyRead(b"")) is None
 
 
-@pytest.mark.parametrize("framing", ["chunked", "length", "close"])
+@pytest.mark.parametrize("framing", FRAMINGS)
 def test_the_socket_is_found_whatever_the_framing(framing):
     head, packed, end = framed(framing)
     gate = threading.Event()

@@ -622,11 +622,12 @@ def test_the_head_behind_a_proxy_is_waited_for_until_the_client_closes(transport
     with RawServer(lambda request: [asked.set(), "wait-close"][1:]) as server:
         held = Connections()
         http = transport("http://far.example", held, proxies={"http": server.url})
-        for _ in range(2):
-            held.session.adapters["http://"].proxy_manager_for(server.url)
         threading.Thread(target=lambda: asked.wait(5) and held.close()).start()
         with pytest.raises(ConnectError):
             http.send(post("http://far.example/"))
+        manager = held.session.adapters["http://"].proxy_manager_for(server.url)
+        names = [kind.__name__ for kind in manager.pool_classes_by_scheme["http"].__mro__]
+        assert names.count("TrackedPool") == 1
 
 
 def test_a_response_that_is_dropped_is_forgotten(transport):

@@ -69,6 +69,20 @@ def test_a_cut_inside_a_chunk_keeps_the_complete_events_of_that_chunk(faults, wi
     assert (caught.value.partial, len(fault.asked)) == ("Hello, world", 1)
 
 
+@row("59-damaged")
+def test_a_chunk_that_does_not_end_where_it_says_is_damaged(faults, wire):
+    seen = threading.Event()
+    piece = wire.piece("lo")
+    damaged = b"%x\r\n" % len(piece) + piece + b"XX" + chunk(STOP + DONE) + chunk(b"")
+    fault = faults(wire, [*wire.begun("Hel"), seen, damaged])
+    stream = fault.client.stream("Hi")
+    assert next(stream) == "Hel"
+    seen.set()
+    with fails(StreamInterruptedError) as caught:
+        list(stream)
+    assert (caught.value.partial[:3], len(fault.asked)) == ("Hel", 1)
+
+
 @row("59-document", *named("aichat"))
 def test_a_document_that_was_cut_is_no_answer(faults, wire):
     body = wire.body("Hello")
