@@ -218,6 +218,7 @@ def test_a_json_document_is_parsed(transport):
         pytest.param(response(b"", status="204 No Content"), BadResponseError, id="no-content"),
         pytest.param(response(b"not json"), BadResponseError, id="text"),
         pytest.param(response(b""), BadResponseError, id="empty"),
+        pytest.param(response(b"[" * 100_000), BadResponseError, id="deep"),
     ],
 )
 def test_a_handshake_that_fails_is_our_error(transport, script, kind):

@@ -107,7 +107,7 @@ class Transport:
         text = self.get_text(url, headers=headers)
         try:
             return json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             start = text[:100]
         raise BadResponseError(f"{self._provider}: JSON was expected and this came: {start!r}")
 
