@@ -282,7 +282,7 @@ def _sentence(
 ) -> str:
     what, then = next(WORDS[base] for base in kind.__mro__ if base in WORDS)
     numbers = " ".join(filter(None, (str(status) if status else "", said.code)))
-    message = said.message
+    message = said.message.rstrip(". ")
     if len(message) > _LONGEST_MESSAGE:
         message = f"{message[: _LONGEST_MESSAGE - 1]}…"
     return "".join(

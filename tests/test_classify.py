@@ -476,6 +476,11 @@ def test_headers_are_read_whatever_their_case(kind):
     assert refused(429, "", kind({"RETRY-AFTER": "7"})).retry_after == 7.0
 
 
+@pytest.mark.parametrize(("said", "told"), [("Slow down.", ": Slow down; "), ("Wait ...", ": Wait; "), ("...", "); ")])
+def test_a_full_stop_of_the_service_does_not_stand_in_the_middle(said, told):
+    assert f"{told}waiting helps" in str(refused(429, openai("rate_limit_exceeded", said)))
+
+
 def test_headers_never_enter_the_message():
     assert "secret" not in str(refused(500, "", {"Authorization": "secret", "x-request-id": "secret"}))
 
