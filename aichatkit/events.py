@@ -33,7 +33,7 @@ _IN_STRING = re.compile(rb'["\\]')
 _OUTSIDE_STRING = re.compile(rb'["\[\]{},]')
 
 # `json.loads` looks for white space and an encoding each time; both are settled here.
-_scan = json.JSONDecoder().scan_once
+_scan = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
 
 
 class Event:

@@ -102,7 +102,8 @@ def _build(ask: Ask, http: Transport) -> requests.Request:
     with parsing(provider.name, "prompt"):
         if _takes_options(type(provider).build_request):
             build: Any = provider.build_request
-            return build(ask.messages, ask.model, options=replace(ask.options, tokens=tokens))  # type: ignore[no-any-return]
+            options = replace(ask.options, tokens=tokens) if tokens else ask.options
+            return build(ask.messages, ask.model, options=options)  # type: ignore[no-any-return]
         request = provider.build_request(ask.messages, ask.model)
     if tokens:
         request.headers = {**(request.headers or {}), **tokens}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Callable
 
 from aichatkit.errors import ConfigurationError, DeadlineExceededError
@@ -48,8 +49,9 @@ class Timeout:
             return cls(connect=value[0], read=value[1])
         return cls(connect=value, read=value)
 
+    @lru_cache(maxsize=256)  # noqa: B019 (small, without references, and the same for every call of a client)
     def filled(self, *, connect: float, read: float) -> Timeout:
-        """Return a copy with the defaults put in where nothing was set."""
+        """Return a Timeout with the defaults put in where nothing was set."""
         return replace(
             self,
             connect=connect if self.connect is None else self.connect,

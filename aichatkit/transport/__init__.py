@@ -20,6 +20,7 @@ from aichatkit.errors import BadResponseError, ChatError, ConfigurationError
 from aichatkit.timeouts import Deadline, Timeout
 from aichatkit.transport.connections import Connections
 from aichatkit.transport.downloads import download
+from aichatkit.transport.preparing import prepare
 from aichatkit.transport.responses import Response
 from aichatkit.transport.translate import SEND_ERRORS, translate_send
 
@@ -167,7 +168,7 @@ class Transport:
     ) -> requests.Response:
         request.headers, request.hooks = headers, {"response": hooks}
         request.auth, request.cookies = Key(*self._auth), self._cookies
-        prepared = session.prepare_request(request)
+        prepared = prepare(session, request)
         settings = self._connections.settings(str(prepared.url), self._proxies, self._direct)
         return session.send(prepared, timeout=timeout, allow_redirects=False, **settings)
 

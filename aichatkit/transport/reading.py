@@ -1,7 +1,7 @@
 """Response -> bytes: one block at a time, as soon as it is there, however the body is framed.
 
 Four ways to read, chosen once per response, all with the same bytes out: where `http.client` can be reached, a decoder
-of our own for chunked bodies and its `read1` for others; the public `raw.read1` of newer urllib3; and `iter_content(1)`.
+of our own for chunked bodies and its `read1` for others; the public `raw.read1` of newer urllib3; `iter_content(1)`.
 The obvious ways hold text back: `iter_lines` and larger blocks wait for more, `iter_content(None)` for the end.
 """
 
