@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Callable
 from urllib.parse import urlsplit
 
@@ -218,7 +219,8 @@ def _open_without(ask: Ask, key: str | None, subject: Subject, call: Call, setup
     while True:
         left_out = frozenset() if call.strict else setup.dropped.get(place, frozenset())
         try:
-            return _open_once(replace(ask, left_out=left_out), key, subject, call, setup, tries)
+            lean = replace(ask, left_out=left_out) if left_out else ask
+            return _open_once(lean, key, subject, call, setup, tries)
         except BadRequestError as error:
             refused = error.param if not call.strict else None
             if refused is None or refused in left_out or refused not in optional_fields(ask):
@@ -313,6 +315,7 @@ def _all_failed(what: str, errors: Sequence[ChatError], attempts: Sequence[Attem
     )
 
 
+@lru_cache(maxsize=256)
 def _is_local(url: str) -> bool:
     host = urlsplit(url).hostname or ""
     try:
