@@ -463,10 +463,10 @@ MISTAKES = (
         "test_tools.py test_rounds.py",
     ),
     Mistake(
-        "tools are called round after round",
+        "tools get one round more than allowed",
         "rounds.py",
-        "self._left -= 1",
-        "self._left -= 0",
+        "if not self._left:",
+        "if self._left < 0:",
         "test_rounds.py",
     ),
     # The client and the command line.

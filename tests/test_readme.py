@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import re
+import runpy
 import shutil
 import signal
 import subprocess
@@ -12,13 +13,16 @@ import sys
 from pathlib import Path
 
 import pytest
+from mistakes import MISTAKES
 
 import aichatkit
 from aichatkit import Client
+from aichatkit.prices import PRICES_DATE
 from aichatkit.registry import GROUPS, registry
 from aichatkit.retries import RetryPolicy
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+TESTS = Path(__file__).parent
+README = (TESTS.parent / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
 PYTHON = [block for language, block in BLOCKS if language == "python"]
 COMMANDS = [line for language, block in BLOCKS if language == "bash" for line in block.splitlines()]
@@ -41,6 +45,8 @@ def table(heading):
 def reader(monkeypatch, tmp_path, sandbox):
     """A reader with a key for a service that is the sandbox, in an empty folder."""
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "cat.png").write_bytes(b"\x89PNG\r\n\x1a\n of a cat")
+    (tmp_path / "report.pdf").write_bytes(b"%PDF-1.7 on a cat")
     monkeypatch.setenv("OPENAI_API_KEY", "sk-reader")
     monkeypatch.setenv("OPENAI_BASE_URL", f"{sandbox.url}/v1")
     monkeypatch.setattr(registry, "_registered", dict(registry._registered))
@@ -68,7 +74,7 @@ def path(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("block", PYTHON, ids=first_line)
 def test_an_example_runs(block):
-    exec(compile(block, "README.md", "exec"), {"__name__": "__main__"})
+    exec(compile(block, "README.md", "exec", dont_inherit=True), {"__name__": "__main__"})
 
 
 @pytest.mark.skipif(shutil.which("sh") is None, reason="the commands are for a shell")
@@ -100,7 +106,7 @@ def test_the_sandbox_serves_until_it_is_stopped(command):
 
 
 def test_there_are_examples_of_each_kind():
-    assert len(PYTHON) >= 9
+    assert len(PYTHON) >= 14
     assert len(QUESTIONS) >= 4
     assert (len(SERVER), len(INSTALLS)) == (1, 2)
 
@@ -149,6 +155,47 @@ def test_the_table_tells_which_options_a_call_takes(option, per_call):
                 client.ask("Hi", **{option: None})
 
 
+@pytest.mark.parametrize(
+    ("when", "fault", "requests"),
+    [
+        ("the rate is limited, and the service says for how long", "rate-limit,retry_after=7", 3),
+        ("the rate is limited without a hint", "rate-limit", 3),
+        ("the wait asked for is above 60 seconds", "rate-limit,retry_after=61", 1),
+        ("a quota or the money is used up", "quota", 1),
+        ("the key is wrong", "unauthorized", 1),
+        ("the request is wrong", "bad-request", 1),
+        ("the service is overloaded", "overloaded", 3),
+        ("a web page comes in the place of an answer", "html", 1),
+        ("a bot check comes in the place of an answer", "challenge-200", 1),
+        ("the answer is empty", "empty", 3),
+        ("a stream breaks off after its first text", "cut", 1),
+        ("a stream ends without its end marker", "no-end-marker", 1),
+        ("a stream falls silent after its first text", "stall", 1),
+        ("no answer begins", "slow-head", 2),
+        ("the service redirects", "redirect", 1),
+    ],
+)
+def test_the_table_of_reliability_names_the_error_that_comes(sandbox, policy, when, fault, requests):
+    told = dict(table("when"))
+    client = Client(model="openai", base_url=f"{sandbox.url}/fault/{fault}/v1", retry=policy, timeout=0.3)
+    with client, pytest.raises(aichatkit.ChatError) as caught:
+        client.ask("Tell me a story.")
+    named = re.search(r"`(\w+Error)`", told[when])[1]
+    assert (named, len(sandbox.requests)) == (type(caught.value).__name__, requests)
+    assert bool(caught.value.partial) == ("`partial`" in told[when])
+
+
+def test_the_figures_told_are_those_of_the_tests():
+    rows = runpy.run_path(str(TESTS / "faults" / "test_matrix.py"))["ROWS"]
+    assert f"{len(rows)} rows of such faults" in README
+    assert f"makes {len(MISTAKES)} mistakes" in README
+    assert f"the tests catch all {len(MISTAKES)}." in README
+
+
+def test_the_date_of_the_prices_is_told():
+    assert f"list prices of {PRICES_DATE}" in README
+
+
 def test_the_numbers_told_are_the_defaults():
     policy = RetryPolicy()
     assert "Retried, twice by default" in README
@@ -167,7 +214,7 @@ def test_every_error_named_exists(name):
 
 @pytest.mark.parametrize("target", re.findall(r"\]\(([^):]+)\)", README))
 def test_links_lead_somewhere(target):
-    root = Path(__file__).parent.parent
+    root = TESTS.parent
     if not (root / ".github").exists():
         pytest.skip("an sdist has no .github")
     assert (root / target).exists()
