@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from aichatkit.default import ask as ask
     from aichatkit.default import chat as chat
     from aichatkit.default import image as image
+    from aichatkit.default import map as map
     from aichatkit.default import models as models
     from aichatkit.default import stream as stream
     from aichatkit.errors import AllProvidersFailedError as AllProvidersFailedError
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from aichatkit.errors import ContextTooLongError as ContextTooLongError
     from aichatkit.errors import DeadlineExceededError as DeadlineExceededError
     from aichatkit.errors import EmptyAnswerError as EmptyAnswerError
+    from aichatkit.errors import JournalError as JournalError
     from aichatkit.errors import MissingKeyError as MissingKeyError
     from aichatkit.errors import ModelNotFoundError as ModelNotFoundError
     from aichatkit.errors import OverloadedError as OverloadedError
@@ -59,17 +61,19 @@ if TYPE_CHECKING:
     from aichatkit.registry import register as register
     from aichatkit.reply import Attempt as Attempt
     from aichatkit.reply import Reply as Reply
+    from aichatkit.results import Results as Results
     from aichatkit.retries import RetryPolicy as RetryPolicy
     from aichatkit.streams import Stream as Stream
     from aichatkit.timeouts import Timeout as Timeout
     from aichatkit.waits import Wait as Wait
 
 _PLACES = {
-    "default": ("ask", "chat", "image", "models", "stream"),
+    "default": ("ask", "chat", "image", "map", "models", "stream"),
     "client": ("Client",),
     "chats": ("Chat",),
     "streams": ("Stream",),
     "reply": ("Attempt", "Reply"),
+    "results": ("Results",),
     "chunks": ("Usage",),
     "images": ("ImageResponse",),
     "messages": ("Message",),
@@ -94,6 +98,7 @@ _PLACES = {
         "ContextTooLongError",
         "DeadlineExceededError",
         "EmptyAnswerError",
+        "JournalError",
         "MissingKeyError",
         "ModelNotFoundError",
         "OverloadedError",

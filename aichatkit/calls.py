@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import random
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,6 +19,7 @@ from aichatkit.errors import (
     AuthenticationError,
     BadRequestError,
     ChatError,
+    ConfigurationError,
     ConnectError,
     PermissionDeniedError,
     QuotaExceededError,
@@ -28,6 +30,7 @@ from aichatkit.messages import Message
 from aichatkit.opening import Ask, check_ask, open_answer, optional_fields
 from aichatkit.options import check_url
 from aichatkit.pacing import Pacer, RetryBudget, estimate_tokens
+from aichatkit.pauses import Pauses
 from aichatkit.prices import Price
 from aichatkit.providers.base import Options, Provider
 from aichatkit.reply import Attempt, Reply
@@ -37,7 +40,7 @@ from aichatkit.timeouts import Deadline, Timeout
 from aichatkit.transport import Connections, Transport
 from aichatkit.waits import Wait, Waiting
 
-__all__ = ["Call", "Setup", "make_provider", "open_call", "open_transport", "provider_keys"]
+__all__ = ["Call", "Setup", "check_call", "make_provider", "open_call", "open_transport", "provider_keys"]
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +65,7 @@ class Setup:
     on_wait: Callable[[Wait], None] | None = None
     #: Fields a model refused, by provider and model: left out from then on.
     dropped: dict[tuple[str, str], frozenset[str]] = field(default_factory=dict)
+    pauses: Pauses = field(default_factory=Pauses)
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,8 @@ class Call:
     prices: Mapping[str, Price] = field(default_factory=dict, repr=False)
     strict: bool = False
     keep_raw: bool = False
+    #: Whether it waits also for the pauses that other calls were asked to make.
+    patient: bool = False
 
     def waiting(self, setup: Setup) -> Waiting:
         """Return how this call waits."""
@@ -122,6 +128,20 @@ def _ask_in_order(
             break
         logger.info("%s failed (%s), moving on", target.provider.name, type(failure).__name__)
     return None
+
+
+def check_call(call: Call, setup: Setup) -> None:
+    """Raise what none of the targets would get past, before anything is sent."""
+    errors = []
+    for target in call.targets:
+        provider = make_provider(target.provider, setup)
+        try:
+            check_ask(Ask(provider, target.model, call.messages, call.options))
+            provider_keys(provider, setup)
+            return
+        except ConfigurationError as error:
+            errors.append(error)
+    raise errors[0]
 
 
 def open_transport(provider: Provider, key: str | None, call: Call, setup: Setup, deadline: Deadline) -> Transport:
@@ -232,12 +252,16 @@ def _open_without(ask: Ask, key: str | None, subject: Subject, call: Call, setup
 
 
 def _open_once(ask: Ask, key: str | None, subject: Subject, call: Call, setup: Setup, tries: Tries) -> Answer:
+    if call.patient:
+        _await_pauses(subject, call, setup, tries)
     release = _pace(ask, subject, call, setup, tries)
     http = open_transport(ask.provider, key, call, setup, tries.waiting.deadline)
     try:
         answer = open_answer(ask, http, clock=call.policy.now)
     except BaseException as error:
         release(None)
+        if isinstance(error, RateLimitError) and error.retry_after is not None:
+            setup.pauses.note(subject, error.retry_after)
         if isinstance(error, ChatError):
             http.scrub(error)
             _advise(error, ask.provider)
@@ -253,6 +277,20 @@ def _advise(error: ChatError, provider: Provider) -> None:
     if provider.not_running and isinstance(error, ConnectError) and not error.maybe_processed:
         error.message = f"{error.message} {provider.not_running}"
         error.args = (error.message,)
+
+
+def _await_pauses(subject: Subject, call: Call, setup: Setup, tries: Tries) -> None:
+    """Wait for the end of a pause the service asked for, and of each later one that comes up meanwhile."""
+    seen = 0.0
+    while (until := setup.pauses.until(subject)) > max(seen, call.policy.now()):
+        seen, left = until, until - call.policy.now()
+        if left > call.policy.max_wait:
+            told = f"{subject.provider}: it asked to be left alone, for {left:.0f} s more"
+            raise RateLimitError(told, retry_after=left)
+        # Many workers wait for the same moment.
+        seconds = left + (call.policy.random or random.random)() * min(1.0, left * 0.1)
+        tries.waiting.wait(Wait(subject.provider, subject.model, seconds))
+        tries.paced += seconds
 
 
 def _pace(ask: Ask, subject: Subject, call: Call, setup: Setup, tries: Tries) -> Callable[[Reply | None], None]:

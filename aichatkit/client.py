@@ -13,14 +13,17 @@ import requests
 
 from aichatkit import listing
 from aichatkit.answers import Answer
-from aichatkit.calls import Call, Setup, open_call
+from aichatkit.budgets import Expense, Purse, expense_of
+from aichatkit.calls import Call, Setup, check_call, open_call
 from aichatkit.chats import Chat
 from aichatkit.chunks import ToolCall
-from aichatkit.errors import BadResponseError, ConfigurationError
+from aichatkit.errors import BadResponseError, ChatError, ConfigurationError
+from aichatkit.estimates import check_priced, expected
 from aichatkit.files import with_files
 from aichatkit.forks import Lock
 from aichatkit.health import Cooling, Health
 from aichatkit.images import ImageResponse
+from aichatkit.mapping import Mapper
 from aichatkit.messages import Message, Prompt, parse_messages
 from aichatkit.options import (
     CALL_OPTIONS,
@@ -34,6 +37,7 @@ from aichatkit.options import (
 )
 from aichatkit.pacing import Pacer, Rate, RetryBudget
 from aichatkit.params import check_params
+from aichatkit.pauses import Pauses
 from aichatkit.prices import check_prices
 from aichatkit.providers.base import Options
 from aichatkit.registry import GROUPS, Registry, registry
@@ -49,7 +53,7 @@ from aichatkit.transport import Connections
 __all__ = ["Client", "default_client"]
 
 
-class Client:
+class Client(Mapper):
     """Ask chat services, over one `requests.Session`.
 
     Example:
@@ -72,6 +76,7 @@ class Client:
         retry: retries after the first attempt (default 2, 0 for none), or a RetryPolicy.
         rate: "60/min" or a Rate, kept for each provider and key by itself, or a dict by provider.
         prices: your own prices, {"provider/model": (in, out)} in US dollars for a million tokens.
+        budget: US dollars, by the prices, that all answers of this client together do not pass.
         hooks: `{"wait": f}` calls f with a Wait before each wait.
         params: sampling parameters such as `temperature`, sent only when given.
 
@@ -94,6 +99,7 @@ class Client:
         retry: int | RetryPolicy | None = None,
         rate: str | Rate | Mapping[str, str | Rate] | None = None,
         prices: Mapping[str, tuple[float, ...]] | None = None,
+        budget: float | None = None,
         hooks: Mapping[str, Callable[[Any], None]] | None = None,
         **params: Any,
     ) -> None:
@@ -117,6 +123,8 @@ class Client:
         )
         self._closing = threading.Event()
         self._prices = check_prices(prices)
+        self._purse = Purse(budget)
+        self._pauses = Pauses(self._policy.now)
         self._dropped: dict[tuple[str, str], frozenset[str]] = {}
         rates = check_rates(rate)
         self._pacer = Pacer(rates, self._policy.now) if rates else None
@@ -225,38 +233,57 @@ class Client:
     def __copy__(self) -> Client:
         return self.__deepcopy__({})
 
-    def _open(
+    def _open(self, prompt: Prompt, repairs: int, /, **options: Any) -> Stream:
+        call, rounds = self._prepared(prompt, **options)
+        if not self._purse:
+            return self._opened(call, rounds, repairs)
+        check_priced(call)
+        held = self._purse.hold(expected(call))
+        if held is None:
+            raise self._purse.exceeded()
+        try:
+            stream = self._opened(call, rounds, repairs)
+        except ChatError as error:
+            self._purse.settle(held, held if error.maybe_processed or error.partial else Expense())
+            raise
+        stream.when_complete(lambda reply: self._purse.settle(held, expense_of(reply, held)))
+        return stream
+
+    def _opened(self, call: Call, rounds: Mapping[str, Any], repairs: int) -> Stream:
+        setup = self._setup()
+        if not rounds["toolbox"] and rounds["form"] is None:
+            return Stream(open_call(call, setup))
+
+        def open_next(messages: Sequence[Message], before: Answer | None) -> Answer:
+            return open_call(replace(call, messages=messages, targets=_first(before, call.targets)), setup)
+
+        return Stream(Rounds(open_next, call.messages, **rounds, repairs=repairs))
+
+    def _answer(self, prompt: Prompt, **options: Any) -> Reply:
+        # Who asks many rows counts what they cost, and waits for pauses that any of them met.
+        call, rounds = self._prepared(prompt, **options)
+        return self._opened(replace(call, patient=True), rounds, 1).read()
+
+    def _planned(self, prompt: Prompt, **options: Any) -> Call:
+        return self._prepared(prompt, **options)[0]
+
+    def _check(self, call: Call) -> None:
+        check_call(call, self._setup())
+
+    def _prepared(
         self,
         prompt: Prompt,
-        repairs: int,
-        /,
         *,
         tools: Any = (),
         max_rounds: int = 8,
         approve: Callable[[ToolCall], bool] | None = None,
         schema: Any = None,
         **options: Any,
-    ) -> Stream:
+    ) -> tuple[Call, dict[str, Any]]:
         toolbox, form = Toolbox(tools, approve), Form.of(schema)
         call = self._call(prompt, **options)
         asked = replace(call.options, tools=toolbox.tools, schema=form.schema if form else None)
-        call, setup = replace(call, options=asked), self._setup()
-        if not toolbox and form is None:
-            return Stream(open_call(call, setup))
-
-        def open_next(messages: Sequence[Message], before: Answer | None) -> Answer:
-            return open_call(replace(call, messages=messages, targets=_first(before, call.targets)), setup)
-
-        return Stream(
-            Rounds(
-                open_next,
-                call.messages,
-                toolbox=toolbox,
-                max_rounds=max_rounds,
-                form=form,
-                repairs=repairs,
-            )
-        )
+        return replace(call, options=asked), {"toolbox": toolbox, "max_rounds": max_rounds, "form": form}
 
     def _call(
         self,
@@ -307,6 +334,7 @@ class Client:
             self._pacer,
             self._hooks.get("wait"),
             self._dropped,
+            self._pauses,
         )
 
 

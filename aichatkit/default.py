@@ -9,9 +9,10 @@ from aichatkit.client import default_client
 from aichatkit.images import ImageResponse
 from aichatkit.messages import Prompt
 from aichatkit.reply import Reply
+from aichatkit.results import Results
 from aichatkit.streams import Stream
 
-__all__ = ["ask", "chat", "image", "models", "stream"]
+__all__ = ["ask", "chat", "image", "map", "models", "stream"]
 
 
 def ask(prompt: Prompt, **options: Any) -> Reply:
@@ -32,6 +33,11 @@ def chat(**options: Any) -> Chat:
 def image(prompt: str, **options: Any) -> ImageResponse:
     """Have a picture made with the default client; see `Client.image`."""
     return default_client().image(prompt, **options)
+
+
+def map(prompts: Any, template: str | None = None, **options: Any) -> Results:
+    """Ask many prompts with the default client; see `Client.map`."""
+    return default_client().map(prompts, template, **options)
 
 
 def models(provider: str | None = None) -> list[str]:

@@ -19,7 +19,7 @@
     │  └─ TokenNotFoundError
     ├─ StreamInterruptedError                the answer broke off
     │  └─ StreamStalledError                 also a TimedOutError
-    ├─ BudgetExceededError  SchemaError  ToolError
+    ├─ BudgetExceededError  SchemaError  ToolError  JournalError
     └─ AllProvidersFailedError               every provider of the list failed
 
 Each class also inherits what a `requests` user already catches.
@@ -47,6 +47,7 @@ __all__ = [
     "ContextTooLongError",
     "DeadlineExceededError",
     "EmptyAnswerError",
+    "JournalError",
     "MissingKeyError",
     "ModelNotFoundError",
     "OverloadedError",
@@ -281,6 +282,10 @@ class SchemaError(ChatError):
 
 class ToolError(ChatError):
     """A tool could not be called, or the rounds ran out."""
+
+
+class JournalError(ChatError):
+    """The file of a run or a cache cannot be used; what was written before is kept."""
 
 
 class AllProvidersFailedError(ChatError):

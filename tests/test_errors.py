@@ -43,6 +43,7 @@ TREE = [
     ("BudgetExceededError", ("ChatError",), Exception),
     ("SchemaError", ("ChatError",), Exception),
     ("ToolError", ("ChatError",), Exception),
+    ("JournalError", ("ChatError",), Exception),
     ("AllProvidersFailedError", ("ChatError",), Exception),
 ]
 CLASSES = [getattr(errors, name) for name, _, _ in TREE]

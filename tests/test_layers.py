@@ -14,29 +14,33 @@ PACKAGE = Path(aichatkit.__file__).parent
 #: Modules that may ask for `requests`: it talks HTTP only in `transport`; the others need its classes.
 REQUESTS = {"errors", "client", "opening", "transport", "providers"}
 #: What only some users have; it is imported in the function that needs it.
-EXTRAS = {"pyrate_limiter", "redis"}
+EXTRAS = {"pandas", "pyrate_limiter", "redis", "tiktoken", "tqdm", "tqdm.auto"}
 #: Each module may import only from those before it; one line is a step of the data's way.
 ORDER = """
     _version forks
     errors
+    databases
     params timeouts chunks browsers cautions validation
-    messages lines refusals
-    events bodies delays prices schemas
+    messages lines refusals templates
+    events bodies delays prices schemas rows
     sniffing classify values
     images
     files
     transport
     reply
-    sandbox
+    sandbox records budgets progress tables workers
     providers
     tools gathered health shared_rates waits
-    pacing
+    pacing pauses journal shelves
     answers retries
     registry rounds opening
     streams targets
     options
     calls
-    listing chats
+    listing chats estimates fingerprints
+    intake
+    batch results
+    mapping
     client
     default
     cli

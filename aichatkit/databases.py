@@ -1,0 +1,116 @@
+"""SQLite files: opened by each process for itself, written in whole transactions, with errors that say what to do."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator
+from typing import Any
+
+from aichatkit.errors import JournalError
+from aichatkit.forks import Lock
+
+__all__ = ["Database"]
+
+#: How long another program may hold the file locked, in seconds.
+_PATIENCE = 30.0
+#: Marks the files as ours, so that no other program's database is written into.
+_OWNER = 0x41434B01
+_REASONS = (
+    ("locked", "another program holds it locked; end that program, or wait for it"),
+    ("full", "the disk is full; what was written before is kept"),
+    ("malformed", "it is damaged; move it away or delete it"),
+    ("not a database", "it is damaged or no database; move it away or delete it"),
+    ("readonly", "it cannot be written; look at the rights of the file and its folder"),
+    ("unable to open", "it cannot be opened; look at the folder and its rights"),
+)
+
+
+class Database:
+    """One SQLite file; the path "" is a private one on disk that vanishes when it is closed."""
+
+    def __init__(self, path: Any, layout: str, *, name: str) -> None:
+        self.path = os.fspath(path) if path else ""
+        self._layout = layout
+        self._name = name
+        self._lock = Lock()
+        self._opened: dict[int, sqlite3.Connection] = {}
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Write all or nothing; it is on disk when the block has ended."""
+        with self._lock, self._explained():
+            connection = self._connection()
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):
+                    connection.execute("ROLLBACK")
+                raise
+            connection.execute("COMMIT")
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Read what is there."""
+        with self._lock, self._explained():
+            yield self._connection()
+
+    def close(self) -> None:
+        """Let go of the file; what comes after opens it again."""
+        with self._lock:
+            connection = self._opened.pop(os.getpid(), None)
+            if connection is not None:
+                # What is written is written; a file that is gone by now is no reason to fail.
+                with contextlib.suppress(sqlite3.Error):
+                    connection.close()
+
+    def damaged(self, reason: object) -> JournalError:
+        """Return the error for content that is not ours to read."""
+        return JournalError(f"{self._told()}: it is damaged ({reason}); move it away or delete it")
+
+    def _connection(self) -> sqlite3.Connection:
+        # A connection does not survive a fork: the child makes its own, and leaves the parent's as it is.
+        connection = self._opened.get(os.getpid())
+        if connection is None:
+            connection = self._open()
+            self._opened[os.getpid()] = connection
+        return connection
+
+    def _open(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self.path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
+        try:
+            owner = connection.execute("PRAGMA application_id").fetchone()[0]
+            if owner != _OWNER and connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]:
+                raise JournalError(f"{self._told()}: it is a database of another program; choose another path")
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=FULL")
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute(f"PRAGMA application_id={_OWNER}")
+            for statement in self._layout.split(";"):
+                connection.execute(statement)
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+            return
+        except sqlite3.Error as error:
+            reason = str(error)
+        told = next((told for sign, told in _REASONS if sign in reason), reason)
+        raise JournalError(f"{self._told()}: {told}")
+
+    def _told(self) -> str:
+        return f"{self._name} {self.path!r}" if self.path else self._name
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"path": self.path, "_layout": self._layout, "_name": self._name}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _lock=Lock(), _opened={})

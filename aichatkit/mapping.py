@@ -1,0 +1,121 @@
+"""Many prompts: what a client does with a list, a frame or a file of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aichatkit.batch import Plan, Run
+from aichatkit.budgets import Purse
+from aichatkit.calls import Call
+from aichatkit.errors import ConfigurationError
+from aichatkit.estimates import Estimate, check_priced, estimate_calls
+from aichatkit.intake import Intake
+from aichatkit.journal import Journal
+from aichatkit.pauses import Pauses
+from aichatkit.progress import Progress
+from aichatkit.reply import Reply
+from aichatkit.results import Results
+from aichatkit.rounds import Form
+from aichatkit.rows import read_rows
+from aichatkit.shelves import Disk, Memory
+from aichatkit.targets import Model
+from aichatkit.workers import Job, check_executor
+
+__all__ = ["Mapper"]
+
+_ON_ERROR = ("keep", "raise")
+
+
+class Mapper:
+    """The side of a client that asks many prompts."""
+
+    _purse: Purse
+    _pauses: Pauses
+
+    def map(
+        self,
+        prompts: Any,
+        template: str | None = None,
+        *,
+        model: Model = None,
+        workers: int = 8,
+        progress: bool | None = None,
+        resume: Any = None,
+        executor: Any = None,
+        schema: Any = None,
+        on_error: str = "keep",
+        as_completed: bool = False,
+        budget: float | None = None,
+        max_tokens_total: int | None = None,
+        **options: Any,
+    ) -> Results:
+        """Ask every prompt of a list, iterable, dict, pandas or polars frame, CSV or JSON lines file.
+
+        A row that fails holds its error. Ctrl-C ends the run in good order, a second one at once.
+
+        Args:
+            template: a text such as "Translate: {text}" that the columns of each row are put into.
+            workers: rows under way at once.
+            progress: a bar (extra `progress`); by default where a terminal shows it.
+            resume: path of a journal, by which a run that was ended asks only what is missing.
+            executor: a `concurrent.futures.Executor`, or a function that makes one, to ask elsewhere; its processes
+                take keys from their own environment.
+            on_error: "raise" ends the run at the first row that fails; the error has the `results`.
+            as_completed: return at once; the first loop over the results yields rows as they come.
+            budget: US dollars, by the price table, that are not passed.
+            max_tokens_total: tokens that are not passed.
+            options: those of `ask`, the same for every row.
+
+        Raises:
+            ConfigurationError: nothing was sent; the call cannot be made as it stands.
+            JournalError: the journal cannot be used; what is in it is kept.
+        """
+        if on_error not in _ON_ERROR:
+            raise ConfigurationError(f"on_error: must be 'keep' or 'raise', not {on_error!r}")
+        if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
+            raise ConfigurationError(f"workers: must be a whole number from 1 on, not {workers!r}")
+        asked = {**options, "model": model, "schema": schema}
+        purses = [purse for purse in (self._purse, Purse(budget, max_tokens_total)) if purse]
+        sample, make_executor = self._planned("?", **asked), check_executor(executor)
+        if make_executor is None:
+            self._check(sample)
+        if any(purse.money is not None for purse in purses):
+            check_priced(sample)
+        source, form = read_rows(prompts, template), Form.of(schema)
+        bar = Progress(progress, source.size, self._pauses.longest)
+        journal = None if resume is None else Journal(resume)
+        plan = Plan(
+            Job(self._answer, asked),
+            workers,
+            journal,
+            purses,
+            bar,
+            on_error == "raise",
+            sample.policy.max_wait,
+            make_executor,
+            renews=not hasattr(executor, "submit"),
+        )
+        call_of = (lambda prompt: self._planned(prompt, **asked)) if journal is not None or purses else None
+        intake = Intake(source, call_of=call_of, journal=journal, form=form, chunk=workers)
+        shelf = Disk() if source.size is None else Memory()
+        results = Results(Run(intake, plan), shelf, form=form, table=source.table, as_completed=as_completed)
+        return results if as_completed else results.finish()
+
+    def estimate(self, prompts: Any, template: str | None = None, **options: Any) -> Estimate:
+        """Return how many calls, tokens and US dollars `map` would take, without a call.
+
+        Tokens are counted by tiktoken where it and its tables are installed, else taken to be four characters each;
+        an answer counts `max_tokens`, or 256 where that is not given. A row that cannot be asked counts nothing.
+        """
+        rows = read_rows(prompts, template).rows
+        self._planned("?", **options)
+        return estimate_calls(self._planned(row.prompt, **options) for row in rows if row.error is None)
+
+    def _planned(self, prompt: Any, **options: Any) -> Call:
+        raise NotImplementedError
+
+    def _answer(self, prompt: Any, **options: Any) -> Reply:
+        raise NotImplementedError
+
+    def _check(self, call: Call) -> None:
+        raise NotImplementedError

@@ -1,0 +1,72 @@
+"""How far a run is, as tqdm's bar shows it (extra `progress`); without tqdm nothing is shown."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, Callable
+
+from aichatkit.errors import ChatError, ConfigurationError
+from aichatkit.reply import Reply
+
+__all__ = ["Progress"]
+
+
+class Progress:
+    """A bar with rows done and failed, rate, tokens, cost and the pause a service asks for.
+
+    `asked` is True or False, or None for a bar where a terminal shows it; `pause` returns the seconds of the pause.
+    """
+
+    def __init__(self, asked: Any, total: int | None, pause: Callable[[], float]) -> None:
+        if asked not in (None, True, False):
+            raise ConfigurationError(f"progress: must be True, False or None, not {asked!r}")
+        self._bar = _bar(total, needed=asked is True) if asked or (asked is None and _on_terminal()) else None
+        self._pause = pause
+        self._failed = 0
+        self._tokens = 0
+        self._cost = 0.0
+
+    def add(self, outcome: Reply | ChatError) -> None:
+        """Count one row."""
+        if self._bar is None:
+            return
+        if isinstance(outcome, Reply):
+            self._tokens += outcome.usage.total_tokens or 0
+            self._cost += outcome.cost or 0.0
+        else:
+            self._failed += 1
+        self._bar.update(1)
+        self._tell(self._bar)
+
+    def tick(self) -> None:
+        """Show that the run is alive while no row ends."""
+        if self._bar is not None:
+            self._tell(self._bar)
+            self._bar.refresh()
+
+    def close(self) -> None:
+        """Leave the bar as it is."""
+        if self._bar is not None:
+            self._bar.close()
+
+    def _tell(self, bar: Any) -> None:
+        told: dict[str, Any] = {"failed": self._failed, "tokens": self._tokens, "cost": f"${self._cost:.4f}"}
+        pause = self._pause()
+        if pause:
+            told["pause"] = f"{pause:.0f}s"
+        bar.set_postfix(told, refresh=False)
+
+
+def _bar(total: int | None, *, needed: bool) -> Any:
+    try:
+        import tqdm.auto
+    except ImportError:
+        if not needed:
+            return None
+    else:
+        return tqdm.auto.tqdm(total=total, unit="row")
+    raise ConfigurationError("progress: a bar needs the extra: pip install 'aichatkit[progress]'")
+
+
+def _on_terminal() -> bool:
+    return sys.stderr is not None and sys.stderr.isatty()

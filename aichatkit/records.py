@@ -1,0 +1,71 @@
+"""Replies and errors <-> JSON text, for what outlives a process; nothing that could run, and no headers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from aichatkit import errors
+from aichatkit.chunks import Citation, ToolCall, Usage
+from aichatkit.errors import ChatError
+from aichatkit.reply import Reply
+
+__all__ = ["decode", "encode"]
+
+_REPLY = ("text", "provider", "model", "complete", "finish_reason", "images", "reasoning", "elapsed", "cost")
+_ERROR = ("provider", "model", "status", "code", "retry_after", "partial", "request_id", "maybe_processed", "param")
+
+
+def encode(outcome: Reply | ChatError) -> str:
+    """Return a reply or an error as JSON text; tries, headers and raw records are left out."""
+    if isinstance(outcome, ChatError):
+        return json.dumps({"error": _error_record(outcome)})
+    record = {name: getattr(outcome, name) for name in _REPLY}
+    record["usage"] = {name: count for name, count in asdict(outcome.usage).items() if count is not None}
+    record["citations"] = [list(citation) for citation in outcome.citations]
+    record["tool_calls"] = [asdict(call) for call in outcome.tool_calls]
+    return json.dumps({"reply": {name: value for name, value in record.items() if value not in (None, "", [], {})}})
+
+
+def decode(text: str) -> Reply | ChatError:
+    """Return what was encoded; raise ValueError where the text is something else.
+
+    >>> decode(encode(Reply("Paris.", "openai", "gpt-4o"))).text
+    'Paris.'
+    """
+    try:
+        record = json.loads(text)
+        return _error(record["error"]) if "error" in record else _reply(record["reply"])
+    except (LookupError, TypeError, AttributeError) as error:
+        reason = type(error).__name__
+    raise ValueError(f"no record of an answer ({reason})")
+
+
+def _error_record(error: ChatError) -> dict[str, Any]:
+    # One of somebody's own kind comes back as the nearest of ours.
+    kind = next(kind.__name__ for kind in type(error).__mro__ if kind.__module__ == errors.__name__)
+    fields = {name: getattr(error, name) for name in _ERROR}
+    record: dict[str, Any] = {name: value for name, value in fields.items() if value not in (None, "", False)}
+    inner = [_error_record(part) for part in getattr(error, "errors", ())]
+    return {"kind": kind, "message": error.message, **record, **({"errors": inner} if inner else {})}
+
+
+def _error(record: Mapping[str, Any]) -> ChatError:
+    fields = {name: value for name, value in record.items() if name not in ("kind", "message", "errors")}
+    if record["kind"] not in errors.__all__:
+        raise LookupError(record["kind"])
+    error: ChatError = getattr(errors, record["kind"])(record["message"], **fields)
+    if "errors" in record:
+        error.errors = [_error(part) for part in record["errors"]]  # type: ignore[attr-defined]
+    return error
+
+
+def _reply(record: Mapping[str, Any]) -> Reply:
+    parts = {
+        "usage": Usage(**record.get("usage", {})),
+        "citations": [Citation(*citation) for citation in record.get("citations", ())],
+        "tool_calls": [ToolCall(**call) for call in record.get("tool_calls", ())],
+    }
+    return Reply(**{"text": "", **record, **parts})
