@@ -128,11 +128,13 @@ def _part(part: Mapping[str, Any]) -> dict[str, Any]:
 
 def _from_path(path: str) -> File:
     try:
-        return _from_bytes(Path(path).expanduser().read_bytes(), os.path.basename(path))
+        content = Path(path).expanduser().read_bytes()
     except OSError as error:
         reason = error.strerror or type(error).__name__
     except (ValueError, RuntimeError) as error:  # no path at all; no home to expand to
         reason = str(error)
+    else:
+        return _from_bytes(content, os.path.basename(path))
     raise ConfigurationError(f"files: cannot read {path[:200]!r} ({reason})")
 
 

@@ -343,3 +343,10 @@ def test_a_chat_sends_its_files_again_with_the_next_turn(client, sandbox, tmp_pa
 
 def test_no_files_may_be_told_as_none(client):
     assert client.ask("Hi", files=None).text
+
+
+def test_a_file_of_no_known_kind_is_told_once(tmp_path):
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"\x00\x01\xff")
+    with pytest.raises(ConfigurationError, match=r"^files: a\.bin is no picture"):
+        load_file(path)
