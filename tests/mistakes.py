@@ -372,8 +372,8 @@ MISTAKES = (
     Mistake(
         "providers are asked from last to first",
         "calls.py",
-        "for target in call.targets:\n",
-        "for target in reversed(call.targets):\n",
+        "for target in call.targets:\n        if len(",
+        "for target in reversed(call.targets):\n        if len(",
         "test_calls.py",
     ),
     Mistake(
