@@ -21,6 +21,7 @@ from aichatkit.errors import (
     ChatError,
     ConfigurationError,
     ConnectError,
+    ContextTooLongError,
     PermissionDeniedError,
     QuotaExceededError,
     RateLimitError,
@@ -39,6 +40,7 @@ from aichatkit.targets import Target, check_key
 from aichatkit.timeouts import Deadline, Timeout
 from aichatkit.transport import Connections, Transport
 from aichatkit.waits import Wait, Waiting
+from aichatkit.windows import may_fit_more
 
 __all__ = ["Call", "Setup", "check_call", "make_provider", "open_call", "open_transport", "provider_keys"]
 
@@ -112,7 +114,10 @@ def open_call(call: Call, setup: Setup) -> Answer:
 def _ask_in_order(
     call: Call, setup: Setup, waiting: Waiting, attempts: list[Attempt], errors: list[ChatError]
 ) -> Answer | None:
+    too_long: list[Target] = []
     for target in call.targets:
+        if not all(may_fit_more(_name(target), than=_name(other)) for other in too_long):
+            continue
         if len(call.targets) > 1 and _cooling(target, setup):
             continue
         try:
@@ -126,8 +131,14 @@ def _ask_in_order(
         errors.append(failure)
         if failure.action == "stop":
             break
+        if isinstance(failure, ContextTooLongError):
+            too_long.append(target)
         logger.info("%s failed (%s), moving on", target.provider.name, type(failure).__name__)
     return None
+
+
+def _name(target: Target) -> str:
+    return f"{target.provider.priced_as or target.provider.name}/{target.model}"
 
 
 def check_call(call: Call, setup: Setup) -> None:

@@ -17,7 +17,7 @@ REQUESTS = {"errors", "client", "opening", "transport", "providers"}
 EXTRAS = {"pandas", "pyrate_limiter", "redis", "tiktoken", "tqdm", "tqdm.auto"}
 #: Each module may import only from those before it; one line is a step of the data's way.
 ORDER = """
-    _version forks
+    _version forks windows
     errors
     databases
     params timeouts chunks browsers cautions validation

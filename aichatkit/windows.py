@@ -1,0 +1,44 @@
+"""How much fits into a model: context windows in tokens, as the services state them; what is not here is not known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+__all__ = ["may_fit_more"]
+
+WINDOWS: Mapping[str, int] = {
+    "anthropic/claude-haiku-4-5": 200_000,
+    "anthropic/claude-opus-4-1": 200_000,
+    "anthropic/claude-sonnet-4-5": 200_000,
+    "gemini/gemini-2.0-flash": 1_048_576,
+    "gemini/gemini-2.5-flash": 1_048_576,
+    "gemini/gemini-2.5-flash-lite": 1_048_576,
+    "gemini/gemini-2.5-pro": 1_048_576,
+    "openai/gpt-3.5-turbo": 16_385,
+    "openai/gpt-4": 8_192,
+    "openai/gpt-4-turbo": 128_000,
+    "openai/gpt-4.1": 1_047_576,
+    "openai/gpt-4.1-mini": 1_047_576,
+    "openai/gpt-4.1-nano": 1_047_576,
+    "openai/gpt-4o": 128_000,
+    "openai/gpt-4o-mini": 128_000,
+    "openai/gpt-5": 400_000,
+    "openai/gpt-5-mini": 400_000,
+    "openai/gpt-5-nano": 400_000,
+    "openai/o1": 200_000,
+    "openai/o3": 200_000,
+    "openai/o3-mini": 200_000,
+    "openai/o4-mini": 200_000,
+}
+
+
+def may_fit_more(name: str, than: str) -> bool:
+    """Tell whether "provider/model" may hold what was too long for another; where a window is not known, it may.
+
+    >>> may_fit_more("openai/gpt-4", "openai/gpt-4o"), may_fit_more("openai/gpt-4.1", "openai/gpt-4o")
+    (False, True)
+    """
+    if name == than:
+        return False
+    ours, theirs = WINDOWS.get(name), WINDOWS.get(than)
+    return ours is None or theirs is None or ours > theirs
