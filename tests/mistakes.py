@@ -129,8 +129,8 @@ MISTAKES = (
     Mistake(
         "a password from .netrc is sent",
         "transport/__init__.py",
-        "request.auth, request.cookies = Key(*self._auth), self._cookies",
-        "request.auth, request.cookies = Key(*self._auth) if self._auth[0] else None, self._cookies",
+        "auth=Key(*self._auth, before=_callable_auth(session.auth)),",
+        "auth=Key(*self._auth, before=session.auth) if self._auth[0] else session.auth,",
         "test_secrecy.py",
     ),
     Mistake(

@@ -274,15 +274,18 @@ def test_no_repr_and_no_pickle_of_anything_public_holds_a_key(service, key):
     assert [thing for thing in things if "sk-secret" in thing] == []
 
 
-def test_a_netrc_puts_in_nothing_where_there_is_a_key_and_where_there_is_none(service, monkeypatch, tmp_path):
+@pytest.mark.parametrize("session", ["own", "theirs"])
+def test_a_netrc_puts_in_nothing_where_there_is_a_key_and_where_there_is_none(service, monkeypatch, tmp_path, session):
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password hunter2\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     service.script = [chunked_head(), chunk(PIECE + DONE), chunk(b"")]
     before = len(service.requests)
-    with client_of(service, "sk-secret-0123456789") as client:
-        client.ask("Hi")
-    with client_of(service, "x", api_key=None) as client:
-        client.ask("Hi")
+    with requests.Session() as given_session:
+        options = {"session": given_session} if session == "theirs" else {}
+        with client_of(service, "sk-secret-0123456789", **options) as client:
+            client.ask("Hi")
+        with client_of(service, "x", api_key=None, **options) as client:
+            client.ask("Hi")
     sent = [request.headers.get("authorization") for request in service.requests[before:]]
     assert sent == ["Bearer sk-secret-0123456789", None]
 
