@@ -371,10 +371,10 @@ MISTAKES = (
     # One call, its providers and keys.
     Mistake(
         "providers are asked from last to first",
-        "calls.py",
-        "for target in call.targets:\n        if len(",
-        "for target in reversed(call.targets):\n        if len(",
-        "test_calls.py",
+        "targets.py",
+        "return list(dict.fromkeys(found))",
+        "return list(dict.fromkeys(reversed(found)))",
+        "test_targets.py test_calls.py",
     ),
     Mistake(
         "what is cooling is asked all the same",
