@@ -13,8 +13,9 @@ import requests
 
 from aichatkit import listing
 from aichatkit.answers import Answer
+from aichatkit.asking import Call, Setup
 from aichatkit.budgets import Expense, Purse, expense_of
-from aichatkit.calls import Call, Setup, check_call, open_call
+from aichatkit.calls import check_call, open_call
 from aichatkit.chats import Chat
 from aichatkit.chunks import ToolCall
 from aichatkit.errors import BadResponseError, ChatError, ConfigurationError

@@ -12,8 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from aichatkit.asking import Call
 from aichatkit.budgets import Expense
-from aichatkit.calls import Call
 from aichatkit.chunks import Usage
 from aichatkit.errors import ConfigurationError
 from aichatkit.messages import Message

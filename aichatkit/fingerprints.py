@@ -7,7 +7,7 @@ import json
 from dataclasses import is_dataclass
 from typing import Any
 
-from aichatkit.calls import Call
+from aichatkit.asking import Call
 
 __all__ = ["fingerprint"]
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Callable, Union
 
+from aichatkit.asking import Call
 from aichatkit.budgets import Expense
-from aichatkit.calls import Call
 from aichatkit.errors import ChatError, SchemaError
 from aichatkit.estimates import expected
 from aichatkit.fingerprints import fingerprint
@@ -105,7 +105,7 @@ class Intake:
         if self._journal is not None:
             self._journal.free(task.key for task in left)
         yield from (task.row for task in left)
-        if self._source.size is not None:
+        if self._source.finite:
             yield from self._source.rows
 
     def _draw(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aichatkit.calls import Call, Setup, make_provider, open_transport, provider_keys
+from aichatkit.asking import Call, Setup, make_provider, open_transport, provider_keys
 from aichatkit.opening import prepare
 from aichatkit.providers.base import Provider, parsing
 from aichatkit.retries import Tries, retry

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from aichatkit.asking import Call
 from aichatkit.batch import Plan, Run
 from aichatkit.budgets import Purse
-from aichatkit.calls import Call
 from aichatkit.errors import ConfigurationError
 from aichatkit.estimates import Estimate, check_priced, estimate_calls
 from aichatkit.intake import Intake

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from aichatkit import Client, Rate, RetryPolicy, calls
+from aichatkit import Client, Rate, RetryPolicy, asking
 from aichatkit.errors import (
     AllProvidersFailedError,
     AuthenticationError,
@@ -384,9 +384,9 @@ def test_a_client_that_closes_ends_a_wait_for_the_rate(serve, clock):
 
 def test_a_server_on_this_machine_may_be_silent_for_longer(serve, monkeypatch):
     seen = []
-    transport = calls.Transport
+    transport = asking.Transport
     monkeypatch.setattr(
-        calls, "Transport", lambda *args, **kwargs: seen.append(kwargs["timeout"]) or transport(*args, **kwargs)
+        asking, "Transport", lambda *args, **kwargs: seen.append(kwargs["timeout"]) or transport(*args, **kwargs)
     )
     server, _ = serve(ANSWER)
     for url in (server.url, server.url.replace("127.0.0.1", "localhost")):

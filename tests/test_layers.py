@@ -36,6 +36,7 @@ ORDER = """
     registry rounds opening
     streams targets
     options
+    asking
     calls
     listing chats estimates fingerprints
     intake
