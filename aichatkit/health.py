@@ -108,10 +108,13 @@ class Health:
         """Note a failure: what its kind covers is left alone for the hint, or longer each time it repeats."""
         with self._lock:
             if error.scope and error.action != "refresh":
-                state = self._states.setdefault(subject.scoped(error.scope), _State(0.0, 0, ""))
-                state.failures += 1
+                now = self._clock()
+                state = self._states.setdefault(subject.scoped(error.scope), _State(now, 0, ""))
+                # What was under way when the cooldown began has met the same trouble, not the next one.
+                if state.until <= now:
+                    state.failures += 1
                 state.reason = type(error).__name__
-                state.until = self._clock() + _duration(error, state.failures)
+                state.until = now + _duration(error, state.failures)
             self._end_probes(subject)
 
     def succeeded(self, subject: Subject) -> None:

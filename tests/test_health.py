@@ -110,16 +110,25 @@ def test_an_answer_that_broke_off_counts_as_one_failure_and_cools_nothing(health
     assert health.peek(HERE) == 20
 
 
-def test_each_further_failure_of_a_provider_doubles_the_time_up_to_five_minutes(health):
+def test_each_further_failure_of_a_provider_doubles_the_time_up_to_five_minutes(health, clock):
     seconds = []
     for _ in range(7):
         health.failed(HERE, ServerError("x"))
         seconds.append(health.peek(HERE))
+        clock.now += seconds[-1]
     assert seconds == [10, 20, 40, 80, 160, 300, 300]
 
 
-def test_ten_thousand_failures_are_no_problem_of_arithmetic(health):
+def test_one_trouble_that_many_threads_meet_is_one_failure(health, clock):
+    for _ in range(64):
+        health.failed(HERE, ServerError("x"))
+        clock.now += 0.01
+    assert ([row.failures for row in health.cooling()], round(health.peek(HERE))) == ([1], 10)
+
+
+def test_ten_thousand_failures_are_no_problem_of_arithmetic(health, clock):
     for _ in range(10_000):
+        clock.now += 300
         health.failed(HERE, ServerError("x"))
     assert health.peek(HERE) == 300
 
