@@ -162,6 +162,20 @@ MISTAKES = (
         "test_reading.py",
     ),
     Mistake(
+        "a chunked body that is cut off is whole",
+        "transport/framing.py",
+        'if not block:\n                raise http.client.IncompleteRead(b"")',
+        'if not block:\n                return b""',
+        "test_framing.py faults/test_streams_cut.py",
+    ),
+    Mistake(
+        "what follows a body is taken for the next answer",
+        "transport/framing.py",
+        "self.reusable = stop + 1 == len(self._held)",
+        "self.reusable = True",
+        "test_framing.py",
+    ),
+    Mistake(
         "the CA file is read for every connection",
         "transport/connections.py",
         "_contexts[location] = context",
@@ -470,6 +484,20 @@ MISTAKES = (
         "test_rounds.py",
     ),
     # The client and the command line.
+    Mistake(
+        "a message names a path of this machine",
+        "files.py",
+        'if not isinstance(address, str) or not re.match(r"data:|https?://", address, re.IGNORECASE):',
+        "if not isinstance(address, str):",
+        "test_files.py",
+    ),
+    Mistake(
+        "what the service had in its cache is paid twice",
+        "prices.py",
+        "(usage.input_tokens - cached) * price.input",
+        "usage.input_tokens * price.input",
+        "test_prices.py",
+    ),
     Mistake(
         "a misspelt option is ignored",
         "params.py",
