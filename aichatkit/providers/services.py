@@ -259,6 +259,8 @@ SERVICES: Mapping[str, Mapping[str, Any]] = {
         "api_key_env": "LLAMACPP_API_KEY",
         "base_url_env": "LLAMACPP_API_BASE",
         "not_running": "Start the server: llama-server -m model.gguf --port 8080",
+        # It says it keeps the connection and then closes it after a stream, often under the next request.
+        "headers": {"Connection": "close"},
         "default_model": "default",
         "params": _params(_OPEN_MODELS),
         "takes_files": frozenset({"image", "audio", "text"}),
