@@ -1,7 +1,8 @@
 """Real servers for the tests beside this file; what is not installed is skipped, or fails if AICHATKIT_PEERS=required.
 
-AICHATKIT_AIMOCK names aimock's dist/cli.js and AICHATKIT_LLMOCK the llmock program; squid, nginx, microsocks and
-redis-server are found on the path.
+AICHATKIT_AIMOCK names aimock's dist/cli.js, AICHATKIT_LLMOCK and AICHATKIT_LITELLM the programs llmock and litellm,
+AICHATKIT_SDKS a Python that has what .ci/sdks.txt lists; squid, nginx, microsocks and redis-server are on the path.
+AICHATKIT_LLAMA names llama-server, which takes minutes to build: what needs it is skipped where that is not set.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
+import model_servers
 import peer_servers
 import pytest
 
@@ -35,6 +37,13 @@ def aimock():
 def llmock():
     """Mock APIs under .url (/v1, /anthropic/v1, /gemini/v1beta, /cohere/v2, ...) that echo the prompt."""
     with peer_servers.run_llmock() as peer:
+        yield peer
+
+
+@pytest.fixture(scope="session")
+def llama():
+    """llama-server at .url with a random model: what it says is noise unless a grammar tells it what to say."""
+    with model_servers.run_llama() as peer:
         yield peer
 
 

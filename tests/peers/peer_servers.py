@@ -203,8 +203,8 @@ def folder():
 
 
 @contextlib.contextmanager
-def running(command, log, port, environment=None):
-    """Run a server until the block ends; the block starts when its port answers."""
+def running(command, log, port, environment=None, patience=START_SECONDS):
+    """Run a server until the block ends; the block starts when its port answers, within `patience` seconds."""
     with log.open("wb") as output:
         process = subprocess.Popen(
             [str(part) for part in command],
@@ -214,14 +214,14 @@ def running(command, log, port, environment=None):
             env={**os.environ, **(environment or {})},
         )
         try:
-            wait_for_answer(process, port, log)
+            wait_for_answer(process, port, log, patience)
             yield
         finally:
             stop(process)
 
 
-def wait_for_answer(process, port, log):
-    deadline = time.monotonic() + START_SECONDS
+def wait_for_answer(process, port, log, patience):
+    deadline = time.monotonic() + patience
     while time.monotonic() < deadline and process.poll() is None:
         with contextlib.suppress(OSError), socket.create_connection((HOST, port), timeout=1):
             return
