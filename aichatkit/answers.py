@@ -251,7 +251,7 @@ class Answer:
             image = data_uri(self._http.download(picture.url))
         self._seen.images.append(image)
         urls = [picture.url] if picture.url else []
-        return ImageResponse([image], alt=self._alt, urls=urls, fetch=self._http.download)
+        return ImageResponse([image], alt=self._alt, urls=urls, fetch=self._http.fetch)
 
     def _check_end(self) -> None:
         seen = self._seen

@@ -82,6 +82,8 @@ class FakeTransport:
     def download(self, url: str) -> bytes:
         return b"GIF89a" + url.encode()
 
+    fetch = download
+
 
 def answered(*script: Any, ending: ChatError | None = None, kind: str = "", **attributes: Any) -> Any:
     """An answer made of these chunks, and the response behind it as `answer.fake`."""

@@ -5,9 +5,17 @@ import socket
 import ssl
 
 import pytest
+import requests
 import trustme
 
-from aichatkit.errors import BadResponseError, BlockedError, ChatError, ConnectError, StreamInterruptedError
+from aichatkit.errors import (
+    BadResponseError,
+    BlockedError,
+    ChatError,
+    ConfigurationError,
+    ConnectError,
+    StreamInterruptedError,
+)
 from aichatkit.sandbox.raw import RawServer, response
 from aichatkit.timeouts import Deadline, Timeout
 from aichatkit.transport import Connections, downloads
@@ -22,9 +30,9 @@ LIMITS = Timeout(connect=5, read=5)
 def fetch():
     made = []
 
-    def get(url: str, *, home: str = "https://home.example", **options) -> bytes:
+    def get(url: str, *, home: str = "https://home.example", by=None, **options) -> bytes:
         made.append(Connections(**options))
-        return download(url, made[-1], home=home, timeout=LIMITS, deadline=Deadline())
+        return download(url, made[-1], home=home, timeout=LIMITS, deadline=Deadline(), proxies=by)
 
     yield get
     for held in made:
@@ -108,6 +116,29 @@ def test_a_public_address_is_asked(fetch, trap, authority, all_names_lead_here, 
     # Nothing of the user goes along.
     assert {"x-secret", "cookie", "authorization"} & set(sent) == set()
     assert sent["accept-encoding"] == "identity"
+
+
+def test_the_proxy_of_a_call_is_the_proxy_of_its_picture(fetch):
+    with RawServer([response(PICTURE, headers=IMAGE)]) as proxy:
+        url = "http://home.example/x.gif"
+        assert fetch(url, home=url, by={"http": proxy.url}, proxies={"http": "http://127.0.0.1:1"}) == PICTURE
+        assert proxy.requests[0].headers["host"] == "home.example"
+
+
+def test_a_certificate_of_the_user_is_shown_to_nobody_else(fetch, trap, authority, all_names_lead_here, monkeypatch):
+    monkeypatch.setattr(downloads, "is_public", lambda address: True)
+    session = requests.Session()
+    session.cert, session.verify = "/nowhere/client.pem", authority[1]
+    url = f"https://pictures.example:{port_of(trap)}/x.gif"
+    assert fetch(url, session=session) == PICTURE
+    with pytest.raises(ConfigurationError, match="certificate"):
+        fetch(url, session=session, home=url)
+
+
+@pytest.mark.parametrize("url", ["https://[::1/x.gif", "https://pictures.example:99999/x.gif", "https://a:b/x.gif"])
+def test_an_address_that_cannot_be_read_is_our_error(fetch, url):
+    with pytest.raises(BadResponseError, match="address cannot be read"):
+        fetch(url)
 
 
 def test_the_providers_own_host_is_asked_wherever_it_is(fetch):

@@ -8,7 +8,7 @@ import pickle
 
 import pytest
 
-from aichatkit import BadResponseError, ConfigurationError, ImageResponse
+from aichatkit import BadResponseError, ConfigurationError, ImageResponse, RetryPolicy, Timeout
 from aichatkit.images import data_uri, image_type
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(20)
@@ -158,6 +158,14 @@ def test_an_image_is_asked_for_and_downloaded(client, tmp_path):
     assert "base64" not in picture
     (path,) = picture.save(tmp_path / "cat")
     assert image_type(path.read_bytes())[1] == path.suffix
+
+
+def test_a_picture_may_be_saved_after_the_time_of_its_call(client, sandbox, tmp_path):
+    now = [0.0]
+    policy = RetryPolicy(clock=lambda: now[0])
+    picture = client.image("a cat", model="openai/dall-e-3", timeout=Timeout(total=5), retry=policy)
+    now[0] += 60
+    assert picture.save(tmp_path / "cat")
 
 
 def test_a_stream_stays_one_of_text_when_a_model_draws(client):

@@ -133,7 +133,11 @@ class Transport:
 
     def download(self, url: str) -> bytes:
         """Return the bytes of a picture; only https, public addresses and the provider's own host are asked."""
-        return download(url, self._connections, home=self._home, timeout=self._timeout, deadline=self._deadline)
+        return self._download(url, self._deadline)
+
+    def fetch(self, url: str) -> bytes:
+        """Return the bytes of a picture some time after the call: its time begins anew."""
+        return self._download(url, Deadline(self._deadline.total, self._deadline.clock))
 
     def refusal(self, response: Response, *, model: str | None = None) -> ChatError:
         """Read the body of a refusing response, within bounds, and return the error it stands for."""
@@ -150,6 +154,16 @@ class Transport:
                 if told:
                     setattr(error, name, _hide(secret, told))
         error.args = (error.message,)
+
+    def _download(self, url: str, deadline: Deadline) -> bytes:
+        return download(
+            url,
+            self._connections,
+            home=self._home,
+            timeout=self._timeout,
+            deadline=deadline,
+            proxies=self._proxies,
+        )
 
     def _exchange(self, request: requests.Request, timeout: tuple[float, float]) -> requests.Response:
         session = self._connections.session

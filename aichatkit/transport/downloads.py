@@ -8,6 +8,7 @@ Through a proxy the address cannot be checked: the proxy looks the name up.
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -29,10 +30,22 @@ _MOST_HOPS = 3
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
-def download(url: str, connections: Connections, *, home: str, timeout: Timeout, deadline: Deadline) -> bytes:
+def download(
+    url: str,
+    connections: Connections,
+    *,
+    home: str,
+    timeout: Timeout,
+    deadline: Deadline,
+    proxies: Mapping[str, str] | None = None,
+) -> bytes:
     """Return a picture; raise our own errors for an unsafe address, a wrong type or too many bytes."""
     for _ in range(_MOST_HOPS + 1):
-        response = _get(url, connections, _origin(url) == _origin(home), timeout, deadline)
+        own_host = _origin(url) == _origin(home)
+        settings = connections.settings(url, proxies, False)
+        # A certificate of the user's says who asks.
+        settings = settings if own_host else {**settings, "cert": None}
+        response = _get(url, settings, own_host, timeout, deadline)
         if response.status not in (301, 302, 303, 307, 308):
             return _picture(response)
         response.close()
@@ -79,7 +92,7 @@ def _guarded_pool(pool: Any) -> Any:
     return type("PublicPool", (pool,), {"ConnectionCls": connection})
 
 
-def _get(url: str, connections: Connections, own_host: bool, timeout: Timeout, deadline: Deadline) -> Response:
+def _get(url: str, settings: Mapping[str, Any], own_host: bool, timeout: Timeout, deadline: Deadline) -> Response:
     if not own_host and urlsplit(url).scheme != "https":
         raise BlockedError(f"{_host(url)}: a picture is only fetched over https; its URL was {urlsplit(url).scheme}")
     session = requests.Session()
@@ -88,7 +101,6 @@ def _get(url: str, connections: Connections, own_host: bool, timeout: Timeout, d
         session.mount("https://", _PublicAdapter(max_retries=0))
     limits = deadline.bound(timeout.connect or 0), deadline.bound(timeout.read or 0)
     try:
-        settings = connections.settings(url, None, False)
         prepared = session.prepare_request(requests.Request("GET", url, auth=_no_auth))
         received = session.send(prepared, timeout=limits, allow_redirects=False, **settings)
     except SEND_ERRORS as error:
@@ -125,8 +137,12 @@ def _refused(url: str) -> BlockedError:
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.hostname, parts.port
+    try:
+        parts = urlsplit(url)
+        return parts.scheme, parts.hostname, parts.port
+    except ValueError:
+        pass
+    raise BadResponseError("the picture's address cannot be read")
 
 
 def _host(url: str) -> str:
