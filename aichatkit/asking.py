@@ -91,16 +91,17 @@ class Call:
 
 def ask_target(target: Target, call: Call, setup: Setup, waiting: Waiting, attempts: list[Attempt]) -> Answer:
     """Return the answer of one target with its first text in hand; every try is added to `attempts`."""
-    provider = make_provider(target.provider, setup)
-    tries = Tries(call.policy, waiting, setup.budget, provider.name, target.model, attempts)
-    ask = Ask(provider, target.model, call.messages, call.options, call.prices, keep_raw=call.keep_raw)
+    name = target.provider.name
+    tries = Tries(call.policy, waiting, setup.budget, name, target.model, attempts)
     used: list[Subject] = []
     try:
+        provider = make_provider(target.provider, setup)
+        ask = Ask(provider, target.model, call.messages, call.options, call.prices, keep_raw=call.keep_raw)
         check_ask(ask)
         return retry(lambda: _open_with_keys(ask, call, setup, tries, used), tries)
     except BaseException as error:
         if isinstance(error, ChatError):
-            error.provider, error.model = error.provider or provider.name, error.model or target.model
+            error.provider, error.model = error.provider or name, error.model or target.model
             if used and not isinstance(error, _KEY_TROUBLE):
                 setup.health.failed(used[-1], error)
         # What was not asked after all, or gave no verdict, is free for the probe of another call.
@@ -249,7 +250,9 @@ def _pace(ask: Ask, subject: Subject, call: Call, setup: Setup, tries: Tries) ->
     if setup.pacer is None:
         return lambda reply: None
     weight = sum(estimate_tokens(message.content) for message in call.messages if isinstance(message.content, str))
-    weight += call.options.params.get("max_tokens") or 0
+    most = call.options.params.get("max_tokens")
+    # What is no number the service refuses in its own words.
+    weight += most if isinstance(most, int) else 0
     slot, waited = setup.pacer.enter(ask.provider.name, subject.key, ask.model, max(weight, 1), tries.waiting)
     tries.paced += waited
     return lambda reply: slot.release(reply.usage.total_tokens if reply is not None else None)

@@ -136,5 +136,6 @@ def test_nothing_but_false_switches_verification_off(verify):
 def test_an_address_from_the_environment_is_checked_and_the_variable_named(monkeypatch, url):
     monkeypatch.setenv("OPENAI_BASE_URL", url)
     client = Client(model="openai/m", api_key="sk-test")
-    with client, pytest.raises(ConfigurationError, match="OPENAI_BASE_URL"):
+    with client, pytest.raises(ConfigurationError, match="OPENAI_BASE_URL") as caught:
         client.ask("Hi")
+    assert (caught.value.provider, caught.value.model) == ("openai", "m")

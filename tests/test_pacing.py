@@ -9,7 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aichatkit import Client, Rate, RetryPolicy
-from aichatkit.errors import ChatError, ConfigurationError, DeadlineExceededError, RateLimitError, ServerError
+from aichatkit.errors import (
+    BadRequestError,
+    ChatError,
+    ConfigurationError,
+    DeadlineExceededError,
+    RateLimitError,
+    ServerError,
+)
 from aichatkit.pacing import Pacer, RetryBudget, Slot, WindowCounter, estimate_tokens, parse_quota
 from aichatkit.sandbox.raw import RawServer, chunk, chunked_head, response
 from aichatkit.timeouts import Deadline, Timeout
@@ -540,3 +547,9 @@ def test_a_budget_is_not_overdrawn_by_many_threads():
 @pytest.mark.parametrize(("text", "tokens"), [("", 0), ("a", 1), ("abcd", 1), ("abcde", 2)])
 def test_four_characters_are_about_a_token(text, tokens):
     assert estimate_tokens(text) == tokens
+
+
+def test_a_number_of_tokens_that_is_none_is_the_services_to_refuse(sandbox):
+    options = {"model": "openai/m", "api_key": "sk-test", "base_url": f"{sandbox.url}/v1"}
+    with Client(**options, rate="10/s") as client, pytest.raises(BadRequestError, match="limit of tokens"):
+        client.ask("Hi", max_tokens="5")
