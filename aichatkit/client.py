@@ -7,11 +7,10 @@ import os
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 import requests
 
-from aichatkit import listing
 from aichatkit.answers import Answer
 from aichatkit.asking import Call, Setup
 from aichatkit.budgets import Expense, Purse, expense_of
@@ -19,11 +18,11 @@ from aichatkit.calls import check_call, open_call
 from aichatkit.chats import Chat
 from aichatkit.chunks import ToolCall
 from aichatkit.errors import BadResponseError, ChatError, ConfigurationError
-from aichatkit.estimates import check_priced, expected
 from aichatkit.files import with_files
 from aichatkit.forks import Lock
 from aichatkit.health import Cooling, Health
 from aichatkit.images import ImageResponse
+from aichatkit.late import late
 from aichatkit.mapping import Mapper
 from aichatkit.messages import Message, Prompt, parse_messages
 from aichatkit.options import (
@@ -44,12 +43,16 @@ from aichatkit.providers.base import Options
 from aichatkit.registry import GROUPS, Registry, registry
 from aichatkit.reply import Reply
 from aichatkit.retries import RetryPolicy
-from aichatkit.rounds import Form, Rounds
 from aichatkit.streams import Stream
 from aichatkit.targets import Keys, Model, PerProvider, Target, check_keys, find_targets, named_providers, per_provider
 from aichatkit.timeouts import Deadline, Timeout
-from aichatkit.tools import Toolbox
 from aichatkit.transport import Connections
+
+if TYPE_CHECKING:
+    from aichatkit import estimates, listing, rounds
+    from aichatkit import tools as toolboxes
+else:
+    estimates, listing, rounds, toolboxes = late("estimates"), late("listing"), late("rounds"), late("tools")
 
 __all__ = ["Client", "default_client"]
 
@@ -235,35 +238,35 @@ class Client(Mapper):
         return self.__deepcopy__({})
 
     def _open(self, prompt: Prompt, repairs: int, /, **options: Any) -> Stream:
-        call, rounds = self._prepared(prompt, **options)
+        call, form = self._prepared(prompt, **options)
         if not self._purse:
-            return self._opened(call, rounds, repairs)
-        check_priced(call)
-        held = self._purse.hold(expected(call))
+            return self._opened(call, form, repairs)
+        estimates.check_priced(call)
+        held = self._purse.hold(estimates.expected(call))
         if held is None:
             raise self._purse.exceeded()
         try:
-            stream = self._opened(call, rounds, repairs)
+            stream = self._opened(call, form, repairs)
         except ChatError as error:
             self._purse.settle(held, held if error.maybe_processed or error.partial else Expense())
             raise
         stream.when_complete(lambda reply: self._purse.settle(held, expense_of(reply, held)))
         return stream
 
-    def _opened(self, call: Call, rounds: Mapping[str, Any], repairs: int) -> Stream:
+    def _opened(self, call: Call, form: Mapping[str, Any], repairs: int) -> Stream:
         setup = self._setup()
-        if not rounds["toolbox"] and rounds["form"] is None:
+        if not form:
             return Stream(open_call(call, setup))
 
         def open_next(messages: Sequence[Message], before: Answer | None) -> Answer:
             return open_call(replace(call, messages=messages, targets=_first(before, call.targets)), setup)
 
-        return Stream(Rounds(open_next, call.messages, **rounds, repairs=repairs))
+        return Stream(rounds.Rounds(open_next, call.messages, **form, repairs=repairs))
 
     def _answer(self, prompt: Prompt, **options: Any) -> Reply:
         # Who asks many rows counts what they cost, and waits for pauses that any of them met.
-        call, rounds = self._prepared(prompt, **options)
-        return self._opened(replace(call, patient=True), rounds, 1).read()
+        call, form = self._prepared(prompt, **options)
+        return self._opened(replace(call, patient=True), form, 1).read()
 
     def _planned(self, prompt: Prompt, **options: Any) -> Call:
         return self._prepared(prompt, **options)[0]
@@ -281,10 +284,13 @@ class Client(Mapper):
         schema: Any = None,
         **options: Any,
     ) -> tuple[Call, dict[str, Any]]:
-        toolbox, form = Toolbox(tools, approve), Form.of(schema)
         call = self._call(prompt, **options)
+        if schema is None and approve is None and tools == ():
+            return call, {}
+        toolbox, form = toolboxes.Toolbox(tools, approve), rounds.Form.of(schema)
         asked = replace(call.options, tools=toolbox.tools, schema=form.schema if form else None)
-        return replace(call, options=asked), {"toolbox": toolbox, "max_rounds": max_rounds, "form": form}
+        call = replace(call, options=asked)
+        return call, {"toolbox": toolbox, "max_rounds": max_rounds, "form": form} if toolbox or form else {}
 
     def _call(
         self,

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aichatkit.asking import Call
-from aichatkit.batch import Plan, Run
 from aichatkit.budgets import Purse
 from aichatkit.errors import ConfigurationError
-from aichatkit.estimates import Estimate, check_priced, estimate_calls
-from aichatkit.intake import Intake
-from aichatkit.journal import Journal
+from aichatkit.late import late
 from aichatkit.pauses import Pauses
-from aichatkit.progress import Progress
 from aichatkit.reply import Reply
-from aichatkit.results import Results
-from aichatkit.rounds import Form
-from aichatkit.rows import read_rows
-from aichatkit.shelves import Disk, Memory
 from aichatkit.targets import Model
-from aichatkit.workers import Job, check_executor
+
+if TYPE_CHECKING:
+    from aichatkit import batch, estimates, intake, journal, results, rounds, rows, shelves
+    from aichatkit import progress as bars
+    from aichatkit import workers as jobs
+else:
+    # Most scripts ask one prompt at a time.
+    batch = late("batch")
+    estimates = late("estimates")
+    intake = late("intake")
+    journal = late("journal")
+    bars = late("progress")
+    results = late("results")
+    rounds = late("rounds")
+    rows = late("rows")
+    shelves = late("shelves")
+    jobs = late("workers")
 
 __all__ = ["Mapper"]
 
@@ -48,7 +56,7 @@ class Mapper:
         budget: float | None = None,
         max_tokens_total: int | None = None,
         **options: Any,
-    ) -> Results:
+    ) -> results.Results:
         """Ask every prompt of a list, iterable, dict, pandas or polars frame, CSV or JSON lines file.
 
         A row that fails holds its error. Ctrl-C ends the run in good order, a second one at once.
@@ -76,18 +84,18 @@ class Mapper:
             raise ConfigurationError(f"workers: must be a whole number from 1 on, not {workers!r}")
         asked = {**options, "model": model, "schema": schema}
         purses = [purse for purse in (self._purse, Purse(budget, max_tokens_total)) if purse]
-        sample, make_executor = self._planned("?", **asked), check_executor(executor)
+        sample, make_executor = self._planned("?", **asked), jobs.check_executor(executor)
         if make_executor is None:
             self._check(sample)
         if any(purse.money is not None for purse in purses):
-            check_priced(sample)
-        source, form = read_rows(prompts, template), Form.of(schema)
-        bar = Progress(progress, source.size, self._pauses.longest)
-        journal = None if resume is None else Journal(resume)
-        plan = Plan(
-            Job(self._answer, asked),
+            estimates.check_priced(sample)
+        source, form = rows.read_rows(prompts, template), rounds.Form.of(schema)
+        bar = bars.Progress(progress, source.size, self._pauses.longest)
+        book = None if resume is None else journal.Journal(resume)
+        plan = batch.Plan(
+            jobs.Job(self._answer, asked),
             workers,
-            journal,
+            book,
             purses,
             bar,
             on_error == "raise",
@@ -95,21 +103,21 @@ class Mapper:
             make_executor,
             renews=not hasattr(executor, "submit"),
         )
-        call_of = (lambda prompt: self._planned(prompt, **asked)) if journal is not None or purses else None
-        intake = Intake(source, call_of=call_of, journal=journal, form=form, chunk=workers)
-        shelf = Disk() if source.size is None else Memory()
-        results = Results(Run(intake, plan), shelf, form=form, table=source.table, as_completed=as_completed)
-        return results if as_completed else results.finish()
+        call_of = (lambda prompt: self._planned(prompt, **asked)) if book is not None or purses else None
+        taken = intake.Intake(source, call_of=call_of, journal=book, form=form, chunk=workers)
+        shelf = shelves.Disk() if source.size is None else shelves.Memory()
+        found = results.Results(batch.Run(taken, plan), shelf, form=form, table=source.table, as_completed=as_completed)
+        return found if as_completed else found.finish()
 
-    def estimate(self, prompts: Any, template: str | None = None, **options: Any) -> Estimate:
+    def estimate(self, prompts: Any, template: str | None = None, **options: Any) -> estimates.Estimate:
         """Return how many calls, tokens and US dollars `map` would take, without a call.
 
         Tokens are counted by tiktoken where it and its tables are installed, else taken to be four characters each;
         an answer counts `max_tokens`, or 256 where that is not given. A row that cannot be asked counts nothing.
         """
-        rows = read_rows(prompts, template).rows
+        found = rows.read_rows(prompts, template).rows
         self._planned("?", **options)
-        return estimate_calls(self._planned(row.prompt, **options) for row in rows if row.error is None)
+        return estimates.estimate_calls(self._planned(row.prompt, **options) for row in found if row.error is None)
 
     def _planned(self, prompt: Any, **options: Any) -> Call:
         raise NotImplementedError

@@ -14,12 +14,18 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import accumulate
-from typing import Any, Callable, Protocol
+from typing import TYPE_CHECKING, Any, Callable, Protocol
 
 from aichatkit.errors import ChatError, ConfigurationError
 from aichatkit.forks import Lock
-from aichatkit.shared_rates import SharedCounter
+from aichatkit.late import late
 from aichatkit.waits import Wait, Waiting
+
+if TYPE_CHECKING:
+    from aichatkit import shared_rates
+else:
+    # Needs a database; most rates are kept in memory.
+    shared_rates = late("shared_rates")
 
 __all__ = ["Pacer", "Rate", "RetryBudget", "Slot"]
 
@@ -209,7 +215,7 @@ class Pacer:
         with self._lock:
             opened = [counter for own, counter in self._counters.items() if own[0] == os.getpid()]
         for counter in opened:
-            if isinstance(counter, SharedCounter):
+            if isinstance(counter, shared_rates.SharedCounter):
                 counter.close()
 
     def _pass_gate(self, gate: threading.Semaphore | None, provider: str, model: str, waiting: Waiting) -> float:
@@ -255,7 +261,9 @@ class Pacer:
     def _build(self, rate: Rate, name: str, quota: tuple[int, float]) -> Counter:
         if rate.storage is None:
             return WindowCounter(*quota, self._clock)
-        return SharedCounter(rate.storage, f"aichatkit:{name}", *quota, sliding=name.startswith("requests"))
+        return shared_rates.SharedCounter(
+            rate.storage, f"aichatkit:{name}", *quota, sliding=name.startswith("requests")
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         # What was counted here stays here; a storage is what processes share.

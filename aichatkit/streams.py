@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Callable, NoReturn
+from typing import TYPE_CHECKING, Callable, NoReturn
 
 from aichatkit.answers import Answer
 from aichatkit.reply import Attempt, Reply
-from aichatkit.rounds import Rounds
+
+if TYPE_CHECKING:
+    from aichatkit.rounds import Rounds
 
 __all__ = ["Stream"]
 

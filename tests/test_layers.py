@@ -17,7 +17,7 @@ REQUESTS = {"errors", "client", "opening", "transport", "providers"}
 EXTRAS = {"pandas", "pyrate_limiter", "redis", "tiktoken", "tqdm", "tqdm.auto"}
 #: Each module may import only from those before it; one line is a step of the data's way.
 ORDER = """
-    _version forks windows
+    _version forks late windows
     errors
     databases
     params timeouts chunks browsers cautions validation
@@ -64,6 +64,9 @@ def imports(tree, *, typing=False):
         elif isinstance(node, ast.ImportFrom):
             yield node.module
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "late":
+            # Loaded later, but no less above it.
+            yield f"aichatkit.{ast.literal_eval(node.args[0])}"
         else:
             yield from imports(node, typing=typing)
 

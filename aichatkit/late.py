@@ -1,0 +1,28 @@
+"""Modules that only some calls need: loaded when they are first looked into, as they cost more than `requests` itself.
+
+For type checkers the module is imported under `TYPE_CHECKING` by the same name.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+__all__ = ["late"]
+
+
+def late(name: str) -> Any:
+    """Return a stand-in for a module of the package.
+
+    >>> late("prices").cost_of.__name__
+    'cost_of'
+    """
+    return _Late(f"aichatkit.{name}")
+
+
+class _Late:
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, attribute: str) -> Any:
+        return getattr(import_module(self._name), attribute)
