@@ -110,7 +110,7 @@ def test_extra_is_a_dict(client, sandbox):
 def test_the_options_of_a_call_are_those_its_methods_take():
     taken = {
         name
-        for method in (Client._open, Client._call)
+        for method in (Client._prepared, Client._call)
         for name, parameter in inspect.signature(method).parameters.items()
         if parameter.kind is parameter.KEYWORD_ONLY
     }
