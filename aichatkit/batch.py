@@ -74,6 +74,11 @@ class Run:
         self._interrupts = 0
         self._listening = False
 
+    @property
+    def interrupted(self) -> bool:
+        """Whether Ctrl-C ended the run."""
+        return self._interrupts > 0
+
     def __iter__(self) -> Generator[Finished, None, None]:
         try:
             while True:

@@ -1,6 +1,6 @@
 """The command line: a question in, the answer streamed to standard output, everything else to standard error.
 
-Exit codes: 0 answered, 1 an error of the call, 2 wrong usage, 130 stopped with Ctrl-C.
+Exit codes: 0 answered, with `map` every row, 1 an error of the call, 2 wrong usage, 130 stopped with Ctrl-C.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from aichatkit._version import __version__
 from aichatkit.client import Client
 from aichatkit.errors import ChatError, ConfigurationError
 from aichatkit.sandbox import serve
+from aichatkit.tables import check_path
 from aichatkit.targets import chosen_by_environment
 from aichatkit.waits import Wait
 
@@ -25,6 +26,7 @@ __all__ = ["main"]
 _EPILOG = """\
 The prompt may also come from a pipe; with both, the pipe is the document and the argument the question.
 Without -m the model is AICHATKIT_MODEL, else the first service whose key is set, else the offline ELIZA.
+"aichatkit map in.csv --prompt 'Translate: {text}' --out out.csv" asks for every row of a CSV or JSON lines file.
 "aichatkit sandbox --port 8000" serves the chat services' protocols on this machine, for tests.
 """
 
@@ -36,6 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if words[:1] == ["sandbox"]:
             return _serve(_sandbox_parser().parse_args(words[1:]))
+        if words[:1] == ["map"]:
+            return _map(_map_parser().parse_args(words[1:]))
         return _ask(_parser().parse_args(words))
     except KeyboardInterrupt:
         _tell("")
@@ -70,6 +74,27 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--timeout", type=float, metavar="SECONDS", help="for connecting and for silence")
     parser.add_argument("--retry", type=int, metavar="N", help="retries after the first attempt (default 2)")
     parser.add_argument("--version", action="version", version=f"aichatkit {__version__}")
+    return parser
+
+
+def _map_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="aichatkit map",
+        description="Ask for every row of a CSV or JSON lines file, and write it with the answers beside.",
+        epilog="Ctrl-C finishes what is under way and writes what is there; a second one stops at once.",
+    )
+    parser.add_argument("input", help="a .csv or .jsonl file")
+    parser.add_argument("-p", "--prompt", help="such as 'Translate: {text}', where text is a column")
+    parser.add_argument("-o", "--out", required=True, help="a .csv or .jsonl file, replaced when all is done")
+    parser.add_argument("-m", "--model", action="append", help="provider/model or provider; repeat it for fallbacks")
+    parser.add_argument("-s", "--system", help="instructions that go before every prompt")
+    parser.add_argument("-w", "--workers", type=int, default=8, help="rows under way at once (default 8)")
+    parser.add_argument(
+        "--resume", nargs="?", const="", metavar="JOURNAL", help="ask only what is missing (default: OUT.sqlite)"
+    )
+    parser.add_argument("--budget", type=float, metavar="DOLLARS", help="do not spend more, by the price table")
+    parser.add_argument("--timeout", type=float, metavar="SECONDS", help="for connecting and for silence")
+    parser.add_argument("--retry", type=int, metavar="N", help="retries after the first attempt (default 2)")
     return parser
 
 
@@ -114,6 +139,24 @@ def _stream(client: Client, prompt: str, options: dict[str, Any]) -> None:
         finally:
             if stream.text and not stream.text.endswith("\n"):
                 _write("\n")
+
+
+def _map(args: argparse.Namespace) -> int:
+    out = check_path(args.out)
+    resume = None if args.resume is None else args.resume or f"{out}.sqlite"
+    options = {"system": args.system} if args.system else {}
+    with Client(model=_model(args.model), timeout=args.timeout, retry=args.retry) as client:
+        results = client.map(
+            args.input, args.prompt, workers=args.workers, resume=resume, budget=args.budget, **options
+        )
+        results.save(out)
+        failed = results.failed
+    _tell(f"aichatkit: {len(results) - len(failed)} of {len(results)} rows answered, written to {out}")
+    if results.stopped is not None:
+        _tell(f"aichatkit: {results.stopped}")
+    elif failed:
+        _tell(f"aichatkit: the first that failed: {failed[0].error}")
+    return 130 if results.interrupted else 1 if failed else 0
 
 
 def _serve(args: argparse.Namespace) -> int:

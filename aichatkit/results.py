@@ -56,6 +56,10 @@ class Going(Protocol):
 
     stopped: ChatError | None
 
+    @property
+    def interrupted(self) -> bool:
+        """Whether Ctrl-C ended the run."""
+
     def __iter__(self) -> Generator[Finished, None, None]: ...
 
     def listening(self) -> AbstractContextManager[None]:
@@ -110,6 +114,12 @@ class Results(Sequence[Result]):
         """Why rows were not asked, None where all were."""
         self.finish()
         return self._run.stopped
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether Ctrl-C ended the run."""
+        self.finish()
+        return self._run.interrupted
 
     @property
     def text(self) -> list[str | None]:
@@ -199,7 +209,7 @@ class Results(Sequence[Result]):
 
     def __getstate__(self) -> dict[str, Any]:
         self.finish()
-        return {**self.__dict__, "_run": Ended(self._run.stopped)}
+        return {**self.__dict__, "_run": Ended(self._run.stopped, self._run.interrupted)}
 
 
 @dataclass(frozen=True)
@@ -207,6 +217,7 @@ class Ended:
     """What is left of a run that is over."""
 
     stopped: ChatError | None
+    interrupted: bool
 
     def __iter__(self) -> Generator[Finished, None, None]:
         yield from ()

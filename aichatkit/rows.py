@@ -34,11 +34,12 @@ class Row(NamedTuple):
 
 @dataclass
 class Source:
-    """Where the rows come from; `size` is None where only the end will tell."""
+    """Where the rows come from; `size` is None where only the end will tell, `finite` whether there is one."""
 
     rows: Iterator[Row]
     size: int | None = None
     table: Any = field(default=None, repr=False)
+    finite: bool = False
 
 
 def read_rows(prompts: Any, template: str | None = None) -> Source:
@@ -53,8 +54,10 @@ def read_rows(prompts: Any, template: str | None = None) -> Source:
     else:
         pairs = _check_first(form, pairs)
     rows = (_row(position, index, item, form) for position, (index, item) in enumerate(pairs))
-    size = len(prompts) if isinstance(prompts, Sized) and not isinstance(prompts, str) else None
-    return Source(rows, size, prompts if hasattr(prompts, "to_numpy") or hasattr(prompts, "iter_rows") else None)
+    is_file = isinstance(prompts, (str, os.PathLike))
+    size = len(prompts) if isinstance(prompts, Sized) and not is_file else None
+    is_table = hasattr(prompts, "iloc") or hasattr(prompts, "is_sorted") or hasattr(prompts, "with_columns")
+    return Source(rows, size, prompts if is_table else None, size is not None or is_file)
 
 
 def _pairs(prompts: Any) -> tuple[Iterator[tuple[Any, Any]], list[str] | None]:

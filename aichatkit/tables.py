@@ -111,9 +111,8 @@ def _named(record: Record, names: Mapping[str, str]) -> dict[str, Any]:
 def _cell(value: Any) -> Any:
     if is_missing(value):
         return ""
-    return (
-        value if isinstance(value, (str, int, float)) else json.dumps(_plain(value), ensure_ascii=False, default=_plain)
-    )
+    told = value if isinstance(value, (str, int, float, list, tuple, dict)) else _plain(value)
+    return told if isinstance(told, (str, int, float)) else json.dumps(told, ensure_ascii=False, default=_plain)
 
 
 def _plain(value: Any) -> Any:
@@ -124,8 +123,9 @@ def _plain(value: Any) -> Any:
         return asdict(value)
     if hasattr(value, "model_dump"):
         return value.model_dump(mode="json")
-    if hasattr(value, "item"):
-        return value.item()
+    # What numpy has for numbers.
+    if hasattr(value, "tolist"):
+        return value.tolist()
     return str(value)
 
 

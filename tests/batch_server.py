@@ -1,0 +1,68 @@
+"""A service in a process of its own, and the runs that are killed in front of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from aichatkit import Client
+
+_ANSWER = """data: {"choices": [{"index": 0, "delta": {"content": %s}, "finish_reason": "stop"}]}
+
+data: {"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}}
+
+data: [DONE]
+
+"""
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answer each prompt with itself, and write it down."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def do_POST(self):
+        prompt = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["messages"][-1]["content"]
+        with self.server.lock:
+            self.server.log.write(prompt + "\n")
+            self.server.log.flush()
+        body = (_ANSWER % json.dumps(f"answer to {prompt}")).encode()
+        self.wfile.write(
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+        )
+
+    def log_message(self, *args):
+        pass
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 256
+
+    def handle_error(self, request, address):
+        """Clients are killed here; that is no news."""
+
+
+def serve(log):
+    """Serve on a free port, which goes to standard output, until killed."""
+    server = Server(("127.0.0.1", 0), Handler)
+    server.lock = threading.Lock()
+    server.log = open(log, "a", encoding="utf-8")  # noqa: SIM115 - it is open as long as the process lives
+    sys.stdout.write(f"{server.server_address[1]}\n")
+    sys.stdout.flush()
+    server.serve_forever()
+
+
+def run(url, journal, rows, out):
+    """Ask all rows and save the results."""
+    with Client(model="openai", base_url=url) as client:
+        client.map([f"row {number}" for number in range(int(rows))], resume=journal, workers=8).save(out)
+
+
+if __name__ == "__main__":
+    os.environ["OPENAI_API_KEY"] = "sk-test"
+    {"serve": serve, "run": run}[sys.argv[1]](*sys.argv[2:])

@@ -1,0 +1,111 @@
+"""The command line's `map`: a file in, a file out, and what happened to standard error."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+import aichatkit
+from aichatkit.cli import main
+from aichatkit.sandbox import Sandbox
+
+
+@pytest.fixture(autouse=True)
+def folder(monkeypatch, sandbox, tmp_path):
+    """A service with a key, which is the sandbox, and a folder with a file."""
+    monkeypatch.setenv("OPENAI_BASE_URL", f"{sandbox.url}/v1")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+    monkeypatch.setenv("PYTHONPATH", os.path.dirname(os.path.dirname(aichatkit.__file__)), prepend=os.pathsep)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in.csv").write_text('id,text\n1,"one, {two}"\n2,three\n', encoding="utf-8")
+    return tmp_path
+
+
+def read(path):
+    with open(path, encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_every_row_is_answered(sandbox, capsys):
+    sandbox.says("Eins.")
+    assert main(["map", "in.csv", "--prompt", "Translate: {text}", "--out", "out.csv"]) == 0
+    assert [(row["id"], row["text"], row["answer"]) for row in read("out.csv")] == [
+        ("1", "one, {two}", "Eins."),
+        ("2", "three", "Eins."),
+    ]
+    told = capsys.readouterr()
+    assert (told.out, told.err) == ("", "aichatkit: 2 of 2 rows answered, written to out.csv\n")
+
+
+def test_json_lines_go_in_and_out(folder):
+    (folder / "in.jsonl").write_text('"Hi"\n{"prompt": "Ho", "id": 5}\n', encoding="utf-8")
+    assert main(["map", "in.jsonl", "-o", "out.jsonl", "-m", "openai/gpt-4o", "-s", "Brief.", "-w", "2"]) == 0
+    rows = [json.loads(line) for line in (folder / "out.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert (rows[0]["prompt"], rows[1]["id"]) == ("Hi", 5)
+    assert rows[0]["answer"]
+
+
+@pytest.mark.parametrize(
+    ("words", "journal"), [(["--resume"], "out.csv.sqlite"), (["--resume", "j.sqlite"], "j.sqlite")]
+)
+def test_a_second_run_asks_nothing(sandbox, folder, words, journal):
+    command = ["map", "in.csv", "-p", "{text}", "-o", "out.csv", *words]
+    assert main(command) == 0
+    assert main(command) == 0
+    assert len(sandbox.requests) == 2
+    assert (folder / journal).exists()
+
+
+def test_rows_that_fail_are_told_and_written(sandbox, capsys):
+    sandbox.script(None, "content-filter")
+    assert main(["map", "in.csv", "-p", "{text}", "-o", "out.csv", "-w", "1"]) == 1
+    assert [bool(row["error"]) for row in read("out.csv")] == [False, True]
+    assert "1 of 2 rows answered" in (told := capsys.readouterr().err)
+    assert "the first that failed: openai" in told
+
+
+def test_a_run_that_stops_tells_why(capsys):
+    assert main(["map", "in.csv", "-p", "{text}", "-o", "out.csv", "--budget", "0"]) == 1
+    assert "not asked: the budget could be passed" in capsys.readouterr().err
+    assert len(read("out.csv")) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["in.csv", "-p", "{txt}", "-o", "out.csv"], "did you mean 'text'"),
+        (["in.csv", "-p", "{text}", "-o", "out.txt"], "must end in .csv"),
+        (["nowhere.csv", "-p", "{text}", "-o", "out.csv"], "no file"),
+        (["in.csv", "-p", "{text}", "-o", "out.csv", "-w", "0"], "workers"),
+    ],
+)
+def test_wrong_usage_is_told_before_anything_is_asked(sandbox, capsys, words, told):
+    assert main(["map", *words]) == 2
+    assert told in capsys.readouterr().err
+    assert sandbox.requests == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are sent another way there")
+def test_ctrl_c_writes_what_is_there(folder, monkeypatch):
+    (folder / "in.csv").write_text("text\n" + "word\n" * 200, encoding="utf-8")
+    with Sandbox(delay=0.05) as slow:
+        monkeypatch.setenv("OPENAI_BASE_URL", f"{slow.url}/v1")
+        command = [sys.executable, "-m", "aichatkit", "map", "in.csv", "-p", "{text}", "-o", "out.csv"]
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        end = time.monotonic() + 20
+        while len(slow.requests) < 9 and time.monotonic() < end:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "stopped with Ctrl-C" in told
+    rows = read(folder / "out.csv")
+    assert len(rows) == 200
+    assert len([row for row in rows if row["answer"]]) == len(slow.requests)

@@ -1,0 +1,284 @@
+"""Results: aligned with the input, and out into files and frames."""
+
+from __future__ import annotations
+
+import array
+import csv
+import json
+import pickle
+import sys
+from dataclasses import dataclass
+
+import pytest
+
+from aichatkit import ChatError, Client, ConfigurationError, Usage
+from aichatkit.errors import ContentFilteredError
+
+ROWS = [{"id": 1, "text": "One."}, {"id": 2, "text": None}, {"id": 3, "text": "Three."}]
+
+
+@dataclass
+class City:
+    """A city."""
+
+    name: str
+    people: int
+
+
+def echoes(sandbox):
+    sandbox.says("Said.")
+
+
+@pytest.fixture
+def results(client, sandbox):
+    """Three rows, of which the second was not asked."""
+    echoes(sandbox)
+    return client.map(ROWS, "Say {text}", model="openai/gpt-4o")
+
+
+def read_csv(path):
+    with open(path, encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_rows_are_in_the_order_of_the_input(results):
+    assert [(result.position, result.prompt, result.text) for result in results] == [
+        (0, "Say One.", "Said."),
+        (1, None, None),
+        (2, "Say Three.", "Said."),
+    ]
+
+
+def test_lists_are_aligned_with_the_rows(results):
+    assert results.text == ["Said.", None, "Said."]
+    assert results.data == [None, None, None]
+    assert [type(error) for error in results.errors] == [type(None), ConfigurationError, type(None)]
+    assert [result.position for result in results.failed] == [1]
+    assert results[1].data is None
+
+
+def test_a_row_is_found_by_its_place(results):
+    assert results[-1].prompt == "Say Three."
+    assert [result.position for result in results[1:]] == [1, 2]
+    assert len(results) == 3
+    with pytest.raises(IndexError):
+        results[3]
+
+
+def test_usage_and_cost_are_those_of_all(results):
+    each = results[0].usage
+    assert results.usage.output_tokens == 2 * each.output_tokens
+    assert results.cost == pytest.approx(results[0].cost + results[2].cost)
+    assert results[1].usage == Usage()
+    assert results[1].cost is None
+
+
+def test_a_cost_that_is_not_known_makes_the_whole_unknown(client):
+    assert client.map(["Hi"], model="openai/unheard-of").cost is None
+
+
+def test_they_tell_themselves_shortly(results, client):
+    assert repr(results) == "<Results of 3 rows, 1 failed>"
+    live = client.map(["Hi"], as_completed=True)
+    assert repr(live) == "<Results, 0 so far>"
+    live.finish()
+
+
+def test_they_pickle(results):
+    other = pickle.loads(pickle.dumps(results))
+    assert other.text == results.text
+    assert (other.stopped, other.interrupted) == (None, False)
+
+
+def test_they_are_kept_on_disk_where_nobody_knows_how_many_there_will_be(client, sandbox):
+    echoes(sandbox)
+    results = client.map(iter([*ROWS, {"id": 4, "text": "Four."}]), "Say {text}")
+    assert results.text == ["Said.", None, "Said.", "Said."]
+    assert [type(error) for error in results.errors][1] is ConfigurationError
+    assert results[3].fields == {"id": 4, "text": "Four."}
+    with pytest.raises(TypeError, match="save them instead"):
+        pickle.dumps(results)
+    with pytest.raises(KeyError):
+        results._shelf.get(9)
+
+
+def test_rows_on_disk_have_their_data(client, sandbox):
+    sandbox.says(['{"name": "Paris", "people": 2}', "nothing"])
+    (result,) = client.map(iter(["Which?"]), schema=City)
+    assert result.data == City("Paris", 2)
+
+
+def test_a_csv_file_holds_the_input_and_the_answers(results, tmp_path):
+    results.save(tmp_path / "out.csv")
+    rows = read_csv(tmp_path / "out.csv")
+    assert [(row["id"], row["text"], row["answer"]) for row in rows] == [
+        ("1", "One.", "Said."),
+        ("2", "", ""),
+        ("3", "Three.", "Said."),
+    ]
+    assert rows[1]["error"] == "ConfigurationError: row 1: the column 'text' is empty here"
+    assert float(rows[0]["cost"]) > 0
+
+
+def test_a_json_lines_file_holds_the_same(results, tmp_path):
+    results.save(str(tmp_path / "out.jsonl"))
+    rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [(row["id"], row["text"], row["answer"]) for row in rows] == [
+        (1, "One.", "Said."),
+        (2, None, None),
+        (3, "Three.", "Said."),
+    ]
+
+
+def test_no_column_of_the_input_is_hidden(client, tmp_path):
+    rows = [{"answer": "a", "answer_2": "b", "error": "c", "prompt": "Hi"}]
+    client.map(rows).save(tmp_path / "out.csv")
+    (row,) = read_csv(tmp_path / "out.csv")
+    assert (row["answer"], row["answer_2"], row["error"], row["error_2"]) == ("a", "b", "c", "")
+    assert row["answer_3"]
+
+
+def test_rows_may_have_columns_of_their_own(client, tmp_path):
+    client.map([{"prompt": "Hi", "a": 1}, {"prompt": "Ho", "b": [2]}]).save(tmp_path / "out.csv")
+    assert [(row["a"], row["b"]) for row in read_csv(tmp_path / "out.csv")] == [("1", ""), ("", "[2]")]
+
+
+def test_data_has_a_column_where_there_is_a_schema(client, sandbox, tmp_path):
+    sandbox.says('{"name": "Paris", "people": 2}')
+    results = client.map(["Which?"], schema=City)
+    results.save(tmp_path / "out.csv")
+    results.save(tmp_path / "out.jsonl")
+    assert json.loads(read_csv(tmp_path / "out.csv")[0]["data"]) == {"name": "Paris", "people": 2}
+    assert json.loads((tmp_path / "out.jsonl").read_text())["data"] == {"name": "Paris", "people": 2}
+
+
+def test_data_of_pydantic_models_is_saved(client, sandbox, tmp_path):
+    pydantic = pytest.importorskip("pydantic")
+    model = pydantic.create_model("Town", name=(str, ...))
+    sandbox.says('{"name": "Paris"}')
+    client.map(["Which?"], schema=model).save(tmp_path / "out.jsonl")
+    assert json.loads((tmp_path / "out.jsonl").read_text())["data"] == {"name": "Paris"}
+
+
+def test_whatever_the_input_holds_is_saved(client, tmp_path):
+    class Odd:
+        def __str__(self):
+            return "odd"
+
+    results = client.map([{"prompt": "Hi", "odd": Odd(), "nothing": float("nan"), "array": array.array("i", [3])}])
+    results.save(tmp_path / "out.csv")
+    (line,) = read_csv(tmp_path / "out.csv")
+    assert (line["odd"], line["nothing"], line["array"]) == ("odd", "", "[3]")
+    results.save(tmp_path / "out.jsonl")
+    row = json.loads((tmp_path / "out.jsonl").read_text())
+    assert (row["odd"], row["nothing"]) == ("odd", None)
+
+
+@pytest.mark.parametrize("path", ["out.txt", "out", 3, None])
+def test_the_suffix_says_how_to_save(results, path):
+    with pytest.raises(ConfigurationError, match=r"must end in \.csv"):
+        results.save(path)
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(results, tmp_path):
+    path = tmp_path / "out.csv"
+    path.write_text("before")
+
+    whole, calls = results._records, []
+
+    def broken():
+        calls.append(1)
+        yield from whole()
+        if len(calls) == 3:
+            raise ValueError("in the middle")
+
+    results._records = broken
+    with pytest.raises(ValueError, match="in the middle"):
+        results.save(path)
+    assert path.read_text() == "before"
+    assert [file.name for file in tmp_path.iterdir()] == ["out.csv"]
+
+
+def test_a_place_that_cannot_be_written_is_told(results, tmp_path):
+    with pytest.raises(ConfigurationError, match="cannot be written: No such file"):
+        results.save(tmp_path / "nowhere" / "out.csv")
+
+
+def test_a_pandas_frame_comes_back_with_answers(client, sandbox):
+    pandas = pytest.importorskip("pandas")
+    echoes(sandbox)
+    frame = pandas.DataFrame({"text": ["a", "b"]}, index=["x", "y"])
+    results = client.map(frame, "Say {text}")
+    whole = results.to_frame()
+    assert list(whole.index) == ["x", "y"]
+    assert list(whole.columns) == ["text", "answer", "error", "input_tokens", "output_tokens", "cost"]
+    assert list(whole["answer"]) == ["Said.", "Said."]
+    assert list(frame.columns) == ["text"]
+    frame["said"] = results.text
+    assert frame["said"]["y"] == "Said."
+
+
+@pytest.mark.parametrize(("name", "column"), [("review", "review"), (None, "prompt")])
+def test_a_pandas_series_becomes_a_frame(client, name, column):
+    pandas = pytest.importorskip("pandas")
+    frame = client.map(pandas.Series(["a"], index=[7], name=name)).to_frame()
+    assert (list(frame.index), frame.columns[0]) == ([7], column)
+
+
+def test_a_polars_frame_comes_back_with_answers(client, sandbox):
+    polars = pytest.importorskip("polars")
+    echoes(sandbox)
+    frame = polars.DataFrame({"text": ["a", None]})
+    whole = client.map(frame, "Say {text}").to_frame()
+    assert isinstance(whole, polars.DataFrame)
+    assert whole["answer"].to_list() == ["Said.", None]
+    assert client.map(frame["text"]).to_frame()["answer"].to_list() == ["Said.", None]
+
+
+def test_a_list_becomes_a_pandas_frame(results, client):
+    pandas = pytest.importorskip("pandas")
+    whole = results.to_frame()
+    assert isinstance(whole, pandas.DataFrame)
+    assert list(whole["id"]) == [1, 2, 3]
+    assert list(client.map({"k": "Hi"}).to_frame().index) == ["k"]
+
+
+def test_without_pandas_the_package_is_named(results, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ConfigurationError, match="pip install pandas"):
+        results.to_frame()
+
+
+def test_a_run_that_is_left_finishes_what_is_under_way(client, sandbox):
+    results = client.map([f"p{number}" for number in range(50)], as_completed=True, workers=2)
+    first = next(iter(results))
+    results.close()
+    results.close()
+    assert first.error is None
+    assert 1 <= len(sandbox.requests) <= 6
+    assert next(result.position for result in results) == first.position
+
+
+def test_the_first_loop_has_the_rows_as_they_come_and_the_next_all_in_order(client):
+    results = client.map(["a", "b", ""], as_completed=True, workers=3)
+    came = [result.position for result in results]
+    assert sorted(came) == [0, 1, 2]
+    assert [result.position for result in results] == [0, 1, 2]
+
+
+def test_an_error_that_ends_the_run_has_the_results(client, sandbox):
+    sandbox.script(None, "content-filter")
+    with pytest.raises(ContentFilteredError) as caught:
+        client.map(["a", "b", "c", "d"], workers=1, on_error="raise")
+    results = caught.value.results
+    assert [type(error) for error in results.errors] == [type(None), *[ContentFilteredError] * 3]
+    assert len(sandbox.requests) == 2
+    assert isinstance(results.stopped, ChatError)
+
+
+def test_the_package_asks_many_as_well(monkeypatch, sandbox):
+    import aichatkit
+
+    with Client(model="offline") as client:
+        monkeypatch.setattr("aichatkit.client._default", [client])
+        assert len(aichatkit.map(["Hi", "Ho"])) == 2
