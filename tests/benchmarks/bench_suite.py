@@ -1,0 +1,103 @@
+"""What is measured: each row is a measurement, a case, and the clients that take turns at it."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+#: The clients every row compares, and those that are installed for the comparison only.
+OWN = ("requests", "aichatkit")
+PEERS = ("openai", "anthropic", "litellm", "aisuite", "ollama", "g4f")
+HEAVY = ("litellm", "aisuite", "g4f")
+
+
+class Row(NamedTuple):
+    """One line of the suite; `told` goes to the measurement, `rounds` is how often the clients take turns."""
+
+    title: str
+    measure: str
+    told: dict[str, Any]
+    clients: tuple[str, ...]
+    rounds: int = 5
+    tls: bool = False
+    timeout: float = 120.0
+
+
+def suite(*, quick: bool, megabytes: int) -> list[Row]:
+    """Return every row; the quick suite has fewer rounds, smaller bodies and fewer clients."""
+    rounds = 2 if quick else 5
+    rows = [*_throughput(quick), *_waiting(quick), *_calls(quick), *_starting(), *_threads(quick)]
+    rows += _growth(megabytes) if not quick else []
+    return [row._replace(rounds=min(row.rounds, rounds)) for row in rows]
+
+
+def _throughput(quick: bool) -> list[Row]:
+    few, many = (5_000, 20_000) if quick else (20_000, 100_000)
+    everyone = ("socket", *OWN, "aichatkit raw", "openai", "g4f")
+    rows = [Row("stream, chunked", "stream", {"events": few}, everyone)]
+    rows += [
+        Row(f"stream, {framing}", "stream", {"events": few, "framing": framing}, OWN)
+        for framing in ("length", "close", "big", "gzip")
+    ]
+    rows.append(Row("stream, chunked, TLS", "stream", {"events": few}, OWN, tls=True))
+    for wire, peers in (("anthropic", ("anthropic",)), ("ollama", ("ollama",)), ("gemini", ())):
+        rows.append(Row(f"stream, {wire}", "stream", {"events": few, "wire": wire}, ("socket", *OWN, *peers)))
+    if not quick:
+        rows.append(Row("stream, slow peers", "stream", {"events": 2_000}, (*OWN, "litellm", "aisuite"), rounds=3))
+        rows.append(Row("stream, 5 x as long", "stream", {"events": many}, OWN, rounds=3))
+    return rows
+
+
+def _waiting(quick: bool) -> list[Row]:
+    case = {"events": 60 if quick else 200, "pace": 0.005}
+    rows = [Row("delay at 5 ms", "delay", case, ("socket", *OWN, "openai", *(() if quick else HEAVY)))]
+    for framing in ("two", "length", "close", "gzip"):
+        rows.append(Row(f"delay at 5 ms, {framing}", "delay", {**case, "framing": framing}, OWN, rounds=2))
+    return rows
+
+
+def _calls(quick: bool) -> list[Row]:
+    calls = 60 if quick else 300
+    whole = {"calls": calls, "events": 1, "text": 10}
+    peers = ("openai",) if quick else ("openai", *HEAVY)
+    return [
+        Row("short stream", "short", {"calls": calls}, (*OWN, *peers)),
+        Row("short stream, TLS", "short", {"calls": calls // 3}, (*OWN, "openai"), tls=True),
+        Row("short stream, TLS, new client", "new", {"calls": 20}, (*OWN, "openai"), tls=True),
+        Row("short call", "call", whole, (OWN[0], "requests streamed", OWN[1], *peers)),
+        Row("leave early", "leave", {"calls": 20, "events": 2000, "pace": 0.02}, OWN, rounds=2),
+    ]
+
+
+def _starting() -> list[Row]:
+    everyone = (*OWN, *PEERS)
+    return [
+        Row("construct", "construct", {}, everyone, rounds=3),
+        Row("import", "import", {}, (OWN[0], "aichatkit package", OWN[1], *PEERS)),
+        Row("first text of a process", "cold", {}, (*OWN, "openai", "litellm")),
+    ]
+
+
+def _threads(quick: bool) -> list[Row]:
+    rows = []
+    for threads in (16, 64) if quick else (1, 16, 64, 256):
+        events = 20_000 // threads if quick else 40_000 // threads
+        rows.append(Row(f"{threads} threads", "threads", {"threads": threads, "events": events}, OWN, rounds=3))
+    crowd = {"threads": 64, "events": 50 if quick else 100, "pace": 0.02}
+    rows.append(Row("64 threads, 50 events/s", "crowd", crowd, OWN, rounds=2))
+    short = {"threads": 64, "streams": 5, "events": 20}
+    rows.append(Row("64 threads, 5 short TLS streams", "threads", short, OWN, rounds=2, tls=True))
+    return rows
+
+
+def _growth(megabytes: int) -> list[Row]:
+    """Twice the size must take twice the time, and no more memory than the text itself."""
+    rows = [
+        Row(f"{events:,} events", "stream", {"events": events}, OWN, rounds=1)
+        for events in (125_000, 250_000, 500_000, 1_000_000)
+    ]
+    for size in (1, 10):
+        rows.append(Row(f"a line of {size} MB", "stream", {"events": 5, "text": size * 50_000}, OWN, rounds=2))
+    for size in (megabytes // 2, megabytes):
+        told = {"events": size * 10, "text": 5_000}
+        rows.append(Row(f"an answer of {size} MB", "stream", told, OWN, rounds=1, timeout=300.0))
+    return rows
