@@ -694,3 +694,15 @@ def test_causes_that_lead_in_a_circle_end():
     error.__context__ = other = ValueError("b")
     other.__context__ = error
     assert type(translate_send(error, "test")) is ConnectError
+
+
+@pytest.mark.parametrize("name", ["Authorization", "x-api-key", "api-key", "X-Goog-Api-Key"])
+@pytest.mark.parametrize("given", ["client", "call"])
+def test_a_key_that_was_given_as_a_header_is_hidden_as_well(given, name):
+    headers = {name: "Bearer by-hand-1234"}
+    script = response(b'{"error": {"message": "Wrong key by-hand-1234"}}', status="401 No", headers=JSON)
+    with RawServer([script]) as server:
+        options = {"model": "openai/m", "base_url": server.url, "retry": 0}
+        client = Client(**options, **({"headers": headers} if given == "client" else {}))
+        with client, pytest.raises(ChatError, match=r"Wrong key \[key\]"):
+            client.ask("Hi", **({"headers": headers} if given == "call" else {}))

@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 _HANDSHAKE_BYTES = 8 << 20
 #: A shorter key is a placeholder for a local server, such as "ollama" or "x", and a word of many a message.
 _SHORTEST_SECRET = 7
+#: Where a user may put a key by hand.
+_KEY_HEADERS = frozenset({"api-key", "authorization", "x-api-key", "x-goog-api-key"})
 #: The start of a key that is hidden as well; services have prefixes of up to eight characters for all of theirs.
 _LONGEST_START = 12
 
@@ -87,7 +89,8 @@ class Transport:
         self._proxies = proxies
         self._direct = direct
         self._rules = rules
-        self._secrets = tuple(secret for secret in secrets if len(secret) >= _SHORTEST_SECRET)
+        told = [*secrets, *_keys_in(connections.headers), *_keys_in(self._headers)]
+        self._secrets = tuple(secret for secret in told if len(secret) >= _SHORTEST_SECRET)
         self._cookies = RequestsCookieJar()
 
     def get_text(self, url: str, *, headers: Mapping[str, str] | None = None) -> str:
@@ -227,6 +230,11 @@ class Transport:
         if left is not None and left <= 0 and not isinstance(failure, ConfigurationError):
             return self._deadline.error()
         return failure
+
+
+def _keys_in(headers: Mapping[str, str]) -> list[str]:
+    """Return the keys that the user gave as headers, without the word before them."""
+    return [value.split()[-1] for name, value in headers.items() if name.lower() in _KEY_HEADERS and value.split()]
 
 
 def _hide(secret: str, text: str) -> str:
