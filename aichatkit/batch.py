@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import queue
+import secrets
 import signal
 import threading
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Future
 from dataclasses import dataclass
+from itertools import count
 from typing import Any, Callable
 
 from aichatkit.budgets import Expense, Purse, expense_of
@@ -65,6 +67,8 @@ class Run:
         self._intake = intake
         self._plan = plan
         self._events: queue.SimpleQueue[tuple[Task, Future[Any]] | None] = queue.SimpleQueue()
+        self._name = secrets.token_hex(8)
+        self._tickets = count()
         self._flying = 0
         self._suspects = 0
         self._breaks = 0
@@ -144,7 +148,7 @@ class Run:
         try:
             if self._executor is None:
                 self._executor = (self._plan.make_executor or self._threads)()
-            future = self._executor.submit(answer_row, self._plan.job, task.row.prompt)
+            future = self._executor.submit(answer_row, self._plan.job, task.row.prompt, f"{self._name}:{next(self._tickets)}")
         except BrokenExecutor as error:
             self._settle(task, Expense())
             self._intake.give_back(task)

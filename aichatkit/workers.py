@@ -42,8 +42,11 @@ class Job:
         return _thaw, (self._frozen, self.options)
 
 
-def answer_row(job: Job, prompt: Any) -> Reply | ChatError:
-    """Ask one row; an error of the package is its outcome."""
+def answer_row(job: Job, prompt: Any, ticket: str) -> Reply | ChatError:
+    """Ask one row; an error of the package is its outcome.
+
+    Each `ticket` is another: Dask would ask equal rows only once.
+    """
     try:
         return job.ask(prompt, **job.options)
     except ChatError as error:

@@ -1,0 +1,243 @@
+"""Rows asked elsewhere: threads, processes, loky and Dask; what travels has no keys, and a worker may die."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import signal
+import sys
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+
+import pytest
+
+from aichatkit import ChatError, Client, ConfigurationError, ContentFilteredError, RetryPolicy
+from aichatkit import workers as workers_module
+from aichatkit.workers import Job, Threads, answer_row
+
+METHODS = [name for name in ("spawn", "fork") if name in multiprocessing.get_all_start_methods()]
+
+
+@pytest.fixture
+def caller(sandbox, monkeypatch):
+    """A client that pickles, and a key for the workers in their environment."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-worker")
+    with Client(model="openai", api_key="sk-of-the-caller", base_url=f"{sandbox.url}/v1") as client:
+        yield client
+
+
+def numbered(number):
+    return [f"p{i}" for i in range(number)]
+
+
+def keys_seen(sandbox):
+    return {request.headers["Authorization"] for request in sandbox.requests}
+
+
+def asked(sandbox):
+    return sorted(request.json()["messages"][-1]["content"] for request in sandbox.requests)
+
+
+class Here(Executor):
+    """Ask at once; `spoil` gives an exception to put in the place of an outcome."""
+
+    def __init__(self, *spoils):
+        self.spoils = list(spoils)
+        self.most = self.now = 0
+
+    def submit(self, fn, /, *args, **kwargs):
+        spoil = self.spoils.pop(0) if self.spoils else None
+        future = Future()
+        if isinstance(spoil, RuntimeError) and not isinstance(spoil, BrokenExecutor):
+            raise spoil
+        if spoil == "cancelled":
+            future.cancel()
+        elif spoil is not None:
+            future.set_exception(spoil)
+        else:
+            future.set_result(fn(*args, **kwargs))
+        return future
+
+
+class BrokenOnSubmit(Here):
+    def submit(self, fn, /, *args, **kwargs):
+        raise BrokenExecutor("gone")
+
+
+class KilledWorker(Exception):
+    """As Dask names it."""
+
+
+# Real executors.
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+def test_processes_ask_with_keys_of_their_own(caller, sandbox, method, tmp_path):
+    context = multiprocessing.get_context(method)
+    with ProcessPoolExecutor(2, mp_context=context) as pool:
+        results = caller.map(numbered(20), executor=pool, resume=tmp_path / "run.sqlite")
+        assert results.failed == []
+        assert pool.submit(abs, -1).result() == 1
+    assert asked(sandbox) == sorted(numbered(20))
+    assert keys_seen(sandbox) == {"Bearer sk-of-the-worker"}
+
+
+def test_threads_of_the_user_ask_with_the_keys_of_the_client(caller, sandbox):
+    with ThreadPoolExecutor(3) as pool:
+        assert caller.map(numbered(9), executor=pool, workers=3).failed == []
+        assert pool.submit(abs, -1).result() == 1
+    assert keys_seen(sandbox) == {"Bearer sk-of-the-caller"}
+
+
+def test_loky_asks(caller, sandbox):
+    loky = pytest.importorskip("loky")
+    pool = loky.get_reusable_executor(max_workers=2, timeout=5)
+    try:
+        assert caller.map(numbered(20), executor=pool, schema=None).failed == []
+    finally:
+        pool.shutdown(wait=True, kill_workers=True)
+    assert keys_seen(sandbox) == {"Bearer sk-of-the-worker"}
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_dask_asks(caller, sandbox):
+    distributed = pytest.importorskip("distributed")
+    options = {"n_workers": 2, "threads_per_worker": 2, "host": "127.0.0.1", "dashboard_address": None}
+    with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster) as dask:
+        assert caller.map(["same"] * 20, executor=dask.get_executor()).failed == []
+    # Equal rows are asked each by itself.
+    assert asked(sandbox) == ["same"] * 20
+    assert keys_seen(sandbox) == {"Bearer sk-of-the-worker"}
+
+
+def die_once(path):
+    """Start a pool whose first task kills its process."""
+    pool = ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn"))
+    if not os.path.exists(path):
+        open(path, "w").close()
+        pool.submit(os._exit, 1)
+    return pool
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="processes die another way there")
+def test_rows_of_a_worker_that_died_are_asked_again(caller, sandbox, tmp_path):
+    results = caller.map(numbered(12), executor=lambda: die_once(tmp_path / "died"), resume=tmp_path / "run.sqlite")
+    assert results.failed == []
+    assert set(asked(sandbox)) == set(numbered(12))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="processes die another way there")
+def test_an_executor_that_cannot_be_replaced_ends_the_run_which_goes_on_later(caller, tmp_path):
+    journal = tmp_path / "run.sqlite"
+    pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
+    pids = pool.submit(os.getpid).result()
+    rows = iter(numbered(40))
+
+    def killing():
+        for number, row in enumerate(rows):
+            if number == 20:
+                os.kill(pids, signal.SIGKILL)
+            yield row
+
+    with pytest.raises(ChatError, match=r"start again with resume=") as caught:
+        caller.map(killing(), executor=pool, workers=2, resume=journal)
+    assert any(result.reply for result in caught.value.results)
+    pool.shutdown()
+    assert caller.map(numbered(40), resume=journal).failed == []
+
+
+# What befalls a row.
+
+
+@pytest.mark.parametrize("spoil", ["cancelled", BrokenExecutor("died"), KilledWorker("died"), KeyboardInterrupt()])
+def test_a_row_that_was_lost_is_asked_again(caller, sandbox, spoil):
+    results = caller.map(numbered(3), executor=Here(None, spoil))
+    assert results.failed == []
+    assert len(sandbox.requests) == 3
+
+
+def test_a_row_that_kills_every_worker_fails_alone(caller, sandbox):
+    died = [BrokenExecutor("died")] * 3
+    results = caller.map(numbered(3), executor=Here(*died), workers=1)
+    assert [error is None for error in results.errors] == [False, True, True]
+    assert "died 3 times" in str(results.errors[0])
+
+
+def test_what_cannot_be_asked_there_ends_the_run(caller):
+    with pytest.raises(ChatError, match="a row could not be asked: ValueError: no such thing"):
+        caller.map(numbered(3), executor=Here(ValueError("no such thing")))
+
+
+def test_an_executor_that_was_shut_down_is_told(caller):
+    pool = ThreadPoolExecutor(1)
+    pool.shutdown()
+    with pytest.raises(ConfigurationError, match="takes no more rows") as caught:
+        caller.map(numbered(3), executor=pool)
+    assert len(caught.value.results.failed) == 3
+
+
+def test_executors_that_break_again_and_again_end_the_run(caller):
+    made = []
+    with pytest.raises(ChatError, match="a worker died and took the executor with it"):
+        caller.map(numbered(3), executor=lambda: made.append(1) or BrokenOnSubmit())
+    assert len(made) == 4
+
+
+def test_an_error_of_a_row_travels_as_it_is(caller, sandbox):
+    sandbox.script("content-filter")
+    (error,) = caller.map(["a"], executor=Here()).errors
+    assert isinstance(error, ContentFilteredError)
+    assert error.__traceback__ is None
+
+
+# What travels.
+
+
+def test_what_travels_is_small_and_without_keys(caller):
+    job = Job(caller._answer, {"model": None})
+    sent = pickle.dumps((answer_row, job, "p", "1"))
+    assert len(sent) < 10_000
+    assert b"sk-of" not in sent
+
+
+def test_a_process_makes_a_client_once(caller, monkeypatch):
+    monkeypatch.setattr(workers_module, "_clients", {})
+    sent = pickle.dumps(Job(caller._answer, {}))
+    first, second = pickle.loads(sent), pickle.loads(sent)
+    assert first.ask.__self__ is second.ask.__self__
+
+
+def test_a_process_keeps_few_clients(monkeypatch):
+    monkeypatch.setattr(workers_module, "_clients", {})
+    for number in range(9):
+        with Client(model="offline", seed=number) as client:
+            pickle.loads(pickle.dumps(Job(client._answer, {})))
+    assert len(workers_module._clients) == 4
+
+
+def test_a_client_that_cannot_be_pickled_is_told():
+    with Client(model="offline", retry=RetryPolicy(sleep=lambda seconds: None)) as client:
+        with pytest.raises(ConfigurationError, match="the client cannot be pickled"):
+            pickle.dumps(Job(client._answer, {}))
+        with ProcessPoolExecutor(1) as pool, pytest.raises(ChatError, match="cannot be pickled"):
+            client.map(["a"], executor=pool)
+
+
+# Threads of our own.
+
+
+def test_a_thread_hands_on_what_went_wrong():
+    pool = Threads(1)
+    with pytest.raises(ZeroDivisionError):
+        pool.submit(lambda: 1 / 0).result(5)
+    pool.shutdown()
+
+
+def test_threads_are_made_as_they_are_needed_and_end():
+    pool = Threads(3)
+    assert [pool.submit(abs, -number).result(5) for number in range(5)] == list(range(5))
+    assert len(pool._threads) == 3
+    pool.shutdown(wait=True)
+    assert not any(thread.is_alive() for thread in pool._threads)
+    Threads(1).shutdown(wait=False)
