@@ -21,7 +21,7 @@ from aichatkit.sandbox import Sandbox
 KNOWN = "through two servers: zażółć gęślą jaźń 🦊, to the letter."
 KEY = "sk-master"
 #: Provider -> where the proxy speaks its protocol.
-PROTOCOLS = {"anthropic": "", "gemini": "/v1beta", "openai": "/v1"}
+PROTOCOLS = {"anthropic": "", "gemini": "/v1beta", "openai": "/v1", "openai-responses": "/v1"}
 #: Model -> the fault of the sandbox behind it.
 FAULTS = {
     "breaks-off": "cut,after=2",
@@ -34,12 +34,13 @@ FAULTS = {
 
 @pytest.fixture(scope="session")
 def proxy():
-    """The proxy at .url, with the sandbox behind `eliza`, `limited` and the models of FAULTS, llama behind `llama`."""
+    """The proxy at .url, in front of llama-server for `llama`, of the sandbox for all its other models."""
     with Sandbox() as sandbox:
         sandbox.says(KNOWN)
-        models = {"eliza": behind(sandbox.url), "limited-openai": behind(sandbox.url, rpm=1)}
-        models["limited-gemini"] = models["limited-anthropic"] = behind(sandbox.url, rpm=1)
+        models = {"eliza": behind(sandbox.url)}
+        models.update((f"limited-{name}", behind(sandbox.url, rpm=1)) for name in PROTOCOLS)
         models.update((name, behind(f"{sandbox.url}/fault/{fault}")) for name, fault in FAULTS.items())
+        models["unstarted"] = behind(sandbox.url, mock_response="litellm.InternalServerError")
         if not peer_servers.PROGRAMS["AICHATKIT_LLAMA"]:
             with model_servers.run_litellm(models, key=KEY) as peer:
                 yield peer
@@ -113,9 +114,9 @@ def test_the_wait_of_the_service_behind_is_heard_through_the_proxy(connect, prov
     with pytest.raises(RateLimitError) as caught:
         connect("throttled").ask("hello")
     assert len(caught.value.attempts) == 3
-    # The proxy passes the hint on under a name of its own, and over OpenAI's protocol only.
-    assert caught.value.retry_after == (7 if provider == "openai" else None)
-    assert min(slept) >= (7 if provider == "openai" else 0)
+    # The proxy passes the hint on under a name of its own, and over OpenAI's protocols only.
+    assert caught.value.retry_after == (7 if provider.startswith("openai") else None)
+    assert min(slept) >= (7 if provider.startswith("openai") else 0)
 
 
 def test_a_breakdown_behind_is_retried(connect, slept):
@@ -123,6 +124,15 @@ def test_a_breakdown_behind_is_retried(connect, slept):
         connect("broken").ask("hello")
     assert [attempt.error.status for attempt in caught.value.attempts] == [500, 500, 500]
     assert len(slept) == 2
+
+
+def test_a_breakdown_told_in_an_event_stream_is_one_all_the_same(proxy, policy):
+    options = {"api_key": KEY, "base_url": f"{proxy.url}/v1", "retry": policy}
+    with Client(model="openai-responses/unstarted", **options) as client, pytest.raises(ServerError) as caught:
+        client.ask("hello")
+    assert (caught.value.status, caught.value.code) == (500, "internal_server_error")
+    assert "Error processing stream start" in str(caught.value)
+    assert len(caught.value.attempts) == 3
 
 
 @pytest.mark.parametrize("model", ["breaks-off", "fails-late"])
