@@ -5,16 +5,13 @@ from __future__ import annotations
 import inspect
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Callable
 
 import requests
 
-from aichatkit.answers import Answer
-from aichatkit.asking import Call, Setup
 from aichatkit.budgets import Expense, Purse, expense_of
-from aichatkit.calls import check_call, open_call
 from aichatkit.chats import Chat
 from aichatkit.chunks import ToolCall
 from aichatkit.errors import BadResponseError, ChatError, ConfigurationError
@@ -49,10 +46,17 @@ from aichatkit.timeouts import Deadline, Timeout
 from aichatkit.transport import Connections
 
 if TYPE_CHECKING:
-    from aichatkit import estimates, listing, rounds
+    from aichatkit import asking, calls, estimates, listing, rounds
     from aichatkit import tools as toolboxes
+    from aichatkit.answers import Answer
+    from aichatkit.asking import Call, Setup
 else:
-    estimates, listing, rounds, toolboxes = late("estimates"), late("listing"), late("rounds"), late("tools")
+    asking = late("aichatkit.asking")
+    calls = late("aichatkit.calls")
+    estimates = late("aichatkit.estimates")
+    listing = late("aichatkit.listing")
+    rounds = late("aichatkit.rounds")
+    toolboxes = late("aichatkit.tools")
 
 __all__ = ["Client", "default_client"]
 
@@ -81,6 +85,8 @@ class Client(Mapper):
         rate: "60/min" or a Rate, kept for each provider and key by itself, or a dict by provider.
         prices: your own prices, {"provider/model": (in, out)} in US dollars for a million tokens.
         budget: US dollars, by the prices, that all answers of this client together do not pass.
+        cache: where answers to identical calls are kept: a path, a Cache or a dict; not for calls with tools, or with
+            a temperature above 0 and no seed.
         hooks: `{"wait": f}` calls f with a Wait before each wait.
         params: sampling parameters such as `temperature`, sent only when given.
 
@@ -104,6 +110,7 @@ class Client(Mapper):
         rate: str | Rate | Mapping[str, str | Rate] | None = None,
         prices: Mapping[str, tuple[float, ...]] | None = None,
         budget: float | None = None,
+        cache: str | os.PathLike[str] | MutableMapping[str, str] | None = None,
         hooks: Mapping[str, Callable[[Any], None]] | None = None,
         **params: Any,
     ) -> None:
@@ -128,6 +135,7 @@ class Client(Mapper):
         self._closing = threading.Event()
         self._prices = check_prices(prices)
         self._purse = Purse(budget)
+        self._cache = None if cache is None else caches.check_cache(cache)
         self._pauses = Pauses(self._policy.now)
         self._dropped: dict[tuple[str, str], frozenset[str]] = {}
         rates = check_rates(rate)
@@ -231,15 +239,26 @@ class Client(Mapper):
     def __deepcopy__(self, memo: dict[int, Any]) -> Client:
         copy = type(self).__new__(type(self))
         copy.__setstate__(self.__getstate__())
-        copy._keys = dict(self._keys)
+        copy._keys, copy._cache = dict(self._keys), self._cache
         return copy
 
     def __copy__(self) -> Client:
         return self.__deepcopy__({})
 
-    def _open(self, prompt: Prompt, repairs: int, /, **options: Any) -> Stream:
+    def _open(self, prompt: Prompt, repairs: int, /, *, in_run: bool = False, **options: Any) -> Stream:
+        # Who asks many rows counts what they cost, and waits for pauses that any of them met.
         call, form = self._prepared(prompt, **options)
-        if not self._purse:
+        call = replace(call, patient=True) if in_run else call
+        entry = self._entry(call, form)
+        if entry is not None and entry.reply is not None:
+            return Stream(caches.Replay(entry.reply))
+        stream = self._paid(call, form, repairs, counts=not in_run)
+        if entry is not None:
+            stream.when_complete(entry.keep)
+        return stream
+
+    def _paid(self, call: Call, form: Mapping[str, Any], repairs: int, counts: bool) -> Stream:
+        if not self._purse or not counts:
             return self._opened(call, form, repairs)
         estimates.check_priced(call)
         held = self._purse.hold(estimates.expected(call))
@@ -256,23 +275,27 @@ class Client(Mapper):
     def _opened(self, call: Call, form: Mapping[str, Any], repairs: int) -> Stream:
         setup = self._setup()
         if not form:
-            return Stream(open_call(call, setup))
+            return Stream(calls.open_call(call, setup))
 
         def open_next(messages: Sequence[Message], before: Answer | None) -> Answer:
-            return open_call(replace(call, messages=messages, targets=_first(before, call.targets)), setup)
+            return calls.open_call(replace(call, messages=messages, targets=_first(before, call.targets)), setup)
 
         return Stream(rounds.Rounds(open_next, call.messages, **form, repairs=repairs))
 
     def _answer(self, prompt: Prompt, **options: Any) -> Reply:
-        # Who asks many rows counts what they cost, and waits for pauses that any of them met.
-        call, form = self._prepared(prompt, **options)
-        return self._opened(replace(call, patient=True), form, 1).read()
+        return self._open(prompt, 1, in_run=True, **options).read()
+
+    def _entry(self, call: Call, form: Mapping[str, Any]) -> caches.Entry | None:
+        if self._cache is None:
+            return None
+        read = form["form"].read if form and form["form"] else None
+        return caches.look_up(self._cache, call, self._setup(), read)
 
     def _planned(self, prompt: Prompt, **options: Any) -> Call:
         return self._prepared(prompt, **options)[0]
 
     def _check(self, call: Call) -> None:
-        check_call(call, self._setup())
+        calls.check_call(call, self._setup())
 
     def _prepared(
         self,
@@ -313,7 +336,7 @@ class Client(Mapper):
         given = check_params(params, options=CALL_OPTIONS)
         limits = self._timeout if timeout is None else Timeout.of(timeout)
         policy = self._policy if retry is None else RetryPolicy.of(retry)
-        return Call(
+        return asking.Call(
             targets=self._targets(self._model if model is None else model),
             messages=with_files(parse_messages(prompt, system=self._system if system is None else system), files),
             options=Options(params={**self._params, **given}, extra=check_extra(extra)),
@@ -331,7 +354,7 @@ class Client(Mapper):
         return find_targets(model, keys=self._keys)
 
     def _setup(self) -> Setup:
-        return Setup(
+        return asking.Setup(
             self._connections,
             self._closing,
             self._keys,

@@ -12,12 +12,12 @@ __all__ = ["late"]
 
 
 def late(name: str) -> Any:
-    """Return a stand-in for a module of the package.
+    """Return a stand-in for a module.
 
-    >>> late("prices").cost_of.__name__
+    >>> late("aichatkit.prices").cost_of.__name__
     'cost_of'
     """
-    return _Late(f"aichatkit.{name}")
+    return _Late(name)
 
 
 class _Late:

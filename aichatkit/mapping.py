@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from aichatkit.asking import Call
 from aichatkit.budgets import Purse
 from aichatkit.errors import ConfigurationError
 from aichatkit.late import late
@@ -16,18 +15,19 @@ if TYPE_CHECKING:
     from aichatkit import batch, estimates, intake, journal, results, rounds, rows, shelves
     from aichatkit import progress as bars
     from aichatkit import workers as jobs
+    from aichatkit.asking import Call
 else:
     # Most scripts ask one prompt at a time.
-    batch = late("batch")
-    estimates = late("estimates")
-    intake = late("intake")
-    journal = late("journal")
-    bars = late("progress")
-    results = late("results")
-    rounds = late("rounds")
-    rows = late("rows")
-    shelves = late("shelves")
-    jobs = late("workers")
+    batch = late("aichatkit.batch")
+    estimates = late("aichatkit.estimates")
+    intake = late("aichatkit.intake")
+    journal = late("aichatkit.journal")
+    bars = late("aichatkit.progress")
+    results = late("aichatkit.results")
+    rounds = late("aichatkit.rounds")
+    rows = late("aichatkit.rows")
+    shelves = late("aichatkit.shelves")
+    jobs = late("aichatkit.workers")
 
 __all__ = ["Mapper"]
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from aichatkit import shared_rates
 else:
     # Needs a database; most rates are kept in memory.
-    shared_rates = late("shared_rates")
+    shared_rates = late("aichatkit.shared_rates")
 
 __all__ = ["Pacer", "Rate", "RetryBudget", "Slot"]
 

@@ -6,11 +6,16 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from aichatkit import delays
 from aichatkit.chunks import Citation, ToolCall, Usage
 from aichatkit.errors import ChatError, SchemaError
+from aichatkit.late import late
+
+if TYPE_CHECKING:
+    from aichatkit import delays
+else:
+    delays = late("aichatkit.delays")
 
 __all__ = ["Attempt", "Reply"]
 
@@ -38,6 +43,7 @@ class Reply:
     """A finished answer; `str(reply)` is its text.
 
     `complete` is True where the protocol's end marker was seen, None where the service has none.
+    `cached` is True where it came from the client's cache, and cost nothing.
     """
 
     text: str
@@ -56,6 +62,7 @@ class Reply:
     elapsed: float = 0.0
     data: Any = None
     cost: float | None = None
+    cached: bool = False
 
     def __str__(self) -> str:
         return self.text

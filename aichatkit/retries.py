@@ -8,14 +8,18 @@ from __future__ import annotations
 import random
 import time
 from dataclasses import dataclass, field, replace
-from typing import Any, Callable, TypeVar
-
-import tenacity
+from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
 from aichatkit.errors import ChatError, ConfigurationError, RateLimitError
+from aichatkit.late import late
 from aichatkit.pacing import RetryBudget
 from aichatkit.reply import Attempt
 from aichatkit.waits import Wait, Waiting
+
+if TYPE_CHECKING:
+    import tenacity
+else:
+    tenacity = late("tenacity")
 
 __all__ = ["RetryPolicy", "Tries", "retry"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Callable, NoReturn
 
-from aichatkit.answers import Answer
 from aichatkit.reply import Attempt, Reply
 
 if TYPE_CHECKING:
+    from aichatkit.answers import Answer
     from aichatkit.rounds import Rounds
 
 __all__ = ["Stream"]

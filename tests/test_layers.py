@@ -66,7 +66,7 @@ def imports(tree, *, typing=False):
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "late":
             # Loaded later, but no less above it.
-            yield f"aichatkit.{ast.literal_eval(node.args[0])}"
+            yield ast.literal_eval(node.args[0])
         else:
             yield from imports(node, typing=typing)
 

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, Callable, ClassVar
 
 import requests
 
-from aichatkit import classify, events
+from aichatkit import events
 from aichatkit.errors import BadResponseError, ChatError, MissingKeyError
 from aichatkit.messages import Message
 
 if TYPE_CHECKING:
+    from aichatkit import classify
     from aichatkit.transport import Transport
 
 __all__ = ["Options", "Provider", "Tool", "parsing", "unreadable"]

@@ -9,20 +9,26 @@ import json
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import requests
 from requests.cookies import RequestsCookieJar, extract_cookies_to_jar
 
-from aichatkit import classify
 from aichatkit.errors import BadResponseError, ChatError, ConfigurationError
+from aichatkit.late import late
 from aichatkit.timeouts import Deadline, Timeout
 from aichatkit.transport.connections import Connections
 from aichatkit.transport.downloads import download
 from aichatkit.transport.preparing import prepare
 from aichatkit.transport.responses import Response
 from aichatkit.transport.translate import SEND_ERRORS, translate_send
+
+if TYPE_CHECKING:
+    from aichatkit import classify
+else:
+    # Needed once a service has answered.
+    classify = late("aichatkit.classify")
 
 __all__ = ["Connections", "Response", "Transport"]
 
