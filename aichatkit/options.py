@@ -97,6 +97,9 @@ def check_url(url: Any, *, told: str = "base_url") -> str:
         # A password would stand before the "@".
         shown = str(url).rpartition("@")[2][:60]
         raise ConfigurationError(f"{told}: must start with http:// or https:// and a host, not {shown!r}")
+    if "@" in urlsplit(url).netloc:
+        # The key has the Authorization header, so these would be lost without a word.
+        raise ConfigurationError(f"{told}: must not hold a user and password; pass session= with its auth set")
     return url
 
 

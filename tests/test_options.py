@@ -84,6 +84,12 @@ def test_what_is_no_address_is_refused(url):
         check_url(url)
 
 
+def test_a_password_in_an_address_is_refused_and_not_shown():
+    with pytest.raises(ConfigurationError, match="pass session=") as caught:
+        check_url("https://user:hunter2@llm.example/v1")
+    assert "hunter2" not in str(caught.value)
+
+
 def test_one_proxy_is_for_all():
     assert check_proxies("http://p:1") == {"http": "http://p:1", "https": "http://p:1"}
     assert check_proxies({"https": "http://p:1"}) == {"https": "http://p:1"}
