@@ -14,6 +14,7 @@ from aichatkit._version import __version__ as __version__
 # Type checkers do not run `__getattr__`; they read these, which never run.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from aichatkit.cache import Cache as Cache
     from aichatkit.chats import Chat as Chat
     from aichatkit.chunks import Usage as Usage
     from aichatkit.client import Client as Client
@@ -70,6 +71,7 @@ if TYPE_CHECKING:
 _PLACES = {
     "default": ("ask", "chat", "image", "map", "models", "stream"),
     "client": ("Client",),
+    "cache": ("Cache",),
     "chats": ("Chat",),
     "streams": ("Stream",),
     "reply": ("Attempt", "Reply"),

@@ -148,7 +148,8 @@ class Run:
         try:
             if self._executor is None:
                 self._executor = (self._plan.make_executor or self._threads)()
-            future = self._executor.submit(answer_row, self._plan.job, task.row.prompt, f"{self._name}:{next(self._tickets)}")
+            ticket = f"{self._name}:{next(self._tickets)}"
+            future = self._executor.submit(answer_row, self._plan.job, task.row.prompt, ticket)
         except BrokenExecutor as error:
             self._settle(task, Expense())
             self._intake.give_back(task)

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Callable
 
 import requests
 
-from aichatkit.budgets import Expense, Purse, expense_of
+from aichatkit.budgets import Purse
 from aichatkit.chats import Chat
 from aichatkit.chunks import ToolCall
-from aichatkit.errors import BadResponseError, ChatError, ConfigurationError
+from aichatkit.errors import BadResponseError, ConfigurationError
 from aichatkit.files import with_files
 from aichatkit.forks import Lock
 from aichatkit.health import Cooling, Health
@@ -47,11 +47,13 @@ from aichatkit.transport import Connections
 
 if TYPE_CHECKING:
     from aichatkit import asking, calls, estimates, listing, rounds
+    from aichatkit import cache as caches
     from aichatkit import tools as toolboxes
     from aichatkit.answers import Answer
     from aichatkit.asking import Call, Setup
 else:
     asking = late("aichatkit.asking")
+    caches = late("aichatkit.cache")
     calls = late("aichatkit.calls")
     estimates = late("aichatkit.estimates")
     listing = late("aichatkit.listing")
@@ -172,14 +174,14 @@ class Client(Mapper):
         Raises:
             ChatError: any error of the package; `partial` holds the text of an answer that broke off.
         """
-        return self._open(prompt, 1, **options).read()
+        return self._open(prompt, 1, False, **options).read()
 
     def stream(self, prompt: Prompt, **options: Any) -> Stream:
         """Ask and return the stream, opened: a service that cannot answer raises here, not in the loop.
 
         It is an iterator of text; `stream.text` is what came so far, `stream.reply` the reply when it has ended.
         """
-        return self._open(prompt, 0, **options)
+        return self._open(prompt, 0, False, **options)
 
     def chat(self, *, system: str | None = None, **options: Any) -> Chat:
         """Return a conversation; its options hold for every turn."""
@@ -211,6 +213,8 @@ class Client(Mapper):
         self._connections.close()
         if self._pacer is not None:
             self._pacer.close()
+        if self._cache is not None and isinstance(self._cache, caches.Cache):
+            self._cache.close()
 
     def check_options(self, options: Mapping[str, Any]) -> None:
         """Refuse options that no call takes, before the first call."""
@@ -230,6 +234,9 @@ class Client(Mapper):
         state = {
             name: value for name, value in self.__dict__.items() if name not in ("_closing", "_keys", "_connections")
         }
+        if isinstance(self._cache, dict):
+            # What is held in memory may be large, and is of use here.
+            state["_cache"] = {}
         return {**state, "_connections": self._connections.portable()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -245,31 +252,19 @@ class Client(Mapper):
     def __copy__(self) -> Client:
         return self.__deepcopy__({})
 
-    def _open(self, prompt: Prompt, repairs: int, /, *, in_run: bool = False, **options: Any) -> Stream:
+    def _open(self, prompt: Prompt, repairs: int, in_run: bool, /, **options: Any) -> Stream:
         # Who asks many rows counts what they cost, and waits for pauses that any of them met.
         call, form = self._prepared(prompt, **options)
         call = replace(call, patient=True) if in_run else call
-        entry = self._entry(call, form)
+        entry = None if self._cache is None else caches.look_up(self._cache, call, self._setup(), form.get("form"))
         if entry is not None and entry.reply is not None:
             return Stream(caches.Replay(entry.reply))
-        stream = self._paid(call, form, repairs, counts=not in_run)
+        if self._purse and not in_run:
+            stream = estimates.paid(self._purse, call, lambda: self._opened(call, form, repairs))
+        else:
+            stream = self._opened(call, form, repairs)
         if entry is not None:
             stream.when_complete(entry.keep)
-        return stream
-
-    def _paid(self, call: Call, form: Mapping[str, Any], repairs: int, counts: bool) -> Stream:
-        if not self._purse or not counts:
-            return self._opened(call, form, repairs)
-        estimates.check_priced(call)
-        held = self._purse.hold(estimates.expected(call))
-        if held is None:
-            raise self._purse.exceeded()
-        try:
-            stream = self._opened(call, form, repairs)
-        except ChatError as error:
-            self._purse.settle(held, held if error.maybe_processed or error.partial else Expense())
-            raise
-        stream.when_complete(lambda reply: self._purse.settle(held, expense_of(reply, held)))
         return stream
 
     def _opened(self, call: Call, form: Mapping[str, Any], repairs: int) -> Stream:
@@ -283,13 +278,7 @@ class Client(Mapper):
         return Stream(rounds.Rounds(open_next, call.messages, **form, repairs=repairs))
 
     def _answer(self, prompt: Prompt, **options: Any) -> Reply:
-        return self._open(prompt, 1, in_run=True, **options).read()
-
-    def _entry(self, call: Call, form: Mapping[str, Any]) -> caches.Entry | None:
-        if self._cache is None:
-            return None
-        read = form["form"].read if form and form["form"] else None
-        return caches.look_up(self._cache, call, self._setup(), read)
+        return self._open(prompt, 1, True, **options).read()
 
     def _planned(self, prompt: Prompt, **options: Any) -> Call:
         return self._prepared(prompt, **options)[0]
@@ -308,6 +297,7 @@ class Client(Mapper):
         **options: Any,
     ) -> tuple[Call, dict[str, Any]]:
         call = self._call(prompt, **options)
+        tools = () if tools is None else tools
         if schema is None and approve is None and tools == ():
             return call, {}
         toolbox, form = toolboxes.Toolbox(tools, approve), rounds.Form.of(schema)

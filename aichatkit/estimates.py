@@ -10,17 +10,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 from aichatkit.asking import Call
-from aichatkit.budgets import Expense
+from aichatkit.budgets import Expense, Purse, expense_of
 from aichatkit.chunks import Usage
-from aichatkit.errors import ConfigurationError
+from aichatkit.errors import ChatError, ConfigurationError
 from aichatkit.messages import Message
 from aichatkit.pacing import estimate_tokens
 from aichatkit.prices import cost_of
+from aichatkit.streams import Stream
 
-__all__ = ["Estimate", "check_priced", "count_tokens", "estimate_calls", "expected"]
+__all__ = ["Estimate", "check_priced", "count_tokens", "estimate_calls", "expected", "paid"]
 
 #: Tokens an answer is taken to have where `max_tokens` does not bound it.
 _ANSWER = 256
@@ -66,6 +67,25 @@ def check_priced(call: Call) -> None:
         if cost_of(target.provider.priced_as or target.provider.name, target.model, Usage(1, 1), call.prices) is None:
             name = f"{target.provider.name}/{target.model}"
             raise ConfigurationError(f"budget: the price of {name} is not known; pass prices={{{name!r}: (in, out)}}")
+
+
+def paid(purse: Purse, call: Call, open_stream: Callable[[], Stream]) -> Stream:
+    """Open an answer within a budget, and count what it cost when it has ended; one that broke off counts as expected.
+
+    Raises:
+        BudgetExceededError: the budget could be passed; nothing was sent.
+    """
+    check_priced(call)
+    held = purse.hold(expected(call))
+    if held is None:
+        raise purse.exceeded()
+    try:
+        stream = open_stream()
+    except ChatError as error:
+        purse.settle(held, held if error.maybe_processed or error.partial else Expense())
+        raise
+    stream.when_complete(lambda reply: purse.settle(held, expense_of(reply, held)))
+    return stream
 
 
 def count_tokens(text: str, model: str = "") -> int:

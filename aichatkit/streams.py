@@ -9,6 +9,7 @@ from aichatkit.reply import Attempt, Reply
 
 if TYPE_CHECKING:
     from aichatkit.answers import Answer
+    from aichatkit.cache import Replay
     from aichatkit.rounds import Rounds
 
 __all__ = ["Stream"]
@@ -21,7 +22,7 @@ class Stream(Iterator[str]):
     `text` holds what has come, also after an error.
     """
 
-    def __init__(self, answer: Answer | Rounds) -> None:
+    def __init__(self, answer: Answer | Rounds | Replay) -> None:
         self._answer = answer
 
     def __iter__(self) -> Iterator[str]:

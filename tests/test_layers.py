@@ -39,7 +39,7 @@ ORDER = """
     asking
     calls
     listing chats estimates fingerprints
-    intake
+    intake cache
     batch results
     mapping
     client
