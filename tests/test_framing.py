@@ -103,6 +103,7 @@ def test_bytes_after_the_end_make_the_connection_unusable():
         pytest.param(b"5\r\nHello\r\n-5\r\n", id="negative-size"),
         pytest.param(b"5\r\nHello\r\n\r\n", id="empty-size"),
         pytest.param(b"5\r\nHelloWorld\r\n0\r\n\r\n", id="chunk-longer-than-told"),
+        pytest.param(b"5\r\nHello--5\r\nWorld\r\n0\r\n\r\n", id="chunk-without-its-end"),
         pytest.param(b"5\r\nHello\r\n" + b"1" * 70000, id="endless-size"),
         pytest.param(b"5\r\nHello\r\n0\r\n" + b"x" * 70000, id="endless-trailer"),
     ],
