@@ -86,9 +86,11 @@ class ToolCall:
     """A call the model asks for: which tool, with which arguments.
 
     `signature` is the service's own, after its name and a colon; only that service gets it back with the result.
+    `broken` holds the text of arguments that are no JSON object, as small models write them now and then.
     """
 
     id: str
     name: str
     arguments: dict[str, Any] = field(default_factory=dict)
     signature: str = field(default="", repr=False)
+    broken: str = ""

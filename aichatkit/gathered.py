@@ -45,7 +45,13 @@ class Gathered:
         if self.calls and len(self._signatures) == 1:
             # One stretch of thoughts came before all calls; more of them could not be told apart again.
             self.calls[0][3] = self.calls[0][3] or self._signatures[0]
-        return [_tool_call(parts, provider) for parts in self.calls]
+        calls = [_tool_call(parts, provider) for parts in self.calls]
+        for call in calls:
+            if call.broken and self.reason == "length":
+                raise BadResponseError(
+                    f"{provider}: the call of {call.name!r} was cut off by the length limit; raise max_tokens"
+                )
+        return calls
 
     def finish_reason(self) -> str | None:
         """Return why the answer ended."""
@@ -116,7 +122,7 @@ def _tool_call(parts: list[str], provider: str) -> chunks.ToolCall:
         arguments = json.loads(parts[2].strip() or "null")
     except (ValueError, RecursionError):
         arguments = parts[2]
-    if arguments is not None and not isinstance(arguments, dict):
-        raise BadResponseError(f"{provider}: the arguments of the tool call {parts[1]!r} are not a JSON object")
     signature = f"{provider}:{parts[3]}" if parts[3] else ""
+    if arguments is not None and not isinstance(arguments, dict):
+        return chunks.ToolCall(parts[0], parts[1], {}, signature, parts[2])
     return chunks.ToolCall(parts[0], parts[1], arguments or {}, signature)

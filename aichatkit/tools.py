@@ -73,6 +73,8 @@ class Toolbox:
         function = self._functions.get(call.name)
         if function is None:
             return f"Error: there is no tool {call.name!r}; there are: {', '.join(self._tools)}"
+        if call.broken:
+            return "Error: the arguments are not a JSON object; call again with one"
         faults = check(call.arguments, self._tools[call.name].parameters)
         if faults:
             return f"Error: the arguments do not fit: {'; '.join(faults)}"

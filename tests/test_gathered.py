@@ -72,9 +72,13 @@ def test_arguments_survive_every_way_to_cut_them(text, cuts):
 
 
 @pytest.mark.parametrize("arguments", ['{"x": ', "[1]", "5", '"x"', "false", "[" * 100_000])
-def test_arguments_that_are_no_object_are_an_error(arguments):
-    with pytest.raises(BadResponseError, match="arguments of the tool call 'f'"):
-        calls(P(0, "a", "f", arguments))
+def test_arguments_that_are_no_object_are_kept_as_they_came(arguments):
+    assert gathered(P(0, "a", "f", arguments)).tool_calls("p") == [ToolCall("a", "f", {}, "", arguments)]
+
+
+def test_arguments_that_the_length_limit_cut_are_an_error():
+    with pytest.raises(BadResponseError, match="'f' was cut off by the length limit"):
+        gathered(P(0, "a", "f", '{"x"'), Finish("length")).tool_calls("p")
 
 
 def test_a_signature_is_kept():

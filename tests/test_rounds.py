@@ -10,7 +10,6 @@ import pytest
 import responses
 
 from aichatkit import (
-    BadResponseError,
     Client,
     ConfigurationError,
     DeadlineExceededError,
@@ -329,9 +328,11 @@ def test_a_break_in_a_later_round_keeps_the_text_and_tries_of_the_earlier(told):
     assert len(caught.value.attempts) == 2
 
 
-def test_a_call_that_is_no_json_is_an_error(told):
-    with pytest.raises(BadResponseError, match="arguments of the tool call 'add'"):
-        told(asks(arguments='{"a": ')).ask("1 + 2?", tools=[add])
+def test_a_call_that_is_no_json_is_told_to_the_model(told):
+    client = told(asks("", arguments='{"a": '), streamed({"content": "I cannot add."}))
+    assert client.ask("1 + 2?", tools=[add]).text == "I cannot add."
+    result = json.loads(told.calls[1].request.body)["messages"][-1]
+    assert (result["role"], "not a JSON object" in result["content"]) == ("tool", True)
 
 
 def test_the_thoughts_go_back_with_the_results(sandbox, policy):
