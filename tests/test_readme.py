@@ -27,7 +27,8 @@ BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
 PYTHON = [block for language, block in BLOCKS if language == "python"]
 COMMANDS = [line for language, block in BLOCKS if language == "bash" for line in block.splitlines()]
 SERVER = [line for line in COMMANDS if line.startswith("aichatkit sandbox")]
-QUESTIONS = [line for line in COMMANDS if line.startswith(("aichatkit", "cat ")) and line not in SERVER]
+MAPS = [line for line in COMMANDS if line.startswith("aichatkit map")]
+QUESTIONS = [line for line in COMMANDS if line.startswith(("aichatkit", "cat ")) and line not in [*SERVER, *MAPS]]
 INSTALLS = [line for line in COMMANDS if "pip install" in line]
 
 
@@ -89,6 +90,17 @@ def test_a_command_answers(command, tmp_path):
 
 @pytest.mark.skipif(shutil.which("sh") is None, reason="the commands are for a shell")
 @pytest.mark.usefixtures("path")
+@pytest.mark.parametrize("command", MAPS)
+def test_a_file_is_mapped(command, tmp_path):
+    (tmp_path / "in.csv").write_text("text\nHello!\n", encoding="utf-8")
+    done = subprocess.run(["sh", "-c", command], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "1 of 1 rows answered" in done.stderr
+    assert (tmp_path / "out.csv").read_text(encoding="utf-8").startswith("text,answer,")
+
+
+@pytest.mark.skipif(shutil.which("sh") is None, reason="the commands are for a shell")
+@pytest.mark.usefixtures("path")
 @pytest.mark.parametrize("command", SERVER)
 def test_the_sandbox_serves_until_it_is_stopped(command):
     command = re.sub(r"--port \d+", "--port 0", command)
@@ -112,7 +124,7 @@ def test_there_are_examples_of_each_kind():
 
 
 def test_every_command_shown_is_run_here_or_in_ci():
-    assert {*COMMANDS} == {*QUESTIONS, *SERVER, *INSTALLS}
+    assert {*COMMANDS} == {*QUESTIONS, *MAPS, *SERVER, *INSTALLS}
 
 
 def test_the_test_command_follows_its_marker_and_needs_nothing_but_python():
