@@ -85,6 +85,7 @@ class Run:
 
     def __iter__(self) -> Generator[Finished, None, None]:
         try:
+            self._plan.progress.start()
             while True:
                 with self.listening():
                     self._feed()
@@ -101,6 +102,10 @@ class Run:
             self._close()
         if self._failure is not None:
             raise self._failure
+
+    def leave(self) -> None:
+        """Ask no more rows; what is under way is finished."""
+        self._stop(ChatError("not asked: the run was left"))
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
@@ -277,7 +282,7 @@ class Run:
     def _close(self) -> None:
         """Let what is under way end and write it down, unless the user is in a hurry."""
         if not self._intake.ended:
-            self._stop(ChatError("not asked: the run was left"))
+            self.leave()
         with contextlib.ExitStack() as stack:
             stack.callback(self._plan.progress.close)
             if self._plan.journal is not None:

@@ -49,11 +49,6 @@ class Purse:
         """What was spent so far."""
         return self._spent
 
-    @property
-    def holds(self) -> bool:
-        """Whether something is under way that may cost less than was held back for it."""
-        return self._held != Expense()
-
     def hold(self, expected: Expense) -> Expense | None:
         """Hold back what a row may cost and return it; None where that does not fit."""
         with self._lock:

@@ -66,6 +66,12 @@ class Database:
                 with contextlib.suppress(sqlite3.Error):
                     connection.close()
 
+    def __del__(self) -> None:
+        # Only that of this process: a forked child leaves those of its parent alone.
+        connection = self.__dict__.get("_opened", {}).pop(os.getpid(), None)
+        if connection is not None:
+            connection.close()
+
     def damaged(self, reason: object) -> JournalError:
         """Return the error for content that is not ours to read."""
         return JournalError(f"{self._told()}: it is damaged ({reason}); move it away or delete it")

@@ -48,11 +48,10 @@ class Journal:
         self._clock = clock
         self.owner = f"{platform.node()}:{os.getpid()}:{_birth(os.getpid())}:{secrets.token_hex(4)}"
         self._closing = threading.Event()
+        self._heart: threading.Thread | None = None
         _ours.add(self.owner)
-        with self._database.transaction():
-            # A file that cannot be used is told before the first row is asked.
-            self._heart = threading.Thread(target=self._beat, name="aichatkit-journal", daemon=True)
-        self._heart.start()
+        # A file that cannot be used is told before the first row is asked.
+        self.free(())
 
     def number(self, bases: Iterable[bytes]) -> list[bytes]:
         """Return a key for each row: equal rows are told apart by their order."""
@@ -67,6 +66,9 @@ class Journal:
 
     def take(self, keys: Sequence[bytes]) -> list[Reply | object | None]:
         """Return the answer of each row, TAKEN where another process asks it, or None: then it is claimed."""
+        if self._heart is None:
+            self._heart = threading.Thread(target=self._beat, name="aichatkit-journal", daemon=True)
+            self._heart.start()
         with self._database.transaction() as connection:
             now = self._clock()
             return [self._take(connection, key, now) for key in keys]
@@ -88,7 +90,8 @@ class Journal:
     def close(self) -> None:
         """Give back every claim and let go of the file."""
         self._closing.set()
-        self._heart.join()
+        if self._heart is not None:
+            self._heart.join()
         # A claim that stays behind ends with this process.
         with contextlib.suppress(JournalError), self._database.transaction() as connection:
             connection.execute("DELETE FROM claims WHERE owner = ?", (self.owner,))

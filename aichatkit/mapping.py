@@ -37,8 +37,16 @@ _ON_ERROR = ("keep", "raise")
 class Mapper:
     """The side of a client that asks many prompts."""
 
-    _purse: Purse
-    _pauses: Pauses
+    if TYPE_CHECKING:
+        # What the other side has.
+        _purse: Purse
+        _pauses: Pauses
+
+        def _planned(self, prompt: Any, **options: Any) -> Call: ...
+
+        def _answer(self, prompt: Any, **options: Any) -> Reply: ...
+
+        def _check(self, call: Call) -> None: ...
 
     def map(
         self,
@@ -118,12 +126,3 @@ class Mapper:
         found = rows.read_rows(prompts, template).rows
         self._planned("?", **options)
         return estimates.estimate_calls(self._planned(row.prompt, **options) for row in found if row.error is None)
-
-    def _planned(self, prompt: Any, **options: Any) -> Call:
-        raise NotImplementedError
-
-    def _answer(self, prompt: Any, **options: Any) -> Reply:
-        raise NotImplementedError
-
-    def _check(self, call: Call) -> None:
-        raise NotImplementedError

@@ -20,11 +20,19 @@ class Progress:
     def __init__(self, asked: Any, total: int | None, pause: Callable[[], float]) -> None:
         if asked not in (None, True, False):
             raise ConfigurationError(f"progress: must be True, False or None, not {asked!r}")
-        self._bar = _bar(total, needed=asked is True) if asked or (asked is None and _on_terminal()) else None
+        shown = asked or (asked is None and _on_terminal())
+        self._make = _bar(needed=asked is True) if shown else None
+        self._total = total
+        self._bar: Any = None
         self._pause = pause
         self._failed = 0
         self._tokens = 0
         self._cost = 0.0
+
+    def start(self) -> None:
+        """Show the bar."""
+        if self._make is not None:
+            self._bar = self._make(total=self._total, unit="row")
 
     def add(self, outcome: Reply | ChatError) -> None:
         """Count one row."""
@@ -57,14 +65,14 @@ class Progress:
         bar.set_postfix(told, refresh=False)
 
 
-def _bar(total: int | None, *, needed: bool) -> Any:
+def _bar(*, needed: bool) -> Any:
     try:
         import tqdm.auto
     except ImportError:
         if not needed:
             return None
     else:
-        return tqdm.auto.tqdm(total=total, unit="row")
+        return tqdm.auto.tqdm
     raise ConfigurationError("progress: a bar needs the extra: pip install 'aichatkit[progress]'")
 
 

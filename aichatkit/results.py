@@ -51,8 +51,8 @@ class Result:
         return None if self.reply is None else self.reply.cost
 
 
-class Going(Protocol):
-    """A run that goes on as it is iterated over."""
+class Over(Protocol):
+    """What is asked of a run that may be over."""
 
     stopped: ChatError | None
 
@@ -60,10 +60,17 @@ class Going(Protocol):
     def interrupted(self) -> bool:
         """Whether Ctrl-C ended the run."""
 
-    def __iter__(self) -> Generator[Finished, None, None]: ...
-
     def listening(self) -> AbstractContextManager[None]:
         """Take Ctrl-C for the end of the run."""
+
+
+class Going(Over, Protocol):
+    """A run that goes on as it is iterated over."""
+
+    def leave(self) -> None:
+        """Ask no more rows."""
+
+    def __iter__(self) -> Generator[Finished, None, None]: ...
 
 
 class Results(Sequence[Result]):
@@ -76,7 +83,8 @@ class Results(Sequence[Result]):
     def __init__(
         self, run: Going, shelf: Shelf, *, form: Form | None = None, table: Any = None, as_completed: bool = False
     ) -> None:
-        self._run = run
+        self._run: Over = run
+        self._going: Going | None = run
         self._shelf = shelf
         self._form = form
         self._table = table
@@ -172,9 +180,9 @@ class Results(Sequence[Result]):
 
     def close(self) -> None:
         """End a run that was left early; what is under way is finished first."""
-        coming, self._coming = self._coming, None
-        if coming is not None:
-            coming.close()
+        if self._going is not None:
+            self._going.leave()
+            self.finish()
 
     def _come(self) -> Iterator[Result]:
         """Go on with the run, and yield each row when it is kept."""
@@ -182,10 +190,10 @@ class Results(Sequence[Result]):
             try:
                 row, outcome = next(self._coming)
             except StopIteration:
-                self._coming = None
+                self._coming = self._going = None
                 return
             except ChatError as error:
-                self._coming = None
+                self._coming = self._going = None
                 error.results = self  # type: ignore[attr-defined]
                 raise
             self._shelf.put(row, outcome)
@@ -218,9 +226,6 @@ class Ended:
 
     stopped: ChatError | None
     interrupted: bool
-
-    def __iter__(self) -> Generator[Finished, None, None]:
-        yield from ()
 
     def listening(self) -> AbstractContextManager[None]:
         """Leave Ctrl-C alone."""

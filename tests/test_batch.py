@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sqlite3
 import threading
@@ -23,6 +24,7 @@ from aichatkit import (
     QuotaExceededError,
     RateLimitError,
     RetryPolicy,
+    SchemaError,
 )
 from aichatkit.fingerprints import fingerprint
 from aichatkit.health import Subject
@@ -199,6 +201,27 @@ def test_workers_look_at_the_pause_before_they_ask(client, sandbox, slept):
     assert results.errors == [None] * 6
     assert max(slept) <= 3.3
     assert len(sandbox.requests) == 7
+
+
+def test_a_hint_slows_all_workers_and_not_one():
+    with Sandbox() as sandbox, Client(model="openai", base_url=f"{sandbox.url}/v1") as client:
+        sandbox.script("rate-limit,retry_after_ms=500")
+        results = client.map(numbered(60), workers=4, as_completed=True)
+        thread = threading.Thread(target=results.finish)
+        thread.start()
+        time.sleep(0.35)
+        during = len(sandbox.requests)
+        thread.join(20)
+        assert during <= 12
+        assert len(sandbox.requests) == 61
+        assert results.failed == []
+
+
+def test_a_pause_is_shown_in_the_bar(client, capsys):
+    pytest.importorskip("tqdm")
+    client._pauses.note(Subject.of("groq", None, "m"), 40)
+    client.map(["a"], progress=True)
+    assert re.search(r"pause=\d\ds", capsys.readouterr().err)
 
 
 def test_a_pause_that_is_too_long_ends_the_run(client, sandbox, slept):
@@ -419,6 +442,15 @@ def test_a_row_that_cannot_be_asked_does_not_reach_the_journal(client, sandbox, 
     results = client.map(["a", "", "b"], resume=journal)
     assert [error is None for error in results.errors] == [True, False, True]
     assert answers_in(journal) == 2
+
+
+def test_kept_answers_that_no_longer_make_data_hold_the_error(client, sandbox, journal):
+    sandbox.says('{"a": "maker"}')
+    client.map(["q"], resume=journal, schema={"type": "object"})
+    with sqlite3.connect(journal) as connection:
+        connection.execute('UPDATE answers SET record = replace(record, \'"text": "{\', \'"text": "\')')
+    connection.close()
+    assert isinstance(client.map(["q"], resume=journal, schema={"type": "object"}).errors[0], SchemaError)
 
 
 # Memory.

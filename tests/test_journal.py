@@ -167,6 +167,7 @@ def test_a_claim_is_renewed_while_its_process_works(opened, path):
 
 def test_a_claim_that_cannot_be_renewed_ends_nothing(opened, path, monkeypatch, caplog):
     first = opened(lease=0.03)
+    first.take([b"b"])
     failed = threading.Event()
 
     class Broken:

@@ -33,6 +33,7 @@ def test_a_bar_tells_what_is_done_and_failed_and_spent(look):
     pytest.importorskip("tqdm")
     terminal = look()
     bar = Progress(None, 3, lambda: 12.3)
+    bar.start()
     bar.add(REPLY)
     bar.add(ChatError("x"))
     bar.tick()
@@ -44,6 +45,7 @@ def test_a_bar_tells_what_is_done_and_failed_and_spent(look):
 
 def test_no_bar_is_shown_where_nobody_looks(capsys):
     bar = Progress(None, 3, lambda: 0.0)
+    bar.start()
     bar.add(REPLY)
     bar.tick()
     bar.close()
@@ -53,6 +55,7 @@ def test_no_bar_is_shown_where_nobody_looks(capsys):
 def test_a_bar_is_shown_where_it_is_asked_for(capsys):
     pytest.importorskip("tqdm")
     bar = Progress(True, 3, lambda: 0.0)
+    bar.start()
     bar.add(REPLY)
     bar.close()
     told = capsys.readouterr().err
