@@ -394,3 +394,9 @@ def test_a_real_sandbox_answers_until_ctrl_c():
     finally:
         process.kill()
     assert process.returncode == 0
+
+
+def test_without_any_output_it_fails_quietly(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    assert main(["-m", "offline", "Hello"]) == 1

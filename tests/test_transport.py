@@ -706,3 +706,11 @@ def test_a_key_that_was_given_as_a_header_is_hidden_as_well(given, name):
         client = Client(**options, **({"headers": headers} if given == "client" else {}))
         with client, pytest.raises(ChatError, match=r"Wrong key \[key\]"):
             client.ask("Hi", **({"headers": headers} if given == "call" else {}))
+
+
+def test_an_error_body_is_not_read_beyond_its_time(sandbox):
+    moments = iter([0.0, 3.0])
+    received = requests.get(f"{sandbox.url}/v1/models", stream=True, timeout=5)
+    late = Response(received, who="test", read_timeout=5, deadline=Deadline(), clock=lambda: next(moments))
+    assert late.read_error() == b""
+    assert late.closed
