@@ -9,6 +9,7 @@ import json
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -135,8 +136,8 @@ class Transport:
         except SEND_ERRORS as error:
             failure = self._send_failure(error, self._who(url))
         else:
-            host, elapsed = urlsplit(url).hostname, time.monotonic() - started
-            logger.debug("%s %s %s %.3fs", request.method, host, response.status, elapsed)
+            elapsed = time.monotonic() - started
+            logger.debug("%s %s %s %.3fs", request.method, _host(url), response.status, elapsed)
             return response
         raise failure
 
@@ -228,7 +229,7 @@ class Transport:
             del original.msg["Set-Cookie"]
 
     def _who(self, url: str) -> str:
-        return f"{self._provider} at {urlsplit(url).hostname}"
+        return f"{self._provider} at {_host(url)}"
 
     def _send_failure(self, error: BaseException, who: str) -> ChatError:
         left = self._deadline.left()
@@ -251,6 +252,11 @@ def _hide(secret: str, text: str) -> str:
     for end in range(len(secret), least - 1, -1):
         text = text.replace(secret[:end], "[key]")
     return text
+
+
+@lru_cache(maxsize=100)
+def _host(url: str) -> str | None:
+    return urlsplit(url).hostname
 
 
 def _listed(hooks: Any) -> list[Any]:
