@@ -60,7 +60,7 @@ def main() -> int:
     kept = {"machine": told, "results": {result.title: result.samples for result in results}}
     (options.out / "benchmarks.json").write_text(json.dumps(kept, indent=1), encoding="utf-8")
     picture = draw(results, options.out / "benchmarks.png")
-    sys.stdout.write(f"{table}\nwritten to {options.out}{'' if picture else '; no picture: matplotlib is missing'}\n")
+    sys.stdout.write(f"{table}\nwritten to {options.out}{'' if picture else ', without a picture'}\n")
     return 0
 
 

@@ -83,7 +83,7 @@ def _read_request(reader) -> tuple[str, bool]:  # type: ignore[no-untyped-def]
             size = int(header[15:])
     body = json.loads(reader.read(size)) if size else {}
     path = line.split()[1].decode()
-    return path, body.get("stream", True) or "stream" in path.rpartition("/")[2].lower()
+    return path, body.get("stream", False) or "stream" in path.rpartition("/")[2].lower()
 
 
 def _answer(sock: socket.socket, body: bytes) -> None:
