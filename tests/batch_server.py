@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from aichatkit import Client
@@ -30,6 +31,7 @@ class Handler(BaseHTTPRequestHandler):
         with self.server.lock:
             self.server.log.write(prompt + "\n")
             self.server.log.flush()
+        time.sleep(self.server.delay)
         body = (_ANSWER % json.dumps(f"answer to {prompt}")).encode()
         self.wfile.write(
             b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: %d\r\n\r\n" % len(body) + body
@@ -47,9 +49,10 @@ class Server(ThreadingHTTPServer):
         """Clients are killed here; that is no news."""
 
 
-def serve(log):
-    """Serve on a free port, which goes to standard output, until killed."""
+def serve(log, delay="0"):
+    """Serve on a free port, which goes to standard output, until killed; each answer takes `delay` seconds."""
     server = Server(("127.0.0.1", 0), Handler)
+    server.delay = float(delay)
     server.lock = threading.Lock()
     server.log = open(log, "a", encoding="utf-8")  # noqa: SIM115 - it is open as long as the process lives
     sys.stdout.write(f"{server.server_address[1]}\n")
