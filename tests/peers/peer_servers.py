@@ -68,6 +68,14 @@ def run_llmock(*options):
             yield Peer(f"http://{HOST}:{port}", home / "log")
 
 
+def eventually(read, wanted):
+    """Wait until a log, which its server writes when it finds the time, shows what is wanted."""
+    end = time.monotonic() + 5
+    while not wanted(read()) and time.monotonic() < end:
+        time.sleep(0.02)
+    return read()
+
+
 def verdict(llmock):
     """Ask an llmock how well its clients behaved."""
     return requests.get(f"{llmock.url}/_llmock/verdict", timeout=10).json()

@@ -49,16 +49,8 @@ def nowhere():
         yield f"127.0.0.1:{taken.getsockname()[1]}"
 
 
-def eventually(read, wanted):
-    """Wait until a log, which its server writes when it finds the time, shows what is wanted."""
-    end = time.monotonic() + 5
-    while not wanted(read()) and time.monotonic() < end:
-        time.sleep(0.02)
-    return read()
-
-
 def passed(squid, before, words):
-    return words in eventually(lambda: squid.log_text()[len(before) :], lambda text: words in text)
+    return words in peer_servers.eventually(lambda: squid.log_text()[len(before) :], lambda text: words in text)
 
 
 PROXY_OPTIONS = {
@@ -256,7 +248,7 @@ def test_nginx_keeps_the_connection_of_the_client(sandbox, front, connect):
     client = connect(front.url, verify=str(front.ca_bundle))
     for _ in range(4):
         client.ask("hello")
-    lines = eventually(front.log_text, lambda text: text.count("\n") >= 4).splitlines()
+    lines = peer_servers.eventually(front.log_text, lambda text: text.count("\n") >= 4).splitlines()
     assert len(lines) == 4
     assert len({line.split()[0] for line in lines}) == 1
 
