@@ -270,9 +270,12 @@ class Answer:
             raise self._empty()
         if self.provider.draws(self.model) and not seen.images:
             raise BadResponseError(f"{name}: {self.model} answered with text and no picture")
-        usage = seen.total_usage()
+        usage, text = seen.total_usage(), self.text
+        if text:
+            # Kept once, not in pieces and whole.
+            self._parts[:] = [text]
         self.reply = Reply(
-            text="".join(self._parts),
+            text=text,
             provider=name,
             model=seen.model,
             complete=True if seen.ended else None,
