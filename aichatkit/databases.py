@@ -87,16 +87,19 @@ class Database:
     def _open(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
         try:
+            # Looked at and laid out in one step, as others may open the same new file now.
+            connection.execute("BEGIN IMMEDIATE")
             owner = connection.execute("PRAGMA application_id").fetchone()[0]
             if owner != _OWNER and connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]:
                 raise JournalError(f"{self._told()}: it is a database of another program; choose another path")
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=FULL")
-            connection.execute("BEGIN IMMEDIATE")
             connection.execute(f"PRAGMA application_id={_OWNER}")
             for statement in self._layout.split(";"):
                 connection.execute(statement)
             connection.execute("COMMIT")
+            # Where another has it open at this moment it stays as it is, which works as well.
+            with contextlib.suppress(sqlite3.OperationalError):
+                connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=FULL")
         except BaseException:
             connection.close()
             raise

@@ -356,6 +356,16 @@ def test_rows_that_failed_are_asked_again(client, sandbox, journal):
     assert len(sandbox.requests) == 4
 
 
+def test_a_row_that_failed_is_free_for_others_at_once(client, sandbox, journal):
+    sandbox.script("content-filter")
+    results = client.map(["bad", "good"], resume=journal, workers=1, as_completed=True)
+    assert next(iter(results)).error is not None
+    with sqlite3.connect(journal) as connection:
+        assert connection.execute("SELECT COUNT(*) FROM claims").fetchone() == (0,)
+    connection.close()
+    results.finish()
+
+
 def test_a_run_that_was_ended_goes_on(client, sandbox, journal):
     sandbox.script(None, None, "quota")
     assert len(client.map(numbered(5), resume=journal, workers=1).failed) == 3

@@ -287,3 +287,30 @@ def test_a_forked_child_opens_the_file_for_itself(tmp_path):
     with database.reading() as connection:
         assert connection.execute("SELECT COUNT(*) FROM t").fetchone() == (2,)
     database.close()
+
+
+def test_many_may_open_a_new_file_at_the_same_moment(path):
+    start, opened, troubles = threading.Barrier(8), [], []
+
+    def open_one():
+        start.wait(10)
+        try:
+            opened.append(Journal(path))
+        except JournalError as error:
+            troubles.append(error)
+
+    for _ in range(5):
+        threads = [threading.Thread(target=open_one) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+        while opened:
+            opened.pop().close()
+        path.unlink()
+    assert troubles == []
+
+
+def test_an_answer_on_disk_outlives_the_power(opened):
+    with opened()._database.reading() as connection:
+        assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
