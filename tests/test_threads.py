@@ -134,9 +134,7 @@ def test_threads_share_the_places_of_a_rate(service):
 
 def test_threads_share_the_requests_of_a_rate(service):
     slept = []
-    _, client = service(
-        echo, rate="5/hour", retry=RetryPolicy(sleep=slept.append, clock=lambda: 3600.0 * len(slept))
-    )
+    _, client = service(echo, rate="5/hour", retry=RetryPolicy(sleep=slept.append, clock=lambda: 3600.0 * len(slept)))
     results = [in_thread(lambda: client.ask("Hi").text) for _ in range(10)]
     assert {result() for result in results} == {"re: Hi"}
     assert slept
