@@ -114,7 +114,8 @@ def test_a_thousand_events_take_few_reads(streaming, monkeypatch, framing, most)
         assert sum(1 for _ in stream) == 10_000
     filled = [got for got, asked in reads if got == asked]
     assert len(filled) <= most * 10, len(filled)
-    assert all(asked >= 8192 for _, asked in reads)
+    # Only what is left of a body of known length may be asked for in smaller pieces.
+    assert sum(1 for _, asked in reads if asked < 8192) <= 100
 
 
 def test_an_event_is_handed_out_before_the_next_one_is_sent():
