@@ -16,6 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from aichatkit.cache import Cache as Cache
     from aichatkit.chats import Chat as Chat
+    from aichatkit.checks import Check as Check
     from aichatkit.chunks import Usage as Usage
     from aichatkit.client import Client as Client
     from aichatkit.default import ask as ask
@@ -73,6 +74,7 @@ _PLACES = {
     "client": ("Client",),
     "cache": ("Cache",),
     "chats": ("Chat",),
+    "checks": ("Check",),
     "streams": ("Stream",),
     "reply": ("Attempt", "Reply"),
     "results": ("Results",),

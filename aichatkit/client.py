@@ -46,7 +46,7 @@ from aichatkit.timeouts import Deadline, Timeout
 from aichatkit.transport import Connections
 
 if TYPE_CHECKING:
-    from aichatkit import asking, calls, estimates, listing, rounds
+    from aichatkit import asking, calls, checks, estimates, listing, rounds
     from aichatkit import cache as caches
     from aichatkit import tools as toolboxes
     from aichatkit.answers import Answer
@@ -55,6 +55,7 @@ else:
     asking = late("aichatkit.asking")
     caches = late("aichatkit.cache")
     calls = late("aichatkit.calls")
+    checks = late("aichatkit.checks")
     estimates = late("aichatkit.estimates")
     listing = late("aichatkit.listing")
     rounds = late("aichatkit.rounds")
@@ -206,6 +207,16 @@ class Client(Mapper):
             kinds = registry.importable() if provider is None else [registry[name] for name in GROUPS[provider]]
             return [f"{kind.name}/{model}" for kind in kinds for model in kind.models]
         return listing.list_models(registry[provider], self._call("models", model=provider), self._setup())
+
+    def check(self, model: Model = None, **options: Any) -> list[checks.Check]:
+        """Ask each provider that `model` stands for one small question, at once, and tell who answers and why not.
+
+        Nothing is retried and each has 30 seconds in all, unless `retry` and `timeout` say otherwise.
+        The answers cost what a short answer costs; a failure is a `Check` with its error and raises nothing.
+        """
+        limits = {"retry": 0, "timeout": checks.LIMITS if self._timeout == Timeout() else None}
+        call = self._call(checks.PROMPT, model=model, **{**limits, **options})
+        return checks.check_targets(call, self._setup())
 
     def close(self) -> None:
         """End every stream and wait of this client, in whatever thread, and free its connections."""

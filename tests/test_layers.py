@@ -38,7 +38,7 @@ ORDER = """
     options
     asking
     calls
-    listing chats estimates fingerprints
+    listing chats estimates fingerprints checks
     intake cache
     batch results
     mapping
