@@ -14,10 +14,10 @@ PACKAGE = Path(aichatkit.__file__).parent
 #: Modules that may ask for `requests`: it talks HTTP only in `transport`; the others need its classes.
 REQUESTS = {"errors", "client", "opening", "transport", "providers"}
 #: What only some users have; it is imported in the function that needs it.
-EXTRAS = {"pandas", "pyrate_limiter", "redis", "tiktoken", "tqdm", "tqdm.auto"}
+EXTRAS = {"keyring", "keyring.errors", "pandas", "pyrate_limiter", "redis", "tiktoken", "tqdm", "tqdm.auto"}
 #: Each module may import only from those before it; one line is a step of the data's way.
 ORDER = """
-    _version forks late windows
+    _version forks late places windows
     errors
     databases
     params timeouts chunks browsers cautions validation
@@ -35,6 +35,7 @@ ORDER = """
     answers retries
     registry rounds opening
     streams targets
+    keys
     options
     asking
     calls
