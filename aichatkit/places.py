@@ -22,7 +22,7 @@ def data_folder() -> Path:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read, in one step; a folder that is missing is made, for the owner as well."""
+    """Write a file that only its owner can read, in one step; a missing folder is made for the owner too."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     unfinished = path.with_name(f"{path.name}.{os.getpid()}.part")
     unfinished.unlink(missing_ok=True)
