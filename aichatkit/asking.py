@@ -38,7 +38,7 @@ from aichatkit.timeouts import Deadline, Timeout
 from aichatkit.transport import Connections, Transport
 from aichatkit.waits import Wait, Waiting
 
-__all__ = ["Call", "Setup", "ask_target", "make_provider", "open_transport", "provider_keys", "subjects_of"]
+__all__ = ["Call", "Setup", "ask_target", "is_local", "make_provider", "open_transport", "provider_keys", "subjects_of"]
 
 logger = logging.getLogger(__name__)
 
@@ -140,7 +140,7 @@ def provider_keys(provider: Provider, setup: Setup) -> Sequence[str | None]:
 
 def open_transport(provider: Provider, key: str | None, call: Call, setup: Setup, deadline: Deadline) -> Transport:
     """Return the way to one provider for one try."""
-    read = _LOCAL_READ if _is_local(provider.url) else provider.read_timeout
+    read = _LOCAL_READ if is_local(provider.url) else provider.read_timeout
     return Transport(
         setup.connections,
         provider=provider.name,
@@ -150,7 +150,7 @@ def open_transport(provider: Provider, key: str | None, call: Call, setup: Setup
         auth=provider.sign(key) if key else ("", ""),
         headers=call.headers,
         proxies=call.proxies,
-        direct=provider.direct and _is_local(provider.url),
+        direct=provider.direct and is_local(provider.url),
         rules=provider.rules,
         secrets=tuple({*([key] if key else ()), *setup.keys.get(provider.name, ())}),
     )
@@ -259,7 +259,8 @@ def _pace(ask: Ask, subject: Subject, call: Call, setup: Setup, tries: Tries) ->
 
 
 @lru_cache(maxsize=256)
-def _is_local(url: str) -> bool:
+def is_local(url: str) -> bool:
+    """Tell whether an address is on this machine."""
     host = urlsplit(url).hostname or ""
     try:
         return ipaddress.ip_address(host).is_loopback

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from aichatkit.asking import Call, Setup, make_provider, open_transport, provider_keys
+from aichatkit.errors import ChatError
 from aichatkit.opening import prepare
 from aichatkit.providers.base import Provider, parsing
 from aichatkit.retries import Tries, retry
@@ -26,8 +27,12 @@ def list_models(kind: type[Provider], call: Call, setup: Setup) -> list[str]:
 
 def _fetch(provider: Provider, call: Call, setup: Setup, deadline: Deadline) -> list[str]:
     http = open_transport(provider, provider_keys(provider, setup)[0], call, setup, deadline)
-    tokens = prepare(provider, http)
-    record = http.get_json(provider.models_url(tokens), headers=provider.headers)
+    try:
+        tokens = prepare(provider, http)
+        record = http.get_json(provider.models_url(tokens), headers=provider.headers)
+    except ChatError as error:
+        http.scrub(error)
+        raise
     with parsing(provider.name, "list of models", lambda: record):
         entries = record if isinstance(record, list) else record.get("data") or record.get("models") or []
         names = (str(entry.get("id") or entry["name"]) for entry in entries)

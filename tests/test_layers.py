@@ -44,7 +44,7 @@ ORDER = """
     batch results
     mapping
     client
-    default
+    default doctor
     cli
     __init__ __main__
 """

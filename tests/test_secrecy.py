@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from aichatkit import Client, Rate, RetryPolicy
-from aichatkit.errors import ChatError, ConfigurationError
+from aichatkit.errors import AuthenticationError, ChatError, ConfigurationError
 from aichatkit.sandbox.raw import RawServer, chunk, chunked_head, response
 
 PIECE = b'data: {"choices": [{"delta": {"content": "Hello"}}]}\n\n'
@@ -329,3 +329,12 @@ def test_a_cookie_of_the_users_own_session_is_sent_and_stays(service):
         assert isinstance(session.cookies, http.cookiejar.CookieJar)
         assert session.cookies.get_dict() == {"mine": "yes"}
     assert service.requests[-1].headers["cookie"] == "mine=yes"
+
+
+def test_a_key_that_is_echoed_when_models_are_listed_is_hidden():
+    told_off = b'{"error": {"message": "Incorrect API key provided: sk-a-secret", "code": "invalid_api_key"}}'
+    with RawServer([response(told_off, status="401 Unauthorized")]) as server:
+        client = Client(model="openai", api_key="sk-a-secret", base_url=server.url, retry=0)
+        with client, pytest.raises(AuthenticationError) as caught:
+            client.models("openai")
+    assert "sk-a-secret" not in "".join(traceback.format_exception(caught.type, caught.value, caught.tb))
