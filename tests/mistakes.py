@@ -514,9 +514,9 @@ MISTAKES = (
     ),
     Mistake(
         "a failed call exits with 0",
-        "cli.py",
-        '_tell(f"aichatkit: {error}")\n        return 1\n\n\ndef _parser',
-        '_tell(f"aichatkit: {error}")\n        return 0\n\n\ndef _parser',
+        "cli/__init__.py",
+        "    except errors.ChatError as error:\n        tell(error)\n        return 1",
+        "    except errors.ChatError as error:\n        tell(error)\n        return 0",
         "test_cli.py",
     ),
     # Providers.

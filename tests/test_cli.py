@@ -12,8 +12,9 @@ import sys
 import pytest
 
 import aichatkit
-from aichatkit import Client, cli
+from aichatkit import Client
 from aichatkit.cli import main
+from aichatkit.cli.commands import COMMANDS
 
 
 @pytest.fixture(autouse=True)
@@ -351,6 +352,37 @@ def test_help_fits_a_screen(words, capsys):
     assert 5 < capsys.readouterr().out.count("\n") < 40
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_tells_its_options(name, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main([name, "--help"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out.startswith("usage: aichatkit")
+
+
+def test_the_version_is_told_without_loading_what_asks():
+    code = "import sys\nfrom aichatkit.cli import main\nmain(['--version'])\nassert 'requests' not in sys.modules"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60).returncode == 0
+
+
+def test_a_first_word_that_is_no_command_begins_a_question(sandbox):
+    main(["mapping", "is", "what?"])
+    assert asked(sandbox) == [("user", "mapping is what?")]
+
+
+@pytest.mark.parametrize("words", [["ask", "map", "of", "Europe"], ["--", "map", "of", "Europe"], ["map of Europe"]])
+def test_a_question_may_begin_with_the_name_of_a_command(sandbox, words):
+    assert main(words) == 0
+    assert asked(sandbox) == [("user", "map of Europe")]
+
+
+@pytest.mark.parametrize("words", [["--timeout", "0", "Hi"], ["-m", "", "Hi"], ["--retry", "-1", "Hi"]])
+def test_the_offline_eliza_is_not_announced_where_nothing_is_asked(monkeypatch, capsys, words):
+    monkeypatch.delenv("OPENAI_API_KEY")
+    assert main(words) == 2
+    assert "ELIZA" not in capsys.readouterr().err
+
+
 # The sandbox.
 
 
@@ -376,7 +408,7 @@ def test_the_sandbox_gets_its_options_and_tells_its_address(monkeypatch, capsys)
         served.append((port, options))
         announce("http://127.0.0.1:8000")
 
-    monkeypatch.setattr(cli, "serve", serve)
+    monkeypatch.setattr("aichatkit.cli.sandbox.serve", serve)
     assert main(["sandbox", "--port", "8000", "--delay", "0.1", "--seed", "3", "--fault", "quota"]) == 0
     assert served == [(8000, {"host": "127.0.0.1", "delay": 0.1, "seed": 3, "fault": "quota"})]
     assert "http://127.0.0.1:8000/v1" in capsys.readouterr().out

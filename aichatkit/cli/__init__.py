@@ -1,0 +1,62 @@
+"""The command line: words in, an exit code out.
+
+Exit codes: 0 answered, with `map` every row, 1 an error of the call, 2 wrong usage, 130 stopped with Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from aichatkit._version import __version__
+from aichatkit.cli.commands import COMMANDS, Command, load
+from aichatkit.cli.output import drop_output, forgive_encodings, tell, write
+from aichatkit.late import late
+
+if TYPE_CHECKING:
+    from aichatkit import errors
+else:
+    errors = late("aichatkit.errors")
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    forgive_encodings()
+    try:
+        if words == ["--version"]:
+            write(f"aichatkit {__version__}\n")
+            return 0
+        command, args = _parsed(words)
+        return command.run(args)
+    except SystemExit:
+        # The parser has told its help, or what it could not read.
+        raise
+    except KeyboardInterrupt:
+        tell("")
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has left.
+        drop_output()
+        return 1
+    except errors.ConfigurationError as error:
+        tell(error)
+        return 2
+    except errors.ChatError as error:
+        tell(error)
+        return 1
+    except OSError as error:
+        drop_output()
+        tell(error)
+        return 1
+
+
+def _parsed(words: Sequence[str]) -> tuple[Command, Namespace]:
+    """Return the command that the first word names, and its options; any other word begins a question."""
+    named = bool(words) and words[0] in COMMANDS
+    command = load(words[0] if named else "ask")
+    return command, command.build_parser().parse_args(words[1:] if named else words)

@@ -1,0 +1,37 @@
+"""The commands by name; the module of one is loaded when it is asked for, so that the others cost nothing.
+
+A command NAME is a line in the table below and a module `cli/NAME.py` with two functions: `build_parser()` returns its
+`ArgumentParser`, and `run(args)` does the work and returns the exit code.
+Errors of the package are raised, not caught: `main` tells them in one line and chooses the code.
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Protocol, cast
+
+__all__ = ["COMMANDS", "Command", "load"]
+
+#: Name -> what it does, as the help shows it.
+COMMANDS: Mapping[str, str] = {
+    "ask": "ask one question, also where its first word is the name of a command",
+    "map": "ask for every row of a CSV or JSON lines file",
+    "sandbox": "serve the chat services' protocols on this machine, for tests",
+}
+
+
+class Command(Protocol):
+    """What the module of a command offers."""
+
+    def build_parser(self) -> ArgumentParser:
+        """Return the parser of its words."""
+
+    def run(self, args: Namespace) -> int:
+        """Do it and return the exit code."""
+
+
+def load(name: str) -> Command:
+    """Return the module of a command."""
+    return cast(Command, import_module(f"aichatkit.cli.{name}"))

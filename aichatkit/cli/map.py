@@ -1,0 +1,54 @@
+"""`aichatkit map`: a file of prompts in, the same file with the answers beside out."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+
+from aichatkit.cli.clients import add_client_options, announce, choose_model
+from aichatkit.cli.output import tell
+from aichatkit.client import Client
+from aichatkit.tables import check_path
+
+__all__ = ["build_parser", "run"]
+
+
+def build_parser() -> ArgumentParser:
+    """Return the parser of its words."""
+    parser = ArgumentParser(
+        prog="aichatkit map",
+        description="Ask for every row of a CSV or JSON lines file, and write it with the answers beside.",
+        epilog="Ctrl-C finishes what is under way and writes what is there; a second one stops at once.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("input", help="a .csv or .jsonl file")
+    parser.add_argument("-p", "--prompt", help="such as 'Translate: {text}', where text is a column")
+    parser.add_argument("-o", "--out", required=True, help="a .csv or .jsonl file, replaced when all is done")
+    add_client_options(parser)
+    parser.add_argument("-s", "--system", help="instructions that go before every prompt")
+    parser.add_argument("-w", "--workers", type=int, default=8, help="rows under way at once (default 8)")
+    parser.add_argument(
+        "--resume", nargs="?", const="", metavar="JOURNAL", help="ask only what is missing (default: OUT.sqlite)"
+    )
+    parser.add_argument("--budget", type=float, metavar="DOLLARS", help="do not spend more, by the price table")
+    return parser
+
+
+def run(args: Namespace) -> int:
+    """Ask for every row, and return the exit code."""
+    out = check_path(args.out)
+    resume = None if args.resume is None else args.resume or f"{out}.sqlite"
+    options = {"system": args.system} if args.system else {}
+    # Its bar tells the waits.
+    with Client(model=choose_model(args.model), timeout=args.timeout, retry=args.retry) as client:
+        results = client.map(
+            args.input, args.prompt, workers=args.workers, resume=resume, budget=args.budget, **options
+        )
+        announce(args)
+        results.save(out)
+        failed = results.failed
+    tell(f"{len(results) - len(failed)} of {len(results)} rows answered, written to {out}")
+    if results.stopped is not None:
+        tell(results.stopped)
+    elif failed:
+        tell(f"the first that failed: {failed[0].error}")
+    return 130 if results.interrupted else 1 if failed else 0

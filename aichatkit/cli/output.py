@@ -1,0 +1,36 @@
+"""What the command line writes: answers to standard output, everything else to standard error."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+
+__all__ = ["drop_output", "forgive_encodings", "tell", "write"]
+
+
+def write(text: str) -> None:
+    """Write to standard output, at once."""
+    if sys.stdout is None:  # whoever started this closed it
+        raise OSError("standard output is closed")
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def tell(text: object) -> None:
+    """Write a line about what happens to standard error, under the name of the command."""
+    if sys.stderr is not None:
+        sys.stderr.write(f"aichatkit: {text}\n" if str(text) else "\n")
+
+
+def drop_output() -> None:
+    """Send what is left to nowhere: a second failure while the interpreter flushes would only make noise."""
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def forgive_encodings() -> None:
+    """Show what a terminal or a pipe cannot hold as a question mark; an answer may hold any character."""
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
