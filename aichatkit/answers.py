@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from itertools import chain
 from typing import Any, Callable
 
@@ -27,6 +26,7 @@ from aichatkit.images import ImageResponse, data_uri
 from aichatkit.prices import Price, cost_of
 from aichatkit.providers.base import Provider, unreadable
 from aichatkit.reply import Attempt, Reply
+from aichatkit.structs import replace
 from aichatkit.transport import Response, Transport
 
 __all__ = ["Answer"]

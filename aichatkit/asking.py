@@ -7,7 +7,6 @@ import logging
 import random
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Callable
 from urllib.parse import urlsplit
@@ -33,6 +32,7 @@ from aichatkit.prices import Price
 from aichatkit.providers.base import Options, Provider
 from aichatkit.reply import Attempt, Reply
 from aichatkit.retries import RetryPolicy, Tries, retry
+from aichatkit.structs import dataclass, field, replace
 from aichatkit.targets import Target, check_key
 from aichatkit.timeouts import Deadline, Timeout
 from aichatkit.transport import Connections, Transport

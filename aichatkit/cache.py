@@ -6,7 +6,6 @@ import logging
 import os
 import time
 from collections.abc import Iterator, Mapping, MutableMapping
-from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, Callable
 
@@ -17,6 +16,7 @@ from aichatkit.fingerprints import fingerprint
 from aichatkit.records import decode, encode
 from aichatkit.reply import Attempt, Reply
 from aichatkit.rounds import Form
+from aichatkit.structs import replace
 
 __all__ = ["Cache", "Entry", "Replay", "check_cache", "look_up"]
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
+
+from aichatkit.structs import dataclass, field
 
 __all__ = ["Answered", "Citation", "Finish", "Notice", "Picture", "Reasoning", "ToolCall", "ToolCallPart", "Usage"]
 

@@ -6,7 +6,6 @@ import inspect
 import os
 import threading
 from collections.abc import Mapping, MutableMapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Callable
 
 import requests
@@ -41,6 +40,7 @@ from aichatkit.registry import GROUPS, Registry, registry
 from aichatkit.reply import Reply
 from aichatkit.retries import RetryPolicy
 from aichatkit.streams import Stream
+from aichatkit.structs import replace
 from aichatkit.targets import Keys, Model, PerProvider, Target, check_keys, find_targets, named_providers, per_provider
 from aichatkit.timeouts import Deadline, Timeout
 from aichatkit.transport import Connections

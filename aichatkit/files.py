@@ -6,7 +6,6 @@ import io
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,6 +13,7 @@ from urllib.parse import urlsplit
 from aichatkit.errors import BadResponseError, ConfigurationError
 from aichatkit.images import decode_uri, image_type
 from aichatkit.messages import File, Message
+from aichatkit.structs import replace
 
 __all__ = ["load_file", "with_files"]
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields, replace
 from typing import Any, Callable
 
 from aichatkit import chunks
 from aichatkit.errors import BadResponseError
+from aichatkit.structs import field_names, replace
 
 __all__ = ["GATHERED", "Gathered"]
 
@@ -66,7 +66,7 @@ class Gathered:
 
     def add_usage(self, usage: chunks.Usage) -> None:
         """Take over what is told; services tell it in pieces, and the last word counts."""
-        told = {name.name: getattr(usage, name.name) for name in fields(usage)}
+        told = {name: getattr(usage, name) for name in field_names(usage)}
         self.usage = replace(self.usage, **{name: value for name, value in told.items() if value is not None})
 
     def add_call(self, part: chunks.ToolCallPart) -> None:

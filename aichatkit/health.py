@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import time
-from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Callable, NamedTuple
 
 from aichatkit.errors import ChatError, QuotaExceededError, RateLimitError, StreamInterruptedError
 from aichatkit.forks import Lock
+from aichatkit.structs import dataclass
 
 __all__ = ["Cooling", "Health", "Subject"]
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any, Union
 
 from aichatkit.chunks import ToolCall
 from aichatkit.errors import ConfigurationError
+from aichatkit.structs import dataclass, field, replace
 
 __all__ = [
     "Content",

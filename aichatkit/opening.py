@@ -6,7 +6,6 @@ import inspect
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, Callable
 
@@ -18,6 +17,7 @@ from aichatkit.errors import ConfigurationError
 from aichatkit.messages import File, Message, files_of, text_of_file
 from aichatkit.prices import Price
 from aichatkit.providers.base import Options, Provider, parsing
+from aichatkit.structs import dataclass, field, replace
 from aichatkit.transport import Transport
 
 __all__ = ["Ask", "check_ask", "open_answer", "optional_fields", "prepare"]

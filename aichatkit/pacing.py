@@ -12,13 +12,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Callable, Protocol
 
 from aichatkit.errors import ChatError, ConfigurationError
 from aichatkit.forks import Lock
 from aichatkit.late import late
+from aichatkit.structs import dataclass, field
 from aichatkit.waits import Wait, Waiting
 
 if TYPE_CHECKING:

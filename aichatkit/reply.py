@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from aichatkit.chunks import Citation, ToolCall, Usage
 from aichatkit.errors import ChatError, SchemaError
 from aichatkit.late import late
+from aichatkit.structs import dataclass, field
 
 if TYPE_CHECKING:
     from aichatkit import delays

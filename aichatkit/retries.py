@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import random
 import time
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
 from aichatkit.errors import ChatError, ConfigurationError, RateLimitError
 from aichatkit.late import late
 from aichatkit.pacing import RetryBudget
 from aichatkit.reply import Attempt
+from aichatkit.structs import dataclass, field, replace
 from aichatkit.waits import Wait, Waiting
 
 if TYPE_CHECKING:

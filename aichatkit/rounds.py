@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
 from typing import Any, Callable, TypeVar
 
 from aichatkit.answers import Answer
@@ -13,6 +12,7 @@ from aichatkit.messages import Message, ToolCallsMessage, ToolResultMessage
 from aichatkit.providers.base import Provider
 from aichatkit.reply import Attempt, Reply
 from aichatkit.schemas import schema_of
+from aichatkit.structs import dataclass, field_names, replace
 from aichatkit.tools import Toolbox
 from aichatkit.validation import check
 from aichatkit.values import build, is_model
@@ -277,6 +277,6 @@ def _whole(last: Reply, replies: Sequence[Reply], text: str, attempts: list[Atte
 
 def _total(usages: Sequence[Usage]) -> Usage:
     """Add up what the rounds took; a number one of them does not tell is not known for all."""
-    names = [field.name for field in fields(Usage)]
+    names = field_names(Usage)
     columns = {name: [getattr(usage, name) for usage in usages] for name in names}
     return Usage(**{name: None if None in column else sum(column) for name, column in columns.items()})

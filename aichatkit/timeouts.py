@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Callable
 
 from aichatkit.errors import ConfigurationError, DeadlineExceededError
+from aichatkit.structs import dataclass, replace
 
 __all__ = ["Deadline", "Timeout"]
 

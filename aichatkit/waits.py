@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from dataclasses import dataclass, field
 from typing import Any, Callable, NamedTuple
 
 from aichatkit.errors import ChatError, ConfigurationError, DeadlineExceededError, RateLimitError
+from aichatkit.structs import dataclass, field
 from aichatkit.timeouts import Deadline
 
 __all__ = ["Wait", "Waiting"]

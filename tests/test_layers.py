@@ -18,6 +18,7 @@ EXTRAS = {"keyring", "keyring.errors", "pandas", "pyrate_limiter", "redis", "tik
 #: Each module may import only from those before it; one line is a step of the data's way.
 ORDER = """
     _version forks late places windows
+    structs
     errors
     databases
     params timeouts chunks browsers cautions validation

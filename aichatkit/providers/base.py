@@ -6,7 +6,6 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Callable, ClassVar
 
 import requests
@@ -14,6 +13,7 @@ import requests
 from aichatkit import events
 from aichatkit.errors import BadResponseError, ChatError, MissingKeyError
 from aichatkit.messages import Message
+from aichatkit.structs import dataclass, field
 
 if TYPE_CHECKING:
     from aichatkit import classify
