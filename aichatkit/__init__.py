@@ -14,6 +14,7 @@ from aichatkit._version import __version__ as __version__
 # Type checkers do not run `__getattr__`; they read these, which never run.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from aichatkit.archive import search_saved as search_saved
     from aichatkit.cache import Cache as Cache
     from aichatkit.chats import Chat as Chat
     from aichatkit.checks import Check as Check
@@ -72,6 +73,7 @@ if TYPE_CHECKING:
 _PLACES = {
     "default": ("ask", "chat", "image", "map", "models", "stream"),
     "client": ("Client",),
+    "archive": ("search_saved",),
     "cache": ("Cache",),
     "chats": ("Chat",),
     "checks": ("Check",),

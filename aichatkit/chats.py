@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import os
 import threading
 from collections.abc import Mapping, Sequence
@@ -13,17 +11,21 @@ from typing import TYPE_CHECKING, Any, Callable, ClassVar
 
 from aichatkit.errors import ConfigurationError
 from aichatkit.files import with_files
-from aichatkit.messages import Content, File, Message, Prompt, ToolCallsMessage, ToolResultMessage, parse_messages
+from aichatkit.late import late
+from aichatkit.messages import Message, Prompt, parse_messages
+from aichatkit.params import PARAMS
 from aichatkit.reply import Reply
 from aichatkit.streams import Stream
 
 if TYPE_CHECKING:
+    from aichatkit import archive, transcripts
     from aichatkit.client import Client
+else:
+    # Most conversations stay in memory.
+    archive = late("aichatkit.archive")
+    transcripts = late("aichatkit.transcripts")
 
 __all__ = ["Chat"]
-
-_VERSION = 1
-_FIELDS = {"system", "model", "messages"}
 
 
 class Chat:
@@ -83,31 +85,41 @@ class Chat:
         """Return a second conversation that starts from the same history and goes its own way."""
         return Chat(self.client, system=self.system, history=self._history, model=self.model, **self._options)
 
+    def to_markdown(self) -> str:
+        """Return the conversation as Markdown; files are named, not embedded."""
+        return transcripts.markdown_of(self.history, system=self.system)
+
+    def export(self, path: str | os.PathLike[str]) -> Path:
+        """Write the conversation as Markdown, to be read by people; `save` writes what can be loaded again."""
+        return archive.write_text(path, self.to_markdown())
+
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the conversation as readable JSON, replacing the file in one step, and return its path."""
-        target = Path(path)
+        """Write the conversation as readable JSON, replacing the file in one step, and return its path.
+
+        Sampling parameters are kept with it; files, too. Keys, headers and tools are not.
+        """
         record = {
-            "aichatkit": _VERSION,
             "system": self.system,
             "model": self.model,
-            "messages": list(map(_plain_turn, self._history)),
+            "options": {name: value for name, value in self._options.items() if name in PARAMS and value is not None},
+            "messages": list(map(transcripts.plain_turn, self.history)),
         }
-        unfinished = target.with_name(f"{target.name}.{os.getpid()}.part")
-        unfinished.write_text(json.dumps(record, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
-        os.replace(unfinished, target)
-        return target
+        return archive.write_chat(path, record)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, client: Client | None = None) -> Chat:
-        """Return a saved conversation, on the default client unless one is given."""
-        try:
-            record = json.loads(Path(path).read_text(encoding="utf-8"))
-        except ValueError:
-            record = None
-        if not isinstance(record, dict) or record.get("aichatkit") != _VERSION or not set(record) >= _FIELDS:
-            raise ConfigurationError(f"{path}: is not a conversation saved by this version")
+        """Return a saved conversation, on the default client unless one is given.
+
+        Raises:
+            ConfigurationError: the file is no conversation, or was saved by a newer version.
+        """
+        record = archive.read_chat(path)
+        options = {name: record["options"][name] for name in record["options"] if name in PARAMS}
         client = client or cls.default_client()
-        return cls(client, system=record["system"], history=record["messages"], model=record["model"])
+        try:
+            return cls(client, system=record["system"], history=record["messages"], model=record["model"], **options)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{path}: {error}") from error
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_lock"}
@@ -129,28 +141,3 @@ class Chat:
         if reply.text:
             with self._lock:
                 self._history += [*turns, Message("assistant", reply.text)]
-
-
-def _plain_turn(message: Message) -> dict[str, Any]:
-    """Return a turn as JSON can hold it, in OpenAI's form."""
-    turn = {"role": message.role, "content": _plain(message.content)}
-    if isinstance(message, ToolCallsMessage):
-        turn["tool_calls"] = [
-            {"id": call.id, "function": {"name": call.name, "arguments": json.dumps(call.arguments)}}
-            for call in message.calls
-        ]
-    if isinstance(message, ToolResultMessage):
-        turn["tool_call_id"] = message.call.id
-    return turn
-
-
-def _plain(content: Content) -> Any:
-    """Return a content as JSON can hold it, its files in OpenAI's form."""
-    if isinstance(content, str):
-        return content
-    return [_plain_file(part["file"]) if isinstance(part.get("file"), File) else part for part in content]
-
-
-def _plain_file(file: File) -> dict[str, Any]:
-    data = file.url or f"data:{file.media_type};base64,{base64.b64encode(file.data).decode('ascii')}"
-    return {"type": "file", "file": {"filename": file.name, "file_data": data}}

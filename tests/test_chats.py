@@ -8,6 +8,7 @@ import os
 import pickle
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta, timezone
 
 import pytest
 
@@ -134,16 +135,59 @@ def test_a_saved_conversation_goes_on_where_it_was(client, sandbox, tmp_path):
 
 
 def test_the_file_is_readable_json_with_a_version(client, tmp_path):
-    path = client.chat(system="Be brief.", history=["Grüße"]).save(str(tmp_path / "chat.json"))
+    path = client.chat(system="Be brief.", history=["Grüße"], seed=7).save(str(tmp_path / "chat.json"))
     text = path.read_text(encoding="utf-8")
     assert "Grüße" in text
     assert text.count("\n") > 5
-    assert json.loads(text) == {
-        "aichatkit": 1,
+    record = json.loads(text)
+    assert datetime.now(timezone.utc) - datetime.fromisoformat(record.pop("saved")) < timedelta(minutes=1)
+    assert record == {
+        "aichatkit": 2,
         "system": "Be brief.",
         "model": None,
+        "options": {"seed": 7},
         "messages": [{"role": "user", "content": "Grüße"}],
     }
+
+
+def test_a_loaded_conversation_keeps_its_sampling_parameters(client, sandbox, tmp_path):
+    path = client.chat(temperature=0.1, top_p=None).save(tmp_path / "chat.json")
+    Chat.load(path, client=client).ask("Hi")
+    body = sandbox.requests[-1].json()
+    assert (body["temperature"], "top_p" in body) == (0.1, False)
+
+
+def test_headers_and_tools_stay_out_of_the_file(client, tmp_path):
+    def stock(article: str) -> int:
+        """Count."""
+        return 4
+
+    path = client.chat(headers={"X-Token": "hidden"}, tools=[stock]).save(tmp_path / "chat.json")
+    assert json.loads(path.read_text(encoding="utf-8"))["options"] == {}
+
+
+def test_what_json_cannot_hold_is_told_and_nothing_is_written(client, tmp_path):
+    with pytest.raises(ConfigurationError, match="JSON"):
+        client.chat(stop={"a"}).save(tmp_path / "chat.json")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_of_the_first_version_is_read(client, tmp_path):
+    first = {
+        "aichatkit": 1,
+        "system": "Be brief.",
+        "model": "openai/gpt-4o",
+        "messages": [{"role": "user", "content": "Hi"}],
+    }
+    (tmp_path / "chat.json").write_text(json.dumps(first), encoding="utf-8")
+    chat = Chat.load(tmp_path / "chat.json", client=client)
+    assert (chat.system, chat.model, chat.history) == ("Be brief.", "openai/gpt-4o", [Message("user", "Hi")])
+
+
+def test_a_file_of_a_newer_version_says_so(client, tmp_path):
+    (tmp_path / "chat.json").write_text('{"aichatkit": 3, "turns": []}', encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=r"newer aichatkit .* upgrade"):
+        Chat.load(tmp_path / "chat.json", client=client)
 
 
 def test_no_key_gets_into_the_file(client, tmp_path):
@@ -168,6 +212,7 @@ def test_saving_replaces_the_file_in_one_step(client, tmp_path, monkeypatch):
         patched.setattr(os, "replace", full)
         with pytest.raises(OSError, match="no space"):
             client.chat(history=["new"]).save(path)
+    assert [path.name for path in tmp_path.iterdir()] == ["chat.json"]
     assert Chat.load(path, client=client).history == [Message("user", "old")]
     client.chat(history=["new"]).save(path)
     assert Chat.load(path, client=client).history == [Message("user", "new")]
@@ -178,6 +223,22 @@ def test_a_finished_save_leaves_only_its_file(client, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["chat.json"]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other rights")
+def test_saving_again_keeps_the_rights_of_the_file(client, tmp_path):
+    path = client.chat(history=["Hi"]).save(tmp_path / "chat.json")
+    path.chmod(0o600)
+    client.chat(history=["Ho"]).save(path)
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_an_export_is_markdown_for_people(client, sandbox, tmp_path):
+    sandbox.says("Hello!")
+    chat = client.chat(system="Be brief.")
+    chat.ask("Grüße")
+    text = chat.export(tmp_path / "chat.md").read_text(encoding="utf-8")
+    assert text == chat.to_markdown() == "## System\n\nBe brief.\n\n## User\n\nGrüße\n\n## Assistant\n\nHello!\n"
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -185,15 +246,18 @@ def test_a_finished_save_leaves_only_its_file(client, tmp_path):
         "Hello",
         "[]",
         "{}",
-        '{"aichatkit": 2, "system": null, "model": null, "messages": []}',
+        '{"aichatkit": "2", "system": null, "model": null, "messages": []}',
+        '{"aichatkit": 0, "system": null, "model": null, "messages": []}',
         '{"aichatkit": 1, "system": null}',
+        '{"aichatkit": 1, "system": null, "model": null, "messages": {}}',
+        '{"aichatkit": 2, "system": null, "model": null, "options": [], "messages": []}',
         '{"aichatkit": 1, "system": null, "model": null, "messages": [{"role": "user"}]}',
         "\N{REPLACEMENT CHARACTER}",
     ],
 )
 def test_a_file_that_is_no_conversation_is_told(client, tmp_path, text):
     (tmp_path / "chat.json").write_text(text, encoding="utf-8")
-    with pytest.raises(ConfigurationError):
+    with pytest.raises(ConfigurationError, match=r"chat\.json"):
         Chat.load(tmp_path / "chat.json", client=client)
 
 

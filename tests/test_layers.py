@@ -28,7 +28,8 @@ ORDER = """
     images
     files
     transport
-    reply
+    reply transcripts
+    archive
     sandbox records budgets progress tables workers
     providers
     tools gathered health shared_rates waits

@@ -1,0 +1,109 @@
+"""A conversation as Markdown: what people see of files, tools and code."""
+
+from __future__ import annotations
+
+import pytest
+
+from aichatkit.chunks import ToolCall
+from aichatkit.messages import File, Message, ToolCallsMessage, ToolResultMessage
+from aichatkit.transcripts import markdown_of, plain_turn, words_of
+
+CALL = ToolCall("c1", "stock", {"article": "A-17"})
+TOOLS = [
+    Message("user", "How many?"),
+    ToolCallsMessage("assistant", "", (CALL,)),
+    ToolResultMessage("tool", "4", CALL),
+    Message("assistant", "Four."),
+]
+
+
+def body(content):
+    """Return what stands below the heading of one message."""
+    return markdown_of([Message("user", content)]).partition("\n\n")[2][:-1]
+
+
+def test_a_conversation_without_messages_is_empty():
+    assert markdown_of([]) == ""
+
+
+def test_every_role_has_its_heading():
+    roles = ["developer", "user", "assistant", "system"]
+    text = markdown_of([Message(role, role) for role in roles], system="first")
+    assert [line for line in text.splitlines() if line.startswith("## ")] == [
+        "## System",
+        "## System",
+        "## User",
+        "## Assistant",
+        "## System",
+    ]
+
+
+def test_calls_of_tools_and_their_results_are_shown_as_code():
+    assert markdown_of(TOOLS[1:3]) == (
+        '## Assistant\n\nCalls `stock`:\n\n```json\n{\n  "article": "A-17"\n}\n```\n\n'
+        "## Tool\n\n`stock` answered:\n\n```\n4\n```\n"
+    )
+
+
+def test_the_words_beside_a_call_are_kept():
+    assert "I look.\n\nCalls `stock`" in markdown_of([ToolCallsMessage("assistant", "I look.", (CALL,))])
+
+
+def test_a_fence_in_a_result_does_not_end_its_own():
+    text = markdown_of([ToolResultMessage("tool", "````\ncode\n````", CALL)])
+    assert "`````\n````\ncode\n````\n`````" in text
+
+
+def test_a_file_is_named_and_its_bytes_stay_out():
+    file = File("image", "image/png", "cat.png", bytes(1234))
+    assert body([{"type": "text", "text": "Look"}, {"type": "file", "file": file}]) == (
+        "Look\n\n*Attached: cat.png (image/png, 1,234 bytes)*"
+    )
+
+
+def test_a_file_without_a_name_is_told_by_its_kind():
+    assert body([{"type": "file", "file": File("audio", "audio/wav", "", b"RIFF")}]) == (
+        "*Attached: audio file (audio/wav, 4 bytes)*"
+    )
+
+
+def test_a_picture_with_an_address_is_shown_and_another_file_is_linked():
+    picture = File("image", "image/png", "a].png", url="https://example.org/a b>.png")
+    paper = File("pdf", "application/pdf", "b.pdf", url="https://example.org/b.pdf")
+    assert body([{"type": "file", "file": file} for file in (picture, paper)]) == (
+        "![a .png](<https://example.org/a%20b%3E.png>)\n\n[b.pdf](<https://example.org/b.pdf>)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "end"),
+    [
+        ("```python\nprint(1)", "\n```"),
+        ("~~~~\ncode\n~~~", "\n~~~~"),
+        ("```\none\n```\n\n```\ntwo", "\n```"),
+        ("```\none\n```", ""),
+        ("```\none\n````  ", ""),
+        ("``` inline ``` and more", ""),
+        ("~~~ a ~ b", "\n~~~"),
+        ("    ```\nindented code", ""),
+        ("no code", ""),
+    ],
+)
+def test_a_fence_that_was_left_open_is_closed(text, end):
+    assert body(text) == text + end
+
+
+def test_blank_parts_leave_no_gap():
+    assert body([{"type": "text", "text": ""}, {"type": "text", "text": "Hi"}]) == "Hi"
+
+
+def test_words_of_a_saved_turn_name_files_and_tools():
+    file = File("pdf", "application/pdf", "report.pdf", b"%PDF-")
+    turn = plain_turn(Message("user", [{"type": "text", "text": "Read"}, {"type": "file", "file": file}]))
+    assert words_of(turn) == "Read\nreport.pdf"
+    assert "A-17" in words_of(plain_turn(TOOLS[1]))
+
+
+@pytest.mark.parametrize("turn", [None, {}, {"content": [1, {"type": "image"}]}, {"tool_calls": [1]}])
+def test_a_turn_that_is_none_has_no_words(turn):
+    assert words_of(turn) == ""
