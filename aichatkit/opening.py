@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import time
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 import requests
 
 from aichatkit import params
 from aichatkit.answers import Answer
 from aichatkit.errors import ConfigurationError
+from aichatkit.late import late
 from aichatkit.messages import File, Message, files_of, text_of_file
 from aichatkit.prices import Price
 from aichatkit.providers.base import Options, Provider, parsing
 from aichatkit.structs import dataclass, field, replace
 from aichatkit.transport import Transport
+
+if TYPE_CHECKING:
+    import inspect
+else:
+    inspect = late("inspect")
 
 __all__ = ["Ask", "check_ask", "open_answer", "optional_fields", "prepare"]
 
@@ -186,7 +191,13 @@ def _as_text(part: dict[str, Any]) -> dict[str, Any]:
 
 @cache
 def _takes_options(build_request: Callable[..., requests.Request]) -> bool:
-    return "options" in inspect.signature(build_request).parameters
+    code = getattr(build_request, "__code__", None)
+    if code is None or vars(build_request):
+        # No function, or a decorated one.
+        return "options" in inspect.signature(build_request).parameters
+    # The names of `*` and `**` follow those of the other parameters.
+    count = code.co_argcount + code.co_kwonlyargcount + bool(code.co_flags & 4) + bool(code.co_flags & 8)
+    return "options" in code.co_varnames[:count]
 
 
 def _last_text(messages: Sequence[Message]) -> str:

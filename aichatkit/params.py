@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aichatkit.errors import ConfigurationError
+from aichatkit.late import late
+
+if TYPE_CHECKING:
+    import difflib
+else:
+    # Only for who makes a mistake.
+    difflib = late("difflib")
 
 __all__ = ["PARAMS", "check_params", "nearest", "refuse_unsupported"]
 

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import logging
-import pkgutil
 import re
 from collections.abc import Iterator, Mapping
-from importlib import metadata
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aichatkit import providers
 from aichatkit.errors import ConfigurationError, UnknownProviderError
+from aichatkit.late import late
 from aichatkit.params import nearest
 from aichatkit.providers.base import Provider
-from aichatkit.providers.services import SERVICES
+
+if TYPE_CHECKING:
+    import pkgutil
+    from importlib import metadata
+
+    from aichatkit.providers import services
+else:
+    # Needed to find what is not a module of the folder, and to list everything.
+    metadata = late("importlib.metadata")
+    pkgutil = late("pkgutil")
+    services = late("aichatkit.providers.services")
 
 __all__ = ["GROUPS", "Registry", "register", "registry"]
 
@@ -43,14 +53,18 @@ class Registry(Mapping[str, "type[Provider]"]):
         return found
 
     def __iter__(self) -> Iterator[str]:
-        return iter(sorted({*self._modules(), *SERVICES, *self._entry_points(), *self._registered}))
+        return iter(sorted({*self._modules(), *services.SERVICES, *self._entry_points(), *self._registered}))
 
     def __len__(self) -> int:
         return len(list(iter(self)))
 
     def __contains__(self, name: object) -> bool:
-        places: tuple[Mapping[str, Any], ...] = (self._registered, self._modules(), SERVICES, self._entry_points())
-        return any(name in place for place in places)
+        return isinstance(name, str) and (
+            name in self._registered
+            or _module(name) is not None
+            or name in services.SERVICES
+            or name in self._entry_points()
+        )
 
     def importable(self) -> list[type[Provider]]:
         """Return every provider but those of packages that cannot be imported."""
@@ -72,11 +86,11 @@ class Registry(Mapping[str, "type[Provider]"]):
         self._registered[name] = provider
 
     def _load(self, name: str) -> type[Provider]:
-        module = self._modules().get(name)
+        module = _module(name)
         if module is not None:
-            return _class_of(importlib.import_module(f"aichatkit.providers.{module}"), name)
-        if name in SERVICES:
-            return _make_service(name, SERVICES[name])
+            return _class_of(importlib.import_module(module), name)
+        if name in services.SERVICES:
+            return _make_service(name, services.SERVICES[name])
         entry = self._entry_points().get(name)
         if entry is None:
             raise UnknownProviderError(f"there is no provider {name!r}{nearest(name, list(self))}")
@@ -130,6 +144,15 @@ def register(
         raise ConfigurationError("register: url, api_key_env and all other options go with a name, not with a class")
     registry.add(provider)
     return provider
+
+
+def _module(name: str) -> str | None:
+    """Return the module that holds a provider of the folder; the other files there are not looked at."""
+    stem = name.replace("-", "_")
+    if "_" in name or stem in _BASES or not stem.isidentifier():
+        return None
+    module = f"{providers.__name__}.{stem}"
+    return None if importlib.util.find_spec(module) is None else module
 
 
 def _make_service(name: str, row: Mapping[str, Any]) -> type[Provider]:

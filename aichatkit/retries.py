@@ -104,7 +104,27 @@ def retry(open_once: Callable[[], T], tries: Tries) -> T:
 
     Every try is added to `tries.attempts`.
     """
+    failures: list[ChatError] = []
+    try:
+        result = _recorded(open_once, tries)
+    except ChatError as error:
+        # In a list that is soon empty: an error that its own frames hold would live on with all they know.
+        failures.append(error)
+    if failures:
+        return _retried(failures, open_once, tries)
+    tries.budget.refund(0)
+    return result
+
+
+def _retried(failures: list[ChatError], open_once: Callable[[], T], tries: Tries) -> T:
+    """Have tenacity decide what follows a first try that failed; most calls do not need it, nor have to load it."""
     policy = tries.policy
+
+    def attempt() -> T:
+        if failures:
+            raise failures.pop()
+        return _recorded(open_once, tries)
+
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception(lambda error: _may_retry(error, tries)),
         wait=lambda retry_state: _seconds(retry_state, policy),
@@ -113,7 +133,7 @@ def retry(open_once: Callable[[], T], tries: Tries) -> T:
         sleep=lambda seconds: _sleep(seconds, tries),
         reraise=True,
     )
-    result: T = retrying(_recorded, open_once, tries)
+    result: T = retrying(attempt)
     tries.budget.refund(tries.drawn)
     return result
 

@@ -221,28 +221,28 @@ MISTAKES = (
     # What a refusal means, and how long to wait.
     Mistake(
         "the delay a service asks for is ignored",
-        "classify.py",
+        "verdicts.py",
         "retry_after=facts.asked if hint is None else hint,",
         "retry_after=None,",
         "test_classify.py",
     ),
     Mistake(
         "a provider's own rules are not asked",
-        "classify.py",
+        "verdicts.py",
         "for rule in rules:",
         "for rule in ():",
         "test_classify.py",
     ),
     Mistake(
         "the last row of the table wins",
-        "classify.py",
+        "verdicts.py",
         "for row in ROWS:",
         "for row in reversed(ROWS):",
         "test_classify.py",
     ),
     Mistake(
         "an echoed prompt decides what the refusal means",
-        "classify.py",
+        "verdicts.py",
         'if row.where == "claim" and "named" in facts.marks:',
         'if row.where == "claims" and "named" in facts.marks:',
         "test_classify.py",

@@ -42,13 +42,22 @@ def test_a_client_loads_no_provider():
         "import aichatkit\naichatkit.Client(model=['openai/gpt-4o', 'free'], api_key={'openai': 'k'}).chat(seed=1)"
     )
     own = {name for name in loaded if name.startswith("aichatkit.providers.")}
-    assert own == {"aichatkit.providers.base", "aichatkit.providers.services"}
+    assert own == {"aichatkit.providers.base"}
     assert not {name for name in loaded if name.startswith("aichatkit.sandbox")}
 
 
 def test_only_the_provider_that_is_asked_is_loaded():
     loaded = loaded_after("import aichatkit\naichatkit.Client(model='offline').ask('Hi')")
     assert {name for name in registry._modules().values() if f"aichatkit.providers.{name}" in loaded} == {"offline"}
+
+
+def test_an_answer_at_the_first_try_loads_neither_retries_nor_refusals(sandbox):
+    # Others load what they find installed, so what `requests` brings does not count.
+    before = loaded_after("import requests")
+    client = f"Client(model='openai', base_url='{sandbox.url}/v1', api_key='sk-test')"
+    loaded = loaded_after(f"from aichatkit import Client\nprint({client}.ask('Hi').text and '')") - before
+    assert not loaded & {"tenacity", "dataclasses", "inspect", "difflib", "pkgutil"}
+    assert not loaded & {f"aichatkit.{name}" for name in ("verdicts", "refusals", "bodies", "delays")}
 
 
 def test_no_key_is_read_at_import_or_construction():

@@ -22,8 +22,9 @@ ORDER = """
     errors
     databases
     params timeouts chunks browsers cautions validation
-    messages lines refusals templates
+    messages lines refusals templates signs
     events bodies delays prices schemas rows
+    verdicts
     sniffing classify values
     images
     files

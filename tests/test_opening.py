@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 from typing import ClassVar
 
 import pytest
@@ -257,3 +258,33 @@ def test_what_cannot_be_told_in_json_is_refused_before_anything_is_sent(client, 
     with pytest.raises(ConfigurationError, match=r"openai: the request cannot be told in JSON"):
         client.ask("Hi", **options)
     assert (sandbox.requests, slept) == ([], [])
+
+
+def takes(self, messages, model, *, options):
+    return requests.Request("POST", self.url, json=dict(options.params))
+
+
+def takes_none(self, messages, model):
+    options = {}
+    return requests.Request("POST", self.url, json=options)
+
+
+@pytest.mark.parametrize(
+    ("build", "taken"),
+    [
+        (takes, True),
+        (takes_none, False),
+        (lambda self, messages, model, **options: None, True),
+        (functools.wraps(takes)(lambda *args, **kwargs: takes(*args, **kwargs)), True),
+        (functools.wraps(takes_none)(lambda *args, options=None: takes_none(*args)), False),
+        (functools.partial(takes_none, None), False),
+    ],
+)
+def test_extra_fields_need_a_build_request_that_takes_options_however_it_is_written(build, taken):
+    provider = type("Own", (Plain,), {"build_request": build})("http://127.0.0.1:9")
+    ask = Ask(provider, "m", MESSAGES, Options(extra={"field": 1}))
+    if taken:
+        check_ask(ask)
+    else:
+        with pytest.raises(ConfigurationError, match="does not take extra fields"):
+            check_ask(ask)
