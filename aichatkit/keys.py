@@ -20,17 +20,14 @@ from aichatkit.places import config_folder, write_private
 from aichatkit.registry import registry
 from aichatkit.targets import Model, check_key, named_providers
 
-__all__ = ["file_path", "keys_for", "names", "remove", "store", "stored"]
+__all__ = ["check_provider", "file_path", "keys_for", "names", "remove", "store", "stored"]
 
 _SERVICE = "aichatkit"
 
 
 def store(provider: str, key: str) -> str:
     """Store the key of a provider and return where it now lies, in words; an earlier one is replaced."""
-    if provider not in registry:
-        raise UnknownProviderError(f"there is no provider {provider!r}{nearest(provider, list(registry))}")
-    if not registry[provider].key_variables():
-        raise ConfigurationError(f"{provider}: takes no key", provider=provider)
+    check_provider(provider)
     check_key(key, provider=provider)
     kept = _read()
     ring = _keyring()
@@ -39,6 +36,14 @@ def store(provider: str, key: str) -> str:
         return "the system keyring"
     _write({**kept, provider: key})
     return str(file_path())
+
+
+def check_provider(provider: str) -> None:
+    """Refuse a name that is no provider's, and providers that take no key."""
+    if provider not in registry:
+        raise UnknownProviderError(f"there is no provider {provider!r}{nearest(provider, list(registry))}")
+    if not registry[provider].key_variables():
+        raise ConfigurationError(f"{provider}: takes no key", provider=provider)
 
 
 def stored(provider: str) -> str | None:

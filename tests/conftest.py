@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,9 +26,17 @@ _SUFFIXES = (
 _KEPT = ("AICHATKIT_PEERS",)
 
 
+@pytest.fixture(scope="session")
+def nobodys_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for settings in which there are none; a test that writes some sets one of its own."""
+    return tmp_path_factory.mktemp("home")
+
+
 @pytest.fixture(autouse=True)
-def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_network(monkeypatch: pytest.MonkeyPatch, nobodys_home: Path) -> None:
     """Fail loudly when a test reaches for anything but this machine, and hide keys and proxies of the developer."""
+    for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME"):
+        monkeypatch.setenv(name, str(nobodys_home))
     for name in list(os.environ):
         if (name.startswith(_PREFIXES) or name.endswith(_SUFFIXES)) and not name.startswith(_KEPT):
             monkeypatch.delenv(name)

@@ -17,6 +17,8 @@ __all__ = ["COMMANDS", "Command", "load"]
 #: Name -> what it does, as the help shows it.
 COMMANDS: Mapping[str, str] = {
     "ask": "ask one question, also where its first word is the name of a command",
+    "doctor": "look for what stands between this machine and the services",
+    "keys": "store, list and remove keys of services",
     "map": "ask for every row of a CSV or JSON lines file",
     "sandbox": "serve the chat services' protocols on this machine, for tests",
 }

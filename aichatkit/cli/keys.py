@@ -1,0 +1,88 @@
+"""`aichatkit keys`: store, list and remove keys; they are typed or piped, never an argument, and never shown."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import sys
+from argparse import ArgumentParser, Namespace
+
+from aichatkit import keys
+from aichatkit.cli.output import tell, write
+from aichatkit.registry import registry
+
+__all__ = ["build_parser", "run"]
+
+_DESCRIPTION = """\
+Keep the keys of services in the system keyring (pip install 'aichatkit[keyring]'), or where there is none
+in a file that only you can read. The command line uses them where no environment variable holds a key.
+"""
+_EPILOG = (
+    "A key is asked for, or read from a pipe: arguments are seen by everybody on a machine, and kept by the shell."
+)
+
+
+def build_parser() -> ArgumentParser:
+    """Return the parser of its words."""
+    parser = ArgumentParser(prog="aichatkit keys", description=_DESCRIPTION, epilog=_EPILOG, allow_abbrev=False)
+    actions = parser.add_subparsers(dest="action", required=True, metavar="set|list|remove")
+    for name, summary in (("set", "store the key of a service"), ("remove", "forget the key of a service")):
+        action = actions.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+        action.add_argument("service", help="a provider's name, such as openai")
+    actions.add_parser("list", help="tell which services have a key, and where it is", description="List the keys.")
+    return parser
+
+
+def run(args: Namespace) -> int:
+    """Do it and return the exit code."""
+    if args.action == "list":
+        return _list()
+    if args.action == "remove":
+        return _remove(args.service)
+    return _set(args.service)
+
+
+def _set(service: str) -> int:
+    keys.check_provider(service)
+    key = _typed(service).strip()
+    if not key:
+        tell("no key was given, so nothing is stored")
+        return 2
+    tell(f"the key of {service} is in {keys.store(service, key)}")
+    variable = _variable(service)
+    if variable:
+        tell(f"{variable} is set as well, and counts before it")
+    return 0
+
+
+def _typed(service: str) -> str:
+    if sys.stdin is None or not sys.stdin.isatty():
+        return sys.stdin.readline() if sys.stdin is not None else ""
+    return getpass.getpass(f"Key of {service} (not shown): ")
+
+
+def _list() -> int:
+    stored = keys.names()
+    rows = dict.fromkeys(stored, "stored")
+    for kind in registry.importable():
+        variable = _variable(kind.name)
+        if variable:
+            rows[kind.name] = variable if kind.name not in stored else f"{variable}, and stored"
+    for name, place in sorted(rows.items()):
+        write(f"{name:<16} {place}\n")
+    if not rows:
+        tell("no key is set or stored; set one with: aichatkit keys set openai")
+    return 0
+
+
+def _remove(service: str) -> int:
+    if keys.remove(service):
+        tell(f"the key of {service} is forgotten")
+        return 0
+    tell(f"no key of {service} is stored")
+    return 1
+
+
+def _variable(service: str) -> str:
+    kind = registry.get(service)
+    return next((name for name in kind.key_variables() if os.environ.get(name)), "") if kind is not None else ""
