@@ -61,7 +61,7 @@ class Cache(MutableMapping[str, str]):
         return str(found[0])
 
     def __setitem__(self, key: str, record: str) -> None:
-        with self._database.transaction() as connection:
+        with self._database.transaction(durable=False) as connection:
             connection.execute("DELETE FROM entries WHERE key = ? OR made <= ?", (key, self._oldest()))
             connection.execute("INSERT INTO entries (key, record, made) VALUES (?, ?, ?)", (key, record, self._clock()))
             if self._max_entries is not None:
@@ -72,7 +72,7 @@ class Cache(MutableMapping[str, str]):
 
     def __delitem__(self, key: str) -> None:
         self[key]
-        with self._database.transaction() as connection:
+        with self._database.transaction(durable=False) as connection:
             connection.execute("DELETE FROM entries WHERE key = ?", (key,))
 
     def __iter__(self) -> Iterator[str]:

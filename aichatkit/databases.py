@@ -5,18 +5,20 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from aichatkit.errors import JournalError
 from aichatkit.forks import Lock
 
-__all__ = ["Database"]
+__all__ = ["Database", "pieces", "select", "write"]
 
 #: How long another program may hold the file locked, in seconds.
 _PATIENCE = 30.0
 #: Marks the files as ours, so that no other program's database is written into.
 _OWNER = 0x41434B01
+#: Rows in one statement: SQLite takes 999 values, and each statement lets all the threads that ask go first.
+_AT_ONCE = 300
 _REASONS = (
     ("locked", "another program holds it locked; end that program, or wait for it"),
     ("full", "the disk is full; what was written before is kept"),
@@ -36,20 +38,31 @@ class Database:
         self._name = name
         self._lock = Lock()
         self._opened: dict[int, sqlite3.Connection] = {}
+        self._ahead = False
+        self._durable = True
 
     @contextlib.contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Write all or nothing; it is on disk when the block has ended."""
+    def transaction(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
+        """Write all or nothing; it is on disk when the block has ended.
+
+        What is not `durable` outlives this process as well, but not the machine: it need not wait for the disk.
+        """
         with self._lock, self._explained():
             connection = self._connection()
-            connection.execute("BEGIN IMMEDIATE")
-            try:
+            if durable != self._durable:
+                # With a write-ahead log NORMAL never damages the file; with the older journal it might.
+                connection.execute(f"PRAGMA synchronous={'FULL' if durable or not self._ahead else 'NORMAL'}")
+                self._durable = durable
+            with _whole(connection, "BEGIN IMMEDIATE"):
                 yield connection
-            except BaseException:
-                with contextlib.suppress(sqlite3.Error):
-                    connection.execute("ROLLBACK")
-                raise
-            connection.execute("COMMIT")
+
+    @contextlib.contextmanager
+    def scratch(self) -> Iterator[sqlite3.Connection]:
+        """Write to temporary tables only, which keeps nobody else waiting."""
+        with self._lock, self._explained():
+            connection = self._connection()
+            with _whole(connection, "BEGIN"):
+                yield connection
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -96,10 +109,13 @@ class Database:
             for statement in self._layout.split(";"):
                 connection.execute(statement)
             connection.execute("COMMIT")
+            connection.execute("PRAGMA synchronous=FULL")
+            self._durable = True
+            # What is temporary is of no use after a crash.
+            connection.execute("PRAGMA temp.journal_mode=MEMORY")
             # Where another has it open at this moment it stays as it is, which works as well.
             with contextlib.suppress(sqlite3.OperationalError):
-                connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=FULL")
+                self._ahead = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0] == "wal"
         except BaseException:
             connection.close()
             raise
@@ -122,4 +138,40 @@ class Database:
         return {"path": self.path, "_layout": self._layout, "_name": self._name}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _lock=Lock(), _opened={})
+        self.__dict__.update(state, _lock=Lock(), _opened={}, _ahead=False, _durable=True)
+
+
+def select(connection: sqlite3.Connection, statement: str, keys: Sequence[bytes]) -> list[Any]:
+    """Return the rows of a statement that ends with the name of a column, for the values it may have."""
+    found = []
+    for some in pieces(keys):
+        found += connection.execute(f"{statement} IN ({', '.join('?' * len(some))})", some).fetchall()
+    return found
+
+
+def write(connection: sqlite3.Connection, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Write rows by a statement that ends with VALUES."""
+    for some in pieces(rows):
+        marks = f"({', '.join('?' * len(some[0]))})"
+        connection.execute(f"{statement} {', '.join([marks] * len(some))}", [value for row in some for value in row])
+
+
+def pieces(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    """Cut what is too much for one statement.
+
+    >>> [len(some) for some in pieces(range(700))]
+    [300, 300, 100]
+    """
+    return (items[start : start + _AT_ONCE] for start in range(0, len(items), _AT_ONCE))
+
+
+@contextlib.contextmanager
+def _whole(connection: sqlite3.Connection, begin: str) -> Iterator[None]:
+    connection.execute(begin)
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")

@@ -55,6 +55,7 @@ class Intake:
         journal: Journal | None,
         form: Form | None,
         chunk: int,
+        limited: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         #: Rows that need not be asked any more.
@@ -63,6 +64,7 @@ class Intake:
         self._call_of = call_of
         self._journal = journal
         self._form = form
+        self._limited = limited
         self._chunk = min(chunk, _MOST) if journal is not None else 1
         self._clock = clock
         self._ready: deque[Task] = deque()
@@ -133,7 +135,8 @@ class Intake:
         if self._call_of is None:
             return Task(row)
         call = self._call_of(row.prompt)
-        return Task(row, fingerprint(call) if self._journal is not None else b"", expected(call))
+        key = fingerprint(call) if self._journal is not None else b""
+        return Task(row, key, expected(call) if self._limited else Expense())
 
     def _sort(self, tasks: list[Task]) -> None:
         """Look up rows in the journal: they are ours now, another's, or answered."""

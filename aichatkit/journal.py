@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Callable
 
-from aichatkit.databases import Database
+from aichatkit.databases import Database, pieces, select, write
 from aichatkit.errors import JournalError
 from aichatkit.records import decode, encode
 from aichatkit.reply import Reply
@@ -51,17 +51,19 @@ class Journal:
         self._heart: threading.Thread | None = None
         _ours.add(self.owner)
         # A file that cannot be used is told before the first row is asked.
-        self.free(())
+        with self._database.transaction(durable=False):
+            pass
 
     def number(self, bases: Iterable[bytes]) -> list[bytes]:
         """Return a key for each row: equal rows are told apart by their order."""
-        keys = []
-        with self._database.transaction() as connection:
+        bases = list(bases)
+        with self._database.scratch() as connection:
+            counts = dict(select(connection, "SELECT base, count FROM seen WHERE base", bases))
+            keys = []
             for base in bases:
-                found = connection.execute("SELECT count FROM seen WHERE base = ?", (base,)).fetchone()
-                count = found[0] + 1 if found else 0
-                connection.execute("INSERT OR REPLACE INTO seen VALUES (?, ?)", (base, count))
-                keys.append(base[:_KEY] + count.to_bytes(8, "big"))
+                counts[base] = counts.get(base, -1) + 1
+                keys.append(base[:_KEY] + counts[base].to_bytes(8, "big"))
+            write(connection, "INSERT OR REPLACE INTO seen VALUES", list(counts.items()))
         return keys
 
     def take(self, keys: Sequence[bytes]) -> list[Reply | object | None]:
@@ -69,23 +71,33 @@ class Journal:
         if self._heart is None:
             self._heart = threading.Thread(target=self._beat, name="aichatkit-journal", daemon=True)
             self._heart.start()
-        with self._database.transaction() as connection:
+        # A claim that a crash of the machine forgets is one whose owner is gone.
+        with self._database.transaction(durable=False) as connection:
             now = self._clock()
-            return [self._take(connection, key, now) for key in keys]
+            records = dict(select(connection, "SELECT key, record FROM answers WHERE key", keys))
+            claims = select(connection, "SELECT key, owner, until FROM claims WHERE key", keys)
+            taken = {key for key, owner, until in claims if self._is_others(owner, until, now)}
+            free = [key for key in keys if key not in records and key not in taken]
+            until = now + self._lease
+            write(connection, "INSERT OR REPLACE INTO claims VALUES", [(key, self.owner, until) for key in free])
+        found = {key: self._read(record) for key, record in records.items()}
+        return [found.get(key, TAKEN if key in taken else None) for key in keys]
 
     def write(self, answers: Iterable[tuple[bytes, Reply]]) -> None:
         """Keep the answers of claimed rows; they are on disk when this returns."""
-        with self._database.transaction() as connection:
-            for key, reply in answers:
+        records = [(key, encode(reply)) for key, reply in answers]
+        if records:
+            with self._database.transaction() as connection:
                 # Where a claim was lost and the row asked elsewhere as well, the first answer stays.
-                connection.execute("INSERT OR IGNORE INTO answers VALUES (?, ?)", (key, encode(reply)))
-                connection.execute("DELETE FROM claims WHERE key = ? AND owner = ?", (key, self.owner))
+                write(connection, "INSERT OR IGNORE INTO answers VALUES", records)
+                self._unclaim(connection, [key for key, _ in records])
 
     def free(self, keys: Iterable[bytes]) -> None:
         """Give back rows that were claimed and not answered."""
-        with self._database.transaction() as connection:
-            for key in keys:
-                connection.execute("DELETE FROM claims WHERE key = ? AND owner = ?", (key, self.owner))
+        keys = list(keys)
+        if keys:
+            with self._database.transaction(durable=False) as connection:
+                self._unclaim(connection, keys)
 
     def close(self) -> None:
         """Give back every claim and let go of the file."""
@@ -93,20 +105,18 @@ class Journal:
         if self._heart is not None:
             self._heart.join()
         # A claim that stays behind ends with this process.
-        with contextlib.suppress(JournalError), self._database.transaction() as connection:
+        with contextlib.suppress(JournalError), self._database.transaction(durable=False) as connection:
             connection.execute("DELETE FROM claims WHERE owner = ?", (self.owner,))
         _ours.discard(self.owner)
         self._database.close()
 
-    def _take(self, connection: Any, key: bytes, now: float) -> Reply | object | None:
-        found = connection.execute("SELECT record FROM answers WHERE key = ?", (key,)).fetchone()
-        if found is not None:
-            return self._read(found[0])
-        claim = connection.execute("SELECT owner, until FROM claims WHERE key = ?", (key,)).fetchone()
-        if claim is not None and claim[0] != self.owner and claim[1] > now and not _is_dead(claim[0]):
-            return TAKEN
-        connection.execute("INSERT OR REPLACE INTO claims VALUES (?, ?, ?)", (key, self.owner, now + self._lease))
-        return None
+    def _is_others(self, owner: str, until: float, now: float) -> bool:
+        return owner != self.owner and until > now and not _is_dead(owner)
+
+    def _unclaim(self, connection: Any, keys: Sequence[bytes]) -> None:
+        for some in pieces(keys):
+            marks = ", ".join("?" * len(some))
+            connection.execute(f"DELETE FROM claims WHERE owner = ? AND key IN ({marks})", [self.owner, *some])
 
     def _read(self, record: str) -> Reply:
         try:
@@ -122,7 +132,7 @@ class Journal:
     def _beat(self) -> None:
         while not self._closing.wait(self._lease / 3):
             try:
-                with self._database.transaction() as connection:
+                with self._database.transaction(durable=False) as connection:
                     connection.execute(
                         "UPDATE claims SET until = ? WHERE owner = ?", (self._clock() + self._lease, self.owner)
                     )

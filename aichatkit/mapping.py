@@ -112,7 +112,7 @@ class Mapper:
             renews=not hasattr(executor, "submit"),
         )
         call_of = (lambda prompt: self._planned(prompt, **asked)) if book is not None or purses else None
-        taken = intake.Intake(source, call_of=call_of, journal=book, form=form, chunk=workers)
+        taken = intake.Intake(source, call_of=call_of, journal=book, form=form, chunk=workers, limited=bool(purses))
         shelf = shelves.Disk() if source.size is None else shelves.Memory()
         found = results.Results(batch.Run(taken, plan), shelf, form=form, table=source.table, as_completed=as_completed)
         return found if as_completed else found.finish()

@@ -9,7 +9,7 @@ from typing import Any, Protocol, overload
 
 from aichatkit import tables
 from aichatkit.chunks import Usage
-from aichatkit.errors import ChatError
+from aichatkit.errors import ChatError, JournalError
 from aichatkit.intake import Finished, Outcome, revived
 from aichatkit.reply import Reply
 from aichatkit.rounds import Form
@@ -89,6 +89,7 @@ class Results(Sequence[Result]):
         self._form = form
         self._table = table
         self._live = as_completed
+        self._trouble: JournalError | None = None
         self._coming: Generator[Finished, None, None] | None = run.__iter__()
 
     def __iter__(self) -> Iterator[Result]:
@@ -186,17 +187,25 @@ class Results(Sequence[Result]):
 
     def _come(self) -> Iterator[Result]:
         """Go on with the run, and yield each row when it is kept."""
-        while self._coming is not None:
+        while self._coming is not None and self._going is not None:
             try:
                 row, outcome = next(self._coming)
             except StopIteration:
                 self._coming = self._going = None
+                if self._trouble is not None:
+                    raise self._trouble from None
                 return
             except ChatError as error:
                 self._coming = self._going = None
                 error.results = self  # type: ignore[attr-defined]
                 raise
-            self._shelf.put(row, outcome)
+            try:
+                self._shelf.put(row, outcome)
+            except JournalError as error:
+                # It is held in memory until the run has ended in good order.
+                self._trouble = self._trouble or error
+                self._trouble.results = self  # type: ignore[attr-defined]
+                self._going.leave()
             yield self._result(row, outcome)
 
     def _ordered(self) -> Iterator[Result]:

@@ -14,6 +14,8 @@ from aichatkit.rows import Row
 __all__ = ["Disk", "Memory", "Shelf"]
 
 _LAYOUT = "CREATE TABLE IF NOT EXISTS results (position INTEGER PRIMARY KEY, row TEXT NOT NULL, record TEXT NOT NULL)"
+#: How many results go to the file at once.
+_FRESH = 128
 
 
 class Shelf(Protocol):
@@ -52,19 +54,26 @@ class Disk:
     def __init__(self) -> None:
         self._database = Database("", _LAYOUT, name="the temporary file of the results")
         self._count = 0
+        # The newest, as they go to the file: one by one they would cost as much as asking.
+        self._fresh: dict[int, tuple[str, str]] = {}
 
     def put(self, row: Row, outcome: Reply | ChatError) -> None:
-        """Keep one."""
+        """Keep one; where the file cannot take it, it is kept all the same."""
         # The columns mostly hold the prompt already.
-        told = json.dumps([row.index, row.prompt, row.fields], default=str)
-        with self._database.transaction() as connection:
-            connection.execute("INSERT INTO results VALUES (?, ?, ?)", (row.position, told, encode(outcome)))
+        self._fresh[row.position] = json.dumps([row.index, row.prompt, row.fields], default=str), encode(outcome)
         self._count += 1
+        if len(self._fresh) >= _FRESH:
+            with self._database.transaction(durable=False) as connection:
+                rows = ((position, *texts) for position, texts in self._fresh.items())
+                connection.executemany("INSERT INTO results VALUES (?, ?, ?)", rows)
+            self._fresh.clear()
 
     def get(self, position: int) -> tuple[Row, Reply | ChatError]:
         """Return one."""
-        with self._database.reading() as connection:
-            found = connection.execute("SELECT row, record FROM results WHERE position = ?", (position,)).fetchone()
+        found = self._fresh.get(position)
+        if found is None:
+            with self._database.reading() as connection:
+                found = connection.execute("SELECT row, record FROM results WHERE position = ?", (position,)).fetchone()
         if found is None:
             raise KeyError(position)
         return Row(position, *json.loads(found[0])), decode(found[1])

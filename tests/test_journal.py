@@ -171,7 +171,7 @@ def test_a_claim_that_cannot_be_renewed_ends_nothing(opened, path, monkeypatch, 
     failed = threading.Event()
 
     class Broken:
-        def transaction(self):
+        def transaction(self, *, durable):
             failed.set()
             raise JournalError("full")
 
@@ -312,5 +312,34 @@ def test_many_may_open_a_new_file_at_the_same_moment(path):
 
 
 def test_an_answer_on_disk_outlives_the_power(opened):
-    with opened()._database.reading() as connection:
-        assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
+    first = opened()
+    first.take([b"a"])
+    statements = []
+    with first._database.reading() as connection:
+        connection.set_trace_callback(statements.append)
+    first.write([(b"a", answer("kept"))])
+    first.take([b"b"])
+    first.write([(b"b", answer("kept"))])
+    synced = [one for one in statements if "synchronous" in one]
+    assert synced == [f"PRAGMA synchronous={how}" for how in ("FULL", "NORMAL", "FULL")]
+    assert statements.index(synced[0]) < statements.index("BEGIN IMMEDIATE")
+
+
+def test_nothing_to_write_does_not_touch_the_file(opened):
+    first = opened()
+    statements = []
+    with first._database.reading() as connection:
+        connection.set_trace_callback(statements.append)
+    first.write([])
+    first.free([])
+    assert statements == []
+
+
+def test_more_rows_than_one_statement_takes(opened):
+    first, second = opened(), opened()
+    keys = first.number([b"%020d" % (number // 2) for number in range(1500)])
+    assert len(set(keys)) == 1500
+    assert first.take(keys) == [None] * 1500
+    first.write([(key, answer("A")) for key in keys[:700]])
+    first.free(keys[700:1400])
+    assert second.take(keys) == [answer("A")] * 700 + [None] * 700 + [TAKEN] * 100

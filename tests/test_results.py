@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from aichatkit import ChatError, Client, ConfigurationError, Usage
+from aichatkit import ChatError, Client, ConfigurationError, JournalError, Usage
 from aichatkit.errors import ContentFilteredError
 
 ROWS = [{"id": 1, "text": "One."}, {"id": 2, "text": None}, {"id": 3, "text": "Three."}]
@@ -285,3 +285,30 @@ def test_the_package_asks_many_as_well(monkeypatch, sandbox):
     with Client(model="offline") as client:
         monkeypatch.setattr("aichatkit.client._default", [client])
         assert len(aichatkit.map(["Hi", "Ho"])) == 2
+
+
+def test_results_of_many_rows_are_read_back_from_disk_and_from_what_is_on_its_way_there(client, sandbox):
+    echoes(sandbox)
+    results = client.map(f"p{number}" for number in range(300))
+    assert len(results) == 300
+    assert [results[place].prompt for place in (0, 127, 128, 255, 256, 299)] == [
+        "p0",
+        "p127",
+        "p128",
+        "p255",
+        "p256",
+        "p299",
+    ]
+    assert results.text == ["Said."] * 300
+
+
+def test_a_disk_without_room_for_results_ends_the_run_and_keeps_those_there_are(client, sandbox, monkeypatch):
+    echoes(sandbox)
+    results = client.map((f"p{number}" for number in range(1000)), as_completed=True)
+    with results._shelf._database.reading() as connection:
+        connection.execute("PRAGMA max_page_count=1")
+    with pytest.raises(JournalError, match=r"temporary file of the results: the disk is full") as caught:
+        results.finish()
+    assert caught.value.results is results
+    assert 128 <= len(results) < 200
+    assert len(sandbox.requests) == results.text.count("Said.")
