@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import threading
 from collections.abc import Mapping, MutableMapping, Sequence
@@ -393,4 +392,4 @@ def _first(before: Answer | None, targets: Sequence[Target]) -> Sequence[Target]
 
 
 def _client_options() -> list[str]:
-    return [name for name in inspect.signature(Client).parameters if name != "params"]
+    return list(Client.__init__.__kwdefaults__ or ())
