@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import aichatkit
 from aichatkit import Client, RetryPolicy
+from aichatkit.registry import registry
 from aichatkit.sandbox import Sandbox
 
 #: Looking for doctests in these would import a second file of the same name.
@@ -24,6 +27,8 @@ _SUFFIXES = (
 )
 #: Where the servers that CI installed are; only the tests against them look.
 _KEPT = ("AICHATKIT_PEERS",)
+#: The services a reader of the docs has, and where the sandbox speaks their protocols.
+_SERVICES = {"openai": "/v1", "anthropic": "", "gemini": "", "groq": "/v1", "openrouter": "/v1", "ollama": ""}
 
 
 @pytest.fixture(scope="session")
@@ -83,3 +88,36 @@ def client(sandbox: Sandbox, policy: RetryPolicy) -> Iterator[Client]:
     urls = {"openai": f"{sandbox.url}/v1", **dict.fromkeys(sites, sandbox.url)}
     with Client(model="openai", api_key={"openai": "sk-test"}, base_url=urls, retry=policy) as made:
         yield made
+
+
+@pytest.fixture
+def reader(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, sandbox: Sandbox) -> Iterator[None]:
+    """A reader of the docs in a folder with a few files, whose keys are for services that are the sandbox."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cat.png").write_bytes(b"\x89PNG\r\n\x1a\n of a cat")
+    (tmp_path / "report.pdf").write_bytes(b"%PDF-1.7 on a cat")
+    (tmp_path / "report.txt").write_text("My mother dreams of reports.", encoding="utf-8")
+    (tmp_path / "in.csv").write_text("text\nHello!\n", encoding="utf-8")
+    for name, path in _SERVICES.items():
+        monkeypatch.setenv(registry[name].base_url_env, sandbox.url + path)
+        for variable in registry[name].key_variables()[: registry[name].needs_key]:
+            monkeypatch.setenv(variable, f"sk-reader-{name}")
+    monkeypatch.setattr(registry, "_registered", dict(registry._registered))
+    default: list[Client] = []
+    monkeypatch.setattr("aichatkit.client._default", default)
+    yield
+    for client in default:
+        client.close()
+
+
+@pytest.fixture
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put an `aichatkit` command on the path that is this very package, and a `python` that is this one."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name, arguments in (("aichatkit", "-m aichatkit "), ("python", "")):
+        command = folder / name
+        command.write_text(f'#!/bin/sh\nexec "{sys.executable}" {arguments}"$@"\n', encoding="utf-8")
+        command.chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+    monkeypatch.setenv("PYTHONPATH", str(Path(aichatkit.__file__).parent.parent), prepend=os.pathsep)

@@ -94,8 +94,9 @@ def test_type_checkers_are_told_that_the_package_is_typed():
     assert (PACKAGE / "py.typed").exists()
 
 
-def test_the_sdist_holds_every_test_and_the_changelog(source, tmp_path):
+def test_the_sdist_holds_every_test_every_page_and_the_changelog(source, tmp_path):
     run_setup(source, "sdist", "--formats", "gztar", "--dist-dir", str(tmp_path))
     with tarfile.open(tmp_path / f"aichatkit-{__version__}.tar.gz") as archive:
         held = {name.partition("/")[2] for name in archive.getnames()}
-    assert files_under(source / "tests", source) | {"CHANGELOG.md", "LICENSE", "README.md"} <= held
+    shipped = files_under(source / "tests", source) | files_under(source / "docs", source)
+    assert shipped | {"CHANGELOG.md", "LICENSE", "README.md"} <= held

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import inspect
-import os
 import re
 import runpy
 import shutil
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from mistakes import MISTAKES
+from pages import blocks_of
 
 import aichatkit
 from aichatkit import Client
@@ -23,13 +22,15 @@ from aichatkit.retries import RetryPolicy
 
 TESTS = Path(__file__).parent
 README = (TESTS.parent / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
-PYTHON = [block for language, block in BLOCKS if language == "python"]
-COMMANDS = [line for language, block in BLOCKS if language == "bash" for line in block.splitlines()]
+BLOCKS = blocks_of(README)
+PYTHON = [block.code for block in BLOCKS if block.language == "python"]
+COMMANDS = [line for block in BLOCKS if block.language == "bash" for line in block.code.splitlines()]
 SERVER = [line for line in COMMANDS if line.startswith("aichatkit sandbox")]
 MAPS = [line for line in COMMANDS if line.startswith("aichatkit map")]
 QUESTIONS = [line for line in COMMANDS if line.startswith(("aichatkit", "cat ")) and line not in [*SERVER, *MAPS]]
 INSTALLS = [line for line in COMMANDS if "pip install" in line]
+
+pytestmark = pytest.mark.usefixtures("reader")
 
 
 def first_line(block):
@@ -40,34 +41,6 @@ def table(heading):
     """Return the rows of the table whose first column is named `heading`."""
     rows = re.search(rf"^\| {heading} \|.*\n\|[-|]+\n((?:\|.*\n)+)", README, re.MULTILINE)[1]
     return [[cell.strip() for cell in row.strip("|").split(" | ")] for row in rows.splitlines()]
-
-
-@pytest.fixture(autouse=True)
-def reader(monkeypatch, tmp_path, sandbox):
-    """A reader with a key for a service that is the sandbox, in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "cat.png").write_bytes(b"\x89PNG\r\n\x1a\n of a cat")
-    (tmp_path / "report.pdf").write_bytes(b"%PDF-1.7 on a cat")
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-reader")
-    monkeypatch.setenv("OPENAI_BASE_URL", f"{sandbox.url}/v1")
-    monkeypatch.setattr(registry, "_registered", dict(registry._registered))
-    default: list[Client] = []
-    monkeypatch.setattr("aichatkit.client._default", default)
-    yield
-    for client in default:
-        client.close()
-
-
-@pytest.fixture
-def path(tmp_path, monkeypatch):
-    """Put an `aichatkit` command on the path that is this very package."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    command = folder / "aichatkit"
-    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m aichatkit "$@"\n', encoding="utf-8")
-    command.chmod(0o755)
-    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
-    monkeypatch.setenv("PYTHONPATH", str(Path(aichatkit.__file__).parent.parent), prepend=os.pathsep)
 
 
 # Examples.
@@ -81,8 +54,7 @@ def test_an_example_runs(block):
 @pytest.mark.skipif(shutil.which("sh") is None, reason="the commands are for a shell")
 @pytest.mark.usefixtures("path")
 @pytest.mark.parametrize("command", QUESTIONS)
-def test_a_command_answers(command, tmp_path):
-    (tmp_path / "report.txt").write_text("My mother dreams of reports.", encoding="utf-8")
+def test_a_command_answers(command):
     done = subprocess.run(["sh", "-c", command], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.strip()
@@ -92,7 +64,6 @@ def test_a_command_answers(command, tmp_path):
 @pytest.mark.usefixtures("path")
 @pytest.mark.parametrize("command", MAPS)
 def test_a_file_is_mapped(command, tmp_path):
-    (tmp_path / "in.csv").write_text("text\nHello!\n", encoding="utf-8")
     done = subprocess.run(["sh", "-c", command], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (0, "")
     assert "1 of 1 rows answered" in done.stderr
