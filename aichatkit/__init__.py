@@ -58,6 +58,10 @@ if TYPE_CHECKING:
     from aichatkit.errors import UnknownModelError as UnknownModelError
     from aichatkit.errors import UnknownProviderError as UnknownProviderError
     from aichatkit.health import Cooling as Cooling
+    from aichatkit.hooks import ChunkInfo as ChunkInfo
+    from aichatkit.hooks import ErrorInfo as ErrorInfo
+    from aichatkit.hooks import ReplyInfo as ReplyInfo
+    from aichatkit.hooks import RequestInfo as RequestInfo
     from aichatkit.images import ImageResponse as ImageResponse
     from aichatkit.messages import Message as Message
     from aichatkit.pacing import Rate as Rate
@@ -88,6 +92,7 @@ _PLACES = {
     "pacing": ("Rate",),
     "waits": ("Wait",),
     "health": ("Cooling",),
+    "hooks": ("ChunkInfo", "ErrorInfo", "ReplyInfo", "RequestInfo"),
     "timeouts": ("Timeout",),
     "errors": (
         "APIError",

@@ -7,8 +7,8 @@ import logging
 import random
 import threading
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
-from typing import Callable
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any, Callable
 from urllib.parse import urlsplit
 
 from aichatkit.answers import Answer
@@ -23,6 +23,7 @@ from aichatkit.errors import (
     RateLimitError,
 )
 from aichatkit.health import Health, Subject
+from aichatkit.late import late
 from aichatkit.messages import Message
 from aichatkit.opening import Ask, check_ask, open_answer, optional_fields
 from aichatkit.options import check_url
@@ -37,6 +38,12 @@ from aichatkit.targets import Target, check_key
 from aichatkit.timeouts import Deadline, Timeout
 from aichatkit.transport import Connections, Transport
 from aichatkit.waits import Wait, Waiting
+
+if TYPE_CHECKING:
+    from aichatkit import hooks
+else:
+    # Few calls are watched.
+    hooks = late("aichatkit.hooks")
 
 __all__ = ["Call", "Setup", "ask_target", "is_local", "make_provider", "open_transport", "provider_keys", "subjects_of"]
 
@@ -64,6 +71,7 @@ class Setup:
     #: Fields a model refused, by provider and model: left out from then on.
     dropped: dict[tuple[str, str], frozenset[str]] = field(default_factory=dict)
     pauses: Pauses = field(default_factory=Pauses)
+    on_request: Callable[[Any], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -210,7 +218,8 @@ def _open_once(ask: Ask, key: str | None, subject: Subject, call: Call, setup: S
     release = _pace(ask, subject, call, setup, tries)
     http = open_transport(ask.provider, key, call, setup, tries.waiting.deadline)
     try:
-        answer = open_answer(ask, http, clock=call.policy.now)
+        telling = None if setup.on_request is None else partial(_tell_request, ask, call, setup, tries)
+        answer = open_answer(ask, http, clock=call.policy.now, on_request=telling)
     except BaseException as error:
         release(None)
         if isinstance(error, RateLimitError) and error.retry_after is not None:
@@ -224,6 +233,20 @@ def _open_once(ask: Ask, key: str | None, subject: Subject, call: Call, setup: S
     answer.when_closed(release)
     answer.when_failed(lambda error: setup.health.failed(subject, error))
     return answer
+
+
+def _tell_request(ask: Ask, call: Call, setup: Setup, tries: Tries, request: Any) -> None:
+    record = hooks.RequestInfo(
+        ask.provider.name,
+        ask.model,
+        str(request.method),
+        hooks.bare_url(str(request.url)),
+        hooks.shown_headers(request.headers or {}, setup.connections.headers, call.headers),
+        ask.messages,
+        ask.options.params,
+        len(tries.attempts) + 1,
+    )
+    hooks.tell("request", setup.on_request, record)
 
 
 def _advise(error: ChatError, provider: Provider) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, Callable
 
 import requests
@@ -19,7 +19,7 @@ from aichatkit.health import Cooling, Health
 from aichatkit.images import ImageResponse
 from aichatkit.late import late
 from aichatkit.mapping import Mapper
-from aichatkit.messages import Message, Prompt, parse_messages
+from aichatkit.messages import Prompt, parse_messages
 from aichatkit.options import (
     CALL_OPTIONS,
     check_extra,
@@ -45,18 +45,18 @@ from aichatkit.timeouts import Deadline, Timeout
 from aichatkit.transport import Connections
 
 if TYPE_CHECKING:
-    from aichatkit import asking, calls, checks, estimates, listing, rounds
+    from aichatkit import answering, asking, calls, checks, listing, observing, rounds
     from aichatkit import cache as caches
     from aichatkit import tools as toolboxes
-    from aichatkit.answers import Answer
     from aichatkit.asking import Call, Setup
 else:
+    answering = late("aichatkit.answering")
     asking = late("aichatkit.asking")
     caches = late("aichatkit.cache")
     calls = late("aichatkit.calls")
     checks = late("aichatkit.checks")
-    estimates = late("aichatkit.estimates")
     listing = late("aichatkit.listing")
+    observing = late("aichatkit.observing")
     rounds = late("aichatkit.rounds")
     toolboxes = late("aichatkit.tools")
 
@@ -89,7 +89,8 @@ class Client(Mapper):
         budget: US dollars, by the prices, that all answers of this client together do not pass.
         cache: where answers to identical calls are kept: a path, a Cache or a dict; not for calls with tools, or with
             a temperature above 0 and no seed.
-        hooks: `{"wait": f}` calls f with a Wait before each wait.
+        hooks: functions that watch, each called with a record: "request" before one is sent, "chunk" for each piece of
+            text, "wait" before a wait, "reply" and "error" at the end. One that fails is logged and ends nothing.
         params: sampling parameters such as `temperature`, sent only when given.
 
     Raises:
@@ -131,6 +132,9 @@ class Client(Mapper):
             name: check_url(url) for name, url in per_provider(base_url, names, option="base_url").items()
         }
         self._hooks = check_hooks(hooks)
+        self._observers: list[observing.Observer] = []
+        if not self._hooks.keys() <= {"request", "wait"}:
+            self._observers.append(observing.Hooks(self._hooks))
         self._connections = Connections(
             session, proxies=check_proxies(proxies), verify=check_verify(verify), headers=check_headers(headers)
         )
@@ -266,26 +270,11 @@ class Client(Mapper):
         # Who asks many rows counts what they cost, and waits for pauses that any of them met.
         call, form = self._prepared(prompt, **options)
         call = replace(call, patient=True) if in_run else call
-        entry = None if self._cache is None else caches.look_up(self._cache, call, self._setup(), form.get("form"))
-        if entry is not None and entry.reply is not None:
-            return Stream(caches.Replay(entry.reply))
-        if self._purse and not in_run:
-            stream = estimates.paid(self._purse, call, lambda: self._opened(call, form, repairs))
-        else:
-            stream = self._opened(call, form, repairs)
-        if entry is not None:
-            stream.when_complete(entry.keep)
-        return stream
-
-    def _opened(self, call: Call, form: Mapping[str, Any], repairs: int) -> Stream:
-        setup = self._setup()
-        if not form:
-            return Stream(calls.open_call(call, setup))
-
-        def open_next(messages: Sequence[Message], before: Answer | None) -> Answer:
-            return calls.open_call(replace(call, messages=messages, targets=_first(before, call.targets)), setup)
-
-        return Stream(rounds.Rounds(open_next, call.messages, **form, repairs=repairs))
+        purse = self._purse if self._purse and not in_run else None
+        if not form and self._cache is None and purse is None and not self._observers:
+            return Stream(calls.open_call(call, self._setup()))
+        means = answering.Means(form, repairs, self._cache, purse, self._observers)
+        return Stream(answering.answer_call(call, self._setup(), means))
 
     def _answer(self, prompt: Prompt, **options: Any) -> Reply:
         return self._open(prompt, 1, True, **options).read()
@@ -365,6 +354,7 @@ class Client(Mapper):
             self._hooks.get("wait"),
             self._dropped,
             self._pauses,
+            self._hooks.get("request"),
         )
 
 
@@ -381,14 +371,6 @@ def default_client() -> Client:
 
 
 Chat.default_client = staticmethod(default_client)
-
-
-def _first(before: Answer | None, targets: Sequence[Target]) -> Sequence[Target]:
-    """Ask the one that has begun to answer first, as it knows its own calls of tools."""
-    if before is None:
-        return targets
-    asked = (before.provider.name, before.model)
-    return sorted(targets, key=lambda target: (target.provider.name, target.model) != asked)
 
 
 def _client_options() -> list[str]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
 from aichatkit.asking import Call
 from aichatkit.budgets import Expense, Purse, expense_of
@@ -19,7 +19,12 @@ from aichatkit.errors import ChatError, ConfigurationError
 from aichatkit.messages import Message
 from aichatkit.pacing import estimate_tokens
 from aichatkit.prices import cost_of
-from aichatkit.streams import Stream
+
+if TYPE_CHECKING:
+    from aichatkit.answers import Answer
+    from aichatkit.rounds import Rounds
+
+    _Answer = TypeVar("_Answer", bound="Answer | Rounds")
 
 __all__ = ["Estimate", "check_priced", "count_tokens", "estimate_calls", "expected", "paid"]
 
@@ -69,7 +74,7 @@ def check_priced(call: Call) -> None:
             raise ConfigurationError(f"budget: the price of {name} is not known; pass prices={{{name!r}: (in, out)}}")
 
 
-def paid(purse: Purse, call: Call, open_stream: Callable[[], Stream]) -> Stream:
+def paid(purse: Purse, call: Call, open_answer: Callable[[], _Answer]) -> _Answer:
     """Open an answer within a budget, and count what it cost when it has ended; one that broke off counts as expected.
 
     Raises:
@@ -80,12 +85,12 @@ def paid(purse: Purse, call: Call, open_stream: Callable[[], Stream]) -> Stream:
     if held is None:
         raise purse.exceeded()
     try:
-        stream = open_stream()
+        answer = open_answer()
     except ChatError as error:
         purse.settle(held, held if error.maybe_processed or error.partial else Expense())
         raise
-    stream.when_complete(lambda reply: purse.settle(held, expense_of(reply, held)))
-    return stream
+    answer.when_complete(lambda reply: purse.settle(held, expense_of(reply, held)))
+    return answer
 
 
 def count_tokens(text: str, model: str = "") -> int:

@@ -42,7 +42,13 @@ class Ask:
     keep_raw: bool = False
 
 
-def open_answer(ask: Ask, http: Transport, *, clock: Callable[[], float] = time.monotonic) -> Answer:
+def open_answer(
+    ask: Ask,
+    http: Transport,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    on_request: Callable[[requests.Request], None] | None = None,
+) -> Answer:
     """Send the request and return the answer with its first text in hand; raise one of our errors."""
     started = clock()
     ask = _with_instructions(ask)
@@ -52,7 +58,10 @@ def open_answer(ask: Ask, http: Transport, *, clock: Callable[[], float] = time.
     optional = optional_fields(ask)
     for name in ask.left_out & set(optional):
         _leave_out(request.json, optional[name])
-    response = http.send(_serialised(request, ask.provider))
+    request = _serialised(request, ask.provider)
+    if on_request is not None:
+        on_request(request)
+    response = http.send(request)
     if not 200 <= response.status < 300:
         raise http.refusal(response, model=ask.model)
     answer = Answer(

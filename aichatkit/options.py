@@ -42,7 +42,7 @@ CALL_OPTIONS = (
     "timeout",
     "tools",
 )
-HOOKS = ("wait",)
+HOOKS = ("request", "chunk", "wait", "reply", "error")
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 

@@ -10,6 +10,7 @@ from aichatkit.reply import Attempt, Reply
 if TYPE_CHECKING:
     from aichatkit.answers import Answer
     from aichatkit.cache import Replay
+    from aichatkit.observing import Observed
     from aichatkit.rounds import Rounds
 
 __all__ = ["Stream"]
@@ -22,7 +23,7 @@ class Stream(Iterator[str]):
     `text` holds what has come, also after an error.
     """
 
-    def __init__(self, answer: Answer | Rounds | Replay) -> None:
+    def __init__(self, answer: Answer | Rounds | Replay | Observed) -> None:
         self._answer = answer
 
     def __iter__(self) -> Iterator[str]:
