@@ -40,6 +40,30 @@ taken, count = time.process_time() - start, len(sys.modules) - seen
 import json
 print(json.dumps({{"cpu ms": taken * 1e3, "modules": count}}))
 """
+#: What is installed with a package: its requirements and theirs, those of extras left out.
+_WEIGHED = """
+import json, os, re
+from importlib import metadata
+
+def weigh(name, seen):
+    key = re.sub("[-_.]+", "-", name).lower()
+    try:
+        found = None if key in seen else metadata.distribution(name)
+    except metadata.PackageNotFoundError:
+        found = None
+    if found is None:
+        return 0
+    seen.add(key)
+    size = sum(path.stat().st_size for path in map(found.locate_file, found.files or ()) if path.is_file())
+    needs = (need for need in found.requires or () if "extra ==" not in need)
+    return size + sum(weigh(re.match(r"[\\w.-]+", need).group(), seen) for need in needs)
+
+seen, folder = set(), {folder!r}
+own = sum(os.path.getsize(os.path.join(top, name)) for top, _, names in os.walk(folder) for name in names
+          if not name.endswith(".pyc")) if folder else 0
+size = own + sum(weigh(name, seen) for name in {names!r})
+print(json.dumps({{"MB": size / 1e6, "packages": len(seen) + bool(folder)}}))
+"""
 
 
 def main() -> int:
@@ -117,6 +141,10 @@ def _measure(row: Row, name: str, server: Server, python: Path) -> dict[str, flo
     url = f"https://127.0.0.1:{server.tls_port}" if row.tls else f"http://127.0.0.1:{server.port}"
     if row.measure == "import":
         command = [str(python), "-c", _TIMED.format(code=IMPORTS.get(name, f"import {name}"))]
+    elif row.measure == "installed":
+        # This package is used from its tree, and is as large as that.
+        folder, names = (str(ROOT / "aichatkit"), ["requests", "tenacity"]) if name == "aichatkit" else ("", [name])
+        command = [str(python), "-c", _WEIGHED.format(folder=folder, names=names)]
     else:
         script = HERE / ("bench_cold.py" if row.measure == "cold" else "bench_child.py")
         command = [str(python), str(script), name, row.measure, url, json.dumps(row.told), str(server.port)]

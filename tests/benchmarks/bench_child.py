@@ -56,6 +56,19 @@ def measure_delay(kind: Any, url: str, told: dict[str, Any]) -> dict[str, float]
     }
 
 
+def measure_pair(kind: Any, url: str, told: dict[str, Any]) -> dict[str, float]:
+    """What a client adds to the delay of a bare socket: both take turns in one process, so that they share its luck."""
+    turns = told.pop("turns")
+    case = Case(**told)
+    bare, client = CLIENTS["socket"](url, case), kind(url, case)
+    added: dict[str, list[float]] = {"p50 us": [], "p99 us": []}
+    for _ in range(turns):
+        alone, with_client = _delays(bare), _delays(client)
+        for name, place in (("p50 us", 0.5), ("p99 us", 0.99)):
+            added[name].append(_quantile(with_client, place) - _quantile(alone, place))
+    return {name: statistics.median(found) * 1e6 for name, found in added.items()}
+
+
 def measure_short(kind: Any, url: str, told: dict[str, Any]) -> dict[str, float]:
     """Short streams on a kept client: time to the first text, CPU, and connections opened for each."""
     calls = told.pop("calls")
@@ -217,6 +230,15 @@ def _together(threads: int, work: Callable[[], Any]) -> None:
     for thread in running:
         thread.join()
     assert not failures, failures[0]
+
+
+def _delays(client: Any) -> list[float]:
+    """How long after it was sent each text of a stream was in hand, the first left out: it came with the head."""
+    return sorted([time.monotonic() - float(text) for text in client.stream()][1:])
+
+
+def _quantile(values: list[float], place: float) -> float:
+    return values[min(int(len(values) * place), len(values) - 1)]
 
 
 def _connections(url: str) -> int:

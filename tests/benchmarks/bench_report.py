@@ -49,6 +49,7 @@ TARGETS = (
     Target("CPU for an event, records kept", "stream, chunked", "cpu us/event", 2.0, 1.3, client="aichatkit raw"),
     # The whole delay: what a bare socket takes is as large as the difference, and too unsteady to be taken off.
     Target("delay of a text, p50, a bare socket's included", "delay at 5 ms", "p50 us", 1.2, 0.9),
+    Target("delay added to a bare socket's, p50", "delay added to a bare socket's", "p50 us", 1.2, 0.7),
     Target("first text, kept client", "short stream", "first text ms", 0.7, 0.45),
     Target("connections for a finished stream", "short stream", "connections/stream", 0.0, 0.0, base=""),
     Target("first text over TLS, kept client", "short stream, TLS", "first text ms", 0.06, 0.03),
@@ -65,9 +66,20 @@ TARGETS = (
     Target("process to first text", "first text of a process", "cpu ms", 1.2, 1.08),
     Target("memory after a stream", "stream, chunked", "MB after", 1.10, 1.03),
     Target("64 threads, wall for an event", "64 threads", "wall us/event", 1.6, 1.1),
+    Target("64 threads, wall for an event, x openai", "64 threads", "wall us/event", 1 / 8, 1 / 8, base="openai"),
     Target("64 threads, 50 events/s, wall / ideal", "64 threads, 50 events/s", "wall/ideal", 1.1, 1.1, base=""),
     Target("64 threads, 50 events/s, p99", "64 threads, 50 events/s", "p99 ms", 2.0, 1.2),
     Target("64 threads, 5 short TLS streams", "64 threads, 5 short TLS streams", "wall us/event", 0.12, 0.06),
+    Target(
+        "64 threads, 5 short TLS streams, x openai",
+        "64 threads, 5 short TLS streams",
+        "wall us/event",
+        0.2,
+        0.2,
+        base="openai",
+    ),
+    Target("installed with what it needs, MB", "installed", "MB", 5.0, 4.0, base=""),
+    Target("installed packages", "installed", "packages", 7, 7, base=""),
 )
 
 

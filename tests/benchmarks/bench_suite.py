@@ -50,6 +50,8 @@ def _throughput(quick: bool) -> list[Row]:
 def _waiting(quick: bool) -> list[Row]:
     case = {"events": 60 if quick else 200, "pace": 0.005}
     rows = [Row("delay at 5 ms", "delay", case, ("socket", *OWN, "openai", *(() if quick else HEAVY)))]
+    pair = {**case, "turns": 2 if quick else 4}
+    rows.append(Row("delay added to a bare socket's", "pair", pair, (*OWN, "openai")))
     for framing in ("two", "length", "close", "gzip"):
         rows.append(Row(f"delay at 5 ms, {framing}", "delay", {**case, "framing": framing}, OWN, rounds=2))
     return rows
@@ -73,19 +75,21 @@ def _starting() -> list[Row]:
     return [
         Row("construct", "construct", {}, everyone, rounds=3),
         Row("import", "import", {}, (OWN[0], "aichatkit package", OWN[1], *PEERS)),
+        Row("installed", "installed", {}, everyone, rounds=1),
         Row("first text of a process", "cold", {}, (*OWN, "openai", "litellm")),
     ]
 
 
 def _threads(quick: bool) -> list[Row]:
     rows = []
+    clients = (*OWN, "openai")
     for threads in (16, 64) if quick else (1, 16, 64, 256):
         events = 20_000 // threads if quick else 40_000 // threads
-        rows.append(Row(f"{threads} threads", "threads", {"threads": threads, "events": events}, OWN, rounds=3))
+        rows.append(Row(f"{threads} threads", "threads", {"threads": threads, "events": events}, clients, rounds=3))
     crowd = {"threads": 64, "events": 50 if quick else 100, "pace": 0.02}
-    rows.append(Row("64 threads, 50 events/s", "crowd", crowd, OWN, rounds=2))
+    rows.append(Row("64 threads, 50 events/s", "crowd", crowd, clients, rounds=2))
     short = {"threads": 64, "streams": 5, "events": 20}
-    rows.append(Row("64 threads, 5 short TLS streams", "threads", short, OWN, rounds=2, tls=True))
+    rows.append(Row("64 threads, 5 short TLS streams", "threads", short, clients, rounds=2, tls=True))
     return rows
 
 
