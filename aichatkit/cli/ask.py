@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import stat
 import sys
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
-from collections.abc import Sequence
 from typing import Any
 
 from aichatkit._version import __version__
-from aichatkit.cli.clients import add_client_options, announce, open_client
+from aichatkit.chats import Chat
+from aichatkit.cli.clients import add_client_options, add_param_option, announce, given_model, open_client
 from aichatkit.cli.commands import COMMANDS
 from aichatkit.cli.output import tell, write
-from aichatkit.client import Client
+from aichatkit.cli.prompts import Question, add_prompt_options, build_question
+from aichatkit.cli.reports import reply_json, shown_json, usage_line
+from aichatkit.cli.saved import Kept, add_saving_options
+from aichatkit.cli.shapes import parse_schema
+from aichatkit.cli.writers import add_writer_options, open_writer
+from aichatkit.reply import Reply
 
 __all__ = ["build_parser", "run"]
 
@@ -24,7 +27,8 @@ Without -m the model is AICHATKIT_MODEL, else the first service whose key is set
 commands ("aichatkit COMMAND --help" tells more; any other first word begins a question):
 {commands}
 
-exit codes: 0 answered, with map every row; 1 the call failed; 2 wrong usage; 130 stopped with Ctrl-C
+exit codes: 0 answered, with map every row; 1 the call failed; 2 wrong usage; 130 stopped with Ctrl-C;
+143 ended by SIGTERM
 """
 
 
@@ -33,57 +37,66 @@ def build_parser() -> ArgumentParser:
     commands = "\n".join(f"  {name:<11} {summary}" for name, summary in COMMANDS.items())
     parser = ArgumentParser(
         prog="aichatkit",
+        usage="aichatkit [options] question ...\n       aichatkit COMMAND ...",
         description="Ask a chat service and print its answer as it comes.",
         epilog=_EPILOG.format(commands=commands),
         formatter_class=RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("prompt", nargs="*", help="the question; several words need no quotes")
+    add_prompt_options(parser)
     add_client_options(parser)
     parser.add_argument("-s", "--system", help="instructions that go before the question")
+    add_param_option(parser)
+    add_saving_options(parser)
+    parser.add_argument(
+        "--schema", help="answer in JSON of this shape: 'name, age int', '[name, age int]', JSON, or a .json file"
+    )
+    parser.add_argument("--json", action="store_true", help="print the whole reply as one JSON object")
+    parser.add_argument("--usage", action="store_true", help="tell tokens, cost and time on standard error")
     parser.add_argument("--no-stream", action="store_true", help="print the answer when it is complete")
+    add_writer_options(parser)
     parser.add_argument("--version", action="version", version=f"aichatkit {__version__}")
     return parser
 
 
 def run(args: Namespace) -> int:
     """Ask, and return the exit code."""
-    prompt = _prompt(args.prompt)
-    if not prompt:
+    question = build_question(args)
+    if not question.prompt:
         build_parser().print_usage(sys.stderr)
         tell("nothing was asked; give a question as an argument or through a pipe")
         return 2
-    with open_client(args) as client:
-        options = {"system": args.system} if args.system else {}
-        if args.no_stream:
-            answer = client.ask(prompt, **options).text
-            announce(args)
-            write(answer + "\n")
-        else:
-            _stream(args, client, prompt, options)
+    options: dict[str, Any] = {"files": question.files} if question.files else {}
+    if args.schema is not None:
+        options["schema"] = parse_schema(args.schema)
+    kept = Kept(args)
+    with open_client(args, model=kept.model) as client:
+        chat = kept.open(client, model=given_model(args), system=args.system)
+        whole = args.json or args.no_stream or args.schema is not None
+        reply = (_whole if whole else _streamed)(args, chat, question, options)
+        kept.keep(chat)
+    if args.usage and reply is not None:
+        tell(usage_line(reply))
     return 0
 
 
-def _stream(args: Namespace, client: Client, prompt: str, options: dict[str, Any]) -> None:
-    with client.stream(prompt, **options) as stream:
-        announce(args)
-        try:
+def _whole(args: Namespace, chat: Chat, question: Question, options: dict[str, Any]) -> Reply:
+    reply = chat.ask(question.prompt, **options)
+    announce(args, model=chat.model)
+    if args.json:
+        write(reply_json(reply))
+    elif args.schema is not None:
+        write(shown_json(reply.data))
+    else:
+        with open_writer(args) as writer:
+            writer.add(reply.text if reply.text.endswith("\n") else f"{reply.text}\n")
+    return reply
+
+
+def _streamed(args: Namespace, chat: Chat, question: Question, options: dict[str, Any]) -> Reply | None:
+    with chat.stream(question.prompt, **options) as stream:
+        announce(args, model=chat.model)
+        with open_writer(args) as writer:
             for chunk in stream:
-                write(chunk)
-        finally:
-            if stream.text and not stream.text.endswith("\n"):
-                write("\n")
-
-
-def _prompt(words: Sequence[str]) -> str:
-    question, document = " ".join(words).strip(), _piped().strip()
-    return "\n\n".join(part for part in (question, document) if part)
-
-
-def _piped() -> str:
-    """Return what a pipe or a redirected file holds; anything else, such as a terminal, is left alone."""
-    try:
-        mode = os.fstat(sys.stdin.fileno()).st_mode
-    except (OSError, ValueError, AttributeError):
-        return ""
-    return sys.stdin.read() if stat.S_ISFIFO(mode) or stat.S_ISREG(mode) else ""
+                writer.add(chunk)
+        return stream.reply

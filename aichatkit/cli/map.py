@@ -7,6 +7,7 @@ from argparse import ArgumentParser, Namespace
 from aichatkit.cli.clients import add_client_options, announce, choose_model
 from aichatkit.cli.output import tell
 from aichatkit.client import Client
+from aichatkit.keys import keys_for
 from aichatkit.tables import check_path
 
 __all__ = ["build_parser", "run"]
@@ -38,8 +39,9 @@ def run(args: Namespace) -> int:
     out = check_path(args.out)
     resume = None if args.resume is None else args.resume or f"{out}.sqlite"
     options = {"system": args.system} if args.system else {}
+    chosen = choose_model(args)
     # Its bar tells the waits.
-    with Client(model=choose_model(args.model), timeout=args.timeout, retry=args.retry) as client:
+    with Client(model=chosen, api_key=keys_for(chosen) or None, timeout=args.timeout, retry=args.retry) as client:
         results = client.map(
             args.input, args.prompt, workers=args.workers, resume=resume, budget=args.budget, **options
         )
