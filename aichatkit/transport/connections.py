@@ -22,6 +22,10 @@ __all__ = ["POOL", "Connections"]
 
 #: Connections kept per host; a smaller pool throws connections away as soon as more threads share the client.
 POOL = 64
+#: Hosts whose connections are kept.
+_HOSTS = 16
+#: The largest body that is put behind its head before it is sent, in bytes: a larger one is not copied.
+_ONE_PIECE = 65536
 
 # `requests` leaves out what is None, whether it came from the environment or from the Session.
 _NO_PROXIES = {"http": None, "https": None, "all": None}
@@ -179,15 +183,39 @@ def _track(manager: Any) -> None:
 
 
 def _tracked_pool(pool: Any) -> Any:
-    """Return the pool class with connections that tell on which socket their thread waits."""
+    """Return the pool class with connections that tell on which socket their thread waits, and send in one piece."""
+    parent = pool.ConnectionCls
 
     def getresponse(self: Any, *args: Any, **kwargs: Any) -> Any:
         head = getattr(_waiting, "head", None)
         if head is not None:
             head.wait_on(self.sock)
-        return pool.ConnectionCls.getresponse(self, *args, **kwargs)
+        return parent.getresponse(self, *args, **kwargs)
 
-    connection = type("TrackedConnection", (pool.ConnectionCls,), {"getresponse": getresponse})
+    def request(self: Any, *args: Any, **kwargs: Any) -> None:
+        self._held = b""
+        try:
+            parent.request(self, *args, **kwargs)
+            held, self._held = self._held, None
+            if held:
+                parent.send(self, held)
+        finally:
+            self._held = None
+
+    def send(self: Any, data: Any) -> None:
+        # Head and body would each be a packet of its own, and wake the other side by itself.
+        held, self._held = self._held, None
+        if held == b"" and isinstance(data, bytes):
+            self._held = data
+            return
+        if held and isinstance(data, bytes) and len(data) <= _ONE_PIECE:
+            data = held + data
+        elif held:
+            parent.send(self, held)
+        parent.send(self, data)
+
+    methods = {"getresponse": getresponse, "request": request, "send": send, "_held": None}
+    connection = type("TrackedConnection", (parent,), methods)
     return type("TrackedPool", (pool,), {"ConnectionCls": connection})
 
 
@@ -195,11 +223,31 @@ class _Adapter(HTTPAdapter):
     """Keep a pool for many threads, and read the CA file once instead of for every connection."""
 
     def __init__(self) -> None:
-        super().__init__(pool_connections=16, pool_maxsize=POOL, max_retries=0)
+        super().__init__(pool_connections=_HOSTS, pool_maxsize=POOL, max_retries=0)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
         _track(self.poolmanager)
+        # Finding the pool of a host takes as long as all else that is done with a request before it is sent.
+        self._pools: dict[Any, Any] = {}
+
+    def get_connection_with_tls_context(self, request: Any, verify: Any, proxies: Any = None, cert: Any = None) -> Any:
+        parts = urlsplit(request.url)
+        key = (parts.scheme, parts.netloc, verify, str(cert), tuple(sorted((proxies or {}).items())))
+        pool = self._pools.get(key)
+        # Whose pool was closed meanwhile gets a new one.
+        if pool is None or pool.pool is None:
+            if len(self._pools) >= _HOSTS:
+                self._pools.clear()
+            pool = self._pools[key] = super().get_connection_with_tls_context(request, verify, proxies, cert)
+        return pool
+
+    def request_url(self, request: Any, proxies: Any) -> str:
+        return str(super().request_url(request, proxies) if proxies else request.path_url)
+
+    def close(self) -> None:
+        self._pools.clear()
+        super().close()
 
     def proxy_manager_for(self, proxy: Any, **kwargs: Any) -> Any:
         known = proxy in self.proxy_manager

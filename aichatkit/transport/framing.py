@@ -54,6 +54,11 @@ class Chunked:
             self._held += block
         return b""
 
+    @property
+    def in_hand(self) -> bool:
+        """Whether the end of the body is known without another look at the socket."""
+        return self._ending and self._held == b"\r\n"
+
     def _take(self, block: bytes) -> bytes:
         left = self._left
         if not left:

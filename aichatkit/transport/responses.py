@@ -45,7 +45,7 @@ class Response:
         self._response = response
         self._read, self._framing = pick_reader(response)
         self._socket = find_socket(response.raw)
-        self._read_timeout = read_timeout
+        self._read_timeout = self._silence = read_timeout
         self._deadline = deadline
         self._clock = clock
         self._limited = deadline.total is not None
@@ -111,7 +111,8 @@ class Response:
         self._limited = False
         try:
             for _ in range(_GRACE_READS):
-                self._set_timeout(end - self._clock())
+                if not getattr(self._framing, "in_hand", False):
+                    self._set_timeout(end - self._clock())
                 if self.closed or not self.read_block():
                     return
         except ChatError:
@@ -143,6 +144,7 @@ class Response:
             return
         if seconds <= 0:
             raise TimedOutError(f"{self._who}: silent for too long")
+        self._silence = seconds
         try:
             self._socket.settimeout(seconds)
         except OSError:
@@ -172,8 +174,9 @@ class Response:
             self._response.close()
             return
         if self._framing is not None:
-            # A kept connection must not carry the short limit of its last read.
-            self._set_timeout(self._read_timeout)
+            if self._silence != self._read_timeout:
+                # A kept connection must not carry the short limit of its last read.
+                self._set_timeout(self._read_timeout)
             raw._fp.close()
         release = getattr(raw, "release_conn", None)
         if release is not None:
