@@ -56,6 +56,7 @@ class Answer:
         clock: Callable[[], float] = time.monotonic,
         prices: Mapping[str, Price] | None = None,
         keep_raw: bool = False,
+        turn: int = 0,
     ) -> None:
         self.provider = provider
         self.model = model
@@ -73,7 +74,7 @@ class Answer:
         self._callbacks: list[Callable[[Reply], None]] = []
         self._leavers: list[Callable[[Reply | None], None]] = []
         self._mourners: list[Callable[[ChatError], None]] = []
-        self._seen = Gathered(model)
+        self._seen = Gathered(model, self._parts, turn=turn)
         self._chunks: Iterator[str] = self._read()
 
     def __iter__(self) -> Iterator[str]:
@@ -285,6 +286,7 @@ class Answer:
             reasoning="".join(seen.reasoning),
             citations=seen.citations,
             tool_calls=seen.tool_calls(name),
+            thoughts=seen.thoughts(name),
             attempts=self.attempts,
             headers=self._response.headers,
             elapsed=self._clock() - self._started,

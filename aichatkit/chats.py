@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Callable, ClassVar
 from aichatkit.errors import ConfigurationError
 from aichatkit.files import with_files
 from aichatkit.late import late
-from aichatkit.messages import Message, Prompt, parse_messages
+from aichatkit.messages import Message, Prompt, ToolCallsMessage, ToolResultMessage, parse_messages
 from aichatkit.params import PARAMS
 from aichatkit.reply import Reply
 from aichatkit.streams import Stream
@@ -134,10 +134,32 @@ class Chat:
         """Return the turns for a prompt, with their files, and the options to ask with."""
         asked = {"system": self.system, "model": self.model, **self._options, **options}
         asked = {name: value for name, value in asked.items() if value is not None}
-        return with_files(parse_messages(prompt), asked.pop("files", ())), asked
+        history = self._history
+        # The results of tools name calls that stand in the history.
+        turns = parse_messages(prompt, history=history)[len(history) :]
+        _check_results(history, turns)
+        return with_files(turns, asked.pop("files", ())), asked
 
     def _keep(self, turns: Sequence[Message], reply: Reply) -> None:
-        # An answer that only asks for tools waits for their results, so its turn is not complete.
-        if reply.text:
+        # With the calls it asks for, so that the next turn can bring their results.
+        if reply.text or reply.tool_calls:
             with self._lock:
-                self._history += [*turns, Message("assistant", reply.text)]
+                self._history += [*turns, reply.message]
+
+
+def _check_results(history: Sequence[Message], turns: Sequence[Message]) -> None:
+    """Refuse what no service could answer: a turn that goes on before the calls of the last one have their results."""
+    last = max((i for i, message in enumerate(history) if isinstance(message, ToolCallsMessage)), default=None)
+    if last is None:
+        return
+    waiting = {call.id: call.name for call in getattr(history[last], "calls", ())}
+    for message in [*history[last + 1 :], *turns]:
+        if not isinstance(message, ToolResultMessage):
+            break
+        waiting.pop(message.call.id, None)
+    if waiting:
+        key, name = next(iter(waiting.items()))
+        raise ConfigurationError(
+            f"chat: the model waits for what {name!r} returns; pass "
+            f'[{{"role": "tool", "tool_call_id": {key!r}, "content": "..."}}] for each call, or undo() the question'
+        )

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, NamedTuple
 
 from aichatkit.structs import dataclass, field
 
-__all__ = ["Answered", "Citation", "Finish", "Notice", "Picture", "Reasoning", "ToolCall", "ToolCallPart", "Usage"]
+__all__ = [
+    "Answered",
+    "Citation",
+    "Finish",
+    "Notice",
+    "Picture",
+    "Reasoning",
+    "Thought",
+    "ToolCall",
+    "ToolCallPart",
+    "Usage",
+    "is_made_id",
+    "made_id",
+]
 
 
 @dataclass(frozen=True)
@@ -40,10 +54,28 @@ class Answered(NamedTuple):
 
 
 class Reasoning(NamedTuple):
-    """A piece of the text a model thinks aloud before it answers, or the service's signature of it."""
+    """A piece of the text a model thinks aloud before it answers; the service's signature ends a stretch of it.
+
+    A `hidden` stretch has no text: the signature is all that is shown of it.
+    """
 
     text: str
     signature: str = ""
+    hidden: bool = False
+
+
+class Thought(NamedTuple):
+    """A stretch of thoughts that its service wants to see again, unchanged and in its place.
+
+    It stands after that many characters of the text and that many calls of tools.
+    The signature is the service's own, after its name and a colon.
+    """
+
+    text: str
+    signature: str
+    hidden: bool = False
+    after_text: int = 0
+    after_calls: int = 0
 
 
 class Citation(NamedTuple):
@@ -95,3 +127,22 @@ class ToolCall:
     arguments: dict[str, Any] = field(default_factory=dict)
     signature: str = field(default="", repr=False)
     broken: str = ""
+
+
+def made_id(turn: int, number: int) -> str:
+    """Return an id for a call that its service gave none; the same call of the same conversation has the same.
+
+    >>> made_id(3, 0)
+    'call00300'
+    """
+    # Nine letters and digits is what the strictest service takes.
+    return f"call{turn:03}{number:02}"
+
+
+def is_made_id(call_id: str) -> bool:
+    """Tell whether an id was made here.
+
+    >>> is_made_id("call00300"), is_made_id("call_1")
+    (True, False)
+    """
+    return re.fullmatch("call[0-9]{5,}", call_id) is not None

@@ -122,8 +122,9 @@ def _part(part: Mapping[str, Any]) -> dict[str, Any]:
             f"message: a part of type {part['type']!r} needs a URL or a data URI; for paths use files="
         )
     file = _from_address(address)
-    name = inner.get("filename") if isinstance(inner, Mapping) else None
-    return {"type": "file", "file": replace(file, name=str(name)) if name else file}
+    told = inner if isinstance(inner, Mapping) else {}
+    name, detail = str(told.get("filename") or file.name), str(told.get("detail") or "")
+    return {"type": "file", "file": replace(file, name=name, detail=detail)}
 
 
 def _from_path(path: str) -> File:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any, Callable
 
 from aichatkit import chunks
@@ -13,9 +14,9 @@ __all__ = ["GATHERED", "Gathered"]
 
 
 class Gathered:
-    """What came beside the text."""
+    """What came beside the text; `parts` are the pieces of the text so far, and `turn` names this one of many."""
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, parts: Sequence[str] = (), *, turn: int = 0) -> None:
         self.model = model
         self.ended = False
         self.last = False
@@ -25,7 +26,10 @@ class Gathered:
         self.citations: list[chunks.Citation] = []
         self.images: list[str] = []
         self.calls: list[list[str]] = []
-        self._signatures: list[str] = []
+        self._parts = parts
+        self._turn = turn
+        self._thought = ""
+        self._thoughts: list[chunks.Thought] = []
         self._open_calls: dict[int | None, list[str]] = {}
         self.notice = ""
 
@@ -42,9 +46,9 @@ class Gathered:
 
     def tool_calls(self, provider: str) -> list[chunks.ToolCall]:
         """Return the tool calls, put together; raise BadResponseError where arguments are not a JSON object."""
-        if self.calls and len(self._signatures) == 1:
-            # One stretch of thoughts came before all calls; more of them could not be told apart again.
-            self.calls[0][3] = self.calls[0][3] or self._signatures[0]
+        for number, parts in enumerate(self.calls):
+            # The results name the calls by these; a conversation may go on at a service that wants them.
+            parts[0] = parts[0] or chunks.made_id(self._turn, number)
         calls = [_tool_call(parts, provider) for parts in self.calls]
         for call in calls:
             if call.broken and self.reason == "length":
@@ -52,6 +56,10 @@ class Gathered:
                     f"{provider}: the call of {call.name!r} was cut off by the length limit; raise max_tokens"
                 )
         return calls
+
+    def thoughts(self, provider: str) -> list[chunks.Thought]:
+        """Return the signed stretches of thoughts, each with its place."""
+        return [thought._replace(signature=f"{provider}:{thought.signature}") for thought in self._thoughts]
 
     def finish_reason(self) -> str | None:
         """Return why the answer ended."""
@@ -85,8 +93,11 @@ class Gathered:
     def add_reasoning(self, piece: chunks.Reasoning) -> None:
         """Note a piece of the model's thoughts."""
         self.reasoning.append(piece.text)
+        self._thought += piece.text
         if piece.signature:
-            self._signatures.append(piece.signature)
+            place = sum(map(len, self._parts)), len(self.calls)
+            self._thoughts.append(chunks.Thought(self._thought, piece.signature, piece.hidden, *place))
+            self._thought = ""
 
     def add_citation(self, citation: chunks.Citation) -> None:
         """Note a source; some services repeat all of them with every chunk, and some tell the title later."""

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Union
 
-from aichatkit.chunks import ToolCall
+from aichatkit.chunks import Thought, ToolCall
 from aichatkit.errors import ConfigurationError
 from aichatkit.structs import dataclass, field, replace
 
@@ -47,24 +47,29 @@ class Message:
 
 @dataclass(frozen=True)
 class File:
-    """A file in a message: its kind ("image", "pdf", "text", "audio") and media type, and its bytes or its URL."""
+    """A file in a message: its kind ("image", "pdf", "text", "audio") and media type, and its bytes or its URL.
+
+    `detail` is how closely a model should look at a picture, where its service has a word for that.
+    """
 
     kind: str
     media_type: str
     name: str = ""
     data: bytes = field(default=b"", repr=False)
     url: str = ""
+    detail: str = ""
 
 
 @dataclass(frozen=True)
 class ToolCallsMessage(Message):
     """An assistant's turn that asks for tools; `content` is the text beside the calls and may be empty.
 
-    `reasoning` is what the model thought first: some services want to see it again.
+    `reasoning` is what the model thought first: some services want to see it again, others their signed `thoughts`.
     """
 
     calls: Sequence[ToolCall] = ()
     reasoning: str = field(default="", repr=False)
+    thoughts: Sequence[Thought] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True)
@@ -171,7 +176,10 @@ def _parse_mapping(turn: Mapping[str, Any]) -> Message:
     if role == "tool" and "tool_call_id" in turn:
         return ToolResultMessage("tool", text_of(turn.get("content") or ""), ToolCall(str(turn["tool_call_id"]), ""))
     if role == "assistant" and turn.get("tool_calls"):
-        return ToolCallsMessage(role, turn.get("content") or "", tuple(map(_parse_call, turn["tool_calls"])))
+        calls, thoughts = map(_parse_call, turn["tool_calls"]), map(_parse_thought, turn.get("thoughts") or ())
+        return ToolCallsMessage(
+            role, turn.get("content") or "", tuple(calls), str(turn.get("reasoning") or ""), tuple(thoughts)
+        )
     if "content" not in turn:
         raise ConfigurationError('message: it has no "content"; use {"role": "user", "content": "..."}')
     return Message(role, turn["content"])
@@ -183,12 +191,22 @@ def _parse_call(call: Any) -> ToolCall:
         function = call["function"]
         arguments = json.loads(function.get("arguments") or "{}")
         if isinstance(arguments, dict):
-            return ToolCall(str(call.get("id") or ""), str(function["name"]), arguments)
+            signature = str(call.get("signature") or "")
+            return ToolCall(str(call.get("id") or ""), str(function["name"]), arguments, signature)
     except (ValueError, LookupError, TypeError, AttributeError):
         pass
     raise ConfigurationError(
         'message: a tool call must look like {"id": "...", "function": {"name": "...", "arguments": "{...}"}}'
     )
+
+
+def _parse_thought(thought: Any) -> Thought:
+    """Read a stretch of thoughts as a saved conversation has it."""
+    try:
+        return Thought(*thought)
+    except TypeError:
+        pass
+    raise ConfigurationError('message: "thoughts" are only understood as a saved conversation has them')
 
 
 def _with_calls(messages: Sequence[Message]) -> list[Message]:

@@ -74,6 +74,7 @@ def open_answer(
         clock=clock,
         prices=ask.prices,
         keep_raw=ask.keep_raw,
+        turn=len(ask.messages),
     )
     try:
         answer.start()

@@ -8,7 +8,7 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from aichatkit import errors
-from aichatkit.chunks import Citation, ToolCall, Usage
+from aichatkit.chunks import Citation, Thought, ToolCall, Usage
 from aichatkit.errors import ChatError
 from aichatkit.reply import Reply
 
@@ -29,6 +29,7 @@ def encode(outcome: Reply | ChatError) -> str:
     record["usage"] = {name: count for name in _USAGE if (count := getattr(usage, name)) is not None}
     record["citations"] = [list(citation) for citation in outcome.citations]
     record["tool_calls"] = [asdict(call) for call in outcome.tool_calls]
+    record["thoughts"] = [list(thought) for thought in outcome.thoughts]
     return json.dumps({"reply": {name: value for name, value in record.items() if value not in (None, "", [], {})}})
 
 
@@ -70,5 +71,6 @@ def _reply(record: Mapping[str, Any]) -> Reply:
         "usage": Usage(**record.get("usage", {})),
         "citations": [Citation(*citation) for citation in record.get("citations", ())],
         "tool_calls": [ToolCall(**call) for call in record.get("tool_calls", ())],
+        "thoughts": [Thought(*thought) for thought in record.get("thoughts", ())],
     }
     return Reply(**{"text": "", **record, **parts})

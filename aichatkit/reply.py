@@ -7,9 +7,10 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from aichatkit.chunks import Citation, ToolCall, Usage
+from aichatkit.chunks import Citation, Thought, ToolCall, Usage
 from aichatkit.errors import ChatError, SchemaError
 from aichatkit.late import late
+from aichatkit.messages import Message, ToolCallsMessage
 from aichatkit.structs import dataclass, field
 
 if TYPE_CHECKING:
@@ -63,6 +64,8 @@ class Reply:
     data: Any = None
     cost: float | None = None
     cached: bool = False
+    #: What the service wants to see again, with the calls of tools that came of it.
+    thoughts: list[Thought] = field(default_factory=list, repr=False)
 
     def __str__(self) -> str:
         return self.text
@@ -71,6 +74,13 @@ class Reply:
     def limits(self) -> dict[str, Any]:
         """The service's rate limits as its headers told them: what is allowed, what remains, seconds to the reset."""
         return delays.parse_limits(self.headers)
+
+    @property
+    def message(self) -> Message:
+        """The answer as a message, to go on with: put it before the results of the tools it asks for."""
+        if not self.tool_calls:
+            return Message("assistant", self.text)
+        return ToolCallsMessage("assistant", self.text, tuple(self.tool_calls), self.reasoning, tuple(self.thoughts))
 
     @property
     def request_id(self) -> str | None:

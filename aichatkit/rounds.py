@@ -8,7 +8,7 @@ from typing import Any, Callable, TypeVar
 from aichatkit.answers import Answer
 from aichatkit.chunks import Usage
 from aichatkit.errors import ChatError, ConfigurationError, SchemaError, StreamInterruptedError, ToolError
-from aichatkit.messages import Message, ToolCallsMessage, ToolResultMessage
+from aichatkit.messages import Message, ToolResultMessage
 from aichatkit.providers.base import Provider
 from aichatkit.reply import Attempt, Reply
 from aichatkit.schemas import schema_of
@@ -238,8 +238,7 @@ class Rounds:
                 attempts=self.attempts,
             )
         self._left -= 1
-        calls = ToolCallsMessage("assistant", reply.text, tuple(reply.tool_calls), reasoning=reply.reasoning)
-        return [calls, *(ToolResultMessage("tool", self._toolbox.run(call), call) for call in reply.tool_calls)]
+        return [reply.message, *(ToolResultMessage("tool", self._toolbox.run(call), call) for call in reply.tool_calls)]
 
     def _repair(self, reply: Reply, fault: str) -> list[Message]:
         self._repairs -= 1
@@ -261,12 +260,14 @@ def _wrapping(schema: Mapping[str, Any]) -> dict[str, Any]:
 def _whole(last: Reply, replies: Sequence[Reply], text: str, attempts: list[Attempt]) -> Reply:
     """Return the last reply with what all rounds brought and took."""
     costs = [reply.cost for reply in replies]
+    moved = len(text) - len(last.text)
     return replace(
         last,
         text=text,
         images=[image for reply in replies for image in reply.images],
         citations=list(dict.fromkeys(citation for reply in replies for citation in reply.citations)),
         reasoning="\n\n".join(reply.reasoning for reply in replies if reply.reasoning),
+        thoughts=[thought._replace(after_text=thought.after_text + moved) for thought in last.thoughts],
         raw=[record for reply in replies for record in reply.raw],
         usage=_total([reply.usage for reply in replies]),
         cost=None if None in costs else sum(cost for cost in costs if cost is not None),

@@ -22,9 +22,16 @@ def plain_turn(message: Message) -> dict[str, Any]:
     turn = {"role": message.role, "content": _plain(message.content)}
     if isinstance(message, ToolCallsMessage):
         turn["tool_calls"] = [
-            {"id": call.id, "function": {"name": call.name, "arguments": json.dumps(call.arguments)}}
+            {
+                "id": call.id,
+                "function": {"name": call.name, "arguments": json.dumps(call.arguments)},
+                **({"signature": call.signature} if call.signature else {}),
+            }
             for call in message.calls
         ]
+        # Without these their service would not take the results, should it be loaded before they are there.
+        own = {"reasoning": message.reasoning, "thoughts": list(map(list, message.thoughts))}
+        turn.update({name: value for name, value in own.items() if value})
     if isinstance(message, ToolResultMessage):
         turn["tool_call_id"] = message.call.id
     return turn
@@ -62,7 +69,8 @@ def _plain(content: Content) -> Any:
 
 def _plain_file(file: File) -> dict[str, Any]:
     data = file.url or f"data:{file.media_type};base64,{base64.b64encode(file.data).decode('ascii')}"
-    return {"type": "file", "file": {"filename": file.name, "file_data": data}}
+    detail = {"detail": file.detail} if file.detail else {}
+    return {"type": "file", "file": {"filename": file.name, "file_data": data, **detail}}
 
 
 def _body(message: Message) -> str:

@@ -13,6 +13,8 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from aichatkit import Chat, Client, ConfigurationError, Message, QuotaExceededError, Reply, StreamInterruptedError
+from aichatkit.chunks import Thought, ToolCall
+from aichatkit.messages import ToolCallsMessage
 
 
 def sent(sandbox):
@@ -358,7 +360,68 @@ def test_an_answer_that_fits_no_schema_is_asked_for_again_as_the_client_does(cli
     assert [turn.content for turn in chat.history] == ["Two and three?", '{"sum": 5}']
 
 
-def test_an_answer_that_waits_for_tools_does_not_enter():
+STOCK = {"name": "stock", "parameters": {"type": "object", "properties": {"part": {"type": "string"}}}}
+
+
+def asks_twice(client, sandbox):
+    """A conversation whose last answer asks for a dict tool, twice."""
+    chat = client.chat(tools=[STOCK])
+    chat.ask('call stock {"part": "A-17"} and call stock {"part": "B-2"}')
+    return chat
+
+
+def results_of(chat):
+    calls = chat.history[-1].calls
+    return [{"role": "tool", "tool_call_id": call.id, "content": str(i)} for i, call in enumerate(calls)]
+
+
+def test_calls_that_are_left_to_the_caller_enter_and_their_results_go_on(client, sandbox):
+    chat = asks_twice(client, sandbox)
+    assert [call.arguments["part"] for call in chat.history[-1].calls] == ["A-17", "B-2"]
+    chat.ask(results_of(chat))
+    assert [turn.role for turn in chat.history] == ["user", "assistant", "tool", "tool", "assistant"]
+    calls = sandbox.requests[-1].json()["messages"][1]["tool_calls"]
+    results = sandbox.requests[-1].json()["messages"][2:]
+    assert [turn["tool_call_id"] for turn in results] == [call["id"] for call in calls]
+
+
+@pytest.mark.parametrize("given", ["Never mind.", 1])
+def test_a_turn_without_the_results_the_model_waits_for_is_refused_before_it_is_sent(client, sandbox, given):
+    chat = asks_twice(client, sandbox)
+    with pytest.raises(ConfigurationError, match=r"waits for what 'stock' returns.*undo\(\)"):
+        chat.ask(given if isinstance(given, str) else results_of(chat)[:given])
+    assert len(sandbox.requests) == 1
+
+
+def test_a_question_whose_tools_are_not_run_is_taken_back(client, sandbox):
+    chat = asks_twice(client, sandbox)
+    chat.undo()
+    chat.ask("Never mind.")
+    assert [turn.role for turn in chat.history] == ["user", "assistant"]
+
+
+def test_results_may_come_after_the_conversation_was_saved(client, sandbox, tmp_path):
+    chat = asks_twice(client, sandbox)
+    loaded = Chat.load(chat.save(tmp_path / "chat.json"), client=client)
+    assert loaded.history == chat.history
+    loaded.ask(results_of(loaded))
+    assert len(loaded.history) == 5
+
+
+def test_what_a_service_wants_to_see_again_is_saved(client, tmp_path):
+    call = ToolCall("t1", "stock", {}, "anthropic:c2ln")
+    asked = ToolCallsMessage("assistant", "", (call,), "Hm.", (Thought("Hm.", "anthropic:c2ln"),))
+    path = client.chat(history=["Stock?", asked]).save(tmp_path / "chat.json")
+    assert Chat.load(path, client=client).history[-1] == asked
+
+
+def test_thoughts_of_another_form_are_refused():
+    turn = {"role": "assistant", "tool_calls": [{"id": "a", "function": {"name": "f"}}], "thoughts": [7]}
+    with pytest.raises(ConfigurationError, match="as a saved conversation has them"):
+        Client(model="offline").chat(history=["Hi", turn])
+
+
+def test_an_answer_without_anything_does_not_enter():
     class Asks(Client):
         def ask(self, prompt, **options):
             return Reply("", "openai", "gpt-4o")
@@ -366,3 +429,11 @@ def test_an_answer_that_waits_for_tools_does_not_enter():
     chat = Asks().chat()
     chat.ask("Stock of A-17?")
     assert chat.history == []
+
+
+def test_how_closely_to_look_at_a_picture_is_kept(client, sandbox, tmp_path):
+    picture = {"type": "image_url", "image_url": {"url": "https://example.org/a.png", "detail": "low"}}
+    chat = client.chat()
+    chat.ask([{"role": "user", "content": [{"type": "text", "text": "What is it?"}, picture]}])
+    Chat.load(chat.save(tmp_path / "chat.json"), client=client).ask("And now?")
+    assert [request.json()["messages"][0]["content"][1] for request in sandbox.requests] == [picture, picture]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aichatkit.chunks import Answered, Citation, Finish, Notice, Reasoning, ToolCall, ToolCallPart, Usage
+from aichatkit.chunks import Answered, Citation, Finish, Notice, Reasoning, Thought, ToolCall, ToolCallPart, Usage
 from aichatkit.errors import BadResponseError
 from aichatkit.gathered import Gathered
 
@@ -40,7 +40,10 @@ P = ToolCallPart
             [P(None, "a", "f", '{"x"'), P(None, arguments=": 1}"), P(None, "b", "f", "{}")],
             [("a", "f", {"x": 1}), ("b", "f", {})],
         ),
-        ([P(None, "", "f", '{"x": 1}'), P(None, "", "f", '{"x": 2}')], [("", "f", {"x": 1}), ("", "f", {"x": 2})]),
+        (
+            [P(None, "", "f", '{"x": 1}'), P(None, "", "f", '{"x": 2}')],
+            [("call00000", "f", {"x": 1}), ("call00001", "f", {"x": 2})],
+        ),
         # Every call has the number 0.
         (
             [P(0, "a", "f", '{"x": 1}'), P(0, "b", "f", "{"), P(0, arguments="}")],
@@ -85,13 +88,19 @@ def test_a_signature_is_kept():
     assert gathered(P(None, "a", "f", "{}", "sig")).tool_calls("gemini") == [ToolCall("a", "f", {}, "gemini:sig")]
 
 
-@pytest.mark.parametrize(
-    ("thoughts", "signatures"),
-    [(["s"], ["s", ""]), ([""], ["", ""]), (["s", "t"], ["", ""])],
-)
-def test_the_signature_of_one_stretch_of_thoughts_is_that_of_the_first_call(thoughts, signatures):
-    seen = gathered(*(Reasoning("Hm", signature) for signature in thoughts), P(0, "a", "f"), P(1, "b", "f"))
-    assert [call.signature.rpartition(":")[2] for call in seen.tool_calls("anthropic")] == signatures
+def test_signed_thoughts_keep_their_place_among_text_and_calls():
+    text = []
+    seen = Gathered("asked", text)
+    for step in ("Let me ", "see.", Reasoning("H"), Reasoning("m.", "s"), P(0, "a", "f"), Reasoning("", "t", True)):
+        text.append(step) if isinstance(step, str) else seen.add(step)
+    assert seen.thoughts("anthropic") == [
+        Thought("Hm.", "anthropic:s", False, 11, 0),
+        Thought("", "anthropic:t", True, 11, 1),
+    ]
+
+
+def test_thoughts_without_a_signature_are_nothing_to_send_back():
+    assert gathered(Reasoning("Hm.")).thoughts("anthropic") == []
 
 
 @pytest.mark.parametrize(

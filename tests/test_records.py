@@ -7,7 +7,7 @@ import json
 import pytest
 
 from aichatkit import errors
-from aichatkit.chunks import Citation, ToolCall, Usage
+from aichatkit.chunks import Citation, Thought, ToolCall, Usage
 from aichatkit.errors import AllProvidersFailedError, ChatError, QuotaExceededError, RateLimitError
 from aichatkit.records import decode, encode
 from aichatkit.reply import Reply
@@ -24,6 +24,7 @@ REPLY = Reply(
     citations=[Citation("https://example.com", "Example")],
     tool_calls=[ToolCall("1", "look", {"at": "it"})],
     elapsed=1.5,
+    thoughts=[Thought("Hm.", "anthropic:s", False, 3, 1)],
     cost=0.25,
 )
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import requests
 
 from aichatkit import classify, sniffing
-from aichatkit.chunks import Answered, Citation, Finish, Reasoning, ToolCallPart, Usage
+from aichatkit.chunks import Answered, Citation, Finish, Reasoning, ToolCall, ToolCallPart, Usage
 from aichatkit.events import Event
 from aichatkit.messages import File, Message, ToolCallsMessage, ToolResultMessage
 from aichatkit.providers.base import Options, Provider
@@ -126,19 +126,25 @@ class Anthropic(Provider):
         if isinstance(message, ToolResultMessage):
             call = message.call
             return [{"type": "tool_result", "tool_use_id": call.id or call.name, "content": message.text}]
+        if isinstance(message, ToolCallsMessage) and isinstance(message.content, str):
+            return list(self._interleaved(message, message.content))
         parts = iter_parts(message.content, provider=self.name)
         blocks = [{"type": "text", "text": part} if isinstance(part, str) else self._file(part) for part in parts]
-        return (
-            [*self._thoughts(message), *blocks, *_calls(message)] if isinstance(message, ToolCallsMessage) else blocks
-        )
+        return [*blocks, *_calls(message.calls)] if isinstance(message, ToolCallsMessage) else blocks
 
-    def _thoughts(self, message: ToolCallsMessage) -> list[dict[str, Any]]:
-        # With thinking on, the results of tools are refused without the signed thoughts that led to the calls.
-        signatures = [own_signature(call, provider=self.name) for call in message.calls]
-        thoughts = [
-            {"type": "thinking", "thinking": message.reasoning, "signature": signed} for signed in signatures if signed
-        ]
-        return thoughts[:1]
+    def _interleaved(self, message: ToolCallsMessage, text: str) -> Iterator[dict[str, Any]]:
+        """Yield the blocks as they came: the results of tools are refused where a thought is missing or moved."""
+        at, calls = 0, 0
+        for thought in message.thoughts:
+            signed = own_signature(thought, provider=self.name)
+            if signed:
+                yield from _text(text[at : thought.after_text])
+                yield from _calls(message.calls[calls : thought.after_calls])
+                at, calls = thought.after_text, thought.after_calls
+                hidden = {"type": "redacted_thinking", "data": signed}
+                yield hidden if thought.hidden else {"type": "thinking", "thinking": thought.text, "signature": signed}
+        yield from _text(text[at:])
+        yield from _calls(message.calls[calls:])
 
     def _file(self, file: File) -> dict[str, Any]:
         if file.kind not in _BLOCKS:
@@ -156,8 +162,14 @@ def _role(message: Message) -> str:
     return "assistant" if message.role == "assistant" else "user"
 
 
-def _calls(message: ToolCallsMessage) -> list[dict[str, Any]]:
-    named = [(call.id or call.name, call) for call in message.calls]
+def _text(text: str) -> Iterator[dict[str, Any]]:
+    # A block of nothing but blanks is refused.
+    if text.strip():
+        yield {"type": "text", "text": text}
+
+
+def _calls(calls: Sequence[ToolCall]) -> list[dict[str, Any]]:
+    named = [(call.id or call.name, call) for call in calls]
     return [{"type": "tool_use", "id": key, "name": call.name, "input": call.arguments} for key, call in named]
 
 
@@ -203,6 +215,8 @@ def _parse_block(index: int, block: Mapping[str, Any]) -> Iterator[Any]:
         yield from _parse_citations(block.get("citations") or ())
     elif kind == "thinking":
         yield Reasoning(block["thinking"], block.get("signature") or "")
+    elif kind == "redacted_thinking":
+        yield Reasoning("", block["data"], hidden=True)
     elif kind == "tool_use":
         arguments = parse_arguments(block["input"]) if block.get("input") else ""
         yield ToolCallPart(index, block["id"], block["name"], arguments)

@@ -12,7 +12,17 @@ from urllib.parse import quote
 import requests
 
 from aichatkit import classify, sniffing
-from aichatkit.chunks import Answered, Citation, Finish, Picture, Reasoning, ToolCall, ToolCallPart, Usage
+from aichatkit.chunks import (
+    Answered,
+    Citation,
+    Finish,
+    Picture,
+    Reasoning,
+    ToolCall,
+    ToolCallPart,
+    Usage,
+    is_made_id,
+)
 from aichatkit.errors import ContentFilteredError
 from aichatkit.events import Event
 from aichatkit.messages import File, Message, ToolCallsMessage, ToolResultMessage
@@ -170,7 +180,9 @@ def _declaration(tool: Tool) -> dict[str, Any]:
 
 
 def _named(call: ToolCall) -> dict[str, Any]:
-    return {"id": call.id, "name": call.name} if call.id else {"name": call.name}
+    # An id that was made here is none of the service's.
+    own = not call.id or is_made_id(call.id)
+    return {"name": call.name} if own else {"id": call.id, "name": call.name}
 
 
 def _parse_candidate(candidate: Mapping[str, Any]) -> Iterator[Any]:

@@ -178,7 +178,8 @@ class OpenAICompatible(Provider):
         if file.kind not in self.takes_files:
             raise refused_file(file, provider=self.name)
         if file.kind == "image":
-            return {"type": "image_url", "image_url": {"url": file_uri(file, provider=self.name)}}
+            image = {"url": file_uri(file, provider=self.name), **({"detail": file.detail} if file.detail else {})}
+            return {"type": "image_url", "image_url": image}
         if file.kind == "audio":
             sound = {"data": encoded(file, provider=self.name), "format": audio_format(file)}
             return {"type": "input_audio", "input_audio": sound}

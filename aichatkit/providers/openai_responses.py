@@ -20,7 +20,7 @@ from aichatkit.providers.base import Options, Provider, Tool
 from aichatkit.providers.payloads import add_options, file_uri, is_strict, iter_parts, put, refused_file
 
 _NO_OPTIONS = Options()
-_REASONS = {"max_output_tokens": "length", "content_filter": "content_filter"}
+_REASONS = {"completed": "stop", "max_output_tokens": "length"}
 _REASONING = ("response.reasoning_summary_text.delta", "response.reasoning_text.delta")
 
 
@@ -104,7 +104,8 @@ class OpenAIResponses(Provider):
 
     def _file(self, file: File) -> dict[str, Any]:
         if file.kind == "image":
-            return {"type": "input_image", "image_url": file_uri(file, provider=self.name)}
+            detail = {"detail": file.detail} if file.detail else {}
+            return {"type": "input_image", "image_url": file_uri(file, provider=self.name), **detail}
         if file.kind not in self.takes_files:
             raise refused_file(file, provider=self.name)
         if file.url and not file.data:
@@ -157,7 +158,7 @@ def _parse_item_done(record: Mapping[str, Any]) -> Iterator[Any]:
 
 
 def _parse_last(record: Mapping[str, Any]) -> Iterator[Any]:
-    yield from _parse_ending(record["response"])
+    yield from _parse_ending({"status": record["type"].rpartition(".")[2], **record["response"]})
 
 
 _PARSERS = {
@@ -207,5 +208,6 @@ def _parse_ending(response: Mapping[str, Any]) -> Iterator[Any]:
             cached_tokens=(usage.get("input_tokens_details") or {}).get("cached_tokens"),
             reasoning_tokens=(usage.get("output_tokens_details") or {}).get("reasoning_tokens"),
         )
-    reason = (response.get("incomplete_details") or {}).get("reason")
-    yield Finish(_REASONS.get(reason, reason) if reason else "stop", last=True)
+    # Some that stop short do not tell why; then the status is all there is to say.
+    reason = (response.get("incomplete_details") or {}).get("reason") or response.get("status") or "completed"
+    yield Finish(_REASONS.get(reason, reason), last=True)

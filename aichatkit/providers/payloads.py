@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from typing import Any
 
-from aichatkit.chunks import ToolCall
+from aichatkit.chunks import Thought, ToolCall
 from aichatkit.errors import ConfigurationError
 from aichatkit.messages import Content, File, Message, text_of_file
 from aichatkit.providers.base import Options
@@ -159,8 +159,8 @@ def is_strict(schema: Any) -> bool:
     return all(map(is_strict, schema.values()))
 
 
-def own_signature(call: ToolCall, *, provider: str) -> str:
-    """Return the signature of a call that this provider made, nothing for another's.
+def own_signature(call: ToolCall | Thought, *, provider: str) -> str:
+    """Return the signature of a call or thought of this provider's, nothing for another's.
 
     >>> own_signature(ToolCall("", "now", {}, "gemini:c2ln"), provider="gemini")
     'c2ln'
@@ -184,7 +184,8 @@ def _merged(base: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]
 
 def _picture(image: Any) -> File:
     url = str(image["url"] if isinstance(image, Mapping) else image)
+    detail = str(image.get("detail") or "") if isinstance(image, Mapping) else ""
     head, comma, body = url.partition(",")
     if url.startswith("data:") and comma and head.endswith(";base64"):
-        return File("image", head[len("data:") : -len(";base64")], data=base64.b64decode(body))
-    return File("image", "image/*", url=url)
+        return File("image", head[len("data:") : -len(";base64")], data=base64.b64decode(body), detail=detail)
+    return File("image", "image/*", url=url, detail=detail)

@@ -20,6 +20,7 @@ from aichatkit.errors import (
     StreamInterruptedError,
 )
 from aichatkit.messages import Message, ToolCallsMessage
+from aichatkit.structs import replace
 
 URL = "https://api.anthropic.com/v1/messages"
 
@@ -324,14 +325,28 @@ def signed(signature, index=0):
     ]
 
 
-def test_signed_thoughts_go_back_before_the_calls_they_led_to(told):
-    use = block(1, {"type": "tool_use", "id": "t1", "name": "weather", "input": {"city": "Oslo"}})
-    reply = told(start(), *signed("c2ln"), use, ending("tool_use"), STOP)
-    asked = ToolCallsMessage("assistant", reply.text, tuple(reply.tool_calls), reply.reasoning)
-    assert wires.body("anthropic", [Message("user", "Rain?"), asked])["messages"][1]["content"] == [
-        {"type": "thinking", "thinking": "Hm.", "signature": "c2ln"},
-        {"type": "tool_use", "id": "t1", "name": "weather", "input": {"city": "Oslo"}},
+def test_thoughts_go_back_signed_and_in_their_place_among_text_and_calls(told):
+    weather = {"type": "tool_use", "id": "t1", "name": "weather", "input": {"city": "Oslo"}}
+    now = {"type": "tool_use", "id": "t2", "name": "now", "input": {}}
+    hidden = {"type": "redacted_thinking", "data": "RW5j"}
+    told_blocks = [*signed("b25l"), block(1, {"type": "text", "text": ""}), says("Let me see.", 1), block(2, hidden)]
+    reply = told(start(), *told_blocks, block(3, weather), *signed("dHdv", 4), block(5, now), ending("tool_use"), STOP)
+    assert wires.body("anthropic", [Message("user", "Rain?"), reply.message])["messages"][1]["content"] == [
+        {"type": "thinking", "thinking": "Hm.", "signature": "b25l"},
+        {"type": "text", "text": "Let me see."},
+        hidden,
+        weather,
+        {"type": "thinking", "thinking": "Hm.", "signature": "dHdv"},
+        now,
     ]
+    assert reply.reasoning == "Hm.Hm."
+
+
+def test_a_service_does_not_see_the_thoughts_of_another(told):
+    use = block(1, {"type": "tool_use", "id": "t1", "name": "now", "input": {}})
+    message = told(start(), *signed("b25l"), use, ending("tool_use"), STOP).message
+    strange = replace(message, thoughts=[message.thoughts[0]._replace(signature="elsewhere:b25l")])
+    assert [entry["type"] for entry in wires.body("anthropic", [strange])["messages"][0]["content"]] == ["tool_use"]
 
 
 def test_another_service_s_signature_is_not_sent():
@@ -339,7 +354,7 @@ def test_another_service_s_signature_is_not_sent():
     assert [entry["type"] for entry in blocks] == ["tool_use", "tool_use"]
 
 
-def test_thoughts_in_several_stretches_are_not_taken_for_one(told):
-    use = block(2, {"type": "tool_use", "id": "t1", "name": "now", "input": {}})
-    reply = told(start(), *signed("b25l"), *signed("dHdv", 1), use, ending("tool_use"), STOP)
-    assert (reply.reasoning, reply.tool_calls[0].signature) == ("Hm.Hm.", "")
+def test_calls_beside_parts_are_sent_after_them():
+    asked = ToolCallsMessage("assistant", [{"type": "text", "text": "Let me see."}], (wires.CALL,))
+    blocks = wires.body("anthropic", [asked])["messages"][0]["content"]
+    assert [entry["type"] for entry in blocks] == ["text", "tool_use"]

@@ -242,8 +242,23 @@ def test_calls_of_tools_are_kept_apart_though_nothing_numbers_them(told):
     first = {"functionCall": {"name": "weather", "args": {"city": "Oslo"}}, "thoughtSignature": "c2ln"}
     second = {"functionCall": {"id": "c2", "name": "now"}}
     reply = told(candidate(first), candidate(second), candidate({"text": ""}, reason="STOP"))
-    assert reply.tool_calls == [ToolCall("", "weather", {"city": "Oslo"}, "gemini:c2ln"), ToolCall("c2", "now", {})]
+    weather = ToolCall("call00100", "weather", {"city": "Oslo"}, "gemini:c2ln")
+    assert reply.tool_calls == [weather, ToolCall("c2", "now", {})]
     assert reply.finish_reason == "tool_calls"
+    # An id of ours is not the service's, so it does not see it again.
+    sent = wires.body("gemini", [reply.message, ToolResultMessage("tool", "rain", weather)])["contents"]
+    assert [part["functionCall"].get("id") for part in sent[0]["parts"]] == [None, "c2"]
+    assert "id" not in sent[1]["parts"][0]["functionResponse"]
+
+
+def test_two_calls_of_one_tool_can_be_told_apart_by_a_service_that_goes_on(told):
+    call = {"functionCall": {"name": "weather", "args": {}}}
+    message = told(candidate(call, call, reason="STOP")).message
+    results = [ToolResultMessage("tool", "rain", call) for call in message.calls]
+    sent = wires.body("openai", [message, *results])["messages"]
+    ids = [call["id"] for call in sent[0]["tool_calls"]]
+    assert ids == [turn["tool_call_id"] for turn in sent[1:]]
+    assert len(set(ids)) == 2
 
 
 def test_a_picture_is_a_picture_and_one_of_the_thoughts_is_none():

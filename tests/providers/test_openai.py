@@ -382,9 +382,9 @@ def test_tool_calls_are_put_together_however_they_are_numbered(read, parts):
     assert reply.text == ""
 
 
-def test_a_tool_call_may_have_an_empty_id(read):
+def test_a_tool_call_with_an_empty_id_gets_one(read):
     reply = read(delta({"tool_calls": [call({"name": "rain", "arguments": "{}"}, index=0, id="")]}, "tool_calls"))
-    assert reply.tool_calls == [ToolCall("", "rain", {})]
+    assert reply.tool_calls == [ToolCall("call00100", "rain", {})]
 
 
 def test_a_tool_call_keeps_damaged_arguments_as_they_came(read):

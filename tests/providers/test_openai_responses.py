@@ -12,6 +12,7 @@ from recorded import recording
 from aichatkit.chunks import Answered, Citation, Finish, Picture, ToolCall, ToolCallPart
 from aichatkit.errors import ConfigurationError, OverloadedError, ServerError, StreamInterruptedError
 from aichatkit.messages import Message, ToolCallsMessage
+from aichatkit.structs import replace
 
 NAME = "openai-responses"
 
@@ -105,10 +106,28 @@ def test_without_the_last_event_the_answer_is_cut(told):
 
 @pytest.mark.parametrize(
     ("details", "word"),
-    [({"reason": "max_output_tokens"}, "length"), ({"reason": "content_filter"}, "content_filter"), (None, "stop")],
+    [
+        ({"reason": "max_output_tokens"}, "length"),
+        ({"reason": "content_filter"}, "content_filter"),
+        (None, "incomplete"),
+    ],
 )
 def test_reasons_are_one_vocabulary(told, details, word):
     assert told(says("Hi"), ended("incomplete", incomplete_details=details)).finish_reason == word
+
+
+def test_a_document_that_says_nothing_of_its_state_is_whole(asks, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+    item = {"type": "message", "content": [{"type": "output_text", "text": "Hi"}]}
+    document = {"object": "response", "output": [item]}
+    assert asks(NAME, json.dumps(document).encode()).finish_reason == "stop"
+    assert asks(NAME, json.dumps({**document, "status": "incomplete"}).encode()).finish_reason == "incomplete"
+
+
+def test_how_closely_to_look_goes_with_a_picture():
+    picture = replace(wires.PICTURE_URL, detail="high")
+    turn = Message("user", [{"type": "file", "file": picture}])
+    assert wires.body(NAME, [turn])["input"][0]["content"][0]["detail"] == "high"
 
 
 def test_summaries_of_thoughts_are_kept_apart_and_other_events_say_nothing(told):
