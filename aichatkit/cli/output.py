@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import sys
@@ -25,7 +26,8 @@ def tell(text: object) -> None:
 
 def drop_output() -> None:
     """Send what is left to nowhere: a second failure while the interpreter flushes would only make noise."""
-    if sys.stdout is not None:
+    # What has no descriptor, as in a notebook, is flushed by nobody.
+    with contextlib.suppress(io.UnsupportedOperation, AttributeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

@@ -1,0 +1,280 @@
+"""What is asked: words, the pipe, files and templates."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from aichatkit.cli import main, piped
+from aichatkit.cli.shapes import parse_schema
+
+PNG = b"\x89PNG\r\n\x1a\n of a cat"
+
+
+# Files.
+
+
+def test_files_go_with_the_question(sandbox, tmp_path):
+    (tmp_path / "cat.png").write_bytes(PNG)
+    (tmp_path / "notes.txt").write_text("The cat is Rex.", encoding="utf-8")
+    assert main(["What is this?", "-f", "cat.png", "-f", "notes.txt", "-f", "https://example.org/dog.png"]) == 0
+    parts = sandbox.requests[-1].json()["messages"][0]["content"]
+    assert parts[0] == {"type": "text", "text": "What is this?"}
+    assert [part["type"] for part in parts[1:]] == ["image_url", "text", "image_url"]
+    assert "The cat is Rex." in parts[2]["text"]
+    assert parts[3]["image_url"]["url"] == "https://example.org/dog.png"
+
+
+def test_a_file_that_is_not_there_is_told_before_anything_is_sent(sandbox, capsys):
+    assert main(["Hi", "-f", "nope.png"]) == 2
+    assert "cannot read 'nope.png'" in capsys.readouterr().err
+    assert sandbox.requests == []
+
+
+def test_a_picture_may_come_through_the_pipe(sandbox, piped):
+    piped(PNG)
+    assert main(["What is this?"]) == 0
+    assert [part["type"] for part in sandbox.requests[-1].json()["messages"][0]["content"]] == ["text", "image_url"]
+
+
+@pytest.mark.parametrize("content", [PNG, b"A report."])
+def test_a_dash_as_a_file_is_the_pipe(sandbox, piped, content):
+    piped(content)
+    assert main(["What is this?", "-f", "-"]) == 0
+    parts = sandbox.requests[-1].json()["messages"][0]["content"]
+    assert len(parts) == 2
+    assert parts[0]["text"] == "What is this?"
+
+
+def test_a_file_alone_asks_nothing(sandbox, tmp_path, capsys):
+    (tmp_path / "cat.png").write_bytes(PNG)
+    assert main(["-f", "cat.png"]) == 2
+    assert "nothing was asked" in capsys.readouterr().err
+    assert sandbox.requests == []
+
+
+def test_text_in_the_encoding_of_another_system_is_read(asked, piped):
+    piped("Grüße".encode("utf-16"))
+    main(["Translate:"])
+    assert asked() == [("user", "Translate:\n\nGrüße")]
+
+
+# The pipe.
+
+
+@pytest.fixture
+def open_pipe(monkeypatch):
+    """A pipe whose writer is there and says nothing."""
+    source, target = os.pipe()
+    with os.fdopen(source, encoding="utf-8") as file:
+        monkeypatch.setattr(sys, "stdin", file)
+        yield target
+        os.close(target)
+
+
+def test_a_question_does_not_wait_for_a_pipe_that_brings_nothing(asked, open_pipe, monkeypatch, capsys):
+    monkeypatch.setattr("aichatkit.cli.prompts.PATIENCE", 0.01)
+    assert main(["Hi"]) == 0
+    assert asked() == [("user", "Hi")]
+    assert "nothing came through the pipe" in capsys.readouterr().err
+
+
+def test_a_pipe_that_began_is_read_to_its_end(asked, open_pipe, monkeypatch):
+    # Longer than the test: the first piece is there before it is looked for.
+    os.write(open_pipe, b"one ")
+    later = threading.Timer(0.05, lambda: (os.write(open_pipe, b"two"), os.dup2(os.open(os.devnull, 1), open_pipe)))
+    later.start()
+    assert main(["Sum up:"]) == 0
+    later.join()
+    assert asked() == [("user", "Sum up:\n\none two")]
+
+
+@pytest.mark.parametrize("words", [["-", "Sum up:"], ["Sum up:", "-"], ["Sum up:", "-f", "-"], []])
+def test_a_dash_or_the_lack_of_a_question_waits_for_the_pipe(sandbox, open_pipe, monkeypatch, words):
+    monkeypatch.setattr("aichatkit.cli.prompts.PATIENCE", 0.0)
+    later = threading.Timer(0.05, lambda: (os.write(open_pipe, b"late"), os.dup2(os.open(os.devnull, 1), open_pipe)))
+    later.start()
+    assert main(words) == 0
+    later.join()
+    assert "late" in str(sandbox.requests[-1].json()["messages"])
+
+
+def test_a_real_question_beside_a_silent_pipe_ends_in_time(sandbox):
+    sandbox.says("Paris.")
+    command = [sys.executable, "-m", "aichatkit", "Capital of France?"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes) as process:
+        try:
+            assert process.wait(timeout=piped.PATIENCE + 20) == 0
+            assert process.stdout.read() == b"Paris.\n"
+        finally:
+            process.kill()
+
+
+def test_a_dash_where_there_is_no_input_is_told(sandbox, capsys):
+    assert main(["-", "Hi"]) == 2
+    assert "standard input is closed" in capsys.readouterr().err
+    assert sandbox.requests == []
+
+
+def test_an_input_that_breaks_is_told(monkeypatch, capsys):
+    master, slave = os.openpty()
+    os.close(master)
+    with os.fdopen(slave, encoding="utf-8") as gone:
+        monkeypatch.setattr(sys, "stdin", gone)
+        assert main(["-", "Hi"]) == 1
+    assert "Input/output error" in capsys.readouterr().err
+
+
+# Templates.
+
+
+@pytest.fixture
+def stored(tmp_path):
+    """Store a template by its name."""
+    folder = tmp_path / "config" / "aichatkit" / "templates"
+    folder.mkdir(parents=True)
+    return lambda name, text: (folder / name).write_text(text, encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("template", "words", "document", "prompt"),
+    [
+        ("Sum up: {text}", [], "A report.", "Sum up: A report."),
+        ("Sum up: {text}", ["A", "report."], "", "Sum up: A report."),
+        ("Sum up: {text}", ["In French."], "A report.", "Sum up: A report.\n\nIn French."),
+        ("{question} of {text}", ["Points?"], "A report.", "Points? of A report."),
+        ("{question}, {text}", ["Points?"], "", "Points?, Points?"),
+        ("Sum up this:", [], "A report.", "Sum up this:\n\nA report."),
+        ("In {lang}:", ["-p", "lang=French", "Hi"], "A report.", "In French:\n\nHi\n\nA report."),
+        ("In {lang}: {text}", ["-p", "lang=French", "-p", "text=Ho"], "A report.", "In French: Ho\n\nA report."),
+        ("As {{json}} of {text}", ["Hi"], "", "As {json} of Hi"),
+        ("Braces stay: {text}", [], "{lang}", "Braces stay: {lang}"),
+    ],
+)
+def test_a_template_is_filled_in_and_nothing_is_lost(asked, piped, stored, template, words, document, prompt):
+    stored("mine.txt", template)
+    piped(document)
+    assert main(["-t", "mine", *words]) == 0
+    assert asked() == [("user", prompt)]
+
+
+def test_a_template_may_be_a_file_or_a_text(asked, tmp_path):
+    (tmp_path / "sum.txt").write_bytes(b"\xef\xbb\xbfSum up: {text}")
+    main(["-t", "sum.txt", "Hi"])
+    assert asked() == [("user", "Sum up: Hi")]
+    main(["-t", "Translate: {text}", "Hi"])
+    assert asked() == [("user", "Translate: Hi")]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["-t", "In {lang}: {text}", "Hi"], "no value for its field 'lang'; give it with -p lang=..."),
+        (["-t", "Sum up: {text}"], "no value for its field 'text'; give it through a pipe or as words"),
+        (["-t", "{text}", "-p", "txt=1", "Hi"], "has no field 'txt'; did you mean 'text'?"),
+        (["-t", "{text}", "-p", "text", "Hi"], "must be name=value, not 'text'"),
+        (["-t", "{text", "Hi"], "template"),
+        (["-t", "summaryse", "Hi"], "there is no template 'summaryse'"),
+        (["-t", "summaryse", "Hi"], "did you mean 'summarise'?"),
+        (["-t", "nul\0", "Hi"], "there is no template"),
+        (["-p", "a=b", "Hi"], "needs -t"),
+    ],
+)
+def test_what_a_template_lacks_is_told_before_anything_is_sent(sandbox, stored, capsys, words, told):
+    stored("summarise.md", "Sum up: {text}")
+    assert main(words) == 2
+    assert told in capsys.readouterr().err
+    assert sandbox.requests == []
+
+
+# Parameters.
+
+
+def test_parameters_are_sent_with_their_types(sandbox):
+    words = ["temperature=0.2", "max_tokens=5", "stop=END", "logprobs=true", "user=7"]
+    assert main([*(part for word in words for part in ("-o", word)), "Hi"]) == 0
+    sent = sandbox.requests[-1].json()
+    assert (sent["temperature"], sent["stop"], sent["logprobs"], sent["user"]) == (0.2, ["END"], True, "7")
+    assert 5 in (sent.get("max_tokens"), sent.get("max_completion_tokens"))
+
+
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ("temprature=1", "did you mean 'temperature'?"),
+        ("temperature", "must be name=value"),
+        ("=1", "must be name=value"),
+        ("temperature=hot", "must be a number, not 'hot'"),
+        ("temperature=true", "must be a number, not 'true'"),
+        ("max_tokens=1.5", "must be a whole number"),
+        ("logprobs=1", "must be true or false"),
+    ],
+)
+def test_a_parameter_that_cannot_be_is_refused(sandbox, capsys, word, told):
+    assert main(["-o", word, "Hi"]) == 2
+    assert told in capsys.readouterr().err
+    assert sandbox.requests == []
+
+
+# Schemas.
+
+
+def test_a_short_schema_is_sent_and_its_data_printed(sandbox, capsys):
+    sandbox.says('{"name": "Rex", "age": 3}')
+    assert main(["--schema", "name, age int: in years", "My dog?"]) == 0
+    assert capsys.readouterr().out == '{\n  "name": "Rex",\n  "age": 3\n}\n'
+    sent = sandbox.requests[-1].json()["response_format"]["json_schema"]["schema"]
+    assert sent["properties"]["age"] == {"type": "integer", "description": "in years"}
+    assert sent["required"] == ["name", "age"]
+
+
+def test_a_list_is_asked_for_in_brackets(sandbox, capsys):
+    sandbox.says('{"value": [{"name": "Rex"}]}')
+    assert main(["--schema", "[name]", "Dogs?"]) == 0
+    assert capsys.readouterr().out == '[\n  {\n    "name": "Rex"\n  }\n]\n'
+
+
+def test_an_answer_that_does_not_fit_is_an_error_with_code_1(sandbox, capsys):
+    sandbox.says("No.")
+    assert main(["--schema", "name", "Dogs?"]) == 1
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("source", ["shape.json", "shape", '{"type": "object", "properties": {}}'])
+def test_a_schema_may_be_a_file_or_json(tmp_path, source):
+    for name in ("shape.json", "shape"):
+        (tmp_path / name).write_text('{"type": "object", "properties": {}}', encoding="utf-8")
+    assert parse_schema(source) == {"type": "object", "properties": {}}
+
+
+def test_a_schema_may_have_a_field_a_line_and_lists():
+    schema = parse_schema("\nname str: first, last,\ntags str[]\nfine bool\n")
+    assert schema["properties"] == {
+        "name": {"type": "string", "description": "first, last"},
+        "tags": {"type": "array", "items": {"type": "string"}},
+        "fine": {"type": "boolean"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("nope.json", "cannot read 'nope.json'"),
+        ("{nope}", "is no JSON schema"),
+        ("list.json", "must be an object"),
+        ("", "names no field"),
+        ("age intt", "did you mean 'int'?"),
+        ("age int years", "cannot read the field 'age int years'"),
+        ("x" * 5000 + " a b", "cannot read the field"),
+    ],
+)
+def test_a_schema_that_cannot_be_read_is_told(sandbox, tmp_path, capsys, text, told):
+    (tmp_path / "list.json").write_text("[]", encoding="utf-8")
+    assert main(["--schema", text, "Hi"]) == 2
+    assert told in capsys.readouterr().err
+    assert sandbox.requests == []
