@@ -94,9 +94,8 @@ def _whole(args: Namespace, chat: Chat, question: Question, options: dict[str, A
 
 
 def _streamed(args: Namespace, chat: Chat, question: Question, options: dict[str, Any]) -> Reply | None:
-    with chat.stream(question.prompt, **options) as stream:
+    with open_writer(args) as writer, chat.stream(question.prompt, **options) as stream:
         announce(args, model=chat.model)
-        with open_writer(args) as writer:
-            for chunk in stream:
-                writer.add(chunk)
+        for chunk in stream:
+            writer.add(chunk)
         return stream.reply

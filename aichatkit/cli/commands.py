@@ -17,9 +17,15 @@ __all__ = ["COMMANDS", "Command", "load"]
 #: Name -> what it does, as the help shows it.
 COMMANDS: Mapping[str, str] = {
     "ask": "ask one question, also where its first word is the name of a command",
+    "chat": "talk in turns",
+    "chats": "list, show, search and export the conversations so far",
+    "completion": "print what completes these commands in a shell",
     "doctor": "look for what stands between this machine and the services",
+    "image": "have a picture made and save it",
     "keys": "store, list and remove keys of services",
     "map": "ask for every row of a CSV or JSON lines file",
+    "models": "list the models of a provider, or all that are known here",
+    "providers": "list the providers, and whether a key is set for them",
     "sandbox": "serve the chat services' protocols on this machine, for tests",
 }
 

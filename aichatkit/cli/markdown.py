@@ -6,8 +6,11 @@ more than fits the screen, since a terminal cannot draw again what has left it.
 
 from __future__ import annotations
 
+import sys
 import time
-from typing import TYPE_CHECKING, Any, Callable, ClassVar
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Callable
 
 from aichatkit.cli.writers import Writer, shown_safely
 
@@ -15,6 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 __all__ = ["Markdown", "finished_length"]
+
+# Windows has none, and echoes nothing there.
+termios: Any = import_module("termios") if find_spec("termios") else None
 
 _PER_SECOND = 8
 
@@ -26,22 +32,25 @@ class Markdown:
         from rich.console import Console
         from rich.live import Live
 
+        self._text = ""
+        self._first = True
         self._console = Console()
         self._live = Live(
             get_renderable=self._tail, console=self._console, refresh_per_second=_PER_SECOND, transient=True
         )
         self._clock = clock
         self._looked = clock()
-        self._text = ""
-        self._first = True
 
     def __enter__(self) -> Writer:
+        self._echo = _hush()
         self._live.start()
         return self
 
     def __exit__(self, *exception: object) -> None:
         self._live.stop()
         self._print(self._text)
+        if self._echo is not None:
+            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, self._echo)
 
     def add(self, chunk: str) -> None:
         """Take a piece of text; the screen shows it with its next picture."""
@@ -54,14 +63,42 @@ class Markdown:
             self._print(done)
 
     def _print(self, text: str) -> None:
-        if text.strip():
-            if not self._first:
-                self._console.print()
+        drawn = self._drawn(text)
+        if drawn is not None:
             self._first = False
-            self._console.print(_rendered(text))
+            self._console.print(drawn)
 
     def _tail(self) -> Any:
-        return _Tail(self._text, apart=not self._first)
+        """Return the picture of the last block, as far down as it has come."""
+        most = max(self._console.size.height - 2, 1)
+        return self._drawn(_shortened(self._text, most), most=most) or ""
+
+    def _drawn(self, text: str, *, most: int | None = None) -> Any:
+        """Return the lines of a text, at most the last so many, with one empty line before each but the first block."""
+        from rich.segment import Segment, Segments
+
+        lines = self._console.render_lines(_rendered(text), pad=False)
+        while lines and _is_blank(lines[0]):
+            del lines[0]
+        while lines and _is_blank(lines[-1]):
+            del lines[-1]
+        if not lines:
+            return None
+        if not self._first:
+            lines.insert(0, [])
+        end = Segment.line()
+        return Segments([segment for line in lines[-most if most else 0 :] for segment in (*line, end)])
+
+
+def _hush() -> Any:
+    """Keep what is typed meanwhile out of the picture, and return the settings of the terminal before."""
+    if termios is None or sys.stdin is None or not sys.stdin.isatty():
+        return None
+    before = termios.tcgetattr(sys.stdin)
+    quiet = termios.tcgetattr(sys.stdin)
+    quiet[3] &= ~termios.ECHO
+    termios.tcsetattr(sys.stdin, termios.TCSADRAIN, quiet)
+    return before
 
 
 def finished_length(text: str) -> int:
@@ -83,25 +120,6 @@ def finished_length(text: str) -> int:
     return sum(map(len, lines[: starts[-1]])) if starts else 0
 
 
-class _Tail:
-    """The last block, as far down as it has come."""
-
-    def __init__(self, text: str, *, apart: bool) -> None:
-        self._text = text
-        self._apart = apart
-
-    def __rich_console__(self, console: Any, options: Any) -> Iterable[Any]:
-        from rich.segment import Segment
-
-        most = max(console.size.height - 2, 1)
-        drawn = console.render_lines(_rendered(_shortened(self._text, most)), options, pad=False)
-        if self._apart and self._text.strip():
-            drawn.insert(0, [])
-        for line in drawn[-most:]:
-            yield from line
-            yield Segment.line()
-
-
 def _shortened(text: str, most: int) -> str:
     """Return the end of a long block: a program of a thousand lines must not be coloured eight times a second."""
     lines = text.splitlines()
@@ -111,19 +129,18 @@ def _shortened(text: str, most: int) -> str:
     return "\n".join([*fence, *lines[-most:]])
 
 
+def _is_blank(line: Iterable[Any]) -> bool:
+    return not "".join(segment.text for segment in line).strip()
+
+
 def _rendered(text: str) -> Any:
-    from rich.markdown import ImageItem
     from rich.markdown import Markdown as Rendered
-    from rich.text import Text
 
-    class Picture(ImageItem):
-        """A picture with its address, which is all that a terminal can show of it."""
-
-        def __rich_console__(self, console: Any, options: Any) -> Iterable[Any]:
-            yield Text(f"{self.text} ({self.destination})", end="")
-
-    class Shown(Rendered):
-        elements: ClassVar[Any] = {**Rendered.elements, "image": Picture}
-
-    # Addresses are written out: a link that hides where it leads is no help.
-    return Shown(text, code_theme="ansi_dark", hyperlinks=False)
+    # Addresses are written out: a link that hides where it leads is no help, and a picture is its address here.
+    rendered = Rendered(text, code_theme="ansi_dark", hyperlinks=False)
+    for token in rendered.parsed:
+        for inner in token.children or ():
+            if inner.type == "image":
+                inner.type, inner.children = "text", None
+                inner.content = f"{inner.content} ({inner.attrs['src']})"
+    return rendered

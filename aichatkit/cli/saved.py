@@ -64,11 +64,14 @@ class Kept:
         chat.system = chat.system if system is None else system
         return chat
 
-    def keep(self, chat: Chat, *, name: str | None = None) -> Path | None:
-        """Write the conversation, under a name if one is given; a disk that does not take it costs no answer."""
-        if name is not None:
+    def keep(self, chat: Chat, *, name: str = "", asked: bool = False) -> Path | None:
+        """Write the conversation, also where it is not saved by itself if it is `asked` for, and return its path.
+
+        A `name` is where it lies from now on. A disk that does not take it costs no answer.
+        """
+        if name:
             self.path = path_of(name)
-        elif not self.saving:
+        elif not self.saving and not asked:
             return None
         elif self.path is None:
             self.path = _unused()

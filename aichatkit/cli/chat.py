@@ -1,0 +1,101 @@
+"""`aichatkit chat`: question and answer in turns, at a terminal or through a pipe."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+
+from aichatkit.chats import Chat
+from aichatkit.cli.clients import add_client_options, add_param_option, announce, given_model, open_client
+from aichatkit.cli.lines import history, interactive, read_said
+from aichatkit.cli.orders import ORDERS, Orders
+from aichatkit.cli.output import tell, write
+from aichatkit.cli.reports import usage_line
+from aichatkit.cli.saved import Kept, add_saving_options
+from aichatkit.cli.writers import add_writer_options, open_writer
+from aichatkit.errors import ChatError
+from aichatkit.places import data_folder
+
+__all__ = ["build_parser", "run"]
+
+
+def build_parser() -> ArgumentParser:
+    """Return the parser of its words."""
+    parser = ArgumentParser(
+        prog="aichatkit chat",
+        description="Talk in turns; Ctrl-C stops an answer, Ctrl-D or /quit leaves.",
+        epilog="commands inside:\n" + "\n".join(f"  {name:<8} {summary}" for name, summary in ORDERS.items()),
+        formatter_class=RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add_client_options(parser)
+    parser.add_argument("-s", "--system", help="instructions that go before everything")
+    add_param_option(parser)
+    add_saving_options(parser)
+    parser.add_argument("--usage", action="store_true", help="tell tokens, cost and time after each answer")
+    add_writer_options(parser)
+    return parser
+
+
+def run(args: Namespace) -> int:
+    """Talk, and return the exit code: 1 where nobody was there to see that an answer failed."""
+    kept = Kept(args)
+    chat = kept.open(open_client(args, model=kept.model), model=given_model(args), system=args.system)
+    try:
+        announce(args, model=chat.model)
+        # Loads what renders now: what is typed while it loads would get into the first picture.
+        open_writer(args)
+        if interactive():
+            turns = f", {len(chat.history)} messages so far" if chat.history else ""
+            tell(f"/help tells the commands, Ctrl-D leaves{turns}")
+        with history(data_folder() / "history", list(ORDERS), kept=kept.saving):
+            failed = _talk(args, chat, kept)
+    finally:
+        chat.client.close()
+    return 1 if failed and not interactive() else 0
+
+
+def _talk(args: Namespace, chat: Chat, kept: Kept) -> int:
+    """Go on until the end, and return how many questions and commands failed."""
+    orders = Orders(args, chat, kept)
+    failed = 0
+    while True:
+        try:
+            said = read_said()
+            if said is None:
+                break
+            if said.startswith("/") and not said.startswith("//"):
+                if not orders.obey(said):
+                    return failed
+            elif said:
+                _answer(args, chat, kept, orders, said[1:] if said.startswith("//") else said)
+        except KeyboardInterrupt:
+            if not interactive():
+                raise
+            # At the prompt it gives up what was typed, as in a shell.
+            write("\n")
+        except ChatError as error:
+            failed += 1
+            tell(error)
+    if interactive():
+        write("\n")
+    return failed
+
+
+def _answer(args: Namespace, chat: Chat, kept: Kept, orders: Orders, said: str) -> None:
+    before = len(chat.history)
+    try:
+        options = {"files": orders.files} if orders.files else {}
+        # First of all, so that nothing typed while the answer is waited for gets into its picture.
+        with open_writer(args) as writer, chat.stream(said, **options) as stream:
+            for chunk in stream:
+                writer.add(chunk)
+            reply = stream.reply
+    except KeyboardInterrupt:
+        if not interactive() or len(chat.history) > before:
+            raise
+        tell("stopped; the conversation is as it was before this question")
+        return
+    orders.files = []
+    kept.keep(chat)
+    if args.usage and reply is not None:
+        tell(usage_line(reply))

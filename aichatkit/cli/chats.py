@@ -1,0 +1,84 @@
+"""`aichatkit chats`: list, show, search and export the conversations of the command line."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from aichatkit.archive import Saved, search_saved
+from aichatkit.chats import Chat
+from aichatkit.cli.output import tell, write
+from aichatkit.cli.saved import find_saved, folder, latest_saved
+from aichatkit.cli.writers import add_writer_options, open_writer, shown_safely
+from aichatkit.client import Client
+from aichatkit.errors import ConfigurationError
+
+__all__ = ["build_parser", "run"]
+
+
+def build_parser() -> ArgumentParser:
+    """Return the parser of its words."""
+    parser = ArgumentParser(
+        prog="aichatkit chats",
+        description="What was asked and answered so far; ask on with: aichatkit --chat NAME.",
+        allow_abbrev=False,
+    )
+    actions = parser.add_subparsers(dest="action", required=True, metavar="list|show|search|export")
+    actions.add_parser("list", help="list them, the newest first", description="List them, the newest first.")
+    search = actions.add_parser("search", help="find those that hold all the words", description="Find conversations.")
+    search.add_argument("words", nargs="+", help="words that all occur, in whatever case")
+    show = actions.add_parser("show", help="show one", description="Show a conversation.")
+    show.add_argument("name", nargs="?", help="default: the last one")
+    add_writer_options(show)
+    export = actions.add_parser(
+        "export", help="write one to a file", description="Write a conversation to a file, replacing it."
+    )
+    export.add_argument("name", help="such as the list tells")
+    export.add_argument("path", type=Path, help="a .md file for Markdown, or a .json file for Chat.load")
+    return parser
+
+
+def run(args: Namespace) -> int:
+    """Do it, and return the exit code; nothing found is 1, as with grep."""
+    if args.action == "show":
+        return _show(args)
+    if args.action == "export":
+        return _export(args.name, args.path)
+    words = args.words if args.action == "search" else []
+    found = search_saved(folder(), words) if folder().is_dir() else []
+    for saved in found:
+        write(_line(saved))
+    if not found:
+        tell("nothing was found" if words else f"there is no saved conversation in {folder()}")
+    return 0 if found or not words else 1
+
+
+def _line(saved: Saved) -> str:
+    told = shown_safely(saved.snippet or saved.title)
+    return f"{saved.saved:%Y-%m-%d %H:%M}  {saved.path.stem:<20}  {saved.messages:>3}  {told}\n"
+
+
+def _show(args: Namespace) -> int:
+    path = latest_saved() if args.name is None else find_saved(args.name)
+    if path is None:
+        raise ConfigurationError(f"there is no saved conversation in {folder()}")
+    with open_writer(args) as writer:
+        writer.add(_load(path).to_markdown())
+    return 0
+
+
+def _export(name: str, path: Path) -> int:
+    chat = _load(find_saved(name))
+    if path.suffix.lower() == ".json":
+        chat.save(path)
+    elif path.suffix.lower() in (".md", ".markdown"):
+        chat.export(path)
+    else:
+        raise ConfigurationError(f"{path}: must end in .md or .json")
+    tell(f"written to {path}")
+    return 0
+
+
+def _load(path: Path) -> Chat:
+    # Nothing is asked, so any client will do.
+    return Chat.load(path, client=Client())

@@ -1,0 +1,36 @@
+"""`aichatkit image`: a description in, a picture in a file out."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+
+from aichatkit.cli.clients import add_client_options, open_client
+from aichatkit.cli.output import write
+from aichatkit.errors import ConfigurationError
+
+__all__ = ["build_parser", "run"]
+
+
+def build_parser() -> ArgumentParser:
+    """Return the parser of its words."""
+    parser = ArgumentParser(
+        prog="aichatkit image",
+        description="Have a picture made and save it; the path of what was written is printed.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("prompt", nargs="+", help="what it shows; several words need no quotes")
+    parser.add_argument(
+        "-o", "--out", default="image", help="the file, which is replaced; its extension becomes that of what came"
+    )
+    add_client_options(parser)
+    return parser
+
+
+def run(args: Namespace) -> int:
+    """Have it made, and return the exit code."""
+    if not args.model:
+        raise ConfigurationError("image: name a model that draws, such as -m openai/gpt-image-1 or -m aichats/dalle")
+    with open_client(args) as client:
+        for path in client.image(" ".join(args.prompt)).save(args.out):
+            write(f"{path}\n")
+    return 0

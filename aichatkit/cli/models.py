@@ -1,0 +1,33 @@
+"""`aichatkit models`: names for -m."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+
+from aichatkit.cli.clients import open_client
+from aichatkit.cli.output import write
+from aichatkit.registry import GROUPS
+
+__all__ = ["build_parser", "run"]
+
+
+def build_parser() -> ArgumentParser:
+    """Return the parser of its words."""
+    parser = ArgumentParser(
+        prog="aichatkit models",
+        description="List models as -m takes them: those a service tells for your key, or all that are known here.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("provider", nargs="?", help="the service to ask; without it nothing is sent")
+    parser.add_argument("--timeout", type=float, metavar="SECONDS", help="for connecting and for silence")
+    parser.add_argument("--retry", type=int, metavar="N", help="retries after the first attempt (default 2)")
+    return parser
+
+
+def run(args: Namespace) -> int:
+    """List them, and return the exit code."""
+    args.model = None if args.provider is None else [args.provider]
+    with open_client(args) as client:
+        for name in client.models(args.provider):
+            write(f"{name}\n" if args.provider in (None, *GROUPS) else f"{args.provider}/{name}\n")
+    return 0
