@@ -47,6 +47,7 @@ from aichatkit.transport import Connections
 if TYPE_CHECKING:
     from aichatkit import answering, asking, calls, checks, listing, observing, rounds
     from aichatkit import cache as caches
+    from aichatkit import logbook as logbooks
     from aichatkit import tools as toolboxes
     from aichatkit.asking import Call, Setup
 else:
@@ -56,6 +57,7 @@ else:
     calls = late("aichatkit.calls")
     checks = late("aichatkit.checks")
     listing = late("aichatkit.listing")
+    logbooks = late("aichatkit.logbook")
     observing = late("aichatkit.observing")
     rounds = late("aichatkit.rounds")
     toolboxes = late("aichatkit.tools")
@@ -91,6 +93,7 @@ class Client(Mapper):
             a temperature above 0 and no seed.
         hooks: functions that watch, each called with a record: "request" before one is sent, "chunk" for each piece of
             text, "wait" before a wait, "reply" and "error" at the end. One that fails is logged and ends nothing.
+        log: path of a SQLite file that each call is noted in, with its prompt and answer and without keys.
         params: sampling parameters such as `temperature`, sent only when given.
 
     Raises:
@@ -115,6 +118,7 @@ class Client(Mapper):
         budget: float | None = None,
         cache: str | os.PathLike[str] | MutableMapping[str, str] | None = None,
         hooks: Mapping[str, Callable[[Any], None]] | None = None,
+        log: str | os.PathLike[str] | None = None,
         **params: Any,
     ) -> None:
         if session is not None and not isinstance(session, requests.Session):
@@ -135,6 +139,9 @@ class Client(Mapper):
         self._observers: list[observing.Observer] = []
         if not self._hooks.keys() <= {"request", "wait"}:
             self._observers.append(observing.Hooks(self._hooks))
+        self._log = None if log is None else logbooks.Logbook(log)
+        if self._log is not None:
+            self._observers.append(self._log)
         self._connections = Connections(
             session, proxies=check_proxies(proxies), verify=check_verify(verify), headers=check_headers(headers)
         )
@@ -229,6 +236,8 @@ class Client(Mapper):
             self._pacer.close()
         if self._cache is not None and isinstance(self._cache, caches.Cache):
             self._cache.close()
+        if self._log is not None:
+            self._log.close()
 
     def check_options(self, options: Mapping[str, Any]) -> None:
         """Refuse options that no call takes, before the first call."""

@@ -32,10 +32,24 @@ _REASONS = (
 class Database:
     """One SQLite file; the path "" is a private one on disk that vanishes when it is closed."""
 
-    def __init__(self, path: Any, layout: str, *, name: str) -> None:
+    def __init__(
+        self,
+        path: Any,
+        layout: str,
+        *,
+        name: str,
+        version: int = 0,
+        durable: bool = True,
+        patience: float = _PATIENCE,
+    ) -> None:
         self.path = os.fspath(path) if path else ""
         self._layout = layout
         self._name = name
+        #: Of the layout; a file of a later one is left alone.
+        self._version = version
+        #: Whether what is written outlives a power cut.
+        self._durable = durable
+        self._patience = patience
         self._lock = Lock()
         self._opened: dict[int, sqlite3.Connection] = {}
         self._ahead = False
@@ -98,18 +112,25 @@ class Database:
         return connection
 
     def _open(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self.path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
+        connection = sqlite3.connect(self.path, timeout=self._patience, isolation_level=None, check_same_thread=False)
         try:
             # Looked at and laid out in one step, as others may open the same new file now.
             connection.execute("BEGIN IMMEDIATE")
             owner = connection.execute("PRAGMA application_id").fetchone()[0]
             if owner != _OWNER and connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]:
                 raise JournalError(f"{self._told()}: it is a database of another program; choose another path")
+            found = connection.execute("PRAGMA user_version").fetchone()[0]
+            if found > self._version:
+                raise JournalError(
+                    f"{self._told()}: a newer aichatkit made it (its version is {found}, this one knows up to "
+                    f"{self._version}); choose another path, or upgrade"
+                )
             connection.execute(f"PRAGMA application_id={_OWNER}")
+            connection.execute(f"PRAGMA user_version={self._version}")
             for statement in self._layout.split(";"):
                 connection.execute(statement)
             connection.execute("COMMIT")
-            connection.execute("PRAGMA synchronous=FULL")
+            connection.execute(f"PRAGMA synchronous={'FULL' if self._durable else 'NORMAL'}")
             self._durable = True
             # What is temporary is of no use after a crash.
             connection.execute("PRAGMA temp.journal_mode=MEMORY")
@@ -135,7 +156,7 @@ class Database:
         return f"{self._name} {self.path!r}" if self.path else self._name
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path, "_layout": self._layout, "_name": self._name}
+        return {name: value for name, value in self.__dict__.items() if name not in ("_lock", "_opened")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _lock=Lock(), _opened={}, _ahead=False, _durable=True)

@@ -6,8 +6,9 @@ import contextlib
 import os
 import threading
 import weakref
+from typing import Any, Callable
 
-__all__ = ["Lock", "renew_locks"]
+__all__ = ["Lock", "ReentrantLock", "renew_locks"]
 
 
 class Lock:
@@ -18,8 +19,10 @@ class Lock:
     'held'
     """
 
+    _make: Callable[[], Any] = staticmethod(threading.Lock)
+
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = self._make()
         _locks.add(self)
 
     def __enter__(self) -> None:
@@ -30,7 +33,13 @@ class Lock:
 
     def renew(self) -> None:
         """Forget who holds the lock."""
-        self._lock = threading.Lock()
+        self._lock = self._make()
+
+
+class ReentrantLock(Lock):
+    """A lock that the thread which holds it may take again."""
+
+    _make = staticmethod(threading.RLock)
 
 
 def renew_locks() -> None:

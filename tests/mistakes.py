@@ -136,7 +136,7 @@ MISTAKES = (
     Mistake(
         "an error holds the key a service echoed",
         "transport/__init__.py",
-        "setattr(error, name, _hide(secret, told))",
+        "setattr(error, name, hide(secret, told))",
         "setattr(error, name, told)",
         "test_transport.py test_secrecy.py",
     ),

@@ -44,7 +44,7 @@ ORDER = """
     calls
     listing chats estimates fingerprints checks
     intake cache observing
-    answering
+    answering logbook
     batch results
     mapping
     client

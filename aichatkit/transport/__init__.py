@@ -31,7 +31,7 @@ else:
     # Needed once a service has answered.
     classify = late("aichatkit.classify")
 
-__all__ = ["Connections", "Response", "Transport"]
+__all__ = ["Connections", "Response", "Transport", "hide", "keys_in"]
 
 logger = logging.getLogger(__name__)
 
@@ -96,7 +96,7 @@ class Transport:
         self._proxies = proxies
         self._direct = direct
         self._rules = rules
-        told = [*secrets, *_keys_in(connections.headers), *_keys_in(self._headers)]
+        told = [*secrets, *keys_in(connections.headers), *keys_in(self._headers)]
         self._secrets = tuple(secret for secret in told if len(secret) >= _SHORTEST_SECRET)
         self._cookies = RequestsCookieJar()
 
@@ -162,7 +162,7 @@ class Transport:
             for name in ("message", "code", "request_id", "param"):
                 told = getattr(error, name)
                 if told:
-                    setattr(error, name, _hide(secret, told))
+                    setattr(error, name, hide(secret, told))
         error.args = (error.message,)
 
     def _download(self, url: str, deadline: Deadline) -> bytes:
@@ -239,13 +239,18 @@ class Transport:
         return failure
 
 
-def _keys_in(headers: Mapping[str, str]) -> list[str]:
+def keys_in(headers: Mapping[str, str]) -> list[str]:
     """Return the keys that the user gave as headers, without the word before them."""
     return [value.split()[-1] for name, value in headers.items() if name.lower() in _KEY_HEADERS and value.split()]
 
 
-def _hide(secret: str, text: str) -> str:
-    """Put something else for a secret, also for the start of one, as messages are cut off anywhere."""
+def hide(secret: str, text: str) -> str:
+    """Put something else for a secret, also for the start of one, as messages are cut off anywhere.
+
+    A shorter one is a placeholder and stays.
+    """
+    if len(secret) < _SHORTEST_SECRET:
+        return text
     least = max(_SHORTEST_SECRET, min(_LONGEST_START, len(secret) // 2))
     if secret[:least] not in text:
         return text
