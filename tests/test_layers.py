@@ -12,7 +12,7 @@ import aichatkit
 
 PACKAGE = Path(aichatkit.__file__).parent
 #: Modules that may ask for `requests`: it talks HTTP only in `transport`; the others need its classes.
-REQUESTS = {"errors", "client", "opening", "transport", "providers"}
+REQUESTS = {"errors", "client", "opening", "transport", "providers", "testing"}
 #: What only some users have; it is imported in the function that needs it.
 EXTRAS = {"keyring", "markdown_it", "pandas", "pyrate_limiter", "redis", "rich", "shtab", "tiktoken", "tqdm"}
 #: Each module may import only from those before it; one line is a step of the data's way.
@@ -49,6 +49,7 @@ ORDER = """
     mapping
     client
     default doctor
+    testing
     cli
     __init__ __main__
 """

@@ -6,7 +6,7 @@ import email.utils
 import http
 import re
 import urllib.parse
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from aichatkit._version import __version__
 from aichatkit.sandbox.exchange import Answer, Headers, Piece, Request, Trouble, json_answer
@@ -55,20 +55,30 @@ def keeps_alive(request: Request) -> bool:
 
 def write_answer(connection: Connection, answer: Answer, request: Request | None = None) -> bool:
     """Send an answer piece by piece; return whether the connection can be used again."""
-    connection.wait(answer.pause)
+    for step in answer_steps(answer, request):
+        if isinstance(step, bytes):
+            connection.send(step)
+        elif isinstance(step, str):
+            connection.reset()
+        else:
+            connection.wait(step)
+    return not answer.ending and answer.framing != "raw"
+
+
+def answer_steps(answer: Answer, request: Request | None = None) -> Iterator[bytes | float | str]:
+    """Yield what an answer is on the wire: bytes to send, seconds to wait, and "reset" where it breaks off so."""
+    yield answer.pause
     if request is not None and request.version == "HTTP/1.0" and answer.framing == "chunked":
         answer.framing = "raw"
-    connection.send(_head(answer) if answer.head is None else answer.head)
+    yield _head(answer) if answer.head is None else answer.head
     if request is None or request.method != "HEAD":
         for piece in answer.pieces:
-            connection.wait(piece.pause)
-            connection.send(_framed(piece) if answer.framing == "chunked" else piece.data)
+            yield piece.pause
+            yield _framed(piece) if answer.framing == "chunked" else piece.data
     if answer.ending == "reset":
-        connection.reset()
-        return False
-    if answer.framing == "chunked" and answer.ending != "cut":
-        connection.send(b"0\r\n\r\n")
-    return not answer.ending and answer.framing != "raw"
+        yield "reset"
+    elif answer.framing == "chunked" and answer.ending != "cut":
+        yield b"0\r\n\r\n"
 
 
 def _read_headers(connection: Connection) -> Headers:

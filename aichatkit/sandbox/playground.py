@@ -137,20 +137,11 @@ class Sandbox:
             plans = [parse_plan(text) for text in chosen]
         except ValueError as error:
             return json_answer({"error": {"message": str(error)}}, 400)
-        call = self._route(request)
+        call = find_call(self._wires, request, self._compose)
         if isinstance(call, Answer):
             return call
         answer = self._spoiled(call, self._due(call, plans, request))
         return self._paced(answer)
-
-    def _route(self, request: Request) -> Call | Answer:
-        for wire in self._wires:
-            route, methods = wire.find(request)
-            if route is not None:
-                return Call(request, wire, route, self._compose)
-            if methods:
-                return wire.refuse(Trouble("wrong-method", headers=[("Allow", ", ".join(methods))]), request)
-        return json_answer({"error": {"message": f"The sandbox has nothing at {request.path}."}}, 404)
 
     def _due(self, call: Call, from_url: Sequence[Plan], request: Request) -> list[Plan]:
         due = [plan for plan in self._standing if plan.fits(call)]
@@ -185,6 +176,19 @@ class Sandbox:
             if self._sayings:
                 return self._sayings.popleft()
         return eliza(turns, self._settings.seed) if otherwise is None else otherwise
+
+
+def find_call(
+    wires: Iterable[Wire], request: Request, compose: Callable[[Sequence[str], str | None], str]
+) -> Call | Answer:
+    """Return the call that a request is to one of the wires, else the answer that there is none."""
+    for wire in wires:
+        route, methods = wire.find(request)
+        if route is not None:
+            return Call(request, wire, route, compose)
+        if methods:
+            return wire.refuse(Trouble("wrong-method", headers=[("Allow", ", ".join(methods))]), request)
+    return json_answer({"error": {"message": f"The sandbox has nothing at {request.path}."}}, 404)
 
 
 def serve(

@@ -18,7 +18,7 @@ from aichatkit._version import __version__
 from aichatkit.forks import Lock
 from aichatkit.transport.reading import shut_down
 
-__all__ = ["POOL", "Connections"]
+__all__ = ["POOL", "Connections", "is_sending"]
 
 #: Connections kept per host; a smaller pool throws connections away as soon as more threads share the client.
 POOL = 64
@@ -35,6 +35,11 @@ _contexts: dict[str, ssl.SSLContext] = {}
 _contexts_lock = Lock()
 # Sessions of a parent process: closing them here could disturb the parent, or wait for a lock nobody holds any more.
 _inherited: list[Any] = []
+
+
+def is_sending() -> bool:
+    """Tell whether this thread is sending a request of the package."""
+    return getattr(_waiting, "head", None) is not None
 
 
 class Connections:

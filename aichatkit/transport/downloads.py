@@ -45,7 +45,7 @@ def download(
         settings = connections.settings(url, proxies, False)
         # A certificate of the user's says who asks.
         settings = settings if own_host else {**settings, "cert": None}
-        response = _get(url, settings, own_host, timeout, deadline)
+        response = _get(url, connections, settings, own_host, timeout, deadline)
         if response.status not in (301, 302, 303, 307, 308):
             return _picture(response)
         response.close()
@@ -92,17 +92,28 @@ def _guarded_pool(pool: Any) -> Any:
     return type("PublicPool", (pool,), {"ConnectionCls": connection})
 
 
-def _get(url: str, settings: Mapping[str, Any], own_host: bool, timeout: Timeout, deadline: Deadline) -> Response:
+def _get(
+    url: str,
+    connections: Connections,
+    settings: Mapping[str, Any],
+    own_host: bool,
+    timeout: Timeout,
+    deadline: Deadline,
+) -> Response:
     if not own_host and urlsplit(url).scheme != "https":
         raise BlockedError(f"{_host(url)}: a picture is only fetched over https; its URL was {urlsplit(url).scheme}")
     session = requests.Session()
     session.headers["Accept-Encoding"] = "identity"
-    if not own_host:
+    if own_host:
+        # It is reached the way its answers are.
+        session.mount(url, connections.session.get_adapter(url))
+    else:
         session.mount("https://", _PublicAdapter(max_retries=0))
     limits = deadline.bound(timeout.connect or 0), deadline.bound(timeout.read or 0)
     try:
         prepared = session.prepare_request(requests.Request("GET", url, auth=_no_auth))
-        received = session.send(prepared, timeout=limits, allow_redirects=False, **settings)
+        with connections.sending():
+            received = session.send(prepared, timeout=limits, allow_redirects=False, **settings)
     except SEND_ERRORS as error:
         failure: ChatError = (
             _refused(url)

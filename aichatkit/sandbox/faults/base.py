@@ -103,7 +103,7 @@ def split_prefix(target: str) -> tuple[list[str], str]:
 
 
 def cut_after(answer: Answer, after: int) -> Answer:
-    """Drop what follows the first `after` pieces of text, or the second half of a body that is one piece.
+    """Drop what follows the first `after` pieces of text, or the second half of a body that is one document.
 
     The head goes on promising the whole.
     """
@@ -111,7 +111,7 @@ def cut_after(answer: Answer, after: int) -> Answer:
     if answer.framing == "length":
         answer.length = len(answer.body)
     places = [index for index, piece in enumerate(pieces) if piece.kind == "text"]
-    if len(pieces) == 1:
+    if len(pieces) == 1 and answer.framing == "length":
         whole = pieces[0].data
         answer.pieces = [Piece(whole[: len(whole) // 2])]
     elif after < len(places):

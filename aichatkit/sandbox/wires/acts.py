@@ -79,17 +79,23 @@ class Act:
 def act(call: Call, question: Question) -> Act:
     """Decide what to answer.
 
-    A prompt like `call weather {"city": "Oslo"}` calls a tool that is on offer;
+    The marks "parts", "thoughts", "uses" and "cut-short" of the call tell it.
+    Without them a prompt like `call weather {"city": "Oslo"}` calls a tool that is on offer;
     one with the word "think" in it is thought about.
     """
+    call.read(question.turns)
     prompt = question.turns[-1] if question.turns else ""
+    tokens = sum(len(fragments(turn)) for turn in [*question.turns, *question.results])
+    if {"parts", "uses"} & set(call.marks):
+        marks = call.marks
+        uses = [ToolUse(call.wire.token(prompt, place)[:20], *use) for place, use in enumerate(marks.get("uses", ()))]
+        return Act(marks.get("thoughts", ()), marks.get("parts", ()), uses, bool(marks.get("cut-short")), tokens)
     uses = [] if call.text is not None or question.results else _uses(call, question, prompt)
     thoughts = fragments(f"The user says: {prompt}") if _wants_thoughts(call, prompt) else []
     parts = [] if uses else fragments(call.say(question.turns, otherwise=_special(question)))
     limit = len(parts) if question.limit is None else question.limit
     if not isinstance(limit, int):
         raise Trouble("bad-request", "The limit of tokens must be a whole number.")
-    tokens = sum(len(fragments(turn)) for turn in [*question.turns, *question.results])
     return Act(thoughts, parts[:limit], uses, limit < len(parts), tokens)
 
 

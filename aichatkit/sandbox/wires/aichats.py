@@ -27,6 +27,7 @@ class AiChats(Wire):
             raise Trouble("bad-request", "messagesHistory is empty.")
         need(messages[-1], [("from", str), ("content", str)])
         if record["type"] == "image":
+            call.read([messages[-1]["content"]])
             return self._pictures(call)
         if record["type"] != "chat":
             raise Trouble("bad-request", "The type is neither chat nor image.")

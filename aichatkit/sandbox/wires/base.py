@@ -35,7 +35,10 @@ class Route:
 
 @dataclass
 class Call:
-    """One request on its way through a wire; faults may change `text` and `marks` before it is answered."""
+    """One request on its way through a wire; faults may change `text` and `marks` before it is answered.
+
+    `decide` is told the user's turns before an answer is made, and may change both as well.
+    """
 
     request: Request
     wire: Wire
@@ -43,9 +46,17 @@ class Call:
     compose: Callable[[Sequence[str], str | None], str]
     text: str | None = None
     marks: dict[str, Any] = field(default_factory=dict)
+    decide: Callable[[Call, Sequence[str]], None] | None = None
+
+    def read(self, turns: Sequence[str]) -> None:
+        """Let what decides see the user's turns, once."""
+        decide, self.decide = self.decide, None
+        if decide is not None:
+            decide(self, turns)
 
     def say(self, turns: Sequence[str], otherwise: str | None = None) -> str:
         """Answer the last of the user's turns, with `otherwise` if given in the place of ELIZA's words."""
+        self.read(turns)
         return self.compose(turns, otherwise) if self.text is None else self.text
 
 

@@ -72,6 +72,7 @@ class OpenAIModels(OpenAIWire):
         self.check_key(call)
         record = read_json(call.request)
         need(record, [("prompt", str)])
+        call.read([record["prompt"]])
         older = str(record.get("model", "")).startswith("dall-e")
         by_address = record.get("response_format", "url" if older else "b64_json") == "url"
         names = [f"{self.token(record['prompt'], number)[:12]}.png" for number in range(int(record.get("n") or 1))]

@@ -1,0 +1,52 @@
+"""Fakes and recordings for tests of code that asks chat services."""
+
+from __future__ import annotations
+
+from aichatkit.testing.fakes import Asked, Fake
+from aichatkit.testing.steps import (
+    BadRequest,
+    Blocked,
+    Cut,
+    Empty,
+    Failure,
+    Fault,
+    Filtered,
+    NoModel,
+    Overloaded,
+    Quota,
+    RateLimit,
+    Raw,
+    Says,
+    Silence,
+    Stall,
+    TooLong,
+    Unreachable,
+    UseTool,
+    WebPage,
+    WrongKey,
+)
+
+__all__ = [
+    "Asked",
+    "BadRequest",
+    "Blocked",
+    "Cut",
+    "Empty",
+    "Failure",
+    "Fake",
+    "Fault",
+    "Filtered",
+    "NoModel",
+    "Overloaded",
+    "Quota",
+    "RateLimit",
+    "Raw",
+    "Says",
+    "Silence",
+    "Stall",
+    "TooLong",
+    "Unreachable",
+    "UseTool",
+    "WebPage",
+    "WrongKey",
+]
