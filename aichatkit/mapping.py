@@ -12,7 +12,7 @@ from aichatkit.reply import Reply
 from aichatkit.targets import Model
 
 if TYPE_CHECKING:
-    from aichatkit import batch, estimates, intake, journal, results, rounds, rows, shelves
+    from aichatkit import batch, estimates, intake, journal, pacing, results, rounds, rows, shelves
     from aichatkit import progress as bars
     from aichatkit import workers as jobs
     from aichatkit.asking import Call
@@ -41,6 +41,7 @@ class Mapper:
         # What the other side has.
         _purse: Purse
         _pauses: Pauses
+        _pacer: pacing.Pacer | None
 
         def _planned(self, prompt: Any, **options: Any) -> Call: ...
 
@@ -98,7 +99,8 @@ class Mapper:
         if any(purse.money is not None for purse in purses):
             estimates.check_priced(sample)
         source, form = rows.read_rows(prompts, template), rounds.Form.of(schema)
-        bar = bars.Progress(progress, source.size, self._pauses.longest)
+        waits = {"pause": self._pauses.longest, **({} if self._pacer is None else {"pacing": self._pacer.longest})}
+        bar = bars.Progress(progress, source.size, waits)
         book = None if resume is None else journal.Journal(resume)
         plan = batch.Plan(
             jobs.Job(self._answer, asked),

@@ -182,6 +182,7 @@ class Pacer:
         self.rates = dict(rates)
         self._clock = clock
         self._lock = Lock()
+        self._until = 0.0
         # By process as well: what the threads of a parent hold is not given back in its forked children.
         self._counters: dict[tuple[int, str, str, str], Counter] = {}
         self._gates: dict[tuple[int, str, str], threading.Semaphore] = {}
@@ -210,6 +211,10 @@ class Pacer:
             raise
         return Slot(gate, tokens, receipt), waited
 
+    def longest(self) -> float:
+        """Return the seconds of the longest wait there is now."""
+        return max(0.0, self._until - self._clock())
+
     def close(self) -> None:
         """Free the storages that this process has opened."""
         with self._lock:
@@ -237,6 +242,7 @@ class Pacer:
             seconds, receipt = counter.take(amount)
             if seconds <= 0:
                 return waited, receipt
+            self._until = max(self._until, self._clock() + seconds)
             waiting.wait(Wait(provider, model, seconds))
             waited += seconds
 

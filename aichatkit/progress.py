@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from typing import Any, Callable
 
 from aichatkit.errors import ChatError, ConfigurationError
@@ -12,19 +13,20 @@ __all__ = ["Progress"]
 
 
 class Progress:
-    """A bar with rows done and failed, rate, tokens, cost and the pause a service asks for.
+    """A bar with rows done and failed, rate, tokens, cost and current waits.
 
-    `asked` is True or False, or None for a bar where a terminal shows it; `pause` returns the seconds of the pause.
+    `asked` is True or False, or None for a bar where a terminal shows it; `waits` are functions that return the seconds
+    of a wait, by what it is called in the bar.
     """
 
-    def __init__(self, asked: Any, total: int | None, pause: Callable[[], float]) -> None:
+    def __init__(self, asked: Any, total: int | None, waits: Mapping[str, Callable[[], float]]) -> None:
         if asked not in (None, True, False):
             raise ConfigurationError(f"progress: must be True, False or None, not {asked!r}")
         shown = asked or (asked is None and _on_terminal())
         self._make = _bar(needed=asked is True) if shown else None
         self._total = total
         self._bar: Any = None
-        self._pause = pause
+        self._waits = waits
         self._failed = 0
         self._tokens = 0
         self._cost = 0.0
@@ -59,9 +61,10 @@ class Progress:
 
     def _tell(self, bar: Any) -> None:
         told: dict[str, Any] = {"failed": self._failed, "tokens": self._tokens, "cost": f"${self._cost:.4f}"}
-        pause = self._pause()
-        if pause:
-            told["pause"] = f"{pause:.0f}s"
+        for name, left in self._waits.items():
+            seconds = left()
+            if seconds:
+                told[name] = f"{seconds:.0f}s"
         bar.set_postfix(told, refresh=False)
 
 

@@ -11,13 +11,17 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from aichatkit import Client
 
-_ANSWER = """data: {"choices": [{"index": 0, "delta": {"content": %s}, "finish_reason": "stop"}]}
+_STREAMED = """data: {"choices": [{"index": 0, "delta": {"content": %s}, "finish_reason": "stop"}]}
 
 data: {"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}}
 
 data: [DONE]
 
 """
+
+_WHOLE = """{"id": "c", "object": "chat.completion", "created": 1, "model": "gpt-4o-mini", "choices": [{"index": 0,
+"message": {"role": "assistant", "content": %s}, "finish_reason": "stop"}],
+"usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}}"""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -27,14 +31,16 @@ class Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def do_POST(self):
-        prompt = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["messages"][-1]["content"]
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        prompt = asked["messages"][-1]["content"]
         with self.server.lock:
             self.server.log.write(prompt + "\n")
             self.server.log.flush()
         time.sleep(self.server.delay)
-        body = (_ANSWER % json.dumps(f"answer to {prompt}")).encode()
+        form, kind = (_STREAMED, b"text/event-stream") if asked.get("stream") else (_WHOLE, b"application/json")
+        body = (form % json.dumps(f"answer to {prompt}")).encode()
         self.wfile.write(
-            b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+            b"HTTP/1.1 200 OK\r\nContent-Type: %b\r\nContent-Length: %d\r\n\r\n" % (kind, len(body)) + body
         )
 
     def log_message(self, *args):

@@ -224,6 +224,23 @@ def test_a_pause_is_shown_in_the_bar(client, capsys):
     assert re.search(r"pause=\d\ds", capsys.readouterr().err)
 
 
+def test_a_wait_for_the_rate_of_the_client_is_shown_in_the_bar(sandbox, capsys):
+    pytest.importorskip("tqdm")
+    clock, shown = [0.0], []
+
+    def sleep(seconds):
+        shown.append(client._pacer.longest())
+        clock[0] += seconds
+
+    policy = RetryPolicy(sleep=sleep, clock=lambda: clock[0])
+    with Client(model="openai", base_url=f"{sandbox.url}/v1", rate="1/min", retry=policy) as client:
+        client.map(["a", "b"], workers=1)
+        assert (shown, client._pacer.longest()) == ([60.0], 0.0)
+        clock[0] -= 25
+        client.map([""], progress=True)
+    assert "pacing=25s" in capsys.readouterr().err
+
+
 def test_a_pause_that_is_too_long_ends_the_run(client, sandbox, slept):
     sandbox.script("rate-limit,retry_after=3600")
     results = client.map(numbered(9), workers=1)

@@ -1,17 +1,22 @@
-"""Rows asked elsewhere: threads, processes, loky and Dask; what travels has no keys, and a worker may die."""
+"""Rows asked elsewhere: threads, processes, loky, Dask and MPI; what travels has no keys, and a worker may die."""
 
 from __future__ import annotations
 
+import csv
 import multiprocessing
 import os
 import pickle
+import shutil
 import signal
+import subprocess
 import sys
+import time
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
-from aichatkit import ChatError, Client, ConfigurationError, ContentFilteredError, RetryPolicy
+from aichatkit import ChatError, Client, ConfigurationError, ContentFilteredError, Rate, RetryPolicy
 from aichatkit import workers as workers_module
 from aichatkit.workers import Job, Threads, answer_row
 
@@ -109,6 +114,54 @@ def test_dask_asks(caller, sandbox):
     # Equal rows are asked each by itself.
     assert asked(sandbox) == ["same"] * 20
     assert keys_seen(sandbox) == {"Bearer sk-of-the-worker"}
+
+
+MPI = """
+import sys
+from mpi4py.futures import MPIPoolExecutor
+from aichatkit import Client
+
+if __name__ == "__main__":
+    with MPIPoolExecutor() as pool, Client(model="openai", base_url=sys.argv[1]) as client:
+        client.map([f"p{number}" for number in range(20)], executor=pool, resume=sys.argv[2]).save(sys.argv[3])
+"""
+
+
+def test_mpi_asks(sandbox, tmp_path):
+    pytest.importorskip("mpi4py")
+    if shutil.which("mpiexec") is None:
+        pytest.skip("needs an MPI, such as openmpi-bin of Debian")
+    (tmp_path / "run.py").write_text(MPI, encoding="utf-8")
+    command = ["mpiexec", "-n", "3", sys.executable, "-m", "mpi4py.futures", "run.py"]
+    options = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+    options.update(OMPI_MCA_rmaps_base_oversubscribe="1", OPENAI_API_KEY="sk-of-the-worker")
+    root = str(Path(workers_module.__file__).parent.parent)
+    subprocess.run(
+        [*command, f"{sandbox.url}/v1", "run.sqlite", "out.csv"],
+        cwd=tmp_path,
+        env={**os.environ, **options, "PYTHONPATH": root},
+        check=True,
+        timeout=100,
+    )
+    with open(tmp_path / "out.csv", encoding="utf-8", newline="") as file:
+        assert [(row["prompt"], row["error"]) for row in csv.DictReader(file)] == [(p, "") for p in numbered(20)]
+    assert asked(sandbox) == sorted(numbered(20))
+    assert keys_seen(sandbox) == {"Bearer sk-of-the-worker"}
+
+
+@pytest.mark.skipif("fork" not in METHODS, reason="there are no forks here")
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+def test_processes_share_the_rate_of_the_client_by_its_storage(sandbox, monkeypatch, tmp_path):
+    pytest.importorskip("pyrate_limiter", reason="needs the extra `limits`")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-worker")
+    rate = Rate("10/s", storage=f"sqlite:///{tmp_path}/rates.db")
+    pool = ProcessPoolExecutor(3, mp_context=multiprocessing.get_context("fork"))
+    with pool, Client(model="openai", base_url=f"{sandbox.url}/v1", rate=rate) as client:
+        started = time.monotonic()
+        assert client.map(numbered(21), executor=pool, workers=3).failed == []
+    assert len(sandbox.requests) == 21
+    # Ten at once, ten a second later, and the last after another; three counts of their own would let all go at once.
+    assert time.monotonic() - started > 1.9
 
 
 def die_once(path):

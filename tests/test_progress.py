@@ -32,7 +32,7 @@ def look(monkeypatch):
 def test_a_bar_tells_what_is_done_and_failed_and_spent(look):
     pytest.importorskip("tqdm")
     terminal = look()
-    bar = Progress(None, 3, lambda: 12.3)
+    bar = Progress(None, 3, {"pause": lambda: 12.3, "pacing": lambda: 0.0})
     bar.start()
     bar.add(REPLY)
     bar.add(ChatError("x"))
@@ -44,7 +44,7 @@ def test_a_bar_tells_what_is_done_and_failed_and_spent(look):
 
 
 def test_no_bar_is_shown_where_nobody_looks(capsys):
-    bar = Progress(None, 3, lambda: 0.0)
+    bar = Progress(None, 3, {})
     bar.start()
     bar.add(REPLY)
     bar.tick()
@@ -54,7 +54,7 @@ def test_no_bar_is_shown_where_nobody_looks(capsys):
 
 def test_a_bar_is_shown_where_it_is_asked_for(capsys):
     pytest.importorskip("tqdm")
-    bar = Progress(True, 3, lambda: 0.0)
+    bar = Progress(True, 3, {})
     bar.start()
     bar.add(REPLY)
     bar.close()
@@ -65,7 +65,7 @@ def test_a_bar_is_shown_where_it_is_asked_for(capsys):
 
 def test_no_bar_is_shown_where_it_is_not_wanted(look):
     terminal = look()
-    Progress(False, 3, lambda: 0.0).add(REPLY)
+    Progress(False, 3, {}).add(REPLY)
     assert terminal.getvalue() == ""
 
 
@@ -73,7 +73,7 @@ def test_without_tqdm_nothing_is_printed(look, monkeypatch):
     terminal = look()
     monkeypatch.setitem(sys.modules, "tqdm", None)
     monkeypatch.setitem(sys.modules, "tqdm.auto", None)
-    Progress(None, 3, lambda: 0.0).add(REPLY)
+    Progress(None, 3, {}).add(REPLY)
     assert terminal.getvalue() == ""
 
 
@@ -81,14 +81,14 @@ def test_without_tqdm_the_extra_is_named_where_a_bar_was_asked_for(monkeypatch):
     monkeypatch.setitem(sys.modules, "tqdm", None)
     monkeypatch.setitem(sys.modules, "tqdm.auto", None)
     with pytest.raises(ConfigurationError, match=r"aichatkit\[progress\]"):
-        Progress(True, 3, lambda: 0.0)
+        Progress(True, 3, {})
 
 
 def test_without_standard_error_there_is_no_bar(monkeypatch):
     monkeypatch.setattr(sys, "stderr", None)
-    Progress(None, 3, lambda: 0.0).add(REPLY)
+    Progress(None, 3, {}).add(REPLY)
 
 
 def test_anything_else_is_refused():
     with pytest.raises(ConfigurationError, match="progress: must be True, False or None"):
-        Progress("yes", 3, lambda: 0.0)
+        Progress("yes", 3, {})

@@ -287,8 +287,25 @@ def test_the_pool_is_as_large_as_many_threads():
     for scheme in ("http://", "https://"):
         adapter = held.session.adapters[scheme]
         assert (adapter._pool_maxsize, adapter.max_retries.total) == (connections.POOL, 0)
-    assert connections.POOL == 64
     held.close()
+
+
+def test_no_connection_is_thrown_away_however_many_threads_come():
+    start = threading.Barrier(100)
+    with Sandbox() as sandbox, Client(model="openai", api_key="k", base_url=f"{sandbox.url}/v1") as client:
+
+        def ask():
+            for _ in range(2):
+                start.wait(20)
+                client.ask("Hi")
+
+        threads = [threading.Thread(target=ask) for _ in range(100)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+        assert len(sandbox.requests) == 200
+        assert sandbox.connections <= 100
 
 
 def test_the_environment_is_asked_once_per_host(monkeypatch):

@@ -20,8 +20,9 @@ from aichatkit.transport.reading import shut_down
 
 __all__ = ["POOL", "Connections", "is_sending"]
 
-#: Connections kept per host; a smaller pool throws connections away as soon as more threads share the client.
-POOL = 64
+#: Connections kept per host, without bound: a pool smaller than the threads throws away what the next one needs.
+#: There are never more than were under way at once.
+POOL = 0
 #: Hosts whose connections are kept.
 _HOSTS = 16
 #: The largest body that is put behind its head before it is sent, in bytes: a larger one is not copied.

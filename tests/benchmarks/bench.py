@@ -69,8 +69,8 @@ print(json.dumps({{"MB": size / 1e6, "packages": len(seen) + bool(folder)}}))
 def main() -> int:
     """Run what the command line asks for."""
     options = _options()
-    own = _environment("own", ["requests", "tenacity"])
-    peers = _environment("peers", PEERS) if not options.quick or options.peers else None
+    own = environment("own", ["requests", "tenacity"])
+    peers = environment("peers", PEERS) if not options.quick or options.peers else None
     rows = [row for row in suite(quick=options.quick, megabytes=options.megabytes) if options.only in row.title]
     results = []
     with tempfile.TemporaryDirectory() as folder, Server(Path(folder)) as server:
@@ -150,7 +150,7 @@ def _measure(row: Row, name: str, server: Server, python: Path) -> dict[str, flo
         command = [str(python), str(script), name, row.measure, url, json.dumps(row.told), str(server.port)]
     trusted = dict.fromkeys(("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"), str(server.authority)) if row.tls else {}
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=row.timeout, env=_surroundings(trusted))
+        done = subprocess.run(command, capture_output=True, text=True, timeout=row.timeout, env=surroundings(trusted))
     except subprocess.TimeoutExpired:
         _say(f"  {name}: not done after {row.timeout:.0f} s")
         return None
@@ -160,7 +160,7 @@ def _measure(row: Row, name: str, server: Server, python: Path) -> dict[str, flo
     return dict(json.loads(done.stdout.strip().splitlines()[-1]))
 
 
-def _surroundings(more: dict[str, str]) -> dict[str, str]:
+def surroundings(more: dict[str, str]) -> dict[str, str]:
     """The package from this tree, with its byte code kept; neither proxies nor keys of the user."""
     dropped = ("_PROXY", "_KEY", "_TOKEN", "_CA_BUNDLE", "_BASE_URL", "PYTHONDONTWRITEBYTECODE")
     kept = {name: value for name, value in os.environ.items() if not name.upper().endswith(dropped)}
@@ -168,7 +168,7 @@ def _surroundings(more: dict[str, str]) -> dict[str, str]:
     return {**kept, **paths, "LITELLM_LOCAL_MODEL_COST_MAP": "True", **more}
 
 
-def _environment(name: str, packages: Any) -> Path:
+def environment(name: str, packages: Any) -> Path:
     """Return the Python of a virtual environment of the benchmark's own, made on first use."""
     place = CACHE / f"{name}-{sys.version_info[0]}.{sys.version_info[1]}"
     python = place / ("Scripts" if os.name == "nt" else "bin") / "python"
