@@ -242,7 +242,11 @@ class Answer:
             self._seen.add(chunk)
         elif isinstance(chunk, Sequence):
             for part in chunk:
-                yield from self._take(part)
+                # Of most parts there is nothing to yield.
+                if type(part) in GATHERED:
+                    self._seen.add(part)
+                else:
+                    yield from self._take(part)
         else:
             raise TypeError(f"parse_event returned {type(chunk).__name__}")
 
@@ -299,7 +303,7 @@ class Answer:
 
     def _cost(self, usage: chunks.Usage) -> float | None:
         """Price the answer by the model that answered, else by the one that was asked for."""
-        names = (self._seen.model, self.model)
+        names = dict.fromkeys((self._seen.model, self.model))
         costs = (cost_of(self.provider.priced_as or self.provider.name, name, usage, self._prices) for name in names)
         return next((cost for cost in costs if cost is not None), None)
 

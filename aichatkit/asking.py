@@ -8,7 +8,7 @@ import random
 import threading
 from collections.abc import Mapping, Sequence
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any, Callable, TypeVar
 from urllib.parse import urlsplit
 
 from aichatkit.answers import Answer
@@ -49,9 +49,13 @@ __all__ = ["Call", "Setup", "ask_target", "is_local", "make_provider", "open_tra
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 _CONNECT = 5.0
 #: Longest silence of a server on this machine: it may first have to load its model.
 _LOCAL_READ = 300.0
+#: How much of what is asked for again is kept, each; who asks for more models than that makes it anew.
+_REMEMBERED = 256
 #: What another key of the same provider may cure.
 _KEY_TROUBLE = (RateLimitError, QuotaExceededError, AuthenticationError, PermissionDeniedError)
 
@@ -72,6 +76,9 @@ class Setup:
     dropped: dict[tuple[str, str], frozenset[str]] = field(default_factory=dict)
     pauses: Pauses = field(default_factory=Pauses)
     on_request: Callable[[Any], None] | None = None
+    #: What calls ask for again and again: providers by class and address, subjects by provider, key and model.
+    providers: dict[tuple[type[Provider], str | None], Provider] = field(default_factory=dict, repr=False)
+    subjects: dict[tuple[str, str | None, str], Subject] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True)
@@ -121,7 +128,7 @@ def ask_target(target: Target, call: Call, setup: Setup, waiting: Waiting, attem
 def subjects_of(target: Target, setup: Setup) -> list[Subject]:
     """Return whom a target may ask: its provider and model with each key."""
     given: Sequence[str | None] = setup.keys.get(target.provider.name) or [target.provider.find_key()]
-    return [Subject.of(target.provider.name, key, target.model) for key in given]
+    return [_subject(target.provider.name, key, target.model, setup) for key in given]
 
 
 def make_provider(kind: type[Provider], setup: Setup) -> Provider:
@@ -130,7 +137,10 @@ def make_provider(kind: type[Provider], setup: Setup) -> Provider:
     if url is None:
         found = kind.find_base_url()
         url = check_url(found, told=kind.base_url_env or kind.name) if found else None
-    return kind(url)
+    provider = setup.providers.get((kind, url))
+    if provider is None:
+        provider = _remember(setup.providers, (kind, url), kind(url))
+    return provider
 
 
 def provider_keys(provider: Provider, setup: Setup) -> Sequence[str | None]:
@@ -170,7 +180,7 @@ def _open_with_keys(ask: Ask, call: Call, setup: Setup, tries: Tries, used: list
     Where all of them have, the error of the one that can be asked again first comes out.
     """
     keys = provider_keys(ask.provider, setup)
-    subjects = [Subject.of(ask.provider.name, key, ask.model) for key in keys]
+    subjects = [_subject(ask.provider.name, key, ask.model, setup) for key in keys]
     order = sorted(range(len(keys)), key=lambda i: setup.health.peek(subjects[i], probes=False))
     failures: list[ChatError] = []
     for i in order:
@@ -188,6 +198,18 @@ def _open_with_keys(ask: Ask, call: Call, setup: Setup, tries: Tries, used: list
             if len(keys) > 1:
                 logger.info("%s: a key steps aside (%s)", ask.provider.name, type(error).__name__)
     raise min(failures, key=_time_to_wait)
+
+
+def _subject(provider: str, key: str | None, model: str, setup: Setup) -> Subject:
+    place = (provider, key, model)
+    return setup.subjects.get(place) or _remember(setup.subjects, place, Subject.of(*place))
+
+
+def _remember(known: dict[Any, T], name: Any, thing: T) -> T:
+    if len(known) >= _REMEMBERED:
+        known.clear()
+    known[name] = thing
+    return thing
 
 
 def _time_to_wait(error: ChatError) -> tuple[bool, float]:

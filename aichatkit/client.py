@@ -64,6 +64,9 @@ else:
 
 __all__ = ["Client", "default_client"]
 
+#: What a copy makes anew; connections are told in a form that can travel.
+_STAYS = frozenset({"_closing", "_connections", "_keys", "_made"})
+
 
 class Client(Mapper):
     """Ask chat services, over one `requests.Session`.
@@ -155,6 +158,7 @@ class Client(Mapper):
         self._pacer = Pacer(rates, self._policy.now) if rates else None
         self._health = Health(self._policy.now)
         self._budget = RetryBudget(self._policy.budget)
+        self._made: Setup | None = None
 
     @property
     def session(self) -> requests.Session:
@@ -254,16 +258,14 @@ class Client(Mapper):
 
     def __getstate__(self) -> dict[str, Any]:
         # Keys stay at home: the process that loads this finds its own in its environment.
-        state = {
-            name: value for name, value in self.__dict__.items() if name not in ("_closing", "_keys", "_connections")
-        }
+        state = {name: value for name, value in self.__dict__.items() if name not in _STAYS}
         if isinstance(self._cache, dict):
             # What is held in memory may be large, and is of use here.
             state["_cache"] = {}
         return {**state, "_connections": self._connections.portable()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _closing=threading.Event(), _keys={})
+        self.__dict__.update(state, _closing=threading.Event(), _keys={}, _made=None)
         self._connections = Connections(**state["_connections"])
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Client:
@@ -352,6 +354,11 @@ class Client(Mapper):
         return find_targets(model, keys=self._keys)
 
     def _setup(self) -> Setup:
+        if self._made is None:
+            self._made = self._make_setup()
+        return self._made
+
+    def _make_setup(self) -> Setup:
         return asking.Setup(
             self._connections,
             self._closing,

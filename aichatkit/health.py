@@ -88,6 +88,8 @@ class Health:
 
     def admit(self, subject: Subject) -> float:
         """Return 0 where the subject may be asked now, else the seconds to wait; the first after a cooldown probes."""
+        if not self._states:
+            return 0.0
         with self._lock:
             now = self._clock()
             states = [state for scope in subject.scopes() if (state := self._states.get(scope)) is not None]
@@ -99,6 +101,8 @@ class Health:
 
     def peek(self, subject: Subject, *, probes: bool = True) -> float:
         """Return what `admit` would, without starting a probe; `probes` says whether those of others count."""
+        if not self._states:
+            return 0.0
         with self._lock:
             now = self._clock()
             states = [state for scope in subject.scopes() if (state := self._states.get(scope)) is not None]
@@ -119,6 +123,8 @@ class Health:
 
     def succeeded(self, subject: Subject) -> None:
         """Note an answer: nothing stands in the way of this subject any more."""
+        if not self._states:
+            return
         with self._lock:
             for scope in subject.scopes():
                 self._states.pop(scope, None)

@@ -55,9 +55,10 @@ def open_answer(
     if "text" not in ask.provider.takes_files:
         ask = replace(ask, messages=_with_text_files(ask.messages))
     request = _build(ask, http)
-    optional = optional_fields(ask)
-    for name in ask.left_out & set(optional):
-        _leave_out(request.json, optional[name])
+    if ask.left_out:
+        optional = optional_fields(ask)
+        for name in ask.left_out & set(optional):
+            _leave_out(request.json, optional[name])
     request = _serialised(request, ask.provider)
     if on_request is not None:
         on_request(request)
@@ -95,6 +96,8 @@ def optional_fields(ask: Ask) -> dict[str, str]:
 
 def prepare(provider: Provider, http: Transport) -> Mapping[str, str]:
     """Return the provider's settings and what its handshake gives; unreadable data is a BadResponseError naming it."""
+    if type(provider).prepare is Provider.prepare:
+        return provider.find_settings()
     with parsing(provider.name, "handshake"):
         return {**provider.find_settings(), **provider.prepare(http)}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from aichatkit.errors import ConfigurationError
@@ -49,11 +49,11 @@ def check_params(params: Mapping[str, Any], *, options: Iterable[str]) -> dict[s
     return {name: value for name, value in params.items() if value is not None}
 
 
-def refuse_unsupported(params: Mapping[str, Any], supported: Iterable[str], *, provider: str) -> None:
+def refuse_unsupported(params: Mapping[str, Any], supported: Collection[str], *, provider: str) -> None:
     """Raise where a provider was given a parameter it does not take."""
-    taken = sorted(supported)
     for name in params:
-        if name not in taken:
+        if name not in supported:
+            taken = sorted(supported)
             takes = f"it takes {', '.join(taken)}" if taken else "it takes no parameters"
             raise ConfigurationError(f"{provider} does not take {name!r}; {takes}", provider=provider, action="next")
 

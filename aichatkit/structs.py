@@ -6,6 +6,7 @@ class decorated by `dataclasses` may inherit from them. For type checkers they a
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Callable
 
 from aichatkit.late import late
@@ -34,7 +35,7 @@ else:
 
 __all__ = ["dataclass", "field", "field_names", "replace"]
 
-_FIELDS = "__struct_fields__"
+_FIELDS, _VALUES = "__struct_fields__", "__struct_values__"
 _LOOKED_FOR = ("__dataclass_fields__", "__dataclass_params__")
 
 
@@ -108,6 +109,7 @@ def _made(kind: Any, frozen: bool) -> Any:
         "__repr__": _repr,
         "__eq__": _eq,
         "__hash__": _hash if frozen else None,
+        _VALUES: staticmethod(attrgetter(*fields)),
         "__replace__": replace,
         **{name: _Lookup(kind, frozen, name) for name in _LOOKED_FOR},
     }
@@ -142,21 +144,19 @@ def _init(kind: Any, fields: dict[str, _Field], place: str) -> Any:
     return init
 
 
-def _values(instance: Any) -> tuple[Any, ...]:
-    return tuple([getattr(instance, name) for name in instance.__match_args__])
-
-
 def _repr(self: Any) -> str:
     shown = [name for name, field in getattr(self, _FIELDS).items() if field.shown]
     return f"{self.__class__.__qualname__}({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
 
 
-def _eq(self: Any, other: object) -> Any:
-    return _values(self) == _values(other) if self.__class__ is other.__class__ else NotImplemented
+def _eq(self: Any, other: Any) -> Any:
+    if self.__class__ is not other.__class__:
+        return NotImplemented
+    return bool(self.__struct_values__(self) == self.__struct_values__(other))
 
 
 def _hash(self: Any) -> int:
-    return hash(_values(self))
+    return hash(self.__struct_values__(self))
 
 
 def _refuse(kind: Any, what: str) -> Any:

@@ -62,15 +62,16 @@ def facts(prepared):
 def test_a_request_is_prepared_as_its_session_would_have_done_it(settings, parts, monkeypatch):
     monkeypatch.setattr("requests.models.encode_multipart_formdata", lambda fields: (b"form", "multipart/form-data"))
     expected = facts(session(**settings).prepare_request(request(**parts)))
+    heads = {}
     for _ in range(2):
-        assert facts(prepare(session(**settings), request(**parts))) == expected
+        assert facts(prepare(session(**settings), request(**parts), heads)) == expected
 
 
 def test_a_header_that_could_hide_another_is_refused():
     made = request()
     made.headers["X"] = "a\r\nB: c"
     with pytest.raises(requests.exceptions.InvalidHeader):
-        prepare(requests.Session(), made)
+        prepare(requests.Session(), made, {})
 
 
 def test_addresses_are_kept_within_bounds(monkeypatch):
@@ -78,5 +79,5 @@ def test_addresses_are_kept_within_bounds(monkeypatch):
     for number in range(250):
         made = request()
         made.url = f"http://service.example/{number}"
-        assert prepare(requests.Session(), made).url == made.url
+        assert prepare(requests.Session(), made, {}).url == made.url
     assert len(preparing._addresses) <= 100

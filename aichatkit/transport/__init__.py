@@ -96,8 +96,7 @@ class Transport:
         self._proxies = proxies
         self._direct = direct
         self._rules = rules
-        told = [*secrets, *keys_in(connections.headers), *keys_in(self._headers)]
-        self._secrets = tuple(secret for secret in told if len(secret) >= _SHORTEST_SECRET)
+        self._secrets = secrets
         self._cookies = RequestsCookieJar()
 
     def get_text(self, url: str, *, headers: Mapping[str, str] | None = None) -> str:
@@ -158,11 +157,12 @@ class Transport:
 
     def scrub(self, error: ChatError) -> None:
         """Take the call's keys out of an error: services echo them in what they refuse."""
-        for secret in self._secrets:
+        told = [*self._secrets, *keys_in(self._connections.headers), *keys_in(self._headers)]
+        for secret in (secret for secret in told if len(secret) >= _SHORTEST_SECRET):
             for name in ("message", "code", "request_id", "param"):
-                told = getattr(error, name)
-                if told:
-                    setattr(error, name, hide(secret, told))
+                text = getattr(error, name)
+                if text:
+                    setattr(error, name, hide(secret, text))
         error.args = (error.message,)
 
     def _download(self, url: str, deadline: Deadline) -> bytes:
@@ -192,7 +192,7 @@ class Transport:
     ) -> requests.Response:
         request.headers, request.hooks = headers, {"response": hooks}
         request.auth, request.cookies = Key(*self._auth), self._cookies
-        prepared = prepare(session, request)
+        prepared = prepare(session, request, self._connections.heads)
         settings = self._connections.settings(str(prepared.url), self._proxies, self._direct)
         return session.send(prepared, timeout=timeout, allow_redirects=False, **settings)
 

@@ -16,6 +16,7 @@ from requests.adapters import HTTPAdapter
 
 from aichatkit._version import __version__
 from aichatkit.forks import Lock
+from aichatkit.transport.preparing import Heads
 from aichatkit.transport.reading import shut_down
 
 __all__ = ["POOL", "Connections", "is_sending"]
@@ -64,6 +65,7 @@ class Connections:
         self._pid = os.getpid()
         self._lock = threading.Lock()
         self._settings: dict[Any, dict[str, Any]] = {}
+        self.heads: Heads = {}
 
     @property
     def session(self) -> requests.Session:

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Any, TypeVar
+
 import requests
+from requests.structures import CaseInsensitiveDict
 
-__all__ = ["prepare"]
+__all__ = ["Heads", "prepare"]
 
-#: Addresses kept; those that hold a token or a nonce differ from call to call.
+T = TypeVar("T")
+#: Sets of headers that were checked once, by what they were made from; a client has its own, as they may hold keys.
+Heads = dict[Any, "CaseInsensitiveDict[str]"]
+
+#: Addresses and sets of headers kept; those that hold a token or a nonce differ from call to call.
 _MOST = 100
 
 _addresses: dict[str, str] = {}
 
 
-def prepare(session: requests.Session, request: requests.Request) -> requests.PreparedRequest:
+def prepare(session: requests.Session, request: requests.Request, heads: Heads) -> requests.PreparedRequest:
     """Return what `session.prepare_request` would.
 
-    Where the Session holds nothing but headers there is nothing to merge, and an address is taken apart once only.
+    Where the Session holds nothing but headers there is nothing to merge, an address is taken apart once only, and the
+    same headers are checked once.
     """
     if request.params or request.files or session.params or session.auth or len(session.cookies):
         return session.prepare_request(request)
@@ -25,19 +33,43 @@ def prepare(session: requests.Session, request: requests.Request) -> requests.Pr
     known = _addresses.get(address)
     if known is None:
         prepared.prepare_url(address, None)
-        if len(_addresses) >= _MOST:
-            _addresses.clear()
-        _addresses[address] = str(prepared.url)
+        _keep(_addresses, address, str(prepared.url))
     else:
         prepared.url = known
-    given = {**session.headers, **request.headers}
-    prepared.prepare_headers({name: value for name, value in given.items() if value is not None})
+    prepared.headers = _head({**session.headers, **request.headers}, heads)
     if request.cookies:
         prepared.prepare_cookies(request.cookies)
     else:
         # The Session looks here when it keeps what the answer sets.
         prepared._cookies = request.cookies  # type: ignore[attr-defined]
-    prepared.prepare_body(request.data, None, request.json)
+    if isinstance(request.data, bytes) and request.data and request.json is None:
+        prepared.body = request.data
+        prepared.headers["Content-Length"] = str(len(request.data))
+    else:
+        prepared.prepare_body(request.data, None, request.json)
     prepared.prepare_auth(request.auth, prepared.url or "")
     prepared.hooks = request.hooks
     return prepared
+
+
+def _head(given: dict[str, Any], heads: Heads) -> CaseInsensitiveDict[str]:
+    told = tuple(given.items())
+    if not all(value.__class__ is str for _, value in told):
+        return _checked(given)
+    known = heads.get(told)
+    if known is None:
+        known = _keep(heads, told, _checked(given))
+    return known.copy()
+
+
+def _checked(given: dict[str, Any]) -> CaseInsensitiveDict[str]:
+    prepared = requests.PreparedRequest()
+    prepared.prepare_headers({name: value for name, value in given.items() if value is not None})
+    return prepared.headers
+
+
+def _keep(kept: dict[Any, T], name: Any, thing: T) -> T:
+    if len(kept) >= _MOST:
+        kept.clear()
+    kept[name] = thing
+    return thing
