@@ -1,4 +1,4 @@
-"""The commands `keys` and `doctor`: keys are kept and used, and never shown."""
+"""The commands `keys`, `doctor` and `providers --check`: keys are kept and used, and never shown."""
 
 from __future__ import annotations
 
@@ -169,3 +169,46 @@ def test_the_doctor_says_what_is_wrong(monkeypatch, capsys, services, count):
 def test_the_doctor_knows_whom_it_is_asked_about(capsys):
     assert main(["doctor", "nobody/at-all"]) == 2
     assert "there is no provider 'nobody'" in capsys.readouterr().err
+
+
+@pytest.fixture
+def two(monkeypatch, sandbox):
+    """Two services, one with its key in the environment and one with a stored key."""
+    monkeypatch.setenv("OPENAI_BASE_URL", f"{sandbox.url}/v1")
+    monkeypatch.setenv("OPENAI_API_KEY", SECRET)
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", sandbox.url)
+    keys.store("anthropic", SECRET)
+    return sandbox
+
+
+def test_providers_with_a_key_are_checked(two, capsys):
+    assert main(["providers", "--check"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(":")[0].partition("/")[0] for line in lines] == ["ok    anthropic", "ok    openai"]
+    assert len(two.requests) == 2
+
+
+def test_those_named_are_checked_alone_and_a_failure_is_told(two, capsys):
+    two.script("unauthorized")
+    assert main(["providers", "--check", "openai/gpt-4o"]) == 1
+    line = capsys.readouterr().out
+    assert line.startswith("bad   openai/gpt-4o: AuthenticationError: openai: the key was refused")
+    assert SECRET not in line
+    assert len(two.requests) == 1
+
+
+def test_a_check_takes_no_longer_than_it_may(two, capsys):
+    two.script("slow-head,seconds=20")
+    assert main(["providers", "--check", "openai", "--timeout", "0.2"]) == 1
+    assert "DeadlineExceededError" in capsys.readouterr().out
+
+
+def test_with_nobody_to_check_nobody_is_asked(capsys):
+    assert main(["providers", "--check"]) == 2
+    assert "name whom to check" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["openai"], ["--timeout", "3"]])
+def test_options_of_a_check_without_one_are_refused(words, capsys):
+    assert main(["providers", *words]) == 2
+    assert "go with --check" in capsys.readouterr().err

@@ -1,35 +1,67 @@
-"""`aichatkit providers`: who can be asked, and whether a key is set; never the key."""
+"""`aichatkit providers`: who can be asked, whether a key is set, never the key, and on request who answers now."""
 
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
 from aichatkit import keys
+from aichatkit.checks import LIMITS
 from aichatkit.cli.output import write
+from aichatkit.client import Client
+from aichatkit.errors import ConfigurationError
 from aichatkit.providers.base import Provider
 from aichatkit.registry import GROUPS, registry
+from aichatkit.timeouts import Timeout
 
 __all__ = ["build_parser", "run"]
 
 
 def build_parser() -> ArgumentParser:
     """Return the parser of its words."""
-    return ArgumentParser(
+    parser = ArgumentParser(
         prog="aichatkit providers",
         description="List the providers with their keys, which are not shown, and the models they take by default.",
+        epilog="A check costs what a short answer costs. exit codes with --check: 0 all answered; 1 one did not",
         allow_abbrev=False,
     )
+    parser.add_argument(
+        "name", nargs="*", help="with --check: providers, models or groups; without it all that a key is known for"
+    )
+    parser.add_argument("--check", action="store_true", help="ask each of them one small question, at once")
+    parser.add_argument("--timeout", type=float, metavar="SECONDS", help="for each check in all (default 30)")
+    return parser
 
 
 def run(args: Namespace) -> int:
-    """List them, and return the exit code."""
+    """List or check them, and return the exit code."""
     stored = keys.names()
+    if args.check:
+        return _check(args.name or _with_keys(stored), args.timeout)
+    if args.name or args.timeout is not None:
+        raise ConfigurationError("providers: names and --timeout go with --check")
     for provider in registry.importable():
         note = "" if provider.working else "  (known not to answer today)"
         write(f"{provider.name:<22}{_key(provider, stored):<36}{provider.default_model}{note}".rstrip() + "\n")
     for name, members in GROUPS.items():
         write(f"{name:<22}{', '.join(members)}\n")
     return 0
+
+
+def _with_keys(stored: list[str]) -> list[str]:
+    """Return the providers that a key is known for and that have a model by default; the web chat sites never count."""
+    known = [kind for kind in registry.importable() if kind.name in stored or (kind.rank and kind.find_key())]
+    return [kind.name for kind in known if kind.default_model]
+
+
+def _check(names: list[str], seconds: float | None) -> int:
+    if not names:
+        raise ConfigurationError("providers: no key is known, so name whom to check, such as ollama or free")
+    limits = LIMITS if seconds is None else Timeout(total=seconds)
+    with Client(model=names, api_key=keys.keys_for(names) or None) as client:
+        checks = client.check(timeout=limits)
+    for check in checks:
+        write(f"{'ok' if check.ok else 'bad':<5} {check}\n")
+    return 0 if all(check.ok for check in checks) else 1
 
 
 def _key(provider: type[Provider], stored: list[str]) -> str:
