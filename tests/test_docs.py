@@ -17,7 +17,20 @@ DOCS = Path(__file__).parent.parent / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
 TEXTS = {page.name: page.read_text(encoding="utf-8") for page in PAGES}
 #: What a block may hold; of these, Python and commands are run.
-LANGUAGES = {"python", "bash", "text", "ini", "json", "yaml", "html", "{literalinclude}", "{toctree}", "{eval-rst}"}
+LANGUAGES = {
+    "python",
+    "bash",
+    "text",
+    "ini",
+    "json",
+    "yaml",
+    "html",
+    "{image}",
+    "{include}",
+    "{literalinclude}",
+    "{toctree}",
+    "{eval-rst}",
+}
 
 
 def prose(text):

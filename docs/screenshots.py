@@ -1,0 +1,145 @@
+"""Make the pictures of the docs from the real thing: `python docs/screenshots.py [terminal ...]` writes docs/images/.
+
+It needs the extra `rich`, and tmux and Chromium on the path. A sandbox answers, so that no key is needed and every run
+looks the same.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from aichatkit.sandbox import Sandbox
+
+IMAGES = Path(__file__).parent / "images"
+WIDTH, HEIGHT = 88, 32
+PATIENCE = 20.0
+ANSWERS = (
+    "## Lisbon in a day\n\n"
+    "1. **Alfama**: get lost in the *oldest* quarter.\n"
+    "2. **Belém**: the tower, and the pastries.\n"
+    "3. **Tram 28**: go early, it is full by ten.\n\n"
+    "| where | how long |\n|---|---|\n| Alfama | 3 hours |\n| Belém | 2 hours |\n",
+    "- Sales rose by **4 %**.\n- Costs did not.\n- Nobody knows why.\n",
+)
+COMMANDS = (
+    'aichatkit "What should I see in Lisbon?"',
+    'cat report.txt | aichatkit --usage "The main points, please."',
+)
+
+
+def terminal() -> None:
+    """The command line in a terminal: Markdown as it is drawn there, a pipe, and what it cost."""
+    with tempfile.TemporaryDirectory() as folder, Sandbox() as sandbox:
+        (Path(folder) / "report.txt").write_text("Sales rose by 4 %. Costs did not.\n", encoding="utf-8")
+        sandbox.says(ANSWERS)
+        settings = {
+            "HOME": folder,
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "HISTFILE": "/dev/null",
+            "PS1": "$ ",
+            "TERM": "xterm-256color",
+            "LANG": "C.UTF-8",
+            "AICHATKIT_MODEL": "openai/gpt-4o-mini",
+            "OPENAI_API_KEY": "any",
+            "OPENAI_BASE_URL": f"{sandbox.url}/v1",
+        }
+        screen = Screen(folder, settings)
+        try:
+            for command in COMMANDS:
+                screen.type(command)
+            ansi = screen.text()
+        finally:
+            screen.close()
+    IMAGES.mkdir(exist_ok=True)
+    photograph(as_svg(ansi, "aichatkit"), IMAGES / "terminal.png")
+
+
+class Screen:
+    """A terminal of its own, in a tmux of its own."""
+
+    def __init__(self, folder: str, settings: dict[str, str]) -> None:
+        self._tmux = ["tmux", "-f", "/dev/null", "-S", f"{folder}/tmux"]
+        shell = shlex.join(["env", *(f"{name}={value}" for name, value in settings.items()), "bash", "--norc"])
+        size = ["-x", str(WIDTH), "-y", str(HEIGHT)]
+        self._run("new-session", "-d", *size, "-c", folder, shell)
+        self._await_prompt()
+
+    def type(self, line: str) -> None:
+        """Type a line and wait until the prompt is there again."""
+        self._run("send-keys", "-l", line)
+        self._run("send-keys", "Enter")
+        self._await_prompt()
+
+    def text(self) -> str:
+        """What is on the screen, with its colours."""
+        return self._run("capture-pane", "-p", "-e")
+
+    def close(self) -> None:
+        """End the terminal."""
+        self._run("kill-server")
+
+    def _await_prompt(self) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            time.sleep(0.3)
+            if (
+                self._run("capture-pane", "-p").rstrip("\n").endswith("\n$")
+                or self._run("capture-pane", "-p").strip() == "$"
+            ):
+                return
+        raise SystemExit(f"no prompt came within {PATIENCE:g} s; the screen is\n{self.text()}")
+
+    def _run(self, *arguments: str) -> str:
+        return subprocess.run([*self._tmux, *arguments], check=True, capture_output=True, text=True).stdout
+
+
+def as_svg(ansi: str, title: str) -> str:
+    """Draw what a terminal shows; fonts are those of this machine."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(record=True, width=WIDTH, file=open(os.devnull, "w"), force_terminal=True)  # noqa: SIM115
+    console.print(Text.from_ansi(ansi.rstrip().removesuffix("$").rstrip()))
+    return re.sub(r"@font-face \{.*?\}", "", console.export_svg(title=title), flags=re.DOTALL).replace(
+        "Fira Code", "DejaVu Sans Mono"
+    )
+
+
+def photograph(svg: str, target: Path) -> None:
+    """Turn a drawing into a PNG with Chromium, without a network."""
+    width, height = (round(float(size)) for size in re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg).groups())
+    with tempfile.TemporaryDirectory() as folder:
+        page = Path(folder) / "page.html"
+        page.write_text(f'<meta charset="utf-8"><body style="margin:0">{svg}', encoding="utf-8")
+        subprocess.run(
+            [
+                *(shutil.which("chromium") or "chromium", "--headless=new", "--no-sandbox", "--disable-gpu"),
+                *("--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"),
+                *("--hide-scrollbars", "--default-background-color=00000000", f"--user-data-dir={folder}/profile"),
+                *(f"--window-size={width},{height}", f"--screenshot={target}", page.as_uri()),
+            ],
+            check=True,
+            capture_output=True,
+            timeout=120,
+        )
+
+
+PICTURES = {"terminal": terminal}
+
+
+def main(names: list[str]) -> None:
+    """Make the pictures of these names, all of them without any."""
+    for name in names or list(PICTURES):
+        PICTURES[name]()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
