@@ -129,6 +129,8 @@ _PLACES = {
     ),
 }
 _PLACE_OF = {name: place for place, names in _PLACES.items() for name in names}
+#: What IPython asks for on `%load_ext aichatkit`; nobody else does, so it is not public.
+_HOOKS = ("load_ipython_extension", "unload_ipython_extension")
 
 __all__ = sorted([*_PLACE_OF, "__version__"])
 
@@ -138,13 +140,14 @@ _logging.getLogger(__name__).addHandler(_logging.NullHandler())
 
 def __getattr__(name: str) -> object:
     """Import a public name when it is first asked for (PEP 562)."""
-    place = _PLACE_OF.get(name)
+    place = "notebook" if name in _HOOKS else _PLACE_OF.get(name)
     if place is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
     value = getattr(import_module(f"{__name__}.{place}"), name)
-    globals()[name] = value
+    if name not in _HOOKS:
+        globals()[name] = value
     return value
 
 

@@ -88,6 +88,11 @@ class Answer:
         """The text so far."""
         return "".join(self._parts)
 
+    @property
+    def reasoning(self) -> str:
+        """The model's thoughts so far."""
+        return "".join(self._seen.reasoning)
+
     def start(self) -> None:
         """Read up to the first text, or to the end of an answer that has none and needs none."""
         for first in self._chunks:

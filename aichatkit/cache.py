@@ -117,6 +117,7 @@ class Replay:
     def __init__(self, reply: Reply) -> None:
         self.provider = SimpleNamespace(name=reply.provider)
         self.model = reply.model
+        self.reasoning = reply.reasoning
         self.text = ""
         self.attempts: list[Attempt] = []
         self.closed = False

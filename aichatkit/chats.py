@@ -18,11 +18,12 @@ from aichatkit.reply import Reply
 from aichatkit.streams import Stream
 
 if TYPE_CHECKING:
-    from aichatkit import archive, transcripts
+    from aichatkit import archive, reports, transcripts
     from aichatkit.client import Client
 else:
     # Most conversations stay in memory.
     archive = late("aichatkit.archive")
+    reports = late("aichatkit.reports")
     transcripts = late("aichatkit.transcripts")
 
 __all__ = ["Chat"]
@@ -72,6 +73,10 @@ class Chat:
         stream = self.client.stream([*self._history, *turns], **asked)
         stream.when_complete(partial(self._keep, turns))
         return stream
+
+    def show(self, prompt: Prompt, *, plain: bool = False, **options: Any) -> Reply:
+        """Ask within the conversation and show the answer while it comes; see `Stream.show`."""
+        return self.stream(prompt, **options).show(plain=plain)
 
     def undo(self) -> list[Message]:
         """Take the last question and its answer out of the history and return them."""
@@ -129,6 +134,9 @@ class Chat:
 
     def __repr__(self) -> str:
         return f"<Chat of {len(self._history)} messages>"
+
+    def _repr_markdown_(self) -> str:
+        return reports.chat_markdown(self.system, self._history)
 
     def _turn(self, prompt: Prompt, options: Mapping[str, Any]) -> tuple[list[Message], dict[str, Any]]:
         """Return the turns for a prompt, with their files, and the options to ask with."""

@@ -28,9 +28,16 @@ Errors hold plain values only, so they pickle, and never a request, a response o
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import requests
+
+from aichatkit.late import late
+
+if TYPE_CHECKING:
+    from aichatkit import reports
+else:
+    reports = late("aichatkit.reports")
 
 __all__ = [
     "APIError",
@@ -120,6 +127,13 @@ class ChatError(Exception):
         state = {name: value for name, value in self.__dict__.items() if name not in ("request", "response")}
         # The state comes last, as it may lead back here: an error knows its attempts, and each of them its error.
         return type(self), (self.message,), state
+
+    def _render_traceback_(self) -> list[str]:
+        # IPython asks for this in the place of its own traceback, which shows lines a key may stand in.
+        return reports.error_lines(self)
+
+    def _repr_html_(self) -> str:
+        return reports.error_html(self)
 
 
 class ConfigurationError(ChatError, ValueError):

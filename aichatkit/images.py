@@ -7,10 +7,16 @@ import binascii
 import builtins
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 from urllib.parse import unquote_to_bytes
 
 from aichatkit.errors import BadResponseError, ConfigurationError
+from aichatkit.late import late
+
+if TYPE_CHECKING:
+    from aichatkit import markup
+else:
+    markup = late("aichatkit.markup")
 
 __all__ = ["ImageResponse", "data_uri", "decode_uri", "image_type"]
 
@@ -26,6 +32,8 @@ _SIGNATURES = (
     (b"\x00\x00\x01\x00", "image/x-icon", ".ico"),
 )
 _EXTENSIONS = {extension for _, _, extension in _SIGNATURES} | {".webp", ".avif", ".svg"}
+#: What front ends show as it is.
+_SHOWN = ("image/png", "image/jpeg", "image/gif")
 _SPELLINGS = {".jpg": (".jpeg",), ".tif": (".tiff",)}
 
 
@@ -93,8 +101,12 @@ class ImageResponse(str):
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (self.images, self.alt, self.urls)
 
-    def _repr_markdown_(self) -> str:
-        return "\n".join(f"![{_escape(self.alt)}]({image})" for image in self.images)
+    def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
+        # A picture that is held is kept with the notebook; else there is its address.
+        head, _, body = self.images[0].partition(";base64,") if len(self.images) == 1 else ("", "", "")
+        if head[len("data:") :] in _SHOWN:
+            return {head[len("data:") :]: body}
+        return {"text/html": markup.pictures_html(self.images, self.alt)}
 
 
 def image_type(content: bytes) -> tuple[str, str]:

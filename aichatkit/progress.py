@@ -8,6 +8,7 @@ from typing import Any, Callable
 
 from aichatkit.errors import ChatError, ConfigurationError
 from aichatkit.reply import Reply
+from aichatkit.screens import in_notebook
 
 __all__ = ["Progress"]
 
@@ -22,7 +23,7 @@ class Progress:
     def __init__(self, asked: Any, total: int | None, waits: Mapping[str, Callable[[], float]]) -> None:
         if asked not in (None, True, False):
             raise ConfigurationError(f"progress: must be True, False or None, not {asked!r}")
-        shown = asked or (asked is None and _on_terminal())
+        shown = asked or (asked is None and _is_seen())
         self._make = _bar(needed=asked is True) if shown else None
         self._total = total
         self._bar: Any = None
@@ -79,5 +80,5 @@ def _bar(*, needed: bool) -> Any:
     raise ConfigurationError("progress: a bar needs the extra: pip install 'aichatkit[progress]'")
 
 
-def _on_terminal() -> bool:
-    return sys.stderr is not None and sys.stderr.isatty()
+def _is_seen() -> bool:
+    return in_notebook() or (sys.stderr is not None and sys.stderr.isatty())

@@ -14,9 +14,11 @@ from aichatkit.messages import Message, ToolCallsMessage
 from aichatkit.structs import dataclass, field
 
 if TYPE_CHECKING:
-    from aichatkit import delays
+    from aichatkit import delays, reports, screens
 else:
     delays = late("aichatkit.delays")
+    reports = late("aichatkit.reports")
+    screens = late("aichatkit.screens")
 
 __all__ = ["Attempt", "Reply"]
 
@@ -43,7 +45,8 @@ class Attempt:
 class Reply:
     """A finished answer; `str(reply)` is its text.
 
-    `complete` is True where the protocol's end marker was seen, None where the service has none.
+    `complete` is True where the protocol's end marker was seen, None where the service has none;
+    False only on what a notebook's `%%chat -o` keeps of an answer that broke off.
     `cached` is True where it came from the client's cache, and cost nothing.
     """
 
@@ -106,7 +109,12 @@ class Reply:
         )
 
     def _repr_markdown_(self) -> str:
-        return self.text
+        return reports.answer_markdown(self)
+
+    def _ipython_display_(self) -> None:
+        # The value of `chat.show(...)` at the end of a cell would be there twice.
+        if not screens.just_shown(self):
+            raise NotImplementedError
 
 
 def _find_json(text: str) -> list[Any]:

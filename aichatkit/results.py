@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, fields
 from typing import Any, Protocol, overload
 
-from aichatkit import tables
+from aichatkit import markup, reports, tables
 from aichatkit.chunks import Usage
 from aichatkit.errors import ChatError, JournalError
 from aichatkit.intake import Finished, Outcome, revived
@@ -117,6 +117,10 @@ class Results(Sequence[Result]):
             return f"<Results, {len(self._shelf)} so far>"
         failed = sum(result.error is not None for result in self)
         return f"<Results of {len(self)} rows, {failed} failed>"
+
+    def _repr_html_(self) -> str:
+        # What is still under way is not waited for.
+        return f"<p>{markup.escape(self)}</p>" if self._coming is not None else reports.results_html(self)
 
     @property
     def stopped(self) -> ChatError | None:

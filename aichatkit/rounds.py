@@ -123,6 +123,13 @@ class Rounds:
         return self._before + self._answer.text
 
     @property
+    def reasoning(self) -> str:
+        """The thoughts so far, of all rounds."""
+        # The last of the replies is that of the answer, once it has ended.
+        past = [reply.reasoning for reply in self._replies if reply is not self._answer.reply]
+        return "\n\n".join(filter(None, [*past, self._answer.reasoning]))
+
+    @property
     def attempts(self) -> list[Attempt]:
         """Every try so far, of all rounds."""
         return [*self._past, *self._answer.attempts]

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Callable, NoReturn
 
+from aichatkit.late import late
 from aichatkit.reply import Attempt, Reply
 
 if TYPE_CHECKING:
+    from aichatkit import showing
     from aichatkit.answers import Answer
     from aichatkit.cache import Replay
     from aichatkit.observing import Observed
     from aichatkit.rounds import Rounds
+else:
+    showing = late("aichatkit.showing")
 
 __all__ = ["Stream"]
 
@@ -61,6 +65,11 @@ class Stream(Iterator[str]):
         return self._answer.text
 
     @property
+    def reasoning(self) -> str:
+        """What the model thought so far, where the service tells it."""
+        return self._answer.reasoning
+
+    @property
     def reply(self) -> Reply | None:
         """The finished answer; None while it is under way and where it broke off."""
         return self._answer.reply
@@ -88,6 +97,15 @@ class Stream(Iterator[str]):
         if reply is None:
             raise self._answer.unfinished()
         return reply
+
+    def show(self, *, plain: bool = False) -> Reply:
+        """Show the answer while it comes and return it: as Markdown in a notebook, else as text on standard output.
+
+        Markdown grows at most every tenth of a second, with the model's reasoning folded above it; HTML in it is shown
+        and not run, and pictures from elsewhere are links. `plain=True` prints the text in a notebook as well.
+        Where the answer breaks off or is interrupted what came stays, and `text` keeps it.
+        """
+        return showing.show(self, plain=plain)
 
     def when_complete(self, callback: Callable[[Reply], None]) -> None:
         """Call `callback` with the reply when the answer has ended; never for one that broke off or was left."""

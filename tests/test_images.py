@@ -76,7 +76,13 @@ def test_what_the_user_asked_for_cannot_break_the_markdown():
 
 
 def test_a_notebook_is_shown_the_picture_itself():
-    assert held(alt="a cat")._repr_markdown_() == f"![a cat]({data_uri(PNG)})"
+    assert held(alt="a cat")._repr_mimebundle_() == {"image/png": base64.b64encode(PNG).decode()}
+
+
+def test_a_notebook_is_shown_the_address_where_no_more_is_held_and_nothing_that_is_no_picture():
+    shown = ImageResponse([URL + '"><script>', "javascript:alert(1)"], alt="<a> cat")._repr_mimebundle_()["text/html"]
+    assert f'src="{URL}&quot;&gt;&lt;script&gt;" alt="&lt;a&gt; cat"' in shown
+    assert "javascript" not in shown
 
 
 def test_bytes_of_held_data_come_without_a_request():

@@ -14,20 +14,20 @@ PACKAGE = Path(aichatkit.__file__).parent
 #: Modules that may ask for `requests`: it talks HTTP only in `transport`; the others need its classes.
 REQUESTS = {"errors", "client", "opening", "transport", "providers", "testing"}
 #: What only some users have; it is imported in the function that needs it.
-EXTRAS = {"keyring", "markdown_it", "pandas", "pyrate_limiter", "redis", "rich", "shtab", "tiktoken", "tqdm"}
+EXTRAS = {"IPython", "keyring", "markdown_it", "pandas", "pyrate_limiter", "redis", "rich", "shtab", "tiktoken", "tqdm"}
 #: Each module may import only from those before it; one line is a step of the data's way.
 ORDER = """
-    _version forks late places windows
-    structs
+    _version forks late markup places windows
+    reports structs
     errors
     databases
     params timeouts chunks browsers cautions validation
-    messages lines refusals templates signs
+    cell_options messages lines refusals templates signs
     events bodies delays prices schemas rows
     verdicts
     sniffing classify values
     images
-    files
+    files screens
     transport
     reply transcripts
     archive
@@ -37,6 +37,7 @@ ORDER = """
     pacing pauses journal shelves
     answers retries
     registry rounds opening
+    showing
     streams targets
     keys
     options
@@ -50,7 +51,7 @@ ORDER = """
     client
     default doctor
     testing
-    cli
+    cli notebook
     __init__ __main__
 """
 

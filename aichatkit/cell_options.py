@@ -1,0 +1,112 @@
+"""First line of a cell -> options and question of `%chat`."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import re
+from typing import Any, NoReturn
+
+from aichatkit.errors import ConfigurationError
+from aichatkit.params import nearest
+
+__all__ = ["read_cell", "read_line", "read_params"]
+
+_WORD = re.compile(r"""\s*((?:"[^"]*"|'[^']*'|[^\s"'])+)""")
+_QUOTED = re.compile(r"\"([^\"]*)\"|'([^']*)'")
+
+
+def read_cell(line: str, cell: str) -> tuple[argparse.Namespace, str]:
+    """Return the options on the first line of a cell, and the question under it."""
+    words = [_unquoted(found[1]) for found in _WORD.finditer(line)]
+    if _WORD.sub("", line).strip():
+        raise ConfigurationError(f"%%chat: a quote is not closed in {line.strip()!r}")
+    parser = _parser()
+    parser.add_argument("provider_model", nargs="?", metavar="MODEL")
+    return _checked(parser.parse_args(words), cell)
+
+
+def read_line(line: str) -> tuple[argparse.Namespace, str]:
+    """Return the options at the beginning of a line, and the question as it is: it may hold any quotes."""
+    parser = _parser()
+    parser.set_defaults(provider_model=None)
+    words: list[str] = []
+    while line.lstrip().startswith("-"):
+        first, line = _cut(line)
+        if first == "--":
+            break
+        words.append(first)
+        if first not in _FLAGS and "=" not in first:
+            value, line = _cut(line)
+            words += [value] if value else []
+    return _checked(parser.parse_args(words), line)
+
+
+def read_params(pairs: list[str]) -> dict[str, Any]:
+    """Return sampling parameters.
+
+    >>> read_params(["temperature=0.2", "stop=END"])
+    {'temperature': 0.2, 'stop': 'END'}
+    """
+    params = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise ConfigurationError(f"%chat: -p wants a name and a value, such as temperature=0.2, not {pair!r}")
+        try:
+            params[name] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            params[name] = value
+    return params
+
+
+def _checked(asked: argparse.Namespace, question: str) -> tuple[argparse.Namespace, str]:
+    if not question.strip():
+        raise ConfigurationError("%chat: nothing was asked; write a question behind it, or in the cell under %%chat")
+    if asked.reset and asked.chat is None:
+        raise ConfigurationError("%chat: --reset begins a conversation anew, and none is named; name it with -c")
+    return asked, question.strip()
+
+
+def _cut(line: str) -> tuple[str, str]:
+    """Return the first word of a line, without its quotes, and the rest."""
+    found = _WORD.match(line)
+    return (_unquoted(found[1]), line[found.end() :]) if found else (line.strip(), "")
+
+
+def _unquoted(word: str) -> str:
+    return _QUOTED.sub(lambda found: found[1] or found[2] or "", word)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        found = re.search(r"unrecognized arguments: (\S+)", message)
+        names = [name for action in self._actions for name in action.option_strings]
+        hint = nearest(found[1], names) if found else ""
+        if found and not found[1].startswith("-"):
+            hint = "; the question stands under the line of %%chat"
+        raise ConfigurationError(f"%chat: {message}{hint}; %chat? shows all options")
+
+
+_FLAGS = ("-t", "--template", "--reset", "--plain", "--no-stream")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="%chat", add_help=False, allow_abbrev=False)
+    parser.add_argument("-m", "--model", action="append", default=[])
+    parser.add_argument("-o", "--out", type=_name)
+    parser.add_argument("-s", "--system")
+    parser.add_argument("-f", "--file", action="append", default=[])
+    parser.add_argument("-c", "--chat", type=_name)
+    parser.add_argument("-p", "--param", action="append", default=[])
+    parser.add_argument("--client", type=_name)
+    parser.add_argument("-t", "--template", action="store_true")
+    for flag in _FLAGS[2:]:
+        parser.add_argument(flag, action="store_true")
+    return parser
+
+
+def _name(text: str) -> str:
+    if not text.isidentifier():
+        raise argparse.ArgumentTypeError(f"{text!r} is no name of a variable")
+    return text

@@ -1,0 +1,54 @@
+"""An IPython that runs in the test, and writes down what it is given to show."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class Outputs:
+    """What a shell was given to show: each output as it is at the end, and the updates on the way."""
+
+    def __init__(self, shell: Any) -> None:
+        self.shell = shell
+        self.shown: list[dict[str, Any]] = []
+        self.updates = 0
+        self._places: dict[str, int] = {}
+
+    def publish(self, data: dict[str, Any], metadata: Any = None, *, transient: Any = None, **options: Any) -> None:
+        """Take one output, or what comes in the place of one."""
+        place = (transient or {}).get("display_id")
+        if options.get("update"):
+            self.updates += 1
+            self.shown[self._places[place]] = data
+        else:
+            self._places[place] = len(self.shown)
+            self.shown.append(data)
+
+    @property
+    def markdown(self) -> list[str]:
+        """The Markdown of all outputs."""
+        return [data.get("text/markdown", "") for data in self.shown]
+
+
+def make_shell(folder: Any) -> Any:
+    """Return an IPython whose history is in no file; `shell.outputs` is what it shows."""
+    from IPython.core.displaypub import DisplayPublisher
+    from IPython.core.interactiveshell import InteractiveShell
+    from traitlets.config import Config
+
+    class Publisher(DisplayPublisher):
+        def publish(self, data: Any, *args: Any, **options: Any) -> None:
+            self.shell.outputs.publish(data, **{"transient": None, **options})
+
+    config = Config()
+    config.HistoryManager.enabled = False
+    shell = InteractiveShell.instance(config=config, ipython_dir=str(folder))
+    shell.outputs = Outputs(shell)
+    shell.display_pub = Publisher(shell=shell)
+    return shell
+
+
+def drop_shell(shell: Any) -> None:
+    """Leave no trace of a shell."""
+    shell.restore_sys_module_state()
+    type(shell).clear_instance()
