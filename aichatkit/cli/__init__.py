@@ -1,6 +1,7 @@
 """The command line: words in, an exit code out.
 
-Exit codes: 0 answered, with `map` every row, 1 an error of the call, 2 wrong usage, 130 stopped with Ctrl-C.
+Exit codes: 0 answered, with `map` every row, 1 an error of the call, 2 wrong usage, 130 stopped with Ctrl-C, 143 ended
+by SIGTERM, 129 by a terminal that was closed.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 from aichatkit._version import __version__
 from aichatkit.cli.commands import COMMANDS, Command, load
 from aichatkit.cli.output import drop_output, forgive_encodings, tell, write
+from aichatkit.cli.signals import ending_well
 from aichatkit.late import late
 
 if TYPE_CHECKING:
@@ -32,7 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             write(f"aichatkit {__version__}\n")
             return 0
         command, args = _parsed(words)
-        return command.run(args)
+        with ending_well():
+            return command.run(args)
     except SystemExit:
         # The parser has told its help, or what it could not read.
         raise

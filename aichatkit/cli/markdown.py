@@ -17,7 +17,7 @@ from aichatkit.cli.writers import Writer, shown_safely
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Markdown", "finished_length"]
+__all__ = ["Markdown", "split_blocks"]
 
 # Windows has none, and echoes nothing there.
 termios: Any = import_module("termios") if find_spec("termios") else None
@@ -48,7 +48,8 @@ class Markdown:
 
     def __exit__(self, *exception: object) -> None:
         self._live.stop()
-        self._print(self._text)
+        finished, rest = split_blocks(f"{self._text}\n")
+        self._print(*finished, rest)
         if self._echo is not None:
             termios.tcsetattr(sys.stdin, termios.TCSADRAIN, self._echo)
 
@@ -58,15 +59,15 @@ class Markdown:
         now = self._clock()
         if "\n" in self._text and now - self._looked >= 1 / _PER_SECOND:
             self._looked = now
-            length = finished_length(self._text)
-            done, self._text = self._text[:length], self._text[length:]
-            self._print(done)
+            finished, self._text = split_blocks(self._text)
+            self._print(*finished)
 
-    def _print(self, text: str) -> None:
-        drawn = self._drawn(text)
-        if drawn is not None:
-            self._first = False
-            self._console.print(drawn)
+    def _print(self, *texts: str) -> None:
+        for text in texts:
+            drawn = self._drawn(text)
+            if drawn is not None:
+                self._first = False
+                self._console.print(drawn)
 
     def _tail(self) -> Any:
         """Return the picture of the last block, as far down as it has come."""
@@ -101,23 +102,21 @@ def _hush() -> Any:
     return before
 
 
-def finished_length(text: str) -> int:
-    """Return how much of a text holds Markdown blocks that nothing which comes later can change.
+def split_blocks(text: str) -> tuple[list[str], str]:
+    r"""Return the Markdown blocks that nothing which comes later can change, and the rest.
 
-    >>> finished_length("One.\\n\\nTwo")
-    0
-    >>> finished_length("One.\\n\\nTwo.\\n\\n")
-    6
+    >>> split_blocks("One.\n\nTwo.\n\nThr")
+    (['One.\n\n'], 'Two.\n\nThr')
     """
     from markdown_it import MarkdownIt
 
-    lines = text.splitlines(keepends=True)
-    if not text.endswith("\n"):
-        # The start of a line does not tell yet what it will be.
-        del lines[-1]
-    tokens = MarkdownIt().enable("table").parse("".join(lines))
-    starts = [token.map[0] for token in tokens if token.level == 0 and token.map is not None]
-    return sum(map(len, lines[: starts[-1]])) if starts else 0
+    # The start of a line does not tell yet what it will be.
+    whole = text[: text.rfind("\n") + 1]
+    lines = whole.split("\n")
+    tokens = MarkdownIt().enable("table").parse(whole)
+    starts = [0, *(token.map[0] for token in tokens if token.level == 0 and token.map is not None)]
+    offsets = [sum(len(line) + 1 for line in lines[:start]) for start in dict.fromkeys(starts)]
+    return [text[start:end] for start, end in zip(offsets, offsets[1:])], text[offsets[-1] :]
 
 
 def _shortened(text: str, most: int) -> str:

@@ -83,5 +83,6 @@ class Plain:
         """Write a piece of text, at once."""
         text = shown_safely(chunk) if self._safely else str(chunk)
         if text:
-            write(text)
+            # Before it is written: a Ctrl-C may come in between.
             self._end = text[-1]
+            write(text)
