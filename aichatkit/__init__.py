@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     from aichatkit.results import Results as Results
     from aichatkit.retries import RetryPolicy as RetryPolicy
     from aichatkit.streams import Stream as Stream
+    from aichatkit.telemetry import Telemetry as Telemetry
     from aichatkit.timeouts import Timeout as Timeout
     from aichatkit.waits import Wait as Wait
 
@@ -93,6 +94,7 @@ _PLACES = {
     "waits": ("Wait",),
     "health": ("Cooling",),
     "hooks": ("ChunkInfo", "ErrorInfo", "ReplyInfo", "RequestInfo"),
+    "telemetry": ("Telemetry",),
     "timeouts": ("Timeout",),
     "errors": (
         "APIError",

@@ -301,6 +301,7 @@ class Answer:
             elapsed=self._clock() - self._started,
             cost=self._cost(usage),
             raw=self._raw or [],
+            id=seen.id,
         )
         self.close()
         for callback in self._callbacks:

@@ -48,9 +48,10 @@ class Finish(NamedTuple):
 
 
 class Answered(NamedTuple):
-    """The model that answered, in the service's own words."""
+    """The model that answered, in the service's own words, and the service's name of the answer."""
 
     model: str
+    id: str = ""
 
 
 class Reasoning(NamedTuple):

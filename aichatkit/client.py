@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from aichatkit import answering, asking, calls, checks, listing, observing, rounds
     from aichatkit import cache as caches
     from aichatkit import logbook as logbooks
+    from aichatkit import telemetry as telemetries
     from aichatkit import tools as toolboxes
     from aichatkit.asking import Call, Setup
 else:
@@ -60,6 +61,7 @@ else:
     logbooks = late("aichatkit.logbook")
     observing = late("aichatkit.observing")
     rounds = late("aichatkit.rounds")
+    telemetries = late("aichatkit.telemetry")
     toolboxes = late("aichatkit.tools")
 
 __all__ = ["Client", "default_client"]
@@ -97,6 +99,7 @@ class Client(Mapper):
         hooks: functions that watch, each called with a record: "request" before one is sent, "chunk" for each piece of
             text, "wait" before a wait, "reply" and "error" at the end. One that fails is logged and ends nothing.
         log: path of a SQLite file that each call is noted in, with its prompt and answer and without keys.
+        telemetry: True for OpenTelemetry's spans and metrics (extra `otel`), or a Telemetry.
         params: sampling parameters such as `temperature`, sent only when given.
 
     Raises:
@@ -122,6 +125,7 @@ class Client(Mapper):
         cache: str | os.PathLike[str] | MutableMapping[str, str] | None = None,
         hooks: Mapping[str, Callable[[Any], None]] | None = None,
         log: str | os.PathLike[str] | None = None,
+        telemetry: bool | telemetries.Telemetry | None = None,
         **params: Any,
     ) -> None:
         if session is not None and not isinstance(session, requests.Session):
@@ -145,6 +149,8 @@ class Client(Mapper):
         self._log = None if log is None else logbooks.Logbook(log)
         if self._log is not None:
             self._observers.append(self._log)
+        if telemetry is not None and (watch := telemetries.Telemetry.of(telemetry)) is not None:
+            self._observers.append(watch)
         self._connections = Connections(
             session, proxies=check_proxies(proxies), verify=check_verify(verify), headers=check_headers(headers)
         )

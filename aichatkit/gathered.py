@@ -18,6 +18,7 @@ class Gathered:
 
     def __init__(self, model: str, parts: Sequence[str] = (), *, turn: int = 0) -> None:
         self.model = model
+        self.id = ""
         self.ended = False
         self.last = False
         self.reason: str | None = None
@@ -110,6 +111,7 @@ class Gathered:
     def add_answered(self, chunk: chunks.Answered) -> None:
         """Note the model that answered."""
         self.model = chunk.model
+        self.id = chunk.id or self.id
 
     def add_notice(self, chunk: chunks.Notice) -> None:
         """Note what the service said instead."""

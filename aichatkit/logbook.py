@@ -7,11 +7,9 @@ import json
 import logging
 import os
 from collections import deque
-from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from aichatkit.asking import Setup
 from aichatkit.cautions import caution
 from aichatkit.databases import Database
 from aichatkit.errors import ChatError, ConfigurationError, JournalError
@@ -19,9 +17,7 @@ from aichatkit.forks import ReentrantLock
 from aichatkit.hooks import Hook, bare_url
 from aichatkit.messages import File, Message
 from aichatkit.structs import replace
-from aichatkit.targets import Target
 from aichatkit.transcripts import plain_turn
-from aichatkit.transport import hide, keys_in
 
 if TYPE_CHECKING:
     from aichatkit.observing import Course
@@ -161,8 +157,11 @@ def _row(course: Course) -> dict[str, Any]:
         row.update(error=type(error).__name__, message=str(error))
     if isinstance(error, ChatError):
         row.update(http_status=error.status, request_id=error.request_id)
-    secrets = _secrets(call.targets, course.setup, call.headers)
-    return {name: _stored(value, secrets) if isinstance(value, str) else value for name, value in row.items()}
+    # Half a character, as services send now and then, is none to SQLite.
+    return {
+        name: course.hidden(value).encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) else value
+        for name, value in row.items()
+    }
 
 
 def _attempt(attempt: Any) -> dict[str, Any]:
@@ -190,20 +189,6 @@ def _told(part: dict[str, Any]) -> dict[str, Any]:
     told = {"filename": file.name, "media_type": file.media_type}
     place = {"url": bare_url(file.url)} if file.url else {"bytes": len(file.data)}
     return {"type": "file", "file": {**told, **place}}
-
-
-def _secrets(targets: Sequence[Target], setup: Setup, headers: Any) -> list[str]:
-    """Return the keys that may stand in what was asked or answered."""
-    given = [key for keys in setup.keys.values() for key in keys]
-    found = [key for target in targets if (key := target.provider.find_key())]
-    return [*given, *found, *keys_in(setup.connections.headers), *keys_in(headers)]
-
-
-def _stored(text: str, secrets: Sequence[str]) -> str:
-    for secret in secrets:
-        text = hide(secret, text)
-    # Half a character, as services send now and then, is none to SQLite.
-    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _json(value: Any) -> str:

@@ -12,6 +12,7 @@ from aichatkit.asking import Call, Setup, make_provider
 from aichatkit.errors import ChatError
 from aichatkit.hooks import ChunkInfo, ErrorInfo, Hook, ReplyInfo, tell
 from aichatkit.reply import Attempt, Reply
+from aichatkit.transport import hide, keys_in
 
 if TYPE_CHECKING:
     from aichatkit.answers import Answer
@@ -39,7 +40,7 @@ class Course:
         self.model = call.targets[0].model
         self.ended = False
         self.chunks = 0
-        #: Seconds to the first text.
+        #: Seconds until the first text was in hand.
         self.first: float | None = None
         self.text = ""
         self.attempts: Sequence[Attempt] = ()
@@ -47,6 +48,7 @@ class Course:
         self.error: BaseException | None = None
         #: What holds while the call is opened, in the thread that opens it.
         self.opening = contextlib.ExitStack()
+        self._secrets: list[str] | None = None
 
     @property
     def elapsed(self) -> float:
@@ -59,6 +61,17 @@ class Course:
         kinds = [target.provider for target in self.call.targets]
         kind = next((kind for kind in kinds if kind.name == self.provider), kinds[0])
         return make_provider(kind, self.setup).url
+
+    def hidden(self, text: str) -> str:
+        """Return a text without the keys that may stand in it."""
+        if self._secrets is None:
+            given = [key for keys in self.setup.keys.values() for key in keys]
+            found = [key for target in self.call.targets if (key := target.provider.find_key())]
+            headers = (self.setup.connections.headers, self.call.headers)
+            self._secrets = [*given, *found, *(key for part in headers for key in keys_in(part))]
+        for secret in self._secrets:
+            text = hide(secret, text)
+        return text
 
 
 class Observer(Protocol):
@@ -122,8 +135,6 @@ class Observed:
         course = self._course
         try:
             for text in self._answer:
-                if course.first is None:
-                    course.first = course.elapsed
                 for hook in self._on_chunk:
                     answer = self._answer
                     tell("chunk", hook, ChunkInfo(answer.provider.name, answer.model, text, course.chunks))
@@ -165,6 +176,7 @@ def observe(
     try:
         with course.opening:
             answer = open_answer()
+        course.first = course.elapsed
     except BaseException as error:
         course.error = error
         if isinstance(error, ChatError):

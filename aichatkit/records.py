@@ -14,7 +14,7 @@ from aichatkit.reply import Reply
 
 __all__ = ["decode", "encode"]
 
-_REPLY = ("text", "provider", "model", "complete", "finish_reason", "images", "reasoning", "elapsed", "cost")
+_REPLY = ("text", "provider", "model", "complete", "finish_reason", "images", "reasoning", "elapsed", "cost", "id")
 _USAGE = tuple(part.name for part in fields(Usage))
 _ERROR = ("provider", "model", "status", "code", "retry_after", "partial", "request_id", "maybe_processed", "param")
 

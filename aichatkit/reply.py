@@ -48,6 +48,7 @@ class Reply:
     `complete` is True where the protocol's end marker was seen, None where the service has none;
     False only on what a notebook's `%%chat -o` keeps of an answer that broke off.
     `cached` is True where it came from the client's cache, and cost nothing.
+    `id` is the service's own name of the answer, where it has one.
     """
 
     text: str
@@ -67,6 +68,7 @@ class Reply:
     data: Any = None
     cost: float | None = None
     cached: bool = False
+    id: str = ""
     #: What the service wants to see again, with the calls of tools that came of it.
     thoughts: list[Thought] = field(default_factory=list, repr=False)
 

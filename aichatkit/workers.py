@@ -8,6 +8,7 @@ import queue
 import threading
 from collections.abc import Mapping
 from concurrent.futures import Executor, Future
+from contextvars import copy_context
 from typing import Any, Callable
 
 from aichatkit.errors import ChatError, ConfigurationError
@@ -66,7 +67,8 @@ class Threads(Executor):
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Have a function called by the next thread that is free."""
         future: Future[Any] = Future()
-        self._tasks.put((future, fn, args, kwargs))
+        # What holds for the caller holds there, such as the span that telemetry goes below.
+        self._tasks.put((future, copy_context().run, (fn, *args), kwargs))
         if len(self._threads) < self._workers:
             thread = threading.Thread(target=self._work, name=f"aichatkit-map-{len(self._threads)}", daemon=True)
             self._threads.append(thread)

@@ -14,7 +14,19 @@ PACKAGE = Path(aichatkit.__file__).parent
 #: Modules that may ask for `requests`: it talks HTTP only in `transport`; the others need its classes.
 REQUESTS = {"errors", "client", "opening", "transport", "providers", "testing"}
 #: What only some users have; it is imported in the function that needs it.
-EXTRAS = {"IPython", "keyring", "markdown_it", "pandas", "pyrate_limiter", "redis", "rich", "shtab", "tiktoken", "tqdm"}
+EXTRAS = {
+    "IPython",
+    "keyring",
+    "markdown_it",
+    "opentelemetry",
+    "pandas",
+    "pyrate_limiter",
+    "redis",
+    "rich",
+    "shtab",
+    "tiktoken",
+    "tqdm",
+}
 #: Each module may import only from those before it; one line is a step of the data's way.
 ORDER = """
     _version forks late markup places windows
@@ -45,7 +57,7 @@ ORDER = """
     calls
     listing chats estimates fingerprints checks
     intake cache observing
-    answering logbook
+    answering logbook telemetry
     batch results
     mapping
     client

@@ -200,7 +200,7 @@ def _parse_start(record: Mapping[str, Any]) -> Iterator[Any]:
 
 
 def _parse_head(message: Mapping[str, Any]) -> Iterator[Any]:
-    yield Answered(message["model"])
+    yield Answered(message["model"], message.get("id") or "")
     yield from _parse_usage(message.get("usage"))
 
 

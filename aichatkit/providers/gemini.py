@@ -148,7 +148,7 @@ class Gemini(Provider):
             )
         candidates = [entry for entry in record.get("candidates") or () if not entry.get("index")][:1]
         return [
-            *([Answered(record["modelVersion"])] if record.get("modelVersion") else ()),
+            *([Answered(record["modelVersion"], record.get("responseId") or "")] if record.get("modelVersion") else ()),
             *(chunk for candidate in candidates for chunk in _parse_candidate(candidate)),
             *_parse_usage(record.get("usageMetadata")),
         ]

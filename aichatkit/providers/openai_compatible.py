@@ -136,7 +136,7 @@ class OpenAICompatible(Provider):
         # More than one choice comes only to who asks for it by hand; the first is the answer.
         choices = [choice for choice in record.get("choices") or () if not choice.get("index")][:1]
         return [
-            *([Answered(record["model"])] if record.get("model") else ()),
+            *([Answered(record["model"], record.get("id") or "")] if record.get("model") else ()),
             *(chunk for choice in choices for chunk in self._parse_choice(choice, kind)),
             *parse_sources(record),
             *parse_usage(find_usage(record, choices)),

@@ -131,8 +131,9 @@ def _call(call: ToolCall) -> dict[str, Any]:
 
 
 def _parse_created(record: Mapping[str, Any]) -> Iterator[Any]:
-    if record["response"].get("model"):
-        yield Answered(record["response"]["model"])
+    response = record["response"]
+    if response.get("model"):
+        yield Answered(response["model"], response.get("id") or "")
 
 
 def _parse_refusal(record: Mapping[str, Any]) -> Iterator[Any]:
@@ -198,7 +199,7 @@ def _parse_citations(annotations: Sequence[Mapping[str, Any]]) -> Iterator[Citat
 
 def _parse_ending(response: Mapping[str, Any]) -> Iterator[Any]:
     if response.get("model"):
-        yield Answered(response["model"])
+        yield Answered(response["model"], response.get("id") or "")
     usage = response.get("usage")
     if usage:
         yield Usage(
