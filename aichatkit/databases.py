@@ -22,6 +22,7 @@ _AT_ONCE = 300
 _REASONS = (
     ("locked", "another program holds it locked; end that program, or wait for it"),
     ("full", "the disk is full; what was written before is kept"),
+    ("disk I/O error", "the disk does not take it, or a limit on the size of files; what was written before is kept"),
     ("malformed", "it is damaged; move it away or delete it"),
     ("not a database", "it is damaged or no database; move it away or delete it"),
     ("readonly", "it cannot be written; look at the rights of the file and its folder"),

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 from aichatkit.databases import Database, pieces, select, write
-from aichatkit.errors import JournalError
+from aichatkit.errors import ConfigurationError, JournalError
 from aichatkit.records import decode, encode
 from aichatkit.reply import Reply
 
@@ -43,6 +43,8 @@ class Journal:
     """The journal of one run; `clock` tells the time of day, by which the leases of all machines go."""
 
     def __init__(self, path: Any, *, lease: float = _LEASE, clock: Callable[[], float] = time.time) -> None:
+        if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
+            raise ConfigurationError(f"resume: must be the path of a journal, such as 'run.sqlite', not {path!r}")
         self._database = Database(path, _LAYOUT, name="the journal")
         self._lease = lease
         self._clock = clock

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from aichatkit.budgets import Purse
 from aichatkit.errors import ConfigurationError
 from aichatkit.late import late
+from aichatkit.options import CALL_OPTIONS
+from aichatkit.params import check_params
 from aichatkit.pauses import Pauses
 from aichatkit.reply import Reply
 from aichatkit.targets import Model
@@ -32,6 +36,18 @@ else:
 __all__ = ["Mapper"]
 
 _ON_ERROR = ("keep", "raise")
+#: What `map` takes beside the options of a call.
+_OPTIONS = (
+    "template",
+    "workers",
+    "progress",
+    "resume",
+    "executor",
+    "on_error",
+    "as_completed",
+    "budget",
+    "max_tokens_total",
+)
 
 
 class Mapper:
@@ -91,6 +107,8 @@ class Mapper:
             raise ConfigurationError(f"on_error: must be 'keep' or 'raise', not {on_error!r}")
         if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
             raise ConfigurationError(f"workers: must be a whole number from 1 on, not {workers!r}")
+        own = {name: options[name] for name in options if name not in CALL_OPTIONS}
+        check_params(own, options=(*CALL_OPTIONS, *_OPTIONS))
         asked = {**options, "model": model, "schema": schema}
         purses = [purse for purse in (self._purse, Purse(budget, max_tokens_total)) if purse]
         sample, make_executor = self._planned("?", **asked), jobs.check_executor(executor)
@@ -127,4 +145,11 @@ class Mapper:
         """
         found = rows.read_rows(prompts, template).rows
         self._planned("?", **options)
-        return estimates.estimate_calls(self._planned(row.prompt, **options) for row in found if row.error is None)
+
+        def calls() -> Iterator[Call]:
+            for row in found:
+                if row.error is None:
+                    with suppress(ConfigurationError):
+                        yield self._planned(row.prompt, **options)
+
+        return estimates.estimate_calls(calls())

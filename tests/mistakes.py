@@ -590,4 +590,145 @@ MISTAKES = (
         "requires_end = False",
         "providers/test_ollama.py providers/test_contract.py",
     ),
+    # Many rows: prompts, journal, budget, results, cache.
+    Mistake(
+        "a brace in the data is filled in as well",
+        "templates.py",
+        'return "".join(text if name is None else str(fields[name]) for text, name in self._parts)',
+        'return "".join(text if name is None else str(fields[name]) for text, name in self._parts).format_map(fields)',
+        "test_templates.py",
+    ),
+    Mistake(
+        "a missing column is told by the row, after others were asked",
+        "rows.py",
+        "    if form is not None:\n        form.check(columns)\n    else:",
+        "    if form is None:",
+        "test_rows.py",
+    ),
+    Mistake(
+        "results stand in the order in which they came",
+        "shelves.py",
+        "self._kept[row.position] = row, outcome",
+        "self._kept[len(self._kept)] = row, outcome",
+        "test_results.py test_batch.py",
+    ),
+    Mistake(
+        "the newest results are not read back",
+        "shelves.py",
+        "found = self._fresh.get(position)",
+        "found = None if self._fresh else self._fresh.get(position)",
+        "test_results.py",
+    ),
+    Mistake(
+        "an answer that comes alone is told before it is on disk",
+        "batch.py",
+        "if self._journal is not None and landed:",
+        "if self._journal is not None and landed[1:]:",
+        "test_batch.py",
+    ),
+    Mistake(
+        "an answer is not waited for until it is on disk",
+        "journal.py",
+        "        if records:\n            with self._database.transaction() as connection:",
+        "        if records:\n            with self._database.transaction(durable=False) as connection:",
+        "test_journal.py",
+    ),
+    Mistake(
+        "a parameter does not make another question",
+        "fingerprints.py",
+        "list(call.messages), options.params, options.extra",
+        "list(call.messages), options.extra",
+        "test_batch.py test_fingerprints.py",
+    ),
+    Mistake(
+        "a row that another process asks is asked here too",
+        "journal.py",
+        "return owner != self.owner and until > now and not _is_dead(owner)",
+        "return False",
+        "test_journal.py test_batch.py",
+    ),
+    Mistake(
+        "a claim holds although its process is dead",
+        "journal.py",
+        "until > now and not _is_dead(owner)",
+        "until > now",
+        "test_journal.py",
+    ),
+    Mistake(
+        "equal rows have one key",
+        "journal.py",
+        "counts[base] = counts.get(base, -1) + 1",
+        "counts[base] = 0",
+        "test_journal.py test_batch.py",
+    ),
+    Mistake(
+        "rows that failed stay claimed",
+        "batch.py",
+        "self._journal.free(task.key for task, outcome in landed if isinstance(outcome, ChatError))",
+        "self._journal.free(())",
+        "test_batch.py",
+    ),
+    Mistake(
+        "a budget is looked at after it was passed",
+        "budgets.py",
+        "whole = held.plus(self._spent)",
+        "whole = self._spent",
+        "test_budgets.py test_batch.py",
+    ),
+    Mistake(
+        "what an answer cost is not counted",
+        "budgets.py",
+        "self._spent = self._spent.plus(spent)",
+        "self._spent = self._spent",
+        "test_budgets.py test_batch.py",
+    ),
+    Mistake(
+        "a used-up quota does not end the run",
+        "batch.py",
+        "_ENDING = (QuotaExceededError, AuthenticationError,",
+        "_ENDING = (AuthenticationError,",
+        "test_batch.py",
+    ),
+    Mistake(
+        "a pause holds for one worker only",
+        "asking.py",
+        "    if call.patient:\n        _await_pauses",
+        "    if False:\n        _await_pauses",
+        "test_batch.py",
+    ),
+    Mistake(
+        "an answer to chance is taken from the cache",
+        "cache.py",
+        'or (params.get("temperature") and params.get("seed") is None))',
+        ")",
+        "test_cache.py",
+    ),
+    Mistake(
+        "a file that is being written stands where the whole one was",
+        "tables.py",
+        '    unfinished = path.with_name(f"{path.name}.{os.getpid()}.part")\n'
+        "    try:\n"
+        "        try:\n"
+        '            with unfinished.open("w", encoding="utf-8", newline="") as file:\n'
+        "                yield file\n"
+        "                file.flush()\n"
+        "                os.fsync(file.fileno())\n"
+        "            os.replace(unfinished, path)\n"
+        "            return\n"
+        "        finally:\n"
+        "            with suppress(OSError):\n"
+        "                unfinished.unlink()\n",
+        "    try:\n"
+        '        with path.open("w", encoding="utf-8", newline="") as file:\n'
+        "            yield file\n"
+        "        return\n",
+        "test_results.py",
+    ),
+    Mistake(
+        "all rows are drawn at once",
+        "intake.py",
+        "rows = list(islice(self._source.rows, self._chunk))",
+        "rows = list(islice(self._source.rows, 100_000))",
+        "test_batch.py",
+    ),
 )

@@ -82,6 +82,10 @@ def test_the_dearest_of_several_counts():
         assert client.estimate(["Hi"], model=["offline", "openai/gpt-4", "openai/gpt-4o"]).cost == dear
 
 
+def test_rows_without_words_count_nothing(client):
+    assert client.estimate(["Hi", "", "Hi"]) == client.estimate(["Hi", "Hi"])
+
+
 def test_rows_that_cannot_be_asked_count_nothing(client):
     assert client.estimate([{"a": "x"}, {"a": None}], "{a}").calls == 1
 

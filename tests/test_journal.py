@@ -5,7 +5,9 @@ from __future__ import annotations
 import multiprocessing
 import os
 import pickle
+import signal
 import sqlite3
+import sys
 import threading
 import time
 
@@ -249,6 +251,21 @@ def test_a_full_disk_loses_nothing_that_was_written(opened, path):
     assert first.take([b"a", b"b"])[0] == answer("kept")
     first.close()
     assert opened().take([b"a", b"b"]) == [answer("kept"), None]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no limits on files there")
+def test_a_limit_on_the_size_of_files_is_told(opened):
+    import resource
+
+    first = opened()
+    before, ignored = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, before[1]))
+    try:
+        with pytest.raises(JournalError, match=r"a limit on the size of files; what was written before is kept"):
+            first.write([(b"a", answer("x" * 100_000))])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
 
 
 def test_an_unknown_trouble_of_sqlite_is_told_in_its_words():
