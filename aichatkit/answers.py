@@ -269,7 +269,9 @@ class Answer:
             self._response.finish()
         elif not seen.ended and self.provider.requires_end and not self.closed:
             raise StreamInterruptedError(
-                f"{self.provider.name}: the answer ended without its end marker", action="retry", maybe_processed=True
+                f"{self.provider.name}: the answer ended without its end marker, so it may be cut off; ask again",
+                action="retry",
+                maybe_processed=True,
             )
 
     def _conclude(self) -> None:

@@ -56,6 +56,8 @@ _CONNECT = 5.0
 _LOCAL_READ = 300.0
 #: How much of what is asked for again is kept, each; who asks for more models than that makes it anew.
 _REMEMBERED = 256
+#: Models whose refused fields are remembered.
+_MOST_DROPPED = 1000
 #: What another key of the same provider may cure.
 _KEY_TROUBLE = (RateLimitError, QuotaExceededError, AuthenticationError, PermissionDeniedError)
 
@@ -228,6 +230,8 @@ def _open_without(ask: Ask, key: str | None, subject: Subject, call: Call, setup
             refused = error.param if not call.strict else None
             if refused is None or refused in left_out or refused not in optional_fields(ask):
                 raise
+        while len(setup.dropped) >= _MOST_DROPPED:
+            setup.dropped.pop(next(iter(setup.dropped), place), None)
         setup.dropped[place] = left_out | {refused}
         caution(
             f"{ask.provider.name}: {ask.model} does not take {refused!r}, so it is left out; strict=True forbids that"

@@ -22,6 +22,8 @@ _LONGEST = 300.0
 _PROBED = 1.0
 #: A probe that takes longer does not hold the others back any more, in seconds.
 _LONGEST_PROBE = 60.0
+#: Subjects that are remembered: a client may be asked for models without end.
+_MOST = 1000
 
 
 class Subject(NamedTuple):
@@ -113,6 +115,8 @@ class Health:
         with self._lock:
             if error.scope and error.action != "refresh":
                 now = self._clock()
+                if len(self._states) >= _MOST:
+                    self._forget(now)
                 state = self._states.setdefault(subject.scoped(error.scope), _State(now, 0, ""))
                 # What was under way when the cooldown began has met the same trouble, not the next one.
                 if state.until <= now:
@@ -145,6 +149,13 @@ class Health:
             for scope, state, seconds in left
         ]
         return sorted(rows, key=lambda row: -row.seconds)
+
+    def _forget(self, now: float) -> None:
+        """Drop what may be asked again anyway; where all are cooling, the half that does so for the shortest."""
+        over = [scope for scope, state in self._states.items() if state.until <= now]
+        soonest = sorted(self._states, key=lambda scope: self._states[scope].until)
+        for scope in over or soonest[: _MOST // 2]:
+            del self._states[scope]
 
     def _end_probes(self, subject: Subject) -> None:
         for scope in subject.scopes():

@@ -56,16 +56,23 @@ class ImageResponse(str):
         urls: Sequence[str] = (),
         fetch: Callable[[str], bytes] | None = None,
     ) -> ImageResponse:
-        """Make the text from the pictures; `fetch` gets the bytes behind a URL, `urls` goes with the first pictures."""
-        named = [*urls, *images[len(urls) :]]
-        self = super().__new__(cls, "\n".join(_markdown(image, alt, number) for number, image in enumerate(named, 1)))
+        """Make the text from the pictures; `fetch` gets the bytes behind a URL.
+
+        `urls` goes with the first pictures; an empty one is for a picture that has none.
+        """
+        given = [*urls, *[""] * len(images)]
+        names = [url or ("" if image.startswith("data:") else image) for url, image in zip(given, images)]
+        self = super().__new__(cls, "\n".join(_markdown(name, alt, number) for number, name in enumerate(names, 1)))
         self.images = list(images)
-        self.urls = list(urls) or [image for image in images if not image.startswith("data:")]
+        self.urls = [name for name in names if name]
+        self._names = names
         self.alt = alt
         self._fetch = fetch
         return self
 
     _fetch: Callable[[str], builtins.bytes] | None
+    #: The URL of each picture, empty where only its data is held.
+    _names: list[str]
 
     def bytes(self, index: int = 0) -> builtins.bytes:
         """Return the bytes of one picture, downloading it where only its URL is held."""
@@ -95,11 +102,12 @@ class ImageResponse(str):
         """Return all pictures as one response."""
         every = [self, *others]
         images = [image for response in every for image in response.images]
-        urls = [url for response in every for url in response.urls]
-        return ImageResponse(images, alt=self.alt, urls=urls, fetch=self._fetch)
+        names = [name for response in every for name in response._names]
+        fetch = next((response._fetch for response in every if response._fetch is not None), None)
+        return ImageResponse(images, alt=self.alt, urls=names, fetch=fetch)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (self.images, self.alt, self.urls)
+        return _rebuild, (self.images, self.alt, self._names)
 
     def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
         # A picture that is held is kept with the notebook; else there is its address.
@@ -145,9 +153,8 @@ def _with_extension(path: Path, extension: str) -> Path:
     return path.with_suffix(extension) if known else path.with_name(path.name + extension)
 
 
-def _markdown(image: str, alt: str, number: int) -> str:
-    target = f"image-{number}" if image.startswith("data:") else image
-    return f"![{_escape(alt)}]({target})"
+def _markdown(name: str, alt: str, number: int) -> str:
+    return f"![{_escape(alt)}]({name or f'image-{number}'})"
 
 
 def _escape(alt: str) -> str:

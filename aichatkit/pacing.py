@@ -92,7 +92,10 @@ class Counter(Protocol):
     """Something that counts within a sliding time."""
 
     def take(self, weight: int) -> tuple[float, Any]:
-        """Take `weight` and return 0 and a receipt, or take nothing and return the seconds until it may fit."""
+        """Take `weight` and return the seconds until it is there, with a receipt.
+
+        Without a receipt and after some seconds it may fit, and has to be asked for again.
+        """
 
     def settle(self, receipt: Any, real: int) -> None:
         """Replace what was taken for this receipt by what was really used."""
@@ -116,8 +119,11 @@ class WindowCounter:
         self._sum = 0
         self._lock = Lock()
 
-    def take(self, weight: int) -> tuple[float, _Taken | None]:
-        """Take `weight` and return 0 and a receipt, or take nothing and return the seconds until it may fit."""
+    def take(self, weight: int) -> tuple[float, _Taken]:
+        """Take `weight`, of a later moment where it does not fit now; return the seconds until then, and a receipt.
+
+        Who comes first goes first: nobody has to ask twice, however many wait.
+        """
         # More than the limit can never fit; it goes when nothing else is counted.
         weight = min(weight, self._limit)
         with self._lock:
@@ -125,9 +131,8 @@ class WindowCounter:
             while self._taken and self._taken[0].moment <= now - self._seconds:
                 self._sum -= self._taken[0].weight
                 self._taken.popleft().counted = False
-            if self._sum + weight > self._limit:
-                return self._until(now, weight), None
-            return 0.0, self._add(now, weight)
+            moment = max(now, self._fits_at(weight))
+            return moment - now, self._add(moment, weight)
 
     def settle(self, receipt: _Taken, real: int) -> None:
         """Replace what was taken for this receipt by what was really used."""
@@ -140,17 +145,25 @@ class WindowCounter:
                 receipt.weight = real
                 self._sum += excess
 
-    def _add(self, now: float, weight: int) -> _Taken:
-        taken = _Taken(now, weight)
-        self._taken.append(taken)
+    def _add(self, moment: float, weight: int) -> _Taken:
+        taken = _Taken(moment, weight)
+        place = len(self._taken)
+        # Behind what others wait for, in the order of time.
+        while place and self._taken[place - 1].moment > moment:
+            place -= 1
+        self._taken.insert(place, taken)
         self._sum += weight
         return taken
 
-    def _until(self, now: float, weight: int) -> float:
+    def _fits_at(self, weight: int) -> float:
+        """Return the first moment that has room, not before one that somebody waits for already."""
+        # What was given back holds nobody up.
+        last = next((taken.moment for taken in reversed(self._taken) if taken.weight), 0.0)
         missing = self._sum + weight - self._limit
+        if missing <= 0:
+            return last
         freed = zip(self._taken, accumulate(taken.weight for taken in self._taken))
-        last = next(taken for taken, total in freed if total >= missing)
-        return max(last.moment + self._seconds - now, 0.001)
+        return max(last, next(taken for taken, total in freed if total >= missing).moment + self._seconds)
 
 
 class Slot:
@@ -198,18 +211,21 @@ class Pacer:
             return Slot(), 0.0
         gate = self._gate(rate, provider, key)
         waited = self._pass_gate(gate, provider, model, waiting)
-        receipt = None
+        taken: list[tuple[Counter, Any]] = []
         try:
             waiting.check_open()
             tokens = self._counter(rate, "tokens", provider, key)
             for counter, amount in ((self._counter(rate, "requests", provider, key), 1), (tokens, weight)):
-                seconds, receipt = self._count(counter, amount, provider, model, waiting)
-                waited += seconds
+                if counter is not None:
+                    waited += self._count(counter, amount, taken, Wait(provider, model, 0.0), waiting)
         except BaseException:
+            # Nothing is sent, so nothing counts.
+            for counter, receipt in taken:
+                counter.settle(receipt, 0)
             if gate is not None:
                 gate.release()
             raise
-        return Slot(gate, tokens, receipt), waited
+        return Slot(gate, tokens, taken[-1][1] if tokens is not None else None), waited
 
     def longest(self) -> float:
         """Return the seconds of the longest wait there is now."""
@@ -233,18 +249,19 @@ class Pacer:
         return self._clock() - started
 
     def _count(
-        self, counter: Counter | None, amount: int, provider: str, model: str, waiting: Waiting
-    ) -> tuple[float, Any]:
+        self, counter: Counter, amount: int, taken: list[tuple[Counter, Any]], wait: Wait, waiting: Waiting
+    ) -> float:
         waited = 0.0
-        if counter is None:
-            return waited, None
         while True:
             seconds, receipt = counter.take(amount)
-            if seconds <= 0:
-                return waited, receipt
-            self._until = max(self._until, self._clock() + seconds)
-            waiting.wait(Wait(provider, model, seconds))
-            waited += seconds
+            if receipt is not None:
+                taken.append((counter, receipt))
+            if seconds > 0:
+                self._until = max(self._until, self._clock() + seconds)
+                waiting.wait(wait._replace(seconds=seconds))
+                waited += seconds
+            if receipt is not None:
+                return waited
 
     def _gate(self, rate: Rate, provider: str, key: str) -> threading.Semaphore | None:
         if rate.concurrent is None:

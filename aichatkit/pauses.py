@@ -10,6 +10,9 @@ from aichatkit.health import Subject
 
 __all__ = ["Pauses"]
 
+#: Pauses that are remembered before the past ones are forgotten.
+_MOST = 1000
+
 
 class Pauses:
     """When a provider may be asked again with a key for a model, by its own word."""
@@ -22,7 +25,10 @@ class Pauses:
     def note(self, subject: Subject, seconds: float) -> None:
         """Remember that a service asks to be left alone for a while; the later end counts."""
         with self._lock:
-            self._ends[subject] = max(self._clock() + seconds, self._ends.get(subject, 0.0))
+            now = self._clock()
+            if len(self._ends) >= _MOST:
+                self._ends = {known: end for known, end in self._ends.items() if end > now}
+            self._ends[subject] = max(now + seconds, self._ends.get(subject, 0.0))
 
     def until(self, subject: Subject) -> float:
         """Return when this one may be asked again, by the clock; 0 where no pause is known."""

@@ -164,6 +164,8 @@ ROWS: tuple[Row, ...] = (
     Row({401}, "status", "", AuthenticationError),
     Row(_CLIENT, "code", _AUTH_CODES, AuthenticationError),
     Row({403}, "text", "reported as leaked", AuthenticationError),
+    # LiteLLM's proxy without a database: no key is known to it but its own.
+    Row({400}, "code", "no_db_connection", AuthenticationError),
     # Money and allowances, as far as codes tell.
     Row(_ANY, "code", _QUOTA_CODES, QuotaExceededError),
     Row({402}, "code", "openrouter_in_flight_budget", RateLimitError),

@@ -59,12 +59,7 @@ class Registry(Mapping[str, "type[Provider]"]):
         return len(list(iter(self)))
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and (
-            name in self._registered
-            or _module(name) is not None
-            or name in services.SERVICES
-            or name in self._entry_points()
-        )
+        return isinstance(name, str) and (name in self._registered or self._is_given(name))
 
     def importable(self) -> list[type[Provider]]:
         """Return every provider but those of packages that cannot be imported."""
@@ -76,14 +71,21 @@ class Registry(Mapping[str, "type[Provider]"]):
                 logger.warning("%s", error)
         return found
 
-    def add(self, provider: type[Provider]) -> None:
-        """Make a provider known under its name."""
+    def add(self, provider: type[Provider], *, replace: bool = False) -> None:
+        """Make a provider known under its name; that of the package's own, or of a plugin, only where `replace`."""
         name = getattr(provider, "name", "")
         if not isinstance(provider, type) or not issubclass(provider, Provider) or not getattr(provider, "url", ""):
             raise ConfigurationError("register: pass a subclass of Provider with a name and a url")
         if not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", name) or name in GROUPS:
             raise ConfigurationError(f"register: the name {name!r} must be lower case with hyphens and not a group")
+        if not replace and self._is_given(name):
+            raise ConfigurationError(
+                f"register: there is a provider {name!r} already; take another name, or pass replace=True"
+            )
         self._registered[name] = provider
+
+    def _is_given(self, name: str) -> bool:
+        return _module(name) is not None or name in services.SERVICES or name in self._entry_points()
 
     def _load(self, name: str) -> type[Provider]:
         module = _module(name)
@@ -125,10 +127,12 @@ def register(
     url: str | None = None,
     api_key_env: str | tuple[str, ...] = (),
     default_model: str = "",
+    replace: bool = False,
     **row: Any,
 ) -> type[Provider]:
     """Make a provider known: a subclass of Provider, or the name and address of an OpenAI-compatible service.
 
+    The name of a provider that comes with the package, or with a plugin, is taken; `replace=True` puts yours there.
     What such a service does differently goes into `row`, by the names of the attributes of `OpenAICompatible`.
 
     Example: `register("my-gateway", url="https://llm.example.com/v1", api_key_env="MY_GATEWAY_KEY")`
@@ -138,11 +142,11 @@ def register(
             raise ConfigurationError("register: pass url= with the http address of the OpenAI-compatible service")
         given = {"url": url.rstrip("/"), "api_key_env": api_key_env, "default_model": default_model}
         made = _make_service(provider, {**given, "needs_key": bool(api_key_env), **row})
-        registry.add(made)
+        registry.add(made, replace=replace)
         return made
     if url is not None or api_key_env or default_model or row:
         raise ConfigurationError("register: url, api_key_env and all other options go with a name, not with a class")
-    registry.add(provider)
+    registry.add(provider, replace=replace)
     return provider
 
 

@@ -30,12 +30,13 @@ class SharedCounter:
         self._build = partial(_build_bucket, storage, name, limit, seconds, sliding)
         self._bucket: Any = None
 
-    def take(self, weight: int) -> tuple[float, int]:
+    def take(self, weight: int) -> tuple[float, int | None]:
         """Take `weight` and return 0 and a receipt, or take nothing and return the seconds until it may fit."""
         weight = min(weight, self._limit)
         try:
             with self._lock:
-                return self._take(weight), weight
+                seconds = self._take(weight)
+                return seconds, None if seconds else weight
         except _storage_errors() as error:
             reason = type(error).__name__
         failure = ConnectError(f"rate: the storage cannot be used ({reason}); is it running?", action="stop")

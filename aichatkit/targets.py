@@ -63,7 +63,14 @@ def chosen_by_environment(keys: Mapping[str, Any]) -> str | None:
     chosen = os.environ.get("AICHATKIT_MODEL")
     if chosen:
         return chosen
-    return next((provider.name for provider in _mainstream() if provider.name in keys or provider.find_key()), None)
+    return next(
+        (
+            provider.name
+            for provider in _mainstream()
+            if provider.name in keys or (provider.chosen_by_key and provider.find_key())
+        ),
+        None,
+    )
 
 
 def named_providers(model: Model) -> list[str]:
@@ -195,9 +202,12 @@ def _listing(model: str, given: Mapping[str, Any]) -> Iterator[Target]:
 
 
 def _nothing_chosen() -> ConfigurationError:
-    looked = ", ".join(name for provider in _mainstream() for name in provider.key_variables())
+    mainstream = _mainstream()
+    looked = ", ".join(name for provider in mainstream if provider.chosen_by_key for name in provider.key_variables())
+    asked_by_name = [provider.name for provider in mainstream if not provider.chosen_by_key and provider.find_key()]
+    named = "".join(f"the key for {name} counts once you pass model={name!r}; " for name in asked_by_name)
     return ConfigurationError(
-        "no model was chosen and no key was found; "
+        f"no model was chosen and no key was found; {named}"
         f"pass model='provider/model', or set AICHATKIT_MODEL or one of {looked} (all were looked up); "
         "model='offline' answers without any service"
     )

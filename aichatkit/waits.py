@@ -15,6 +15,9 @@ __all__ = ["Wait", "Waiting"]
 
 logger = logging.getLogger(__name__)
 
+#: A shorter wait is not announced: it would read as one of 0.0 s.
+_WORTH_TELLING = 0.05
+
 
 class Wait(NamedTuple):
     """A wait, as `hooks={"wait": f}` sees it.
@@ -58,7 +61,8 @@ class Waiting:
                 model=wait.model,
                 retry_after=wait.seconds,
             )
-        self.announce(wait)
+        if wait.seconds >= _WORTH_TELLING:
+            self.announce(wait)
         self.sleep(wait.seconds)
         self.check_open()
 

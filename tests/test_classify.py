@@ -92,6 +92,7 @@ CATALOGUE = [
         openai("context_length_exceeded", "This model's maximum context length is 9", param="messages"),
         ContextTooLongError,
     ),
+    (400, openai("400", "No connected db.", "no_db_connection"), AuthenticationError),
     (400, openai("content_policy_violation"), ContentFilteredError),
     (400, openai(None, "Your request was rejected as a result of our safety system."), ContentFilteredError),
     (401, openai("invalid_api_key", "Incorrect API key provided"), AuthenticationError),

@@ -185,3 +185,13 @@ def test_a_provider_without_options_takes_no_extra(client, sandbox):
     with pytest.raises(ConfigurationError, match="aichats does not take extra fields"):
         client.ask("Hi", extra={"a": 1}, model="aichats")
     assert sandbox.requests == []
+
+
+def test_models_without_end_are_not_all_remembered(service, monkeypatch):
+    monkeypatch.setattr("aichatkit.asking._MOST_DROPPED", 2)
+    service.refuses = ["temperature"]
+    with Client(model="openai", api_key="sk-test") as client, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for model in "abca":
+            client.ask("Hi", model=f"openai/{model}", temperature=0.5)
+    assert ["temperature" in body for body in service.bodies] == [True, False] * 4

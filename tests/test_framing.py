@@ -116,6 +116,15 @@ def test_a_body_that_is_cut_or_damaged_is_an_error_and_never_an_end(body):
     assert not chunked.reusable
 
 
+@pytest.mark.parametrize("rest", [b"xyz\r\n", b"1" * 70000])
+def test_whole_chunks_before_the_damage_are_handed_out_first(rest):
+    body = Chunked(Inner(b"5\r\nHello\r\n3\r\n, y\r\n" + rest), 1 << 20)
+    assert body.read() == b"Hello, y"
+    for _ in range(2):
+        with pytest.raises(http.client.IncompleteRead):
+            body.read()
+
+
 def test_only_an_unread_chunked_response_of_the_standard_library_is_taken():
     assert not is_chunked(None)
     assert not is_chunked(Inner(BODY))

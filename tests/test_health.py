@@ -482,6 +482,27 @@ def test_a_lone_provider_is_never_refused(pair, script):
     assert both.slept == []
 
 
+def test_of_subjects_without_end_only_those_that_matter_are_remembered(clock):
+    health = Health(clock)
+    health.failed(Subject.of("openai", KEY, "long"), ModelNotFoundError("no", retry_after=9000))
+    for number in range(5000):
+        clock.now += 1
+        health.failed(Subject.of("openai", KEY, f"m{number}"), ModelNotFoundError("no"))
+    rows = {row.model for row in health.cooling()}
+    assert {"long", "m4999"} <= rows
+    assert len(rows) <= 1000
+
+
+def test_what_cools_no_more_is_forgotten_first(clock):
+    health = Health(clock)
+    for number in range(400):
+        health.failed(Subject.of("openai", KEY, f"old{number}"), ModelNotFoundError("no"))
+    clock.now += 10000
+    for number in range(800):
+        health.failed(Subject.of("openai", KEY, f"new{number}"), ModelNotFoundError("no"))
+    assert len(health.cooling()) == 800
+
+
 def test_health_tells_no_key(pair):
     both = pair([refused(402)])
     both.client.ask("Hi")

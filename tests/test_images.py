@@ -153,6 +153,14 @@ def test_pictures_can_be_joined_into_one_response():
     assert (both.bytes(0), both.bytes(1)) == (PNG, JPEG)
 
 
+def test_pictures_that_are_joined_keep_their_own_names():
+    both = held(JPEG).joined([ImageResponse([URL], fetch=lambda url: PNG)])
+    again = pickle.loads(pickle.dumps(both))
+    assert both == again == f"![](image-1)\n![]({URL})"
+    assert both.urls == again.urls == [URL]
+    assert both.bytes(1) == PNG
+
+
 def test_a_data_uri_has_the_real_type():
     assert data_uri(JPEG) == f"data:image/jpeg;base64,{base64.b64encode(JPEG).decode()}"
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import gc
 import pickle
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given, settings
@@ -36,6 +37,13 @@ class Clock:
     def sleep(self, seconds):
         self.slept.append(seconds)
         self.now += seconds
+
+
+class Still(Clock):
+    """A clock that nothing moves, as for those who ask at the same moment."""
+
+    def sleep(self, seconds):
+        self.slept.append(seconds)
 
 
 def waiting(clock, *, total=None, hook=None, closing=None):
@@ -116,17 +124,10 @@ def test_the_repr_of_a_rate_does_not_show_its_storage():
 )
 @settings(max_examples=150, deadline=None)
 def test_no_window_ever_holds_more_than_the_limit(limit, arrivals):
-    clock, taken = Clock(), []
-    counter = WindowCounter(limit, 10.0, clock)
-    for pause, weight in arrivals:
-        clock.now += pause
-        seconds, _ = counter.take(weight)
-        if seconds == 0:
-            taken.append((clock.now, min(weight, limit)))
-        else:
-            assert 0 < seconds < 10.0 + 1e-9
+    taken = granted(limit, arrivals)
     for end, _ in taken:
-        assert sum(weight for moment, weight in taken if end - 10.0 < moment <= end) <= limit
+        # A float may fall a hair short of the moment.
+        assert sum(weight for moment, weight in taken if end - 10.0 + 1e-6 < moment <= end) <= limit
 
 
 @given(
@@ -134,20 +135,58 @@ def test_no_window_ever_holds_more_than_the_limit(limit, arrivals):
     arrivals=st.lists(st.tuples(st.floats(0, 4), st.integers(1, 7)), min_size=1, max_size=40),
 )
 @settings(max_examples=100, deadline=None)
-def test_whoever_waits_as_long_as_told_gets_in_and_not_a_moment_sooner(limit, arrivals):
-    clock = Clock()
+def test_nobody_waits_longer_than_for_room_or_for_who_came_before(limit, arrivals):
+    now, taken = 0.0, granted(limit, arrivals)
+    for number, ((moment, weight), (pause, _)) in enumerate(zip(taken, arrivals)):
+        now += pause
+        sooner = moment - 0.005
+        if sooner > now:
+            before = taken[:number]
+            queued = before[-1][0] > sooner
+            full = sum(taken_weight for at, taken_weight in before if sooner - 10.0 < at <= sooner) + weight > limit
+            assert queued or full
+
+
+def granted(limit, arrivals):
+    """Return moment and weight of what a counter of ten seconds gives to those who arrive."""
+    clock, taken = Clock(), []
     counter = WindowCounter(limit, 10.0, clock)
     for pause, weight in arrivals:
         clock.now += pause
         seconds, _ = counter.take(weight)
-        if seconds:
-            told = clock.now + seconds
-            if seconds > 0.01:
-                clock.now = told - 0.005
-                assert counter.take(weight)[0] > 0
-            # A float may fall a hair short of the moment.
-            clock.now = told + 1e-6
-            assert counter.take(weight)[0] == 0
+        taken.append((round(clock.now + seconds, 9), min(weight, limit)))
+    assert taken == sorted(taken, key=lambda row: row[0])
+    return taken
+
+
+def test_who_waits_is_told_once_however_many_wait():
+    clock, seen = Still(), []
+    counter = WindowCounter(1, 60.0, clock)
+    assert [counter.take(1)[0] for _ in range(4)] == [0, 60, 120, 180]
+    pacer = Pacer({"": Rate("1/min")}, clock)
+    with ThreadPoolExecutor(5) as threads:
+        waits = list(threads.map(lambda _: enter(pacer, clock, hook=seen.append)[1], range(5)))
+    assert sorted(waits) == [0, 60, 120, 180, 240]
+    assert len(seen) == 4
+
+
+def test_a_wait_that_would_read_as_none_is_not_announced():
+    clock, seen = Clock(), []
+    pacer = Pacer({"": Rate("1/min")}, clock)
+    enter(pacer, clock)
+    clock.now = 59.99
+    assert enter(pacer, clock, hook=seen.append)[1] == pytest.approx(0.01)
+    assert seen == []
+
+
+def test_a_request_that_waits_in_vain_for_its_tokens_does_not_count():
+    clock = Clock()
+    pacer = Pacer({"": Rate("2/min", tokens="10/min")}, clock)
+    slot, _ = enter(pacer, clock, weight=10)
+    with pytest.raises(DeadlineExceededError):
+        enter(pacer, clock, weight=10, total=1)
+    slot.release(0)
+    assert enter(pacer, clock, weight=1)[1] == 0
 
 
 @given(
@@ -175,6 +214,8 @@ def test_what_a_call_gives_back_never_lets_others_pass_the_limit(calls):
             entries.append(entry)
             pending.append((clock.now + later, receipt, entry, max(0, entry[1] - less)))
             assert sum(used for moment, used in entries if clock.now - 10.0 < moment <= clock.now) <= 10
+        else:
+            counter.settle(receipt, 0)
 
 
 def test_more_than_the_limit_goes_alone():

@@ -126,8 +126,17 @@ def test_a_registered_class_may_take_the_place_of_a_known_one():
         name = "openai"
         url = "https://example.org/v1"
 
-    register(Mine)
+    for name in (None, "groq"):
+        with pytest.raises(ConfigurationError, match=r"there is a provider .* already; .*replace=True"):
+            register(Mine) if name is None else register(name, url="https://example.org/v1")
+    register(Mine, replace=True)
     assert registry["openai"] is Mine
+
+
+def test_a_name_of_ones_own_may_be_registered_again():
+    for url in ("https://one.example/v1", "https://two.example/v1"):
+        register("gateway-of-mine", url=url)
+    assert registry["gateway-of-mine"].url == "https://two.example/v1"
 
 
 class Nameless(OpenAICompatible):

@@ -128,7 +128,7 @@ def test_a_provider_without_a_default_model_wants_one_named(sandbox):
 def test_without_model_and_key_every_variable_is_told():
     with Client() as client, pytest.raises(ConfigurationError) as caught:
         client.ask("Hi")
-    ranked = [kind for kind in registry.values() if kind.rank]
+    ranked = [kind for kind in registry.values() if kind.rank and kind.chosen_by_key]
     wanted = ["AICHATKIT_MODEL", "model='offline'", *(name for kind in ranked for name in kind.key_variables())]
     assert [name for name in wanted if name not in str(caught.value)] == []
 
@@ -142,6 +142,13 @@ def test_aichatkit_model_comes_before_keys(monkeypatch):
 def test_else_the_first_mainstream_provider_with_a_key_is_asked(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     assert names(None) == ["openai/gpt-4o-mini"]
+
+
+def test_a_token_that_people_have_for_other_reasons_chooses_nothing_but_is_told_of(monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", KEY)
+    with Client() as client, pytest.raises(ConfigurationError, match="once you pass model='huggingface'"):
+        client.ask("Hi")
+    assert names(None, keys={"huggingface": KEY}) == names("huggingface")
 
 
 def test_a_key_given_by_hand_chooses_as_well(monkeypatch):

@@ -320,6 +320,24 @@ def test_the_environment_is_asked_once_per_host(monkeypatch):
     held.close()
 
 
+@pytest.mark.parametrize("proxy", ["http://user:hunter2@", "http://", ":8080", "http://["])
+@pytest.mark.parametrize("session", [None, requests.Session])
+def test_a_proxy_without_a_host_is_told_as_such(transport, monkeypatch, proxy, session):
+    monkeypatch.setenv("http_proxy", proxy)
+    http = transport("http://far.example", held=Connections(session and session()))
+    with pytest.raises(ConfigurationError, match=r"names no host.*HTTP_PROXY") as caught:
+        http.send(post("http://far.example/chat"))
+    assert "hunter2" not in str(caught.value)
+
+
+def test_settings_of_addresses_without_end_are_not_all_remembered():
+    held = Connections()
+    for number in range(2500):
+        held.settings(f"https://{number}.example/", None, True)
+    assert len(held._settings) <= 1000
+    held.close()
+
+
 def test_proxies_of_the_call_win_over_the_clients_and_these_over_the_environment(monkeypatch):
     monkeypatch.setenv("https_proxy", "http://env:1")
     url = "https://openai.example/"

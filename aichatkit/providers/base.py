@@ -114,6 +114,8 @@ class Provider:
     read_timeout: ClassVar[float] = 60.0
     #: Order among the providers that are chosen by their keys; 0 is never chosen.
     rank: ClassVar[int] = 0
+    #: Whether a key in the environment is enough to choose it; no where people have that key for other reasons.
+    chosen_by_key: ClassVar[bool] = True
     #: Bounds of one line and of one answer, in bytes and characters.
     max_line: ClassVar[int] = 32 << 20
     max_answer: ClassVar[int] = 256 << 20

@@ -102,6 +102,8 @@ SERVICES: Mapping[str, Mapping[str, Any]] = {
         "url": "https://router.huggingface.co/v1",
         "api_key_env": ("HF_TOKEN", "HUGGINGFACEHUB_API_TOKEN"),
         "rank": 12,
+        # Many have the token to download models, and do not mean to chat with it.
+        "chosen_by_key": False,
         "default_model": "meta-llama/Llama-3.3-70B-Instruct",
         "models": ("meta-llama/Llama-3.3-70B-Instruct", "openai/gpt-oss-120b", "Qwen/Qwen2.5-72B-Instruct"),
     },

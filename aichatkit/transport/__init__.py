@@ -204,6 +204,8 @@ class Transport:
         hooks: Any,
         timeout: tuple[float, float],
     ) -> requests.Response:
+        # Looks at the proxy only: the Session merges its settings by itself.
+        self._connections.settings(request.url or "", self._proxies, self._direct)
         return session.request(
             request.method or "POST",
             request.url or "",

@@ -15,6 +15,7 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from aichatkit._version import __version__
+from aichatkit.errors import ConfigurationError
 from aichatkit.forks import Lock
 from aichatkit.transport.preparing import Heads
 from aichatkit.transport.reading import shut_down
@@ -26,6 +27,8 @@ __all__ = ["POOL", "Connections", "is_sending"]
 POOL = 0
 #: Hosts whose connections are kept.
 _HOSTS = 16
+#: Addresses whose settings are remembered.
+_MOST_SETTINGS = 1000
 #: The largest body that is put behind its head before it is sent, in bytes: a larger one is not copied.
 _ONE_PIECE = 65536
 
@@ -86,6 +89,10 @@ class Connections:
         found = self._settings.get(key)
         if found is None:
             found = dict(self.session.merge_environment_settings(url, given, True, self.verify, None))
+            _check_proxy(requests.utils.select_proxy(url, found["proxies"]))
+            if len(self._settings) >= _MOST_SETTINGS:
+                # Pictures come from anywhere.
+                self._settings.clear()
             self._settings[key] = found
         return found
 
@@ -154,6 +161,18 @@ class Connections:
         else:
             _renew_pools(self._session)
         self._pid = os.getpid()
+
+
+def _check_proxy(address: Any) -> None:
+    """Refuse a proxy without a host, which `requests` stumbles over; its URL may hold a password."""
+    try:
+        host = urlsplit(address if "://" in address else f"http://{address}").hostname if address else "none"
+    except ValueError:
+        host = None
+    if not host:
+        raise ConfigurationError(
+            "the URL of the proxy names no host; check proxies= and HTTP_PROXY, HTTPS_PROXY and ALL_PROXY"
+        )
 
 
 def _renew_pools(session: Any) -> None:

@@ -40,9 +40,12 @@ class Chunked:
         #: What came of the line before the next chunk; the CR LF that ends a chunk is the start of it.
         self._held = b"\r\n"
         self._ending = False
+        self._damaged = False
 
     def read(self) -> bytes:
         """Return the next bytes, none at the end; raise IncompleteRead where the body is cut off or damaged."""
+        if self._damaged:
+            raise http.client.IncompleteRead(b"")
         while not self._ending:
             block = self._read1(self._size)
             if not block:
@@ -72,10 +75,17 @@ class Chunked:
                     self._left = at - size
                     break
             stop = block.find(b"\n", at + 2)
-            if stop < 0:
-                self._left, self._held = 0, self._bounded(block[at:])
+            try:
+                if stop < 0:
+                    self._left, self._held = 0, self._bounded(block[at:])
+                    break
+                left = _size_of(block[at:stop])
+            except http.client.IncompleteRead:
+                # What came whole before the damage is handed out first.
+                if not pieces:
+                    raise
+                self._damaged = True
                 break
-            left = _size_of(block[at:stop])
             at = stop + 1
             if not left:
                 self._ending, self._held = True, block[at:]

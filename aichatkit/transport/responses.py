@@ -143,7 +143,7 @@ class Response:
         if self._socket is None:
             return
         if seconds <= 0:
-            raise TimedOutError(f"{self._who}: silent for too long")
+            raise TimedOutError(f"{self._who}: silent for too long; ask again, or raise timeout read=")
         self._silence = seconds
         try:
             self._socket.settimeout(seconds)

@@ -75,12 +75,14 @@ def translate_read(error: BaseException, who: str) -> ChatError:
     causes = list(causes_of(error))
     if _any(causes, _TIMED_OUT):
         return TimedOutError(
-            f"{who}: silent for too long in the middle of the answer", phase="read", maybe_processed=True
+            f"{who}: silent for too long in the middle of the answer; ask again, or raise timeout read=",
+            phase="read",
+            maybe_processed=True,
         )
     if _any(causes, (zlib.error, urllib3_errors.DecodeError, requests.exceptions.ContentDecodingError)):
         return BadResponseError(f"{who}: the compressed answer is damaged")
     return StreamInterruptedError(
-        f"{who}: the connection broke in the middle of the answer ({_reason(causes)})",
+        f"{who}: the connection broke in the middle of the answer ({_reason(causes)}); ask again",
         action="retry",
         maybe_processed=True,
     )
