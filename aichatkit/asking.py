@@ -56,8 +56,6 @@ _CONNECT = 5.0
 _LOCAL_READ = 300.0
 #: How much of what is asked for again is kept, each; who asks for more models than that makes it anew.
 _REMEMBERED = 256
-#: Models whose refused fields are remembered.
-_MOST_DROPPED = 1000
 #: What another key of the same provider may cure.
 _KEY_TROUBLE = (RateLimitError, QuotaExceededError, AuthenticationError, PermissionDeniedError)
 
@@ -230,7 +228,7 @@ def _open_without(ask: Ask, key: str | None, subject: Subject, call: Call, setup
             refused = error.param if not call.strict else None
             if refused is None or refused in left_out or refused not in optional_fields(ask):
                 raise
-        while len(setup.dropped) >= _MOST_DROPPED:
+        while len(setup.dropped) >= _REMEMBERED:
             setup.dropped.pop(next(iter(setup.dropped), place), None)
         setup.dropped[place] = left_out | {refused}
         caution(

@@ -188,7 +188,7 @@ def test_a_provider_without_options_takes_no_extra(client, sandbox):
 
 
 def test_models_without_end_are_not_all_remembered(service, monkeypatch):
-    monkeypatch.setattr("aichatkit.asking._MOST_DROPPED", 2)
+    monkeypatch.setattr("aichatkit.asking._REMEMBERED", 2)
     service.refuses = ["temperature"]
     with Client(model="openai", api_key="sk-test") as client, warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -213,7 +213,7 @@ def test_what_a_call_gives_back_never_lets_others_pass_the_limit(calls):
             entry = [clock.now, min(weight, 10)]
             entries.append(entry)
             pending.append((clock.now + later, receipt, entry, max(0, entry[1] - less)))
-            assert sum(used for moment, used in entries if clock.now - 10.0 < moment <= clock.now) <= 10
+            assert sum(used for moment, used in entries if clock.now - 10.0 + 1e-6 < moment <= clock.now) <= 10
         else:
             counter.settle(receipt, 0)
 
