@@ -30,6 +30,9 @@ autodoc_preserve_defaults = True
 # Inherited from `requests` and `dict`, whose docstrings are written for other tools.
 autodoc_inherit_docstrings = False
 
+# What is in quotes is copied into programs.
+smartquotes = False
+
 html_theme = "furo"
 html_title = f"aichatkit {release}"
 html_copy_source = False
@@ -42,9 +45,8 @@ class Providers(Directive):
     def run(self) -> list[nodes.Node]:
         """Return the table."""
         lines = [".. list-table::", "   :header-rows: 1", ""]
-        for row in [("name", "default model", "key", "working", "streams", "draws"), *map(_row, registry.importable())]:
-            lines += [f"   {'-' if place else '* -'} {cell}" for place, cell in enumerate(row)]
-        lines = [line.replace("   - ", "     - ") if line.startswith("   - ") else line for line in lines]
+        for row in [("name", "default model", "key", "notes"), *map(_row, registry.importable())]:
+            lines += [f"   {'  -' if place else '* -'} {cell}" for place, cell in enumerate(row)]
         holder = nodes.container()
         self.state.nested_parse(StringList(lines, source="providers"), self.content_offset, holder)
         return [holder]
@@ -52,15 +54,14 @@ class Providers(Directive):
 
 def _row(kind: Any) -> tuple[str, ...]:
     keys = ", ".join(f"``{name}``" for name in kind.key_variables()) if kind.needs_key else ""
+    notes = {
+        "not working": not kind.working,
+        "in one piece": not kind.supports_stream,
+        "draws": bool(kind.image_models),
+        "local": kind.direct,
+    }
     model = f"``{kind.default_model}``" if kind.default_model else ""
-    draws = "yes" if kind.image_models else ""
-    return (
-        f"``{kind.name}``",
-        model,
-        keys or "none",
-        *("yes" if v else "no" for v in (kind.working, kind.supports_stream)),
-        draws,
-    )
+    return f"``{kind.name}``", model, keys or "none", "; ".join(note for note, holds in notes.items() if holds)
 
 
 def setup(app: Sphinx) -> None:

@@ -22,6 +22,7 @@ from aichatkit.retries import RetryPolicy
 
 TESTS = Path(__file__).parent
 README = (TESTS.parent / "README.md").read_text(encoding="utf-8")
+RELIABILITY = (TESTS.parent / "docs" / "reliability.md").read_text(encoding="utf-8")
 BLOCKS = blocks_of(README)
 PYTHON = [block.code for block in BLOCKS if block.language == "python"]
 COMMANDS = [line for block in BLOCKS if block.language == "bash" for line in block.code.splitlines()]
@@ -37,9 +38,9 @@ def first_line(block):
     return next(line for line in block.splitlines() if line and not line.startswith(("import", "from")))
 
 
-def table(heading):
+def table(heading, text=README):
     """Return the rows of the table whose first column is named `heading`."""
-    rows = re.search(rf"^\| {heading} \|.*\n\|[-|]+\n((?:\|.*\n)+)", README, re.MULTILINE)[1]
+    rows = re.search(rf"^\| {heading} \|.*\n\|[-|]+\n((?:\|.*\n)+)", text, re.MULTILINE)[1]
     return [[cell.strip() for cell in row.strip("|").split(" | ")] for row in rows.splitlines()]
 
 
@@ -159,7 +160,7 @@ def test_the_table_tells_which_options_a_call_takes(option, per_call):
     ],
 )
 def test_the_table_of_reliability_names_the_error_that_comes(sandbox, policy, when, fault, requests):
-    told = dict(table("when"))
+    told = dict(table("when", RELIABILITY))
     client = Client(model="openai", base_url=f"{sandbox.url}/fault/{fault}/v1", retry=policy, timeout=0.3)
     with client, pytest.raises(aichatkit.ChatError) as caught:
         client.ask("Tell me a story.")
@@ -171,6 +172,7 @@ def test_the_table_of_reliability_names_the_error_that_comes(sandbox, policy, wh
 def test_the_figures_told_are_those_of_the_tests():
     rows = runpy.run_path(str(TESTS / "faults" / "test_matrix.py"))["ROWS"]
     assert f"{len(rows)} rows of such faults" in README
+    assert f"A matrix of {len(rows)} faults" in RELIABILITY
     assert f"makes {len(MISTAKES)} mistakes" in README
     assert f"the tests catch all {len(MISTAKES)}." in README
 
@@ -195,7 +197,7 @@ def test_every_error_named_exists(name):
     assert issubclass(getattr(aichatkit, name), aichatkit.ChatError)
 
 
-@pytest.mark.parametrize("target", re.findall(r"\]\(([^):]+)\)", README))
+@pytest.mark.parametrize("target", re.findall(r"\]\(([^):#]+)[^):]*\)", README))
 def test_links_lead_somewhere(target):
     root = TESTS.parent
     if not (root / ".github").exists():
