@@ -81,3 +81,25 @@ def test_addresses_are_kept_within_bounds(monkeypatch):
         made.url = f"http://service.example/{number}"
         assert prepare(requests.Session(), made, {}).url == made.url
     assert len(preparing._addresses) <= 100
+
+
+def test_a_header_that_is_no_text_is_refused():
+    made = request()
+    made.headers["X"] = ["a"]
+    with pytest.raises(requests.exceptions.InvalidHeader):
+        prepare(requests.Session(), made, {})
+
+
+def test_the_same_headers_are_checked_once_and_each_request_has_its_own(monkeypatch):
+    checked = []
+    usual = requests.PreparedRequest.prepare_headers
+    monkeypatch.setattr(
+        requests.PreparedRequest, "prepare_headers", lambda self, given: checked.append(given) or usual(self, given)
+    )
+    own, heads = requests.Session(), {}
+    first, second = (prepare(own, request(data=b"x"), heads) for _ in range(2))
+    first.headers["X"] = "only here"
+    assert "X" not in second.headers
+    own.headers["User-Agent"] = "other"
+    assert prepare(own, request(data=b"x"), heads).headers["User-Agent"] == "other"
+    assert len(checked) == 2

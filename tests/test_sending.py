@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import socket
 
 import pytest
@@ -9,7 +10,7 @@ import requests
 
 from aichatkit.sandbox.raw import RawServer, chunk, chunked_head, response
 from aichatkit.timeouts import Deadline, Timeout
-from aichatkit.transport import Connections, Transport, connections
+from aichatkit.transport import Connections, Transport, connections, pools
 
 
 @pytest.fixture
@@ -59,7 +60,7 @@ def test_a_request_without_a_body_goes_out_as_well(transport, sent):
 
 
 def test_a_large_body_is_not_copied_behind_its_head(transport, sent):
-    body = b"x" * (connections._ONE_PIECE + 1)
+    body = b"x" * (pools.ONE_PIECE + 1)
     with RawServer([response(b"ok")]) as server:
         transport.send(post(server.url, data=body)).read_body(9)
         assert server.requests[0].body == body
@@ -126,3 +127,35 @@ def test_an_end_that_is_in_hand_is_not_waited_for(transport, monkeypatch):
         answer.finish()
         assert answer.closed
     assert limits == []
+
+
+def test_headers_that_went_out_before_are_not_looked_through_again(transport, monkeypatch):
+    looked = []
+    usual = http.client.HTTPConnection.putheader
+
+    def counted(self, name, *values):
+        looked.append(name)
+        return usual(self, name, *values)
+
+    monkeypatch.setattr(http.client.HTTPConnection, "putheader", counted)
+    with RawServer([response(b"ok")]) as server:
+        for body, name in ((b"1", "a"), (b"2", "a"), (b"333", "b")):
+            transport.send(post(server.url, data=body, headers={"X-Name": name})).read_body(9)
+        told = [(sent.headers["x-name"], sent.headers["content-length"], sent.body) for sent in server.requests]
+    assert told == [("a", "1", b"1"), ("a", "1", b"2"), ("b", "3", b"333")]
+    # The length of a body and what a call brings are new; the rest is known.
+    later = looked[looked.index("X-Name") + 1 :]
+    assert later.count("X-Name") == 1
+    assert later.count("User-Agent") == 0
+
+
+def test_a_connection_of_another_kind_writes_its_headers_itself():
+    class Plain:
+        def putheader(self, name, *values):
+            self.wrote = [*getattr(self, "wrote", ()), (name, *values)]
+
+    kind = type("TrackedConnection", (pools._Tracked, Plain), {"_lines": {}})
+    made = kind()
+    for _ in range(2):
+        made.putheader("A", "b")
+    assert made.wrote == [("A", "b"), ("A", "b")]

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Callable, ClassVar
 
 import requests
@@ -173,7 +174,7 @@ class Provider:
     @classmethod
     def draws(cls, model: str) -> bool:
         """Tell whether a model answers with pictures."""
-        return bool(cls.image_models and re.match(cls.image_models, model))
+        return bool(cls.image_models) and _matches(cls.image_models, model)
 
     @classmethod
     def key_variables(cls) -> tuple[str, ...]:
@@ -204,6 +205,11 @@ class Provider:
             f"{cls.name}: no key; set {looked} in the environment or pass api_key= (looked up: {looked})",
             provider=cls.name,
         )
+
+
+@lru_cache(maxsize=256)
+def _matches(pattern: str, model: str) -> bool:
+    return re.match(pattern, model) is not None
 
 
 @contextmanager

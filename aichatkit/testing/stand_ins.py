@@ -12,7 +12,7 @@ from requests.adapters import BaseAdapter, HTTPAdapter
 from aichatkit import asking, client, retries
 from aichatkit.providers.base import Provider
 from aichatkit.sandbox.memory import BROKEN, TIMED_OUT, Clock, Step, broken, open_response
-from aichatkit.transport.connections import is_sending
+from aichatkit.transport.pools import is_sending
 from aichatkit.waits import Waiting
 
 __all__ = ["KEY", "StandIn", "respond"]

@@ -6,8 +6,7 @@ import os
 import ssl
 import threading
 import weakref
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,10 +16,10 @@ from requests.adapters import HTTPAdapter
 from aichatkit._version import __version__
 from aichatkit.errors import ConfigurationError
 from aichatkit.forks import Lock
+from aichatkit.transport.pools import Head, track
 from aichatkit.transport.preparing import Heads
-from aichatkit.transport.reading import shut_down
 
-__all__ = ["POOL", "Connections", "is_sending"]
+__all__ = ["POOL", "Connections"]
 
 #: Connections kept per host, without bound: a pool smaller than the threads throws away what the next one needs.
 #: There are never more than were under way at once.
@@ -29,22 +28,14 @@ POOL = 0
 _HOSTS = 16
 #: Addresses whose settings are remembered.
 _MOST_SETTINGS = 1000
-#: The largest body that is put behind its head before it is sent, in bytes: a larger one is not copied.
-_ONE_PIECE = 65536
 
 # `requests` leaves out what is None, whether it came from the environment or from the Session.
 _NO_PROXIES = {"http": None, "https": None, "all": None}
 
-_waiting = threading.local()
 _contexts: dict[str, ssl.SSLContext] = {}
 _contexts_lock = Lock()
 # Sessions of a parent process: closing them here could disturb the parent, or wait for a lock nobody holds any more.
 _inherited: list[Any] = []
-
-
-def is_sending() -> bool:
-    """Tell whether this thread is sending a request of the package."""
-    return getattr(_waiting, "head", None) is not None
 
 
 class Connections:
@@ -63,7 +54,7 @@ class Connections:
         self.verify = verify
         self.headers = dict(headers or {})
         self.live: weakref.WeakSet[Any] = weakref.WeakSet()
-        self._heads: set[_Head] = set()
+        self._heads: set[Head] = set()
         self._session = session
         self._pid = os.getpid()
         self._lock = threading.Lock()
@@ -107,21 +98,11 @@ class Connections:
         with self._lock:
             self.live.add(response)
 
-    @contextmanager
-    def sending(self) -> Iterator[None]:
-        """Let `close` wake this thread while it waits for the head of an answer."""
+    def sending(self) -> Head:
+        """Return a context in which `close` wakes this thread while it waits for the head of an answer."""
         if self._pid != os.getpid():
             self._renew()
-        head = _Head()
-        with self._lock:
-            self._heads.add(head)
-        _waiting.head = head
-        try:
-            yield
-        finally:
-            _waiting.head = None
-            with self._lock:
-                self._heads.discard(head)
+        return Head(self._heads, self._lock)
 
     def portable(self) -> dict[str, Any]:
         """Return what another process needs to make the same connections; a Session of the package is made anew."""
@@ -184,68 +165,6 @@ def _renew_pools(session: Any) -> None:
             fresh.__setstate__(fresh.__getstate__())
 
 
-class _Head:
-    """Where the head of an answer is awaited: on a socket, once the request is out."""
-
-    def __init__(self) -> None:
-        self._socket: Any = None
-        self._cancelled = False
-
-    def wait_on(self, sock: Any) -> None:
-        """Note the socket; where the client has closed already there is nothing to wait for."""
-        self._socket = sock
-        if self._cancelled:
-            shut_down(sock)
-
-    def cancel(self) -> None:
-        """Wake the thread that waits, now or as soon as it does."""
-        self._cancelled = True
-        if self._socket is not None:
-            shut_down(self._socket)
-
-
-def _track(manager: Any) -> None:
-    pools = manager.pool_classes_by_scheme
-    manager.pool_classes_by_scheme = {scheme: _tracked_pool(pool) for scheme, pool in pools.items()}
-
-
-def _tracked_pool(pool: Any) -> Any:
-    """Return the pool class with connections that tell on which socket their thread waits, and send in one piece."""
-    parent = pool.ConnectionCls
-
-    def getresponse(self: Any, *args: Any, **kwargs: Any) -> Any:
-        head = getattr(_waiting, "head", None)
-        if head is not None:
-            head.wait_on(self.sock)
-        return parent.getresponse(self, *args, **kwargs)
-
-    def request(self: Any, *args: Any, **kwargs: Any) -> None:
-        self._held = b""
-        try:
-            parent.request(self, *args, **kwargs)
-            held, self._held = self._held, None
-            if held:
-                parent.send(self, held)
-        finally:
-            self._held = None
-
-    def send(self: Any, data: Any) -> None:
-        # Head and body would each be a packet of its own, and wake the other side by itself.
-        held, self._held = self._held, None
-        if held == b"" and isinstance(data, bytes):
-            self._held = data
-            return
-        if held and isinstance(data, bytes) and len(data) <= _ONE_PIECE:
-            data = held + data
-        elif held:
-            parent.send(self, held)
-        parent.send(self, data)
-
-    methods = {"getresponse": getresponse, "request": request, "send": send, "_held": None}
-    connection = type("TrackedConnection", (parent,), methods)
-    return type("TrackedPool", (pool,), {"ConnectionCls": connection})
-
-
 class _Adapter(HTTPAdapter):
     """Keep a pool for many threads, and read the CA file once instead of for every connection."""
 
@@ -254,7 +173,7 @@ class _Adapter(HTTPAdapter):
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
-        _track(self.poolmanager)
+        track(self.poolmanager)
         # Finding the pool of a host takes as long as all else that is done with a request before it is sent.
         self._pools: dict[Any, Any] = {}
 
@@ -280,7 +199,7 @@ class _Adapter(HTTPAdapter):
         known = proxy in self.proxy_manager
         manager = super().proxy_manager_for(proxy, **kwargs)
         if not known:
-            _track(manager)
+            track(manager)
         return manager
 
     def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> Any:

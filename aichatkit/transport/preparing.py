@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import requests
 from requests.structures import CaseInsensitiveDict
 
-__all__ = ["Heads", "prepare"]
+__all__ = ["Heads", "keep", "prepare"]
 
 T = TypeVar("T")
 #: Sets of headers that were checked once, by what they were made from; a client has its own, as they may hold keys.
@@ -33,10 +33,10 @@ def prepare(session: requests.Session, request: requests.Request, heads: Heads) 
     known = _addresses.get(address)
     if known is None:
         prepared.prepare_url(address, None)
-        _keep(_addresses, address, str(prepared.url))
+        keep(_addresses, address, str(prepared.url))
     else:
         prepared.url = known
-    prepared.headers = _head({**session.headers, **request.headers}, heads)
+    prepared.headers = _head(session, request, heads)
     if request.cookies:
         prepared.prepare_cookies(request.cookies)
     else:
@@ -52,23 +52,29 @@ def prepare(session: requests.Session, request: requests.Request, heads: Heads) 
     return prepared
 
 
-def _head(given: dict[str, Any], heads: Heads) -> CaseInsensitiveDict[str]:
-    told = tuple(given.items())
-    if not all(value.__class__ is str for _, value in told):
-        return _checked(given)
-    known = heads.get(told)
+def _head(session: requests.Session, request: requests.Request, heads: Heads) -> CaseInsensitiveDict[str]:
+    # The items of what `requests` makes are looked up one by one; of an ordinary dict they are there.
+    items = getattr(session.headers, "lower_items", session.headers.items)
+    told = tuple(items()), tuple(request.headers.items())
+    try:
+        known = heads.get(told)
+    except TypeError:
+        # A list or the like, which is refused here.
+        return _checked(session, request)
     if known is None:
-        known = _keep(heads, told, _checked(given))
+        known = keep(heads, told, _checked(session, request))
     return known.copy()
 
 
-def _checked(given: dict[str, Any]) -> CaseInsensitiveDict[str]:
+def _checked(session: requests.Session, request: requests.Request) -> CaseInsensitiveDict[str]:
+    given = {**session.headers, **request.headers}
     prepared = requests.PreparedRequest()
     prepared.prepare_headers({name: value for name, value in given.items() if value is not None})
     return prepared.headers
 
 
-def _keep(kept: dict[Any, T], name: Any, thing: T) -> T:
+def keep(kept: dict[Any, T], name: Any, thing: T) -> T:
+    """Put a thing into a dict of bounded size and return it."""
     if len(kept) >= _MOST:
         kept.clear()
     kept[name] = thing

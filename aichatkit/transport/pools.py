@@ -1,0 +1,122 @@
+"""Our connections: they tell on which socket a thread waits, and send a request in one piece."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, ClassVar
+
+from aichatkit.transport.preparing import keep
+from aichatkit.transport.reading import shut_down
+
+__all__ = ["ONE_PIECE", "Head", "is_sending", "track"]
+
+#: The largest body that is put behind its head before it is sent, in bytes: a larger one is not copied.
+ONE_PIECE = 65536
+
+_waiting = threading.local()
+
+
+def is_sending() -> bool:
+    """Tell whether this thread is sending a request of the package."""
+    return getattr(_waiting, "head", None) is not None
+
+
+class Head:
+    """Where the head of an answer is awaited, as a context: on a socket, once the request is out."""
+
+    def __init__(self, heads: set[Head], lock: threading.Lock) -> None:
+        self._heads = heads
+        self._lock = lock
+        self._socket: Any = None
+        self._cancelled = False
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._heads.add(self)
+        _waiting.head = self
+
+    def __exit__(self, *exception: object) -> None:
+        _waiting.head = None
+        with self._lock:
+            self._heads.discard(self)
+
+    def wait_on(self, sock: Any) -> None:
+        """Note the socket; where the client has closed already there is nothing to wait for."""
+        self._socket = sock
+        if self._cancelled:
+            shut_down(sock)
+
+    def cancel(self) -> None:
+        """Wake the thread that waits, now or as soon as it does."""
+        self._cancelled = True
+        if self._socket is not None:
+            shut_down(self._socket)
+
+
+def track(manager: Any) -> None:
+    """Have a manager of pools make our connections, whatever class they were of before."""
+    pools = manager.pool_classes_by_scheme
+    manager.pool_classes_by_scheme = {scheme: _with_ours(pool) for scheme, pool in pools.items()}
+
+
+def _with_ours(pool: Any) -> Any:
+    connection = type("TrackedConnection", (_Tracked, pool.ConnectionCls), {"_lines": {}})
+    return type("TrackedPool", (pool,), {"ConnectionCls": connection})
+
+
+class _Tracked:
+    """Goes before a connection's class, which it calls its parent."""
+
+    #: Lines of heads that went out before, by name and values of their headers.
+    _lines: ClassVar[dict[Any, bytes]]
+    _line: bytes | None = None
+    #: None, or what of the request has not gone out yet.
+    _held: bytes | None = None
+
+    def getresponse(self, *args: Any, **kwargs: Any) -> Any:
+        parent: Any = super()
+        head = getattr(_waiting, "head", None)
+        if head is not None:
+            head.wait_on(self.sock)  # type: ignore[attr-defined]
+        return parent.getresponse(*args, **kwargs)
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        parent: Any = super()
+        self._held = b""
+        try:
+            parent.request(*args, **kwargs)
+            held, self._held = self._held, None
+            if held:
+                parent.send(held)
+        finally:
+            self._held = None
+
+    def send(self, data: Any) -> None:
+        # Head and body would each be a packet of its own, and wake the other side by itself.
+        parent: Any = super()
+        held, self._held = self._held, None
+        if held == b"" and isinstance(data, bytes):
+            self._held = data
+            return
+        if held and isinstance(data, bytes) and len(data) <= ONE_PIECE:
+            data = held + data
+        elif held:
+            parent.send(held)
+        parent.send(data)
+
+    def putheader(self, header: Any, *values: Any) -> None:
+        # Most headers are those of the call before, which were looked through for line ends and the like.
+        parent: Any = super()
+        line = self._lines.get((header, values))
+        if line is not None:
+            parent._output(line)
+            return
+        self._line = None
+        parent.putheader(header, *values)
+        if self._line is not None:
+            keep(self._lines, (header, values), self._line)
+
+    def _output(self, line: bytes) -> None:
+        parent: Any = super()
+        self._line = line
+        parent._output(line)
