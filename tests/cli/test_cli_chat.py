@@ -16,6 +16,7 @@ import time
 
 import pytest
 
+from aichatkit import Chat
 from aichatkit.cli import lines, main
 from aichatkit.cli.lines import history, read_said
 
@@ -340,6 +341,31 @@ def typing(monkeypatch, capsys):
         monkeypatch.setattr("select.select", lambda *_: ([1] if ready and ready.pop(0) else [], [], []))
 
     return typing
+
+
+def test_a_person_stops_answers_and_questions_and_goes_on(typing, monkeypatch, asked, capsys):
+    def stop(*_, **__):
+        monkeypatch.setattr("aichatkit.chats.Chat.stream", stream)
+        raise KeyboardInterrupt
+
+    stream = Chat.stream
+    monkeypatch.setattr("aichatkit.chats.Chat.stream", stop)
+    typing("First", KeyboardInterrupt, "Second", "/nope")
+    assert main(["chat", "--plain"]) == 0
+    assert asked() == [("user", "Second")]
+    err = capsys.readouterr().err
+    assert "Ctrl-D leaves" in err
+    assert "stopped; the conversation is as it was" in err
+
+
+def test_a_stop_after_the_last_word_loses_no_turn(typing, monkeypatch, saved):
+    def interrupted(reply):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("aichatkit.cli.chat.usage_line", interrupted)
+    typing("First")
+    assert main(["chat", "--plain", "--usage"]) == 0
+    assert len(saved()[0]["messages"]) == 2
 
 
 def test_lines_that_are_there_at_once_were_pasted(typing):

@@ -63,6 +63,12 @@ def test_text_in_the_encoding_of_another_system_is_read(asked, piped):
     assert asked() == [("user", "Translate:\n\nGrüße")]
 
 
+def test_bytes_that_are_no_text_are_sent_as_question_marks(asked, piped):
+    piped(b"caf\xe9 \x80\r\n")
+    main(["Translate:"])
+    assert asked() == [("user", "Translate:\n\ncaf\N{REPLACEMENT CHARACTER} \N{REPLACEMENT CHARACTER}")]
+
+
 # The pipe.
 
 

@@ -8,7 +8,9 @@ import stat
 
 import pytest
 
+from aichatkit import Reply
 from aichatkit.cli import main
+from aichatkit.cli.reports import usage_line
 
 
 @pytest.fixture
@@ -154,3 +156,7 @@ def test_usage_tells_how_often_it_was_tried(sandbox, capsys):
     sandbox.script("rate-limit,retry_after_ms=5")
     main(["--usage", "Hi"])
     assert "2 tries" in capsys.readouterr().err
+
+
+def test_what_a_service_does_not_tell_is_unknown(sandbox):
+    assert usage_line(Reply("Yes.", "aichats", "gpt-4")) == "aichats/gpt-4: tokens unknown, cost unknown, 0.0 s"
