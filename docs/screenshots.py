@@ -1,15 +1,17 @@
 """Make the pictures of the docs from the real thing: `python docs/screenshots.py [terminal ...]` writes docs/images/.
 
-It needs the extra `rich`, and tmux and Chromium on the path. A sandbox answers, so that no key is needed and every run
-looks the same.
+It needs the extra `rich`, and tmux and Chromium on the path; the notebook needs jupyterlab, ipywidgets, tqdm and
+playwright. A sandbox answers, so that no key is needed and every run looks the same.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -28,6 +30,17 @@ ANSWERS = (
     "3. **Tram 28**: go early, it is full by ten.\n\n"
     "| where | how long |\n|---|---|\n| Alfama | 3 hours |\n| Belém | 2 hours |\n",
     "- Sales rose by **4 %**.\n- Costs did not.\n- Nobody knows why.\n",
+)
+CODE = (
+    "Braces are safe in a cell:\n\n```python\ndef greet(name: str) -> str:\n"
+    '    return f"Hello {name}!"\n```\n\nCall it with `greet("Ada")`.\n'
+)
+CELLS = (
+    "%load_ext aichatkit\nimport aichatkit as ai\n\nchat = ai.chat()",
+    'chat.show("What should I see in Lisbon?")',
+    '%%chat -o answer -s "You write Python."\nWrite a function that fills {name} into f"Hello {name}!"',
+    'ai.map(["Capital of France?", "Capital of Spain?", "Capital of Italy?"])',
+    'ai.ask("Hi", model="opnai/gpt-4o")',
 )
 COMMANDS = (
     'aichatkit "What should I see in Lisbon?"',
@@ -132,7 +145,79 @@ def photograph(svg: str, target: Path) -> None:
         )
 
 
-PICTURES = {"terminal": terminal}
+def notebook() -> None:
+    """A notebook in JupyterLab: an answer that grew, a cell magic, results, and an error."""
+    with tempfile.TemporaryDirectory() as folder, Sandbox() as sandbox:
+        write_notebook(Path(folder) / "aichatkit.ipynb")
+        quiet = Path(folder) / "JUPYTER_CONFIG_DIR" / "labconfig" / "page_config.json"
+        quiet.parent.mkdir(parents=True)
+        quiet.write_text('{"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": true}}')
+        sandbox.says([*ANSWERS[:1], CODE, *("Paris.", "Madrid.", "Rome.")])
+        home = {
+            name: f"{folder}/{name}" for name in ("HOME", "IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR")
+        }
+        service = {"AICHATKIT_MODEL": "openai", "OPENAI_API_KEY": "any", "OPENAI_BASE_URL": f"{sandbox.url}/v1"}
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        lab = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "jupyterlab", "--allow-root", "--no-browser", f"--port={port}"),
+                *("--ip=127.0.0.1", "--IdentityProvider.token=", "--LabApp.extension_manager=readonly"),
+            ],
+            cwd=folder,
+            env={**os.environ, **home, **service},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            IMAGES.mkdir(exist_ok=True)
+            run_in_browser(f"http://127.0.0.1:{port}/lab/tree/aichatkit.ipynb?reset", IMAGES / "notebook.png")
+        finally:
+            lab.terminate()
+            lab.wait()
+
+
+def write_notebook(path: Path) -> None:
+    """Write a notebook that was not run yet."""
+    empty = {"cell_type": "code", "metadata": {}, "execution_count": None, "outputs": []}
+    cells = [{**empty, "id": f"cell-{number}", "source": source} for number, source in enumerate(CELLS)]
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    record = {"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
+    path.write_text(json.dumps(record), encoding="utf-8")
+
+
+def run_in_browser(url: str, target: Path) -> None:
+    """Run all cells and take a picture of the page when the last one has ended."""
+    from playwright.sync_api import Error, sync_playwright
+
+    flags = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-sync")
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--headless=new", *flags])
+        page = browser.new_page(viewport={"width": 1000, "height": 1040})
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                page.goto(url)
+                break
+            except Error:
+                # The server is not up yet.
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.3)
+        page.locator(".jp-Notebook").wait_for(timeout=60_000)
+        page.locator("text=Python 3 >> visible=true").first.wait_for(timeout=60_000)
+        page.get_by_role("menuitem", name="Run", exact=True).click()
+        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+        # The last cell ends with an error.
+        page.locator("[data-mime-type='application/vnd.jupyter.stderr']").first.wait_for(timeout=60_000)
+        page.keyboard.press("Control+b")
+        page.locator(".jp-Cell").first.scroll_into_view_if_needed()
+        page.wait_for_timeout(1500)
+        page.screenshot(path=str(target))
+        browser.close()
+
+
+PICTURES = {"terminal": terminal, "notebook": notebook}
 
 
 def main(names: list[str]) -> None:
