@@ -62,6 +62,8 @@ class Answer:
         self.model = model
         self.attempts: list[Attempt] = []
         self.closed = False
+        #: Whether it ended with an error.
+        self.broken = False
         self.reply: Reply | None = None
         self._response = response
         self._http = http
@@ -92,6 +94,10 @@ class Answer:
     def reasoning(self) -> str:
         """The model's thoughts so far."""
         return "".join(self._seen.reasoning)
+
+    def progress(self) -> tuple[list[Reply], str]:
+        """Return the replies that are whole, and what has come of the one that is not: thoughts and text."""
+        return ([], self.reasoning + self.text) if self.reply is None else ([self.reply], "")
 
     def start(self) -> None:
         """Read up to the first text, or to the end of an answer that has none and needs none."""
@@ -329,6 +335,7 @@ class Answer:
 
     def _completed(self, error: ChatError) -> ChatError:
         """Complete an error: where the answer had begun nothing is tried again, and the text is kept on it."""
+        self.broken = True
         self.close()
         self._http.scrub(error)
         if not error.message.startswith(self.provider.name):

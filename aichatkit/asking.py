@@ -156,8 +156,10 @@ def provider_keys(provider: Provider, setup: Setup) -> Sequence[str | None]:
     return [None]
 
 
-def open_transport(provider: Provider, key: str | None, call: Call, setup: Setup, deadline: Deadline) -> Transport:
-    """Return the way to one provider for one try."""
+def open_transport(
+    provider: Provider, key: str | None, call: Call, setup: Setup, deadline: Deadline, *, anew: bool = False
+) -> Transport:
+    """Return the way to one provider for one try, `anew` where it shall be a connection of its own."""
     read = _LOCAL_READ if is_local(provider.url) else provider.read_timeout
     return Transport(
         setup.connections,
@@ -169,6 +171,7 @@ def open_transport(provider: Provider, key: str | None, call: Call, setup: Setup
         headers=call.headers,
         proxies=call.proxies,
         direct=provider.direct and is_local(provider.url),
+        anew=anew,
         rules=provider.rules,
         secrets=tuple({*([key] if key else ()), *setup.keys.get(provider.name, ())}),
     )
@@ -228,9 +231,7 @@ def _open_without(ask: Ask, key: str | None, subject: Subject, call: Call, setup
             refused = error.param if not call.strict else None
             if refused is None or refused in left_out or refused not in optional_fields(ask):
                 raise
-        while len(setup.dropped) >= _REMEMBERED:
-            setup.dropped.pop(next(iter(setup.dropped), place), None)
-        setup.dropped[place] = left_out | {refused}
+        _remember(setup.dropped, place, left_out | {refused})
         caution(
             f"{ask.provider.name}: {ask.model} does not take {refused!r}, so it is left out; strict=True forbids that"
         )
@@ -240,7 +241,8 @@ def _open_once(ask: Ask, key: str | None, subject: Subject, call: Call, setup: S
     if call.patient:
         _await_pauses(subject, call, setup, tries)
     release = _pace(ask, subject, call, setup, tries)
-    http = open_transport(ask.provider, key, call, setup, tries.waiting.deadline)
+    anew = bool(tries.attempts) and getattr(tries.attempts[-1].error, "stale", False)
+    http = open_transport(ask.provider, key, call, setup, tries.waiting.deadline, anew=anew)
     try:
         telling = None if setup.on_request is None else partial(_tell_request, ask, call, setup, tries)
         answer = open_answer(ask, http, clock=call.policy.now, on_request=telling)

@@ -165,6 +165,9 @@ class TransportError(ChatError, requests.RequestException):
 class ConnectError(TransportError, requests.ConnectionError):
     """The connection could not be made or broke; `maybe_processed` tells whether the request may have arrived."""
 
+    #: Whether it was a kept connection that broke before an answer: the service had most likely closed it already.
+    stale: bool = False
+
 
 class TimedOutError(TransportError, requests.Timeout):
     """The service was silent for too long; `phase` is "connect", "head" or "read"."""

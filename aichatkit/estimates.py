@@ -75,7 +75,9 @@ def check_priced(call: Call) -> None:
 
 
 def paid(purse: Purse, call: Call, open_answer: Callable[[], _Answer]) -> _Answer:
-    """Open an answer within a budget, and count what it cost when it has ended; one that broke off counts as expected.
+    """Open an answer within a budget, and count what it cost when it has ended.
+
+    One that is left counts its prompt and what had come; one that broke off counts no less than was expected.
 
     Raises:
         BudgetExceededError: the budget could be passed; nothing was sent.
@@ -89,8 +91,23 @@ def paid(purse: Purse, call: Call, open_answer: Callable[[], _Answer]) -> _Answe
     except ChatError as error:
         purse.settle(held, held if error.maybe_processed or error.partial else Expense())
         raise
-    answer.when_complete(lambda reply: purse.settle(held, expense_of(reply, held)))
+    answer.when_closed(
+        lambda reply: purse.settle(held, expense_of(reply, held) if reply is not None else _so_far(call, answer, held))
+    )
     return answer
+
+
+def _so_far(call: Call, answer: Answer | Rounds, held: Expense) -> Expense:
+    """Return what an answer without an end has taken, by what is known of it."""
+    replies, words = answer.progress()
+    known = Expense()
+    for reply in replies:
+        known = known.plus(expense_of(reply, held))
+    if words or not replies:
+        taken, made = _usage(call).input_tokens or 0, count_tokens(words, call.targets[0].model)
+        usage = Usage(taken, made, taken + made)
+        known = known.plus(Expense(_price(call, usage) or 0.0, taken + made))
+    return known.at_least(held) if answer.broken else known
 
 
 def count_tokens(text: str, model: str = "") -> int:

@@ -174,7 +174,7 @@ def _seconds(state: tenacity.RetryCallState, policy: RetryPolicy) -> float:
     if error.retry_after is not None:
         # Never less than asked, and a little more, so that many callers do not come back in step.
         return error.retry_after + draw * (min(1.0, error.retry_after * 0.1) or policy.base)
-    if error.action == "refresh":
+    if error.action == "refresh" or (getattr(error, "stale", False) and state.attempt_number == 1):
         return 0.0
     base = max(policy.base, 1.0) if isinstance(error, RateLimitError) and policy.base else policy.base
     # The shift is bounded: beyond the cap a higher power changes nothing.

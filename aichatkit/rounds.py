@@ -103,6 +103,7 @@ class Rounds:
         self._past: list[Attempt] = []
         self._given_up: Callable[[Answer], None] | None = None
         self._callbacks: list[Callable[[Reply], None]] = []
+        self._leavers: list[Callable[[Reply | None], None]] = []
         self.reply: Reply | None = None
         self._answer = open_next(self._messages, None)
         self._chunks = self._read()
@@ -145,10 +146,21 @@ class Rounds:
     def __next__(self) -> str:
         return next(self._chunks)
 
+    @property
+    def broken(self) -> bool:
+        """Whether the answer under way ended with an error."""
+        return self._answer.broken
+
+    def progress(self) -> tuple[list[Reply], str]:
+        """Return the replies that are whole, and what has come of the one that is not: thoughts and text."""
+        return list(self._replies), "" if self._answer.reply is not None else self._answer.progress()[1]
+
     def close(self) -> None:
         """Free the connection, and open no other; closing twice is fine."""
         self._given_up = self._given_up or Answer.close
         self._answer.close()
+        while self._leavers:
+            self._leavers.pop()(self.reply)
 
     def cancel(self) -> None:
         """Wake a reader in another thread, which then raises; between two rounds it raises before the next."""
@@ -164,6 +176,10 @@ class Rounds:
         if self.reply is not None:
             callback(self.reply)
         self._callbacks.append(callback)
+
+    def when_closed(self, callback: Callable[[Reply | None], None]) -> None:
+        """Call `callback` once when nothing more is read, with the reply where there is one."""
+        self._leavers.append(callback)
 
     def _read(self) -> Iterator[str]:
         while True:
@@ -183,6 +199,7 @@ class Rounds:
                 return
         for callback in self._callbacks:
             callback(self.reply)
+        self.close()
 
     def _read_answer(self) -> Iterator[str]:
         gap = "\n\n" if self._before else ""

@@ -38,7 +38,7 @@ class Wait(NamedTuple):
         if self.error is None:
             return f"pacing {self.provider}, waiting {self.seconds:.1f} s"
         reason = "rate limited by" if isinstance(self.error, RateLimitError) else f"{type(self.error).__name__} from"
-        return f"{reason} {self.provider}, waiting {self.seconds:.1f} s"
+        return f"{reason} {self.provider}, " + (f"waiting {self.seconds:.1f} s" if self.seconds else "at once again")
 
 
 @dataclass(frozen=True)

@@ -332,6 +332,50 @@ def test_an_answer_that_broke_off_counts_as_expected(sandbox):
             client.ask("b")
 
 
+@pytest.fixture
+def spender(sandbox):
+    """A client that pays a dollar for each token of an answer, and takes an answer to have fifty."""
+    prices = {"openai/gpt-4o-mini": (0.0, 1_000_000.0)}
+    options = {"budget": 60, "prices": prices, "max_tokens": 50, "retry": 0}
+    with Client(model="openai", api_key="sk-test", base_url=f"{sandbox.url}/v1", **options) as client:
+        yield client
+
+
+def test_an_answer_that_was_left_counts_what_had_come(spender, sandbox):
+    sandbox.says("one two three four five six")
+    with spender.stream("a") as stream:
+        next(stream)
+    spender.ask("b", max_tokens=50)
+
+
+def test_an_answer_that_broke_off_after_its_first_text_counts_no_less_than_expected(spender, sandbox):
+    sandbox.script("cut,after=1")
+    with pytest.raises(ChatError):
+        spender.ask("a")
+    with pytest.raises(BudgetExceededError, match=r"50\.0000 of 60 US dollars"):
+        spender.ask("b")
+
+
+def test_rounds_that_were_left_count_those_that_were_whole(spender, sandbox):
+    def add(a: int, b: int) -> int:
+        return a + b
+
+    stream = spender.stream('call add {"a": 1, "b": 2}', tools=[add])
+    next(stream)
+    stream.close()
+    whole = spender._purse.spent.money
+    assert 1 < whole < 50
+    assert spender._purse._held.money == 0
+
+
+def test_rounds_that_are_whole_count_once(spender):
+    def add(a: int, b: int) -> int:
+        return a + b
+
+    reply = spender.ask('call add {"a": 1, "b": 2}', tools=[add])
+    assert spender._purse.spent.money == pytest.approx(reply.cost)
+
+
 def test_a_client_with_a_budget_asks_nobody_without_a_price(sandbox):
     client = Client(model="openai/unheard-of", base_url=f"{sandbox.url}/v1", budget=1)
     with client, pytest.raises(ConfigurationError, match="price of openai/unheard-of is not known"):

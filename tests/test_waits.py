@@ -28,7 +28,7 @@ def waiting(slept, *, total=None, hook=None):
         (Wait("openai", "m", 12.04), "pacing openai, waiting 12.0 s"),
         (Wait("openai", "m", 0.0), "pacing openai, waiting for a free place"),
         (Wait("openai", "m", 12.0, RateLimitError("slow")), "rate limited by openai, waiting 12.0 s"),
-        (Wait("openai", "m", 0.0, RateLimitError("slow")), "rate limited by openai, waiting 0.0 s"),
+        (Wait("openai", "m", 0.0, RateLimitError("slow")), "rate limited by openai, at once again"),
         (Wait("openai", "m", 1.5, OverloadedError("busy")), "OverloadedError from openai, waiting 1.5 s"),
         (Wait("openai", "m", 1.5, ConnectError("gone")), "ConnectError from openai, waiting 1.5 s"),
     ],

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import requests
 from requests.cookies import RequestsCookieJar, extract_cookies_to_jar
 
-from aichatkit.errors import BadResponseError, ChatError, ConfigurationError
+from aichatkit.errors import BadResponseError, ChatError, ConfigurationError, ConnectError
 from aichatkit.late import late
 from aichatkit.timeouts import Deadline, Timeout
 from aichatkit.transport.connections import Connections
@@ -83,6 +83,7 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         proxies: Mapping[str, str] | None = None,
         direct: bool = False,
+        anew: bool = False,
         rules: tuple[classify.Rule, ...] = (),
         secrets: Sequence[str] = (),
     ) -> None:
@@ -95,6 +96,7 @@ class Transport:
         self._headers = dict(headers or {})
         self._proxies = proxies
         self._direct = direct
+        self._anew = anew
         self._rules = rules
         self._secrets = secrets
         self._cookies = RequestsCookieJar()
@@ -127,13 +129,15 @@ class Transport:
         started = time.monotonic()
         timeout = self._deadline.bound(self._timeout.connect or 0), self._deadline.bound(self._timeout.read or 0)
         try:
-            with self._connections.sending():
+            with self._connections.sending(anew=self._anew) as head:
                 received = self._exchange(request, timeout)
                 response = Response(received, who=self._who(url), read_timeout=timeout[1], deadline=self._deadline)
                 # Before it leaves the block, so that at each moment something can wake this thread.
                 self._connections.track(response)
         except SEND_ERRORS as error:
             failure = self._send_failure(error, self._who(url))
+            if isinstance(failure, ConnectError):
+                failure.stale = head.reused and failure.maybe_processed
         else:
             elapsed = time.monotonic() - started
             logger.debug("%s %s %s %.3fs", request.method, _host(url), response.status, elapsed)

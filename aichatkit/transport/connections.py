@@ -98,11 +98,14 @@ class Connections:
         with self._lock:
             self.live.add(response)
 
-    def sending(self) -> Head:
-        """Return a context in which `close` wakes this thread while it waits for the head of an answer."""
+    def sending(self, *, anew: bool = False) -> Head:
+        """Return a context in which `close` wakes this thread while it waits for the head of an answer.
+
+        `anew` takes no connection that was kept.
+        """
         if self._pid != os.getpid():
             self._renew()
-        return Head(self._heads, self._lock)
+        return Head(self._heads, self._lock, anew=anew)
 
     def portable(self) -> dict[str, Any]:
         """Return what another process needs to make the same connections; a Session of the package is made anew."""

@@ -22,18 +22,24 @@ def is_sending() -> bool:
 
 
 class Head:
-    """Where the head of an answer is awaited, as a context: on a socket, once the request is out."""
+    """Where the head of an answer is awaited, as a context: on a socket, once the request is out.
 
-    def __init__(self, heads: set[Head], lock: threading.Lock) -> None:
+    `reused` tells whether an answer has come over that socket before; `anew` wants one over which none has.
+    """
+
+    def __init__(self, heads: set[Head], lock: threading.Lock, *, anew: bool = False) -> None:
+        self.anew = anew
+        self.reused = False
         self._heads = heads
         self._lock = lock
         self._socket: Any = None
         self._cancelled = False
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Head:
         with self._lock:
             self._heads.add(self)
         _waiting.head = self
+        return self
 
     def __exit__(self, *exception: object) -> None:
         _waiting.head = None
@@ -72,17 +78,30 @@ class _Tracked:
     _line: bytes | None = None
     #: None, or what of the request has not gone out yet.
     _held: bytes | None = None
+    _answered = False
+
+    def connect(self) -> None:
+        parent: Any = super()
+        self._answered = False
+        parent.connect()
 
     def getresponse(self, *args: Any, **kwargs: Any) -> Any:
         parent: Any = super()
         head = getattr(_waiting, "head", None)
         if head is not None:
             head.wait_on(self.sock)  # type: ignore[attr-defined]
-        return parent.getresponse(*args, **kwargs)
+        response = parent.getresponse(*args, **kwargs)
+        self._answered = True
+        return response
 
     def request(self, *args: Any, **kwargs: Any) -> None:
         parent: Any = super()
         self._held = b""
+        head = getattr(_waiting, "head", None)
+        if head is not None and head.anew:
+            parent.close()
+        elif head is not None:
+            head.reused = self._answered and self.sock is not None  # type: ignore[attr-defined]
         try:
             parent.request(*args, **kwargs)
             held, self._held = self._held, None

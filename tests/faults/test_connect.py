@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import socket
 import ssl
+import threading
 
 import pytest
 import requests
 import responses
 from fault_checks import check_safe, fails
-from fault_wires import ALL, KEY, OPENAI, OVER_TLS, PLAIN, row
+from fault_wires import ALL, DONE, KEY, OPENAI, OVER_TLS, PLAIN, STOP, row
 
 from aichatkit import Client, RetryPolicy
 from aichatkit.errors import BadResponseError, ConnectError, DeadlineExceededError, TimedOutError
-from aichatkit.sandbox.raw import RawServer
+from aichatkit.sandbox.raw import RawServer, chunk
 from aichatkit.timeouts import Timeout
 
 FAKE = "https://openai.example/v1"
@@ -212,6 +213,33 @@ def test_a_connection_closed_at_the_moment_of_reuse_is_replaced_once(faults, wir
     reply = fault.client.ask("Hi")
     assert (reply.text, len(reply.attempts), len(fault.asked)) == ("again", 2, 3)
     assert fault.asked[0].connection == fault.asked[1].connection != fault.asked[2].connection
+    # At once: what was kept says nothing about the service.
+    assert reply.attempts[0].wait == 0.0
+    assert reply.attempts[0].error.stale
+
+
+@row("16-new")
+def test_a_new_connection_that_breaks_is_not_asked_again_at_once(faults, wire):
+    fault = faults(wire, ["close"], wire.whole("Hello"))
+    reply = fault.client.ask("Hi")
+    assert (reply.text, reply.attempts[0].error.stale) == ("Hello", False)
+    assert reply.attempts[0].wait > 0.0
+
+
+def test_after_a_stale_connection_no_other_kept_one_is_tried(faults):
+    waits = threading.Event()
+    slow = [*OPENAI.begun("Hello"), waits, chunk(STOP + DONE) + chunk(b"")]
+    fault = faults(OPENAI, slow, OPENAI.whole("Hello"), ["close"], OPENAI.whole("Hello"))
+    client = fault.client
+    with client.stream("Hi") as first:
+        client.ask("Hi")
+        waits.set()
+        first.read()
+    # Two connections are kept now; one of them breaks, and the other is as old.
+    client.ask("Hi")
+    connections = [request.connection for request in fault.asked]
+    assert len(set(connections)) == 3
+    assert connections[3] not in connections[:3]
 
 
 @pytest.mark.skipif(not OVER_TLS, reason="only where the servers speak TLS")
