@@ -16,6 +16,9 @@ from aichatkit import Client
 from aichatkit.cli import main
 from aichatkit.cli.commands import COMMANDS
 
+#: By its path: modules that pytest itself loads, which is those of packages with a plugin, `runpy` cannot find by name.
+MAIN = aichatkit.__file__.replace("__init__", "__main__")
+
 
 @pytest.fixture(autouse=True)
 def service(monkeypatch, sandbox, tmp_path):
@@ -337,13 +340,13 @@ def test_the_words_come_from_the_process_unless_given(sandbox, monkeypatch):
 def test_python_m_aichatkit_is_the_same(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["aichatkit", "--version"])
     with pytest.raises(SystemExit) as caught:
-        runpy.run_module("aichatkit", run_name="__main__")
+        runpy.run_path(MAIN, run_name="__main__")
     assert caught.value.code == 0
     assert capsys.readouterr().out == f"aichatkit {aichatkit.__version__}\n"
 
 
 def test_importing_main_runs_nothing():
-    runpy.run_module("aichatkit.__main__", run_name="elsewhere")
+    runpy.run_path(MAIN, run_name="elsewhere")
 
 
 def test_help_tells_the_commands_and_the_exit_codes(capsys):

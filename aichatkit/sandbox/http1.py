@@ -6,7 +6,7 @@ import email.utils
 import http
 import re
 import urllib.parse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 
 from aichatkit._version import __version__
 from aichatkit.sandbox.exchange import Answer, Headers, Piece, Request, Trouble, json_answer
@@ -65,7 +65,7 @@ def write_answer(connection: Connection, answer: Answer, request: Request | None
     return not answer.ending and answer.framing != "raw"
 
 
-def answer_steps(answer: Answer, request: Request | None = None) -> Iterator[bytes | float | str]:
+def answer_steps(answer: Answer, request: Request | None = None) -> Generator[bytes | float | str, None, None]:
     """Yield what an answer is on the wire: bytes to send, seconds to wait, and "reset" where it breaks off so."""
     yield answer.pause
     if request is not None and request.version == "HTTP/1.0" and answer.framing == "chunked":

@@ -8,13 +8,13 @@ import io
 import socket
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Generator
 from typing import Any
 
 import urllib3
 import urllib3.exceptions
 
-__all__ = ["BROKEN", "TIMED_OUT", "Clock", "Step", "broken", "open_response", "refused"]
+__all__ = ["BROKEN", "TIMED_OUT", "Clock", "Steps", "broken", "open_response", "refused"]
 
 #: What `open_response` raises; Python 3.9 has a time-out of its own for sockets.
 TIMED_OUT = (TimeoutError, socket.timeout)
@@ -22,6 +22,7 @@ BROKEN = (OSError, http.client.HTTPException)
 
 #: Bytes that come, seconds of silence before what follows, or "reset".
 Step = Any
+Steps = Generator[Step, None, None]
 
 
 class Clock:
@@ -47,7 +48,7 @@ class Clock:
         self.skip(seconds)
 
 
-def open_response(steps: Iterable[Step], *, method: str, timeout: float | None, clock: Clock) -> urllib3.HTTPResponse:
+def open_response(steps: Steps, *, method: str, timeout: float | None, clock: Clock) -> urllib3.HTTPResponse:
     """Return a response whose body is read from the steps as if they came over a socket.
 
     A silence of `timeout` seconds or more is a time-out, as on a socket; a broken head is the error of `http.client`.
@@ -72,7 +73,7 @@ def open_response(steps: Iterable[Step], *, method: str, timeout: float | None, 
 class _Socket:
     """As much of a socket as reading an answer takes."""
 
-    def __init__(self, steps: Iterable[Step], timeout: float | None, clock: Clock) -> None:
+    def __init__(self, steps: Steps, timeout: float | None, clock: Clock) -> None:
         self.timeout = timeout
         self.shut = False
         self._source = _Source(steps, self, clock)
@@ -90,8 +91,8 @@ class _Socket:
 class _Source(io.RawIOBase):
     """The steps as a file; `_sock` is looked for by whoever wants to set its time-out."""
 
-    def __init__(self, steps: Iterable[Step], sock: _Socket, clock: Clock) -> None:
-        self._steps = iter(steps)
+    def __init__(self, steps: Steps, sock: _Socket, clock: Clock) -> None:
+        self._steps = steps
         self._sock = sock
         self._clock = clock
         self._left = b""
@@ -115,6 +116,11 @@ class _Source(io.RawIOBase):
         count = min(len(buffer), len(self._left))
         buffer[:count], self._left = self._left[:count], self._left[count:]
         return count
+
+    def close(self) -> None:
+        """Let the steps go as well: they may hold a connection."""
+        self._steps.close()
+        super().close()
 
     def _pass(self, seconds: float) -> None:
         limit = self._sock.timeout

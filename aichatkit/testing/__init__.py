@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from aichatkit.testing.fakes import Asked, Fake
+from aichatkit.testing.replays import Replay
 from aichatkit.testing.steps import (
     BadRequest,
     Blocked,
@@ -41,6 +42,7 @@ __all__ = [
     "Quota",
     "RateLimit",
     "Raw",
+    "Replay",
     "Says",
     "Silence",
     "Stall",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Any, Callable
 
@@ -11,7 +10,7 @@ from requests.adapters import BaseAdapter, HTTPAdapter
 
 from aichatkit import asking, client, retries
 from aichatkit.providers.base import Provider
-from aichatkit.sandbox.memory import BROKEN, TIMED_OUT, Clock, Step, broken, open_response
+from aichatkit.sandbox.memory import BROKEN, TIMED_OUT, Clock, Steps, broken, open_response
 from aichatkit.transport.pools import is_sending
 from aichatkit.waits import Waiting
 
@@ -79,7 +78,7 @@ class StandIn:
         self._undo.append(lambda: setattr(owner, name, before))
 
 
-def respond(request: requests.PreparedRequest, steps: Iterable[Step], timeout: Any, clock: Clock) -> requests.Response:
+def respond(request: requests.PreparedRequest, steps: Steps, timeout: Any, clock: Clock) -> requests.Response:
     """Return the response that the steps are, read as from a socket, or raise what `requests` would."""
     read = timeout[1] if isinstance(timeout, tuple) else timeout
     try:
