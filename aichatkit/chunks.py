@@ -25,7 +25,11 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Usage:
-    """Tokens a call took; None where the service does not tell."""
+    """Tokens a call took; None where the service does not tell.
+
+    `cached_tokens` are those of the input that the service had in its cache, `reasoning_tokens` those of the output
+    that are thoughts; both are part of the numbers above them.
+    """
 
     input_tokens: int | None = None
     output_tokens: int | None = None

@@ -185,12 +185,13 @@ class Client(Mapper):
         """Ask and return the finished reply.
 
         Options, each for this call: model, system, timeout, retry, headers, proxies, sampling parameters, and
-        `files`: paths, URLs, bytes, open files, PIL images or matplotlib figures that go with the prompt.
-        `tools`: typed functions the model may call, at most `max_rounds` times in a row (default 8); `approve(call)`
-        may forbid a call; the calls of tools given as dicts are left to you in `reply.tool_calls`.
-        `schema`: a type or JSON schema the answer must fit; `reply.data` is its value.
-        `extra`: fields for the body, sent as they are; `strict=True`: never leave out what a service refuses.
-        `raw=True`: keep what the service sent, record by record, in `reply.raw`.
+
+        - `files`: paths, URLs, bytes, open files, PIL images or matplotlib figures that go with the prompt;
+        - `tools`: typed functions the model may call, `max_rounds` times in a row (8); `approve(call)` may forbid one;
+          the calls of tools given as dicts are left to you in `reply.tool_calls`;
+        - `schema`: a type or JSON schema the answer must fit; `reply.data` is its value;
+        - `extra`: fields for the body, sent as they are; `raw=True`: keep the records of the answer in `reply.raw`;
+          `strict=True`: never leave out what a service refuses.
 
         Raises:
             ChatError: any error of the package; `partial` holds the text of an answer that broke off.

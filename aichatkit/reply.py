@@ -47,6 +47,11 @@ class Reply:
 
     `complete` is True where the protocol's end marker was seen, None where the service has none;
     False only on what a notebook's `%%chat -o` keeps of an answer that broke off.
+    `finish_reason` is "stop", "length", "content_filter", "tool_calls" or the service's own word.
+    `data` is the value of a `schema=`, `images` are URLs or data URIs, `tool_calls` those that were left to the caller.
+    `attempts` are all tries in order, `elapsed` is in seconds, `headers` are those of the response, `raw` the records
+    it came in where `raw=True` asked for them.
+    `cost` is in US dollars, None where the price or the tokens are not known.
     `cached` is True where it came from the client's cache, and cost nothing.
     `id` is the service's own name of the answer, where it has one.
     """

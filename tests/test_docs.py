@@ -48,6 +48,7 @@ def prose(text):
 
 
 @pytest.mark.skipif(shutil.which("sh") is None, reason="the commands are for a shell")
+@pytest.mark.filterwarnings("ignore:Transitional processing:DeprecationWarning")  # requests-cache on the oldest Python
 @pytest.mark.usefixtures("reader", "path")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_the_examples_of_a_page_run_in_order(page, sandbox, monkeypatch, tmp_path):
@@ -127,7 +128,7 @@ def test_setup_runs_and_what_is_only_shown_does_not(tmp_path):
     page = tmp_path / "page.md"
     page.write_text(
         "<!-- setup\nx = 1\n-->\n\n<!-- not run: it only shows -->\n\n```python\nx = 2\n```\n\n"
-        "<!-- needs: no_such_module -->\n```python\nx = 3\n```\n",
+        "<!-- needs: no_such_module -->\n```python\nx = 3\n```\n\n<!-- prints -->\n```text\n3\n```\n",
         encoding="utf-8",
     )
     namespace = {}
