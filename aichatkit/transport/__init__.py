@@ -20,16 +20,18 @@ from aichatkit.errors import BadResponseError, ChatError, ConfigurationError, Co
 from aichatkit.late import late
 from aichatkit.timeouts import Deadline, Timeout
 from aichatkit.transport.connections import Connections
-from aichatkit.transport.downloads import download
 from aichatkit.transport.preparing import prepare
 from aichatkit.transport.responses import Response
 from aichatkit.transport.translate import SEND_ERRORS, translate_send
 
 if TYPE_CHECKING:
     from aichatkit import classify
+    from aichatkit.transport import downloads
 else:
     # Needed once a service has answered.
     classify = late("aichatkit.classify")
+    # Needed for pictures that come as addresses.
+    downloads = late("aichatkit.transport.downloads")
 
 __all__ = ["Connections", "Response", "Transport", "hide", "keys_in"]
 
@@ -170,7 +172,7 @@ class Transport:
         error.args = (error.message,)
 
     def _download(self, url: str, deadline: Deadline) -> bytes:
-        return download(
+        return downloads.download(
             url,
             self._connections,
             home=self._home,

@@ -20,11 +20,16 @@ from aichatkit.sandbox.raw import RawServer, chunk
 
 #: Rooms that only some calls enter.
 LATE = """
-    batch cli databases estimates fingerprints intake journal listing progress results rounds rows sandbox schemas
-    shared_rates shelves tables templates tools validation values workers
+    answers asking batch bodies calls classify cli databases delays estimates fingerprints gathered intake journal
+    listing opening progress refusals results rounds rows sandbox schemas shared_rates shelves tables templates tools
+    validation values verdicts workers
 """
-#: Modules of the package that making a client loads, with room for a few more: 50 at the time of writing.
-MOST_MODULES = 58
+#: Modules of the package that making a client loads, with room for a few more: 38 at the time of writing.
+MOST_MODULES = 42
+#: Those that an answer takes, also with room: 54 at the time of writing.
+MOST_FOR_AN_ANSWER = 58
+#: What others bring, and a client does without: each costs as much as several modules of our own.
+HEAVY = {"ast", "asyncio", "dataclasses", "difflib", "dis", "inspect", "pkgutil", "tenacity", "uuid"}
 
 
 def loaded_after(code: str) -> set[str]:
@@ -59,7 +64,17 @@ def test_making_a_client_loads_little_more_than_requests():
     own = {name for name in loaded if name.startswith("aichatkit.")}
     assert not own & {f"aichatkit.{name}" for name in LATE.split()}
     assert len(own) <= MOST_MODULES, sorted(own)
+    assert not (loaded - loaded_after("import requests")) & HEAVY
     assert not loaded & {"sqlite3", "uuid", "decimal", "multiprocessing", "http.server", "email.mime"}
+
+
+def test_an_answer_loads_little_more_than_requests(streaming):
+    url = streaming.url + Case(events=3).path
+    client = f"Client(model='openai/bench', api_key='sk-guard-key', base_url={url!r})"
+    loaded = loaded_after(f"from aichatkit import Client; {client}.ask('Hi')")
+    own = {name for name in loaded if name.startswith("aichatkit.")}
+    assert len(own) <= MOST_FOR_AN_ANSWER, sorted(own)
+    assert not (loaded - loaded_after("import requests")) & HEAVY
 
 
 @pytest.mark.parametrize("framing", ["chunked", "length"])
