@@ -7,9 +7,9 @@ from pathlib import Path
 
 from aichatkit.archive import Saved, search_saved
 from aichatkit.chats import Chat
-from aichatkit.cli.output import tell, write
+from aichatkit.cli.output import shown_safely, tell, write
 from aichatkit.cli.saved import find_saved, folder, latest_saved
-from aichatkit.cli.writers import add_writer_options, open_writer, shown_safely
+from aichatkit.cli.writers import add_writer_options, open_writer
 from aichatkit.client import Client
 from aichatkit.errors import ConfigurationError
 

@@ -12,7 +12,8 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Callable
 
-from aichatkit.cli.writers import Writer, shown_safely
+from aichatkit.cli.output import shown_safely
+from aichatkit.cli.writers import Writer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

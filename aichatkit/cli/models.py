@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 
 from aichatkit.cli.clients import open_client
-from aichatkit.cli.output import write
+from aichatkit.cli.output import shown_safely, write
 from aichatkit.registry import GROUPS
 
 __all__ = ["build_parser", "run"]
@@ -29,5 +29,6 @@ def run(args: Namespace) -> int:
     args.model = None if args.provider is None else [args.provider]
     with open_client(args) as client:
         for name in client.models(args.provider):
-            write(f"{name}\n" if args.provider in (None, *GROUPS) else f"{args.provider}/{name}\n")
+            known = args.provider in (None, *GROUPS)
+            write(f"{name}\n" if known else f"{args.provider}/{shown_safely(name)}\n")
     return 0

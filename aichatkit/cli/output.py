@@ -7,7 +7,10 @@ import io
 import os
 import sys
 
-__all__ = ["drop_output", "forgive_encodings", "tell", "write"]
+__all__ = ["drop_output", "forgive_encodings", "shown_safely", "tell", "write"]
+
+#: What a terminal takes as an order rather than a sign; what a service says has no business giving any.
+_ORDERS = dict.fromkeys([*range(9), *range(11, 32), *range(127, 160)])
 
 
 def write(text: str) -> None:
@@ -21,7 +24,16 @@ def write(text: str) -> None:
 def tell(text: object) -> None:
     """Write a line about what happens to standard error, under the name of the command."""
     if sys.stderr is not None:
-        sys.stderr.write(f"aichatkit: {text}\n" if str(text) else "\n")
+        sys.stderr.write(f"aichatkit: {shown_safely(str(text))}\n" if str(text) else "\n")
+
+
+def shown_safely(text: str) -> str:
+    r"""Return text without what would move the cursor, change colours or worse.
+
+    >>> shown_safely("\x1b[2Jred\r\n")
+    '[2Jred\n'
+    """
+    return text.translate(_ORDERS)
 
 
 def drop_output() -> None:

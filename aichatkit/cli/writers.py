@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
-from aichatkit.cli.output import write
+from aichatkit.cli.output import shown_safely, write
 from aichatkit.late import late
 
 if TYPE_CHECKING:
@@ -17,10 +17,7 @@ if TYPE_CHECKING:
 else:
     markdown = late("aichatkit.cli.markdown")
 
-__all__ = ["Writer", "add_writer_options", "open_writer", "shown_safely"]
-
-#: What a terminal takes as an order rather than a sign; an answer has no business giving any.
-_ORDERS = dict.fromkeys([*range(9), *range(11, 32), *range(127, 160)])
+__all__ = ["Writer", "add_writer_options", "open_writer"]
 
 
 class Writer(Protocol):
@@ -54,15 +51,6 @@ def open_writer(args: Namespace) -> Writer:
 def on_terminal() -> bool:
     """Tell whether a person looks at standard output."""
     return sys.stdout is not None and sys.stdout.isatty()
-
-
-def shown_safely(text: str) -> str:
-    r"""Return text without what would move the cursor, change colours or worse.
-
-    >>> shown_safely("\x1b[2Jred\r\n")
-    '[2Jred\n'
-    """
-    return text.translate(_ORDERS)
 
 
 class Plain:

@@ -102,6 +102,11 @@ def test_an_answer_cannot_order_the_terminal_about(sandbox, screen, options):
     assert "c2Jd" in written
 
 
+def test_an_error_cannot_order_the_terminal_about_either(capsys):
+    main(["-m", "openai/gpt-4o\x1b[2J", "-t", "\x1b[2J", "Hi"])
+    assert "\x1b" not in capsys.readouterr().err
+
+
 def test_a_pipe_gets_every_sign(capsys):
     with Plain(safely=False) as writer:
         writer.add("\x1b[31m")
