@@ -519,6 +519,41 @@ MISTAKES = (
         "    except errors.ChatError as error:\n        tell(error)\n        return 0",
         "test_cli.py",
     ),
+    Mistake(
+        "a dash no longer waits for the pipe",
+        "cli/prompts.py",
+        "patience=PATIENCE if enough and not asked else None",
+        "patience=PATIENCE",
+        "cli/test_cli_prompts.py",
+    ),
+    Mistake(
+        "others can read a conversation",
+        "cli/saved.py",
+        "before = os.umask(0o077)",
+        "before = os.umask(0o022)",
+        "cli/test_cli_saved.py",
+    ),
+    Mistake(
+        "an answer orders the terminal about",
+        "cli/writers.py",
+        "shown_safely(chunk) if self._safely else str(chunk)",
+        "str(chunk)",
+        "cli/test_cli_writers.py",
+    ),
+    Mistake(
+        "more is drawn again than fits the screen",
+        "cli/markdown.py",
+        "lines[-most if most else 0 :]",
+        "lines",
+        "cli/test_cli_writers.py",
+    ),
+    Mistake(
+        "an undone turn stays on disk",
+        "cli/orders.py",
+        '        self._kept.keep(self._chat)\n        tell("the last question',
+        '        tell("the last question',
+        "cli/test_cli_chat.py",
+    ),
     # Providers.
     Mistake(
         "aichats: the blanks before the text stay",
