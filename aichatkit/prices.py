@@ -19,8 +19,8 @@ PRICES_DATE = "2025-10-31"
 
 
 _SHAPE = 'prices: must look like {"provider/model": (dollars_in, dollars_out)}, in US dollars for a million tokens'
-#: The date at the end of a model's version.
-_DATE = re.compile(r"[-@]20\d\d-?[01]\d-?[0-3]\d\Z")
+#: The date at the end of a model's version, or the word for the last one.
+_DATE = re.compile(r"(?:[-@]20\d\d-?[01]\d-?[0-3]\d|-latest)\Z")
 
 
 class Price(NamedTuple):
@@ -48,8 +48,12 @@ PRICES: Mapping[str, Price] = {
     "openai/o3": Price(2.00, 8.00, 0.50),
     "openai/o3-mini": Price(1.10, 4.40, 0.55),
     "openai/o4-mini": Price(1.10, 4.40, 0.275),
+    "anthropic/claude-3-5-haiku": Price(0.80, 4.00, 0.08),
+    "anthropic/claude-3-7-sonnet": Price(3.00, 15.00, 0.30),
     "anthropic/claude-haiku-4-5": Price(1.00, 5.00, 0.10),
     "anthropic/claude-opus-4-1": Price(15.00, 75.00, 1.50),
+    "anthropic/claude-sonnet-4": Price(3.00, 15.00, 0.30),
+    "anthropic/claude-sonnet-4-0": Price(3.00, 15.00, 0.30),
     "anthropic/claude-sonnet-4-5": Price(3.00, 15.00, 0.30),
     "gemini/gemini-2.0-flash": Price(0.10, 0.40, 0.025),
     "gemini/gemini-2.5-flash": Price(0.30, 2.50, 0.075),
@@ -57,6 +61,16 @@ PRICES: Mapping[str, Price] = {
     "gemini/gemini-2.5-pro": Price(1.25, 10.00, 0.31),
     "offline/eliza": Price(0.0, 0.0),
 }
+#: Models that are dearer for longer prompts, by their own rules: no price is better than one too low.
+_LONG = frozenset(
+    {
+        "anthropic/claude-sonnet-4",
+        "anthropic/claude-sonnet-4-0",
+        "anthropic/claude-sonnet-4-5",
+        "gemini/gemini-2.5-pro",
+    }
+)
+_LONGEST = 200_000
 
 
 def cost_of(provider: str, model: str, usage: Usage, prices: Mapping[str, Price]) -> float | None:
@@ -67,6 +81,9 @@ def cost_of(provider: str, model: str, usage: Usage, prices: Mapping[str, Price]
     """
     price = _price(f"{provider}/{model}", prices)
     if price is None or usage.input_tokens is None or usage.output_tokens is None:
+        return None
+    name = _DATE.sub("", f"{provider}/{model}")
+    if usage.input_tokens > _LONGEST and name in _LONG and price is PRICES[name]:
         return None
     cached = min(usage.cached_tokens or 0, usage.input_tokens)
     cheap = price.input if price.cached is None else price.cached

@@ -17,8 +17,8 @@ MILLION = Usage(1_000_000, 1_000_000)
         ("openai/gpt-4o-2024-08-06", 12.5),
         ("openai/gpt-4o-2024-05-13", 20.0),
         ("openai/gpt-4o-20240806", 12.5),
-        ("anthropic/claude-sonnet-4-5-20250929", 18.0),
-        ("anthropic/claude-sonnet-4-5@20250929", 18.0),
+        ("anthropic/claude-haiku-4-5-20251001", 6.0),
+        ("anthropic/claude-haiku-4-5@20251001", 6.0),
         ("offline/eliza", 0.0),
         ("openai/gpt-4o-20", None),
         ("openai/gpt-4o-2024", None),
@@ -102,3 +102,23 @@ def test_every_price_is_sensible_and_the_table_is_dated():
     assert len(PRICES_DATE) == 10
     assert check_prices(PRICES) == PRICES
     assert all(price.cached is None or price.cached <= price.input for price in PRICES.values())
+
+
+def test_the_last_version_of_a_model_has_its_price():
+    assert cost_of("anthropic", "claude-3-7-sonnet-latest", Usage(1_000_000, 0), {**PRICES}) is not None
+
+
+@pytest.mark.parametrize(
+    "model", ["claude-3-7-sonnet-20250219", "claude-3-5-haiku-20241022", "claude-sonnet-4-20250514"]
+)
+def test_the_models_that_answer_by_their_date_have_a_price(model):
+    assert cost_of("anthropic", model, Usage(1000, 1000), PRICES) > 0
+
+
+def test_a_prompt_so_long_that_it_is_dearer_has_no_price_unless_it_is_the_users_own():
+    longer = Usage(200_001, 10)
+    assert cost_of("gemini", "gemini-2.5-pro", Usage(200_000, 10), PRICES) > 0
+    assert cost_of("gemini", "gemini-2.5-pro", longer, PRICES) is None
+    assert cost_of("gemini", "gemini-2.5-flash", longer, PRICES) > 0
+    own = check_prices({"gemini/gemini-2.5-pro": (2.5, 15.0)})
+    assert cost_of("gemini", "gemini-2.5-pro", longer, own) > 0

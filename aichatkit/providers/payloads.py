@@ -75,7 +75,8 @@ def encoded(file: File, *, provider: str) -> str:
     """Return a file's bytes in base64; raise ConfigurationError where only its address is known."""
     if not file.data:
         raise ConfigurationError(
-            f"{provider} takes no file by its address; download {file.url!r} and pass the bytes",
+            f"{provider} takes no file by its address, and none is fetched for you; pass the bytes of {file.url!r}, "
+            "as in files=requests.get(url, timeout=30).content",
             provider=provider,
             action="next",
         )

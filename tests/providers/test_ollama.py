@@ -68,7 +68,7 @@ def test_a_text_file_is_text():
 
 
 def test_a_picture_s_address_and_other_files_are_refused():
-    with pytest.raises(ConfigurationError, match="by its address"):
+    with pytest.raises(ConfigurationError, match=r"by its address.*files=requests\.get\(url, timeout=30\)\.content"):
         wires.body("ollama", wires.with_file(wires.PICTURE_URL))
     with pytest.raises(ConfigurationError, match="kind 'pdf'"):
         wires.body("ollama", wires.with_file(wires.PAPER))
