@@ -89,7 +89,7 @@ class Mapper:
         Args:
             template: a text such as "Translate: {text}" that the columns of each row are put into.
             workers: rows under way at once.
-            progress: a bar (extra `progress`); by default where a terminal shows it.
+            progress: a bar (extra `progress`); by default where a terminal or a notebook shows it.
             resume: path of a journal, by which a run that was ended asks only what is missing.
             executor: a `concurrent.futures.Executor`, or a function that makes one, to ask elsewhere; its processes
                 take keys from their own environment.

@@ -64,8 +64,9 @@ def unload_ipython_extension(shell: Any) -> None:
     """Take the magics away again."""
     for kind in ("line", "cell"):
         shell.magics_manager.magics[kind].pop("chat", None)
-    if _keep_question_marks in shell.input_transformers_cleanup:
-        shell.input_transformers_cleanup.remove(_keep_question_marks)
+    # Twice where it was loaded by two names.
+    steps = shell.input_transformers_cleanup
+    steps[:] = [step for step in steps if step is not _keep_question_marks]
 
 
 def _keep_question_marks(lines: list[str]) -> list[str]:

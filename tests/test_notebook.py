@@ -214,7 +214,9 @@ def test_its_help_tells_every_option(shell):
 
 
 def test_the_magics_can_be_taken_away_and_loaded_again(shell):
+    shell.run_line_magic("load_ext", "aichatkit.notebook")
     shell.run_line_magic("unload_ext", "aichatkit")
+    assert shell.transform_cell("%chat Really?\n") == "get_ipython().run_line_magic('pinfo', 'Really')\n"
     assert shell.find_line_magic("chat") is shell.find_cell_magic("chat") is None
     shell.run_line_magic("load_ext", "aichatkit")
     shell.run_line_magic("reload_ext", "aichatkit")

@@ -108,7 +108,7 @@ def test_interrupting_the_kernel_stops_the_answer_and_keeps_what_came(kernel, mo
         assert answer.data["text/markdown"].startswith("one")
         assert answer.data["text/markdown"].endswith("\n\n*(stopped)*")
         assert interrupt.traceback[0].startswith("KeyboardInterrupt: the answer was stopped after ")
-    assert cells[4].outputs[0].text == "2 0 False one True None\n"
+    assert cells[4].outputs[0].text == "2 0 False one True True None\n"
 
 
 def interrupt_when(client, sandbox, asked):

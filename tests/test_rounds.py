@@ -306,6 +306,19 @@ def test_thoughts_and_sources_of_all_rounds_are_kept(told):
     )
 
 
+def test_a_stream_tells_the_thoughts_so_far_of_all_rounds(told):
+    client = told(
+        streamed({"reasoning_content": "Hm."}, {"content": "x"},
+                 {"tool_calls": [{"index": 0, "id": "c", "function": {"name": "add", "arguments": "{}"}}]}),
+        streamed({"reasoning_content": "Oh."}, {"content": "y"}),
+    )  # fmt: skip
+    seen = []
+    with client.stream("1 + 2?", tools=[add]) as stream:
+        seen.extend((chunk, stream.reasoning) for chunk in stream)
+    assert seen == [("x", "Hm."), ("\n\n", "Hm.\n\nOh."), ("y", "Hm.\n\nOh.")]
+    assert stream.reasoning == stream.reply.reasoning
+
+
 def test_what_missed_its_schema_is_replaced_and_not_continued(told):
     client = told(asks(), streamed({"content": "Three."}), streamed({"content": '{"value": 3}'}))
     answer = client.ask("1 + 2?", tools=[add], schema=int)
