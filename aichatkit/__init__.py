@@ -16,6 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from aichatkit.archive import search_saved as search_saved
     from aichatkit.cache import Cache as Cache
+    from aichatkit.cautions import TrimmedWarning as TrimmedWarning
     from aichatkit.chats import Chat as Chat
     from aichatkit.checks import Check as Check
     from aichatkit.chunks import Usage as Usage
@@ -80,6 +81,7 @@ _PLACES = {
     "client": ("Client",),
     "archive": ("search_saved",),
     "cache": ("Cache",),
+    "cautions": ("TrimmedWarning",),
     "chats": ("Chat",),
     "checks": ("Check",),
     "streams": ("Stream",),

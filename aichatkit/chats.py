@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Mapping, Sequence
@@ -9,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, ClassVar
 
+from aichatkit.cautions import TrimmedWarning, caution
 from aichatkit.errors import ConfigurationError
 from aichatkit.files import with_files
 from aichatkit.late import late
@@ -18,21 +20,29 @@ from aichatkit.reply import Reply
 from aichatkit.streams import Stream
 
 if TYPE_CHECKING:
-    from aichatkit import archive, reports, transcripts
+    from aichatkit import archive, reports, transcripts, trimming
     from aichatkit.client import Client
 else:
     # Most conversations stay in memory.
     archive = late("aichatkit.archive")
     reports = late("aichatkit.reports")
     transcripts = late("aichatkit.transcripts")
+    trimming = late("aichatkit.trimming")
 
 __all__ = ["Chat"]
+
+logger = logging.getLogger(__name__)
+
+#: Options that a file holds; others may be secret, or no data.
+_KEPT = PARAMS | {"trim"}
 
 
 class Chat:
     """A conversation with one client; `history` holds its complete turns.
 
     Options of `ask` and `stream` are those of the client; the ones given here hold for every turn.
+    With `trim=` a number of tokens, or "auto" for what the model takes, the oldest turns are not sent where all of them
+    would not fit; a TrimmedWarning says so when that begins. The history keeps them.
     """
 
     #: Where a loaded conversation gets its client from; the client's module, which knows this one, puts it here.
@@ -45,9 +55,13 @@ class Chat:
         system: str | None = None,
         history: Sequence[Any] = (),
         model: Any = None,
+        trim: int | str | None = None,
         **options: Any,
     ) -> None:
         client.check_options(options)
+        self._trim = None if trim is None else trimming.check_trim(trim)
+        #: How many messages of the history the last question went without.
+        self.trimmed = 0
         self.client = client
         self.system = system
         self.model = model
@@ -63,14 +77,14 @@ class Chat:
     def ask(self, prompt: Prompt, **options: Any) -> Reply:
         """Ask within the conversation and return the reply."""
         turns, asked = self._turn(prompt, options)
-        reply = self.client.ask([*self._history, *turns], **asked)
+        reply = self.client.ask(self._sent(turns, asked), **asked)
         self._keep(turns, reply)
         return reply
 
     def stream(self, prompt: Prompt, **options: Any) -> Stream:
         """Ask within the conversation and return the stream; the turn enters the history when it has ended."""
         turns, asked = self._turn(prompt, options)
-        stream = self.client.stream([*self._history, *turns], **asked)
+        stream = self.client.stream(self._sent(turns, asked), **asked)
         stream.when_complete(partial(self._keep, turns))
         return stream
 
@@ -81,14 +95,15 @@ class Chat:
     def undo(self) -> list[Message]:
         """Take the last question and its answer out of the history and return them."""
         with self._lock:
-            start = max((i for i, message in enumerate(self._history) if message.role == "user"), default=0)
+            start = trimming.last_turn(self._history)
             taken = self._history[start:]
             del self._history[start:]
         return taken
 
     def fork(self) -> Chat:
         """Return a second conversation that starts from the same history and goes its own way."""
-        return Chat(self.client, system=self.system, history=self._history, model=self.model, **self._options)
+        settings = {"system": self.system, "model": self.model, "trim": self._trim, **self._options}
+        return Chat(self.client, history=self.history, **settings)
 
     def to_markdown(self) -> str:
         """Return the conversation as Markdown; files are named, not embedded."""
@@ -103,10 +118,11 @@ class Chat:
 
         Sampling parameters are kept with it; files, too. Keys, headers and tools are not.
         """
+        options = {**self._options, "trim": self._trim}
         record = {
             "system": self.system,
             "model": self.model,
-            "options": {name: value for name, value in self._options.items() if name in PARAMS and value is not None},
+            "options": {name: value for name, value in options.items() if name in _KEPT and value is not None},
             "messages": list(map(transcripts.plain_turn, self.history)),
         }
         return archive.write_chat(path, record)
@@ -119,7 +135,7 @@ class Chat:
             ConfigurationError: the file is no conversation, or was saved by a newer version.
         """
         record = archive.read_chat(path)
-        options = {name: record["options"][name] for name in record["options"] if name in PARAMS}
+        options = {name: value for name, value in record["options"].items() if name in _KEPT}
         client = client or cls.default_client()
         try:
             return cls(client, system=record["system"], history=record["messages"], model=record["model"], **options)
@@ -147,6 +163,21 @@ class Chat:
         turns = parse_messages(prompt, history=history)[len(history) :]
         _check_results(history, turns)
         return with_files(turns, asked.pop("files", ())), asked
+
+    def _sent(self, turns: Sequence[Message], asked: Mapping[str, Any]) -> list[Message]:
+        """Return the history, as much of it as fits, and the turns."""
+        history = self.history
+        if self._trim is None:
+            return [*history, *turns]
+        call = self.client._planned([*history, *turns], **asked)
+        kept = trimming.trimmed(history, turns, call, self._trim)
+        before, self.trimmed = self.trimmed, len(history) - len(kept)
+        if self.trimmed:
+            told = f"{self.trimmed} of {len(history)} messages of the conversation, the oldest, are not sent"
+            logger.info("%s (trim=%r)", told, self._trim)
+            if not before:
+                caution(f"{told} (trim={self._trim!r}); its history keeps them", TrimmedWarning)
+        return [*kept, *turns]
 
     def _keep(self, turns: Sequence[Message], reply: Reply) -> None:
         # With the calls it asks for, so that the next turn can bring their results.

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, TypeVar
+from typing import TYPE_CHECKING, Callable, TypeVar
 
 from aichatkit.asking import Call
 from aichatkit.budgets import Expense, Purse, expense_of
 from aichatkit.chunks import Usage
 from aichatkit.errors import ChatError, ConfigurationError
-from aichatkit.messages import Message
-from aichatkit.pacing import estimate_tokens
 from aichatkit.prices import cost_of
+from aichatkit.tokens import count_call, count_tokens
 
 if TYPE_CHECKING:
     from aichatkit.answers import Answer
@@ -26,20 +19,17 @@ if TYPE_CHECKING:
 
     _Answer = TypeVar("_Answer", bound="Answer | Rounds")
 
-__all__ = ["Estimate", "check_priced", "count_tokens", "estimate_calls", "expected", "paid"]
+__all__ = ["Estimate", "check_priced", "estimate_calls", "expected", "paid"]
 
 #: Tokens an answer is taken to have where `max_tokens` does not bound it.
 _ANSWER = 256
-#: Tokens that mark a message, and those a file is taken to have.
-_MARKS, _FILE = 4, 1000
-_TABLES = "https://openaipublic.blob.core.windows.net/encodings/{}.tiktoken"
 
 
 @dataclass(frozen=True)
 class Estimate:
     """What a run will take; `cost` is in US dollars, None where a price is not known.
 
-    An answer counts `max_tokens`, or 256 where that is not given; a file counts 1,000 tokens.
+    An answer counts `max_tokens`, or 256 where that is not given; a file that is no text counts 1,000 tokens.
     """
 
     calls: int = 0
@@ -110,31 +100,10 @@ def _so_far(call: Call, answer: Answer | Rounds, held: Expense) -> Expense:
     return known.at_least(held) if answer.broken else known
 
 
-def count_tokens(text: str, model: str = "") -> int:
-    """Return the tokens of a text: counted where tiktoken and its tables are on this machine, else a quarter of it.
-
-    >>> count_tokens("Hello, world")
-    3
-    """
-    encoder = _encoder(model)
-    return estimate_tokens(text) if encoder is None else len(encoder.encode_ordinary(text))
-
-
 def _usage(call: Call) -> Usage:
-    model = call.targets[0].model
-    taken = sum(_size(message, model) for message in call.messages)
-    if call.options.schema is not None:
-        taken += count_tokens(json.dumps(call.options.schema), model)
+    taken = count_call(call.messages, call.options, call.targets[0].model)
     made = call.options.params.get("max_tokens") or _ANSWER
     return Usage(taken, made, taken + made)
-
-
-def _size(message: Message, model: str) -> int:
-    if isinstance(message.content, str):
-        return count_tokens(message.content, model) + _MARKS
-    texts = [part["text"] for part in message.content if part["type"] == "text"]
-    files = len(message.content) - len(texts)
-    return sum(count_tokens(text, model) for text in texts) + files * _FILE + _MARKS
 
 
 def _price(call: Call, usage: Usage) -> float | None:
@@ -144,20 +113,3 @@ def _price(call: Call, usage: Usage) -> float | None:
     ]
     known = [cost for cost in costs if cost is not None]
     return max(known) if known and len(known) == len(costs) else None
-
-
-@cache
-def _encoder(model: str) -> Any:
-    """Return tiktoken's encoder for a model, None where it would have to be fetched."""
-    try:
-        import tiktoken
-    except ImportError:
-        return None
-    try:
-        name = tiktoken.encoding_name_for_model(model)
-    except KeyError:
-        return None
-    folder = os.environ.get("TIKTOKEN_CACHE_DIR") or Path(tempfile.gettempdir(), "data-gym-cache")
-    # The names of its files, as it makes them.
-    table = hashlib.sha1(_TABLES.format(name).encode()).hexdigest()
-    return tiktoken.get_encoding(name) if Path(folder, table).is_file() else None

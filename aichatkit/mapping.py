@@ -140,7 +140,7 @@ class Mapper:
     def estimate(self, prompts: Any, template: str | None = None, **options: Any) -> estimates.Estimate:
         """Return how many calls, tokens and US dollars `map` would take, without a call.
 
-        Tokens are counted by tiktoken where it and its tables are installed, else taken to be four characters each;
+        Tokens are counted by tiktoken where it and its tables are installed, else taken to be four bytes each;
         an answer counts `max_tokens`, or 256 where that is not given. A row that cannot be asked counts nothing.
         """
         found = rows.read_rows(prompts, template).rows

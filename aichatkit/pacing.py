@@ -329,9 +329,9 @@ class RetryBudget:
 
 
 def estimate_tokens(text: str) -> int:
-    """Return a rough count of tokens: four characters each, which holds for English.
+    """Return a rough count of tokens: four bytes of UTF-8 each, which holds for English and is near elsewhere.
 
     >>> estimate_tokens("Hello, world")
     3
     """
-    return math.ceil(len(text) / 4)
+    return math.ceil(len(text.encode("utf-8", "surrogatepass")) / 4)

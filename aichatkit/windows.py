@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
-__all__ = ["may_fit_more"]
+__all__ = ["may_fit_more", "window_of"]
 
 WINDOWS: Mapping[str, int] = {
     "anthropic/claude-haiku-4-5": 200_000,
@@ -32,6 +33,19 @@ WINDOWS: Mapping[str, int] = {
 }
 
 
+#: What dated names of a model have behind them.
+_DATE = re.compile(r"-\d{4}-?\d{2}-?\d{2}$")
+
+
+def window_of(name: str) -> int | None:
+    """Return the context window of "provider/model" in tokens, None where it is not known.
+
+    >>> window_of("openai/gpt-4o-2024-08-06"), window_of("openai/new")
+    (128000, None)
+    """
+    return WINDOWS.get(name) or WINDOWS.get(_DATE.sub("", name))
+
+
 def may_fit_more(name: str, than: str) -> bool:
     """Tell whether "provider/model" may hold what was too long for another; where a window is not known, it may.
 
@@ -40,5 +54,5 @@ def may_fit_more(name: str, than: str) -> bool:
     """
     if name == than:
         return False
-    ours, theirs = WINDOWS.get(name), WINDOWS.get(than)
+    ours, theirs = window_of(name), window_of(than)
     return ours is None or theirs is None or ours > theirs

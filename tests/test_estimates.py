@@ -8,16 +8,16 @@ import types
 
 import pytest
 
-from aichatkit import Client, estimates
+from aichatkit import Client, tokens
 from aichatkit.errors import ConfigurationError
-from aichatkit.estimates import count_tokens
+from aichatkit.tokens import count_tokens
 
 
 @pytest.fixture(autouse=True)
 def fresh():
-    estimates._encoder.cache_clear()
+    tokens._encoder.cache_clear()
     yield
-    estimates._encoder.cache_clear()
+    tokens._encoder.cache_clear()
 
 
 @pytest.fixture

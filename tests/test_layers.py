@@ -47,14 +47,14 @@ ORDER = """
     providers
     hooks tools gathered health shared_rates waits
     pacing pauses journal shelves
-    answers retries
+    answers retries tokens
     registry rounds opening
     showing
     streams targets
     keys
     options
     asking
-    calls
+    calls trimming
     listing chats estimates fingerprints checks
     intake cache observing
     answering logbook telemetry

@@ -585,8 +585,8 @@ def test_a_budget_is_not_overdrawn_by_many_threads():
     assert sum(result() for result in results) == 100
 
 
-@pytest.mark.parametrize(("text", "tokens"), [("", 0), ("a", 1), ("abcd", 1), ("abcde", 2)])
-def test_four_characters_are_about_a_token(text, tokens):
+@pytest.mark.parametrize(("text", "tokens"), [("", 0), ("a", 1), ("abcd", 1), ("abcde", 2), ("世界", 2), ("\ud83d", 1)])
+def test_four_bytes_are_about_a_token(text, tokens):
     assert estimate_tokens(text) == tokens
 
 
