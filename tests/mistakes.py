@@ -136,8 +136,8 @@ MISTAKES = (
     Mistake(
         "an error holds the key a service echoed",
         "transport/__init__.py",
-        "setattr(error, name, hide(secret, told))",
-        "setattr(error, name, told)",
+        "setattr(error, name, hide(secret, text))",
+        "setattr(error, name, text)",
         "test_transport.py test_secrecy.py",
     ),
     Mistake(
@@ -508,8 +508,8 @@ MISTAKES = (
     Mistake(
         "a pickled client carries its keys",
         "client.py",
-        'if name not in ("_closing", "_keys", "_connections")',
-        'if name not in ("_closing", "_connections")',
+        '_STAYS = frozenset({"_closing", "_connections", "_keys", "_made"})',
+        '_STAYS = frozenset({"_closing", "_connections", "_made"})',
         "test_client.py test_forks.py",
     ),
     Mistake(

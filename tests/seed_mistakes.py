@@ -55,7 +55,7 @@ def prepare(folder: Path, chosen: Sequence[Mistake]) -> list[Path]:
     for path in ROOT.iterdir():
         if path.is_file():
             shutil.copy2(path, first)
-    for name in ("aichatkit", "tests"):
+    for name in ("aichatkit", "docs", "tests"):
         shutil.copytree(ROOT / name, first / name, ignore=shutil.ignore_patterns("__pycache__"))
     files = dict.fromkeys(name for mistake in chosen for name in mistake.tests.split())
     # What is compiled here is used by all the runs that follow.
