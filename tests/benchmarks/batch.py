@@ -30,6 +30,8 @@ SERVER = HERE.parent / "batch_server.py"
 HEADS = ("answers after", "workers", "rows", "", "rows/s", "CPU us/row", "x requests", "peak MiB")
 #: LiteLLM takes many times as long for a row, and so is measured once, with fewer of them.
 MOST_OF_LITELLM = 1_000
+#: With 256 workers a row of LiteLLM was seen to wait until its own time of ten minutes was over.
+PATIENCE = 300.0
 
 
 def prompts(rows: int) -> Iterator[str]:
@@ -112,8 +114,11 @@ def main() -> None:
             for turn in range(rounds):
                 ways = [way for way in pythons if turn == 0 or way != "litellm"]
                 for way in ways if turn % 2 == 0 else reversed(ways):
-                    found[way].append(_take(pythons[way], way, url, workers, _rows_of(way, rows)))
+                    found[way] += _take(pythons[way], way, url, workers, _rows_of(way, rows))
         for way, taken in found.items():
+            if not taken:
+                _say(f"| {delay * 1000:.0f} ms | {workers} | {_rows_of(way, rows):,} | {way} | not done | | | |")
+                continue
             ratio = statistics.median(one[1] / base[1] for one, base in zip(taken, found["requests"]))
             speed, cpu, memory = (statistics.median(column) for column in zip(*taken))
             cells = (f"{delay * 1000:.0f} ms", workers, f"{_rows_of(way, rows):,}", way, f"{speed:,.0f}", f"{cpu:,.0f}")
@@ -134,12 +139,17 @@ def _rows_of(way: str, rows: int) -> int:
     return min(rows, MOST_OF_LITELLM) if way == "litellm" else rows
 
 
-def _take(python: Path, way: str, url: str, workers: int, rows: int) -> list[float]:
+def _take(python: Path, way: str, url: str, workers: int, rows: int) -> list[list[float]]:
+    """Return what one process tells; nothing where LiteLLM does not end."""
     command = [str(python), __file__, "measure", way, url, str(workers), str(rows)]
-    done = subprocess.run(command, env=bench.surroundings({}), capture_output=True, text=True, check=False)
+    limit = PATIENCE if way == "litellm" else None
+    try:
+        done = subprocess.run(command, env=bench.surroundings({}), capture_output=True, text=True, timeout=limit)
+    except subprocess.TimeoutExpired:
+        return []
     if done.returncode:
         raise SystemExit(f"{way}: {done.stderr[-2000:]}")
-    return [float(number) for number in json.loads(done.stdout.strip().splitlines()[-1])]
+    return [[float(number) for number in json.loads(done.stdout.strip().splitlines()[-1])]]
 
 
 class _Server:
