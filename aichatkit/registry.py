@@ -97,12 +97,13 @@ class Registry(Mapping[str, "type[Provider]"]):
         if entry is None:
             raise UnknownProviderError(f"there is no provider {name!r}{nearest(name, list(self))}")
         try:
-            provider: type[Provider] = entry.load()
-        except ImportError as error:
-            reason = str(error)
-        else:
-            return provider
-        raise ConfigurationError(f"the provider {name!r} comes from a package that cannot be imported ({reason})")
+            return _checked(entry.load(), name)
+        except Exception as error:
+            # Whatever somebody else's code does while it is imported, the other providers go on.
+            reason = f"{type(error).__name__}: {error}"
+            raise ConfigurationError(
+                f"the provider {name!r} comes from a package that cannot be used ({reason})"
+            ) from error
 
     def _modules(self) -> dict[str, str]:
         if self._found is None:
@@ -148,6 +149,17 @@ def register(
         raise ConfigurationError("register: url, api_key_env and all other options go with a name, not with a class")
     registry.add(provider, replace=replace)
     return provider
+
+
+def _checked(found: Any, name: str) -> type[Provider]:
+    """Return what an entry point names, if it is a provider of that name."""
+    if not isinstance(found, type) or not issubclass(found, Provider):
+        raise TypeError("it is not a subclass of Provider")
+    if not getattr(found, "name", "") or not getattr(found, "url", ""):
+        raise TypeError("it has no name or no url")
+    if found.name != name:
+        raise ValueError(f"it is named {found.name!r}")
+    return found
 
 
 def _module(name: str) -> str | None:

@@ -766,4 +766,40 @@ MISTAKES = (
         "rows = list(islice(self._source.rows, 100_000))",
         "test_batch.py",
     ),
+    # Tests of users, and packages of others.
+    Mistake(
+        "what a client sends goes past the fake",
+        "testing/stand_ins.py",
+        "if is_sending() else usual(session, url)",
+        "if not is_sending() else usual(session, url)",
+        "test_testing.py",
+    ),
+    Mistake(
+        "no time passes in a fake",
+        "sandbox/memory.py",
+        "self._ahead += seconds",
+        "self._ahead += 0.0",
+        "test_testing.py",
+    ),
+    Mistake(
+        "a key is recorded where a service repeats it",
+        "testing/recordings.py",
+        "text = text.replace(secret, _HIDDEN)",
+        "text = text.replace(secret, secret)",
+        "test_replays.py",
+    ),
+    Mistake(
+        "a key that is spread over pieces is recorded",
+        "testing/recordings.py",
+        "if _hidden_bytes(whole, exchange.secrets) != whole:",
+        "if not pieces:",
+        "test_replays.py",
+    ),
+    Mistake(
+        "a broken package of somebody else breaks every call",
+        "registry.py",
+        "        except Exception as error:\n",
+        "        except ImportError as error:\n",
+        "test_example_plugin.py",
+    ),
 )

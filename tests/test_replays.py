@@ -160,6 +160,8 @@ def test_no_key_is_written_wherever_it_stood(path, monkeypatch):
     written = path.read_text(encoding="utf-8")
     for secret in (KEY, "AIzaSy", "swordfish", "cookie", "second-key", "third"):
         assert secret not in written
+    pieces = json.loads(written)["exchanges"][0]["response"]["pieces"]
+    assert "sk-recorded" not in "".join(pieces)
     assert "My key is [hidden], hers [hidden] and [hidden]" in written
     with Replay(path).installed():
         played = ask(f"{server.url}/{KEY}", f"My key is {KEY}, hers AIzaSy{'A' * 33} and swordfish-of-another",

@@ -360,6 +360,26 @@ def test_a_service_with_a_protocol_of_its_own_is_answered_in_bytes(monkeypatch):
         fake.assert_done()
 
 
+@pytest.mark.parametrize("answers", [[Raw(b"data: Hello\n\n")], Raw(b"data: Hello\n\n")], ids=["list", "alone"])
+def test_a_service_of_ones_own_may_have_the_path_of_another(monkeypatch, answers):
+    from aichatkit.providers.base import Provider
+
+    class Own(Provider):
+        """The path of Ollama, and nothing else of it."""
+
+        name = "own-path"
+        url = "https://own.example"
+
+        def build_request(self, messages, model):
+            return requests.Request("POST", f"{self.url}/api/chat", json={"say": messages[-1].content})
+
+        def parse_event(self, event):
+            return event.data
+
+    monkeypatch.setitem(registry._registered, "own-path", Own)
+    assert Fake(answers).client(model="own-path/any").ask("Hi").text == "Hello"
+
+
 def test_bytes_may_answer_a_service_that_is_known():
     assert Fake([Raw(b'{"choices": [{"message": {"content": "Hi."}}]}')]).client().ask("Hi", retry=0).text == "Hi."
 

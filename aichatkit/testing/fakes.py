@@ -148,9 +148,10 @@ class Fake:
         except _Turns as turns:
             prompt = turns.prompt
         else:
-            # A request that the real service would refuse as well takes no answer from the script.
+            # A request that the real service would refuse as well takes no answer from the script, unless the script
+            # says in bytes what comes: then it is for another service that has the same path.
             self.requests.append(Asked("", url, request.headers, request.body))
-            return refusal
+            return _raw(self._take("")) if self._is_raw_next() else refusal
         self.requests.append(Asked(prompt, url, request.headers, request.body))
         return self._play(self._take(prompt), origin, request)
 
@@ -202,6 +203,12 @@ class Fake:
         if place == len(self._script):
             self._miss(f"the fake has no answer left, its {place} are used up, and this was asked: {prompt!r}")
         return self._script[place]
+
+    def _is_raw_next(self) -> bool:
+        if self._script is None:
+            return isinstance(self._answers, Raw)
+        with self._lock:
+            return isinstance(next(iter(self._script[self._used :]), None), Raw)
 
     def _miss(self, what: str) -> None:
         # Kept as well: code that catches everything must not hide it from the test.
