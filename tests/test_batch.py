@@ -368,6 +368,18 @@ def test_rounds_that_were_left_count_those_that_were_whole(spender, sandbox):
     assert spender._purse._held.money == 0
 
 
+def test_rounds_that_were_left_while_a_tool_ran_count_what_was_asked_until_then(spender, sandbox):
+    def add(a: int, b: int) -> int:
+        stream.close()
+        return a + b
+
+    sandbox.says("Nothing more.")
+    stream = spender.stream('call add {"a": 1, "b": 2}', tools=[add])
+    assert list(stream) == []
+    assert 0 < spender._purse.spent.money < 50
+    assert len(sandbox.requests) == 1
+
+
 def test_rounds_that_are_whole_count_once(spender):
     def add(a: int, b: int) -> int:
         return a + b

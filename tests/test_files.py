@@ -320,7 +320,7 @@ def test_a_site_is_passed_over_for_a_service_that_takes_pictures(client):
 def test_a_text_behind_a_url_is_not_fetched(client, sandbox):
     with pytest.raises(ConfigurationError, match="does not take text files"):
         client.ask("Look", files="https://example.com/a.csv", model="aichats")
-    with pytest.raises(ConfigurationError, match="download"):
+    with pytest.raises(ConfigurationError, match="pass the bytes of"):
         client.ask("Look", files="https://example.com/a.csv")
     assert sandbox.requests == []
 
