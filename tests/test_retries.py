@@ -83,6 +83,15 @@ def test_what_waiting_does_not_help_is_not_tried_again(error):
     assert (caught.value, run.calls, run.slept) == (error, 1, [])
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), ValueError()])
+def test_what_is_not_ours_ends_the_second_try_as_it_does_the_first(error):
+    run = Run(ServerError("x"), error)
+    with pytest.raises(type(error)) as caught:
+        run()
+    assert caught.value is error
+    assert (run.calls, len(run.slept)) == (2, 1)
+
+
 @pytest.mark.parametrize(
     "error", [KeyboardInterrupt(), SystemExit(), GeneratorExit(), ValueError(), ConnectionError(), MemoryError()]
 )
