@@ -81,6 +81,12 @@ def test_a_page_can_be_reached(name):
     assert listed.count(name[: -len(".md")]) == 1
 
 
+def test_every_public_name_is_in_the_reference():
+    named = re.findall(r"^\.\. auto\w+:: (?:[\w.]+\.)?(\w+)", TEXTS["reference.md"], re.MULTILINE)
+    errors = {name for name in aichatkit.__all__ if name.endswith("Error")}  # by the module that holds them
+    assert sorted({*aichatkit.__all__} - {*named, "__version__"} - errors) == []
+
+
 @pytest.mark.parametrize("name", TEXTS)
 def test_links_lead_to_files(name):
     targets = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", TEXTS[name])
