@@ -66,6 +66,7 @@ def test_code_stays_as_it_is(code):
         "x\r```\r```\r<b>",
         "~~~ `\n~~~\n<b>",
         "``` |\n|-|\n<b>",
+        "``` |\n|-|\n```\n<b>",
         "[x]:\n~~~\n<b>",
         "http://x```<b>```",
         "`\n\N{NO-BREAK SPACE}\n`<b>`",

@@ -63,6 +63,15 @@ def test_a_bar_is_shown_where_it_is_asked_for(capsys):
     assert "pause" not in told
 
 
+def test_a_notebook_shows_a_bar_although_it_is_no_terminal(capsys, monkeypatch):
+    pytest.importorskip("tqdm")
+    monkeypatch.setattr("aichatkit.progress.in_notebook", lambda: True)
+    bar = Progress(None, 3, {})
+    bar.start()
+    bar.close()
+    assert "0/3" in capsys.readouterr().err
+
+
 def test_no_bar_is_shown_where_it_is_not_wanted(look):
     terminal = look()
     Progress(False, 3, {}).add(REPLY)

@@ -174,6 +174,19 @@ def test_an_interrupt_closes_the_connection_and_keeps_the_text(capsys):
     assert capsys.readouterr().out == "ab\n(stopped)\n"
 
 
+def test_an_interrupt_before_the_first_piece_closes_the_connection_too():
+    class Thinking(Paper):
+        def think(self, reasoning):
+            raise KeyboardInterrupt
+
+    answer = answered("a", END)
+    # Held on to, as a notebook does: what is dropped closes itself.
+    stream = Stream(answer)
+    with pytest.raises(KeyboardInterrupt):
+        show(stream, screen=Thinking())
+    assert "close" in answer.fake.done
+
+
 def test_an_interrupt_is_told_in_one_line(capsys):
     with pytest.raises(KeyboardInterrupt) as caught:
         show(Stream(answered("a", "b", END)), screen=Interrupted())
