@@ -483,6 +483,41 @@ MISTAKES = (
         "if self._left < 0:",
         "test_rounds.py",
     ),
+    Mistake(
+        "a trimmed conversation loses a turn that would fit",
+        "trimming.py",
+        "        if taken <= most:\n",
+        "        if taken < most:\n",
+        "test_trimming.py",
+    ),
+    Mistake(
+        "results of tools are sent without the calls they belong to",
+        "trimming.py",
+        "for start in _starts([*history, *turns]) if start <= len(history)]",
+        "for start in [*_starts(history), len(history)]]",
+        "test_trimming.py",
+    ),
+    Mistake(
+        "a hook that fails ends the call",
+        "hooks.py",
+        'logger.exception("the %s hook failed", name)',
+        "raise",
+        "test_hooks.py",
+    ),
+    Mistake(
+        "the log keeps keys that stand in a prompt",
+        "observing.py",
+        "            text = hide(secret, text)\n",
+        "            hide(secret, text)\n",
+        "test_logbook.py test_telemetry.py",
+    ),
+    Mistake(
+        "the span of a stream that is left never ends",
+        "observing.py",
+        "        self._answer.close()\n        self._note()\n",
+        "        self._answer.close()\n",
+        "test_telemetry.py test_logbook.py",
+    ),
     # The client and the command line.
     Mistake(
         "a message names a path of this machine",
