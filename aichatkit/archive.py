@@ -8,7 +8,7 @@ import logging
 import os
 import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -115,19 +115,18 @@ def _saved(path: Path, record: Mapping[str, Any], wanted: Sequence[re.Pattern[st
     if not all(any(map(word.search, texts)) for word in wanted):
         return None
     asked = next((text for role, text in turns if role == "user"), "")
-    snippet = next(_snippets(texts[1:] + texts[:1], wanted), "")
+    snippet = _snippet(texts[1:] + texts[:1], wanted)
     return Saved(path, _cut(asked, _TITLE), _moment(path, record), snippet, len(turns))
 
 
-def _snippets(texts: Sequence[str], wanted: Sequence[re.Pattern[str]]) -> Iterator[str]:
-    """Yield what stands around the places where the words were found."""
-    for word in wanted:
-        for text in texts:
-            place = word.search(text)
-            if place is not None:
-                start, end = max(0, place.start() - _AROUND), place.end() + _AROUND
-                inside = " ".join(text[start:end].split())
-                yield f"{'…' if start else ''}{inside}{'…' if end < len(text) else ''}"
+def _snippet(texts: Sequence[str], wanted: Sequence[re.Pattern[str]]) -> str:
+    """Return what stands around the first of the words, where it was found."""
+    if not wanted:
+        return ""
+    text, place = next((text, place) for text in texts if (place := wanted[0].search(text)) is not None)
+    start, end = max(0, place.start() - _AROUND), place.end() + _AROUND
+    inside = " ".join(text[start:end].split())
+    return f"{'…' if start else ''}{inside}{'…' if end < len(text) else ''}"
 
 
 def _moment(path: Path, record: Mapping[str, Any]) -> datetime:
