@@ -295,6 +295,7 @@ def test_what_was_pasted_is_one_question_and_what_was_typed_is_remembered(termin
     session.type("/sys\t Be brief.\n")
     session.wait_for("Be brief.")
     session.wait_for("the instructions are: Be brief.")
+    session.wait_for("> ")
     session.type("\x04")
     assert session.leave() == 0
     path = tmp_path / "data" / "aichatkit" / "history"
