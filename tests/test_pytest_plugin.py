@@ -20,7 +20,7 @@ pytest_plugins = "pytester"
 
 @pytest.fixture
 def run(pytester, monkeypatch):
-    """Run a test file of a user; the plugin is named, so that it need not be installed."""
+    """Run a test file of a user; the plugin is handed over, so that it need not be installed."""
     for name in ("CI", "AICHATKIT_RECORD", "PYTEST_ADDOPTS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
@@ -28,8 +28,8 @@ def run(pytester, monkeypatch):
     def run_it(source, *options):
         if source:
             pytester.makepyfile(test_user="import pytest\nimport aichatkit as ai\n" + source)
-        plugin = ("-p", "aichatkit.pytest_plugin", "-p", "no:cacheprovider")
-        return pytester.runpytest_inprocess(*plugin, "-W", "error", *options)
+        options = ("-p", "no:cacheprovider", "-W", "error", *options)
+        return pytester.runpytest_inprocess(*options, plugins=[aichatkit.pytest_plugin])
 
     return run_it
 
