@@ -11,6 +11,7 @@ import time
 import pytest
 import requests
 import trustme
+import urllib3
 from reading_doubles import Answering
 from urllib3 import exceptions as urllib3_errors
 
@@ -464,8 +465,9 @@ def contexts(monkeypatch):
 
 
 shares_contexts = pytest.mark.skipif(
-    not hasattr(requests.adapters.HTTPAdapter, "build_connection_pool_key_attributes"),
-    reason="older versions of requests make a context for every connection",
+    not hasattr(requests.adapters.HTTPAdapter, "build_connection_pool_key_attributes")
+    or urllib3.__version__.startswith("1."),
+    reason="older versions of requests or urllib3 make a context for every connection",
 )
 
 

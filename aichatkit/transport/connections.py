@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import requests
+import urllib3
 from requests.adapters import HTTPAdapter
 
 from aichatkit._version import __version__
@@ -24,6 +25,8 @@ __all__ = ["POOL", "Connections"]
 #: Connections kept per host, without bound: a pool smaller than the threads throws away what the next one needs.
 #: There are never more than were under way at once.
 POOL = 0
+#: urllib3 1 compares certificates with names by itself, and cannot hand an address in numbers to a context that does.
+_COMPARES_NAMES = urllib3.__version__.startswith("1.")  # type: ignore[attr-defined]
 #: Hosts whose connections are kept.
 _HOSTS = 16
 #: Addresses whose settings are remembered.
@@ -207,7 +210,7 @@ class _Adapter(HTTPAdapter):
 
     def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> Any:
         host, pool = super().build_connection_pool_key_attributes(request, verify, cert)
-        if verify and cert is None and host["scheme"] == "https":
+        if verify and cert is None and host["scheme"] == "https" and not _COMPARES_NAMES:
             pool.pop("ca_certs", None)
             pool.pop("ca_cert_dir", None)
             pool["ssl_context"] = _context(verify)
