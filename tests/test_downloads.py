@@ -8,6 +8,7 @@ import pytest
 import requests
 import trustme
 
+import aichatkit.transport.downloads
 from aichatkit.errors import (
     BadResponseError,
     BlockedError,
@@ -18,7 +19,7 @@ from aichatkit.errors import (
 )
 from aichatkit.sandbox.raw import RawServer, response
 from aichatkit.timeouts import Deadline, Timeout
-from aichatkit.transport import Connections, downloads
+from aichatkit.transport import Connections
 from aichatkit.transport.downloads import download, is_public
 
 PICTURE = b"GIF89a" + b"0" * 50
@@ -109,7 +110,7 @@ def test_only_https_is_asked(fetch, url):
 
 
 def test_a_public_address_is_asked(fetch, trap, authority, all_names_lead_here, monkeypatch):
-    monkeypatch.setattr(downloads, "is_public", lambda address: address == "127.0.0.1")
+    monkeypatch.setattr(aichatkit.transport.downloads, "is_public", lambda address: address == "127.0.0.1")
     url = f"https://pictures.example:{port_of(trap)}/x.gif"
     assert fetch(url, verify=authority[1], headers={"X-Secret": "1"}) == PICTURE
     sent = trap.requests[0].headers
@@ -126,7 +127,7 @@ def test_the_proxy_of_a_call_is_the_proxy_of_its_picture(fetch):
 
 
 def test_a_certificate_of_the_user_is_shown_to_nobody_else(fetch, trap, authority, all_names_lead_here, monkeypatch):
-    monkeypatch.setattr(downloads, "is_public", lambda address: True)
+    monkeypatch.setattr(aichatkit.transport.downloads, "is_public", lambda address: True)
     session = requests.Session()
     session.cert, session.verify = "/nowhere/client.pem", authority[1]
     url = f"https://pictures.example:{port_of(trap)}/x.gif"
@@ -186,7 +187,7 @@ def test_each_hop_is_checked(fetch, trap, authority):
 
 
 def test_a_redirect_to_plain_http_is_not_followed(fetch, trap, authority, all_names_lead_here, monkeypatch):
-    monkeypatch.setattr(downloads, "is_public", lambda address: True)
+    monkeypatch.setattr(aichatkit.transport.downloads, "is_public", lambda address: True)
     with RawServer(moved("http://pictures.example/x.gif")) as server, pytest.raises(BlockedError, match="https"):
         fetch(f"{server.url}/x.gif", home=server.url)
 
@@ -224,7 +225,7 @@ def test_the_first_bytes_tell_a_picture(fetch, kind):
 
 
 def test_the_size_is_bounded_while_reading(fetch, monkeypatch):
-    monkeypatch.setattr(downloads, "_MOST_BYTES", 100)
+    monkeypatch.setattr(aichatkit.transport.downloads, "_MOST_BYTES", 100)
     head = b"HTTP/1.1 200 OK\r\nContent-Type: image/gif\r\n\r\n"
     with RawServer([head, PICTURE, itertools.repeat(b"0" * 65536)]) as server:
         with pytest.raises(BadResponseError, match="larger than 100 bytes"):
