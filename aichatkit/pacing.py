@@ -256,10 +256,11 @@ class Pacer:
             seconds, receipt = counter.take(amount)
             if receipt is not None:
                 taken.append((counter, receipt))
-            if seconds > 0:
-                self._until = max(self._until, self._clock() + seconds)
-                waiting.wait(wait._replace(seconds=seconds))
-                waited += seconds
+            if seconds <= 0:
+                return waited
+            self._until = max(self._until, self._clock() + seconds)
+            waiting.wait(wait._replace(seconds=seconds))
+            waited += seconds
             if receipt is not None:
                 return waited
 

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from aichatkit import Client, Rate, RetryPolicy
-from aichatkit.errors import AuthenticationError, ChatError, ConfigurationError
+from aichatkit.errors import AuthenticationError, ChatError, ConfigurationError, ModelNotFoundError
 from aichatkit.sandbox.raw import RawServer, chunk, chunked_head, response
 
 PIECE = b'data: {"choices": [{"delta": {"content": "Hello"}}]}\n\n'
@@ -336,3 +336,11 @@ def test_a_key_that_is_echoed_when_models_are_listed_is_hidden():
         with client, pytest.raises(AuthenticationError) as caught:
             client.models("openai")
     assert "sk-a-secret" not in "".join(traceback.format_exception(caught.type, caught.value, caught.tb))
+
+
+def test_a_placeholder_in_the_place_of_a_key_is_a_word_like_any_other():
+    told_off = b'{"error": {"message": "there is no ollama model", "code": "model_not_found"}}'
+    with RawServer([response(told_off, status="404 Not Found")]) as server:
+        client = Client(model="openai", api_key="ollama", base_url=server.url, retry=0)
+        with client, pytest.raises(ModelNotFoundError, match="there is no ollama model"):
+            client.ask("Hi")
