@@ -179,6 +179,19 @@ def test_a_wait_that_would_read_as_none_is_not_announced():
     assert seen == []
 
 
+def test_a_storage_without_room_is_asked_again_after_the_wait_it_told(monkeypatch):
+    told = [(2.0, None), (1.0, None), (0.0, 1)]
+
+    class Full:
+        def take(self, weight):
+            return told.pop(0)
+
+    monkeypatch.setattr(Pacer, "_build", lambda *args: Full())
+    clock = Clock()
+    _, waited = enter(Pacer({"": Rate("1/min")}, clock), clock)
+    assert (clock.slept, waited, told) == ([2.0, 1.0], 3.0, [])
+
+
 def test_a_request_that_waits_in_vain_for_its_tokens_does_not_count():
     clock = Clock()
     pacer = Pacer({"": Rate("2/min", tokens="10/min")}, clock)

@@ -164,7 +164,7 @@ class Transport:
     def scrub(self, error: ChatError) -> None:
         """Take the call's keys out of an error: services echo them in what they refuse."""
         told = [*self._secrets, *keys_in(self._connections.headers), *keys_in(self._headers)]
-        for secret in (secret for secret in told if len(secret) >= _SHORTEST_SECRET):
+        for secret in told:
             for name in ("message", "code", "request_id", "param"):
                 text = getattr(error, name)
                 if text:
