@@ -53,6 +53,15 @@ def test_setup_cfg_and_the_package_agree_on_the_version(config):
     assert config["metadata"]["version"] == __version__
 
 
+def test_the_top_level_holds_what_it_shall_and_nothing_else():
+    git = shutil.which("git")
+    if git is None or not (ROOT / ".git").exists():
+        pytest.skip("not a checkout")
+    listed = subprocess.run([git, "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    top = {name.partition("/")[0] for name in listed.split("\0") if name and not name.startswith(".")}
+    assert top == set(SHIPPED)
+
+
 def test_two_packages_are_enough_to_run(config):
     needed = config["options"]["install_requires"].split()
     assert [re.split(r"[<>=]", line)[0] for line in needed] == ["requests", "tenacity"]

@@ -13,11 +13,12 @@ app = Celery("celery_tasks")
 app.conf.update(
     broker_url=os.environ.get("CELERY_BROKER_URL", "memory://"),
     result_backend=os.environ.get("CELERY_RESULT_BACKEND", "cache+memory://"),
-    broker_transport_options=(
-        {"data_folder_in": os.environ["CELERY_QUEUE"], "data_folder_out": os.environ["CELERY_QUEUE"]}
+    # Where the broker is a folder, as in the tests.
+    broker_transport_options={
+        option: os.environ["CELERY_QUEUE"]
+        for option in ("data_folder_in", "data_folder_out", "control_folder")
         if "CELERY_QUEUE" in os.environ
-        else {}
-    ),
+    },
 )
 # Made once, before the worker forks: each child opens connections of its own. Celery does the waiting, so nothing is
 # retried here.

@@ -162,7 +162,7 @@ def test_forked_celery_workers_ask_at_once(service, tmp_path):
         stderr=subprocess.STDOUT,
     )
     try:
-        transport = {"data_folder_in": str(queue), "data_folder_out": str(queue)}
+        transport = dict.fromkeys(("data_folder_in", "data_folder_out", "control_folder"), str(queue))
         app = celery.Celery(broker=places["CELERY_BROKER_URL"], backend=places["CELERY_RESULT_BACKEND"])
         app.conf.broker_transport_options = transport
         outcomes = [app.send_task("celery_tasks.summarise", [f"Text {number}."]) for number in range(8)]
