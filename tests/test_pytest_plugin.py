@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import json
 import subprocess
 import sys
@@ -225,8 +226,9 @@ def test_loading_the_plugin_loads_nothing_of_the_package():
 
 
 def test_pytest_finds_the_plugin_by_its_entry_point():
-    setup = Path(aichatkit.__file__).parent.parent / "setup.cfg"
-    assert "pytest11 =\n    aichatkit = aichatkit.pytest_plugin\n" in setup.read_text(encoding="utf-8")
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.read(Path(aichatkit.__file__).parent.parent / "setup.cfg", encoding="utf-8")
+    assert parser["options.entry_points"]["pytest11"].strip() == "aichatkit = aichatkit.pytest_plugin"
 
 
 def test_the_fixtures_and_the_option_are_listed(run):

@@ -13,7 +13,9 @@ def main() -> int:
     monkey.patch_all()
     import pytest
 
-    return pytest.main([str(Path(__file__).parent), "-p", "no:cacheprovider", *sys.argv[1:]])
+    # What gevent says of a queue without bound, which is what urllib3 is asked for, is that it is one.
+    quiet = ["-W", "ignore:Queue(0) now equivalent:DeprecationWarning"]
+    return pytest.main([str(Path(__file__).parent), "-p", "no:cacheprovider", *quiet, *sys.argv[1:]])
 
 
 if __name__ == "__main__":
