@@ -210,7 +210,13 @@ class Answer:
                     if chunk:
                         yield chunk
                 elif chunk is not None:
-                    yield from self._take(chunk)
+                    for part in chunk if chunk.__class__ is list else (chunk,):
+                        if part.__class__ is str and part:
+                            yield part
+                        elif part.__class__ in GATHERED:
+                            seen.add(part)
+                        else:
+                            yield from self._take(part)
                     if seen.last:
                         break
             return self._check_end()
@@ -253,11 +259,7 @@ class Answer:
             self._seen.add(chunk)
         elif isinstance(chunk, Sequence):
             for part in chunk:
-                # Of most parts there is nothing to yield.
-                if type(part) in GATHERED:
-                    self._seen.add(part)
-                else:
-                    yield from self._take(part)
+                yield from self._take(part)
         else:
             raise TypeError(f"parse_event returned {type(chunk).__name__}")
 
@@ -317,6 +319,8 @@ class Answer:
 
     def _cost(self, usage: chunks.Usage) -> float | None:
         """Price the answer by the model that answered, else by the one that was asked for."""
+        if usage.input_tokens is None or usage.output_tokens is None:
+            return None
         names = dict.fromkeys((self._seen.model, self.model))
         costs = (cost_of(self.provider.priced_as or self.provider.name, name, usage, self._prices) for name in names)
         return next((cost for cost in costs if cost is not None), None)

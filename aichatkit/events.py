@@ -29,8 +29,8 @@ __all__ = [
 
 _SPACE = " \t\r\n"
 _UNREAD: Any = object()
-_IN_STRING = re.compile(rb'["\\]')
-_OUTSIDE_STRING = re.compile(rb'["\[\]{},]')
+#: How most streams end: it looks like a list, and the parser takes long to say why it is none.
+_DONE = "[DONE]"
 
 # `json.loads` looks for white space and an encoding each time; both are settled here.
 _scan = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
@@ -68,6 +68,8 @@ class Event:
 
     def _read(self) -> Any:
         # Only white space around the record, or a record that is no JSON, leads here.
+        if self.data == _DONE:
+            raise json.JSONDecodeError("Expecting value", self.data, 1)
         try:
             return json.loads(self.data.strip(_SPACE))
         except RecursionError:
@@ -234,10 +236,11 @@ class _Brackets:
         self._depth = 0
         self._in_array = False
         self._in_string = False
+        self._inside, self._outside = re.compile(rb'["\\]'), re.compile(rb'["\[\]{},]')
 
     def cuts(self, block: bytes) -> Iterator[tuple[int, int]]:
         """Yield where each element of `block` ends and where what follows it starts."""
-        while match := (_IN_STRING if self._in_string else _OUTSIDE_STRING).search(block, self._at):
+        while match := (self._inside if self._in_string else self._outside).search(block, self._at):
             sign, self._at = match.group(), match.end()
             if sign == b"\\":
                 self._at += 1

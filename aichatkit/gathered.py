@@ -8,7 +8,7 @@ from typing import Any, Callable
 
 from aichatkit import chunks
 from aichatkit.errors import BadResponseError
-from aichatkit.structs import field_names, replace
+from aichatkit.structs import replace
 
 __all__ = ["GATHERED", "Gathered"]
 
@@ -75,8 +75,8 @@ class Gathered:
 
     def add_usage(self, usage: chunks.Usage) -> None:
         """Take over what is told; services tell it in pieces, and the last word counts."""
-        told = {name: getattr(usage, name) for name in field_names(usage)}
-        self.usage = replace(self.usage, **{name: value for name, value in told.items() if value is not None})
+        told = {name: value for name, value in vars(usage).items() if value is not None}
+        self.usage = chunks.Usage(**{**vars(self.usage), **told})
 
     def add_call(self, part: chunks.ToolCallPart) -> None:
         """Put a piece of a tool call where it belongs; some services number no call, or each of them 0."""

@@ -27,6 +27,9 @@ else:
 
 __all__ = ["Ask", "check_ask", "open_answer", "optional_fields", "prepare"]
 
+# With an option `json.dumps` makes an encoder for every call.
+_encode = json.JSONEncoder(allow_nan=False).encode
+
 
 @dataclass(frozen=True)
 class Ask:
@@ -133,7 +136,7 @@ def _serialised(request: requests.Request, provider: Provider) -> requests.Reque
     if request.json is None:
         return request
     try:
-        body = json.dumps(request.json, allow_nan=False).encode()
+        body = _encode(request.json).encode()
     except (TypeError, ValueError, RecursionError) as error:
         problem = str(error) or type(error).__name__
     else:

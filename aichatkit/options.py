@@ -43,7 +43,7 @@ CALL_OPTIONS = (
     "tools",
 )
 HOOKS = ("request", "chunk", "wait", "reply", "error")
-_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 
 
 def check_hooks(hooks: Mapping[str, Callable[[Any], None]] | None) -> dict[str, Callable[[Any], None]]:
@@ -72,7 +72,7 @@ def check_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
     if headers is not None and not isinstance(headers, Mapping):
         raise ConfigurationError("headers: must be a dict of names and values")
     for name, value in (headers or {}).items():
-        if not isinstance(name, str) or not _HEADER.fullmatch(name) or not _fits_header(value):
+        if not isinstance(name, str) or not re.fullmatch(_HEADER, name) or not _fits_header(value):
             raise ConfigurationError(
                 f"headers: {name!r} must be a plain name, and its value Latin-1 text without line ends"
             )

@@ -31,7 +31,7 @@ __all__ = ["Pacer", "Rate", "RetryBudget", "Slot"]
 
 _UNITS = {"s": 1.0, "sec": 1.0, "second": 1.0, "m": 60.0, "min": 60.0, "minute": 60.0, "h": 3600.0, "hour": 3600.0}
 _UNITS.update({"d": 86400.0, "day": 86400.0})
-_QUOTA = re.compile(r"\s*([0-9]{1,12})\s*(?:/|per)\s*([0-9]{0,6})\s*([a-z]+?)s?\s*")
+_QUOTA = r"\s*([0-9]{1,12})\s*(?:/|per)\s*([0-9]{0,6})\s*([a-z]+?)s?\s*"
 #: How often a wait for a free slot looks whether the client was closed, in seconds.
 _LOOK = 0.05
 
@@ -82,7 +82,7 @@ def parse_quota(text: Any, name: str = "requests") -> tuple[int, float] | None:
     """
     if text is None:
         return None
-    match = _QUOTA.fullmatch(text.lower()) if isinstance(text, str) else None
+    match = re.fullmatch(_QUOTA, text.lower()) if isinstance(text, str) else None
     if match is None or match.group(3) not in _UNITS or not int(match.group(1)) or match.group(2) == "0":
         raise ConfigurationError(f'rate: {name} must look like "60/min" or "5/10s", not {text!r}')
     return int(match.group(1)), int(match.group(2) or 1) * _UNITS[match.group(3)]

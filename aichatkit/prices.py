@@ -20,7 +20,7 @@ PRICES_DATE = "2025-10-31"
 
 _SHAPE = 'prices: must look like {"provider/model": (dollars_in, dollars_out)}, in US dollars for a million tokens'
 #: The date at the end of a model's version, or the word for the last one.
-_DATE = re.compile(r"(?:[-@]20\d\d-?[01]\d-?[0-3]\d|-latest)\Z")
+_DATE = r"(?:[-@]20\d\d-?[01]\d-?[0-3]\d|-latest)\Z"
 
 
 class Price(NamedTuple):
@@ -82,9 +82,10 @@ def cost_of(provider: str, model: str, usage: Usage, prices: Mapping[str, Price]
     price = _price(f"{provider}/{model}", prices)
     if price is None or usage.input_tokens is None or usage.output_tokens is None:
         return None
-    name = _DATE.sub("", f"{provider}/{model}")
-    if usage.input_tokens > _LONGEST and name in _LONG and price is PRICES[name]:
-        return None
+    if usage.input_tokens > _LONGEST:
+        name = _undated(f"{provider}/{model}")
+        if name in _LONG and price is PRICES[name]:
+            return None
     cached = min(usage.cached_tokens or 0, usage.input_tokens)
     cheap = price.input if price.cached is None else price.cached
     return ((usage.input_tokens - cached) * price.input + cached * cheap + usage.output_tokens * price.output) / 1e6
@@ -113,4 +114,8 @@ def _fits(value: Any) -> bool:
 
 def _price(name: str, prices: Mapping[str, Price]) -> Price | None:
     """Find the price of a model, or of the one it is a dated version of: "gpt-4o-2024-08-06" is a "gpt-4o"."""
-    return prices.get(name) or prices.get(_DATE.sub("", name))
+    return prices.get(name) or prices.get(_undated(name))
+
+
+def _undated(name: str) -> str:
+    return re.sub(_DATE, "", name)

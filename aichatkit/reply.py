@@ -23,8 +23,7 @@ else:
 __all__ = ["Attempt", "Reply"]
 
 
-_FENCED = re.compile(r"^[ \t]*```\w*[ \t]*\r?\n(.*?)(?:^[ \t]*```|\Z)", re.DOTALL | re.MULTILINE)
-_OPENING = re.compile(r"[{\[]")
+_FENCED = r"(?sm)^[ \t]*```\w*[ \t]*\r?\n(.*?)(?:^[ \t]*```|\Z)"
 _DECODER = json.JSONDecoder()
 _MOST_TRIES = 1000
 _NONE = object()
@@ -126,7 +125,7 @@ class Reply:
 
 def _find_json(text: str) -> list[Any]:
     """Return the JSON values in a text: the whole of it, else those in fenced blocks, else those between words."""
-    for texts in ([text], [fenced[1] for fenced in _FENCED.finditer(text)]):
+    for texts in ([text], [fenced[1] for fenced in re.finditer(_FENCED, text)]):
         found = [value for value in map(_parsed, texts) if value is not _NONE]
         if found:
             return found
@@ -144,7 +143,7 @@ def _parsed(text: str) -> Any:
 
 def _between_words(text: str) -> Iterator[Any]:
     end = 0
-    for count, match in enumerate(_OPENING.finditer(text)):
+    for count, match in enumerate(re.finditer(r"[{\[]", text)):
         if match.start() < end:
             continue
         # Each try may read to the end of the text.

@@ -34,7 +34,7 @@ WINDOWS: Mapping[str, int] = {
 
 
 #: What dated names of a model have behind them.
-_DATE = re.compile(r"-\d{4}-?\d{2}-?\d{2}$")
+_DATE = r"-\d{4}-?\d{2}-?\d{2}$"
 
 
 def window_of(name: str) -> int | None:
@@ -43,7 +43,7 @@ def window_of(name: str) -> int | None:
     >>> window_of("openai/gpt-4o-2024-08-06"), window_of("openai/new")
     (128000, None)
     """
-    return WINDOWS.get(name) or WINDOWS.get(_DATE.sub("", name))
+    return WINDOWS.get(name) or WINDOWS.get(re.sub(_DATE, "", name))
 
 
 def may_fit_more(name: str, than: str) -> bool:

@@ -40,6 +40,20 @@ MISTAKES = (
         '{"you": "assistant", "bot": "user"}',
         "test_messages.py",
     ),
+    Mistake(
+        "of two lengths in a head the last counts",
+        "transport/heads.py",
+        "framing.setdefault(kind, value)",
+        "framing[kind] = value",
+        "test_heads.py",
+    ),
+    Mistake(
+        "a body whose head says nothing of its end keeps the connection",
+        "transport/heads.py",
+        " or (not self.chunked and self.length is None)",
+        "",
+        "test_heads.py",
+    ),
     # Bytes -> lines -> events.
     Mistake(
         "the CR at the end of a block is forgotten",

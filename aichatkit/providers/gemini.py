@@ -71,6 +71,10 @@ _NUMBERED = (
     "MALFORMED_FUNCTION_CALL",
 )
 
+#: The fields of a piece of text that stands alone, and those of a record that holds nothing else.
+_PIECE = {"content", "index", "safetyRatings"}
+_BESIDE = {"candidates", "modelVersion", "responseId", "usageMetadata", "createTime"}
+
 
 class Gemini(Provider):
     """Chat with Google's Gemini models; the key goes into a header, never into the address."""
@@ -137,6 +141,23 @@ class Gemini(Provider):
 
     def parse_event(self, event: Event) -> Any:
         record = event.json()
+        # The usual piece: one text, and what is said beside it each time.
+        try:
+            (candidate,), (part,) = record["candidates"], record["candidates"][0]["content"]["parts"]
+            text = part["text"]
+            if (
+                text.__class__ is str
+                and len(part) == 1
+                and not candidate.get("index")
+                and candidate.keys() <= _PIECE
+                and record.keys() <= _BESIDE
+            ):
+                return [text, *_parse_beside(record)]
+        except (LookupError, TypeError, ValueError, AttributeError):
+            pass
+        return self._parse_record(record)
+
+    def _parse_record(self, record: Any) -> list[Any]:
         if classify.find_error(record) is not None:
             raise classify.event_error(record, provider=self.name, rules=self.rules)
         blocked = (record.get("promptFeedback") or {}).get("blockReason")
@@ -148,9 +169,8 @@ class Gemini(Provider):
             )
         candidates = [entry for entry in record.get("candidates") or () if not entry.get("index")][:1]
         return [
-            *([Answered(record["modelVersion"], record.get("responseId") or "")] if record.get("modelVersion") else ()),
             *(chunk for candidate in candidates for chunk in _parse_candidate(candidate)),
-            *_parse_usage(record.get("usageMetadata")),
+            *_parse_beside(record),
         ]
 
     def _parts(self, message: Message) -> list[dict[str, Any]]:
@@ -185,6 +205,26 @@ def _named(call: ToolCall) -> dict[str, Any]:
     return {"name": call.name} if own else {"id": call.id, "name": call.name}
 
 
+def _parse_beside(record: Mapping[str, Any]) -> list[Any]:
+    """Return what each record says beside its text: the model that answers, and the tokens so far."""
+    found: list[Any] = []
+    if record.get("modelVersion"):
+        found.append(Answered(record["modelVersion"], record.get("responseId") or ""))
+    usage = record.get("usageMetadata")
+    if usage:
+        written = [usage[name] for name in ("candidatesTokenCount", "thoughtsTokenCount") if usage.get(name)]
+        found.append(
+            Usage(
+                input_tokens=usage.get("promptTokenCount"),
+                output_tokens=sum(written) if written else None,
+                total_tokens=usage.get("totalTokenCount"),
+                cached_tokens=usage.get("cachedContentTokenCount"),
+                reasoning_tokens=usage.get("thoughtsTokenCount"),
+            )
+        )
+    return found
+
+
 def _parse_candidate(candidate: Mapping[str, Any]) -> Iterator[Any]:
     for part in (candidate.get("content") or {}).get("parts") or ():
         yield from _parse_part(part)
@@ -215,15 +255,3 @@ def _parse_part(part: Mapping[str, Any]) -> Iterator[Any]:
 def _parse_source(source: Mapping[str, Any]) -> Iterator[Citation]:
     if source.get("uri"):
         yield Citation(source["uri"], source.get("title") or "")
-
-
-def _parse_usage(usage: Mapping[str, Any] | None) -> Iterator[Usage]:
-    if usage:
-        written = [usage[name] for name in ("candidatesTokenCount", "thoughtsTokenCount") if usage.get(name)]
-        yield Usage(
-            input_tokens=usage.get("promptTokenCount"),
-            output_tokens=sum(written) if written else None,
-            total_tokens=usage.get("totalTokenCount"),
-            cached_tokens=usage.get("cachedContentTokenCount"),
-            reasoning_tokens=usage.get("thoughtsTokenCount"),
-        )

@@ -20,6 +20,8 @@ from aichatkit.providers.payloads import add_options, encoded, iter_parts, parse
 
 _NO_OPTIONS = Options()
 _PORT = 11434
+#: The fields of a record that is a piece of text and nothing else.
+_PIECE = {"model", "created_at", "message", "done"}
 
 
 class Ollama(Provider):
@@ -79,6 +81,20 @@ class Ollama(Provider):
 
     def parse_event(self, event: events.Event) -> Any:
         record = event.json()
+        # The usual piece: one text and nothing else.
+        try:
+            message = record["message"]
+            text = message["content"]
+            if (
+                text.__class__ is str
+                and len(message) == 2
+                and "role" in message
+                and record.keys() <= _PIECE
+                and record["done"] is False
+            ):
+                return text
+        except (LookupError, TypeError, AttributeError):
+            pass
         if classify.find_error(record) is not None:
             raise classify.event_error(record, provider=self.name, rules=self.rules)
         return [*_parse_message(record.get("message") or {}), *_parse_ending(record)]

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import requests
-from requests.cookies import RequestsCookieJar, extract_cookies_to_jar
+from requests.cookies import extract_cookies_to_jar
 
 from aichatkit.errors import BadResponseError, ChatError, ConfigurationError, ConnectError
 from aichatkit.late import late
 from aichatkit.timeouts import Deadline, Timeout
 from aichatkit.transport.connections import Connections
-from aichatkit.transport.preparing import prepare
+from aichatkit.transport.preparing import Key, empty_jar, prepare
 from aichatkit.transport.responses import Response
 from aichatkit.transport.translate import SEND_ERRORS, translate_send
 
@@ -45,29 +45,6 @@ _SHORTEST_SECRET = 7
 _KEY_HEADERS = frozenset({"api-key", "authorization", "x-api-key", "x-goog-api-key"})
 #: The start of a key that is hidden as well; services have prefixes of up to eight characters for all of theirs.
 _LONGEST_START = 12
-
-
-class Key(requests.auth.AuthBase):
-    """Put an API key into its header; without a key, only keep a `.netrc` from putting in something else."""
-
-    def __init__(self, header: str = "", value: str = "", before: Any = None) -> None:
-        self._header = header
-        self._value = value
-        self._before = before
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        """Sign the request; the user's own auth comes first and keeps the header it set."""
-        if self._before is not None:
-            signed = ("Authorization" in request.headers, request.headers.get("Authorization"))
-            request = self._before(request)
-            if self._header == "Authorization" and signed != (
-                "Authorization" in request.headers,
-                request.headers.get("Authorization"),
-            ):
-                return request
-        if self._header:
-            request.headers[self._header] = self._value
-        return request
 
 
 class Transport:
@@ -101,7 +78,7 @@ class Transport:
         self._anew = anew
         self._rules = rules
         self._secrets = secrets
-        self._cookies = RequestsCookieJar()
+        self._cookies = empty_jar()
 
     def get_text(self, url: str, *, headers: Mapping[str, str] | None = None) -> str:
         """Return the text of a page, as UTF-8; raise our own errors for everything but success."""

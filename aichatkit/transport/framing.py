@@ -9,6 +9,8 @@ import http.client
 import io
 from typing import Any
 
+from aichatkit.transport.heads import is_known
+
 __all__ = ["Chunked", "is_chunked"]
 
 #: The longest line that tells a size, and the longest trailer, in bytes: the limits of `http.client`.
@@ -18,10 +20,7 @@ _MAX_LINE = 65536
 def is_chunked(inner: Any) -> bool:
     """Tell whether a response of `http.client` is the real one, chunked, and not read from yet."""
     return (
-        type(inner) is http.client.HTTPResponse
-        and inner.chunked is True
-        and inner.chunk_left is None
-        and type(inner.fp) is io.BufferedReader
+        is_known(inner) and inner.chunked is True and inner.chunk_left is None and type(inner.fp) is io.BufferedReader
     )
 
 

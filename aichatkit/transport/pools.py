@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import http.client
 import threading
 from typing import Any, ClassVar
 
+from aichatkit.transport.heads import Received
 from aichatkit.transport.preparing import keep
 from aichatkit.transport.reading import shut_down
 
@@ -66,7 +68,11 @@ def track(manager: Any) -> None:
 
 
 def _with_ours(pool: Any) -> Any:
-    connection = type("TrackedConnection", (_Tracked, pool.ConnectionCls), {"_lines": {}})
+    parent: Any = pool.ConnectionCls
+    told: dict[str, Any] = {"_lines": {}}
+    if getattr(parent, "response_class", None) is http.client.HTTPResponse:
+        told["response_class"] = Received
+    connection = type("TrackedConnection", (_Tracked, parent), told)
     return type("TrackedPool", (pool,), {"ConnectionCls": connection})
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any, TypeVar
 
 import requests
+from requests.cookies import RequestsCookieJar
 from requests.structures import CaseInsensitiveDict
 
-__all__ = ["Heads", "keep", "prepare"]
+__all__ = ["Heads", "Key", "empty_jar", "keep", "prepare"]
 
 T = TypeVar("T")
 #: Sets of headers that were checked once, by what they were made from; a client has its own, as they may hold keys.
@@ -17,6 +20,31 @@ Heads = dict[Any, "CaseInsensitiveDict[str]"]
 _MOST = 100
 
 _addresses: dict[str, str] = {}
+# Each jar makes one for itself otherwise, of the same settings.
+_POLICY = DefaultCookiePolicy()
+
+
+class Key(requests.auth.AuthBase):
+    """Put an API key into its header; without a key, only keep a `.netrc` from putting in something else."""
+
+    def __init__(self, header: str = "", value: str = "", before: Any = None) -> None:
+        self._header = header
+        self._value = value
+        self._before = before
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Sign the request; the user's own auth comes first and keeps the header it set."""
+        if self._before is not None:
+            signed = ("Authorization" in request.headers, request.headers.get("Authorization"))
+            request = self._before(request)
+            if self._header == "Authorization" and signed != (
+                "Authorization" in request.headers,
+                request.headers.get("Authorization"),
+            ):
+                return request
+        if self._header:
+            request.headers[self._header] = self._value
+        return request
 
 
 def prepare(session: requests.Session, request: requests.Request, heads: Heads) -> requests.PreparedRequest:
@@ -47,7 +75,11 @@ def prepare(session: requests.Session, request: requests.Request, heads: Heads) 
         prepared.headers["Content-Length"] = str(len(request.data))
     else:
         prepared.prepare_body(request.data, None, request.json)
-    prepared.prepare_auth(request.auth, prepared.url or "")
+    if type(request.auth) is Key:
+        # It changes neither the address nor the body, which would be looked at once more.
+        request.auth(prepared)
+    else:
+        prepared.prepare_auth(request.auth, prepared.url or "")
     prepared.hooks = request.hooks
     return prepared
 
@@ -63,7 +95,17 @@ def _head(session: requests.Session, request: requests.Request, heads: Heads) ->
         return _checked(session, request)
     if known is None:
         known = keep(heads, told, _checked(session, request))
-    return known.copy()
+    return _copied(known)
+
+
+def _copied(headers: CaseInsensitiveDict[str]) -> CaseInsensitiveDict[str]:
+    kept = getattr(headers, "_store", None)
+    if type(kept) is not OrderedDict:
+        return headers.copy()
+    # All at once: its own way is to put in one by one what was taken out one by one.
+    fresh: CaseInsensitiveDict[str] = CaseInsensitiveDict()
+    fresh._store = kept.copy()  # type: ignore[attr-defined]
+    return fresh
 
 
 def _checked(session: requests.Session, request: requests.Request) -> CaseInsensitiveDict[str]:
@@ -71,6 +113,11 @@ def _checked(session: requests.Session, request: requests.Request) -> CaseInsens
     prepared = requests.PreparedRequest()
     prepared.prepare_headers({name: value for name, value in given.items() if value is not None})
     return prepared.headers
+
+
+def empty_jar() -> RequestsCookieJar:
+    """Return a jar for the cookies of one call."""
+    return RequestsCookieJar(policy=_POLICY)
 
 
 def keep(kept: dict[Any, T], name: Any, thing: T) -> T:

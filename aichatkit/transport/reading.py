@@ -7,8 +7,6 @@ The obvious ways hold text back: `iter_lines` and larger blocks wait for more, `
 
 from __future__ import annotations
 
-import http.client
-import re
 import socket
 import ssl
 import zlib
@@ -19,15 +17,14 @@ from typing import Any, Callable
 import requests
 
 from aichatkit.transport.framing import Chunked, is_chunked
+from aichatkit.transport.heads import is_known
 
 __all__ = ["BLOCK", "find_socket", "pick_reader", "shut_down"]
 
 #: Bytes asked for at a time; what is there comes at once, so this is only an upper bound.
-BLOCK = 65536
+BLOCK = 32768
 #: Decoded bytes handed on at a time, so that a small compressed body cannot fill the memory.
 _INFLATED = 1 << 20
-#: Bodies that hold records, which mean the same however they are cut.
-_RECORDS = re.compile(r"\s*(text/event-stream|application/[\w.+-]*json)", re.IGNORECASE)
 
 Reader = Callable[[], bytes]
 
@@ -36,14 +33,14 @@ def pick_reader(response: requests.Response) -> tuple[Reader, Any]:
     """Return a function that gives the next block (empty at the end), and whose framing must be checked, if any."""
     encoding = response.headers.get("Content-Encoding", "").strip().lower()
     raw = response.raw
-    inner = getattr(raw, "_fp", None)
+    inner: Any = getattr(raw, "_fp", None)
     deflated = encoding in ("gzip", "x-gzip", "deflate")
     if encoding in ("", "identity") or deflated:
         # Plain text keeps the pieces it was sent in, and what precedes damage in a compressed body is not lost with it.
-        if is_chunked(inner) and not deflated and _RECORDS.match(response.headers.get("Content-Type", "")):
+        if is_chunked(inner) and not deflated and _holds_records(response.headers.get("Content-Type", "")):
             body = Chunked(inner, BLOCK)
             return body.read, body
-        if type(inner) is http.client.HTTPResponse:
+        if is_known(inner):
             return _decoded(partial(inner.read1, BLOCK), deflated), inner
         if hasattr(raw, "read1"):
             return _decoded(_public_read1(raw), deflated), None
@@ -72,6 +69,12 @@ def shut_down(sock: socket.socket) -> None:
             sock.shutdown(socket.SHUT_RDWR)
     except OSError:  # the other side was faster
         return
+
+
+def _holds_records(kind: str) -> bool:
+    """Tell whether a body of this type holds records, which mean the same however they are cut."""
+    kind = kind.lstrip().lower()
+    return kind.startswith("text/event-stream") or (kind.startswith("application/") and "json" in kind)
 
 
 def _public_read1(raw: Any) -> Reader:
