@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 from aichatkit import chunks, classify
 from aichatkit.errors import (
@@ -22,12 +22,18 @@ from aichatkit.errors import (
 )
 from aichatkit.events import Event
 from aichatkit.gathered import GATHERED, Gathered
-from aichatkit.images import ImageResponse, data_uri
+from aichatkit.late import late
 from aichatkit.prices import Price, cost_of
 from aichatkit.providers.base import Provider, unreadable
 from aichatkit.reply import Attempt, Reply
 from aichatkit.structs import replace
 from aichatkit.transport import Response, Transport
+
+if TYPE_CHECKING:
+    from aichatkit import images
+else:
+    # Few models draw.
+    images = late("aichatkit.images")
 
 __all__ = ["Answer"]
 
@@ -183,7 +189,7 @@ class Answer:
         held, provider = "", self.provider
         for text in texts:
             held += text
-            if provider.trims_start and not isinstance(text, ImageResponse):
+            if provider.trims_start and not isinstance(text, images.ImageResponse):
                 held = held.lstrip()
             if held and not (provider.checks_notices and classify.limit_notice(held, ended=False) is None):
                 yield text if held == text else held
@@ -263,13 +269,13 @@ class Answer:
         else:
             raise TypeError(f"parse_event returned {type(chunk).__name__}")
 
-    def _draw(self, picture: chunks.Picture) -> ImageResponse:
+    def _draw(self, picture: chunks.Picture) -> images.ImageResponse:
         image = picture.data or picture.url
         if picture.fetch:
-            image = data_uri(self._http.download(picture.url))
+            image = images.data_uri(self._http.download(picture.url))
         self._seen.images.append(image)
         urls = [picture.url] if picture.url else []
-        return ImageResponse([image], alt=self._alt, urls=urls, fetch=self._http.fetch)
+        return images.ImageResponse([image], alt=self._alt, urls=urls, fetch=self._http.fetch)
 
     def _check_end(self) -> None:
         seen = self._seen

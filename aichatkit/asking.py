@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Callable, TypeVar
 from urllib.parse import urlsplit
 
 from aichatkit.answers import Answer
-from aichatkit.cautions import caution
 from aichatkit.errors import (
     AuthenticationError,
     BadRequestError,
@@ -27,12 +26,11 @@ from aichatkit.late import late
 from aichatkit.messages import Message
 from aichatkit.opening import Ask, check_ask, open_answer, optional_fields
 from aichatkit.options import check_url
-from aichatkit.pacing import Pacer, RetryBudget, estimate_tokens
 from aichatkit.pauses import Pauses
 from aichatkit.prices import Price
 from aichatkit.providers.base import Options, Provider
 from aichatkit.reply import Attempt, Reply
-from aichatkit.retries import RetryPolicy, Tries, retry
+from aichatkit.retries import RetryBudget, RetryPolicy, Tries, retry
 from aichatkit.structs import dataclass, field, replace
 from aichatkit.targets import Target, check_key
 from aichatkit.timeouts import Deadline, Timeout
@@ -40,10 +38,12 @@ from aichatkit.transport import Connections, Transport
 from aichatkit.waits import Wait, Waiting
 
 if TYPE_CHECKING:
-    from aichatkit import hooks
+    from aichatkit import cautions, hooks, pacing
 else:
-    # Few calls are watched.
+    # Few calls are watched, paced, or told of what is left out.
+    cautions = late("aichatkit.cautions")
     hooks = late("aichatkit.hooks")
+    pacing = late("aichatkit.pacing")
 
 __all__ = ["Call", "Setup", "ask_target", "is_local", "make_provider", "open_transport", "provider_keys", "subjects_of"]
 
@@ -70,7 +70,7 @@ class Setup:
     base_urls: Mapping[str, str]
     health: Health
     budget: RetryBudget
-    pacer: Pacer | None = None
+    pacer: pacing.Pacer | None = None
     on_wait: Callable[[Wait], None] | None = None
     #: Fields a model refused, by provider and model: left out from then on.
     dropped: dict[tuple[str, str], frozenset[str]] = field(default_factory=dict)
@@ -232,7 +232,7 @@ def _open_without(ask: Ask, key: str | None, subject: Subject, call: Call, setup
             if refused is None or refused in left_out or refused not in optional_fields(ask):
                 raise
         _remember(setup.dropped, place, left_out | {refused})
-        caution(
+        cautions.caution(
             f"{ask.provider.name}: {ask.model} does not take {refused!r}, so it is left out; strict=True forbids that"
         )
 
@@ -298,7 +298,9 @@ def _await_pauses(subject: Subject, call: Call, setup: Setup, tries: Tries) -> N
 def _pace(ask: Ask, subject: Subject, call: Call, setup: Setup, tries: Tries) -> Callable[[Reply | None], None]:
     if setup.pacer is None:
         return lambda reply: None
-    weight = sum(estimate_tokens(message.content) for message in call.messages if isinstance(message.content, str))
+    weight = sum(
+        pacing.estimate_tokens(message.content) for message in call.messages if isinstance(message.content, str)
+    )
     most = call.options.params.get("max_tokens")
     # What is no number the service refuses in its own words.
     weight += most if isinstance(most, int) else 0

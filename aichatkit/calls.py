@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from aichatkit.answers import Answer
 from aichatkit.asking import Call, Setup, ask_target, make_provider, provider_keys, subjects_of
@@ -13,11 +14,17 @@ from aichatkit.errors import (
     ConfigurationError,
     ContextTooLongError,
 )
+from aichatkit.late import late
 from aichatkit.opening import Ask, check_ask
 from aichatkit.reply import Attempt
 from aichatkit.targets import Target
 from aichatkit.waits import Wait, Waiting
-from aichatkit.windows import may_fit_more
+
+if TYPE_CHECKING:
+    from aichatkit import windows
+else:
+    # Few prompts are too long for anybody.
+    windows = late("aichatkit.windows")
 
 __all__ = ["check_call", "open_call"]
 
@@ -47,7 +54,7 @@ def _ask_in_order(
 ) -> Answer | None:
     too_long: list[Target] = []
     for target in call.targets:
-        if not all(may_fit_more(_name(target), than=_name(other)) for other in too_long):
+        if not all(windows.may_fit_more(_name(target), than=_name(other)) for other in too_long):
             continue
         if len(call.targets) > 1 and _cooling(target, setup):
             continue

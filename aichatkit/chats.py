@@ -10,9 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, ClassVar
 
-from aichatkit.cautions import TrimmedWarning, caution
 from aichatkit.errors import ConfigurationError
-from aichatkit.files import with_files
 from aichatkit.late import late
 from aichatkit.messages import Message, Prompt, ToolCallsMessage, ToolResultMessage, parse_messages
 from aichatkit.params import PARAMS
@@ -20,11 +18,13 @@ from aichatkit.reply import Reply
 from aichatkit.streams import Stream
 
 if TYPE_CHECKING:
-    from aichatkit import archive, reports, transcripts, trimming
+    from aichatkit import archive, cautions, files, reports, transcripts, trimming
     from aichatkit.client import Client
 else:
     # Most conversations stay in memory.
     archive = late("aichatkit.archive")
+    cautions = late("aichatkit.cautions")
+    files = late("aichatkit.files")
     reports = late("aichatkit.reports")
     transcripts = late("aichatkit.transcripts")
     trimming = late("aichatkit.trimming")
@@ -66,7 +66,7 @@ class Chat:
         self.system = system
         self.model = model
         self._options = options
-        self._history = with_files(parse_messages(list(history))) if history else []
+        self._history = files.with_files(parse_messages(list(history))) if history else []
         self._lock = threading.Lock()
 
     @property
@@ -162,7 +162,7 @@ class Chat:
         # The results of tools name calls that stand in the history.
         turns = parse_messages(prompt, history=history)[len(history) :]
         _check_results(history, turns)
-        return with_files(turns, asked.pop("files", ())), asked
+        return files.with_files(turns, asked.pop("files", ())), asked
 
     def _sent(self, turns: Sequence[Message], asked: Mapping[str, Any]) -> list[Message]:
         """Return the history, as much of it as fits, and the turns."""
@@ -176,7 +176,7 @@ class Chat:
             told = f"{self.trimmed} of {len(history)} messages of the conversation, the oldest, are not sent"
             logger.info("%s (trim=%r)", told, self._trim)
             if not before:
-                caution(f"{told} (trim={self._trim!r}); its history keeps them", TrimmedWarning)
+                cautions.caution(f"{told} (trim={self._trim!r}); its history keeps them", cautions.TrimmedWarning)
         return [*kept, *turns]
 
     def _keep(self, turns: Sequence[Message], reply: Reply) -> None:

@@ -9,14 +9,11 @@ from typing import TYPE_CHECKING, Any, Callable
 
 import requests
 
-from aichatkit.budgets import Purse
 from aichatkit.chats import Chat
 from aichatkit.chunks import ToolCall
 from aichatkit.errors import BadResponseError, ConfigurationError
-from aichatkit.files import with_files
 from aichatkit.forks import Lock
 from aichatkit.health import Cooling, Health
-from aichatkit.images import ImageResponse
 from aichatkit.late import late
 from aichatkit.mapping import Mapper
 from aichatkit.messages import Prompt, parse_messages
@@ -30,14 +27,13 @@ from aichatkit.options import (
     check_url,
     check_verify,
 )
-from aichatkit.pacing import Pacer, Rate, RetryBudget
 from aichatkit.params import check_params
 from aichatkit.pauses import Pauses
 from aichatkit.prices import check_prices
 from aichatkit.providers.base import Options
 from aichatkit.registry import GROUPS, Registry, registry
 from aichatkit.reply import Reply
-from aichatkit.retries import RetryPolicy
+from aichatkit.retries import RetryBudget, RetryPolicy
 from aichatkit.streams import Stream
 from aichatkit.structs import replace
 from aichatkit.targets import Keys, Model, PerProvider, Target, check_keys, find_targets, named_providers, per_provider
@@ -45,8 +41,9 @@ from aichatkit.timeouts import Deadline, Timeout
 from aichatkit.transport import Connections
 
 if TYPE_CHECKING:
-    from aichatkit import answering, asking, calls, checks, listing, observing, rounds
+    from aichatkit import answering, asking, budgets, calls, checks, images, listing, observing, pacing, rounds
     from aichatkit import cache as caches
+    from aichatkit import files as attachments
     from aichatkit import logbook as logbooks
     from aichatkit import telemetry as telemetries
     from aichatkit import tools as toolboxes
@@ -54,12 +51,16 @@ if TYPE_CHECKING:
 else:
     answering = late("aichatkit.answering")
     asking = late("aichatkit.asking")
+    attachments = late("aichatkit.files")
+    budgets = late("aichatkit.budgets")
     caches = late("aichatkit.cache")
     calls = late("aichatkit.calls")
     checks = late("aichatkit.checks")
+    images = late("aichatkit.images")
     listing = late("aichatkit.listing")
     logbooks = late("aichatkit.logbook")
     observing = late("aichatkit.observing")
+    pacing = late("aichatkit.pacing")
     rounds = late("aichatkit.rounds")
     telemetries = late("aichatkit.telemetry")
     toolboxes = late("aichatkit.tools")
@@ -119,7 +120,7 @@ class Client(Mapper):
         headers: Mapping[str, str] | None = None,
         timeout: float | tuple[float, float] | Timeout | None = None,
         retry: int | RetryPolicy | None = None,
-        rate: str | Rate | Mapping[str, str | Rate] | None = None,
+        rate: str | pacing.Rate | Mapping[str, str | pacing.Rate] | None = None,
         prices: Mapping[str, tuple[float, ...]] | None = None,
         budget: float | None = None,
         cache: str | os.PathLike[str] | MutableMapping[str, str] | None = None,
@@ -156,12 +157,12 @@ class Client(Mapper):
         )
         self._closing = threading.Event()
         self._prices = check_prices(prices)
-        self._purse = Purse(budget)
+        self._purse = None if budget is None else budgets.Purse(budget)
         self._cache = None if cache is None else caches.check_cache(cache)
         self._pauses = Pauses(self._policy.now)
         self._dropped: dict[tuple[str, str], frozenset[str]] = {}
         rates = check_rates(rate)
-        self._pacer = Pacer(rates, self._policy.now) if rates else None
+        self._pacer = pacing.Pacer(rates, self._policy.now) if rates else None
         self._health = Health(self._policy.now)
         self._budget = RetryBudget(self._policy.budget)
         self._made: Setup | None = None
@@ -209,10 +210,10 @@ class Client(Mapper):
         """Return a conversation; its options hold for every turn."""
         return Chat(self, system=system, **options)
 
-    def image(self, prompt: str, *, model: Model = None, **options: Any) -> ImageResponse:
+    def image(self, prompt: str, *, model: Model = None, **options: Any) -> images.ImageResponse:
         """Have a picture made and return it; raise BadResponseError where the model only talks."""
         with self.stream(prompt, model=model, **options) as stream:
-            pictures = [chunk for chunk in stream if isinstance(chunk, ImageResponse)]
+            pictures = [chunk for chunk in stream if isinstance(chunk, images.ImageResponse)]
             provider = stream.provider
         if not pictures:
             raise BadResponseError(
@@ -343,9 +344,11 @@ class Client(Mapper):
         given = check_params(params, options=CALL_OPTIONS)
         limits = self._timeout if timeout is None else Timeout.of(timeout)
         policy = self._policy if retry is None else RetryPolicy.of(retry)
+        messages = parse_messages(prompt, system=self._system if system is None else system)
+        plain = isinstance(files, tuple) and not files and all(isinstance(turn.content, str) for turn in messages)
         return asking.Call(
             targets=self._targets(self._model if model is None else model),
-            messages=with_files(parse_messages(prompt, system=self._system if system is None else system), files),
+            messages=messages if plain else attachments.with_files(messages, files),
             options=Options(params={**self._params, **given}, extra=check_extra(extra)),
             timeout=limits,
             deadline=Deadline(limits.total, policy.now),
@@ -362,23 +365,20 @@ class Client(Mapper):
 
     def _setup(self) -> Setup:
         if self._made is None:
-            self._made = self._make_setup()
+            self._made = asking.Setup(
+                self._connections,
+                self._closing,
+                self._keys,
+                self._base_urls,
+                self._health,
+                self._budget,
+                self._pacer,
+                self._hooks.get("wait"),
+                self._dropped,
+                self._pauses,
+                self._hooks.get("request"),
+            )
         return self._made
-
-    def _make_setup(self) -> Setup:
-        return asking.Setup(
-            self._connections,
-            self._closing,
-            self._keys,
-            self._base_urls,
-            self._health,
-            self._budget,
-            self._pacer,
-            self._hooks.get("wait"),
-            self._dropped,
-            self._pauses,
-            self._hooks.get("request"),
-        )
 
 
 _default: list[Client] = []

@@ -40,7 +40,6 @@ class Database:
         *,
         name: str,
         version: int = 0,
-        durable: bool = True,
         patience: float = _PATIENCE,
     ) -> None:
         self.path = os.fspath(path) if path else ""
@@ -48,12 +47,11 @@ class Database:
         self._name = name
         #: Of the layout; a file of a later one is left alone.
         self._version = version
-        #: Whether what is written outlives a power cut.
-        self._durable = durable
         self._patience = patience
         self._lock = Lock()
         self._opened: dict[int, sqlite3.Connection] = {}
         self._ahead = False
+        #: Whether this connection writes so that it outlives a power cut.
         self._durable = True
 
     @contextlib.contextmanager
@@ -131,7 +129,7 @@ class Database:
             for statement in self._layout.split(";"):
                 connection.execute(statement)
             connection.execute("COMMIT")
-            connection.execute(f"PRAGMA synchronous={'FULL' if self._durable else 'NORMAL'}")
+            connection.execute("PRAGMA synchronous=FULL")
             self._durable = True
             # What is temporary is of no use after a crash.
             connection.execute("PRAGMA temp.journal_mode=MEMORY")

@@ -90,8 +90,6 @@ def with_files(messages: Sequence[Message], files: Any = ()) -> list[Message]:
         message if isinstance(message.content, str) else replace(message, content=list(map(_part, message.content)))
         for message in messages
     ]
-    if type(files) is tuple and not files:
-        return found
     given = [{"type": "file", "file": load_file(file)} for file in _listed(files)]
     if given:
         content = found[-1].content

@@ -12,7 +12,6 @@ from typing import Callable, NamedTuple
 
 from aichatkit.errors import ChatError, QuotaExceededError, RateLimitError, StreamInterruptedError
 from aichatkit.forks import Lock
-from aichatkit.structs import dataclass
 
 __all__ = ["Cooling", "Health", "Subject"]
 
@@ -65,12 +64,12 @@ class Cooling(NamedTuple):
     until: datetime
 
 
-@dataclass
 class _State:
-    until: float
-    failures: int
-    reason: str
-    probe_ends: float = 0.0
+    def __init__(self, until: float) -> None:
+        self.until = until
+        self.failures = 0
+        self.reason = ""
+        self.probe_ends = 0.0
 
 
 class Health:
@@ -117,7 +116,7 @@ class Health:
                 now = self._clock()
                 if len(self._states) >= _MOST:
                     self._forget(now)
-                state = self._states.setdefault(subject.scoped(error.scope), _State(now, 0, ""))
+                state = self._states.setdefault(subject.scoped(error.scope), _State(now))
                 # What was under way when the cooldown began has met the same trouble, not the next one.
                 if state.until <= now:
                     state.failures += 1

@@ -72,9 +72,7 @@ class Logbook:
             raise ConfigurationError(f"log: must be the path of a file, not {path!r}")
         # Other processes may have another working directory.
         self._path = os.path.abspath(os.fspath(path))
-        self._database = Database(
-            self._path, _LAYOUT, name="the log", version=_VERSION, durable=False, patience=_PATIENCE
-        )
+        self._database = Database(self._path, _LAYOUT, name="the log", version=_VERSION, patience=_PATIENCE)
         self._waiting: deque[dict[str, Any]] = deque()
         self._lock = ReentrantLock()
         self._writing = False
@@ -116,7 +114,7 @@ class Logbook:
 
     def _write_rows(self) -> None:
         try:
-            with self._database.transaction() as connection:
+            with self._database.transaction(durable=False) as connection:
                 while self._waiting:
                     connection.execute(_INSERT, self._waiting.popleft())
         except JournalError as error:

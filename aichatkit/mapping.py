@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from aichatkit.budgets import Purse
 from aichatkit.errors import ConfigurationError
 from aichatkit.late import late
 from aichatkit.options import CALL_OPTIONS
@@ -16,13 +15,14 @@ from aichatkit.reply import Reply
 from aichatkit.targets import Model
 
 if TYPE_CHECKING:
-    from aichatkit import batch, estimates, intake, journal, pacing, results, rounds, rows, shelves
+    from aichatkit import batch, budgets, estimates, intake, journal, pacing, results, rounds, rows, shelves
     from aichatkit import progress as bars
     from aichatkit import workers as jobs
     from aichatkit.asking import Call
 else:
     # Most scripts ask one prompt at a time.
     batch = late("aichatkit.batch")
+    budgets = late("aichatkit.budgets")
     estimates = late("aichatkit.estimates")
     intake = late("aichatkit.intake")
     journal = late("aichatkit.journal")
@@ -55,7 +55,7 @@ class Mapper:
 
     if TYPE_CHECKING:
         # What the other side has.
-        _purse: Purse
+        _purse: budgets.Purse | None
         _pauses: Pauses
         _pacer: pacing.Pacer | None
 
@@ -110,7 +110,7 @@ class Mapper:
         own = {name: options[name] for name in options if name not in CALL_OPTIONS}
         check_params(own, options=(*CALL_OPTIONS, *_OPTIONS))
         asked = {**options, "model": model, "schema": schema}
-        purses = [purse for purse in (self._purse, Purse(budget, max_tokens_total)) if purse]
+        purses = [purse for purse in (self._purse, budgets.Purse(budget, max_tokens_total)) if purse]
         sample, make_executor = self._planned("?", **asked), jobs.check_executor(executor)
         if make_executor is None:
             self._check(sample)

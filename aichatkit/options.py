@@ -5,13 +5,19 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 from urllib.parse import urlsplit
 
 from aichatkit.errors import ConfigurationError
-from aichatkit.pacing import Rate
+from aichatkit.late import late
 from aichatkit.params import nearest
 from aichatkit.targets import per_provider
+
+if TYPE_CHECKING:
+    from aichatkit import pacing
+else:
+    # Few clients have a rate.
+    pacing = late("aichatkit.pacing")
 
 __all__ = [
     "CALL_OPTIONS",
@@ -60,10 +66,12 @@ def check_hooks(hooks: Mapping[str, Callable[[Any], None]] | None) -> dict[str, 
     return dict(hooks or {})
 
 
-def check_rates(rate: Any) -> dict[str, Rate]:
+def check_rates(rate: Any) -> dict[str, pacing.Rate]:
     """Return the rates by provider; "" stands for all that have none of their own."""
+    if rate is None:
+        return {}
     given = {"": rate} if not isinstance(rate, Mapping) else per_provider(rate, [], option="rate")
-    rates = {name: Rate.of(value) for name, value in given.items()}
+    rates = {name: pacing.Rate.of(value) for name, value in given.items()}
     return {name: value for name, value in rates.items() if value is not None}
 
 

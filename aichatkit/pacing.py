@@ -1,7 +1,4 @@
-"""How fast to ask: rates by provider and key, kept by all threads of a client, or by all machines through a storage.
-
-Also the retry budget, which keeps many failing calls from becoming many more requests.
-"""
+"""How fast to ask: rates by provider and key, kept by all threads of a client, or by all machines through a storage."""
 
 from __future__ import annotations
 
@@ -15,7 +12,7 @@ from collections.abc import Mapping
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Callable, Protocol
 
-from aichatkit.errors import ChatError, ConfigurationError
+from aichatkit.errors import ConfigurationError
 from aichatkit.forks import Lock
 from aichatkit.late import late
 from aichatkit.structs import dataclass, field
@@ -27,7 +24,7 @@ else:
     # Needs a database; most rates are kept in memory.
     shared_rates = late("aichatkit.shared_rates")
 
-__all__ = ["Pacer", "Rate", "RetryBudget", "Slot"]
+__all__ = ["Pacer", "Rate", "Slot"]
 
 _UNITS = {"s": 1.0, "sec": 1.0, "second": 1.0, "m": 60.0, "min": 60.0, "minute": 60.0, "h": 3600.0, "hour": 3600.0}
 _UNITS.update({"d": 86400.0, "day": 86400.0})
@@ -295,38 +292,6 @@ class Pacer:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(state["rates"], state["clock"])  # type: ignore[misc]
-
-
-class RetryBudget:
-    """A purse of tokens that retries draw from, shared by the threads of a client."""
-
-    RETRY, AMBIGUOUS, REWARD = 10, 20, 1
-
-    def __init__(self, capacity: int = 100) -> None:
-        self.capacity = capacity
-        self._left = capacity
-        self._lock = Lock()
-
-    def __getstate__(self) -> dict[str, Any]:
-        # A client in another process has a purse of its own.
-        return {"capacity": self.capacity}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["capacity"])  # type: ignore[misc]
-
-    def draw(self, error: ChatError) -> int:
-        """Take the price of one retry and return it; 0 where too little is left."""
-        price = self.AMBIGUOUS if error.maybe_processed else self.RETRY
-        with self._lock:
-            if self._left < price:
-                return 0
-            self._left -= price
-            return price
-
-    def refund(self, drawn: int) -> None:
-        """Give back what a call drew whose retry worked; a call that needed none earns a little."""
-        with self._lock:
-            self._left = min(self.capacity, self._left + (drawn or self.REWARD))
 
 
 def estimate_tokens(text: str) -> int:

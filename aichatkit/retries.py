@@ -1,6 +1,7 @@
 """When to try again: the only step that knows tenacity.
 
 One layer of retries, around "prepare, send, read until the first text"; after the first text nothing is tried again.
+The retry budget keeps many failing calls from becoming many more requests.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ import time
 from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
 from aichatkit.errors import ChatError, ConfigurationError, RateLimitError
+from aichatkit.forks import Lock
 from aichatkit.late import late
-from aichatkit.pacing import RetryBudget
 from aichatkit.reply import Attempt
 from aichatkit.structs import dataclass, field, replace
 from aichatkit.waits import Wait, Waiting
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 else:
     tenacity = late("tenacity")
 
-__all__ = ["RetryPolicy", "Tries", "retry"]
+__all__ = ["RetryBudget", "RetryPolicy", "Tries", "retry"]
 
 T = TypeVar("T")
 
@@ -70,6 +71,38 @@ class RetryPolicy:
     def now(self) -> float:
         """Return the time by the policy's clock."""
         return (self.clock or time.monotonic)()
+
+
+class RetryBudget:
+    """A purse of tokens that retries draw from, shared by the threads of a client."""
+
+    RETRY, AMBIGUOUS, REWARD = 10, 20, 1
+
+    def __init__(self, capacity: int = 100) -> None:
+        self.capacity = capacity
+        self._left = capacity
+        self._lock = Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A client in another process has a purse of its own.
+        return {"capacity": self.capacity}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["capacity"])  # type: ignore[misc]
+
+    def draw(self, error: ChatError) -> int:
+        """Take the price of one retry and return it; 0 where too little is left."""
+        price = self.AMBIGUOUS if error.maybe_processed else self.RETRY
+        with self._lock:
+            if self._left < price:
+                return 0
+            self._left -= price
+            return price
+
+    def refund(self, drawn: int) -> None:
+        """Give back what a call drew whose retry worked; a call that needed none earns a little."""
+        with self._lock:
+            self._left = min(self.capacity, self._left + (drawn or self.REWARD))
 
 
 @dataclass

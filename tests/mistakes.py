@@ -456,10 +456,10 @@ MISTAKES = (
     ),
     Mistake(
         "the retry budget has no bottom",
-        "pacing.py",
+        "retries.py",
         "if self._left < price:",
         "if price < 0:",
-        "test_pacing.py test_retries.py",
+        "test_retries.py",
     ),
     # Streams, conversations, tools.
     Mistake(

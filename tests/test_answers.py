@@ -41,6 +41,12 @@ def test_texts_come_out_one_by_one_and_empty_ones_do_not():
     assert answer.text == "abc"
 
 
+def test_sequences_of_any_kind_and_depth_are_taken_apart():
+    answer = answered(("a", Usage(input_tokens=1)), [["b", ""], (Citation("https://a.example"), "c")], (END,))
+    assert list(answer) == ["a", "b", "c"]
+    assert (answer.reply.usage.input_tokens, len(answer.reply.citations), answer.reply.complete) == (1, 1, True)
+
+
 def test_a_reply_holds_all_that_came_beside_the_text():
     answer = answered(
         Answered("answered-2"),

@@ -15,10 +15,8 @@ from aichatkit.errors import (
     ChatError,
     ConfigurationError,
     DeadlineExceededError,
-    RateLimitError,
-    ServerError,
 )
-from aichatkit.pacing import Pacer, RetryBudget, Slot, WindowCounter, estimate_tokens, parse_quota
+from aichatkit.pacing import Pacer, Slot, WindowCounter, estimate_tokens, parse_quota
 from aichatkit.sandbox.raw import RawServer, chunk, chunked_head, response
 from aichatkit.timeouts import Deadline, Timeout
 from aichatkit.waits import Waiting
@@ -548,54 +546,6 @@ def test_closing_the_client_frees_whoever_waits_for_a_place_and_sends_nothing(pa
     stream.close()
     assert "closed" in str(result())
     assert len(server.requests) == 1
-
-
-# The retry budget.
-
-
-def server_error(**fields):
-    return ServerError("boom", **fields)
-
-
-def test_four_failing_calls_on_a_small_budget_draw_twice():
-    budget = RetryBudget(25)
-    assert [budget.draw(server_error()) for _ in range(4)] == [10, 10, 0, 0]
-
-
-def test_a_retry_that_may_repeat_work_costs_double():
-    budget = RetryBudget(30)
-    assert budget.draw(server_error(maybe_processed=True)) == 20
-    assert budget.draw(server_error(maybe_processed=True)) == 0
-    assert budget.draw(server_error()) == 10
-
-
-def test_what_a_retry_drew_comes_back_when_it_works():
-    budget = RetryBudget(10)
-    budget.refund(budget.draw(server_error()))
-    assert budget.draw(server_error()) == 10
-
-
-def test_a_call_that_needed_no_retry_earns_one_up_to_the_capacity():
-    budget = RetryBudget(10)
-    budget.draw(server_error())
-    for _ in range(9):
-        budget.refund(0)
-    assert budget.draw(server_error()) == 0
-    for _ in range(50):
-        budget.refund(0)
-    assert [budget.draw(server_error()), budget.draw(server_error())] == [10, 0]
-
-
-def test_a_budget_out_of_a_pickle_is_full():
-    budget = RetryBudget(10)
-    budget.draw(server_error())
-    assert pickle.loads(pickle.dumps(budget)).draw(RateLimitError("slow")) == 10
-
-
-def test_a_budget_is_not_overdrawn_by_many_threads():
-    budget = RetryBudget(100)
-    results = [in_thread(lambda: budget.draw(server_error())) for _ in range(30)]
-    assert sum(result() for result in results) == 100
 
 
 @pytest.mark.parametrize(("text", "tokens"), [("", 0), ("a", 1), ("abcd", 1), ("abcde", 2), ("世界", 2), ("\ud83d", 1)])

@@ -67,6 +67,15 @@ def test_a_request_is_prepared_as_its_session_would_have_done_it(settings, parts
         assert facts(prepare(session(**settings), request(**parts), heads)) == expected
 
 
+def test_headers_are_copied_however_requests_keeps_them(monkeypatch):
+    monkeypatch.setattr(preparing, "OrderedDict", None)
+    own, heads = requests.Session(), {}
+    first, second = (prepare(own, request(data=b"x"), heads) for _ in range(2))
+    first.headers["X"] = "only here"
+    assert "X" not in second.headers
+    assert dict(second.headers) == dict(own.prepare_request(request(data=b"x")).headers)
+
+
 def test_a_header_that_could_hide_another_is_refused():
     made = request()
     made.headers["X"] = "a\r\nB: c"

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import logging
+import pickle
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -16,9 +18,8 @@ from aichatkit.errors import (
     ServerError,
     TimedOutError,
 )
-from aichatkit.pacing import RetryBudget
 from aichatkit.reply import Attempt
-from aichatkit.retries import RetryPolicy, Tries, retry
+from aichatkit.retries import RetryBudget, RetryPolicy, Tries, retry
 from aichatkit.timeouts import Deadline
 from aichatkit.waits import Waiting
 
@@ -400,3 +401,52 @@ def test_a_policy_keeps_its_tools_out_of_its_repr():
 def test_the_clock_of_the_policy_is_the_one_that_counts():
     assert RetryPolicy(clock=lambda: 7.0).now() == 7.0
     assert RetryPolicy().now() > 0
+
+
+# The retry budget.
+
+
+def server_error(**fields):
+    return ServerError("boom", **fields)
+
+
+def test_four_failing_calls_on_a_small_budget_draw_twice():
+    budget = RetryBudget(25)
+    assert [budget.draw(server_error()) for _ in range(4)] == [10, 10, 0, 0]
+
+
+def test_a_retry_that_may_repeat_work_costs_double():
+    budget = RetryBudget(30)
+    assert budget.draw(server_error(maybe_processed=True)) == 20
+    assert budget.draw(server_error(maybe_processed=True)) == 0
+    assert budget.draw(server_error()) == 10
+
+
+def test_what_a_retry_drew_comes_back_when_it_works():
+    budget = RetryBudget(10)
+    budget.refund(budget.draw(server_error()))
+    assert budget.draw(server_error()) == 10
+
+
+def test_a_call_that_needed_no_retry_earns_one_up_to_the_capacity():
+    budget = RetryBudget(10)
+    budget.draw(server_error())
+    for _ in range(9):
+        budget.refund(0)
+    assert budget.draw(server_error()) == 0
+    for _ in range(50):
+        budget.refund(0)
+    assert [budget.draw(server_error()), budget.draw(server_error())] == [10, 0]
+
+
+def test_a_budget_out_of_a_pickle_is_full():
+    budget = RetryBudget(10)
+    budget.draw(server_error())
+    assert pickle.loads(pickle.dumps(budget)).draw(RateLimitError("slow")) == 10
+
+
+def test_a_budget_is_not_overdrawn_by_many_threads():
+    budget = RetryBudget(100)
+    with ThreadPoolExecutor(30) as threads:
+        drawn = list(threads.map(lambda _: budget.draw(server_error()), range(30)))
+    assert sum(drawn) == 100

@@ -11,6 +11,7 @@ import requests
 from aichatkit.sandbox.raw import RawServer, chunk, chunked_head, response
 from aichatkit.timeouts import Deadline, Timeout
 from aichatkit.transport import Connections, Transport, connections, pools
+from aichatkit.transport.heads import Received
 
 
 @pytest.fixture
@@ -113,6 +114,12 @@ def test_a_pool_that_was_closed_is_not_used_again(held, transport):
         assert transport.get_text(server.url) == "ok"
         held.session.get_adapter(server.url).poolmanager.connection_from_url(server.url).close()
         assert transport.get_text(server.url) == "ok"
+
+
+def test_a_connection_that_answers_in_its_own_way_goes_on_doing_so():
+    kinds = [type("Connection", (), {"response_class": kind}) for kind in (http.client.HTTPResponse, dict)]
+    made = [pools._with_ours(type("Pool", (), {"ConnectionCls": kind})).ConnectionCls for kind in kinds]
+    assert [kind.response_class for kind in made] == [Received, dict]
 
 
 @keeps_pools

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aichatkit.chunks import Citation, Reasoning, ToolCallPart, Usage
-from aichatkit.providers import drawing
+from aichatkit.late import late
 from aichatkit.providers.payloads import parse_arguments
+
+if TYPE_CHECKING:
+    from aichatkit.providers import drawing
+else:
+    drawing = late("aichatkit.providers.drawing")
 
 __all__ = ["find_usage", "parse_message", "parse_sources", "parse_usage"]
 

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import requests
 
 from aichatkit import classify, sniffing
 from aichatkit.chunks import Answered, Finish, ToolCall
 from aichatkit.events import Event
+from aichatkit.late import late
 from aichatkit.messages import Content, File, Message, ToolCallsMessage, ToolResultMessage
-from aichatkit.providers import drawing
 from aichatkit.providers.base import Options, Provider, Tool
 from aichatkit.providers.completions import find_usage, parse_message, parse_sources, parse_usage
 from aichatkit.providers.payloads import (
@@ -28,6 +28,12 @@ from aichatkit.providers.payloads import (
     refused_file,
     text_of_file,
 )
+
+if TYPE_CHECKING:
+    from aichatkit.providers import drawing
+else:
+    # Few models draw.
+    drawing = late("aichatkit.providers.drawing")
 
 __all__ = ["OpenAICompatible"]
 

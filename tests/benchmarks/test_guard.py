@@ -20,9 +20,9 @@ from aichatkit.sandbox.raw import RawServer, chunk
 
 #: Rooms that only some calls enter.
 LATE = """
-    answers asking batch bodies calls classify cli databases delays estimates fingerprints gathered intake journal
-    listing opening progress refusals results rounds rows sandbox schemas shared_rates shelves tables templates tools
-    validation values verdicts workers
+    answers asking batch bodies budgets calls cautions classify cli databases delays estimates files fingerprints
+    gathered images intake journal listing opening pacing progress refusals results rounds rows sandbox schemas
+    shared_rates shelves tables templates tools validation values verdicts windows workers
 """
 #: Modules of the package that making a client loads, with room for a few more: 38 at the time of writing.
 MOST_MODULES = 42
