@@ -149,7 +149,7 @@ def test_a_block_is_bounded_however_much_is_there():
             sizes.append(len(block))
     assert sum(sizes) == 8 << 20
     assert max(sizes) <= 1 << 20
-    assert BLOCK == 32768
+    assert BLOCK == 65536
 
 
 def test_trailing_bytes_after_a_compressed_body_are_ignored_as_gzip_tools_do():

@@ -13,8 +13,8 @@ import pytest
 
 from aichatkit import Attempt, Message, RateLimitError, Reply, RetryPolicy, Timeout, Usage
 from aichatkit.chunks import ToolCall
-from aichatkit.health import _State
 from aichatkit.messages import ToolCallsMessage
+from aichatkit.pacing import _Taken
 from aichatkit.structs import dataclass, field, field_names, replace
 
 
@@ -178,9 +178,9 @@ def test_a_dataclass_of_a_user_may_inherit():
 
 
 def test_what_may_be_changed_is_no_frozen_dataclass():
-    state = _State(1.0, 0, "")
-    assert dataclasses.replace(state, failures=2) == _State(1.0, 2, "")
-    assert type(state).__dataclass_params__.frozen is False
+    taken = _Taken(1.0, 3)
+    assert dataclasses.replace(taken, counted=False) == _Taken(1.0, 3, False)
+    assert _Taken.__dataclass_params__.frozen is False
 
 
 @pytest.mark.skipif(sys.version_info < (3, 10), reason="older Pythons have no match statement")

@@ -22,7 +22,7 @@ from aichatkit.transport.heads import is_known
 __all__ = ["BLOCK", "find_socket", "pick_reader", "shut_down"]
 
 #: Bytes asked for at a time; what is there comes at once, so this is only an upper bound.
-BLOCK = 32768
+BLOCK = 65536
 #: Decoded bytes handed on at a time, so that a small compressed body cannot fill the memory.
 _INFLATED = 1 << 20
 

@@ -56,9 +56,11 @@ TARGETS = (
     Target("first text over TLS, new client", "short stream, TLS, new client", "first text ms", 0.2, 0.11),
     Target("short call, x streamed by hand", "short call", "cpu ms/call", 0.75, 0.55, base="requests streamed"),
     Target("short call, x openai", "short call", "cpu ms/call", 0.5, 0.33, base="openai"),
-    Target("first text, kept client, x openai", "short stream", "first text ms", 0.3, 0.3, base="openai"),
+    # The bar is that of the first text above, told in what openai took when the bars were set.
+    Target("first text, kept client, x openai", "short stream", "first text ms", 0.42, 0.3, base="openai"),
     Target("first text over TLS, x openai", "short stream, TLS", "first text ms", 0.3, 0.15, base="openai"),
     Target("short call, x by hand, not streamed", "short call", "cpu ms/call", 0.75, 0.55),
+    Target("short call, p50, x by hand, not streamed", "short call", "p50 ms", 0.75, 0.55),
     Target("leave early, ms", "leave early", "ms", 5.0, 1.0, base=""),
     Target("one more client, us", "construct", "cpu us", 500.0, 50.0, base=""),
     Target("import of the package", "import", "cpu ms", 0.4, 0.15, client="aichatkit package"),
