@@ -37,6 +37,12 @@ HEADS = [
     b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n",
     b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n",
     b"HTTP/1.1 20x OK\r\n\r\n",
+    b"HTTP/1.1 30\r\nContent-Length: 2\r\n\r\n",
+    b"HTTP/1.1 5\r\n\r\n",
+    b"HTTP/1.1 600 Odd\r\nContent-Length: 5\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Length: " + b"1" * 18 + b"\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Length: " + b"1" * 19 + b"\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Length: " + b"1" * 4301 + b"\r\n\r\n",
     b"HTTP/1.0 200 OK\r\nContent-Length: 5\r\nConnection: keep-alive\r\n\r\n",
     b"HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\n",
     b"HTTP/2.0 200 OK\r\nContent-Length: 5\r\n\r\n",
@@ -110,7 +116,7 @@ def test_a_damaged_head_is_read_as_http_client_reads_it():
     draw = random.Random(7)
     signs = [b"\r", b"\n", b"\r\n", b" ", b"\t", b":", b"\0", b"\xff", b"close", b"0", b"_"]
     for _ in range(3_000):
-        head = bytearray(draw.choice(HEADS[:20]))
+        head = bytearray(draw.choice(HEADS[:26]))
         for _ in range(draw.randint(1, 3)):
             at = draw.randrange(len(head) + 1)
             head[at : at + draw.randint(0, 2)] = draw.choice(signs)

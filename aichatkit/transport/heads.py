@@ -18,6 +18,9 @@ _SHOWN = bytes(range(32, 127)) + b"\t"
 _NAMED = frozenset(string.ascii_letters + string.digits + "!#$%&'*+.^_`|~-")
 #: More lines than this `http.client` refuses.
 _MOST = 99
+_STATUSES = frozenset(map(str, range(200, 600)))
+#: A longer length is none; Python refuses to read much longer ones.
+_DIGITS = 19
 #: Answers without a body, whatever their headers say.
 _BARE = ("204", "304")
 #: What tells where the body ends; the first of a name counts.
@@ -45,7 +48,7 @@ class Received(http.client.HTTPResponse):
         first, *lines = head.decode("latin-1").split("\r\n")
         status, headers = first[9:12], http.client.HTTPMessage()
         framing: dict[str, str] = {}
-        plain = first[:9] == "HTTP/1.1 " and first[12:13] in ("", " ") and status.isdigit() and "200" <= status <= "599"
+        plain = first[:9] == "HTTP/1.1 " and status in _STATUSES and first[12:13] in ("", " ")
         if not plain or len(lines) > _MOST or head.translate(None, _SHOWN) != b"\r\n" * len(lines):
             return False
         for line in lines:
@@ -58,7 +61,8 @@ class Received(http.client.HTTPResponse):
             if kind in _FRAMING:
                 framing.setdefault(kind, value)
         length = framing.get("content-length", "")
-        if status in _BARE or (length and not length.isdigit()) or self._method == "HEAD":  # type: ignore[attr-defined]
+        told = not length or (length.isdigit() and len(length) < _DIGITS)
+        if not told or status in _BARE or self._method == "HEAD":  # type: ignore[attr-defined]
             return False
         self.fp.read(len(head) + 4)
         self.version = 11

@@ -73,7 +73,7 @@ def shut_down(sock: socket.socket) -> None:
 
 def _holds_records(kind: str) -> bool:
     """Tell whether a body of this type holds records, which mean the same however they are cut."""
-    kind = kind.lstrip().lower()
+    kind = kind.partition(";")[0].strip().lower()
     return kind.startswith("text/event-stream") or (kind.startswith("application/") and "json" in kind)
 
 
