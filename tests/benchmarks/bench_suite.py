@@ -24,10 +24,9 @@ class Row(NamedTuple):
 
 def suite(*, quick: bool, megabytes: int) -> list[Row]:
     """Return every row; the quick suite has fewer rounds, smaller bodies and fewer clients."""
-    rounds = 2 if quick else 5
     rows = [*_throughput(quick), *_waiting(quick), *_calls(quick), *_starting(), *_threads(quick)]
     rows += _growth(megabytes) if not quick else []
-    return [row._replace(rounds=min(row.rounds, rounds)) for row in rows]
+    return [row._replace(rounds=min(row.rounds, max(2, row.rounds // 3))) for row in rows] if quick else rows
 
 
 def _throughput(quick: bool) -> list[Row]:
@@ -74,9 +73,10 @@ def _starting() -> list[Row]:
     everyone = (*OWN, *PEERS)
     return [
         Row("construct", "construct", {}, everyone, rounds=3),
-        Row("import", "import", {}, (OWN[0], "aichatkit package", OWN[1], *PEERS)),
+        # A process starts now fast, now slowly.
+        Row("import", "import", {}, (OWN[0], "aichatkit package", OWN[1], *PEERS), rounds=15),
         Row("installed", "installed", {}, everyone, rounds=1),
-        Row("first text of a process", "cold", {}, (*OWN, "openai", "litellm")),
+        Row("first text of a process", "cold", {}, (*OWN, "openai", "litellm"), rounds=15),
     ]
 
 
