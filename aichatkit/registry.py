@@ -120,6 +120,8 @@ class Registry(Mapping[str, "type[Provider]"]):
 
 
 registry = Registry()
+#: The modules found in the folder so far: looking for one takes as long as all else that makes a client.
+_seen: dict[str, str] = {}
 
 
 def register(
@@ -164,11 +166,16 @@ def _checked(found: Any, name: str) -> type[Provider]:
 
 def _module(name: str) -> str | None:
     """Return the module that holds a provider of the folder; the other files there are not looked at."""
+    if name in _seen:
+        return _seen[name]
     stem = name.replace("-", "_")
     if "_" in name or stem in _BASES or not stem.isidentifier():
         return None
     module = f"{providers.__name__}.{stem}"
-    return None if importlib.util.find_spec(module) is None else module
+    if importlib.util.find_spec(module) is None:
+        return None
+    _seen[name] = module
+    return module
 
 
 def _make_service(name: str, row: Mapping[str, Any]) -> type[Provider]:

@@ -122,6 +122,8 @@ def draw(results: Sequence[Result], path: Path) -> bool:
         axis.bar_label(bars, fmt="%.2g", padding=2)
         axis.set(title=f"{result.title}: {name}", xlabel="x requests by hand", xscale="log")
         axis.margins(x=0.2)
+        # The bars are labelled; between powers of ten the marks would be written over each other.
+        axis.minorticks_off()
     figure.tight_layout()
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
