@@ -216,6 +216,7 @@ class Answer:
                     if chunk:
                         yield chunk
                 elif chunk is not None:
+                    # Some services send a list for every piece: most of it needs no generator of its own.
                     for part in chunk if chunk.__class__ is list else (chunk,):
                         if part.__class__ is str and part:
                             yield part
@@ -325,8 +326,6 @@ class Answer:
 
     def _cost(self, usage: chunks.Usage) -> float | None:
         """Price the answer by the model that answered, else by the one that was asked for."""
-        if usage.input_tokens is None or usage.output_tokens is None:
-            return None
         names = dict.fromkeys((self._seen.model, self.model))
         costs = (cost_of(self.provider.priced_as or self.provider.name, name, usage, self._prices) for name in names)
         return next((cost for cost in costs if cost is not None), None)

@@ -79,8 +79,10 @@ def cost_of(provider: str, model: str, usage: Usage, prices: Mapping[str, Price]
     >>> round(cost_of("openai", "gpt-4o-2024-08-06", Usage(1000, 100), PRICES), 6)
     0.0035
     """
+    if usage.input_tokens is None or usage.output_tokens is None:
+        return None
     price = _price(f"{provider}/{model}", prices)
-    if price is None or usage.input_tokens is None or usage.output_tokens is None:
+    if price is None:
         return None
     if usage.input_tokens > _LONGEST:
         name = _undated(f"{provider}/{model}")

@@ -5,11 +5,18 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import Any, Callable, NamedTuple
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
 from aichatkit.errors import ChatError, ConfigurationError, DeadlineExceededError, RateLimitError
+from aichatkit.late import late
 from aichatkit.structs import dataclass, field
 from aichatkit.timeouts import Deadline
+
+if TYPE_CHECKING:
+    from aichatkit import hooks
+else:
+    # Few calls are watched.
+    hooks = late("aichatkit.hooks")
 
 __all__ = ["Wait", "Waiting"]
 
@@ -70,10 +77,7 @@ class Waiting:
         """Tell the log and the user's hook; a hook that fails is logged and ends nothing."""
         logger.info("%s", wait)
         if self.hook is not None:
-            try:
-                self.hook(wait)
-            except Exception:
-                logger.exception("the wait hook failed")
+            hooks.tell("wait", self.hook, wait)
 
     def sleep(self, seconds: float) -> None:
         """Sleep; closing the client ends it at once."""

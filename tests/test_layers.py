@@ -45,7 +45,8 @@ ORDER = """
     archive
     sandbox records budgets progress tables workers
     providers
-    hooks tools gathered health shared_rates waits
+    hooks
+    tools gathered health shared_rates waits
     pacing pauses journal shelves
     answers retries tokens
     registry rounds opening

@@ -143,7 +143,8 @@ class Gemini(Provider):
         record = event.json()
         # The usual piece: one text, and what is said beside it each time.
         try:
-            (candidate,), (part,) = record["candidates"], record["candidates"][0]["content"]["parts"]
+            (candidate,) = record["candidates"]
+            (part,) = candidate["content"]["parts"]
             text = part["text"]
             if (
                 text.__class__ is str
