@@ -4,6 +4,7 @@ import gc
 import logging
 import os
 import pickle
+import select
 import ssl
 import threading
 import time
@@ -30,7 +31,7 @@ from aichatkit.errors import (
 from aichatkit.sandbox import Sandbox
 from aichatkit.sandbox.raw import RawServer, chunk, chunked_head, response
 from aichatkit.timeouts import Deadline, Timeout
-from aichatkit.transport import Connections, Response, Transport, connections
+from aichatkit.transport import Connections, Response, Transport, connections, responses
 from aichatkit.transport.translate import translate_read, translate_send
 
 JSON = [("Content-Type", "application/json")]
@@ -291,7 +292,9 @@ def test_the_pool_is_as_large_as_many_threads():
     held.close()
 
 
-def test_no_connection_is_thrown_away_however_many_threads_come():
+def test_no_connection_is_thrown_away_however_many_threads_come(monkeypatch):
+    # So many threads take long to bring the end of a body.
+    monkeypatch.setattr(responses, "_GRACE", 20.0)
     start = threading.Barrier(100)
     with Sandbox() as sandbox, Client(model="openai", api_key="k", base_url=f"{sandbox.url}/v1") as client:
 
@@ -594,6 +597,22 @@ def test_a_kept_connection_does_not_carry_a_short_limit(transport):
         answer.finish()
         assert sock.gettimeout() == 5
         assert answer.closed
+
+
+def test_an_end_that_has_arrived_is_seen_even_after_the_moment_that_it_had(transport, monkeypatch):
+    monkeypatch.setattr(responses, "_GRACE", 0.0)
+    read = threading.Event()
+    with RawServer([*STREAM, chunk(b"data: [DONE]\n\n"), read, chunk(b"")]) as server:
+        http = transport(server.url)
+        for _ in range(2):
+            read.clear()
+            answer = http.send(post(server.url))
+            while b"DONE" not in answer.read_block():
+                continue
+            read.set()
+            assert select.select([answer._socket], [], [], 5)[0]
+            answer.finish()
+        assert server.connections == 1
 
 
 def test_a_socket_that_was_closed_under_our_hands_is_told_by_the_read(transport):

@@ -21,6 +21,8 @@ __all__ = ["Response"]
 
 #: How long to look for the end of the body once the answer has ended, in seconds, and in how many reads.
 _GRACE, _GRACE_READS = 0.05, 4
+#: The least time of one such read, in seconds: what has arrived is seen even where a busy machine used up the rest.
+_GLANCE = 0.001
 #: How much of an error body is read, in bytes and seconds.
 _ERROR_BYTES, _ERROR_SECONDS = 65536, 2.0
 
@@ -112,7 +114,7 @@ class Response:
         try:
             for _ in range(_GRACE_READS):
                 if not getattr(self._framing, "in_hand", False):
-                    self._set_timeout(end - self._clock())
+                    self._set_timeout(max(end - self._clock(), _GLANCE))
                 if self.closed or not self.read_block():
                     return
         except ChatError:
