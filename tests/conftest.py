@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
 from collections.abc import Iterator
@@ -29,6 +30,19 @@ _SUFFIXES = (
 _KEPT = ("AICHATKIT_PEERS",)
 #: The services a reader of the docs has, and where the sandbox speaks their protocols.
 _SERVICES = {"openai": "/v1", "anthropic": "", "gemini": "", "groq": "/v1", "openrouter": "/v1", "ollama": ""}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def heard_signals() -> Iterator[None]:
+    """Signals as a terminal gives them: `nohup` and a shell's `&` start programs that do not hear them."""
+    handlers = {"SIGHUP": signal.SIG_DFL, "SIGINT": signal.default_int_handler, "SIGQUIT": signal.SIG_DFL}
+    heard = {getattr(signal, name): handler for name, handler in handlers.items() if hasattr(signal, name)}
+    ignored = [number for number in heard if signal.getsignal(number) is signal.SIG_IGN]
+    for number in ignored:
+        signal.signal(number, heard[number])
+    yield
+    for number in ignored:
+        signal.signal(number, signal.SIG_IGN)
 
 
 @pytest.fixture(scope="session")
