@@ -327,7 +327,7 @@ def test_a_soft_time_limit_passes_through_and_is_not_tried_again(service, where)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 4
     assert (len(server.requests), client.health) == (1, [])
 
 

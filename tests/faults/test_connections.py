@@ -46,7 +46,7 @@ def test_a_server_that_hangs_after_the_end_marker_costs_a_moment_and_the_connect
     fault = faults(wire, [*wire.begun("Hello"), chunk(wire.end), "wait-close"])
     started = time.monotonic()
     assert fault.client.ask("Hi").text == "Hello"
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 4
     assert fault.server.wait_closed()
 
 
@@ -261,7 +261,7 @@ def test_a_blocked_read_is_woken_from_another_thread(faults, wire, how):
     started = time.monotonic()
     (fault.client.close if how == "close" else stream.cancel)()
     error = result()
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 4
     assert (type(error), error.partial, error.action) == (StreamInterruptedError, "Hello", "stop")
     check_safe(error)
     assert fault.server.wait_closed()
@@ -290,7 +290,7 @@ def test_closing_the_client_wakes_a_retry_sleep(faults, wire):
     started = time.monotonic()
     fault.client.close()
     error = result()
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 4
     assert (type(error).__name__, error.gave_up) == ("OverloadedError", "the client was closed")
     assert len(fault.asked) == 1
     check_safe(error)

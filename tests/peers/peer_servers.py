@@ -186,14 +186,13 @@ http {{
         ssl_certificate {home}/server.pem;
         ssl_certificate_key {home}/server.pem;
         location /moved/ {{ return 307 {upstream}/v1/chat/completions; }}
-        location / {{
-            proxy_pass http://behind;
-            proxy_http_version 1.1;
-            proxy_set_header Connection "";
-            proxy_set_header Host {address};
-            proxy_buffering off;
-            proxy_read_timeout 1s;
-        }}
+        proxy_http_version 1.1;
+        proxy_set_header Connection "";
+        proxy_set_header Host {address};
+        proxy_buffering off;
+        proxy_read_timeout 20s;
+        location / {{ proxy_pass http://behind; }}
+        location /impatient/ {{ proxy_pass http://behind/; proxy_read_timeout 1s; }}
     }}
 }}
 """

@@ -216,8 +216,8 @@ def test_pieces_come_while_the_answer_is_under_way(route, sandbox, connect):
         first = next(stream)
     assert first
     assert "first second third fourth".startswith(first)
-    # Nothing but the first piece was sent, and nginx itself gives up after a second.
-    assert time.monotonic() - begun < 0.9
+    # Nothing but the first piece was sent, and nginx itself gives up after 20 seconds.
+    assert time.monotonic() - begun < 10
 
 
 def test_a_cut_behind_is_an_error_in_front(route, sandbox, connect):
@@ -263,7 +263,7 @@ def test_nginx_without_a_service_behind_is_a_server_error_and_retried(start, con
 
 
 def test_nginx_that_lost_patience_is_a_server_error_and_retried_once(sandbox, front, connect):
-    client = connect(f"{front.url}/fault/slow-head,seconds=30", verify=str(front.ca_bundle))
+    client = connect(f"{front.url}/impatient/fault/slow-head,seconds=30", verify=str(front.ca_bundle))
     with pytest.raises(ServerError, match="504 Gateway Time-out") as caught:
         client.ask("hello")
     assert caught.value.status == 504
