@@ -412,7 +412,7 @@ def test_a_stream_can_be_ended_from_another_thread(serve):
     started = time.monotonic()
     with pytest.raises(Exception, match="cancelled"):
         next(stream)
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 4
     assert server.wait_closed()
 
 

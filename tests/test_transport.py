@@ -551,7 +551,7 @@ def test_a_read_over_tls_is_woken_from_another_thread(authority, ca_file):
         started = time.monotonic()
         with pytest.raises(StreamInterruptedError, match="cancelled"):
             next(stream)
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 4
         timer.join()
 
 
@@ -643,7 +643,7 @@ def test_the_head_of_an_answer_is_waited_for_until_the_client_closes(transport):
         started = time.monotonic()
         with pytest.raises(ConnectError) as caught:
             http.send(post(server.url))
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 4
         assert caught.value.maybe_processed
 
 

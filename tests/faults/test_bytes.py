@@ -91,7 +91,7 @@ def test_a_line_of_four_megabytes_takes_linear_time(faults, wire):
     started = time.process_time()
     assert len(fault.client.ask("Hi").text) == len(text)
     # A thousand pieces, each gone over again and again, took 54 seconds.
-    assert time.process_time() - started < 5
+    assert time.process_time() - started < 20
 
 
 def bounded(fault, monkeypatch, **limits: int) -> None:
