@@ -83,6 +83,12 @@ def slept() -> list[float]:
 
 
 @pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The end of a body may come as late as a busy machine brings it, and the connection is kept all the same."""
+    monkeypatch.setattr("aichatkit.transport.responses._GRACE", 20.0)
+
+
+@pytest.fixture
 def policy(slept: list[float]) -> RetryPolicy:
     """Three attempts whose sleeps are only written down and whose random numbers are all 1."""
     return RetryPolicy(sleep=slept.append, random=lambda: 1.0)

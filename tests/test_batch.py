@@ -94,6 +94,7 @@ def test_the_options_of_ask_hold_for_every_row(client, sandbox):
         assert request.json()["temperature"] == 0.5
 
 
+@pytest.mark.usefixtures("patient")
 def test_as_many_rows_are_under_way_as_there_are_workers():
     with Sandbox(delay=0.05) as sandbox, Client(model="openai", base_url=f"{sandbox.url}/v1") as client:
         client.map(numbered(12), workers=4)
@@ -207,16 +208,17 @@ def test_workers_look_at_the_pause_before_they_ask(client, sandbox, slept):
 
 
 def test_a_hint_slows_all_workers_and_not_one():
-    with Sandbox() as sandbox, Client(model="openai", base_url=f"{sandbox.url}/v1") as client:
+    # Slow answers, so that few are under way before the refusal has been read.
+    with Sandbox(delay=0.05) as sandbox, Client(model="openai", base_url=f"{sandbox.url}/v1") as client:
         sandbox.script("rate-limit,retry_after_ms=500")
-        results = client.map(numbered(60), workers=4, as_completed=True)
+        results = client.map(numbered(24), workers=4, as_completed=True)
         thread = threading.Thread(target=results.finish)
         thread.start()
         time.sleep(0.35)
         during = len(sandbox.requests)
         thread.join(20)
         assert during <= 12
-        assert len(sandbox.requests) == 61
+        assert len(sandbox.requests) == 25
         assert results.failed == []
 
 
@@ -557,9 +559,11 @@ def interrupt_after(sandbox, requests, times=1):
         end = time.monotonic() + 10
         while len(sandbox.requests) < requests and time.monotonic() < end:
             time.sleep(0.005)
-        for _ in range(times):
+        os.kill(os.getpid(), signal.SIGINT)
+        for _ in range(times - 1):
+            # Two that come while the main thread is kept waiting would be one.
+            time.sleep(0.5)
             os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(0.05)
 
     thread = threading.Thread(target=interrupt)
     thread.start()

@@ -366,7 +366,7 @@ def test_a_place_that_does_not_come_free_is_waited_for_until_the_deadline(serve,
     server, client = serve([*ANSWER[:2], "wait-close"], rate=Rate(concurrent=1), retry=0)
     with client.stream("Hi"):
         with pytest.raises(DeadlineExceededError):
-            client.ask("Hi", timeout=Timeout(total=0.1))
+            client.ask("Hi", timeout=Timeout(total=0.5))
         assert "pacing openai, waiting for a free place" in caplog.text
         assert len(server.requests) == 1
 

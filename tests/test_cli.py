@@ -233,7 +233,7 @@ def test_retry_0_asks_once(sandbox):
 
 def test_a_timeout_ends_a_silent_answer(sandbox, capsys):
     sandbox.script("stall,after=1")
-    assert main(["--timeout", "0.2", "--retry", "0", "Hi"]) == 1
+    assert main(["--timeout", "1", "--retry", "0", "Hi"]) == 1
     assert "silent" in capsys.readouterr().err
 
 
@@ -349,7 +349,8 @@ def test_importing_main_runs_nothing():
     runpy.run_path(MAIN, run_name="elsewhere")
 
 
-def test_help_tells_the_commands_and_the_exit_codes(capsys):
+def test_help_tells_the_commands_and_the_exit_codes(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
     with pytest.raises(SystemExit) as caught:
         main(["--help"])
     assert caught.value.code == 0

@@ -331,6 +331,7 @@ def test_the_package_tells_its_name_and_asks_for_no_compression(client, sandbox)
     assert headers["Accept-Encoding"] == "identity"
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_connection_is_used_again(client, sandbox):
     for _ in range(4):
         client.ask("Hi")

@@ -306,12 +306,18 @@ class SoftTimeLimitExceeded(Exception):
 
 @pytest.mark.parametrize("where", ["retry sleep", "pacing sleep", "read"])
 def test_a_soft_time_limit_passes_through_and_is_not_tried_again(service, where):
-    scripts = {
-        "retry sleep": [response(b"busy", status="503 No", headers=[("Retry-After", "30")])],
-        "pacing sleep": echo,
-        "read": [chunked_head(), chunk(PIECE % b"Hello"), "wait-close"],
-    }
-    server, client = service(scripts[where], rate="1/hour" if where == "pacing sleep" else None)
+    # The time begins where it is to end, not somewhere in what is loaded on the way.
+    def expire_soon(*_):
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+
+    def begin(request):
+        expire_soon()
+        return [chunked_head(), chunk(PIECE % b"Hello"), "wait-close"]
+
+    busy = [response(b"busy", status="503 No", headers=[("Retry-After", "30")])]
+    scripts = {"retry sleep": busy, "pacing sleep": echo, "read": begin}
+    rate = "1/hour" if where == "pacing sleep" else None
+    server, client = service(scripts[where], rate=rate, hooks={"wait": expire_soon})
     if where == "pacing sleep":
         client.ask("first")
 
@@ -319,7 +325,6 @@ def test_a_soft_time_limit_passes_through_and_is_not_tried_again(service, where)
         raise SoftTimeLimitExceeded
 
     before = signal.signal(signal.SIGALRM, expire)
-    signal.setitimer(signal.ITIMER_REAL, 0.1)
     started = time.monotonic()
     try:
         with pytest.raises(SoftTimeLimitExceeded):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aichatkit.chunks import Answered, Citation, Finish, Notice, Reasoning, Thought, ToolCall, ToolCallPart, Usage
@@ -66,6 +66,7 @@ def test_pieces_of_calls_come_together(parts, found):
     assert calls(*parts) == found
 
 
+@settings(deadline=None)
 @given(st.text(), st.lists(st.integers(0, 40), max_size=6))
 def test_arguments_survive_every_way_to_cut_them(text, cuts):
     whole = json.dumps({"text": text})

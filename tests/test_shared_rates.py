@@ -53,10 +53,10 @@ def test_counters_of_different_names_count_apart(counter, storage):
 
 
 def test_a_wait_is_long_enough_and_no_longer(counter, storage):
-    one = counter(storage, 1, 0.2)
+    one = counter(storage, 1, 1.0)
     assert one.take(1)[0] == 0
     seconds, _ = one.take(1)
-    assert 0 < seconds <= 0.21
+    assert 0 < seconds <= 1.01
     time.sleep(seconds + 0.002)
     assert one.take(1)[0] == 0
 
@@ -279,14 +279,15 @@ def test_processes_take_turns_at_the_file(counter, storage, tmp_path):
 
 
 def take_often(storage, until, gate, moments):
-    """Take as often as the rate lets, and tell when."""
+    """Take as often as the rate lets, and tell when each began and ended."""
     own = SharedCounter(storage, NAME, 10, 1.0, sliding=True)
-    gate.wait(20)
+    gate.wait(120)
     end, found = time.monotonic() + until, []
     while time.monotonic() < end:
+        before = time.time()
         seconds, _ = own.take(1)
         if seconds == 0:
-            found.append(time.time())
+            found.append((before, time.time()))
         else:
             time.sleep(min(seconds, 0.05))
     own.close()
@@ -300,10 +301,11 @@ def test_processes_share_a_rate_by_a_file(counter, storage):
     workers = [context.Process(target=take_often, args=(storage, 1.2, gate, moments)) for _ in range(4)]
     for worker in workers:
         worker.start()
-    found = sorted(moment for _ in workers for moment in moments.get(timeout=20))
+    found = [moment for _ in workers for moment in moments.get(timeout=120)]
     for worker in workers:
-        worker.join(10)
-    assert max(sum(1 for moment in found if start <= moment < start + 0.98) for start in found) <= 11
+        worker.join(60)
+    # What was surely taken within the time, however long each process had to wait for its turn.
+    assert max(sum(start <= before and after < start + 0.98 for before, after in found) for start, _ in found) <= 11
     assert len(found) >= 10
 
 

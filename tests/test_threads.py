@@ -57,7 +57,7 @@ def in_thread(call):
     thread.start()
 
     def result():
-        thread.join(30)
+        thread.join(120)
         assert not thread.is_alive()
         return outcome[0]
 

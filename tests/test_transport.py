@@ -4,6 +4,7 @@ import gc
 import logging
 import os
 import pickle
+import re
 import select
 import ssl
 import threading
@@ -115,7 +116,7 @@ def test_the_log_tells_method_host_status_and_time_and_nothing_else(transport, c
     with RawServer([response(b"ok")]) as server:
         transport(server.url, auth=("Authorization", "sk-1")).send(post(f"{server.url}/path?secret=1", json="prompt"))
     assert [record.levelname for record in caplog.records] == ["DEBUG"]
-    assert caplog.messages[0].startswith("POST 127.0.0.1 200 0.")
+    assert re.match(r"POST 127\.0\.0\.1 200 \d+\.", caplog.messages[0])
 
 
 # A Session of the user's.
@@ -292,22 +293,21 @@ def test_the_pool_is_as_large_as_many_threads():
     held.close()
 
 
-def test_no_connection_is_thrown_away_however_many_threads_come(monkeypatch):
-    # So many threads take long to bring the end of a body.
-    monkeypatch.setattr(responses, "_GRACE", 20.0)
+@pytest.mark.usefixtures("patient")
+def test_no_connection_is_thrown_away_however_many_threads_come():
     start = threading.Barrier(100)
     with Sandbox() as sandbox, Client(model="openai", api_key="k", base_url=f"{sandbox.url}/v1") as client:
 
         def ask():
             for _ in range(2):
-                start.wait(20)
+                start.wait(60)
                 client.ask("Hi")
 
         threads = [threading.Thread(target=ask) for _ in range(100)]
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(30)
+            thread.join(120)
         assert len(sandbox.requests) == 200
         assert sandbox.connections <= 100
 
@@ -588,6 +588,7 @@ def test_a_refusal_is_closed_whoever_holds_on_to_it(transport, ending):
         assert server.wait_closed()
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_kept_connection_does_not_carry_a_short_limit(transport):
     with RawServer([*ANSWER]) as server:
         answer = transport(server.url).send(post(server.url))

@@ -28,6 +28,7 @@ class Connection:
         self.number = number
         self.sock = sock
         self.sent = 0
+        self.ended = False
         self._buffer = bytearray()
 
     def read_line(self, limit: int = 65536) -> bytes:
@@ -67,6 +68,7 @@ class Connection:
 
     def shut(self) -> None:
         """End both directions, which wakes the thread that reads or writes here."""
+        self.ended = True
         # The method of the plain socket: the one of a TLS socket takes the encryption away under the other thread.
         with contextlib.suppress(OSError):
             socket.socket.shutdown(self.sock, socket.SHUT_RDWR)
@@ -195,6 +197,9 @@ def _encrypt(connection: Connection, tls: ssl.SSLContext) -> None:
     # Wrapped first and shaken after, so that a stop reaches the socket while a silent client holds up the handshake.
     encrypted = tls.wrap_socket(connection.sock, server_side=True, do_handshake_on_connect=False)
     connection.sock = encrypted
+    if connection.ended:
+        # The stop met the plain socket just when it no longer held the connection.
+        raise Gone
     encrypted.do_handshake()
     encrypted.settimeout(None)
 

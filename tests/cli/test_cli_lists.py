@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -81,10 +82,12 @@ def test_providers_tell_whether_a_key_is_there_and_never_the_key(monkeypatch, ca
 
 
 @pytest.fixture
-def talked(sandbox, capsys):
-    """Two conversations."""
+def talked(sandbox, capsys, tmp_path):
+    """Two conversations, the second one newer."""
     sandbox.says("Rex is a **dog**.")
     main(["--chat", "dogs", "Who is Rex?"])
+    # Some file systems tell times apart by several milliseconds only.
+    os.utime(tmp_path / "data" / "aichatkit" / "chats" / "dogs.json", (1, 1))
     main(["--chat", "cats", "Who is Tom?"])
     capsys.readouterr()
 

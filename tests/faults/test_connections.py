@@ -16,13 +16,13 @@ from fault_wires import ALL, OPENAI, PLAIN, STREAMING, named, row
 
 from aichatkit.errors import ChatError, ServerError, StreamInterruptedError
 from aichatkit.sandbox.raw import chunk, response
-from aichatkit.transport import responses as transport_responses
 
 GEVENT = "gevent" in sys.modules
 forks = pytest.mark.skipif(GEVENT or not hasattr(os, "fork"), reason="needs a fork, and gevent forks another way")
 
 
 @row("100", *ALL)
+@pytest.mark.usefixtures("patient")
 def test_an_answer_that_ended_gives_its_connection_to_the_next_call(faults, wire):
     fault = faults(wire, wire.whole("Hel", "lo"))
     for _ in range(4):
@@ -32,9 +32,8 @@ def test_an_answer_that_ended_gives_its_connection_to_the_next_call(faults, wire
 
 
 @row("100-late", *[wire for wire in STREAMING if wire.end])
-def test_the_end_of_the_body_may_come_a_little_after_the_end_marker(faults, monkeypatch, wire):
-    # On a busy machine a little may be long.
-    monkeypatch.setattr(transport_responses, "_GRACE", 5.0)
+@pytest.mark.usefixtures("patient")
+def test_the_end_of_the_body_may_come_a_little_after_the_end_marker(faults, wire):
     fault = faults(wire, [*wire.begun("Hello"), chunk(wire.end), 0.01, chunk(b"")])
     for _ in range(2):
         assert fault.client.ask("Hi").text == "Hello"

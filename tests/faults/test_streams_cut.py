@@ -107,7 +107,7 @@ def test_a_reset_after_text_keeps_the_text(faults, wire):
 
 @row("61", *STREAMING)
 def test_silence_after_text_is_told_after_the_read_timeout(faults, wire):
-    fault = faults(wire, [*wire.begun("Hello"), "wait-close"], timeout=(5, 0.1))
+    fault = faults(wire, [*wire.begun("Hello"), "wait-close"], timeout=(5, 0.5))
     with fails(StreamStalledError) as caught:
         fault.client.ask("Hi")
     assert (caught.value.partial, len(fault.asked), fault.slept) == ("Hello", 1, [])

@@ -166,10 +166,10 @@ def test_forked_celery_workers_ask_at_once(service, tmp_path):
         app = celery.Celery(broker=places["CELERY_BROKER_URL"], backend=places["CELERY_RESULT_BACKEND"])
         app.conf.broker_transport_options = transport
         outcomes = [app.send_task("celery_tasks.summarise", [f"Text {number}."]) for number in range(8)]
-        found = [outcome.get(timeout=60, interval=0.05) for outcome in outcomes]
+        found = [outcome.get(timeout=180, interval=0.05) for outcome in outcomes]
     finally:
         worker.terminate()
-        worker.wait(30)
+        worker.wait(120)
     assert all(answer["text"] for answer in found)
     assert worker.pid not in {answer["process"] for answer in found}
     assert len(service.requests) == 8
@@ -215,7 +215,7 @@ def check_types(*files, cwd):
         env={**os.environ, "MYPYPATH": str(HERE.parent.parent)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
 

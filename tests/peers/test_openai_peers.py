@@ -173,7 +173,8 @@ def test_llmock_sees_the_wait_that_it_asked_for(judged, connect):
     client = connect(llmock.url)
     spent = client.ask("spend nearly all", max_tokens=59_800)
     assert spent.limits["tokens"]["remaining"] < 500
-    reply = client.ask("one more", max_tokens=600)
+    # It gives back a thousand tokens in a second.
+    reply = client.ask("one more", max_tokens=2_500)
     assert reply.text == echo("one more")
     assert [type(attempt.error) for attempt in reply.attempts] == [RateLimitError, type(None)]
     assert reply.attempts[0].wait >= reply.attempts[0].error.retry_after > 0
@@ -208,7 +209,8 @@ def test_llmock_failures_are_retried_after_their_wait(judged, connect):
 def test_llmock_failures_without_a_hint_are_retried_with_growing_waits(judged, connect):
     llmock = judged()
     peer_servers.plan(llmock, type="fail", status=500, times=2)
-    policy = RetryPolicy(base=0.1, random=lambda: 1.0)
+    # It sees the waits with all that a busy machine adds.
+    policy = RetryPolicy(base=1.0, random=lambda: 1.0)
     assert connect(llmock.url, retry=policy).ask("hi").text == echo("hi")
     assert peer_servers.verdict(llmock)["findings"] == []
 
@@ -284,13 +286,13 @@ def test_llmock_stall_is_not_sat_through(judged, connect):
     llmock = judged()
     peer_servers.plan(llmock, type="stream_fault", kind="stall", after_chunks=3, stall_seconds=20)
     with pytest.raises(StreamInterruptedError) as caught:
-        connect(llmock.url, timeout=(5, 0.3)).ask("hi")
+        connect(llmock.url, timeout=(5, 3)).ask("hi")
     assert caught.value.partial == "Hello! You "
     assert connect(llmock.url).ask("hi").text == echo("hi")
 
 
 def test_llmock_random_stream_faults_lose_no_text(judged, connect):
-    faults = ("truncate=0.15", "disconnect=0.1", "malformed=0.05")
+    faults = ("truncate=0.1", "disconnect=0.05", "malformed=0.05")
     llmock = judged(*(part for fault in faults for part in ("--stream-fault", fault)))
     client = connect(llmock.url, retry=0)
     for number in range(20):

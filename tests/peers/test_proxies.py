@@ -229,6 +229,7 @@ def test_a_cut_behind_is_an_error_in_front(route, sandbox, connect):
     assert "first second third fourth".startswith(caught.value.partial)
 
 
+@pytest.mark.usefixtures("patient")
 def test_connections_are_kept(route, sandbox, connect, monkeypatch):
     url, options = route
     client = connect(url, **options)
@@ -244,6 +245,7 @@ def test_connections_are_kept(route, sandbox, connect, monkeypatch):
     assert sandbox.connections == 1 or (options.get("proxies", "").startswith("http") and url == sandbox.url)
 
 
+@pytest.mark.usefixtures("patient")
 def test_nginx_keeps_the_connection_of_the_client(sandbox, front, connect):
     client = connect(front.url, verify=str(front.ca_bundle))
     for _ in range(4):
