@@ -5,6 +5,7 @@ For type checkers the module is imported under `TYPE_CHECKING` by the same name.
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import Any
 
@@ -27,5 +28,18 @@ class _Late:
 
     def __getattr__(self, attribute: str) -> Any:
         if self._module is None:
-            self._module = import_module(self._name)
+            self._module = _load(self._name)
         return getattr(self._module, attribute)
+
+
+def _load(name: str) -> Any:
+    known = set(sys.modules)
+    try:
+        return import_module(name)
+    except BaseException:
+        # A package whose import was interrupted is forgotten and its parts are not; some, asyncio for one, cannot be
+        # imported again with them there.
+        for part in set(sys.modules) - known:
+            if part.partition(".")[0] not in sys.modules:
+                sys.modules.pop(part, None)
+        raise
