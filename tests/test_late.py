@@ -9,6 +9,7 @@ from aichatkit.late import late
 #: As asyncio is written: a part becomes a name of the package only where it is imported for the first time.
 PACKAGE = """
 import os
+import {name}_whole
 from {name}.part import *
 
 if os.environ.pop("INTERRUPTED", ""):
@@ -23,10 +24,11 @@ def package(tmp_path, monkeypatch):
     name = "loaded_late"
     (tmp_path / name).mkdir()
     (tmp_path / name / "__init__.py").write_text(PACKAGE.format(name=name), encoding="utf-8")
+    (tmp_path / f"{name}_whole.py").write_text("", encoding="utf-8")
     (tmp_path / name / "part.py").write_text("__all__ = ['answer']\nanswer = 42\n", encoding="utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))
     yield name
-    for loaded in (name, f"{name}.part"):
+    for loaded in (name, f"{name}.part", f"{name}_whole"):
         sys.modules.pop(loaded, None)
 
 
@@ -45,9 +47,10 @@ def test_a_load_that_was_interrupted_begins_anew(package, monkeypatch):
     assert module.answer == 42
 
 
-def test_what_was_loaded_before_stays(package, monkeypatch):
+def test_what_is_whole_stays(package, monkeypatch):
     monkeypatch.setitem(sys.modules, "nobodys.part", sys)
     monkeypatch.setenv("INTERRUPTED", "yes")
     with pytest.raises(KeyboardInterrupt):
         _ = late(package).answer
-    assert "nobodys.part" in sys.modules
+    assert {"nobodys.part", f"{package}_whole"} <= set(sys.modules)
+    assert f"{package}.part" not in sys.modules

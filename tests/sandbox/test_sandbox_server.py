@@ -311,6 +311,21 @@ def test_a_stop_does_not_wait_for_a_client_that_is_silent_in_the_handshake(tls_b
         assert tls_box.open_connections == 0
 
 
+def test_a_stop_in_the_moment_between_two_sockets_is_not_lost():
+    class Context:
+        def wrap_socket(self, sock, **options):
+            # The plain socket no longer holds the connection, and the one over it is not known yet.
+            made = socket.socket(fileno=sock.detach())
+            connection.shut()
+            return made
+
+    ours, theirs = socket.socketpair()
+    connection = Connection(1, ours)
+    with theirs, pytest.raises(Gone):
+        server._encrypt(connection, Context())
+    connection.close()
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_forked_child_leaves_the_parents_connections_alone(box):
