@@ -851,4 +851,25 @@ MISTAKES = (
         "        except ImportError as error:\n",
         "test_example_plugin.py",
     ),
+    Mistake(
+        "an end that has arrived is not seen where a busy machine used up the time for it",
+        "transport/responses.py",
+        "max(end - self._clock(), _GLANCE)",
+        "end - self._clock()",
+        "test_transport.py",
+    ),
+    Mistake(
+        "what was loaded of a package whose import was interrupted stays",
+        "late.py",
+        "sys.modules.pop(part, None)",
+        "continue",
+        "test_late.py",
+    ),
+    Mistake(
+        "a stop between the plain socket and the one over it is lost",
+        "sandbox/server.py",
+        "self.ended = True",
+        "self.ended = False",
+        "sandbox/test_sandbox_server.py",
+    ),
 )
