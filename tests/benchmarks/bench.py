@@ -191,7 +191,7 @@ def _machine(python: Path) -> dict[str, Any]:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="fewer rounds and sizes, no other packages")
+    parser.add_argument("--quick", action="store_true", help="smaller sizes, no other packages")
     parser.add_argument("--peers", action="store_true", help="compare with the other packages also when quick")
     parser.add_argument("--only", default="", help="rows with this in their titles")
     parser.add_argument("--megabytes", type=int, default=200, help="size of the largest answer (1000 for a gigabyte)")
