@@ -118,7 +118,8 @@ class Reply:
         return reports.answer_markdown(self)
 
     def _ipython_display_(self) -> None:
-        # The value of `chat.show(...)` at the end of a cell would be there twice.
+        # The value of `chat.show(...)` at the end of a cell would be there twice. By raising, IPython is told to go on
+        # to the other forms.
         if not screens.just_shown(self):
             raise NotImplementedError
 

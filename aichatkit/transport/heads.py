@@ -18,8 +18,9 @@ _SHOWN = bytes(range(32, 127)) + b"\t"
 _NAMED = frozenset(string.ascii_letters + string.digits + "!#$%&'*+.^_`|~-")
 #: More lines than this `http.client` refuses.
 _MOST = 99
+#: Answers with any other status, interim ones among them, are left to `http.client`.
 _STATUSES = frozenset(map(str, range(200, 600)))
-#: A longer length is none; Python refuses to read much longer ones.
+#: Lengths of so many digits are left to `http.client`; Python refuses to read much longer ones.
 _DIGITS = 19
 #: Answers without a body, whatever their headers say.
 _BARE = ("204", "304")
