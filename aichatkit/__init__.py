@@ -14,19 +14,18 @@ from aichatkit._version import __version__ as __version__
 # Type checkers do not run `__getattr__`; they read these, which never run.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from aichatkit.archive import search_saved as search_saved
-    from aichatkit.cache import Cache as Cache
-    from aichatkit.cautions import TrimmedWarning as TrimmedWarning
-    from aichatkit.chats import Chat as Chat
+    from aichatkit._warnings import TrimmedWarning as TrimmedWarning
+    from aichatkit.api import ask as ask
+    from aichatkit.api import chat as chat
+    from aichatkit.api import image as image
+    from aichatkit.api import map as map
+    from aichatkit.api import models as models
+    from aichatkit.api import stream as stream
+    from aichatkit.batch.results import Results as Results
+    from aichatkit.chats.chat import Chat as Chat
     from aichatkit.checks import Check as Check
     from aichatkit.chunks import Usage as Usage
     from aichatkit.client import Client as Client
-    from aichatkit.default import ask as ask
-    from aichatkit.default import chat as chat
-    from aichatkit.default import image as image
-    from aichatkit.default import map as map
-    from aichatkit.default import models as models
-    from aichatkit.default import stream as stream
     from aichatkit.errors import AllProvidersFailedError as AllProvidersFailedError
     from aichatkit.errors import APIError as APIError
     from aichatkit.errors import AuthenticationError as AuthenticationError
@@ -58,46 +57,47 @@ if TYPE_CHECKING:
     from aichatkit.errors import TransportError as TransportError
     from aichatkit.errors import UnknownModelError as UnknownModelError
     from aichatkit.errors import UnknownProviderError as UnknownProviderError
-    from aichatkit.health import Cooling as Cooling
     from aichatkit.hooks import ChunkInfo as ChunkInfo
     from aichatkit.hooks import ErrorInfo as ErrorInfo
     from aichatkit.hooks import ReplyInfo as ReplyInfo
     from aichatkit.hooks import RequestInfo as RequestInfo
     from aichatkit.images import ImageResponse as ImageResponse
+    from aichatkit.limits.cooldowns import Cooling as Cooling
+    from aichatkit.limits.rate_limits import Rate as Rate
+    from aichatkit.limits.retries import RetryPolicy as RetryPolicy
+    from aichatkit.limits.waits import Wait as Wait
     from aichatkit.messages import Message as Message
-    from aichatkit.pacing import Rate as Rate
+    from aichatkit.middleware.cache import Cache as Cache
+    from aichatkit.middleware.telemetry import Telemetry as Telemetry
     from aichatkit.registry import register as register
     from aichatkit.reply import Attempt as Attempt
     from aichatkit.reply import Reply as Reply
-    from aichatkit.results import Results as Results
-    from aichatkit.retries import RetryPolicy as RetryPolicy
+    from aichatkit.storage.archive import search_saved as search_saved
     from aichatkit.streams import Stream as Stream
-    from aichatkit.telemetry import Telemetry as Telemetry
-    from aichatkit.timeouts import Timeout as Timeout
-    from aichatkit.waits import Wait as Wait
+    from aichatkit.transport.timeouts import Timeout as Timeout
 
 _PLACES = {
-    "default": ("ask", "chat", "image", "map", "models", "stream"),
+    "api": ("ask", "chat", "image", "map", "models", "stream"),
     "client": ("Client",),
-    "archive": ("search_saved",),
-    "cache": ("Cache",),
-    "cautions": ("TrimmedWarning",),
-    "chats": ("Chat",),
+    "storage.archive": ("search_saved",),
+    "middleware.cache": ("Cache",),
+    "_warnings": ("TrimmedWarning",),
+    "chats.chat": ("Chat",),
     "checks": ("Check",),
     "streams": ("Stream",),
     "reply": ("Attempt", "Reply"),
-    "results": ("Results",),
+    "batch.results": ("Results",),
     "chunks": ("Usage",),
     "images": ("ImageResponse",),
     "messages": ("Message",),
     "registry": ("register",),
-    "retries": ("RetryPolicy",),
-    "pacing": ("Rate",),
-    "waits": ("Wait",),
-    "health": ("Cooling",),
+    "limits.retries": ("RetryPolicy",),
+    "limits.rate_limits": ("Rate",),
+    "limits.waits": ("Wait",),
+    "limits.cooldowns": ("Cooling",),
     "hooks": ("ChunkInfo", "ErrorInfo", "ReplyInfo", "RequestInfo"),
-    "telemetry": ("Telemetry",),
-    "timeouts": ("Timeout",),
+    "middleware.telemetry": ("Telemetry",),
+    "transport.timeouts": ("Timeout",),
     "errors": (
         "APIError",
         "AllProvidersFailedError",

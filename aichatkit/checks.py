@@ -6,13 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import NamedTuple
 
-from aichatkit.asking import Call, Setup
-from aichatkit.calls import open_call
+from aichatkit.call.attempt import Call, Setup
+from aichatkit.call.fallback import open_call
+from aichatkit.call.targets import Target
 from aichatkit.errors import ChatError
-from aichatkit.health import Health
+from aichatkit.limits.cooldowns import Health
 from aichatkit.streams import Stream
-from aichatkit.targets import Target
-from aichatkit.timeouts import Deadline, Timeout
+from aichatkit.transport.timeouts import Deadline, Timeout
 
 __all__ = ["LIMITS", "PROMPT", "Check", "check_targets"]
 

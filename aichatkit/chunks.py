@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
-from aichatkit.structs import dataclass, field
+from aichatkit._dataclasses import dataclass, field
 
 __all__ = [
     "Answered",

@@ -9,13 +9,27 @@ from typing import TYPE_CHECKING, Any, Callable
 
 import requests
 
-from aichatkit.chats import Chat
+from aichatkit._dataclasses import replace
+from aichatkit._lazy import late
+from aichatkit._locks import Lock
+from aichatkit.batch.mapper import Mapper
+from aichatkit.call.targets import (
+    Keys,
+    Model,
+    PerProvider,
+    Target,
+    check_keys,
+    find_targets,
+    named_providers,
+    per_provider,
+)
+from aichatkit.catalog.prices import check_prices
+from aichatkit.chats.chat import Chat
 from aichatkit.chunks import ToolCall
 from aichatkit.errors import BadResponseError, ConfigurationError
-from aichatkit.forks import Lock
-from aichatkit.health import Cooling, Health
-from aichatkit.late import late
-from aichatkit.mapping import Mapper
+from aichatkit.limits.cooldowns import Cooling, Health
+from aichatkit.limits.pauses import Pauses
+from aichatkit.limits.retries import RetryBudget, RetryPolicy
 from aichatkit.messages import Prompt, parse_messages
 from aichatkit.options import (
     CALL_OPTIONS,
@@ -28,42 +42,38 @@ from aichatkit.options import (
     check_verify,
 )
 from aichatkit.params import check_params
-from aichatkit.pauses import Pauses
-from aichatkit.prices import check_prices
 from aichatkit.providers.base import Options
 from aichatkit.registry import GROUPS, Registry, registry
 from aichatkit.reply import Reply
-from aichatkit.retries import RetryBudget, RetryPolicy
 from aichatkit.streams import Stream
-from aichatkit.structs import replace
-from aichatkit.targets import Keys, Model, PerProvider, Target, check_keys, find_targets, named_providers, per_provider
-from aichatkit.timeouts import Deadline, Timeout
-from aichatkit.transport import Connections
+from aichatkit.transport.connections import Connections
+from aichatkit.transport.timeouts import Deadline, Timeout
 
 if TYPE_CHECKING:
-    from aichatkit import answering, asking, budgets, calls, checks, images, listing, observing, pacing, rounds
-    from aichatkit import cache as caches
-    from aichatkit import files as attachments
-    from aichatkit import logbook as logbooks
-    from aichatkit import telemetry as telemetries
-    from aichatkit import tools as toolboxes
-    from aichatkit.asking import Call, Setup
+    from aichatkit import attachments, checks, images
+    from aichatkit.call import attempt, fallback, list_models
+    from aichatkit.call.attempt import Call, Setup
+    from aichatkit.limits import rate_limits
+    from aichatkit.middleware import budgets, call_log, observe, pipeline, tool_rounds
+    from aichatkit.middleware import cache as caches
+    from aichatkit.middleware import telemetry as telemetries
+    from aichatkit.tools import functions
 else:
-    answering = late("aichatkit.answering")
-    asking = late("aichatkit.asking")
-    attachments = late("aichatkit.files")
-    budgets = late("aichatkit.budgets")
-    caches = late("aichatkit.cache")
-    calls = late("aichatkit.calls")
+    pipeline = late("aichatkit.middleware.pipeline")
+    attempt = late("aichatkit.call.attempt")
+    attachments = late("aichatkit.attachments")
+    budgets = late("aichatkit.middleware.budgets")
+    caches = late("aichatkit.middleware.cache")
+    fallback = late("aichatkit.call.fallback")
     checks = late("aichatkit.checks")
     images = late("aichatkit.images")
-    listing = late("aichatkit.listing")
-    logbooks = late("aichatkit.logbook")
-    observing = late("aichatkit.observing")
-    pacing = late("aichatkit.pacing")
-    rounds = late("aichatkit.rounds")
-    telemetries = late("aichatkit.telemetry")
-    toolboxes = late("aichatkit.tools")
+    list_models = late("aichatkit.call.list_models")
+    call_log = late("aichatkit.middleware.call_log")
+    observe = late("aichatkit.middleware.observe")
+    rate_limits = late("aichatkit.limits.rate_limits")
+    tool_rounds = late("aichatkit.middleware.tool_rounds")
+    telemetries = late("aichatkit.middleware.telemetry")
+    functions = late("aichatkit.tools.functions")
 
 __all__ = ["Client", "default_client"]
 
@@ -120,7 +130,7 @@ class Client(Mapper):
         headers: Mapping[str, str] | None = None,
         timeout: float | tuple[float, float] | Timeout | None = None,
         retry: int | RetryPolicy | None = None,
-        rate: str | pacing.Rate | Mapping[str, str | pacing.Rate] | None = None,
+        rate: str | rate_limits.Rate | Mapping[str, str | rate_limits.Rate] | None = None,
         prices: Mapping[str, tuple[float, ...]] | None = None,
         budget: float | None = None,
         cache: str | os.PathLike[str] | MutableMapping[str, str] | None = None,
@@ -144,10 +154,10 @@ class Client(Mapper):
             name: check_url(url) for name, url in per_provider(base_url, names, option="base_url").items()
         }
         self._hooks = check_hooks(hooks)
-        self._observers: list[observing.Observer] = []
+        self._observers: list[observe.Observer] = []
         if not self._hooks.keys() <= {"request", "wait"}:
-            self._observers.append(observing.Hooks(self._hooks))
-        self._log = None if log is None else logbooks.Logbook(log)
+            self._observers.append(observe.Hooks(self._hooks))
+        self._log = None if log is None else call_log.Logbook(log)
         if self._log is not None:
             self._observers.append(self._log)
         if telemetry is not None and (watch := telemetries.Telemetry.of(telemetry)) is not None:
@@ -162,7 +172,7 @@ class Client(Mapper):
         self._pauses = Pauses(self._policy.now)
         self._dropped: dict[tuple[str, str], frozenset[str]] = {}
         rates = check_rates(rate)
-        self._pacer = pacing.Pacer(rates, self._policy.now) if rates else None
+        self._pacer = rate_limits.Pacer(rates, self._policy.now) if rates else None
         self._health = Health(self._policy.now)
         self._budget = RetryBudget(self._policy.budget)
         self._made: Setup | None = None
@@ -228,7 +238,7 @@ class Client(Mapper):
         if provider is None or provider in GROUPS:
             kinds = registry.importable() if provider is None else [registry[name] for name in GROUPS[provider]]
             return [f"{kind.name}/{model}" for kind in kinds for model in kind.models]
-        return listing.list_models(registry[provider], self._call("models", model=provider), self._setup())
+        return list_models.list_models(registry[provider], self._call("models", model=provider), self._setup())
 
     def check(self, model: Model = None, **options: Any) -> list[checks.Check]:
         """Ask each provider that `model` stands for one small question, at once, and tell who answers and why not.
@@ -291,9 +301,9 @@ class Client(Mapper):
         call = replace(call, patient=True) if in_run else call
         purse = self._purse if self._purse and not in_run else None
         if not form and self._cache is None and purse is None and not self._observers:
-            return Stream(calls.open_call(call, self._setup()))
-        means = answering.Means(form, repairs, self._cache, purse, self._observers)
-        return Stream(answering.answer_call(call, self._setup(), means))
+            return Stream(fallback.open_call(call, self._setup()))
+        means = pipeline.Means(form, repairs, self._cache, purse, self._observers)
+        return Stream(pipeline.answer_call(call, self._setup(), means))
 
     def _answer(self, prompt: Prompt, **options: Any) -> Reply:
         return self._open(prompt, 1, True, **options).read()
@@ -302,7 +312,7 @@ class Client(Mapper):
         return self._prepared(prompt, **options)[0]
 
     def _check(self, call: Call) -> None:
-        calls.check_call(call, self._setup())
+        fallback.check_call(call, self._setup())
 
     def _prepared(
         self,
@@ -318,7 +328,7 @@ class Client(Mapper):
         tools = () if tools is None else tools
         if schema is None and approve is None and tools == ():
             return call, {}
-        toolbox, form = toolboxes.Toolbox(tools, approve), rounds.Form.of(schema)
+        toolbox, form = functions.Toolbox(tools, approve), tool_rounds.Form.of(schema)
         asked = replace(call.options, tools=toolbox.tools, schema=form.schema if form else None)
         call = replace(call, options=asked)
         return call, {"toolbox": toolbox, "max_rounds": max_rounds, "form": form} if toolbox or form else {}
@@ -346,7 +356,7 @@ class Client(Mapper):
         policy = self._policy if retry is None else RetryPolicy.of(retry)
         messages = parse_messages(prompt, system=self._system if system is None else system)
         plain = isinstance(files, tuple) and not files and all(isinstance(turn.content, str) for turn in messages)
-        return asking.Call(
+        return attempt.Call(
             targets=self._targets(self._model if model is None else model),
             messages=messages if plain else attachments.with_files(messages, files),
             options=Options(params={**self._params, **given}, extra=check_extra(extra)),
@@ -365,7 +375,7 @@ class Client(Mapper):
 
     def _setup(self) -> Setup:
         if self._made is None:
-            self._made = asking.Setup(
+            self._made = attempt.Setup(
                 self._connections,
                 self._closing,
                 self._keys,

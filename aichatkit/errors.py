@@ -32,12 +32,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import requests
 
-from aichatkit.late import late
+from aichatkit._lazy import late
 
 if TYPE_CHECKING:
-    from aichatkit import reports
+    from aichatkit.display import reprs
 else:
-    reports = late("aichatkit.reports")
+    reprs = late("aichatkit.display.reprs")
 
 __all__ = [
     "APIError",
@@ -130,10 +130,10 @@ class ChatError(Exception):
 
     def _render_traceback_(self) -> list[str]:
         # IPython asks for this in the place of its own traceback, which shows lines a key may stand in.
-        return reports.error_lines(self)
+        return reprs.error_lines(self)
 
     def _repr_html_(self) -> str:
-        return reports.error_html(self)
+        return reprs.error_html(self)
 
 
 class ConfigurationError(ChatError, ValueError):

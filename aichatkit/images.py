@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable
 from urllib.parse import unquote_to_bytes
 
+from aichatkit._lazy import late
 from aichatkit.errors import BadResponseError, ConfigurationError
-from aichatkit.late import late
 
 if TYPE_CHECKING:
-    from aichatkit import markup
+    from aichatkit.display import markup
 else:
-    markup = late("aichatkit.markup")
+    markup = late("aichatkit.display.markup")
 
 __all__ = ["ImageResponse", "data_uri", "decode_uri", "image_type"]
 

@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Union
 
+from aichatkit._dataclasses import dataclass, field, replace
 from aichatkit.chunks import Thought, ToolCall
 from aichatkit.errors import ConfigurationError
-from aichatkit.structs import dataclass, field, replace
 
 __all__ = [
     "Content",

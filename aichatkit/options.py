@@ -8,16 +8,16 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Callable
 from urllib.parse import urlsplit
 
+from aichatkit._lazy import late
+from aichatkit.call.targets import per_provider
 from aichatkit.errors import ConfigurationError
-from aichatkit.late import late
 from aichatkit.params import nearest
-from aichatkit.targets import per_provider
 
 if TYPE_CHECKING:
-    from aichatkit import pacing
+    from aichatkit.limits import rate_limits
 else:
     # Few clients have a rate.
-    pacing = late("aichatkit.pacing")
+    rate_limits = late("aichatkit.limits.rate_limits")
 
 __all__ = [
     "CALL_OPTIONS",
@@ -66,12 +66,12 @@ def check_hooks(hooks: Mapping[str, Callable[[Any], None]] | None) -> dict[str, 
     return dict(hooks or {})
 
 
-def check_rates(rate: Any) -> dict[str, pacing.Rate]:
+def check_rates(rate: Any) -> dict[str, rate_limits.Rate]:
     """Return the rates by provider; "" stands for all that have none of their own."""
     if rate is None:
         return {}
     given = {"": rate} if not isinstance(rate, Mapping) else per_provider(rate, [], option="rate")
-    rates = {name: pacing.Rate.of(value) for name, value in given.items()}
+    rates = {name: rate_limits.Rate.of(value) for name, value in given.items()}
     return {name: value for name, value in rates.items() if value is not None}
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from aichatkit._lazy import late
 from aichatkit.errors import ConfigurationError
-from aichatkit.late import late
 
 if TYPE_CHECKING:
     import difflib

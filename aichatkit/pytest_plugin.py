@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Callable
 
 import pytest
 
-from aichatkit.late import late
+from aichatkit._lazy import late
 
 if TYPE_CHECKING:
     from aichatkit import sandbox as sandboxes

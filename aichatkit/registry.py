@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from aichatkit import providers
+from aichatkit._lazy import late
 from aichatkit.errors import ConfigurationError, UnknownProviderError
-from aichatkit.late import late
 from aichatkit.params import nearest
 from aichatkit.providers.base import Provider
 
@@ -35,7 +35,9 @@ GROUPS: Mapping[str, tuple[str, ...]] = {"free": ("aichats", "aichatonline", "ai
 
 _ENTRY_POINTS = "aichatkit.providers"
 #: Modules of the folder that hold no provider of their own.
-_BASES = ("base", "completions", "drawing", "openai_compatible", "payloads", "services")
+_BASES = (
+    *("base", "openai_compatible", "openai_images", "openai_records", "request_bodies", "services", "user_agents"),
+)
 
 
 class Registry(Mapping[str, "type[Provider]"]):

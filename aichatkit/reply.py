@@ -7,18 +7,19 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from aichatkit._dataclasses import dataclass, field
+from aichatkit._lazy import late
 from aichatkit.chunks import Citation, Thought, ToolCall, Usage
 from aichatkit.errors import ChatError, SchemaError
-from aichatkit.late import late
 from aichatkit.messages import Message, ToolCallsMessage
-from aichatkit.structs import dataclass, field
 
 if TYPE_CHECKING:
-    from aichatkit import delays, reports, screens
+    from aichatkit.classification import retry_after
+    from aichatkit.display import reprs, screen
 else:
-    delays = late("aichatkit.delays")
-    reports = late("aichatkit.reports")
-    screens = late("aichatkit.screens")
+    retry_after = late("aichatkit.classification.retry_after")
+    reprs = late("aichatkit.display.reprs")
+    screen = late("aichatkit.display.screen")
 
 __all__ = ["Attempt", "Reply"]
 
@@ -82,7 +83,7 @@ class Reply:
     @property
     def limits(self) -> dict[str, Any]:
         """The service's rate limits as its headers told them: what is allowed, what remains, seconds to the reset."""
-        return delays.parse_limits(self.headers)
+        return retry_after.parse_limits(self.headers)
 
     @property
     def message(self) -> Message:
@@ -115,12 +116,12 @@ class Reply:
         )
 
     def _repr_markdown_(self) -> str:
-        return reports.answer_markdown(self)
+        return reprs.answer_markdown(self)
 
     def _ipython_display_(self) -> None:
         # The value of `chat.show(...)` at the end of a cell would be there twice. By raising, IPython is told to go on
         # to the other forms.
-        if not screens.just_shown(self):
+        if not screen.just_shown(self):
             raise NotImplementedError
 
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Callable, NoReturn
 
-from aichatkit.late import late
+from aichatkit._lazy import late
 from aichatkit.reply import Attempt, Reply
 
 if TYPE_CHECKING:
-    from aichatkit import showing
-    from aichatkit.answers import Answer
-    from aichatkit.cache import Replay
-    from aichatkit.observing import Observed
-    from aichatkit.rounds import Rounds
+    from aichatkit.call.answer import Answer
+    from aichatkit.display import show as showing
+    from aichatkit.middleware.cache import Replay
+    from aichatkit.middleware.observe import Observed
+    from aichatkit.middleware.tool_rounds import Rounds
 else:
-    showing = late("aichatkit.showing")
+    showing = late("aichatkit.display.show")
 
 __all__ = ["Stream"]
 

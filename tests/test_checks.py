@@ -10,7 +10,7 @@ from aichatkit.errors import (
     ServerError,
     UnknownProviderError,
 )
-from aichatkit.timeouts import Timeout
+from aichatkit.transport.timeouts import Timeout
 
 
 def test_a_provider_that_answers_is_well(client):

@@ -16,9 +16,9 @@ import pytest
 import requests
 
 from aichatkit import Client, Rate
+from aichatkit._locks import Lock, renew_locks
 from aichatkit.errors import ServerError, StreamInterruptedError
-from aichatkit.forks import Lock, renew_locks
-from aichatkit.health import Subject
+from aichatkit.limits.cooldowns import Subject
 from aichatkit.sandbox.raw import RawServer, chunk, chunked_head, response
 
 pytestmark = [

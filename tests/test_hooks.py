@@ -246,7 +246,7 @@ def test_a_failure_in_watching_itself_ends_nothing(make, monkeypatch, caplog):
 
 def test_what_is_no_error_of_the_package_is_told_as_well(make, seen, monkeypatch):
     client = make()
-    monkeypatch.setattr("aichatkit.answering.open_call", lambda *_: 1 / 0)
+    monkeypatch.setattr("aichatkit.middleware.pipeline.open_call", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         client.ask("Hi")
     assert (names(seen), seen[0][1].provider) == (["error"], "openai")

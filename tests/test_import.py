@@ -34,7 +34,7 @@ def test_looking_around_loads_nothing(code):
 
 def test_an_error_needs_no_client():
     loaded = loaded_after("from aichatkit import ChatError, Message, Timeout")
-    assert not loaded & {"tenacity", "aichatkit.client", "aichatkit.transport"}
+    assert not loaded & {"tenacity", "aichatkit.client", "aichatkit.transport.transport"}
 
 
 def test_a_client_loads_no_provider():
@@ -57,7 +57,9 @@ def test_an_answer_at_the_first_try_loads_neither_retries_nor_refusals(sandbox):
     client = f"Client(model='openai', base_url='{sandbox.url}/v1', api_key='sk-test')"
     loaded = loaded_after(f"from aichatkit import Client\nprint({client}.ask('Hi').text and '')") - before
     assert not loaded & {"tenacity", "dataclasses", "inspect", "difflib", "pkgutil"}
-    assert not loaded & {f"aichatkit.{name}" for name in ("verdicts", "refusals", "bodies", "delays")}
+    assert not loaded & {
+        f"aichatkit.classification.{name}" for name in ("decide", "table", "error_bodies", "retry_after")
+    }
 
 
 def test_no_key_is_read_at_import_or_construction():

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import aichatkit
-import aichatkit.default
+import aichatkit.api
 import aichatkit.pytest_plugin
 import aichatkit.testing  # what is loaded before is not loaded anew by every inner run
 from aichatkit.sandbox import Sandbox
@@ -221,7 +221,7 @@ def test_loading_the_plugin_loads_nothing_of_the_package():
     done = subprocess.run([sys.executable, "-c", show], capture_output=True, text=True, timeout=60)
     loaded = set(done.stdout.split())
     own = {name for name in loaded if name.startswith("aichatkit")}
-    assert own == {"aichatkit", "aichatkit._version", "aichatkit.late", "aichatkit.pytest_plugin"}
+    assert own == {"aichatkit", "aichatkit._version", "aichatkit._lazy", "aichatkit.pytest_plugin"}
     assert "requests" not in loaded
 
 

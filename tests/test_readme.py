@@ -16,9 +16,9 @@ from pages import blocks_of
 
 import aichatkit
 from aichatkit import Client
-from aichatkit.prices import PRICES_DATE
+from aichatkit.catalog.prices import PRICES_DATE
+from aichatkit.limits.retries import RetryPolicy
 from aichatkit.registry import GROUPS, registry
-from aichatkit.retries import RetryPolicy
 
 TESTS = Path(__file__).parent
 README = (TESTS.parent / "README.md").read_text(encoding="utf-8")

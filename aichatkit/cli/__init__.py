@@ -11,11 +11,11 @@ from argparse import Namespace
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from aichatkit._lazy import late
 from aichatkit._version import __version__
 from aichatkit.cli.commands import COMMANDS, Command, load
 from aichatkit.cli.output import drop_output, forgive_encodings, tell, write
 from aichatkit.cli.signals import ending_well
-from aichatkit.late import late
 
 if TYPE_CHECKING:
     from aichatkit import errors

@@ -7,14 +7,14 @@ from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from typing import Any
 
 from aichatkit._version import __version__
-from aichatkit.chats import Chat
-from aichatkit.cli.clients import add_client_options, add_param_option, announce, given_model, open_client
+from aichatkit.chats.chat import Chat
+from aichatkit.cli.client_options import add_client_options, add_param_option, announce, given_model, open_client
 from aichatkit.cli.commands import COMMANDS
+from aichatkit.cli.conversations import Kept, add_saving_options
+from aichatkit.cli.json_output import reply_json, shown_json, usage_line
 from aichatkit.cli.output import tell, write
 from aichatkit.cli.prompts import Question, add_prompt_options, build_question
-from aichatkit.cli.reports import reply_json, shown_json, usage_line
-from aichatkit.cli.saved import Kept, add_saving_options
-from aichatkit.cli.shapes import parse_schema
+from aichatkit.cli.schema_option import parse_schema
 from aichatkit.cli.writers import add_writer_options, open_writer
 from aichatkit.reply import Reply
 

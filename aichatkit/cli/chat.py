@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 
-from aichatkit.chats import Chat
-from aichatkit.cli.clients import add_client_options, add_param_option, announce, given_model, open_client
-from aichatkit.cli.lines import history, interactive, read_said
-from aichatkit.cli.orders import ORDERS, Orders
+from aichatkit.chats.chat import Chat
+from aichatkit.cli.client_options import add_client_options, add_param_option, announce, given_model, open_client
+from aichatkit.cli.conversations import Kept, add_saving_options
+from aichatkit.cli.json_output import usage_line
 from aichatkit.cli.output import tell, write
-from aichatkit.cli.reports import usage_line
-from aichatkit.cli.saved import Kept, add_saving_options
+from aichatkit.cli.paths import data_folder
+from aichatkit.cli.slash_commands import ORDERS, Orders
+from aichatkit.cli.terminal_input import history, interactive, read_said
 from aichatkit.cli.writers import add_writer_options, open_writer
 from aichatkit.errors import ChatError
-from aichatkit.places import data_folder
 
 __all__ = ["build_parser", "run"]
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from aichatkit.archive import Saved, search_saved
-from aichatkit.chats import Chat
+from aichatkit.chats.chat import Chat
+from aichatkit.cli.conversations import find_saved, folder, latest_saved
 from aichatkit.cli.output import shown_safely, tell, write
-from aichatkit.cli.saved import find_saved, folder, latest_saved
 from aichatkit.cli.writers import add_writer_options, open_writer
 from aichatkit.client import Client
 from aichatkit.errors import ConfigurationError
+from aichatkit.storage.archive import Saved, search_saved
 
 __all__ = ["build_parser", "run"]
 

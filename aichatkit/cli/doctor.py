@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
+from aichatkit.cli.diagnostics import examine
 from aichatkit.cli.output import tell, write
-from aichatkit.doctor import examine
 
 __all__ = ["build_parser", "run"]
 

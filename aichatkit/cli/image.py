@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from aichatkit.cli.clients import add_client_options, open_client
+from aichatkit.cli.client_options import add_client_options, open_client
 from aichatkit.cli.output import write
 from aichatkit.errors import ConfigurationError
 

@@ -7,7 +7,7 @@ import os
 import sys
 from argparse import ArgumentParser, Namespace
 
-from aichatkit import keys
+from aichatkit.cli import key_store
 from aichatkit.cli.output import tell, write
 from aichatkit.registry import registry
 
@@ -43,12 +43,12 @@ def run(args: Namespace) -> int:
 
 
 def _set(service: str) -> int:
-    keys.check_provider(service)
+    key_store.check_provider(service)
     key = _typed(service).strip()
     if not key:
         tell("no key was given, so nothing is stored")
         return 2
-    tell(f"the key of {service} is in {keys.store(service, key)}")
+    tell(f"the key of {service} is in {key_store.store(service, key)}")
     variable = _variable(service)
     if variable:
         tell(f"{variable} is set as well, and counts before it")
@@ -62,7 +62,7 @@ def _typed(service: str) -> str:
 
 
 def _list() -> int:
-    stored = keys.names()
+    stored = key_store.names()
     rows = dict.fromkeys(stored, "stored")
     for kind in registry.importable():
         variable = _variable(kind.name)
@@ -76,7 +76,7 @@ def _list() -> int:
 
 
 def _remove(service: str) -> int:
-    if keys.remove(service):
+    if key_store.remove(service):
         tell(f"the key of {service} is forgotten")
         return 0
     tell(f"no key of {service} is stored")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from aichatkit.cli.clients import add_client_options, announce, choose_model
+from aichatkit.batch.tables import check_path
+from aichatkit.cli.client_options import add_client_options, announce, choose_model
+from aichatkit.cli.key_store import keys_for
 from aichatkit.cli.output import tell
 from aichatkit.client import Client
-from aichatkit.keys import keys_for
-from aichatkit.tables import check_path
 
 __all__ = ["build_parser", "run"]
 

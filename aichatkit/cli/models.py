@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from aichatkit.cli.clients import open_client
+from aichatkit.cli.client_options import open_client
 from aichatkit.cli.output import shown_safely, write
 from aichatkit.registry import GROUPS
 

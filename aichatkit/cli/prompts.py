@@ -6,14 +6,14 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from aichatkit.cli.named import parse_named
-from aichatkit.cli.piped import PATIENCE, read_document
+from aichatkit.attachments import load_file
+from aichatkit.batch.templates import Template
+from aichatkit.cli.key_values import parse_named
+from aichatkit.cli.paths import config_folder
+from aichatkit.cli.stdin import PATIENCE, read_document
 from aichatkit.errors import ConfigurationError
-from aichatkit.files import load_file
 from aichatkit.messages import File
 from aichatkit.params import nearest
-from aichatkit.places import config_folder
-from aichatkit.templates import Template
 
 __all__ = ["Question", "add_prompt_options", "build_question"]
 

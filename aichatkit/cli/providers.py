@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from aichatkit import keys
 from aichatkit.checks import LIMITS
+from aichatkit.cli import key_store
 from aichatkit.cli.output import write
 from aichatkit.client import Client
 from aichatkit.errors import ConfigurationError
 from aichatkit.providers.base import Provider
 from aichatkit.registry import GROUPS, registry
-from aichatkit.timeouts import Timeout
+from aichatkit.transport.timeouts import Timeout
 
 __all__ = ["build_parser", "run"]
 
@@ -34,7 +34,7 @@ def build_parser() -> ArgumentParser:
 
 def run(args: Namespace) -> int:
     """List or check them, and return the exit code."""
-    stored = keys.names()
+    stored = key_store.names()
     if args.check:
         return _check(args.name or _with_keys(stored), args.timeout)
     if args.name or args.timeout is not None:
@@ -57,7 +57,7 @@ def _check(names: list[str], seconds: float | None) -> int:
     if not names:
         raise ConfigurationError("providers: no key is known, so name whom to check, such as ollama or free")
     limits = LIMITS if seconds is None else Timeout(total=seconds)
-    with Client(model=names, api_key=keys.keys_for(names) or None) as client:
+    with Client(model=names, api_key=key_store.keys_for(names) or None) as client:
         checks = client.check(timeout=limits)
     for check in checks:
         write(f"{'ok' if check.ok else 'bad':<5} {check}\n")

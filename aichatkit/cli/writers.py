@@ -9,8 +9,8 @@ from importlib.util import find_spec
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
+from aichatkit._lazy import late
 from aichatkit.cli.output import shown_safely, write
-from aichatkit.late import late
 
 if TYPE_CHECKING:
     from aichatkit.cli import markdown

@@ -10,9 +10,11 @@ from typing import Any, ClassVar
 
 import requests
 
-from aichatkit import browsers, classify, events
+from aichatkit import events
 from aichatkit.chunks import Finish
+from aichatkit.classification import classify
 from aichatkit.messages import Message, format_prompt
+from aichatkit.providers import user_agents
 from aichatkit.providers.base import Options, Provider
 
 _NO_OPTIONS = Options()
@@ -50,7 +52,7 @@ class Aichat(Provider):
             "Accept-Language": "en-US,en;q=0.9",
             "Origin": self.url,
             "Referer": f"{self.url}/chat",
-            "User-Agent": browsers.CHROME_MAC,
+            "User-Agent": user_agents.CHROME_MAC,
         }
         return requests.Request("POST", self.api_endpoint, json=payload, headers=headers)
 

@@ -14,10 +14,13 @@ from typing import Any, ClassVar
 
 import requests
 
-from aichatkit import browsers, classify, events, sniffing
-from aichatkit.classify import Rule
+from aichatkit import events
+from aichatkit.classification import classify
+from aichatkit.classification.classify import Rule
 from aichatkit.errors import ConfigurationError, RateLimitError
+from aichatkit.events import sniffing
 from aichatkit.messages import Message
+from aichatkit.providers import user_agents
 from aichatkit.providers.base import Provider
 
 
@@ -68,7 +71,7 @@ class AIChatFree(Provider):
             "Content-Type": "text/plain;charset=UTF-8",
             "Origin": self.url,
             "Referer": f"{self.url}/",
-            "User-Agent": browsers.FIREFOX_WINDOWS,
+            "User-Agent": user_agents.FIREFOX_WINDOWS,
         }
         return requests.Request("POST", self.api_endpoint, data=json.dumps(payload).encode(), headers=headers)
 

@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import requests
 
-from aichatkit import browsers, classify, events
+from aichatkit import events
 from aichatkit.chunks import Notice
+from aichatkit.classification import classify
 from aichatkit.errors import StreamInterruptedError, TokenNotFoundError
 from aichatkit.messages import Message, format_prompt
+from aichatkit.providers import user_agents
 from aichatkit.providers.base import Provider
 
 if TYPE_CHECKING:
-    from aichatkit.transport import Transport
+    from aichatkit.transport.transport import Transport
 
 _SUCCESS = (None, 0, 200, "0", "200")
 _PLEASED = ("", "success", "ok")
@@ -84,7 +86,7 @@ class AiChatOnline(Provider):
             "Accept-Language": "de,en-US;q=0.7,en;q=0.3",
             "Origin": self.url,
             "Referer": f"{self.url}/chatgpt/chat/",
-            "User-Agent": browsers.FIREFOX_UBUNTU,
+            "User-Agent": user_agents.FIREFOX_UBUNTU,
         }
 
 

@@ -12,9 +12,12 @@ from typing import Any
 
 import requests
 
-from aichatkit import browsers, classify, events, sniffing
+from aichatkit import events
 from aichatkit.chunks import Finish
+from aichatkit.classification import classify
+from aichatkit.events import sniffing
 from aichatkit.messages import Message
+from aichatkit.providers import user_agents
 from aichatkit.providers.base import Provider
 
 
@@ -48,7 +51,7 @@ class AiChatOnlineClassic(Provider):
             "Accept-Language": "de,en-US;q=0.7,en;q=0.3",
             "Origin": self.url,
             "Referer": f"{self.url}/chatgpt/chat/",
-            "User-Agent": browsers.FIREFOX_UBUNTU,
+            "User-Agent": user_agents.FIREFOX_UBUNTU,
         }
         return requests.Request("POST", self.api_endpoint, json=payload, headers=headers)
 

@@ -10,9 +10,12 @@ from typing import Any
 
 import requests
 
-from aichatkit import browsers, classify, events, sniffing
+from aichatkit import events
 from aichatkit.chunks import Finish, Picture
+from aichatkit.classification import classify
+from aichatkit.events import sniffing
 from aichatkit.messages import Message, format_prompt
+from aichatkit.providers import user_agents
 from aichatkit.providers.base import Provider
 
 
@@ -41,7 +44,7 @@ class AiChats(Provider):
             "Pragma": "no-cache",
             "Origin": self.url,
             "Referer": f"{self.url}/{'image' if draws else 'chat'}/",
-            "User-Agent": browsers.CHROME_LINUX,
+            "User-Agent": user_agents.CHROME_LINUX,
         }
         return requests.Request("POST", self.api_endpoint, json=payload, headers=headers)
 

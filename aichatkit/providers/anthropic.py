@@ -11,12 +11,12 @@ from typing import Any, ClassVar
 
 import requests
 
-from aichatkit import classify, sniffing
 from aichatkit.chunks import Answered, Citation, Finish, Reasoning, ToolCall, ToolCallPart, Usage
-from aichatkit.events import Event
+from aichatkit.classification import classify
+from aichatkit.events import Event, sniffing
 from aichatkit.messages import File, Message, ToolCallsMessage, ToolResultMessage
 from aichatkit.providers.base import Options, Provider
-from aichatkit.providers.payloads import (
+from aichatkit.providers.request_bodies import (
     add_options,
     encoded,
     iter_parts,

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, Callable, ClassVar
 import requests
 
 from aichatkit import events
+from aichatkit._dataclasses import dataclass, field
 from aichatkit.errors import BadResponseError, ChatError, MissingKeyError
 from aichatkit.messages import Message
-from aichatkit.structs import dataclass, field
 
 if TYPE_CHECKING:
-    from aichatkit import classify
-    from aichatkit.transport import Transport
+    from aichatkit.classification import classify
+    from aichatkit.transport.transport import Transport
 
 __all__ = ["Options", "Provider", "Tool", "parsing", "unreadable"]
 

@@ -14,15 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 import requests
 
-from aichatkit import browsers, classify, events, sniffing
+from aichatkit import events
 from aichatkit.chunks import Finish
-from aichatkit.classify import Rule
+from aichatkit.classification import classify
+from aichatkit.classification.classify import Rule
 from aichatkit.errors import AuthenticationError, BadRequestError, RateLimitError, TokenNotFoundError
+from aichatkit.events import sniffing
 from aichatkit.messages import Message
+from aichatkit.providers import user_agents
 from aichatkit.providers.base import Options, Provider
 
 if TYPE_CHECKING:
-    from aichatkit.transport import Transport
+    from aichatkit.transport.transport import Transport
 
 _NO_OPTIONS = Options()
 _ELEMENT = "wpaicg-chat-shortcode"
@@ -103,7 +106,7 @@ class ChatGptt(Provider):
             "Accept": "application/json",
             "Origin": self.url,
             "Referer": f"{self.url}/chat",
-            "User-Agent": browsers.CHROME_LINUX_131,
+            "User-Agent": user_agents.CHROME_LINUX_131,
         }
 
 

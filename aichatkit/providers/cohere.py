@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
-from aichatkit import classify
 from aichatkit.chunks import Citation, Finish, Reasoning, ToolCallPart, Usage
+from aichatkit.classification import classify
 from aichatkit.events import Event
 from aichatkit.providers.openai_compatible import OpenAICompatible
 

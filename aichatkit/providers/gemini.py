@@ -11,7 +11,6 @@ from urllib.parse import quote
 
 import requests
 
-from aichatkit import classify, sniffing
 from aichatkit.chunks import (
     Answered,
     Citation,
@@ -23,11 +22,12 @@ from aichatkit.chunks import (
     Usage,
     is_made_id,
 )
+from aichatkit.classification import classify
 from aichatkit.errors import ContentFilteredError
-from aichatkit.events import Event
+from aichatkit.events import Event, sniffing
 from aichatkit.messages import File, Message, ToolCallsMessage, ToolResultMessage
 from aichatkit.providers.base import Options, Provider, Tool
-from aichatkit.providers.payloads import (
+from aichatkit.providers.request_bodies import (
     add_options,
     encoded,
     iter_parts,

@@ -18,7 +18,7 @@ from aichatkit.providers.openai_compatible import OpenAICompatible
 from aichatkit.sandbox import Sandbox
 
 if TYPE_CHECKING:
-    from aichatkit.transport import Transport
+    from aichatkit.transport.transport import Transport
 
 _NO_OPTIONS = Options()
 

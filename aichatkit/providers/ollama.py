@@ -12,11 +12,12 @@ from typing import Any, ClassVar
 
 import requests
 
-from aichatkit import classify, events
+from aichatkit import events
 from aichatkit.chunks import Answered, Finish, Reasoning, ToolCallPart, Usage
+from aichatkit.classification import classify
 from aichatkit.messages import Message, ToolCallsMessage, ToolResultMessage
 from aichatkit.providers.base import Options, Provider
-from aichatkit.providers.payloads import add_options, encoded, iter_parts, parse_arguments, refused_file
+from aichatkit.providers.request_bodies import add_options, encoded, iter_parts, parse_arguments, refused_file
 
 _NO_OPTIONS = Options()
 _PORT = 11434

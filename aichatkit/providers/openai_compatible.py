@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import requests
 
-from aichatkit import classify, sniffing
+from aichatkit._lazy import late
 from aichatkit.chunks import Answered, Finish, ToolCall
-from aichatkit.events import Event
-from aichatkit.late import late
+from aichatkit.classification import classify
+from aichatkit.events import Event, sniffing
 from aichatkit.messages import Content, File, Message, ToolCallsMessage, ToolResultMessage
 from aichatkit.providers.base import Options, Provider, Tool
-from aichatkit.providers.completions import find_usage, parse_message, parse_sources, parse_usage
-from aichatkit.providers.payloads import (
+from aichatkit.providers.openai_records import find_usage, parse_message, parse_sources, parse_usage
+from aichatkit.providers.request_bodies import (
     add_options,
     audio_format,
     encoded,
@@ -30,10 +30,10 @@ from aichatkit.providers.payloads import (
 )
 
 if TYPE_CHECKING:
-    from aichatkit.providers import drawing
+    from aichatkit.providers import openai_images
 else:
     # Few models draw.
-    drawing = late("aichatkit.providers.drawing")
+    openai_images = late("aichatkit.providers.openai_images")
 
 __all__ = ["OpenAICompatible"]
 
@@ -85,8 +85,8 @@ class OpenAICompatible(Provider):
         told = {name: options.tokens[name] for name in self.settings_env if name in options.tokens}
         headers = {"Accept": "text/event-stream", **self.headers, **told}
         if self.draws(model):
-            payload = drawing.build_payload(messages, model, options, provider=self.name)
-            return requests.Request("POST", self.url + drawing.PATH, json=payload, headers=headers)
+            payload = openai_images.build_payload(messages, model, options, provider=self.name)
+            return requests.Request("POST", self.url + openai_images.PATH, json=payload, headers=headers)
         payload = {"model": model, "messages": [self._turn(message) for message in messages], "stream": True}
         if options.tools:
             payload["tools"] = [_function(tool) for tool in options.tools]
@@ -138,7 +138,7 @@ class OpenAICompatible(Provider):
         if kind == "error" or classify.find_error(record) is not None:
             raise classify.event_error(record, provider=self.name, rules=self.rules)
         if kind == "json" and "data" in record and "choices" not in record:
-            return drawing.parse_pictures(record)
+            return openai_images.parse_pictures(record)
         # More than one choice comes only to who asks for it by hand; the first is the answer.
         choices = [choice for choice in record.get("choices") or () if not choice.get("index")][:1]
         return [

@@ -11,13 +11,13 @@ from typing import Any, ClassVar
 
 import requests
 
-from aichatkit import classify, sniffing
 from aichatkit.chunks import Answered, Citation, Finish, Reasoning, ToolCall, ToolCallPart, Usage
-from aichatkit.events import Event
+from aichatkit.classification import classify
+from aichatkit.events import Event, sniffing
 from aichatkit.messages import File, Message, ToolCallsMessage, ToolResultMessage
-from aichatkit.providers import drawing
+from aichatkit.providers import openai_images
 from aichatkit.providers.base import Options, Provider, Tool
-from aichatkit.providers.payloads import add_options, file_uri, is_strict, iter_parts, put, refused_file
+from aichatkit.providers.request_bodies import add_options, file_uri, is_strict, iter_parts, put, refused_file
 
 _NO_OPTIONS = Options()
 _REASONS = {"completed": "stop", "max_output_tokens": "length"}
@@ -188,7 +188,7 @@ def _parse_output(response: Mapping[str, Any]) -> Iterator[Any]:
 
 def _parse_drawn(item: Mapping[str, Any]) -> Iterator[Any]:
     if item["type"] == "image_generation_call" and item.get("result"):
-        yield drawing.decoded(item["result"])
+        yield openai_images.decoded(item["result"])
 
 
 def _parse_citations(annotations: Sequence[Mapping[str, Any]]) -> Iterator[Citation]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from aichatkit.classify import Rule
+from aichatkit.classification.classify import Rule
 from aichatkit.errors import AuthenticationError, ContentFilteredError, QuotaExceededError, RateLimitError
 
 __all__ = ["SERVICES"]

@@ -11,19 +11,19 @@ from urllib.parse import parse_qsl, urlsplit
 import requests
 from requests.adapters import BaseAdapter
 
+from aichatkit._dataclasses import dataclass, field, replace
+from aichatkit._locks import Lock
+from aichatkit.call.targets import Target, named_providers
 from aichatkit.client import Client
 from aichatkit.errors import ConfigurationError
-from aichatkit.forks import Lock
+from aichatkit.limits.retries import RetryPolicy
 from aichatkit.registry import registry
-from aichatkit.retries import RetryPolicy
 from aichatkit.sandbox.eliza import eliza
 from aichatkit.sandbox.exchange import Answer, Headers, Piece, Request
 from aichatkit.sandbox.http1 import answer_steps
 from aichatkit.sandbox.memory import Clock, refused
 from aichatkit.sandbox.playground import find_call
 from aichatkit.sandbox.wires import WIRES, Call, Settings, Wire
-from aichatkit.structs import dataclass, field, replace
-from aichatkit.targets import Target, named_providers
 from aichatkit.testing.stand_ins import KEY, StandIn, respond
 from aichatkit.testing.steps import Fault, Raw, Unreachable, check_step, told
 

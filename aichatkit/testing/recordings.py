@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from aichatkit.structs import dataclass, field
+from aichatkit._dataclasses import dataclass, field
 
 __all__ = ["Exchange", "Sent", "load", "save", "secrets_of"]
 

@@ -11,8 +11,8 @@ from typing import Any, Callable
 import requests
 from requests.adapters import BaseAdapter
 
+from aichatkit._locks import Lock
 from aichatkit.errors import ConfigurationError
-from aichatkit.forks import Lock
 from aichatkit.params import nearest
 from aichatkit.sandbox.exchange import Answer, Piece
 from aichatkit.sandbox.http1 import answer_steps
@@ -20,7 +20,7 @@ from aichatkit.sandbox.memory import Clock
 from aichatkit.sandbox.raw import chunk
 from aichatkit.testing.recordings import Exchange, Sent, load, save, secrets_of
 from aichatkit.testing.stand_ins import StandIn, respond
-from aichatkit.transport.reading import pick_reader
+from aichatkit.transport.readers import pick_reader
 
 __all__ = ["MODES", "Replay"]
 

@@ -8,11 +8,13 @@ from typing import Any, Callable
 import requests
 from requests.adapters import BaseAdapter, HTTPAdapter
 
-from aichatkit import asking, client, retries
+from aichatkit import client
+from aichatkit.call import attempt as asking
+from aichatkit.limits import retries
+from aichatkit.limits.waits import Waiting
 from aichatkit.providers.base import Provider
 from aichatkit.sandbox.memory import BROKEN, TIMED_OUT, Clock, Steps, broken, open_response
 from aichatkit.transport.pools import is_sending
-from aichatkit.waits import Waiting
 
 __all__ = ["KEY", "StandIn", "respond"]
 

@@ -14,11 +14,11 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
+from aichatkit._locks import Lock
 from aichatkit._version import __version__
 from aichatkit.errors import ConfigurationError
-from aichatkit.forks import Lock
 from aichatkit.transport.pools import Head, track
-from aichatkit.transport.preparing import Heads
+from aichatkit.transport.prepared import Heads
 
 __all__ = ["POOL", "Connections"]
 

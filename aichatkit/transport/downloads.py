@@ -17,10 +17,10 @@ from requests.adapters import HTTPAdapter
 
 from aichatkit.errors import BadResponseError, BlockedError, ChatError
 from aichatkit.images import image_type
-from aichatkit.timeouts import Deadline, Timeout
 from aichatkit.transport.connections import Connections
+from aichatkit.transport.exceptions import SEND_ERRORS, causes_of, translate_send
 from aichatkit.transport.responses import Response
-from aichatkit.transport.translate import SEND_ERRORS, causes_of, translate_send
+from aichatkit.transport.timeouts import Deadline, Timeout
 
 __all__ = ["download", "is_public"]
 

@@ -6,9 +6,9 @@ import http.client
 import threading
 from typing import Any, ClassVar
 
-from aichatkit.transport.heads import Received
-from aichatkit.transport.preparing import keep
-from aichatkit.transport.reading import shut_down
+from aichatkit.transport.prepared import keep
+from aichatkit.transport.readers import shut_down
+from aichatkit.transport.response_heads import Received
 
 __all__ = ["ONE_PIECE", "Head", "is_sending", "track"]
 

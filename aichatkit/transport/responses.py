@@ -13,9 +13,9 @@ from typing import Any, Callable
 import requests
 
 from aichatkit.errors import ChatError, StreamInterruptedError, TimedOutError
-from aichatkit.timeouts import Deadline
-from aichatkit.transport.reading import find_socket, pick_reader, shut_down
-from aichatkit.transport.translate import READ_ERRORS, translate_read
+from aichatkit.transport.exceptions import READ_ERRORS, translate_read
+from aichatkit.transport.readers import find_socket, pick_reader, shut_down
+from aichatkit.transport.timeouts import Deadline
 
 __all__ = ["Response"]
 

@@ -26,7 +26,7 @@ from typing import Any
 import bench
 
 HERE = Path(__file__).resolve().parent
-SERVER = HERE.parent / "batch_server.py"
+SERVER = HERE.parent / "support" / "batch_server.py"
 HEADS = ("answers after", "workers", "rows", "", "rows/s", "CPU us/row", "x requests", "peak MiB")
 #: LiteLLM takes many times as long for a row, and so is measured once, with fewer of them.
 MOST_OF_LITELLM = 1_000

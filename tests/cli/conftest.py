@@ -1,4 +1,4 @@
-"""A service with a key, which is the sandbox, and nobody who types: what every test of the command line starts from."""
+"""A service with a key, which is the sandbox, and nobody who types: what most tests of the command line start from."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 import aichatkit
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def service(monkeypatch, sandbox, tmp_path):
     """The service, and a home and a folder of the test's own."""
     monkeypatch.setenv("OPENAI_BASE_URL", f"{sandbox.url}/v1")

@@ -17,8 +17,11 @@ import time
 import pytest
 
 from aichatkit import Chat
-from aichatkit.cli import lines, main
-from aichatkit.cli.lines import history, read_said
+from aichatkit.cli import main
+from aichatkit.cli import terminal_input as lines
+from aichatkit.cli.terminal_input import history, read_said
+
+pytestmark = pytest.mark.usefixtures("service")
 
 
 @pytest.fixture
@@ -175,7 +178,7 @@ def test_ctrl_c_ends_it_where_nobody_types(say, monkeypatch):
     def stop(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("aichatkit.chats.Chat.stream", stop)
+    monkeypatch.setattr("aichatkit.chats.chat.Chat.stream", stop)
     assert say("Hi") == 130
 
 
@@ -355,11 +358,11 @@ def typing(monkeypatch, capsys):
 
 def test_a_person_stops_answers_and_questions_and_goes_on(typing, monkeypatch, asked, capsys):
     def stop(*_, **__):
-        monkeypatch.setattr("aichatkit.chats.Chat.stream", stream)
+        monkeypatch.setattr("aichatkit.chats.chat.Chat.stream", stream)
         raise KeyboardInterrupt
 
     stream = Chat.stream
-    monkeypatch.setattr("aichatkit.chats.Chat.stream", stop)
+    monkeypatch.setattr("aichatkit.chats.chat.Chat.stream", stop)
     typing("First", KeyboardInterrupt, "Second", "/nope")
     assert main(["chat", "--plain"]) == 0
     assert asked() == [("user", "Second")]

@@ -10,9 +10,12 @@ import sys
 
 import pytest
 
-from aichatkit import Chat, Client, keys
+from aichatkit import Chat, Client
+from aichatkit.cli import key_store as keys
 from aichatkit.cli import main
 from aichatkit.registry import registry
+
+pytestmark = pytest.mark.usefixtures("service")
 
 # Pictures.
 
@@ -82,7 +85,7 @@ def test_providers_tell_whether_a_key_is_there_and_never_the_key(monkeypatch, ca
 
 
 @pytest.fixture
-def talked(sandbox, capsys, tmp_path):
+def talked(service, sandbox, capsys, tmp_path):
     """Two conversations, the second one newer."""
     sandbox.says("Rex is a **dog**.")
     main(["--chat", "dogs", "Who is Rex?"])

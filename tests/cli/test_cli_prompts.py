@@ -10,7 +10,9 @@ import threading
 import pytest
 
 from aichatkit.cli import main
-from aichatkit.cli.shapes import parse_schema
+from aichatkit.cli.schema_option import parse_schema
+
+pytestmark = pytest.mark.usefixtures("service")
 
 PNG = b"\x89PNG\r\n\x1a\n of a cat"
 

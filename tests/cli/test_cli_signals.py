@@ -12,6 +12,8 @@ import pytest
 from aichatkit.cli import main
 from aichatkit.cli.signals import ending_well
 
+pytestmark = pytest.mark.usefixtures("service")
+
 
 @pytest.fixture
 def started():

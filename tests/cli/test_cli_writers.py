@@ -13,6 +13,8 @@ from aichatkit.cli import main, writers
 from aichatkit.cli.markdown import Markdown, split_blocks
 from aichatkit.cli.writers import Plain, open_writer
 
+pytestmark = pytest.mark.usefixtures("service")
+
 pytest.importorskip("rich")
 
 

@@ -15,7 +15,7 @@ from fault_wires import ALL, DONE, KEY, OPENAI, OVER_TLS, PLAIN, STOP, row
 from aichatkit import Client, RetryPolicy
 from aichatkit.errors import BadResponseError, ConnectError, DeadlineExceededError, TimedOutError
 from aichatkit.sandbox.raw import RawServer, chunk
-from aichatkit.timeouts import Timeout
+from aichatkit.transport.timeouts import Timeout
 
 FAKE = "https://openai.example/v1"
 PROMPTS = f"{FAKE}/chat/completions"

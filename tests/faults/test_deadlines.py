@@ -11,7 +11,7 @@ from fault_wires import OPENAI, PLAIN, STREAMING, named, row
 
 from aichatkit.errors import DeadlineExceededError
 from aichatkit.sandbox.raw import chunk, chunked_head
-from aichatkit.timeouts import Timeout
+from aichatkit.transport.timeouts import Timeout
 
 TOTAL = 0.6
 LIMITS = Timeout(connect=5, read=30, total=TOTAL)

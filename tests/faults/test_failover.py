@@ -24,7 +24,7 @@ from aichatkit.errors import (
     StreamInterruptedError,
 )
 from aichatkit.sandbox.raw import chunk
-from aichatkit.timeouts import Timeout
+from aichatkit.transport.timeouts import Timeout
 
 
 @row("91")

@@ -25,8 +25,8 @@ from aichatkit.errors import (
     ServerError,
 )
 from aichatkit.sandbox.raw import RawServer, chunk, response
-from aichatkit.timeouts import Timeout
 from aichatkit.transport import responses as transport_responses
+from aichatkit.transport.timeouts import Timeout
 
 LIMITED = {"error": {"message": "slow down", "type": "requests", "code": "rate_limit_exceeded"}}
 CHALLENGE = b"<!DOCTYPE html><html><head><title>Just a moment...</title></head><body>cf-please-wait</body></html>"

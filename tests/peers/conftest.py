@@ -15,8 +15,6 @@ import peer_servers
 import pytest
 
 HERE = Path(__file__).parent
-#: Run by themselves, on another Python.
-collect_ignore = ["sdks", "tiny_model.py"]
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -11,8 +11,8 @@ import pytest
 
 from aichatkit import Client, Rate
 from aichatkit.errors import ConnectError, DeadlineExceededError
-from aichatkit.shared_rates import SharedCounter
-from aichatkit.timeouts import Timeout
+from aichatkit.limits.shared_rates import SharedCounter
+from aichatkit.transport.timeouts import Timeout
 
 pytest.importorskip("pyrate_limiter", reason="needs the extra `limits`")
 pytest.importorskip("redis", reason="needs the redis package")

@@ -9,6 +9,7 @@ import pytest
 from recorded import recording
 
 from aichatkit import Client
+from aichatkit._dataclasses import replace
 from aichatkit.chunks import Answered, Citation, Finish, ToolCallPart
 from aichatkit.errors import (
     AuthenticationError,
@@ -20,7 +21,6 @@ from aichatkit.errors import (
     StreamInterruptedError,
 )
 from aichatkit.messages import Message, ToolCallsMessage
-from aichatkit.structs import replace
 
 URL = "https://api.anthropic.com/v1/messages"
 

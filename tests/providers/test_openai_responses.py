@@ -9,10 +9,10 @@ import provider_wires as wires
 import pytest
 from recorded import recording
 
+from aichatkit._dataclasses import replace
 from aichatkit.chunks import Answered, Citation, Finish, Picture, ToolCall, ToolCallPart
 from aichatkit.errors import ConfigurationError, OverloadedError, ServerError, StreamInterruptedError
 from aichatkit.messages import Message, ToolCallsMessage
-from aichatkit.structs import replace
 
 NAME = "openai-responses"
 

@@ -1,0 +1,59 @@
+"""The functions of the package: the methods of one client that is made on first use."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aichatkit.batch.results import Results
+from aichatkit.chats.chat import Chat
+from aichatkit.client import default_client
+from aichatkit.images import ImageResponse
+from aichatkit.messages import Prompt
+from aichatkit.reply import Reply
+from aichatkit.streams import Stream
+
+__all__ = ["ask", "chat", "image", "map", "models", "stream"]
+
+
+def ask(prompt: Prompt, **options: Any) -> Reply:
+    """Ask with the default client and return the finished reply; options and errors are those of `Client.ask`.
+
+    >>> ask("Hello!", model="offline").complete
+    True
+    """
+    return default_client().ask(prompt, **options)
+
+
+def stream(prompt: Prompt, **options: Any) -> Stream:
+    """Ask with the default client and return the opened stream; options and errors are those of `Client.stream`.
+
+    >>> with stream("Hello!", model="offline") as answer:
+    ...     text = "".join(answer)
+    >>> text == answer.reply.text
+    True
+    """
+    return default_client().stream(prompt, **options)
+
+
+def chat(**options: Any) -> Chat:
+    """Return a conversation on the default client; options are those of `Client.chat`, for every turn."""
+    return default_client().chat(**options)
+
+
+def image(prompt: str, **options: Any) -> ImageResponse:
+    """Have a picture made with the default client; options and errors are those of `Client.image`."""
+    return default_client().image(prompt, **options)
+
+
+def map(prompts: Any, template: str | None = None, **options: Any) -> Results:
+    """Ask many prompts with the default client; options and errors are those of `Client.map`.
+
+    >>> len(map(["Hello!", "Goodbye!"], model="offline", progress=False))
+    2
+    """
+    return default_client().map(prompts, template, **options)
+
+
+def models(provider: str | None = None) -> list[str]:
+    """Return model names: of one provider as the service lists them, else those known here; see `Client.models`."""
+    return default_client().models(provider)

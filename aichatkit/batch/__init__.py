@@ -1,0 +1,1 @@
+"""Many prompts in one run: rows in, results out."""

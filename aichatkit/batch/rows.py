@@ -1,0 +1,200 @@
+"""Prompts of any shape -> rows: lists, iterators, dicts, pandas, polars, CSV and JSON lines, one row after another."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sized
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from aichatkit.batch.templates import Template, is_missing
+from aichatkit.errors import ChatError, ConfigurationError
+from aichatkit.messages import Message
+
+__all__ = ["Row", "Source", "read_rows"]
+
+_SUFFIXES = (".csv", ".jsonl", ".ndjson")
+#: Columns that hold the prompt where no template says so.
+_PROMPTS = ("prompt", "messages")
+
+
+class Row(NamedTuple):
+    """One prompt: its place, its label in the input, the columns it came with, and why it cannot be asked."""
+
+    position: int
+    index: Any
+    prompt: Any
+    fields: Mapping[str, Any] | None = None
+    error: ChatError | None = None
+
+
+@dataclass
+class Source:
+    """Where the rows come from; `size` is None where only the end will tell, `finite` whether there is one."""
+
+    rows: Iterator[Row]
+    size: int | None = None
+    table: Any = field(default=None, repr=False)
+    finite: bool = False
+
+
+def read_rows(prompts: Any, template: str | None = None) -> Source:
+    """Return the rows of whatever a user may pass; a column that is not there is an error now.
+
+    Only the first row is looked at; the others are read when they are asked for.
+    """
+    form = None if template is None else Template(template)
+    pairs, columns = _pairs(prompts)
+    if columns is not None:
+        _check_columns(form, columns)
+    else:
+        pairs = _check_first(form, pairs)
+    rows = (_row(position, index, item, form) for position, (index, item) in enumerate(pairs))
+    is_file = isinstance(prompts, (str, os.PathLike))
+    size = len(prompts) if isinstance(prompts, Sized) and not is_file else None
+    is_table = hasattr(prompts, "iloc") or hasattr(prompts, "is_sorted") or hasattr(prompts, "with_columns")
+    return Source(rows, size, prompts if is_table else None, size is not None or is_file)
+
+
+def _pairs(prompts: Any) -> tuple[Iterator[tuple[Any, Any]], list[str] | None]:
+    """Return labels and items, and the columns where they are known before."""
+    if isinstance(prompts, (str, os.PathLike)):
+        return _read_file(prompts)
+    if hasattr(prompts, "itertuples"):
+        columns = [str(column) for column in prompts.columns]
+        tuples = prompts.itertuples(index=True, name=None)
+        return ((label, dict(zip(columns, values))) for label, *values in tuples), columns
+    if hasattr(prompts, "iter_rows") and hasattr(prompts, "with_columns"):
+        return enumerate(prompts.iter_rows(named=True)), list(prompts.columns)
+    if hasattr(prompts, "collect") and hasattr(prompts, "with_columns"):
+        raise ConfigurationError("prompts: a lazy frame has no rows yet; pass frame.collect()")
+    if isinstance(prompts, Mapping) or (hasattr(prompts, "iloc") and hasattr(prompts, "items")):
+        return iter(prompts.items()), None
+    if isinstance(prompts, Iterable) and not isinstance(prompts, (bytes, bytearray, Message)):
+        return enumerate(prompts), None
+    raise ConfigurationError(
+        f"prompts: must be a list, an iterable, a dict, a frame or a file's path, not {type(prompts).__name__}"
+    )
+
+
+def _check_columns(form: Template | None, columns: list[str]) -> None:
+    doubled = sorted({column for column in columns if columns.count(column) > 1})
+    if doubled:
+        raise ConfigurationError(f"prompts: two columns are named {doubled[0]!r}")
+    if form is not None:
+        form.check(columns)
+    else:
+        _prompt_column(columns)
+
+
+def _check_first(form: Template | None, pairs: Iterator[tuple[Any, Any]]) -> Iterator[tuple[Any, Any]]:
+    for first in pairs:
+        item = first[1]
+        if _is_record(item):
+            _check_columns(form, [str(name) for name in item])
+        elif form is not None:
+            _only_name(form)
+        return chain([first], pairs)
+    return iter(())
+
+
+def _row(position: int, index: Any, item: Any, form: Template | None) -> Row:
+    fields = item if _is_record(item) else None
+    try:
+        return Row(position, index, _prompt(item, fields, form), fields)
+    except ConfigurationError as error:
+        return Row(position, index, None, fields, ConfigurationError(f"row {position}: {error}"))
+
+
+def _prompt(item: Any, fields: Mapping[str, Any] | None, form: Template | None) -> Any:
+    if form is not None:
+        if fields is None:
+            return form.fill({_only_name(form): item})
+        form.check(fields)
+        return form.fill({str(name): value for name, value in fields.items()})
+    prompt = item if fields is None else fields[_prompt_column(list(fields))]
+    if is_missing(prompt):
+        raise ConfigurationError("there is no prompt here")
+    return prompt
+
+
+def _is_record(item: Any) -> bool:
+    """Tell whether an item is a row of a table; a dict with a role is a message."""
+    return isinstance(item, Mapping) and not ({"role", "from"} & set(item) and "content" in item)
+
+
+def _only_name(form: Template) -> str:
+    if len(form.names) != 1:
+        raise ConfigurationError(
+            f"template: it names {', '.join(form.names)}, but the prompts have no columns; pass dicts or a frame"
+        )
+    return form.names[0]
+
+
+def _prompt_column(columns: list[Any]) -> Any:
+    if len(columns) == 1:
+        return columns[0]
+    for name in _PROMPTS:
+        if name in columns:
+            return name
+    raise ConfigurationError(
+        f"prompts: there are the columns {', '.join(map(str, columns)) or 'none'}; "
+        "pass a template such as 'Translate: {text}', or name one column prompt"
+    )
+
+
+def _read_file(path: Any) -> tuple[Iterator[tuple[Any, Any]], list[str] | None]:
+    path = Path(path)
+    if path.suffix.lower() not in _SUFFIXES:
+        raise ConfigurationError(
+            f"prompts: {str(path)[:60]!r} is no path that ends in {', '.join(_SUFFIXES)}; for a single prompt use ask"
+        )
+    if not path.is_file():
+        raise ConfigurationError(f"prompts: there is no file {str(path)!r}")
+    if path.suffix.lower() == ".csv":
+        lines = _read_csv(path)
+        return enumerate(lines), next(lines)
+    return enumerate(_read_json_lines(path)), None
+
+
+def _read_csv(path: Path) -> Iterator[Any]:
+    """Yield the column names, then a dict for each row."""
+    with _open(path, newline="") as file:
+        reader = csv.DictReader(file)
+        try:
+            yield list(reader.fieldnames or ())
+            for number, record in enumerate(reader):
+                if None in record or None in record.values():
+                    raise ConfigurationError(f"{path}: row {number} has more or fewer cells than there are columns")
+                yield record
+            return
+        except (csv.Error, UnicodeDecodeError) as error:
+            reason = f"{path}: line {reader.line_num + 1} cannot be read: {error}"
+    raise ConfigurationError(reason)
+
+
+def _read_json_lines(path: Path) -> Iterator[Any]:
+    with _open(path) as file:
+        number = 1
+        try:
+            for line in file:
+                if line.strip():
+                    yield json.loads(line)
+                number += 1
+            return
+        except ValueError as error:
+            reason = f"{path}: line {number} cannot be read: {error}"
+    raise ConfigurationError(reason)
+
+
+def _open(path: Path, **options: Any) -> Any:
+    try:
+        # Spreadsheets put a mark of three bytes before the first column's name.
+        return path.open(encoding="utf-8-sig", **options)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+    raise ConfigurationError(f"prompts: {str(path)!r} cannot be opened: {reason}")

@@ -1,0 +1,1 @@
+"""(Status, headers, body) -> typed error."""

@@ -1,0 +1,68 @@
+"""(Status, headers, body) -> typed error: what a refusal means.
+
+Most answers are no refusals, so the tables and their rules, in `verdicts`, are loaded with the first that is one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from aichatkit._lazy import late
+from aichatkit.classification.rules import Rule, find_error, is_html, may_be_html
+from aichatkit.errors import ChatError
+
+if TYPE_CHECKING:
+    from aichatkit.classification import decide
+else:
+    decide = late("aichatkit.classification.decide")
+
+__all__ = ["Rule", "event_error", "find_error", "is_challenge", "is_html", "limit_notice", "may_be_html", "refusal"]
+
+
+def refusal(
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    provider: str,
+    model: str | None = None,
+    rules: Sequence[Rule] = (),
+    now: float | None = None,
+) -> ChatError:
+    """Build the error for an answer other than 2xx, or for a 2xx that is an HTML page.
+
+    >>> error = refusal(429, {"Retry-After": "7"}, b'{"error": {"code": "slow_down"}}', provider="openai")
+    >>> str(error)
+    'openai: rate limit reached (429 slow_down); waiting helps, retry after 7 s'
+    """
+    return decide.refusal(status, headers, body, provider=provider, model=model, rules=rules, now=now)
+
+
+def event_error(payload: object, *, provider: str, model: str | None = None, rules: Sequence[Rule] = ()) -> ChatError:
+    """Build the error for a parsed record inside a 200, by the codes and numbers it holds.
+
+    >>> type(event_error({"error": {"type": "overloaded_error"}}, provider="anthropic")).__name__
+    'OverloadedError'
+    """
+    return decide.event_error(payload, provider=provider, model=model, rules=rules)
+
+
+def is_challenge(text: str) -> bool:
+    """Tell whether the text of a page is a bot check instead of the page.
+
+    >>> is_challenge("<html><title>Just a moment...</title>")
+    True
+    """
+    return decide.is_challenge(text)
+
+
+def limit_notice(text: str, *, ended: bool) -> bool | None:
+    """Tell whether an answer is nothing but a free site's limit notice; None while that is open.
+
+    >>> limit_notice("The request limit for today has been reached.", ended=True)
+    True
+    >>> limit_notice("The request", ended=False) is None, limit_notice("Hello", ended=False)
+    (True, False)
+    """
+    return decide.limit_notice(text, ended=ended)

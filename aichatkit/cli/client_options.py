@@ -1,0 +1,62 @@
+"""Options that every command which asks has in common -> the client it asks with."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from typing import Any
+
+from aichatkit.call.targets import chosen_by_environment
+from aichatkit.cli.key_store import keys_for
+from aichatkit.cli.key_values import parse_params
+from aichatkit.cli.output import tell
+from aichatkit.client import Client
+
+__all__ = ["add_client_options", "add_param_option", "announce", "choose_model", "given_model", "open_client"]
+
+
+def add_client_options(parser: ArgumentParser) -> None:
+    """Add the options that `open_client` reads."""
+    parser.add_argument("-m", "--model", action="append", help="provider/model or provider; repeat it for fallbacks")
+    parser.add_argument("--timeout", type=float, metavar="SECONDS", help="for connecting and for silence")
+    parser.add_argument("--retry", type=int, metavar="N", help="retries after the first attempt (default 2)")
+
+
+def add_param_option(parser: ArgumentParser) -> None:
+    """Add the option for sampling parameters, where -o is free for it."""
+    parser.add_argument(
+        "-o", "--option", action="append", default=[], metavar="NAME=VALUE", help="such as temperature=0.2"
+    )
+
+
+def open_client(args: Namespace, *, model: Any = None) -> Client:
+    """Return a client for the model given in the options, else for `model`, else for that of the environment.
+
+    Keys come from the environment, else from where the user stored them. Its waits are told on standard error.
+    """
+    chosen = choose_model(args, model)
+    return Client(
+        model=chosen,
+        api_key=keys_for(chosen) or None,
+        timeout=args.timeout,
+        retry=args.retry,
+        hooks={"wait": tell},
+        **parse_params(getattr(args, "option", ())),
+    )
+
+
+def given_model(args: Namespace) -> Any:
+    """Return the model of -m, the list of them where it is repeated, None without it."""
+    return args.model[0] if args.model and len(args.model) == 1 else args.model
+
+
+def choose_model(args: Namespace, model: Any = None) -> Any:
+    """Return what is given, None where the environment or a stored key chooses, else the offline ELIZA."""
+    if args.model is not None or model is not None:
+        return model if args.model is None else given_model(args)
+    return None if chosen_by_environment(keys_for(None)) else "offline"
+
+
+def announce(args: Namespace, *, model: Any = None) -> None:
+    """Say that nobody was chosen, so that ELIZA is not taken for a service; once all options are known to be good."""
+    if args.model is None and model is None and choose_model(args) == "offline":
+        tell("no key and no model is set, so this is the offline ELIZA; set a key or use -m")

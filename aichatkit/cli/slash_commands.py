@@ -1,0 +1,110 @@
+"""The commands inside a conversation: what a line that begins with a slash does."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from aichatkit.attachments import load_file
+from aichatkit.call.targets import find_targets
+from aichatkit.chats.chat import Chat
+from aichatkit.cli.client_options import choose_model, open_client
+from aichatkit.cli.conversations import Kept
+from aichatkit.cli.key_store import keys_for
+from aichatkit.cli.output import tell
+from aichatkit.errors import ConfigurationError
+from aichatkit.messages import File
+from aichatkit.params import nearest
+
+__all__ = ["ORDERS", "Orders"]
+
+#: Command -> what the help says of it.
+ORDERS = {
+    "/help": "tell the commands",
+    "/model": "[PROVIDER/MODEL ...] ask another model from now on, more are fallbacks; alone: tell which",
+    "/system": "[TEXT] the instructions that go before everything, - for none; alone: tell them",
+    "/file": "PATH a file or URL that goes with the next question",
+    "/undo": "forget the last question and its answer",
+    "/save": "[NAME] keep the conversation, under a name",
+    "/quit": "leave, as Ctrl-D does",
+}
+_MORE = """\
+Ctrl-C stops an answer. A line that ends in \\ goes on; so does a block between lines of \"\"\" or ```.
+A question that begins with a slash begins with two.
+"""
+
+
+class Orders:
+    """What a person orders in a conversation; `files` go with the next question."""
+
+    def __init__(self, args: Namespace, chat: Chat, kept: Kept) -> None:
+        self._args = args
+        self._chat = chat
+        self._kept = kept
+        self.files: list[File] = []
+
+    def obey(self, line: str) -> bool:
+        """Do what a line says; tell whether the conversation goes on. What cannot be done is a ConfigurationError."""
+        name, _, rest = line.partition(" ")
+        rest = rest.strip()
+        if name in ("/quit", "/exit"):
+            return False
+        if name == "/help":
+            self._help()
+        elif name == "/model":
+            self._model(rest)
+        elif name == "/system":
+            self._system(rest)
+        elif name == "/file":
+            self._file(rest)
+        elif name == "/undo":
+            self._undo()
+        elif name == "/save":
+            self._save(rest)
+        else:
+            raise ConfigurationError(
+                f"there is no command {name}{nearest(name, ORDERS)}; /help tells them, "
+                "and a question that begins with a slash begins with two"
+            )
+        return True
+
+    def _help(self) -> None:
+        for name, summary in ORDERS.items():
+            tell(f"{name:<8} {summary}")
+        for line in _MORE.splitlines():
+            tell(line)
+
+    def _model(self, names: str) -> None:
+        if names:
+            chosen = names.split()
+            find_targets(chosen, keys=keys_for(chosen))
+            self._args.model = chosen
+            before = self._chat.client
+            # Another service may need another of the stored keys.
+            self._chat.client = open_client(self._args)
+            self._chat.model = chosen[0] if len(chosen) == 1 else chosen
+            before.close()
+        model = choose_model(self._args, self._chat.model) or "chosen by the keys"
+        tell(f"the model is {model if isinstance(model, str) else ', '.join(model)}")
+
+    def _system(self, text: str) -> None:
+        if text:
+            self._chat.system = None if text == "-" else text
+        tell(f"the instructions are: {self._chat.system}" if self._chat.system else "there are no instructions")
+
+    def _file(self, path: str) -> None:
+        if not path:
+            raise ConfigurationError("/file: name a file or a URL")
+        self.files.append(load_file(path.strip("'\"")))
+        tell(f"{self.files[-1].name or path} goes with the next question")
+
+    def _undo(self) -> None:
+        taken = self._chat.undo()
+        if not taken:
+            raise ConfigurationError("/undo: there is nothing to forget")
+        self._kept.keep(self._chat)
+        tell("the last question and its answer are forgotten")
+
+    def _save(self, name: str) -> None:
+        path = self._kept.keep(self._chat, name=name, asked=True)
+        if path is not None:
+            tell(f"saved; go on with it by: aichatkit chat --chat '{path.stem}'")

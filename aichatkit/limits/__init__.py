@@ -1,0 +1,1 @@
+"""When to try again, how fast to ask, and whom to skip for a while."""

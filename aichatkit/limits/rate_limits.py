@@ -1,0 +1,303 @@
+"""How fast to ask: rates by provider and key, kept by all threads of a client, or by all machines through a storage."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any, Callable, Protocol
+
+from aichatkit._dataclasses import dataclass, field
+from aichatkit._lazy import late
+from aichatkit._locks import Lock
+from aichatkit.errors import ConfigurationError
+from aichatkit.limits.waits import Wait, Waiting
+
+if TYPE_CHECKING:
+    from aichatkit.limits import shared_rates
+else:
+    # Needs a database; most rates are kept in memory.
+    shared_rates = late("aichatkit.limits.shared_rates")
+
+__all__ = ["Pacer", "Rate", "Slot"]
+
+_UNITS = {"s": 1.0, "sec": 1.0, "second": 1.0, "m": 60.0, "min": 60.0, "minute": 60.0, "h": 3600.0, "hour": 3600.0}
+_UNITS.update({"d": 86400.0, "day": 86400.0})
+_QUOTA = r"\s*([0-9]{1,12})\s*(?:/|per)\s*([0-9]{0,6})\s*([a-z]+?)s?\s*"
+#: How often a wait for a free slot looks whether the client was closed, in seconds.
+_LOOK = 0.05
+
+
+@dataclass(frozen=True)
+class Rate:
+    """How fast a provider may be asked with a key; every limit that is set holds.
+
+    `requests` and `tokens` are counts within a sliding time, such as "60/min" or "100000/min"; `concurrent` is how many
+    answers may be under way at once. `storage` is a URI such as "redis://host/0" or "sqlite:///rates.db" that processes
+    and machines share (extra `limits`); `concurrent` counts within this client only.
+
+    >>> Rate.of("60/min")
+    Rate(requests='60/min', tokens=None, concurrent=None)
+    """
+
+    requests: str | None = None
+    tokens: str | None = None
+    concurrent: int | None = None
+    # It may hold a password.
+    storage: str | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        for name in ("requests", "tokens"):
+            parse_quota(getattr(self, name), name)
+        if self.concurrent is not None and (
+            isinstance(self.concurrent, bool) or not isinstance(self.concurrent, int) or self.concurrent < 1
+        ):
+            raise ConfigurationError(f"rate: concurrent must be a whole number from 1 on, not {self.concurrent!r}")
+        if self.requests is None and self.tokens is None and self.concurrent is None:
+            raise ConfigurationError("rate: set at least one of requests, tokens and concurrent")
+
+    @classmethod
+    def of(cls, value: Any) -> Rate | None:
+        """Return a Rate for what a user may pass: None, "60/min" or a Rate."""
+        if value is None or isinstance(value, cls):
+            return value
+        if isinstance(value, str):
+            return cls(requests=value)
+        raise ConfigurationError(f'rate: must be a text such as "60/min" or a Rate, not {type(value).__name__}')
+
+
+def parse_quota(text: Any, name: str = "requests") -> tuple[int, float] | None:
+    """Return count and seconds of a text such as "60/min"; None for None.
+
+    >>> parse_quota("60/min"), parse_quota("5 per 10 seconds")
+    ((60, 60.0), (5, 10.0))
+    """
+    if text is None:
+        return None
+    match = re.fullmatch(_QUOTA, text.lower()) if isinstance(text, str) else None
+    if match is None or match.group(3) not in _UNITS or not int(match.group(1)) or match.group(2) == "0":
+        raise ConfigurationError(f'rate: {name} must look like "60/min" or "5/10s", not {text!r}')
+    return int(match.group(1)), int(match.group(2) or 1) * _UNITS[match.group(3)]
+
+
+class Counter(Protocol):
+    """Something that counts within a sliding time."""
+
+    def take(self, weight: int) -> tuple[float, Any]:
+        """Take `weight` and return the seconds until it is there, with a receipt.
+
+        Without a receipt and after some seconds it may fit, and has to be asked for again.
+        """
+
+    def settle(self, receipt: Any, real: int) -> None:
+        """Replace what was taken for this receipt by what was really used."""
+
+
+@dataclass
+class _Taken:
+    moment: float
+    weight: int
+    counted: bool = True
+
+
+class WindowCounter:
+    """Count within a sliding time, exactly, for the threads of one process."""
+
+    def __init__(self, limit: int, seconds: float, clock: Callable[[], float]) -> None:
+        self._limit = limit
+        self._seconds = seconds
+        self._clock = clock
+        self._taken: deque[_Taken] = deque()
+        self._sum = 0
+        self._lock = Lock()
+
+    def take(self, weight: int) -> tuple[float, _Taken]:
+        """Take `weight`, of a later moment where it does not fit now; return the seconds until then, and a receipt.
+
+        Who comes first goes first: nobody has to ask twice, however many wait.
+        """
+        # More than the limit can never fit; it goes when nothing else is counted.
+        weight = min(weight, self._limit)
+        with self._lock:
+            now = self._clock()
+            while self._taken and self._taken[0].moment <= now - self._seconds:
+                self._sum -= self._taken[0].weight
+                self._taken.popleft().counted = False
+            moment = max(now, self._fits_at(weight))
+            return moment - now, self._add(moment, weight)
+
+    def settle(self, receipt: _Taken, real: int) -> None:
+        """Replace what was taken for this receipt by what was really used."""
+        with self._lock:
+            excess = real - receipt.weight
+            if excess > 0:
+                # Counted from now on: when the service counts it is not known, and this is the later moment.
+                self._add(self._clock(), excess)
+            elif receipt.counted:
+                receipt.weight = real
+                self._sum += excess
+
+    def _add(self, moment: float, weight: int) -> _Taken:
+        taken = _Taken(moment, weight)
+        place = len(self._taken)
+        # Behind what others wait for, in the order of time.
+        while place and self._taken[place - 1].moment > moment:
+            place -= 1
+        self._taken.insert(place, taken)
+        self._sum += weight
+        return taken
+
+    def _fits_at(self, weight: int) -> float:
+        """Return the first moment that has room, not before one that somebody waits for already."""
+        # What was given back holds nobody up.
+        last = next((taken.moment for taken in reversed(self._taken) if taken.weight), 0.0)
+        missing = self._sum + weight - self._limit
+        if missing <= 0:
+            return last
+        freed = zip(self._taken, accumulate(taken.weight for taken in self._taken))
+        return max(last, next(taken for taken, total in freed if total >= missing).moment + self._seconds)
+
+
+class Slot:
+    """The permission for one answer; give it back with `release`."""
+
+    def __init__(
+        self, gate: threading.Semaphore | None = None, tokens: Counter | None = None, receipt: Any = None
+    ) -> None:
+        self._gate = gate
+        self._tokens = tokens
+        self._receipt = receipt
+        # Held from the first release on.
+        self._released = threading.Lock()
+
+    def release(self, used_tokens: int | None = None) -> None:
+        """Free the place and count the tokens that were really used; a second time does nothing."""
+        if not self._released.acquire(blocking=False):
+            return
+        if self._gate is not None:
+            self._gate.release()
+        if self._tokens is not None and used_tokens is not None:
+            self._tokens.settle(self._receipt, used_tokens)
+
+
+class Pacer:
+    """Keeps rates, for each provider and key by itself; the rate named "" is for providers without one of their own."""
+
+    def __init__(self, rates: Mapping[str, Rate], clock: Callable[[], float] = time.monotonic) -> None:
+        self.rates = dict(rates)
+        self._clock = clock
+        self._lock = Lock()
+        self._until = 0.0
+        # By process as well: what the threads of a parent hold is not given back in its forked children.
+        self._counters: dict[tuple[int, str, str, str], Counter] = {}
+        self._gates: dict[tuple[int, str, str], threading.Semaphore] = {}
+
+    def enter(self, provider: str, key: str, model: str, weight: int, waiting: Waiting) -> tuple[Slot, float]:
+        """Wait until one more answer may be asked for; return its slot and the seconds waited.
+
+        Raises:
+            DeadlineExceededError: the wait would pass the deadline of the call; nothing was sent.
+        """
+        rate = self.rates.get(provider) or self.rates.get("")
+        if rate is None:
+            return Slot(), 0.0
+        gate = self._gate(rate, provider, key)
+        waited = self._pass_gate(gate, provider, model, waiting)
+        taken: list[tuple[Counter, Any]] = []
+        try:
+            waiting.check_open()
+            tokens = self._counter(rate, "tokens", provider, key)
+            for counter, amount in ((self._counter(rate, "requests", provider, key), 1), (tokens, weight)):
+                if counter is not None:
+                    waited += self._count(counter, amount, taken, Wait(provider, model, 0.0), waiting)
+        except BaseException:
+            # Nothing is sent, so nothing counts.
+            for counter, receipt in taken:
+                counter.settle(receipt, 0)
+            if gate is not None:
+                gate.release()
+            raise
+        return Slot(gate, tokens, taken[-1][1] if tokens is not None else None), waited
+
+    def longest(self) -> float:
+        """Return the seconds of the longest wait there is now."""
+        return max(0.0, self._until - self._clock())
+
+    def close(self) -> None:
+        """Free the storages that this process has opened."""
+        with self._lock:
+            opened = [counter for own, counter in self._counters.items() if own[0] == os.getpid()]
+        for counter in opened:
+            if isinstance(counter, shared_rates.SharedCounter):
+                counter.close()
+
+    def _pass_gate(self, gate: threading.Semaphore | None, provider: str, model: str, waiting: Waiting) -> float:
+        if gate is None or gate.acquire(blocking=False):
+            return 0.0
+        started = self._clock()
+        waiting.announce(Wait(provider, model, 0.0))
+        while not gate.acquire(timeout=waiting.deadline.bound(_LOOK)):
+            waiting.check_open()
+        return self._clock() - started
+
+    def _count(
+        self, counter: Counter, amount: int, taken: list[tuple[Counter, Any]], wait: Wait, waiting: Waiting
+    ) -> float:
+        waited = 0.0
+        while True:
+            seconds, receipt = counter.take(amount)
+            if receipt is not None:
+                taken.append((counter, receipt))
+            if seconds <= 0:
+                return waited
+            self._until = max(self._until, self._clock() + seconds)
+            waiting.wait(wait._replace(seconds=seconds))
+            waited += seconds
+            if receipt is not None:
+                return waited
+
+    def _gate(self, rate: Rate, provider: str, key: str) -> threading.Semaphore | None:
+        if rate.concurrent is None:
+            return None
+        with self._lock:
+            own = (os.getpid(), provider, key)
+            return self._gates.setdefault(own, threading.BoundedSemaphore(rate.concurrent))
+
+    def _counter(self, rate: Rate, kind: str, provider: str, key: str) -> Counter | None:
+        quota = parse_quota(getattr(rate, kind), kind)
+        if quota is None:
+            return None
+        with self._lock:
+            own = (os.getpid(), kind, provider, key)
+            counter = self._counters.get(own)
+            if counter is None:
+                counter = self._counters[own] = self._build(rate, f"{kind}:{provider}:{key}", quota)
+            return counter
+
+    def _build(self, rate: Rate, name: str, quota: tuple[int, float]) -> Counter:
+        if rate.storage is None:
+            return WindowCounter(*quota, self._clock)
+        return shared_rates.SharedCounter(
+            rate.storage, f"aichatkit:{name}", *quota, sliding=name.startswith("requests")
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        # What was counted here stays here; a storage is what processes share.
+        return {"rates": self.rates, "clock": self._clock}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["rates"], state["clock"])  # type: ignore[misc]
+
+
+def estimate_tokens(text: str) -> int:
+    """Return a rough count of tokens: four bytes of UTF-8 each, which holds for English and is near elsewhere.
+
+    >>> estimate_tokens("Hello, world")
+    3
+    """
+    return math.ceil(len(text.encode("utf-8", "surrogatepass")) / 4)

@@ -1,0 +1,193 @@
+"""The log of calls: a row in a SQLite file for each, without keys and headers; it never fails a call."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+from collections import deque
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from aichatkit._dataclasses import replace
+from aichatkit._locks import ReentrantLock
+from aichatkit._warnings import caution
+from aichatkit.errors import ChatError, ConfigurationError, JournalError
+from aichatkit.hooks import Hook, bare_url
+from aichatkit.messages import File, Message
+from aichatkit.storage.sqlite import Database
+from aichatkit.transcripts import plain_turn
+
+if TYPE_CHECKING:
+    from aichatkit.middleware.observe import Course
+
+__all__ = ["Logbook"]
+
+logger = logging.getLogger(__name__)
+
+_VERSION = 1
+_COLUMNS = {
+    "time": "TEXT NOT NULL",
+    "status": "TEXT NOT NULL",
+    "provider": "TEXT NOT NULL",
+    "model": "TEXT NOT NULL",
+    "answered_by": "TEXT",
+    "request_id": "TEXT",
+    "error": "TEXT",
+    "http_status": "INTEGER",
+    "message": "TEXT",
+    "messages": "TEXT NOT NULL",
+    "params": "TEXT NOT NULL",
+    "text": "TEXT NOT NULL",
+    "finish_reason": "TEXT",
+    "input_tokens": "INTEGER",
+    "output_tokens": "INTEGER",
+    "total_tokens": "INTEGER",
+    "cached_tokens": "INTEGER",
+    "reasoning_tokens": "INTEGER",
+    "cost": "REAL",
+    "cached": "INTEGER NOT NULL",
+    "elapsed": "REAL NOT NULL",
+    "first_text": "REAL",
+    "attempts": "TEXT NOT NULL",
+}
+_LAYOUT = f"""
+CREATE TABLE IF NOT EXISTS calls (id INTEGER PRIMARY KEY, {", ".join(map(" ".join, _COLUMNS.items()))});
+CREATE INDEX IF NOT EXISTS calls_by_time ON calls (time)
+"""
+_INSERT = f"INSERT INTO calls ({', '.join(_COLUMNS)}) VALUES ({', '.join(f':{name}' for name in _COLUMNS)})"
+_USAGE = ("input_tokens", "output_tokens", "total_tokens", "cached_tokens", "reasoning_tokens")
+#: How long another program may hold the file locked before a row is given up, in seconds.
+_PATIENCE = 5.0
+
+
+class Logbook:
+    """A file that each call is noted in at its end; threads and processes may share it."""
+
+    on_chunk: Hook | None = None
+
+    def __init__(self, path: Any) -> None:
+        if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
+            raise ConfigurationError(f"log: must be the path of a file, not {path!r}")
+        # Other processes may have another working directory.
+        self._path = os.path.abspath(os.fspath(path))
+        self._database = Database(self._path, _LAYOUT, name="the log", version=_VERSION, patience=_PATIENCE)
+        self._waiting: deque[dict[str, Any]] = deque()
+        self._lock = ReentrantLock()
+        self._writing = False
+        self._warned = False
+        with contextlib.suppress(OSError):
+            # Prompts and answers are nobody else's business.
+            os.close(os.open(self._path, os.O_CREAT | os.O_EXCL, 0o600))
+        # A file that cannot be used is told before anything is sent.
+        with self._database.reading():
+            pass
+
+    def begin(self, course: Course) -> None:
+        """Wait for the end: a row is written once."""
+
+    def end(self, course: Course, begun: Any) -> None:
+        """Note a call that has ended."""
+        self._waiting.append(_row(course))
+        self._write()
+
+    def close(self) -> None:
+        """Let go of the file; the next call opens it again."""
+        self._database.close()
+
+    def _write(self) -> None:
+        """Write the rows that wait.
+
+        A stream that is dropped ends when Python tidies up, which may be in the middle of this: then that is left to
+        the one who writes already.
+        """
+        while self._waiting:
+            with self._lock:
+                if self._writing:
+                    return
+                self._writing = True
+                try:
+                    self._write_rows()
+                finally:
+                    self._writing = False
+
+    def _write_rows(self) -> None:
+        try:
+            with self._database.transaction(durable=False) as connection:
+                while self._waiting:
+                    connection.execute(_INSERT, self._waiting.popleft())
+        except JournalError as error:
+            logger.warning("a call was not noted: %s", error)
+            if not self._warned:
+                self._warned = True
+                caution(f"calls are not logged: {error}")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_path": self._path, "_database": self._database}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _waiting=deque(), _lock=ReentrantLock(), _writing=False, _warned=False)
+
+
+def _row(course: Course) -> dict[str, Any]:
+    reply, error, call = course.reply, course.error, course.call
+    began = datetime.fromtimestamp(course.began, timezone.utc).replace(tzinfo=None)
+    row: dict[str, Any] = {
+        **dict.fromkeys(_COLUMNS),
+        "time": f"{began.isoformat(timespec='milliseconds')}Z",
+        "status": "error" if error is not None else "left" if reply is None else "ok",
+        "provider": course.provider,
+        "model": course.model,
+        "messages": _json([plain_turn(_without_bytes(message)) for message in call.messages]),
+        "params": _json(call.options.params),
+        "text": course.text,
+        "cached": 0,
+        "elapsed": round(course.elapsed, 6),
+        "first_text": course.first,
+        "attempts": _json([_attempt(attempt) for attempt in course.attempts]),
+    }
+    if reply is not None:
+        row.update({name: getattr(reply.usage, name) for name in _USAGE})
+        row.update(answered_by=reply.model, request_id=reply.request_id, finish_reason=reply.finish_reason)
+        row.update(text=reply.text, cost=reply.cost, cached=int(reply.cached))
+    if error is not None:
+        row.update(error=type(error).__name__, message=str(error))
+    if isinstance(error, ChatError):
+        row.update(http_status=error.status, request_id=error.request_id)
+    # Half a character, as services send now and then, is none to SQLite.
+    return {
+        name: course.hidden(value).encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) else value
+        for name, value in row.items()
+    }
+
+
+def _attempt(attempt: Any) -> dict[str, Any]:
+    error = None if attempt.error is None else type(attempt.error).__name__
+    return {
+        "provider": attempt.provider,
+        "model": attempt.model,
+        "error": error,
+        "wait": round(attempt.wait, 6),
+        "elapsed": round(attempt.elapsed, 6),
+    }
+
+
+def _without_bytes(message: Message) -> Message:
+    """Put the name and size of a file in its place."""
+    if isinstance(message.content, str):
+        return message
+    return replace(message, content=[_told(part) for part in message.content])
+
+
+def _told(part: dict[str, Any]) -> dict[str, Any]:
+    file = part.get("file")
+    if not isinstance(file, File):
+        return part
+    told = {"filename": file.name, "media_type": file.media_type}
+    place = {"url": bare_url(file.url)} if file.url else {"bytes": len(file.data)}
+    return {"type": "file", "file": {**told, **place}}
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)

@@ -1,0 +1,32 @@
+"""Call -> fingerprint: equal for calls that ask the same of the same model, and without anything secret."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import is_dataclass
+from typing import Any
+
+from aichatkit.call.attempt import Call
+
+__all__ = ["fingerprint"]
+
+
+def fingerprint(call: Call, *more: Any) -> bytes:
+    """Return a hash of messages, files, models, parameters, tools and schema, and of `more`."""
+    models = [f"{target.provider.name}/{target.model}" for target in call.targets]
+    options = call.options
+    asked = [models, list(call.messages), options.params, options.extra, list(options.tools), options.schema, more]
+    text = json.dumps(asked, sort_keys=True, default=_plain, ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+
+
+def _plain(value: Any) -> Any:
+    """Return what stands for a value that JSON does not know."""
+    if is_dataclass(value):
+        return [type(value).__name__, vars(value)]
+    if isinstance(value, (bytes, bytearray)):
+        return hashlib.sha256(value).hexdigest()
+    if isinstance(value, (set, frozenset)):
+        return sorted(map(str, value))
+    return repr(value)

@@ -1,0 +1,1 @@
+"""Files on disk: SQLite databases, records, saved conversations."""

@@ -1,0 +1,1 @@
+"""Structured output: types -> JSON schema, and JSON -> values of these types."""

@@ -1,0 +1,5 @@
+"""Tools a model may call."""
+
+from aichatkit.tools.functions import Toolbox
+
+__all__ = ["Toolbox"]

@@ -1,0 +1,30 @@
+"""What a client keeps from call to call."""
+
+from __future__ import annotations
+
+from aichatkit import Client
+from aichatkit.call import attempt as asking
+
+
+def test_a_client_makes_the_provider_of_its_address_once(client):
+    for _ in range(3):
+        client.ask("Hi")
+    (provider,) = client._setup().providers.values()
+    assert provider.url == client._setup().base_urls["openai"]
+
+
+def test_another_address_in_the_environment_is_seen_at_the_next_call(sandbox, policy, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+    with Client(model="openai", retry=policy) as client:
+        monkeypatch.setenv("OPENAI_BASE_URL", f"{sandbox.url}/v1")
+        assert client.ask("Hi").complete
+        monkeypatch.setenv("OPENAI_BASE_URL", f"{sandbox.url}/v1/")
+        assert client.ask("Hi").complete
+        assert len(client._setup().providers) == 2
+
+
+def test_many_models_are_not_all_remembered(client, monkeypatch):
+    monkeypatch.setattr(asking, "_REMEMBERED", 3)
+    for number in range(8):
+        assert client.ask("Hi", model=f"openai/model-{number}").complete
+    assert len(client._setup().subjects) <= 3

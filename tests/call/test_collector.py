@@ -1,0 +1,146 @@
+"""What comes beside the text, put together."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aichatkit.call.collector import Gathered
+from aichatkit.chunks import Answered, Citation, Finish, Notice, Reasoning, Thought, ToolCall, ToolCallPart, Usage
+from aichatkit.errors import BadResponseError
+
+
+def gathered(*chunks):
+    seen = Gathered("asked")
+    for chunk in chunks:
+        seen.add(chunk)
+    return seen
+
+
+def calls(*parts):
+    return [(call.id, call.name, call.arguments) for call in gathered(*parts).tool_calls("openai")]
+
+
+P = ToolCallPart
+
+
+@pytest.mark.parametrize(
+    ("parts", "found"),
+    [
+        ([P(0, "a", "f", '{"x"'), P(0, arguments=": 1}")], [("a", "f", {"x": 1})]),
+        (
+            [P(0, "a", "f"), P(1, "b", "g"), P(0, arguments='{"x": 1}'), P(1, arguments='{"y": 2}')],
+            [("a", "f", {"x": 1}), ("b", "g", {"y": 2})],
+        ),
+        # No call has a number.
+        (
+            [P(None, "a", "f", '{"x"'), P(None, arguments=": 1}"), P(None, "b", "f", "{}")],
+            [("a", "f", {"x": 1}), ("b", "f", {})],
+        ),
+        (
+            [P(None, "", "f", '{"x": 1}'), P(None, "", "f", '{"x": 2}')],
+            [("call00000", "f", {"x": 1}), ("call00001", "f", {"x": 2})],
+        ),
+        # Every call has the number 0.
+        (
+            [P(0, "a", "f", '{"x": 1}'), P(0, "b", "f", "{"), P(0, arguments="}")],
+            [("a", "f", {"x": 1}), ("b", "f", {})],
+        ),
+        # Id and name come with every piece.
+        ([P(0, "a", "f", '{"x"'), P(0, "a", "f", ": 1}")], [("a", "f", {"x": 1})]),
+        # The id comes late.
+        ([P(0, "", "f", "{}"), P(0, "a")], [("a", "f", {})]),
+        # No arguments, in every way to say so.
+        ([P(0, "a", "f")], [("a", "f", {})]),
+        ([P(0, "a", "f", "null")], [("a", "f", {})]),
+        ([P(0, "a", "f", " ")], [("a", "f", {})]),
+        # A piece of a call that never began.
+        ([P(3, arguments='{"x": 1}')], []),
+        ([P(0, "a", "f", "{}"), P(1, arguments="{}")], [("a", "f", {})]),
+    ],
+)
+def test_pieces_of_calls_come_together(parts, found):
+    assert calls(*parts) == found
+
+
+@settings(deadline=None)
+@given(st.text(), st.lists(st.integers(0, 40), max_size=6))
+def test_arguments_survive_every_way_to_cut_them(text, cuts):
+    whole = json.dumps({"text": text})
+    places = [0, *sorted(cut for cut in cuts if cut < len(whole)), len(whole)]
+    pieces = [whole[start:end] for start, end in zip(places, places[1:])]
+    assert calls(P(0, "a", "f"), *(P(0, arguments=piece) for piece in pieces)) == [("a", "f", {"text": text})]
+
+
+@pytest.mark.parametrize("arguments", ['{"x": ', "[1]", "5", '"x"', "false", "[" * 100_000])
+def test_arguments_that_are_no_object_are_kept_as_they_came(arguments):
+    assert gathered(P(0, "a", "f", arguments)).tool_calls("p") == [ToolCall("a", "f", {}, "", arguments)]
+
+
+def test_arguments_that_the_length_limit_cut_are_an_error():
+    with pytest.raises(BadResponseError, match="'f' was cut off by the length limit"):
+        gathered(P(0, "a", "f", '{"x"'), Finish("length")).tool_calls("p")
+
+
+def test_a_signature_is_kept():
+    assert gathered(P(None, "a", "f", "{}", "sig")).tool_calls("gemini") == [ToolCall("a", "f", {}, "gemini:sig")]
+
+
+def test_signed_thoughts_keep_their_place_among_text_and_calls():
+    text = []
+    seen = Gathered("asked", text)
+    for step in ("Let me ", "see.", Reasoning("H"), Reasoning("m.", "s"), P(0, "a", "f"), Reasoning("", "t", True)):
+        text.append(step) if isinstance(step, str) else seen.add(step)
+    assert seen.thoughts("anthropic") == [
+        Thought("Hm.", "anthropic:s", False, 11, 0),
+        Thought("", "anthropic:t", True, 11, 1),
+    ]
+
+
+def test_thoughts_without_a_signature_are_nothing_to_send_back():
+    assert gathered(Reasoning("Hm.")).thoughts("anthropic") == []
+
+
+@pytest.mark.parametrize(
+    ("chunks", "usage"),
+    [
+        ([Usage(1, 2)], Usage(1, 2, 3)),
+        ([Usage(1, 2, 5)], Usage(1, 2, 5)),
+        ([Usage(1), Usage(output_tokens=2)], Usage(1, 2, 3)),
+        ([Usage(1, 1), Usage(1, 2)], Usage(1, 2, 3)),
+        ([Usage(1)], Usage(1)),
+        ([], Usage()),
+    ],
+)
+def test_usage_is_the_last_word_and_has_a_total(chunks, usage):
+    assert gathered(*chunks).total_usage() == usage
+
+
+@pytest.mark.parametrize(
+    ("chunks", "reason", "ended", "last"),
+    [
+        ([], None, False, False),
+        ([Finish("stop")], "stop", True, False),
+        ([Finish("length", ends=False)], "length", False, False),
+        ([Finish("length"), Finish(last=True)], "length", True, True),
+        ([P(0, "a", "f"), Finish("stop")], "tool_calls", True, False),
+        ([P(0, "a", "f")], "tool_calls", False, False),
+        ([P(0, "a", "f"), Finish("length")], "length", True, False),
+    ],
+)
+def test_the_end_is_told(chunks, reason, ended, last):
+    seen = gathered(*chunks)
+    assert (seen.finish_reason(), seen.ended, seen.last) == (reason, ended, last)
+
+
+def test_sources_are_named_once_with_their_title():
+    seen = gathered(Citation("a"), Citation("a", "A"), Citation("a", "Other"), Citation("b"), Citation("b"))
+    assert seen.citations == [Citation("a", "A"), Citation("b")]
+
+
+def test_model_notice_and_thoughts_are_noted():
+    seen = gathered(Answered("real"), Notice("limit"), Notice(""), Reasoning("Hm"), Reasoning("."))
+    assert (seen.model, seen.notice, seen.reasoning) == ("real", "limit", ["Hm", "."])

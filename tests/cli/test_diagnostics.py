@@ -1,0 +1,223 @@
+from __future__ import annotations
+
+import socket
+import ssl
+import time
+from email.utils import formatdate
+
+import pytest
+import trustme
+
+from aichatkit.cli import key_store
+from aichatkit.cli.diagnostics import examine
+from aichatkit.sandbox import Sandbox
+from aichatkit.sandbox.raw import RawServer, response
+
+
+@pytest.fixture(autouse=True)
+def home(monkeypatch, tmp_path):
+    """A home without stored keys, and an environment without certificates of its own."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def at(monkeypatch):
+    """Point OpenAI at an address, with a key."""
+
+    def point(url, key="sk-a-secret"):
+        monkeypatch.setenv("OPENAI_BASE_URL", f"{url}/v1")
+        monkeypatch.setenv("OPENAI_API_KEY", key)
+
+    return point
+
+
+def told(topic, *model):
+    return [f"{finding.verdict} {finding.text}" for finding in examine(model) if finding.topic == topic]
+
+
+def test_the_versions_that_matter_are_told():
+    (line,) = told("versions")
+    assert "requests 2." in line
+    assert "OpenSSL" in line
+
+
+def test_nothing_is_asked_where_no_key_is_known():
+    findings = list(examine())
+    assert {finding.verdict for finding in findings} == {"ok", "note"}
+    assert [finding.topic for finding in findings if finding.verdict == "note"] == ["keys"]
+
+
+def test_a_service_that_answers_and_takes_the_key_is_well(at, sandbox):
+    at(sandbox.url)
+    assert told("keys") == ["ok openai: set by OPENAI_API_KEY"]
+    reached, taken = told("openai")
+    assert reached.startswith("ok 127.0.0.1 reached at 127.0.0.1 in 0.")
+    assert taken.startswith("ok takes the key and lists ")
+
+
+def test_no_prompt_is_sent_and_the_first_request_has_no_key(at, sandbox):
+    at(sandbox.url)
+    list(examine())
+    assert [request.method for request in sandbox.requests] == ["GET", "GET"]
+    assert "Authorization" not in sandbox.requests[0].headers
+
+
+def test_a_stored_key_is_used_and_never_shown(at, sandbox, monkeypatch):
+    at(sandbox.url)
+    monkeypatch.delenv("OPENAI_API_KEY")
+    key_store.store("openai", "sk-stored-secret")
+    lines = list(map(str, examine()))
+    assert "ok    keys: openai: stored" in lines
+    assert sandbox.requests[1].headers["Authorization"] == "Bearer sk-stored-secret"
+    assert "sk-stored-secret" not in "".join(lines)
+
+
+def test_a_key_that_is_refused_is_bad_and_not_shown(at):
+    told_off = b'{"error": {"message": "Incorrect API key provided: sk-a-secret", "code": "invalid_api_key"}}'
+    with RawServer([response(told_off, status="401 Unauthorized")]) as server:
+        at(server.url)
+        _, refused = told("openai")
+    assert refused.startswith("bad the key was refused")
+    assert "sk-a-secret" not in refused
+
+
+def test_models_that_cannot_be_listed_are_only_worth_a_note(at):
+    with RawServer([response(b"<html>")]) as server:
+        at(server.url)
+        assert told("openai")[1].startswith("note its models cannot be listed: ")
+
+
+def test_a_key_that_was_copied_badly_is_told_without_it(at, sandbox):
+    at(sandbox.url, key="sk-a secret")
+    (line,) = told("keys")
+    assert line.startswith("bad OPENAI_API_KEY: api_key for openai: holds a blank")
+    assert "sk-a" not in line
+
+
+def test_a_key_that_is_missing_is_told_with_every_name_looked_up(sandbox, monkeypatch):
+    monkeypatch.setenv("OPENAI_BASE_URL", f"{sandbox.url}/v1")
+    (line,) = told("keys", "openai")
+    assert line.startswith("bad openai: no key; set OPENAI_API_KEY")
+    assert len(told("openai", "openai")) == 1
+
+
+def test_who_needs_no_key_is_not_asked_for_one(sandbox, monkeypatch):
+    monkeypatch.setenv("LMSTUDIO_API_BASE", f"{sandbox.url}/v1")
+    assert told("keys", "offline") == []
+
+
+def test_a_group_stands_for_its_members(monkeypatch):
+    monkeypatch.setattr(socket, "getaddrinfo", _no_name)
+    topics = [finding.topic for finding in examine(["free"])]
+    assert [topic for topic in topics if topic.startswith(("aichat", "chatgptt"))] == [
+        *("aichats", "aichatonline", "aichat", "aichatfree", "chatgptt")
+    ]
+
+
+def test_a_service_that_is_not_running_is_told_what_to_do(monkeypatch):
+    monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:9")
+    (line,) = told("ollama", "ollama")
+    assert line.startswith("bad ollama at 127.0.0.1: cannot connect (Connection refused)")
+    assert line.endswith("ollama serve")
+
+
+def _no_name(host, *args, **options):
+    raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+
+def test_a_name_that_is_not_found_is_told_apart_from_a_service_that_is_down(at, monkeypatch):
+    monkeypatch.setattr(socket, "getaddrinfo", _no_name)
+    at("http://nowhere.example")
+    assert told("openai") == [
+        "bad the name nowhere.example is not found (Name or service not known); "
+        "check the network and its DNS, or set a proxy"
+    ]
+
+
+def test_a_certificate_nobody_knows_is_told(at):
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    with RawServer([response(b"{}")], tls=context) as server:
+        at(server.url.replace("127.0.0.1", "localhost"))
+        (line,) = told("openai")
+    assert line.startswith("bad openai at localhost: TLS failed")
+
+
+def test_a_proxy_is_named_without_its_password(at, monkeypatch):
+    with RawServer([response(b"{}")]) as proxy:
+        address = proxy.url.partition("//")[2]
+        monkeypatch.setenv("http_proxy", f"http://user:password@{address}")
+        monkeypatch.setenv("NO_PROXY", "intranet.example")
+        at("http://service.example")
+        lines = list(map(str, examine()))
+    assert f"ok    proxy: HTTP_PROXY is {address}" in lines
+    assert "ok    proxy: not used for intranet.example" in lines
+    assert any(f"service.example reached through the proxy {address} in" in line for line in lines)
+    assert "password" not in "".join(lines)
+
+
+@pytest.mark.parametrize("value", ["http://", "http://[", "//:1"])
+def test_a_proxy_without_host_is_bad(monkeypatch, value):
+    monkeypatch.setenv("HTTPS_PROXY", value)
+    assert told("proxy") == ["bad HTTPS_PROXY names no host; it must be like http://host:3128"]
+
+
+def test_a_proxy_needs_no_port(monkeypatch):
+    monkeypatch.setenv("HTTPS_PROXY", "proxy.example")
+    assert told("proxy") == ["ok HTTPS_PROXY is proxy.example"]
+
+
+def test_certificates_come_from_where_requests_looks(monkeypatch, tmp_path):
+    assert told("certificates") == ["ok those of certifi"]
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path))
+    monkeypatch.setenv("CURL_CA_BUNDLE", str(tmp_path))
+    assert told("certificates") == [
+        f"ok CURL_CA_BUNDLE is {tmp_path}",
+        "note SSL_CERT_FILE is set, but requests reads REQUESTS_CA_BUNDLE only",
+    ]
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "gone.pem"))
+    assert told("certificates")[0].startswith("bad REQUESTS_CA_BUNDLE names ")
+
+
+@pytest.mark.parametrize(
+    ("ahead", "line"),
+    [
+        (5, "ok agrees with that of openai"),
+        (-5, "ok agrees with that of openai"),
+        (600, "bad this machine is 600 s behind openai; set its clock"),
+        (-600, "bad this machine is 600 s ahead of openai; set its clock"),
+    ],
+)
+def test_a_clock_that_is_off_is_told_once(at, ahead, line):
+    date = formatdate(time.time() + ahead, usegmt=True)
+    with RawServer([response(b"{}", headers=[("Date", date)])]) as server:
+        at(server.url)
+        (found,) = told("clock", "openai", "openai-responses")
+    # A second may end between the two looks at the clock.
+    assert found.replace("599", "600").replace("601", "600") == line
+
+
+@pytest.mark.parametrize("date", ["", "yesterday", "Mon, 99 Foo 2026 25:61:61 GMT"])
+def test_a_service_that_tells_no_time_says_nothing_of_the_clock(at, date):
+    with RawServer([response(b"{}", headers=[("Date", date)] if date else [])]) as server:
+        at(server.url)
+        assert told("clock") == []
+
+
+def test_an_address_that_is_none_is_told(monkeypatch):
+    monkeypatch.setenv("OPENAI_BASE_URL", "localhost:8000")
+    (line,) = told("openai", "openai")
+    assert line.startswith("bad OPENAI_BASE_URL: must start with http://")
+
+
+def test_a_look_goes_on_where_one_service_hangs(at, sandbox, monkeypatch):
+    with Sandbox() as other:
+        at(sandbox.url)
+        monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-other")
+        monkeypatch.setenv("ANTHROPIC_BASE_URL", other.url)
+        found = [finding.topic for finding in examine() if finding.verdict == "ok"]
+    assert {"openai", "anthropic"} <= set(found)

@@ -1,0 +1,82 @@
+"""Budgets: what could be passed is not begun."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+
+from aichatkit.chunks import Usage
+from aichatkit.errors import BudgetExceededError, ConfigurationError
+from aichatkit.middleware.budgets import Expense, Purse, expense_of
+from aichatkit.reply import Reply
+
+
+def test_what_fits_is_held_back_and_what_does_not_is_not():
+    purse = Purse(money=1.0)
+    assert purse.hold(Expense(0.6, 5)) == Expense(0.6, 5)
+    assert purse.hold(Expense(0.6, 5)) is None
+    assert purse.hold(Expense(0.4, 5)) == Expense(0.4, 5)
+
+
+def test_what_was_held_back_and_not_spent_is_free_again():
+    purse = Purse(tokens=10)
+    held = purse.hold(Expense(0.0, 10))
+    purse.settle(held, Expense(0.0, 2))
+    assert purse.spent == Expense(0.0, 2)
+    assert purse.hold(Expense(0.0, 8)) is not None
+
+
+def test_the_dearest_so_far_is_expected_of_the_next():
+    purse = Purse(money=1.0, tokens=100)
+    purse.settle(purse.hold(Expense(0.1, 1)), Expense(0.7, 1))
+    assert purse.hold(Expense(0.1, 1)) is None
+
+
+def test_nothing_left_fits_nothing_but_what_is_free():
+    purse = Purse(money=0)
+    assert purse.hold(Expense(0.0, 5)) is not None
+    assert purse.hold(Expense(0.001, 5)) is None
+
+
+@pytest.mark.parametrize(("money", "tokens", "there"), [(None, None, False), (0, None, True), (None, 5, True)])
+def test_a_purse_without_a_limit_is_none(money, tokens, there):
+    assert bool(Purse(money, tokens)) is there
+
+
+@pytest.mark.parametrize("value", [-1, True, "2", float("nan"), float("inf")])
+def test_a_limit_that_is_no_number_is_refused(value):
+    with pytest.raises(ConfigurationError, match="budget: must be a number"):
+        Purse(value)
+    with pytest.raises(ConfigurationError, match="max_tokens_total: must be a number"):
+        Purse(None, value)
+
+
+@pytest.mark.parametrize(
+    ("limits", "told"),
+    [((2, None), "0.5000 of 2 US dollars"), ((None, 9), "7 of 9 tokens"), ((2, 9), "dollars and 7 of")],
+)
+def test_the_error_tells_what_is_spent(limits, told):
+    purse = Purse(*limits)
+    purse.settle(Expense(), Expense(0.5, 7))
+    error = purse.exceeded()
+    assert isinstance(error, BudgetExceededError)
+    assert told in str(error)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda purse: pickle.loads(pickle.dumps(purse))])
+def test_a_copy_knows_what_is_spent_and_holds_nothing(copied):
+    purse = Purse(money=1.0)
+    purse.settle(purse.hold(Expense(0.5, 1)), Expense(0.5, 1))
+    purse.hold(Expense(0.5, 1))
+    other = copied(purse)
+    assert other.spent == Expense(0.5, 1)
+    assert other.hold(Expense(0.5, 1)) is not None
+
+
+def test_what_a_service_does_not_tell_counts_as_expected():
+    reply = Reply("a", "b", "c")
+    assert expense_of(reply, Expense(0.5, 7)) == Expense(0.5, 7)
+    told = Reply("a", "b", "c", cost=0.0, usage=Usage(total_tokens=3))
+    assert expense_of(told, Expense(0.5, 7)) == Expense(0.0, 3)

@@ -1,0 +1,95 @@
+"""A provider whose records are written as Python, and a response that comes from a list."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import requests
+
+from aichatkit.call.answer import Answer
+from aichatkit.errors import ChatError
+from aichatkit.events import Event
+from aichatkit.providers.base import Provider
+
+
+def one_event_each(blocks: Iterable[bytes], *, max_line: int) -> Iterable[Event]:
+    """Each block is one event."""
+    return (Event(block.decode()) for block in blocks if block)
+
+
+class Scripted(Provider):
+    """Answers with the chunks it is given, one entry an event."""
+
+    name = "scripted"
+    url = "https://scripted.example"
+    path = "/chat"
+    default_model = "scripted-1"
+    needs_key = False
+    iter_events = staticmethod(one_event_each)
+
+    def __init__(self, *script: Any, **attributes: Any) -> None:
+        super().__init__()
+        self.script = list(script)
+        for name, value in attributes.items():
+            setattr(self, name, value)
+
+    def build_request(self, messages: Any, model: str) -> requests.Request:
+        return requests.Request("POST", self.api_endpoint, json={})
+
+    def parse_event(self, event: Event) -> Any:
+        return self.script[int(event.data)]
+
+
+class FakeResponse:
+    """What a transport returns: a block for each entry of a script, then its end or an error."""
+
+    def __init__(self, blocks: Iterable[bytes], ending: ChatError | None = None, kind: str = "") -> None:
+        self.status = 200
+        self.headers = {"Content-Type": kind, "X-Id": "1"}
+        self.done: list[str] = []
+        self._blocks = iter(blocks)
+        self._ending = ending
+
+    def read_block(self) -> bytes:
+        block = next(self._blocks, b"")
+        if not block and self._ending is not None:
+            raise self._ending
+        return block
+
+    def read_error(self) -> bytes:
+        return b"".join(self._blocks)
+
+    def finish(self) -> None:
+        self.done.append("finish")
+
+    def close(self) -> None:
+        self.done.append("close")
+
+    def cancel(self) -> None:
+        self.done.append("cancel")
+
+
+class FakeTransport:
+    """What an answer needs of a transport."""
+
+    def __init__(self) -> None:
+        self.scrubbed: list[ChatError] = []
+
+    def scrub(self, error: ChatError) -> None:
+        self.scrubbed.append(error)
+
+    def download(self, url: str) -> bytes:
+        return b"GIF89a" + url.encode()
+
+    fetch = download
+
+
+def answered(*script: Any, ending: ChatError | None = None, kind: str = "", **attributes: Any) -> Any:
+    """An answer made of these chunks, and the response behind it as `answer.fake`."""
+    provider = Scripted(*script, **attributes)
+    response: Any = FakeResponse((str(number).encode() for number in range(len(script))), ending, kind)
+    http: Any = FakeTransport()
+    answer: Any = Answer(provider, "asked-1", response, http=http, alt="a cat", started=1.0, clock=lambda: 3.5)
+    answer.fake, answer.http = response, http
+    return answer

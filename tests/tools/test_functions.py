@@ -1,0 +1,397 @@
+"""Functions as tools: what the model is told of them, and how its calls are run."""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import json
+import math
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional, TypedDict
+
+import pytest
+
+from aichatkit import ConfigurationError
+from aichatkit.chunks import ToolCall
+from aichatkit.tools.functions import Toolbox
+
+if TYPE_CHECKING:
+    from decimal import Decimal as OnlyForCheckers
+
+
+class Unit(Enum):
+    CELSIUS = "c"
+    KELVIN = "k"
+
+
+@dataclass
+class Place:
+    """Where it is."""
+
+    city: str
+    zip_code: str = ""
+
+
+class Window(TypedDict):
+    start: int
+    end: int
+
+
+def weather(
+    place: Place,
+    unit: Unit = Unit.CELSIUS,
+    days: int = 1,
+    mood: Optional[str] = None,  # noqa: UP045 - read at run time
+    window: Optional[Window] = None,  # noqa: UP045
+    kind: Literal["short", "long"] = "short",
+    tags: Annotated[list[str], "Words to look for."] = (),
+):
+    """Tell the weather.
+
+    It is made up.
+
+    Args:
+        place: the place to look at,
+            with its city.
+        days (int): how many days: at least 1.
+        tags: not this text.
+
+    Returns:
+        A sentence.
+    """
+    return f"{place.city} {unit.name} {days} {mood} {window} {kind} {tags}"
+
+
+def add(a: int, b: int) -> int:
+    """Add two numbers."""
+    return a + b
+
+
+def told(tool):
+    return Toolbox([tool]).tools[0]
+
+
+def run(function, approve=None, /, **arguments):
+    return Toolbox([function], approve).run(ToolCall("1", getattr(function, "__name__", "add"), arguments))
+
+
+def test_a_docstring_is_the_description_without_its_sections():
+    tool = told(weather)
+    assert (tool.name, tool.description) == ("weather", "Tell the weather.\n\nIt is made up.")
+
+
+def test_arguments_are_described():
+    properties = told(weather).parameters["properties"]
+    assert properties["place"]["description"] == "Where it is."
+    assert properties["days"] == {"type": "integer", "description": "how many days: at least 1.", "default": 1}
+    assert properties["tags"]["description"] == "Words to look for."
+
+
+def test_a_description_goes_on_below_its_first_line():
+    def look(place: str):
+        """Args:
+            place: the place to look at,
+                with its city,
+                city: the bigger one.
+
+                And more.
+            nothing of a parameter
+        Note: no more.
+            other: not a parameter
+        """  # fmt: skip
+
+    tool = told(look)
+    assert tool.description == ""
+    assert tool.parameters["properties"]["place"]["description"].startswith(
+        "the place to look at, with its city, city: the bigger one. And more."
+    )
+    assert list(tool.parameters["properties"]) == ["place"]
+
+
+@pytest.mark.parametrize(
+    "text", ["Look.", "Look.\n\nArgs:\n", "Look.\n\nArgs:\n    words alone", "Look.\n\nReturns: a place."]
+)
+def test_a_docstring_without_parameters_is_fine(text):
+    def look(place: str): ...
+
+    look.__doc__ = text
+    assert told(look).description == "Look."
+
+
+def test_annotations_and_defaults_are_the_schema():
+    parameters = told(weather).parameters
+    assert parameters["required"] == ["place"]
+    assert parameters["additionalProperties"] is False
+    assert parameters["properties"]["unit"] == {"type": "string", "enum": ["c", "k"]}
+    assert parameters["properties"]["mood"] == {"anyOf": [{"type": "string"}, {"type": "null"}]}
+    assert parameters["properties"]["kind"] == {"type": "string", "enum": ["short", "long"], "default": "short"}
+    assert parameters["properties"]["place"]["required"] == ["city"]
+
+
+def test_a_default_of_none_takes_null():
+    def look(place: str, days: int = None, *, other=None): ...  # noqa: RUF013
+
+    properties = told(look).parameters["properties"]
+    assert properties["days"] == {"anyOf": [{"type": "integer"}, {"type": "null"}]}
+    assert properties["other"] == {}
+
+
+def test_no_annotations_at_all_are_fine():
+    def look(place, days=2):
+        return f"{place}{days}"
+
+    assert told(look).parameters["properties"] == {"place": {}, "days": {"default": 2}}
+    assert run(look, place="Oslo") == "Oslo2"
+
+
+def test_arguments_become_their_types():
+    window = {"start": 1, "end": 2}
+    answer = run(weather, place={"city": "Oslo"}, unit="k", window=window, tags=["a"])
+    assert answer == f"Oslo KELVIN 1 None {window} short ['a']"
+
+
+def test_methods_partials_and_decorated_functions_are_tools():
+    class Shop:
+        def add(self, a: int, b: int) -> int:
+            """Add in the shop."""
+            return a + b
+
+    def logged(function):
+        @functools.wraps(function)
+        def inner(*args, **kwargs):
+            return function(*args, **kwargs)
+
+        return inner
+
+    fixed = functools.partial(add, b=2)
+    for tool in (Shop().add, logged(add), functools.lru_cache(add)):
+        assert run(tool, a=1, b=2) == "3"
+        assert list(told(tool).parameters["properties"]) == ["a", "b"]
+    assert told(fixed).name == "add"
+    assert told(fixed).description == "Add two numbers."
+    assert list(told(fixed).parameters["properties"]) == ["a"]
+    assert run(fixed, a=1) == "3"
+    assert list(told(functools.partial(add, 1)).parameters["properties"]) == ["b"]
+
+
+def test_recursive_types_and_pydantic_models_find_their_definitions():
+    pydantic = pytest.importorskip("pydantic")
+
+    class Inner(pydantic.BaseModel):
+        n: int
+
+    class Outer(pydantic.BaseModel):
+        inner: Inner
+
+    def look(outer, more=None):
+        return outer.inner.n
+
+    look.__annotations__ = {"outer": Outer, "more": Outer}
+    parameters = told(look).parameters
+    assert set(parameters["$defs"]) == {"Inner"}
+    assert run(look, outer={"inner": {"n": 5}}) == "5"
+    assert run(look, outer={"inner": {"n": "x"}}).startswith("Error: the arguments do not fit: outer.inner.n")
+
+
+def star(*places: str): ...
+
+
+def stars(**places: str): ...
+
+
+def only(place: str, /): ...
+
+
+def unresolved(place: OnlyForCheckers): ...
+
+
+def wrong(place: 5): ...
+
+
+def foreign(place: Toolbox): ...
+
+
+async def later(place: str): ...
+
+
+async def laters(place: str):
+    yield place
+
+
+class Named:
+    __name__ = "named"
+
+    def __call__(self, place: str): ...
+
+
+@pytest.mark.parametrize(
+    ("tool", "told"),
+    [
+        (lambda place: place, "'<lambda>' cannot name a tool"),
+        (star, r"star takes \*places"),
+        (stars, r"stars takes \*\*places"),
+        (only, "only takes place"),
+        (unresolved, "unresolved: the annotation of 'place' cannot be read .*OnlyForCheckers"),
+        (wrong, "wrong.*place.* 5"),
+        (foreign, "foreign.place: schema: Toolbox"),
+        (later, "later is async"),
+        (laters, "laters is async"),
+        (Place, "not Place"),
+        (Named(), "named: the annotation"),
+        (object(), "not object"),
+        (functools.partial(Named), "not Named"),
+        (max, "max"),
+        (math.hypot, "hypot"),
+        ({}, 'needs a "name"'),
+        ({"type": "web_search"}, 'needs a "name"'),
+        ({"name": "two words"}, 'needs a "name"'),
+        ({"function": "x"}, 'needs a "name"'),
+        ({"name": "x", "parameters": [1]}, 'the "parameters" of x'),
+    ],
+)
+def test_what_cannot_be_a_tool_is_refused_with_a_reason(tool, told):
+    with pytest.raises(ConfigurationError, match=told):
+        Toolbox([tool])
+
+
+@pytest.mark.parametrize("given", ["weather", 5, None])
+def test_tools_come_in_a_list(given):
+    with pytest.raises(ConfigurationError, match="must be a list"):
+        Toolbox(given)
+
+
+def test_a_single_tool_needs_no_list():
+    assert [tool.name for tool in Toolbox(add).tools] == ["add"]
+    assert [tool.name for tool in Toolbox({"name": "x"}).tools] == ["x"]
+
+
+def test_two_tools_of_one_name_are_refused():
+    with pytest.raises(ConfigurationError, match="two tools named 'add'"):
+        Toolbox([add, {"name": "add"}])
+
+
+def test_approve_must_be_callable():
+    with pytest.raises(ConfigurationError, match="approve"):
+        Toolbox([add], True)
+
+
+@pytest.mark.parametrize(
+    "tool",
+    [
+        {"name": "x", "description": "d", "parameters": {"type": "object", "properties": {"a": {}}}},
+        {"function": {"name": "x", "description": "d", "parameters": {"type": "object", "properties": {"a": {}}}}},
+        {"name": "x", "description": "d", "input_schema": {"type": "object", "properties": {"a": {}}}},
+    ],
+)  # fmt: skip
+def test_dict_tools_come_in_every_usual_form(tool):
+    read = told(tool)
+    assert (read.name, read.description, list(read.parameters["properties"])) == ("x", "d", ["a"])
+
+
+def test_a_dict_tool_needs_no_parameters():
+    assert told({"name": "x"}).parameters == {"type": "object", "properties": {}}
+
+
+@pytest.mark.parametrize(
+    ("calls", "runs"),
+    [(["add"], True), (["add", "invented"], True), (["add", "left"], False), (["left"], False), ([], False)],
+)
+def test_calls_of_a_dict_tool_are_the_caller_s_with_all_beside_them(calls, runs):
+    assert Toolbox([add, {"name": "left"}]).runs([ToolCall("1", name) for name in calls]) is runs
+
+
+def test_without_functions_every_call_is_the_caller_s():
+    assert not Toolbox([{"name": "left"}]).runs([ToolCall("1", "invented")])
+    assert not Toolbox()
+
+
+def fails(place: str):
+    raise KeyError(place)
+
+
+def endless(place: str):
+    yield place
+    raise RuntimeError("it broke")
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "told"),
+    [
+        (fails, {"place": "Oslo"}, "Error: KeyError: 'Oslo'"),
+        (endless, {"place": "Oslo"}, "Error: RuntimeError: it broke"),
+        (add, {"a": 1}, "Error: the arguments do not fit: b: is missing"),
+        (add, {"a": 1, "b": "x"}, "Error: the arguments do not fit: b: must be integer, not a string"),
+        (add, {"a": 1, "b": 2, "c": 3}, "Error: the arguments do not fit: c: is not a field"),
+    ],
+)
+def test_what_goes_wrong_is_told_to_the_model(function, arguments, told):
+    assert run(function, **arguments) == told
+
+
+def test_a_value_its_type_refuses_is_told_to_the_model():
+    def until(day: datetime.date): ...
+
+    assert run(until, day="soon").startswith("Error: ValueError")
+
+
+def test_an_unknown_tool_is_told_to_the_model():
+    assert Toolbox([add]).run(ToolCall("1", "sub")) == "Error: there is no tool 'sub'; there are: add"
+
+
+def test_a_call_that_is_not_approved_does_not_run():
+    asked = []
+    assert run(fails, lambda call: asked.append(call), place="Oslo") == "Error: the user did not allow this call"
+    assert asked == [ToolCall("1", "fails", {"place": "Oslo"})]
+
+
+def test_an_interrupt_is_not_an_error_of_the_tool():
+    def stop():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(stop)
+
+
+@dataclass
+class Answer:
+    unit: Unit = Unit.KELVIN
+    day: datetime.date = datetime.date(2026, 11, 21)
+    tags: set = field(default_factory=lambda: {"b", "a"})
+
+
+@pytest.mark.parametrize(
+    ("result", "text"),
+    [
+        ("Grüße", "Grüße"),
+        (None, "null"),
+        ({"a": [1, "ü"]}, '{"a": [1, "ü"]}'),
+        ([Answer()], '[{"unit": "k", "day": "2026-11-21", "tags": ["a", "b"]}]'),
+        (frozenset({1}), "[1]"),
+        ((n for n in (1, 2)), "[1, 2]"),
+        ({(1, 2): 3}, "Error: TypeError"),
+        (Answer, '"<class'),
+    ],
+)
+def test_a_result_becomes_text(result, text):
+    def give():
+        return result
+
+    assert run(give).startswith(text)
+
+
+def test_pydantic_results_are_json():
+    pydantic = pytest.importorskip("pydantic")
+    made = pydantic.create_model("Made", day=(datetime.date, ...))(day="2026-11-21")
+
+    def give():
+        return [made]
+
+    assert json.loads(run(give)) == [{"day": "2026-11-21"}]
+
+
+def test_a_result_without_end_is_cut_and_says_so():
+    def give() -> Any:
+        return "x" * 300_000
+
+    assert run(give).endswith("x\n[cut: the result has 300,000 characters]")
