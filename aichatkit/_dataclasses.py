@@ -9,7 +9,7 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Callable
 
-from aichatkit._lazy import late
+from aichatkit._lazy import lazy_module
 
 if TYPE_CHECKING:
     import dataclasses
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from dataclasses import field as field
     from dataclasses import replace as replace
 else:
-    dataclasses = late("dataclasses")
+    dataclasses = lazy_module("dataclasses")
 
     def dataclass(kind=None, *, frozen=False):
         """Write the methods of a dataclass; equal are two of one class with equal fields."""

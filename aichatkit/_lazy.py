@@ -9,19 +9,19 @@ import sys
 from importlib import import_module
 from typing import Any
 
-__all__ = ["late"]
+__all__ = ["lazy_module"]
 
 
-def late(name: str) -> Any:
+def lazy_module(name: str) -> Any:
     """Return a stand-in for a module.
 
-    >>> late("aichatkit.catalog.prices").cost_of.__name__
+    >>> lazy_module("aichatkit.catalog.prices").cost_of.__name__
     'cost_of'
     """
-    return _Late(name)
+    return _LazyModule(name)
 
 
-class _Late:
+class _LazyModule:
     def __init__(self, name: str) -> None:
         self._name = name
         self._module: Any = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 
-__all__ = ["TrimmedWarning", "caution"]
+__all__ = ["TrimmedWarning", "warn_user"]
 
 _OURS = frozenset({"aichatkit", "tenacity"})
 
@@ -14,7 +14,7 @@ class TrimmedWarning(UserWarning):
     """A conversation no longer fits, and its oldest turns are not sent any more."""
 
 
-def caution(message: str, kind: type[UserWarning] = UserWarning) -> None:
+def warn_user(message: str, kind: type[UserWarning] = UserWarning) -> None:
     """Warn with the place of the first caller outside of the package."""
     level, frame = 1, sys._getframe()
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _OURS:

@@ -6,11 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import NamedTuple
 
-from aichatkit.call.attempt import Call, Setup
+from aichatkit.call.attempt import Call, CallContext
 from aichatkit.call.fallback import open_call
 from aichatkit.call.targets import Target
 from aichatkit.errors import ChatError
-from aichatkit.limits.cooldowns import Health
+from aichatkit.limits.cooldowns import Cooldowns
 from aichatkit.streams import Stream
 from aichatkit.transport.timeouts import Deadline, Timeout
 
@@ -42,17 +42,17 @@ class Check(NamedTuple):
         return f"{self.provider}/{self.model}: {told} ({self.elapsed:.1f} s)"
 
 
-def check_targets(call: Call, setup: Setup) -> list[Check]:
+def check_targets(call: Call, setup: CallContext) -> list[Check]:
     """Ask every target of a call by itself, also one that is left alone for now, and return a check for each."""
     with ThreadPoolExecutor(min(len(call.targets), _MOST_AT_ONCE), "aichatkit-check") as pool:
         return list(pool.map(lambda target: _check(target, call, setup), call.targets))
 
 
-def _check(target: Target, call: Call, setup: Setup) -> Check:
+def _check(target: Target, call: Call, setup: CallContext) -> Check:
     now = call.policy.now
     started = now()
     # Its own health: earlier failures must not keep it from being asked, and a look must not change what calls do.
-    own = replace(setup, health=Health(now))
+    own = replace(setup, health=Cooldowns(now))
     alone = replace(call, targets=[target], deadline=Deadline(call.timeout.total, now))
     text, failure = "", None
     try:

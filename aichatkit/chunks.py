@@ -18,8 +18,8 @@ __all__ = [
     "ToolCall",
     "ToolCallPart",
     "Usage",
-    "is_made_id",
-    "made_id",
+    "is_made_call_id",
+    "make_call_id",
 ]
 
 
@@ -134,20 +134,20 @@ class ToolCall:
     broken: str = ""
 
 
-def made_id(turn: int, number: int) -> str:
+def make_call_id(turn: int, number: int) -> str:
     """Return an id for a call that its service gave none; the same call of the same conversation has the same.
 
-    >>> made_id(3, 0)
+    >>> make_call_id(3, 0)
     'call00300'
     """
     # Nine letters and digits is what the strictest service takes.
     return f"call{turn:03}{number:02}"
 
 
-def is_made_id(call_id: str) -> bool:
+def is_made_call_id(call_id: str) -> bool:
     """Tell whether an id was made here.
 
-    >>> is_made_id("call00300"), is_made_id("call_1")
+    >>> is_made_call_id("call00300"), is_made_call_id("call_1")
     (True, False)
     """
     return re.fullmatch("call[0-9]{5,}", call_id) is not None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Callable
 import requests
 
 from aichatkit._dataclasses import replace
-from aichatkit._lazy import late
+from aichatkit._lazy import lazy_module
 from aichatkit._locks import Lock
 from aichatkit.batch.mapper import Mapper
 from aichatkit.call.targets import (
@@ -18,30 +18,30 @@ from aichatkit.call.targets import (
     Model,
     PerProvider,
     Target,
-    check_keys,
     find_targets,
     named_providers,
+    parse_keys,
     per_provider,
 )
-from aichatkit.catalog.prices import check_prices
+from aichatkit.catalog.prices import parse_prices
 from aichatkit.chats.chat import Chat
 from aichatkit.chunks import ToolCall
 from aichatkit.errors import BadResponseError, ConfigurationError
-from aichatkit.limits.cooldowns import Cooling, Health
+from aichatkit.limits.cooldowns import Cooldowns, Cooling
 from aichatkit.limits.pauses import Pauses
 from aichatkit.limits.retries import RetryBudget, RetryPolicy
 from aichatkit.messages import Prompt, parse_messages
 from aichatkit.options import (
     CALL_OPTIONS,
-    check_extra,
-    check_headers,
-    check_hooks,
-    check_proxies,
-    check_rates,
-    check_url,
-    check_verify,
+    parse_extra,
+    parse_headers,
+    parse_hooks,
+    parse_proxies,
+    parse_rates,
+    parse_url,
+    parse_verify,
 )
-from aichatkit.params import check_params
+from aichatkit.params import parse_params
 from aichatkit.providers.base import Options
 from aichatkit.registry import GROUPS, Registry, registry
 from aichatkit.reply import Reply
@@ -52,28 +52,28 @@ from aichatkit.transport.timeouts import Deadline, Timeout
 if TYPE_CHECKING:
     from aichatkit import attachments, checks, images
     from aichatkit.call import attempt, fallback, list_models
-    from aichatkit.call.attempt import Call, Setup
+    from aichatkit.call.attempt import Call, CallContext
     from aichatkit.limits import rate_limits
     from aichatkit.middleware import budgets, call_log, observe, pipeline, tool_rounds
     from aichatkit.middleware import cache as caches
     from aichatkit.middleware import telemetry as telemetries
     from aichatkit.tools import functions
 else:
-    pipeline = late("aichatkit.middleware.pipeline")
-    attempt = late("aichatkit.call.attempt")
-    attachments = late("aichatkit.attachments")
-    budgets = late("aichatkit.middleware.budgets")
-    caches = late("aichatkit.middleware.cache")
-    fallback = late("aichatkit.call.fallback")
-    checks = late("aichatkit.checks")
-    images = late("aichatkit.images")
-    list_models = late("aichatkit.call.list_models")
-    call_log = late("aichatkit.middleware.call_log")
-    observe = late("aichatkit.middleware.observe")
-    rate_limits = late("aichatkit.limits.rate_limits")
-    tool_rounds = late("aichatkit.middleware.tool_rounds")
-    telemetries = late("aichatkit.middleware.telemetry")
-    functions = late("aichatkit.tools.functions")
+    pipeline = lazy_module("aichatkit.middleware.pipeline")
+    attempt = lazy_module("aichatkit.call.attempt")
+    attachments = lazy_module("aichatkit.attachments")
+    budgets = lazy_module("aichatkit.middleware.budgets")
+    caches = lazy_module("aichatkit.middleware.cache")
+    fallback = lazy_module("aichatkit.call.fallback")
+    checks = lazy_module("aichatkit.checks")
+    images = lazy_module("aichatkit.images")
+    list_models = lazy_module("aichatkit.call.list_models")
+    call_log = lazy_module("aichatkit.middleware.call_log")
+    observe = lazy_module("aichatkit.middleware.observe")
+    rate_limits = lazy_module("aichatkit.limits.rate_limits")
+    tool_rounds = lazy_module("aichatkit.middleware.tool_rounds")
+    telemetries = lazy_module("aichatkit.middleware.telemetry")
+    functions = lazy_module("aichatkit.tools.functions")
 
 __all__ = ["Client", "default_client"]
 
@@ -145,37 +145,37 @@ class Client(Mapper):
         self._system = system
         self._timeout = Timeout.of(timeout)
         self._policy = RetryPolicy.of(retry)
-        self._params = check_params(params, options=_client_options())
+        self._params = parse_params(params, options=_client_options())
         names = named_providers(model) if isinstance(api_key, (str, list, tuple)) or isinstance(base_url, str) else []
         self._keys = {
-            name: check_keys(key, provider=name) for name, key in per_provider(api_key, names, option="api_key").items()
+            name: parse_keys(key, provider=name) for name, key in per_provider(api_key, names, option="api_key").items()
         }
         self._base_urls = {
-            name: check_url(url) for name, url in per_provider(base_url, names, option="base_url").items()
+            name: parse_url(url) for name, url in per_provider(base_url, names, option="base_url").items()
         }
-        self._hooks = check_hooks(hooks)
+        self._hooks = parse_hooks(hooks)
         self._observers: list[observe.Observer] = []
         if not self._hooks.keys() <= {"request", "wait"}:
             self._observers.append(observe.Hooks(self._hooks))
-        self._log = None if log is None else call_log.Logbook(log)
+        self._log = None if log is None else call_log.CallLog(log)
         if self._log is not None:
             self._observers.append(self._log)
         if telemetry is not None and (watch := telemetries.Telemetry.of(telemetry)) is not None:
             self._observers.append(watch)
         self._connections = Connections(
-            session, proxies=check_proxies(proxies), verify=check_verify(verify), headers=check_headers(headers)
+            session, proxies=parse_proxies(proxies), verify=parse_verify(verify), headers=parse_headers(headers)
         )
         self._closing = threading.Event()
-        self._prices = check_prices(prices)
-        self._purse = None if budget is None else budgets.Purse(budget)
-        self._cache = None if cache is None else caches.check_cache(cache)
+        self._prices = parse_prices(prices)
+        self._purse = None if budget is None else budgets.Budget(budget)
+        self._cache = None if cache is None else caches.parse_cache(cache)
         self._pauses = Pauses(self._policy.now)
         self._dropped: dict[tuple[str, str], frozenset[str]] = {}
-        rates = check_rates(rate)
-        self._pacer = rate_limits.Pacer(rates, self._policy.now) if rates else None
-        self._health = Health(self._policy.now)
+        rates = parse_rates(rate)
+        self._pacer = rate_limits.RateLimiter(rates, self._policy.now) if rates else None
+        self._health = Cooldowns(self._policy.now)
         self._budget = RetryBudget(self._policy.budget)
-        self._made: Setup | None = None
+        self._made: CallContext | None = None
 
     @property
     def session(self) -> requests.Session:
@@ -263,7 +263,7 @@ class Client(Mapper):
 
     def check_options(self, options: Mapping[str, Any]) -> None:
         """Refuse options that no call takes, before the first call."""
-        check_params({name: options[name] for name in options if name not in CALL_OPTIONS}, options=CALL_OPTIONS)
+        parse_params({name: options[name] for name in options if name not in CALL_OPTIONS}, options=CALL_OPTIONS)
 
     def __enter__(self) -> Client:
         return self
@@ -351,7 +351,7 @@ class Client(Mapper):
     ) -> Call:
         if self._closing.is_set():
             raise ConfigurationError("the client is closed; make a new one")
-        given = check_params(params, options=CALL_OPTIONS)
+        given = parse_params(params, options=CALL_OPTIONS)
         limits = self._timeout if timeout is None else Timeout.of(timeout)
         policy = self._policy if retry is None else RetryPolicy.of(retry)
         messages = parse_messages(prompt, system=self._system if system is None else system)
@@ -359,12 +359,12 @@ class Client(Mapper):
         return attempt.Call(
             targets=self._targets(self._model if model is None else model),
             messages=messages if plain else attachments.with_files(messages, files),
-            options=Options(params={**self._params, **given}, extra=check_extra(extra)),
+            options=Options(params={**self._params, **given}, extra=parse_extra(extra)),
             timeout=limits,
             deadline=Deadline(limits.total, policy.now),
             policy=policy,
-            headers=check_headers(headers),
-            proxies=None if proxies is None else check_proxies(proxies),
+            headers=parse_headers(headers),
+            proxies=None if proxies is None else parse_proxies(proxies),
             prices=self._prices,
             strict=strict,
             keep_raw=raw,
@@ -373,9 +373,9 @@ class Client(Mapper):
     def _targets(self, model: Model) -> list[Target]:
         return find_targets(model, keys=self._keys)
 
-    def _setup(self) -> Setup:
+    def _setup(self) -> CallContext:
         if self._made is None:
-            self._made = attempt.Setup(
+            self._made = attempt.CallContext(
                 self._connections,
                 self._closing,
                 self._keys,

@@ -32,12 +32,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import requests
 
-from aichatkit._lazy import late
+from aichatkit._lazy import lazy_module
 
 if TYPE_CHECKING:
     from aichatkit.display import reprs
 else:
-    reprs = late("aichatkit.display.reprs")
+    reprs = lazy_module("aichatkit.display.reprs")
 
 __all__ = [
     "APIError",

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable
 from urllib.parse import unquote_to_bytes
 
-from aichatkit._lazy import late
+from aichatkit._lazy import lazy_module
 from aichatkit.errors import BadResponseError, ConfigurationError
 
 if TYPE_CHECKING:
     from aichatkit.display import markup
 else:
-    markup = late("aichatkit.display.markup")
+    markup = lazy_module("aichatkit.display.markup")
 
 __all__ = ["ImageResponse", "data_uri", "decode_uri", "image_type"]
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Callable
 from urllib.parse import urlsplit
 
-from aichatkit._lazy import late
+from aichatkit._lazy import lazy_module
 from aichatkit.call.targets import per_provider
 from aichatkit.errors import ConfigurationError
 from aichatkit.params import nearest
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
     from aichatkit.limits import rate_limits
 else:
     # Few clients have a rate.
-    rate_limits = late("aichatkit.limits.rate_limits")
+    rate_limits = lazy_module("aichatkit.limits.rate_limits")
 
 __all__ = [
     "CALL_OPTIONS",
     "HOOKS",
-    "check_extra",
-    "check_headers",
-    "check_hooks",
-    "check_proxies",
-    "check_rates",
-    "check_url",
-    "check_verify",
+    "parse_extra",
+    "parse_headers",
+    "parse_hooks",
+    "parse_proxies",
+    "parse_rates",
+    "parse_url",
+    "parse_verify",
 ]
 
 #: Options that `ask` and `stream` take beside sampling parameters.
@@ -52,7 +52,7 @@ HOOKS = ("request", "chunk", "wait", "reply", "error")
 _HEADER = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 
 
-def check_hooks(hooks: Mapping[str, Callable[[Any], None]] | None) -> dict[str, Callable[[Any], None]]:
+def parse_hooks(hooks: Mapping[str, Callable[[Any], None]] | None) -> dict[str, Callable[[Any], None]]:
     """Return the hooks; refuse a name that is none and what cannot be called."""
     if hooks is not None and not isinstance(hooks, Mapping):
         raise ConfigurationError("hooks: must be a dict such as {'wait': print}")
@@ -66,7 +66,7 @@ def check_hooks(hooks: Mapping[str, Callable[[Any], None]] | None) -> dict[str, 
     return dict(hooks or {})
 
 
-def check_rates(rate: Any) -> dict[str, rate_limits.Rate]:
+def parse_rates(rate: Any) -> dict[str, rate_limits.Rate]:
     """Return the rates by provider; "" stands for all that have none of their own."""
     if rate is None:
         return {}
@@ -75,7 +75,7 @@ def check_rates(rate: Any) -> dict[str, rate_limits.Rate]:
     return {name: value for name, value in rates.items() if value is not None}
 
 
-def check_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
+def parse_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
     """Return the headers; refuse what could become a second header."""
     if headers is not None and not isinstance(headers, Mapping):
         raise ConfigurationError("headers: must be a dict of names and values")
@@ -87,14 +87,14 @@ def check_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
     return dict(headers or {})
 
 
-def check_extra(extra: Mapping[str, Any] | None) -> dict[str, Any]:
+def parse_extra(extra: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return the fields that go into the body as they are."""
     if extra is not None and not isinstance(extra, Mapping):
         raise ConfigurationError("extra: must be a dict of fields for the body")
     return dict(extra or {})
 
 
-def check_url(url: Any, *, told: str = "base_url") -> str:
+def parse_url(url: Any, *, told: str = "base_url") -> str:
     """Return an address that can be asked; `told` is where it came from."""
     if (
         not isinstance(url, str)
@@ -111,7 +111,7 @@ def check_url(url: Any, *, told: str = "base_url") -> str:
     return url
 
 
-def check_verify(verify: Any) -> bool | str | None:
+def parse_verify(verify: Any) -> bool | str | None:
     """Return whether to verify, or the path of a CA bundle; only False itself switches verification off."""
     path = os.fspath(verify) if isinstance(verify, os.PathLike) else verify
     if path is None or isinstance(path, bool) or (isinstance(path, str) and path):
@@ -119,7 +119,7 @@ def check_verify(verify: Any) -> bool | str | None:
     raise ConfigurationError(f"verify: must be True, False or the path of a CA bundle, not {verify!r}")
 
 
-def check_proxies(proxies: Any) -> dict[str, str]:
+def parse_proxies(proxies: Any) -> dict[str, str]:
     """Return the proxies as `requests` takes them, for a dict or one URL."""
     if proxies is None:
         return {}

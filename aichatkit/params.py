@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from aichatkit._lazy import late
+from aichatkit._lazy import lazy_module
 from aichatkit.errors import ConfigurationError
 
 if TYPE_CHECKING:
     import difflib
 else:
     # Only for who makes a mistake.
-    difflib = late("difflib")
+    difflib = lazy_module("difflib")
 
-__all__ = ["PARAMS", "check_params", "nearest", "refuse_unsupported"]
+__all__ = ["PARAMS", "nearest", "parse_params", "refuse_unsupported"]
 
 #: Sampling parameters by the field's names; each provider says which of them it takes and what it calls them.
 PARAMS = frozenset(
@@ -41,7 +41,7 @@ PARAMS = frozenset(
 )
 
 
-def check_params(params: Mapping[str, Any], *, options: Iterable[str]) -> dict[str, Any]:
+def parse_params(params: Mapping[str, Any], *, options: Iterable[str]) -> dict[str, Any]:
     """Return the parameters that were given; refuse a name that is neither a parameter nor one of `options`."""
     for name in params:
         if name not in PARAMS:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Callable
 
 import pytest
 
-from aichatkit._lazy import late
+from aichatkit._lazy import lazy_module
 
 if TYPE_CHECKING:
     from aichatkit import sandbox as sandboxes
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from aichatkit.sandbox import Sandbox
     from aichatkit.testing import Fake, Replay
 else:
-    sandboxes = late("aichatkit.sandbox")
-    testing = late("aichatkit.testing")
+    sandboxes = lazy_module("aichatkit.sandbox")
+    testing = lazy_module("aichatkit.testing")
 
 __all__ = ["fake", "replay", "sandbox"]
 

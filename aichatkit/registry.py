@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from aichatkit import providers
-from aichatkit._lazy import late
+from aichatkit._lazy import lazy_module
 from aichatkit.errors import ConfigurationError, UnknownProviderError
 from aichatkit.params import nearest
 from aichatkit.providers.base import Provider
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from aichatkit.providers import services
 else:
     # Needed to find what is not a module of the folder, and to list everything.
-    metadata = late("importlib.metadata")
-    pkgutil = late("pkgutil")
-    services = late("aichatkit.providers.services")
+    metadata = lazy_module("importlib.metadata")
+    pkgutil = lazy_module("pkgutil")
+    services = lazy_module("aichatkit.providers.services")
 
 __all__ = ["GROUPS", "Registry", "register", "registry"]
 

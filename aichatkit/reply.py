@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from aichatkit._dataclasses import dataclass, field
-from aichatkit._lazy import late
+from aichatkit._lazy import lazy_module
 from aichatkit.chunks import Citation, Thought, ToolCall, Usage
 from aichatkit.errors import ChatError, SchemaError
 from aichatkit.messages import Message, ToolCallsMessage
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from aichatkit.classification import retry_after
     from aichatkit.display import reprs, screen
 else:
-    retry_after = late("aichatkit.classification.retry_after")
-    reprs = late("aichatkit.display.reprs")
-    screen = late("aichatkit.display.screen")
+    retry_after = lazy_module("aichatkit.classification.retry_after")
+    reprs = lazy_module("aichatkit.display.reprs")
+    screen = lazy_module("aichatkit.display.screen")
 
 __all__ = ["Attempt", "Reply"]
 
@@ -83,7 +83,7 @@ class Reply:
     @property
     def limits(self) -> dict[str, Any]:
         """The service's rate limits as its headers told them: what is allowed, what remains, seconds to the reset."""
-        return retry_after.parse_limits(self.headers)
+        return retry_after.parse_rate_limits(self.headers)
 
     @property
     def message(self) -> Message:

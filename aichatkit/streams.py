@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Callable, NoReturn
 
-from aichatkit._lazy import late
+from aichatkit._lazy import lazy_module
 from aichatkit.reply import Attempt, Reply
 
 if TYPE_CHECKING:
     from aichatkit.call.answer import Answer
     from aichatkit.display import show as showing
-    from aichatkit.middleware.cache import Replay
-    from aichatkit.middleware.observe import Observed
-    from aichatkit.middleware.tool_rounds import Rounds
+    from aichatkit.middleware.cache import CachedAnswer
+    from aichatkit.middleware.observe import ObservedAnswer
+    from aichatkit.middleware.tool_rounds import ToolRounds
 else:
-    showing = late("aichatkit.display.show")
+    showing = lazy_module("aichatkit.display.show")
 
 __all__ = ["Stream"]
 
@@ -27,7 +27,7 @@ class Stream(Iterator[str]):
     `text` holds what has come, also after an error.
     """
 
-    def __init__(self, answer: Answer | Rounds | Replay | Observed) -> None:
+    def __init__(self, answer: Answer | ToolRounds | CachedAnswer | ObservedAnswer) -> None:
         self._answer = answer
 
     def __iter__(self) -> Iterator[str]:

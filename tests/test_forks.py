@@ -18,7 +18,7 @@ import requests
 from aichatkit import Client, Rate
 from aichatkit._locks import Lock, renew_locks
 from aichatkit.errors import ServerError, StreamInterruptedError
-from aichatkit.limits.cooldowns import Subject
+from aichatkit.limits.cooldowns import CooldownKey
 from aichatkit.sandbox.raw import RawServer, chunk, chunked_head, response
 
 pytestmark = [
@@ -224,7 +224,7 @@ def test_a_place_that_the_parent_holds_is_free_in_a_child(service):
 
 def test_what_cools_in_the_parent_cools_in_a_child_and_not_the_other_way(service):
     _, client = service(echo)
-    subject = Subject("openai", "", "")
+    subject = CooldownKey("openai", "", "")
     client._health.failed(subject, ServerError("x"))
 
     def child():

@@ -87,7 +87,7 @@ def imports(tree, *, typing=False):
         elif isinstance(node, ast.ImportFrom):
             yield node.module
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "late":
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "lazy_module":
             # Loaded later, but no less above it.
             yield ast.literal_eval(node.args[0])
         else:

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from aichatkit._lazy import late
+from aichatkit._lazy import lazy_module
 
 #: As asyncio is written: a part becomes a name of the package only where it is imported for the first time.
 PACKAGE = """
@@ -33,14 +33,14 @@ def package(tmp_path, monkeypatch):
 
 
 def test_a_module_is_loaded_when_it_is_looked_into(package):
-    module = late(package)
+    module = lazy_module(package)
     assert package not in sys.modules
     assert module.answer == 42
     assert f"{package}.part" in sys.modules
 
 
 def test_a_load_that_was_interrupted_begins_anew(package, monkeypatch):
-    module = late(package)
+    module = lazy_module(package)
     monkeypatch.setenv("INTERRUPTED", "yes")
     with pytest.raises(KeyboardInterrupt):
         _ = module.answer
@@ -51,6 +51,6 @@ def test_what_is_whole_stays(package, monkeypatch):
     monkeypatch.setitem(sys.modules, "nobodys.part", sys)
     monkeypatch.setenv("INTERRUPTED", "yes")
     with pytest.raises(KeyboardInterrupt):
-        _ = late(package).answer
+        _ = lazy_module(package).answer
     assert {"nobodys.part", f"{package}_whole"} <= set(sys.modules)
     assert f"{package}.part" not in sys.modules

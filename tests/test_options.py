@@ -10,18 +10,18 @@ import pytest
 from aichatkit import Client, ConfigurationError, Rate
 from aichatkit.options import (
     CALL_OPTIONS,
-    check_extra,
-    check_headers,
-    check_hooks,
-    check_proxies,
-    check_rates,
-    check_url,
-    check_verify,
+    parse_extra,
+    parse_headers,
+    parse_hooks,
+    parse_proxies,
+    parse_rates,
+    parse_url,
+    parse_verify,
 )
 
 
 def test_nothing_given_is_nothing():
-    assert (check_hooks(None), check_headers(None), check_extra(None), check_proxies(None), check_rates(None)) == (
+    assert (parse_hooks(None), parse_headers(None), parse_extra(None), parse_proxies(None), parse_rates(None)) == (
         {},
         {},
         {},
@@ -31,7 +31,7 @@ def test_nothing_given_is_nothing():
 
 
 def test_hooks_are_known_and_callable():
-    assert check_hooks({"wait": print}) == {"wait": print}
+    assert parse_hooks({"wait": print}) == {"wait": print}
 
 
 @pytest.mark.parametrize(
@@ -44,12 +44,12 @@ def test_hooks_are_known_and_callable():
 )
 def test_other_hooks_are_refused(hooks, told):
     with pytest.raises(ConfigurationError, match=told):
-        check_hooks(hooks)
+        parse_hooks(hooks)
 
 
 def test_headers_are_names_with_text():
     given = {"X-Title": "Grüße", "x_y": ""}
-    assert check_headers(given) == given
+    assert parse_headers(given) == given
 
 
 @pytest.mark.parametrize(
@@ -70,44 +70,44 @@ def test_headers_are_names_with_text():
 )
 def test_what_could_become_a_second_header_or_none_is_refused(headers):
     with pytest.raises(ConfigurationError, match="headers"):
-        check_headers(headers)
+        parse_headers(headers)
 
 
 @pytest.mark.parametrize("url", ["http://localhost:8000/v1", "https://example.com", "HTTPS://example.com"])
 def test_addresses_are_taken(url):
-    assert check_url(url) == url
+    assert parse_url(url) == url
 
 
 @pytest.mark.parametrize("url", ["localhost:8000", "ftp://example.com", "http://", "https:///v1", "http://a\n", 5, ""])
 def test_what_is_no_address_is_refused(url):
     with pytest.raises(ConfigurationError, match="base_url"):
-        check_url(url)
+        parse_url(url)
 
 
 def test_a_password_in_an_address_is_refused_and_not_shown():
     with pytest.raises(ConfigurationError, match="pass session=") as caught:
-        check_url("https://user:hunter2@llm.example/v1")
+        parse_url("https://user:hunter2@llm.example/v1")
     assert "hunter2" not in str(caught.value)
 
 
 def test_one_proxy_is_for_all():
-    assert check_proxies("http://p:1") == {"http": "http://p:1", "https": "http://p:1"}
-    assert check_proxies({"https": "http://p:1"}) == {"https": "http://p:1"}
+    assert parse_proxies("http://p:1") == {"http": "http://p:1", "https": "http://p:1"}
+    assert parse_proxies({"https": "http://p:1"}) == {"https": "http://p:1"}
 
 
 @pytest.mark.parametrize("proxies", [5, ["http://p:1"], {"https": None}, {1: "http://p:1"}])
 def test_what_is_no_proxy_is_refused(proxies):
     with pytest.raises(ConfigurationError, match="proxies"):
-        check_proxies(proxies)
+        parse_proxies(proxies)
 
 
 def test_rates_go_by_provider():
-    assert check_rates("60/min") == {"": Rate.of("60/min")}
-    assert check_rates({"openai": "60/min"}) == {"openai": Rate.of("60/min")}
+    assert parse_rates("60/min") == {"": Rate.of("60/min")}
+    assert parse_rates({"openai": "60/min"}) == {"openai": Rate.of("60/min")}
 
 
 def test_extra_is_a_dict(client, sandbox):
-    assert check_extra({"a": 1}) == {"a": 1}
+    assert parse_extra({"a": 1}) == {"a": 1}
     with pytest.raises(ConfigurationError, match="extra"):
         client.ask("Hi", extra="a=1")
     assert sandbox.requests == []
@@ -125,11 +125,11 @@ def test_the_options_of_a_call_are_those_its_methods_take():
 
 @pytest.mark.parametrize("verify", [None, True, False, "/etc/ca.pem"])
 def test_what_verifies_stays_as_it_is(verify):
-    assert check_verify(verify) is verify
+    assert parse_verify(verify) is verify
 
 
 def test_a_bundle_may_be_a_path():
-    assert check_verify(Path("/etc/ca.pem")) == "/etc/ca.pem"
+    assert parse_verify(Path("/etc/ca.pem")) == "/etc/ca.pem"
 
 
 @pytest.mark.parametrize("verify", ["", 0, 1, [], b"ca.pem"])

@@ -8,7 +8,7 @@ import pytest
 
 import aichatkit as ai
 from aichatkit import BadRequestError, Client, ConfigurationError
-from aichatkit.params import PARAMS, check_params, nearest, refuse_unsupported
+from aichatkit.params import PARAMS, nearest, parse_params, refuse_unsupported
 
 LATER = [name for name in ("rate", "budget", "cache") if name not in inspect.signature(Client).parameters]
 
@@ -111,7 +111,7 @@ def test_what_the_provider_takes_passes():
 
 
 def test_parameters_without_a_value_are_dropped():
-    assert check_params({"seed": 0, "stop": None}, options=()) == {"seed": 0}
+    assert parse_params({"seed": 0, "stop": None}, options=()) == {"seed": 0}
 
 
 def test_a_name_like_nothing_gets_no_suggestion():

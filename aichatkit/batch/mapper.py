@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from aichatkit._lazy import late
+from aichatkit._lazy import lazy_module
 from aichatkit.call.targets import Model
 from aichatkit.errors import ConfigurationError
 from aichatkit.limits.pauses import Pauses
 from aichatkit.options import CALL_OPTIONS
-from aichatkit.params import check_params
+from aichatkit.params import parse_params
 from aichatkit.reply import Reply
 
 if TYPE_CHECKING:
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
     from aichatkit.middleware import budgets, estimates, tool_rounds
 else:
     # Most scripts ask one prompt at a time.
-    run = late("aichatkit.batch.run")
-    budgets = late("aichatkit.middleware.budgets")
-    estimates = late("aichatkit.middleware.estimates")
-    task_queue = late("aichatkit.batch.task_queue")
-    journal = late("aichatkit.batch.journal")
-    bars = late("aichatkit.batch.progress")
-    results = late("aichatkit.batch.results")
-    tool_rounds = late("aichatkit.middleware.tool_rounds")
-    rows = late("aichatkit.batch.rows")
-    result_store = late("aichatkit.batch.result_store")
-    jobs = late("aichatkit.batch.workers")
+    run = lazy_module("aichatkit.batch.run")
+    budgets = lazy_module("aichatkit.middleware.budgets")
+    estimates = lazy_module("aichatkit.middleware.estimates")
+    task_queue = lazy_module("aichatkit.batch.task_queue")
+    journal = lazy_module("aichatkit.batch.journal")
+    bars = lazy_module("aichatkit.batch.progress")
+    results = lazy_module("aichatkit.batch.results")
+    tool_rounds = lazy_module("aichatkit.middleware.tool_rounds")
+    rows = lazy_module("aichatkit.batch.rows")
+    result_store = lazy_module("aichatkit.batch.result_store")
+    jobs = lazy_module("aichatkit.batch.workers")
 
 __all__ = ["Mapper"]
 
@@ -57,9 +57,9 @@ class Mapper:
 
     if TYPE_CHECKING:
         # What the other side has.
-        _purse: budgets.Purse | None
+        _purse: budgets.Budget | None
         _pauses: Pauses
-        _pacer: rate_limits.Pacer | None
+        _pacer: rate_limits.RateLimiter | None
 
         def _planned(self, prompt: Any, **options: Any) -> Call: ...
 
@@ -110,10 +110,10 @@ class Mapper:
         if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
             raise ConfigurationError(f"workers: must be a whole number from 1 on, not {workers!r}")
         own = {name: options[name] for name in options if name not in CALL_OPTIONS}
-        check_params(own, options=(*CALL_OPTIONS, *_OPTIONS))
+        parse_params(own, options=(*CALL_OPTIONS, *_OPTIONS))
         asked = {**options, "model": model, "schema": schema}
-        purses = [purse for purse in (self._purse, budgets.Purse(budget, max_tokens_total)) if purse]
-        sample, make_executor = self._planned("?", **asked), jobs.check_executor(executor)
+        purses = [purse for purse in (self._purse, budgets.Budget(budget, max_tokens_total)) if purse]
+        sample, make_executor = self._planned("?", **asked), jobs.parse_executor(executor)
         if make_executor is None:
             self._check(sample)
         if any(purse.money is not None for purse in purses):
@@ -134,8 +134,10 @@ class Mapper:
             renews=not hasattr(executor, "submit"),
         )
         call_of = (lambda prompt: self._planned(prompt, **asked)) if book is not None or purses else None
-        taken = task_queue.Intake(source, call_of=call_of, journal=book, form=form, chunk=workers, limited=bool(purses))
-        shelf = result_store.Disk() if source.size is None else result_store.Memory()
+        taken = task_queue.TaskQueue(
+            source, call_of=call_of, journal=book, form=form, chunk=workers, limited=bool(purses)
+        )
+        shelf = result_store.DiskStore() if source.size is None else result_store.MemoryStore()
         found = results.Results(run.Run(taken, plan), shelf, form=form, table=source.table, as_completed=as_completed)
         return found if as_completed else found.finish()
 

@@ -11,14 +11,14 @@ from aichatkit.reply import Reply
 from aichatkit.storage.records import decode, encode
 from aichatkit.storage.sqlite import Database
 
-__all__ = ["Disk", "Memory", "Shelf"]
+__all__ = ["DiskStore", "MemoryStore", "ResultStore"]
 
 _LAYOUT = "CREATE TABLE IF NOT EXISTS results (position INTEGER PRIMARY KEY, row TEXT NOT NULL, record TEXT NOT NULL)"
 #: How many results go to the file at once.
 _FRESH = 128
 
 
-class Shelf(Protocol):
+class ResultStore(Protocol):
     """Keeps rows with their outcomes, by position."""
 
     def put(self, row: Row, outcome: Reply | ChatError) -> None:
@@ -30,7 +30,7 @@ class Shelf(Protocol):
     def __len__(self) -> int: ...
 
 
-class Memory:
+class MemoryStore:
     """Keep the results as they are."""
 
     def __init__(self) -> None:
@@ -48,7 +48,7 @@ class Memory:
         return len(self._kept)
 
 
-class Disk:
+class DiskStore:
     """Keep the results in a file that vanishes with the shelf; prompts that are no JSON come back as text."""
 
     def __init__(self) -> None:

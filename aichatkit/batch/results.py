@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Protocol, overload
 
 from aichatkit.batch import tables
-from aichatkit.batch.result_store import Shelf
+from aichatkit.batch.result_store import ResultStore
 from aichatkit.batch.rows import Row
 from aichatkit.batch.task_queue import Finished, Outcome, revived
 from aichatkit.chunks import Usage
@@ -82,7 +82,7 @@ class Results(Sequence[Result]):
     """
 
     def __init__(
-        self, run: Going, shelf: Shelf, *, form: Form | None = None, table: Any = None, as_completed: bool = False
+        self, run: Going, shelf: ResultStore, *, form: Form | None = None, table: Any = None, as_completed: bool = False
     ) -> None:
         self._run: Over = run
         self._going: Going | None = run

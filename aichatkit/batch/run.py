@@ -15,7 +15,7 @@ from typing import Any, Callable
 
 from aichatkit.batch.journal import Journal
 from aichatkit.batch.progress import Progress
-from aichatkit.batch.task_queue import Finished, Intake, Outcome, Task
+from aichatkit.batch.task_queue import Finished, Outcome, Task, TaskQueue
 from aichatkit.batch.workers import Job, Threads, answer_row
 from aichatkit.errors import (
     AllProvidersFailedError,
@@ -29,7 +29,7 @@ from aichatkit.errors import (
     QuotaExceededError,
     RateLimitError,
 )
-from aichatkit.middleware.budgets import Expense, Purse, expense_of
+from aichatkit.middleware.budgets import Budget, Expense, expense_of
 from aichatkit.reply import Reply
 
 __all__ = ["Plan", "Run"]
@@ -50,7 +50,7 @@ class Plan:
     job: Job
     workers: int
     journal: Journal | None
-    purses: Sequence[Purse]
+    purses: Sequence[Budget]
     progress: Progress
     raises: bool
     max_wait: float
@@ -61,7 +61,7 @@ class Plan:
 class Run:
     """One run: iterate over it to make it go, and it yields the outcomes as they come."""
 
-    def __init__(self, intake: Intake, plan: Plan) -> None:
+    def __init__(self, intake: TaskQueue, plan: Plan) -> None:
         #: Why rows were not asked, None where all were.
         self.stopped: ChatError | None = None
         self._intake = intake

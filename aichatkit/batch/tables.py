@@ -16,7 +16,7 @@ from aichatkit.batch.templates import is_missing
 from aichatkit.errors import ChatError, ConfigurationError
 from aichatkit.reply import Reply
 
-__all__ = ["Record", "check_path", "frame", "outcome", "save"]
+__all__ = ["Record", "frame", "outcome", "parse_path", "save"]
 
 #: The columns of the input, the prompt, and the columns of the outcome.
 Record = tuple[Optional[Mapping[str, Any]], Any, Mapping[str, Any]]
@@ -38,7 +38,7 @@ def outcome(reply: Reply | None, error: ChatError | None) -> dict[str, Any]:
 
 def save(path: Any, records: Callable[[], Iterable[Record]]) -> None:
     """Write a CSV or JSON lines file by its suffix, whole or not at all; `records` may be called twice."""
-    path = check_path(path)
+    path = parse_path(path)
     names = _outcome_names(records())
     lines = ({**_input(record), **_named(record, names)} for record in records())
     with _replacing(path) as file:
@@ -70,7 +70,7 @@ def frame(table: Any, records: Callable[[], Iterable[Record]], labels: list[Any]
     return _pandas().DataFrame(lines, index=labels)
 
 
-def check_path(path: Any) -> Path:
+def parse_path(path: Any) -> Path:
     """Return a path that results can be written to; its suffix says how."""
     if not isinstance(path, (str, os.PathLike)) or Path(path).suffix.lower() not in _SUFFIXES:
         raise ConfigurationError(f"save: the path must end in {', '.join(_SUFFIXES)}, not {str(path)[:60]!r}")

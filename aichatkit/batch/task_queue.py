@@ -19,7 +19,7 @@ from aichatkit.middleware.fingerprints import fingerprint
 from aichatkit.middleware.tool_rounds import Form
 from aichatkit.reply import Reply
 
-__all__ = ["Finished", "Intake", "Outcome", "Task", "revived"]
+__all__ = ["Finished", "Outcome", "Task", "TaskQueue", "revived"]
 
 Outcome = Union[Reply, ChatError]
 Finished = tuple[Row, Outcome]
@@ -44,7 +44,7 @@ class Task:
     lost: int = 0
 
 
-class Intake:
+class TaskQueue:
     """Draws rows only when they are wanted, so that no input is held."""
 
     def __init__(

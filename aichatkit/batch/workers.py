@@ -14,7 +14,7 @@ from typing import Any, Callable
 from aichatkit.errors import ChatError, ConfigurationError
 from aichatkit.reply import Reply
 
-__all__ = ["Job", "Threads", "answer_row", "check_executor"]
+__all__ = ["Job", "Threads", "answer_row", "parse_executor"]
 
 #: Clients of a worker process, by the hash of what arrived.
 _clients: dict[bytes, Callable[..., Reply]] = {}
@@ -90,7 +90,7 @@ class Threads(Executor):
                 future.set_exception(error)
 
 
-def check_executor(executor: Any) -> Callable[[], Any] | None:
+def parse_executor(executor: Any) -> Callable[[], Any] | None:
     """Return a function that makes the executor, None for threads of our own; refuse what is neither."""
     if executor is None:
         return None

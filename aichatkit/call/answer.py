@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Callable
 
 from aichatkit import chunks
 from aichatkit._dataclasses import replace
-from aichatkit._lazy import late
-from aichatkit.call.collector import GATHERED, Gathered
+from aichatkit._lazy import lazy_module
+from aichatkit.call.collector import COLLECTED, Collector
 from aichatkit.catalog.prices import Price, cost_of
 from aichatkit.classification import classify
 from aichatkit.errors import (
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from aichatkit import images
 else:
     # Few models draw.
-    images = late("aichatkit.images")
+    images = lazy_module("aichatkit.images")
 
 __all__ = ["Answer"]
 
@@ -84,7 +84,7 @@ class Answer:
         self._callbacks: list[Callable[[Reply], None]] = []
         self._leavers: list[Callable[[Reply | None], None]] = []
         self._mourners: list[Callable[[ChatError], None]] = []
-        self._seen = Gathered(model, self._parts, turn=turn)
+        self._seen = Collector(model, self._parts, turn=turn)
         self._chunks: Iterator[str] = self._read()
 
     def __iter__(self) -> Iterator[str]:
@@ -222,7 +222,7 @@ class Answer:
                     for part in chunk if chunk.__class__ is list else (chunk,):
                         if part.__class__ is str and part:
                             yield part
-                        elif part.__class__ in GATHERED:
+                        elif part.__class__ in COLLECTED:
                             seen.add(part)
                         else:
                             yield from self._take(part)
@@ -264,7 +264,7 @@ class Answer:
                 yield chunk
         elif isinstance(chunk, chunks.Picture):
             yield self._draw(chunk)
-        elif type(chunk) in GATHERED:
+        elif type(chunk) in COLLECTED:
             self._seen.add(chunk)
         elif isinstance(chunk, Sequence):
             for part in chunk:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Callable, TypeVar
 from urllib.parse import urlsplit
 
 from aichatkit._dataclasses import dataclass, field, replace
-from aichatkit._lazy import late
+from aichatkit._lazy import lazy_module
 from aichatkit.call.answer import Answer
-from aichatkit.call.request import Ask, check_ask, open_answer, optional_fields
-from aichatkit.call.targets import Target, check_key
+from aichatkit.call.request import ProviderRequest, check_ask, open_answer, optional_fields
+from aichatkit.call.targets import Target, parse_key
 from aichatkit.catalog.prices import Price
 from aichatkit.errors import (
     AuthenticationError,
@@ -26,12 +26,12 @@ from aichatkit.errors import (
     QuotaExceededError,
     RateLimitError,
 )
-from aichatkit.limits.cooldowns import Health, Subject
+from aichatkit.limits.cooldowns import CooldownKey, Cooldowns
 from aichatkit.limits.pauses import Pauses
-from aichatkit.limits.retries import RetryBudget, RetryPolicy, Tries, retry
-from aichatkit.limits.waits import Wait, Waiting
+from aichatkit.limits.retries import RetryBudget, RetryPolicy, RetryState, retry
+from aichatkit.limits.waits import Sleeper, Wait
 from aichatkit.messages import Message
-from aichatkit.options import check_url
+from aichatkit.options import parse_url
 from aichatkit.providers.base import Options, Provider
 from aichatkit.reply import Attempt, Reply
 from aichatkit.transport.connections import Connections
@@ -43,11 +43,20 @@ if TYPE_CHECKING:
     from aichatkit.limits import rate_limits
 else:
     # Few calls are watched, paced, or told of what is left out.
-    _warnings = late("aichatkit._warnings")
-    hooks = late("aichatkit.hooks")
-    rate_limits = late("aichatkit.limits.rate_limits")
+    _warnings = lazy_module("aichatkit._warnings")
+    hooks = lazy_module("aichatkit.hooks")
+    rate_limits = lazy_module("aichatkit.limits.rate_limits")
 
-__all__ = ["Call", "Setup", "ask_target", "is_local", "make_provider", "open_transport", "provider_keys", "subjects_of"]
+__all__ = [
+    "Call",
+    "CallContext",
+    "ask_target",
+    "is_local",
+    "make_provider",
+    "open_transport",
+    "provider_keys",
+    "subjects_of",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -63,16 +72,16 @@ _KEY_TROUBLE = (RateLimitError, QuotaExceededError, AuthenticationError, Permiss
 
 
 @dataclass(frozen=True)
-class Setup:
+class CallContext:
     """What a client brings to each of its calls."""
 
     connections: Connections
     closing: threading.Event
     keys: Mapping[str, Sequence[str]] = field(repr=False)
     base_urls: Mapping[str, str]
-    health: Health
+    health: Cooldowns
     budget: RetryBudget
-    pacer: rate_limits.Pacer | None = None
+    pacer: rate_limits.RateLimiter | None = None
     on_wait: Callable[[Wait], None] | None = None
     #: Fields a model refused, by provider and model: left out from then on.
     dropped: dict[tuple[str, str], frozenset[str]] = field(default_factory=dict)
@@ -80,7 +89,7 @@ class Setup:
     on_request: Callable[[Any], None] | None = None
     #: What calls ask for again and again: providers by class and address, subjects by provider, key and model.
     providers: dict[tuple[type[Provider], str | None], Provider] = field(default_factory=dict, repr=False)
-    subjects: dict[tuple[str, str | None, str], Subject] = field(default_factory=dict, repr=False)
+    subjects: dict[tuple[str, str | None, str], CooldownKey] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True)
@@ -101,19 +110,19 @@ class Call:
     #: Whether it waits also for the pauses that other calls were asked to make.
     patient: bool = False
 
-    def waiting(self, setup: Setup) -> Waiting:
+    def waiting(self, setup: CallContext) -> Sleeper:
         """Return how this call waits."""
-        return Waiting(self.deadline, setup.closing, setup.on_wait, self.policy.sleep, self.policy.now)
+        return Sleeper(self.deadline, setup.closing, setup.on_wait, self.policy.sleep, self.policy.now)
 
 
-def ask_target(target: Target, call: Call, setup: Setup, waiting: Waiting, attempts: list[Attempt]) -> Answer:
+def ask_target(target: Target, call: Call, setup: CallContext, waiting: Sleeper, attempts: list[Attempt]) -> Answer:
     """Return the answer of one target with its first text in hand; every try is added to `attempts`."""
     name = target.provider.name
-    tries = Tries(call.policy, waiting, setup.budget, name, target.model, attempts)
-    used: list[Subject] = []
+    tries = RetryState(call.policy, waiting, setup.budget, name, target.model, attempts)
+    used: list[CooldownKey] = []
     try:
         provider = make_provider(target.provider, setup)
-        ask = Ask(provider, target.model, call.messages, call.options, call.prices, keep_raw=call.keep_raw)
+        ask = ProviderRequest(provider, target.model, call.messages, call.options, call.prices, keep_raw=call.keep_raw)
         check_ask(ask)
         return retry(lambda: _open_with_keys(ask, call, setup, tries, used), tries)
     except BaseException as error:
@@ -127,39 +136,39 @@ def ask_target(target: Target, call: Call, setup: Setup, waiting: Waiting, attem
         raise
 
 
-def subjects_of(target: Target, setup: Setup) -> list[Subject]:
+def subjects_of(target: Target, setup: CallContext) -> list[CooldownKey]:
     """Return whom a target may ask: its provider and model with each key."""
     given: Sequence[str | None] = setup.keys.get(target.provider.name) or [target.provider.find_key()]
     return [_subject(target.provider.name, key, target.model, setup) for key in given]
 
 
-def make_provider(kind: type[Provider], setup: Setup) -> Provider:
+def make_provider(kind: type[Provider], setup: CallContext) -> Provider:
     """Return a provider at the address the user chose: by option, by environment, else its own."""
     url = setup.base_urls.get(kind.name)
     if url is None:
         found = kind.find_base_url()
-        url = check_url(found, told=kind.base_url_env or kind.name) if found else None
+        url = parse_url(found, told=kind.base_url_env or kind.name) if found else None
     provider = setup.providers.get((kind, url))
     if provider is None:
         provider = _remember(setup.providers, (kind, url), kind(url))
     return provider
 
 
-def provider_keys(provider: Provider, setup: Setup) -> Sequence[str | None]:
+def provider_keys(provider: Provider, setup: CallContext) -> Sequence[str | None]:
     """Return the keys to ask with, [None] where none is needed; raise MissingKeyError where one is missing."""
     given = setup.keys.get(provider.name)
     if given:
         return list(given)
     found = provider.find_key()
     if found is not None:
-        return [check_key(found, provider=provider.name)]
+        return [parse_key(found, provider=provider.name)]
     if provider.wants_key():
         raise provider.missing_key()
     return [None]
 
 
 def open_transport(
-    provider: Provider, key: str | None, call: Call, setup: Setup, deadline: Deadline, *, anew: bool = False
+    provider: Provider, key: str | None, call: Call, setup: CallContext, deadline: Deadline, *, anew: bool = False
 ) -> Transport:
     """Return the way to one provider for one try, `anew` where it shall be a connection of its own."""
     read = _LOCAL_READ if is_local(provider.url) else provider.read_timeout
@@ -179,7 +188,9 @@ def open_transport(
     )
 
 
-def _open_with_keys(ask: Ask, call: Call, setup: Setup, tries: Tries, used: list[Subject]) -> Answer:
+def _open_with_keys(
+    ask: ProviderRequest, call: Call, setup: CallContext, tries: RetryState, used: list[CooldownKey]
+) -> Answer:
     """One try: a key that is limited or used up steps aside for the next one at once.
 
     Where all of them have, the error of the one that can be asked again first comes out.
@@ -205,9 +216,9 @@ def _open_with_keys(ask: Ask, call: Call, setup: Setup, tries: Tries, used: list
     raise min(failures, key=_time_to_wait)
 
 
-def _subject(provider: str, key: str | None, model: str, setup: Setup) -> Subject:
+def _subject(provider: str, key: str | None, model: str, setup: CallContext) -> CooldownKey:
     place = (provider, key, model)
-    return setup.subjects.get(place) or _remember(setup.subjects, place, Subject.of(*place))
+    return setup.subjects.get(place) or _remember(setup.subjects, place, CooldownKey.of(*place))
 
 
 def _remember(known: dict[Any, T], name: Any, thing: T) -> T:
@@ -221,7 +232,9 @@ def _time_to_wait(error: ChatError) -> tuple[bool, float]:
     return error.action != "retry", error.cooldown if error.retry_after is None else error.retry_after
 
 
-def _open_without(ask: Ask, key: str | None, subject: Subject, call: Call, setup: Setup, tries: Tries) -> Answer:
+def _open_without(
+    ask: ProviderRequest, key: str | None, subject: CooldownKey, call: Call, setup: CallContext, tries: RetryState
+) -> Answer:
     """Leave out a field the model refuses and the caller does not insist on, and remember that for the model."""
     place = (ask.provider.name, ask.model)
     while True:
@@ -234,12 +247,14 @@ def _open_without(ask: Ask, key: str | None, subject: Subject, call: Call, setup
             if refused is None or refused in left_out or refused not in optional_fields(ask):
                 raise
         _remember(setup.dropped, place, left_out | {refused})
-        _warnings.caution(
+        _warnings.warn_user(
             f"{ask.provider.name}: {ask.model} does not take {refused!r}, so it is left out; strict=True forbids that"
         )
 
 
-def _open_once(ask: Ask, key: str | None, subject: Subject, call: Call, setup: Setup, tries: Tries) -> Answer:
+def _open_once(
+    ask: ProviderRequest, key: str | None, subject: CooldownKey, call: Call, setup: CallContext, tries: RetryState
+) -> Answer:
     if call.patient:
         _await_pauses(subject, call, setup, tries)
     release = _pace(ask, subject, call, setup, tries)
@@ -263,7 +278,7 @@ def _open_once(ask: Ask, key: str | None, subject: Subject, call: Call, setup: S
     return answer
 
 
-def _tell_request(ask: Ask, call: Call, setup: Setup, tries: Tries, request: Any) -> None:
+def _tell_request(ask: ProviderRequest, call: Call, setup: CallContext, tries: RetryState, request: Any) -> None:
     record = hooks.RequestInfo(
         ask.provider.name,
         ask.model,
@@ -283,7 +298,7 @@ def _advise(error: ChatError, provider: Provider) -> None:
         error.args = (error.message,)
 
 
-def _await_pauses(subject: Subject, call: Call, setup: Setup, tries: Tries) -> None:
+def _await_pauses(subject: CooldownKey, call: Call, setup: CallContext, tries: RetryState) -> None:
     """Wait for the end of a pause the service asked for, and of each later one that comes up meanwhile."""
     seen = 0.0
     while (until := setup.pauses.until(subject)) > max(seen, call.policy.now()):
@@ -297,7 +312,9 @@ def _await_pauses(subject: Subject, call: Call, setup: Setup, tries: Tries) -> N
         tries.paced += seconds
 
 
-def _pace(ask: Ask, subject: Subject, call: Call, setup: Setup, tries: Tries) -> Callable[[Reply | None], None]:
+def _pace(
+    ask: ProviderRequest, subject: CooldownKey, call: Call, setup: CallContext, tries: RetryState
+) -> Callable[[Reply | None], None]:
     if setup.pacer is None:
         return lambda reply: None
     weight = sum(

@@ -10,10 +10,10 @@ from aichatkit import chunks
 from aichatkit._dataclasses import replace
 from aichatkit.errors import BadResponseError
 
-__all__ = ["GATHERED", "Gathered"]
+__all__ = ["COLLECTED", "Collector"]
 
 
-class Gathered:
+class Collector:
     """What came beside the text; `parts` are the pieces of the text so far, and `turn` names this one of many."""
 
     def __init__(self, model: str, parts: Sequence[str] = (), *, turn: int = 0) -> None:
@@ -36,7 +36,7 @@ class Gathered:
 
     def add(self, chunk: Any) -> None:
         """Remember one chunk."""
-        GATHERED[type(chunk)](self, chunk)
+        COLLECTED[type(chunk)](self, chunk)
 
     def total_usage(self) -> chunks.Usage:
         """Return the usage, with the total where only its parts were told."""
@@ -49,7 +49,7 @@ class Gathered:
         """Return the tool calls, put together; raise BadResponseError where arguments are not a JSON object."""
         for number, parts in enumerate(self.calls):
             # The results name the calls by these; a conversation may go on at a service that wants them.
-            parts[0] = parts[0] or chunks.made_id(self._turn, number)
+            parts[0] = parts[0] or chunks.make_call_id(self._turn, number)
         calls = [_tool_call(parts, provider) for parts in self.calls]
         for call in calls:
             if call.broken and self.reason == "length":
@@ -118,14 +118,14 @@ class Gathered:
         self.notice = chunk.text or self.notice
 
 
-GATHERED: dict[type, Callable[[Gathered, Any], None]] = {
-    chunks.Finish: Gathered.add_finish,
-    chunks.Usage: Gathered.add_usage,
-    chunks.ToolCallPart: Gathered.add_call,
-    chunks.Answered: Gathered.add_answered,
-    chunks.Notice: Gathered.add_notice,
-    chunks.Reasoning: Gathered.add_reasoning,
-    chunks.Citation: Gathered.add_citation,
+COLLECTED: dict[type, Callable[[Collector, Any], None]] = {
+    chunks.Finish: Collector.add_finish,
+    chunks.Usage: Collector.add_usage,
+    chunks.ToolCallPart: Collector.add_call,
+    chunks.Answered: Collector.add_answered,
+    chunks.Notice: Collector.add_notice,
+    chunks.Reasoning: Collector.add_reasoning,
+    chunks.Citation: Collector.add_citation,
 }
 
 

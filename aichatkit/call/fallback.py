@@ -6,10 +6,10 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from aichatkit._lazy import late
+from aichatkit._lazy import lazy_module
 from aichatkit.call.answer import Answer
-from aichatkit.call.attempt import Call, Setup, ask_target, make_provider, provider_keys, subjects_of
-from aichatkit.call.request import Ask, check_ask
+from aichatkit.call.attempt import Call, CallContext, ask_target, make_provider, provider_keys, subjects_of
+from aichatkit.call.request import ProviderRequest, check_ask
 from aichatkit.call.targets import Target
 from aichatkit.errors import (
     AllProvidersFailedError,
@@ -17,21 +17,21 @@ from aichatkit.errors import (
     ConfigurationError,
     ContextTooLongError,
 )
-from aichatkit.limits.waits import Wait, Waiting
+from aichatkit.limits.waits import Sleeper, Wait
 from aichatkit.reply import Attempt
 
 if TYPE_CHECKING:
     from aichatkit.catalog import context_windows
 else:
     # Few prompts are too long for anybody.
-    context_windows = late("aichatkit.catalog.context_windows")
+    context_windows = lazy_module("aichatkit.catalog.context_windows")
 
 __all__ = ["check_call", "open_call"]
 
 logger = logging.getLogger(__name__)
 
 
-def open_call(call: Call, setup: Setup) -> Answer:
+def open_call(call: Call, setup: CallContext) -> Answer:
     """Return an answer with its first text in hand, from the first target that gives one.
 
     Targets that are cooling are passed over; where all of them are, the one that is free first is waited for.
@@ -50,7 +50,7 @@ def open_call(call: Call, setup: Setup) -> Answer:
 
 
 def _ask_in_order(
-    call: Call, setup: Setup, waiting: Waiting, attempts: list[Attempt], errors: list[ChatError]
+    call: Call, setup: CallContext, waiting: Sleeper, attempts: list[Attempt], errors: list[ChatError]
 ) -> Answer | None:
     too_long: list[Target] = []
     for target in call.targets:
@@ -79,13 +79,13 @@ def _name(target: Target) -> str:
     return f"{target.provider.priced_as or target.provider.name}/{target.model}"
 
 
-def check_call(call: Call, setup: Setup) -> None:
+def check_call(call: Call, setup: CallContext) -> None:
     """Raise what none of the targets would get past, before anything is sent."""
     errors = []
     for target in call.targets:
         provider = make_provider(target.provider, setup)
         try:
-            check_ask(Ask(provider, target.model, call.messages, call.options))
+            check_ask(ProviderRequest(provider, target.model, call.messages, call.options))
             provider_keys(provider, setup)
             return
         except ConfigurationError as error:
@@ -93,7 +93,7 @@ def check_call(call: Call, setup: Setup) -> None:
     raise errors[0]
 
 
-def _await_any(call: Call, setup: Setup, waiting: Waiting, waited: float) -> float:
+def _await_any(call: Call, setup: CallContext, waiting: Sleeper, waited: float) -> float:
     """Where every target is cooling, wait for the first that is free again, if that is soon enough."""
     if len(call.targets) < 2:
         return waited
@@ -108,7 +108,7 @@ def _await_any(call: Call, setup: Setup, waiting: Waiting, waited: float) -> flo
         waited += left[first]
 
 
-def _cooling(target: Target, setup: Setup) -> bool:
+def _cooling(target: Target, setup: CallContext) -> bool:
     return not any(setup.health.admit(subject) <= 0 for subject in subjects_of(target, setup))
 
 
@@ -120,7 +120,7 @@ def _verdict(errors: Sequence[ChatError], attempts: Sequence[Attempt]) -> ChatEr
     return _all_failed("all of them failed", errors, attempts)
 
 
-def _all_cooling(setup: Setup, seconds: float) -> AllProvidersFailedError:
+def _all_cooling(setup: CallContext, seconds: float) -> AllProvidersFailedError:
     told = ", ".join(f"{row.provider} ({row.reason}, {row.seconds:.0f} s)" for row in setup.health.cooling())
     return AllProvidersFailedError(
         f"every provider is cooling after failures: {told}; the first is free in {seconds:.0f} s", retry_after=seconds

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from aichatkit.call.attempt import Call, Setup, make_provider, open_transport, provider_keys
+from aichatkit.call.attempt import Call, CallContext, make_provider, open_transport, provider_keys
 from aichatkit.call.request import prepare
 from aichatkit.errors import ChatError
-from aichatkit.limits.retries import Tries, retry
+from aichatkit.limits.retries import RetryState, retry
 from aichatkit.providers.base import Provider, parsing
 from aichatkit.transport.timeouts import Deadline
 
@@ -15,17 +15,17 @@ __all__ = ["list_models"]
 _PREFIX = "models/"
 
 
-def list_models(kind: type[Provider], call: Call, setup: Setup) -> list[str]:
+def list_models(kind: type[Provider], call: Call, setup: CallContext) -> list[str]:
     """Return the names the service lists, or those known here where it has no list."""
     if not kind.models_path:
         return list(kind.models)
     provider = make_provider(kind, setup)
     waiting = call.waiting(setup)
-    tries = Tries(call.policy, waiting, setup.budget, kind.name, "", [])
+    tries = RetryState(call.policy, waiting, setup.budget, kind.name, "", [])
     return retry(lambda: _fetch(provider, call, setup, waiting.deadline), tries)
 
 
-def _fetch(provider: Provider, call: Call, setup: Setup, deadline: Deadline) -> list[str]:
+def _fetch(provider: Provider, call: Call, setup: CallContext, deadline: Deadline) -> list[str]:
     http = open_transport(provider, provider_keys(provider, setup)[0], call, setup, deadline)
     try:
         tokens = prepare(provider, http)

@@ -12,7 +12,7 @@ import requests
 
 from aichatkit import params
 from aichatkit._dataclasses import dataclass, field, replace
-from aichatkit._lazy import late
+from aichatkit._lazy import lazy_module
 from aichatkit.call.answer import Answer
 from aichatkit.catalog.prices import Price
 from aichatkit.errors import ConfigurationError
@@ -23,16 +23,16 @@ from aichatkit.transport.transport import Transport
 if TYPE_CHECKING:
     import inspect
 else:
-    inspect = late("inspect")
+    inspect = lazy_module("inspect")
 
-__all__ = ["Ask", "check_ask", "open_answer", "optional_fields", "prepare"]
+__all__ = ["ProviderRequest", "check_ask", "open_answer", "optional_fields", "prepare"]
 
 # With an option `json.dumps` makes an encoder for every call.
 _encode = json.JSONEncoder(allow_nan=False).encode
 
 
 @dataclass(frozen=True)
-class Ask:
+class ProviderRequest:
     """What one provider is asked."""
 
     provider: Provider
@@ -46,7 +46,7 @@ class Ask:
 
 
 def open_answer(
-    ask: Ask,
+    ask: ProviderRequest,
     http: Transport,
     *,
     clock: Callable[[], float] = time.monotonic,
@@ -88,7 +88,7 @@ def open_answer(
     return answer
 
 
-def optional_fields(ask: Ask) -> dict[str, str]:
+def optional_fields(ask: ProviderRequest) -> dict[str, str]:
     """Return the fields that may be left out where the model refuses them: what it may call them -> their path."""
     provider = ask.provider
     # A service may know a parameter by another name at its own address than elsewhere.
@@ -105,7 +105,7 @@ def prepare(provider: Provider, http: Transport) -> Mapping[str, str]:
         return {**provider.find_settings(), **provider.prepare(http)}
 
 
-def check_ask(ask: Ask) -> None:
+def check_ask(ask: ProviderRequest) -> None:
     """Refuse what the provider does not take, before anything is sent."""
     provider, options = ask.provider, ask.options
     params.refuse_unsupported(options.params, provider.params, provider=provider.name)
@@ -117,7 +117,7 @@ def check_ask(ask: Ask) -> None:
         _check_file(file, provider)
 
 
-def _build(ask: Ask, http: Transport) -> requests.Request:
+def _build(ask: ProviderRequest, http: Transport) -> requests.Request:
     provider = ask.provider
     tokens = prepare(provider, http)
     with parsing(provider.name, "prompt"):
@@ -168,7 +168,7 @@ def _check_file(file: File, provider: Provider) -> None:
     raise ConfigurationError(f"{provider.name} {problem}", provider=provider.name, action="next")
 
 
-def _with_instructions(ask: Ask) -> Ask:
+def _with_instructions(ask: ProviderRequest) -> ProviderRequest:
     """Where the service cannot hold an answer to a schema by itself, ask for it in the words of the user's turn."""
     schema = ask.options.schema
     if schema is None or ask.provider.takes_schema:

@@ -16,11 +16,11 @@ __all__ = [
     "Model",
     "PerProvider",
     "Target",
-    "check_key",
-    "check_keys",
     "chosen_by_environment",
     "find_targets",
     "named_providers",
+    "parse_key",
+    "parse_keys",
     "per_provider",
 ]
 
@@ -50,12 +50,12 @@ def find_targets(model: Model, *, keys: Mapping[str, Any] | None = None) -> list
     return list(dict.fromkeys(found))
 
 
-def check_keys(given: Any, *, provider: str) -> list[str]:
+def parse_keys(given: Any, *, provider: str) -> list[str]:
     """Return one key or several as a list, each checked."""
     keys = list(given) if isinstance(given, (list, tuple)) else [given]
     if not keys:
         raise ConfigurationError(f"api_key for {provider}: the list is empty", provider=provider)
-    return [check_key(key, provider=provider) for key in keys]
+    return [parse_key(key, provider=provider) for key in keys]
 
 
 def chosen_by_environment(keys: Mapping[str, Any]) -> str | None:
@@ -91,7 +91,7 @@ def named_providers(model: Model) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def check_key(key: Any, *, provider: str) -> str:
+def parse_key(key: Any, *, provider: str) -> str:
     """Return a key that can be sent; refuse another without showing it."""
     if not isinstance(key, str) or not key:
         raise ConfigurationError(f"api_key for {provider}: must be a string with text in it", provider=provider)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from aichatkit.chunks import Usage
 from aichatkit.errors import ConfigurationError
 
-__all__ = ["PRICES", "PRICES_DATE", "Price", "check_prices", "cost_of"]
+__all__ = ["PRICES", "PRICES_DATE", "Price", "cost_of", "parse_prices"]
 
 PRICES_DATE = "2025-10-31"
 
@@ -93,7 +93,7 @@ def cost_of(provider: str, model: str, usage: Usage, prices: Mapping[str, Price]
     return ((usage.input_tokens - cached) * price.input + cached * cheap + usage.output_tokens * price.output) / 1e6
 
 
-def check_prices(given: Mapping[str, Any] | None) -> dict[str, Price]:
+def parse_prices(given: Mapping[str, Any] | None) -> dict[str, Price]:
     """Return the table with the user's own prices over it: "provider/model" to (input, output) or a Price."""
     if given is not None and not isinstance(given, Mapping):
         raise ConfigurationError(_SHAPE)

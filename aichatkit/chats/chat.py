@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, ClassVar
 
-from aichatkit._lazy import late
+from aichatkit._lazy import lazy_module
 from aichatkit.errors import ConfigurationError
 from aichatkit.messages import Message, Prompt, ToolCallsMessage, ToolResultMessage, parse_messages
 from aichatkit.params import PARAMS
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from aichatkit.storage import archive
 else:
     # Most conversations stay in memory.
-    archive = late("aichatkit.storage.archive")
-    _warnings = late("aichatkit._warnings")
-    attachments = late("aichatkit.attachments")
-    reprs = late("aichatkit.display.reprs")
-    transcripts = late("aichatkit.transcripts")
-    trimming = late("aichatkit.chats.trimming")
+    archive = lazy_module("aichatkit.storage.archive")
+    _warnings = lazy_module("aichatkit._warnings")
+    attachments = lazy_module("aichatkit.attachments")
+    reprs = lazy_module("aichatkit.display.reprs")
+    transcripts = lazy_module("aichatkit.transcripts")
+    trimming = lazy_module("aichatkit.chats.trimming")
 
 __all__ = ["Chat"]
 
@@ -62,7 +62,7 @@ class Chat:
         **options: Any,
     ) -> None:
         client.check_options(options)
-        self._trim = None if trim is None else trimming.check_trim(trim)
+        self._trim = None if trim is None else trimming.parse_trim(trim)
         #: How many messages of the history the last question went without.
         self.trimmed = 0
         self.client = client
@@ -179,7 +179,7 @@ class Chat:
             told = f"{self.trimmed} of {len(history)} messages of the conversation, the oldest, are not sent"
             logger.info("%s (trim=%r)", told, self._trim)
             if not before:
-                _warnings.caution(f"{told} (trim={self._trim!r}); its history keeps them", _warnings.TrimmedWarning)
+                _warnings.warn_user(f"{told} (trim={self._trim!r}); its history keeps them", _warnings.TrimmedWarning)
         return [*kept, *turns]
 
     def _keep(self, turns: Sequence[Message], reply: Reply) -> None:

@@ -13,14 +13,14 @@ from aichatkit.messages import Message
 if TYPE_CHECKING:
     from aichatkit.call.attempt import Call
 
-__all__ = ["check_trim", "last_turn", "trimmed"]
+__all__ = ["last_turn", "parse_trim", "trimmed"]
 
 _LASTING = ("system", "developer")
 #: Tokens left for an answer whose length is not bounded, at most; and the share that a count may be wrong by.
 _ANSWER, _DOUBT = 4096, 0.1
 
 
-def check_trim(trim: Any) -> int | str | None:
+def parse_trim(trim: Any) -> int | str | None:
     """Return the limit a user may set: a number of tokens, "auto" or None."""
     whole = isinstance(trim, int) and not isinstance(trim, bool) and trim > 0
     if trim is None or trim == "auto" or whole:

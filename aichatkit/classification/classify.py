@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from aichatkit._lazy import late
+from aichatkit._lazy import lazy_module
 from aichatkit.classification.rules import Rule, find_error, is_html, may_be_html
 from aichatkit.errors import ChatError
 
 if TYPE_CHECKING:
     from aichatkit.classification import decide
 else:
-    decide = late("aichatkit.classification.decide")
+    decide = lazy_module("aichatkit.classification.decide")
 
 __all__ = ["Rule", "event_error", "find_error", "is_challenge", "is_html", "limit_notice", "may_be_html", "refusal"]
 

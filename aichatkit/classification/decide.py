@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from aichatkit.classification.error_bodies import Said, clean, parse_body, read_record
-from aichatkit.classification.retry_after import parse_hint
+from aichatkit.classification.error_bodies import ErrorBody, clean, parse_body, read_record
+from aichatkit.classification.retry_after import parse_retry_after
 from aichatkit.classification.rules import Rule, find_error, is_html
 from aichatkit.classification.table import CHALLENGE, EXPLAINS, FOLLOWS, NOTICES, ROWS, STATUSES, WORDS, Row
 from aichatkit.errors import (
@@ -44,7 +44,7 @@ class _Facts(NamedTuple):
     """All that a decision is made from; `status` is 0 for an error inside a 200 that names none."""
 
     status: int
-    said: Said
+    said: ErrorBody
     marks: frozenset[str]
     raw: str
     hint: float | None = None
@@ -73,7 +73,7 @@ def refusal(
 def event_error(payload: object, *, provider: str, model: str | None = None, rules: Sequence[Rule] = ()) -> ChatError:
     """Build the error for a parsed record inside a 200, by the codes and numbers it holds."""
     said = read_record(payload)
-    hint = parse_hint({}, payload, said.message)
+    hint = parse_retry_after({}, payload, said.message)
     raw = _dumped(payload) if rules else ""
     facts = _Facts(said.number, said, _marks(said, {"delayed": hint is not None}), raw, hint)
     kind, action = _verdict(facts, rules)
@@ -108,12 +108,12 @@ def _read(status: int, fields: Mapping[str, str], body: bytes, now: float | None
     record = parse_body(text)
     page = isinstance(record, str) and "<" in text and is_html(fields.get("content-type", ""), body[:1024])
     said = _page_said(status, fields, text) if page or 300 <= status < 400 else read_record(record)
-    asked = parse_hint(fields, now=now)
-    hint = asked if page else parse_hint(fields, record, said.message, now=now)
+    asked = parse_retry_after(fields, now=now)
+    hint = asked if page else parse_retry_after(fields, record, said.message, now=now)
     marks = {
         "page": page,
         "challenge": fields.get("cf-mitigated") == "challenge" or (page and is_challenge(text)),
-        "hinted": parse_hint(_retry_fields(fields), now=now) is not None,
+        "hinted": parse_retry_after(_retry_fields(fields), now=now) is not None,
         "delayed": hint is not None,
     }
     if 200 <= status < 300 and find_error(record) is not None:
@@ -133,11 +133,11 @@ def _dumped(payload: object) -> str:
         return ""
 
 
-def _page_said(status: int, fields: Mapping[str, str], text: str) -> Said:
+def _page_said(status: int, fields: Mapping[str, str], text: str) -> ErrorBody:
     if 300 <= status < 400:
-        return Said(f"redirected to {_host(fields.get('location', ''))}, and redirects are not followed")
+        return ErrorBody(f"redirected to {_host(fields.get('location', ''))}, and redirects are not followed")
     title = _TITLE.search(text)
-    return Said(f'an HTML page titled "{clean(title.group(1), 80)}"' if title else "an HTML page")
+    return ErrorBody(f'an HTML page titled "{clean(title.group(1), 80)}"' if title else "an HTML page")
 
 
 def _host(location: str) -> str:
@@ -147,7 +147,7 @@ def _host(location: str) -> str:
         return "an unreadable address"
 
 
-def _marks(said: Said, marks: Mapping[str, bool]) -> frozenset[str]:
+def _marks(said: ErrorBody, marks: Mapping[str, bool]) -> frozenset[str]:
     fit = _NEVER_FITS.search(said.message.lower())
     never = fit is not None and int(fit.group(2)) > int(fit.group(1))
     own = {"named": said.named, "moderated": said.moderated, "never fits": never}
@@ -207,7 +207,7 @@ def _built(
 
 
 def _sentence(
-    kind: type[ChatError], provider: str, model: str | None, status: int, said: Said, hint: float | None
+    kind: type[ChatError], provider: str, model: str | None, status: int, said: ErrorBody, hint: float | None
 ) -> str:
     what, then = next(WORDS[base] for base in kind.__mro__ if base in WORDS)
     numbers = " ".join(filter(None, (str(status) if status else "", said.code)))

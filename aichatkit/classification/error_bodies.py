@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from aichatkit.classification.table import NAMED_FAULT
 
-__all__ = ["Said", "clean", "parse_body", "read_record"]
+__all__ = ["ErrorBody", "clean", "parse_body", "read_record"]
 
 _LONGEST_MESSAGE = 2048
 _CODE_KEYS = ("error_code", "code", "status", "type", "reason", "quotaId", "limit_source", "error_type", "__type")
@@ -19,7 +19,7 @@ _UNPRINTABLE = re.compile(r"[\x00-\x20\x7f-\xa0\u200e\u200f\u2028-\u202e\u2066-\
 _EVENT_DATA = re.compile(r"^data: ?(.*)$", re.MULTILINE)
 
 
-class Said(NamedTuple):
+class ErrorBody(NamedTuple):
     """What a body says of itself; `named` where it blames a part of the request."""
 
     message: str = ""
@@ -42,11 +42,11 @@ def parse_body(text: str) -> object:
         return text
 
 
-def read_record(record: object) -> Said:
+def read_record(record: object) -> ErrorBody:
     """Read a body: an object with its error in any of the known places, a list of one, a string, anything."""
     outer = _first(record)
     if not isinstance(outer, Mapping):
-        return Said(clean(outer, _LONGEST_MESSAGE) if isinstance(outer, str) else "")
+        return ErrorBody(clean(outer, _LONGEST_MESSAGE) if isinstance(outer, str) else "")
     response = outer.get("response")
     base = response if outer.get("type") == "response.failed" and isinstance(response, Mapping) else outer
     # Mistral has the detail below the message.
@@ -59,7 +59,7 @@ def read_record(record: object) -> Said:
     codes = [_code(layer.get(key)) for layer in layers for key in _CODE_KEYS]
     known = tuple(dict.fromkeys(code.lower() for code in codes if code.lower() not in _NO_CODES))
     param = inner.get("param")
-    return Said(
+    return ErrorBody(
         message=_message(inner, notes) or _message(base, notes),
         code=_own_code(layers),
         codes=known,

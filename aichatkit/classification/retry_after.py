@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
 
-__all__ = ["parse_hint", "parse_limits"]
+__all__ = ["parse_rate_limits", "parse_retry_after"]
 
 _SECONDS = {
     word: seconds
@@ -57,7 +57,7 @@ _LONGEST_VALUE = 500
 _LONGEST_TEXT = 2048
 
 
-def parse_hint(
+def parse_retry_after(
     headers: Mapping[str, str], body: object = None, message: str = "", *, now: float | None = None
 ) -> float | None:
     """Find how many seconds the service asks to wait, or None where it does not say.
@@ -67,11 +67,11 @@ def parse_hint(
     Dates are read against the answer's own Date header, else against `now`.
 
     Reset headers written as durations ("6m0s", OpenAI and Groq) are no hint: they tell when a limit is full
-    again, and a slot is free long before that. `parse_limits` shows them.
+    again, and a slot is free long before that. `parse_rate_limits` shows them.
 
-    >>> parse_hint({"Retry-After": "7"}), parse_hint({}, message="Please try again in 1m2.5s.")
+    >>> parse_retry_after({"Retry-After": "7"}), parse_retry_after({}, message="Please try again in 1m2.5s.")
     (7.0, 62.5)
-    >>> parse_hint({"Retry-After": "1_0"}) is None
+    >>> parse_retry_after({"Retry-After": "1_0"}) is None
     True
     """
     fields = _lowered(headers)
@@ -80,10 +80,10 @@ def parse_hint(
     return next((hint for hint in hints if hint is not None), None)
 
 
-def parse_limits(headers: Mapping[str, str], *, now: float | None = None) -> dict[str, dict[str, float]]:
+def parse_rate_limits(headers: Mapping[str, str], *, now: float | None = None) -> dict[str, dict[str, float]]:
     """Read the rate-limit headers of any service: limit, remaining, and seconds to the reset, per thing counted.
 
-    >>> parse_limits({"x-ratelimit-remaining-tokens": "149", "x-ratelimit-reset-tokens": "6m0s"})
+    >>> parse_rate_limits({"x-ratelimit-remaining-tokens": "149", "x-ratelimit-reset-tokens": "6m0s"})
     {'tokens': {'remaining': 149, 'reset': 360.0}}
     """
     fields = _lowered(headers)

@@ -11,7 +11,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from aichatkit._lazy import late
+from aichatkit._lazy import lazy_module
 from aichatkit._version import __version__
 from aichatkit.cli.commands import COMMANDS, Command, load
 from aichatkit.cli.output import drop_output, forgive_encodings, tell, write
@@ -20,7 +20,7 @@ from aichatkit.cli.signals import ending_well
 if TYPE_CHECKING:
     from aichatkit import errors
 else:
-    errors = late("aichatkit.errors")
+    errors = lazy_module("aichatkit.errors")
 
 __all__ = ["main"]
 

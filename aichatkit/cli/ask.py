@@ -10,7 +10,7 @@ from aichatkit._version import __version__
 from aichatkit.chats.chat import Chat
 from aichatkit.cli.client_options import add_client_options, add_param_option, announce, given_model, open_client
 from aichatkit.cli.commands import COMMANDS
-from aichatkit.cli.conversations import Kept, add_saving_options
+from aichatkit.cli.conversations import SavedChat, add_saving_options
 from aichatkit.cli.json_output import reply_json, shown_json, usage_line
 from aichatkit.cli.output import tell, write
 from aichatkit.cli.prompts import Question, add_prompt_options, build_question
@@ -69,7 +69,7 @@ def run(args: Namespace) -> int:
     options: dict[str, Any] = {"files": question.files} if question.files else {}
     if args.schema is not None:
         options["schema"] = parse_schema(args.schema)
-    kept = Kept(args)
+    kept = SavedChat(args)
     with open_client(args, model=kept.model) as client:
         chat = kept.open(client, model=given_model(args), system=args.system)
         whole = args.json or args.no_stream or args.schema is not None

@@ -6,11 +6,11 @@ from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 
 from aichatkit.chats.chat import Chat
 from aichatkit.cli.client_options import add_client_options, add_param_option, announce, given_model, open_client
-from aichatkit.cli.conversations import Kept, add_saving_options
+from aichatkit.cli.conversations import SavedChat, add_saving_options
 from aichatkit.cli.json_output import usage_line
 from aichatkit.cli.output import tell, write
 from aichatkit.cli.paths import data_folder
-from aichatkit.cli.slash_commands import ORDERS, Orders
+from aichatkit.cli.slash_commands import SLASH_COMMANDS, SlashCommands
 from aichatkit.cli.terminal_input import history, interactive, read_said
 from aichatkit.cli.writers import add_writer_options, open_writer
 from aichatkit.errors import ChatError
@@ -23,7 +23,7 @@ def build_parser() -> ArgumentParser:
     parser = ArgumentParser(
         prog="aichatkit chat",
         description="Talk in turns; Ctrl-C stops an answer, Ctrl-D or /quit leaves.",
-        epilog="commands inside:\n" + "\n".join(f"  {name:<8} {summary}" for name, summary in ORDERS.items()),
+        epilog="commands inside:\n" + "\n".join(f"  {name:<8} {summary}" for name, summary in SLASH_COMMANDS.items()),
         formatter_class=RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -38,7 +38,7 @@ def build_parser() -> ArgumentParser:
 
 def run(args: Namespace) -> int:
     """Talk, and return the exit code: 1 where nobody was there to see that an answer failed."""
-    kept = Kept(args)
+    kept = SavedChat(args)
     chat = kept.open(open_client(args, model=kept.model), model=given_model(args), system=args.system)
     try:
         announce(args, model=chat.model)
@@ -47,16 +47,16 @@ def run(args: Namespace) -> int:
         if interactive():
             turns = f", {len(chat.history)} messages so far" if chat.history else ""
             tell(f"/help tells the commands, Ctrl-D leaves{turns}")
-        with history(data_folder() / "history", list(ORDERS), kept=kept.saving):
+        with history(data_folder() / "history", list(SLASH_COMMANDS), kept=kept.saving):
             failed = _talk(args, chat, kept)
     finally:
         chat.client.close()
     return 1 if failed and not interactive() else 0
 
 
-def _talk(args: Namespace, chat: Chat, kept: Kept) -> int:
+def _talk(args: Namespace, chat: Chat, kept: SavedChat) -> int:
     """Go on until the end, and return how many questions and commands failed."""
-    orders = Orders(args, chat, kept)
+    orders = SlashCommands(args, chat, kept)
     failed = 0
     while True:
         try:
@@ -81,7 +81,7 @@ def _talk(args: Namespace, chat: Chat, kept: Kept) -> int:
     return failed
 
 
-def _answer(args: Namespace, chat: Chat, kept: Kept, orders: Orders, said: str) -> None:
+def _answer(args: Namespace, chat: Chat, kept: SavedChat, orders: SlashCommands, said: str) -> None:
     before = len(chat.history)
     try:
         options = {"files": orders.files} if orders.files else {}

@@ -7,7 +7,7 @@ from typing import Any
 
 from aichatkit.call.targets import chosen_by_environment
 from aichatkit.cli.key_store import keys_for
-from aichatkit.cli.key_values import parse_params
+from aichatkit.cli.key_values import parse_param_options
 from aichatkit.cli.output import tell
 from aichatkit.client import Client
 
@@ -40,7 +40,7 @@ def open_client(args: Namespace, *, model: Any = None) -> Client:
         timeout=args.timeout,
         retry=args.retry,
         hooks={"wait": tell},
-        **parse_params(getattr(args, "option", ())),
+        **parse_param_options(getattr(args, "option", ())),
     )
 
 

@@ -19,13 +19,13 @@ from aichatkit.client import Client
 from aichatkit.errors import ConfigurationError
 from aichatkit.params import nearest
 
-__all__ = ["Kept", "add_saving_options", "find_saved", "folder", "latest_saved"]
+__all__ = ["SavedChat", "add_saving_options", "find_saved", "folder", "latest_saved"]
 
 _NAME = re.compile(r"\w[\w .-]{0,99}")
 
 
 def add_saving_options(parser: ArgumentParser) -> None:
-    """Add the options that `Kept` reads."""
+    """Add the options that `SavedChat` reads."""
     parser.add_argument(
         "-c", "--continue", action="store_true", dest="continued", help="go on with the last conversation"
     )
@@ -35,7 +35,7 @@ def add_saving_options(parser: ArgumentParser) -> None:
     )
 
 
-class Kept:
+class SavedChat:
     """Where a conversation comes from, and where it goes after each finished turn."""
 
     def __init__(self, args: Namespace) -> None:

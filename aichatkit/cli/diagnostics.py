@@ -16,11 +16,11 @@ from urllib.parse import urlsplit
 
 from aichatkit._version import __version__
 from aichatkit.call.attempt import is_local
-from aichatkit.call.targets import check_key, named_providers
+from aichatkit.call.targets import named_providers, parse_key
 from aichatkit.cli import key_store
 from aichatkit.client import Client
 from aichatkit.errors import AuthenticationError, ChatError, ConfigurationError, ConnectError
-from aichatkit.options import check_url
+from aichatkit.options import parse_url
 from aichatkit.providers.base import Provider
 from aichatkit.registry import GROUPS, registry
 from aichatkit.transport.connections import Connections
@@ -119,7 +119,7 @@ def _keys(names: Sequence[str], *, chosen: bool) -> Iterator[Finding]:
         try:
             key = kind.find_key() or key_store.stored(name)
             if key is not None:
-                check_key(key, provider=name)
+                parse_key(key, provider=name)
                 yield Finding("ok", "keys", f"{name}: set by {place}" if place else f"{name}: stored")
             elif kind.needs_key:
                 yield Finding("bad", "keys", str(kind.missing_key()))
@@ -131,7 +131,7 @@ def _service(name: str) -> list[Finding]:
     """Look whether one service can be reached, and whether it takes the key."""
     kind = registry[name]
     try:
-        url = check_url(kind.find_base_url() or kind.url, told=kind.base_url_env or name)
+        url = parse_url(kind.find_base_url() or kind.url, told=kind.base_url_env or name)
         reached = probe(url, provider=name, connections=Connections(), direct=kind.direct and is_local(url))
     except ChatError as error:
         return [Finding("bad", name, _advised(error, kind))]

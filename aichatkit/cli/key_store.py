@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from aichatkit.call.targets import Model, check_key, named_providers
+from aichatkit.call.targets import Model, named_providers, parse_key
 from aichatkit.cli.paths import config_folder, write_private
 from aichatkit.errors import ConfigurationError, UnknownProviderError
 from aichatkit.params import nearest
@@ -28,7 +28,7 @@ _SERVICE = "aichatkit"
 def store(provider: str, key: str) -> str:
     """Store the key of a provider and return where it now lies, in words; an earlier one is replaced."""
     check_provider(provider)
-    check_key(key, provider=provider)
+    parse_key(key, provider=provider)
     kept = _read()
     ring = _keyring()
     if ring is not None and _put(ring, provider, key):

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from aichatkit.errors import ConfigurationError
-from aichatkit.params import check_params
+from aichatkit.params import parse_params
 
-__all__ = ["parse_named", "parse_params"]
+__all__ = ["parse_named", "parse_param_options"]
 
 _NUMBERS = ("frequency_penalty", "min_p", "presence_penalty", "repetition_penalty", "temperature", "top_p")
 _WHOLE = ("max_tokens", "seed", "top_k", "top_logprobs")
@@ -32,14 +32,14 @@ def parse_named(texts: Sequence[str], *, option: str) -> dict[str, str]:
     return pairs
 
 
-def parse_params(texts: Sequence[str]) -> dict[str, Any]:
+def parse_param_options(texts: Sequence[str]) -> dict[str, Any]:
     """Return sampling parameters with values of their types; refuse unknown names and values of another type.
 
-    >>> parse_params(["temperature=0.2", "stop=END"])
+    >>> parse_param_options(["temperature=0.2", "stop=END"])
     {'temperature': 0.2, 'stop': 'END'}
     """
     pairs = parse_named(texts, option="-o")
-    check_params(pairs, options=())
+    parse_params(pairs, options=())
     return {name: _typed(name, text) for name, text in pairs.items()}
 
 

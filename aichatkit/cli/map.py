@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from aichatkit.batch.tables import check_path
+from aichatkit.batch.tables import parse_path
 from aichatkit.cli.client_options import add_client_options, announce, choose_model
 from aichatkit.cli.key_store import keys_for
 from aichatkit.cli.output import tell
@@ -36,7 +36,7 @@ def build_parser() -> ArgumentParser:
 
 def run(args: Namespace) -> int:
     """Ask for every row, and return the exit code."""
-    out = check_path(args.out)
+    out = parse_path(args.out)
     resume = None if args.resume is None else args.resume or f"{out}.sqlite"
     options = {"system": args.system} if args.system else {}
     chosen = choose_model(args)

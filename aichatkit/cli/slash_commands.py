@@ -8,17 +8,17 @@ from aichatkit.attachments import load_file
 from aichatkit.call.targets import find_targets
 from aichatkit.chats.chat import Chat
 from aichatkit.cli.client_options import choose_model, open_client
-from aichatkit.cli.conversations import Kept
+from aichatkit.cli.conversations import SavedChat
 from aichatkit.cli.key_store import keys_for
 from aichatkit.cli.output import tell
 from aichatkit.errors import ConfigurationError
 from aichatkit.messages import File
 from aichatkit.params import nearest
 
-__all__ = ["ORDERS", "Orders"]
+__all__ = ["SLASH_COMMANDS", "SlashCommands"]
 
 #: Command -> what the help says of it.
-ORDERS = {
+SLASH_COMMANDS = {
     "/help": "tell the commands",
     "/model": "[PROVIDER/MODEL ...] ask another model from now on, more are fallbacks; alone: tell which",
     "/system": "[TEXT] the instructions that go before everything, - for none; alone: tell them",
@@ -33,10 +33,10 @@ A question that begins with a slash begins with two.
 """
 
 
-class Orders:
+class SlashCommands:
     """What a person orders in a conversation; `files` go with the next question."""
 
-    def __init__(self, args: Namespace, chat: Chat, kept: Kept) -> None:
+    def __init__(self, args: Namespace, chat: Chat, kept: SavedChat) -> None:
         self._args = args
         self._chat = chat
         self._kept = kept
@@ -62,13 +62,13 @@ class Orders:
             self._save(rest)
         else:
             raise ConfigurationError(
-                f"there is no command {name}{nearest(name, ORDERS)}; /help tells them, "
+                f"there is no command {name}{nearest(name, SLASH_COMMANDS)}; /help tells them, "
                 "and a question that begins with a slash begins with two"
             )
         return True
 
     def _help(self) -> None:
-        for name, summary in ORDERS.items():
+        for name, summary in SLASH_COMMANDS.items():
             tell(f"{name:<8} {summary}")
         for line in _MORE.splitlines():
             tell(line)

@@ -9,13 +9,13 @@ from importlib.util import find_spec
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
-from aichatkit._lazy import late
+from aichatkit._lazy import lazy_module
 from aichatkit.cli.output import shown_safely, write
 
 if TYPE_CHECKING:
     from aichatkit.cli import markdown
 else:
-    markdown = late("aichatkit.cli.markdown")
+    markdown = lazy_module("aichatkit.cli.markdown")
 
 __all__ = ["Writer", "add_writer_options", "open_writer"]
 

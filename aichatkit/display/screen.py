@@ -11,7 +11,7 @@ from aichatkit.display import markup
 from aichatkit.display.reprs import running_shell
 from aichatkit.images import ImageResponse
 
-__all__ = ["Page", "Paper", "Screen", "in_notebook", "just_shown", "note_shown", "open_screen"]
+__all__ = ["NotebookScreen", "Screen", "TextScreen", "in_notebook", "just_shown", "note_shown", "open_screen"]
 
 #: Seconds between two updates at least, and what each character adds: an update carries the whole text.
 _INTERVAL = 0.1
@@ -40,10 +40,10 @@ def in_notebook() -> bool:
 
 def open_screen(*, plain: bool = False, live: bool = True) -> Screen:
     """Return the screen there is; one that is not `live` shows all at the end."""
-    return Page(live=live) if in_notebook() and not plain else Paper(live=live)
+    return NotebookScreen(live=live) if in_notebook() and not plain else TextScreen(live=live)
 
 
-class Paper:
+class TextScreen:
     """Plain text on standard output."""
 
     def __init__(self, *, live: bool = True) -> None:
@@ -74,7 +74,7 @@ class Paper:
             self._end = text[-1]
 
 
-class Page:
+class NotebookScreen:
     """Markdown in a notebook, replaced by a longer one at most every tenth of a second; a long one less often."""
 
     def __init__(self, *, live: bool = True, clock: Callable[[], float] = time.monotonic) -> None:

@@ -13,7 +13,7 @@ from typing import Callable, NamedTuple
 from aichatkit._locks import Lock
 from aichatkit.errors import ChatError, QuotaExceededError, RateLimitError, StreamInterruptedError
 
-__all__ = ["Cooling", "Health", "Subject"]
+__all__ = ["CooldownKey", "Cooldowns", "Cooling"]
 
 #: The longest a repeated failure of a provider cools it, in seconds.
 _LONGEST = 300.0
@@ -25,7 +25,7 @@ _LONGEST_PROBE = 60.0
 _MOST = 1000
 
 
-class Subject(NamedTuple):
+class CooldownKey(NamedTuple):
     """Whom a call would ask: provider, key (only as a short hash) and model."""
 
     provider: str
@@ -33,17 +33,17 @@ class Subject(NamedTuple):
     model: str
 
     @classmethod
-    def of(cls, provider: str, key: str | None, model: str) -> Subject:
+    def of(cls, provider: str, key: str | None, model: str) -> CooldownKey:
         """Return the subject, with the key replaced by a hash that tells keys apart and gives nothing away."""
         return cls(provider, hashlib.sha256(key.encode()).hexdigest()[:8] if key else "", model)
 
-    def scoped(self, scope: str) -> Subject:
+    def scoped(self, scope: str) -> CooldownKey:
         """Return what a failure of this scope covers: "provider", "key" or "model"."""
         if scope == "provider":
-            return Subject(self.provider, "", "")
-        return Subject(self.provider, self.key, self.model if scope == "model" else "")
+            return CooldownKey(self.provider, "", "")
+        return CooldownKey(self.provider, self.key, self.model if scope == "model" else "")
 
-    def scopes(self) -> tuple[Subject, ...]:
+    def scopes(self) -> tuple[CooldownKey, ...]:
         """Return everything that can stand in the way of asking this subject."""
         return tuple(dict.fromkeys(self.scoped(scope) for scope in ("provider", "key", "model")))
 
@@ -72,12 +72,12 @@ class _State:
         self.probe_ends = 0.0
 
 
-class Health:
+class Cooldowns:
     """The cooldown table of one client."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._states: dict[Subject, _State] = {}
+        self._states: dict[CooldownKey, _State] = {}
         self._lock = Lock()
 
     def __getstate__(self) -> dict[str, object]:
@@ -87,7 +87,7 @@ class Health:
     def __setstate__(self, state: dict[str, Callable[[], float]]) -> None:
         self.__init__(state["_clock"])  # type: ignore[misc]
 
-    def admit(self, subject: Subject) -> float:
+    def admit(self, subject: CooldownKey) -> float:
         """Return 0 where the subject may be asked now, else the seconds to wait; the first after a cooldown probes."""
         if not self._states:
             return 0.0
@@ -100,7 +100,7 @@ class Health:
                     state.probe_ends = now + _LONGEST_PROBE
             return wait
 
-    def peek(self, subject: Subject, *, probes: bool = True) -> float:
+    def peek(self, subject: CooldownKey, *, probes: bool = True) -> float:
         """Return what `admit` would, without starting a probe; `probes` says whether those of others count."""
         if not self._states:
             return 0.0
@@ -109,7 +109,7 @@ class Health:
             states = [state for scope in subject.scopes() if (state := self._states.get(scope)) is not None]
             return max((_remaining(state, now, probes) for state in states), default=0.0)
 
-    def failed(self, subject: Subject, error: ChatError) -> None:
+    def failed(self, subject: CooldownKey, error: ChatError) -> None:
         """Note a failure: what its kind covers is left alone for the hint, or longer each time it repeats."""
         with self._lock:
             if error.scope and error.action != "refresh":
@@ -124,7 +124,7 @@ class Health:
                 state.until = now + _duration(error, state.failures)
             self._end_probes(subject)
 
-    def succeeded(self, subject: Subject) -> None:
+    def succeeded(self, subject: CooldownKey) -> None:
         """Note an answer: nothing stands in the way of this subject any more."""
         if not self._states:
             return
@@ -132,7 +132,7 @@ class Health:
             for scope in subject.scopes():
                 self._states.pop(scope, None)
 
-    def unresolved(self, subject: Subject) -> None:
+    def unresolved(self, subject: CooldownKey) -> None:
         """Give back a probe that ended without a verdict, such as one that was interrupted."""
         with self._lock:
             self._end_probes(subject)
@@ -156,7 +156,7 @@ class Health:
         for scope in over or soonest[: _MOST // 2]:
             del self._states[scope]
 
-    def _end_probes(self, subject: Subject) -> None:
+    def _end_probes(self, subject: CooldownKey) -> None:
         for scope in subject.scopes():
             state = self._states.get(scope)
             if state is not None:

@@ -6,7 +6,7 @@ import time
 from typing import Callable
 
 from aichatkit._locks import Lock
-from aichatkit.limits.cooldowns import Subject
+from aichatkit.limits.cooldowns import CooldownKey
 
 __all__ = ["Pauses"]
 
@@ -19,10 +19,10 @@ class Pauses:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._ends: dict[Subject, float] = {}
+        self._ends: dict[CooldownKey, float] = {}
         self._lock = Lock()
 
-    def note(self, subject: Subject, seconds: float) -> None:
+    def note(self, subject: CooldownKey, seconds: float) -> None:
         """Remember that a service asks to be left alone for a while; the later end counts."""
         with self._lock:
             now = self._clock()
@@ -30,7 +30,7 @@ class Pauses:
                 self._ends = {known: end for known, end in self._ends.items() if end > now}
             self._ends[subject] = max(now + seconds, self._ends.get(subject, 0.0))
 
-    def until(self, subject: Subject) -> float:
+    def until(self, subject: CooldownKey) -> float:
         """Return when this one may be asked again, by the clock; 0 where no pause is known."""
         with self._lock:
             return self._ends.get(subject, 0.0)

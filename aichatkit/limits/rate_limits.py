@@ -13,18 +13,18 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Callable, Protocol
 
 from aichatkit._dataclasses import dataclass, field
-from aichatkit._lazy import late
+from aichatkit._lazy import lazy_module
 from aichatkit._locks import Lock
 from aichatkit.errors import ConfigurationError
-from aichatkit.limits.waits import Wait, Waiting
+from aichatkit.limits.waits import Sleeper, Wait
 
 if TYPE_CHECKING:
     from aichatkit.limits import shared_rates
 else:
     # Needs a database; most rates are kept in memory.
-    shared_rates = late("aichatkit.limits.shared_rates")
+    shared_rates = lazy_module("aichatkit.limits.shared_rates")
 
-__all__ = ["Pacer", "Rate", "Slot"]
+__all__ = ["Rate", "RateLimiter", "Slot"]
 
 _UNITS = {"s": 1.0, "sec": 1.0, "second": 1.0, "m": 60.0, "min": 60.0, "minute": 60.0, "h": 3600.0, "hour": 3600.0}
 _UNITS.update({"d": 86400.0, "day": 86400.0})
@@ -185,7 +185,7 @@ class Slot:
             self._tokens.settle(self._receipt, used_tokens)
 
 
-class Pacer:
+class RateLimiter:
     """Keeps rates, for each provider and key by itself; the rate named "" is for providers without one of their own."""
 
     def __init__(self, rates: Mapping[str, Rate], clock: Callable[[], float] = time.monotonic) -> None:
@@ -197,7 +197,7 @@ class Pacer:
         self._counters: dict[tuple[int, str, str, str], Counter] = {}
         self._gates: dict[tuple[int, str, str], threading.Semaphore] = {}
 
-    def enter(self, provider: str, key: str, model: str, weight: int, waiting: Waiting) -> tuple[Slot, float]:
+    def enter(self, provider: str, key: str, model: str, weight: int, waiting: Sleeper) -> tuple[Slot, float]:
         """Wait until one more answer may be asked for; return its slot and the seconds waited.
 
         Raises:
@@ -236,7 +236,7 @@ class Pacer:
             if isinstance(counter, shared_rates.SharedCounter):
                 counter.close()
 
-    def _pass_gate(self, gate: threading.Semaphore | None, provider: str, model: str, waiting: Waiting) -> float:
+    def _pass_gate(self, gate: threading.Semaphore | None, provider: str, model: str, waiting: Sleeper) -> float:
         if gate is None or gate.acquire(blocking=False):
             return 0.0
         started = self._clock()
@@ -246,7 +246,7 @@ class Pacer:
         return self._clock() - started
 
     def _count(
-        self, counter: Counter, amount: int, taken: list[tuple[Counter, Any]], wait: Wait, waiting: Waiting
+        self, counter: Counter, amount: int, taken: list[tuple[Counter, Any]], wait: Wait, waiting: Sleeper
     ) -> float:
         waited = 0.0
         while True:

@@ -11,18 +11,18 @@ import time
 from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
 from aichatkit._dataclasses import dataclass, field, replace
-from aichatkit._lazy import late
+from aichatkit._lazy import lazy_module
 from aichatkit._locks import Lock
 from aichatkit.errors import ChatError, ConfigurationError, RateLimitError
-from aichatkit.limits.waits import Wait, Waiting
+from aichatkit.limits.waits import Sleeper, Wait
 from aichatkit.reply import Attempt
 
 if TYPE_CHECKING:
     import tenacity
 else:
-    tenacity = late("tenacity")
+    tenacity = lazy_module("tenacity")
 
-__all__ = ["RetryBudget", "RetryPolicy", "Tries", "retry"]
+__all__ = ["RetryBudget", "RetryPolicy", "RetryState", "retry"]
 
 T = TypeVar("T")
 
@@ -106,11 +106,11 @@ class RetryBudget:
 
 
 @dataclass
-class Tries:
+class RetryState:
     """The state of one call at one provider, shared by the rules below."""
 
     policy: RetryPolicy
-    waiting: Waiting
+    waiting: Sleeper
     budget: RetryBudget
     provider: str
     model: str
@@ -132,7 +132,7 @@ class Tries:
         self.paced = 0.0
 
 
-def retry(open_once: Callable[[], T], tries: Tries) -> T:
+def retry(open_once: Callable[[], T], tries: RetryState) -> T:
     """Call `open_once` until it works or a rule says stop; its last error comes out unchanged.
 
     Every try is added to `tries.attempts`.
@@ -149,7 +149,7 @@ def retry(open_once: Callable[[], T], tries: Tries) -> T:
     return result
 
 
-def _retried(failures: list[ChatError], open_once: Callable[[], T], tries: Tries) -> T:
+def _retried(failures: list[ChatError], open_once: Callable[[], T], tries: RetryState) -> T:
     """Have tenacity decide what follows a first try that failed; most calls do not need it, nor have to load it."""
     policy = tries.policy
 
@@ -171,7 +171,7 @@ def _retried(failures: list[ChatError], open_once: Callable[[], T], tries: Tries
     return result
 
 
-def _recorded(open_once: Callable[[], T], tries: Tries) -> T:
+def _recorded(open_once: Callable[[], T], tries: RetryState) -> T:
     started = tries.policy.now()
     try:
         result = open_once()
@@ -183,7 +183,7 @@ def _recorded(open_once: Callable[[], T], tries: Tries) -> T:
     return result
 
 
-def _may_retry(error: BaseException, tries: Tries) -> bool:
+def _may_retry(error: BaseException, tries: RetryState) -> bool:
     """A positive test on our own errors: Ctrl-C, a greenlet's end and the user's own errors pass through."""
     if not isinstance(error, ChatError):
         return False
@@ -214,7 +214,7 @@ def _seconds(state: tenacity.RetryCallState, policy: RetryPolicy) -> float:
     return draw * min(policy.cap, base * 2.0 ** min(state.attempt_number - 1, 30))
 
 
-def _gives_up(state: tenacity.RetryCallState, tries: Tries) -> bool:
+def _gives_up(state: tenacity.RetryCallState, tries: RetryState) -> bool:
     """Rules in order; the one that spends from the retry budget comes last, so a veto costs nothing."""
     error, seconds = _error(state), state.upcoming_sleep
     left = tries.waiting.deadline.left()
@@ -235,7 +235,7 @@ def _gives_up(state: tenacity.RetryCallState, tries: Tries) -> bool:
     return bool(error.gave_up)
 
 
-def _announce(state: tenacity.RetryCallState, tries: Tries) -> None:
+def _announce(state: tenacity.RetryCallState, tries: RetryState) -> None:
     error, seconds = _error(state), state.upcoming_sleep
     last = tries.attempts[-1]
     # What is kept for the story must not keep the frames of the failed try alive.
@@ -244,7 +244,7 @@ def _announce(state: tenacity.RetryCallState, tries: Tries) -> None:
     tries.waiting.announce(Wait(tries.provider, tries.model, seconds, error, state.attempt_number))
 
 
-def _sleep(seconds: float, tries: Tries) -> None:
+def _sleep(seconds: float, tries: RetryState) -> None:
     tries.waiting.sleep(seconds)
     error = tries.attempts[-1].error
     if tries.waiting.closing.is_set() and error is not None:

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
 from aichatkit._dataclasses import dataclass, field
-from aichatkit._lazy import late
+from aichatkit._lazy import lazy_module
 from aichatkit.errors import ChatError, ConfigurationError, DeadlineExceededError, RateLimitError
 from aichatkit.transport.timeouts import Deadline
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from aichatkit import hooks
 else:
     # Few calls are watched.
-    hooks = late("aichatkit.hooks")
+    hooks = lazy_module("aichatkit.hooks")
 
-__all__ = ["Wait", "Waiting"]
+__all__ = ["Sleeper", "Wait"]
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class Wait(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Waiting:
+class Sleeper:
     """How a call waits: whom it tells, how it sleeps, and what ends it."""
 
     deadline: Deadline

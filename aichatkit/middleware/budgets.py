@@ -9,7 +9,7 @@ from aichatkit._locks import Lock
 from aichatkit.errors import BudgetExceededError, ConfigurationError
 from aichatkit.reply import Reply
 
-__all__ = ["Expense", "Purse", "expense_of"]
+__all__ = ["Budget", "Expense", "expense_of"]
 
 
 class Expense(NamedTuple):
@@ -27,7 +27,7 @@ class Expense(NamedTuple):
         return Expense(max(self.money, other.money), max(self.tokens, other.tokens))
 
 
-class Purse:
+class Budget:
     """Money and tokens that many threads spend; what is under way is held back.
 
     A row is taken to cost what is expected of it, or as much as the dearest one before.

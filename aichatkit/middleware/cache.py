@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any, Callable
 
 from aichatkit._dataclasses import replace
-from aichatkit.call.attempt import Call, Setup, make_provider
+from aichatkit.call.attempt import Call, CallContext, make_provider
 from aichatkit.errors import ConfigurationError, JournalError, SchemaError, StreamInterruptedError
 from aichatkit.middleware.fingerprints import fingerprint
 from aichatkit.middleware.tool_rounds import Form
@@ -18,7 +18,7 @@ from aichatkit.reply import Attempt, Reply
 from aichatkit.storage.records import decode, encode
 from aichatkit.storage.sqlite import Database
 
-__all__ = ["Cache", "Entry", "Replay", "check_cache", "look_up"]
+__all__ = ["Cache", "CachedAnswer", "Entry", "look_up", "parse_cache"]
 
 logger = logging.getLogger(__name__)
 
@@ -111,7 +111,7 @@ class Entry:
                 logger.warning("an answer was not kept: %s", error)
 
 
-class Replay:
+class CachedAnswer:
     """A kept answer that is read like one under way."""
 
     def __init__(self, reply: Reply) -> None:
@@ -167,7 +167,7 @@ class Replay:
             callback(self._whole)
 
 
-def check_cache(cache: Any) -> MutableMapping[str, str] | None:
+def parse_cache(cache: Any) -> MutableMapping[str, str] | None:
     """Return what answers are kept in, for what a user may pass: None, a path, a Cache or a mapping."""
     if cache is None or isinstance(cache, MutableMapping):
         return cache
@@ -176,7 +176,7 @@ def check_cache(cache: Any) -> MutableMapping[str, str] | None:
     raise ConfigurationError(f"cache: must be a path, a Cache or a dict, not {type(cache).__name__}")
 
 
-def look_up(store: MutableMapping[str, str], call: Call, setup: Setup, form: Form | None) -> Entry | None:
+def look_up(store: MutableMapping[str, str], call: Call, setup: CallContext, form: Form | None) -> Entry | None:
     """Return the place of a call, None for one whose answers are not to be the same."""
     if not _is_deterministic(call):
         return None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from aichatkit._dataclasses import replace
 from aichatkit._locks import ReentrantLock
-from aichatkit._warnings import caution
+from aichatkit._warnings import warn_user
 from aichatkit.errors import ChatError, ConfigurationError, JournalError
 from aichatkit.hooks import Hook, bare_url
 from aichatkit.messages import File, Message
@@ -20,9 +20,9 @@ from aichatkit.storage.sqlite import Database
 from aichatkit.transcripts import plain_turn
 
 if TYPE_CHECKING:
-    from aichatkit.middleware.observe import Course
+    from aichatkit.middleware.observe import Observation
 
-__all__ = ["Logbook"]
+__all__ = ["CallLog"]
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ _USAGE = ("input_tokens", "output_tokens", "total_tokens", "cached_tokens", "rea
 _PATIENCE = 5.0
 
 
-class Logbook:
+class CallLog:
     """A file that each call is noted in at its end; threads and processes may share it."""
 
     on_chunk: Hook | None = None
@@ -84,10 +84,10 @@ class Logbook:
         with self._database.reading():
             pass
 
-    def begin(self, course: Course) -> None:
+    def begin(self, course: Observation) -> None:
         """Wait for the end: a row is written once."""
 
-    def end(self, course: Course, begun: Any) -> None:
+    def end(self, course: Observation, begun: Any) -> None:
         """Note a call that has ended."""
         self._waiting.append(_row(course))
         self._write()
@@ -121,7 +121,7 @@ class Logbook:
             logger.warning("a call was not noted: %s", error)
             if not self._warned:
                 self._warned = True
-                caution(f"calls are not logged: {error}")
+                warn_user(f"calls are not logged: {error}")
 
     def __getstate__(self) -> dict[str, Any]:
         return {"_path": self._path, "_database": self._database}
@@ -130,7 +130,7 @@ class Logbook:
         self.__dict__.update(state, _waiting=deque(), _lock=ReentrantLock(), _writing=False, _warned=False)
 
 
-def _row(course: Course) -> dict[str, Any]:
+def _row(course: Observation) -> dict[str, Any]:
     reply, error, call = course.reply, course.error, course.call
     began = datetime.fromtimestamp(course.began, timezone.utc).replace(tzinfo=None)
     row: dict[str, Any] = {

@@ -11,13 +11,13 @@ from aichatkit.catalog.prices import cost_of
 from aichatkit.catalog.tokens import count_call, count_tokens
 from aichatkit.chunks import Usage
 from aichatkit.errors import ChatError, ConfigurationError
-from aichatkit.middleware.budgets import Expense, Purse, expense_of
+from aichatkit.middleware.budgets import Budget, Expense, expense_of
 
 if TYPE_CHECKING:
     from aichatkit.call.answer import Answer
-    from aichatkit.middleware.tool_rounds import Rounds
+    from aichatkit.middleware.tool_rounds import ToolRounds
 
-    _Answer = TypeVar("_Answer", bound="Answer | Rounds")
+    _Answer = TypeVar("_Answer", bound="Answer | ToolRounds")
 
 __all__ = ["Estimate", "check_priced", "estimate_calls", "expected", "paid"]
 
@@ -64,7 +64,7 @@ def check_priced(call: Call) -> None:
             raise ConfigurationError(f"budget: the price of {name} is not known; pass prices={{{name!r}: (in, out)}}")
 
 
-def paid(purse: Purse, call: Call, open_answer: Callable[[], _Answer]) -> _Answer:
+def paid(purse: Budget, call: Call, open_answer: Callable[[], _Answer]) -> _Answer:
     """Open an answer within a budget, and count what it cost when it has ended.
 
     One that is left counts its prompt and what had come; one that broke off counts no less than was expected.
@@ -87,7 +87,7 @@ def paid(purse: Purse, call: Call, open_answer: Callable[[], _Answer]) -> _Answe
     return answer
 
 
-def _so_far(call: Call, answer: Answer | Rounds, held: Expense) -> Expense:
+def _so_far(call: Call, answer: Answer | ToolRounds, held: Expense) -> Expense:
     """Return what an answer without an end has taken, by what is known of it."""
     replies, words = answer.progress()
     known = Expense()

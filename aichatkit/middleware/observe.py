@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Callable, Protocol
 
-from aichatkit.call.attempt import Call, Setup, make_provider
+from aichatkit.call.attempt import Call, CallContext, make_provider
 from aichatkit.errors import ChatError
 from aichatkit.hooks import ChunkInfo, ErrorInfo, Hook, ReplyInfo, tell
 from aichatkit.reply import Attempt, Reply
@@ -16,21 +16,21 @@ from aichatkit.transport.transport import hide, keys_in
 
 if TYPE_CHECKING:
     from aichatkit.call.answer import Answer
-    from aichatkit.middleware.cache import Replay
-    from aichatkit.middleware.tool_rounds import Rounds
+    from aichatkit.middleware.cache import CachedAnswer
+    from aichatkit.middleware.tool_rounds import ToolRounds
 
-__all__ = ["Course", "Hooks", "Observed", "Observer", "observe"]
+__all__ = ["Hooks", "Observation", "ObservedAnswer", "Observer", "observe"]
 
 logger = logging.getLogger(__name__)
 
 
-class Course:
+class Observation:
     """How one call goes: what it asks and, at its end, what came of it.
 
     It ends with a `reply`, with an `error`, or with neither where the reader left; `text` is what was read by then.
     """
 
-    def __init__(self, call: Call, setup: Setup) -> None:
+    def __init__(self, call: Call, setup: CallContext) -> None:
         self.call = call
         self.setup = setup
         self.began = time.time()
@@ -79,10 +79,10 @@ class Observer(Protocol):
 
     on_chunk: Hook | None
 
-    def begin(self, course: Course) -> Any:
+    def begin(self, course: Observation) -> Any:
         """Take note that a call begins, in the thread that makes it."""
 
-    def end(self, course: Course, begun: Any) -> None:
+    def end(self, course: Observation, begun: Any) -> None:
         """Take note of its end, in the thread that reads it."""
 
 
@@ -94,10 +94,10 @@ class Hooks:
         self._on_reply = hooks.get("reply")
         self._on_error = hooks.get("error")
 
-    def begin(self, course: Course) -> None:
+    def begin(self, course: Observation) -> None:
         """Note nothing: what is sent the other hooks see."""
 
-    def end(self, course: Course, begun: Any) -> None:
+    def end(self, course: Observation, begun: Any) -> None:
         """Tell the reply or the error."""
         if course.reply is not None and self._on_reply is not None:
             tell("reply", self._on_reply, ReplyInfo(course.provider, course.model, course.reply, course.elapsed))
@@ -105,11 +105,11 @@ class Hooks:
             tell("error", self._on_error, ErrorInfo(course.provider, course.model, course.error, course.elapsed))
 
 
-class Observed:
+class ObservedAnswer:
     """An answer whose course is told; in all else it is the answer."""
 
     def __init__(
-        self, answer: Answer | Rounds | Replay, course: Course, end: Callable[[], None], on_chunk: Any
+        self, answer: Answer | ToolRounds | CachedAnswer, course: Observation, end: Callable[[], None], on_chunk: Any
     ) -> None:
         self._answer = answer
         self._course = course
@@ -158,10 +158,13 @@ class Observed:
 
 
 def observe(
-    open_answer: Callable[[], Answer | Rounds | Replay], call: Call, setup: Setup, observers: Sequence[Observer]
-) -> Observed:
+    open_answer: Callable[[], Answer | ToolRounds | CachedAnswer],
+    call: Call,
+    setup: CallContext,
+    observers: Sequence[Observer],
+) -> ObservedAnswer:
     """Open an answer and tell the observers of it; what fails in them is logged and ends nothing."""
-    course = Course(call, setup)
+    course = Observation(call, setup)
     told = [[(observer, _guarded(observer.begin, course)) for observer in observers]]
 
     def end() -> None:
@@ -184,7 +187,7 @@ def observe(
             course.text, course.attempts = error.partial, error.attempts
         end()
         raise
-    return Observed(answer, course, end, [observer.on_chunk for observer in observers if observer.on_chunk])
+    return ObservedAnswer(answer, course, end, [observer.on_chunk for observer in observers if observer.on_chunk])
 
 
 def _guarded(note: Callable[..., Any], *args: Any) -> Any:

@@ -6,21 +6,21 @@ from collections.abc import Mapping, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aichatkit._dataclasses import replace
-from aichatkit._lazy import late
-from aichatkit.call.attempt import Call, Setup
+from aichatkit._lazy import lazy_module
+from aichatkit.call.attempt import Call, CallContext
 from aichatkit.call.fallback import open_call
 from aichatkit.call.targets import Target
-from aichatkit.middleware.budgets import Purse
+from aichatkit.middleware.budgets import Budget
 
 if TYPE_CHECKING:
     from aichatkit.call.answer import Answer
     from aichatkit.middleware import cache as caches
     from aichatkit.middleware import estimates, observe, tool_rounds
 else:
-    caches = late("aichatkit.middleware.cache")
-    estimates = late("aichatkit.middleware.estimates")
-    observe = late("aichatkit.middleware.observe")
-    tool_rounds = late("aichatkit.middleware.tool_rounds")
+    caches = lazy_module("aichatkit.middleware.cache")
+    estimates = lazy_module("aichatkit.middleware.estimates")
+    observe = lazy_module("aichatkit.middleware.observe")
+    tool_rounds = lazy_module("aichatkit.middleware.tool_rounds")
 
 __all__ = ["Means", "answer_call"]
 
@@ -32,23 +32,23 @@ class Means(NamedTuple):
     repairs: int
     cache: MutableMapping[str, str] | None
     #: None where somebody else counts what the call costs.
-    purse: Purse | None
+    purse: Budget | None
     observers: Sequence[observe.Observer]
 
 
 def answer_call(
-    call: Call, setup: Setup, means: Means
-) -> Answer | tool_rounds.Rounds | caches.Replay | observe.Observed:
+    call: Call, setup: CallContext, means: Means
+) -> Answer | tool_rounds.ToolRounds | caches.CachedAnswer | observe.ObservedAnswer:
     """Open the answer to a call."""
     if not means.observers:
         return _look_up(call, setup, means)
     return observe.observe(lambda: _look_up(call, setup, means), call, setup, means.observers)
 
 
-def _look_up(call: Call, setup: Setup, means: Means) -> Answer | tool_rounds.Rounds | caches.Replay:
+def _look_up(call: Call, setup: CallContext, means: Means) -> Answer | tool_rounds.ToolRounds | caches.CachedAnswer:
     entry = None if means.cache is None else caches.look_up(means.cache, call, setup, means.form.get("form"))
     if entry is not None and entry.reply is not None:
-        return caches.Replay(entry.reply)
+        return caches.CachedAnswer(entry.reply)
     if means.purse:
         answer = estimates.paid(means.purse, call, lambda: _open(call, setup, means))
     else:
@@ -58,14 +58,14 @@ def _look_up(call: Call, setup: Setup, means: Means) -> Answer | tool_rounds.Rou
     return answer
 
 
-def _open(call: Call, setup: Setup, means: Means) -> Answer | tool_rounds.Rounds:
+def _open(call: Call, setup: CallContext, means: Means) -> Answer | tool_rounds.ToolRounds:
     if not means.form:
         return open_call(call, setup)
 
     def open_next(messages: Sequence[Any], before: Answer | None) -> Answer:
         return open_call(replace(call, messages=messages, targets=_first(before, call.targets)), setup)
 
-    return tool_rounds.Rounds(open_next, call.messages, **means.form, repairs=means.repairs)
+    return tool_rounds.ToolRounds(open_next, call.messages, **means.form, repairs=means.repairs)
 
 
 def _first(before: Answer | None, targets: Sequence[Target]) -> Sequence[Target]:

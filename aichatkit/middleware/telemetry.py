@@ -14,7 +14,7 @@ from aichatkit.messages import File, Message, ToolCallsMessage, ToolResultMessag
 
 if TYPE_CHECKING:
     from aichatkit.call.attempt import Call
-    from aichatkit.middleware.observe import Course
+    from aichatkit.middleware.observe import Observation
 
 __all__ = ["Telemetry"]
 
@@ -80,7 +80,7 @@ class Telemetry:
             return value
         raise ConfigurationError(f"telemetry: must be True, False or a Telemetry, not {value!r}")
 
-    def begin(self, course: Course) -> Any:
+    def begin(self, course: Observation) -> Any:
         """Start the span below the caller's own; while the call is opened it is the current one."""
         span = self._tracer.start_span(
             _span_name(course),
@@ -92,7 +92,7 @@ class Telemetry:
         )
         return span
 
-    def end(self, course: Course, begun: Any) -> None:
+    def end(self, course: Observation, begun: Any) -> None:
         """End the span with what came of the call, and count."""
         place, failed = _place(course), _failed(course.error)
         begun.update_name(_span_name(course))
@@ -123,7 +123,7 @@ def _made(content: bool) -> Telemetry:
     return Telemetry(content=content)
 
 
-def _operation(course: Course) -> str:
+def _operation(course: Observation) -> str:
     return "generate_content" if _draws(course.call) else "chat"
 
 
@@ -132,11 +132,11 @@ def _draws(call: Call) -> bool:
     return target.provider.draws(target.model)
 
 
-def _span_name(course: Course) -> str:
+def _span_name(course: Observation) -> str:
     return f"{_operation(course)} {course.model}"
 
 
-def _place(course: Course) -> dict[str, Any]:
+def _place(course: Observation) -> dict[str, Any]:
     """Return who is asked, for spans and metrics alike."""
     address = urlsplit(course.address)
     return {
@@ -165,7 +165,7 @@ def _asked(call: Call) -> dict[str, Any]:
     return told
 
 
-def _answered(course: Course) -> dict[str, Any]:
+def _answered(course: Observation) -> dict[str, Any]:
     reply = course.reply
     told: dict[str, Any] = {
         "gen_ai.response.time_to_first_chunk": course.first,
@@ -199,7 +199,7 @@ def _failed(error: BaseException | None) -> dict[str, str]:
     return {"error.type": kind.__name__ if known else f"{kind.__module__}.{kind.__qualname__}"}
 
 
-def _content(course: Course) -> dict[str, str]:
+def _content(course: Observation) -> dict[str, str]:
     """Return what was asked and answered, in the form of the conventions, as JSON text."""
     messages = course.call.messages
     instructions = [part for message in messages if message.role in _INSTRUCTIONS for part in _parts(message)]

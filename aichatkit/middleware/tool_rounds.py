@@ -17,7 +17,7 @@ from aichatkit.structured.schemas import schema_of
 from aichatkit.structured.validation import check
 from aichatkit.tools.functions import Toolbox
 
-__all__ = ["Form", "Rounds"]
+__all__ = ["Form", "ToolRounds"]
 
 _Error = TypeVar("_Error", bound=ChatError)
 
@@ -74,7 +74,7 @@ class Form:
         return value["value"] if inside else value
 
 
-class Rounds:
+class ToolRounds:
     """An answer that may take several: between them tools are run here, and their results sent back.
 
     `open_next` is given the messages and, but for the first round, the answer before.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import requests
 
-from aichatkit._lazy import late
+from aichatkit._lazy import lazy_module
 from aichatkit.chunks import Answered, Finish, ToolCall
 from aichatkit.classification import classify
 from aichatkit.events import Event, sniffing
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from aichatkit.providers import openai_images
 else:
     # Few models draw.
-    openai_images = late("aichatkit.providers.openai_images")
+    openai_images = lazy_module("aichatkit.providers.openai_images")
 
 __all__ = ["OpenAICompatible"]
 

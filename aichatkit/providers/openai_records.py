@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from aichatkit._lazy import late
+from aichatkit._lazy import lazy_module
 from aichatkit.chunks import Citation, Reasoning, ToolCallPart, Usage
 from aichatkit.providers.request_bodies import parse_arguments
 
 if TYPE_CHECKING:
     from aichatkit.providers import openai_images
 else:
-    openai_images = late("aichatkit.providers.openai_images")
+    openai_images = lazy_module("aichatkit.providers.openai_images")
 
 __all__ = ["find_usage", "parse_message", "parse_sources", "parse_usage"]
 

@@ -25,7 +25,7 @@ from aichatkit.sandbox.memory import Clock, refused
 from aichatkit.sandbox.playground import find_call
 from aichatkit.sandbox.wires import WIRES, Call, Settings, Wire
 from aichatkit.testing.stand_ins import KEY, StandIn, respond
-from aichatkit.testing.steps import Fault, Raw, Unreachable, check_step, told
+from aichatkit.testing.steps import Fault, Raw, Unreachable, parse_step, told
 
 __all__ = ["Asked", "Fake"]
 
@@ -64,9 +64,9 @@ class Fake:
         self._script = list(answers) if isinstance(answers, (list, tuple)) else None
         self._answers = answers
         for step in self._script or (answers.values() if isinstance(answers, Mapping) else []):
-            check_step(step)
+            parse_step(step)
         if self._script is None and not isinstance(answers, Mapping):
-            check_step(answers)
+            parse_step(answers)
         self._used = 0
         self._missed: list[str] = []
         self._clock = Clock()
@@ -183,7 +183,7 @@ class Fake:
     def _take(self, prompt: str) -> Any:
         step = self._next(prompt)
         while callable(step) and not isinstance(step, type):
-            step = check_step(step(prompt))
+            step = parse_step(step(prompt))
         if isinstance(step, Unreachable):
             raise requests.ConnectionError(refused())
         if isinstance(step, BaseException):

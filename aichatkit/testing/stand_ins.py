@@ -11,7 +11,7 @@ from requests.adapters import BaseAdapter, HTTPAdapter
 from aichatkit import client
 from aichatkit.call import attempt as asking
 from aichatkit.limits import retries
-from aichatkit.limits.waits import Waiting
+from aichatkit.limits.waits import Sleeper
 from aichatkit.providers.base import Provider
 from aichatkit.sandbox.memory import BROKEN, TIMED_OUT, Clock, Steps, broken, open_response
 from aichatkit.transport.pools import is_sending
@@ -65,10 +65,10 @@ class StandIn:
         self._undo.append(give_back)
 
     def _pass_time(self, clock: Clock) -> None:
-        def sleep(waiting: Waiting, seconds: float) -> None:
+        def sleep(waiting: Sleeper, seconds: float) -> None:
             (waiting.sleeper or clock.sleep)(seconds)
 
-        self._replace(Waiting, "sleep", sleep)
+        self._replace(Sleeper, "sleep", sleep)
         self._replace(retries, "time", SimpleNamespace(monotonic=clock.now))
         for module in (retries, asking):
             self._replace(module, "random", SimpleNamespace(random=float))

@@ -33,7 +33,7 @@ __all__ = [
     "UseTool",
     "WebPage",
     "WrongKey",
-    "check_step",
+    "parse_step",
     "told",
 ]
 
@@ -211,7 +211,7 @@ class Unreachable:
         return "Unreachable()"
 
 
-def check_step(step: Any) -> Any:
+def parse_step(step: Any) -> Any:
     """Return what a fake can answer with; refuse the rest where the test is written."""
     if isinstance(step, ChatError):
         raise ConfigurationError(

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import requests
 from requests.cookies import extract_cookies_to_jar
 
-from aichatkit._lazy import late
+from aichatkit._lazy import lazy_module
 from aichatkit.errors import BadResponseError, ChatError, ConfigurationError, ConnectError
 from aichatkit.transport.connections import Connections
 from aichatkit.transport.exceptions import SEND_ERRORS, translate_send
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from aichatkit.transport import downloads
 else:
     # Needed once a service has answered.
-    classify = late("aichatkit.classification.classify")
+    classify = lazy_module("aichatkit.classification.classify")
     # Needed for pictures that come as addresses.
-    downloads = late("aichatkit.transport.downloads")
+    downloads = lazy_module("aichatkit.transport.downloads")
 
 __all__ = ["Connections", "Response", "Transport", "hide", "keys_in"]
 

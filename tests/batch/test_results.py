@@ -26,7 +26,7 @@ class City:
 
 
 def echoes(sandbox):
-    sandbox.says("Said.")
+    sandbox.says("ErrorBody.")
 
 
 @pytest.fixture
@@ -43,14 +43,14 @@ def read_csv(path):
 
 def test_rows_are_in_the_order_of_the_input(results):
     assert [(result.position, result.prompt, result.text) for result in results] == [
-        (0, "Say One.", "Said."),
+        (0, "Say One.", "ErrorBody."),
         (1, None, None),
-        (2, "Say Three.", "Said."),
+        (2, "Say Three.", "ErrorBody."),
     ]
 
 
 def test_lists_are_aligned_with_the_rows(results):
-    assert results.text == ["Said.", None, "Said."]
+    assert results.text == ["ErrorBody.", None, "ErrorBody."]
     assert results.data == [None, None, None]
     assert [type(error) for error in results.errors] == [type(None), ConfigurationError, type(None)]
     assert [result.position for result in results.failed] == [1]
@@ -94,7 +94,7 @@ def test_they_pickle(results):
 def test_they_are_kept_on_disk_where_nobody_knows_how_many_there_will_be(client, sandbox):
     echoes(sandbox)
     results = client.map(iter([*ROWS, {"id": 4, "text": "Four."}]), "Say {text}")
-    assert results.text == ["Said.", None, "Said.", "Said."]
+    assert results.text == ["ErrorBody.", None, "ErrorBody.", "ErrorBody."]
     assert [type(error) for error in results.errors][1] is ConfigurationError
     assert results[3].fields == {"id": 4, "text": "Four."}
     with pytest.raises(TypeError, match="save them instead"):
@@ -113,9 +113,9 @@ def test_a_csv_file_holds_the_input_and_the_answers(results, tmp_path):
     results.save(tmp_path / "out.csv")
     rows = read_csv(tmp_path / "out.csv")
     assert [(row["id"], row["text"], row["answer"]) for row in rows] == [
-        ("1", "One.", "Said."),
+        ("1", "One.", "ErrorBody."),
         ("2", "", ""),
-        ("3", "Three.", "Said."),
+        ("3", "Three.", "ErrorBody."),
     ]
     assert rows[1]["error"] == "ConfigurationError: row 1: the column 'text' is empty here"
     assert float(rows[0]["cost"]) > 0
@@ -125,9 +125,9 @@ def test_a_json_lines_file_holds_the_same(results, tmp_path):
     results.save(str(tmp_path / "out.jsonl"))
     rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [(row["id"], row["text"], row["answer"]) for row in rows] == [
-        (1, "One.", "Said."),
+        (1, "One.", "ErrorBody."),
         (2, None, None),
-        (3, "Three.", "Said."),
+        (3, "Three.", "ErrorBody."),
     ]
 
 
@@ -213,10 +213,10 @@ def test_a_pandas_frame_comes_back_with_answers(client, sandbox):
     whole = results.to_frame()
     assert list(whole.index) == ["x", "y"]
     assert list(whole.columns) == ["text", "answer", "error", "input_tokens", "output_tokens", "cost"]
-    assert list(whole["answer"]) == ["Said.", "Said."]
+    assert list(whole["answer"]) == ["ErrorBody.", "ErrorBody."]
     assert list(frame.columns) == ["text"]
     frame["said"] = results.text
-    assert frame["said"]["y"] == "Said."
+    assert frame["said"]["y"] == "ErrorBody."
 
 
 @pytest.mark.parametrize(("name", "column"), [("review", "review"), (None, "prompt")])
@@ -232,8 +232,8 @@ def test_a_polars_frame_comes_back_with_answers(client, sandbox):
     frame = polars.DataFrame({"text": ["a", None]})
     whole = client.map(frame, "Say {text}").to_frame()
     assert isinstance(whole, polars.DataFrame)
-    assert whole["answer"].to_list() == ["Said.", None]
-    assert client.map(frame["text"]).to_frame()["answer"].to_list() == ["Said.", None]
+    assert whole["answer"].to_list() == ["ErrorBody.", None]
+    assert client.map(frame["text"]).to_frame()["answer"].to_list() == ["ErrorBody.", None]
 
 
 def test_a_list_becomes_a_pandas_frame(results, client):
@@ -299,7 +299,7 @@ def test_results_of_many_rows_are_read_back_from_disk_and_from_what_is_on_its_wa
         "p256",
         "p299",
     ]
-    assert results.text == ["Said."] * 300
+    assert results.text == ["ErrorBody."] * 300
 
 
 def test_a_disk_without_room_for_results_ends_the_run_and_keeps_those_there_are(client, sandbox, monkeypatch):
@@ -311,4 +311,4 @@ def test_a_disk_without_room_for_results_ends_the_run_and_keeps_those_there_are(
         results.finish()
     assert caught.value.results is results
     assert 128 <= len(results) < 200
-    assert len(sandbox.requests) == results.text.count("Said.")
+    assert len(sandbox.requests) == results.text.count("ErrorBody.")

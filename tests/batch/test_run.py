@@ -27,7 +27,7 @@ from aichatkit import (
     SchemaError,
 )
 from aichatkit.batch.journal import Journal
-from aichatkit.limits.cooldowns import Subject
+from aichatkit.limits.cooldowns import CooldownKey
 from aichatkit.middleware.fingerprints import fingerprint
 from aichatkit.reply import Reply
 from aichatkit.sandbox import Sandbox
@@ -192,7 +192,7 @@ def test_a_pause_the_service_asks_for_holds_for_all_workers():
         # The one that was refused waits by its own retry; a call that comes later would not know.
         sandbox.script("rate-limit,retry_after=7")
         assert client.ask("first", retry=policy).text
-        client._pauses.note(Subject.of("openai", None, "gpt-4o-mini"), 9.0)
+        client._pauses.note(CooldownKey.of("openai", None, "gpt-4o-mini"), 9.0)
         assert client.ask("patience is for rows").text
         assert slept == [7]
         assert client.map(["a", "b"], workers=1).errors == [None, None]
@@ -224,7 +224,7 @@ def test_a_hint_slows_all_workers_and_not_one():
 
 def test_a_pause_is_shown_in_the_bar(client, capsys):
     pytest.importorskip("tqdm")
-    client._pauses.note(Subject.of("groq", None, "m"), 40)
+    client._pauses.note(CooldownKey.of("groq", None, "m"), 40)
     client.map(["a"], progress=True)
     assert re.search(r"pause=\d\ds", capsys.readouterr().err)
 
@@ -255,7 +255,7 @@ def test_a_pause_that_is_too_long_ends_the_run(client, sandbox, slept):
 
 
 def test_nobody_asks_during_a_pause_that_is_too_long(client, sandbox):
-    client._pauses.note(Subject.of("openai", "sk-test", "gpt-4o-mini"), 3600)
+    client._pauses.note(CooldownKey.of("openai", "sk-test", "gpt-4o-mini"), 3600)
     results = client.map(numbered(9), workers=1)
     assert sandbox.requests == []
     assert "asked to be left alone" in str(results.errors[0])

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aichatkit.call.collector import Gathered
+from aichatkit.call.collector import Collector
 from aichatkit.chunks import Answered, Citation, Finish, Notice, Reasoning, Thought, ToolCall, ToolCallPart, Usage
 from aichatkit.errors import BadResponseError
 
 
 def gathered(*chunks):
-    seen = Gathered("asked")
+    seen = Collector("asked")
     for chunk in chunks:
         seen.add(chunk)
     return seen
@@ -91,7 +91,7 @@ def test_a_signature_is_kept():
 
 def test_signed_thoughts_keep_their_place_among_text_and_calls():
     text = []
-    seen = Gathered("asked", text)
+    seen = Collector("asked", text)
     for step in ("Let me ", "see.", Reasoning("H"), Reasoning("m.", "s"), P(0, "a", "f"), Reasoning("", "t", True)):
         text.append(step) if isinstance(step, str) else seen.add(step)
     assert seen.thoughts("anthropic") == [

@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from aichatkit import Client, RetryPolicy
-from aichatkit.call.targets import check_keys
+from aichatkit.call.targets import parse_keys
 from aichatkit.errors import AuthenticationError, ConfigurationError, QuotaExceededError, RateLimitError
 from aichatkit.sandbox.raw import RawServer, chunk, chunked_head, response
 
@@ -184,7 +184,7 @@ def test_health_tells_keys_apart(keyed):
 
 def test_an_empty_list_of_keys_is_refused():
     with pytest.raises(ConfigurationError, match="empty"):
-        check_keys([], provider="openai")
+        parse_keys([], provider="openai")
 
 
 def test_one_bad_key_of_a_list_is_refused_without_being_shown():

@@ -7,7 +7,7 @@ import pytest
 import requests
 from answer_doubles import Scripted
 
-from aichatkit.call.request import Ask, check_ask, open_answer, optional_fields, prepare
+from aichatkit.call.request import ProviderRequest, check_ask, open_answer, optional_fields, prepare
 from aichatkit.chunks import Finish
 from aichatkit.errors import BadResponseError, ChatError, ConfigurationError, ServerError
 from aichatkit.messages import File, Message
@@ -61,11 +61,11 @@ def http():
     held.close()
 
 
-def asked(provider, *, left_out=(), **options) -> Ask:
-    return Ask(provider, "model-1", MESSAGES, Options(**options), left_out=frozenset(left_out))
+def asked(provider, *, left_out=(), **options) -> ProviderRequest:
+    return ProviderRequest(provider, "model-1", MESSAGES, Options(**options), left_out=frozenset(left_out))
 
 
-def read(ask: Ask, http: Transport) -> str:
+def read(ask: ProviderRequest, http: Transport) -> str:
     return Stream(open_answer(ask, http)).read().text
 
 
@@ -221,9 +221,9 @@ def test_what_a_provider_takes_passes():
     check_ask(asked(WithOptions("http://x"), params={"temperature": 1}, tools=[TOOL], extra={"a": 1}))
 
 
-def with_file(provider, **file) -> Ask:
+def with_file(provider, **file) -> ProviderRequest:
     given = {"kind": "image", "data": b"12345", "media_type": "image/png", "name": "a.png", **file}
-    return Ask(provider, "model-1", [Message("user", [{"type": "file", "file": File(**given)}])], Options())
+    return ProviderRequest(provider, "model-1", [Message("user", [{"type": "file", "file": File(**given)}])], Options())
 
 
 @pytest.mark.parametrize(
@@ -283,7 +283,7 @@ def takes_none(self, messages, model):
 )
 def test_extra_fields_need_a_build_request_that_takes_options_however_it_is_written(build, taken):
     provider = type("Own", (Plain,), {"build_request": build})("http://127.0.0.1:9")
-    ask = Ask(provider, "m", MESSAGES, Options(extra={"field": 1}))
+    ask = ProviderRequest(provider, "m", MESSAGES, Options(extra={"field": 1}))
     if taken:
         check_ask(ask)
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from aichatkit import Client, ConfigurationError, Usage
-from aichatkit.catalog.prices import PRICES, PRICES_DATE, Price, check_prices, cost_of
+from aichatkit.catalog.prices import PRICES, PRICES_DATE, Price, cost_of, parse_prices
 
 MILLION = Usage(1_000_000, 1_000_000)
 
@@ -52,7 +52,7 @@ def test_cached_tokens_cost_their_own_price_and_never_more_than_all(cached, pric
 
 
 def test_own_prices_lie_over_the_table():
-    table = check_prices({"openai/gpt-4o": (1, 2), "me/mine": [1, 2, 0.5], "me/other": Price(3, 4)})
+    table = parse_prices({"openai/gpt-4o": (1, 2), "me/mine": [1, 2, 0.5], "me/other": Price(3, 4)})
     assert table["openai/gpt-4o"] == Price(1, 2)
     assert table["me/mine"] == Price(1, 2, 0.5)
     assert table["me/other"] == Price(3, 4)
@@ -79,7 +79,7 @@ def test_own_prices_lie_over_the_table():
 )
 def test_what_is_no_price_is_refused(prices):
     with pytest.raises(ConfigurationError, match="prices: must look like"):
-        check_prices(prices)
+        parse_prices(prices)
 
 
 def test_an_answer_tells_its_cost(client):
@@ -100,7 +100,7 @@ def test_own_prices_count_and_other_models_have_none(sandbox):
 
 def test_every_price_is_sensible_and_the_table_is_dated():
     assert len(PRICES_DATE) == 10
-    assert check_prices(PRICES) == PRICES
+    assert parse_prices(PRICES) == PRICES
     assert all(price.cached is None or price.cached <= price.input for price in PRICES.values())
 
 
@@ -120,5 +120,5 @@ def test_a_prompt_so_long_that_it_is_dearer_has_no_price_unless_it_is_the_users_
     assert cost_of("gemini", "gemini-2.5-pro", Usage(200_000, 10), PRICES) > 0
     assert cost_of("gemini", "gemini-2.5-pro", longer, PRICES) is None
     assert cost_of("gemini", "gemini-2.5-flash", longer, PRICES) > 0
-    own = check_prices({"gemini/gemini-2.5-pro": (2.5, 15.0)})
+    own = parse_prices({"gemini/gemini-2.5-pro": (2.5, 15.0)})
     assert cost_of("gemini", "gemini-2.5-pro", longer, own) > 0

@@ -8,7 +8,7 @@ import math
 import pytest
 
 from aichatkit.classification.classify import Rule, event_error, find_error, limit_notice, refusal
-from aichatkit.classification.retry_after import parse_hint, parse_limits
+from aichatkit.classification.retry_after import parse_rate_limits, parse_retry_after
 from aichatkit.classification.table import NOTICES
 from aichatkit.errors import ChatError, RateLimitError
 
@@ -85,13 +85,13 @@ def test_any_record_is_one_of_our_errors_with_a_sane_delay(record, own):
 @BOUNDED
 @hypothesis.given(headers, records, st.text(max_size=60))
 def test_any_delay_is_none_or_finite(fields, body, message):
-    assert sane(parse_hint(fields, body, message))
+    assert sane(parse_retry_after(fields, body, message))
 
 
 @BOUNDED
 @hypothesis.given(headers)
 def test_any_limits_are_finite_and_not_negative(fields):
-    numbers = [number for window in parse_limits(fields).values() for number in window.values()]
+    numbers = [number for window in parse_rate_limits(fields).values() for number in window.values()]
     assert all(sane(number) for number in numbers)
 
 

@@ -7,7 +7,7 @@ import json
 import pytest
 from requests.structures import CaseInsensitiveDict
 
-from aichatkit.classification.retry_after import parse_hint, parse_limits
+from aichatkit.classification.retry_after import parse_rate_limits, parse_retry_after
 
 NOW = 1_790_000_000.0  # Mon, 21 Sep 2026 14:13:20 GMT
 
@@ -38,7 +38,7 @@ VOID_NUMBERS += ["\u0667", "1e3", "+7", "0x10", "7s"]
     ],
 )
 def test_a_header_delay_is_read_in_every_form(headers, seconds):
-    assert parse_hint(headers, now=NOW) == seconds
+    assert parse_retry_after(headers, now=NOW) == seconds
 
 
 @pytest.mark.parametrize(
@@ -58,17 +58,17 @@ def test_a_header_delay_is_read_in_every_form(headers, seconds):
 )
 @pytest.mark.parametrize("name", ["Retry-After", "retry-after-ms", "llm_provider-retry-after"])
 def test_a_void_header_counts_as_not_sent(name, value):
-    assert parse_hint({name: value}, now=NOW) is None
+    assert parse_retry_after({name: value}, now=NOW) is None
 
 
 def test_without_a_date_header_or_clock_the_local_clock_is_used():
-    assert parse_hint({"Retry-After": "Fri, 29 Sep 2023 16:26:57 GMT"}) is None
+    assert parse_retry_after({"Retry-After": "Fri, 29 Sep 2023 16:26:57 GMT"}) is None
 
 
 @pytest.mark.parametrize("kind", [dict, CaseInsensitiveDict])
 @pytest.mark.parametrize("name", ["retry-after", "Retry-After", "RETRY-AFTER"])
 def test_header_names_match_whatever_their_case(kind, name):
-    assert parse_hint(kind({name: "7"})) == 7.0
+    assert parse_retry_after(kind({name: "7"})) == 7.0
 
 
 RETRY_INFO = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "20.04466179s"}
@@ -87,22 +87,22 @@ RETRY_INFO = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay":
     ],
 )
 def test_a_delay_in_the_body_is_read(body, seconds):
-    assert parse_hint({}, body) == pytest.approx(seconds)
+    assert parse_retry_after({}, body) == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize("value", [True, None, "soon", -1, float("nan"), float("inf"), 10**400, 1e9, [], {}])
 def test_a_void_delay_in_the_body_counts_as_not_sent(value):
-    assert parse_hint({}, {"error": {"retry_after": value, "details": [{"retryDelay": value}]}}) is None
+    assert parse_retry_after({}, {"error": {"retry_after": value, "details": [{"retryDelay": value}]}}) is None
 
 
 @pytest.mark.parametrize("delay", ["-5s", "53", "s", "nan", "1_0s", "99999999999s", "\u0667s", "999999999d", "5x"])
 def test_a_void_retry_info_counts_as_not_sent(delay):
-    assert parse_hint({}, {"error": {"details": [{"retryDelay": delay}]}}) is None
+    assert parse_retry_after({}, {"error": {"details": [{"retryDelay": delay}]}}) is None
 
 
 @pytest.mark.parametrize("body", [None, [], [[]], ["x"], "text", 7, {"error": "x"}, {"error": {"details": [1, None]}}])
 def test_a_body_of_any_shape_is_no_hint_and_no_exception(body):
-    assert parse_hint({}, body) is None
+    assert parse_retry_after({}, body) is None
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_a_body_of_any_shape_is_no_hint_and_no_exception(body):
     ],
 )
 def test_the_latest_reset_of_a_used_up_window_is_a_hint(headers, seconds):
-    assert parse_hint(headers, now=NOW) == seconds
+    assert parse_retry_after(headers, now=NOW) == seconds
 
 
 @pytest.mark.parametrize(
@@ -158,11 +158,11 @@ def test_the_latest_reset_of_a_used_up_window_is_a_hint(headers, seconds):
     ],
 )
 def test_a_window_with_something_left_or_without_a_sane_reset_is_no_hint(headers):
-    assert parse_hint(headers, now=NOW) is None
+    assert parse_retry_after(headers, now=NOW) is None
 
 
 def test_a_duration_to_the_full_refill_is_no_hint():
-    assert parse_hint({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "6m0s"}) is None
+    assert parse_retry_after({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "6m0s"}) is None
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_a_duration_to_the_full_refill_is_no_hint():
     ],
 )
 def test_words_are_the_last_resort(message, seconds):
-    assert parse_hint({}, message=message) == pytest.approx(seconds)
+    assert parse_retry_after({}, message=message) == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize(
@@ -201,12 +201,12 @@ def test_words_are_the_last_resort(message, seconds):
     ],
 )
 def test_words_without_a_delay_are_no_hint(message):
-    assert parse_hint({}, message=message) is None
+    assert parse_retry_after({}, message=message) is None
 
 
 def test_headers_come_before_the_body_and_the_body_before_words():
     body, message = {"retry_after": 2}, "try again in 3s"
-    assert [parse_hint({"retry-after": "1"}, body, message), parse_hint({}, body, message)] == [1.0, 2.0]
+    assert [parse_retry_after({"retry-after": "1"}, body, message), parse_retry_after({}, body, message)] == [1.0, 2.0]
 
 
 @pytest.mark.parametrize(
@@ -252,9 +252,9 @@ def test_headers_come_before_the_body_and_the_body_before_words():
     ],
 )
 def test_limits_of_every_service_come_in_one_vocabulary(headers, limits):
-    assert parse_limits(headers, now=NOW) == {subject: pytest.approx(values) for subject, values in limits.items()}
+    assert parse_rate_limits(headers, now=NOW) == {subject: pytest.approx(values) for subject, values in limits.items()}
 
 
 def test_limits_are_plain_json():
-    limits = parse_limits({"x-ratelimit-limit": "20", "x-ratelimit-reset": "1s"})
+    limits = parse_rate_limits({"x-ratelimit-limit": "20", "x-ratelimit-reset": "1s"})
     assert json.loads(json.dumps(limits)) == limits

@@ -12,7 +12,7 @@ from notebook_shell import drop_shell, make_shell
 
 from aichatkit import Chat, ImageResponse, Reply, ServerError, StreamInterruptedError
 from aichatkit.chunks import Finish, Picture, Reasoning
-from aichatkit.display.screen import Page, Paper, in_notebook, just_shown, note_shown, open_screen
+from aichatkit.display.screen import NotebookScreen, TextScreen, in_notebook, just_shown, note_shown, open_screen
 from aichatkit.display.show import show
 from aichatkit.streams import Stream
 
@@ -52,11 +52,11 @@ def terminal(tmp_path):
 
 def test_only_a_kernel_is_a_notebook(terminal):
     assert not in_notebook()
-    assert isinstance(open_screen(), Paper)
+    assert isinstance(open_screen(), TextScreen)
     terminal.kernel = object()
     assert in_notebook()
-    assert isinstance(open_screen(), Page)
-    assert isinstance(open_screen(plain=True), Paper)
+    assert isinstance(open_screen(), NotebookScreen)
+    assert isinstance(open_screen(plain=True), TextScreen)
 
 
 def test_without_ipython_there_is_no_notebook(monkeypatch):
@@ -74,14 +74,14 @@ def test_a_notebook_shows_one_output_that_grows(notebook):
 
 def test_updates_are_bounded_in_time_and_the_last_one_is_never_left_out(notebook):
     clock = Clock(step=0.005)
-    show(Stream(answered(*["word "] * 300, END)), screen=Page(clock=clock))
+    show(Stream(answered(*["word "] * 300, END)), screen=NotebookScreen(clock=clock))
     # Each piece takes one look at the clock: 1.5 seconds are 15 updates at most.
     assert 10 <= notebook.updates <= 16
     assert notebook.markdown == ["word " * 300]
 
 
 def test_a_long_text_is_updated_less_often(notebook):
-    page = Page(clock=Clock(step=0.2))
+    page = NotebookScreen(clock=Clock(step=0.2))
     for _ in range(10):
         page.add("x" * 100_000)
     page.close()
@@ -89,7 +89,7 @@ def test_a_long_text_is_updated_less_often(notebook):
 
 
 def test_the_same_is_not_sent_twice(notebook):
-    page = Page()
+    page = NotebookScreen()
     page.add("a")
     page.close()
     page.close()
@@ -114,7 +114,7 @@ def test_reasoning_is_folded_above_the_answer(notebook):
 
 
 def test_reasoning_of_later_rounds_is_added_in_its_place(notebook):
-    page = Page()
+    page = NotebookScreen()
     page.think("First.")
     page.add("text")
     page.think("First.")
@@ -155,7 +155,7 @@ def test_an_answer_that_breaks_off_stays_and_says_so(notebook):
     assert stream.text == "ab"
 
 
-class Interrupted(Paper):
+class Interrupted(TextScreen):
     """A screen that is stopped while a piece is written."""
 
     def add(self, chunk):
@@ -175,7 +175,7 @@ def test_an_interrupt_closes_the_connection_and_keeps_the_text(capsys):
 
 
 def test_an_interrupt_before_the_first_piece_closes_the_connection_too():
-    class Thinking(Paper):
+    class Thinking(TextScreen):
         def think(self, reasoning):
             raise KeyboardInterrupt
 

@@ -31,15 +31,15 @@ from aichatkit.errors import (
     TimedOutError,
     TokenNotFoundError,
 )
-from aichatkit.limits.cooldowns import Health, Subject
+from aichatkit.limits.cooldowns import CooldownKey, Cooldowns
 from aichatkit.sandbox.raw import RawServer, chunk, chunked_head, response
 from aichatkit.transport.timeouts import Timeout
 
 KEY, OTHER = "sk-health-1111", "sk-health-2222"
-HERE = Subject.of("openai", KEY, "m")
-SAME_KEY = Subject.of("openai", KEY, "n")
-SAME_PROVIDER = Subject.of("openai", OTHER, "m")
-ELSEWHERE = Subject.of("groq", KEY, "m")
+HERE = CooldownKey.of("openai", KEY, "m")
+SAME_KEY = CooldownKey.of("openai", KEY, "n")
+SAME_PROVIDER = CooldownKey.of("openai", OTHER, "m")
+ELSEWHERE = CooldownKey.of("groq", KEY, "m")
 
 
 class Clock:
@@ -59,7 +59,7 @@ def clock():
 
 @pytest.fixture
 def health(clock):
-    return Health(clock)
+    return Cooldowns(clock)
 
 
 #: Which of these are left alone after a failure of one, and for how long: the same model, another model with the
@@ -247,11 +247,11 @@ def test_keys_are_told_apart_without_being_kept(health):
     assert first.key != second.key
     for key in (KEY, OTHER):
         assert key not in repr((HERE, SAME_PROVIDER, health.cooling(), vars(health)))
-    assert Subject.of("openai", None, "m").key == ""
+    assert CooldownKey.of("openai", None, "m").key == ""
 
 
 def test_out_of_a_pickle_nothing_is_cooling(clock):
-    health = Health()
+    health = Cooldowns()
     health.failed(HERE, ServerError("x"))
     again = pickle.loads(pickle.dumps(health))
     again.failed(ELSEWHERE, RateLimitError("x", retry_after=5))
@@ -483,23 +483,23 @@ def test_a_lone_provider_is_never_refused(pair, script):
 
 
 def test_of_subjects_without_end_only_those_that_matter_are_remembered(clock):
-    health = Health(clock)
-    health.failed(Subject.of("openai", KEY, "long"), ModelNotFoundError("no", retry_after=9000))
+    health = Cooldowns(clock)
+    health.failed(CooldownKey.of("openai", KEY, "long"), ModelNotFoundError("no", retry_after=9000))
     for number in range(5000):
         clock.now += 1
-        health.failed(Subject.of("openai", KEY, f"m{number}"), ModelNotFoundError("no"))
+        health.failed(CooldownKey.of("openai", KEY, f"m{number}"), ModelNotFoundError("no"))
     rows = {row.model for row in health.cooling()}
     assert {"long", "m4999"} <= rows
     assert len(rows) <= 1000
 
 
 def test_what_cools_no_more_is_forgotten_first(clock):
-    health = Health(clock)
+    health = Cooldowns(clock)
     for number in range(400):
-        health.failed(Subject.of("openai", KEY, f"old{number}"), ModelNotFoundError("no"))
+        health.failed(CooldownKey.of("openai", KEY, f"old{number}"), ModelNotFoundError("no"))
     clock.now += 10000
     for number in range(800):
-        health.failed(Subject.of("openai", KEY, f"new{number}"), ModelNotFoundError("no"))
+        health.failed(CooldownKey.of("openai", KEY, f"new{number}"), ModelNotFoundError("no"))
     assert len(health.cooling()) == 800
 
 

@@ -16,8 +16,8 @@ from aichatkit.errors import (
     ConfigurationError,
     DeadlineExceededError,
 )
-from aichatkit.limits.rate_limits import Pacer, Slot, WindowCounter, estimate_tokens, parse_quota
-from aichatkit.limits.waits import Waiting
+from aichatkit.limits.rate_limits import RateLimiter, Slot, WindowCounter, estimate_tokens, parse_quota
+from aichatkit.limits.waits import Sleeper
 from aichatkit.sandbox.raw import RawServer, chunk, chunked_head, response
 from aichatkit.transport.timeouts import Deadline, Timeout
 
@@ -45,7 +45,7 @@ class Still(Clock):
 
 
 def waiting(clock, *, total=None, hook=None, closing=None):
-    return Waiting(Deadline(total, clock), closing or threading.Event(), hook, clock.sleep, clock)
+    return Sleeper(Deadline(total, clock), closing or threading.Event(), hook, clock.sleep, clock)
 
 
 def enter(pacer, clock, *, provider="openai", key="", weight=1, **options):
@@ -161,7 +161,7 @@ def test_who_waits_is_told_once_however_many_wait():
     clock, seen = Still(), []
     counter = WindowCounter(1, 60.0, clock)
     assert [counter.take(1)[0] for _ in range(4)] == [0, 60, 120, 180]
-    pacer = Pacer({"": Rate("1/min")}, clock)
+    pacer = RateLimiter({"": Rate("1/min")}, clock)
     with ThreadPoolExecutor(5) as threads:
         waits = list(threads.map(lambda _: enter(pacer, clock, hook=seen.append)[1], range(5)))
     assert sorted(waits) == [0, 60, 120, 180, 240]
@@ -170,7 +170,7 @@ def test_who_waits_is_told_once_however_many_wait():
 
 def test_a_wait_that_would_read_as_none_is_not_announced():
     clock, seen = Clock(), []
-    pacer = Pacer({"": Rate("1/min")}, clock)
+    pacer = RateLimiter({"": Rate("1/min")}, clock)
     enter(pacer, clock)
     clock.now = 59.99
     assert enter(pacer, clock, hook=seen.append)[1] == pytest.approx(0.01)
@@ -184,15 +184,15 @@ def test_a_storage_without_room_is_asked_again_after_the_wait_it_told(monkeypatc
         def take(self, weight):
             return told.pop(0)
 
-    monkeypatch.setattr(Pacer, "_build", lambda *args: Full())
+    monkeypatch.setattr(RateLimiter, "_build", lambda *args: Full())
     clock = Clock()
-    _, waited = enter(Pacer({"": Rate("1/min")}, clock), clock)
+    _, waited = enter(RateLimiter({"": Rate("1/min")}, clock), clock)
     assert (clock.slept, waited, told) == ([2.0, 1.0], 3.0, [])
 
 
 def test_a_request_that_waits_in_vain_for_its_tokens_does_not_count():
     clock = Clock()
-    pacer = Pacer({"": Rate("2/min", tokens="10/min")}, clock)
+    pacer = RateLimiter({"": Rate("2/min", tokens="10/min")}, clock)
     slot, _ = enter(pacer, clock, weight=10)
     with pytest.raises(DeadlineExceededError):
         enter(pacer, clock, weight=10, total=1)
@@ -268,7 +268,7 @@ def test_an_entry_that_counts_no_more_gives_nothing_back():
 
 def test_a_provider_without_a_rate_is_not_paced():
     clock = Clock()
-    pacer = Pacer({"groq": Rate("1/min")}, clock)
+    pacer = RateLimiter({"groq": Rate("1/min")}, clock)
     for _ in range(3):
         slot, waited = enter(pacer, clock)
         slot.release(5)
@@ -277,14 +277,14 @@ def test_a_provider_without_a_rate_is_not_paced():
 
 def test_a_rate_of_its_own_wins_over_the_one_for_all():
     clock = Clock()
-    pacer = Pacer({"": Rate("1/min"), "openai": Rate("2/min")}, clock)
+    pacer = RateLimiter({"": Rate("1/min"), "openai": Rate("2/min")}, clock)
     waits = [enter(pacer, clock, provider=name)[1] for name in ("openai", "openai", "groq", "groq")]
     assert waits == [0, 0, 0, 60]
 
 
 def test_each_key_has_a_count_of_its_own():
     clock = Clock()
-    pacer = Pacer({"": Rate("1/min", tokens="5/min", concurrent=1)}, clock)
+    pacer = RateLimiter({"": Rate("1/min", tokens="5/min", concurrent=1)}, clock)
     waits = []
     for key in ("a", "b"):
         waits.append(enter(pacer, clock, key=key, weight=5)[1])
@@ -293,7 +293,7 @@ def test_each_key_has_a_count_of_its_own():
 
 def test_the_whole_wait_is_told_to_the_caller_and_announced():
     clock, seen = Clock(), []
-    pacer = Pacer({"": Rate("1/min", tokens="10/day")}, clock)
+    pacer = RateLimiter({"": Rate("1/min", tokens="10/day")}, clock)
     enter(pacer, clock, weight=10)
     _, waited = enter(pacer, clock, weight=10, hook=seen.append)
     assert waited == 86400 == sum(clock.slept)
@@ -305,7 +305,7 @@ def test_the_whole_wait_is_told_to_the_caller_and_announced():
 
 def test_a_wait_past_the_deadline_is_not_begun():
     clock = Clock()
-    pacer = Pacer({"": Rate("1/min")}, clock)
+    pacer = RateLimiter({"": Rate("1/min")}, clock)
     enter(pacer, clock)
     with pytest.raises(DeadlineExceededError, match="pacing openai, waiting 60") as caught:
         enter(pacer, clock, total=59)
@@ -314,7 +314,7 @@ def test_a_wait_past_the_deadline_is_not_begun():
 
 def test_a_place_is_given_back_where_the_wait_for_the_rate_fails():
     clock = Clock()
-    pacer = Pacer({"": Rate("1/min", concurrent=1)}, clock)
+    pacer = RateLimiter({"": Rate("1/min", concurrent=1)}, clock)
     enter(pacer, clock)[0].release()
     for _ in range(2):
         with pytest.raises(DeadlineExceededError):
@@ -325,18 +325,18 @@ def test_a_place_is_given_back_where_the_wait_for_the_rate_fails():
 
 def test_a_slot_is_given_back_once():
     clock = Clock()
-    pacer = Pacer({"": Rate(concurrent=1, tokens="100/min")}, clock)
+    pacer = RateLimiter({"": Rate(concurrent=1, tokens="100/min")}, clock)
     slot, _ = enter(pacer, clock, weight=50)
     for _ in range(3):
         slot.release(40)
     slot, _ = enter(pacer, clock, weight=60)
     with pytest.raises(DeadlineExceededError):
-        pacer.enter("openai", "", "m", 1, Waiting(Deadline(0.01), threading.Event()))
+        pacer.enter("openai", "", "m", 1, Sleeper(Deadline(0.01), threading.Event()))
 
 
 def test_a_slot_without_usage_keeps_the_estimate():
     clock = Clock()
-    pacer = Pacer({"": Rate(tokens="100/min")}, clock)
+    pacer = RateLimiter({"": Rate(tokens="100/min")}, clock)
     enter(pacer, clock, weight=50)[0].release(None)
     assert enter(pacer, clock, weight=51)[1] == 60
 
@@ -366,15 +366,15 @@ def in_thread(call):
 
 
 def test_whoever_waits_for_a_place_gets_it_when_one_is_given_back():
-    pacer, told = Pacer({"": Rate(concurrent=1)}), threading.Event()
-    first, _ = pacer.enter("openai", "", "m", 1, Waiting(Deadline(), threading.Event()))
+    pacer, told = RateLimiter({"": Rate(concurrent=1)}), threading.Event()
+    first, _ = pacer.enter("openai", "", "m", 1, Sleeper(Deadline(), threading.Event()))
     seen = []
 
     def hook(wait):
         seen.append(wait)
         told.set()
 
-    result = in_thread(lambda: pacer.enter("openai", "", "m", 1, Waiting(Deadline(), threading.Event(), hook)))
+    result = in_thread(lambda: pacer.enter("openai", "", "m", 1, Sleeper(Deadline(), threading.Event(), hook)))
     assert told.wait(5)
     first.release()
     slot, waited = result()
@@ -384,37 +384,37 @@ def test_whoever_waits_for_a_place_gets_it_when_one_is_given_back():
 
 
 def test_a_wait_for_a_place_ends_with_the_deadline():
-    pacer = Pacer({"": Rate(concurrent=1)})
-    pacer.enter("openai", "", "m", 1, Waiting(Deadline(), threading.Event()))
+    pacer = RateLimiter({"": Rate(concurrent=1)})
+    pacer.enter("openai", "", "m", 1, Sleeper(Deadline(), threading.Event()))
     with pytest.raises(DeadlineExceededError, match="ran out"):
-        pacer.enter("openai", "", "m", 1, Waiting(Deadline(0.06), threading.Event()))
+        pacer.enter("openai", "", "m", 1, Sleeper(Deadline(0.06), threading.Event()))
 
 
 def test_a_wait_for_a_place_ends_when_the_client_closes():
-    pacer, told, closing = Pacer({"": Rate(concurrent=1)}), threading.Event(), threading.Event()
-    pacer.enter("openai", "", "m", 1, Waiting(Deadline(), closing))
+    pacer, told, closing = RateLimiter({"": Rate(concurrent=1)}), threading.Event(), threading.Event()
+    pacer.enter("openai", "", "m", 1, Sleeper(Deadline(), closing))
     hook = lambda wait: told.set()  # noqa: E731
-    result = in_thread(lambda: pacer.enter("openai", "", "m", 1, Waiting(Deadline(), closing, hook)))
+    result = in_thread(lambda: pacer.enter("openai", "", "m", 1, Sleeper(Deadline(), closing, hook)))
     assert told.wait(5)
     closing.set()
     assert "closed" in str(result())
 
 
 def test_a_place_that_closing_gave_back_is_not_used_any_more():
-    pacer, told, closing = Pacer({"": Rate(concurrent=1)}), threading.Event(), threading.Event()
-    slot, _ = pacer.enter("openai", "", "m", 1, Waiting(Deadline(), closing))
+    pacer, told, closing = RateLimiter({"": Rate(concurrent=1)}), threading.Event(), threading.Event()
+    slot, _ = pacer.enter("openai", "", "m", 1, Sleeper(Deadline(), closing))
     hook = lambda wait: told.set()  # noqa: E731
-    result = in_thread(lambda: pacer.enter("openai", "", "m", 1, Waiting(Deadline(), closing, hook)))
+    result = in_thread(lambda: pacer.enter("openai", "", "m", 1, Sleeper(Deadline(), closing, hook)))
     assert told.wait(5)
     closing.set()
     slot.release()
     assert "closed" in str(result())
     closing.clear()
-    assert pacer.enter("openai", "", "m", 1, Waiting(Deadline(0.01), closing))[1] == 0
+    assert pacer.enter("openai", "", "m", 1, Sleeper(Deadline(0.01), closing))[1] == 0
 
 
 def test_a_pacer_out_of_a_pickle_keeps_its_rates_and_counts_anew():
-    pacer = Pacer({"": Rate("1/min", storage="sqlite:///x.db")})
+    pacer = RateLimiter({"": Rate("1/min", storage="sqlite:///x.db")})
     assert pickle.loads(pickle.dumps(pacer)).rates == pacer.rates
 
 

@@ -18,8 +18,8 @@ from aichatkit.errors import (
     ServerError,
     TimedOutError,
 )
-from aichatkit.limits.retries import RetryBudget, RetryPolicy, Tries, retry
-from aichatkit.limits.waits import Waiting
+from aichatkit.limits.retries import RetryBudget, RetryPolicy, RetryState, retry
+from aichatkit.limits.waits import Sleeper
 from aichatkit.reply import Attempt
 from aichatkit.transport.timeouts import Deadline
 
@@ -36,9 +36,9 @@ class Run:
         self.budget = RetryBudget(tokens)
         given = {"sleep": self.sleep, "clock": lambda: self.now, "random": lambda: 1.0, **policy}
         self.policy = RetryPolicy(**given)
-        waiting = Waiting(Deadline(total, self.policy.now), self.closing, hook, self.policy.sleep, self.policy.now)
+        waiting = Sleeper(Deadline(total, self.policy.now), self.closing, hook, self.policy.sleep, self.policy.now)
         self.attempts: list[Attempt] = []
-        self.tries = Tries(self.policy, waiting, self.budget, "test", "model-1", self.attempts)
+        self.tries = RetryState(self.policy, waiting, self.budget, "test", "model-1", self.attempts)
 
     def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)

@@ -13,9 +13,9 @@ import pytest
 
 from aichatkit import Client, Rate
 from aichatkit.errors import ConfigurationError, ConnectError, DeadlineExceededError
-from aichatkit.limits.rate_limits import Pacer
+from aichatkit.limits.rate_limits import RateLimiter
 from aichatkit.limits.shared_rates import SharedCounter
-from aichatkit.limits.waits import Waiting
+from aichatkit.limits.waits import Sleeper
 from aichatkit.transport.timeouts import Deadline, Timeout
 
 limiter = pytest.importorskip("pyrate_limiter", reason="needs the extra `limits`")
@@ -235,8 +235,8 @@ def test_requests_are_counted_one_by_one_and_tokens_by_a_bucket_that_refills(cou
 
 def test_two_clients_share_requests_and_tokens(storage):
     rate = Rate("5/min", tokens="100/min", storage=storage)
-    one, two = Pacer({"": rate, "groq": Rate("1/min")}), Pacer({"": rate})
-    waiting = Waiting(Deadline(1.0), threading.Event())
+    one, two = RateLimiter({"": rate, "groq": Rate("1/min")}), RateLimiter({"": rate})
+    waiting = Sleeper(Deadline(1.0), threading.Event())
     with contextlib.closing(one), contextlib.closing(two):
         one.enter("groq", "", "m", 1, waiting)
         one.enter("openai", "", "m", 60, waiting)

@@ -13,13 +13,13 @@ from aichatkit.errors import (
     OverloadedError,
     RateLimitError,
 )
-from aichatkit.limits.waits import Wait, Waiting
+from aichatkit.limits.waits import Sleeper, Wait
 from aichatkit.sandbox.raw import RawServer, response
 from aichatkit.transport.timeouts import Deadline
 
 
 def waiting(slept, *, total=None, hook=None):
-    return Waiting(Deadline(total, lambda: 0.0), threading.Event(), hook, slept.append, lambda: 0.0)
+    return Sleeper(Deadline(total, lambda: 0.0), threading.Event(), hook, slept.append, lambda: 0.0)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_after_a_wait_a_closed_client_goes_no_further(slept):
     closing = threading.Event()
     closing.set()
     with pytest.raises(ConfigurationError, match="closed"):
-        Waiting(Deadline(), closing, sleeper=slept.append).wait(Wait("openai", "m", 1.0))
+        Sleeper(Deadline(), closing, sleeper=slept.append).wait(Wait("openai", "m", 1.0))
 
 
 def test_closing_ends_a_real_sleep_at_once():
@@ -98,7 +98,7 @@ def test_closing_ends_a_real_sleep_at_once():
         closing.set()
 
     with pytest.raises(ConfigurationError, match="closed"):
-        Waiting(Deadline(), closing, hook).wait(Wait("openai", "m", 3600.0))
+        Sleeper(Deadline(), closing, hook).wait(Wait("openai", "m", 3600.0))
     assert len(seen) == 1
 
 

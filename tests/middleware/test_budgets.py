@@ -9,19 +9,19 @@ import pytest
 
 from aichatkit.chunks import Usage
 from aichatkit.errors import BudgetExceededError, ConfigurationError
-from aichatkit.middleware.budgets import Expense, Purse, expense_of
+from aichatkit.middleware.budgets import Budget, Expense, expense_of
 from aichatkit.reply import Reply
 
 
 def test_what_fits_is_held_back_and_what_does_not_is_not():
-    purse = Purse(money=1.0)
+    purse = Budget(money=1.0)
     assert purse.hold(Expense(0.6, 5)) == Expense(0.6, 5)
     assert purse.hold(Expense(0.6, 5)) is None
     assert purse.hold(Expense(0.4, 5)) == Expense(0.4, 5)
 
 
 def test_what_was_held_back_and_not_spent_is_free_again():
-    purse = Purse(tokens=10)
+    purse = Budget(tokens=10)
     held = purse.hold(Expense(0.0, 10))
     purse.settle(held, Expense(0.0, 2))
     assert purse.spent == Expense(0.0, 2)
@@ -29,28 +29,28 @@ def test_what_was_held_back_and_not_spent_is_free_again():
 
 
 def test_the_dearest_so_far_is_expected_of_the_next():
-    purse = Purse(money=1.0, tokens=100)
+    purse = Budget(money=1.0, tokens=100)
     purse.settle(purse.hold(Expense(0.1, 1)), Expense(0.7, 1))
     assert purse.hold(Expense(0.1, 1)) is None
 
 
 def test_nothing_left_fits_nothing_but_what_is_free():
-    purse = Purse(money=0)
+    purse = Budget(money=0)
     assert purse.hold(Expense(0.0, 5)) is not None
     assert purse.hold(Expense(0.001, 5)) is None
 
 
 @pytest.mark.parametrize(("money", "tokens", "there"), [(None, None, False), (0, None, True), (None, 5, True)])
 def test_a_purse_without_a_limit_is_none(money, tokens, there):
-    assert bool(Purse(money, tokens)) is there
+    assert bool(Budget(money, tokens)) is there
 
 
 @pytest.mark.parametrize("value", [-1, True, "2", float("nan"), float("inf")])
 def test_a_limit_that_is_no_number_is_refused(value):
     with pytest.raises(ConfigurationError, match="budget: must be a number"):
-        Purse(value)
+        Budget(value)
     with pytest.raises(ConfigurationError, match="max_tokens_total: must be a number"):
-        Purse(None, value)
+        Budget(None, value)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_a_limit_that_is_no_number_is_refused(value):
     [((2, None), "0.5000 of 2 US dollars"), ((None, 9), "7 of 9 tokens"), ((2, 9), "dollars and 7 of")],
 )
 def test_the_error_tells_what_is_spent(limits, told):
-    purse = Purse(*limits)
+    purse = Budget(*limits)
     purse.settle(Expense(), Expense(0.5, 7))
     error = purse.exceeded()
     assert isinstance(error, BudgetExceededError)
@@ -67,7 +67,7 @@ def test_the_error_tells_what_is_spent(limits, told):
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda purse: pickle.loads(pickle.dumps(purse))])
 def test_a_copy_knows_what_is_spent_and_holds_nothing(copied):
-    purse = Purse(money=1.0)
+    purse = Budget(money=1.0)
     purse.settle(purse.hold(Expense(0.5, 1)), Expense(0.5, 1))
     purse.hold(Expense(0.5, 1))
     other = copied(purse)

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from aichatkit import Client, ConfigurationError, JournalError, QuotaExceededError, StreamInterruptedError
-from aichatkit.middleware.call_log import Logbook
+from aichatkit.middleware.call_log import CallLog
 
 SECRET = "sk-test-secret-key"
 
@@ -288,7 +288,7 @@ def test_a_pickled_client_logs_to_the_same_file_from_anywhere(sandbox, path, tmp
 
 
 def test_a_call_that_ends_while_another_is_written_is_left_to_it(path):
-    book = Logbook(path)
+    book = CallLog(path)
     book._write_rows, write = (lambda: (book._write(), write())), book._write_rows
     book._waiting.append(dict.fromkeys(rows_of(path), 0))
     book._write()

@@ -189,7 +189,7 @@ def test_an_interrupt_keeps_what_came_and_the_history_whole(shell, sandbox, monk
         if "two" in self.shown:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("aichatkit.display.screen.Page.add", interrupted)
+    monkeypatch.setattr("aichatkit.display.screen.NotebookScreen.add", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run(shell, "%chat -o answer -c talk Hi")
     assert "one" in shell.user_ns["answer"].text

@@ -26,7 +26,7 @@ class Cohere(OpenAIWire):
 
     def chat(self, call: Call) -> Answer:
         """Check the request, then answer it."""
-        self.check_key(call)
+        self.parse_key(call)
         record = read_json(call.request)
         if not record.get("model"):
             raise Trouble("bad-request", "invalid request: model is required")

@@ -31,7 +31,7 @@ _CODES = {
 class OpenAIWire(Wire):
     """Keys, refusals and events, as all wires of the family have them."""
 
-    def check_key(self, call: Call) -> None:
+    def parse_key(self, call: Call) -> None:
         """Refuse a call without a key that is good."""
         headers = call.request.headers
         scheme, _, key = headers.get("authorization", f"Bearer {headers.get('api-key', '')}").partition(" ")
@@ -63,13 +63,13 @@ class OpenAIModels(OpenAIWire):
 
     def models(self, call: Call) -> Answer:
         """List some models."""
-        self.check_key(call)
+        self.parse_key(call)
         entries = [{"id": name, "object": "model", "created": 0, "owned_by": "sandbox"} for name in MODELS]
         return json_answer({"object": "list", "data": entries})
 
     def pictures(self, call: Call) -> Answer:
         """Draw: as data, or for the older models as addresses."""
-        self.check_key(call)
+        self.parse_key(call)
         record = read_json(call.request)
         need(record, [("prompt", str)])
         call.read([record["prompt"]])

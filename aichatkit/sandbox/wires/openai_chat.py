@@ -22,7 +22,7 @@ class OpenAIChat(OpenAIWire):
 
     def chat(self, call: Call) -> Answer:
         """Check the request as the service does, then answer it."""
-        self.check_key(call)
+        self.parse_key(call)
         record = read_json(call.request)
         _check(record)
         name = "chatcmpl-" + self.token(json.dumps(record))[:24]

@@ -21,7 +21,7 @@ class OpenAIResponses(OpenAIWire):
 
     def chat(self, call: Call) -> Answer:
         """Check the request, then answer it with items or with events."""
-        self.check_key(call)
+        self.parse_key(call)
         record = read_json(call.request)
         if not isinstance(record.get("model"), str):
             raise Trouble("bad-request", "Missing required parameter: 'model'.")
