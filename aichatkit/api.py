@@ -1,18 +1,19 @@
-"""The functions of the package: the methods of one client that is made on first use."""
+"""The functions of the package: the methods of a default client that is made on first use."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from aichatkit._locks import Lock
 from aichatkit.batch.results import Results
 from aichatkit.chats.chat import Chat
-from aichatkit.client import default_client
+from aichatkit.client import Client
 from aichatkit.images import ImageResponse
 from aichatkit.messages import Prompt
 from aichatkit.reply import Reply
 from aichatkit.streams import Stream
 
-__all__ = ["ask", "chat", "image", "map", "models", "stream"]
+__all__ = ["ask", "chat", "default_client", "image", "map", "models", "stream"]
 
 
 def ask(prompt: Prompt, **options: Any) -> Reply:
@@ -36,12 +37,12 @@ def stream(prompt: Prompt, **options: Any) -> Stream:
 
 
 def chat(**options: Any) -> Chat:
-    """Return a conversation on the default client; options are those of `Client.chat`, for every turn."""
+    """Return a conversation on the default client; its options are those of `Client.chat` and apply to every turn."""
     return default_client().chat(**options)
 
 
 def image(prompt: str, **options: Any) -> ImageResponse:
-    """Have a picture made with the default client; options and errors are those of `Client.image`."""
+    """Generate an image with the default client; options and errors are those of `Client.image`."""
     return default_client().image(prompt, **options)
 
 
@@ -55,5 +56,17 @@ def map(prompts: Any, template: str | None = None, **options: Any) -> Results:
 
 
 def models(provider: str | None = None) -> list[str]:
-    """Return model names: of one provider as the service lists them, else those known here; see `Client.models`."""
+    """Return model names: of one provider as the service lists them, else all known ones; see `Client.models`."""
     return default_client().models(provider)
+
+
+_default: list[Client] = []
+_default_lock = Lock()
+
+
+def default_client() -> Client:
+    """Return the client that the functions of the package share, made on first use."""
+    with _default_lock:
+        if not _default:
+            _default.append(Client())
+        return _default[0]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import NamedTuple
 
-from aichatkit.call.attempt import Call, CallContext
-from aichatkit.call.fallback import open_call
+from aichatkit._dataclasses import replace
+from aichatkit.call.call import Call
+from aichatkit.call.fallback import open_answer
 from aichatkit.call.targets import Target
 from aichatkit.errors import ChatError
 from aichatkit.limits.cooldowns import Cooldowns
@@ -42,21 +42,21 @@ class Check(NamedTuple):
         return f"{self.provider}/{self.model}: {told} ({self.elapsed:.1f} s)"
 
 
-def check_targets(call: Call, setup: CallContext) -> list[Check]:
+def check_targets(call: Call) -> list[Check]:
     """Ask every target of a call by itself, also one that is left alone for now, and return a check for each."""
     with ThreadPoolExecutor(min(len(call.targets), _MOST_AT_ONCE), "aichatkit-check") as pool:
-        return list(pool.map(lambda target: _check(target, call, setup), call.targets))
+        return list(pool.map(lambda target: _check(target, call), call.targets))
 
 
-def _check(target: Target, call: Call, setup: CallContext) -> Check:
+def _check(target: Target, call: Call) -> Check:
     now = call.policy.now
     started = now()
-    # Its own health: earlier failures must not keep it from being asked, and a look must not change what calls do.
-    own = replace(setup, health=Cooldowns(now))
-    alone = replace(call, targets=[target], deadline=Deadline(call.timeout.total, now))
+    # With its own cooldowns: earlier failures must not prevent the check, and a check must not affect other calls.
+    context = replace(call.context, cooldowns=Cooldowns(now))
+    single = replace(call, context=context, targets=[target], deadline=Deadline(call.timeout.total, now))
     text, failure = "", None
     try:
-        text = Stream(open_call(alone, own)).read().text
+        text = Stream(open_answer(single)).read().text
     except ChatError as error:
         failure = error
     return Check(target.provider.name, target.model, now() - started, text, failure)

@@ -1,4 +1,4 @@
-"""The client: options in, streams and replies out. It holds the Session, the keys and the policy of all its calls."""
+"""The client: options in, streams and replies out. It holds the Session, the keys and the limits of all its calls."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Any, Callable
 
 import requests
 
-from aichatkit._dataclasses import replace
 from aichatkit._lazy import lazy_module
-from aichatkit._locks import Lock
-from aichatkit.batch.mapper import Mapper
+from aichatkit.call.call import Call, CallContext
 from aichatkit.call.targets import (
     Keys,
     Model,
@@ -28,8 +26,8 @@ from aichatkit.chats.chat import Chat
 from aichatkit.chunks import ToolCall
 from aichatkit.errors import BadResponseError, ConfigurationError
 from aichatkit.limits.cooldowns import Cooldowns, Cooling
-from aichatkit.limits.pauses import Pauses
 from aichatkit.limits.retries import RetryBudget, RetryPolicy
+from aichatkit.limits.waits import Pauses
 from aichatkit.messages import Prompt, parse_messages
 from aichatkit.options import (
     CALL_OPTIONS,
@@ -51,38 +49,36 @@ from aichatkit.transport.timeouts import Deadline, Timeout
 
 if TYPE_CHECKING:
     from aichatkit import attachments, checks, images
-    from aichatkit.call import attempt, fallback, list_models
-    from aichatkit.call.attempt import Call, CallContext
+    from aichatkit.batch import mapper
+    from aichatkit.batch.results import Results
+    from aichatkit.call import list_models
     from aichatkit.limits import rate_limits
     from aichatkit.middleware import budgets, call_log, observe, pipeline
     from aichatkit.middleware import cache as caches
     from aichatkit.middleware import telemetry as telemetries
+    from aichatkit.middleware.estimates import Estimate
     from aichatkit.structured import forms
     from aichatkit.tools import functions
 else:
-    pipeline = lazy_module("aichatkit.middleware.pipeline")
-    attempt = lazy_module("aichatkit.call.attempt")
+    # What only some clients or calls need.
     attachments = lazy_module("aichatkit.attachments")
     budgets = lazy_module("aichatkit.middleware.budgets")
     caches = lazy_module("aichatkit.middleware.cache")
-    fallback = lazy_module("aichatkit.call.fallback")
+    call_log = lazy_module("aichatkit.middleware.call_log")
     checks = lazy_module("aichatkit.checks")
+    forms = lazy_module("aichatkit.structured.forms")
+    functions = lazy_module("aichatkit.tools.functions")
     images = lazy_module("aichatkit.images")
     list_models = lazy_module("aichatkit.call.list_models")
-    call_log = lazy_module("aichatkit.middleware.call_log")
+    mapper = lazy_module("aichatkit.batch.mapper")
     observe = lazy_module("aichatkit.middleware.observe")
+    pipeline = lazy_module("aichatkit.middleware.pipeline")
     rate_limits = lazy_module("aichatkit.limits.rate_limits")
-    forms = lazy_module("aichatkit.structured.forms")
-    telemetries = lazy_module("aichatkit.middleware.telemetry")
-    functions = lazy_module("aichatkit.tools.functions")
 
-__all__ = ["Client", "default_client"]
-
-#: What a copy makes anew; connections are told in a form that can travel.
-_STAYS = frozenset({"_closing", "_connections", "_keys", "_made"})
+__all__ = ["Client"]
 
 
-class Client(Mapper):
+class Client:
     """Ask chat services, over one `requests.Session`.
 
     Example:
@@ -92,30 +88,30 @@ class Client(Mapper):
         'offline'
 
     Args:
-        model: "provider/model", "provider", a list of them in the order of fallback, or None to choose by environment.
-        system: instructions that go before every prompt.
-        api_key: the key, several of which a limited one steps aside, or a dict by provider;
-            without it the environment is asked at the first call.
+        model: "provider/model", "provider", a list of them in fallback order, or None to choose by environment.
+        system: the system prompt of every call.
+        api_key: a key, a list of keys of which a limited one is skipped, or a dict by provider; without it the
+            environment is read at the first call.
         base_url: another address that speaks the provider's protocol, or a dict by provider.
-        session: a Session of your own, used as it is and not altered.
-        proxies: one URL or a dict as `requests` takes it; without it the environment counts.
-        verify: a CA bundle's path, or False to switch TLS verification off.
+        session: your own Session, used as it is and never modified.
+        proxies: one URL, or a dict as `requests` takes it; without it the environment counts.
+        verify: the path of a CA bundle, or False to switch TLS verification off.
         headers: sent with every request.
         timeout: seconds for connecting and for silence, or a Timeout.
         retry: retries after the first attempt (default 2, 0 for none), or a RetryPolicy.
-        rate: "60/min" or a Rate, kept for each provider and key by itself, or a dict by provider.
-        prices: your own prices, {"provider/model": (in, out)} in US dollars for a million tokens.
-        budget: US dollars, by the prices, that all answers of this client together do not pass.
-        cache: where answers to identical calls are kept: a path, a Cache or a dict; not for calls with tools, or with
-            a temperature above 0 and no seed.
-        hooks: functions that watch, each called with a record: "request" before one is sent, "chunk" for each piece of
-            text, "wait" before a wait, "reply" and "error" at the end. One that fails is logged and ends nothing.
-        log: path of a SQLite file that each call is noted in, with its prompt and answer and without keys.
-        telemetry: True for OpenTelemetry's spans and metrics (extra `otel`), or a Telemetry.
-        params: sampling parameters such as `temperature`, sent only when given.
+        rate: "60/min" or a Rate, kept separately for each provider and key, or a dict by provider.
+        prices: your own prices, {"provider/model": (input, output)} in US dollars per million tokens.
+        budget: US dollars, by the price table, that all answers of this client together do not exceed.
+        cache: where answers to identical calls are kept: a path, a Cache or a dict; calls with tools, or with a
+            temperature above 0 and no seed, are not cached.
+        hooks: functions that observe calls, each called with a record: "request" before one is sent, "chunk" for each
+            piece of text, "wait" before a wait, "reply" and "error" at the end. An exception in a hook is logged.
+        log: path of a SQLite file that gets a row for each call, with prompt and answer and without keys.
+        telemetry: True for OpenTelemetry spans and metrics (extra `otel`), or a Telemetry.
+        params: sampling parameters such as `temperature`, sent only if given.
 
     Raises:
-        ConfigurationError: an option is unknown or cannot be used; nothing is sent.
+        ConfigurationError: an option is unknown or invalid; nothing is sent.
     """
 
     def __init__(
@@ -146,42 +142,38 @@ class Client(Mapper):
         self._system = system
         self._timeout = Timeout.of(timeout)
         self._policy = RetryPolicy.of(retry)
-        self._params = parse_params(params, options=_client_options())
-        names = named_providers(model) if isinstance(api_key, (str, list, tuple)) or isinstance(base_url, str) else []
-        self._keys = {
-            name: parse_keys(key, provider=name) for name, key in per_provider(api_key, names, option="api_key").items()
-        }
-        self._base_urls = {
-            name: parse_url(url) for name, url in per_provider(base_url, names, option="base_url").items()
-        }
-        self._hooks = parse_hooks(hooks)
-        self._observers: list[observe.Observer] = []
-        if not self._hooks.keys() <= {"request", "wait"}:
-            self._observers.append(observe.Hooks(self._hooks))
-        self._log = None if log is None else call_log.CallLog(log)
-        if self._log is not None:
-            self._observers.append(self._log)
-        if telemetry is not None and (watch := telemetries.Telemetry.of(telemetry)) is not None:
-            self._observers.append(watch)
-        self._connections = Connections(
-            session, proxies=parse_proxies(proxies), verify=parse_verify(verify), headers=parse_headers(headers)
-        )
-        self._closing = threading.Event()
+        self._params = parse_params(params, options=Client.__init__.__kwdefaults__ or ())
         self._prices = parse_prices(prices)
-        self._purse = None if budget is None else budgets.Budget(budget)
-        self._cache = None if cache is None else caches.parse_cache(cache)
-        self._pauses = Pauses(self._policy.now)
-        self._dropped: dict[tuple[str, str], frozenset[str]] = {}
+        named = named_providers(model) if isinstance(api_key, (str, list, tuple)) or isinstance(base_url, str) else []
+        keys = per_provider(api_key, named, option="api_key")
+        base_urls = per_provider(base_url, named, option="base_url")
+        hooks = parse_hooks(hooks)
+        self._log = None if log is None else call_log.CallLog(log)
+        observed = bool(hooks) or self._log is not None or telemetry is not None
         rates = parse_rates(rate)
-        self._pacer = rate_limits.RateLimiter(rates, self._policy.now) if rates else None
-        self._health = Cooldowns(self._policy.now)
-        self._budget = RetryBudget(self._policy.budget)
-        self._made: CallContext | None = None
+        now = self._policy.now
+        self._context = CallContext(
+            connections=Connections(
+                session, proxies=parse_proxies(proxies), verify=parse_verify(verify), headers=parse_headers(headers)
+            ),
+            closing=threading.Event(),
+            keys={name: parse_keys(key, provider=name) for name, key in keys.items()},
+            base_urls={name: parse_url(url) for name, url in base_urls.items()},
+            cooldowns=Cooldowns(now),
+            retry_budget=RetryBudget(self._policy.budget),
+            pauses=Pauses(now),
+            rate_limiter=rate_limits.RateLimiter(rates, now) if rates else None,
+            cache=None if cache is None else caches.parse_cache(cache),
+            budget=None if budget is None else budgets.Budget(budget),
+            observers=observe.build_observers(hooks, self._log, telemetry) if observed else (),
+            on_request=hooks.get("request"),
+            on_wait=hooks.get("wait"),
+        )
 
     @property
     def session(self) -> requests.Session:
         """The Session all calls go through."""
-        return self._connections.session
+        return self._context.connections.session
 
     @property
     def providers(self) -> Registry:
@@ -190,39 +182,40 @@ class Client(Mapper):
 
     @property
     def health(self) -> list[Cooling]:
-        """What is left alone after failures, why and until when, the longest first."""
-        return self._health.cooling()
+        """What is on cooldown after failures, why and until when, the longest first."""
+        return self._context.cooldowns.cooling()
 
     def ask(self, prompt: Prompt, **options: Any) -> Reply:
         """Ask and return the finished reply.
 
         Options, each for this call: model, system, timeout, retry, headers, proxies, sampling parameters, and
 
-        - `files`: paths, URLs, bytes, open files, PIL images or matplotlib figures that go with the prompt;
-        - `tools`: typed functions the model may call, `max_rounds` times in a row (8); `approve(call)` may forbid one;
-          the calls of tools given as dicts are left to you in `reply.tool_calls`;
-        - `schema`: a type or JSON schema the answer must fit; `reply.data` is its value;
+        - `files`: attachments: paths, URLs, bytes, open files, PIL images or matplotlib figures;
+        - `tools`: typed functions the model may call, in up to `max_rounds` rounds (8); `approve(call)` may forbid a
+          call; calls of tools given as dicts are left to you in `reply.tool_calls`;
+        - `schema`: structured output: a type or JSON schema the answer must fit; `reply.data` is its value;
         - `extra`: fields for the body, sent as they are; `raw=True`: keep the records of the answer in `reply.raw`;
-          `strict=True`: never leave out what a service refuses.
+          `strict=True`: never omit a parameter that the service refuses.
 
         Raises:
             ChatError: any error of the package; `partial` holds the text of an answer that broke off.
         """
-        return self._open(prompt, 1, False, **options).read()
+        # Only an answer that nobody has seen yet can be replaced by one that fits the schema.
+        return Stream(pipeline.open_answer(self._build_call(prompt, 1, **options))).read()
 
     def stream(self, prompt: Prompt, **options: Any) -> Stream:
-        """Ask and return the stream, opened: a service that cannot answer raises here, not in the loop.
+        """Ask and return the opened stream: a service that cannot answer raises here, not in the loop.
 
-        It is an iterator of text; `stream.text` is what came so far, `stream.reply` the reply when it has ended.
+        It is an iterator of text; `stream.text` is the text received so far, `stream.reply` the reply at the end.
         """
-        return self._open(prompt, 0, False, **options)
+        return Stream(pipeline.open_answer(self._build_call(prompt, 0, **options)))
 
     def chat(self, *, system: str | None = None, **options: Any) -> Chat:
-        """Return a conversation; its options hold for every turn."""
+        """Return a conversation; its options apply to every turn."""
         return Chat(self, system=system, **options)
 
     def image(self, prompt: str, *, model: Model = None, **options: Any) -> images.ImageResponse:
-        """Have a picture made and return it; raise BadResponseError where the model only talks."""
+        """Generate an image and return it; raise BadResponseError if the model answers with text only."""
         with self.stream(prompt, model=model, **options) as stream:
             pictures = [chunk for chunk in stream if isinstance(chunk, images.ImageResponse)]
             provider = stream.provider
@@ -235,35 +228,96 @@ class Client(Mapper):
         return pictures[0] if len(pictures) == 1 else pictures[0].joined(pictures[1:])
 
     def models(self, provider: str | None = None) -> list[str]:
-        """Return model names: of one provider as the service lists them for the key, else those known here."""
+        """Return model names: of one provider as the service lists them for the key, else all known ones."""
         if provider is None or provider in GROUPS:
-            kinds = registry.importable() if provider is None else [registry[name] for name in GROUPS[provider]]
-            return [f"{kind.name}/{model}" for kind in kinds for model in kind.models]
-        return list_models.list_models(registry[provider], self._call("models", model=provider), self._setup())
+            classes = registry.importable() if provider is None else [registry[name] for name in GROUPS[provider]]
+            return [f"{cls.name}/{model}" for cls in classes for model in cls.models]
+        return list_models.list_models(registry[provider], self._build_call("models", 0, model=provider))
+
+    def map(
+        self,
+        prompts: Any,
+        template: str | None = None,
+        *,
+        model: Model = None,
+        workers: int = 8,
+        progress: bool | None = None,
+        resume: Any = None,
+        executor: Any = None,
+        schema: Any = None,
+        on_error: str = "keep",
+        as_completed: bool = False,
+        budget: float | None = None,
+        max_tokens_total: int | None = None,
+        **options: Any,
+    ) -> Results:
+        """Ask every prompt of a list, iterable, dict, pandas or polars frame, CSV or JSON lines file.
+
+        A row that fails holds its error. Ctrl-C ends the run in good order, a second one immediately.
+
+        Args:
+            template: a text such as "Translate: {text}" that is filled with the columns of each row.
+            workers: rows in progress at the same time.
+            progress: a progress bar (extra `progress`); by default if a terminal or a notebook shows it.
+            resume: path of a journal, with which an interrupted run sends only what is missing.
+            executor: a `concurrent.futures.Executor`, or a function that makes one, to run elsewhere; its processes
+                take keys from their own environment.
+            on_error: "raise" ends the run at the first row that fails; the error has the `results`.
+            as_completed: return immediately; the first loop over the results yields rows as they are completed.
+            budget: US dollars, by the price table, that the run does not exceed.
+            max_tokens_total: tokens that the run does not exceed.
+            options: those of `ask`, the same for every row.
+
+        Raises:
+            ConfigurationError: nothing was sent; an option is invalid or a key is missing.
+            JournalError: the journal cannot be used; its content is kept.
+        """
+        return mapper.map_prompts(
+            self,
+            prompts,
+            template,
+            {**options, "model": model, "schema": schema},
+            workers=workers,
+            progress=progress,
+            resume=resume,
+            executor=executor,
+            on_error=on_error,
+            as_completed=as_completed,
+            budget=budget,
+            max_tokens_total=max_tokens_total,
+        )
+
+    def estimate(self, prompts: Any, template: str | None = None, **options: Any) -> Estimate:
+        """Return how many calls, tokens and US dollars `map` would take, without sending anything.
+
+        Tokens are counted by tiktoken if it and its tables are installed, else four bytes count as one token; an answer
+        counts as `max_tokens`, or as 256 tokens without it. A row that cannot be sent counts nothing.
+        """
+        return mapper.estimate_prompts(self, prompts, template, options)
 
     def check(self, model: Model = None, **options: Any) -> list[checks.Check]:
-        """Ask each provider that `model` stands for one small question, at once, and tell who answers and why not.
+        """Ask every provider of `model` one small question, in parallel, and report which answer and why others do not.
 
-        Nothing is retried and each has 30 seconds in all, unless `retry` and `timeout` say otherwise.
+        Nothing is retried and each has 30 seconds in total, unless `retry` and `timeout` say otherwise.
         The answers cost what a short answer costs; a failure is a `Check` with its error and raises nothing.
         """
         limits = {"retry": 0, "timeout": checks.LIMITS if self._timeout == Timeout() else None}
-        call = self._call(checks.PROMPT, model=model, **{**limits, **options})
-        return checks.check_targets(call, self._setup())
+        return checks.check_targets(self._build_call(checks.PROMPT, 0, model=model, **{**limits, **options}))
 
     def close(self) -> None:
-        """End every stream and wait of this client, in whatever thread, and free its connections."""
-        self._closing.set()
-        self._connections.close()
-        if self._pacer is not None:
-            self._pacer.close()
-        if self._cache is not None and isinstance(self._cache, caches.Cache):
-            self._cache.close()
+        """End every stream and wait of this client, in all threads, and free its connections."""
+        context = self._context
+        context.closing.set()
+        context.connections.close()
+        if context.rate_limiter is not None:
+            context.rate_limiter.close()
+        if context.cache is not None and isinstance(context.cache, caches.Cache):
+            context.cache.close()
         if self._log is not None:
             self._log.close()
 
     def check_options(self, options: Mapping[str, Any]) -> None:
-        """Refuse options that no call takes, before the first call."""
+        """Raise ConfigurationError if an option is not known to any call."""
         parse_params({name: options[name] for name in options if name not in CALL_OPTIONS}, options=CALL_OPTIONS)
 
     def __enter__(self) -> Client:
@@ -275,136 +329,71 @@ class Client(Mapper):
     def __repr__(self) -> str:
         return f"<Client model={self._model!r}>"
 
-    def __getstate__(self) -> dict[str, Any]:
-        # Keys stay at home: the process that loads this finds its own in its environment.
-        state = {name: value for name, value in self.__dict__.items() if name not in _STAYS}
-        if isinstance(self._cache, dict):
-            # What is held in memory may be large, and is of use here.
-            state["_cache"] = {}
-        return {**state, "_connections": self._connections.portable()}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _closing=threading.Event(), _keys={}, _made=None)
-        self._connections = Connections(**state["_connections"])
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Client:
+    def __copy__(self) -> Client:
         copy = type(self).__new__(type(self))
-        copy.__setstate__(self.__getstate__())
-        copy._keys, copy._cache = dict(self._keys), self._cache
+        copy.__dict__.update(self.__dict__, _context=self._context.copy())
         return copy
 
-    def __copy__(self) -> Client:
-        return self.__deepcopy__({})
+    def __deepcopy__(self, memo: dict[int, Any]) -> Client:
+        return self.__copy__()
 
-    def _open(self, prompt: Prompt, repairs: int, in_run: bool, /, **options: Any) -> Stream:
-        # Who asks many rows counts what they cost, and waits for pauses that any of them met.
-        call, form = self._prepared(prompt, **options)
-        call = replace(call, patient=True) if in_run else call
-        purse = self._purse if self._purse and not in_run else None
-        if not form and self._cache is None and purse is None and not self._observers:
-            return Stream(fallback.open_call(call, self._setup()))
-        means = pipeline.Means(form, repairs, self._cache, purse, self._observers)
-        return Stream(pipeline.answer_call(call, self._setup(), means))
-
-    def _answer(self, prompt: Prompt, **options: Any) -> Reply:
-        return self._open(prompt, 1, True, **options).read()
-
-    def _planned(self, prompt: Prompt, **options: Any) -> Call:
-        return self._prepared(prompt, **options)[0]
-
-    def _check(self, call: Call) -> None:
-        fallback.check_call(call, self._setup())
-
-    def _prepared(
+    def _build_call(
         self,
         prompt: Prompt,
+        repairs: int,
+        /,
         *,
+        model: Model = None,
+        system: str | None = None,
+        files: Any = (),
         tools: Any = (),
         max_rounds: int = 8,
         approve: Callable[[ToolCall], bool] | None = None,
         schema: Any = None,
-        **options: Any,
-    ) -> tuple[Call, dict[str, Any]]:
-        call = self._call(prompt, **options)
-        tools = () if tools is None else tools
-        if schema is None and approve is None and tools == ():
-            return call, {}
-        toolbox, form = functions.Toolbox(tools, approve), forms.Form.of(schema)
-        call = replace(call, options=replace(call.options, tools=toolbox.tools, schema=form.schema if form else None))
-        return call, {"toolbox": toolbox, "max_rounds": max_rounds, "form": form} if toolbox or form else {}
-
-    def _call(
-        self,
-        prompt: Prompt,
-        *,
-        files: Any = (),
         extra: Mapping[str, Any] | None = None,
         strict: bool = False,
         raw: bool = False,
-        model: Model = None,
-        system: str | None = None,
         timeout: float | tuple[float, float] | Timeout | None = None,
         retry: int | RetryPolicy | None = None,
         headers: Mapping[str, str] | None = None,
         proxies: str | Mapping[str, str] | None = None,
         **params: Any,
     ) -> Call:
-        if self._closing.is_set():
+        """Return the call for a prompt and its options; raise ConfigurationError if one is invalid."""
+        if self._context.closing.is_set():
             raise ConfigurationError("the client is closed; make a new one")
-        given = parse_params(params, options=CALL_OPTIONS)
+        call_params = parse_params(params, options=CALL_OPTIONS) if params else {}
         limits = self._timeout if timeout is None else Timeout.of(timeout)
         policy = self._policy if retry is None else RetryPolicy.of(retry)
         messages = parse_messages(prompt, system=self._system if system is None else system)
         plain = isinstance(files, tuple) and not files and all(isinstance(turn.content, str) for turn in messages)
-        return attempt.Call(
+        toolbox, form = None, None
+        if schema is not None or approve is not None or (tools is not None and tools != ()):
+            toolbox, form = functions.Toolbox(() if tools is None else tools, approve), forms.Form.of(schema)
+            toolbox = toolbox if toolbox or form else None
+        return Call(
+            context=self._context,
             targets=self._targets(self._model if model is None else model),
             messages=messages if plain else attachments.with_files(messages, files),
-            options=Options(params={**self._params, **given}, extra=parse_extra(extra)),
+            options=Options(
+                params={**self._params, **call_params},
+                extra={} if extra is None else parse_extra(extra),
+                tools=toolbox.tools if toolbox else (),
+                schema=form.schema if form else None,
+            ),
             timeout=limits,
             deadline=Deadline(limits.total, policy.now),
             policy=policy,
-            headers=parse_headers(headers),
+            headers={} if headers is None else parse_headers(headers),
             proxies=None if proxies is None else parse_proxies(proxies),
             prices=self._prices,
             strict=strict,
             keep_raw=raw,
+            toolbox=toolbox,
+            max_rounds=max_rounds,
+            form=form,
+            repairs=repairs,
         )
 
     def _targets(self, model: Model) -> list[Target]:
-        return find_targets(model, keys=self._keys)
-
-    def _setup(self) -> CallContext:
-        if self._made is None:
-            self._made = attempt.CallContext(
-                self._connections,
-                self._closing,
-                self._keys,
-                self._base_urls,
-                self._health,
-                self._budget,
-                self._pacer,
-                self._hooks.get("wait"),
-                self._dropped,
-                self._pauses,
-                self._hooks.get("request"),
-            )
-        return self._made
-
-
-_default: list[Client] = []
-_default_lock = Lock()
-
-
-def default_client() -> Client:
-    """Return the client that the functions of the package share, made on first use."""
-    with _default_lock:
-        if not _default:
-            _default.append(Client())
-        return _default[0]
-
-
-Chat.default_client = staticmethod(default_client)
-
-
-def _client_options() -> list[str]:
-    return list(Client.__init__.__kwdefaults__ or ())
+        return find_targets(model, keys=self._context.keys)

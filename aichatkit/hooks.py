@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from aichatkit.messages import Message
 from aichatkit.reply import Reply
 
-__all__ = ["ChunkInfo", "ErrorInfo", "Hook", "ReplyInfo", "RequestInfo", "bare_url", "shown_headers", "tell"]
+__all__ = ["ChunkInfo", "ErrorInfo", "Hook", "ReplyInfo", "RequestInfo", "bare_url", "emit", "shown_headers"]
 
 logger = logging.getLogger(__name__)
 
@@ -94,7 +94,7 @@ class ErrorInfo(NamedTuple):
         return f"{self.provider}/{self.model} failed after {self.elapsed:.1f} s: {kind}: {self.error}"
 
 
-def tell(name: str, hook: Any, record: Any) -> None:
+def emit(name: str, hook: Any, record: Any) -> None:
     """Call a hook; one that fails is logged and ends nothing."""
     try:
         hook(record)

@@ -1,4 +1,4 @@
-"""Answer -> stream: what the caller holds while an answer comes."""
+"""Answer -> stream: what the caller reads while the answer is in progress."""
 
 from __future__ import annotations
 
@@ -9,11 +9,8 @@ from aichatkit._lazy import lazy_module
 from aichatkit.reply import Attempt, Reply
 
 if TYPE_CHECKING:
-    from aichatkit.call.answer import Answer
+    from aichatkit.call.answer_like import AnswerLike
     from aichatkit.display import show as showing
-    from aichatkit.middleware.cache import CachedAnswer
-    from aichatkit.middleware.observe import ObservedAnswer
-    from aichatkit.middleware.tool_rounds import ToolRounds
 else:
     showing = lazy_module("aichatkit.display.show")
 
@@ -21,13 +18,13 @@ __all__ = ["Stream"]
 
 
 class Stream(Iterator[str]):
-    """An answer under way: iterate over its text, or join it with `read`.
+    """An answer in progress: iterate over its text, or read all of it with `read`.
 
     It is open when you get it, and closes itself at its end, when the loop is left, when dropped and after `with`.
-    `text` holds what has come, also after an error.
+    `text` holds the text received so far, also after an error.
     """
 
-    def __init__(self, answer: Answer | ToolRounds | CachedAnswer | ObservedAnswer) -> None:
+    def __init__(self, answer: AnswerLike) -> None:
         self._answer = answer
 
     def __iter__(self) -> Iterator[str]:
@@ -46,13 +43,13 @@ class Stream(Iterator[str]):
         self.close()
 
     def __del__(self) -> None:
-        # Missing where the constructor failed.
+        # Missing if the constructor failed.
         answer = self.__dict__.get("_answer")
         if answer is not None:
             answer.close()
 
     def __reduce__(self) -> NoReturn:
-        # What pickle would do by itself is to read the rest of the answer away.
+        # By default, pickle would consume the rest of the answer.
         raise TypeError("a Stream holds a connection and cannot be copied or pickled; take stream.text or stream.reply")
 
     def __repr__(self) -> str:
@@ -61,36 +58,36 @@ class Stream(Iterator[str]):
 
     @property
     def text(self) -> str:
-        """The text so far."""
+        """The text received so far."""
         return self._answer.text
 
     @property
     def reasoning(self) -> str:
-        """What the model thought so far, where the service tells it."""
+        """The model's reasoning received so far, if the service sends it."""
         return self._answer.reasoning
 
     @property
     def reply(self) -> Reply | None:
-        """The finished answer; None while it is under way and where it broke off."""
+        """The finished reply; None while the answer is in progress, and if it broke off."""
         return self._answer.reply
 
     @property
     def attempts(self) -> list[Attempt]:
-        """Every try of the call so far, in order."""
+        """Every attempt of the call so far, in order."""
         return self._answer.attempts
 
     @property
     def provider(self) -> str:
         """The name of the provider that answers."""
-        return self._answer.provider.name
+        return str(self._answer.provider.name)
 
     @property
     def model(self) -> str:
-        """The model that was asked for."""
+        """The model that was requested."""
         return self._answer.model
 
     def read(self) -> Reply:
-        """Read on to the end and return the finished answer."""
+        """Read to the end and return the finished reply."""
         for _ in self:
             pass
         reply = self.reply
@@ -99,16 +96,16 @@ class Stream(Iterator[str]):
         return reply
 
     def show(self, *, plain: bool = False) -> Reply:
-        """Show the answer while it comes and return it: as Markdown in a notebook, else as text on standard output.
+        """Display the answer as it arrives and return the reply: Markdown in a notebook, else text on standard output.
 
-        Markdown grows at most every tenth of a second, with the model's reasoning folded above it; HTML in it is shown
-        and not run, and pictures from elsewhere are links. `plain=True` prints the text in a notebook as well.
-        Where the answer breaks off or is interrupted what came stays, and `text` keeps it.
+        Markdown is updated at most every tenth of a second, with the model's reasoning collapsed above it; HTML in it
+        is shown as text, and images on other hosts are shown as links. `plain=True` prints plain text in a notebook
+        too. If the answer breaks off or is interrupted, the text received stays visible and in `text`.
         """
         return showing.show(self, plain=plain)
 
     def when_complete(self, callback: Callable[[Reply], None]) -> None:
-        """Call `callback` with the reply when the answer has ended; never for one that broke off or was left."""
+        """Call `callback` with the reply when the answer is complete; never for one that broke off or was left."""
         self._answer.when_complete(callback)
 
     def close(self) -> None:
@@ -116,5 +113,5 @@ class Stream(Iterator[str]):
         self._answer.close()
 
     def cancel(self) -> None:
-        """End the answer from another thread: whoever reads it gets a StreamInterruptedError."""
+        """End the answer from another thread: the thread that reads it gets a StreamInterruptedError."""
         self._answer.cancel()

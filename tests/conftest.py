@@ -126,7 +126,7 @@ def reader(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, sandbox: Sandbox) ->
             monkeypatch.setenv(variable, f"sk-reader-{name}")
     monkeypatch.setattr(registry, "_registered", dict(registry._registered))
     default: list[Client] = []
-    monkeypatch.setattr("aichatkit.client._default", default)
+    monkeypatch.setattr("aichatkit.api._default", default)
     yield
     for client in default:
         client.close()

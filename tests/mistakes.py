@@ -307,22 +307,22 @@ MISTAKES = (
     Mistake(
         "what may have been processed is repeated like anything else",
         "limits/retries.py",
-        "if tries.ambiguous > tries.policy.ambiguous:",
+        "if state.ambiguous > state.policy.ambiguous:",
         "if tries.ambiguous < 0:",
         "limits/test_retries.py",
     ),
     Mistake(
         "a wait of any length is kept",
         "limits/retries.py",
-        "elif (error.retry_after or 0.0) > tries.policy.max_wait:",
+        "elif (error.retry_after or 0.0) > state.policy.max_wait:",
         "elif (error.retry_after or 0.0) < 0:",
         "limits/test_retries.py",
     ),
     Mistake(
         "the jitter goes below the hint",
         "limits/retries.py",
-        "return error.retry_after + draw",
-        "return error.retry_after - draw",
+        "return error.retry_after + jitter",
+        "return error.retry_after - jitter",
         "limits/test_retries.py",
     ),
     Mistake(
@@ -335,22 +335,22 @@ MISTAKES = (
     Mistake(
         "fresh tokens are fetched again and again",
         "limits/retries.py",
-        "again, tries.refreshed = not tries.refreshed, True",
-        "again, tries.refreshed = True, True",
+        "again, state.refreshed = not state.refreshed, True",
+        "again, state.refreshed = True, True",
         "limits/test_retries.py",
     ),
     Mistake(
         "a wait may pass the deadline",
         "limits/retries.py",
-        "elif left is not None and seconds >= left:",
-        "elif left is not None and seconds < 0:",
+        "elif remaining is not None and seconds >= remaining:",
+        "elif remaining is not None and seconds < 0:",
         "limits/test_retries.py",
     ),
     # Events -> answer.
     Mistake(
         "an answer needs no end marker",
         "call/answer.py",
-        "elif not seen.ended and self.provider.requires_end and not self.closed:",
+        "elif not collector.ended and self.provider.requires_end and not self.closed:",
         "elif not self.provider.name:",
         "call/test_answer.py",
     ),
@@ -371,21 +371,21 @@ MISTAKES = (
     Mistake(
         "a limit notice is an answer",
         "call/answer.py",
-        "if held and classify.limit_notice(held, ended=True):",
+        "if start and classify.limit_notice(start, ended=True):",
         "if not provider.name:",
         "call/test_answer.py",
     ),
     Mistake(
         "a web page is an answer",
         "call/answer.py",
-        "if classify.is_html(kind, first[:_START]):",
+        "if classify.is_html(content_type, first[:_START]):",
         "if not self.provider.name:",
         "call/test_answer.py",
     ),
     Mistake(
         "nothing is an answer",
         "call/answer.py",
-        "if not self._parts and not seen.calls:",
+        "if not self._parts and not collector.calls:",
         "if not name:",
         "call/test_answer.py",
     ),
@@ -407,7 +407,7 @@ MISTAKES = (
     Mistake(
         "what is cooling is asked all the same",
         "call/fallback.py",
-        "if len(call.targets) > 1 and _cooling(target, setup):",
+        "if len(call.targets) > 1 and _on_cooldown(target, call.context):",
         "if len(call.targets) < 1:",
         "limits/test_cooldowns.py call/test_fallback.py faults/test_failover.py",
     ),
@@ -457,7 +457,7 @@ MISTAKES = (
     Mistake(
         "the retry budget has no bottom",
         "limits/retries.py",
-        "if self._left < price:",
+        "if self._remaining < price:",
         "if price < 0:",
         "limits/test_retries.py",
     ),
@@ -493,8 +493,8 @@ MISTAKES = (
     Mistake(
         "tools get one round more than allowed",
         "middleware/tool_rounds.py",
-        "if not self._left:",
-        "if self._left < 0:",
+        "if not self._remaining:",
+        "if self._remaining < 0:",
         "middleware/test_tool_rounds.py",
     ),
     Mistake(
@@ -528,7 +528,7 @@ MISTAKES = (
     Mistake(
         "the span of a stream that is left never ends",
         "middleware/observe.py",
-        "        self._answer.close()\n        self._note()\n",
+        "        self._answer.close()\n        self._end()\n",
         "        self._answer.close()\n",
         "middleware/test_telemetry.py middleware/test_call_log.py",
     ),
@@ -556,9 +556,9 @@ MISTAKES = (
     ),
     Mistake(
         "a pickled client carries its keys",
-        "client.py",
-        '_STAYS = frozenset({"_closing", "_connections", "_keys", "_made"})',
-        '_STAYS = frozenset({"_closing", "_connections", "_made"})',
+        "call/call.py",
+        '"keys": {}, "_providers"',
+        '"_providers"',
         "test_client.py test_forks.py",
     ),
     Mistake(
@@ -755,8 +755,8 @@ MISTAKES = (
     Mistake(
         "a budget is looked at after it was passed",
         "middleware/budgets.py",
-        "whole = held.plus(self._spent)",
-        "whole = self._spent",
+        "total = reserved.plus(self._spent)",
+        "total = self._spent",
         "middleware/test_budgets.py batch/test_run.py",
     ),
     Mistake(
@@ -776,8 +776,8 @@ MISTAKES = (
     Mistake(
         "a pause holds for one worker only",
         "call/attempt.py",
-        "    if call.patient:\n        _await_pauses",
-        "    if False:\n        _await_pauses",
+        "        if self.call.in_batch:\n",
+        "        if False:\n",
         "batch/test_run.py",
     ),
     Mistake(

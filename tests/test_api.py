@@ -9,15 +9,15 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 import aichatkit as ai
-from aichatkit import client as client_module
-from aichatkit.client import default_client
+from aichatkit.api import default_client
+from aichatkit.registry import registry
 
 
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch, sandbox):
     """Start each test without a default client, in front of a sandbox."""
     default: list[ai.Client] = []
-    monkeypatch.setattr(client_module, "_default", default)
+    monkeypatch.setattr("aichatkit.api._default", default)
     monkeypatch.setenv("OPENAI_BASE_URL", f"{sandbox.url}/v1")
     monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
     yield
@@ -41,7 +41,7 @@ def test_chat_gives_a_conversation():
 
 
 def test_image_gives_a_picture(monkeypatch, sandbox):
-    monkeypatch.setattr(client_module.registry["aichats"], "base_url_env", "PICTURES")
+    monkeypatch.setattr(registry["aichats"], "base_url_env", "PICTURES")
     monkeypatch.setenv("PICTURES", sandbox.url)
     assert isinstance(ai.image("a cat", model="aichats/dalle"), ai.ImageResponse)
 
@@ -75,5 +75,5 @@ def test_a_key_set_after_the_first_call_counts(monkeypatch, sandbox):
 
 
 def test_no_client_is_made_at_import():
-    check = "import aichatkit.api, aichatkit.client as c; print(len(c._default))"
+    check = "import aichatkit.api; print(len(aichatkit.api._default))"
     assert subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, timeout=60).stdout == "0\n"

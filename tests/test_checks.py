@@ -68,14 +68,14 @@ def test_options_of_a_call_are_taken(client, sandbox):
 
 def test_each_has_thirty_seconds_unless_told_otherwise(client, sandbox, monkeypatch):
     totals = []
-    original = Client._call
+    original = Client._build_call
 
     def spy(self, *args, **options):
         call = original(self, *args, **options)
         totals.append(call.timeout.total)
         return call
 
-    monkeypatch.setattr(Client, "_call", spy)
+    monkeypatch.setattr(Client, "_build_call", spy)
     client.check()
     client.check(timeout=Timeout(total=5))
     Client(model="offline", timeout=Timeout(total=7)).check()

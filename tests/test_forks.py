@@ -189,8 +189,14 @@ def test_a_thread_that_reads_a_stream_does_not_stop_a_child_from_asking(service)
 def test_a_lock_that_a_thread_of_the_parent_holds_does_not_stop_a_child(service):
     _, client = service(echo, rate=Rate("100/min", tokens="100000/min", concurrent=5))
     client.ask("warm")
-    counter = next(iter(client._pacer._counters.values()))
-    locks = [client._health._lock, client._budget._lock, client._pacer._lock, counter._lock, client._connections._lock]
+    counter = next(iter(client._context.rate_limiter._counters.values()))
+    locks = [
+        client._context.cooldowns._lock,
+        client._context.retry_budget._lock,
+        client._context.rate_limiter._lock,
+        counter._lock,
+        client._context.connections._lock,
+    ]
     held, free = threading.Event(), threading.Event()
 
     def hold():
@@ -225,11 +231,11 @@ def test_a_place_that_the_parent_holds_is_free_in_a_child(service):
 def test_what_cools_in_the_parent_cools_in_a_child_and_not_the_other_way(service):
     _, client = service(echo)
     subject = CooldownKey("openai", "", "")
-    client._health.failed(subject, ServerError("x"))
+    client._context.cooldowns.failed(subject, ServerError("x"))
 
     def child():
         before = [row.provider for row in client.health]
-        client._health.succeeded(subject)
+        client._context.cooldowns.succeeded(subject)
         return f"{before} {client.health}"
 
     assert fork(child)() == "['openai'] []"

@@ -238,7 +238,7 @@ def test_each_record_is_a_line_for_people(record, text):
 
 def test_a_failure_in_watching_itself_ends_nothing(make, monkeypatch, caplog):
     client = make()
-    monkeypatch.setattr(client._observers[0], "end", lambda course, begun: 1 / 0)
+    monkeypatch.setattr(client._context.observers[0], "end", lambda course, begun: 1 / 0)
     with caplog.at_level(logging.ERROR):
         assert client.ask("Hi").text
     assert "a call could not be noted" in caplog.text
@@ -246,7 +246,7 @@ def test_a_failure_in_watching_itself_ends_nothing(make, monkeypatch, caplog):
 
 def test_what_is_no_error_of_the_package_is_told_as_well(make, seen, monkeypatch):
     client = make()
-    monkeypatch.setattr("aichatkit.middleware.pipeline.open_call", lambda *_: 1 / 0)
+    monkeypatch.setattr("aichatkit.call.fallback.open_answer", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         client.ask("Hi")
     assert (names(seen), seen[0][1].provider) == (["error"], "openai")

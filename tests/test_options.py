@@ -116,8 +116,7 @@ def test_extra_is_a_dict(client, sandbox):
 def test_the_options_of_a_call_are_those_its_methods_take():
     taken = {
         name
-        for method in (Client._prepared, Client._call)
-        for name, parameter in inspect.signature(method).parameters.items()
+        for name, parameter in inspect.signature(Client._build_call).parameters.items()
         if parameter.kind is parameter.KEYWORD_ONLY
     }
     assert set(CALL_OPTIONS) == taken

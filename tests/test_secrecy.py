@@ -158,7 +158,7 @@ def test_a_key_that_is_echoed_is_in_no_error_log_or_pickle(service, echo, key):
         if echo == "header-line":
             # urllib3 itself warns of header lines it cannot read, and shows them.
             log = "\n".join(line for line in log.splitlines() if "aichatkit" in line)
-        out = shown(error) + log + repr((client, client.health, client._setup()))
+        out = shown(error) + log + repr((client, client.health, client._context))
     for part in parts(key):
         assert part not in out
 
@@ -265,7 +265,7 @@ def test_no_repr_and_no_pickle_of_anything_public_holds_a_key(service, key):
     with client_of(service, key, rate=Rate("100/min", tokens="100000/min", concurrent=2)) as client:
         stream = client.stream("Hi")
         chat = client.chat()
-        things = [repr(client), repr(client._setup()), repr(stream), repr(client.session), repr(client.providers)]
+        things = [repr(client), repr(client._context), repr(stream), repr(client.session), repr(client.providers)]
         reply = stream.read()
         chat.ask("Hi")
         things += map(repr, (reply, reply.attempts, stream, chat, client.health, reply.headers, vars(reply)))

@@ -1,46 +1,41 @@
-"""Many prompts: what a client does with a list, a frame or a file of them."""
+"""Prompts and options of `Client.map` -> a run, its results, or an estimate of both."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from aichatkit._lazy import lazy_module
-from aichatkit.call.targets import Model
+from aichatkit._dataclasses import replace
+from aichatkit.batch.journal import Journal
+from aichatkit.batch.progress import Progress
+from aichatkit.batch.result_store import DiskStore, MemoryStore
+from aichatkit.batch.results import Results
+from aichatkit.batch.rows import read_rows
+from aichatkit.batch.run import Plan, Run
+from aichatkit.batch.task_queue import TaskQueue
+from aichatkit.batch.workers import Job, parse_executor
+from aichatkit.call.call import Call
+from aichatkit.call.fallback import check_call
 from aichatkit.errors import ConfigurationError
-from aichatkit.limits.pauses import Pauses
+from aichatkit.middleware.budgets import Budget
+from aichatkit.middleware.estimates import Estimate, check_priced, estimate_calls
+from aichatkit.middleware.pipeline import open_answer
 from aichatkit.options import CALL_OPTIONS
 from aichatkit.params import parse_params
 from aichatkit.reply import Reply
+from aichatkit.streams import Stream
+from aichatkit.structured.forms import Form
 
 if TYPE_CHECKING:
-    from aichatkit.batch import journal, result_store, results, rows, run, task_queue
-    from aichatkit.batch import progress as bars
-    from aichatkit.batch import workers as jobs
-    from aichatkit.call.attempt import Call
-    from aichatkit.limits import rate_limits
-    from aichatkit.middleware import budgets, estimates
-    from aichatkit.structured import forms
-else:
-    # Most scripts ask one prompt at a time.
-    run = lazy_module("aichatkit.batch.run")
-    budgets = lazy_module("aichatkit.middleware.budgets")
-    estimates = lazy_module("aichatkit.middleware.estimates")
-    task_queue = lazy_module("aichatkit.batch.task_queue")
-    journal = lazy_module("aichatkit.batch.journal")
-    bars = lazy_module("aichatkit.batch.progress")
-    results = lazy_module("aichatkit.batch.results")
-    forms = lazy_module("aichatkit.structured.forms")
-    rows = lazy_module("aichatkit.batch.rows")
-    result_store = lazy_module("aichatkit.batch.result_store")
-    jobs = lazy_module("aichatkit.batch.workers")
+    from aichatkit.client import Client
 
-__all__ = ["Mapper"]
+__all__ = ["ask_row", "estimate_prompts", "map_prompts"]
 
 _ON_ERROR = ("keep", "raise")
-#: What `map` takes beside the options of a call.
-_OPTIONS = (
+#: Options of `map` in addition to those of `ask`.
+_MAP_OPTIONS = (
     "template",
     "workers",
     "progress",
@@ -53,108 +48,73 @@ _OPTIONS = (
 )
 
 
-class Mapper:
-    """The side of a client that asks many prompts."""
+def map_prompts(
+    client: Client,
+    prompts: Any,
+    template: str | None,
+    options: Mapping[str, Any],
+    *,
+    workers: int,
+    progress: bool | None,
+    resume: Any,
+    executor: Any,
+    on_error: str,
+    as_completed: bool,
+    budget: float | None,
+    max_tokens_total: int | None,
+) -> Results:
+    """Ask every prompt; `options` are those of `ask`, for every row."""
+    if on_error not in _ON_ERROR:
+        raise ConfigurationError(f"on_error: must be 'keep' or 'raise', not {on_error!r}")
+    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
+        raise ConfigurationError(f"workers: must be a whole number from 1 on, not {workers!r}")
+    params = {name: value for name, value in options.items() if name not in CALL_OPTIONS}
+    parse_params(params, options=(*CALL_OPTIONS, *_MAP_OPTIONS))
+    sample, make_executor = client._build_call("?", 1, **options), parse_executor(executor)
+    context = sample.context
+    budgets = [limit for limit in (context.budget, Budget(budget, max_tokens_total)) if limit]
+    if make_executor is None:
+        check_call(sample)
+    if any(limit.money is not None for limit in budgets):
+        check_priced(sample)
+    source, form = read_rows(prompts, template), Form.of(options.get("schema"))
+    waits = {"pause": context.pauses.longest}
+    if context.rate_limiter is not None:
+        waits["pacing"] = context.rate_limiter.longest
+    journal = None if resume is None else Journal(resume)
+    plan = Plan(
+        Job(partial(ask_row, client), options),
+        workers,
+        journal,
+        budgets,
+        Progress(progress, source.size, waits),
+        on_error == "raise",
+        sample.policy.max_wait,
+        make_executor,
+        renews=not hasattr(executor, "submit"),
+    )
+    # Calls are built ahead of time only if a journal or a budget has to look at them.
+    call_of = (lambda prompt: client._build_call(prompt, 1, **options)) if journal is not None or budgets else None
+    tasks = TaskQueue(source, call_of=call_of, journal=journal, form=form, chunk=workers, limited=bool(budgets))
+    store = DiskStore() if source.size is None else MemoryStore()
+    results = Results(Run(tasks, plan), store, form=form, table=source.table, as_completed=as_completed)
+    return results if as_completed else results.finish()
 
-    if TYPE_CHECKING:
-        # What the other side has.
-        _purse: budgets.Budget | None
-        _pauses: Pauses
-        _pacer: rate_limits.RateLimiter | None
 
-        def _planned(self, prompt: Any, **options: Any) -> Call: ...
+def ask_row(client: Client, prompt: Any, /, **options: Any) -> Reply:
+    """Ask one row of a run and return its reply."""
+    call = replace(client._build_call(prompt, 1, **options), in_batch=True)
+    return Stream(open_answer(call)).read()
 
-        def _answer(self, prompt: Any, **options: Any) -> Reply: ...
 
-        def _check(self, call: Call) -> None: ...
+def estimate_prompts(client: Client, prompts: Any, template: str | None, options: Mapping[str, Any]) -> Estimate:
+    """Return what `map` would take; a row that cannot be sent counts nothing."""
+    client._build_call("?", 1, **options)
 
-    def map(
-        self,
-        prompts: Any,
-        template: str | None = None,
-        *,
-        model: Model = None,
-        workers: int = 8,
-        progress: bool | None = None,
-        resume: Any = None,
-        executor: Any = None,
-        schema: Any = None,
-        on_error: str = "keep",
-        as_completed: bool = False,
-        budget: float | None = None,
-        max_tokens_total: int | None = None,
-        **options: Any,
-    ) -> results.Results:
-        """Ask every prompt of a list, iterable, dict, pandas or polars frame, CSV or JSON lines file.
+    def calls() -> Iterator[Call]:
+        for row in read_rows(prompts, template).rows:
+            if row.error is None:
+                with suppress(ConfigurationError):
+                    yield client._build_call(row.prompt, 1, **options)
 
-        A row that fails holds its error. Ctrl-C ends the run in good order, a second one at once.
-
-        Args:
-            template: a text such as "Translate: {text}" that the columns of each row are put into.
-            workers: rows under way at once.
-            progress: a bar (extra `progress`); by default where a terminal or a notebook shows it.
-            resume: path of a journal, by which a run that was ended asks only what is missing.
-            executor: a `concurrent.futures.Executor`, or a function that makes one, to ask elsewhere; its processes
-                take keys from their own environment.
-            on_error: "raise" ends the run at the first row that fails; the error has the `results`.
-            as_completed: return at once; the first loop over the results yields rows as they come.
-            budget: US dollars, by the price table, that are not passed.
-            max_tokens_total: tokens that are not passed.
-            options: those of `ask`, the same for every row.
-
-        Raises:
-            ConfigurationError: nothing was sent; the call cannot be made as it stands.
-            JournalError: the journal cannot be used; what is in it is kept.
-        """
-        if on_error not in _ON_ERROR:
-            raise ConfigurationError(f"on_error: must be 'keep' or 'raise', not {on_error!r}")
-        if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
-            raise ConfigurationError(f"workers: must be a whole number from 1 on, not {workers!r}")
-        own = {name: options[name] for name in options if name not in CALL_OPTIONS}
-        parse_params(own, options=(*CALL_OPTIONS, *_OPTIONS))
-        asked = {**options, "model": model, "schema": schema}
-        purses = [purse for purse in (self._purse, budgets.Budget(budget, max_tokens_total)) if purse]
-        sample, make_executor = self._planned("?", **asked), jobs.parse_executor(executor)
-        if make_executor is None:
-            self._check(sample)
-        if any(purse.money is not None for purse in purses):
-            estimates.check_priced(sample)
-        source, form = rows.read_rows(prompts, template), forms.Form.of(schema)
-        waits = {"pause": self._pauses.longest, **({} if self._pacer is None else {"pacing": self._pacer.longest})}
-        bar = bars.Progress(progress, source.size, waits)
-        book = None if resume is None else journal.Journal(resume)
-        plan = run.Plan(
-            jobs.Job(self._answer, asked),
-            workers,
-            book,
-            purses,
-            bar,
-            on_error == "raise",
-            sample.policy.max_wait,
-            make_executor,
-            renews=not hasattr(executor, "submit"),
-        )
-        call_of = (lambda prompt: self._planned(prompt, **asked)) if book is not None or purses else None
-        taken = task_queue.TaskQueue(
-            source, call_of=call_of, journal=book, form=form, chunk=workers, limited=bool(purses)
-        )
-        shelf = result_store.DiskStore() if source.size is None else result_store.MemoryStore()
-        found = results.Results(run.Run(taken, plan), shelf, form=form, table=source.table, as_completed=as_completed)
-        return found if as_completed else found.finish()
-
-    def estimate(self, prompts: Any, template: str | None = None, **options: Any) -> estimates.Estimate:
-        """Return how many calls, tokens and US dollars `map` would take, without a call.
-
-        Tokens are counted by tiktoken where it and its tables are installed, else taken to be four bytes each;
-        an answer counts `max_tokens`, or 256 where that is not given. A row that cannot be asked counts nothing.
-        """
-        found = rows.read_rows(prompts, template).rows
-        self._planned("?", **options)
-
-        def calls() -> Iterator[Call]:
-            for row in found:
-                if row.error is None:
-                    with suppress(ConfigurationError):
-                        yield self._planned(row.prompt, **options)
-
-        return estimates.estimate_calls(calls())
+    return estimate_calls(calls())

@@ -29,7 +29,8 @@ from aichatkit.errors import (
     QuotaExceededError,
     RateLimitError,
 )
-from aichatkit.middleware.budgets import Budget, Expense, expense_of
+from aichatkit.middleware.budgets import Budget, expense_of
+from aichatkit.middleware.estimates import Expense
 from aichatkit.reply import Reply
 
 __all__ = ["Plan", "Run"]
@@ -139,7 +140,7 @@ class Run:
     def _afford(self, task: Task) -> bool:
         """Hold back what the row may cost; where that does not fit, wait for rows under way, or stop."""
         for purse in self._plan.purses:
-            held = purse.hold(task.expected)
+            held = purse.reserve(task.expected)
             if held is None:
                 self._settle(task, Expense())
                 self._intake.give_back(task)

@@ -11,10 +11,9 @@ from typing import Callable, Union
 
 from aichatkit.batch.journal import TAKEN, Journal
 from aichatkit.batch.rows import Row, Source
-from aichatkit.call.attempt import Call
+from aichatkit.call.call import Call
 from aichatkit.errors import ChatError, SchemaError
-from aichatkit.middleware.budgets import Expense
-from aichatkit.middleware.estimates import expected
+from aichatkit.middleware.estimates import Expense, expected
 from aichatkit.middleware.fingerprints import fingerprint
 from aichatkit.reply import Reply
 from aichatkit.structured.forms import Form

@@ -1,4 +1,4 @@
-"""Events -> chunks: read one response, hand out its text, and gather everything else for the reply."""
+"""Events -> chunks: read one response, hand out its text, and collect everything else for the reply."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Callable
 from aichatkit import chunks
 from aichatkit._dataclasses import replace
 from aichatkit._lazy import lazy_module
-from aichatkit.call.collector import COLLECTED, Collector
+from aichatkit.call.collector import ADDERS, Collector
 from aichatkit.catalog.prices import Price, cost_of
 from aichatkit.classification import classify
 from aichatkit.errors import (
@@ -37,17 +37,55 @@ else:
     # Few models draw.
     images = lazy_module("aichatkit.images")
 
-__all__ = ["Answer"]
+__all__ = ["Answer", "AnswerCallbacks"]
 
-#: How much of a body has to tell whether it is a page, in bytes.
+#: Bytes of a body that have to show whether it is an HTML page.
 _START = 512
-#: How many pieces of text are kept apart: a small string takes several times the memory of its text.
-_PARTS = 500
+#: Pieces of text that are kept apart before they are joined: a short string takes several times the memory of its text.
+_MAX_PARTS = 500
 _UNREADABLE = (ValueError, LookupError, TypeError, AttributeError)
 
 
-class Answer:
-    """An answer that is being read: an iterator of text that knows what it has seen.
+class AnswerCallbacks:
+    """The callbacks of an answer in progress; `reply` is None until it is complete."""
+
+    reply: Reply | None = None
+
+    def __init__(self) -> None:
+        self._on_complete: list[Callable[[Reply], None]] = []
+        self._on_closed: list[Callable[[Reply | None], None]] = []
+        self._on_failed: list[Callable[[ChatError], None]] = []
+
+    def when_complete(self, callback: Callable[[Reply], None]) -> None:
+        """Call `callback` with the reply when the answer is complete, or now if it is already."""
+        if self.reply is None:
+            self._on_complete.append(callback)
+        else:
+            callback(self.reply)
+
+    def when_closed(self, callback: Callable[[Reply | None], None]) -> None:
+        """Call `callback` once when nothing more is read, with the reply if there is one."""
+        self._on_closed.append(callback)
+
+    def when_failed(self, callback: Callable[[ChatError], None]) -> None:
+        """Call `callback` with the error that breaks the answer off."""
+        self._on_failed.append(callback)
+
+    def _completed(self, reply: Reply) -> None:
+        for callback in self._on_complete:
+            callback(reply)
+
+    def _closed(self) -> None:
+        while self._on_closed:
+            self._on_closed.pop()(self.reply)
+
+    def _failed(self, error: ChatError) -> None:
+        for callback in self._on_failed:
+            callback(error)
+
+
+class Answer(AnswerCallbacks):
+    """One response being read: an iterator of text that remembers what it has received.
 
     `start` reads up to the first text, so that a failure before it can still be retried.
     """
@@ -66,13 +104,11 @@ class Answer:
         keep_raw: bool = False,
         turn: int = 0,
     ) -> None:
+        super().__init__()
         self.provider = provider
         self.model = model
         self.attempts: list[Attempt] = []
         self.closed = False
-        #: Whether it ended with an error.
-        self.broken = False
-        self.reply: Reply | None = None
         self._response = response
         self._http = http
         self._alt = alt
@@ -81,10 +117,7 @@ class Answer:
         self._prices = prices or {}
         self._raw: list[Any] | None = [] if keep_raw else None
         self._parts: list[str] = []
-        self._callbacks: list[Callable[[Reply], None]] = []
-        self._leavers: list[Callable[[Reply | None], None]] = []
-        self._mourners: list[Callable[[ChatError], None]] = []
-        self._seen = Collector(model, self._parts, turn=turn)
+        self._collector = Collector(model, self._parts, turn=turn)
         self._chunks: Iterator[str] = self._read()
 
     def __iter__(self) -> Iterator[str]:
@@ -95,17 +128,13 @@ class Answer:
 
     @property
     def text(self) -> str:
-        """The text so far."""
+        """The text received so far."""
         return "".join(self._parts)
 
     @property
     def reasoning(self) -> str:
-        """The model's thoughts so far."""
-        return "".join(self._seen.reasoning)
-
-    def progress(self) -> tuple[list[Reply], str]:
-        """Return the replies that are whole, and what has come of the one that is not: thoughts and text."""
-        return ([], self.reasoning + self.text) if self.reply is None else ([self.reply], "")
+        """The model's reasoning received so far."""
+        return "".join(self._collector.reasoning)
 
     def start(self) -> None:
         """Read up to the first text, or to the end of an answer that has none and needs none."""
@@ -114,29 +143,14 @@ class Answer:
             self._chunks = chain(self._again(first), self._chunks)
             return
 
-    def when_complete(self, callback: Callable[[Reply], None]) -> None:
-        """Call `callback` with the reply, now if it is there already."""
-        if self.reply is not None:
-            callback(self.reply)
-        self._callbacks.append(callback)
-
-    def when_closed(self, callback: Callable[[Reply | None], None]) -> None:
-        """Call `callback` once when the connection is no longer needed, with the reply where there is one."""
-        self._leavers.append(callback)
-
-    def when_failed(self, callback: Callable[[ChatError], None]) -> None:
-        """Call `callback` with the error that breaks the answer off."""
-        self._mourners.append(callback)
-
     def close(self) -> None:
         """Free the connection; closing twice is fine."""
         self.closed = True
         self._response.close()
-        while self._leavers:
-            self._leavers.pop()(self.reply)
+        self._closed()
 
     def cancel(self) -> None:
-        """Wake a reader in another thread, which then raises."""
+        """Wake up a reader in another thread, which then raises."""
         self._response.cancel()
 
     def unfinished(self) -> StreamInterruptedError:
@@ -154,62 +168,62 @@ class Answer:
         yield first
 
     def _read(self) -> Iterator[str]:
-        parts, joined, left = self._parts, 0, self.provider.max_answer
+        parts, joined, remaining = self._parts, 0, self.provider.max_answer
         try:
-            for text in self._screened():
+            for text in self._texts_without_notice():
                 if self.closed:
                     return
                 parts.append(text)
-                if len(parts) > joined + _PARTS:
-                    # In one step: another thread may be looking at the text.
+                if len(parts) > joined + _MAX_PARTS:
+                    # In one step: another thread may be reading the text.
                     parts[joined:] = ["".join(parts[joined:])]
                     joined += 1
-                left -= len(text)
-                if left < 0:
+                remaining -= len(text)
+                if remaining < 0:
                     raise BadResponseError(
                         f"{self.provider.name}: the answer is longer than {self.provider.max_answer} characters"
                     )
                 yield text
             if not self.closed:
-                self._conclude()
+                self._finish()
             return
         except ChatError as error:
             failure = error
         except BaseException:
             self.close()
             raise
-        raise self._completed(failure)
+        raise self._break_off(failure)
 
-    def _screened(self) -> Iterator[str]:
+    def _texts_without_notice(self) -> Iterator[str]:
         texts = self._texts()
         if not (self.provider.checks_notices or self.provider.trims_start):
             return texts
-        return self._beginning(texts)
+        return self._hold_back_start(texts)
 
-    def _beginning(self, texts: Iterator[str]) -> Iterator[str]:
-        """Hold text back while it may still turn out to be a limit notice, or is only leading white space."""
-        held, provider = "", self.provider
+    def _hold_back_start(self, texts: Iterator[str]) -> Iterator[str]:
+        """Hold back text that may still turn out to be a limit notice, or that is only leading white space."""
+        start, provider = "", self.provider
         for text in texts:
-            held += text
+            start += text
             if provider.trims_start and not isinstance(text, images.ImageResponse):
-                held = held.lstrip()
-            if held and not (provider.checks_notices and classify.limit_notice(held, ended=False) is None):
-                yield text if held == text else held
+                start = start.lstrip()
+            if start and not (provider.checks_notices and classify.limit_notice(start, ended=False) is None):
+                yield text if start == text else start
                 yield from texts
                 return
-        if held and classify.limit_notice(held, ended=True):
+        if start and classify.limit_notice(start, ended=True):
             raise RateLimitError(
-                f"{provider.name}: the site answered with a limit notice ({held.strip()!r}); "
+                f"{provider.name}: the site answered with a limit notice ({start.strip()!r}); "
                 "ask later or ask another provider",
                 status=self._response.status,
                 action="next",
             )
-        # Blanks alone are no answer.
-        if held.strip():
-            yield held
+        # White space alone is not an answer.
+        if start.strip():
+            yield start
 
     def _texts(self) -> Iterator[str]:
-        parse, seen = self.provider.parse_event, self._seen
+        parse, collector = self.provider.parse_event, self._collector
         event: Any = None
         try:
             for event in self._events():
@@ -218,15 +232,15 @@ class Answer:
                     if chunk:
                         yield chunk
                 elif chunk is not None:
-                    # Some services send a list for every piece: most of it needs no generator of its own.
+                    # Some services yield a list for every event; most of its parts need no generator.
                     for part in chunk if chunk.__class__ is list else (chunk,):
                         if part.__class__ is str and part:
                             yield part
-                        elif part.__class__ in COLLECTED:
-                            seen.add(part)
+                        elif part.__class__ in ADDERS:
+                            collector.add(part)
                         else:
-                            yield from self._take(part)
-                    if seen.last:
+                            yield from self._add(part)
+                    if collector.last:
                         break
             return self._check_end()
         except ChatError:
@@ -237,16 +251,16 @@ class Answer:
 
     def _events(self) -> Iterator[Event]:
         events = self.provider.iter_events(self._blocks(), max_line=self.provider.max_line)
-        return events if self._raw is None else _kept(events, self._raw)
+        return events if self._raw is None else _recorded(events, self._raw)
 
     def _blocks(self) -> Iterator[bytes]:
         response = self._response
-        kind = response.headers.get("Content-Type", "")
+        content_type = response.headers.get("Content-Type", "")
         first = block = response.read_block()
-        while block and len(first) < _START and classify.may_be_html(kind, first):
+        while block and len(first) < _START and classify.may_be_html(content_type, first):
             block = response.read_block()
             first += block
-        if classify.is_html(kind, first[:_START]):
+        if classify.is_html(content_type, first[:_START]):
             body = first + response.read_error()
             raise classify.refusal(
                 response.status,
@@ -258,17 +272,17 @@ class Answer:
             )
         return chain((first,), iter(response.read_block, b""))
 
-    def _take(self, chunk: Any) -> Iterator[str]:
+    def _add(self, chunk: Any) -> Iterator[str]:
         if isinstance(chunk, str):
             if chunk:
                 yield chunk
         elif isinstance(chunk, chunks.Picture):
             yield self._draw(chunk)
-        elif type(chunk) in COLLECTED:
-            self._seen.add(chunk)
+        elif type(chunk) in ADDERS:
+            self._collector.add(chunk)
         elif isinstance(chunk, Sequence):
             for part in chunk:
-                yield from self._take(part)
+                yield from self._add(part)
         else:
             raise TypeError(f"parse_event returned {type(chunk).__name__}")
 
@@ -276,78 +290,75 @@ class Answer:
         image = picture.data or picture.url
         if picture.fetch:
             image = images.data_uri(self._http.download(picture.url))
-        self._seen.images.append(image)
+        self._collector.images.append(image)
         urls = [picture.url] if picture.url else []
         return images.ImageResponse([image], alt=self._alt, urls=urls, fetch=self._http.fetch)
 
     def _check_end(self) -> None:
-        seen = self._seen
-        if seen.last:
+        collector = self._collector
+        if collector.last:
             self._response.finish()
-        elif not seen.ended and self.provider.requires_end and not self.closed:
+        elif not collector.ended and self.provider.requires_end and not self.closed:
             raise StreamInterruptedError(
                 f"{self.provider.name}: the answer ended without its end marker, so it may be cut off; ask again",
                 action="retry",
                 maybe_processed=True,
             )
 
-    def _conclude(self) -> None:
-        seen, name = self._seen, self.provider.name
-        if seen.reason == "error":
+    def _finish(self) -> None:
+        collector, name = self._collector, self.provider.name
+        if collector.reason == "error":
             raise ServerError(f"{name}: the service says the answer failed (finish reason error)", maybe_processed=True)
-        if not self._parts and not seen.calls:
+        if not self._parts and not collector.calls:
             raise self._empty()
-        if self.provider.draws(self.model) and not seen.images:
+        if self.provider.draws(self.model) and not collector.images:
             raise BadResponseError(f"{name}: {self.model} answered with text and no picture")
-        usage, text = seen.total_usage(), self.text
+        usage, text = collector.total_usage(), self.text
         if text:
-            # Kept once, not in pieces and whole.
+            # Kept once, not in pieces as well.
             self._parts[:] = [text]
         self.reply = Reply(
             text=text,
             provider=name,
-            model=seen.model,
-            complete=True if seen.ended else None,
-            finish_reason=seen.finish_reason(),
+            model=collector.model,
+            complete=True if collector.ended else None,
+            finish_reason=collector.finish_reason(),
             usage=usage,
-            images=seen.images,
-            reasoning="".join(seen.reasoning),
-            citations=seen.citations,
-            tool_calls=seen.tool_calls(name),
-            thoughts=seen.thoughts(name),
+            images=collector.images,
+            reasoning="".join(collector.reasoning),
+            citations=collector.citations,
+            tool_calls=collector.tool_calls(name),
+            thoughts=collector.thoughts(name),
             attempts=self.attempts,
             headers=self._response.headers,
             elapsed=self._clock() - self._started,
             cost=self._cost(usage),
             raw=self._raw or [],
-            id=seen.id,
+            id=collector.id,
         )
         self.close()
-        for callback in self._callbacks:
-            callback(self.reply)
+        self._completed(self.reply)
 
     def _cost(self, usage: chunks.Usage) -> float | None:
-        """Price the answer by the model that answered, else by the one that was asked for."""
-        names = dict.fromkeys((self._seen.model, self.model))
+        """Return the cost by the model that answered, else by the one that was requested."""
+        names = dict.fromkeys((self._collector.model, self.model))
         costs = (cost_of(self.provider.priced_as or self.provider.name, name, usage, self._prices) for name in names)
         return next((cost for cost in costs if cost is not None), None)
 
     def _empty(self) -> ChatError:
-        seen, name = self._seen, self.provider.name
-        if seen.reason == "content_filter":
+        collector, name = self._collector, self.provider.name
+        if collector.reason == "content_filter":
             return ContentFilteredError(f"{name}: the answer was withheld by a content filter; change the prompt")
-        if seen.notice:
+        if collector.notice:
             return classify.event_error(
-                {"error": seen.notice}, provider=name, model=self.model, rules=self.provider.rules
+                {"error": collector.notice}, provider=name, model=self.model, rules=self.provider.rules
             )
-        if seen.reason == "length":
+        if collector.reason == "length":
             return EmptyAnswerError(f"{name}: no text came before the length limit; raise max_tokens", action="stop")
         return EmptyAnswerError(f"{name}: the service answered with status {self._response.status} and no text")
 
-    def _completed(self, error: ChatError) -> ChatError:
-        """Complete an error: where the answer had begun nothing is tried again, and the text is kept on it."""
-        self.broken = True
-        self.close()
+    def _break_off(self, error: ChatError) -> ChatError:
+        """Close the answer and return its error, which keeps the text; once there is text, nothing is retried."""
         self._http.scrub(error)
         if not error.message.startswith(self.provider.name):
             error.message = f"{self.provider.name}: {error.message}"
@@ -362,12 +373,12 @@ class Answer:
             error.partial = self.text
             error.action = "stop"
             error.attempts = [*self.attempts[:-1], replace(self.attempts[-1], error=error)] if self.attempts else []
-        for callback in self._mourners:
-            callback(error)
+        self._failed(error)
+        self.close()
         return error
 
 
-def _kept(events: Iterator[Event], raw: list[Any]) -> Iterator[Event]:
+def _recorded(events: Iterator[Event], raw: list[Any]) -> Iterator[Event]:
     for event in events:
         try:
             raw.append(event.json())

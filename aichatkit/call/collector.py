@@ -1,4 +1,4 @@
-"""Chunks -> what a reply tells beside its text."""
+"""Chunks -> everything of a reply that is not text: usage, tool calls, reasoning, citations, why it ended."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from aichatkit import chunks
 from aichatkit._dataclasses import replace
 from aichatkit.errors import BadResponseError
 
-__all__ = ["COLLECTED", "Collector"]
+__all__ = ["ADDERS", "Collector"]
 
 
 class Collector:
-    """What came beside the text; `parts` are the pieces of the text so far, and `turn` names this one of many."""
+    """Collects the chunks of one answer that are not text.
+
+    `parts` are the pieces of text received so far; `turn` makes the ids of tool calls unique within a conversation.
+    """
 
     def __init__(self, model: str, parts: Sequence[str] = (), *, turn: int = 0) -> None:
         self.model = model
@@ -29,26 +32,26 @@ class Collector:
         self.calls: list[list[str]] = []
         self._parts = parts
         self._turn = turn
-        self._thought = ""
+        self._unsigned = ""
         self._thoughts: list[chunks.Thought] = []
         self._open_calls: dict[int | None, list[str]] = {}
         self.notice = ""
 
     def add(self, chunk: Any) -> None:
-        """Remember one chunk."""
-        COLLECTED[type(chunk)](self, chunk)
+        """Add one chunk."""
+        ADDERS[type(chunk)](self, chunk)
 
     def total_usage(self) -> chunks.Usage:
-        """Return the usage, with the total where only its parts were told."""
+        """Return the usage, with the total computed if the service sent only its parts."""
         usage = self.usage
         if usage.total_tokens is not None or usage.input_tokens is None or usage.output_tokens is None:
             return usage
         return replace(usage, total_tokens=usage.input_tokens + usage.output_tokens)
 
     def tool_calls(self, provider: str) -> list[chunks.ToolCall]:
-        """Return the tool calls, put together; raise BadResponseError where arguments are not a JSON object."""
+        """Return the assembled tool calls; raise BadResponseError if one was cut off by the length limit."""
         for number, parts in enumerate(self.calls):
-            # The results name the calls by these; a conversation may go on at a service that wants them.
+            # Results refer to these ids, and the conversation may continue at a service that requires them.
             parts[0] = parts[0] or chunks.make_call_id(self._turn, number)
         calls = [_tool_call(parts, provider) for parts in self.calls]
         for call in calls:
@@ -59,27 +62,27 @@ class Collector:
         return calls
 
     def thoughts(self, provider: str) -> list[chunks.Thought]:
-        """Return the signed stretches of thoughts, each with its place."""
+        """Return the signed pieces of reasoning, each with its position."""
         return [thought._replace(signature=f"{provider}:{thought.signature}") for thought in self._thoughts]
 
     def finish_reason(self) -> str | None:
         """Return why the answer ended."""
-        # Some services end an answer that asks for tools as they end any other.
+        # Some services end an answer with tool calls like any other.
         return "tool_calls" if self.calls and self.reason in (None, "stop") else self.reason
 
     def add_finish(self, finish: chunks.Finish) -> None:
-        """Note an end marker."""
+        """Add an end marker."""
         self.ended = self.ended or finish.ends
         self.last = self.last or finish.last
         self.reason = finish.reason or self.reason
 
     def add_usage(self, usage: chunks.Usage) -> None:
-        """Take over what is told; services tell it in pieces, and the last word counts."""
-        told = {name: value for name, value in vars(usage).items() if value is not None}
-        self.usage = chunks.Usage(**{**vars(self.usage), **told})
+        """Add token counts; services send them in pieces, and the last value counts."""
+        counts = {name: value for name, value in vars(usage).items() if value is not None}
+        self.usage = chunks.Usage(**{**vars(self.usage), **counts})
 
     def add_call(self, part: chunks.ToolCallPart) -> None:
-        """Put a piece of a tool call where it belongs; some services number no call, or each of them 0."""
+        """Append a piece of a tool call to its call; some services do not number calls, or number each of them 0."""
         call = self._open_calls.get(part.position)
         if call is None and not part.id and not part.name:
             return
@@ -92,33 +95,33 @@ class Collector:
         call[3] = call[3] or part.signature
 
     def add_reasoning(self, piece: chunks.Reasoning) -> None:
-        """Note a piece of the model's thoughts."""
+        """Add a piece of the model's reasoning."""
         self.reasoning.append(piece.text)
-        self._thought += piece.text
+        self._unsigned += piece.text
         if piece.signature:
-            place = sum(map(len, self._parts)), len(self.calls)
-            self._thoughts.append(chunks.Thought(self._thought, piece.signature, piece.hidden, *place))
-            self._thought = ""
+            position = sum(map(len, self._parts)), len(self.calls)
+            self._thoughts.append(chunks.Thought(self._unsigned, piece.signature, piece.hidden, *position))
+            self._unsigned = ""
 
     def add_citation(self, citation: chunks.Citation) -> None:
-        """Note a source; some services repeat all of them with every chunk, and some tell the title later."""
-        known = next((old for old in self.citations if old.url == citation.url), None)
-        if known is None:
+        """Add a source; some services repeat all of them with every chunk, and some send the title later."""
+        same = next((other for other in self.citations if other.url == citation.url), None)
+        if same is None:
             self.citations.append(citation)
-        elif citation.title and not known.title:
-            self.citations[self.citations.index(known)] = citation
+        elif citation.title and not same.title:
+            self.citations[self.citations.index(same)] = citation
 
     def add_answered(self, chunk: chunks.Answered) -> None:
-        """Note the model that answered."""
+        """Add the id of the answer and the model that gives it."""
         self.model = chunk.model
         self.id = chunk.id or self.id
 
     def add_notice(self, chunk: chunks.Notice) -> None:
-        """Note what the service said instead."""
+        """Add what the service said instead of an answer."""
         self.notice = chunk.text or self.notice
 
 
-COLLECTED: dict[type, Callable[[Collector, Any], None]] = {
+ADDERS: dict[type, Callable[[Collector, Any], None]] = {
     chunks.Finish: Collector.add_finish,
     chunks.Usage: Collector.add_usage,
     chunks.ToolCallPart: Collector.add_call,
@@ -131,7 +134,7 @@ COLLECTED: dict[type, Callable[[Collector, Any], None]] = {
 
 def _tool_call(parts: list[str], provider: str) -> chunks.ToolCall:
     try:
-        # No arguments are an empty text to some services, and null to others.
+        # Calls without arguments have an empty text on some services, and null on others.
         arguments = json.loads(parts[2].strip() or "null")
     except (ValueError, RecursionError):
         arguments = parts[2]

@@ -1,4 +1,4 @@
-"""One call: the targets in order, until one answers."""
+"""Call -> answer: the targets in order, until one of them answers."""
 
 from __future__ import annotations
 
@@ -8,62 +8,73 @@ from typing import TYPE_CHECKING
 
 from aichatkit._lazy import lazy_module
 from aichatkit.call.answer import Answer
-from aichatkit.call.attempt import Call, CallContext, ask_target, make_provider, provider_keys, subjects_of
-from aichatkit.call.request import ProviderRequest, check_ask
+from aichatkit.call.attempt import TargetAttempts
+from aichatkit.call.call import Call, CallContext
 from aichatkit.call.targets import Target
-from aichatkit.errors import (
-    AllProvidersFailedError,
-    ChatError,
-    ConfigurationError,
-    ContextTooLongError,
-)
+from aichatkit.errors import AllProvidersFailedError, ChatError, ConfigurationError, ContextTooLongError
+from aichatkit.limits.retries import retry
 from aichatkit.limits.waits import Sleeper, Wait
 from aichatkit.reply import Attempt
 
 if TYPE_CHECKING:
     from aichatkit.catalog import context_windows
 else:
-    # Few prompts are too long for anybody.
+    # Few prompts are too long for a model.
     context_windows = lazy_module("aichatkit.catalog.context_windows")
 
-__all__ = ["check_call", "open_call"]
+__all__ = ["check_call", "open_answer"]
 
 logger = logging.getLogger(__name__)
 
 
-def open_call(call: Call, setup: CallContext) -> Answer:
-    """Return an answer with its first text in hand, from the first target that gives one.
+def open_answer(call: Call) -> Answer:
+    """Return the answer of the first target that gives one, with its first text received.
 
-    Targets that are cooling are passed over; where all of them are, the one that is free first is waited for.
+    Targets on cooldown are skipped; if all of them are, the call waits for the first to come back.
     """
-    waiting = call.waiting(setup)
+    sleeper = call.sleeper()
     attempts: list[Attempt] = []
     errors: list[ChatError] = []
     waited = 0.0
     while not errors:
-        # Another thread may have taken the probe of the last one that was free: then look again.
-        waited = _await_any(call, setup, waiting, waited)
-        answer = _ask_in_order(call, setup, waiting, attempts, errors)
+        # Another thread may have taken the probe of the last target that was available: then look again.
+        waited = _await_any(call, sleeper, waited)
+        answer = _try_in_order(call, sleeper, attempts, errors)
         if answer is not None:
+            if call.on_answer is not None:
+                call.on_answer(answer)
             return answer
-    raise _verdict(errors, attempts)
+    raise _final_error(errors, attempts)
 
 
-def _ask_in_order(
-    call: Call, setup: CallContext, waiting: Sleeper, attempts: list[Attempt], errors: list[ChatError]
-) -> Answer | None:
+def check_call(call: Call) -> None:
+    """Raise if no target can be called as requested; nothing is sent."""
+    errors = []
+    for target in call.targets:
+        attempt = TargetAttempts(call, target, call.sleeper(), [])
+        try:
+            attempt.check()
+            attempt.keys()
+            return
+        except ConfigurationError as error:
+            errors.append(error)
+    raise errors[0]
+
+
+def _try_in_order(call: Call, sleeper: Sleeper, attempts: list[Attempt], errors: list[ChatError]) -> Answer | None:
     too_long: list[Target] = []
     for target in call.targets:
         if not all(context_windows.may_fit_more(_name(target), than=_name(other)) for other in too_long):
             continue
-        if len(call.targets) > 1 and _cooling(target, setup):
+        if len(call.targets) > 1 and _on_cooldown(target, call.context):
             continue
         try:
-            answer = ask_target(target, call, setup, waiting, attempts)
+            answer = _try_target(call, target, sleeper, attempts)
         except ChatError as error:
             failure = error
         else:
-            answer.attempts.extend(attempts)  # one list with its reply, which may be made already
+            # Extended in place: the reply may have been made already, and shares the list.
+            answer.attempts.extend(attempts)
             return answer
         failure.attempts = list(attempts)
         errors.append(failure)
@@ -75,64 +86,58 @@ def _ask_in_order(
     return None
 
 
+def _try_target(call: Call, target: Target, sleeper: Sleeper, attempts: list[Attempt]) -> Answer:
+    attempt = TargetAttempts(call, target, sleeper, attempts)
+    try:
+        attempt.check()
+        return retry(attempt)
+    except BaseException as error:
+        attempt.give_up(error)
+        raise
+
+
 def _name(target: Target) -> str:
     return f"{target.provider.priced_as or target.provider.name}/{target.model}"
 
 
-def check_call(call: Call, setup: CallContext) -> None:
-    """Raise what none of the targets would get past, before anything is sent."""
-    errors = []
-    for target in call.targets:
-        provider = make_provider(target.provider, setup)
-        try:
-            check_ask(ProviderRequest(provider, target.model, call.messages, call.options))
-            provider_keys(provider, setup)
-            return
-        except ConfigurationError as error:
-            errors.append(error)
-    raise errors[0]
-
-
-def _await_any(call: Call, setup: CallContext, waiting: Sleeper, waited: float) -> float:
-    """Where every target is cooling, wait for the first that is free again, if that is soon enough."""
+def _await_any(call: Call, sleeper: Sleeper, waited: float) -> float:
+    """If every target is on cooldown, wait for the first to come back, unless that takes too long."""
     if len(call.targets) < 2:
         return waited
+    context = call.context
     while True:
-        left = {target: min(map(setup.health.peek, subjects_of(target, setup))) for target in call.targets}
-        first = min(left, key=lambda target: left[target])
-        if left[first] <= 0:
+        remaining = {target: min(map(context.cooldowns.peek, context.cooldown_keys(target))) for target in call.targets}
+        first = min(remaining, key=lambda target: remaining[target])
+        if remaining[first] <= 0:
             return waited
-        if waited + left[first] > call.policy.max_wait:
-            raise _all_cooling(setup, left[first])
-        waiting.wait(Wait(first.provider.name, first.model, left[first]))
-        waited += left[first]
+        if waited + remaining[first] > call.policy.max_wait:
+            raise _all_on_cooldown(context, remaining[first])
+        sleeper.wait(Wait(first.provider.name, first.model, remaining[first]))
+        waited += remaining[first]
 
 
-def _cooling(target: Target, setup: CallContext) -> bool:
-    return not any(setup.health.admit(subject) <= 0 for subject in subjects_of(target, setup))
+def _on_cooldown(target: Target, context: CallContext) -> bool:
+    return not any(context.cooldowns.admit(key) <= 0 for key in context.cooldown_keys(target))
 
 
-def _verdict(errors: Sequence[ChatError], attempts: Sequence[Attempt]) -> ChatError:
+def _final_error(errors: Sequence[ChatError], attempts: Sequence[Attempt]) -> ChatError:
     for error in errors:
         error.__traceback__ = None
     if len(errors) == 1 or errors[-1].action == "stop":
         return errors[-1]
-    return _all_failed("all of them failed", errors, attempts)
-
-
-def _all_cooling(setup: CallContext, seconds: float) -> AllProvidersFailedError:
-    told = ", ".join(f"{row.provider} ({row.reason}, {row.seconds:.0f} s)" for row in setup.health.cooling())
-    return AllProvidersFailedError(
-        f"every provider is cooling after failures: {told}; the first is free in {seconds:.0f} s", retry_after=seconds
-    )
-
-
-def _all_failed(what: str, errors: Sequence[ChatError], attempts: Sequence[Attempt]) -> AllProvidersFailedError:
-    told = "; ".join(f"{type(error).__name__}: {error}" for error in errors)
+    reasons = "; ".join(f"{type(error).__name__}: {error}" for error in errors)
     hints = [error.retry_after for error in errors if error.retry_after is not None]
     return AllProvidersFailedError(
-        f"{len(errors)} providers were asked and {what}: {told}",
+        f"{len(errors)} providers were asked and all of them failed: {reasons}",
         errors=errors,
         attempts=attempts,
         retry_after=min(hints) if hints else None,
+    )
+
+
+def _all_on_cooldown(context: CallContext, seconds: float) -> AllProvidersFailedError:
+    rows = (f"{row.provider} ({row.reason}, {row.seconds:.0f} s)" for row in context.cooldowns.cooling())
+    return AllProvidersFailedError(
+        f"every provider is cooling after failures: {', '.join(rows)}; the first is free in {seconds:.0f} s",
+        retry_after=seconds,
     )

@@ -1,39 +1,46 @@
-"""Which models a service offers for a key, where it tells."""
+"""Provider -> model names: the models a service lists for a key."""
 
 from __future__ import annotations
 
-from aichatkit.call.attempt import Call, CallContext, make_provider, open_transport, provider_keys
+from aichatkit.call.attempt import open_transport
+from aichatkit.call.call import Call
 from aichatkit.call.request import prepare
 from aichatkit.errors import ChatError
 from aichatkit.limits.retries import RetryState, retry
 from aichatkit.providers.base import Provider, parsing
-from aichatkit.transport.timeouts import Deadline
 
 __all__ = ["list_models"]
 
-#: What Gemini puts before each name.
+#: Gemini puts it in front of each name.
 _PREFIX = "models/"
 
 
-def list_models(kind: type[Provider], call: Call, setup: CallContext) -> list[str]:
-    """Return the names the service lists, or those known here where it has no list."""
-    if not kind.models_path:
-        return list(kind.models)
-    provider = make_provider(kind, setup)
-    waiting = call.waiting(setup)
-    tries = RetryState(call.policy, waiting, setup.budget, kind.name, "", [])
-    return retry(lambda: _fetch(provider, call, setup, waiting.deadline), tries)
+def list_models(provider_cls: type[Provider], call: Call) -> list[str]:
+    """Return the names the service lists, or the known ones if it has no list."""
+    if not provider_cls.models_path:
+        return list(provider_cls.models)
+    return retry(_ModelList(call.context.provider(provider_cls), call))
 
 
-def _fetch(provider: Provider, call: Call, setup: CallContext, deadline: Deadline) -> list[str]:
-    http = open_transport(provider, provider_keys(provider, setup)[0], call, setup, deadline)
-    try:
-        tokens = prepare(provider, http)
-        record = http.get_json(provider.models_url(tokens), headers=provider.headers)
-    except ChatError as error:
-        http.scrub(error)
-        raise
-    with parsing(provider.name, "list of models", lambda: record):
-        entries = record if isinstance(record, list) else record.get("data") or record.get("models") or []
-        names = (str(entry.get("id") or entry["name"]) for entry in entries)
-        return sorted(name[len(_PREFIX) :] if name.startswith(_PREFIX) else name for name in names)
+class _ModelList:
+    """The list of models of one service, as `retry` opens it."""
+
+    def __init__(self, provider: Provider, call: Call) -> None:
+        self.state = RetryState(call.policy, call.sleeper(), call.context.retry_budget, provider.name, "", [])
+        self._provider = provider
+        self._call = call
+
+    def open(self) -> list[str]:
+        """Request the list and return its names, sorted."""
+        provider, call = self._provider, self._call
+        http = open_transport(provider, call.context.keys_for(provider)[0], call)
+        try:
+            tokens = prepare(provider, http)
+            record = http.get_json(provider.models_url(tokens), headers=provider.headers)
+        except ChatError as error:
+            http.scrub(error)
+            raise
+        with parsing(provider.name, "list of models", lambda: record):
+            entries = record if isinstance(record, list) else record.get("data") or record.get("models") or []
+            names = (str(entry.get("id") or entry["name"]) for entry in entries)
+            return sorted(name[len(_PREFIX) :] if name.startswith(_PREFIX) else name for name in names)

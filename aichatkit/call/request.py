@@ -1,4 +1,4 @@
-"""One attempt: prepare, send, and read until the first text is in hand."""
+"""Messages and options -> request -> answer: prepare, send, and read up to the first text."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 else:
     inspect = lazy_module("inspect")
 
-__all__ = ["ProviderRequest", "check_ask", "open_answer", "optional_fields", "prepare"]
+__all__ = ["ProviderRequest", "check_request", "optional_fields", "prepare", "send_request"]
 
-# With an option `json.dumps` makes an encoder for every call.
+# Made once: `json.dumps` makes an encoder for every call if it gets an option.
 _encode = json.JSONEncoder(allow_nan=False).encode
 
 
 @dataclass(frozen=True)
 class ProviderRequest:
-    """What one provider is asked."""
+    """What is sent to one provider, before it is built in the provider's own form."""
 
     provider: Provider
     model: str
@@ -41,44 +41,44 @@ class ProviderRequest:
     options: Options
     prices: Mapping[str, Price] = field(default_factory=dict, repr=False)
     #: Fields of the body, by the service's names, that are not sent.
-    left_out: frozenset[str] = frozenset()
+    omitted: frozenset[str] = frozenset()
     keep_raw: bool = False
 
 
-def open_answer(
-    ask: ProviderRequest,
+def send_request(
+    request: ProviderRequest,
     http: Transport,
     *,
     clock: Callable[[], float] = time.monotonic,
     on_request: Callable[[requests.Request], None] | None = None,
 ) -> Answer:
-    """Send the request and return the answer with its first text in hand; raise one of our errors."""
+    """Send the request and return the answer with its first text received; raise one of our errors."""
     started = clock()
-    ask = _with_instructions(ask)
-    if "text" not in ask.provider.takes_files:
-        ask = replace(ask, messages=_with_text_files(ask.messages))
-    request = _build(ask, http)
-    if ask.left_out:
-        optional = optional_fields(ask)
-        for name in ask.left_out & set(optional):
-            _leave_out(request.json, optional[name])
-    request = _serialised(request, ask.provider)
+    request = _with_instructions(request)
+    if "text" not in request.provider.takes_files:
+        request = replace(request, messages=_with_text_files(request.messages))
+    http_request = _build(request, http)
+    if request.omitted:
+        optional = optional_fields(request)
+        for name in request.omitted & set(optional):
+            _remove_field(http_request.json, optional[name])
+    http_request = _serialized(http_request, request.provider)
     if on_request is not None:
-        on_request(request)
-    response = http.send(request)
+        on_request(http_request)
+    response = http.send(http_request)
     if not 200 <= response.status < 300:
-        raise http.refusal(response, model=ask.model)
+        raise http.refusal(response, model=request.model)
     answer = Answer(
-        ask.provider,
-        ask.model,
+        request.provider,
+        request.model,
         response,
         http=http,
-        alt=_last_text(ask.messages),
+        alt=_last_text(request.messages),
         started=started,
         clock=clock,
-        prices=ask.prices,
-        keep_raw=ask.keep_raw,
-        turn=len(ask.messages),
+        prices=request.prices,
+        keep_raw=request.keep_raw,
+        turn=len(request.messages),
     )
     try:
         answer.start()
@@ -88,51 +88,51 @@ def open_answer(
     return answer
 
 
-def optional_fields(ask: ProviderRequest) -> dict[str, str]:
-    """Return the fields that may be left out where the model refuses them: what it may call them -> their path."""
-    provider = ask.provider
-    # A service may know a parameter by another name at its own address than elsewhere.
-    names = [provider.params, getattr(provider, "own_params", {})]
-    paths = {"stream_options", *(table[name] for table in names for name in ask.options.params if name in table)}
+def optional_fields(request: ProviderRequest) -> dict[str, str]:
+    """Return the fields that may be omitted if the model refuses them: the name in an error -> the path."""
+    provider = request.provider
+    # A service may use another name for a parameter at its own address than at others.
+    tables = [provider.params, getattr(provider, "own_params", {})]
+    paths = {"stream_options", *(table[name] for table in tables for name in request.options.params if name in table)}
     return {**{path.rpartition(".")[2]: path for path in paths}, **{path: path for path in paths}}
 
 
 def prepare(provider: Provider, http: Transport) -> Mapping[str, str]:
-    """Return the provider's settings and what its handshake gives; unreadable data is a BadResponseError naming it."""
+    """Return the provider's settings and the result of its handshake; unreadable data is a BadResponseError."""
     if type(provider).prepare is Provider.prepare:
         return provider.find_settings()
     with parsing(provider.name, "handshake"):
         return {**provider.find_settings(), **provider.prepare(http)}
 
 
-def check_ask(ask: ProviderRequest) -> None:
-    """Refuse what the provider does not take, before anything is sent."""
-    provider, options = ask.provider, ask.options
+def check_request(request: ProviderRequest) -> None:
+    """Raise if the provider does not support what is requested; nothing is sent."""
+    provider, options = request.provider, request.options
     params.refuse_unsupported(options.params, provider.params, provider=provider.name)
     if options.tools and not provider.takes_tools:
         raise ConfigurationError(f"{provider.name} does not take tools", provider=provider.name, action="next")
     if options.extra and not _takes_options(type(provider).build_request):
         raise ConfigurationError(f"{provider.name} does not take extra fields", provider=provider.name, action="next")
-    for file in files_of(ask.messages):
+    for file in files_of(request.messages):
         _check_file(file, provider)
 
 
-def _build(ask: ProviderRequest, http: Transport) -> requests.Request:
-    provider = ask.provider
+def _build(request: ProviderRequest, http: Transport) -> requests.Request:
+    provider = request.provider
     tokens = prepare(provider, http)
     with parsing(provider.name, "prompt"):
         if _takes_options(type(provider).build_request):
             build: Any = provider.build_request
-            options = replace(ask.options, tokens=tokens) if tokens else ask.options
-            return build(ask.messages, ask.model, options=options)  # type: ignore[no-any-return]
-        request = provider.build_request(ask.messages, ask.model)
+            options = replace(request.options, tokens=tokens) if tokens else request.options
+            return build(request.messages, request.model, options=options)  # type: ignore[no-any-return]
+        http_request = provider.build_request(request.messages, request.model)
     if tokens:
-        request.headers = {**(request.headers or {}), **tokens}
-    return request
+        http_request.headers = {**(http_request.headers or {}), **tokens}
+    return http_request
 
 
-def _serialised(request: requests.Request, provider: Provider) -> requests.Request:
-    """Turn the body into bytes here, where what cannot be told in JSON is known to be the caller's."""
+def _serialized(request: requests.Request, provider: Provider) -> requests.Request:
+    """Encode the body as JSON here, where a value that cannot be encoded is known to come from the caller."""
     if request.json is None:
         return request
     try:
@@ -149,7 +149,7 @@ def _serialised(request: requests.Request, provider: Provider) -> requests.Reque
     )
 
 
-def _leave_out(body: Any, path: str) -> None:
+def _remove_field(body: Any, path: str) -> None:
     *outer, last = path.split(".")
     for name in outer:
         body = body.get(name, {})
@@ -168,30 +168,32 @@ def _check_file(file: File, provider: Provider) -> None:
     raise ConfigurationError(f"{provider.name} {problem}", provider=provider.name, action="next")
 
 
-def _with_instructions(ask: ProviderRequest) -> ProviderRequest:
-    """Where the service cannot hold an answer to a schema by itself, ask for it in the words of the user's turn."""
-    schema = ask.options.schema
-    if schema is None or ask.provider.takes_schema:
-        return ask
-    words = f"Answer with nothing but JSON that fits this JSON schema:\n{json.dumps(schema, ensure_ascii=False)}"
-    place = max((i for i, message in enumerate(ask.messages) if message.role == "user"), default=None)
-    messages = list(ask.messages)
-    if place is None:
-        messages.append(Message("user", words))
+def _with_instructions(request: ProviderRequest) -> ProviderRequest:
+    """If the service has no structured output of its own, ask for JSON in the text of the last user message."""
+    schema = request.options.schema
+    if schema is None or request.provider.takes_schema:
+        return request
+    instructions = f"Answer with nothing but JSON that fits this JSON schema:\n{json.dumps(schema, ensure_ascii=False)}"
+    position = max((i for i, message in enumerate(request.messages) if message.role == "user"), default=None)
+    messages = list(request.messages)
+    if position is None:
+        messages.append(Message("user", instructions))
     else:
-        messages[place] = _with_words(messages[place], words)
-    return replace(ask, messages=messages, options=replace(ask.options, schema=None))
+        messages[position] = _with_text(messages[position], instructions)
+    return replace(request, messages=messages, options=replace(request.options, schema=None))
 
 
-def _with_words(message: Message, words: str) -> Message:
+def _with_text(message: Message, text: str) -> Message:
     content = message.content
     if isinstance(content, str):
-        return Message(message.role, f"{content}\n\n{words}")
-    return Message(message.role, [*content, {"type": "text", "text": words}])
+        return Message(message.role, f"{content}\n\n{text}")
+    return Message(message.role, [*content, {"type": "text", "text": text}])
 
 
 def _with_text_files(messages: Sequence[Message]) -> Sequence[Message]:
     """Put text files into the text, for services that take nothing else."""
+    if all(isinstance(message.content, str) for message in messages):
+        return messages
     return [
         message if isinstance(message.content, str) else replace(message, content=list(map(_as_text, message.content)))
         for message in messages
@@ -209,7 +211,7 @@ def _as_text(part: dict[str, Any]) -> dict[str, Any]:
 def _takes_options(build_request: Callable[..., requests.Request]) -> bool:
     code = getattr(build_request, "__code__", None)
     if code is None or vars(build_request):
-        # No function, or a decorated one.
+        # Not a function, or a decorated one.
         return "options" in inspect.signature(build_request).parameters
     # The names of `*` and `**` follow those of the other parameters.
     count = code.co_argcount + code.co_kwonlyargcount + bool(code.co_flags & 4) + bool(code.co_flags & 8)

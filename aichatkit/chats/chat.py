@@ -8,7 +8,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from aichatkit._lazy import lazy_module
 from aichatkit.errors import ConfigurationError
@@ -47,9 +47,6 @@ class Chat:
     With `trim=` a number of tokens, or "auto" for what the model takes, the oldest turns are not sent where all of them
     would not fit; a TrimmedWarning says so when that begins. The history keeps them.
     """
-
-    #: Where a loaded conversation gets its client from; the client's module, which knows this one, puts it here.
-    default_client: ClassVar[Callable[[], Client]]
 
     def __init__(
         self,
@@ -139,7 +136,11 @@ class Chat:
         """
         record = archive.read_chat(path)
         options = {name: value for name, value in record["options"].items() if name in _KEPT}
-        client = client or cls.default_client()
+        if client is None:
+            # Imported here, as it is a step above this one.
+            from aichatkit.api import default_client
+
+            client = default_client()
         try:
             return cls(client, system=record["system"], history=record["messages"], model=record["model"], **options)
         except ConfigurationError as error:
@@ -172,7 +173,7 @@ class Chat:
         history = self.history
         if self._trim is None:
             return [*history, *turns]
-        call = self.client._planned([*history, *turns], **asked)
+        call = self.client._build_call([*history, *turns], 0, **asked)
         kept = trimming.trimmed(history, turns, call, self._trim)
         before, self.trimmed = self.trimmed, len(history) - len(kept)
         if self.trimmed:

@@ -11,7 +11,7 @@ from aichatkit.errors import ConfigurationError
 from aichatkit.messages import Message
 
 if TYPE_CHECKING:
-    from aichatkit.call.attempt import Call
+    from aichatkit.call.call import Call
 
 __all__ = ["last_turn", "parse_trim", "trimmed"]
 

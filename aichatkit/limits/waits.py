@@ -1,4 +1,4 @@
-"""Waiting, in the open: every wait is announced, obeys the deadline, and ends when the client closes."""
+"""Visible waits: each one is announced, respects the deadline, and ends as soon as the client closes."""
 
 from __future__ import annotations
 
@@ -7,30 +7,34 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
-from aichatkit._dataclasses import dataclass, field
+from aichatkit._dataclasses import dataclass
 from aichatkit._lazy import lazy_module
+from aichatkit._locks import Lock
 from aichatkit.errors import ChatError, ConfigurationError, DeadlineExceededError, RateLimitError
+from aichatkit.limits.cooldowns import CooldownKey
 from aichatkit.transport.timeouts import Deadline
 
 if TYPE_CHECKING:
     from aichatkit import hooks
 else:
-    # Few calls are watched.
+    # Few calls have hooks.
     hooks = lazy_module("aichatkit.hooks")
 
-__all__ = ["Sleeper", "Wait"]
+__all__ = ["Pauses", "Sleeper", "Wait"]
 
 logger = logging.getLogger(__name__)
 
-#: A shorter wait is not announced: it would read as one of 0.0 s.
-_WORTH_TELLING = 0.05
+#: Shorter waits, in seconds, are not announced: they would read as 0.0 s.
+_MIN_ANNOUNCED = 0.05
+#: Pauses kept before expired ones are dropped.
+_MAX_PAUSES = 1000
 
 
 class Wait(NamedTuple):
-    """A wait, as `hooks={"wait": f}` sees it.
+    """A wait, as passed to `hooks={"wait": f}`.
 
-    `seconds` is how long (0 where only a free place ends it), `error` why (None for pacing of one's own),
-    `attempt` the try it follows.
+    `seconds` is its length (0 if it lasts until a concurrency slot is free), `error` its reason (None for the client's
+    own rate limit), `attempt` the number of the attempt before it.
     """
 
     provider: str
@@ -50,41 +54,74 @@ class Wait(NamedTuple):
 
 @dataclass(frozen=True)
 class Sleeper:
-    """How a call waits: whom it tells, how it sleeps, and what ends it."""
+    """How a call waits: the hook that is notified, the function that sleeps, and what ends a wait early."""
 
     deadline: Deadline
     closing: threading.Event
     hook: Callable[[Wait], None] | None = None
-    sleeper: Callable[[float], None] | None = None
-    clock: Callable[[], float] = field(default=time.monotonic)
+    sleep_function: Callable[[float], None] | None = None
 
     def wait(self, wait: Wait) -> None:
-        """Announce a wait and sleep; raise where it would pass the deadline or the client closes."""
-        left = self.deadline.left()
-        if left is not None and wait.seconds >= left:
+        """Announce a wait and sleep; raise if it would pass the deadline or the client is closed meanwhile."""
+        remaining = self.deadline.left()
+        if remaining is not None and wait.seconds >= remaining:
             raise DeadlineExceededError(
                 f"{wait.provider}: {wait} would pass the total time of {self.deadline.total:g} s",
                 provider=wait.provider,
                 model=wait.model,
                 retry_after=wait.seconds,
             )
-        if wait.seconds >= _WORTH_TELLING:
+        if wait.seconds >= _MIN_ANNOUNCED:
             self.announce(wait)
         self.sleep(wait.seconds)
         self.check_open()
 
     def announce(self, wait: Wait) -> None:
-        """Tell the log and the user's hook; a hook that fails is logged and ends nothing."""
+        """Log a wait and call the user's hook; an exception in the hook is logged, not raised."""
         logger.info("%s", wait)
         if self.hook is not None:
-            hooks.tell("wait", self.hook, wait)
+            hooks.emit("wait", self.hook, wait)
 
     def sleep(self, seconds: float) -> None:
-        """Sleep; closing the client ends it at once."""
-        sleeper: Any = self.sleeper or self.closing.wait
-        sleeper(seconds)
+        """Sleep; closing the client wakes the sleeper."""
+        sleep: Any = self.sleep_function or self.closing.wait
+        sleep(seconds)
 
     def check_open(self) -> None:
-        """Raise where the client was closed."""
+        """Raise if the client was closed."""
         if self.closing.is_set():
             raise ConfigurationError("the client was closed during the call")
+
+
+class Pauses:
+    """Pauses that services asked for; they hold for every row of a batch run."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._ends: dict[CooldownKey, float] = {}
+        self._lock = Lock()
+
+    def note(self, key: CooldownKey, seconds: float) -> None:
+        """Remember that a service asked for a pause; of several, the latest end counts."""
+        with self._lock:
+            now = self._clock()
+            if len(self._ends) >= _MAX_PAUSES:
+                self._ends = {other: end for other, end in self._ends.items() if end > now}
+            self._ends[key] = max(now + seconds, self._ends.get(key, 0.0))
+
+    def until(self, key: CooldownKey) -> float:
+        """Return when the pause ends, by the clock; 0 if there is none."""
+        with self._lock:
+            return self._ends.get(key, 0.0)
+
+    def longest(self) -> float:
+        """Return the seconds until the last pause ends."""
+        with self._lock:
+            return max(0.0, max(self._ends.values(), default=0.0) - self._clock())
+
+    def __getstate__(self) -> dict[str, object]:
+        # Another process may have another address and key, so pauses do not apply there.
+        return {"_clock": self._clock}
+
+    def __setstate__(self, state: dict[str, Callable[[], float]]) -> None:
+        self.__init__(state["_clock"])  # type: ignore[misc]

@@ -1,44 +1,36 @@
-"""What a run or a client may spend: money by the price table, and tokens."""
+"""Call -> answer within a budget: what a run or a client may spend, in money by the price table and in tokens."""
 
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Callable
 
+from aichatkit._dataclasses import replace
 from aichatkit._locks import Lock
-from aichatkit.errors import BudgetExceededError, ConfigurationError
+from aichatkit.call.call import Call
+from aichatkit.errors import BudgetExceededError, ChatError, ConfigurationError
+from aichatkit.middleware.estimates import Expense, check_priced, estimate_partial, expected
 from aichatkit.reply import Reply
 
-__all__ = ["Budget", "Expense", "expense_of"]
+if TYPE_CHECKING:
+    from aichatkit.call.answer import Answer
+    from aichatkit.call.answer_like import AnswerLike
 
-
-class Expense(NamedTuple):
-    """What an answer takes, or is expected to take."""
-
-    money: float = 0.0
-    tokens: int = 0
-
-    def plus(self, other: Expense) -> Expense:
-        """Return both together."""
-        return Expense(self.money + other.money, self.tokens + other.tokens)
-
-    def at_least(self, other: Expense) -> Expense:
-        """Return the larger of each."""
-        return Expense(max(self.money, other.money), max(self.tokens, other.tokens))
+__all__ = ["Budget", "expense_of", "within_budget"]
 
 
 class Budget:
-    """Money and tokens that many threads spend; what is under way is held back.
+    """Money and tokens that many threads spend; what calls in progress may cost is reserved.
 
-    A row is taken to cost what is expected of it, or as much as the dearest one before.
+    A call is assumed to cost what is expected of it, or as much as the most expensive one before.
     """
 
     def __init__(self, money: Any = None, tokens: Any = None) -> None:
-        self.money = _check(money, "budget")
-        self.tokens = _check(tokens, "max_tokens_total")
+        self.money = _parse_limit(money, "budget")
+        self.tokens = _parse_limit(tokens, "max_tokens_total")
         self._spent = Expense()
-        self._held = Expense()
-        self._dearest = Expense()
+        self._reserved = Expense()
+        self._largest = Expense()
         self._lock = Lock()
 
     def __bool__(self) -> bool:
@@ -49,55 +41,104 @@ class Budget:
         """What was spent so far."""
         return self._spent
 
-    def hold(self, expected: Expense) -> Expense | None:
-        """Hold back what a row may cost and return it; None where that does not fit."""
+    def reserve(self, amount: Expense) -> Expense | None:
+        """Reserve what a call may cost and return it; None if it does not fit."""
         with self._lock:
-            needed = expected.at_least(self._dearest)
-            held = self._held.plus(needed)
-            whole = held.plus(self._spent)
-            if _passes(whole.money, self.money) or _passes(whole.tokens, self.tokens):
+            needed = amount.at_least(self._largest)
+            reserved = self._reserved.plus(needed)
+            total = reserved.plus(self._spent)
+            if _exceeds(total.money, self.money) or _exceeds(total.tokens, self.tokens):
                 return None
-            self._held = held
+            self._reserved = reserved
             return needed
 
-    def settle(self, held: Expense, spent: Expense) -> None:
-        """Replace what was held back by what was spent."""
+    def settle(self, reserved: Expense, spent: Expense) -> None:
+        """Replace what was reserved by what was spent."""
         with self._lock:
-            # Rounding leaves crumbs behind, which must not count as something under way.
-            left = self._held.money - held.money
-            self._held = Expense(left if self._held.tokens > held.tokens else 0.0, self._held.tokens - held.tokens)
+            # Rounding errors that remain must not count as a call in progress.
+            money = self._reserved.money - reserved.money
+            tokens = self._reserved.tokens - reserved.tokens
+            self._reserved = Expense(money if tokens > 0 else 0.0, tokens)
             self._spent = self._spent.plus(spent)
-            self._dearest = self._dearest.at_least(spent)
+            self._largest = self._largest.at_least(spent)
 
     def exceeded(self) -> BudgetExceededError:
-        """Return the error for what does not fit any more."""
-        told = []
+        """Return the error for a call that does not fit any more."""
+        amounts = []
         if self.money is not None:
-            told.append(f"{self._spent.money:.4f} of {self.money:g} US dollars")
+            amounts.append(f"{self._spent.money:.4f} of {self.money:g} US dollars")
         if self.tokens is not None:
-            told.append(f"{self._spent.tokens} of {self.tokens:g} tokens")
-        return BudgetExceededError(f"not asked: the budget could be passed, with {' and '.join(told)} spent")
+            amounts.append(f"{self._spent.tokens} of {self.tokens:g} tokens")
+        return BudgetExceededError(f"not asked: the budget could be passed, with {' and '.join(amounts)} spent")
 
     def __getstate__(self) -> dict[str, Any]:
-        # What is under way here is not under way there.
-        return {**self.__dict__, "_lock": None, "_held": Expense()}
+        # Calls in progress here are not in progress in the process that loads this.
+        return {**self.__dict__, "_lock": None, "_reserved": Expense()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _lock=Lock())
 
 
-def expense_of(reply: Reply, held: Expense) -> Expense:
-    """Return what an answer took; what the service does not tell counts as it was expected."""
+def within_budget(call: Call, open_next: Callable[[Call], AnswerLike]) -> AnswerLike:
+    """Open an answer within the client's budget, and count what it cost when it has ended.
+
+    An answer that was left counts its prompt and the text received; one that broke off counts at least what was
+    expected of it.
+
+    Raises:
+        BudgetExceededError: the call could exceed the budget; nothing was sent.
+    """
+    budget = call.context.budget
+    assert budget is not None
+    check_priced(call)
+    reserved = budget.reserve(expected(call))
+    if reserved is None:
+        raise budget.exceeded()
+    opened: list[Answer] = []
+    failures: list[ChatError] = []
+
+    def on_answer(answer: Answer) -> None:
+        opened.append(answer)
+        answer.when_failed(failures.append)
+
+    def on_closed(reply: Reply | None) -> None:
+        spent = expense_of(reply, reserved) if reply is not None else _spent_so_far(call, opened, reserved)
+        budget.settle(reserved, spent.at_least(reserved) if failures else spent)
+
+    try:
+        answer = open_next(replace(call, on_answer=on_answer))
+    except ChatError as error:
+        budget.settle(reserved, reserved if error.maybe_processed or error.partial else Expense())
+        raise
+    answer.when_closed(on_closed)
+    return answer
+
+
+def expense_of(reply: Reply, expected: Expense) -> Expense:
+    """Return what an answer took; what the service does not report counts as expected."""
     tokens = reply.usage.total_tokens
-    return Expense(held.money if reply.cost is None else reply.cost, held.tokens if tokens is None else tokens)
+    return Expense(expected.money if reply.cost is None else reply.cost, expected.tokens if tokens is None else tokens)
 
 
-def _passes(amount: float, limit: float | None) -> bool:
+def _spent_so_far(call: Call, opened: list[Answer], expected: Expense) -> Expense:
+    """Return what the answers of a call without an end have taken, as far as it is known."""
+    replies = [answer.reply for answer in opened if answer.reply is not None]
+    spent = Expense()
+    for reply in replies:
+        spent = spent.plus(expense_of(reply, expected))
+    last = opened[-1]
+    text = "" if last.reply is not None else last.reasoning + last.text
+    if text or not replies:
+        spent = spent.plus(estimate_partial(call, text))
+    return spent
+
+
+def _exceeds(amount: float, limit: float | None) -> bool:
     return limit is not None and amount > limit
 
 
-def _check(value: Any, name: str) -> float | None:
-    fits = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
-    if value is not None and not fits:
+def _parse_limit(value: Any, name: str) -> float | None:
+    is_valid = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
+    if value is not None and not is_valid:
         raise ConfigurationError(f"{name}: must be a number from 0 on, not {value!r}")
     return value  # type: ignore[no-any-return]

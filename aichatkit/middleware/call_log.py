@@ -1,4 +1,4 @@
-"""The log of calls: a row in a SQLite file for each, without keys and headers; it never fails a call."""
+"""Observation -> row of a SQLite file: the log of calls, without keys and headers; it never fails a call."""
 
 from __future__ import annotations
 
@@ -58,12 +58,12 @@ CREATE INDEX IF NOT EXISTS calls_by_time ON calls (time)
 """
 _INSERT = f"INSERT INTO calls ({', '.join(_COLUMNS)}) VALUES ({', '.join(f':{name}' for name in _COLUMNS)})"
 _USAGE = ("input_tokens", "output_tokens", "total_tokens", "cached_tokens", "reasoning_tokens")
-#: How long another program may hold the file locked before a row is given up, in seconds.
-_PATIENCE = 5.0
+#: Seconds to wait for another program that has locked the file before a row is dropped.
+_LOCK_TIMEOUT = 5.0
 
 
 class CallLog:
-    """A file that each call is noted in at its end; threads and processes may share it."""
+    """A SQLite file that gets a row for each call at its end; threads and processes may share it."""
 
     on_chunk: Hook | None = None
 
@@ -72,37 +72,37 @@ class CallLog:
             raise ConfigurationError(f"log: must be the path of a file, not {path!r}")
         # Other processes may have another working directory.
         self._path = os.path.abspath(os.fspath(path))
-        self._database = Database(self._path, _LAYOUT, name="the log", version=_VERSION, patience=_PATIENCE)
-        self._waiting: deque[dict[str, Any]] = deque()
+        self._database = Database(self._path, _LAYOUT, name="the log", version=_VERSION, patience=_LOCK_TIMEOUT)
+        self._pending: deque[dict[str, Any]] = deque()
         self._lock = ReentrantLock()
         self._writing = False
         self._warned = False
         with contextlib.suppress(OSError):
-            # Prompts and answers are nobody else's business.
+            # Prompts and answers are private.
             os.close(os.open(self._path, os.O_CREAT | os.O_EXCL, 0o600))
-        # A file that cannot be used is told before anything is sent.
+        # A file that cannot be used is reported before anything is sent.
         with self._database.reading():
             pass
 
-    def begin(self, course: Observation) -> None:
-        """Wait for the end: a row is written once."""
+    def begin(self, observation: Observation) -> None:
+        """Do nothing: the row is written at the end."""
 
-    def end(self, course: Observation, begun: Any) -> None:
-        """Note a call that has ended."""
-        self._waiting.append(_row(course))
+    def end(self, observation: Observation, token: Any) -> None:
+        """Write the row of a call that has ended."""
+        self._pending.append(_row(observation))
         self._write()
 
     def close(self) -> None:
-        """Let go of the file; the next call opens it again."""
+        """Close the file; the next call opens it again."""
         self._database.close()
 
     def _write(self) -> None:
-        """Write the rows that wait.
+        """Write the pending rows.
 
-        A stream that is dropped ends when Python tidies up, which may be in the middle of this: then that is left to
-        the one who writes already.
+        A dropped stream ends when it is garbage collected, possibly in the middle of this; its row is then left to the
+        writer that is already at work.
         """
-        while self._waiting:
+        while self._pending:
             with self._lock:
                 if self._writing:
                     return
@@ -115,8 +115,8 @@ class CallLog:
     def _write_rows(self) -> None:
         try:
             with self._database.transaction(durable=False) as connection:
-                while self._waiting:
-                    connection.execute(_INSERT, self._waiting.popleft())
+                while self._pending:
+                    connection.execute(_INSERT, self._pending.popleft())
         except JournalError as error:
             logger.warning("a call was not noted: %s", error)
             if not self._warned:
@@ -127,25 +127,25 @@ class CallLog:
         return {"_path": self._path, "_database": self._database}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _waiting=deque(), _lock=ReentrantLock(), _writing=False, _warned=False)
+        self.__dict__.update(state, _pending=deque(), _lock=ReentrantLock(), _writing=False, _warned=False)
 
 
-def _row(course: Observation) -> dict[str, Any]:
-    reply, error, call = course.reply, course.error, course.call
-    began = datetime.fromtimestamp(course.began, timezone.utc).replace(tzinfo=None)
+def _row(observation: Observation) -> dict[str, Any]:
+    reply, error, call = observation.reply, observation.error, observation.call
+    started_at = datetime.fromtimestamp(observation.started_at, timezone.utc).replace(tzinfo=None)
     row: dict[str, Any] = {
         **dict.fromkeys(_COLUMNS),
-        "time": f"{began.isoformat(timespec='milliseconds')}Z",
+        "time": f"{started_at.isoformat(timespec='milliseconds')}Z",
         "status": "error" if error is not None else "left" if reply is None else "ok",
-        "provider": course.provider,
-        "model": course.model,
+        "provider": observation.provider,
+        "model": observation.model,
         "messages": _json([plain_turn(_without_bytes(message)) for message in call.messages]),
         "params": _json(call.options.params),
-        "text": course.text,
+        "text": observation.text,
         "cached": 0,
-        "elapsed": round(course.elapsed, 6),
-        "first_text": course.first,
-        "attempts": _json([_attempt(attempt) for attempt in course.attempts]),
+        "elapsed": round(observation.elapsed, 6),
+        "first_text": observation.first,
+        "attempts": _json([_attempt(attempt) for attempt in observation.attempts]),
     }
     if reply is not None:
         row.update({name: getattr(reply.usage, name) for name in _USAGE})
@@ -155,9 +155,11 @@ def _row(course: Observation) -> dict[str, Any]:
         row.update(error=type(error).__name__, message=str(error))
     if isinstance(error, ChatError):
         row.update(http_status=error.status, request_id=error.request_id)
-    # Half a character, as services send now and then, is none to SQLite.
+    # SQLite refuses lone surrogates, which services send now and then.
     return {
-        name: course.hidden(value).encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) else value
+        name: observation.hide_keys(value).encode("utf-8", "replace").decode("utf-8")
+        if isinstance(value, str)
+        else value
         for name, value in row.items()
     }
 
@@ -174,19 +176,18 @@ def _attempt(attempt: Any) -> dict[str, Any]:
 
 
 def _without_bytes(message: Message) -> Message:
-    """Put the name and size of a file in its place."""
+    """Replace files by their names and sizes."""
     if isinstance(message.content, str):
         return message
-    return replace(message, content=[_told(part) for part in message.content])
+    return replace(message, content=[_part(part) for part in message.content])
 
 
-def _told(part: dict[str, Any]) -> dict[str, Any]:
+def _part(part: dict[str, Any]) -> dict[str, Any]:
     file = part.get("file")
     if not isinstance(file, File):
         return part
-    told = {"filename": file.name, "media_type": file.media_type}
-    place = {"url": bare_url(file.url)} if file.url else {"bytes": len(file.data)}
-    return {"type": "file", "file": {**told, **place}}
+    content = {"url": bare_url(file.url)} if file.url else {"bytes": len(file.data)}
+    return {"type": "file", "file": {"filename": file.name, "media_type": file.media_type, **content}}
 
 
 def _json(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Call -> fingerprint: equal for calls that ask the same of the same model, and without anything secret."""
+"""Call -> fingerprint: the same for identical calls, and computed without keys or other secrets."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 from dataclasses import is_dataclass
 from typing import Any
 
-from aichatkit.call.attempt import Call
+from aichatkit.call.call import Call
 
 __all__ = ["fingerprint"]
 
@@ -16,13 +16,13 @@ def fingerprint(call: Call, *more: Any) -> bytes:
     """Return a hash of messages, files, models, parameters, tools and schema, and of `more`."""
     models = [f"{target.provider.name}/{target.model}" for target in call.targets]
     options = call.options
-    asked = [models, list(call.messages), options.params, options.extra, list(options.tools), options.schema, more]
-    text = json.dumps(asked, sort_keys=True, default=_plain, ensure_ascii=False)
+    identity = [models, list(call.messages), options.params, options.extra, list(options.tools), options.schema, more]
+    text = json.dumps(identity, sort_keys=True, default=_plain, ensure_ascii=False)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
 
 
 def _plain(value: Any) -> Any:
-    """Return what stands for a value that JSON does not know."""
+    """Return a JSON value that represents `value`."""
     if is_dataclass(value):
         return [type(value).__name__, vars(value)]
     if isinstance(value, (bytes, bytearray)):

@@ -1,4 +1,4 @@
-"""One call, observed: what hooks, the log and telemetry are told of it, from its beginning to its one end."""
+"""Call -> observed answer: report a call to hooks, the call log and telemetry, from its start to its one end."""
 
 from __future__ import annotations
 
@@ -8,82 +8,85 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Callable, Protocol
 
-from aichatkit.call.attempt import Call, CallContext, make_provider
-from aichatkit.errors import ChatError
-from aichatkit.hooks import ChunkInfo, ErrorInfo, Hook, ReplyInfo, tell
+from aichatkit._lazy import lazy_module
+from aichatkit.call.call import Call
+from aichatkit.errors import ChatError, StreamInterruptedError
+from aichatkit.hooks import ChunkInfo, ErrorInfo, Hook, ReplyInfo, emit
 from aichatkit.reply import Attempt, Reply
 from aichatkit.transport.transport import hide, keys_in
 
 if TYPE_CHECKING:
-    from aichatkit.call.answer import Answer
-    from aichatkit.middleware.cache import CachedAnswer
-    from aichatkit.middleware.tool_rounds import ToolRounds
+    from aichatkit.call.answer_like import AnswerLike
+    from aichatkit.middleware import telemetry as telemetries
+else:
+    # Needs OpenTelemetry.
+    telemetries = lazy_module("aichatkit.middleware.telemetry")
 
-__all__ = ["Hooks", "Observation", "ObservedAnswer", "Observer", "observe"]
+__all__ = ["Hooks", "Observation", "ObservedAnswer", "Observer", "build_observers", "observe"]
 
 logger = logging.getLogger(__name__)
 
 
 class Observation:
-    """How one call goes: what it asks and, at its end, what came of it.
+    """What is known of one call: its request and, at its end, the outcome.
 
-    It ends with a `reply`, with an `error`, or with neither where the reader left; `text` is what was read by then.
+    It ends with a `reply`, with an `error`, or with neither if the reader left; `text` is what was read by then.
     """
 
-    def __init__(self, call: Call, setup: CallContext) -> None:
+    def __init__(self, call: Call) -> None:
         self.call = call
-        self.setup = setup
-        self.began = time.time()
+        self.started_at = time.time()
         self._started = call.policy.now()
         self.provider = call.targets[0].provider.name
-        #: What was asked for; `reply.model` is what the service says.
+        #: The model that was requested; `reply.model` is the one the service names.
         self.model = call.targets[0].model
         self.ended = False
         self.chunks = 0
-        #: Seconds until the first text was in hand.
+        #: Seconds until the first text was received.
         self.first: float | None = None
         self.text = ""
         self.attempts: Sequence[Attempt] = ()
         self.reply: Reply | None = None
         self.error: BaseException | None = None
-        #: What holds while the call is opened, in the thread that opens it.
+        #: Entered while the call is opened, in the thread that opens it.
         self.opening = contextlib.ExitStack()
         self._secrets: list[str] | None = None
 
     @property
     def elapsed(self) -> float:
-        """Seconds since the call began."""
+        """Seconds since the call started."""
         return self.call.policy.now() - self._started
 
     @property
     def address(self) -> str:
         """The address of the provider."""
-        kinds = [target.provider for target in self.call.targets]
-        kind = next((kind for kind in kinds if kind.name == self.provider), kinds[0])
-        return make_provider(kind, self.setup).url
+        provider_classes = [target.provider for target in self.call.targets]
+        matches = [cls for cls in provider_classes if cls.name == self.provider]
+        return self.call.context.provider((matches or provider_classes)[0]).url
 
-    def hidden(self, text: str) -> str:
-        """Return a text without the keys that may stand in it."""
+    def hide_keys(self, text: str) -> str:
+        """Return a text without the keys that may occur in it."""
         if self._secrets is None:
-            given = [key for keys in self.setup.keys.values() for key in keys]
-            found = [key for target in self.call.targets if (key := target.provider.find_key())]
-            headers = (self.setup.connections.headers, self.call.headers)
-            self._secrets = [*given, *found, *(key for part in headers for key in keys_in(part))]
+            context = self.call.context
+            client_keys = [key for keys in context.keys.values() for key in keys]
+            env_keys = [key for target in self.call.targets if (key := target.provider.find_key())]
+            headers = (context.connections.headers, self.call.headers)
+            self._secrets = [*client_keys, *env_keys, *(key for part in headers for key in keys_in(part))]
         for secret in self._secrets:
             text = hide(secret, text)
         return text
 
 
 class Observer(Protocol):
-    """Who is told: `end` gets back what `begin` returned; the hook `on_chunk` is None where chunks do not matter."""
+    """Something that observes calls; `on_chunk` is None if chunks do not matter to it."""
 
     on_chunk: Hook | None
 
-    def begin(self, course: Observation) -> Any:
-        """Take note that a call begins, in the thread that makes it."""
+    def begin(self, observation: Observation) -> Any:
+        """Note that a call begins, in the thread that makes it; `end` gets what this returns."""
 
-    def end(self, course: Observation, begun: Any) -> None:
-        """Take note of its end, in the thread that reads it."""
+    def end(self, observation: Observation, token: Any) -> None:
+        """Note the end of a call, in the thread that reads it."""
 
 
 class Hooks:
@@ -94,31 +97,79 @@ class Hooks:
         self._on_reply = hooks.get("reply")
         self._on_error = hooks.get("error")
 
-    def begin(self, course: Observation) -> None:
-        """Note nothing: what is sent the other hooks see."""
+    def begin(self, observation: Observation) -> None:
+        """Do nothing: the hooks for requests and waits are called where these happen."""
 
-    def end(self, course: Observation, begun: Any) -> None:
-        """Tell the reply or the error."""
-        if course.reply is not None and self._on_reply is not None:
-            tell("reply", self._on_reply, ReplyInfo(course.provider, course.model, course.reply, course.elapsed))
-        if course.error is not None and self._on_error is not None:
-            tell("error", self._on_error, ErrorInfo(course.provider, course.model, course.error, course.elapsed))
+    def end(self, observation: Observation, token: Any) -> None:
+        """Call the hook for the reply or the error."""
+        source = (observation.provider, observation.model)
+        if observation.reply is not None and self._on_reply is not None:
+            emit("reply", self._on_reply, ReplyInfo(*source, observation.reply, observation.elapsed))
+        if observation.error is not None and self._on_error is not None:
+            emit("error", self._on_error, ErrorInfo(*source, observation.error, observation.elapsed))
+
+
+def build_observers(hooks: Mapping[str, Hook], log: Observer | None, telemetry: Any) -> list[Observer]:
+    """Return the observers of a client, for the values of its options."""
+    observers: list[Observer] = []
+    if not hooks.keys() <= {"request", "wait"}:
+        observers.append(Hooks(hooks))
+    if log is not None:
+        observers.append(log)
+    if telemetry is not None and (observer := telemetries.Telemetry.of(telemetry)) is not None:
+        observers.append(observer)
+    return observers
 
 
 class ObservedAnswer:
-    """An answer whose course is told; in all else it is the answer."""
+    """An answer whose chunks and end are reported to observers."""
 
     def __init__(
-        self, answer: Answer | ToolRounds | CachedAnswer, course: Observation, end: Callable[[], None], on_chunk: Any
+        self, answer: AnswerLike, observation: Observation, on_end: Callable[[], None], on_chunk: Sequence[Hook]
     ) -> None:
         self._answer = answer
-        self._course = course
-        self._end = end
+        self._observation = observation
+        self._on_end = on_end
         self._on_chunk = on_chunk
         self._chunks = self._read()
+        self.when_complete = answer.when_complete
+        self.when_closed = answer.when_closed
+        self.when_failed = answer.when_failed
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._answer, name)
+    @property
+    def provider(self) -> Any:
+        """The provider that answers."""
+        return self._answer.provider
+
+    @property
+    def model(self) -> str:
+        """The model that was requested."""
+        return self._answer.model
+
+    @property
+    def text(self) -> str:
+        """The text received so far."""
+        return self._answer.text
+
+    @property
+    def reasoning(self) -> str:
+        """The model's reasoning received so far."""
+        return self._answer.reasoning
+
+    @property
+    def attempts(self) -> list[Attempt]:
+        """Every attempt so far, in order."""
+        return self._answer.attempts
+
+    @property
+    def reply(self) -> Reply | None:
+        """The finished reply."""
+        return self._answer.reply
+
+    @property
+    def closed(self) -> bool:
+        """Whether the connection was given up."""
+        return self._answer.closed
 
     def __iter__(self) -> Iterator[str]:
         return self._chunks
@@ -127,67 +178,71 @@ class ObservedAnswer:
         return next(self._chunks)
 
     def close(self) -> None:
-        """Free the connection; before its end the answer counts as left."""
+        """Free the connection; an answer that is closed before its end counts as left."""
         self._answer.close()
-        self._note()
+        self._end()
+
+    def cancel(self) -> None:
+        """Wake up a reader in another thread, which then raises."""
+        self._answer.cancel()
+
+    def unfinished(self) -> StreamInterruptedError:
+        """Return the error for an answer that was closed before its end."""
+        return self._answer.unfinished()
 
     def _read(self) -> Iterator[str]:
-        course = self._course
+        answer, observation = self._answer, self._observation
         try:
-            for text in self._answer:
+            for text in answer:
                 for hook in self._on_chunk:
-                    answer = self._answer
-                    tell("chunk", hook, ChunkInfo(answer.provider.name, answer.model, text, course.chunks))
-                course.chunks += 1
+                    emit("chunk", hook, ChunkInfo(answer.provider.name, answer.model, text, observation.chunks))
+                observation.chunks += 1
                 yield text
         except GeneratorExit:
             raise
         except BaseException as error:
-            course.error = error
-            self._note()
+            observation.error = error
+            self._end()
             raise
-        self._note()
-
-    def _note(self) -> None:
-        course, answer = self._course, self._answer
-        if course.ended:
-            return
-        course.provider, course.model = answer.provider.name, answer.model
-        course.text, course.attempts, course.reply = answer.text, answer.attempts, answer.reply
         self._end()
 
+    def _end(self) -> None:
+        observation, answer = self._observation, self._answer
+        if observation.ended:
+            return
+        observation.provider, observation.model = answer.provider.name, answer.model
+        observation.text, observation.attempts, observation.reply = answer.text, answer.attempts, answer.reply
+        self._on_end()
 
-def observe(
-    open_answer: Callable[[], Answer | ToolRounds | CachedAnswer],
-    call: Call,
-    setup: CallContext,
-    observers: Sequence[Observer],
-) -> ObservedAnswer:
-    """Open an answer and tell the observers of it; what fails in them is logged and ends nothing."""
-    course = Observation(call, setup)
-    told = [[(observer, _guarded(observer.begin, course)) for observer in observers]]
+
+def observe(call: Call, open_next: Callable[[Call], AnswerLike]) -> ObservedAnswer:
+    """Open an answer and report it to the observers; an exception in one of them is logged, not raised."""
+    observers = call.context.observers
+    observation = Observation(call)
+    pending = [[(observer, _guarded(observer.begin, observation)) for observer in observers]]
 
     def end() -> None:
-        course.ended = True
-        # Once, whoever comes first: the reader, or the thread that closes.
+        observation.ended = True
+        # Only once, whichever comes first: the thread that reads or the one that closes.
         with contextlib.suppress(IndexError):
-            for observer, begun in told.pop():
-                _guarded(observer.end, course, begun)
-            # An error holds the frames it passed, which hold this.
-            course.error = None
+            for observer, token in pending.pop():
+                _guarded(observer.end, observation, token)
+            # An error holds the frames it passed through, which hold this.
+            observation.error = None
 
     try:
-        with course.opening:
-            answer = open_answer()
-        course.first = course.elapsed
+        with observation.opening:
+            answer = open_next(call)
+        observation.first = observation.elapsed
     except BaseException as error:
-        course.error = error
+        observation.error = error
         if isinstance(error, ChatError):
-            course.provider, course.model = error.provider or course.provider, error.model or course.model
-            course.text, course.attempts = error.partial, error.attempts
+            observation.provider = error.provider or observation.provider
+            observation.model = error.model or observation.model
+            observation.text, observation.attempts = error.partial, error.attempts
         end()
         raise
-    return ObservedAnswer(answer, course, end, [observer.on_chunk for observer in observers if observer.on_chunk])
+    return ObservedAnswer(answer, observation, end, [observer.on_chunk for observer in observers if observer.on_chunk])
 
 
 def _guarded(note: Callable[..., Any], *args: Any) -> Any:

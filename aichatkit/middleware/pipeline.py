@@ -1,76 +1,53 @@
-"""Call -> answer, where more than one request is meant: kept answers, a budget, rounds of tools, and who watches."""
+"""Call -> answer: the layers that a call needs around it, composed in one place."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, Callable, Protocol
 
-from aichatkit._dataclasses import replace
 from aichatkit._lazy import lazy_module
-from aichatkit.call.attempt import Call, CallContext
-from aichatkit.call.fallback import open_call
-from aichatkit.call.targets import Target
-from aichatkit.middleware.budgets import Budget
+from aichatkit.call import fallback
+from aichatkit.call.call import Call
 
 if TYPE_CHECKING:
-    from aichatkit.call.answer import Answer
-    from aichatkit.middleware import cache as caches
-    from aichatkit.middleware import estimates, observe, tool_rounds
+    from aichatkit.call.answer_like import AnswerLike
+    from aichatkit.middleware import budgets, cache, observe, tool_rounds
+
+    #: What a layer calls to go one step further in.
+    OpenNext = Callable[[Call], AnswerLike]
+
+    class Layer(Protocol):
+        """One step of the way to an answer."""
+
+        def __call__(self, call: Call, open_next: OpenNext) -> AnswerLike: ...
 else:
-    caches = lazy_module("aichatkit.middleware.cache")
-    estimates = lazy_module("aichatkit.middleware.estimates")
+    # Most calls need none of them.
+    budgets = lazy_module("aichatkit.middleware.budgets")
+    cache = lazy_module("aichatkit.middleware.cache")
     observe = lazy_module("aichatkit.middleware.observe")
     tool_rounds = lazy_module("aichatkit.middleware.tool_rounds")
 
-__all__ = ["Means", "answer_call"]
+__all__ = ["open_answer"]
 
 
-class Means(NamedTuple):
-    """What an answer is got with beside one request; `form` holds what rounds of tools and a schema need."""
-
-    form: Mapping[str, Any]
-    repairs: int
-    cache: MutableMapping[str, str] | None
-    #: None where somebody else counts what the call costs.
-    purse: Budget | None
-    observers: Sequence[observe.Observer]
+def open_answer(call: Call) -> AnswerLike:
+    """Open the answer to a call, through the layers it needs."""
+    open_next: OpenNext = fallback.open_answer
+    for layer in reversed(_layers(call)):
+        open_next = partial(layer, open_next=open_next)
+    return open_next(call)
 
 
-def answer_call(
-    call: Call, setup: CallContext, means: Means
-) -> Answer | tool_rounds.ToolRounds | caches.CachedAnswer | observe.ObservedAnswer:
-    """Open the answer to a call."""
-    if not means.observers:
-        return _look_up(call, setup, means)
-    return observe.observe(lambda: _look_up(call, setup, means), call, setup, means.observers)
-
-
-def _look_up(call: Call, setup: CallContext, means: Means) -> Answer | tool_rounds.ToolRounds | caches.CachedAnswer:
-    entry = None if means.cache is None else caches.look_up(means.cache, call, setup, means.form.get("form"))
-    if entry is not None and entry.reply is not None:
-        return caches.CachedAnswer(entry.reply)
-    if means.purse:
-        answer = estimates.paid(means.purse, call, lambda: _open(call, setup, means))
-    else:
-        answer = _open(call, setup, means)
-    if entry is not None:
-        answer.when_complete(entry.keep)
-    return answer
-
-
-def _open(call: Call, setup: CallContext, means: Means) -> Answer | tool_rounds.ToolRounds:
-    if not means.form:
-        return open_call(call, setup)
-
-    def open_next(messages: Sequence[Any], before: Answer | None) -> Answer:
-        return open_call(replace(call, messages=messages, targets=_first(before, call.targets)), setup)
-
-    return tool_rounds.ToolRounds(open_next, call.messages, **means.form, repairs=means.repairs)
-
-
-def _first(before: Answer | None, targets: Sequence[Target]) -> Sequence[Target]:
-    """Ask the one that has begun to answer first, as it knows its own calls of tools."""
-    if before is None:
-        return targets
-    asked = (before.provider.name, before.model)
-    return sorted(targets, key=lambda target: (target.provider.name, target.model) != asked)
+def _layers(call: Call) -> list[Layer]:
+    """Return the layers that a call needs, the outermost first."""
+    context = call.context
+    layers: list[Layer] = []
+    if context.observers:
+        layers.append(observe.observe)
+    if context.cache is not None:
+        layers.append(cache.answer_from_cache)
+    if context.budget is not None and not call.in_batch:
+        layers.append(budgets.within_budget)
+    if call.toolbox is not None:
+        layers.append(tool_rounds.ToolRounds)
+    return layers

@@ -1,4 +1,4 @@
-"""Calls -> OpenTelemetry: a span and two metrics for each, by the semantic conventions for generative AI."""
+"""Observation -> OpenTelemetry: a span and two metrics, by the semantic conventions for generative AI."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from aichatkit.hooks import Hook, bare_url
 from aichatkit.messages import File, Message, ToolCallsMessage, ToolResultMessage
 
 if TYPE_CHECKING:
-    from aichatkit.call.attempt import Call
+    from aichatkit.call.call import Call
     from aichatkit.middleware.observe import Observation
 
 __all__ = ["Telemetry"]
 
 _NAME = "aichatkit"
-#: The boundaries that the conventions recommend.
+#: Bucket boundaries that the conventions recommend.
 _SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
 _TOKENS = tuple(4**power for power in range(14))
-#: Providers whose names are others there.
+#: Providers that have another name in the conventions.
 _PROVIDERS = {
     "azure": "azure.ai.openai",
     "bedrock": "aws.bedrock",
@@ -32,17 +32,17 @@ _PROVIDERS = {
     "openai-responses": "openai",
     "xai": "x_ai",
 }
-_DECIMALS = ("frequency_penalty", "presence_penalty", "temperature", "top_k", "top_p")
-_WHOLES = ("max_tokens", "seed")
+_FLOATS = ("frequency_penalty", "presence_penalty", "temperature", "top_k", "top_p")
+_INTEGERS = ("max_tokens", "seed")
 _INSTRUCTIONS = ("system", "developer")
 
 
 class Telemetry:
-    """Spans and metrics for `Client(telemetry=...)`; it takes the extra `otel`.
+    """Spans and metrics for `Client(telemetry=...)`; needs the extra `otel`.
 
-    Without providers of your own those count that OpenTelemetry was set up with, also when that happens later.
-    With `content=True` the spans hold prompts and answers, keys hidden; by default they hold none.
-    A pickled one uses what is set up where it arrives.
+    Without `tracer_provider` and `meter_provider` the global ones of OpenTelemetry are used, even if they are set up
+    later. With `content=True` the spans contain prompts and answers, with keys hidden; by default they do not.
+    A pickled Telemetry uses the global providers of the process that loads it.
     """
 
     on_chunk: Hook | None = None
@@ -71,7 +71,7 @@ class Telemetry:
 
     @classmethod
     def of(cls, value: Any) -> Telemetry | None:
-        """Return the telemetry for what a user may pass: True, False, None or a Telemetry."""
+        """Return the telemetry for a value that a user may pass: True, False, None or a Telemetry."""
         if value is None or value is False:
             return None
         if value is True:
@@ -80,51 +80,51 @@ class Telemetry:
             return value
         raise ConfigurationError(f"telemetry: must be True, False or a Telemetry, not {value!r}")
 
-    def begin(self, course: Observation) -> Any:
-        """Start the span below the caller's own; while the call is opened it is the current one."""
+    def begin(self, observation: Observation) -> Any:
+        """Start a span as a child of the caller's; it is the current span while the call is opened."""
         span = self._tracer.start_span(
-            _span_name(course),
+            _span_name(observation),
             kind=self._trace.SpanKind.CLIENT,
-            attributes={**_place(course), **_asked(course.call)},
+            attributes={**_source(observation), **_request(observation.call)},
         )
-        course.opening.enter_context(
+        observation.opening.enter_context(
             self._trace.use_span(span, end_on_exit=False, record_exception=False, set_status_on_exception=False)
         )
         return span
 
-    def end(self, course: Observation, begun: Any) -> None:
-        """End the span with what came of the call, and count."""
-        place, failed = _place(course), _failed(course.error)
-        begun.update_name(_span_name(course))
-        begun.set_attributes({**place, **_answered(course), **failed})
+    def end(self, observation: Observation, token: Any) -> None:
+        """End the span with the outcome of the call, and record the metrics."""
+        span, source, failure = token, _source(observation), _failure(observation.error)
+        span.update_name(_span_name(observation))
+        span.set_attributes({**source, **_response(observation), **failure})
         if self.content:
-            begun.set_attributes(_content(course))
-        if course.error is not None:
-            # Its message may quote what was asked or answered.
-            told = str(course.error) if self.content else failed["error.type"]
-            begun.set_status(self._trace.StatusCode.ERROR, told)
-        begun.end()
-        reply = course.reply
+            span.set_attributes(_content(observation))
+        if observation.error is not None:
+            # Its message may quote the prompt or the answer.
+            description = str(observation.error) if self.content else failure["error.type"]
+            span.set_status(self._trace.StatusCode.ERROR, description)
+        span.end()
+        reply = observation.reply
         if reply is not None and reply.cached:
-            # Nobody was asked, and nothing was used.
+            # Nothing was sent, and no tokens were used.
             return
         if reply is not None:
-            place = {**place, "gen_ai.response.model": reply.model}
-            for kind, count in (("input", reply.usage.input_tokens), ("output", reply.usage.output_tokens)):
+            source = {**source, "gen_ai.response.model": reply.model}
+            for token_type, count in (("input", reply.usage.input_tokens), ("output", reply.usage.output_tokens)):
                 if count is not None:
-                    self._tokens.record(count, {**place, "gen_ai.token.type": kind})
-        self._seconds.record(course.elapsed, {**place, **failed})
+                    self._tokens.record(count, {**source, "gen_ai.token.type": token_type})
+        self._seconds.record(observation.elapsed, {**source, **failure})
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _made, (self.content,)
+        return _restore, (self.content,)
 
 
-def _made(content: bool) -> Telemetry:
+def _restore(content: bool) -> Telemetry:
     return Telemetry(content=content)
 
 
-def _operation(course: Observation) -> str:
-    return "generate_content" if _draws(course.call) else "chat"
+def _operation(observation: Observation) -> str:
+    return "generate_content" if _draws(observation.call) else "chat"
 
 
 def _draws(call: Call) -> bool:
@@ -132,48 +132,48 @@ def _draws(call: Call) -> bool:
     return target.provider.draws(target.model)
 
 
-def _span_name(course: Observation) -> str:
-    return f"{_operation(course)} {course.model}"
+def _span_name(observation: Observation) -> str:
+    return f"{_operation(observation)} {observation.model}"
 
 
-def _place(course: Observation) -> dict[str, Any]:
-    """Return who is asked, for spans and metrics alike."""
-    address = urlsplit(course.address)
+def _source(observation: Observation) -> dict[str, Any]:
+    """Return the attributes that spans and metrics share: operation, provider, model and server."""
+    address = urlsplit(observation.address)
     return {
-        "gen_ai.operation.name": _operation(course),
-        "gen_ai.provider.name": _PROVIDERS.get(course.provider, course.provider),
-        "gen_ai.request.model": course.model,
+        "gen_ai.operation.name": _operation(observation),
+        "gen_ai.provider.name": _PROVIDERS.get(observation.provider, observation.provider),
+        "gen_ai.request.model": observation.model,
         "server.address": address.hostname or "",
         "server.port": address.port or (80 if address.scheme == "http" else 443),
     }
 
 
-def _asked(call: Call) -> dict[str, Any]:
+def _request(call: Call) -> dict[str, Any]:
     params: Mapping[str, Any] = call.options.params
-    told: dict[str, Any] = {}
-    for kind, names in ((float, _DECIMALS), (int, _WHOLES)):
-        given = [name for name in names if isinstance(params.get(name), (int, float))]
-        told.update({f"gen_ai.request.{name}": kind(params[name]) for name in given})
+    attributes: dict[str, Any] = {}
+    for number_type, names in ((float, _FLOATS), (int, _INTEGERS)):
+        numeric = [name for name in names if isinstance(params.get(name), (int, float))]
+        attributes.update({f"gen_ai.request.{name}": number_type(params[name]) for name in numeric})
     stop = params.get("stop")
     if stop:
-        told["gen_ai.request.stop_sequences"] = [stop] if isinstance(stop, str) else list(map(str, stop))
+        attributes["gen_ai.request.stop_sequences"] = [stop] if isinstance(stop, str) else list(map(str, stop))
     if call.options.schema is not None:
-        told["gen_ai.output.type"] = "json"
+        attributes["gen_ai.output.type"] = "json"
     elif _draws(call):
-        told["gen_ai.output.type"] = "image"
-    told["gen_ai.request.stream"] = call.targets[0].provider.supports_stream
-    return told
+        attributes["gen_ai.output.type"] = "image"
+    attributes["gen_ai.request.stream"] = call.targets[0].provider.supports_stream
+    return attributes
 
 
-def _answered(course: Observation) -> dict[str, Any]:
-    reply = course.reply
-    told: dict[str, Any] = {
-        "gen_ai.response.time_to_first_chunk": course.first,
-        "aichatkit.attempts": len(course.attempts),
+def _response(observation: Observation) -> dict[str, Any]:
+    reply = observation.reply
+    attributes: dict[str, Any] = {
+        "gen_ai.response.time_to_first_chunk": observation.first,
+        "aichatkit.attempts": len(observation.attempts),
     }
     if reply is not None:
         usage = reply.usage
-        told.update(
+        attributes.update(
             {
                 "gen_ai.response.model": reply.model,
                 "gen_ai.response.id": reply.id or None,
@@ -186,24 +186,25 @@ def _answered(course: Observation) -> dict[str, Any]:
                 "aichatkit.cached": reply.cached or None,
             }
         )
-    elif course.error is None:
-        told["aichatkit.left"] = True
-    return {name: value for name, value in told.items() if value is not None}
+    elif observation.error is None:
+        attributes["aichatkit.left"] = True
+    return {name: value for name, value in attributes.items() if value is not None}
 
 
-def _failed(error: BaseException | None) -> dict[str, str]:
+def _failure(error: BaseException | None) -> dict[str, str]:
     if error is None:
         return {}
-    kind = type(error)
-    known = isinstance(error, ChatError) or kind.__module__ == "builtins"
-    return {"error.type": kind.__name__ if known else f"{kind.__module__}.{kind.__qualname__}"}
+    error_type = type(error)
+    is_short = isinstance(error, ChatError) or error_type.__module__ == "builtins"
+    name = error_type.__name__ if is_short else f"{error_type.__module__}.{error_type.__qualname__}"
+    return {"error.type": name}
 
 
-def _content(course: Observation) -> dict[str, str]:
-    """Return what was asked and answered, in the form of the conventions, as JSON text."""
-    messages = course.call.messages
+def _content(observation: Observation) -> dict[str, str]:
+    """Return the messages and the answer in the form of the conventions, as JSON text."""
+    messages = observation.call.messages
     instructions = [part for message in messages if message.role in _INSTRUCTIONS for part in _parts(message)]
-    told: dict[str, Sequence[Any]] = {
+    contents: dict[str, Sequence[Any]] = {
         "gen_ai.system_instructions": instructions,
         "gen_ai.input.messages": [
             {"role": message.role, "parts": _parts(message)}
@@ -211,12 +212,14 @@ def _content(course: Observation) -> dict[str, str]:
             if message.role not in _INSTRUCTIONS
         ],
     }
-    if course.text or course.reply is not None:
-        parts = [{"type": "text", "content": course.text}]
-        reason = course.reply.finish_reason if course.reply is not None else "error"
-        told["gen_ai.output.messages"] = [{"role": "assistant", "parts": parts, "finish_reason": reason}]
+    if observation.text or observation.reply is not None:
+        parts = [{"type": "text", "content": observation.text}]
+        reason = observation.reply.finish_reason if observation.reply is not None else "error"
+        contents["gen_ai.output.messages"] = [{"role": "assistant", "parts": parts, "finish_reason": reason}]
     return {
-        name: course.hidden(json.dumps(value, ensure_ascii=False, default=str)) for name, value in told.items() if value
+        name: observation.hide_keys(json.dumps(value, ensure_ascii=False, default=str))
+        for name, value in contents.items()
+        if value
     }
 
 
@@ -225,17 +228,17 @@ def _parts(message: Message) -> list[dict[str, Any]]:
         return [{"type": "tool_call_response", "id": message.call.id, "response": message.content}]
     content = message.content
     parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
-    told = [_part(part) for part in parts if part.get("text") != ""]
+    described = [_part(part) for part in parts if part.get("text") != ""]
     for call in message.calls if isinstance(message, ToolCallsMessage) else ():
-        told.append({"type": "tool_call", "id": call.id, "name": call.name, "arguments": call.arguments})
-    return told
+        described.append({"type": "tool_call", "id": call.id, "name": call.name, "arguments": call.arguments})
+    return described
 
 
 def _part(part: Mapping[str, Any]) -> dict[str, Any]:
     file = part.get("file")
     if not isinstance(file, File):
         return {"type": "text", "content": str(part.get("text", ""))}
-    told = {"mime_type": file.media_type, "modality": file.kind}
+    described = {"mime_type": file.media_type, "modality": file.kind}
     if file.url:
-        return {"type": "uri", **told, "uri": bare_url(file.url)}
-    return {"type": "file", **told, "name": file.name, "bytes": len(file.data)}
+        return {"type": "uri", **described, "uri": bare_url(file.url)}
+    return {"type": "file", **described, "name": file.name, "bytes": len(file.data)}

@@ -6,9 +6,10 @@ import argparse
 import re
 from typing import Any
 
+from aichatkit.api import default_client
 from aichatkit.batch.templates import Template
 from aichatkit.chats.chat import Chat
-from aichatkit.client import Client, default_client
+from aichatkit.client import Client
 from aichatkit.display.screen import open_screen
 from aichatkit.display.show import show
 from aichatkit.errors import ChatError, ConfigurationError

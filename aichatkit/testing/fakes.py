@@ -225,13 +225,15 @@ class _FakeClient(Client):
         for scheme in ("https://", "http://"):
             self.session.mount(scheme, fake._adapter)
 
-    def _call(self, prompt: Any, *, retry: Any = None, **options: Any) -> Any:
-        return super()._call(prompt, retry=None if retry is None else self._fake.policy(retry), **options)
+    def _build_call(self, prompt: Any, repairs: int, /, *, retry: Any = None, **options: Any) -> Any:
+        return super()._build_call(
+            prompt, repairs, retry=None if retry is None else self._fake.policy(retry), **options
+        )
 
     def _targets(self, model: Any) -> list[Target]:
         for name in named_providers(model):
             if registry[name].key_variables():
-                self._keys.setdefault(name, [KEY])
+                self._context.keys.setdefault(name, [KEY])
         return super()._targets(model)
 
 

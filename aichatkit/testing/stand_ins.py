@@ -8,7 +8,7 @@ from typing import Any, Callable
 import requests
 from requests.adapters import BaseAdapter, HTTPAdapter
 
-from aichatkit import client
+from aichatkit import api
 from aichatkit.call import attempt as asking
 from aichatkit.limits import retries
 from aichatkit.limits.waits import Sleeper
@@ -54,19 +54,19 @@ class StandIn:
             self._undo.pop()()
 
     def _fill_in(self) -> None:
-        shared = list(client._default)
-        client._default.clear()
+        shared = list(api._default)
+        api._default.clear()
 
         def give_back() -> None:
-            for made in client._default:
+            for made in api._default:
                 made.close()
-            client._default[:] = shared
+            api._default[:] = shared
 
         self._undo.append(give_back)
 
     def _pass_time(self, clock: Clock) -> None:
         def sleep(waiting: Sleeper, seconds: float) -> None:
-            (waiting.sleeper or clock.sleep)(seconds)
+            (waiting.sleep_function or clock.sleep)(seconds)
 
         self._replace(Sleeper, "sleep", sleep)
         self._replace(retries, "time", SimpleNamespace(monotonic=clock.now))

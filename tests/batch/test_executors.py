@@ -12,12 +12,14 @@ import subprocess
 import sys
 import time
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from aichatkit import ChatError, Client, ConfigurationError, ContentFilteredError, Rate, RetryPolicy
 from aichatkit.batch import workers as workers_module
+from aichatkit.batch.mapper import ask_row
 from aichatkit.batch.workers import Job, Threads, answer_row
 
 METHODS = [name for name in ("spawn", "fork") if name in multiprocessing.get_all_start_methods()]
@@ -248,7 +250,7 @@ def test_an_error_of_a_row_travels_as_it_is(caller, sandbox):
 
 
 def test_what_travels_is_small_and_without_keys(caller):
-    job = Job(caller._answer, {"model": None})
+    job = Job(partial(ask_row, caller), {"model": None})
     sent = pickle.dumps((answer_row, job, "p", "1"))
     assert len(sent) < 10_000
     assert b"sk-of" not in sent
@@ -256,23 +258,23 @@ def test_what_travels_is_small_and_without_keys(caller):
 
 def test_a_process_makes_a_client_once(caller, monkeypatch):
     monkeypatch.setattr(workers_module, "_clients", {})
-    sent = pickle.dumps(Job(caller._answer, {}))
+    sent = pickle.dumps(Job(partial(ask_row, caller), {}))
     first, second = pickle.loads(sent), pickle.loads(sent)
-    assert first.ask.__self__ is second.ask.__self__
+    assert first.ask.args[0] is second.ask.args[0]
 
 
 def test_a_process_keeps_few_clients(monkeypatch):
     monkeypatch.setattr(workers_module, "_clients", {})
     for number in range(9):
         with Client(model="offline", seed=number) as client:
-            pickle.loads(pickle.dumps(Job(client._answer, {})))
+            pickle.loads(pickle.dumps(Job(partial(ask_row, client), {})))
     assert len(workers_module._clients) == 4
 
 
 def test_a_client_that_cannot_be_pickled_is_told():
     with Client(model="offline", retry=RetryPolicy(sleep=lambda seconds: None)) as client:
         with pytest.raises(ConfigurationError, match="the client cannot be pickled"):
-            pickle.dumps(Job(client._answer, {}))
+            pickle.dumps(Job(partial(ask_row, client), {}))
         with ProcessPoolExecutor(1) as pool, pytest.raises(ChatError, match="cannot be pickled"):
             client.map(["a"], executor=pool)
 

@@ -283,7 +283,7 @@ def test_the_package_asks_many_as_well(monkeypatch, sandbox):
     import aichatkit
 
     with Client(model="offline") as client:
-        monkeypatch.setattr("aichatkit.client._default", [client])
+        monkeypatch.setattr("aichatkit.api._default", [client])
         assert len(aichatkit.map(["Hi", "Ho"])) == 2
 
 

@@ -192,7 +192,7 @@ def test_a_pause_the_service_asks_for_holds_for_all_workers():
         # The one that was refused waits by its own retry; a call that comes later would not know.
         sandbox.script("rate-limit,retry_after=7")
         assert client.ask("first", retry=policy).text
-        client._pauses.note(CooldownKey.of("openai", None, "gpt-4o-mini"), 9.0)
+        client._context.pauses.note(CooldownKey.of("openai", None, "gpt-4o-mini"), 9.0)
         assert client.ask("patience is for rows").text
         assert slept == [7]
         assert client.map(["a", "b"], workers=1).errors == [None, None]
@@ -224,7 +224,7 @@ def test_a_hint_slows_all_workers_and_not_one():
 
 def test_a_pause_is_shown_in_the_bar(client, capsys):
     pytest.importorskip("tqdm")
-    client._pauses.note(CooldownKey.of("groq", None, "m"), 40)
+    client._context.pauses.note(CooldownKey.of("groq", None, "m"), 40)
     client.map(["a"], progress=True)
     assert re.search(r"pause=\d\ds", capsys.readouterr().err)
 
@@ -234,13 +234,13 @@ def test_a_wait_for_the_rate_of_the_client_is_shown_in_the_bar(sandbox, capsys):
     clock, shown = [0.0], []
 
     def sleep(seconds):
-        shown.append(client._pacer.longest())
+        shown.append(client._context.rate_limiter.longest())
         clock[0] += seconds
 
     policy = RetryPolicy(sleep=sleep, clock=lambda: clock[0])
     with Client(model="openai", base_url=f"{sandbox.url}/v1", rate="1/min", retry=policy) as client:
         client.map(["a", "b"], workers=1)
-        assert (shown, client._pacer.longest()) == ([60.0], 0.0)
+        assert (shown, client._context.rate_limiter.longest()) == ([60.0], 0.0)
         clock[0] -= 25
         client.map([""], progress=True)
     assert "pacing=25s" in capsys.readouterr().err
@@ -255,7 +255,7 @@ def test_a_pause_that_is_too_long_ends_the_run(client, sandbox, slept):
 
 
 def test_nobody_asks_during_a_pause_that_is_too_long(client, sandbox):
-    client._pauses.note(CooldownKey.of("openai", "sk-test", "gpt-4o-mini"), 3600)
+    client._context.pauses.note(CooldownKey.of("openai", "sk-test", "gpt-4o-mini"), 3600)
     results = client.map(numbered(9), workers=1)
     assert sandbox.requests == []
     assert "asked to be left alone" in str(results.errors[0])
@@ -365,9 +365,9 @@ def test_rounds_that_were_left_count_those_that_were_whole(spender, sandbox):
     stream = spender.stream('call add {"a": 1, "b": 2}', tools=[add])
     next(stream)
     stream.close()
-    whole = spender._purse.spent.money
+    whole = spender._context.budget.spent.money
     assert 1 < whole < 50
-    assert spender._purse._held.money == 0
+    assert spender._context.budget._reserved.money == 0
 
 
 def test_rounds_that_were_left_while_a_tool_ran_count_what_was_asked_until_then(spender, sandbox):
@@ -378,7 +378,7 @@ def test_rounds_that_were_left_while_a_tool_ran_count_what_was_asked_until_then(
     sandbox.says("Nothing more.")
     stream = spender.stream('call add {"a": 1, "b": 2}', tools=[add])
     assert list(stream) == []
-    assert 0 < spender._purse.spent.money < 50
+    assert 0 < spender._context.budget.spent.money < 50
     assert len(sandbox.requests) == 1
 
 
@@ -387,7 +387,7 @@ def test_rounds_that_are_whole_count_once(spender):
         return a + b
 
     reply = spender.ask('call add {"a": 1, "b": 2}', tools=[add])
-    assert spender._purse.spent.money == pytest.approx(reply.cost)
+    assert spender._context.budget.spent.money == pytest.approx(reply.cost)
 
 
 def test_a_client_with_a_budget_asks_nobody_without_a_price(sandbox):
@@ -517,7 +517,7 @@ def test_two_runs_share_the_work(journal):
 
 def test_rows_of_a_run_elsewhere_are_waited_for(client, sandbox, journal):
     other = Journal(journal)
-    base = fingerprint(client._planned("a", model=None, schema=None))
+    base = fingerprint(client._build_call("a", 1, model=None, schema=None))
     (key,) = other.number([base])
     assert other.take([key]) == [None]
     threading.Timer(0.3, lambda: (other.write([(key, Reply("from there", "openai", "m"))]), other.close())).start()

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from aichatkit import Client
-from aichatkit.call import attempt as asking
 
 
 def test_a_client_makes_the_provider_of_its_address_once(client):
     for _ in range(3):
         client.ask("Hi")
-    (provider,) = client._setup().providers.values()
-    assert provider.url == client._setup().base_urls["openai"]
+    (provider,) = client._context._providers.values()
+    assert provider.url == client._context.base_urls["openai"]
 
 
 def test_another_address_in_the_environment_is_seen_at_the_next_call(sandbox, policy, monkeypatch):
@@ -20,11 +19,11 @@ def test_another_address_in_the_environment_is_seen_at_the_next_call(sandbox, po
         assert client.ask("Hi").complete
         monkeypatch.setenv("OPENAI_BASE_URL", f"{sandbox.url}/v1/")
         assert client.ask("Hi").complete
-        assert len(client._setup().providers) == 2
+        assert len(client._context._providers) == 2
 
 
 def test_many_models_are_not_all_remembered(client, monkeypatch):
-    monkeypatch.setattr(asking, "_REMEMBERED", 3)
+    monkeypatch.setattr("aichatkit.call.call._MAX_MEMO", 3)
     for number in range(8):
         assert client.ask("Hi", model=f"openai/model-{number}").complete
-    assert len(client._setup().subjects) <= 3
+    assert len(client._context._cooldown_keys) <= 3

@@ -90,7 +90,7 @@ def test_it_is_remembered_for_the_model_and_the_client(service, openai):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         again = pickle.loads(pickle.dumps(openai))
-    again._keys = openai._keys
+    again._context.keys.update(openai._context.keys)
     again.ask("Hi", temperature=0.5)
     assert "temperature" not in service.bodies[-1]
 
@@ -188,7 +188,7 @@ def test_a_provider_without_options_takes_no_extra(client, sandbox):
 
 
 def test_models_without_end_are_not_all_remembered(service, monkeypatch):
-    monkeypatch.setattr("aichatkit.call.attempt._REMEMBERED", 2)
+    monkeypatch.setattr("aichatkit.call.call._MAX_MEMO", 2)
     service.refuses = ["temperature"]
     with Client(model="openai", api_key="sk-test") as client, warnings.catch_warnings():
         warnings.simplefilter("ignore")

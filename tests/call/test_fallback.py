@@ -336,7 +336,7 @@ def test_an_interrupt_before_anything_was_asked_passes(serve, monkeypatch):
 
     monkeypatch.setattr(client.providers["openai"], "wants_key", stop)
     monkeypatch.setattr(client.providers["openai"], "find_key", classmethod(stop))
-    client._keys.clear()
+    client._context.keys.clear()
     with pytest.raises(KeyboardInterrupt):
         client.ask("Hi")
 

@@ -7,7 +7,7 @@ import pytest
 import requests
 from answer_doubles import Scripted
 
-from aichatkit.call.request import ProviderRequest, check_ask, open_answer, optional_fields, prepare
+from aichatkit.call.request import ProviderRequest, check_request, optional_fields, prepare, send_request
 from aichatkit.chunks import Finish
 from aichatkit.errors import BadResponseError, ChatError, ConfigurationError, ServerError
 from aichatkit.messages import File, Message
@@ -61,17 +61,17 @@ def http():
     held.close()
 
 
-def asked(provider, *, left_out=(), **options) -> ProviderRequest:
-    return ProviderRequest(provider, "model-1", MESSAGES, Options(**options), left_out=frozenset(left_out))
+def asked(provider, *, omitted=(), **options) -> ProviderRequest:
+    return ProviderRequest(provider, "model-1", MESSAGES, Options(**options), omitted=frozenset(omitted))
 
 
 def read(ask: ProviderRequest, http: Transport) -> str:
-    return Stream(open_answer(ask, http)).read().text
+    return Stream(send_request(ask, http)).read().text
 
 
 def test_an_answer_is_opened_up_to_its_first_text(http):
     with RawServer(BODY) as server:
-        answer = open_answer(asked(Plain(server.url)), http, clock=lambda: 1.0)
+        answer = send_request(asked(Plain(server.url)), http, clock=lambda: 1.0)
         assert answer.text == ""
         assert list(answer) == ["Hello"]
         assert (answer.reply.model, answer.reply.elapsed) == ("model-1", 0.0)
@@ -94,7 +94,7 @@ def test_tokens_are_options_where_the_request_takes_them(http):
 
 def test_fields_are_left_out_wherever_they_stand(http):
     with RawServer(BODY) as server:
-        read(asked(WithOptions(server.url), left_out=["heat", "schema"], params={"temperature": 1}), http)
+        read(asked(WithOptions(server.url), omitted=["heat", "schema"], params={"temperature": 1}), http)
         sent = server.requests[0].json()
     # The schema is no optional parameter, so it stays.
     assert sent == {"model": "model-1", "token": None, "said": ["Hi"], "generation": {}, "schema": None}
@@ -106,7 +106,7 @@ def test_leaving_a_field_out_of_a_body_that_is_no_object_does_nothing(http):
             return requests.Request("POST", self.api_endpoint, json=["heat"])
 
     with RawServer(BODY) as server:
-        read(asked(Listed(server.url), left_out=["heat"]), http)
+        read(asked(Listed(server.url), omitted=["heat"]), http)
         assert server.requests[0].json() == ["heat"]
 
 
@@ -158,7 +158,7 @@ def test_an_interrupt_before_the_first_text_frees_the_connection(http):
 
     with RawServer([*BODY[:2], "wait-close"]) as server:
         with pytest.raises(KeyboardInterrupt):
-            open_answer(asked(Stopped(server.url)), http)
+            send_request(asked(Stopped(server.url)), http)
         assert server.wait_closed()
 
 
@@ -212,13 +212,13 @@ TOOL = Tool("look", "", {})
 )
 def test_what_a_provider_does_not_take_is_refused(options, told):
     with pytest.raises(ConfigurationError, match=told) as caught:
-        check_ask(asked(Plain("http://x"), **options))
+        check_request(asked(Plain("http://x"), **options))
     assert "scripted" in str(caught.value)
     assert caught.value.provider == "scripted"
 
 
 def test_what_a_provider_takes_passes():
-    check_ask(asked(WithOptions("http://x"), params={"temperature": 1}, tools=[TOOL], extra={"a": 1}))
+    check_request(asked(WithOptions("http://x"), params={"temperature": 1}, tools=[TOOL], extra={"a": 1}))
 
 
 def with_file(provider, **file) -> ProviderRequest:
@@ -237,12 +237,12 @@ def with_file(provider, **file) -> ProviderRequest:
 )
 def test_a_file_a_provider_does_not_take_is_refused(provider, file, told):
     with pytest.raises(ConfigurationError, match=told) as caught:
-        check_ask(with_file(provider("http://x"), **file))
+        check_request(with_file(provider("http://x"), **file))
     assert caught.value.action == "next"
 
 
 def test_a_file_a_provider_takes_passes():
-    check_ask(with_file(WithOptions("http://x"), data=b"0" * 10))
+    check_request(with_file(WithOptions("http://x"), data=b"0" * 10))
 
 
 @pytest.mark.parametrize(
@@ -285,7 +285,7 @@ def test_extra_fields_need_a_build_request_that_takes_options_however_it_is_writ
     provider = type("Own", (Plain,), {"build_request": build})("http://127.0.0.1:9")
     ask = ProviderRequest(provider, "m", MESSAGES, Options(extra={"field": 1}))
     if taken:
-        check_ask(ask)
+        check_request(ask)
     else:
         with pytest.raises(ConfigurationError, match="does not take extra fields"):
-            check_ask(ask)
+            check_request(ask)

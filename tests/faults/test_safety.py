@@ -109,7 +109,7 @@ def test_no_repr_shows_the_key(faults, wire):
     with client.stream("Hi") as stream:
         assert KEY not in repr(stream)
         reply = stream.read()
-    for thing in (client, client._setup(), reply, client.session, stream.attempts):
+    for thing in (client, client._context, reply, client.session, stream.attempts):
         assert KEY not in repr(thing)
     assert KEY.encode() not in pickle.dumps(client)
 

@@ -422,7 +422,7 @@ def test_a_probe_whose_request_was_wrong_does_not_hold_others_back(pair):
 def test_a_probe_that_was_never_sent_does_not_hold_others_back(pair):
     text = [response(b"first", headers=[("Content-Type", "text/plain")])]
     both = pair([refused(503), text], model=["aichatfree", "groq/m"], api_key={"groq": OTHER})
-    both.client._base_urls.update({"aichatfree": both.one.url, "groq": f"{both.two.url}/v1"})
+    both.client._context.base_urls.update({"aichatfree": both.one.url, "groq": f"{both.two.url}/v1"})
     once = RetryPolicy(attempts=1, sleep=both.sleep, clock=both.clock)
     both.client.ask("Hi", retry=once)
     both.clock.now += 11

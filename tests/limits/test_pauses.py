@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aichatkit.limits.cooldowns import CooldownKey
-from aichatkit.limits.pauses import Pauses
+from aichatkit.limits.waits import Pauses
 
 
 def test_past_pauses_are_forgotten_when_there_are_many():

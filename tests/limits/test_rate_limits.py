@@ -45,7 +45,7 @@ class Still(Clock):
 
 
 def waiting(clock, *, total=None, hook=None, closing=None):
-    return Sleeper(Deadline(total, clock), closing or threading.Event(), hook, clock.sleep, clock)
+    return Sleeper(Deadline(total, clock), closing or threading.Event(), hook, clock.sleep)
 
 
 def enter(pacer, clock, *, provider="openai", key="", weight=1, **options):

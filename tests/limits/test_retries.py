@@ -34,17 +34,17 @@ class Run:
         self.calls = 0
         self.closing = threading.Event()
         self.budget = RetryBudget(tokens)
-        given = {"sleep": self.sleep, "clock": lambda: self.now, "random": lambda: 1.0, **policy}
-        self.policy = RetryPolicy(**given)
-        waiting = Sleeper(Deadline(total, self.policy.now), self.closing, hook, self.policy.sleep, self.policy.now)
+        options = {"sleep": self.sleep, "clock": lambda: self.now, "random": lambda: 1.0, **policy}
+        self.policy = RetryPolicy(**options)
+        sleeper = Sleeper(Deadline(total, self.policy.now), self.closing, hook, self.policy.sleep)
         self.attempts: list[Attempt] = []
-        self.tries = RetryState(self.policy, waiting, self.budget, "test", "model-1", self.attempts)
+        self.state = RetryState(self.policy, sleeper, self.budget, "test", "model-1", self.attempts)
 
     def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
         self.now += seconds
 
-    def open_once(self) -> str:
+    def open(self) -> str:
         self.calls += 1
         self.now += 0.25
         if self.errors:
@@ -52,7 +52,7 @@ class Run:
         return "opened"
 
     def __call__(self) -> str:
-        return retry(self.open_once, self.tries)
+        return retry(self)
 
 
 def ambiguous() -> ConnectError:
@@ -286,7 +286,7 @@ def test_a_retry_that_works_gives_its_price_back():
     run = Run(ServerError("x"), ServerError("x"), tokens=20)
     run()
     again = Run(ServerError("x"), ServerError("x"))
-    again.tries.budget = run.budget
+    again.state.budget = run.budget
     assert again() == "opened"
 
 
@@ -294,9 +294,9 @@ def test_a_retry_that_works_gives_its_price_back():
 def test_a_veto_costs_nothing_of_the_budget(veto):
     run = Run(RateLimitError("x", retry_after=30.0), total=9 if veto == "deadline" else None, tokens=10)
     if veto == "attempts":
-        run.tries.policy = RetryPolicy(attempts=1)
+        run.state.policy = RetryPolicy(attempts=1)
     elif veto == "hint":
-        run.tries.policy = RetryPolicy(max_wait=1)
+        run.state.policy = RetryPolicy(max_wait=1)
     elif veto == "closing":
         run.closing.set()
     with pytest.raises(RateLimitError):
@@ -322,7 +322,7 @@ def test_each_try_is_told_with_its_error_wait_and_time():
 
 def test_what_pacing_waited_is_told_apart_from_the_time_of_the_try():
     run = Run()
-    run.tries.paced = 0.1
+    run.state.paced = 0.1
     run()
     assert (run.attempts[0].wait, run.attempts[0].elapsed) == (0.1, 0.15)
 

@@ -19,7 +19,7 @@ from aichatkit.transport.timeouts import Deadline
 
 
 def waiting(slept, *, total=None, hook=None):
-    return Sleeper(Deadline(total, lambda: 0.0), threading.Event(), hook, slept.append, lambda: 0.0)
+    return Sleeper(Deadline(total, lambda: 0.0), threading.Event(), hook, slept.append)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_after_a_wait_a_closed_client_goes_no_further(slept):
     closing = threading.Event()
     closing.set()
     with pytest.raises(ConfigurationError, match="closed"):
-        Sleeper(Deadline(), closing, sleeper=slept.append).wait(Wait("openai", "m", 1.0))
+        Sleeper(Deadline(), closing, sleep_function=slept.append).wait(Wait("openai", "m", 1.0))
 
 
 def test_closing_ends_a_real_sleep_at_once():

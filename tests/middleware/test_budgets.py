@@ -9,35 +9,36 @@ import pytest
 
 from aichatkit.chunks import Usage
 from aichatkit.errors import BudgetExceededError, ConfigurationError
-from aichatkit.middleware.budgets import Budget, Expense, expense_of
+from aichatkit.middleware.budgets import Budget, expense_of
+from aichatkit.middleware.estimates import Expense
 from aichatkit.reply import Reply
 
 
 def test_what_fits_is_held_back_and_what_does_not_is_not():
     purse = Budget(money=1.0)
-    assert purse.hold(Expense(0.6, 5)) == Expense(0.6, 5)
-    assert purse.hold(Expense(0.6, 5)) is None
-    assert purse.hold(Expense(0.4, 5)) == Expense(0.4, 5)
+    assert purse.reserve(Expense(0.6, 5)) == Expense(0.6, 5)
+    assert purse.reserve(Expense(0.6, 5)) is None
+    assert purse.reserve(Expense(0.4, 5)) == Expense(0.4, 5)
 
 
 def test_what_was_held_back_and_not_spent_is_free_again():
     purse = Budget(tokens=10)
-    held = purse.hold(Expense(0.0, 10))
+    held = purse.reserve(Expense(0.0, 10))
     purse.settle(held, Expense(0.0, 2))
     assert purse.spent == Expense(0.0, 2)
-    assert purse.hold(Expense(0.0, 8)) is not None
+    assert purse.reserve(Expense(0.0, 8)) is not None
 
 
 def test_the_dearest_so_far_is_expected_of_the_next():
     purse = Budget(money=1.0, tokens=100)
-    purse.settle(purse.hold(Expense(0.1, 1)), Expense(0.7, 1))
-    assert purse.hold(Expense(0.1, 1)) is None
+    purse.settle(purse.reserve(Expense(0.1, 1)), Expense(0.7, 1))
+    assert purse.reserve(Expense(0.1, 1)) is None
 
 
 def test_nothing_left_fits_nothing_but_what_is_free():
     purse = Budget(money=0)
-    assert purse.hold(Expense(0.0, 5)) is not None
-    assert purse.hold(Expense(0.001, 5)) is None
+    assert purse.reserve(Expense(0.0, 5)) is not None
+    assert purse.reserve(Expense(0.001, 5)) is None
 
 
 @pytest.mark.parametrize(("money", "tokens", "there"), [(None, None, False), (0, None, True), (None, 5, True)])
@@ -68,11 +69,11 @@ def test_the_error_tells_what_is_spent(limits, told):
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda purse: pickle.loads(pickle.dumps(purse))])
 def test_a_copy_knows_what_is_spent_and_holds_nothing(copied):
     purse = Budget(money=1.0)
-    purse.settle(purse.hold(Expense(0.5, 1)), Expense(0.5, 1))
-    purse.hold(Expense(0.5, 1))
+    purse.settle(purse.reserve(Expense(0.5, 1)), Expense(0.5, 1))
+    purse.reserve(Expense(0.5, 1))
     other = copied(purse)
     assert other.spent == Expense(0.5, 1)
-    assert other.hold(Expense(0.5, 1)) is not None
+    assert other.reserve(Expense(0.5, 1)) is not None
 
 
 def test_what_a_service_does_not_tell_counts_as_expected():

@@ -296,7 +296,7 @@ def test_a_cache_that_takes_nothing_more_spoils_no_answer(sandbox, tmp_path, mon
 def test_a_client_in_another_process_shares_the_file_and_not_the_dict(client, kept, tmp_path):
     client.ask("Hi")
     assert copy.copy(client).ask("Hi").cached
-    assert pickle.loads(pickle.dumps(client))._cache == {}
+    assert pickle.loads(pickle.dumps(client))._context.cache == {}
     with Client(model="offline", cache=tmp_path / "c.sqlite") as first:
         first.ask("Hi")
         with pickle.loads(pickle.dumps(first)) as second:

@@ -137,7 +137,7 @@ def test_a_stream_that_was_dropped_is_a_row_as_well(make, sandbox, path):
 
 def test_an_error_of_another_kind_is_told_by_its_name(make, path, monkeypatch):
     client = make()
-    monkeypatch.setattr("aichatkit.middleware.pipeline.open_call", lambda *_: 1 / 0)
+    monkeypatch.setattr("aichatkit.call.fallback.open_answer", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         client.ask("Hi")
     assert [(row["error"], row["http_status"]) for row in rows(path)] == [("ZeroDivisionError", None)]
@@ -290,7 +290,7 @@ def test_a_pickled_client_logs_to_the_same_file_from_anywhere(sandbox, path, tmp
 def test_a_call_that_ends_while_another_is_written_is_left_to_it(path):
     book = CallLog(path)
     book._write_rows, write = (lambda: (book._write(), write())), book._write_rows
-    book._waiting.append(dict.fromkeys(rows_of(path), 0))
+    book._pending.append(dict.fromkeys(rows_of(path), 0))
     book._write()
     assert len(rows(path)) == 1
     book.close()

@@ -9,7 +9,7 @@ from aichatkit.middleware.fingerprints import fingerprint
 
 @pytest.fixture
 def of(client):
-    return lambda prompt, **options: fingerprint(client._planned(prompt, **options))
+    return lambda prompt, **options: fingerprint(client._build_call(prompt, 1, **options))
 
 
 def test_equal_calls_have_equal_fingerprints(of):

@@ -177,7 +177,7 @@ def test_an_error_of_another_package_is_told_by_its_whole_name(make, collected, 
     def fail(*_):
         raise json.JSONDecodeError("x", "", 0)
 
-    monkeypatch.setattr("aichatkit.middleware.pipeline.open_call", fail)
+    monkeypatch.setattr("aichatkit.call.fallback.open_answer", fail)
     with pytest.raises(json.JSONDecodeError):
         client.ask("Hi")
     assert collected.span.attributes["error.type"] == "json.decoder.JSONDecodeError"
@@ -362,7 +362,7 @@ def test_providers_have_the_names_of_the_conventions(sandbox, policy, collected,
 )
 def test_the_port_is_told_also_where_the_address_does_not(collected, monkeypatch, url, port):
     telemetry = Telemetry(tracer_provider=collected.tracers, meter_provider=collected.meters)
-    monkeypatch.setattr("aichatkit.middleware.pipeline.open_call", lambda *_: 1 / 0)
+    monkeypatch.setattr("aichatkit.call.fallback.open_answer", lambda *_: 1 / 0)
     client = Client(model="openai", api_key="sk-test", base_url=url, telemetry=telemetry)
     with client, pytest.raises(ZeroDivisionError):
         client.ask("Hi")
@@ -377,7 +377,7 @@ def test_true_uses_what_opentelemetry_was_set_up_with(client, sandbox):
 
 @pytest.mark.parametrize("value", [None, False])
 def test_it_is_off_unless_asked_for(value):
-    assert Client(telemetry=value)._observers == []
+    assert list(Client(telemetry=value)._context.observers) == []
 
 
 @pytest.mark.parametrize("value", ["yes", 1, {}])
@@ -394,4 +394,4 @@ def test_without_opentelemetry_the_extra_is_named(monkeypatch):
 
 def test_a_pickled_client_takes_its_telemetry_along():
     client = pickle.loads(pickle.dumps(Client(telemetry=Telemetry(content=True))))
-    assert client._observers[0].content is True
+    assert client._context.observers[0].content is True

@@ -15,7 +15,7 @@ pytest.importorskip("IPython")
 @pytest.fixture
 def shell(tmp_path, monkeypatch, client):
     """A notebook with the magics loaded, whose default client is that of the sandbox."""
-    monkeypatch.setattr("aichatkit.client._default", [client])
+    monkeypatch.setattr("aichatkit.api._default", [client])
     shell = make_shell(tmp_path)
     shell.kernel = object()
     shell.run_line_magic("load_ext", "aichatkit")

@@ -12,7 +12,7 @@ import requests
 
 import aichatkit as ai
 from aichatkit import Client, RetryPolicy, testing
-from aichatkit.client import default_client
+from aichatkit.api import default_client
 from aichatkit.registry import GROUPS, registry
 from aichatkit.testing import (
     BadRequest,

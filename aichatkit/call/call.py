@@ -1,0 +1,146 @@
+"""Options -> call: what is asked, of which targets and within which limits, and what the client brings to it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, MutableMapping, Sequence
+from typing import TYPE_CHECKING, Any, Callable, TypeVar
+
+from aichatkit._dataclasses import dataclass, field
+from aichatkit.call.targets import Target, parse_key
+from aichatkit.catalog.prices import Price
+from aichatkit.limits.cooldowns import CooldownKey, Cooldowns
+from aichatkit.limits.retries import RetryBudget, RetryPolicy
+from aichatkit.limits.waits import Pauses, Sleeper, Wait
+from aichatkit.messages import Message
+from aichatkit.options import parse_url
+from aichatkit.providers.base import Options, Provider
+from aichatkit.transport.connections import Connections
+from aichatkit.transport.timeouts import Deadline, Timeout
+
+if TYPE_CHECKING:
+    from aichatkit.call.answer import Answer
+    from aichatkit.limits.rate_limits import RateLimiter
+    from aichatkit.middleware.budgets import Budget
+    from aichatkit.middleware.observe import Observer
+    from aichatkit.structured.forms import Form
+    from aichatkit.tools.functions import Toolbox
+
+__all__ = ["Call", "CallContext"]
+
+T = TypeVar("T")
+
+#: Entries per memo; a client that is called for more models than this starts over.
+_MAX_MEMO = 256
+
+
+@dataclass(frozen=True)
+class CallContext:
+    """What a client brings to each of its calls."""
+
+    connections: Connections
+    closing: threading.Event
+    keys: dict[str, Sequence[str]] = field(repr=False)
+    base_urls: Mapping[str, str]
+    cooldowns: Cooldowns
+    retry_budget: RetryBudget
+    pauses: Pauses
+    rate_limiter: RateLimiter | None = None
+    cache: MutableMapping[str, str] | None = None
+    budget: Budget | None = None
+    observers: Sequence[Observer] = ()
+    on_request: Callable[[Any], None] | None = None
+    on_wait: Callable[[Wait], None] | None = None
+    #: Parameters a model refused, by provider and model: omitted from then on.
+    refused_params: dict[tuple[str, str], frozenset[str]] = field(default_factory=dict)
+    _providers: dict[tuple[type[Provider], str | None], Provider] = field(default_factory=dict, repr=False)
+    _cooldown_keys: dict[tuple[str, str | None, str], CooldownKey] = field(default_factory=dict, repr=False)
+
+    def copy(self) -> CallContext:
+        """Return a context for a copy of the client, with its own connections and with the same keys and cache."""
+        copy = type(self).__new__(type(self))
+        copy.__setstate__({**self.__getstate__(), "keys": dict(self.keys), "cache": self.cache})
+        return copy
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Keys are not pickled: the process that loads this reads them from its own environment. A cache in memory may
+        # be large, and is of use here only.
+        own = {"connections": self.connections.portable(), "keys": {}, "_providers": {}, "_cooldown_keys": {}}
+        if isinstance(self.cache, dict):
+            own["cache"] = {}
+        return {name: value for name, value in {**vars(self), **own}.items() if name != "closing"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        connections = Connections(**state["connections"])
+        self.__dict__.update(state, connections=connections, closing=threading.Event())
+
+    def provider(self, provider_cls: type[Provider]) -> Provider:
+        """Return a provider at the address the user chose: by option, by environment variable, else its own."""
+        url = self.base_urls.get(provider_cls.name)
+        if url is None:
+            env_url = provider_cls.find_base_url()
+            url = parse_url(env_url, told=provider_cls.base_url_env or provider_cls.name) if env_url else None
+        memo_key = (provider_cls, url)
+        return self._providers.get(memo_key) or memoize(self._providers, memo_key, provider_cls(url))
+
+    def keys_for(self, provider: Provider) -> Sequence[str | None]:
+        """Return the keys to send, [None] if none is needed; raise MissingKeyError if one is missing."""
+        keys = self.keys.get(provider.name)
+        if keys:
+            return list(keys)
+        env_key = provider.find_key()
+        if env_key is not None:
+            return [parse_key(env_key, provider=provider.name)]
+        if provider.wants_key():
+            raise provider.missing_key()
+        return [None]
+
+    def cooldown_key(self, provider: str, key: str | None, model: str) -> CooldownKey:
+        """Return the entry in the cooldown table of a provider, key and model."""
+        memo_key = (provider, key, model)
+        return self._cooldown_keys.get(memo_key) or memoize(self._cooldown_keys, memo_key, CooldownKey.of(*memo_key))
+
+    def cooldown_keys(self, target: Target) -> list[CooldownKey]:
+        """Return the entries of a target in the cooldown table, one for each key."""
+        name = target.provider.name
+        keys: Sequence[str | None] = self.keys.get(name) or [target.provider.find_key()]
+        return [self.cooldown_key(name, key, target.model) for key in keys]
+
+
+@dataclass(frozen=True)
+class Call:
+    """What one call asks, of which targets, and within which limits."""
+
+    context: CallContext
+    targets: Sequence[Target]
+    messages: Sequence[Message]
+    options: Options
+    timeout: Timeout
+    deadline: Deadline
+    policy: RetryPolicy
+    headers: Mapping[str, str]
+    proxies: Mapping[str, str] | None
+    prices: Mapping[str, Price] = field(default_factory=dict, repr=False)
+    strict: bool = False
+    keep_raw: bool = False
+    toolbox: Toolbox | None = None
+    max_rounds: int = 8
+    form: Form | None = None
+    #: How often an answer that does not fit the schema is asked for again.
+    repairs: int = 0
+    #: Whether it is one row of many: it waits for the pauses that other rows met, and its run keeps the budget.
+    in_batch: bool = False
+    #: Called with each answer that is opened, of which a call with tools has several.
+    on_answer: Callable[[Answer], None] | None = None
+
+    def sleeper(self) -> Sleeper:
+        """Return how this call waits."""
+        return Sleeper(self.deadline, self.context.closing, self.context.on_wait, self.policy.sleep)
+
+
+def memoize(memo: dict[Any, T], key: Any, value: T) -> T:
+    """Remember a value; a memo that is full starts over."""
+    if len(memo) >= _MAX_MEMO:
+        memo.clear()
+    memo[key] = value
+    return value
