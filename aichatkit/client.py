@@ -54,9 +54,10 @@ if TYPE_CHECKING:
     from aichatkit.call import attempt, fallback, list_models
     from aichatkit.call.attempt import Call, CallContext
     from aichatkit.limits import rate_limits
-    from aichatkit.middleware import budgets, call_log, observe, pipeline, tool_rounds
+    from aichatkit.middleware import budgets, call_log, observe, pipeline
     from aichatkit.middleware import cache as caches
     from aichatkit.middleware import telemetry as telemetries
+    from aichatkit.structured import forms
     from aichatkit.tools import functions
 else:
     pipeline = lazy_module("aichatkit.middleware.pipeline")
@@ -71,7 +72,7 @@ else:
     call_log = lazy_module("aichatkit.middleware.call_log")
     observe = lazy_module("aichatkit.middleware.observe")
     rate_limits = lazy_module("aichatkit.limits.rate_limits")
-    tool_rounds = lazy_module("aichatkit.middleware.tool_rounds")
+    forms = lazy_module("aichatkit.structured.forms")
     telemetries = lazy_module("aichatkit.middleware.telemetry")
     functions = lazy_module("aichatkit.tools.functions")
 
@@ -328,9 +329,8 @@ class Client(Mapper):
         tools = () if tools is None else tools
         if schema is None and approve is None and tools == ():
             return call, {}
-        toolbox, form = functions.Toolbox(tools, approve), tool_rounds.Form.of(schema)
-        asked = replace(call.options, tools=toolbox.tools, schema=form.schema if form else None)
-        call = replace(call, options=asked)
+        toolbox, form = functions.Toolbox(tools, approve), forms.Form.of(schema)
+        call = replace(call, options=replace(call.options, tools=toolbox.tools, schema=form.schema if form else None))
         return call, {"toolbox": toolbox, "max_rounds": max_rounds, "form": form} if toolbox or form else {}
 
     def _call(

@@ -43,7 +43,7 @@ ORDER = """
     attachments display.screen
     transport
     reply transcripts
-    storage.archive
+    storage.archive structured.forms
     sandbox storage.records middleware.budgets batch.progress batch.tables batch.workers
     providers
     hooks

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from aichatkit.batch import workers as jobs
     from aichatkit.call.attempt import Call
     from aichatkit.limits import rate_limits
-    from aichatkit.middleware import budgets, estimates, tool_rounds
+    from aichatkit.middleware import budgets, estimates
+    from aichatkit.structured import forms
 else:
     # Most scripts ask one prompt at a time.
     run = lazy_module("aichatkit.batch.run")
@@ -30,7 +31,7 @@ else:
     journal = lazy_module("aichatkit.batch.journal")
     bars = lazy_module("aichatkit.batch.progress")
     results = lazy_module("aichatkit.batch.results")
-    tool_rounds = lazy_module("aichatkit.middleware.tool_rounds")
+    forms = lazy_module("aichatkit.structured.forms")
     rows = lazy_module("aichatkit.batch.rows")
     result_store = lazy_module("aichatkit.batch.result_store")
     jobs = lazy_module("aichatkit.batch.workers")
@@ -118,7 +119,7 @@ class Mapper:
             self._check(sample)
         if any(purse.money is not None for purse in purses):
             estimates.check_priced(sample)
-        source, form = rows.read_rows(prompts, template), tool_rounds.Form.of(schema)
+        source, form = rows.read_rows(prompts, template), forms.Form.of(schema)
         waits = {"pause": self._pauses.longest, **({} if self._pacer is None else {"pacing": self._pacer.longest})}
         bar = bars.Progress(progress, source.size, waits)
         book = None if resume is None else journal.Journal(resume)

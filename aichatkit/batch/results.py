@@ -14,8 +14,8 @@ from aichatkit.batch.task_queue import Finished, Outcome, revived
 from aichatkit.chunks import Usage
 from aichatkit.display import markup, reprs
 from aichatkit.errors import ChatError, JournalError
-from aichatkit.middleware.tool_rounds import Form
 from aichatkit.reply import Reply
+from aichatkit.structured.forms import Form
 
 __all__ = ["Result", "Results"]
 

@@ -16,8 +16,8 @@ from aichatkit.errors import ChatError, SchemaError
 from aichatkit.middleware.budgets import Expense
 from aichatkit.middleware.estimates import expected
 from aichatkit.middleware.fingerprints import fingerprint
-from aichatkit.middleware.tool_rounds import Form
 from aichatkit.reply import Reply
+from aichatkit.structured.forms import Form
 
 __all__ = ["Finished", "Outcome", "Task", "TaskQueue", "revived"]
 
@@ -156,6 +156,6 @@ def revived(reply: Reply, form: Form | None) -> Outcome:
     if form is None or reply.tool_calls:
         return reply
     try:
-        return replace(reply, data=form.read(reply))
+        return replace(reply, data=form.parse(reply))
     except SchemaError as error:
         return error

@@ -13,10 +13,10 @@ from aichatkit._dataclasses import replace
 from aichatkit.call.attempt import Call, CallContext, make_provider
 from aichatkit.errors import ConfigurationError, JournalError, SchemaError, StreamInterruptedError
 from aichatkit.middleware.fingerprints import fingerprint
-from aichatkit.middleware.tool_rounds import Form
 from aichatkit.reply import Attempt, Reply
 from aichatkit.storage.records import decode, encode
 from aichatkit.storage.sqlite import Database
+from aichatkit.structured.forms import Form
 
 __all__ = ["Cache", "CachedAnswer", "Entry", "look_up", "parse_cache"]
 
@@ -197,7 +197,7 @@ def _reply(record: str, form: Form | None) -> Reply | None:
         reply = decode(record)
         if not isinstance(reply, Reply):
             return None
-        return replace(reply, cached=True, cost=0.0, elapsed=0.0, data=None if form is None else form.read(reply))
+        return replace(reply, cached=True, cost=0.0, elapsed=0.0, data=None if form is None else form.parse(reply))
     except (ValueError, TypeError, SchemaError):
         # What cannot be used is asked for, and replaced.
         return None

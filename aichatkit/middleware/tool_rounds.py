@@ -2,76 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Callable, TypeVar
+from collections.abc import Iterator, Sequence
+from typing import Callable, TypeVar
 
-from aichatkit._dataclasses import dataclass, field_names, replace
+from aichatkit._dataclasses import field_names, replace
 from aichatkit.call.answer import Answer
 from aichatkit.chunks import Usage
 from aichatkit.errors import ChatError, ConfigurationError, SchemaError, StreamInterruptedError, ToolError
 from aichatkit.messages import Message, ToolResultMessage
 from aichatkit.providers.base import Provider
 from aichatkit.reply import Attempt, Reply
-from aichatkit.structured.convert import build, is_model
-from aichatkit.structured.schemas import schema_of
-from aichatkit.structured.validation import check
+from aichatkit.structured.forms import Form
 from aichatkit.tools.functions import Toolbox
 
-__all__ = ["Form", "ToolRounds"]
+__all__ = ["ToolRounds"]
 
 _Error = TypeVar("_Error", bound=ChatError)
-
-
-@dataclass(frozen=True)
-class Form:
-    """What an answer must look like: the schema as it is sent, and the type its data becomes.
-
-    Services want an object at the root, so other types travel in the field `value` of one.
-    """
-
-    kind: Any
-    schema: Mapping[str, Any]
-    wrapped: bool
-
-    @classmethod
-    def of(cls, kind: Any) -> Form | None:
-        """Return the form for what a user may pass as `schema=`; None for None."""
-        if kind is None:
-            return None
-        schema = dict(kind) if isinstance(kind, Mapping) else schema_of(kind)
-        if "properties" in schema:
-            schema.setdefault("type", "object")
-        if schema.get("type") == "object":
-            return cls(kind, schema, False)
-        shared = {name: schema.pop(name) for name in ("$defs", "definitions") if name in schema}
-        return cls(kind, {**_wrapping(schema), **shared}, True)
-
-    def read(self, reply: Reply) -> Any:
-        """Return the data of an answer; raise SchemaError with its text where it does not fit."""
-        try:
-            value = self._unwrapped(reply.json())
-            faults = [] if is_model(self.kind) else check({"value": value} if self.wrapped else value, self.schema)
-            if not faults:
-                return value if isinstance(self.kind, Mapping) else build(value, self.kind)
-            fault = "; ".join(faults)
-        except SchemaError:
-            fault = "it is not JSON"
-        except (ValueError, TypeError, LookupError, ArithmeticError, AssertionError) as error:
-            fault = f"{type(error).__name__}: {error}"
-        if reply.finish_reason == "length":
-            fault = "it was cut at the length limit; raise max_tokens"
-        raise SchemaError(
-            f"{reply.provider}: the answer does not fit the schema: {fault}",
-            provider=reply.provider,
-            model=reply.model,
-            partial=reply.text,
-            attempts=reply.attempts,
-        )
-
-    def _unwrapped(self, value: Any) -> Any:
-        # A model that was asked in words may well answer with the bare value.
-        inside = self.wrapped and isinstance(value, Mapping) and set(value) == {"value"}
-        return value["value"] if inside else value
 
 
 class ToolRounds:
@@ -244,7 +190,7 @@ class ToolRounds:
         # Calls that are left to the caller come before an answer that could fit.
         if self._form is not None and not reply.tool_calls:
             try:
-                whole = replace(whole, data=self._form.read(reply))
+                whole = replace(whole, data=self._form.parse(reply))
             except SchemaError as error:
                 if self._repairs and reply.finish_reason != "length":
                     return self._repair(reply, error.message)
@@ -274,11 +220,6 @@ class ToolRounds:
         error.partial = self._before + error.partial
         error.attempts = [*self._past, *error.attempts]
         return error
-
-
-def _wrapping(schema: Mapping[str, Any]) -> dict[str, Any]:
-    properties = {"value": schema}
-    return {"type": "object", "properties": properties, "required": ["value"], "additionalProperties": False}
 
 
 def _whole(last: Reply, replies: Sequence[Reply], text: str, attempts: list[Attempt]) -> Reply:

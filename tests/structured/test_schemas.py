@@ -1,9 +1,8 @@
-"""Types and JSON schemas: describing, checking, building, and whole structured answers."""
+"""Types and JSON schemas: describing, checking, building."""
 
 from __future__ import annotations
 
 import enum
-import json
 import typing
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -11,61 +10,24 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, time, timezone
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, NewType, Optional, TypedDict, Union
+from typing import Annotated, Any, ClassVar, Literal, NewType, Optional, TypedDict, Union
 from uuid import UUID
 
 import pytest
+from structured_types import Address, Colour, Invoice, Item, Node, Point
 
-from aichatkit import Client, ConfigurationError, SchemaError
-from aichatkit.middleware.tool_rounds import Form
-from aichatkit.reply import Reply
+from aichatkit import ConfigurationError
 from aichatkit.structured.convert import build
 from aichatkit.structured.schemas import object_of, schema_of
 from aichatkit.structured.validation import check
 
-Colour = enum.Enum("Colour", {"RED": "red", "BLUE": "blue"})
 Size = enum.IntEnum("Size", {"SMALL": 1, "LARGE": 2})
 Odd = enum.Enum("Odd", {"ONE": (1, 2), "TWO": object()})
 UserId = NewType("UserId", int)
 
 
-@dataclass
-class Item:
-    """A line of an invoice."""
-
-    name: str
-    price: float = 0.0
-
-
-@dataclass
-class Invoice:
-    number: int
-    items: list[Item]
-    note: Optional[str] = None  # noqa: UP045 - read at run time
-    tags: list[str] = field(default_factory=list)
-    due: Annotated[date, "When to pay."] = date(2026, 1, 1)
-    total: float = field(init=False, default=0.0)
-    kinds: ClassVar[int] = 3
-
-
-@dataclass
-class Node:
-    value: int
-    children: list[Node] = field(default_factory=list)
-
-
-class Address(TypedDict):
-    street: str
-    since: date
-
-
 class Loose(TypedDict, total=False):
     a: int
-
-
-class Point(NamedTuple):
-    x: int
-    y: float = 0.5
 
 
 class Unresolved:
@@ -309,94 +271,6 @@ def test_an_object_of_no_fields_is_empty():
     assert object_of([], owner="f")["properties"] == {}
 
 
-# Structured answers as a whole
-
-
-def reply(text, **fields):
-    return Reply(text, "openai", "gpt-4o", **fields)
-
-
-@pytest.mark.parametrize(
-    ("kind", "text", "data"),
-    [
-        (list[int], '{"value": [1, 2]}', [1, 2]),
-        (list[int], "[1, 2]", [1, 2]),
-        (Literal["yes", "no"], '{"value": "yes"}', "yes"),
-        (Node, '{"value": {"value": 1}}', Node(1)),
-        ({"type": "object", "properties": {"value": {}}}, '{"value": 1}', {"value": 1}),
-        ({"properties": {"n": {"type": "integer"}}}, '{"n": 1}', {"n": 1}),
-        ({"items": {"$ref": "#/definitions/n"}, "definitions": {"n": {"type": "integer"}}}, "[1]", [1]),
-        (dict[str, int], '{"a": 1}', {"a": 1}),
-    ],
-)  # fmt: skip
-def test_a_form_reads_its_data(kind, text, data):
-    assert Form.of(kind).read(reply(text)) == data
-
-
-@pytest.mark.parametrize(
-    ("kind", "text", "told"),
-    [
-        (Item, "No.", "it is not JSON"),
-        (Item, '{"price": 1}', "name: is missing"),
-        (list[int], '{"value": ["x"]}', "value.0: must be integer"),
-        (date, '{"value": "soon"}', "ValueError"),
-    ],
-)
-def test_what_does_not_fit_says_why_and_keeps_the_text(kind, text, told):
-    with pytest.raises(SchemaError, match=told) as caught:
-        Form.of(kind).read(reply(text))
-    assert (caught.value.partial, caught.value.provider, caught.value.model) == (text, "openai", "gpt-4o")
-
-
-def test_an_answer_cut_at_its_length_says_so():
-    with pytest.raises(SchemaError, match="raise max_tokens"):
-        Form.of(Item).read(reply('{"na', finish_reason="length"))
-
-
-def test_a_root_that_is_no_object_travels_in_one_and_keeps_its_definitions():
-    form = Form.of({"type": "array", "items": {"$ref": "#/$defs/n"}, "$defs": {"n": {"type": "integer"}}})
-    assert form.schema["properties"]["value"] == {"type": "array", "items": {"$ref": "#/$defs/n"}}
-    assert form.schema["$defs"] == {"n": {"type": "integer"}}
-    assert form.schema["required"] == ["value"]
-
-
-def test_no_schema_is_no_form():
-    assert Form.of(None) is None
-
-
-def test_pydantic_models_describe_and_build_themselves():
-    pydantic = pytest.importorskip("pydantic")
-
-    class Part(pydantic.BaseModel):
-        model_config = pydantic.ConfigDict(strict=True)
-        made: date
-
-    class Order(pydantic.BaseModel):
-        model_config = pydantic.ConfigDict(strict=True)
-        part: Part
-        count: int = pydantic.Field(default=1, ge=1)
-
-    form = Form.of(Order)
-    assert form.schema["$defs"]["Part"]["properties"]["made"]["format"] == "date"
-    assert form.read(reply('{"part": {"made": "2026-11-21"}}')) == Order(part=Part(made=date(2026, 11, 21)))
-    with pytest.raises(SchemaError, match="greater than or equal"):
-        form.read(reply('{"part": {"made": "2026-11-21"}, "count": 0}'))
-
-
-def test_pydantic_models_inside_other_types_keep_their_definitions_apart():
-    pydantic = pytest.importorskip("pydantic")
-
-    def order_of(kind):
-        part = pydantic.create_model("Part", size=(kind, ...))
-        return pydantic.create_model("Order", part=(part, ...))
-
-    first, second = order_of(int), pydantic.create_model("Other", part=(order_of(str).__annotations__["part"], ...))
-    form = Form.of(tuple[first, first, second])
-    assert set(form.schema["$defs"]) == {"Part", "Other_Part"}
-    made = form.read(reply('[{"part": {"size": 1}}, {"part": {"size": 2}}, {"part": {"size": "3"}}]'))
-    assert [order.part.size for order in made] == [1, 2, "3"]
-
-
 def test_a_pydantic_field_s_description_is_taken():
     pydantic = pytest.importorskip("pydantic")
     assert schema_of(Annotated[int, pydantic.Field(description="How many.")])["description"] == "How many."
@@ -411,149 +285,3 @@ def test_a_pydantic_model_without_schema_is_named():
 
     with pytest.raises(ConfigurationError, match="Odd has no JSON schema"):
         schema_of(Odd)
-
-
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        ('{"a": 1}', {"a": 1}),
-        ('Here you are:\n```json\n{"a": 1}\n```\nAnything else?', {"a": 1}),
-        ('```python\nprint({})\n```\n```json\r\n{"a": 1}\r\n```', {"a": 1}),
-        ('The answer [1] is {"a": [2]}, as asked.', {"a": [2]}),
-        ("The numbers are [1, 2].", [1, 2]),
-        ('{ no } but {"a": 1}', {"a": 1}),
-        ('```json\n{"a": 1}', {"a": 1}),
-    ],
-)
-def test_json_is_found_in_an_answer(text, value):
-    assert reply(text).json() == value
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["No.", '{"a": 1} or {"a": 2}', '```\n{"a": 1}\n```\n```\n{"a": 2}\n```', "[" * 100_000, "[1] and [2]"],
-)
-def test_json_that_is_not_there_or_not_clear_is_an_error(text):
-    with pytest.raises(SchemaError) as caught:
-        reply(text).json()
-    assert caught.value.partial == text
-
-
-NATIVE = ["openai", "openai-responses", "anthropic", "gemini", "ollama", "cohere", "groq"]
-IN_WORDS = ["aichats", "aichatfree", "deepseek"]
-
-
-@pytest.fixture
-def any_client(sandbox, policy):
-    """A client that finds every provider in the sandbox."""
-
-    def make(provider):
-        base = sandbox.url if provider in ("anthropic", "gemini", "ollama", "aichats", "aichatfree") else None
-        base = base or f"{sandbox.url}/{'v2' if provider == 'cohere' else 'v1'}"
-        return Client(model=provider, api_key={provider: "sk-test"}, base_url={provider: base}, retry=policy)
-
-    return make
-
-
-def skip_where_missing(provider):
-    if provider not in Client().providers:
-        pytest.skip(f"there is no provider {provider}")
-
-
-@pytest.mark.parametrize("provider", NATIVE)
-@pytest.mark.parametrize("kind", [Invoice, list[int], Colour, Item, Address])
-def test_every_service_that_takes_a_schema_answers_to_it(any_client, provider, kind):
-    skip_where_missing(provider)
-    with any_client(provider) as client:
-        answer = client.ask("Read it.", schema=kind)
-    assert check(json.loads(answer.text), Form.of(kind).schema) == []
-    assert answer.data is not None
-
-
-@pytest.mark.parametrize("provider", IN_WORDS)
-def test_other_services_are_asked_in_words(any_client, sandbox, provider):
-    skip_where_missing(provider)
-    sandbox.says('```json\n{"name": "pen", "price": 2}\n```')
-    with any_client(provider) as client:
-        assert client.ask("Read it.", schema=Item, system="Be brief.").data == Item("pen", 2.0)
-    body = sandbox.requests[-1].body.decode()
-    assert "fits this JSON schema" in body
-    assert "response_format" not in body
-
-
-def test_words_for_a_prompt_of_parts_go_into_a_part_of_their_own(any_client, sandbox):
-    skip_where_missing("deepseek")
-    sandbox.says('{"name": "pen"}')
-    with any_client("deepseek") as client:
-        parts = [{"type": "text", "text": "Read it."}]
-        assert client.ask([{"role": "user", "content": parts}], schema=Item).data == Item("pen")
-    content = json.loads(sandbox.requests[-1].body)["messages"][0]["content"]
-    assert [part["type"] for part in content] == ["text", "text"]
-
-
-def test_words_need_no_prompt_of_the_user(any_client, sandbox):
-    skip_where_missing("deepseek")
-    sandbox.says('{"name": "pen"}')
-    with any_client("deepseek") as client:
-        client.ask([{"role": "system", "content": "Name a thing."}], schema=Item)
-    assert json.loads(sandbox.requests[-1].body)["messages"][1]["role"] == "user"
-
-
-def test_a_miss_is_told_to_the_model_once(client, sandbox):
-    sandbox.says(["A pen.", '{"name": "pen"}'])
-    answer = client.ask("Read it.", schema=Item)
-    assert (answer.data, answer.text, len(answer.attempts)) == (Item("pen"), '{"name": "pen"}', 2)
-    told = json.loads(sandbox.requests[-1].body)["messages"]
-    assert [message["role"] for message in told] == ["user", "assistant", "user"]
-    assert "it is not JSON" in told[2]["content"]
-    assert answer.usage.total_tokens > 0
-
-
-def test_a_second_miss_is_an_error_with_all_attempts(client, sandbox):
-    sandbox.says(["A pen.", "A pen!", '{"name": "pen"}'])
-    with pytest.raises(SchemaError) as caught:
-        client.ask("Read it.", schema=Item)
-    assert (caught.value.partial, len(caught.value.attempts), len(sandbox.requests)) == ("A pen!", 2, 2)
-
-
-def test_an_answer_cut_at_its_length_is_not_asked_for_again(client, sandbox):
-    with pytest.raises(SchemaError, match="max_tokens"):
-        client.ask("Read it.", schema=Invoice, max_tokens=2)
-    assert len(sandbox.requests) == 1
-
-
-def test_a_stream_raises_at_its_end(client, sandbox):
-    sandbox.says("A pen.")
-    stream = client.stream("Read it.", schema=Item)
-    with pytest.raises(SchemaError):
-        list(stream)
-    assert (stream.text, stream.reply, len(sandbox.requests)) == ("A pen.", None, 1)
-
-
-def test_a_stream_has_its_data_at_the_end(client):
-    with client.stream("Read it.", schema=Item) as stream:
-        text = "".join(stream)
-    assert stream.reply.data == Item(**json.loads(text))
-
-
-@pytest.mark.parametrize(("kind", "strict"), [
-    (Item, False),
-    (Point, False),
-    (Address, True),
-    (list[int], True),
-    (Union[int, str], True),
-    (Any, False),
-    (list[Any], False),
-    (tuple[int, str], False),
-    (dict[str, int], False),
-])  # fmt: skip
-def test_openai_is_asked_to_be_strict_only_where_every_field_is_needed(client, sandbox, kind, strict):
-    client.stream("Read it.", schema=kind).close()
-    asked = json.loads(sandbox.requests[-1].body)["response_format"]["json_schema"]
-    assert asked["strict"] is strict
-
-
-def test_a_chat_remembers_the_text_of_a_structured_answer(client):
-    chat = client.chat()
-    answer = chat.ask("Read it.", schema=Item)
-    assert [message.text for message in chat.history] == ["Read it.", answer.text]
