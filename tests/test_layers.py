@@ -46,10 +46,10 @@ ORDER = """
     storage.archive structured.forms
     sandbox storage.records middleware.budgets batch.progress batch.tables batch.workers
     providers
-    hooks
+    hooks catalog.tokens
     tools call.collector limits.cooldowns limits.shared_rates limits.waits
     limits.rate_limits limits.pauses batch.journal batch.result_store
-    call.answer limits.retries catalog.tokens
+    call.answer limits.retries
     registry middleware.tool_rounds call.request
     display.show
     streams call.targets

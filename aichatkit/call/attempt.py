@@ -40,12 +40,14 @@ from aichatkit.transport.transport import Transport
 
 if TYPE_CHECKING:
     from aichatkit import _warnings, hooks
+    from aichatkit.catalog import tokens
     from aichatkit.limits import rate_limits
 else:
     # Few calls are watched, paced, or told of what is left out.
     _warnings = lazy_module("aichatkit._warnings")
     hooks = lazy_module("aichatkit.hooks")
     rate_limits = lazy_module("aichatkit.limits.rate_limits")
+    tokens = lazy_module("aichatkit.catalog.tokens")
 
 __all__ = [
     "Call",
@@ -318,7 +320,7 @@ def _pace(
     if setup.pacer is None:
         return lambda reply: None
     weight = sum(
-        rate_limits.estimate_tokens(message.content) for message in call.messages if isinstance(message.content, str)
+        tokens.estimate_tokens(message.content) for message in call.messages if isinstance(message.content, str)
     )
     most = call.options.params.get("max_tokens")
     # What is no number the service refuses in its own words.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 import threading
@@ -292,12 +291,3 @@ class RateLimiter:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(state["rates"], state["clock"])  # type: ignore[misc]
-
-
-def estimate_tokens(text: str) -> int:
-    """Return a rough count of tokens: four bytes of UTF-8 each, which holds for English and is near elsewhere.
-
-    >>> estimate_tokens("Hello, world")
-    3
-    """
-    return math.ceil(len(text.encode("utf-8", "surrogatepass")) / 4)

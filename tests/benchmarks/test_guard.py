@@ -22,7 +22,7 @@ from aichatkit.sandbox.raw import RawServer, chunk
 LATE = """
     _warnings attachments batch.journal batch.progress batch.result_store batch.results batch.rows batch.run
     batch.tables batch.task_queue batch.templates batch.workers call.answer call.attempt call.collector
-    call.fallback call.list_models call.request catalog.context_windows classification.classify
+    call.fallback call.list_models call.request catalog.context_windows catalog.tokens classification.classify
     classification.decide classification.error_bodies classification.retry_after classification.table cli images
     limits.rate_limits limits.shared_rates middleware.budgets middleware.estimates middleware.fingerprints
     middleware.tool_rounds sandbox storage.sqlite structured.convert structured.forms structured.schemas

@@ -16,7 +16,7 @@ from aichatkit.errors import (
     ConfigurationError,
     DeadlineExceededError,
 )
-from aichatkit.limits.rate_limits import RateLimiter, Slot, WindowCounter, estimate_tokens, parse_quota
+from aichatkit.limits.rate_limits import RateLimiter, Slot, WindowCounter, parse_quota
 from aichatkit.limits.waits import Sleeper
 from aichatkit.sandbox.raw import RawServer, chunk, chunked_head, response
 from aichatkit.transport.timeouts import Deadline, Timeout
@@ -546,11 +546,6 @@ def test_closing_the_client_frees_whoever_waits_for_a_place_and_sends_nothing(pa
     stream.close()
     assert "closed" in str(result())
     assert len(server.requests) == 1
-
-
-@pytest.mark.parametrize(("text", "tokens"), [("", 0), ("a", 1), ("abcd", 1), ("abcde", 2), ("世界", 2), ("\ud83d", 1)])
-def test_four_bytes_are_about_a_token(text, tokens):
-    assert estimate_tokens(text) == tokens
 
 
 def test_a_number_of_tokens_that_is_none_is_the_services_to_refuse(sandbox):
