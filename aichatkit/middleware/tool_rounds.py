@@ -184,7 +184,7 @@ class ToolRounds:
 
     def _next_turns(self, reply: Reply) -> list[Message] | Reply:
         """Return what the next round adds, or the whole reply where there is none."""
-        if self._toolbox.runs(reply.tool_calls):
+        if self._toolbox.can_run(reply.tool_calls):
             return self._run_tools(reply)
         whole = _whole(reply, self._replies, self.text, self.attempts)
         # Calls that are left to the caller come before an answer that could fit.
