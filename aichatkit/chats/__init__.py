@@ -1,4 +1,4 @@
-"""Conversations: a client and a history."""
+"""Chats: conversations with one client, their history and its trimming."""
 
 from aichatkit.chats.chat import Chat
 
