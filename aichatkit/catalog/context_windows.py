@@ -1,4 +1,4 @@
-"""Context windows of models, in tokens, as published by the services. A model without an entry has no known limit."""
+"""Context windows in tokens, as published by the services; without an entry, a model's window is unknown."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ PRICES: Mapping[str, Price] = {
     "offline/eliza": Price(0.0, 0.0),
 }
 #: Models that charge more for long prompts, each by its own rules: no price is better than one that is too low.
-_LONG_CONTEXT_PRICED = frozenset(
+_LONG_CONTEXT_MODELS = frozenset(
     {
         "anthropic/claude-sonnet-4",
         "anthropic/claude-sonnet-4-0",
@@ -88,7 +88,7 @@ def cost_of(provider: str, model: str, usage: Usage, prices: Mapping[str, Price]
         return None
     if usage.input_tokens > _LONG_CONTEXT_TOKENS:
         name = _without_version(f"{provider}/{model}")
-        if name in _LONG_CONTEXT_PRICED and price is PRICES[name]:
+        if name in _LONG_CONTEXT_MODELS and price is PRICES[name]:
             return None
     cached = min(usage.cached_tokens or 0, usage.input_tokens)
     cached_price = price.input if price.cached is None else price.cached

@@ -1,4 +1,4 @@
-"""Chats: conversations with one client, their history and its trimming."""
+"""Conversations with one client: history, saving and trimming."""
 
 from aichatkit.chats.chat import Chat
 

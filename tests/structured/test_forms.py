@@ -1,4 +1,4 @@
-"""Structured answers: what is sent for `schema=`, and the data of a reply."""
+"""Structured output: what is sent for `schema=`, and the data of a reply."""
 
 from __future__ import annotations
 

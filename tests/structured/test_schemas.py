@@ -1,4 +1,4 @@
-"""Types and JSON schemas: describing, checking, building."""
+"""Types -> JSON schemas, validation of values, and their conversion to types."""
 
 from __future__ import annotations
 
