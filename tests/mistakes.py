@@ -479,8 +479,8 @@ MISTAKES = (
     Mistake(
         "a turn enters the history before its answer",
         "chats/chat.py",
-        "stream.when_complete(partial(self._keep, turns))",
-        "self._history += turns",
+        "stream.when_complete(partial(self._add_turn, messages))",
+        "self._history += messages",
         "chats/test_chat.py",
     ),
     Mistake(
@@ -500,15 +500,15 @@ MISTAKES = (
     Mistake(
         "a trimmed conversation loses a turn that would fit",
         "chats/trimming.py",
-        "        if taken <= most:\n",
-        "        if taken < most:\n",
+        "        if total <= limit:\n",
+        "        if total < limit:\n",
         "chats/test_trimming.py",
     ),
     Mistake(
         "results of tools are sent without the calls they belong to",
         "chats/trimming.py",
-        "for start in _starts([*history, *turns]) if start <= len(history)]",
-        "for start in [*_starts(history), len(history)]]",
+        "for start in _turn_starts([*history, *new]) if start <= len(history)]",
+        "for start in [*_turn_starts(history), len(history)]]",
         "chats/test_trimming.py",
     ),
     Mistake(

@@ -1,1 +1,1 @@
-"""What is known of models: prices, context windows, tokens."""
+"""Model catalog: prices, context windows and token counts."""

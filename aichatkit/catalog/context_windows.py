@@ -1,4 +1,4 @@
-"""How much fits into a model: context windows in tokens, as the services state them; what is not here is not known."""
+"""Context windows in tokens, as published by the services; without an entry, a model's window is unknown."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 __all__ = ["may_fit_more", "window_of"]
 
-WINDOWS: Mapping[str, int] = {
+CONTEXT_WINDOWS: Mapping[str, int] = {
     "anthropic/claude-haiku-4-5": 200_000,
     "anthropic/claude-opus-4-1": 200_000,
     "anthropic/claude-sonnet-4-5": 200_000,
@@ -32,27 +32,26 @@ WINDOWS: Mapping[str, int] = {
     "openai/o4-mini": 200_000,
 }
 
-
-#: What dated names of a model have behind them.
-_DATE = r"-\d{4}-?\d{2}-?\d{2}$"
+#: The date at the end of a pinned model version.
+_DATE_SUFFIX = r"-\d{4}-?\d{2}-?\d{2}$"
 
 
 def window_of(name: str) -> int | None:
-    """Return the context window of "provider/model" in tokens, None where it is not known.
+    """Return the context window of "provider/model" in tokens, None if unknown.
 
     >>> window_of("openai/gpt-4o-2024-08-06"), window_of("openai/new")
     (128000, None)
     """
-    return WINDOWS.get(name) or WINDOWS.get(re.sub(_DATE, "", name))
+    return CONTEXT_WINDOWS.get(name) or CONTEXT_WINDOWS.get(re.sub(_DATE_SUFFIX, "", name))
 
 
 def may_fit_more(name: str, than: str) -> bool:
-    """Tell whether "provider/model" may hold what was too long for another; where a window is not known, it may.
+    """Return whether "provider/model" may take a prompt that was too long for `than`; if a window is unknown, it may.
 
     >>> may_fit_more("openai/gpt-4", "openai/gpt-4o"), may_fit_more("openai/gpt-4.1", "openai/gpt-4o")
     (False, True)
     """
     if name == than:
         return False
-    ours, theirs = window_of(name), window_of(than)
-    return ours is None or theirs is None or ours > theirs
+    window, other = window_of(name), window_of(than)
+    return window is None or other is None or window > other

@@ -1,7 +1,7 @@
-"""What answers cost: a dated table of list prices, in US dollars for a million tokens.
+"""Token usage -> cost, from a dated table of list prices in US dollars per million tokens.
 
-Prices change without notice: the table says when it was made, a client's `prices=` overrides it, and what is not in it
-has no price rather than a guessed one.
+Prices change without notice: the table carries its date, a client's `prices=` overrides it, and a model without an
+entry has no price rather than a guessed one.
 """
 
 from __future__ import annotations
@@ -17,14 +17,16 @@ __all__ = ["PRICES", "PRICES_DATE", "Price", "cost_of", "parse_prices"]
 
 PRICES_DATE = "2025-10-31"
 
-
-_SHAPE = 'prices: must look like {"provider/model": (dollars_in, dollars_out)}, in US dollars for a million tokens'
-#: The date at the end of a model's version, or the word for the last one.
-_DATE = r"(?:[-@]20\d\d-?[01]\d-?[0-3]\d|-latest)\Z"
+_EXPECTED = 'prices: must look like {"provider/model": (dollars_in, dollars_out)}, in US dollars for a million tokens'
+#: What identifies a model's version at the end of its name: a date, or `latest`.
+_VERSION_SUFFIX = r"(?:[-@]20\d\d-?[01]\d-?[0-3]\d|-latest)\Z"
 
 
 class Price(NamedTuple):
-    """US dollars for a million tokens; `cached` is for input the service had in its cache, None for the usual price."""
+    """Price in US dollars per million tokens.
+
+    `cached` applies to input tokens read from the prompt cache; None means that they cost as much as other input.
+    """
 
     input: float
     output: float
@@ -61,8 +63,8 @@ PRICES: Mapping[str, Price] = {
     "gemini/gemini-2.5-pro": Price(1.25, 10.00, 0.31),
     "offline/eliza": Price(0.0, 0.0),
 }
-#: Models that are dearer for longer prompts, by their own rules: no price is better than one too low.
-_LONG = frozenset(
+#: Models that charge more for long prompts, each by its own rules: no price is better than one that is too low.
+_LONG_CONTEXT_MODELS = frozenset(
     {
         "anthropic/claude-sonnet-4",
         "anthropic/claude-sonnet-4-0",
@@ -70,54 +72,56 @@ _LONG = frozenset(
         "gemini/gemini-2.5-pro",
     }
 )
-_LONGEST = 200_000
+_LONG_CONTEXT_TOKENS = 200_000
 
 
 def cost_of(provider: str, model: str, usage: Usage, prices: Mapping[str, Price]) -> float | None:
-    """Return the cost of an answer in US dollars, None where its price or its tokens are not known.
+    """Return the cost of an answer in US dollars, None if its price or its token counts are unknown.
 
     >>> round(cost_of("openai", "gpt-4o-2024-08-06", Usage(1000, 100), PRICES), 6)
     0.0035
     """
     if usage.input_tokens is None or usage.output_tokens is None:
         return None
-    price = _price(f"{provider}/{model}", prices)
+    price = _find_price(f"{provider}/{model}", prices)
     if price is None:
         return None
-    if usage.input_tokens > _LONGEST:
-        name = _undated(f"{provider}/{model}")
-        if name in _LONG and price is PRICES[name]:
+    if usage.input_tokens > _LONG_CONTEXT_TOKENS:
+        name = _without_version(f"{provider}/{model}")
+        if name in _LONG_CONTEXT_MODELS and price is PRICES[name]:
             return None
     cached = min(usage.cached_tokens or 0, usage.input_tokens)
-    cheap = price.input if price.cached is None else price.cached
-    return ((usage.input_tokens - cached) * price.input + cached * cheap + usage.output_tokens * price.output) / 1e6
+    cached_price = price.input if price.cached is None else price.cached
+    input_cost = (usage.input_tokens - cached) * price.input + cached * cached_price
+    return (input_cost + usage.output_tokens * price.output) / 1e6
 
 
-def parse_prices(given: Mapping[str, Any] | None) -> dict[str, Price]:
-    """Return the table with the user's own prices over it: "provider/model" to (input, output) or a Price."""
-    if given is not None and not isinstance(given, Mapping):
-        raise ConfigurationError(_SHAPE)
+def parse_prices(prices: Mapping[str, Any] | None) -> dict[str, Price]:
+    """Return the price table updated with `prices`, a mapping of "provider/model" to (input, output) or a Price."""
+    if prices is not None and not isinstance(prices, Mapping):
+        raise ConfigurationError(_EXPECTED)
     table = dict(PRICES)
-    for name, value in (given or {}).items():
-        if not isinstance(name, str) or "/" not in name or not _fits(value):
-            raise ConfigurationError(f"{_SHAPE}; {str(name)[:100]!r} does not")
+    for name, value in (prices or {}).items():
+        if not isinstance(name, str) or "/" not in name or not _is_price(value):
+            raise ConfigurationError(f"{_EXPECTED}; {str(name)[:100]!r} does not")
         table[name] = Price(*value)
     return table
 
 
-def _fits(value: Any) -> bool:
+def _is_price(value: Any) -> bool:
     if not isinstance(value, (tuple, list)) or len(value) not in (2, 3):
         return False
-    known = value[:2] if len(value) == 3 and value[2] is None else value
+    numbers = value[:2] if len(value) == 3 and value[2] is None else value
     return all(
-        isinstance(price, (int, float)) and not isinstance(price, bool) and 0 <= price < float("inf") for price in known
+        isinstance(number, (int, float)) and not isinstance(number, bool) and 0 <= number < float("inf")
+        for number in numbers
     )
 
 
-def _price(name: str, prices: Mapping[str, Price]) -> Price | None:
-    """Find the price of a model, or of the one it is a dated version of: "gpt-4o-2024-08-06" is a "gpt-4o"."""
-    return prices.get(name) or prices.get(_undated(name))
+def _find_price(name: str, prices: Mapping[str, Price]) -> Price | None:
+    """Return the price of a model, or of the model it is a version of: "gpt-4o-2024-08-06" costs what "gpt-4o" does."""
+    return prices.get(name) or prices.get(_without_version(name))
 
 
-def _undated(name: str) -> str:
-    return re.sub(_DATE, "", name)
+def _without_version(name: str) -> str:
+    return re.sub(_VERSION_SUFFIX, "", name)

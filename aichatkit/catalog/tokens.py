@@ -1,4 +1,4 @@
-"""Text -> tokens: a count where tiktoken and its tables are on this machine, else a rule of thumb."""
+"""Text -> token count: exact if tiktoken and its encoding files are on this machine, else an estimate."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from aichatkit.providers.base import Options
 
 __all__ = ["count_call", "count_message", "count_tokens", "estimate_tokens"]
 
-#: Tokens that mark a message, and those a file is taken to have whose text is not at hand.
-_MARKS, _FILE = 4, 1000
-_TABLES = "https://openaipublic.blob.core.windows.net/encodings/{}.tiktoken"
+#: Tokens that a message or tool adds to its content, and those assumed for a file without readable text.
+_OVERHEAD, _FILE_TOKENS = 4, 1000
+_ENCODING_URL = "https://openaipublic.blob.core.windows.net/encodings/{}.tiktoken"
 
 
 def count_tokens(text: str, model: str = "") -> int:
-    """Return the tokens of a text: counted where that is possible without a download, else one for four bytes.
+    """Return the token count of a text, or `estimate_tokens` of it if an exact count would require a download.
 
     >>> count_tokens("Hello, world")
     3
@@ -42,35 +42,35 @@ def estimate_tokens(text: str) -> int:
 
 
 def count_message(message: Message, model: str) -> int:
-    """Return the tokens of a message with its files and calls of tools."""
-    content, taken = message.content, _MARKS
+    """Return the token count of a message, including its files and tool calls."""
+    content, total = message.content, _OVERHEAD
     for part in [{"type": "text", "text": content}] if isinstance(content, str) else content:
         file = part.get("file")
         if part["type"] == "text":
-            taken += count_tokens(str(part["text"]), model)
+            total += count_tokens(str(part["text"]), model)
         elif isinstance(file, File) and file.kind == "text" and file.data:
-            taken += count_tokens(text_of_file(file), model)
+            total += count_tokens(text_of_file(file), model)
         else:
-            taken += _FILE
+            total += _FILE_TOKENS
     for call in message.calls if isinstance(message, ToolCallsMessage) else ():
-        taken += _MARKS + count_tokens(call.name + json.dumps(call.arguments, default=str), model)
-    return taken
+        total += _OVERHEAD + count_tokens(call.name + json.dumps(call.arguments, default=str), model)
+    return total
 
 
 def count_call(messages: Sequence[Message], options: Options, model: str) -> int:
-    """Return the tokens that a call sends: its messages, its tools and its schema."""
-    taken = sum(count_message(message, model) for message in messages)
+    """Return the token count of everything a call sends: messages, tool definitions and schema."""
+    total = sum(count_message(message, model) for message in messages)
     if options.schema is not None:
-        taken += count_tokens(json.dumps(options.schema), model)
+        total += count_tokens(json.dumps(options.schema), model)
     for tool in options.tools:
-        told = json.dumps([tool.name, tool.description, tool.parameters], default=str)
-        taken += _MARKS + count_tokens(told, model)
-    return taken
+        definition = json.dumps([tool.name, tool.description, tool.parameters], default=str)
+        total += _OVERHEAD + count_tokens(definition, model)
+    return total
 
 
 @cache
 def _encoder(model: str) -> Any:
-    """Return tiktoken's encoder for a model, None where it would have to be fetched."""
+    """Return tiktoken's encoder for a model, None if its encoding file would have to be downloaded."""
     try:
         import tiktoken
     except ImportError:
@@ -80,6 +80,6 @@ def _encoder(model: str) -> Any:
     except KeyError:
         return None
     folder = os.environ.get("TIKTOKEN_CACHE_DIR") or Path(tempfile.gettempdir(), "data-gym-cache")
-    # The names of its files, as it makes them.
-    table = hashlib.sha1(_TABLES.format(name).encode()).hexdigest()
-    return tiktoken.get_encoding(name) if Path(folder, table).is_file() else None
+    # tiktoken names its cached files by the SHA-1 of their URL.
+    filename = hashlib.sha1(_ENCODING_URL.format(name).encode()).hexdigest()
+    return tiktoken.get_encoding(name) if Path(folder, filename).is_file() else None

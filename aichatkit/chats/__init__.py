@@ -1,4 +1,4 @@
-"""Conversations: a client and a history."""
+"""Conversations with one client: history, saving and trimming."""
 
 from aichatkit.chats.chat import Chat
 

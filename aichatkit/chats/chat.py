@@ -1,4 +1,4 @@
-"""A conversation: a client and a history, into which a turn enters only when it is complete."""
+"""Prompt + conversation history -> call, and its reply -> history: a turn is added only once it is complete."""
 
 from __future__ import annotations
 
@@ -36,16 +36,17 @@ __all__ = ["Chat"]
 
 logger = logging.getLogger(__name__)
 
-#: Options that a file holds; others may be secret, or no data.
-_KEPT = PARAMS | {"trim"}
+#: Options that `save` writes; others may be secret, or not serializable.
+_SAVED_OPTIONS = PARAMS | {"trim"}
 
 
 class Chat:
     """A conversation with one client; `history` holds its complete turns.
 
-    Options of `ask` and `stream` are those of the client; the ones given here hold for every turn.
-    With `trim=` a number of tokens, or "auto" for what the model takes, the oldest turns are not sent where all of them
-    would not fit; a TrimmedWarning says so when that begins. The history keeps them.
+    `ask` and `stream` take the options of the client's methods; options passed here apply to every turn.
+    `trim=` limits the tokens sent with each prompt: if the conversation exceeds it, the oldest turns are not sent.
+    It is a number of tokens, or "auto" for the model's context window. The history keeps all turns,
+    and a TrimmedWarning is issued when trimming starts.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class Chat:
     ) -> None:
         client.check_options(options)
         self._trim = None if trim is None else trimming.parse_trim(trim)
-        #: How many messages of the history the last question went without.
+        #: How many messages of the history were not sent with the last prompt.
         self.trimmed = 0
         self.client = client
         self.system = system
@@ -75,69 +76,72 @@ class Chat:
         return list(self._history)
 
     def ask(self, prompt: Prompt, **options: Any) -> Reply:
-        """Ask within the conversation and return the reply."""
-        turns, asked = self._turn(prompt, options)
-        reply = self.client.ask(self._sent(turns, asked), **asked)
-        self._keep(turns, reply)
+        """Send a prompt with the conversation history and return the reply."""
+        messages, options = self._prepare_turn(prompt, options)
+        reply = self.client.ask(self._messages_to_send(messages, options), **options)
+        self._add_turn(messages, reply)
         return reply
 
     def stream(self, prompt: Prompt, **options: Any) -> Stream:
-        """Ask within the conversation and return the stream; the turn enters the history when it has ended."""
-        turns, asked = self._turn(prompt, options)
-        stream = self.client.stream(self._sent(turns, asked), **asked)
-        stream.when_complete(partial(self._keep, turns))
+        """Send a prompt with the conversation history and return the stream.
+
+        The turn is added to the history when the stream is complete.
+        """
+        messages, options = self._prepare_turn(prompt, options)
+        stream = self.client.stream(self._messages_to_send(messages, options), **options)
+        stream.when_complete(partial(self._add_turn, messages))
         return stream
 
     def show(self, prompt: Prompt, *, plain: bool = False, **options: Any) -> Reply:
-        """Ask within the conversation and show the answer while it comes; see `Stream.show`."""
+        """Send a prompt with the conversation history and show the answer as it arrives; see `Stream.show`."""
         return self.stream(prompt, **options).show(plain=plain)
 
     def undo(self) -> list[Message]:
-        """Take the last question and its answer out of the history and return them."""
+        """Remove the last turn, prompt and answer, from the history and return its messages."""
         with self._lock:
-            start = trimming.last_turn(self._history)
-            taken = self._history[start:]
+            start = trimming.last_turn_start(self._history)
+            removed = self._history[start:]
             del self._history[start:]
-        return taken
+        return removed
 
     def fork(self) -> Chat:
-        """Return a second conversation that starts from the same history and goes its own way."""
+        """Return an independent copy of the conversation, with the same client, history and options."""
         settings = {"system": self.system, "model": self.model, "trim": self._trim, **self._options}
         return Chat(self.client, history=self.history, **settings)
 
     def to_markdown(self) -> str:
-        """Return the conversation as Markdown; files are named, not embedded."""
+        """Return the conversation as Markdown; attachments are named, not embedded."""
         return transcripts.markdown_of(self.history, system=self.system)
 
     def export(self, path: str | os.PathLike[str]) -> Path:
-        """Write the conversation as Markdown, to be read by people; `save` writes what can be loaded again."""
+        """Write the conversation as Markdown, for people to read, and return its path; for `load`, use `save`."""
         return archive.write_text(path, self.to_markdown())
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the conversation as readable JSON, replacing the file in one step, and return its path.
+        """Save the conversation as readable JSON, replacing the file atomically, and return its path.
 
-        Sampling parameters are kept with it; files, too. Keys, headers and tools are not.
+        Attachments and sampling parameters are saved, too; API keys, headers and tools are not.
         """
         options = {**self._options, "trim": self._trim}
         record = {
             "system": self.system,
             "model": self.model,
-            "options": {name: value for name, value in options.items() if name in _KEPT and value is not None},
+            "options": {name: value for name, value in options.items() if name in _SAVED_OPTIONS and value is not None},
             "messages": list(map(transcripts.plain_turn, self.history)),
         }
         return archive.write_chat(path, record)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, client: Client | None = None) -> Chat:
-        """Return a saved conversation, on the default client unless one is given.
+        """Load a conversation written by `save`; without `client`, it uses the default client.
 
         Raises:
-            ConfigurationError: the file is no conversation, or was saved by a newer version.
+            ConfigurationError: the file is not a conversation, or was saved by a newer version.
         """
         record = archive.read_chat(path)
-        options = {name: value for name, value in record["options"].items() if name in _KEPT}
+        options = {name: value for name, value in record["options"].items() if name in _SAVED_OPTIONS}
         if client is None:
-            # Imported here, as it is a step above this one.
+            # Imported here, as it is a later step than this one.
             from aichatkit.api import default_client
 
             client = default_client()
@@ -158,51 +162,51 @@ class Chat:
     def _repr_markdown_(self) -> str:
         return reprs.chat_markdown(self.system, self._history)
 
-    def _turn(self, prompt: Prompt, options: Mapping[str, Any]) -> tuple[list[Message], dict[str, Any]]:
-        """Return the turns for a prompt, with their files, and the options to ask with."""
-        asked = {"system": self.system, "model": self.model, **self._options, **options}
-        asked = {name: value for name, value in asked.items() if value is not None}
+    def _prepare_turn(self, prompt: Prompt, options: Mapping[str, Any]) -> tuple[list[Message], dict[str, Any]]:
+        """Return the new messages for a prompt, with their attachments, and the options for the call."""
+        merged = {"system": self.system, "model": self.model, **self._options, **options}
+        merged = {name: value for name, value in merged.items() if value is not None}
         history = self._history
-        # The results of tools name calls that stand in the history.
-        turns = parse_messages(prompt, history=history)[len(history) :]
-        _check_results(history, turns)
-        return attachments.with_files(turns, asked.pop("files", ())), asked
+        # Tool results refer to calls in the history.
+        messages = parse_messages(prompt, history=history)[len(history) :]
+        _check_tool_results(history, messages)
+        return attachments.with_files(messages, merged.pop("files", ())), merged
 
-    def _sent(self, turns: Sequence[Message], asked: Mapping[str, Any]) -> list[Message]:
-        """Return the history, as much of it as fits, and the turns."""
+    def _messages_to_send(self, messages: Sequence[Message], options: Mapping[str, Any]) -> list[Message]:
+        """Return the history, trimmed if necessary, and the new messages."""
         history = self.history
         if self._trim is None:
-            return [*history, *turns]
-        call = self.client._build_call([*history, *turns], 0, **asked)
-        kept = trimming.trimmed(history, turns, call, self._trim)
-        before, self.trimmed = self.trimmed, len(history) - len(kept)
+            return [*history, *messages]
+        call = self.client._build_call([*history, *messages], 0, **options)
+        remaining = trimming.trim_history(history, messages, call, self._trim)
+        previously_trimmed, self.trimmed = self.trimmed, len(history) - len(remaining)
         if self.trimmed:
-            told = f"{self.trimmed} of {len(history)} messages of the conversation, the oldest, are not sent"
-            logger.info("%s (trim=%r)", told, self._trim)
-            if not before:
-                _warnings.warn_user(f"{told} (trim={self._trim!r}); its history keeps them", _warnings.TrimmedWarning)
-        return [*kept, *turns]
+            notice = f"{self.trimmed} of {len(history)} messages of the conversation, the oldest, are not sent"
+            logger.info("%s (trim=%r)", notice, self._trim)
+            if not previously_trimmed:
+                _warnings.warn_user(f"{notice} (trim={self._trim!r}); its history keeps them", _warnings.TrimmedWarning)
+        return [*remaining, *messages]
 
-    def _keep(self, turns: Sequence[Message], reply: Reply) -> None:
-        # With the calls it asks for, so that the next turn can bring their results.
+    def _add_turn(self, messages: Sequence[Message], reply: Reply) -> None:
+        # `reply.message` includes the tool calls, so that the next turn can supply their results.
         if reply.text or reply.tool_calls:
             with self._lock:
-                self._history += [*turns, reply.message]
+                self._history += [*messages, reply.message]
 
 
-def _check_results(history: Sequence[Message], turns: Sequence[Message]) -> None:
-    """Refuse what no service could answer: a turn that goes on before the calls of the last one have their results."""
+def _check_tool_results(history: Sequence[Message], messages: Sequence[Message]) -> None:
+    """Raise ConfigurationError if the latest tool calls lack results, as every service would reject the request."""
     last = max((i for i, message in enumerate(history) if isinstance(message, ToolCallsMessage)), default=None)
     if last is None:
         return
-    waiting = {call.id: call.name for call in getattr(history[last], "calls", ())}
-    for message in [*history[last + 1 :], *turns]:
+    pending = {call.id: call.name for call in getattr(history[last], "calls", ())}
+    for message in [*history[last + 1 :], *messages]:
         if not isinstance(message, ToolResultMessage):
             break
-        waiting.pop(message.call.id, None)
-    if waiting:
-        key, name = next(iter(waiting.items()))
+        pending.pop(message.call.id, None)
+    if pending:
+        call_id, name = next(iter(pending.items()))
         raise ConfigurationError(
             f"chat: the model waits for what {name!r} returns; pass "
-            f'[{{"role": "tool", "tool_call_id": {key!r}, "content": "..."}}] for each call, or undo() the question'
+            f'[{{"role": "tool", "tool_call_id": {call_id!r}, "content": "..."}}] for each call, or undo() the question'
         )

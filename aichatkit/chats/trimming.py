@@ -1,4 +1,4 @@
-"""History -> what of it is sent: the oldest turns are left out where all of them would not fit."""
+"""Conversation history -> the part of it that is sent: the oldest turns are left out if they would not fit."""
 
 from __future__ import annotations
 
@@ -13,64 +13,64 @@ from aichatkit.messages import Message
 if TYPE_CHECKING:
     from aichatkit.call.call import Call
 
-__all__ = ["last_turn", "parse_trim", "trimmed"]
+__all__ = ["last_turn_start", "parse_trim", "trim_history"]
 
-_LASTING = ("system", "developer")
-#: Tokens left for an answer whose length is not bounded, at most; and the share that a count may be wrong by.
-_ANSWER, _DOUBT = 4096, 0.1
+_INSTRUCTION_ROLES = ("system", "developer")
+#: The most tokens reserved for an answer without `max_tokens`, and the share kept free because counts are inexact.
+_ANSWER_TOKENS, _SAFETY_MARGIN = 4096, 0.1
 
 
 def parse_trim(trim: Any) -> int | str | None:
-    """Return the limit a user may set: a number of tokens, "auto" or None."""
-    whole = isinstance(trim, int) and not isinstance(trim, bool) and trim > 0
-    if trim is None or trim == "auto" or whole:
+    """Return a valid `trim=` option: a number of tokens, "auto" or None."""
+    is_token_count = isinstance(trim, int) and not isinstance(trim, bool) and trim > 0
+    if trim is None or trim == "auto" or is_token_count:
         return trim  # type: ignore[no-any-return]
     raise ConfigurationError(f"trim: must be a number of tokens or 'auto', not {trim!r}")
 
 
-def trimmed(history: Sequence[Message], turns: Sequence[Message], call: Call, trim: int | str) -> list[Message]:
-    """Return the history without the oldest turns that do not fit into `call`, which asks with all of it and `turns`.
+def trim_history(history: Sequence[Message], new: Sequence[Message], call: Call, trim: int | str) -> list[Message]:
+    """Return the history without the oldest turns that do not fit; `call` is the call with all of it and `new`.
 
-    A turn goes as a whole: the question, the calls of tools and their results, and the answer. Instructions stay.
+    A turn is removed as a unit: prompt, tool calls with their results, and answer. Instructions are never removed.
     """
     model = call.targets[0].model
-    most = trim if isinstance(trim, int) else _room(call)
-    taken = count_call(call.messages, call.options, model)
-    # Results of tools go on with the turn that asked for them: that has no end here, and stays.
-    starts = [start for start in _starts([*history, *turns]) if start <= len(history)]
-    gone: set[int] = set()
+    limit = trim if isinstance(trim, int) else _window_limit(call)
+    total = count_call(call.messages, call.options, model)
+    # Tool results at the start of `new` continue the last turn of the history, so that turn has no end here and stays.
+    starts = [start for start in _turn_starts([*history, *new]) if start <= len(history)]
+    removed: set[int] = set()
     for start, end in zip(starts, starts[1:]):
-        if taken <= most:
+        if total <= limit:
             break
-        leaving = [i for i in range(start, end) if history[i].role not in _LASTING]
-        taken -= sum(count_message(history[i], model) for i in leaving)
-        gone.update(leaving)
-    return [message for i, message in enumerate(history) if i not in gone]
+        indices = [i for i in range(start, end) if history[i].role not in _INSTRUCTION_ROLES]
+        total -= sum(count_message(history[i], model) for i in indices)
+        removed.update(indices)
+    return [message for i, message in enumerate(history) if i not in removed]
 
 
-def last_turn(history: Sequence[Message]) -> int:
-    """Return where the last turn begins."""
-    return max(_starts(history), default=0)
+def last_turn_start(history: Sequence[Message]) -> int:
+    """Return the index of the first message of the last turn."""
+    return max(_turn_starts(history), default=0)
 
 
-def _starts(history: Sequence[Message]) -> list[int]:
-    """Return where the turns begin: with a question, of one message or several, or with the first message of all."""
-    starts, before = [], ""
+def _turn_starts(history: Sequence[Message]) -> list[int]:
+    """Return the index of each turn's first message: the first of one or more user messages in a row, or message 0."""
+    starts, previous_role = [], ""
     for i, message in enumerate(history):
-        if not i or (message.role == "user" and before != "user"):
+        if not i or (message.role == "user" and previous_role != "user"):
             starts.append(i)
-        before = before if message.role in _LASTING else message.role
+        previous_role = previous_role if message.role in _INSTRUCTION_ROLES else message.role
     return starts
 
 
-def _room(call: Call) -> int:
-    """Return how many tokens the models asked take, by the smallest window that is known, less room for the answer."""
+def _window_limit(call: Call) -> int:
+    """Return the token limit for `trim="auto"`: the smallest known context window, less room for the answer."""
     names = [f"{target.provider.priced_as or target.provider.name}/{target.model}" for target in call.targets]
-    known = [window for window in map(window_of, names) if window is not None]
-    if not known:
+    windows = [window for window in map(window_of, names) if window is not None]
+    if not windows:
         raise ConfigurationError(
             f"trim: the context window of {' and '.join(names)} is not known; pass a number of tokens, trim=8000"
         )
-    window, answer = min(known), call.options.params.get("max_tokens")
-    left = answer if isinstance(answer, int) else min(_ANSWER, window // 4)
-    return max(0, int((window - left) * (1 - _DOUBT)))
+    window, max_tokens = min(windows), call.options.params.get("max_tokens")
+    reserved = max_tokens if isinstance(max_tokens, int) else min(_ANSWER_TOKENS, window // 4)
+    return max(0, int((window - reserved) * (1 - _SAFETY_MARGIN)))

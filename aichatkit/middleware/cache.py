@@ -18,6 +18,7 @@ from aichatkit.middleware.fingerprints import fingerprint
 from aichatkit.reply import Attempt, Reply
 from aichatkit.storage.records import decode, encode
 from aichatkit.storage.sqlite import Database
+from aichatkit.structured.forms import Form
 
 if TYPE_CHECKING:
     from aichatkit.call.answer_like import AnswerLike

@@ -167,7 +167,7 @@ class ToolRounds(AnswerCallbacks):
 
     def _next_messages(self, reply: Reply) -> list[Message] | Reply:
         """Return the messages that the next round adds, or the complete reply if there is no next round."""
-        if self._toolbox.runs(reply.tool_calls):
+        if self._toolbox.can_run(reply.tool_calls):
             return self._run_tools(reply)
         complete = _combined(reply, self._replies, self.text, self.attempts)
         # Calls that are left to the caller come before the answer that has to fit the schema.

@@ -1,4 +1,4 @@
-"""What a user passes as `schema=` -> the JSON schema that is sent, and a reply -> its data."""
+"""`schema=` option -> JSON schema for the request, and reply -> its data."""
 
 from __future__ import annotations
 
@@ -8,27 +8,28 @@ from typing import Any
 from aichatkit._dataclasses import dataclass
 from aichatkit.errors import SchemaError
 from aichatkit.reply import Reply
-from aichatkit.structured.convert import build, is_model
+from aichatkit.structured.convert import convert, is_pydantic_model
 from aichatkit.structured.schemas import schema_of
-from aichatkit.structured.validation import check
+from aichatkit.structured.validation import find_errors
 
 __all__ = ["Form"]
 
 
 @dataclass(frozen=True)
 class Form:
-    """What an answer must look like: the schema as it is sent, and the type its data becomes.
+    """The required form of a structured answer: its schema as sent, and the type its data is converted to.
 
-    Services want an object at the root, so other types travel in the field `value` of one.
+    `target_type` is a type, or the user's own JSON schema as a mapping, in which case the data stays parsed JSON.
+    Services require an object at the root, so other types are wrapped in an object with the single field `value`.
     """
 
     target_type: Any
     schema: Mapping[str, Any]
-    wrapped: bool
+    is_wrapped: bool
 
     @classmethod
     def of(cls, target_type: Any) -> Form | None:
-        """Return the form for what a user may pass as `schema=`; None for None."""
+        """Return the form for a `schema=` option, None for None."""
         if target_type is None:
             return None
         schema = dict(target_type) if isinstance(target_type, Mapping) else schema_of(target_type)
@@ -36,39 +37,42 @@ class Form:
             schema.setdefault("type", "object")
         if schema.get("type") == "object":
             return cls(target_type, schema, False)
-        shared = {name: schema.pop(name) for name in ("$defs", "definitions") if name in schema}
-        return cls(target_type, {**_wrapping(schema), **shared}, True)
+        definitions = {name: schema.pop(name) for name in ("$defs", "definitions") if name in schema}
+        return cls(target_type, {**_wrap(schema), **definitions}, True)
 
     def parse(self, reply: Reply) -> Any:
-        """Return the data of an answer; raise SchemaError with its text where it does not fit."""
+        """Return the data of a reply.
+
+        Raises:
+            SchemaError: the text is not JSON or does not fit the schema; `partial` holds the text.
+        """
         try:
-            value = self._unwrapped(reply.json())
-            faults = (
-                [] if is_model(self.target_type) else check({"value": value} if self.wrapped else value, self.schema)
-            )
-            if not faults:
-                return value if isinstance(self.target_type, Mapping) else build(value, self.target_type)
-            fault = "; ".join(faults)
+            value = self._unwrap(reply.json())
+            document = {"value": value} if self.is_wrapped else value
+            errors = [] if is_pydantic_model(self.target_type) else find_errors(document, self.schema)
+            if not errors:
+                return value if isinstance(self.target_type, Mapping) else convert(value, self.target_type)
+            reason = "; ".join(errors)
         except SchemaError:
-            fault = "it is not JSON"
+            reason = "it is not JSON"
         except (ValueError, TypeError, LookupError, ArithmeticError, AssertionError) as error:
-            fault = f"{type(error).__name__}: {error}"
+            reason = f"{type(error).__name__}: {error}"
         if reply.finish_reason == "length":
-            fault = "it was cut at the length limit; raise max_tokens"
+            reason = "it was cut at the length limit; raise max_tokens"
         raise SchemaError(
-            f"{reply.provider}: the answer does not fit the schema: {fault}",
+            f"{reply.provider}: the answer does not fit the schema: {reason}",
             provider=reply.provider,
             model=reply.model,
             partial=reply.text,
             attempts=reply.attempts,
         )
 
-    def _unwrapped(self, value: Any) -> Any:
-        # A model that was asked in words may well answer with the bare value.
-        inside = self.wrapped and isinstance(value, Mapping) and set(value) == {"value"}
-        return value["value"] if inside else value
+    def _unwrap(self, value: Any) -> Any:
+        # A model that got the schema as part of the prompt may answer with the bare value.
+        has_wrapper = self.is_wrapped and isinstance(value, Mapping) and set(value) == {"value"}
+        return value["value"] if has_wrapper else value
 
 
-def _wrapping(schema: Mapping[str, Any]) -> dict[str, Any]:
+def _wrap(schema: Mapping[str, Any]) -> dict[str, Any]:
     properties = {"value": schema}
     return {"type": "object", "properties": properties, "required": ["value"], "additionalProperties": False}

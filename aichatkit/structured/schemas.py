@@ -1,4 +1,4 @@
-"""Types -> JSON schema: what a type looks like to a service."""
+"""Python types -> JSON schema: dataclasses, typing hints and pydantic models as a service sees them."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from uuid import UUID
 
 from aichatkit.errors import ConfigurationError
 
-__all__ = ["UNIONS", "Field", "bare", "enumerated", "fields_of", "hints_of", "object_of", "schema_of"]
+__all__ = ["UNION_TYPES", "Field", "enum_members", "fields_of", "hints_of", "object_schema", "schema_of", "unwrap"]
 
-UNIONS = (Union, getattr(types, "UnionType", Union))
+UNION_TYPES = (Union, getattr(types, "UnionType", Union))
 _SCALARS: Sequence[tuple[Any, Mapping[str, Any]]] = (
     (str, {"type": "string"}),
     (int, {"type": "integer"}),
@@ -36,12 +36,12 @@ _SCALARS: Sequence[tuple[Any, Mapping[str, Any]]] = (
     (Decimal, {"type": "number"}),
     (Path, {"type": "string"}),
 )
-_MARKERS = ("Required", "NotRequired", "ReadOnly", "Final")
-_UNREADABLE = (NameError, TypeError, SyntaxError, AttributeError)
+_QUALIFIERS = ("Required", "NotRequired", "ReadOnly", "Final")
+_RESOLUTION_ERRORS = (NameError, TypeError, SyntaxError, AttributeError)
 
 
 class Field(NamedTuple):
-    """A field of a dataclass, TypedDict or NamedTuple, or a parameter of a function."""
+    """A field of a dataclass, TypedDict or NamedTuple, or a function parameter."""
 
     name: str
     hint: Any
@@ -49,171 +49,180 @@ class Field(NamedTuple):
     description: str = ""
 
 
-def schema_of(kind: Any) -> dict[str, Any]:
-    """Return the JSON schema of a type: scalars, dates, list, set, dict, tuple, Optional, Union, Literal, Enum,
-    dataclass, TypedDict, NamedTuple, Annotated with a description, and pydantic models.
+def schema_of(hint: Any) -> dict[str, Any]:
+    """Return the JSON schema of a type.
+
+    Supports scalars, dates, list, set, dict, tuple, Optional, Union, Literal, Enum, dataclass, TypedDict, NamedTuple,
+    Annotated with a description, and pydantic models.
 
     >>> schema_of(typing.Optional[int])
     {'anyOf': [{'type': 'integer'}, {'type': 'null'}]}
     """
-    found = _Found()
-    return found.completed(_describe(kind, found))
+    definitions = _Definitions()
+    return definitions.attach_to(_build_schema(hint, definitions))
 
 
-def object_of(fields: Iterable[Field], *, owner: str) -> dict[str, Any]:
-    """Return the JSON schema of an object with these fields; `owner` is named where one has no schema."""
-    found = _Found()
-    return found.completed(_object(fields, owner, found))
+def object_schema(fields: Iterable[Field], *, owner: str) -> dict[str, Any]:
+    """Return the JSON schema of an object with these fields; `owner` is named in the error if a field has no schema."""
+    definitions = _Definitions()
+    return definitions.attach_to(_build_object(fields, owner, definitions))
 
 
-def fields_of(kind: Any) -> list[Field] | None:
-    """Return the fields of a class that is an object in JSON, None for any other type."""
-    if not isinstance(kind, type):
+def fields_of(hint: Any) -> list[Field] | None:
+    """Return the fields of a class that maps to a JSON object, None for any other type."""
+    if not isinstance(hint, type):
         return None
-    if dataclasses.is_dataclass(kind):
-        return _fields_of_dataclass(kind)
-    if hasattr(kind, "__required_keys__"):
-        left_out: frozenset[str] = getattr(kind, "__optional_keys__", frozenset())
-        return [Field(name, hint, _is_optional(hint, name in left_out)) for name, hint in hints_of(kind).items()]
-    if issubclass(kind, tuple) and hasattr(kind, "_field_defaults"):
-        return [Field(name, hint, name in kind._field_defaults) for name, hint in hints_of(kind).items()]
+    if dataclasses.is_dataclass(hint):
+        return _dataclass_fields(hint)
+    if hasattr(hint, "__required_keys__"):
+        optional: frozenset[str] = getattr(hint, "__optional_keys__", frozenset())
+        return [Field(name, item, _is_optional(item, name in optional)) for name, item in hints_of(hint).items()]
+    if issubclass(hint, tuple) and hasattr(hint, "_field_defaults"):
+        return [Field(name, item, name in hint._field_defaults) for name, item in hints_of(hint).items()]
     return None
 
 
 def hints_of(owner: Any) -> dict[str, Any]:
-    """Return the annotations of a function or class, resolved; raise ConfigurationError naming one that cannot be."""
+    """Return the resolved annotations of a function or class.
+
+    Raises:
+        ConfigurationError: an annotation cannot be resolved; the message names it.
+    """
     try:
         return typing.get_type_hints(owner, include_extras=True)
-    except _UNREADABLE as error:
+    except _RESOLUTION_ERRORS as error:
         reason = f"{type(error).__name__}: {error}"
     raise ConfigurationError(
-        f"{owner.__name__}: the annotation of {_unreadable(owner)!r} cannot be read ({reason}); "
+        f"{owner.__name__}: the annotation of {_unresolvable_name(owner)!r} cannot be read ({reason}); "
         "types are looked up among the names of the module"
     )
 
 
-def bare(kind: Any) -> Any:
-    """Return the type inside Annotated, NewType, `type` aliases and the markers of TypedDict.
+def unwrap(hint: Any) -> Any:
+    """Return the type inside Annotated, NewType, a `type` alias or a TypedDict qualifier such as Required.
 
-    >>> bare(typing.Annotated[int, "how many"])
+    >>> unwrap(typing.Annotated[int, "how many"])
     <class 'int'>
     """
     while True:
-        origin, args = typing.get_origin(kind), typing.get_args(kind)
-        if hasattr(kind, "__metadata__") or _marker(origin) is not None:
-            kind = args[0]
-        elif hasattr(kind, "__supertype__"):
-            kind = kind.__supertype__
-        elif type(kind).__name__ == "TypeAliasType":
-            kind = kind.__value__
+        origin, args = typing.get_origin(hint), typing.get_args(hint)
+        if hasattr(hint, "__metadata__") or _qualifier(origin) is not None:
+            hint = args[0]
+        elif hasattr(hint, "__supertype__"):
+            hint = hint.__supertype__
+        elif type(hint).__name__ == "TypeAliasType":
+            hint = hint.__value__
         else:
-            return kind
+            return hint
 
 
-def enumerated(kind: type[enum.Enum]) -> dict[Any, enum.Enum]:
-    """Return the members by what stands for them in JSON: their values, or their names where a value is no scalar."""
-    plain = all(isinstance(member.value, (str, int, float, bool)) for member in kind)
-    return {member.value if plain else member.name: member for member in kind}
+def enum_members(cls: type[enum.Enum]) -> dict[Any, enum.Enum]:
+    """Return the members by their JSON representation: their values, or their names if any value is not a scalar."""
+    scalar = all(isinstance(member.value, (str, int, float, bool)) for member in cls)
+    return {member.value if scalar else member.name: member for member in cls}
 
 
-class _Found:
-    """Schemas that are referred to by name, and the classes that are being described."""
+class _Definitions:
+    """The `$defs` of a schema, and the classes whose schemas are being built."""
 
     def __init__(self) -> None:
-        self.definitions: dict[str, Any] = {}
-        self.open: list[type] = []
+        self.schemas: dict[str, Any] = {}
+        self.in_progress: list[type] = []
         self.recursive: set[type] = set()
 
-    def completed(self, schema: dict[str, Any]) -> dict[str, Any]:
-        return {**schema, "$defs": self.definitions} if self.definitions else schema
+    def attach_to(self, schema: dict[str, Any]) -> dict[str, Any]:
+        return {**schema, "$defs": self.schemas} if self.schemas else schema
 
-    def clashes(self, definitions: Mapping[str, Any]) -> bool:
-        return any(self.definitions.get(name, schema) != schema for name, schema in definitions.items())
-
-
-def _describe(kind: Any, found: _Found) -> dict[str, Any]:
-    described = _description(getattr(kind, "__metadata__", ()))
-    kind = bare(kind)
-    schema = _describe_bare(kind, found)
-    return {**schema, "description": described} if described else schema
+    def conflict_with(self, others: Mapping[str, Any]) -> bool:
+        return any(self.schemas.get(name, schema) != schema for name, schema in others.items())
 
 
-def _describe_bare(kind: Any, found: _Found) -> dict[str, Any]:
-    for known, schema in _SCALARS:
-        if kind is known:
+def _build_schema(hint: Any, definitions: _Definitions) -> dict[str, Any]:
+    description = _find_description(getattr(hint, "__metadata__", ()))
+    schema = _build_unwrapped(unwrap(hint), definitions)
+    return {**schema, "description": description} if description else schema
+
+
+def _build_unwrapped(hint: Any, definitions: _Definitions) -> dict[str, Any]:
+    for scalar, schema in _SCALARS:
+        if hint is scalar:
             return dict(schema)
-    if hasattr(kind, "model_json_schema"):
-        return _describe_model(kind, found)
-    origin = typing.get_origin(kind)
+    if hasattr(hint, "model_json_schema"):
+        return _build_pydantic_model(hint, definitions)
+    origin = typing.get_origin(hint)
     if origin is not None:
-        return _describe_generic(kind, origin, typing.get_args(kind), found)
-    if isinstance(kind, type):
-        return _describe_class(kind, found)
-    raise _no_schema(kind)
+        return _build_generic(hint, origin, typing.get_args(hint), definitions)
+    if isinstance(hint, type):
+        return _build_class(hint, definitions)
+    raise _unsupported(hint)
 
 
-def _describe_model(kind: Any, found: _Found) -> dict[str, Any]:
-    """Take a pydantic model's own schema, with its definitions where references from the root find them."""
+def _build_pydantic_model(cls: Any, definitions: _Definitions) -> dict[str, Any]:
+    """Return a pydantic model's own schema, its `$defs` moved to the root, where its references point."""
     try:
-        schema = dict(kind.model_json_schema())
-        if found.clashes(schema.get("$defs", {})):
-            schema = dict(kind.model_json_schema(ref_template=f"#/$defs/{kind.__name__}_{{model}}"))
-            schema["$defs"] = {f"{kind.__name__}_{name}": inner for name, inner in schema["$defs"].items()}
+        schema = dict(cls.model_json_schema())
+        if definitions.conflict_with(schema.get("$defs", {})):
+            schema = dict(cls.model_json_schema(ref_template=f"#/$defs/{cls.__name__}_{{model}}"))
+            schema["$defs"] = {f"{cls.__name__}_{name}": inner for name, inner in schema["$defs"].items()}
     except (RuntimeError, TypeError, ValueError) as error:
         reason = str(error).partition("\n")[0]
     else:
-        found.definitions.update(schema.pop("$defs", {}))
+        definitions.schemas.update(schema.pop("$defs", {}))
         return schema
-    raise ConfigurationError(f"schema: {kind.__name__} has no JSON schema ({reason})")
+    raise ConfigurationError(f"schema: {cls.__name__} has no JSON schema ({reason})")
 
 
-def _describe_generic(kind: Any, origin: Any, args: Sequence[Any], found: _Found) -> dict[str, Any]:
+def _build_generic(hint: Any, origin: Any, args: Sequence[Any], definitions: _Definitions) -> dict[str, Any]:
     if origin is typing.Literal:
-        return _enumeration([arg.value if isinstance(arg, enum.Enum) else arg for arg in args])
-    if origin in UNIONS:
-        return {"anyOf": [_describe(part, found) for part in args]}
+        return _build_enum([arg.value if isinstance(arg, enum.Enum) else arg for arg in args])
+    if origin in UNION_TYPES:
+        return {"anyOf": [_build_schema(arg, definitions) for arg in args]}
     if not isinstance(origin, type):
-        raise _no_schema(kind)
+        raise _unsupported(hint)
     if origin is tuple and args and args[-1] is not Ellipsis:
-        parts = [_describe(part, found) for part in args]
-        return {"type": "array", "prefixItems": parts, "minItems": len(parts), "maxItems": len(parts)}
+        items = [_build_schema(arg, definitions) for arg in args]
+        return {"type": "array", "prefixItems": items, "minItems": len(items), "maxItems": len(items)}
     if issubclass(origin, Mapping):
-        return {"type": "object", "additionalProperties": _describe(args[1], found)} if args else {"type": "object"}
+        if not args:
+            return {"type": "object"}
+        return {"type": "object", "additionalProperties": _build_schema(args[1], definitions)}
     if issubclass(origin, Iterable):
-        return {"type": "array", "items": _describe(args[0], found)} if args else {"type": "array"}
-    raise _no_schema(kind)
+        return {"type": "array", "items": _build_schema(args[0], definitions)} if args else {"type": "array"}
+    raise _unsupported(hint)
 
 
-def _describe_class(kind: type, found: _Found) -> dict[str, Any]:
-    if issubclass(kind, enum.Enum):
-        return _enumeration(list(enumerated(kind)))
-    if kind in found.open:
-        found.recursive.add(kind)
-        return _reference(kind)
-    fields = fields_of(kind)
+def _build_class(cls: type, definitions: _Definitions) -> dict[str, Any]:
+    if issubclass(cls, enum.Enum):
+        return _build_enum(list(enum_members(cls)))
+    if cls in definitions.in_progress:
+        definitions.recursive.add(cls)
+        return _reference(cls)
+    fields = fields_of(cls)
     if fields is not None:
-        found.open.append(kind)
-        schema = _object(fields, kind.__name__, found, _summary(kind))
-        found.open.remove(kind)
-        if kind not in found.recursive:
+        definitions.in_progress.append(cls)
+        schema = _build_object(fields, cls.__name__, definitions, _summary(cls))
+        definitions.in_progress.remove(cls)
+        if cls not in definitions.recursive:
             return schema
-        if found.clashes({kind.__name__: schema}):
-            raise ConfigurationError(f"schema: two different types are named {kind.__name__}; rename one")
-        found.definitions[kind.__name__] = schema
-        return _reference(kind)
-    if issubclass(kind, Mapping):
+        if definitions.conflict_with({cls.__name__: schema}):
+            raise ConfigurationError(f"schema: two different types are named {cls.__name__}; rename one")
+        definitions.schemas[cls.__name__] = schema
+        return _reference(cls)
+    if issubclass(cls, Mapping):
         return {"type": "object"}
-    if issubclass(kind, Iterable) and not issubclass(kind, (str, bytes, bytearray)):
+    if issubclass(cls, Iterable) and not issubclass(cls, (str, bytes, bytearray)):
         return {"type": "array"}
-    raise _no_schema(kind)
+    raise _unsupported(cls)
 
 
-def _object(fields: Iterable[Field], owner: str, found: _Found, summary: str = "") -> dict[str, Any]:
+def _build_object(
+    fields: Iterable[Field], owner: str, definitions: _Definitions, description: str = ""
+) -> dict[str, Any]:
     properties: dict[str, Any] = {}
     required = []
     for field in fields:
         try:
-            properties[field.name] = _describe(field.hint, found)
+            properties[field.name] = _build_schema(field.hint, definitions)
         except ConfigurationError as error:
             raise ConfigurationError(f"{owner}.{field.name}: {error.message}") from None
         if field.description:
@@ -221,18 +230,18 @@ def _object(fields: Iterable[Field], owner: str, found: _Found, summary: str = "
         if not field.optional:
             required.append(field.name)
     schema = {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
-    return {**schema, "description": summary} if summary else schema
+    return {**schema, "description": description} if description else schema
 
 
-def _enumeration(values: list[Any]) -> dict[str, Any]:
-    for name, kind in (("string", str), ("boolean", bool), ("integer", int)):
-        if all(isinstance(value, kind) and isinstance(value, bool) == (kind is bool) for value in values):
+def _build_enum(values: list[Any]) -> dict[str, Any]:
+    for name, cls in (("string", str), ("boolean", bool), ("integer", int)):
+        if all(isinstance(value, cls) and isinstance(value, bool) == (cls is bool) for value in values):
             return {"type": name, "enum": values}
     return {"enum": values}
 
 
-def _fields_of_dataclass(kind: type) -> list[Field]:
-    hints = hints_of(kind)
+def _dataclass_fields(cls: type) -> list[Field]:
+    hints = hints_of(cls)
     return [
         Field(
             field.name,
@@ -240,53 +249,53 @@ def _fields_of_dataclass(kind: type) -> list[Field]:
             field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING,
             str(field.metadata.get("description", "")),
         )
-        for field in dataclasses.fields(kind)
+        for field in dataclasses.fields(cls)
         if field.init
     ]
 
 
-def _is_optional(hint: Any, otherwise: bool) -> bool:
-    # Where annotations are text, the class itself does not see the marker.
-    return {"NotRequired": True, "Required": False}.get(_marker(typing.get_origin(hint)) or "", otherwise)
+def _is_optional(hint: Any, default: bool) -> bool:
+    # If annotations are strings, the class does not see Required and NotRequired when it is created.
+    return {"NotRequired": True, "Required": False}.get(_qualifier(typing.get_origin(hint)) or "", default)
 
 
-def _marker(origin: Any) -> str | None:
+def _qualifier(origin: Any) -> str | None:
     name = getattr(origin, "_name", None)
-    return name if name in _MARKERS else None
+    return name if name in _QUALIFIERS else None
 
 
-def _description(notes: Iterable[Any]) -> str:
-    """Return the first text among the notes of Annotated; pydantic and PEP 727 keep theirs in an attribute."""
-    for note in notes:
-        for text in (note, getattr(note, "description", None), getattr(note, "documentation", None)):
+def _find_description(metadata: Iterable[Any]) -> str:
+    """Return the first text in the metadata of Annotated; pydantic and PEP 727 keep theirs in an attribute."""
+    for item in metadata:
+        for text in (item, getattr(item, "description", None), getattr(item, "documentation", None)):
             if isinstance(text, str):
                 return text
     return ""
 
 
-def _summary(kind: type) -> str:
-    text = inspect.cleandoc(kind.__doc__ or "")
-    # What dataclass and NamedTuple write by themselves says nothing.
-    return "" if text.startswith(f"{kind.__name__}(") else text.partition("\n\n")[0]
+def _summary(cls: type) -> str:
+    text = inspect.cleandoc(cls.__doc__ or "")
+    # The docstrings that dataclass and NamedTuple generate only repeat the signature.
+    return "" if text.startswith(f"{cls.__name__}(") else text.partition("\n\n")[0]
 
 
-def _reference(kind: type) -> dict[str, Any]:
-    return {"$ref": f"#/$defs/{kind.__name__}"}
+def _reference(cls: type) -> dict[str, Any]:
+    return {"$ref": f"#/$defs/{cls.__name__}"}
 
 
-def _unreadable(owner: Any) -> str:
+def _unresolvable_name(owner: Any) -> str:
     for part in getattr(owner, "__mro__", (owner,)):
         names = getattr(inspect.unwrap(part), "__globals__", None) or vars(sys.modules[part.__module__])
         for name, annotation in getattr(part, "__annotations__", {}).items():
             try:
                 typing.get_type_hints(types.SimpleNamespace(__annotations__={name: annotation}), dict(names))
-            except _UNREADABLE:
+            except _RESOLUTION_ERRORS:
                 return str(name)
     return "?"
 
 
-def _no_schema(kind: Any) -> ConfigurationError:
-    named = kind.__name__ if isinstance(kind, type) else repr(kind)
+def _unsupported(hint: Any) -> ConfigurationError:
+    name = hint.__name__ if isinstance(hint, type) else repr(hint)
     return ConfigurationError(
-        f"schema: {named} has no JSON schema; use typed fields, a dataclass, a TypedDict or a pydantic 2 model"
+        f"schema: {name} has no JSON schema; use typed fields, a dataclass, a TypedDict or a pydantic 2 model"
     )

@@ -1,4 +1,4 @@
-"""JSON value + JSON schema -> what is wrong with it, in words a model can act on."""
+"""JSON value + JSON schema -> validation errors, worded so that a model can act on them."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Callable
 from urllib.parse import unquote
 
-__all__ = ["check"]
+__all__ = ["find_errors"]
 
 _TYPES: dict[str, Callable[[Any], bool]] = {
     "string": lambda value: isinstance(value, str),
-    "integer": lambda value: (isinstance(value, int) or _is_whole(value)) and not isinstance(value, bool),
+    "integer": lambda value: (isinstance(value, int) or _is_integral(value)) and not isinstance(value, bool),
     "number": lambda value: isinstance(value, (int, float)) and not isinstance(value, bool),
     "boolean": lambda value: isinstance(value, bool),
     "null": lambda value: value is None,
@@ -20,148 +20,150 @@ _TYPES: dict[str, Callable[[Any], bool]] = {
 }
 
 
-def check(value: Any, schema: Mapping[str, Any]) -> list[str]:
-    """Return what is wrong with a value by a JSON schema, each with its place; nothing where it fits.
+def find_errors(value: Any, schema: Mapping[str, Any]) -> list[str]:
+    """Return the validation errors of a value, each starting with its path; an empty list if the value is valid.
 
-    Words of a schema that are not known are passed over, never refused.
+    Unknown schema keywords are ignored.
 
-    >>> check({"n": "x"}, {"type": "object", "properties": {"n": {"type": "integer"}}})
+    >>> find_errors({"n": "x"}, {"type": "object", "properties": {"n": {"type": "integer"}}})
     ['n: must be integer, not a string']
     """
-    return [f"{place or 'the answer'}: {what}" for place, what in _Check(schema).faults(value, schema, "")]
+    return [f"{path or 'the answer'}: {message}" for path, message in _Validator(schema).iter_errors(value, schema, "")]
 
 
-_Faults = Iterator[tuple[str, str]]
+#: Pairs of path and message.
+_Errors = Iterator[tuple[str, str]]
 
 
-class _Check:
-    """The schema that references start from, and the checks below it."""
+class _Validator:
+    """Validates values against a schema and its subschemas; `root` is what references are resolved against."""
 
     def __init__(self, root: Any) -> None:
         self.root = root
 
-    def faults(self, value: Any, schema: Any, place: str) -> _Faults:
-        schema = self._resolved(schema)
+    def iter_errors(self, value: Any, schema: Any, path: str) -> _Errors:
+        schema = self._resolve(schema)
         if not isinstance(schema, Mapping):
             if schema is False:
-                yield place, "is not allowed"
+                yield path, "is not allowed"
             return
-        kinds = schema.get("type") or ()
-        kinds = [kinds] if isinstance(kinds, str) else list(kinds)
+        names = schema.get("type") or ()
+        names = [names] if isinstance(names, str) else list(names)
         if value is None and schema.get("nullable") is True:
             return
-        if kinds and not any(_TYPES.get(kind, lambda _: True)(value) for kind in kinds):
-            yield place, f"must be {' or '.join(kinds)}, not {_told(value)}"
+        if names and not any(_TYPES.get(name, lambda _: True)(value) for name in names):
+            yield path, f"must be {' or '.join(names)}, not {_describe_type(value)}"
             return
-        yield from _value_faults(value, schema, place)
-        yield from self._combined(value, schema, place)
+        yield from _value_errors(value, schema, path)
+        yield from self._combined_errors(value, schema, path)
         if isinstance(value, Mapping):
-            yield from self._object(value, schema, place)
+            yield from self._object_errors(value, schema, path)
         elif isinstance(value, list):
-            yield from self._array(value, schema, place)
+            yield from self._array_errors(value, schema, path)
 
-    def _combined(self, value: Any, schema: Mapping[str, Any], place: str) -> _Faults:
+    def _combined_errors(self, value: Any, schema: Mapping[str, Any], path: str) -> _Errors:
         for option in schema.get("allOf", ()):
-            yield from self.faults(value, option, place)
-        for word in ("anyOf", "oneOf"):
-            found = [list(self.faults(value, option, place)) for option in schema.get(word, ())]
-            if found and all(found):
-                # The form that got furthest is the one that was meant.
-                nearest = max(found, key=lambda faults: max(len(where) for where, _ in faults))
-                told = "; ".join(f"{where or 'it'}: {what}" for where, what in nearest)
-                yield place, f"fits none of the forms that are allowed ({told})"
+            yield from self.iter_errors(value, option, path)
+        for keyword in ("anyOf", "oneOf"):
+            failures = [list(self.iter_errors(value, option, path)) for option in schema.get(keyword, ())]
+            if failures and all(failures):
+                # Report the option that failed deepest in the value: most likely it is the intended one.
+                nearest = max(failures, key=lambda errors: max(len(where) for where, _ in errors))
+                details = "; ".join(f"{where or 'it'}: {message}" for where, message in nearest)
+                yield path, f"fits none of the forms that are allowed ({details})"
 
-    def _object(self, value: Mapping[str, Any], schema: Mapping[str, Any], place: str) -> _Faults:
-        known, others = schema.get("properties", {}), schema.get("additionalProperties", True)
+    def _object_errors(self, value: Mapping[str, Any], schema: Mapping[str, Any], path: str) -> _Errors:
+        properties, additional = schema.get("properties", {}), schema.get("additionalProperties", True)
         patterns = schema.get("patternProperties", {})
         for name in schema.get("required", ()):
             if name not in value:
-                yield _below(place, name), "is missing"
+                yield _join(path, name), "is missing"
         for name, item in value.items():
-            fitting = [patterns[pattern] for pattern in patterns if _matches(pattern, name)]
-            fitting += [known[name]] if name in known else []
-            if not fitting and others is False:
-                yield _below(place, name), "is not a field"
+            schemas = [patterns[pattern] for pattern in patterns if _matches(pattern, name)]
+            schemas += [properties[name]] if name in properties else []
+            if not schemas and additional is False:
+                yield _join(path, name), "is not a field"
                 continue
-            for inner in fitting or [others]:
-                yield from self.faults(item, inner, _below(place, name))
+            for inner in schemas or [additional]:
+                yield from self.iter_errors(item, inner, _join(path, name))
 
-    def _array(self, value: list[Any], schema: Mapping[str, Any], place: str) -> _Faults:
-        first, rest = schema.get("prefixItems", ()), schema.get("items", True)
-        if isinstance(rest, list):  # the older way to say prefixItems
-            first, rest = rest, schema.get("additionalItems", True)
+    def _array_errors(self, value: list[Any], schema: Mapping[str, Any], path: str) -> _Errors:
+        prefix, rest = schema.get("prefixItems", ()), schema.get("items", True)
+        if isinstance(rest, list):  # before draft 2020-12, a list in `items` did what `prefixItems` does now
+            prefix, rest = rest, schema.get("additionalItems", True)
         for index, item in enumerate(value):
-            yield from self.faults(item, first[index] if index < len(first) else rest, _below(place, str(index)))
+            inner = prefix[index] if index < len(prefix) else rest
+            yield from self.iter_errors(item, inner, _join(path, str(index)))
 
-    def _resolved(self, schema: Any) -> Any:
-        for _ in range(20):  # a reference may lead to another, and in a broken schema in a circle
+    def _resolve(self, schema: Any) -> Any:
+        for _ in range(20):  # a reference may lead to another, and in a broken schema back to itself
             reference = schema.get("$ref") if isinstance(schema, Mapping) else None
             if not isinstance(reference, str) or not reference.startswith("#"):
                 return schema
-            found: Any = self.root
+            resolved: Any = self.root
             for step in reference[1:].split("/")[1:]:
                 step = unquote(step).replace("~1", "/").replace("~0", "~")
-                found = found.get(step, {}) if isinstance(found, Mapping) else {}
-            beside = {name: value for name, value in schema.items() if name != "$ref"}
-            schema = {**found, **beside} if isinstance(found, Mapping) else found
+                resolved = resolved.get(step, {}) if isinstance(resolved, Mapping) else {}
+            siblings = {name: value for name, value in schema.items() if name != "$ref"}
+            schema = {**resolved, **siblings} if isinstance(resolved, Mapping) else resolved
         return {}
 
 
-def _value_faults(value: Any, schema: Mapping[str, Any], place: str) -> _Faults:
-    if "enum" in schema and not any(_same(value, option) for option in schema["enum"]):
-        yield place, f"must be one of {schema['enum']}"
-    if "const" in schema and not _same(value, schema["const"]):
-        yield place, f"must be {schema['const']!r}"
+def _value_errors(value: Any, schema: Mapping[str, Any], path: str) -> _Errors:
+    if "enum" in schema and not any(_is_equal(value, option) for option in schema["enum"]):
+        yield path, f"must be one of {schema['enum']}"
+    if "const" in schema and not _is_equal(value, schema["const"]):
+        yield path, f"must be {schema['const']!r}"
     if isinstance(value, str):
-        yield from _size_faults(len(value), schema, "Length", "characters", place)
+        yield from _size_errors(len(value), schema, "Length", "characters", path)
         if "pattern" in schema and not _matches(schema["pattern"], value):
-            yield place, f"does not match {schema['pattern']!r}"
+            yield path, f"does not match {schema['pattern']!r}"
     elif isinstance(value, list):
-        yield from _size_faults(len(value), schema, "Items", "items", place)
+        yield from _size_errors(len(value), schema, "Items", "items", path)
     elif _TYPES["number"](value):
-        yield from _bound_faults(value, schema, place)
+        yield from _range_errors(value, schema, path)
 
 
-def _size_faults(size: int, schema: Mapping[str, Any], word: str, named: str, place: str) -> _Faults:
-    least, most = schema.get(f"min{word}", 0), schema.get(f"max{word}", size)
-    if size < least:
-        yield place, f"has {size} {named}; at least {least} are needed"
-    if size > most:
-        yield place, f"has {size} {named}; at most {most} are allowed"
+def _size_errors(size: int, schema: Mapping[str, Any], suffix: str, unit: str, path: str) -> _Errors:
+    minimum, maximum = schema.get(f"min{suffix}", 0), schema.get(f"max{suffix}", size)
+    if size < minimum:
+        yield path, f"has {size} {unit}; at least {minimum} are needed"
+    if size > maximum:
+        yield path, f"has {size} {unit}; at most {maximum} are allowed"
 
 
-def _bound_faults(value: float, schema: Mapping[str, Any], place: str) -> _Faults:
-    # Older schemas have true and false for the exclusive ones.
+def _range_errors(value: float, schema: Mapping[str, Any], path: str) -> _Errors:
+    # In draft 4, exclusiveMinimum and exclusiveMaximum are booleans.
     bounds = {name: bound for name, bound in schema.items() if _TYPES["number"](bound)}
     if value < bounds.get("minimum", value):
-        yield place, f"must be at least {bounds['minimum']}, not {value}"
+        yield path, f"must be at least {bounds['minimum']}, not {value}"
     if value > bounds.get("maximum", value):
-        yield place, f"must be at most {bounds['maximum']}, not {value}"
+        yield path, f"must be at most {bounds['maximum']}, not {value}"
     if "exclusiveMinimum" in bounds and value <= bounds["exclusiveMinimum"]:
-        yield place, f"must be more than {bounds['exclusiveMinimum']}, not {value}"
+        yield path, f"must be more than {bounds['exclusiveMinimum']}, not {value}"
     if "exclusiveMaximum" in bounds and value >= bounds["exclusiveMaximum"]:
-        yield place, f"must be less than {bounds['exclusiveMaximum']}, not {value}"
+        yield path, f"must be less than {bounds['exclusiveMaximum']}, not {value}"
 
 
 def _matches(pattern: str, text: str) -> bool:
     try:
         return re.search(pattern, text) is not None
-    except re.error:  # other dialects know expressions that this one does not
+    except re.error:  # JSON schema uses ECMA 262 regular expressions, not all of which Python can compile
         return True
 
 
-def _same(value: Any, other: Any) -> bool:
+def _is_equal(value: Any, other: Any) -> bool:
     return bool(value == other) and isinstance(value, bool) == isinstance(other, bool)
 
 
-def _is_whole(value: Any) -> bool:
+def _is_integral(value: Any) -> bool:
     return isinstance(value, float) and value.is_integer()
 
 
-def _below(place: str, name: str) -> str:
-    return f"{place}.{name}" if place else name
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
 
 
-def _told(value: Any) -> str:
-    named = next((name for name, fits in _TYPES.items() if fits(value)), type(value).__name__)
-    return f"a{'n' if named[0] in 'aeiou' else ''} {named}"
+def _describe_type(value: Any) -> str:
+    name = next((name for name, matches in _TYPES.items() if matches(value)), type(value).__name__)
+    return f"a{'n' if name[0] in 'aeiou' else ''} {name}"

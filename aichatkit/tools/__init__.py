@@ -1,4 +1,4 @@
-"""Tools a model may call."""
+"""Tool calling: functions a model may call."""
 
 from aichatkit.tools.functions import Toolbox
 

@@ -1,4 +1,4 @@
-"""A prompt that is too long goes on only to a model that may hold more."""
+"""A prompt that is too long falls back only to models whose context window may be larger."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What answers cost."""
+"""Costs and prices."""
 
 from __future__ import annotations
 

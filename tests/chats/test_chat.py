@@ -1,4 +1,4 @@
-"""A conversation: what enters its history, and what a file holds."""
+"""Chats: what enters the history, and what a file saves."""
 
 from __future__ import annotations
 
@@ -347,9 +347,9 @@ def test_a_saved_conversation_keeps_its_files(client, sandbox, tmp_path):
     chat.ask("What are these?", files=[PNG, "https://example.org/a.png"])
     loaded = Chat.load(chat.save(tmp_path / "chat.json"), client=client)
     loaded.ask("And their colours?")
-    held, named = pictures(sandbox)
-    assert held.startswith("data:image/png;base64,")
-    assert named == "https://example.org/a.png"
+    embedded, linked = pictures(sandbox)
+    assert embedded.startswith("data:image/png;base64,")
+    assert linked == "https://example.org/a.png"
 
 
 def test_an_answer_that_fits_no_schema_is_asked_for_again_as_the_client_does(client, sandbox):
@@ -364,7 +364,7 @@ STOCK = {"name": "stock", "parameters": {"type": "object", "properties": {"part"
 
 
 def asks_twice(client, sandbox):
-    """A conversation whose last answer asks for a dict tool, twice."""
+    """A conversation whose last answer calls a dict tool twice."""
     chat = client.chat(tools=[STOCK])
     chat.ask('call stock {"part": "A-17"} and call stock {"part": "B-2"}')
     return chat
@@ -385,11 +385,11 @@ def test_calls_that_are_left_to_the_caller_enter_and_their_results_go_on(client,
     assert [turn["tool_call_id"] for turn in results] == [call["id"] for call in calls]
 
 
-@pytest.mark.parametrize("given", ["Never mind.", 1])
-def test_a_turn_without_the_results_the_model_waits_for_is_refused_before_it_is_sent(client, sandbox, given):
+@pytest.mark.parametrize("prompt", ["Never mind.", 1])
+def test_a_turn_without_the_results_the_model_waits_for_is_refused_before_it_is_sent(client, sandbox, prompt):
     chat = asks_twice(client, sandbox)
     with pytest.raises(ConfigurationError, match=r"waits for what 'stock' returns.*undo\(\)"):
-        chat.ask(given if isinstance(given, str) else results_of(chat)[:given])
+        chat.ask(prompt if isinstance(prompt, str) else results_of(chat)[:prompt])
     assert len(sandbox.requests) == 1
 
 
@@ -410,9 +410,9 @@ def test_results_may_come_after_the_conversation_was_saved(client, sandbox, tmp_
 
 def test_what_a_service_wants_to_see_again_is_saved(client, tmp_path):
     call = ToolCall("t1", "stock", {}, "anthropic:c2ln")
-    asked = ToolCallsMessage("assistant", "", (call,), "Hm.", (Thought("Hm.", "anthropic:c2ln"),))
-    path = client.chat(history=["Stock?", asked]).save(tmp_path / "chat.json")
-    assert Chat.load(path, client=client).history[-1] == asked
+    message = ToolCallsMessage("assistant", "", (call,), "Hm.", (Thought("Hm.", "anthropic:c2ln"),))
+    path = client.chat(history=["Stock?", message]).save(tmp_path / "chat.json")
+    assert Chat.load(path, client=client).history[-1] == message
 
 
 def test_thoughts_of_another_form_are_refused():

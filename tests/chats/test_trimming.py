@@ -1,4 +1,4 @@
-"""A conversation that no longer fits: which turns are left out of what is sent, and that it is said."""
+"""Trimming: which turns of a long conversation are not sent, and the warning about it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def plain(monkeypatch):
 
 
 def turns(number):
-    """Return so many turns of 28 tokens each."""
+    """Return `number` turns of 28 tokens each."""
     return [Message(role, f"{role[0]}{i}" + WORDS[2:]) for i in range(number) for role in ("user", "assistant")]
 
 
@@ -54,10 +54,10 @@ def test_a_stream_is_trimmed_as_well(client, sandbox):
     assert sent(sandbox) == ["u2", "a2", "p!"]
 
 
-@pytest.mark.parametrize(("trim", "left"), [(28 * 2 + 5, 4), (28 * 2 + 4, 2), (28 + 5, 2), (28 + 4, 0), (1, 0)])
-def test_the_limit_itself_is_kept(client, sandbox, trim, left):
+@pytest.mark.parametrize(("trim", "remaining"), [(28 * 2 + 5, 4), (28 * 2 + 4, 2), (28 + 5, 2), (28 + 4, 0), (1, 0)])
+def test_the_limit_itself_is_kept(client, sandbox, trim, remaining):
     ask(client.chat(history=turns(2), trim=trim))
-    assert len(sent(sandbox)) == left + 1
+    assert len(sent(sandbox)) == remaining + 1
 
 
 def test_what_fits_is_sent_whole_without_a_word(client, sandbox):
@@ -93,10 +93,10 @@ def test_instructions_are_counted_and_never_left_out(client, sandbox):
 
 
 def test_a_client_s_own_instructions_are_counted(sandbox):
-    for system, left in ((None, 2), ("s" * 400, 0)):
+    for system, remaining in ((None, 2), ("s" * 400, 0)):
         with Client(model="openai", api_key="sk-test", base_url=f"{sandbox.url}/v1", system=system) as client:
             ask(client.chat(history=turns(1), trim=60))
-        assert len(sent(sandbox)) == left + 1 + (system is not None)
+        assert len(sent(sandbox)) == remaining + 1 + (system is not None)
 
 
 def test_calls_of_tools_and_their_results_go_together(client, sandbox):

@@ -1,4 +1,4 @@
-"""Structured answers: what is sent for `schema=`, and the data of a reply."""
+"""Structured output: what is sent for `schema=`, and the data of a reply."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from structured_types import Address, Colour, Invoice, Item, Node, Point
 from aichatkit import Client, SchemaError
 from aichatkit.reply import Reply
 from aichatkit.structured.forms import Form
-from aichatkit.structured.validation import check
+from aichatkit.structured.validation import find_errors
 
 
 def reply(text, **fields):
@@ -20,7 +20,7 @@ def reply(text, **fields):
 
 
 @pytest.mark.parametrize(
-    ("kind", "text", "data"),
+    ("target_type", "text", "data"),
     [
         (list[int], '{"value": [1, 2]}', [1, 2]),
         (list[int], "[1, 2]", [1, 2]),
@@ -32,12 +32,12 @@ def reply(text, **fields):
         (dict[str, int], '{"a": 1}', {"a": 1}),
     ],
 )  # fmt: skip
-def test_a_form_parses_its_data(kind, text, data):
-    assert Form.of(kind).parse(reply(text)) == data
+def test_a_form_parses_its_data(target_type, text, data):
+    assert Form.of(target_type).parse(reply(text)) == data
 
 
 @pytest.mark.parametrize(
-    ("kind", "text", "told"),
+    ("target_type", "text", "reason"),
     [
         (Item, "No.", "it is not JSON"),
         (Item, '{"price": 1}', "name: is missing"),
@@ -45,9 +45,9 @@ def test_a_form_parses_its_data(kind, text, data):
         (date, '{"value": "soon"}', "ValueError"),
     ],
 )
-def test_what_does_not_fit_says_why_and_keeps_the_text(kind, text, told):
-    with pytest.raises(SchemaError, match=told) as caught:
-        Form.of(kind).parse(reply(text))
+def test_what_does_not_fit_says_why_and_keeps_the_text(target_type, text, reason):
+    with pytest.raises(SchemaError, match=reason) as caught:
+        Form.of(target_type).parse(reply(text))
     assert (caught.value.partial, caught.value.provider, caught.value.model) == (text, "openai", "gpt-4o")
 
 
@@ -89,15 +89,15 @@ def test_pydantic_models_describe_and_build_themselves():
 def test_pydantic_models_inside_other_types_keep_their_definitions_apart():
     pydantic = pytest.importorskip("pydantic")
 
-    def order_of(kind):
-        part = pydantic.create_model("Part", size=(kind, ...))
+    def order_of(size_type):
+        part = pydantic.create_model("Part", size=(size_type, ...))
         return pydantic.create_model("Order", part=(part, ...))
 
     first, second = order_of(int), pydantic.create_model("Other", part=(order_of(str).__annotations__["part"], ...))
     form = Form.of(tuple[first, first, second])
     assert set(form.schema["$defs"]) == {"Part", "Other_Part"}
-    made = form.parse(reply('[{"part": {"size": 1}}, {"part": {"size": 2}}, {"part": {"size": "3"}}]'))
-    assert [order.part.size for order in made] == [1, 2, "3"]
+    orders = form.parse(reply('[{"part": {"size": 1}}, {"part": {"size": 2}}, {"part": {"size": "3"}}]'))
+    assert [order.part.size for order in orders] == [1, 2, "3"]
 
 
 @pytest.mark.parametrize(
@@ -148,12 +148,12 @@ def skip_where_missing(provider):
 
 
 @pytest.mark.parametrize("provider", NATIVE)
-@pytest.mark.parametrize("kind", [Invoice, list[int], Colour, Item, Address])
-def test_every_service_that_takes_a_schema_answers_to_it(any_client, provider, kind):
+@pytest.mark.parametrize("target_type", [Invoice, list[int], Colour, Item, Address])
+def test_every_service_that_takes_a_schema_answers_to_it(any_client, provider, target_type):
     skip_where_missing(provider)
     with any_client(provider) as client:
-        answer = client.ask("Read it.", schema=kind)
-    assert check(json.loads(answer.text), Form.of(kind).schema) == []
+        answer = client.ask("Read it.", schema=target_type)
+    assert find_errors(json.loads(answer.text), Form.of(target_type).schema) == []
     assert answer.data is not None
 
 
@@ -190,9 +190,9 @@ def test_a_miss_is_told_to_the_model_once(client, sandbox):
     sandbox.says(["A pen.", '{"name": "pen"}'])
     answer = client.ask("Read it.", schema=Item)
     assert (answer.data, answer.text, len(answer.attempts)) == (Item("pen"), '{"name": "pen"}', 2)
-    told = json.loads(sandbox.requests[-1].body)["messages"]
-    assert [message["role"] for message in told] == ["user", "assistant", "user"]
-    assert "it is not JSON" in told[2]["content"]
+    messages = json.loads(sandbox.requests[-1].body)["messages"]
+    assert [message["role"] for message in messages] == ["user", "assistant", "user"]
+    assert "it is not JSON" in messages[2]["content"]
     assert answer.usage.total_tokens > 0
 
 
@@ -223,7 +223,7 @@ def test_a_stream_has_its_data_at_the_end(client):
     assert stream.reply.data == Item(**json.loads(text))
 
 
-@pytest.mark.parametrize(("kind", "strict"), [
+@pytest.mark.parametrize(("target_type", "strict"), [
     (Item, False),
     (Point, False),
     (Address, True),
@@ -234,10 +234,10 @@ def test_a_stream_has_its_data_at_the_end(client):
     (tuple[int, str], False),
     (dict[str, int], False),
 ])  # fmt: skip
-def test_openai_is_asked_to_be_strict_only_where_every_field_is_needed(client, sandbox, kind, strict):
-    client.stream("Read it.", schema=kind).close()
-    asked = json.loads(sandbox.requests[-1].body)["response_format"]["json_schema"]
-    assert asked["strict"] is strict
+def test_openai_is_asked_to_be_strict_only_where_every_field_is_needed(client, sandbox, target_type, strict):
+    client.stream("Read it.", schema=target_type).close()
+    json_schema = json.loads(sandbox.requests[-1].body)["response_format"]["json_schema"]
+    assert json_schema["strict"] is strict
 
 
 def test_a_chat_remembers_the_text_of_a_structured_answer(client):

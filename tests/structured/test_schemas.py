@@ -1,4 +1,4 @@
-"""Types and JSON schemas: describing, checking, building."""
+"""Types -> JSON schemas, validation of values, and their conversion to types."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ import pytest
 from structured_types import Address, Colour, Invoice, Item, Node, Point
 
 from aichatkit import ConfigurationError
-from aichatkit.structured.convert import build
-from aichatkit.structured.schemas import object_of, schema_of
-from aichatkit.structured.validation import check
+from aichatkit.structured.convert import convert
+from aichatkit.structured.schemas import object_schema, schema_of
+from aichatkit.structured.validation import find_errors
 
 Size = enum.IntEnum("Size", {"SMALL": 1, "LARGE": 2})
 Odd = enum.Enum("Odd", {"ONE": (1, 2), "TWO": object()})
@@ -40,7 +40,7 @@ Twin = dataclass(type("Node", (), {"__annotations__": {"next": "typing.Optional[
 
 
 @pytest.mark.parametrize(
-    ("kind", "schema"),
+    ("hint", "schema"),
     [
         (str, {"type": "string"}),
         (int, {"type": "integer"}),
@@ -79,8 +79,8 @@ Twin = dataclass(type("Node", (), {"__annotations__": {"next": "typing.Optional[
         (Annotated[int, 7], {"type": "integer"}),
     ],
 )
-def test_a_type_has_its_schema(kind, schema):
-    assert schema_of(kind) == schema
+def test_a_type_has_its_schema(hint, schema):
+    assert schema_of(hint) == schema
 
 
 def test_a_dataclass_is_an_object_whose_defaults_are_optional():
@@ -110,14 +110,14 @@ def test_a_typed_dict_knows_what_may_be_missing():
 def test_markers_of_a_typed_dict_count_also_where_annotations_are_text(total):
     extensions = pytest.importorskip("typing_extensions")
     fields = {"a": extensions.NotRequired[int], "b": extensions.Required[int], "c": int}
-    kind = extensions.TypedDict("kind", fields, total=total)
-    assert schema_of(kind)["required"] == (["b", "c"] if total else ["b"])
-    assert schema_of(kind)["properties"]["a"] == {"type": "integer"}
+    hint = extensions.TypedDict("Marked", fields, total=total)
+    assert schema_of(hint)["required"] == (["b", "c"] if total else ["b"])
+    assert schema_of(hint)["properties"]["a"] == {"type": "integer"}
 
 
 def test_a_named_tuple_is_an_object():
     assert schema_of(Point)["required"] == ["x"]
-    assert build({"x": 1}, Point) == Point(1)
+    assert convert({"x": 1}, Point) == Point(1)
 
 
 def test_a_type_that_holds_itself_is_named():
@@ -125,9 +125,9 @@ def test_a_type_that_holds_itself_is_named():
     assert schema["$ref"] == "#/$defs/Node"
     assert schema["$defs"]["Node"]["properties"]["children"]["items"] == {"$ref": "#/$defs/Node"}
     value = {"value": 1, "children": [{"value": 2, "children": []}]}
-    assert check(value, schema) == []
-    assert build(value, Node) == Node(1, [Node(2)])
-    assert check({"value": 1, "children": [{"value": "x"}]}, schema) == [
+    assert find_errors(value, schema) == []
+    assert convert(value, Node) == Node(1, [Node(2)])
+    assert find_errors({"value": 1, "children": [{"value": "x"}]}, schema) == [
         "children.0.value: must be integer, not a string"
     ]
 
@@ -138,7 +138,7 @@ def test_two_recursive_types_of_one_name_are_refused():
 
 
 @pytest.mark.parametrize(
-    ("kind", "named"),
+    ("hint", "message"),
     [
         (Unresolved, "Unresolved"),
         (5, "5"),
@@ -153,10 +153,10 @@ def test_two_recursive_types_of_one_name_are_refused():
         (list["Invoice"], "Invoice"),
     ],
 )
-def test_what_has_no_schema_is_named(kind, named):
+def test_what_has_no_schema_is_named(hint, message):
     with pytest.raises(ConfigurationError) as caught:
-        schema_of(kind)
-    assert named in str(caught.value)
+        schema_of(hint)
+    assert message in str(caught.value)
 
 
 def test_an_annotation_of_a_base_class_is_named_as_well():
@@ -168,11 +168,11 @@ def test_an_annotation_of_a_base_class_is_named_as_well():
 def test_type_aliases_are_followed():
     alias = type("TypeAliasType", (), {"__value__": list[int]})()
     assert schema_of(alias) == {"type": "array", "items": {"type": "integer"}}
-    assert build([1], alias) == [1]
+    assert convert([1], alias) == [1]
 
 
 @pytest.mark.parametrize(
-    ("value", "schema", "faults"),
+    ("value", "schema", "errors"),
     [
         (1, {"type": "integer"}, []),
         (3.0, {"type": "integer"}, []),
@@ -225,12 +225,12 @@ def test_type_aliases_are_followed():
          ["next.next: must be object, not an integer"]),
     ],
 )  # fmt: skip
-def test_a_value_is_checked(value, schema, faults):
-    assert check(value, schema) == faults
+def test_a_value_is_checked(value, schema, errors):
+    assert find_errors(value, schema) == errors
 
 
 @pytest.mark.parametrize(
-    ("value", "kind", "built"),
+    ("value", "hint", "expected"),
     [
         (1, float, 1.0),
         (1.0, int, 1),
@@ -261,14 +261,14 @@ def test_a_value_is_checked(value, schema, faults):
         ("neither", Union[int, Item], "neither"),
     ],
 )
-def test_a_value_becomes_its_type(value, kind, built):
-    made = build(value, kind)
-    assert made == built
-    assert type(made) is type(built)
+def test_a_value_becomes_its_type(value, hint, expected):
+    result = convert(value, hint)
+    assert result == expected
+    assert type(result) is type(expected)
 
 
 def test_an_object_of_no_fields_is_empty():
-    assert object_of([], owner="f")["properties"] == {}
+    assert object_schema([], owner="f")["properties"] == {}
 
 
 def test_a_pydantic_field_s_description_is_taken():

@@ -1,4 +1,4 @@
-"""Types that tests of schemas and of structured answers share."""
+"""Types shared by the tests of schemas and of structured answers."""
 
 from __future__ import annotations
 

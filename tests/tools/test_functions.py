@@ -1,4 +1,4 @@
-"""Functions as tools: what the model is told of them, and how its calls are run."""
+"""Functions as tools: their definitions, and how calls to them are run."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def add(a: int, b: int) -> int:
     return a + b
 
 
-def told(tool):
+def definition_of(tool):
     return Toolbox([tool]).tools[0]
 
 
@@ -77,12 +77,12 @@ def run(function, approve=None, /, **arguments):
 
 
 def test_a_docstring_is_the_description_without_its_sections():
-    tool = told(weather)
+    tool = definition_of(weather)
     assert (tool.name, tool.description) == ("weather", "Tell the weather.\n\nIt is made up.")
 
 
 def test_arguments_are_described():
-    properties = told(weather).parameters["properties"]
+    properties = definition_of(weather).parameters["properties"]
     assert properties["place"]["description"] == "Where it is."
     assert properties["days"] == {"type": "integer", "description": "how many days: at least 1.", "default": 1}
     assert properties["tags"]["description"] == "Words to look for."
@@ -101,7 +101,7 @@ def test_a_description_goes_on_below_its_first_line():
             other: not a parameter
         """  # fmt: skip
 
-    tool = told(look)
+    tool = definition_of(look)
     assert tool.description == ""
     assert tool.parameters["properties"]["place"]["description"].startswith(
         "the place to look at, with its city, city: the bigger one. And more."
@@ -116,11 +116,11 @@ def test_a_docstring_without_parameters_is_fine(text):
     def look(place: str): ...
 
     look.__doc__ = text
-    assert told(look).description == "Look."
+    assert definition_of(look).description == "Look."
 
 
 def test_annotations_and_defaults_are_the_schema():
-    parameters = told(weather).parameters
+    parameters = definition_of(weather).parameters
     assert parameters["required"] == ["place"]
     assert parameters["additionalProperties"] is False
     assert parameters["properties"]["unit"] == {"type": "string", "enum": ["c", "k"]}
@@ -132,7 +132,7 @@ def test_annotations_and_defaults_are_the_schema():
 def test_a_default_of_none_takes_null():
     def look(place: str, days: int = None, *, other=None): ...  # noqa: RUF013
 
-    properties = told(look).parameters["properties"]
+    properties = definition_of(look).parameters["properties"]
     assert properties["days"] == {"anyOf": [{"type": "integer"}, {"type": "null"}]}
     assert properties["other"] == {}
 
@@ -141,7 +141,7 @@ def test_no_annotations_at_all_are_fine():
     def look(place, days=2):
         return f"{place}{days}"
 
-    assert told(look).parameters["properties"] == {"place": {}, "days": {"default": 2}}
+    assert definition_of(look).parameters["properties"] == {"place": {}, "days": {"default": 2}}
     assert run(look, place="Oslo") == "Oslo2"
 
 
@@ -167,12 +167,12 @@ def test_methods_partials_and_decorated_functions_are_tools():
     fixed = functools.partial(add, b=2)
     for tool in (Shop().add, logged(add), functools.lru_cache(add)):
         assert run(tool, a=1, b=2) == "3"
-        assert list(told(tool).parameters["properties"]) == ["a", "b"]
-    assert told(fixed).name == "add"
-    assert told(fixed).description == "Add two numbers."
-    assert list(told(fixed).parameters["properties"]) == ["a"]
+        assert list(definition_of(tool).parameters["properties"]) == ["a", "b"]
+    assert definition_of(fixed).name == "add"
+    assert definition_of(fixed).description == "Add two numbers."
+    assert list(definition_of(fixed).parameters["properties"]) == ["a"]
     assert run(fixed, a=1) == "3"
-    assert list(told(functools.partial(add, 1)).parameters["properties"]) == ["b"]
+    assert list(definition_of(functools.partial(add, 1)).parameters["properties"]) == ["b"]
 
 
 def test_recursive_types_and_pydantic_models_find_their_definitions():
@@ -188,7 +188,7 @@ def test_recursive_types_and_pydantic_models_find_their_definitions():
         return outer.inner.n
 
     look.__annotations__ = {"outer": Outer, "more": Outer}
-    parameters = told(look).parameters
+    parameters = definition_of(look).parameters
     assert set(parameters["$defs"]) == {"Inner"}
     assert run(look, outer={"inner": {"n": 5}}) == "5"
     assert run(look, outer={"inner": {"n": "x"}}).startswith("Error: the arguments do not fit: outer.inner.n")
@@ -226,7 +226,7 @@ class Named:
 
 
 @pytest.mark.parametrize(
-    ("tool", "told"),
+    ("tool", "message"),
     [
         (lambda place: place, "'<lambda>' cannot name a tool"),
         (star, r"star takes \*places"),
@@ -250,15 +250,15 @@ class Named:
         ({"name": "x", "parameters": [1]}, 'the "parameters" of x'),
     ],
 )
-def test_what_cannot_be_a_tool_is_refused_with_a_reason(tool, told):
-    with pytest.raises(ConfigurationError, match=told):
+def test_what_cannot_be_a_tool_is_refused_with_a_reason(tool, message):
+    with pytest.raises(ConfigurationError, match=message):
         Toolbox([tool])
 
 
-@pytest.mark.parametrize("given", ["weather", 5, None])
-def test_tools_come_in_a_list(given):
+@pytest.mark.parametrize("tools", ["weather", 5, None])
+def test_tools_come_in_a_list(tools):
     with pytest.raises(ConfigurationError, match="must be a list"):
-        Toolbox(given)
+        Toolbox(tools)
 
 
 def test_a_single_tool_needs_no_list():
@@ -285,24 +285,24 @@ def test_approve_must_be_callable():
     ],
 )  # fmt: skip
 def test_dict_tools_come_in_every_usual_form(tool):
-    read = told(tool)
+    read = definition_of(tool)
     assert (read.name, read.description, list(read.parameters["properties"])) == ("x", "d", ["a"])
 
 
 def test_a_dict_tool_needs_no_parameters():
-    assert told({"name": "x"}).parameters == {"type": "object", "properties": {}}
+    assert definition_of({"name": "x"}).parameters == {"type": "object", "properties": {}}
 
 
 @pytest.mark.parametrize(
-    ("calls", "runs"),
+    ("calls", "runnable"),
     [(["add"], True), (["add", "invented"], True), (["add", "left"], False), (["left"], False), ([], False)],
 )
-def test_calls_of_a_dict_tool_are_the_caller_s_with_all_beside_them(calls, runs):
-    assert Toolbox([add, {"name": "left"}]).runs([ToolCall("1", name) for name in calls]) is runs
+def test_calls_of_a_dict_tool_are_the_caller_s_with_all_beside_them(calls, runnable):
+    assert Toolbox([add, {"name": "left"}]).can_run([ToolCall("1", name) for name in calls]) is runnable
 
 
 def test_without_functions_every_call_is_the_caller_s():
-    assert not Toolbox([{"name": "left"}]).runs([ToolCall("1", "invented")])
+    assert not Toolbox([{"name": "left"}]).can_run([ToolCall("1", "invented")])
     assert not Toolbox()
 
 
@@ -316,7 +316,7 @@ def endless(place: str):
 
 
 @pytest.mark.parametrize(
-    ("function", "arguments", "told"),
+    ("function", "arguments", "result"),
     [
         (fails, {"place": "Oslo"}, "Error: KeyError: 'Oslo'"),
         (endless, {"place": "Oslo"}, "Error: RuntimeError: it broke"),
@@ -325,8 +325,8 @@ def endless(place: str):
         (add, {"a": 1, "b": 2, "c": 3}, "Error: the arguments do not fit: c: is not a field"),
     ],
 )
-def test_what_goes_wrong_is_told_to_the_model(function, arguments, told):
-    assert run(function, **arguments) == told
+def test_what_goes_wrong_is_told_to_the_model(function, arguments, result):
+    assert run(function, **arguments) == result
 
 
 def test_a_value_its_type_refuses_is_told_to_the_model():
