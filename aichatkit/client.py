@@ -246,7 +246,7 @@ class Client(Mapper):
         Nothing is retried and each has 30 seconds in all, unless `retry` and `timeout` say otherwise.
         The answers cost what a short answer costs; a failure is a `Check` with its error and raises nothing.
         """
-        limits = {"retry": 0, "timeout": checks.LIMITS if self._timeout == Timeout() else None}
+        limits = {"retry": 0, "timeout": checks.DEFAULT_TIMEOUT if self._timeout == Timeout() else None}
         call = self._call(checks.PROMPT, model=model, **{**limits, **options})
         return checks.check_targets(call, self._setup())
 

@@ -8,7 +8,7 @@ import pytest
 
 import aichatkit as ai
 from aichatkit import BadRequestError, Client, ConfigurationError
-from aichatkit.params import PARAMS, nearest, parse_params, refuse_unsupported
+from aichatkit.params import PARAMS, nearest, parse_params, reject_unsupported
 
 LATER = [name for name in ("rate", "budget", "cache") if name not in inspect.signature(Client).parameters]
 
@@ -102,12 +102,12 @@ def test_a_parameter_the_provider_does_not_take_is_refused_before_anything_is_se
 
 def test_the_refusal_says_what_the_provider_takes():
     with pytest.raises(ConfigurationError, match="it takes seed, stop") as caught:
-        refuse_unsupported({"top_k": 1}, ["stop", "seed"], provider="example")
+        reject_unsupported({"top_k": 1}, ["stop", "seed"], provider="example")
     assert (caught.value.provider, caught.value.action) == ("example", "next")
 
 
 def test_what_the_provider_takes_passes():
-    refuse_unsupported({"stop": "x"}, ["stop"], provider="example")
+    reject_unsupported({"stop": "x"}, ["stop"], provider="example")
 
 
 def test_parameters_without_a_value_are_dropped():

@@ -147,7 +147,7 @@ def make_provider(kind: type[Provider], setup: CallContext) -> Provider:
     url = setup.base_urls.get(kind.name)
     if url is None:
         found = kind.find_base_url()
-        url = parse_url(found, told=kind.base_url_env or kind.name) if found else None
+        url = parse_url(found, source=kind.base_url_env or kind.name) if found else None
     provider = setup.providers.get((kind, url))
     if provider is None:
         provider = _remember(setup.providers, (kind, url), kind(url))
@@ -283,13 +283,13 @@ def _tell_request(ask: ProviderRequest, call: Call, setup: CallContext, tries: R
         ask.provider.name,
         ask.model,
         str(request.method),
-        hooks.bare_url(str(request.url)),
-        hooks.shown_headers(request.headers or {}, setup.connections.headers, call.headers),
+        hooks.redact_url(str(request.url)),
+        hooks.redact_headers(request.headers or {}, setup.connections.headers, call.headers),
         ask.messages,
         ask.options.params,
         len(tries.attempts) + 1,
     )
-    hooks.tell("request", setup.on_request, record)
+    hooks.run_hook("request", setup.on_request, record)
 
 
 def _advise(error: ChatError, provider: Provider) -> None:

@@ -77,7 +77,7 @@ class Sleeper:
         """Tell the log and the user's hook; a hook that fails is logged and ends nothing."""
         logger.info("%s", wait)
         if self.hook is not None:
-            hooks.tell("wait", self.hook, wait)
+            hooks.run_hook("wait", self.hook, wait)
 
     def sleep(self, seconds: float) -> None:
         """Sleep; closing the client ends it at once."""

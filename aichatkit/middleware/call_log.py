@@ -14,10 +14,10 @@ from aichatkit._dataclasses import replace
 from aichatkit._locks import ReentrantLock
 from aichatkit._warnings import warn_user
 from aichatkit.errors import ChatError, ConfigurationError, JournalError
-from aichatkit.hooks import Hook, bare_url
+from aichatkit.hooks import Hook, redact_url
 from aichatkit.messages import File, Message
 from aichatkit.storage.sqlite import Database
-from aichatkit.transcripts import plain_turn
+from aichatkit.transcripts import message_to_dict
 
 if TYPE_CHECKING:
     from aichatkit.middleware.observe import Observation
@@ -139,7 +139,7 @@ def _row(course: Observation) -> dict[str, Any]:
         "status": "error" if error is not None else "left" if reply is None else "ok",
         "provider": course.provider,
         "model": course.model,
-        "messages": _json([plain_turn(_without_bytes(message)) for message in call.messages]),
+        "messages": _json([message_to_dict(_without_bytes(message)) for message in call.messages]),
         "params": _json(call.options.params),
         "text": course.text,
         "cached": 0,
@@ -185,7 +185,7 @@ def _told(part: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(file, File):
         return part
     told = {"filename": file.name, "media_type": file.media_type}
-    place = {"url": bare_url(file.url)} if file.url else {"bytes": len(file.data)}
+    place = {"url": redact_url(file.url)} if file.url else {"bytes": len(file.data)}
     return {"type": "file", "file": {**told, **place}}
 
 

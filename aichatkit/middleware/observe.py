@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Callable, Protocol
 
 from aichatkit.call.attempt import Call, CallContext, make_provider
 from aichatkit.errors import ChatError
-from aichatkit.hooks import ChunkInfo, ErrorInfo, Hook, ReplyInfo, tell
+from aichatkit.hooks import ChunkInfo, ErrorInfo, Hook, ReplyInfo, run_hook
 from aichatkit.reply import Attempt, Reply
 from aichatkit.transport.transport import hide, keys_in
 
@@ -100,9 +100,9 @@ class Hooks:
     def end(self, course: Observation, begun: Any) -> None:
         """Tell the reply or the error."""
         if course.reply is not None and self._on_reply is not None:
-            tell("reply", self._on_reply, ReplyInfo(course.provider, course.model, course.reply, course.elapsed))
+            run_hook("reply", self._on_reply, ReplyInfo(course.provider, course.model, course.reply, course.elapsed))
         if course.error is not None and self._on_error is not None:
-            tell("error", self._on_error, ErrorInfo(course.provider, course.model, course.error, course.elapsed))
+            run_hook("error", self._on_error, ErrorInfo(course.provider, course.model, course.error, course.elapsed))
 
 
 class ObservedAnswer:
@@ -137,7 +137,7 @@ class ObservedAnswer:
             for text in self._answer:
                 for hook in self._on_chunk:
                     answer = self._answer
-                    tell("chunk", hook, ChunkInfo(answer.provider.name, answer.model, text, course.chunks))
+                    run_hook("chunk", hook, ChunkInfo(answer.provider.name, answer.model, text, course.chunks))
                 course.chunks += 1
                 yield text
         except GeneratorExit:

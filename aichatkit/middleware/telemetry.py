@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from aichatkit._version import __version__
 from aichatkit.errors import ChatError, ConfigurationError
-from aichatkit.hooks import Hook, bare_url
+from aichatkit.hooks import Hook, redact_url
 from aichatkit.messages import File, Message, ToolCallsMessage, ToolResultMessage
 
 if TYPE_CHECKING:
@@ -237,5 +237,5 @@ def _part(part: Mapping[str, Any]) -> dict[str, Any]:
         return {"type": "text", "content": str(part.get("text", ""))}
     told = {"mime_type": file.media_type, "modality": file.kind}
     if file.url:
-        return {"type": "uri", **told, "uri": bare_url(file.url)}
+        return {"type": "uri", **told, "uri": redact_url(file.url)}
     return {"type": "file", **told, "name": file.name, "bytes": len(file.data)}
