@@ -861,7 +861,7 @@ MISTAKES = (
     Mistake(
         "what was loaded of a package whose import was interrupted stays",
         "_lazy.py",
-        "sys.modules.pop(part, None)",
+        "sys.modules.pop(submodule, None)",
         "continue",
         "test_lazy.py",
     ),
