@@ -1,4 +1,4 @@
-"""Sampling parameters: their names, checks on what a caller passes, and suggestions for misspelled names."""
+"""Sampling parameters: their names, checks for the values of any option, and suggestions for misspelled names."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ else:
     # Needed only after a typo.
     difflib = lazy_module("difflib")
 
-__all__ = ["PARAMS", "nearest", "parse_params", "reject_unsupported"]
+__all__ = ["PARAMS", "is_integer", "is_number", "nearest", "parse_params", "reject_unsupported"]
 
 #: Sampling parameters by their common names; each provider declares which it supports and what it calls them.
 PARAMS = frozenset(
@@ -56,6 +56,28 @@ def reject_unsupported(params: Mapping[str, Any], supported: Collection[str], *,
             names = sorted(supported)
             hint = f"it takes {', '.join(names)}" if names else "it takes no parameters"
             raise ConfigurationError(f"{provider} does not take {name!r}; {hint}", provider=provider, action="next")
+
+
+def is_integer(value: Any, *, minimum: int) -> bool:
+    """Return whether a value is an integer of at least `minimum`; a bool is not an integer here.
+
+    >>> is_integer(1, minimum=1), is_integer(0, minimum=1), is_integer(1.0, minimum=1), is_integer(True, minimum=1)
+    (True, False, False, False)
+    """
+    return isinstance(value, int) and not isinstance(value, bool) and value >= minimum
+
+
+def is_number(value: Any, *, minimum: float = 0, above: float | None = None) -> bool:
+    """Return whether a value is a number of at least `minimum`, or greater than `above` if that is given.
+
+    A bool or NaN is not a number here; infinity is.
+
+    >>> is_number(0.0), is_number(0.0, above=0), is_number(True), is_number(float("nan"))
+    (True, False, False, False)
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return value >= minimum if above is None else value > above
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

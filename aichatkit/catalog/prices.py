@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from aichatkit.chunks import Usage
 from aichatkit.errors import ConfigurationError
+from aichatkit.params import is_number
 
 __all__ = ["PRICES", "PRICES_DATE", "Price", "cost_of", "parse_prices"]
 
@@ -109,9 +110,7 @@ def _fits(value: Any) -> bool:
     if not isinstance(value, (tuple, list)) or len(value) not in (2, 3):
         return False
     known = value[:2] if len(value) == 3 and value[2] is None else value
-    return all(
-        isinstance(price, (int, float)) and not isinstance(price, bool) and 0 <= price < float("inf") for price in known
-    )
+    return all(is_number(price) and price < float("inf") for price in known)
 
 
 def _price(name: str, prices: Mapping[str, Price]) -> Price | None:
