@@ -1,6 +1,6 @@
-"""Modules that only some calls need: loaded when they are first looked into, as they cost more than `requests` itself.
+"""Lazy imports: modules that only some calls need, as together they take longer to import than `requests` itself.
 
-For type checkers the module is imported under `TYPE_CHECKING` by the same name.
+For type checkers, import the module under `TYPE_CHECKING` with the same name.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ __all__ = ["lazy_module"]
 
 
 def lazy_module(name: str) -> Any:
-    """Return a stand-in for a module.
+    """Return a proxy that imports module `name` on first attribute access.
+
+    Assign it to the name an `import` would bind: `prices = lazy_module("aichatkit.catalog.prices")`.
 
     >>> lazy_module("aichatkit.catalog.prices").cost_of.__name__
     'cost_of'
@@ -33,13 +35,13 @@ class _LazyModule:
 
 
 def _load(name: str) -> Any:
-    known = set(sys.modules)
+    already_loaded = set(sys.modules)
     try:
         return import_module(name)
     except BaseException:
-        # A package whose import was interrupted is forgotten and its parts are not; some, asyncio for one, cannot be
-        # imported again with them there.
-        for part in set(sys.modules) - known:
-            if part.partition(".")[0] not in sys.modules:
-                sys.modules.pop(part, None)
+        # After an interrupted import, Python removes the package from `sys.modules` but keeps its submodules, and some
+        # packages, asyncio for one, cannot be imported again while those are there.
+        for submodule in set(sys.modules) - already_loaded:
+            if submodule.partition(".")[0] not in sys.modules:
+                sys.modules.pop(submodule, None)
         raise

@@ -1,4 +1,4 @@
-"""Locks for a process that forks: a lock held by another thread of the parent has nobody in the child to release it."""
+"""Fork-safe locks: a lock held by another thread at fork time would otherwise stay locked forever in the child."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import threading
 import weakref
 from typing import Any, Callable
 
-__all__ = ["Lock", "ReentrantLock", "renew_locks"]
+__all__ = ["Lock", "ReentrantLock", "reset_locks"]
 
 
 class Lock:
-    """A lock that a forked child finds free, whoever held it in the parent.
+    """A lock that is free in a forked child, even if another thread held it in the parent.
 
     >>> with Lock():
     ...     "held"
@@ -31,25 +31,25 @@ class Lock:
     def __exit__(self, *exception: object) -> None:
         self._lock.release()
 
-    def renew(self) -> None:
-        """Forget who holds the lock."""
+    def reset(self) -> None:
+        """Replace the underlying lock with a free one."""
         self._lock = self._make()
 
 
 class ReentrantLock(Lock):
-    """A lock that the thread which holds it may take again."""
+    """A lock that its owning thread may acquire again."""
 
     _make = staticmethod(threading.RLock)
 
 
-def renew_locks() -> None:
-    """Free every lock; a forked child calls this before anything else."""
+def reset_locks() -> None:
+    """Free every lock; runs first in a forked child."""
     for lock in list(_locks):
-        lock.renew()
+        lock.reset()
 
 
 _locks: weakref.WeakSet[Lock] = weakref.WeakSet()
 
-# Windows has no forks.
+# Windows has no fork.
 with contextlib.suppress(AttributeError):
-    os.register_at_fork(after_in_child=renew_locks)
+    os.register_at_fork(after_in_child=reset_locks)

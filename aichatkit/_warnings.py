@@ -1,4 +1,4 @@
-"""Warnings that name the user's own line, however deep in here they are given."""
+"""Warnings attributed to the user's line of code, however deep in the package they are issued."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import warnings
 
 __all__ = ["TrimmedWarning", "warn_user"]
 
-_OURS = frozenset({"aichatkit", "tenacity"})
+_INTERNAL = frozenset({"aichatkit", "tenacity"})
 
 
 class TrimmedWarning(UserWarning):
-    """A conversation no longer fits, and its oldest turns are not sent any more."""
+    """A conversation exceeds its limit, so its oldest turns are no longer sent."""
 
 
-def warn_user(message: str, kind: type[UserWarning] = UserWarning) -> None:
-    """Warn with the place of the first caller outside of the package."""
+def warn_user(message: str, category: type[UserWarning] = UserWarning) -> None:
+    """Issue a warning at the first caller outside the package."""
     level, frame = 1, sys._getframe()
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _OURS:
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _INTERNAL:
         level, frame = level + 1, frame.f_back
-    warnings.warn(message, kind, stacklevel=level)
+    warnings.warn(message, category, stacklevel=level)

@@ -1,4 +1,4 @@
-"""Whatever a user calls a file -> a `File` whose kind is told by its content, not by its name."""
+"""Anything a user may pass as a file -> `File`, its type detected from the content, not the name."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from urllib.parse import urlsplit
 
 from aichatkit._dataclasses import replace
 from aichatkit.errors import BadResponseError, ConfigurationError
-from aichatkit.images import decode_uri, image_type
+from aichatkit.images import decode_data_uri, image_type
 from aichatkit.messages import File, Message
 
 __all__ = ["load_file", "with_files"]
 
-#: First bytes, as a regular expression -> kind and media type, beside those of pictures.
+#: First bytes (a regular expression), kind and media type; the other image formats are in `images`.
 _SIGNATURES = (
     (rb"%PDF-", "pdf", "application/pdf"),
     (rb"ID3[\x00-\x0f]", "audio", "audio/mpeg"),
@@ -30,8 +30,8 @@ _SIGNATURES = (
     (rb"....ftypM4[AB]", "audio", "audio/mp4"),
     (rb"....ftyp(?:hei[cxms]|hev[cx]|mif1|msf1)", "image", "image/heic"),
 )
-_MARKS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
-_TEXTS = {
+_BYTE_ORDER_MARKS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
+_TEXT_TYPES = {
     ".csv": "text/csv",
     ".htm": "text/html",
     ".html": "text/html",
@@ -53,16 +53,16 @@ _BY_SUFFIX = {
     ".png": ("image", "image/png"),
     ".wav": ("audio", "audio/wav"),
     ".webp": ("image", "image/webp"),
-    **{suffix: ("text", media_type) for suffix, media_type in _TEXTS.items()},
+    **{suffix: ("text", media_type) for suffix, media_type in _TEXT_TYPES.items()},
 }
-_BYTES = (bytes, bytearray, memoryview)
+_BYTES_LIKE = (bytes, bytearray, memoryview)
 
 
 def load_file(source: Any) -> File:
     """Return a File for a path, URL, data URI, bytes, open file, PIL image or matplotlib figure.
 
     Raises:
-        ConfigurationError: the file is missing, empty, or of no kind a service takes; nothing is sent.
+        ConfigurationError: the file is missing, empty, or of a type no service takes; nothing is sent.
     """
     if isinstance(source, File):
         return source
@@ -70,44 +70,46 @@ def load_file(source: Any) -> File:
         return _from_address(source)
     if isinstance(source, (str, os.PathLike)):
         return _from_path(os.fspath(source))
-    if isinstance(source, _BYTES):
+    if isinstance(source, _BYTES_LIKE):
         return _from_bytes(bytes(source), "")
     if hasattr(source, "savefig"):
-        return _from_bytes(_saved(source.savefig, format="png"), "figure.png")
+        return _from_bytes(_save_image(source.savefig, format="png"), "figure.png")
     if hasattr(source, "save") and hasattr(source, "mode"):
-        return _from_bytes(_saved(source.save, format="PNG"), "image.png")
+        return _from_bytes(_save_image(source.save, format="PNG"), "image.png")
     if hasattr(source, "read"):
-        return _from_open(source)
+        return _from_open_file(source)
     raise ConfigurationError(f"files: cannot read a {type(source).__name__}; pass a path, URL, bytes or an open file")
 
 
 def with_files(messages: Sequence[Message], files: Any = ()) -> list[Message]:
-    """Return the messages with the files in the last of them, and the parts of OpenAI's form as files.
+    """Return the messages with the files attached to the last, and OpenAI-style file parts as `File` parts.
 
-    Parts of other types stay as they are, for the service that knows them.
+    Parts of other types pass through unchanged, for services that support them.
     """
-    found = [
-        message if isinstance(message.content, str) else replace(message, content=list(map(_part, message.content)))
+    converted = [
+        message
+        if isinstance(message.content, str)
+        else replace(message, content=list(map(_convert_part, message.content)))
         for message in messages
     ]
-    given = [{"type": "file", "file": load_file(file)} for file in _listed(files)]
-    if given:
-        content = found[-1].content
+    attached = [{"type": "file", "file": load_file(file)} for file in _list_files(files)]
+    if attached:
+        content = converted[-1].content
         parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
-        found[-1] = replace(found[-1], content=[*parts, *given])
-    return found
+        converted[-1] = replace(converted[-1], content=[*parts, *attached])
+    return converted
 
 
-def _listed(files: Any) -> list[Any]:
+def _list_files(files: Any) -> list[Any]:
     if files is None:
         return []
-    # An open file is an iterable too, of its lines.
-    single = isinstance(files, (str, os.PathLike, Mapping, *_BYTES)) or hasattr(files, "read")
+    # An open file is also an iterable: of its lines.
+    single = isinstance(files, (str, os.PathLike, Mapping, *_BYTES_LIKE)) or hasattr(files, "read")
     return [files] if single or not isinstance(files, Iterable) else list(files)
 
 
-def _part(part: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a part with its file; what a message names is an address or data, never a path on this machine."""
+def _convert_part(part: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a part with its file loaded; a part may refer to a URL or data URI, never to a local path."""
     inner = part.get(part["type"])
     if part["type"] == "image_url":
         address = inner.get("url") if isinstance(inner, Mapping) else inner
@@ -122,8 +124,8 @@ def _part(part: Mapping[str, Any]) -> dict[str, Any]:
             f"message: a part of type {part['type']!r} needs a URL or a data URI; for paths use files="
         )
     file = _from_address(address)
-    told = inner if isinstance(inner, Mapping) else {}
-    name, detail = str(told.get("filename") or file.name), str(told.get("detail") or "")
+    fields = inner if isinstance(inner, Mapping) else {}
+    name, detail = str(fields.get("filename") or file.name), str(fields.get("detail") or "")
     return {"type": "file", "file": replace(file, name=name, detail=detail)}
 
 
@@ -132,17 +134,17 @@ def _from_path(path: str) -> File:
         content = Path(path).expanduser().read_bytes()
     except OSError as error:
         reason = error.strerror or type(error).__name__
-    except (ValueError, RuntimeError) as error:  # no path at all; no home to expand to
+    except (ValueError, RuntimeError) as error:  # not a valid path; no home directory for "~"
         reason = str(error)
     else:
         return _from_bytes(content, os.path.basename(path))
     raise ConfigurationError(f"files: cannot read {path[:200]!r} ({reason})")
 
 
-def _from_open(source: Any) -> File:
+def _from_open_file(source: Any) -> File:
     try:
         content = source.read()
-    except (OSError, ValueError) as error:  # closed, or text where there are bytes
+    except (OSError, ValueError) as error:  # closed, or a binary file opened as text
         reason = str(error)
     else:
         name = getattr(source, "name", "")
@@ -154,11 +156,11 @@ def _from_open(source: Any) -> File:
 def _from_address(address: str) -> File:
     if address[:5].lower() == "data:":
         try:
-            return _from_bytes(decode_uri(address), "")
+            return _from_bytes(decode_data_uri(address), "")
         except BadResponseError:
             pass
         raise ConfigurationError("files: the data URI is damaged")
-    # The service fetches it: only the name can tell what it is, and most are pictures.
+    # The service downloads it, so the type can only be guessed from the name; most URLs are images.
     name = PurePosixPath(urlsplit(address).path)
     kind, media_type = _BY_SUFFIX.get(name.suffix.lower(), ("image", "image/*"))
     return File(kind, media_type, name.name, url=address)
@@ -174,26 +176,26 @@ def _from_bytes(content: bytes, name: str) -> File:
         media_type = image_type(content)[0]
     except BadResponseError:
         media_type = ""
-    text = _text(content) if media_type in ("", "image/bmp", "image/svg+xml") else None
-    # A text may begin as a picture does, with "BM" for one; and a drawing made of text is taken as that.
+    text = _decode_text(content) if media_type in ("", "image/bmp", "image/svg+xml") else None
+    # Text may start like an image (a bitmap starts with "BM"), and SVG drawings are sent as text.
     if text is not None:
         suffix = ".svg" if media_type == "image/svg+xml" else Path(name).suffix.lower()
-        return File("text", _TEXTS.get(suffix, "text/plain"), name, text.encode())
+        return File("text", _TEXT_TYPES.get(suffix, "text/plain"), name, text.encode())
     if not media_type:
         raise ConfigurationError(f"files: {name or 'the data'} is no picture, PDF, audio or UTF-8 text of a known kind")
     return File("image", media_type, name, content)
 
 
-def _text(content: bytes) -> str | None:
-    mark, encoding = next(((mark, name) for mark, name in _MARKS if content.startswith(mark)), (b"", "utf-8"))
+def _decode_text(content: bytes) -> str | None:
+    bom, encoding = next(((bom, name) for bom, name in _BYTE_ORDER_MARKS if content.startswith(bom)), (b"", "utf-8"))
     try:
-        text = content[len(mark) :].decode(encoding)
+        text = content[len(bom) :].decode(encoding)
     except UnicodeDecodeError:
         return None
     return None if "\0" in text else text
 
 
-def _saved(save: Any, **options: Any) -> bytes:
+def _save_image(save: Any, **options: Any) -> bytes:
     buffer = io.BytesIO()
     try:
         save(buffer, **options)

@@ -1,4 +1,4 @@
-"""Targets -> checks: ask each of them one small question, side by side, and tell who answers and why not."""
+"""Targets -> checks: sends each target a short prompt, all in parallel, and reports which ones answer."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from aichatkit.limits.cooldowns import Cooldowns
 from aichatkit.streams import Stream
 from aichatkit.transport.timeouts import Deadline, Timeout
 
-__all__ = ["LIMITS", "PROMPT", "Check", "check_targets"]
+__all__ = ["DEFAULT_TIMEOUT", "PROMPT", "Check", "check_targets"]
 
-#: What is asked: the smallest question whose answer shows that all of it works.
+#: The shortest prompt whose answer shows that everything works end to end.
 PROMPT = "Reply with the word OK."
-#: How long one answer may take where nothing else is said.
-LIMITS = Timeout(total=30)
-_MOST_AT_ONCE = 16
+#: The timeout of each check if neither the client nor the call sets one.
+DEFAULT_TIMEOUT = Timeout(total=30)
+_MAX_WORKERS = 16
 
 
 class Check(NamedTuple):
-    """What came of asking one provider: `text` of its answer or the `error`, after `elapsed` seconds."""
+    """The result of checking one target: the `text` of its answer or the `error`, after `elapsed` seconds."""
 
     provider: str
     model: str
@@ -34,24 +34,24 @@ class Check(NamedTuple):
 
     @property
     def ok(self) -> bool:
-        """Whether it answered."""
+        """True if the target answered."""
         return self.error is None
 
     def __str__(self) -> str:
-        told = "answered" if self.error is None else f"{type(self.error).__name__}: {self.error}"
-        return f"{self.provider}/{self.model}: {told} ({self.elapsed:.1f} s)"
+        outcome = "answered" if self.error is None else f"{type(self.error).__name__}: {self.error}"
+        return f"{self.provider}/{self.model}: {outcome} ({self.elapsed:.1f} s)"
 
 
 def check_targets(call: Call) -> list[Check]:
-    """Ask every target of a call by itself, also one that is left alone for now, and return a check for each."""
-    with ThreadPoolExecutor(min(len(call.targets), _MOST_AT_ONCE), "aichatkit-check") as pool:
+    """Check every target of a call separately, including those on cooldown."""
+    with ThreadPoolExecutor(min(len(call.targets), _MAX_WORKERS), "aichatkit-check") as pool:
         return list(pool.map(lambda target: _check(target, call), call.targets))
 
 
 def _check(target: Target, call: Call) -> Check:
     now = call.policy.now
     started = now()
-    # With its own cooldowns: earlier failures must not prevent the check, and a check must not affect other calls.
+    # With separate cooldowns: earlier failures must not skip the target, and a check must not affect later calls.
     context = replace(call.context, cooldowns=Cooldowns(now))
     single = replace(call, context=context, targets=[target], deadline=Deadline(call.timeout.total, now))
     text, failure = "", None

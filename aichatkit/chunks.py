@@ -1,4 +1,4 @@
-"""What an event can turn into beside text: usage, end, reasoning, tool calls, citations, the model that answered."""
+"""Event -> chunks other than text: usage, end marker, reasoning, tool calls, citations, the model that answered."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ __all__ = [
     "ToolCall",
     "ToolCallPart",
     "Usage",
-    "is_made_call_id",
+    "is_generated_call_id",
     "make_call_id",
 ]
 
 
 @dataclass(frozen=True)
 class Usage:
-    """Tokens a call took; None where the service does not tell.
+    """Token usage of a call; None for counts the service does not report.
 
-    `cached_tokens` are those of the input that the service had in its cache, `reasoning_tokens` those of the output
-    that are thoughts; both are part of the numbers above them.
+    `cached_tokens` are the input tokens served from the service's prompt cache and are included in `input_tokens`.
+    `reasoning_tokens` are the output tokens spent on reasoning and are included in `output_tokens`.
     """
 
     input_tokens: int | None = None
@@ -41,9 +41,9 @@ class Usage:
 class Finish(NamedTuple):
     """The end marker of a protocol.
 
-    `reason` is one of "stop", "length", "content_filter", "tool_calls", "error", or the service's own word.
-    After a `last` marker nothing more of the answer follows.
-    One that does not `end` the answer only tells the reason: the marker itself is still to come.
+    `reason` is one of "stop", "length", "content_filter", "tool_calls", "error", or a service-specific value.
+    `last` is True if nothing of the answer follows the marker.
+    `ends` is False if the record only carries the reason and the marker itself is still to come.
     """
 
     reason: str | None = None
@@ -52,16 +52,16 @@ class Finish(NamedTuple):
 
 
 class Answered(NamedTuple):
-    """The model that answered, in the service's own words, and the service's name of the answer."""
+    """The model that answered, as named by the service, and the service's ID for the answer."""
 
     model: str
     id: str = ""
 
 
 class Reasoning(NamedTuple):
-    """A piece of the text a model thinks aloud before it answers; the service's signature ends a stretch of it.
+    """A piece of the model's reasoning text; the piece that carries the service's signature ends a block.
 
-    A `hidden` stretch has no text: the signature is all that is shown of it.
+    A `hidden` block is redacted: it has a signature and no text.
     """
 
     text: str
@@ -70,10 +70,10 @@ class Reasoning(NamedTuple):
 
 
 class Thought(NamedTuple):
-    """A stretch of thoughts that its service wants to see again, unchanged and in its place.
+    """A block of reasoning that must be sent back to its service unchanged and at the same position.
 
-    It stands after that many characters of the text and that many calls of tools.
-    The signature is the service's own, after its name and a colon.
+    The position is after `after_text` characters of the text and `after_calls` tool calls.
+    `signature` is the service's signature, prefixed with the service's name and a colon.
     """
 
     text: str
@@ -84,20 +84,20 @@ class Thought(NamedTuple):
 
 
 class Citation(NamedTuple):
-    """A source the answer rests on."""
+    """A source the answer cites."""
 
     url: str
     title: str = ""
 
 
 class Notice(NamedTuple):
-    """What a service says beside an answer; where no text comes it tells what went wrong."""
+    """A notice from the service; if the answer has no text, it explains what went wrong."""
 
     text: str
 
 
 class Picture(NamedTuple):
-    """A picture the model made: its `url`, or its `data` as a data URI; `fetch` asks for the bytes behind the URL."""
+    """A generated image: its `url`, or its `data` as a data URI; `fetch` requests a download of the URL."""
 
     url: str = ""
     data: str = ""
@@ -107,9 +107,10 @@ class Picture(NamedTuple):
 class ToolCallPart(NamedTuple):
     """A piece of a tool call; `arguments` is a piece of JSON text.
 
-    `position` tells which call it belongs to; without it a name begins a new call, and the rest belongs to the last.
-    A piece without id or name of a call that never began is of no tool of ours.
-    `signature` is what the service wants to see again with the tool's result.
+    `position` is the index of the call it belongs to.
+    Without one, a piece with a name starts a new call and any other piece belongs to the latest.
+    A piece with neither ID nor name, for a call that never started, is not for one of our tools.
+    `signature` must be sent back to the service with the tool's result.
     """
 
     position: int | None
@@ -121,10 +122,11 @@ class ToolCallPart(NamedTuple):
 
 @dataclass(frozen=True)
 class ToolCall:
-    """A call the model asks for: which tool, with which arguments.
+    """A tool call requested by the model: the tool's name and its arguments.
 
-    `signature` is the service's own, after its name and a colon; only that service gets it back with the result.
-    `broken` holds the text of arguments that are no JSON object, as small models write them now and then.
+    `signature` is the service's signature, prefixed with the service's name and a colon.
+    It is sent back with the result, and only to that service.
+    `broken` holds the raw text of arguments that are not a JSON object, which small models sometimes produce.
     """
 
     id: str
@@ -135,19 +137,19 @@ class ToolCall:
 
 
 def make_call_id(turn: int, number: int) -> str:
-    """Return an id for a call that its service gave none; the same call of the same conversation has the same.
+    """Return an ID for a tool call that has none; it is stable for the same call of the same conversation.
 
     >>> make_call_id(3, 0)
     'call00300'
     """
-    # Nine letters and digits is what the strictest service takes.
+    # The strictest service requires exactly nine letters and digits.
     return f"call{turn:03}{number:02}"
 
 
-def is_made_call_id(call_id: str) -> bool:
-    """Tell whether an id was made here.
+def is_generated_call_id(call_id: str) -> bool:
+    """Return whether an ID comes from `make_call_id` and not from a service.
 
-    >>> is_made_call_id("call00300"), is_made_call_id("call_1")
+    >>> is_generated_call_id("call00300"), is_generated_call_id("call_1")
     (True, False)
     """
     return re.fullmatch("call[0-9]{5,}", call_id) is not None

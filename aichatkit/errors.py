@@ -1,29 +1,29 @@
 """Every error the package raises, as one tree.
 
     ChatError
-    ├─ ConfigurationError                    nothing was sent
+    ├─ ConfigurationError                    raised before anything is sent
     │  ├─ UnknownProviderError  UnknownModelError
     │  └─ MissingKeyError
     ├─ TransportError
     │  ├─ ConnectError
     │  └─ TimedOutError
-    ├─ DeadlineExceededError                 the total time ran out
-    ├─ APIError                              the service refused
+    ├─ DeadlineExceededError                 the total timeout expired
+    ├─ APIError                              the service rejected the request
     │  ├─ AuthenticationError  PermissionDeniedError  BlockedError
     │  ├─ BadRequestError ─ ContextTooLongError  ContentFilteredError  ModelNotFoundError
     │  ├─ RateLimitError                     waiting helps
-    │  ├─ QuotaExceededError                 waiting does not
+    │  ├─ QuotaExceededError                 waiting does not help
     │  └─ ServerError ─ OverloadedError
-    ├─ BadResponseError                      the answer cannot be read
+    ├─ BadResponseError                      the response cannot be parsed
     │  ├─ EmptyAnswerError
     │  └─ TokenNotFoundError
-    ├─ StreamInterruptedError                the answer broke off
+    ├─ StreamInterruptedError                the answer was cut off
     │  └─ StreamStalledError                 also a TimedOutError
     ├─ BudgetExceededError  SchemaError  ToolError  JournalError
-    └─ AllProvidersFailedError               every provider of the list failed
+    └─ AllProvidersFailedError               every provider in the list failed
 
-Each class also inherits what a `requests` user already catches.
-Errors hold plain values only, so they pickle, and never a request, a response or a key.
+Classes also inherit from the `requests` and built-in exceptions that existing code already catches.
+Errors hold plain values only, never a request, a response or a key, so they can be pickled.
 """
 
 from __future__ import annotations
@@ -75,17 +75,17 @@ __all__ = [
 
 
 class ChatError(Exception):
-    """Base of every error of the package.
+    """Base class of every error in the package.
 
-    `retry_after` is in seconds, `partial` the text that had arrived, `attempts` every try of the call in order,
-    `param` the field a service refused where it names one.
+    `retry_after` is in seconds, `partial` is the text received before the error.
+    `attempts` lists every attempt of the call in order, `param` is the rejected field if the service names one.
     """
 
-    #: What the client does next: "retry" here, "refresh" tokens and retry once, "next" provider, or "stop".
+    #: What the client does next: "retry", "refresh" tokens and retry once, go on to the "next" provider, or "stop".
     action: str = "stop"
-    #: What a cooldown covers: "model", "key", "provider", or "" for nothing.
+    #: What the cooldown applies to: "model", "key", "provider", or "" for no cooldown.
     scope: ClassVar[str] = ""
-    #: How long that is left alone where the service does not say, in seconds.
+    #: Length of the cooldown in seconds, unless the service specifies one.
     cooldown: ClassVar[float] = 0.0
 
     def __init__(
@@ -125,11 +125,12 @@ class ChatError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         state = {name: value for name, value in self.__dict__.items() if name not in ("request", "response")}
-        # The state comes last, as it may lead back here: an error knows its attempts, and each of them its error.
+        # Attributes go into the state, which pickle restores last: an error refers to its attempts, which refer back to
+        # their errors.
         return type(self), (self.message,), state
 
     def _render_traceback_(self) -> list[str]:
-        # IPython asks for this in the place of its own traceback, which shows lines a key may stand in.
+        # Replaces IPython's traceback, which shows source lines that may contain an API key.
         return reprs.error_lines(self)
 
     def _repr_html_(self) -> str:
@@ -137,25 +138,25 @@ class ChatError(Exception):
 
 
 class ConfigurationError(ChatError, ValueError):
-    """The call cannot be made as it stands; nothing was sent."""
+    """The client or call is misconfigured; nothing was sent."""
 
 
 class UnknownProviderError(ConfigurationError, LookupError):
-    """No provider has this name."""
+    """There is no provider with this name."""
 
 
 class UnknownModelError(ConfigurationError, LookupError):
-    """No provider that could be asked lists this model."""
+    """No eligible provider lists this model."""
 
 
 class MissingKeyError(ConfigurationError):
-    """A provider needs a key and none was given or found; the message names every variable looked up."""
+    """A provider needs an API key and none is set; the message names every environment variable that was checked."""
 
     action = "next"
 
 
 class TransportError(ChatError, requests.RequestException):
-    """The network failed before an answer could be read."""
+    """The network failed before a response was received."""
 
     action = "retry"
     scope = "provider"
@@ -163,14 +164,14 @@ class TransportError(ChatError, requests.RequestException):
 
 
 class ConnectError(TransportError, requests.ConnectionError):
-    """The connection could not be made or broke; `maybe_processed` tells whether the request may have arrived."""
+    """The connection failed or was lost; `maybe_processed` is True if the request may have reached the service."""
 
-    #: Whether it was a kept connection that broke before an answer: the service had most likely closed it already.
+    #: True if a keep-alive connection broke before a response: the service had most likely closed it already.
     stale: bool = False
 
 
 class TimedOutError(TransportError, requests.Timeout):
-    """The service was silent for too long; `phase` is "connect", "head" or "read"."""
+    """The service did not respond in time; `phase` is "connect", "head" or "read"."""
 
     def __init__(self, message: str = "", *, phase: str = "read", **fields: Any) -> None:
         super().__init__(message, **fields)
@@ -178,15 +179,15 @@ class TimedOutError(TransportError, requests.Timeout):
 
 
 class DeadlineExceededError(ChatError, requests.Timeout):
-    """The total time of the call ran out."""
+    """The total timeout of the call expired."""
 
 
 class APIError(ChatError):
-    """The service refused the request."""
+    """The service rejected the request."""
 
 
 class AuthenticationError(APIError):
-    """The key is missing, wrong or no longer valid."""
+    """The API key is missing, wrong or no longer valid."""
 
     action = "next"
     scope = "key"
@@ -194,7 +195,7 @@ class AuthenticationError(APIError):
 
 
 class PermissionDeniedError(APIError):
-    """The key is valid and may not do this."""
+    """The API key is valid but lacks permission for this request."""
 
     action = "next"
     scope = "key"
@@ -202,7 +203,7 @@ class PermissionDeniedError(APIError):
 
 
 class BlockedError(APIError):
-    """A challenge page, captcha or region block stands before the service."""
+    """A challenge page, CAPTCHA or region block prevents access to the service."""
 
     action = "next"
     scope = "provider"
@@ -210,17 +211,17 @@ class BlockedError(APIError):
 
 
 class BadRequestError(APIError):
-    """The request is wrong; no other provider would take it either."""
+    """The request is invalid; no other provider would accept it either."""
 
 
 class ContextTooLongError(BadRequestError):
-    """The messages do not fit into the model's context window."""
+    """The messages do not fit in the model's context window."""
 
     action = "next"
 
 
 class ContentFilteredError(BadRequestError):
-    """The prompt or the answer was stopped by a content filter."""
+    """A content filter blocked the prompt or the answer."""
 
 
 class ModelNotFoundError(BadRequestError):
@@ -232,7 +233,7 @@ class ModelNotFoundError(BadRequestError):
 
 
 class RateLimitError(APIError):
-    """Too many requests for now: waiting helps, so this is retried."""
+    """Too many requests in a short time: waiting helps, so the request is retried."""
 
     action = "retry"
     scope = "model"
@@ -240,7 +241,7 @@ class RateLimitError(APIError):
 
 
 class QuotaExceededError(APIError):
-    """Money or an allowance is used up: waiting does not help, so the next provider is asked."""
+    """The credit or quota is used up: waiting does not help, so the next provider is tried."""
 
     action = "next"
     scope = "key"
@@ -248,7 +249,7 @@ class QuotaExceededError(APIError):
 
 
 class ServerError(APIError):
-    """The service failed on its side."""
+    """The service failed with an internal error."""
 
     action = "retry"
     scope = "provider"
@@ -256,11 +257,11 @@ class ServerError(APIError):
 
 
 class OverloadedError(ServerError):
-    """The service has no capacity right now."""
+    """The service is temporarily out of capacity."""
 
 
 class BadResponseError(ChatError):
-    """The answer cannot be read: HTML with status 200, broken JSON, too large, or a redirect."""
+    """The response cannot be parsed: HTML with status 200, invalid JSON, an oversized body, or a redirect."""
 
     action = "next"
     scope = "provider"
@@ -268,45 +269,45 @@ class BadResponseError(ChatError):
 
 
 class EmptyAnswerError(BadResponseError):
-    """The service answered with success and no text."""
+    """The service reported success but returned no text."""
 
     action = "retry"
     cooldown = 10.0
 
 
 class TokenNotFoundError(BadResponseError, RuntimeError):
-    """The page of a site no longer holds the tokens its chat needs."""
+    """A website's page no longer contains the tokens that its chat requires."""
 
 
 class StreamInterruptedError(ChatError):
-    """The answer broke off, or ended without its end marker; `partial` holds the text that came."""
+    """The answer was cut off or ended without its end marker; `partial` holds the text received."""
 
     scope = "provider"
     cooldown = 10.0
 
 
 class StreamStalledError(StreamInterruptedError, TimedOutError):
-    """The answer fell silent in the middle for longer than the read timeout; `partial` holds the text that came."""
+    """The stream stalled for longer than the read timeout; `partial` holds the text received."""
 
 
 class BudgetExceededError(ChatError):
-    """The budget of the client would be passed."""
+    """The call would exceed the budget of the client or batch."""
 
 
 class SchemaError(ChatError):
-    """The answer does not fit the schema; `partial` holds its text."""
+    """The answer does not match the schema; `partial` holds its text."""
 
 
 class ToolError(ChatError):
-    """A tool could not be called, or the rounds ran out."""
+    """A tool could not be called, or the tool rounds (`max_rounds`) ran out."""
 
 
 class JournalError(ChatError):
-    """The file of a run or a cache cannot be used; what was written before is kept."""
+    """The file of a batch journal or cache cannot be used; what it already contains is kept."""
 
 
 class AllProvidersFailedError(ChatError):
-    """Every provider of the list failed; `errors` holds one error each, in order."""
+    """Every provider in the list failed; `errors` holds one error for each, in order."""
 
     def __init__(self, message: str = "", *, errors: Any = (), **fields: Any) -> None:
         super().__init__(message, **fields)

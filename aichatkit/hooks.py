@@ -1,4 +1,4 @@
-"""What users' hooks see: a record of each request, chunk, reply and error, which shows no key."""
+"""Call -> hooks: the records passed to users' hooks for each request, chunk, reply and error; none shows a key."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from urllib.parse import urlsplit
 from aichatkit.messages import Message
 from aichatkit.reply import Reply
 
-__all__ = ["ChunkInfo", "ErrorInfo", "Hook", "ReplyInfo", "RequestInfo", "bare_url", "emit", "shown_headers"]
+__all__ = ["ChunkInfo", "ErrorInfo", "Hook", "ReplyInfo", "RequestInfo", "redact_headers", "redact_url", "run_hook"]
 
 logger = logging.getLogger(__name__)
 
 Hook = Callable[[Any], None]
 
-#: Headers whose values are shown; any other may hold a key, a token or a cookie.
-_SHOWN = frozenset(
+#: Headers whose values are safe to show; any other may contain a key, a token or a cookie.
+_SAFE_HEADERS = frozenset(
     {
         *("accept", "accept-encoding", "accept-language", "anthropic-beta", "anthropic-version", "content-type"),
         *("openai-beta", "origin", "referer", "user-agent"),
     }
 )
-_HIDDEN = "[hidden]"
+_REDACTED = "[hidden]"
 
 
 class RequestInfo(NamedTuple):
-    """A request that is about to be sent, as `hooks={"request": f}` sees it.
+    """A request about to be sent, as passed to `hooks={"request": f}`.
 
-    `url` is without its query, `headers` with the values of those alone that hold no secret.
-    `attempt` counts the tries of the call from 1.
+    `url` has no query string or credentials; header values that may be secret are redacted.
+    `attempt` is the number of the attempt within the call, starting at 1.
     """
 
     provider: str
@@ -48,7 +48,7 @@ class RequestInfo(NamedTuple):
 
 
 class ChunkInfo(NamedTuple):
-    """A piece of text that is handed out, as `hooks={"chunk": f}` sees it; `number` counts from 0."""
+    """A chunk of text, as passed to `hooks={"chunk": f}`; `number` starts at 0."""
 
     provider: str
     model: str
@@ -60,9 +60,9 @@ class ChunkInfo(NamedTuple):
 
 
 class ReplyInfo(NamedTuple):
-    """A finished answer, as `hooks={"reply": f}` sees it.
+    """A finished answer, as passed to `hooks={"reply": f}`.
 
-    `elapsed` is that of the whole call with its waits, in seconds.
+    `elapsed` is the duration of the entire call in seconds, including waits.
     """
 
     provider: str
@@ -72,16 +72,16 @@ class ReplyInfo(NamedTuple):
 
     def __str__(self) -> str:
         tokens, cost = self.reply.usage.total_tokens, self.reply.cost
-        told = [f"{len(self.reply.text)} characters"]
-        told += [] if tokens is None else [f"{tokens} tokens"]
-        told += [] if cost is None else [f"{cost:.6f} US dollars"]
-        return f"{self.provider}/{self.model} answered in {self.elapsed:.1f} s: {', '.join(told)}"
+        parts = [f"{len(self.reply.text)} characters"]
+        parts += [] if tokens is None else [f"{tokens} tokens"]
+        parts += [] if cost is None else [f"{cost:.6f} US dollars"]
+        return f"{self.provider}/{self.model} answered in {self.elapsed:.1f} s: {', '.join(parts)}"
 
 
 class ErrorInfo(NamedTuple):
-    """A call that failed for good, as `hooks={"error": f}` sees it; `error` is what the caller gets.
+    """A call that failed for good, as passed to `hooks={"error": f}`; `error` is raised to the caller.
 
-    Tries that failed and were repeated are in `error.attempts`, and the "wait" hook sees them as they come.
+    Failed attempts that were retried are in `error.attempts`; the "wait" hook receives them as they happen.
     """
 
     provider: str
@@ -90,33 +90,33 @@ class ErrorInfo(NamedTuple):
     elapsed: float
 
     def __str__(self) -> str:
-        kind = type(self.error).__name__
-        return f"{self.provider}/{self.model} failed after {self.elapsed:.1f} s: {kind}: {self.error}"
+        name = type(self.error).__name__
+        return f"{self.provider}/{self.model} failed after {self.elapsed:.1f} s: {name}: {self.error}"
 
 
-def emit(name: str, hook: Any, record: Any) -> None:
-    """Call a hook; one that fails is logged and ends nothing."""
+def run_hook(name: str, hook: Any, record: Any) -> None:
+    """Call a hook; its exceptions are logged and do not affect the call."""
     try:
         hook(record)
     except Exception:
         logger.exception("the %s hook failed", name)
 
 
-def bare_url(url: str) -> str:
-    """Return an address without what may be secret in it.
+def redact_url(url: str) -> str:
+    """Return a URL without the parts that may contain secrets.
 
-    >>> bare_url("https://me:pass@example.org:8080/v1/chat?key=sk-1#top")
+    >>> redact_url("https://me:pass@example.org:8080/v1/chat?key=sk-1#top")
     'https://example.org:8080/v1/chat'
     """
     parts = urlsplit(url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
 
 
-def shown_headers(*given: Mapping[str, Any]) -> dict[str, str]:
-    """Return headers, of which later ones replace earlier ones, with the values that may be secret hidden.
+def redact_headers(*mappings: Mapping[str, Any]) -> dict[str, str]:
+    """Return merged headers, later ones replacing earlier ones, with values that may be secret redacted.
 
-    >>> shown_headers({"Accept": "*/*", "X-Token": "t-1"})
+    >>> redact_headers({"Accept": "*/*", "X-Token": "t-1"})
     {'Accept': '*/*', 'X-Token': '[hidden]'}
     """
-    headers = {name: value for part in given for name, value in part.items()}
-    return {name: str(value) if name.lower() in _SHOWN else _HIDDEN for name, value in headers.items()}
+    headers = {name: value for mapping in mappings for name, value in mapping.items()}
+    return {name: str(value) if name.lower() in _SAFE_HEADERS else _REDACTED for name, value in headers.items()}

@@ -1,4 +1,4 @@
-"""Pictures in an answer: a piece of text that names them, and the bytes behind it."""
+"""Generated images: a text that refers to them, and the bytes behind it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 else:
     markup = lazy_module("aichatkit.display.markup")
 
-__all__ = ["ImageResponse", "data_uri", "decode_uri", "image_type"]
+__all__ = ["ImageResponse", "data_uri", "decode_data_uri", "image_type"]
 
 #: First bytes -> media type and file extension.
 _SIGNATURES = (
@@ -32,16 +32,16 @@ _SIGNATURES = (
     (b"\x00\x00\x01\x00", "image/x-icon", ".ico"),
 )
 _EXTENSIONS = {extension for _, _, extension in _SIGNATURES} | {".webp", ".avif", ".svg"}
-#: What front ends show as it is.
-_SHOWN = ("image/png", "image/jpeg", "image/gif")
+#: Types that notebook front ends display natively.
+_DISPLAYABLE = ("image/png", "image/jpeg", "image/gif")
 _SPELLINGS = {".jpg": (".jpeg",), ".tif": (".tiff",)}
 
 
 class ImageResponse(str):
-    """Pictures a model made: Markdown that names them, with the pictures themselves in `images`.
+    """Generated images: a string of Markdown image links, with the images themselves in `images`.
 
-    `images` holds URLs or data URIs, `urls` the URLs the service gave.
-    Where only data is held the text has a short placeholder, never the data.
+    `images` holds URLs or data URIs, `urls` the URLs returned by the service.
+    The text has a short placeholder for an image without a URL, never its data.
     """
 
     images: list[str]
@@ -56,29 +56,29 @@ class ImageResponse(str):
         urls: Sequence[str] = (),
         fetch: Callable[[str], bytes] | None = None,
     ) -> ImageResponse:
-        """Make the text from the pictures; `fetch` gets the bytes behind a URL.
+        """Build the text from the images; `fetch` downloads a URL.
 
-        `urls` goes with the first pictures; an empty one is for a picture that has none.
+        `urls` belong to the images at the same positions; it may be shorter, and an empty string means no URL.
         """
-        given = [*urls, *[""] * len(images)]
-        names = [url or ("" if image.startswith("data:") else image) for url, image in zip(given, images)]
-        self = super().__new__(cls, "\n".join(_markdown(name, alt, number) for number, name in enumerate(names, 1)))
+        padded = [*urls, *[""] * len(images)]
+        links = [url or ("" if image.startswith("data:") else image) for url, image in zip(padded, images)]
+        self = super().__new__(cls, "\n".join(_markdown(link, alt, number) for number, link in enumerate(links, 1)))
         self.images = list(images)
-        self.urls = [name for name in names if name]
-        self._names = names
+        self.urls = [link for link in links if link]
+        self._links = links
         self.alt = alt
         self._fetch = fetch
         return self
 
     _fetch: Callable[[str], builtins.bytes] | None
-    #: The URL of each picture, empty where only its data is held.
-    _names: list[str]
+    #: The URL of each image; empty if there is only its data.
+    _links: list[str]
 
     def bytes(self, index: int = 0) -> builtins.bytes:
-        """Return the bytes of one picture, downloading it where only its URL is held."""
+        """Return the bytes of one image, downloading it if there is only a URL."""
         image = self.images[index]
         if image.startswith("data:"):
-            return decode_uri(image)
+            return decode_data_uri(image)
         if self._fetch is None:
             raise ConfigurationError(
                 "this picture is only known by its URL and its client is gone; download it by yourself"
@@ -86,7 +86,7 @@ class ImageResponse(str):
         return self._fetch(image)
 
     def save(self, path: str | Path) -> list[Path]:
-        """Write the pictures and return the paths; the extension is that of what came, more pictures are numbered."""
+        """Write the images and return their paths; extensions match the actual formats, further images are numbered."""
         saved = []
         for index in range(len(self.images)):
             content = self.bytes(index)
@@ -99,33 +99,33 @@ class ImageResponse(str):
         return saved
 
     def joined(self, others: Sequence[ImageResponse]) -> ImageResponse:
-        """Return all pictures as one response."""
-        every = [self, *others]
-        images = [image for response in every for image in response.images]
-        names = [name for response in every for name in response._names]
-        fetch = next((response._fetch for response in every if response._fetch is not None), None)
-        return ImageResponse(images, alt=self.alt, urls=names, fetch=fetch)
+        """Return one response with the images of this one and the others."""
+        responses = [self, *others]
+        images = [image for response in responses for image in response.images]
+        links = [link for response in responses for link in response._links]
+        fetch = next((response._fetch for response in responses if response._fetch is not None), None)
+        return ImageResponse(images, alt=self.alt, urls=links, fetch=fetch)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (self.images, self.alt, self._names)
+        return _rebuild, (self.images, self.alt, self._links)
 
     def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
-        # A picture that is held is kept with the notebook; else there is its address.
+        # Image data is saved in the notebook; otherwise the output links to the URL.
         head, _, body = self.images[0].partition(";base64,") if len(self.images) == 1 else ("", "", "")
-        if head[len("data:") :] in _SHOWN:
+        if head[len("data:") :] in _DISPLAYABLE:
             return {head[len("data:") :]: body}
         return {"text/html": markup.pictures_html(self.images, self.alt)}
 
 
 def image_type(content: bytes) -> tuple[str, str]:
-    """Return media type and extension of a picture by its first bytes.
+    """Return the media type and file extension of an image, detected from its first bytes.
 
     >>> image_type(b"GIF89a...")
     ('image/gif', '.gif')
     """
-    for signature, kind, extension in _SIGNATURES:
+    for signature, media_type, extension in _SIGNATURES:
         if content.startswith(signature):
-            return kind, extension
+            return media_type, extension
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
         return "image/webp", ".webp"
     if content[4:12] in (b"ftypavif", b"ftypavis"):
@@ -136,7 +136,7 @@ def image_type(content: bytes) -> tuple[str, str]:
 
 
 def data_uri(content: bytes) -> str:
-    """Return the picture as a data URI with its real type."""
+    """Return an image as a data URI with its detected media type."""
     return f"data:{image_type(content)[0]};base64,{base64.b64encode(content).decode('ascii')}"
 
 
@@ -145,24 +145,24 @@ def _rebuild(images: list[str], alt: str, urls: list[str]) -> ImageResponse:
 
 
 def _with_extension(path: Path, extension: str) -> Path:
-    """Give a path the extension of what came; the end of a name with dots in it is no extension."""
-    given = path.suffix.lower()
-    if given == extension or given in _SPELLINGS.get(extension, ()):
+    """Return the path with an image's extension; only an image extension is replaced, not any text after a dot."""
+    suffix = path.suffix.lower()
+    if suffix == extension or suffix in _SPELLINGS.get(extension, ()):
         return path
-    known = given in _EXTENSIONS or any(given in spellings for spellings in _SPELLINGS.values())
-    return path.with_suffix(extension) if known else path.with_name(path.name + extension)
+    is_image = suffix in _EXTENSIONS or any(suffix in spellings for spellings in _SPELLINGS.values())
+    return path.with_suffix(extension) if is_image else path.with_name(path.name + extension)
 
 
-def _markdown(name: str, alt: str, number: int) -> str:
-    return f"![{_escape(alt)}]({name or f'image-{number}'})"
+def _markdown(link: str, alt: str, number: int) -> str:
+    return f"![{_escape(alt)}]({link or f'image-{number}'})"
 
 
 def _escape(alt: str) -> str:
     return " ".join(alt.replace("[", "(").replace("]", ")").split())[:200]
 
 
-def decode_uri(uri: str) -> bytes:
-    """Return the bytes of a data URI; raise BadResponseError where it is damaged."""
+def decode_data_uri(uri: str) -> bytes:
+    """Return the bytes of a data URI; raise BadResponseError if it is malformed."""
     head, _, body = uri.partition(",")
     try:
         return base64.b64decode(body, validate=True) if head.endswith(";base64") else unquote_to_bytes(body)

@@ -1,4 +1,4 @@
-"""Prompt -> messages: whatever a user may pass becomes a list of `Message`."""
+"""Prompt -> messages: anything a user may pass as a prompt becomes a list of `Message`."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ __all__ = [
     "Prompt",
     "ToolCallsMessage",
     "ToolResultMessage",
-    "files_of",
     "format_prompt",
+    "iter_files",
     "parse_messages",
     "text_of",
     "text_of_file",
@@ -33,7 +33,7 @@ _SENDERS = {"you": "user", "bot": "assistant"}
 
 @dataclass(frozen=True)
 class Message:
-    """One turn of a conversation: a role and its content, text or a list of parts."""
+    """One turn of a conversation: a role, and its content as text or a list of parts."""
 
     role: str
     #: Text, or a list of parts: {"type": "text", "text": ...} and {"type": "file", "file": File}.
@@ -41,15 +41,15 @@ class Message:
 
     @property
     def text(self) -> str:
-        """The text of the message; raises ConfigurationError where a part is not text."""
+        """The text of the message; raises ConfigurationError if it has a part that is not text."""
         return text_of(self.content)
 
 
 @dataclass(frozen=True)
 class File:
-    """A file in a message: its kind ("image", "pdf", "text", "audio") and media type, and its bytes or its URL.
+    """A file in a message: its kind ("image", "pdf", "text" or "audio"), media type, and bytes or URL.
 
-    `detail` is how closely a model should look at a picture, where its service has a word for that.
+    `detail` is the resolution at which the model should view an image, such as "low" or "high", if the service has one.
     """
 
     kind: str
@@ -62,9 +62,9 @@ class File:
 
 @dataclass(frozen=True)
 class ToolCallsMessage(Message):
-    """An assistant's turn that asks for tools; `content` is the text beside the calls and may be empty.
+    """An assistant message with tool calls; `content` is the text next to them and may be empty.
 
-    `reasoning` is what the model thought first: some services want to see it again, others their signed `thoughts`.
+    `reasoning` is the reasoning before the calls: some services require it back, others their signed `thoughts`.
     """
 
     calls: Sequence[ToolCall] = ()
@@ -74,23 +74,23 @@ class ToolCallsMessage(Message):
 
 @dataclass(frozen=True)
 class ToolResultMessage(Message):
-    """What a tool answered, as text; `call` is what was asked of it."""
+    """The result of a tool as text; `call` is the tool call it answers."""
 
     call: ToolCall = field(default_factory=lambda: ToolCall("", ""))
 
 
 def parse_messages(prompt: Any, *, system: str | None = None, history: Iterable[Message] = ()) -> list[Message]:
-    """Return the messages for a prompt, refusing what no service could answer.
+    """Return the messages for a prompt; raise ConfigurationError for what no service could answer.
 
     >>> parse_messages("Hi", system="Be brief.")
     [Message(role='system', content='Be brief.'), Message(role='user', content='Hi')]
     >>> parse_messages([{"from": "bot", "content": "Hello!"}, "Bye"])
     [Message(role='assistant', content='Hello!'), Message(role='user', content='Bye')]
     """
-    turns = [_parse_turn(turn) for turn in _turns(prompt)]
+    turns = [_parse_turn(turn) for turn in _list_turns(prompt)]
     if not turns:
         raise ConfigurationError("prompt: there are no messages; pass a string or at least one message")
-    messages = _with_calls([*history, *turns])
+    messages = _link_tool_results([*history, *turns])
     if system is not None:
         if not isinstance(system, str) or not system.strip():
             raise ConfigurationError("system: must be a string with text in it")
@@ -98,7 +98,7 @@ def parse_messages(prompt: Any, *, system: str | None = None, history: Iterable[
     return messages
 
 
-def files_of(messages: Iterable[Message]) -> Iterator[File]:
+def iter_files(messages: Iterable[Message]) -> Iterator[File]:
     """Yield the files in the messages."""
     for message in messages:
         if not isinstance(message.content, str):
@@ -106,7 +106,7 @@ def files_of(messages: Iterable[Message]) -> Iterator[File]:
 
 
 def format_prompt(messages: Sequence[Message]) -> str:
-    r"""Return one prompt string: a lone message as it is, several as labelled lines that end in `Assistant:`.
+    r"""Return one prompt string: a single message as is, several as labelled lines ending in `Assistant:`.
 
     >>> format_prompt([Message("user", "Hi")])
     'Hi'
@@ -120,7 +120,7 @@ def format_prompt(messages: Sequence[Message]) -> str:
 
 
 def text_of(content: Content) -> str:
-    """Return the text of a content; raise ConfigurationError where a part is not text."""
+    """Return the text of a message content; raise ConfigurationError if a part is not text."""
     if isinstance(content, str):
         return content
     for part in content:
@@ -132,7 +132,7 @@ def text_of(content: Content) -> str:
 
 
 def text_of_file(file: File) -> str:
-    r"""Return a text file as text under its name.
+    r"""Return the text of a text file, headed by its name.
 
     >>> text_of_file(File("text", "text/plain", "a.txt", b"One."))
     'a.txt:\nOne.'
@@ -141,7 +141,7 @@ def text_of_file(file: File) -> str:
     return f"{file.name}:\n{text}" if file.name else text
 
 
-def _turns(prompt: Any) -> list[Any]:
+def _list_turns(prompt: Any) -> list[Any]:
     if isinstance(prompt, (str, Message, Mapping)):
         return [prompt]
     if isinstance(prompt, Iterable) and not isinstance(prompt, (bytes, bytearray)):
@@ -186,7 +186,7 @@ def _parse_mapping(turn: Mapping[str, Any]) -> Message:
 
 
 def _parse_call(call: Any) -> ToolCall:
-    """Read a tool call in OpenAI's form."""
+    """Parse a tool call in OpenAI's format."""
     try:
         function = call["function"]
         arguments = json.loads(function.get("arguments") or "{}")
@@ -201,7 +201,7 @@ def _parse_call(call: Any) -> ToolCall:
 
 
 def _parse_thought(thought: Any) -> Thought:
-    """Read a stretch of thoughts as a saved conversation has it."""
+    """Parse a reasoning block in the format of a saved conversation."""
     try:
         return Thought(*thought)
     except TypeError:
@@ -209,10 +209,10 @@ def _parse_thought(thought: Any) -> Thought:
     raise ConfigurationError('message: "thoughts" are only understood as a saved conversation has them')
 
 
-def _with_calls(messages: Sequence[Message]) -> list[Message]:
-    """Give each result of a tool the call it belongs to, which in OpenAI's form it only names by its id."""
+def _link_tool_results(messages: Sequence[Message]) -> list[Message]:
+    """Link each tool result to its call: in OpenAI's format a result has only the call's ID."""
     calls = {call.id: call for message in messages if isinstance(message, ToolCallsMessage) for call in message.calls}
-    found: list[Message] = []
+    linked: list[Message] = []
     for message in messages:
         if isinstance(message, ToolResultMessage) and not message.call.name:
             call = calls.get(message.call.id)
@@ -222,8 +222,8 @@ def _with_calls(messages: Sequence[Message]) -> list[Message]:
                     'put the assistant\'s message with its "tool_calls" before the result'
                 )
             message = replace(message, call=call)
-        found.append(message)
-    return found
+        linked.append(message)
+    return linked
 
 
 def _check_content(turn: Message) -> None:

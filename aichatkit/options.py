@@ -1,4 +1,4 @@
-"""The values of options: what may be given, and a clear word on what may not, before anything is sent."""
+"""Options -> validated values, before anything is sent; errors say what to pass instead."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from aichatkit.params import nearest
 if TYPE_CHECKING:
     from aichatkit.limits import rate_limits
 else:
-    # Few clients have a rate.
+    # Few clients set a rate limit.
     rate_limits = lazy_module("aichatkit.limits.rate_limits")
 
 __all__ = [
@@ -31,7 +31,7 @@ __all__ = [
     "parse_verify",
 ]
 
-#: Options that `ask` and `stream` take beside sampling parameters.
+#: Options that `ask` and `stream` accept in addition to sampling parameters.
 CALL_OPTIONS = (
     "approve",
     "extra",
@@ -49,11 +49,11 @@ CALL_OPTIONS = (
     "tools",
 )
 HOOKS = ("request", "chunk", "wait", "reply", "error")
-_HEADER = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_HEADER_NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 
 
 def parse_hooks(hooks: Mapping[str, Callable[[Any], None]] | None) -> dict[str, Callable[[Any], None]]:
-    """Return the hooks; refuse a name that is none and what cannot be called."""
+    """Return the hooks; reject unknown names and values that are not callable."""
     if hooks is not None and not isinstance(hooks, Mapping):
         raise ConfigurationError("hooks: must be a dict such as {'wait': print}")
     for name, hook in (hooks or {}).items():
@@ -67,20 +67,20 @@ def parse_hooks(hooks: Mapping[str, Callable[[Any], None]] | None) -> dict[str, 
 
 
 def parse_rates(rate: Any) -> dict[str, rate_limits.Rate]:
-    """Return the rates by provider; "" stands for all that have none of their own."""
+    """Return the rate limits by provider; the key "" applies to providers without their own."""
     if rate is None:
         return {}
-    given = {"": rate} if not isinstance(rate, Mapping) else per_provider(rate, [], option="rate")
-    rates = {name: rate_limits.Rate.of(value) for name, value in given.items()}
+    by_provider = {"": rate} if not isinstance(rate, Mapping) else per_provider(rate, [], option="rate")
+    rates = {name: rate_limits.Rate.of(value) for name, value in by_provider.items()}
     return {name: value for name, value in rates.items() if value is not None}
 
 
 def parse_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
-    """Return the headers; refuse what could become a second header."""
+    """Return the headers; reject names and values that could inject another header."""
     if headers is not None and not isinstance(headers, Mapping):
         raise ConfigurationError("headers: must be a dict of names and values")
     for name, value in (headers or {}).items():
-        if not isinstance(name, str) or not re.fullmatch(_HEADER, name) or not _fits_header(value):
+        if not isinstance(name, str) or not re.fullmatch(_HEADER_NAME, name) or not _is_header_value(value):
             raise ConfigurationError(
                 f"headers: {name!r} must be a plain name, and its value Latin-1 text without line ends"
             )
@@ -88,31 +88,31 @@ def parse_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
 
 
 def parse_extra(extra: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return the fields that go into the body as they are."""
+    """Return the extra fields, which are added to the request body unchanged."""
     if extra is not None and not isinstance(extra, Mapping):
         raise ConfigurationError("extra: must be a dict of fields for the body")
     return dict(extra or {})
 
 
-def parse_url(url: Any, *, told: str = "base_url") -> str:
-    """Return an address that can be asked; `told` is where it came from."""
+def parse_url(url: Any, *, source: str = "base_url") -> str:
+    """Return a valid base URL; `source` is the option or variable it comes from, for the error message."""
     if (
         not isinstance(url, str)
         or not re.match(r"https?://[^/?#\s]", url, re.IGNORECASE)
         or not url.isprintable()
-        or not _names_host(url)
+        or not _has_host(url)
     ):
-        # A password would stand before the "@".
+        # Never show what precedes the "@": it may contain a password.
         shown = str(url).rpartition("@")[2][:60]
-        raise ConfigurationError(f"{told}: must start with http:// or https:// and a host, not {shown!r}")
+        raise ConfigurationError(f"{source}: must start with http:// or https:// and a host, not {shown!r}")
     if "@" in urlsplit(url).netloc:
-        # The key has the Authorization header, so these would be lost without a word.
-        raise ConfigurationError(f"{told}: must not hold a user and password; pass session= with its auth set")
+        # The API key takes the Authorization header, so these would be silently ignored.
+        raise ConfigurationError(f"{source}: must not hold a user and password; pass session= with its auth set")
     return url
 
 
 def parse_verify(verify: Any) -> bool | str | None:
-    """Return whether to verify, or the path of a CA bundle; only False itself switches verification off."""
+    """Return whether to verify TLS certificates, or the path of a CA bundle; only `False` disables verification."""
     path = os.fspath(verify) if isinstance(verify, os.PathLike) else verify
     if path is None or isinstance(path, bool) or (isinstance(path, str) and path):
         return path
@@ -120,7 +120,7 @@ def parse_verify(verify: Any) -> bool | str | None:
 
 
 def parse_proxies(proxies: Any) -> dict[str, str]:
-    """Return the proxies as `requests` takes them, for a dict or one URL."""
+    """Return a proxies dict for `requests`, from a dict or a single URL."""
     if proxies is None:
         return {}
     if isinstance(proxies, str):
@@ -128,17 +128,17 @@ def parse_proxies(proxies: Any) -> dict[str, str]:
     if not isinstance(proxies, Mapping) or not all(isinstance(part, str) for pair in proxies.items() for part in pair):
         raise ConfigurationError("proxies: must be one URL or a dict such as {'https': 'http://proxy.example:3128'}")
     for scheme, url in proxies.items():
-        if url and scheme != "no_proxy" and not _names_host(url):
+        if url and scheme != "no_proxy" and not _has_host(url):
             raise ConfigurationError(f"proxies: the one for {scheme!r} names no host; it must be like http://host:3128")
     return dict(proxies)
 
 
-def _names_host(url: str) -> bool:
+def _has_host(url: str) -> bool:
     try:
         return bool(urlsplit(url if "://" in url else f"//{url}").hostname)
     except ValueError:
         return False
 
 
-def _fits_header(value: Any) -> bool:
-    return isinstance(value, str) and value.isprintable() and all(sign <= "\xff" for sign in value)
+def _is_header_value(value: Any) -> bool:
+    return isinstance(value, str) and value.isprintable() and all(char <= "\xff" for char in value)

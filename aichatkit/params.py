@@ -1,4 +1,4 @@
-"""The names of options and sampling parameters, and a helping hand with misspelt ones."""
+"""Sampling parameters: their names, checks for the values of any option, and suggestions for misspelled names."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from aichatkit.errors import ConfigurationError
 if TYPE_CHECKING:
     import difflib
 else:
-    # Only for who makes a mistake.
+    # Needed only after a typo.
     difflib = lazy_module("difflib")
 
-__all__ = ["PARAMS", "nearest", "parse_params", "refuse_unsupported"]
+__all__ = ["PARAMS", "is_integer", "is_number", "nearest", "parse_params", "reject_unsupported"]
 
-#: Sampling parameters by the field's names; each provider says which of them it takes and what it calls them.
+#: Sampling parameters by their common names; each provider declares which it supports and what it calls them.
 PARAMS = frozenset(
     {
         "frequency_penalty",
@@ -42,28 +42,50 @@ PARAMS = frozenset(
 
 
 def parse_params(params: Mapping[str, Any], *, options: Iterable[str]) -> dict[str, Any]:
-    """Return the parameters that were given; refuse a name that is neither a parameter nor one of `options`."""
+    """Return the parameters that are not None; reject unknown names, suggesting a parameter or one of `options`."""
     for name in params:
         if name not in PARAMS:
             raise ConfigurationError(f"unknown option or parameter {name!r}{nearest(name, [*options, *PARAMS])}")
     return {name: value for name, value in params.items() if value is not None}
 
 
-def refuse_unsupported(params: Mapping[str, Any], supported: Collection[str], *, provider: str) -> None:
-    """Raise where a provider was given a parameter it does not take."""
+def reject_unsupported(params: Mapping[str, Any], supported: Collection[str], *, provider: str) -> None:
+    """Raise ConfigurationError for a parameter that the provider does not support."""
     for name in params:
         if name not in supported:
-            taken = sorted(supported)
-            takes = f"it takes {', '.join(taken)}" if taken else "it takes no parameters"
-            raise ConfigurationError(f"{provider} does not take {name!r}; {takes}", provider=provider, action="next")
+            names = sorted(supported)
+            hint = f"it takes {', '.join(names)}" if names else "it takes no parameters"
+            raise ConfigurationError(f"{provider} does not take {name!r}; {hint}", provider=provider, action="next")
+
+
+def is_integer(value: Any, *, minimum: int) -> bool:
+    """Return whether a value is an integer of at least `minimum`; a bool is not an integer here.
+
+    >>> is_integer(1, minimum=1), is_integer(0, minimum=1), is_integer(1.0, minimum=1), is_integer(True, minimum=1)
+    (True, False, False, False)
+    """
+    return isinstance(value, int) and not isinstance(value, bool) and value >= minimum
+
+
+def is_number(value: Any, *, minimum: float = 0, above: float | None = None) -> bool:
+    """Return whether a value is a number of at least `minimum`, or greater than `above` if that is given.
+
+    A bool or NaN is not a number here; infinity is.
+
+    >>> is_number(0.0), is_number(0.0, above=0), is_number(True), is_number(float("nan"))
+    (True, False, False, False)
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return value >= minimum if above is None else value > above
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """Return "; did you mean ...?" for the closest of `names`, whatever the case, or nothing.
+    """Return "; did you mean ...?" for the closest of `names`, ignoring case, or an empty string.
 
     >>> nearest("temprature", ["temperature", "top_p"])
     "; did you mean 'temperature'?"
     """
-    known = {known.lower(): known for known in names}
-    close = difflib.get_close_matches(name.strip().lower(), known, n=1)
-    return f"; did you mean {known[close[0]]!r}?" if close else ""
+    originals = {original.lower(): original for original in names}
+    matches = difflib.get_close_matches(name.strip().lower(), originals, n=1)
+    return f"; did you mean {originals[matches[0]]!r}?" if matches else ""

@@ -1,4 +1,4 @@
-"""Name -> provider class: finds modules of the folder, rows of services, plugins, and what users register."""
+"""Name -> provider class: modules of `providers`, rows of the services table, plugins and users' own providers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from aichatkit.providers import services
 else:
-    # Needed to find what is not a module of the folder, and to list everything.
+    # Needed only to list all providers, and to find one that is not a module of `providers`.
     metadata = lazy_module("importlib.metadata")
     pkgutil = lazy_module("pkgutil")
     services = lazy_module("aichatkit.providers.services")
@@ -30,29 +30,29 @@ __all__ = ["GROUPS", "Registry", "register", "registry"]
 
 logger = logging.getLogger(__name__)
 
-#: Groups of providers by name: asked in this order.
+#: Provider groups by name; members are tried in this order.
 GROUPS: Mapping[str, tuple[str, ...]] = {"free": ("aichats", "aichatonline", "aichat", "aichatfree", "chatgptt")}
 
 _ENTRY_POINTS = "aichatkit.providers"
-#: Modules of the folder that hold no provider of their own.
-_BASES = (
+#: Modules of `providers` that do not define a provider.
+_NOT_PROVIDERS = (
     *("base", "openai_compatible", "openai_images", "openai_records", "request_bodies", "services", "user_agents"),
 )
 
 
 class Registry(Mapping[str, "type[Provider]"]):
-    """The providers by name; a module is imported, and a row made a class, when it is first asked for."""
+    """Providers by name; a module is imported, and a service's class created, on first access."""
 
     def __init__(self) -> None:
         self._registered: dict[str, type[Provider]] = {}
-        self._found: dict[str, str] | None = None
+        self._module_names: dict[str, str] | None = None
         self._plugins: dict[str, metadata.EntryPoint] | None = None
 
     def __getitem__(self, name: str) -> type[Provider]:
-        found = self._registered.get(name)
-        if found is None:
-            found = self._registered[name] = self._load(name)
-        return found
+        provider = self._registered.get(name)
+        if provider is None:
+            provider = self._registered[name] = self._load(name)
+        return provider
 
     def __iter__(self) -> Iterator[str]:
         return iter(sorted({*self._modules(), *services.SERVICES, *self._entry_points(), *self._registered}))
@@ -61,69 +61,72 @@ class Registry(Mapping[str, "type[Provider]"]):
         return len(list(iter(self)))
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and (name in self._registered or self._is_given(name))
+        return isinstance(name, str) and (name in self._registered or self._is_predefined(name))
 
     def importable(self) -> list[type[Provider]]:
-        """Return every provider but those of packages that cannot be imported."""
-        found = []
+        """Return every provider, except plugins that fail to import."""
+        importable = []
         for name in self:
             try:
-                found.append(self[name])
+                importable.append(self[name])
             except ConfigurationError as error:
                 logger.warning("%s", error)
-        return found
+        return importable
 
     def add(self, provider: type[Provider], *, replace: bool = False) -> None:
-        """Make a provider known under its name; that of the package's own, or of a plugin, only where `replace`."""
+        """Register a provider under its name; `replace` allows the name of a built-in provider or plugin."""
         name = getattr(provider, "name", "")
         if not isinstance(provider, type) or not issubclass(provider, Provider) or not getattr(provider, "url", ""):
             raise ConfigurationError("register: pass a subclass of Provider with a name and a url")
         if not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", name) or name in GROUPS:
             raise ConfigurationError(f"register: the name {name!r} must be lower case with hyphens and not a group")
-        if not replace and self._is_given(name):
+        if not replace and self._is_predefined(name):
             raise ConfigurationError(
                 f"register: there is a provider {name!r} already; take another name, or pass replace=True"
             )
         self._registered[name] = provider
 
-    def _is_given(self, name: str) -> bool:
-        return _module(name) is not None or name in services.SERVICES or name in self._entry_points()
+    def _is_predefined(self, name: str) -> bool:
+        return _find_module(name) is not None or name in services.SERVICES or name in self._entry_points()
 
     def _load(self, name: str) -> type[Provider]:
-        module = _module(name)
+        module = _find_module(name)
         if module is not None:
-            return _class_of(importlib.import_module(module), name)
+            return _find_class(importlib.import_module(module), name)
         if name in services.SERVICES:
-            return _make_service(name, services.SERVICES[name])
+            return _build_service(name, services.SERVICES[name])
         entry = self._entry_points().get(name)
         if entry is None:
             raise UnknownProviderError(f"there is no provider {name!r}{nearest(name, list(self))}")
         try:
-            return _checked(entry.load(), name)
+            return _parse_plugin(entry.load(), name)
         except Exception as error:
-            # Whatever somebody else's code does while it is imported, the other providers go on.
+            # Third-party code may raise anything on import; it must not break the other providers.
             reason = f"{type(error).__name__}: {error}"
             raise ConfigurationError(
                 f"the provider {name!r} comes from a package that cannot be used ({reason})"
             ) from error
 
     def _modules(self) -> dict[str, str]:
-        if self._found is None:
+        if self._module_names is None:
             stems = [module.name for module in pkgutil.iter_modules(providers.__path__)]
-            self._found = {stem.replace("_", "-"): stem for stem in stems if stem not in _BASES}
-        return self._found
+            self._module_names = {stem.replace("_", "-"): stem for stem in stems if stem not in _NOT_PROVIDERS}
+        return self._module_names
 
     def _entry_points(self) -> dict[str, metadata.EntryPoint]:
         if self._plugins is None:
-            found: Any = metadata.entry_points()
-            group = found.select(group=_ENTRY_POINTS) if hasattr(found, "select") else found.get(_ENTRY_POINTS, ())
+            entries: Any = metadata.entry_points()
+            # Python 3.9 returns a dict of groups.
+            group = (
+                entries.select(group=_ENTRY_POINTS) if hasattr(entries, "select") else entries.get(_ENTRY_POINTS, ())
+            )
             self._plugins = {entry.name: entry for entry in group}
         return self._plugins
 
 
 registry = Registry()
-#: The modules found in the folder so far: looking for one takes as long as all else that makes a client.
-_seen: dict[str, str] = {}
+#: Cache of `_find_module`: a lookup takes as long as the rest of creating a client.
+_found_modules: dict[str, str] = {}
 
 
 def register(
@@ -135,68 +138,68 @@ def register(
     replace: bool = False,
     **row: Any,
 ) -> type[Provider]:
-    """Make a provider known: a subclass of Provider, or the name and address of an OpenAI-compatible service.
+    """Register a provider: a subclass of Provider, or the name and base URL of an OpenAI-compatible service.
 
-    The name of a provider that comes with the package, or with a plugin, is taken; `replace=True` puts yours there.
-    What such a service does differently goes into `row`, by the names of the attributes of `OpenAICompatible`.
+    Names of built-in providers and plugins are taken; `replace=True` overrides them.
+    `row` sets attributes of `OpenAICompatible` for a service that deviates from the defaults.
 
     Example: `register("my-gateway", url="https://llm.example.com/v1", api_key_env="MY_GATEWAY_KEY")`
     """
     if isinstance(provider, str):
         if not url or not url.startswith(("http://", "https://")):
             raise ConfigurationError("register: pass url= with the http address of the OpenAI-compatible service")
-        given = {"url": url.rstrip("/"), "api_key_env": api_key_env, "default_model": default_model}
-        made = _make_service(provider, {**given, "needs_key": bool(api_key_env), **row})
-        registry.add(made, replace=replace)
-        return made
+        attributes = {"url": url.rstrip("/"), "api_key_env": api_key_env, "default_model": default_model}
+        service = _build_service(provider, {**attributes, "needs_key": bool(api_key_env), **row})
+        registry.add(service, replace=replace)
+        return service
     if url is not None or api_key_env or default_model or row:
         raise ConfigurationError("register: url, api_key_env and all other options go with a name, not with a class")
     registry.add(provider, replace=replace)
     return provider
 
 
-def _checked(found: Any, name: str) -> type[Provider]:
-    """Return what an entry point names, if it is a provider of that name."""
-    if not isinstance(found, type) or not issubclass(found, Provider):
+def _parse_plugin(value: Any, name: str) -> type[Provider]:
+    """Return the object an entry point refers to; raise unless it is a provider of that name."""
+    if not isinstance(value, type) or not issubclass(value, Provider):
         raise TypeError("it is not a subclass of Provider")
-    if not getattr(found, "name", "") or not getattr(found, "url", ""):
+    if not getattr(value, "name", "") or not getattr(value, "url", ""):
         raise TypeError("it has no name or no url")
-    if found.name != name:
-        raise ValueError(f"it is named {found.name!r}")
-    return found
+    if value.name != name:
+        raise ValueError(f"it is named {value.name!r}")
+    return value
 
 
-def _module(name: str) -> str | None:
-    """Return the module that holds a provider of the folder; the other files there are not looked at."""
-    if name in _seen:
-        return _seen[name]
+def _find_module(name: str) -> str | None:
+    """Return the module that defines a built-in provider, without listing the folder."""
+    if name in _found_modules:
+        return _found_modules[name]
     stem = name.replace("-", "_")
-    if "_" in name or stem in _BASES or not stem.isidentifier():
+    if "_" in name or stem in _NOT_PROVIDERS or not stem.isidentifier():
         return None
     module = f"{providers.__name__}.{stem}"
     if importlib.util.find_spec(module) is None:
         return None
-    _seen[name] = module
+    _found_modules[name] = module
     return module
 
 
-def _make_service(name: str, row: Mapping[str, Any]) -> type[Provider]:
+def _build_service(name: str, row: Mapping[str, Any]) -> type[Provider]:
     base = importlib.import_module("aichatkit.providers.openai_compatible").OpenAICompatible
-    known = {attribute for kind in base.__mro__ for attribute in getattr(kind, "__annotations__", ())} - {"name"}
+    allowed = {attribute for cls in base.__mro__ for attribute in getattr(cls, "__annotations__", ())} - {"name"}
     for attribute in row:
-        if attribute not in known:
-            raise ConfigurationError(f"register: a service has no {attribute!r}{nearest(attribute, known)}")
+        if attribute not in allowed:
+            raise ConfigurationError(f"register: a service has no {attribute!r}{nearest(attribute, allowed)}")
     title = "".join(part.title() for part in re.split("[-.]", name))
-    about = {
+    namespace = {
         "__doc__": f"The OpenAI-compatible service {name}.",
         "__module__": f"{providers.__name__}.services",
         "name": name,
     }
-    made: type[Provider] = type(title, (base,), {**about, **row})
-    return made
+    service: type[Provider] = type(title, (base,), {**namespace, **row})
+    return service
 
 
-def _class_of(module: Any, name: str) -> type[Provider]:
+def _find_class(module: Any, name: str) -> type[Provider]:
     for value in vars(module).values():
         if isinstance(value, type) and issubclass(value, Provider) and value.__dict__.get("name") == name:
             return value

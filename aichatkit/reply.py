@@ -1,4 +1,4 @@
-"""Chunks -> reply: the finished answer, and the story of the tries it took."""
+"""Chunks -> reply: the finished answer, with a record of every attempt it took."""
 
 from __future__ import annotations
 
@@ -24,15 +24,18 @@ else:
 __all__ = ["Attempt", "Reply"]
 
 
-_FENCED = r"(?sm)^[ \t]*```\w*[ \t]*\r?\n(.*?)(?:^[ \t]*```|\Z)"
+_FENCED_BLOCK = r"(?sm)^[ \t]*```\w*[ \t]*\r?\n(.*?)(?:^[ \t]*```|\Z)"
 _DECODER = json.JSONDecoder()
-_MOST_TRIES = 1000
-_NONE = object()
+_MAX_DECODES = 1000
+_NOT_JSON = object()
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """One try of a call: `error` is None where it worked; `elapsed` and `wait` are seconds, in it and around it."""
+    """One attempt of a call; `error` is None if it succeeded.
+
+    `elapsed` is how long it took, `wait` how long the call waited before and after it, both in seconds.
+    """
 
     provider: str
     model: str
@@ -45,15 +48,16 @@ class Attempt:
 class Reply:
     """A finished answer; `str(reply)` is its text.
 
-    `complete` is True where the protocol's end marker was seen, None where the service has none;
-    False only on what a notebook's `%%chat -o` keeps of an answer that broke off.
-    `finish_reason` is "stop", "length", "content_filter", "tool_calls" or the service's own word.
-    `data` is the value of a `schema=`, `images` are URLs or data URIs, `tool_calls` those that were left to the caller.
-    `attempts` are all tries in order, `elapsed` is in seconds, `headers` are those of the response, `raw` the records
-    it came in where `raw=True` asked for them.
-    `cost` is in US dollars, None where the price or the tokens are not known.
-    `cached` is True where it came from the client's cache, and cost nothing.
-    `id` is the service's own name of the answer, where it has one.
+    `complete` is True if the protocol's end marker arrived, None if the service has no end marker.
+    It is False only for an interrupted answer kept by a notebook's `%%chat -o`.
+    `finish_reason` is "stop", "length", "content_filter", "tool_calls" or a service-specific value.
+    `data` is the structured output for `schema=`, `images` are URLs or data URIs.
+    `tool_calls` are the calls left for the caller to run.
+    `attempts` lists every attempt in order, `elapsed` is in seconds, `headers` are the response headers.
+    `raw` holds the decoded records of the stream if the call was made with `raw=True`.
+    `cost` is in US dollars, None if the price or the token usage is unknown.
+    `cached` is True if the reply came from the client's cache, at no cost.
+    `id` is the service's ID for the answer, or empty.
     """
 
     text: str
@@ -74,7 +78,7 @@ class Reply:
     cost: float | None = None
     cached: bool = False
     id: str = ""
-    #: What the service wants to see again, with the calls of tools that came of it.
+    #: Reasoning that the service requires back together with the tool calls it led to.
     thoughts: list[Thought] = field(default_factory=list, repr=False)
 
     def __str__(self) -> str:
@@ -82,31 +86,31 @@ class Reply:
 
     @property
     def limits(self) -> dict[str, Any]:
-        """The service's rate limits as its headers told them: what is allowed, what remains, seconds to the reset."""
+        """The service's rate limits, read from the headers: limit, remaining, and seconds until the reset."""
         return retry_after.parse_rate_limits(self.headers)
 
     @property
     def message(self) -> Message:
-        """The answer as a message, to go on with: put it before the results of the tools it asks for."""
+        """The answer as a message for the conversation history; tool results go after it."""
         if not self.tool_calls:
             return Message("assistant", self.text)
         return ToolCallsMessage("assistant", self.text, tuple(self.tool_calls), self.reasoning, tuple(self.thoughts))
 
     @property
     def request_id(self) -> str | None:
-        """The service's own id of the call, for its support."""
+        """The service's ID for the request, to quote in a support ticket."""
         return self.headers.get("x-request-id") or self.headers.get("request-id")
 
     def json(self) -> Any:
-        """Return the text read as JSON, also from a fenced block or between words, where there is only one.
+        """Return the JSON value in the text, which may be in a fenced block or surrounded by prose.
 
         Raises:
-            SchemaError: there is none, or it is not clear which of several is meant.
+            SchemaError: the text contains no JSON value, or more than one.
         """
-        found = _find_json(self.text)
-        if len(found) == 1:
-            return found[0]
-        reason = f"there are {len(found)} of them" if found else "it holds none"
+        values = _find_json(self.text)
+        if len(values) == 1:
+            return values[0]
+        reason = f"there are {len(values)} of them" if values else "it holds none"
         raise SchemaError(
             f"{self.provider}: the answer is not JSON ({reason})",
             provider=self.provider,
@@ -119,37 +123,37 @@ class Reply:
         return reprs.answer_markdown(self)
 
     def _ipython_display_(self) -> None:
-        # The value of `chat.show(...)` at the end of a cell would be there twice. By raising, IPython is told to go on
-        # to the other forms.
+        # `chat.show(...)` on the last line of a cell would be displayed twice. Raising makes IPython fall back to the
+        # other representations.
         if not screen.just_shown(self):
             raise NotImplementedError
 
 
 def _find_json(text: str) -> list[Any]:
-    """Return the JSON values in a text: the whole of it, else those in fenced blocks, else those between words."""
-    for texts in ([text], [fenced[1] for fenced in re.finditer(_FENCED, text)]):
-        found = [value for value in map(_parsed, texts) if value is not _NONE]
-        if found:
-            return found
-    inside = list(_between_words(text))
-    # Marks such as [1] stand between words as well.
-    return [value for value in inside if isinstance(value, dict)] or inside
+    """Return the JSON values in a text: the text itself, else fenced blocks, else values within the prose."""
+    for candidates in ([text], [block[1] for block in re.finditer(_FENCED_BLOCK, text)]):
+        values = [value for value in map(_parse_json, candidates) if value is not _NOT_JSON]
+        if values:
+            return values
+    embedded = list(_iter_embedded_json(text))
+    # Prefer objects: prose also contains reference marks such as [1].
+    return [value for value in embedded if isinstance(value, dict)] or embedded
 
 
-def _parsed(text: str) -> Any:
+def _parse_json(text: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
-        return _NONE
+        return _NOT_JSON
 
 
-def _between_words(text: str) -> Iterator[Any]:
+def _iter_embedded_json(text: str) -> Iterator[Any]:
     end = 0
     for count, match in enumerate(re.finditer(r"[{\[]", text)):
         if match.start() < end:
             continue
-        # Each try may read to the end of the text.
-        if count > _MOST_TRIES:
+        # Each decode may scan to the end of the text.
+        if count > _MAX_DECODES:
             return
         try:
             value, end = _DECODER.raw_decode(text, match.start())

@@ -1,4 +1,4 @@
-"""History -> text for people and files: one turn as JSON can hold it, and a conversation as Markdown."""
+"""History -> text for people and files: messages as JSON-serializable dicts, and conversations as Markdown."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from urllib.parse import quote
 
 from aichatkit.messages import Content, File, Message, ToolCallsMessage, ToolResultMessage
 
-__all__ = ["markdown_of", "plain_turn", "words_of"]
+__all__ = ["message_to_dict", "messages_to_markdown", "searchable_text"]
 
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})(.*)")
 _HEADINGS = {"user": "User", "assistant": "Assistant", "tool": "Tool", "system": "System", "developer": "System"}
 
 
-def plain_turn(message: Message) -> dict[str, Any]:
-    """Return a turn as JSON can hold it, in OpenAI's form."""
-    turn = {"role": message.role, "content": _plain(message.content)}
+def message_to_dict(message: Message) -> dict[str, Any]:
+    """Return a message as a JSON-serializable dict in OpenAI's format."""
+    turn = {"role": message.role, "content": _build_content(message.content)}
     if isinstance(message, ToolCallsMessage):
         turn["tool_calls"] = [
             {
@@ -29,18 +29,18 @@ def plain_turn(message: Message) -> dict[str, Any]:
             }
             for call in message.calls
         ]
-        # Without these their service would not take the results, should it be loaded before they are there.
-        own = {"reasoning": message.reasoning, "thoughts": list(map(list, message.thoughts))}
-        turn.update({name: value for name, value in own.items() if value})
+        # A conversation may be saved and loaded before its tool results are sent; the service then requires these.
+        reasoning = {"reasoning": message.reasoning, "thoughts": list(map(list, message.thoughts))}
+        turn.update({name: value for name, value in reasoning.items() if value})
     if isinstance(message, ToolResultMessage):
         turn["tool_call_id"] = message.call.id
     return turn
 
 
-def markdown_of(messages: Sequence[Message], *, system: str | None = None) -> str:
-    r"""Return a conversation as Markdown, each message under the name of its role.
+def messages_to_markdown(messages: Sequence[Message], *, system: str | None = None) -> str:
+    r"""Return a conversation as Markdown, each message under a heading with its role.
 
-    >>> markdown_of([Message("user", "Hi"), Message("assistant", "Hello!")])
+    >>> messages_to_markdown([Message("user", "Hi"), Message("assistant", "Hello!")])
     '## User\n\nHi\n\n## Assistant\n\nHello!\n'
     """
     turns = [*([Message("system", system)] if system else []), *messages]
@@ -48,36 +48,38 @@ def markdown_of(messages: Sequence[Message], *, system: str | None = None) -> st
     return "\n\n".join(blocks) + "\n" if blocks else ""
 
 
-def words_of(turn: Any) -> str:
-    """Return what a saved turn says, with the names of its files and tools."""
+def searchable_text(turn: Any) -> str:
+    """Return the text of a saved message that a search looks through: content, file names and tool calls."""
     if not isinstance(turn, dict):
         return ""
     content = turn.get("content")
-    parts = [content] if isinstance(content, str) else list(map(_words, content)) if isinstance(content, list) else []
+    parts = (
+        [content] if isinstance(content, str) else list(map(_part_text, content)) if isinstance(content, list) else []
+    )
     calls = turn.get("tool_calls")
     if isinstance(calls, list):
         parts += [str(call.get("function", "")) for call in calls if isinstance(call, dict)]
     return "\n".join(filter(None, parts))
 
 
-def _plain(content: Content) -> Any:
-    """Return a content as JSON can hold it, its files in OpenAI's form."""
+def _build_content(content: Content) -> Any:
+    """Return a content as JSON-serializable data, with files in OpenAI's format."""
     if isinstance(content, str):
         return content
-    return [_plain_file(part["file"]) if isinstance(part.get("file"), File) else part for part in content]
+    return [_build_file(part["file"]) if isinstance(part.get("file"), File) else part for part in content]
 
 
-def _plain_file(file: File) -> dict[str, Any]:
+def _build_file(file: File) -> dict[str, Any]:
     data = file.url or f"data:{file.media_type};base64,{base64.b64encode(file.data).decode('ascii')}"
     detail = {"detail": file.detail} if file.detail else {}
     return {"type": "file", "file": {"filename": file.name, "file_data": data, **detail}}
 
 
 def _body(message: Message) -> str:
-    return "\n\n".join(_blocks(message))
+    return "\n\n".join(_iter_blocks(message))
 
 
-def _blocks(message: Message) -> Iterator[str]:
+def _iter_blocks(message: Message) -> Iterator[str]:
     if isinstance(message, ToolResultMessage):
         yield f"`{message.call.name}` answered:"
         yield _fenced(str(message.content))
@@ -86,7 +88,7 @@ def _blocks(message: Message) -> Iterator[str]:
     parts: list[dict[str, Any]] = [{"text": content}] if isinstance(content, str) else content
     for part in parts:
         file = part.get("file")
-        block = _shown(file) if isinstance(file, File) else _closed(str(part.get("text", "")))
+        block = _file_link(file) if isinstance(file, File) else _close_fence(str(part.get("text", "")))
         if block:
             yield block
     for call in message.calls if isinstance(message, ToolCallsMessage) else ():
@@ -94,38 +96,38 @@ def _blocks(message: Message) -> Iterator[str]:
         yield _fenced(json.dumps(call.arguments, ensure_ascii=False, indent=2), "json")
 
 
-def _shown(file: File) -> str:
-    """Show a file by its address, else tell what it was; its bytes would be unreadable here."""
+def _file_link(file: File) -> str:
+    """Return a link to a file with a URL, else a line that describes the file: its bytes would be unreadable."""
     name = re.sub(r"[\[\]\n]", " ", file.name) or f"{file.kind} file"
     if file.url:
-        address = re.sub(r"[<>\s]", lambda found: quote(found[0]), file.url)
-        return f"{'!' if file.kind == 'image' else ''}[{name}](<{address}>)"
+        url = re.sub(r"[<>\s]", lambda match: quote(match[0]), file.url)
+        return f"{'!' if file.kind == 'image' else ''}[{name}](<{url}>)"
     return f"*Attached: {name} ({file.media_type}, {len(file.data):,} bytes)*"
 
 
-def _fenced(text: str, kind: str = "") -> str:
-    """Put text into a fence that is longer than any in it."""
+def _fenced(text: str, language: str = "") -> str:
+    """Return text in a code fence that is longer than any fence within."""
     fence = "`" * max(3, 1 + max(map(len, re.findall(r"`+", text)), default=0))
-    return f"{fence}{kind}\n{text}\n{fence}"
+    return f"{fence}{language}\n{text}\n{fence}"
 
 
-def _closed(text: str) -> str:
-    """Close a fence that the text leaves open, as one that was cut does: the rest would be taken for code."""
+def _close_fence(text: str) -> str:
+    """Close a code fence left open, as in a truncated answer: everything after it would render as code."""
     text, fence = text.strip("\n"), ""
     for line in text.split("\n"):
-        found = _FENCE.match(line)
-        if found is None:
+        match = _FENCE.match(line)
+        if match is None:
             continue
-        mark, rest = found.groups()
+        marker, rest = match.groups()
         if not fence:
-            # What is closed on the same line is code between words.
-            fence = "" if mark[0] == "`" and "`" in rest else mark
-        elif mark.startswith(fence) and not rest.strip():
+            # Backticks closed on the same line are inline code.
+            fence = "" if marker[0] == "`" and "`" in rest else marker
+        elif marker.startswith(fence) and not rest.strip():
             fence = ""
     return f"{text}\n{fence}" if fence else text
 
 
-def _words(part: Any) -> str:
+def _part_text(part: Any) -> str:
     if not isinstance(part, dict):
         return ""
     file = part.get("file")

@@ -292,8 +292,8 @@ MISTAKES = (
     Mistake(
         "a quota is retried",
         "errors.py",
-        'so the next provider is asked."""\n\n    action = "next"',
-        'so the next provider is asked."""\n\n    action = "retry"',
+        'so the next provider is tried."""\n\n    action = "next"',
+        'so the next provider is tried."""\n\n    action = "retry"',
         "test_errors.py call/test_fallback.py faults/test_refusals.py",
     ),
     Mistake(
@@ -861,7 +861,7 @@ MISTAKES = (
     Mistake(
         "what was loaded of a package whose import was interrupted stays",
         "_lazy.py",
-        "sys.modules.pop(part, None)",
+        "sys.modules.pop(submodule, None)",
         "continue",
         "test_lazy.py",
     ),

@@ -16,7 +16,7 @@ import pytest
 import requests
 
 from aichatkit import Client, Rate
-from aichatkit._locks import Lock, renew_locks
+from aichatkit._locks import Lock, reset_locks
 from aichatkit.errors import ServerError, StreamInterruptedError
 from aichatkit.limits.cooldowns import CooldownKey
 from aichatkit.sandbox.raw import RawServer, chunk, chunked_head, response
@@ -245,7 +245,7 @@ def test_what_cools_in_the_parent_cools_in_a_child_and_not_the_other_way(service
 def test_renewing_frees_a_lock():
     lock = Lock()
     lock.__enter__()
-    renew_locks()
+    reset_locks()
     with lock:
         assert lock._lock.locked()
     assert not lock._lock.locked()

@@ -33,8 +33,8 @@ ORDER = """
     _version _locks _lazy display.markup cli.paths catalog.context_windows
     display.reprs _dataclasses
     errors
-    storage.sqlite
-    params transport.timeouts chunks providers.user_agents _warnings structured.validation
+    storage.sqlite params
+    transport.timeouts chunks providers.user_agents _warnings structured.validation
     notebook.cell_options messages events.lines classification.table batch.templates classification.rules
     events classification.error_bodies classification.retry_after catalog.prices structured.schemas batch.rows
     classification.decide

@@ -6,7 +6,7 @@ import pytest
 
 from aichatkit import Client, ConfigurationError, Message
 from aichatkit.chunks import ToolCall
-from aichatkit.messages import File, files_of, format_prompt, parse_messages, text_of_file
+from aichatkit.messages import File, format_prompt, iter_files, parse_messages, text_of_file
 
 PICTURE = {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}
 
@@ -122,7 +122,7 @@ def test_the_files_of_messages_are_found_in_their_order():
     one, two = File("image", "image/png", url="https://example.org/a.png"), File("text", "text/plain", data=b"x")
     parts = [{"type": "file", "file": one}, {"type": "text", "text": "What is this?"}]
     turns = [Message("user", parts), Message("user", "Hi"), Message("user", [{"type": "file", "file": two}])]
-    assert list(files_of(turns)) == [one, two]
+    assert list(iter_files(turns)) == [one, two]
 
 
 def asks(arguments='{"part": "A-17"}', **call):

@@ -8,7 +8,7 @@ import pytest
 
 import aichatkit as ai
 from aichatkit import BadRequestError, Client, ConfigurationError
-from aichatkit.params import PARAMS, nearest, parse_params, refuse_unsupported
+from aichatkit.params import PARAMS, is_integer, is_number, nearest, parse_params, reject_unsupported
 
 LATER = [name for name in ("rate", "budget", "cache") if name not in inspect.signature(Client).parameters]
 
@@ -102,12 +102,12 @@ def test_a_parameter_the_provider_does_not_take_is_refused_before_anything_is_se
 
 def test_the_refusal_says_what_the_provider_takes():
     with pytest.raises(ConfigurationError, match="it takes seed, stop") as caught:
-        refuse_unsupported({"top_k": 1}, ["stop", "seed"], provider="example")
+        reject_unsupported({"top_k": 1}, ["stop", "seed"], provider="example")
     assert (caught.value.provider, caught.value.action) == ("example", "next")
 
 
 def test_what_the_provider_takes_passes():
-    refuse_unsupported({"stop": "x"}, ["stop"], provider="example")
+    reject_unsupported({"stop": "x"}, ["stop"], provider="example")
 
 
 def test_parameters_without_a_value_are_dropped():
@@ -129,3 +129,28 @@ def test_a_wrong_value_is_refused_by_the_service(client, sandbox):
 )
 def test_the_nearest_name_is_found_whatever_its_case(given, meant):
     assert nearest(given.partition("/")[0], ["openai", "temperature"]) == f"; did you mean {meant!r}?"
+
+
+@pytest.mark.parametrize("value", [-1, 0.0, 1.5, True, False, "1", None, float("inf"), float("nan")])
+def test_what_is_no_integer_of_at_least_the_minimum_is_seen(value):
+    assert not is_integer(value, minimum=0)
+    assert is_integer(0, minimum=0)
+
+
+@pytest.mark.parametrize("value", [-1, -0.5, True, False, "1", None, 1j, float("-inf"), float("nan")])
+def test_what_is_no_number_of_at_least_the_minimum_is_seen(value):
+    assert not is_number(value)
+    assert not is_number(value, above=0)
+
+
+@pytest.mark.parametrize("value", [0, 0.0, -0.0])
+def test_the_minimum_is_allowed_and_the_bound_above_is_not(value):
+    assert is_number(value, minimum=0)
+    assert not is_number(value, above=0)
+    assert is_number(value, above=-1)
+
+
+@pytest.mark.parametrize("value", [1, 0.5, 10**400, float("inf")])
+def test_a_number_may_be_as_large_as_it_likes(value):
+    assert is_number(value)
+    assert is_number(value, above=0)

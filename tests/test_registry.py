@@ -177,7 +177,7 @@ def test_a_class_brings_its_own_attributes(options):
 
 def test_a_module_must_define_what_it_is_named_after(monkeypatch):
     fresh = Registry()
-    monkeypatch.setattr("aichatkit.registry._module", {"astray": "aichatkit.providers.openai"}.get)
+    monkeypatch.setattr("aichatkit.registry._find_module", {"astray": "aichatkit.providers.openai"}.get)
     with pytest.raises(UnknownProviderError, match=r"aichatkit\.providers\.openai defines no provider named 'astray'"):
         fresh["astray"]
 

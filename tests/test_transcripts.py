@@ -6,7 +6,7 @@ import pytest
 
 from aichatkit.chunks import ToolCall
 from aichatkit.messages import File, Message, ToolCallsMessage, ToolResultMessage
-from aichatkit.transcripts import markdown_of, plain_turn, words_of
+from aichatkit.transcripts import message_to_dict, messages_to_markdown, searchable_text
 
 CALL = ToolCall("c1", "stock", {"article": "A-17"})
 TOOLS = [
@@ -19,16 +19,16 @@ TOOLS = [
 
 def body(content):
     """Return what stands below the heading of one message."""
-    return markdown_of([Message("user", content)]).partition("\n\n")[2][:-1]
+    return messages_to_markdown([Message("user", content)]).partition("\n\n")[2][:-1]
 
 
 def test_a_conversation_without_messages_is_empty():
-    assert markdown_of([]) == ""
+    assert messages_to_markdown([]) == ""
 
 
 def test_every_role_has_its_heading():
     roles = ["developer", "user", "assistant", "system"]
-    text = markdown_of([Message(role, role) for role in roles], system="first")
+    text = messages_to_markdown([Message(role, role) for role in roles], system="first")
     assert [line for line in text.splitlines() if line.startswith("## ")] == [
         "## System",
         "## System",
@@ -39,18 +39,18 @@ def test_every_role_has_its_heading():
 
 
 def test_calls_of_tools_and_their_results_are_shown_as_code():
-    assert markdown_of(TOOLS[1:3]) == (
+    assert messages_to_markdown(TOOLS[1:3]) == (
         '## Assistant\n\nCalls `stock`:\n\n```json\n{\n  "article": "A-17"\n}\n```\n\n'
         "## Tool\n\n`stock` answered:\n\n```\n4\n```\n"
     )
 
 
 def test_the_words_beside_a_call_are_kept():
-    assert "I look.\n\nCalls `stock`" in markdown_of([ToolCallsMessage("assistant", "I look.", (CALL,))])
+    assert "I look.\n\nCalls `stock`" in messages_to_markdown([ToolCallsMessage("assistant", "I look.", (CALL,))])
 
 
 def test_a_fence_in_a_result_does_not_end_its_own():
-    text = markdown_of([ToolResultMessage("tool", "````\ncode\n````", CALL)])
+    text = messages_to_markdown([ToolResultMessage("tool", "````\ncode\n````", CALL)])
     assert "`````\n````\ncode\n````\n`````" in text
 
 
@@ -99,11 +99,11 @@ def test_blank_parts_leave_no_gap():
 
 def test_words_of_a_saved_turn_name_files_and_tools():
     file = File("pdf", "application/pdf", "report.pdf", b"%PDF-")
-    turn = plain_turn(Message("user", [{"type": "text", "text": "Read"}, {"type": "file", "file": file}]))
-    assert words_of(turn) == "Read\nreport.pdf"
-    assert "A-17" in words_of(plain_turn(TOOLS[1]))
+    turn = message_to_dict(Message("user", [{"type": "text", "text": "Read"}, {"type": "file", "file": file}]))
+    assert searchable_text(turn) == "Read\nreport.pdf"
+    assert "A-17" in searchable_text(message_to_dict(TOOLS[1]))
 
 
 @pytest.mark.parametrize("turn", [None, {}, {"content": [1, {"type": "image"}]}, {"tool_calls": [1]}])
 def test_a_turn_that_is_none_has_no_words(turn):
-    assert words_of(turn) == ""
+    assert searchable_text(turn) == ""

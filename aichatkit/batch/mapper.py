@@ -23,7 +23,7 @@ from aichatkit.middleware.budgets import Budget
 from aichatkit.middleware.estimates import Estimate, check_priced, estimate_calls
 from aichatkit.middleware.pipeline import open_answer
 from aichatkit.options import CALL_OPTIONS
-from aichatkit.params import parse_params
+from aichatkit.params import is_integer, parse_params
 from aichatkit.reply import Reply
 from aichatkit.streams import Stream
 from aichatkit.structured.forms import Form
@@ -66,7 +66,7 @@ def map_prompts(
     """Ask every prompt; `options` are those of `ask`, for every row."""
     if on_error not in _ON_ERROR:
         raise ConfigurationError(f"on_error: must be 'keep' or 'raise', not {on_error!r}")
-    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
+    if not is_integer(workers, minimum=1):
         raise ConfigurationError(f"workers: must be a whole number from 1 on, not {workers!r}")
     params = {name: value for name, value in options.items() if name not in CALL_OPTIONS}
     parse_params(params, options=(*CALL_OPTIONS, *_MAP_OPTIONS))

@@ -196,13 +196,13 @@ class TargetAttempts:
             self.provider.name,
             self.target.model,
             str(request.method),
-            hooks.bare_url(str(request.url)),
-            hooks.shown_headers(request.headers or {}, self.context.connections.headers, self.call.headers),
+            hooks.redact_url(str(request.url)),
+            hooks.redact_headers(request.headers or {}, self.context.connections.headers, self.call.headers),
             self.call.messages,
             self.call.options.params,
             len(self.state.attempts) + 1,
         )
-        hooks.emit("request", self.context.on_request, record)
+        hooks.run_hook("request", self.context.on_request, record)
 
 
 def open_transport(provider: Provider, key: str | None, call: Call, *, fresh: bool = False) -> Transport:

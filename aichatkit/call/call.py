@@ -79,7 +79,7 @@ class CallContext:
         url = self.base_urls.get(provider_cls.name)
         if url is None:
             env_url = provider_cls.find_base_url()
-            url = parse_url(env_url, told=provider_cls.base_url_env or provider_cls.name) if env_url else None
+            url = parse_url(env_url, source=provider_cls.base_url_env or provider_cls.name) if env_url else None
         memo_key = (provider_cls, url)
         return self._providers.get(memo_key) or memoize(self._providers, memo_key, provider_cls(url))
 

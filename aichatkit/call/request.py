@@ -16,7 +16,7 @@ from aichatkit._lazy import lazy_module
 from aichatkit.call.answer import Answer
 from aichatkit.catalog.prices import Price
 from aichatkit.errors import ConfigurationError
-from aichatkit.messages import File, Message, files_of, text_of_file
+from aichatkit.messages import File, Message, iter_files, text_of_file
 from aichatkit.providers.base import Options, Provider, parsing
 from aichatkit.transport.transport import Transport
 
@@ -108,12 +108,12 @@ def prepare(provider: Provider, http: Transport) -> Mapping[str, str]:
 def check_request(request: ProviderRequest) -> None:
     """Raise if the provider does not support what is requested; nothing is sent."""
     provider, options = request.provider, request.options
-    params.refuse_unsupported(options.params, provider.params, provider=provider.name)
+    params.reject_unsupported(options.params, provider.params, provider=provider.name)
     if options.tools and not provider.takes_tools:
         raise ConfigurationError(f"{provider.name} does not take tools", provider=provider.name, action="next")
     if options.extra and not _takes_options(type(provider).build_request):
         raise ConfigurationError(f"{provider.name} does not take extra fields", provider=provider.name, action="next")
-    for file in files_of(request.messages):
+    for file in iter_files(request.messages):
         _check_file(file, provider)
 
 

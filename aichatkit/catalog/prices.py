@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from aichatkit.chunks import Usage
 from aichatkit.errors import ConfigurationError
+from aichatkit.params import is_number
 
 __all__ = ["PRICES", "PRICES_DATE", "Price", "cost_of", "parse_prices"]
 
@@ -112,10 +113,7 @@ def _is_price(value: Any) -> bool:
     if not isinstance(value, (tuple, list)) or len(value) not in (2, 3):
         return False
     numbers = value[:2] if len(value) == 3 and value[2] is None else value
-    return all(
-        isinstance(number, (int, float)) and not isinstance(number, bool) and 0 <= number < float("inf")
-        for number in numbers
-    )
+    return all(is_number(number) and number < float("inf") for number in numbers)
 
 
 def _find_price(name: str, prices: Mapping[str, Price]) -> Price | None:

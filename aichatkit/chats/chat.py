@@ -111,7 +111,7 @@ class Chat:
 
     def to_markdown(self) -> str:
         """Return the conversation as Markdown; attachments are named, not embedded."""
-        return transcripts.markdown_of(self.history, system=self.system)
+        return transcripts.messages_to_markdown(self.history, system=self.system)
 
     def export(self, path: str | os.PathLike[str]) -> Path:
         """Write the conversation as Markdown, for people to read, and return its path; for `load`, use `save`."""
@@ -127,7 +127,7 @@ class Chat:
             "system": self.system,
             "model": self.model,
             "options": {name: value for name, value in options.items() if name in _SAVED_OPTIONS and value is not None},
-            "messages": list(map(transcripts.plain_turn, self.history)),
+            "messages": list(map(transcripts.message_to_dict, self.history)),
         }
         return archive.write_chat(path, record)
 

@@ -9,6 +9,7 @@ from aichatkit.catalog.context_windows import window_of
 from aichatkit.catalog.tokens import count_call, count_message
 from aichatkit.errors import ConfigurationError
 from aichatkit.messages import Message
+from aichatkit.params import is_integer
 
 if TYPE_CHECKING:
     from aichatkit.call.call import Call
@@ -22,8 +23,7 @@ _ANSWER_TOKENS, _SAFETY_MARGIN = 4096, 0.1
 
 def parse_trim(trim: Any) -> int | str | None:
     """Return a valid `trim=` option: a number of tokens, "auto" or None."""
-    is_token_count = isinstance(trim, int) and not isinstance(trim, bool) and trim > 0
-    if trim is None or trim == "auto" or is_token_count:
+    if trim is None or trim == "auto" or is_integer(trim, minimum=1):
         return trim  # type: ignore[no-any-return]
     raise ConfigurationError(f"trim: must be a number of tokens or 'auto', not {trim!r}")
 

@@ -131,7 +131,7 @@ def _service(name: str) -> list[Finding]:
     """Look whether one service can be reached, and whether it takes the key."""
     kind = registry[name]
     try:
-        url = parse_url(kind.find_base_url() or kind.url, told=kind.base_url_env or name)
+        url = parse_url(kind.find_base_url() or kind.url, source=kind.base_url_env or name)
         reached = probe(url, provider=name, connections=Connections(), direct=kind.direct and is_local(url))
     except ChatError as error:
         return [Finding("bad", name, _advised(error, kind))]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from aichatkit.checks import LIMITS
+from aichatkit.checks import DEFAULT_TIMEOUT
 from aichatkit.cli import key_store
 from aichatkit.cli.output import write
 from aichatkit.client import Client
@@ -56,7 +56,7 @@ def _with_keys(stored: list[str]) -> list[str]:
 def _check(names: list[str], seconds: float | None) -> int:
     if not names:
         raise ConfigurationError("providers: no key is known, so name whom to check, such as ollama or free")
-    limits = LIMITS if seconds is None else Timeout(total=seconds)
+    limits = DEFAULT_TIMEOUT if seconds is None else Timeout(total=seconds)
     with Client(model=names, api_key=key_store.keys_for(names) or None) as client:
         checks = client.check(timeout=limits)
     for check in checks:

@@ -16,6 +16,7 @@ from aichatkit._lazy import lazy_module
 from aichatkit._locks import Lock
 from aichatkit.errors import ConfigurationError
 from aichatkit.limits.waits import Sleeper, Wait
+from aichatkit.params import is_integer
 
 if TYPE_CHECKING:
     from aichatkit.limits import shared_rates
@@ -53,9 +54,7 @@ class Rate:
     def __post_init__(self) -> None:
         for name in ("requests", "tokens"):
             parse_quota(getattr(self, name), name)
-        if self.concurrent is not None and (
-            isinstance(self.concurrent, bool) or not isinstance(self.concurrent, int) or self.concurrent < 1
-        ):
+        if self.concurrent is not None and not is_integer(self.concurrent, minimum=1):
             raise ConfigurationError(f"rate: concurrent must be a whole number from 1 on, not {self.concurrent!r}")
         if self.requests is None and self.tokens is None and self.concurrent is None:
             raise ConfigurationError("rate: set at least one of requests, tokens and concurrent")

@@ -15,6 +15,7 @@ from aichatkit._lazy import lazy_module
 from aichatkit._locks import Lock
 from aichatkit.errors import ChatError, ConfigurationError, RateLimitError
 from aichatkit.limits.waits import Sleeper, Wait
+from aichatkit.params import is_integer, is_number
 from aichatkit.reply import Attempt
 
 if TYPE_CHECKING:
@@ -54,8 +55,8 @@ class RetryPolicy:
     def __post_init__(self) -> None:
         for name, minimum in _MINIMUMS.items():
             value = getattr(self, name)
-            types = (int, float) if name in _SECONDS else int
-            if isinstance(value, bool) or not isinstance(value, types) or not minimum <= value < 1e9:
+            is_valid = is_number if name in _SECONDS else is_integer
+            if not (is_valid(value, minimum=minimum) and value < 1e9):
                 raise ConfigurationError(f"retry: {name} must be a number from {minimum} on, not {value!r}")
 
     @classmethod
@@ -69,7 +70,7 @@ class RetryPolicy:
             return cls()
         if isinstance(value, cls):
             return value
-        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        if not is_integer(value, minimum=0):
             raise ConfigurationError(f"retry: must be a number of retries from 0 on, or a RetryPolicy, not {value!r}")
         return cls(attempts=value + 1)
 

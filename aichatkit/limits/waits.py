@@ -80,7 +80,7 @@ class Sleeper:
         """Log a wait and call the user's hook; an exception in the hook is logged, not raised."""
         logger.info("%s", wait)
         if self.hook is not None:
-            hooks.emit("wait", self.hook, wait)
+            hooks.run_hook("wait", self.hook, wait)
 
     def sleep(self, seconds: float) -> None:
         """Sleep; closing the client wakes the sleeper."""

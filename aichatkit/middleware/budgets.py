@@ -10,6 +10,7 @@ from aichatkit._locks import Lock
 from aichatkit.call.call import Call
 from aichatkit.errors import BudgetExceededError, ChatError, ConfigurationError
 from aichatkit.middleware.estimates import Expense, check_priced, estimate_partial, expected
+from aichatkit.params import is_number
 from aichatkit.reply import Reply
 
 if TYPE_CHECKING:
@@ -138,7 +139,6 @@ def _exceeds(amount: float, limit: float | None) -> bool:
 
 
 def _parse_limit(value: Any, name: str) -> float | None:
-    is_valid = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
-    if value is not None and not is_valid:
+    if value is not None and not (is_number(value) and value < math.inf):
         raise ConfigurationError(f"{name}: must be a number from 0 on, not {value!r}")
     return value  # type: ignore[no-any-return]

@@ -15,6 +15,7 @@ from aichatkit.call.answer import AnswerCallbacks
 from aichatkit.call.call import Call
 from aichatkit.errors import ConfigurationError, JournalError, SchemaError, StreamInterruptedError
 from aichatkit.middleware.fingerprints import fingerprint
+from aichatkit.params import is_number
 from aichatkit.reply import Attempt, Reply
 from aichatkit.storage.records import decode, encode
 from aichatkit.storage.sqlite import Database
@@ -50,7 +51,7 @@ class Cache(MutableMapping[str, str]):
         clock: Callable[[], float] = time.time,
     ) -> None:
         for name, value in (("expire", expire), ("max_entries", max_entries)):
-            if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0):
+            if value is not None and not is_number(value, above=0):
                 raise ConfigurationError(f"cache: {name} must be a number above 0, not {value!r}")
         self._database = Database(path, _LAYOUT, name="the cache")
         self._expire = expire

@@ -14,10 +14,10 @@ from aichatkit._dataclasses import replace
 from aichatkit._locks import ReentrantLock
 from aichatkit._warnings import warn_user
 from aichatkit.errors import ChatError, ConfigurationError, JournalError
-from aichatkit.hooks import Hook, bare_url
+from aichatkit.hooks import Hook, redact_url
 from aichatkit.messages import File, Message
 from aichatkit.storage.sqlite import Database
-from aichatkit.transcripts import plain_turn
+from aichatkit.transcripts import message_to_dict
 
 if TYPE_CHECKING:
     from aichatkit.middleware.observe import Observation
@@ -139,7 +139,7 @@ def _row(observation: Observation) -> dict[str, Any]:
         "status": "error" if error is not None else "left" if reply is None else "ok",
         "provider": observation.provider,
         "model": observation.model,
-        "messages": _json([plain_turn(_without_bytes(message)) for message in call.messages]),
+        "messages": _json([message_to_dict(_without_bytes(message)) for message in call.messages]),
         "params": _json(call.options.params),
         "text": observation.text,
         "cached": 0,
@@ -186,7 +186,7 @@ def _part(part: dict[str, Any]) -> dict[str, Any]:
     file = part.get("file")
     if not isinstance(file, File):
         return part
-    content = {"url": bare_url(file.url)} if file.url else {"bytes": len(file.data)}
+    content = {"url": redact_url(file.url)} if file.url else {"bytes": len(file.data)}
     return {"type": "file", "file": {"filename": file.name, "media_type": file.media_type, **content}}
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Callable, Protocol
 from aichatkit._lazy import lazy_module
 from aichatkit.call.call import Call
 from aichatkit.errors import ChatError, StreamInterruptedError
-from aichatkit.hooks import ChunkInfo, ErrorInfo, Hook, ReplyInfo, emit
+from aichatkit.hooks import ChunkInfo, ErrorInfo, Hook, ReplyInfo, run_hook
 from aichatkit.reply import Attempt, Reply
 from aichatkit.transport.transport import hide, keys_in
 
@@ -104,9 +104,9 @@ class Hooks:
         """Call the hook for the reply or the error."""
         source = (observation.provider, observation.model)
         if observation.reply is not None and self._on_reply is not None:
-            emit("reply", self._on_reply, ReplyInfo(*source, observation.reply, observation.elapsed))
+            run_hook("reply", self._on_reply, ReplyInfo(*source, observation.reply, observation.elapsed))
         if observation.error is not None and self._on_error is not None:
-            emit("error", self._on_error, ErrorInfo(*source, observation.error, observation.elapsed))
+            run_hook("error", self._on_error, ErrorInfo(*source, observation.error, observation.elapsed))
 
 
 def build_observers(hooks: Mapping[str, Hook], log: Observer | None, telemetry: Any) -> list[Observer]:
@@ -195,7 +195,7 @@ class ObservedAnswer:
         try:
             for text in answer:
                 for hook in self._on_chunk:
-                    emit("chunk", hook, ChunkInfo(answer.provider.name, answer.model, text, observation.chunks))
+                    run_hook("chunk", hook, ChunkInfo(answer.provider.name, answer.model, text, observation.chunks))
                 observation.chunks += 1
                 yield text
         except GeneratorExit:

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from aichatkit._version import __version__
 from aichatkit.errors import ChatError, ConfigurationError
-from aichatkit.hooks import Hook, bare_url
+from aichatkit.hooks import Hook, redact_url
 from aichatkit.messages import File, Message, ToolCallsMessage, ToolResultMessage
 
 if TYPE_CHECKING:
@@ -240,5 +240,5 @@ def _part(part: Mapping[str, Any]) -> dict[str, Any]:
         return {"type": "text", "content": str(part.get("text", ""))}
     described = {"mime_type": file.media_type, "modality": file.kind}
     if file.url:
-        return {"type": "uri", **described, "uri": bare_url(file.url)}
+        return {"type": "uri", **described, "uri": redact_url(file.url)}
     return {"type": "file", **described, "name": file.name, "bytes": len(file.data)}

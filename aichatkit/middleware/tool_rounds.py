@@ -12,6 +12,7 @@ from aichatkit.call.targets import Target
 from aichatkit.chunks import Usage
 from aichatkit.errors import ChatError, ConfigurationError, SchemaError, StreamInterruptedError, ToolError
 from aichatkit.messages import Message, ToolResultMessage
+from aichatkit.params import is_integer
 from aichatkit.reply import Attempt, Reply
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class ToolRounds(AnswerCallbacks):
     def __init__(self, call: Call, open_next: Callable[[Call], AnswerLike]) -> None:
         super().__init__()
         max_rounds = call.max_rounds
-        if isinstance(max_rounds, bool) or not isinstance(max_rounds, int) or max_rounds < 0:
+        if not is_integer(max_rounds, minimum=0):
             raise ConfigurationError(f"max_rounds: must be a whole number from 0, not {max_rounds!r}")
         assert call.toolbox is not None
         self._call = call

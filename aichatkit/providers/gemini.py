@@ -20,7 +20,7 @@ from aichatkit.chunks import (
     ToolCall,
     ToolCallPart,
     Usage,
-    is_made_call_id,
+    is_generated_call_id,
 )
 from aichatkit.classification import classify
 from aichatkit.errors import ContentFilteredError
@@ -202,7 +202,7 @@ def _declaration(tool: Tool) -> dict[str, Any]:
 
 def _named(call: ToolCall) -> dict[str, Any]:
     # An id that was made here is none of the service's.
-    own = not call.id or is_made_call_id(call.id)
+    own = not call.id or is_generated_call_id(call.id)
     return {"name": call.name} if own else {"id": call.id, "name": call.name}
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from aichatkit.errors import ConfigurationError
-from aichatkit.transcripts import words_of
+from aichatkit.transcripts import searchable_text
 
 __all__ = ["Saved", "read_chat", "search_saved", "write_chat", "write_text"]
 
@@ -110,7 +110,7 @@ def read_chat(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def _saved(path: Path, record: Mapping[str, Any], wanted: Sequence[re.Pattern[str]]) -> Saved | None:
-    turns = [(turn.get("role"), words_of(turn)) for turn in record["messages"] if isinstance(turn, dict)]
+    turns = [(turn.get("role"), searchable_text(turn)) for turn in record["messages"] if isinstance(turn, dict)]
     texts = [str(record["system"] or ""), *(text for _, text in turns)]
     if not all(any(map(word.search, texts)) for word in wanted):
         return None

@@ -9,6 +9,7 @@ from typing import Any, Callable
 
 from aichatkit._dataclasses import dataclass, replace
 from aichatkit.errors import ConfigurationError, DeadlineExceededError
+from aichatkit.params import is_number
 
 __all__ = ["Deadline", "Timeout"]
 
@@ -88,4 +89,4 @@ class Deadline:
 
 
 def _is_positive(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value > 0
+    return is_number(value, above=0) and value < math.inf
