@@ -105,7 +105,7 @@ def _made(kind: Any, frozen: bool) -> Any:
     methods = {
         _FIELDS: fields,
         "__match_args__": tuple(fields),
-        "__init__": _init(kind, fields, "fields['{}']" if frozen else "self.{}"),
+        "__init__": _init(kind, fields, "_dict['{}']" if frozen else "self.{}"),
         "__repr__": _repr,
         "__eq__": _eq,
         "__hash__": _hash if frozen else None,
@@ -136,7 +136,7 @@ def _init(kind: Any, fields: dict[str, _Field], place: str) -> Any:
         lines.append(f" {place.format(name)} = {value}")
     if hasattr(kind, "__post_init__"):
         lines.append(" self.__post_init__()")
-    source = "\n".join((f"def __init__(self, {', '.join(heads)}):", " fields = self.__dict__", *lines))
+    source = "\n".join((f"def __init__(self, {', '.join(heads)}):", " _dict = self.__dict__", *lines))
     exec(source, known)
     init = known["__init__"]
     init.__qualname__ = f"{kind.__qualname__}.__init__"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, fields
 from typing import Any, Protocol, overload
 
+from aichatkit._dataclasses import dataclass, field, field_names
 from aichatkit.batch import tables
 from aichatkit.batch.result_store import ResultStore
 from aichatkit.batch.rows import Row
@@ -159,7 +159,7 @@ class Results(Sequence[Result]):
     def usage(self) -> Usage:
         """The tokens of all answers, as far as the services told them."""
         usages = [result.usage for result in self._ordered()]
-        columns = {part.name: [getattr(usage, part.name) for usage in usages] for part in fields(Usage)}
+        columns = {name: [getattr(usage, name) for usage in usages] for name in field_names(Usage)}
         told = {name: [count for count in counts if count is not None] for name, counts in columns.items()}
         return Usage(**{name: sum(counts) if counts else None for name, counts in told.items()})
 

@@ -6,11 +6,11 @@ import csv
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sized
-from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from aichatkit._dataclasses import dataclass, field
 from aichatkit.batch.templates import Template, is_missing
 from aichatkit.errors import ChatError, ConfigurationError
 from aichatkit.messages import Message

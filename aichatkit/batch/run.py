@@ -9,10 +9,10 @@ import signal
 import threading
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Future
-from dataclasses import dataclass
 from itertools import count
 from typing import Any, Callable
 
+from aichatkit._dataclasses import dataclass
 from aichatkit.batch.journal import Journal
 from aichatkit.batch.progress import Progress
 from aichatkit.batch.task_queue import Finished, Outcome, Task, TaskQueue

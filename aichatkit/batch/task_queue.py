@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Callable, Union
 
+from aichatkit._dataclasses import dataclass, field, replace
 from aichatkit.batch.journal import TAKEN, Journal
 from aichatkit.batch.rows import Row, Source
 from aichatkit.call.attempt import Call

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from typing import Any
 
 from aichatkit import errors
+from aichatkit._dataclasses import field_names
 from aichatkit.chunks import Citation, Thought, ToolCall, Usage
 from aichatkit.errors import ChatError
 from aichatkit.reply import Reply
@@ -15,7 +16,7 @@ from aichatkit.reply import Reply
 __all__ = ["decode", "encode"]
 
 _REPLY = ("text", "provider", "model", "complete", "finish_reason", "images", "reasoning", "elapsed", "cost", "id")
-_USAGE = tuple(part.name for part in fields(Usage))
+_USAGE = field_names(Usage)
 _ERROR = ("provider", "model", "status", "code", "retry_after", "partial", "request_id", "maybe_processed", "param")
 
 
