@@ -21,12 +21,12 @@ from aichatkit.reply import Reply
 from aichatkit.storage.records import decode, encode
 from aichatkit.storage.sqlite import Database, pieces, select, write
 
-__all__ = ["TAKEN", "Journal"]
+__all__ = ["CLAIMED_ELSEWHERE", "Journal"]
 
 logger = logging.getLogger(__name__)
 
 #: Stands for a row that another process asks right now.
-TAKEN = object()
+CLAIMED_ELSEWHERE = object()
 _LAYOUT = """
 CREATE TABLE IF NOT EXISTS answers (key BLOB NOT NULL PRIMARY KEY, record TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS claims (key BLOB NOT NULL PRIMARY KEY, owner TEXT NOT NULL, until REAL NOT NULL)
@@ -69,7 +69,7 @@ class Journal:
         return keys
 
     def take(self, keys: Sequence[bytes]) -> list[Reply | object | None]:
-        """Return the answer of each row, TAKEN where another process asks it, or None: then it is claimed."""
+        """Return the answer of each row, CLAIMED_ELSEWHERE, or None: then it is claimed."""
         if self._heart is None:
             self._heart = threading.Thread(target=self._beat, name="aichatkit-journal", daemon=True)
             self._heart.start()
@@ -83,7 +83,7 @@ class Journal:
             until = now + self._lease
             write(connection, "INSERT OR REPLACE INTO claims VALUES", [(key, self.owner, until) for key in free])
         found = {key: self._read(record) for key, record in records.items()}
-        return [found.get(key, TAKEN if key in taken else None) for key in keys]
+        return [found.get(key, CLAIMED_ELSEWHERE if key in taken else None) for key in keys]
 
     def write(self, answers: Iterable[tuple[bytes, Reply]]) -> None:
         """Keep the answers of claimed rows; they are on disk when this returns."""

@@ -122,8 +122,8 @@ class Mapper:
         waits = {"pause": self._pauses.longest, **({} if self._pacer is None else {"pacing": self._pacer.longest})}
         bar = bars.Progress(progress, source.size, waits)
         book = None if resume is None else journal.Journal(resume)
-        plan = run.Plan(
-            jobs.Job(self._answer, asked),
+        plan = run.RunOptions(
+            jobs.BoundAsk(self._answer, asked),
             workers,
             book,
             purses,
@@ -138,7 +138,9 @@ class Mapper:
             source, call_of=call_of, journal=book, form=form, chunk=workers, limited=bool(purses)
         )
         shelf = result_store.DiskStore() if source.size is None else result_store.MemoryStore()
-        found = results.Results(run.Run(taken, plan), shelf, form=form, table=source.table, as_completed=as_completed)
+        found = results.Results(
+            run.BatchRun(taken, plan), shelf, form=form, table=source.table, as_completed=as_completed
+        )
         return found if as_completed else found.finish()
 
     def estimate(self, prompts: Any, template: str | None = None, **options: Any) -> estimates.Estimate:

@@ -10,7 +10,7 @@ from aichatkit._dataclasses import dataclass, field, field_names
 from aichatkit.batch import tables
 from aichatkit.batch.result_store import ResultStore
 from aichatkit.batch.rows import Row
-from aichatkit.batch.task_queue import Finished, Outcome, revived
+from aichatkit.batch.task_queue import Finished, Outcome, restore_outcome
 from aichatkit.chunks import Usage
 from aichatkit.display import markup, reprs
 from aichatkit.errors import ChatError, JournalError
@@ -52,7 +52,7 @@ class Result:
         return None if self.reply is None else self.reply.cost
 
 
-class Over(Protocol):
+class RunState(Protocol):
     """What is asked of a run that may be over."""
 
     stopped: ChatError | None
@@ -65,7 +65,7 @@ class Over(Protocol):
         """Take Ctrl-C for the end of the run."""
 
 
-class Going(Over, Protocol):
+class ActiveRun(RunState, Protocol):
     """A run that goes on as it is iterated over."""
 
     def leave(self) -> None:
@@ -82,10 +82,16 @@ class Results(Sequence[Result]):
     """
 
     def __init__(
-        self, run: Going, shelf: ResultStore, *, form: Form | None = None, table: Any = None, as_completed: bool = False
+        self,
+        run: ActiveRun,
+        shelf: ResultStore,
+        *,
+        form: Form | None = None,
+        table: Any = None,
+        as_completed: bool = False,
     ) -> None:
-        self._run: Over = run
-        self._going: Going | None = run
+        self._run: RunState = run
+        self._going: ActiveRun | None = run
         self._shelf = shelf
         self._form = form
         self._table = table
@@ -225,17 +231,17 @@ class Results(Sequence[Result]):
 
     def _result(self, row: Row, outcome: Outcome) -> Result:
         if isinstance(outcome, Reply) and outcome.data is None:
-            outcome = revived(outcome, self._form)
+            outcome = restore_outcome(outcome, self._form)
         reply, error = (outcome, None) if isinstance(outcome, Reply) else (None, outcome)
         return Result(row.position, row.index, row.prompt, reply, error, row.fields)
 
     def __getstate__(self) -> dict[str, Any]:
         self.finish()
-        return {**self.__dict__, "_run": Ended(self._run.stopped, self._run.interrupted)}
+        return {**self.__dict__, "_run": FinishedRun(self._run.stopped, self._run.interrupted)}
 
 
 @dataclass(frozen=True)
-class Ended:
+class FinishedRun:
     """What is left of a run that is over."""
 
     stopped: ChatError | None

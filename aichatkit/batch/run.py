@@ -16,7 +16,7 @@ from aichatkit._dataclasses import dataclass
 from aichatkit.batch.journal import Journal
 from aichatkit.batch.progress import Progress
 from aichatkit.batch.task_queue import Finished, Outcome, Task, TaskQueue
-from aichatkit.batch.workers import Job, Threads, answer_row
+from aichatkit.batch.workers import BoundAsk, ThreadWorkers, answer_row
 from aichatkit.errors import (
     AllProvidersFailedError,
     AuthenticationError,
@@ -32,7 +32,7 @@ from aichatkit.errors import (
 from aichatkit.middleware.budgets import Budget, Expense, expense_of
 from aichatkit.reply import Reply
 
-__all__ = ["Plan", "Run"]
+__all__ = ["BatchRun", "RunOptions"]
 
 #: How often a row is asked again that met a rate limit in spite of all waits, or whose worker died.
 _AGAIN, _LOST = 5, 2
@@ -44,10 +44,10 @@ _ENDING = (QuotaExceededError, AuthenticationError, MissingKeyError, ModelNotFou
 
 
 @dataclass(frozen=True)
-class Plan:
+class RunOptions:
     """How a run goes; `make_executor` is None for threads of our own, `renews` says that it makes a new one."""
 
-    job: Job
+    ask: BoundAsk
     workers: int
     journal: Journal | None
     purses: Sequence[Budget]
@@ -58,10 +58,10 @@ class Plan:
     renews: bool = True
 
 
-class Run:
+class BatchRun:
     """One run: iterate over it to make it go, and it yields the outcomes as they come."""
 
-    def __init__(self, intake: TaskQueue, plan: Plan) -> None:
+    def __init__(self, intake: TaskQueue, plan: RunOptions) -> None:
         #: Why rows were not asked, None where all were.
         self.stopped: ChatError | None = None
         self._intake = intake
@@ -142,7 +142,7 @@ class Run:
             held = purse.hold(task.expected)
             if held is None:
                 self._settle(task, Expense())
-                self._intake.give_back(task)
+                self._intake.requeue_first(task)
                 if not self._flying:
                     self._stop(purse.exceeded())
                 return False
@@ -154,22 +154,22 @@ class Run:
             if self._executor is None:
                 self._executor = (self._plan.make_executor or self._threads)()
             ticket = f"{self._name}:{next(self._tickets)}"
-            future = self._executor.submit(answer_row, self._plan.job, task.row.prompt, ticket)
+            future = self._executor.submit(answer_row, self._plan.ask, task.row.prompt, ticket)
         except BrokenExecutor as error:
             self._settle(task, Expense())
-            self._intake.give_back(task)
+            self._intake.requeue_first(task)
             self._replace_executor(error)
             return
         except RuntimeError as error:
             self._settle(task, Expense())
-            self._intake.give_back(task)
+            self._intake.requeue_first(task)
             self._fail(ConfigurationError(f"executor: it takes no more rows ({error})"))
             return
         self._flying += 1
         future.add_done_callback(lambda done: self._events.put((task, done)))
 
-    def _threads(self) -> Threads:
-        return Threads(self._plan.workers)
+    def _threads(self) -> ThreadWorkers:
+        return ThreadWorkers(self._plan.workers)
 
     def _replace_executor(self, error: BrokenExecutor) -> None:
         self._breaks += 1
@@ -219,7 +219,7 @@ class Run:
             self._stop(error)
         elif isinstance(error, RateLimitError) and task.limited < _AGAIN:
             task.limited += 1
-            self._intake.put_last(task)
+            self._intake.requeue_last(task)
             return None
         return error
 
@@ -234,7 +234,7 @@ class Run:
         if task.lost > _LOST:
             return ChatError(f"executor: the worker died {task.lost} times while it asked this row ({told})")
         self._suspects += 1
-        self._intake.give_back(task)
+        self._intake.requeue_first(task)
         return None
 
     def _ends_run(self, error: ChatError) -> bool:

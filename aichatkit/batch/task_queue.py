@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Callable, Union
 
 from aichatkit._dataclasses import dataclass, field, replace
-from aichatkit.batch.journal import TAKEN, Journal
+from aichatkit.batch.journal import CLAIMED_ELSEWHERE, Journal
 from aichatkit.batch.rows import Row, Source
 from aichatkit.call.attempt import Call
 from aichatkit.errors import ChatError, SchemaError
@@ -19,7 +19,7 @@ from aichatkit.middleware.fingerprints import fingerprint
 from aichatkit.middleware.tool_rounds import Form
 from aichatkit.reply import Reply
 
-__all__ = ["Finished", "Outcome", "Task", "TaskQueue", "revived"]
+__all__ = ["Finished", "Outcome", "Task", "TaskQueue", "restore_outcome"]
 
 Outcome = Union[Reply, ChatError]
 Finished = tuple[Row, Outcome]
@@ -91,11 +91,11 @@ class TaskQueue:
             self._sort([self._taken.popleft() for _ in range(min(_MOST, len(self._taken)))])
         return self._ready.popleft() if self._ready else None
 
-    def give_back(self, task: Task) -> None:
+    def requeue_first(self, task: Task) -> None:
         """Take a row that shall be asked before the others."""
         self._ready.appendleft(task)
 
-    def put_last(self, task: Task) -> None:
+    def requeue_last(self, task: Task) -> None:
         """Take a row that shall be asked after those that are ready."""
         self._ready.append(task)
 
@@ -145,13 +145,13 @@ class TaskQueue:
             if found is None:
                 self._ready.append(task)
             elif isinstance(found, Reply):
-                self.finished.append((task.row, revived(found, self._form)))
+                self.finished.append((task.row, restore_outcome(found, self._form)))
             else:
-                assert found is TAKEN
+                assert found is CLAIMED_ELSEWHERE
                 self._taken.append(task)
 
 
-def revived(reply: Reply, form: Form | None) -> Outcome:
+def restore_outcome(reply: Reply, form: Form | None) -> Outcome:
     """Return a stored answer with its data."""
     if form is None or reply.tool_calls:
         return reply

@@ -14,14 +14,14 @@ from typing import Any, Callable
 from aichatkit.errors import ChatError, ConfigurationError
 from aichatkit.reply import Reply
 
-__all__ = ["Job", "Threads", "answer_row", "parse_executor"]
+__all__ = ["BoundAsk", "ThreadWorkers", "answer_row", "parse_executor"]
 
 #: Clients of a worker process, by the hash of what arrived.
 _clients: dict[bytes, Callable[..., Reply]] = {}
 _MOST_CLIENTS = 4
 
 
-class Job:
+class BoundAsk:
     """What is asked of every row: by whom, with which options.
 
     It pickles without keys; a process that gets it many times makes the client once.
@@ -43,20 +43,20 @@ class Job:
         return _thaw, (self._frozen, self.options)
 
 
-def answer_row(job: Job, prompt: Any, ticket: str) -> Reply | ChatError:
+def answer_row(bound_ask: BoundAsk, prompt: Any, ticket: str) -> Reply | ChatError:
     """Ask one row; an error of the package is its outcome.
 
     Each `ticket` is another: Dask would ask equal rows only once.
     """
     try:
-        return job.ask(prompt, **job.options)
+        return bound_ask.ask(prompt, **bound_ask.options)
     except ChatError as error:
         # Frames do not travel, and would keep everything alive here.
         error.__traceback__ = None
         return error
 
 
-class Threads(Executor):
+class ThreadWorkers(Executor):
     """Threads that end with the process, so that a second Ctrl-C is obeyed at once."""
 
     def __init__(self, workers: int) -> None:
@@ -103,11 +103,11 @@ def parse_executor(executor: Any) -> Callable[[], Any] | None:
     )
 
 
-def _thaw(frozen: bytes, options: Mapping[str, Any]) -> Job:
+def _thaw(frozen: bytes, options: Mapping[str, Any]) -> BoundAsk:
     name = hashlib.sha256(frozen).digest()
     ask = _clients.get(name)
     if ask is None:
         if len(_clients) >= _MOST_CLIENTS:
             _clients.pop(next(iter(_clients)), None)
         ask = _clients.setdefault(name, pickle.loads(frozen))
-    return Job(ask, options)
+    return BoundAsk(ask, options)

@@ -14,7 +14,7 @@ import time
 import pytest
 
 from aichatkit.batch import journal
-from aichatkit.batch.journal import TAKEN, Journal
+from aichatkit.batch.journal import CLAIMED_ELSEWHERE, Journal
 from aichatkit.errors import ChatError, JournalError
 from aichatkit.reply import Reply
 from aichatkit.storage.records import encode
@@ -95,7 +95,7 @@ def test_what_is_written_can_be_read_by_others_at_once(opened, path):
 def test_two_journals_share_the_rows(opened):
     first, second = opened(), opened()
     assert first.take([b"a"]) == [None]
-    assert second.take([b"a", b"b"]) == [TAKEN, None]
+    assert second.take([b"a", b"b"]) == [CLAIMED_ELSEWHERE, None]
     first.write([(b"a", answer("A"))])
     assert second.take([b"a"]) == [answer("A")]
 
@@ -135,7 +135,7 @@ def test_a_claim_ends_with_its_process_where_that_can_be_known(opened, path, own
     first = opened()
     first.take([b"a"])
     pretend_elsewhere(path, owner)
-    assert (opened().take([b"a"]) == [TAKEN]) is taken
+    assert (opened().take([b"a"]) == [CLAIMED_ELSEWHERE]) is taken
 
 
 def test_a_claim_of_another_machine_ends_with_its_lease(opened, path):
@@ -144,7 +144,7 @@ def test_a_claim_of_another_machine_ends_with_its_lease(opened, path):
     pretend_elsewhere(path, "elsewhere:1:5:abcd")
     other = opened(clock=clock)
     clock.now += 59
-    assert other.take([b"a"]) == [TAKEN]
+    assert other.take([b"a"]) == [CLAIMED_ELSEWHERE]
     clock.now += 2
     assert other.take([b"a"]) == [None]
 
@@ -360,4 +360,4 @@ def test_more_rows_than_one_statement_takes(opened):
     assert first.take(keys) == [None] * 1500
     first.write([(key, answer("A")) for key in keys[:700]])
     first.free(keys[700:1400])
-    assert second.take(keys) == [answer("A")] * 700 + [None] * 700 + [TAKEN] * 100
+    assert second.take(keys) == [answer("A")] * 700 + [None] * 700 + [CLAIMED_ELSEWHERE] * 100
