@@ -250,7 +250,7 @@ class BatchRun:
         if self._journal is not None and landed:
             try:
                 self._journal.write((task.key, outcome) for task, outcome in landed if isinstance(outcome, Reply))
-                self._journal.free(task.key for task, outcome in landed if isinstance(outcome, ChatError))
+                self._journal.release(task.key for task, outcome in landed if isinstance(outcome, ChatError))
             except JournalError as error:
                 self._journal = None
                 self._fail(error)

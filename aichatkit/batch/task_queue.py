@@ -105,7 +105,7 @@ class TaskQueue:
         self._ready.clear()
         self._taken.clear()
         if self._journal is not None:
-            self._journal.free(task.key for task in left)
+            self._journal.release(task.key for task in left)
         yield from (task.row for task in left)
         if self._source.finite:
             yield from self._source.rows
@@ -115,7 +115,7 @@ class TaskQueue:
         self._exhausted = len(rows) < self._chunk
         tasks = [task for task in map(self._task, rows) if task is not None]
         if self._journal is not None and tasks:
-            for task, key in zip(tasks, self._journal.number(task.key for task in tasks)):
+            for task, key in zip(tasks, self._journal.assign_keys(task.key for task in tasks)):
                 task.key = key
             self._sort(tasks)
         else:
@@ -141,7 +141,7 @@ class TaskQueue:
     def _sort(self, tasks: list[Task]) -> None:
         """Look up rows in the journal: they are ours now, another's, or answered."""
         assert self._journal is not None
-        for task, found in zip(tasks, self._journal.take([task.key for task in tasks])):
+        for task, found in zip(tasks, self._journal.claim([task.key for task in tasks])):
             if found is None:
                 self._ready.append(task)
             elif isinstance(found, Reply):
