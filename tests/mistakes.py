@@ -685,8 +685,8 @@ MISTAKES = (
     Mistake(
         "a missing column is told by the row, after others were asked",
         "batch/rows.py",
-        "    if form is not None:\n        form.check(columns)\n    else:",
-        "    if form is None:",
+        "    if template is not None:\n        template.check(columns)\n    else:",
+        "    if template is None:",
         "batch/test_rows.py",
     ),
     Mistake(
@@ -790,18 +790,18 @@ MISTAKES = (
     Mistake(
         "a file that is being written stands where the whole one was",
         "batch/tables.py",
-        '    unfinished = path.with_name(f"{path.name}.{os.getpid()}.part")\n'
+        '    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")\n'
         "    try:\n"
         "        try:\n"
-        '            with unfinished.open("w", encoding="utf-8", newline="") as file:\n'
+        '            with temporary.open("w", encoding="utf-8", newline="") as file:\n'
         "                yield file\n"
         "                file.flush()\n"
         "                os.fsync(file.fileno())\n"
-        "            os.replace(unfinished, path)\n"
+        "            os.replace(temporary, path)\n"
         "            return\n"
         "        finally:\n"
         "            with suppress(OSError):\n"
-        "                unfinished.unlink()\n",
+        "                temporary.unlink()\n",
         "    try:\n"
         '        with path.open("w", encoding="utf-8", newline="") as file:\n'
         "            yield file\n"

@@ -188,7 +188,7 @@ class Results(Sequence[Result]):
 
     def to_frame(self) -> Any:
         """Return the input with columns for the answers: a polars frame where it was one, else a pandas frame."""
-        return tables.frame(self._table, self._records, [result.index for result in self._ordered()])
+        return tables.build_frame(self._table, self._records, [result.index for result in self._ordered()])
 
     def close(self) -> None:
         """End a run that was left early; what is under way is finished first."""
@@ -224,7 +224,7 @@ class Results(Sequence[Result]):
 
     def _records(self) -> Iterator[tables.Record]:
         for result in self._ordered():
-            yield result.fields, result.prompt, tables.outcome(result.reply, result.error)
+            yield result.fields, result.prompt, tables.outcome_columns(result.reply, result.error)
 
     def _at(self, position: int) -> Result:
         return self._result(*self._shelf.get(position))
