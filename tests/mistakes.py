@@ -706,8 +706,8 @@ MISTAKES = (
     Mistake(
         "an answer that comes alone is told before it is on disk",
         "batch/run.py",
-        "if self._journal is not None and landed:",
-        "if self._journal is not None and landed[1:]:",
+        "if self._journal is not None and finished:",
+        "if self._journal is not None and finished[1:]:",
         "batch/test_run.py",
     ),
     Mistake(
@@ -748,7 +748,7 @@ MISTAKES = (
     Mistake(
         "rows that failed stay claimed",
         "batch/run.py",
-        "self._journal.release(task.key for task, outcome in landed if isinstance(outcome, ChatError))",
+        "self._journal.release(task.key for task, outcome in finished if isinstance(outcome, ChatError))",
         "self._journal.release(())",
         "batch/test_run.py",
     ),
@@ -769,8 +769,8 @@ MISTAKES = (
     Mistake(
         "a used-up quota does not end the run",
         "batch/run.py",
-        "_ENDING = (QuotaExceededError, AuthenticationError,",
-        "_ENDING = (AuthenticationError,",
+        "_FATAL = (QuotaExceededError, AuthenticationError,",
+        "_FATAL = (AuthenticationError,",
         "batch/test_run.py",
     ),
     Mistake(
@@ -811,7 +811,7 @@ MISTAKES = (
     Mistake(
         "all rows are drawn at once",
         "batch/task_queue.py",
-        "rows = list(islice(self._source.rows, self._chunk))",
+        "rows = list(islice(self._source.rows, self._batch_size))",
         "rows = list(islice(self._source.rows, 100_000))",
         "batch/test_run.py",
     ),

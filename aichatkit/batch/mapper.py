@@ -131,15 +131,15 @@ class Mapper:
             on_error == "raise",
             sample.policy.max_wait,
             make_executor,
-            renews=not hasattr(executor, "submit"),
+            owns_executor=not hasattr(executor, "submit"),
         )
         call_of = (lambda prompt: self._planned(prompt, **asked)) if book is not None or purses else None
         taken = task_queue.TaskQueue(
-            source, call_of=call_of, journal=book, form=form, chunk=workers, limited=bool(purses)
+            source, build_call=call_of, journal=book, schema=form, batch_size=workers, has_budget=bool(purses)
         )
         shelf = result_store.DiskStore() if source.size is None else result_store.MemoryStore()
         found = results.Results(
-            run.BatchRun(taken, plan), shelf, form=form, table=source.table, as_completed=as_completed
+            run.BatchRun(taken, plan), shelf, schema=form, table=source.table, as_completed=as_completed
         )
         return found if as_completed else found.finish()
 
