@@ -38,7 +38,7 @@ class Result:
 
     @property
     def data(self) -> Any:
-        """The structured output, of the type of the schema; None if the row failed or there is no schema."""
+        """The structured output, as the type passed as `schema`; None without one, or if the row failed."""
         return None if self.reply is None else self.reply.data
 
     @property
@@ -188,11 +188,11 @@ class Results(Sequence[Result]):
         return self
 
     def save(self, path: Any) -> None:
-        """Write input columns, answers and errors to a CSV or JSON Lines file (`.csv`, `.jsonl`), atomically."""
+        """Write input columns, answers and errors atomically to a CSV or JSON Lines file."""
         tables.save(path, self._iter_records)
 
     def to_frame(self) -> Any:
-        """Return the input with columns for the answers, as a polars frame if it was one, else as a pandas frame."""
+        """Return the input with added answer columns: a polars frame if it was one, else a pandas frame."""
         return tables.build_frame(self._table, self._iter_records, [result.index for result in self._iter_results()])
 
     def close(self) -> None:
@@ -247,11 +247,11 @@ class Results(Sequence[Result]):
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """The picklable remains of a run."""
+    """The picklable state of a finished run."""
 
     stopped: ChatError | None
     interrupted: bool
 
     def handling_interrupts(self) -> AbstractContextManager[None]:
-        """Do nothing: Ctrl-C has its usual effect."""
+        """Leave the SIGINT handler unchanged."""
         return nullcontext()

@@ -1,4 +1,4 @@
-"""Prompts of any shape -> rows, lazily: lists, iterators, dicts, pandas and polars frames, CSV and JSON Lines files."""
+"""Prompts -> rows, lazily: from lists, iterators, dicts, pandas and polars frames, CSV and JSON Lines files."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Row(NamedTuple):
 
 @dataclass
 class Source:
-    """Rows and what is known about the input: `size` (None if unknown), the frame, and whether it ends (`finite`)."""
+    """The rows of an input; `size` is None if unknown, `table` the input frame, `finite` whether the rows end."""
 
     rows: Iterator[Row]
     size: int | None = None

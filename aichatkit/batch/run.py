@@ -48,7 +48,11 @@ _FATAL = (QuotaExceededError, AuthenticationError, MissingKeyError, ModelNotFoun
 
 @dataclass(frozen=True)
 class RunOptions:
-    """Options of a run; `make_executor` is None for our own threads, `owns_executor` is False for a user's executor."""
+    """How a batch runs.
+
+    `make_executor` is None for our own threads. `owns_executor` is False if it returns an executor that belongs to the
+    user, which is neither replaced nor shut down.
+    """
 
     ask: BoundAsk
     workers: int
@@ -114,7 +118,7 @@ class BatchRun:
 
     @contextlib.contextmanager
     def handling_interrupts(self) -> Iterator[None]:
-        """Stop gracefully on the first Ctrl-C and immediately on the second, unless SIGINT has a custom handler."""
+        """Stop gracefully on the first Ctrl-C, immediately on the second; a custom SIGINT handler is kept."""
         may_handle = threading.current_thread() is threading.main_thread() and not self._handles_interrupts
         if not may_handle or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
             yield
@@ -142,7 +146,7 @@ class BatchRun:
             self._submit(task)
 
     def _reserve_budget(self, task: Task) -> bool:
-        """Reserve what the row may cost; if it does not fit, wait for rows in flight, or stop if there are none."""
+        """Reserve what the row may cost; if that does not fit, wait for rows in flight, or else stop."""
         for budget in self._options.budgets:
             reserved = budget.hold(task.expected)
             if reserved is None:
@@ -229,7 +233,7 @@ class BatchRun:
         return error
 
     def _finish_lost(self, task: Task, error: BaseException | None) -> ChatError | None:
-        """Send a row whose worker died again, on its own, to find out which row kills workers."""
+        """Resend a row after its worker died, one row at a time, to find out which row kills workers."""
         reason = type(error).__name__ if error is not None else "cancelled"
         worker_died = isinstance(error, (BrokenExecutor, KeyboardInterrupt)) or reason == _DASK_WORKER_DIED
         if error is not None and not worker_died:
@@ -254,7 +258,10 @@ class BatchRun:
         return isinstance(error, _FATAL)
 
     def _record(self, finished: list[tuple[Task, Outcome]]) -> None:
-        """Journal outcomes before they are yielded; if that fails the run ends, and its results still contain them."""
+        """Journal outcomes before they are yielded.
+
+        If that fails the run ends, and its results still contain the outcomes.
+        """
         if self._journal is not None and finished:
             try:
                 self._journal.write((task.key, outcome) for task, outcome in finished if isinstance(outcome, Reply))
@@ -288,7 +295,7 @@ class BatchRun:
         self._stop_with(error)
 
     def _close(self) -> None:
-        """Finish and journal the rows in flight, unless Ctrl-C was pressed twice; then release everything."""
+        """Finish and journal the rows in flight, unless Ctrl-C was pressed twice, and release all resources."""
         if not self._queue.is_exhausted:
             self.stop()
         with contextlib.ExitStack() as stack:

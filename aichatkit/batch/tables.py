@@ -37,7 +37,7 @@ def outcome_columns(reply: Reply | None, error: ChatError | None) -> dict[str, A
 
 
 def save(path: Any, records: Callable[[], Iterable[Record]]) -> None:
-    """Write a CSV or JSON Lines file atomically, by its suffix; `records` is called more than once."""
+    """Write a CSV or JSON Lines file, by suffix, atomically; `records` is called more than once."""
     path = parse_path(path)
     names = _outcome_names(records())
     lines = ({**_input_columns(record), **_renamed_columns(record, names)} for record in records())

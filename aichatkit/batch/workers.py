@@ -1,4 +1,4 @@
-"""Prompt -> reply, in threads of this process or in any executor; a function, a client and a prompt are sent to it."""
+"""Prompt -> reply, in our own threads or any executor; a function, a client and a prompt are sent to it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Conversation <-> JSON file: written atomically, read in any version so far, and searched by words."""
+"""Conversation <-> JSON file: written atomically, read in any earlier format version, searchable by words."""
 
 from __future__ import annotations
 
