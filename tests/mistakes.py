@@ -685,29 +685,29 @@ MISTAKES = (
     Mistake(
         "a missing column is told by the row, after others were asked",
         "batch/rows.py",
-        "    if form is not None:\n        form.check(columns)\n    else:",
-        "    if form is None:",
+        "    if template is not None:\n        template.check(columns)\n    else:",
+        "    if template is None:",
         "batch/test_rows.py",
     ),
     Mistake(
         "results stand in the order in which they came",
         "batch/result_store.py",
-        "self._kept[row.position] = row, outcome",
-        "self._kept[len(self._kept)] = row, outcome",
+        "self._results[row.position] = row, outcome",
+        "self._results[len(self._results)] = row, outcome",
         "batch/test_results.py batch/test_run.py",
     ),
     Mistake(
         "the newest results are not read back",
         "batch/result_store.py",
-        "found = self._fresh.get(position)",
-        "found = None if self._fresh else self._fresh.get(position)",
+        "texts = self._buffer.get(position)",
+        "texts = None if self._buffer else self._buffer.get(position)",
         "batch/test_results.py",
     ),
     Mistake(
         "an answer that comes alone is told before it is on disk",
         "batch/run.py",
-        "if self._journal is not None and landed:",
-        "if self._journal is not None and landed[1:]:",
+        "if self._journal is not None and finished:",
+        "if self._journal is not None and finished[1:]:",
         "batch/test_run.py",
     ),
     Mistake(
@@ -727,29 +727,29 @@ MISTAKES = (
     Mistake(
         "a row that another process asks is asked here too",
         "batch/journal.py",
-        "return owner != self.owner and until > now and not _is_dead(owner)",
+        "return owner != self.owner and until > now and not _has_exited(owner)",
         "return False",
         "batch/test_journal.py batch/test_run.py",
     ),
     Mistake(
         "a claim holds although its process is dead",
         "batch/journal.py",
-        "until > now and not _is_dead(owner)",
+        "until > now and not _has_exited(owner)",
         "until > now",
         "batch/test_journal.py",
     ),
     Mistake(
         "equal rows have one key",
         "batch/journal.py",
-        "counts[base] = counts.get(base, -1) + 1",
-        "counts[base] = 0",
+        "counts[fingerprint] = counts.get(fingerprint, -1) + 1",
+        "counts[fingerprint] = 0",
         "batch/test_journal.py batch/test_run.py",
     ),
     Mistake(
         "rows that failed stay claimed",
         "batch/run.py",
-        "self._journal.free(task.key for task, outcome in landed if isinstance(outcome, ChatError))",
-        "self._journal.free(())",
+        "self._journal.release(task.key for task, outcome in finished if isinstance(outcome, ChatError))",
+        "self._journal.release(())",
         "batch/test_run.py",
     ),
     Mistake(
@@ -769,8 +769,8 @@ MISTAKES = (
     Mistake(
         "a used-up quota does not end the run",
         "batch/run.py",
-        "_ENDING = (QuotaExceededError, AuthenticationError,",
-        "_ENDING = (AuthenticationError,",
+        "_FATAL = (QuotaExceededError, AuthenticationError,",
+        "_FATAL = (AuthenticationError,",
         "batch/test_run.py",
     ),
     Mistake(
@@ -790,18 +790,18 @@ MISTAKES = (
     Mistake(
         "a file that is being written stands where the whole one was",
         "batch/tables.py",
-        '    unfinished = path.with_name(f"{path.name}.{os.getpid()}.part")\n'
+        '    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")\n'
         "    try:\n"
         "        try:\n"
-        '            with unfinished.open("w", encoding="utf-8", newline="") as file:\n'
+        '            with temporary.open("w", encoding="utf-8", newline="") as file:\n'
         "                yield file\n"
         "                file.flush()\n"
         "                os.fsync(file.fileno())\n"
-        "            os.replace(unfinished, path)\n"
+        "            os.replace(temporary, path)\n"
         "            return\n"
         "        finally:\n"
         "            with suppress(OSError):\n"
-        "                unfinished.unlink()\n",
+        "                temporary.unlink()\n",
         "    try:\n"
         '        with path.open("w", encoding="utf-8", newline="") as file:\n'
         "            yield file\n"
@@ -811,7 +811,7 @@ MISTAKES = (
     Mistake(
         "all rows are drawn at once",
         "batch/task_queue.py",
-        "rows = list(islice(self._source.rows, self._chunk))",
+        "rows = list(islice(self._source.rows, self._batch_size))",
         "rows = list(islice(self._source.rows, 100_000))",
         "batch/test_run.py",
     ),

@@ -1,6 +1,7 @@
-"""Finished rows on disk: what a run asks only once, and how several processes share one run.
+"""Finished rows on disk: a rerun sends only the missing rows, and several processes can share one run.
 
-A row belongs to who claimed it until its lease ends or its process does; an answer that is written stays.
+A row belongs to the process that claimed it until its lease expires or that process exits; written answers are never
+replaced.
 """
 
 from __future__ import annotations
@@ -19,108 +20,110 @@ from typing import Any, Callable
 from aichatkit.errors import ConfigurationError, JournalError
 from aichatkit.reply import Reply
 from aichatkit.storage.records import decode, encode
-from aichatkit.storage.sqlite import Database, pieces, select, write
+from aichatkit.storage.sqlite import Database, insert_rows, iter_batches, select_in
 
-__all__ = ["TAKEN", "Journal"]
+__all__ = ["CLAIMED_ELSEWHERE", "Journal"]
 
 logger = logging.getLogger(__name__)
 
-#: Stands for a row that another process asks right now.
-TAKEN = object()
-_LAYOUT = """
+#: Marks a row that another process is working on.
+CLAIMED_ELSEWHERE = object()
+_SCHEMA = """
 CREATE TABLE IF NOT EXISTS answers (key BLOB NOT NULL PRIMARY KEY, record TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS claims (key BLOB NOT NULL PRIMARY KEY, owner TEXT NOT NULL, until REAL NOT NULL)
     WITHOUT ROWID;
 CREATE TEMP TABLE IF NOT EXISTS seen (base BLOB NOT NULL PRIMARY KEY, count INTEGER NOT NULL) WITHOUT ROWID
 """
-#: How long a claim holds without being renewed, in seconds.
+#: How long a claim lasts unless it is renewed, in seconds.
 _LEASE = 60.0
-_KEY = 20
-_ours: set[str] = set()
+#: Bytes of the fingerprint that go into a key.
+_FINGERPRINT_SIZE = 20
+#: Owner IDs of the journals that are open in this process.
+_open_owners: set[str] = set()
 
 
 class Journal:
-    """The journal of one run; `clock` tells the time of day, by which the leases of all machines go."""
+    """The journal of one run; `clock` returns wall-clock time, so that leases compare across machines."""
 
     def __init__(self, path: Any, *, lease: float = _LEASE, clock: Callable[[], float] = time.time) -> None:
         if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
             raise ConfigurationError(f"resume: must be the path of a journal, such as 'run.sqlite', not {path!r}")
-        self._database = Database(path, _LAYOUT, name="the journal")
+        self._database = Database(path, _SCHEMA, name="the journal")
         self._lease = lease
         self._clock = clock
-        self.owner = f"{platform.node()}:{os.getpid()}:{_birth(os.getpid())}:{secrets.token_hex(4)}"
+        self.owner = f"{platform.node()}:{os.getpid()}:{_start_time(os.getpid())}:{secrets.token_hex(4)}"
         self._closing = threading.Event()
-        self._heart: threading.Thread | None = None
-        _ours.add(self.owner)
-        # A file that cannot be used is told before the first row is asked.
+        self._renewer: threading.Thread | None = None
+        _open_owners.add(self.owner)
+        # An unusable file must fail before the first row is sent.
         with self._database.transaction(durable=False):
             pass
 
-    def number(self, bases: Iterable[bytes]) -> list[bytes]:
-        """Return a key for each row: equal rows are told apart by their order."""
-        bases = list(bases)
+    def assign_keys(self, fingerprints: Iterable[bytes]) -> list[bytes]:
+        """Return a key for each row; identical rows are numbered in input order."""
+        fingerprints = list(fingerprints)
         with self._database.scratch() as connection:
-            counts = dict(select(connection, "SELECT base, count FROM seen WHERE base", bases))
+            counts = dict(select_in(connection, "SELECT base, count FROM seen WHERE base", fingerprints))
             keys = []
-            for base in bases:
-                counts[base] = counts.get(base, -1) + 1
-                keys.append(base[:_KEY] + counts[base].to_bytes(8, "big"))
-            write(connection, "INSERT OR REPLACE INTO seen VALUES", list(counts.items()))
+            for fingerprint in fingerprints:
+                counts[fingerprint] = counts.get(fingerprint, -1) + 1
+                keys.append(fingerprint[:_FINGERPRINT_SIZE] + counts[fingerprint].to_bytes(8, "big"))
+            insert_rows(connection, "INSERT OR REPLACE INTO seen VALUES", list(counts.items()))
         return keys
 
-    def take(self, keys: Sequence[bytes]) -> list[Reply | object | None]:
-        """Return the answer of each row, TAKEN where another process asks it, or None: then it is claimed."""
-        if self._heart is None:
-            self._heart = threading.Thread(target=self._beat, name="aichatkit-journal", daemon=True)
-            self._heart.start()
-        # A claim that a crash of the machine forgets is one whose owner is gone.
+    def claim(self, keys: Sequence[bytes]) -> list[Reply | object | None]:
+        """Return the stored reply of each row, `CLAIMED_ELSEWHERE`, or None for a row that is now claimed."""
+        if self._renewer is None:
+            self._renewer = threading.Thread(target=self._renew_claims, name="aichatkit-journal", daemon=True)
+            self._renewer.start()
+        # Not durable: a claim lost when the machine crashes belonged to a process that is gone as well.
         with self._database.transaction(durable=False) as connection:
             now = self._clock()
-            records = dict(select(connection, "SELECT key, record FROM answers WHERE key", keys))
-            claims = select(connection, "SELECT key, owner, until FROM claims WHERE key", keys)
-            taken = {key for key, owner, until in claims if self._is_others(owner, until, now)}
-            free = [key for key in keys if key not in records and key not in taken]
+            records = dict(select_in(connection, "SELECT key, record FROM answers WHERE key", keys))
+            claims = select_in(connection, "SELECT key, owner, until FROM claims WHERE key", keys)
+            claimed = {key for key, owner, until in claims if self._is_valid_elsewhere(owner, until, now)}
+            free = [key for key in keys if key not in records and key not in claimed]
             until = now + self._lease
-            write(connection, "INSERT OR REPLACE INTO claims VALUES", [(key, self.owner, until) for key in free])
-        found = {key: self._read(record) for key, record in records.items()}
-        return [found.get(key, TAKEN if key in taken else None) for key in keys]
+            insert_rows(connection, "INSERT OR REPLACE INTO claims VALUES", [(key, self.owner, until) for key in free])
+        replies = {key: self._parse_reply(record) for key, record in records.items()}
+        return [replies.get(key, CLAIMED_ELSEWHERE if key in claimed else None) for key in keys]
 
-    def write(self, answers: Iterable[tuple[bytes, Reply]]) -> None:
-        """Keep the answers of claimed rows; they are on disk when this returns."""
-        records = [(key, encode(reply)) for key, reply in answers]
+    def write(self, replies: Iterable[tuple[bytes, Reply]]) -> None:
+        """Store the replies of claimed rows; they are on disk when this returns."""
+        records = [(key, encode(reply)) for key, reply in replies]
         if records:
             with self._database.transaction() as connection:
-                # Where a claim was lost and the row asked elsewhere as well, the first answer stays.
-                write(connection, "INSERT OR IGNORE INTO answers VALUES", records)
-                self._unclaim(connection, [key for key, _ in records])
+                # If a claim was lost and another process answered the row too, the first answer stays.
+                insert_rows(connection, "INSERT OR IGNORE INTO answers VALUES", records)
+                self._delete_claims(connection, [key for key, _ in records])
 
-    def free(self, keys: Iterable[bytes]) -> None:
-        """Give back rows that were claimed and not answered."""
+    def release(self, keys: Iterable[bytes]) -> None:
+        """Release rows that were claimed but not answered."""
         keys = list(keys)
         if keys:
             with self._database.transaction(durable=False) as connection:
-                self._unclaim(connection, keys)
+                self._delete_claims(connection, keys)
 
     def close(self) -> None:
-        """Give back every claim and let go of the file."""
+        """Release every claim and close the file."""
         self._closing.set()
-        if self._heart is not None:
-            self._heart.join()
-        # A claim that stays behind ends with this process.
+        if self._renewer is not None:
+            self._renewer.join()
+        # A claim that cannot be deleted expires with this process anyway.
         with contextlib.suppress(JournalError), self._database.transaction(durable=False) as connection:
             connection.execute("DELETE FROM claims WHERE owner = ?", (self.owner,))
-        _ours.discard(self.owner)
+        _open_owners.discard(self.owner)
         self._database.close()
 
-    def _is_others(self, owner: str, until: float, now: float) -> bool:
-        return owner != self.owner and until > now and not _is_dead(owner)
+    def _is_valid_elsewhere(self, owner: str, until: float, now: float) -> bool:
+        return owner != self.owner and until > now and not _has_exited(owner)
 
-    def _unclaim(self, connection: Any, keys: Sequence[bytes]) -> None:
-        for some in pieces(keys):
-            marks = ", ".join("?" * len(some))
-            connection.execute(f"DELETE FROM claims WHERE owner = ? AND key IN ({marks})", [self.owner, *some])
+    def _delete_claims(self, connection: Any, keys: Sequence[bytes]) -> None:
+        for batch in iter_batches(keys):
+            placeholders = ", ".join("?" * len(batch))
+            connection.execute(f"DELETE FROM claims WHERE owner = ? AND key IN ({placeholders})", [self.owner, *batch])
 
-    def _read(self, record: str) -> Reply:
+    def _parse_reply(self, record: str) -> Reply:
         try:
             reply = decode(record)
         except (ValueError, TypeError) as error:
@@ -129,9 +132,9 @@ class Journal:
             if isinstance(reply, Reply):
                 return reply
             reason = "an error stands where an answer should"
-        raise self._database.damaged(reason)
+        raise self._database.damage_error(reason)
 
-    def _beat(self) -> None:
+    def _renew_claims(self) -> None:
         while not self._closing.wait(self._lease / 3):
             try:
                 with self._database.transaction(durable=False) as connection:
@@ -142,18 +145,18 @@ class Journal:
                 logger.exception("the claims of this run were not renewed")
 
 
-def _is_dead(owner: str) -> bool:
-    """Tell whether a process of this machine is known to have ended; others are waited for until their lease ends."""
-    host, pid, birth, _ = owner.rsplit(":", 3)
+def _has_exited(owner: str) -> bool:
+    """Return whether the owner is known to have exited; on other machines only the lease counts."""
+    host, pid, start_time, _ = owner.rsplit(":", 3)
     if host != platform.node():
         return False
     if int(pid) == os.getpid():
-        return owner not in _ours
-    return birth != "" and birth != _birth(int(pid))
+        return owner not in _open_owners
+    return start_time != "" and start_time != _start_time(int(pid))
 
 
-def _birth(pid: int) -> str:
-    """Return when a process began, by the system's own count, so that its number used again is not taken for it."""
+def _start_time(pid: int) -> str:
+    """Return when a process started, in clock ticks since boot, to detect a reused process ID; "" if unknown."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
     except OSError:

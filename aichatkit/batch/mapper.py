@@ -13,9 +13,9 @@ from aichatkit.batch.progress import Progress
 from aichatkit.batch.result_store import DiskStore, MemoryStore
 from aichatkit.batch.results import Results
 from aichatkit.batch.rows import read_rows
-from aichatkit.batch.run import Plan, Run
+from aichatkit.batch.run import BatchRun, RunOptions
 from aichatkit.batch.task_queue import TaskQueue
-from aichatkit.batch.workers import Job, parse_executor
+from aichatkit.batch.workers import BoundAsk, parse_executor
 from aichatkit.call.call import Call
 from aichatkit.call.fallback import check_call
 from aichatkit.errors import ConfigurationError
@@ -82,8 +82,8 @@ def map_prompts(
     if context.rate_limiter is not None:
         waits["pacing"] = context.rate_limiter.longest
     journal = None if resume is None else Journal(resume)
-    plan = Plan(
-        Job(partial(ask_row, client), options),
+    run_options = RunOptions(
+        BoundAsk(partial(ask_row, client), options),
         workers,
         journal,
         budgets,
@@ -91,13 +91,15 @@ def map_prompts(
         on_error == "raise",
         sample.policy.max_wait,
         make_executor,
-        renews=not hasattr(executor, "submit"),
+        owns_executor=not hasattr(executor, "submit"),
     )
     # Calls are built ahead of time only if a journal or a budget has to look at them.
-    call_of = (lambda prompt: client._build_call(prompt, 1, **options)) if journal is not None or budgets else None
-    tasks = TaskQueue(source, call_of=call_of, journal=journal, form=form, chunk=workers, limited=bool(budgets))
+    build_call = (lambda prompt: client._build_call(prompt, 1, **options)) if journal is not None or budgets else None
+    queue = TaskQueue(
+        source, build_call=build_call, journal=journal, schema=form, batch_size=workers, has_budget=bool(budgets)
+    )
     store = DiskStore() if source.size is None else MemoryStore()
-    results = Results(Run(tasks, plan), store, form=form, table=source.table, as_completed=as_completed)
+    results = Results(BatchRun(queue, run_options), store, schema=form, table=source.table, as_completed=as_completed)
     return results if as_completed else results.finish()
 
 

@@ -1,4 +1,4 @@
-"""How far a run is, as tqdm's bar shows it (extra `progress`); without tqdm nothing is shown."""
+"""Outcomes -> a tqdm progress bar (extra `progress`); without tqdm nothing is shown."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ __all__ = ["Progress"]
 
 
 class Progress:
-    """A bar with rows done and failed, rate, tokens, cost and current waits.
+    """A progress bar with rows done and failed, rate, tokens, cost and current waits.
 
-    `asked` is True or False, or None for a bar where a terminal shows it; `waits` are functions that return the seconds
-    of a wait, by what it is called in the bar.
+    `enabled` is True or False, or None to show the bar only in a terminal or notebook. `waits` maps the labels of waits
+    to functions that return the seconds remaining.
     """
 
-    def __init__(self, asked: Any, total: int | None, waits: Mapping[str, Callable[[], float]]) -> None:
-        if asked not in (None, True, False):
-            raise ConfigurationError(f"progress: must be True, False or None, not {asked!r}")
-        shown = asked or (asked is None and _is_seen())
-        self._make = _bar(needed=asked is True) if shown else None
+    def __init__(self, enabled: Any, total: int | None, waits: Mapping[str, Callable[[], float]]) -> None:
+        if enabled not in (None, True, False):
+            raise ConfigurationError(f"progress: must be True, False or None, not {enabled!r}")
+        is_shown = enabled or (enabled is None and _is_interactive())
+        self._bar_cls = _import_tqdm(required=enabled is True) if is_shown else None
         self._total = total
         self._bar: Any = None
         self._waits = waits
@@ -34,11 +34,11 @@ class Progress:
 
     def start(self) -> None:
         """Show the bar."""
-        if self._make is not None:
-            self._bar = self._make(total=self._total, unit="row")
+        if self._bar_cls is not None:
+            self._bar = self._bar_cls(total=self._total, unit="row")
 
     def add(self, outcome: Reply | ChatError) -> None:
-        """Count one row."""
+        """Count one finished row."""
         if self._bar is None:
             return
         if isinstance(outcome, Reply):
@@ -47,38 +47,38 @@ class Progress:
         else:
             self._failed += 1
         self._bar.update(1)
-        self._tell(self._bar)
+        self._set_postfix(self._bar)
 
     def tick(self) -> None:
-        """Show that the run is alive while no row ends."""
+        """Refresh the bar while no row finishes."""
         if self._bar is not None:
-            self._tell(self._bar)
+            self._set_postfix(self._bar)
             self._bar.refresh()
 
     def close(self) -> None:
-        """Leave the bar as it is."""
+        """Close the bar; it stays visible."""
         if self._bar is not None:
             self._bar.close()
 
-    def _tell(self, bar: Any) -> None:
-        told: dict[str, Any] = {"failed": self._failed, "tokens": self._tokens, "cost": f"${self._cost:.4f}"}
-        for name, left in self._waits.items():
-            seconds = left()
+    def _set_postfix(self, bar: Any) -> None:
+        postfix: dict[str, Any] = {"failed": self._failed, "tokens": self._tokens, "cost": f"${self._cost:.4f}"}
+        for label, remaining in self._waits.items():
+            seconds = remaining()
             if seconds:
-                told[name] = f"{seconds:.0f}s"
-        bar.set_postfix(told, refresh=False)
+                postfix[label] = f"{seconds:.0f}s"
+        bar.set_postfix(postfix, refresh=False)
 
 
-def _bar(*, needed: bool) -> Any:
+def _import_tqdm(*, required: bool) -> Any:
     try:
         import tqdm.auto
     except ImportError:
-        if not needed:
+        if not required:
             return None
     else:
         return tqdm.auto.tqdm
     raise ConfigurationError("progress: a bar needs the extra: pip install 'aichatkit[progress]'")
 
 
-def _is_seen() -> bool:
+def _is_interactive() -> bool:
     return in_notebook() or (sys.stderr is not None and sys.stderr.isatty())

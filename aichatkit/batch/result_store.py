@@ -1,4 +1,4 @@
-"""Where the results of a run are kept: in memory, or on disk where nobody knows how many there will be."""
+"""Rows and outcomes of a run, by position: in memory, or on disk if the number of rows is unknown."""
 
 from __future__ import annotations
 
@@ -13,70 +13,73 @@ from aichatkit.storage.sqlite import Database
 
 __all__ = ["DiskStore", "MemoryStore", "ResultStore"]
 
-_LAYOUT = "CREATE TABLE IF NOT EXISTS results (position INTEGER PRIMARY KEY, row TEXT NOT NULL, record TEXT NOT NULL)"
-#: How many results go to the file at once.
-_FRESH = 128
+_SCHEMA = "CREATE TABLE IF NOT EXISTS results (position INTEGER PRIMARY KEY, row TEXT NOT NULL, record TEXT NOT NULL)"
+#: Results written to the file in one transaction.
+_BUFFER_SIZE = 128
 
 
 class ResultStore(Protocol):
-    """Keeps rows with their outcomes, by position."""
+    """Stores rows with their outcomes, by position."""
 
     def put(self, row: Row, outcome: Reply | ChatError) -> None:
-        """Keep one."""
+        """Store a row with its outcome."""
 
     def get(self, position: int) -> tuple[Row, Reply | ChatError]:
-        """Return one."""
+        """Return the row at `position` with its outcome."""
 
     def __len__(self) -> int: ...
 
 
 class MemoryStore:
-    """Keep the results as they are."""
+    """Keeps the results in memory."""
 
     def __init__(self) -> None:
-        self._kept: dict[int, tuple[Row, Reply | ChatError]] = {}
+        self._results: dict[int, tuple[Row, Reply | ChatError]] = {}
 
     def put(self, row: Row, outcome: Reply | ChatError) -> None:
-        """Keep one."""
-        self._kept[row.position] = row, outcome
+        """Store a row with its outcome."""
+        self._results[row.position] = row, outcome
 
     def get(self, position: int) -> tuple[Row, Reply | ChatError]:
-        """Return one."""
-        return self._kept[position]
+        """Return the row at `position` with its outcome."""
+        return self._results[position]
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self._results)
 
 
 class DiskStore:
-    """Keep the results in a file that vanishes with the shelf; prompts that are no JSON come back as text."""
+    """Keeps the results in a temporary file that is deleted with the store.
+
+    Prompts that are not JSON serializable come back as text.
+    """
 
     def __init__(self) -> None:
-        self._database = Database("", _LAYOUT, name="the temporary file of the results")
+        self._database = Database("", _SCHEMA, name="the temporary file of the results")
         self._count = 0
-        # The newest, as they go to the file: one by one they would cost as much as asking.
-        self._fresh: dict[int, tuple[str, str]] = {}
+        # A transaction per result would take as long as the request itself.
+        self._buffer: dict[int, tuple[str, str]] = {}
 
     def put(self, row: Row, outcome: Reply | ChatError) -> None:
-        """Keep one; where the file cannot take it, it is kept all the same."""
-        # The columns mostly hold the prompt already.
-        self._fresh[row.position] = json.dumps([row.index, row.prompt, row.fields], default=str), encode(outcome)
+        """Store a row with its outcome; if the file cannot be written, the result stays in memory."""
+        # The prompt is often in `fields` as well.
+        self._buffer[row.position] = json.dumps([row.index, row.prompt, row.fields], default=str), encode(outcome)
         self._count += 1
-        if len(self._fresh) >= _FRESH:
+        if len(self._buffer) >= _BUFFER_SIZE:
             with self._database.transaction(durable=False) as connection:
-                rows = ((position, *texts) for position, texts in self._fresh.items())
+                rows = ((position, *texts) for position, texts in self._buffer.items())
                 connection.executemany("INSERT INTO results VALUES (?, ?, ?)", rows)
-            self._fresh.clear()
+            self._buffer.clear()
 
     def get(self, position: int) -> tuple[Row, Reply | ChatError]:
-        """Return one."""
-        found = self._fresh.get(position)
-        if found is None:
+        """Return the row at `position` with its outcome."""
+        texts = self._buffer.get(position)
+        if texts is None:
             with self._database.reading() as connection:
-                found = connection.execute("SELECT row, record FROM results WHERE position = ?", (position,)).fetchone()
-        if found is None:
+                texts = connection.execute("SELECT row, record FROM results WHERE position = ?", (position,)).fetchone()
+        if texts is None:
             raise KeyError(position)
-        return Row(position, *json.loads(found[0])), decode(found[1])
+        return Row(position, *json.loads(texts[0])), decode(texts[1])
 
     def __len__(self) -> int:
         return self._count

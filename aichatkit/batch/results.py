@@ -1,16 +1,16 @@
-"""Outcomes -> results: aligned with the input, in its order or as they come."""
+"""Outcomes -> results: aligned with the input, in input order or in order of completion."""
 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, fields
 from typing import Any, Protocol, overload
 
+from aichatkit._dataclasses import dataclass, field, field_names
 from aichatkit.batch import tables
 from aichatkit.batch.result_store import ResultStore
 from aichatkit.batch.rows import Row
-from aichatkit.batch.task_queue import Finished, Outcome, revived
+from aichatkit.batch.task_queue import FinishedRow, Outcome, restore_outcome
 from aichatkit.chunks import Usage
 from aichatkit.display import markup, reprs
 from aichatkit.errors import ChatError, JournalError
@@ -22,7 +22,7 @@ __all__ = ["Result", "Results"]
 
 @dataclass(frozen=True)
 class Result:
-    """One row: its place and label in the input, its prompt, and its reply or its error."""
+    """One row: its position and label in the input, its prompt, and its reply or error."""
 
     position: int
     index: Any
@@ -33,75 +33,81 @@ class Result:
 
     @property
     def text(self) -> str | None:
-        """The text of the answer, None where there is none."""
+        """The text of the reply, None if the row failed."""
         return None if self.reply is None else self.reply.text
 
     @property
     def data(self) -> Any:
-        """What the answer is as the schema's type, None where there is none."""
+        """The structured output, as the type passed as `schema`; None without one, or if the row failed."""
         return None if self.reply is None else self.reply.data
 
     @property
     def usage(self) -> Usage:
-        """The tokens it took."""
+        """The tokens used, without counts if the row failed."""
         return Usage() if self.reply is None else self.reply.usage
 
     @property
     def cost(self) -> float | None:
-        """What it cost in US dollars, None where that is not known."""
+        """The cost in US dollars, None if unknown."""
         return None if self.reply is None else self.reply.cost
 
 
-class Over(Protocol):
-    """What is asked of a run that may be over."""
+class RunState(Protocol):
+    """What `Results` needs of a run, active or finished."""
 
     stopped: ChatError | None
 
     @property
     def interrupted(self) -> bool:
-        """Whether Ctrl-C ended the run."""
+        """Whether Ctrl-C stopped the run."""
 
-    def listening(self) -> AbstractContextManager[None]:
-        """Take Ctrl-C for the end of the run."""
+    def handling_interrupts(self) -> AbstractContextManager[None]:
+        """Let Ctrl-C stop the run instead of raising KeyboardInterrupt."""
 
 
-class Going(Over, Protocol):
-    """A run that goes on as it is iterated over."""
+class ActiveRun(RunState, Protocol):
+    """A run that advances as it is iterated over."""
 
-    def leave(self) -> None:
-        """Ask no more rows."""
+    def stop(self) -> None:
+        """Send no more rows."""
 
-    def __iter__(self) -> Generator[Finished, None, None]: ...
+    def __iter__(self) -> Generator[FinishedRow, None, None]: ...
 
 
 class Results(Sequence[Result]):
-    """What came of every row, in the order of the input: `results[3].text`, `results[3].error`.
+    """The results of all rows, in input order: `results[3].text`, `results[3].error`.
 
-    With `as_completed=True` the first loop over it yields the rows as they come; everything else waits for the end.
-    `stopped` tells why rows were not asked, None where all were.
+    With `as_completed=True` the first loop yields rows as they complete; everything else waits for the run to finish.
+    `stopped` is the reason why rows were not sent, None if all were.
     """
 
     def __init__(
-        self, run: Going, shelf: ResultStore, *, form: Form | None = None, table: Any = None, as_completed: bool = False
+        self,
+        run: ActiveRun,
+        store: ResultStore,
+        *,
+        schema: Form | None = None,
+        table: Any = None,
+        as_completed: bool = False,
     ) -> None:
-        self._run: Over = run
-        self._going: Going | None = run
-        self._shelf = shelf
-        self._form = form
+        self._run: RunState = run
+        self._active_run: ActiveRun | None = run
+        self._store = store
+        self._schema = schema
         self._table = table
-        self._live = as_completed
-        self._trouble: JournalError | None = None
-        self._coming: Generator[Finished, None, None] | None = run.__iter__()
+        self._is_live = as_completed
+        self._store_error: JournalError | None = None
+        self._outcomes: Generator[FinishedRow, None, None] | None = run.__iter__()
 
     def __iter__(self) -> Iterator[Result]:
-        if self._live:
-            self._live = False
-            return self._come()
-        return map(self._at, range(len(self)))
+        if self._is_live:
+            self._is_live = False
+            return self._advance()
+        return map(self._result_at, range(len(self)))
 
     def __len__(self) -> int:
         self.finish()
-        return len(self._shelf)
+        return len(self._store)
 
     @overload
     def __getitem__(self, position: int) -> Result: ...
@@ -110,137 +116,142 @@ class Results(Sequence[Result]):
     def __getitem__(self, position: slice) -> list[Result]: ...
 
     def __getitem__(self, position: int | slice) -> Result | list[Result]:
-        places = range(len(self))[position]
-        return [self._at(place) for place in places] if isinstance(places, range) else self._at(places)
+        positions = range(len(self))[position]
+        if isinstance(positions, range):
+            return [self._result_at(each) for each in positions]
+        return self._result_at(positions)
 
     def __repr__(self) -> str:
-        if self._coming is not None:
-            return f"<Results, {len(self._shelf)} so far>"
+        if self._outcomes is not None:
+            return f"<Results, {len(self._store)} so far>"
         failed = sum(result.error is not None for result in self)
         return f"<Results of {len(self)} rows, {failed} failed>"
 
     def _repr_html_(self) -> str:
-        # What is still under way is not waited for.
-        return f"<p>{markup.escape(self)}</p>" if self._coming is not None else reprs.results_html(self)
+        # Displaying must not wait for a run that is still in progress.
+        return f"<p>{markup.escape(self)}</p>" if self._outcomes is not None else reprs.results_html(self)
 
     @property
     def stopped(self) -> ChatError | None:
-        """Why rows were not asked, None where all were."""
+        """The reason why rows were not sent, None if all were."""
         self.finish()
         return self._run.stopped
 
     @property
     def interrupted(self) -> bool:
-        """Whether Ctrl-C ended the run."""
+        """Whether Ctrl-C stopped the run."""
         self.finish()
         return self._run.interrupted
 
     @property
     def text(self) -> list[str | None]:
-        """The texts of all rows, None where a row failed."""
-        return [result.text for result in self._ordered()]
+        """The reply text of each row, None for rows that failed."""
+        return [result.text for result in self._iter_results()]
 
     @property
     def data(self) -> list[Any]:
-        """The data of all rows, where a schema was given; None where a row failed."""
-        return [result.data for result in self._ordered()]
+        """The structured output of each row, None for rows that failed and without a schema."""
+        return [result.data for result in self._iter_results()]
 
     @property
     def errors(self) -> list[ChatError | None]:
-        """The errors of all rows, None where a row was answered."""
-        return [result.error for result in self._ordered()]
+        """The error of each row, None for rows that were answered."""
+        return [result.error for result in self._iter_results()]
 
     @property
     def failed(self) -> list[Result]:
-        """The rows that were not answered."""
-        return [result for result in self._ordered() if result.error is not None]
+        """The rows that failed or were not sent."""
+        return [result for result in self._iter_results() if result.error is not None]
 
     @property
     def usage(self) -> Usage:
-        """The tokens of all answers, as far as the services told them."""
-        usages = [result.usage for result in self._ordered()]
-        columns = {part.name: [getattr(usage, part.name) for usage in usages] for part in fields(Usage)}
-        told = {name: [count for count in counts if count is not None] for name, counts in columns.items()}
-        return Usage(**{name: sum(counts) if counts else None for name, counts in told.items()})
+        """The total token usage, as far as providers reported it."""
+        usages = [result.usage for result in self._iter_results()]
+        columns = {name: [getattr(usage, name) for usage in usages] for name in field_names(Usage)}
+        reported = {name: [count for count in counts if count is not None] for name, counts in columns.items()}
+        return Usage(**{name: sum(counts) if counts else None for name, counts in reported.items()})
 
     @property
     def cost(self) -> float | None:
-        """What all answers cost in US dollars, None where the cost of one is not known."""
-        costs = [result.cost for result in self._ordered() if result.reply is not None]
+        """The total cost in US dollars, None if the cost of any reply is unknown."""
+        costs = [result.cost for result in self._iter_results() if result.reply is not None]
         return None if None in costs else sum(cost for cost in costs if cost is not None)
 
     def finish(self) -> Results:
-        """Run to the end and return these results; an error that ends the run has them as `error.results`."""
-        with self._run.listening():
-            for _ in self._come():
+        """Wait for the run to finish and return these results.
+
+        An error that ends the run has them as `error.results`.
+        """
+        with self._run.handling_interrupts():
+            for _ in self._advance():
                 pass
         return self
 
     def save(self, path: Any) -> None:
-        """Write columns of the input, answers and errors to a CSV or JSON lines file, whole or not at all."""
-        tables.save(path, self._records)
+        """Write input columns, answers and errors atomically to a CSV or JSON Lines file."""
+        tables.save(path, self._iter_records)
 
     def to_frame(self) -> Any:
-        """Return the input with columns for the answers: a polars frame where it was one, else a pandas frame."""
-        return tables.frame(self._table, self._records, [result.index for result in self._ordered()])
+        """Return the input with added answer columns: a polars frame if it was one, else a pandas frame."""
+        return tables.build_frame(self._table, self._iter_records, [result.index for result in self._iter_results()])
 
     def close(self) -> None:
-        """End a run that was left early; what is under way is finished first."""
-        if self._going is not None:
-            self._going.leave()
+        """Stop the run; rows in flight are finished first."""
+        if self._active_run is not None:
+            self._active_run.stop()
             self.finish()
 
-    def _come(self) -> Iterator[Result]:
-        """Go on with the run, and yield each row when it is kept."""
-        while self._coming is not None and self._going is not None:
+    def _advance(self) -> Iterator[Result]:
+        """Advance the run and yield each row once it is stored."""
+        while self._outcomes is not None and self._active_run is not None:
             try:
-                row, outcome = next(self._coming)
+                row, outcome = next(self._outcomes)
             except StopIteration:
-                self._coming = self._going = None
-                if self._trouble is not None:
-                    raise self._trouble from None
+                self._outcomes = self._active_run = None
+                if self._store_error is not None:
+                    raise self._store_error from None
                 return
             except ChatError as error:
-                self._coming = self._going = None
+                self._outcomes = self._active_run = None
                 error.results = self  # type: ignore[attr-defined]
                 raise
             try:
-                self._shelf.put(row, outcome)
+                self._store.put(row, outcome)
             except JournalError as error:
-                # It is held in memory until the run has ended in good order.
-                self._trouble = self._trouble or error
-                self._trouble.results = self  # type: ignore[attr-defined]
-                self._going.leave()
+                # The result stays in memory; the error is raised once the rows in flight are finished.
+                self._store_error = self._store_error or error
+                self._store_error.results = self  # type: ignore[attr-defined]
+                self._active_run.stop()
             yield self._result(row, outcome)
 
-    def _ordered(self) -> Iterator[Result]:
-        return map(self._at, range(len(self)))
+    def _iter_results(self) -> Iterator[Result]:
+        return map(self._result_at, range(len(self)))
 
-    def _records(self) -> Iterator[tables.Record]:
-        for result in self._ordered():
-            yield result.fields, result.prompt, tables.outcome(result.reply, result.error)
+    def _iter_records(self) -> Iterator[tables.Record]:
+        for result in self._iter_results():
+            yield result.fields, result.prompt, tables.outcome_columns(result.reply, result.error)
 
-    def _at(self, position: int) -> Result:
-        return self._result(*self._shelf.get(position))
+    def _result_at(self, position: int) -> Result:
+        return self._result(*self._store.get(position))
 
     def _result(self, row: Row, outcome: Outcome) -> Result:
         if isinstance(outcome, Reply) and outcome.data is None:
-            outcome = revived(outcome, self._form)
+            outcome = restore_outcome(outcome, self._schema)
         reply, error = (outcome, None) if isinstance(outcome, Reply) else (None, outcome)
         return Result(row.position, row.index, row.prompt, reply, error, row.fields)
 
     def __getstate__(self) -> dict[str, Any]:
         self.finish()
-        return {**self.__dict__, "_run": Ended(self._run.stopped, self._run.interrupted)}
+        return {**self.__dict__, "_run": FinishedRun(self._run.stopped, self._run.interrupted)}
 
 
 @dataclass(frozen=True)
-class Ended:
-    """What is left of a run that is over."""
+class FinishedRun:
+    """The picklable state of a finished run."""
 
     stopped: ChatError | None
     interrupted: bool
 
-    def listening(self) -> AbstractContextManager[None]:
-        """Leave Ctrl-C alone."""
+    def handling_interrupts(self) -> AbstractContextManager[None]:
+        """Leave the SIGINT handler unchanged."""
         return nullcontext()

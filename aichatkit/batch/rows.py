@@ -1,4 +1,4 @@
-"""Prompts of any shape -> rows: lists, iterators, dicts, pandas, polars, CSV and JSON lines, one row after another."""
+"""Prompts -> rows, lazily: from lists, iterators, dicts, pandas and polars frames, CSV and JSON Lines files."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import csv
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sized
-from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from aichatkit._dataclasses import dataclass, field
 from aichatkit.batch.templates import Template, is_missing
 from aichatkit.errors import ChatError, ConfigurationError
 from aichatkit.messages import Message
@@ -18,12 +18,12 @@ from aichatkit.messages import Message
 __all__ = ["Row", "Source", "read_rows"]
 
 _SUFFIXES = (".csv", ".jsonl", ".ndjson")
-#: Columns that hold the prompt where no template says so.
-_PROMPTS = ("prompt", "messages")
+#: Columns that hold the prompt if there is no template.
+_PROMPT_COLUMNS = ("prompt", "messages")
 
 
 class Row(NamedTuple):
-    """One prompt: its place, its label in the input, the columns it came with, and why it cannot be asked."""
+    """One prompt: its position and label in the input, its columns, and the error if it cannot be sent."""
 
     position: int
     index: Any
@@ -34,7 +34,7 @@ class Row(NamedTuple):
 
 @dataclass
 class Source:
-    """Where the rows come from; `size` is None where only the end will tell, `finite` whether there is one."""
+    """The rows of an input; `size` is None if unknown, `table` the input frame, `finite` whether the rows end."""
 
     rows: Iterator[Row]
     size: int | None = None
@@ -43,25 +43,25 @@ class Source:
 
 
 def read_rows(prompts: Any, template: str | None = None) -> Source:
-    """Return the rows of whatever a user may pass; a column that is not there is an error now.
+    """Return the rows of any input that `map` accepts; raise ConfigurationError now if a column is missing.
 
-    Only the first row is looked at; the others are read when they are asked for.
+    Only the first row is read ahead; the others are read as they are needed.
     """
-    form = None if template is None else Template(template)
-    pairs, columns = _pairs(prompts)
+    parsed = None if template is None else Template(template)
+    items, columns = _labelled_items(prompts)
     if columns is not None:
-        _check_columns(form, columns)
+        _check_columns(parsed, columns)
     else:
-        pairs = _check_first(form, pairs)
-    rows = (_row(position, index, item, form) for position, (index, item) in enumerate(pairs))
+        items = _check_first(parsed, items)
+    rows = (_build_row(position, index, item, parsed) for position, (index, item) in enumerate(items))
     is_file = isinstance(prompts, (str, os.PathLike))
     size = len(prompts) if isinstance(prompts, Sized) and not is_file else None
     is_table = hasattr(prompts, "iloc") or hasattr(prompts, "is_sorted") or hasattr(prompts, "with_columns")
     return Source(rows, size, prompts if is_table else None, size is not None or is_file)
 
 
-def _pairs(prompts: Any) -> tuple[Iterator[tuple[Any, Any]], list[str] | None]:
-    """Return labels and items, and the columns where they are known before."""
+def _labelled_items(prompts: Any) -> tuple[Iterator[tuple[Any, Any]], list[str] | None]:
+    """Return pairs of label and item, and the column names if they are known without reading a row."""
     if isinstance(prompts, (str, os.PathLike)):
         return _read_file(prompts)
     if hasattr(prompts, "itertuples"):
@@ -81,41 +81,41 @@ def _pairs(prompts: Any) -> tuple[Iterator[tuple[Any, Any]], list[str] | None]:
     )
 
 
-def _check_columns(form: Template | None, columns: list[str]) -> None:
-    doubled = sorted({column for column in columns if columns.count(column) > 1})
-    if doubled:
-        raise ConfigurationError(f"prompts: two columns are named {doubled[0]!r}")
-    if form is not None:
-        form.check(columns)
+def _check_columns(template: Template | None, columns: list[str]) -> None:
+    duplicates = sorted({column for column in columns if columns.count(column) > 1})
+    if duplicates:
+        raise ConfigurationError(f"prompts: two columns are named {duplicates[0]!r}")
+    if template is not None:
+        template.check(columns)
     else:
         _prompt_column(columns)
 
 
-def _check_first(form: Template | None, pairs: Iterator[tuple[Any, Any]]) -> Iterator[tuple[Any, Any]]:
-    for first in pairs:
+def _check_first(template: Template | None, items: Iterator[tuple[Any, Any]]) -> Iterator[tuple[Any, Any]]:
+    for first in items:
         item = first[1]
         if _is_record(item):
-            _check_columns(form, [str(name) for name in item])
-        elif form is not None:
-            _only_name(form)
-        return chain([first], pairs)
+            _check_columns(template, [str(name) for name in item])
+        elif template is not None:
+            _single_name(template)
+        return chain([first], items)
     return iter(())
 
 
-def _row(position: int, index: Any, item: Any, form: Template | None) -> Row:
+def _build_row(position: int, index: Any, item: Any, template: Template | None) -> Row:
     fields = item if _is_record(item) else None
     try:
-        return Row(position, index, _prompt(item, fields, form), fields)
+        return Row(position, index, _build_prompt(item, fields, template), fields)
     except ConfigurationError as error:
         return Row(position, index, None, fields, ConfigurationError(f"row {position}: {error}"))
 
 
-def _prompt(item: Any, fields: Mapping[str, Any] | None, form: Template | None) -> Any:
-    if form is not None:
+def _build_prompt(item: Any, fields: Mapping[str, Any] | None, template: Template | None) -> Any:
+    if template is not None:
         if fields is None:
-            return form.fill({_only_name(form): item})
-        form.check(fields)
-        return form.fill({str(name): value for name, value in fields.items()})
+            return template.fill({_single_name(template): item})
+        template.check(fields)
+        return template.fill({str(name): value for name, value in fields.items()})
     prompt = item if fields is None else fields[_prompt_column(list(fields))]
     if is_missing(prompt):
         raise ConfigurationError("there is no prompt here")
@@ -123,22 +123,22 @@ def _prompt(item: Any, fields: Mapping[str, Any] | None, form: Template | None) 
 
 
 def _is_record(item: Any) -> bool:
-    """Tell whether an item is a row of a table; a dict with a role is a message."""
+    """Return whether an item is a row with columns; a dict with a role is a message."""
     return isinstance(item, Mapping) and not ({"role", "from"} & set(item) and "content" in item)
 
 
-def _only_name(form: Template) -> str:
-    if len(form.names) != 1:
+def _single_name(template: Template) -> str:
+    if len(template.names) != 1:
         raise ConfigurationError(
-            f"template: it names {', '.join(form.names)}, but the prompts have no columns; pass dicts or a frame"
+            f"template: it names {', '.join(template.names)}, but the prompts have no columns; pass dicts or a frame"
         )
-    return form.names[0]
+    return template.names[0]
 
 
 def _prompt_column(columns: list[Any]) -> Any:
     if len(columns) == 1:
         return columns[0]
-    for name in _PROMPTS:
+    for name in _PROMPT_COLUMNS:
         if name in columns:
             return name
     raise ConfigurationError(
@@ -162,7 +162,7 @@ def _read_file(path: Any) -> tuple[Iterator[tuple[Any, Any]], list[str] | None]:
 
 
 def _read_csv(path: Path) -> Iterator[Any]:
-    """Yield the column names, then a dict for each row."""
+    """Yield the list of column names, then a dict for each row."""
     with _open(path, newline="") as file:
         reader = csv.DictReader(file)
         try:
@@ -193,7 +193,7 @@ def _read_json_lines(path: Path) -> Iterator[Any]:
 
 def _open(path: Path, **options: Any) -> Any:
     try:
-        # Spreadsheets put a mark of three bytes before the first column's name.
+        # Spreadsheets write a byte order mark in front of the first column's name.
         return path.open(encoding="utf-8-sig", **options)
     except OSError as error:
         reason = error.strerror or type(error).__name__

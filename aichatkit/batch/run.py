@@ -1,4 +1,4 @@
-"""Many rows -> outcomes: so many at once, paced, within a budget, journaled before they are told."""
+"""Many rows -> outcomes: limited concurrency, rate limits and budgets; journaled before they are yielded."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import signal
 import threading
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Future
-from dataclasses import dataclass
 from itertools import count
 from typing import Any, Callable
 
+from aichatkit._dataclasses import dataclass
 from aichatkit.batch.journal import Journal
 from aichatkit.batch.progress import Progress
-from aichatkit.batch.task_queue import Finished, Outcome, Task, TaskQueue
-from aichatkit.batch.workers import Job, Threads, answer_row
+from aichatkit.batch.task_queue import FinishedRow, Outcome, Task, TaskQueue
+from aichatkit.batch.workers import BoundAsk, ThreadWorkers, answer_row
 from aichatkit.errors import (
     AllProvidersFailedError,
     AuthenticationError,
@@ -33,149 +33,158 @@ from aichatkit.middleware.budgets import Budget, expense_of
 from aichatkit.middleware.estimates import Expense
 from aichatkit.reply import Reply
 
-__all__ = ["Plan", "Run"]
+__all__ = ["BatchRun", "RunOptions"]
 
-#: How often a row is asked again that met a rate limit in spite of all waits, or whose worker died.
-_AGAIN, _LOST = 5, 2
-#: How many executors may break in a row.
-_BREAKS = 3
-#: What Dask tells when a worker died too often; it asks again by itself before.
-_KILLED = "KilledWorker"
-_ENDING = (QuotaExceededError, AuthenticationError, MissingKeyError, ModelNotFoundError, BudgetExceededError)
+#: How often a row is sent again that hit a rate limit despite all waits.
+_MAX_RATE_LIMITS = 5
+#: How often a row is sent again after its worker died.
+_MAX_WORKER_DEATHS = 2
+#: How many executors in succession may break and be replaced.
+_MAX_BROKEN_EXECUTORS = 3
+#: The exception Dask raises once workers died too often; before that, it retries on its own.
+_DASK_WORKER_DIED = "KilledWorker"
+#: Errors that every other row would meet too.
+_FATAL = (QuotaExceededError, AuthenticationError, MissingKeyError, ModelNotFoundError, BudgetExceededError)
 
 
 @dataclass(frozen=True)
-class Plan:
-    """How a run goes; `make_executor` is None for threads of our own, `renews` says that it makes a new one."""
+class RunOptions:
+    """How a batch runs.
 
-    job: Job
+    `make_executor` is None for our own threads. `owns_executor` is False if it returns an executor that belongs to the
+    user, which is neither replaced nor shut down.
+    """
+
+    ask: BoundAsk
     workers: int
     journal: Journal | None
-    purses: Sequence[Budget]
+    budgets: Sequence[Budget]
     progress: Progress
-    raises: bool
+    raise_on_error: bool
     max_wait: float
     make_executor: Callable[[], Any] | None = None
-    renews: bool = True
+    owns_executor: bool = True
 
 
-class Run:
-    """One run: iterate over it to make it go, and it yields the outcomes as they come."""
+class BatchRun:
+    """One run of `map`: iterating advances it and yields outcomes as rows complete."""
 
-    def __init__(self, intake: TaskQueue, plan: Plan) -> None:
-        #: Why rows were not asked, None where all were.
+    def __init__(self, tasks: TaskQueue, options: RunOptions) -> None:
+        #: The reason why rows were not sent, None if all were.
         self.stopped: ChatError | None = None
-        self._intake = intake
-        self._plan = plan
-        self._events: queue.SimpleQueue[tuple[Task, Future[Any]] | None] = queue.SimpleQueue()
-        self._name = secrets.token_hex(8)
+        self._queue = tasks
+        self._options = options
+        #: Futures that are done; None wakes up the main thread.
+        self._completed: queue.SimpleQueue[tuple[Task, Future[Any]] | None] = queue.SimpleQueue()
+        self._run_id = secrets.token_hex(8)
         self._tickets = count()
-        self._flying = 0
-        self._suspects = 0
-        self._breaks = 0
-        self._journal = plan.journal
+        self._in_flight = 0
+        #: Rows whose worker died; while there are any, rows are sent one at a time.
+        self._suspected = 0
+        self._broken_executors = 0
+        self._journal = options.journal
         self._failure: ChatError | None = None
         self._executor: Any = None
         self._interrupts = 0
-        self._listening = False
+        self._handles_interrupts = False
 
     @property
     def interrupted(self) -> bool:
-        """Whether Ctrl-C ended the run."""
+        """Whether Ctrl-C stopped the run."""
         return self._interrupts > 0
 
-    def __iter__(self) -> Generator[Finished, None, None]:
+    def __iter__(self) -> Generator[FinishedRow, None, None]:
         try:
-            self._plan.progress.start()
+            self._options.progress.start()
             while True:
-                with self.listening():
-                    self._feed()
-                    waits = self._flying or (self._intake.waits and self.stopped is None)
-                    if waits and not self._intake.finished:
+                with self.handling_interrupts():
+                    self._submit_ready()
+                    waits = self._in_flight or (self._queue.waits_for_others and self.stopped is None)
+                    if waits and not self._queue.finished:
                         self._collect()
-                yield from self._tell()
-                if not waits and not self._intake.finished and (self._intake.ended or self.stopped is not None):
+                yield from self._emit()
+                if not waits and not self._queue.finished and (self._queue.is_exhausted or self.stopped is not None):
                     break
             stopped = self.stopped
             if stopped is not None:
-                yield from ((row, row.error or stopped) for row in self._intake.rest())
+                yield from ((row, row.error or stopped) for row in self._queue.drain())
         finally:
             self._close()
         if self._failure is not None:
             raise self._failure
 
-    def leave(self) -> None:
-        """Ask no more rows; what is under way is finished."""
-        self._stop(ChatError("not asked: the run was left"))
+    def stop(self) -> None:
+        """Send no more rows; those in flight are finished."""
+        self._stop_with(ChatError("not asked: the run was left"))
 
     @contextlib.contextmanager
-    def listening(self) -> Iterator[None]:
-        """Let the first Ctrl-C end the run in good order and the second at once, where Python's own handler is set."""
-        own = threading.current_thread() is threading.main_thread() and not self._listening
-        if not own or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+    def handling_interrupts(self) -> Iterator[None]:
+        """Stop gracefully on the first Ctrl-C, immediately on the second; a custom SIGINT handler is kept."""
+        may_handle = threading.current_thread() is threading.main_thread() and not self._handles_interrupts
+        if not may_handle or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
             yield
             return
-        self._listening = True
+        self._handles_interrupts = True
         signal.signal(signal.SIGINT, self._interrupt)
         try:
             yield
         finally:
-            self._listening = False
+            self._handles_interrupts = False
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def _interrupt(self, signum: int, frame: Any) -> None:
         self._interrupts += 1
         if self._interrupts > 1:
             raise KeyboardInterrupt
-        self._stop(ChatError("not asked: the run was stopped with Ctrl-C"))
-        self._events.put(None)
+        self._stop_with(ChatError("not asked: the run was stopped with Ctrl-C"))
+        self._completed.put(None)
 
-    def _feed(self) -> None:
-        while self.stopped is None and self._flying < (1 if self._suspects else self._plan.workers):
-            task = self._intake.next()
-            if task is None or not self._afford(task):
+    def _submit_ready(self) -> None:
+        while self.stopped is None and self._in_flight < (1 if self._suspected else self._options.workers):
+            task = self._queue.next()
+            if task is None or not self._reserve_budget(task):
                 return
-            self._send(task)
+            self._submit(task)
 
-    def _afford(self, task: Task) -> bool:
-        """Hold back what the row may cost; where that does not fit, wait for rows under way, or stop."""
-        for purse in self._plan.purses:
-            held = purse.reserve(task.expected)
-            if held is None:
+    def _reserve_budget(self, task: Task) -> bool:
+        """Reserve what the row may cost; if that does not fit, wait for rows in flight, or else stop."""
+        for budget in self._options.budgets:
+            reserved = budget.reserve(task.expected)
+            if reserved is None:
                 self._settle(task, Expense())
-                self._intake.give_back(task)
-                if not self._flying:
-                    self._stop(purse.exceeded())
+                self._queue.requeue_first(task)
+                if not self._in_flight:
+                    self._stop_with(budget.exceeded())
                 return False
-            task.held.append(held)
+            task.reserved.append(reserved)
         return True
 
-    def _send(self, task: Task) -> None:
+    def _submit(self, task: Task) -> None:
         try:
             if self._executor is None:
-                self._executor = (self._plan.make_executor or self._threads)()
-            ticket = f"{self._name}:{next(self._tickets)}"
-            future = self._executor.submit(answer_row, self._plan.job, task.row.prompt, ticket)
+                self._executor = (self._options.make_executor or self._make_threads)()
+            ticket = f"{self._run_id}:{next(self._tickets)}"
+            future = self._executor.submit(answer_row, self._options.ask, task.row.prompt, ticket)
         except BrokenExecutor as error:
             self._settle(task, Expense())
-            self._intake.give_back(task)
+            self._queue.requeue_first(task)
             self._replace_executor(error)
             return
         except RuntimeError as error:
             self._settle(task, Expense())
-            self._intake.give_back(task)
+            self._queue.requeue_first(task)
             self._fail(ConfigurationError(f"executor: it takes no more rows ({error})"))
             return
-        self._flying += 1
-        future.add_done_callback(lambda done: self._events.put((task, done)))
+        self._in_flight += 1
+        future.add_done_callback(lambda done: self._completed.put((task, done)))
 
-    def _threads(self) -> Threads:
-        return Threads(self._plan.workers)
+    def _make_threads(self) -> ThreadWorkers:
+        return ThreadWorkers(self._options.workers)
 
     def _replace_executor(self, error: BrokenExecutor) -> None:
-        self._breaks += 1
+        self._broken_executors += 1
         self._executor = None
-        if not self._plan.renews or self._breaks > _BREAKS:
+        if not self._options.owns_executor or self._broken_executors > _MAX_BROKEN_EXECUTORS:
             self._fail(
                 ChatError(
                     f"executor: a worker died and took the executor with it ({type(error).__name__}); pass a function "
@@ -184,112 +193,118 @@ class Run:
             )
 
     def _collect(self) -> None:
-        """Wait until rows come back, and write them down together."""
+        """Wait until rows complete, and journal them in one transaction."""
         try:
-            events = [self._events.get(timeout=0.25 if self._intake.waits else 1.0)]
+            completed = [self._completed.get(timeout=0.25 if self._queue.waits_for_others else 1.0)]
         except queue.Empty:
-            self._plan.progress.tick()
+            self._options.progress.tick()
             return
-        while not self._events.empty():
-            events.append(self._events.get())
-        landed = []
-        for task, future in filter(None, events):
-            outcome = self._land(task, future)
+        while not self._completed.empty():
+            completed.append(self._completed.get())
+        finished = []
+        for task, future in filter(None, completed):
+            outcome = self._finish(task, future)
             if outcome is not None:
-                landed.append((task, outcome))
-        self._keep(landed)
+                finished.append((task, outcome))
+        self._record(finished)
 
-    def _land(self, task: Task, future: Future[Any]) -> Outcome | None:
-        """Return the outcome of a row that came back, None where it is asked again."""
-        self._flying -= 1
+    def _finish(self, task: Task, future: Future[Any]) -> Outcome | None:
+        """Return the outcome of a completed row, None if it is sent again."""
+        self._in_flight -= 1
         error = None if future.cancelled() else future.exception()
         outcome = None if future.cancelled() or error is not None else future.result()
-        self._suspects -= task.lost > 0
+        self._suspected -= task.worker_deaths > 0
         if isinstance(outcome, Reply):
-            self._breaks = 0
+            self._broken_executors = 0
             self._settle(task, None, outcome)
             return outcome
         if isinstance(outcome, ChatError):
             self._settle(task, None if outcome.maybe_processed or outcome.partial else Expense())
-            return self._failed(task, outcome)
+            return self._finish_failed(task, outcome)
         self._settle(task, None)
-        return self._lost(task, error)
+        return self._finish_lost(task, error)
 
-    def _failed(self, task: Task, error: ChatError) -> ChatError | None:
+    def _finish_failed(self, task: Task, error: ChatError) -> ChatError | None:
         if self._ends_run(error):
-            self._stop(error)
-        elif isinstance(error, RateLimitError) and task.limited < _AGAIN:
-            task.limited += 1
-            self._intake.put_last(task)
+            self._stop_with(error)
+        elif isinstance(error, RateLimitError) and task.rate_limits < _MAX_RATE_LIMITS:
+            task.rate_limits += 1
+            self._queue.requeue_last(task)
             return None
         return error
 
-    def _lost(self, task: Task, error: BaseException | None) -> ChatError | None:
-        """A row whose worker died is asked again, alone, so that it is known which one kills."""
-        told = type(error).__name__ if error is not None else "cancelled"
-        if error is not None and not isinstance(error, (BrokenExecutor, KeyboardInterrupt)) and told != _KILLED:
-            failure = error if isinstance(error, ChatError) else ChatError(f"a row could not be asked: {told}: {error}")
+    def _finish_lost(self, task: Task, error: BaseException | None) -> ChatError | None:
+        """Resend a row after its worker died, one row at a time, to find out which row kills workers."""
+        reason = type(error).__name__ if error is not None else "cancelled"
+        worker_died = isinstance(error, (BrokenExecutor, KeyboardInterrupt)) or reason == _DASK_WORKER_DIED
+        if error is not None and not worker_died:
+            failure = (
+                error if isinstance(error, ChatError) else ChatError(f"a row could not be asked: {reason}: {error}")
+            )
             self._fail(failure)
             return failure
-        task.lost += 1
-        if task.lost > _LOST:
-            return ChatError(f"executor: the worker died {task.lost} times while it asked this row ({told})")
-        self._suspects += 1
-        self._intake.give_back(task)
+        task.worker_deaths += 1
+        if task.worker_deaths > _MAX_WORKER_DEATHS:
+            return ChatError(f"executor: the worker died {task.worker_deaths} times while it asked this row ({reason})")
+        self._suspected += 1
+        self._queue.requeue_first(task)
         return None
 
     def _ends_run(self, error: ChatError) -> bool:
-        """Tell whether every other row would fail in the same way."""
+        """Return whether every other row would fail in the same way."""
         if isinstance(error, AllProvidersFailedError):
             return all(map(self._ends_run, error.errors))
         if isinstance(error, RateLimitError):
-            return (error.retry_after or 0.0) > self._plan.max_wait
-        return isinstance(error, _ENDING)
+            return (error.retry_after or 0.0) > self._options.max_wait
+        return isinstance(error, _FATAL)
 
-    def _keep(self, landed: list[tuple[Task, Outcome]]) -> None:
-        """Write answers down before they are told; where that fails the run ends, and its results hold them."""
-        if self._journal is not None and landed:
+    def _record(self, finished: list[tuple[Task, Outcome]]) -> None:
+        """Journal outcomes before they are yielded.
+
+        If that fails the run ends, and its results still contain the outcomes.
+        """
+        if self._journal is not None and finished:
             try:
-                self._journal.write((task.key, outcome) for task, outcome in landed if isinstance(outcome, Reply))
-                self._journal.free(task.key for task, outcome in landed if isinstance(outcome, ChatError))
+                self._journal.write((task.key, outcome) for task, outcome in finished if isinstance(outcome, Reply))
+                self._journal.release(task.key for task, outcome in finished if isinstance(outcome, ChatError))
             except JournalError as error:
                 self._journal = None
                 self._fail(error)
-        self._intake.finished.extend((task.row, outcome) for task, outcome in landed)
+        self._queue.finished.extend((task.row, outcome) for task, outcome in finished)
 
     def _settle(self, task: Task, spent: Expense | None, reply: Reply | None = None) -> None:
-        """Free what was held back; what is not known counts as it was expected."""
-        for purse, held in zip(self._plan.purses, task.held):
-            known = expense_of(reply, held) if reply is not None else spent
-            purse.settle(held, held if known is None else known)
-        task.held = []
+        """Release what was reserved and book what was spent; an unknown amount counts as reserved."""
+        for budget, reserved in zip(self._options.budgets, task.reserved):
+            actual = expense_of(reply, reserved) if reply is not None else spent
+            budget.settle(reserved, reserved if actual is None else actual)
+        task.reserved = []
 
-    def _tell(self) -> Iterator[Finished]:
-        finished = self._intake.finished
+    def _emit(self) -> Iterator[FinishedRow]:
+        finished = self._queue.finished
         while finished:
             row, outcome = finished.popleft()
-            self._plan.progress.add(outcome)
-            if self._plan.raises and isinstance(outcome, ChatError):
+            self._options.progress.add(outcome)
+            if self._options.raise_on_error and isinstance(outcome, ChatError):
                 self._fail(outcome)
             yield row, outcome
 
-    def _stop(self, error: ChatError) -> None:
+    def _stop_with(self, error: ChatError) -> None:
         self.stopped = self.stopped or error
 
     def _fail(self, error: ChatError) -> None:
         self._failure = self._failure or error
-        self._stop(error)
+        self._stop_with(error)
 
     def _close(self) -> None:
-        """Let what is under way end and write it down, unless the user is in a hurry."""
-        if not self._intake.ended:
-            self.leave()
+        """Finish and journal the rows in flight, unless Ctrl-C was pressed twice, and release all resources."""
+        if not self._queue.is_exhausted:
+            self.stop()
         with contextlib.ExitStack() as stack:
-            stack.callback(self._plan.progress.close)
-            if self._plan.journal is not None:
-                stack.callback(self._plan.journal.close)
-            if self._executor is not None and (self._plan.make_executor is None or self._plan.renews):
+            stack.callback(self._options.progress.close)
+            if self._options.journal is not None:
+                stack.callback(self._options.journal.close)
+            if self._executor is not None and (self._options.make_executor is None or self._options.owns_executor):
                 stack.callback(self._executor.shutdown, wait=False)
-            with self.listening():
-                while self._flying and self._interrupts < 2:
+            with self.handling_interrupts():
+                while self._in_flight and self._interrupts < 2:
                     self._collect()

@@ -1,15 +1,15 @@
-"""Rows -> tasks: what is still to be asked, in order; what a journal holds, or cannot be asked, is finished already."""
+"""Rows -> tasks: rows still to be sent, in order; rows already in the journal or impossible to send are finished."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Callable, Union
 
-from aichatkit.batch.journal import TAKEN, Journal
+from aichatkit._dataclasses import dataclass, field, replace
+from aichatkit.batch.journal import CLAIMED_ELSEWHERE, Journal
 from aichatkit.batch.rows import Row, Source
 from aichatkit.call.call import Call
 from aichatkit.errors import ChatError, SchemaError
@@ -18,143 +18,144 @@ from aichatkit.middleware.fingerprints import fingerprint
 from aichatkit.reply import Reply
 from aichatkit.structured.forms import Form
 
-__all__ = ["Finished", "Outcome", "Task", "TaskQueue", "revived"]
+__all__ = ["FinishedRow", "Outcome", "Task", "TaskQueue", "restore_outcome"]
 
 Outcome = Union[Reply, ChatError]
-Finished = tuple[Row, Outcome]
+FinishedRow = tuple[Row, Outcome]
 
-#: Rows that are looked up in the journal at once.
-_MOST = 64
-#: Rows another process asks that are remembered, before this one waits for it.
-_MOST_TAKEN = 10_000
-#: How often those are looked at, in seconds.
-_LOOK = 0.25
+#: Rows looked up in the journal at a time.
+_MAX_LOOKUPS = 64
+#: Rows claimed by other processes to keep in memory; beyond that, no more input is read.
+_MAX_CLAIMED_ELSEWHERE = 10_000
+#: Seconds between lookups of rows that other processes have claimed.
+_LOOKUP_INTERVAL = 0.25
 
 
 @dataclass
 class Task:
-    """One row on its way; `held` is what purses hold back for it, `limited` and `lost` count what befell it."""
+    """One row to send; `reserved` is what each budget reserves for it, the counts are of failures that are retried."""
 
     row: Row
     key: bytes = b""
     expected: Expense = field(default_factory=Expense)
-    held: list[Expense] = field(default_factory=list)
-    limited: int = 0
-    lost: int = 0
+    reserved: list[Expense] = field(default_factory=list)
+    rate_limits: int = 0
+    worker_deaths: int = 0
 
 
 class TaskQueue:
-    """Draws rows only when they are wanted, so that no input is held."""
+    """Reads rows only as they are needed, so that the input is never held in memory."""
 
     def __init__(
         self,
         source: Source,
         *,
-        call_of: Callable[[object], Call] | None,
+        build_call: Callable[[object], Call] | None,
         journal: Journal | None,
-        form: Form | None,
-        chunk: int,
-        limited: bool = False,
+        schema: Form | None,
+        batch_size: int,
+        has_budget: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        #: Rows that need not be asked any more.
-        self.finished: deque[Finished] = deque()
+        #: Rows with their outcomes, not yet yielded by the run.
+        self.finished: deque[FinishedRow] = deque()
         self._source = source
-        self._call_of = call_of
+        self._build_call = build_call
         self._journal = journal
-        self._form = form
-        self._limited = limited
-        self._chunk = min(chunk, _MOST) if journal is not None else 1
+        self._schema = schema
+        self._has_budget = has_budget
+        self._batch_size = min(batch_size, _MAX_LOOKUPS) if journal is not None else 1
         self._clock = clock
         self._ready: deque[Task] = deque()
-        self._taken: deque[Task] = deque()
-        self._look_at = 0.0
-        self._exhausted = False
+        self._claimed_elsewhere: deque[Task] = deque()
+        self._next_lookup = 0.0
+        self._is_source_exhausted = False
 
     @property
-    def waits(self) -> bool:
-        """Whether rows are left that another process asks."""
-        return bool(self._taken)
+    def waits_for_others(self) -> bool:
+        """Whether other processes are working on some of the rows."""
+        return bool(self._claimed_elsewhere)
 
     @property
-    def ended(self) -> bool:
-        """Whether every row was handed out or is finished."""
-        return self._exhausted and not self._ready and not self._taken
+    def is_exhausted(self) -> bool:
+        """Whether every row has been handed out or is finished."""
+        return self._is_source_exhausted and not self._ready and not self._claimed_elsewhere
 
     def next(self) -> Task | None:
-        """Return the next row to ask, None where there is none now."""
-        if not self._ready and not self._exhausted and len(self._taken) < _MOST_TAKEN:
-            self._draw()
-        if not self._ready and self._taken and self._clock() >= self._look_at:
-            self._look_at = self._clock() + _LOOK
-            self._sort([self._taken.popleft() for _ in range(min(_MOST, len(self._taken)))])
+        """Return the next row to send, or None if there is none at the moment."""
+        if not self._ready and not self._is_source_exhausted and len(self._claimed_elsewhere) < _MAX_CLAIMED_ELSEWHERE:
+            self._read_rows()
+        if not self._ready and self._claimed_elsewhere and self._clock() >= self._next_lookup:
+            self._next_lookup = self._clock() + _LOOKUP_INTERVAL
+            count = min(_MAX_LOOKUPS, len(self._claimed_elsewhere))
+            self._claim([self._claimed_elsewhere.popleft() for _ in range(count)])
         return self._ready.popleft() if self._ready else None
 
-    def give_back(self, task: Task) -> None:
-        """Take a row that shall be asked before the others."""
+    def requeue_first(self, task: Task) -> None:
+        """Put a row back, before all others."""
         self._ready.appendleft(task)
 
-    def put_last(self, task: Task) -> None:
-        """Take a row that shall be asked after those that are ready."""
+    def requeue_last(self, task: Task) -> None:
+        """Put a row back, after those that are ready."""
         self._ready.append(task)
 
-    def rest(self) -> Iterator[Row]:
-        """Yield the rows that were not asked: those drawn, and the others where they have an end."""
-        left = [*self._ready, *self._taken]
+    def drain(self) -> Iterator[Row]:
+        """Yield the rows that were not sent: those already read, and the rest of the input if it is finite."""
+        unsent = [*self._ready, *self._claimed_elsewhere]
         self._ready.clear()
-        self._taken.clear()
+        self._claimed_elsewhere.clear()
         if self._journal is not None:
-            self._journal.free(task.key for task in left)
-        yield from (task.row for task in left)
+            self._journal.release(task.key for task in unsent)
+        yield from (task.row for task in unsent)
         if self._source.finite:
             yield from self._source.rows
 
-    def _draw(self) -> None:
-        rows = list(islice(self._source.rows, self._chunk))
-        self._exhausted = len(rows) < self._chunk
-        tasks = [task for task in map(self._task, rows) if task is not None]
+    def _read_rows(self) -> None:
+        rows = list(islice(self._source.rows, self._batch_size))
+        self._is_source_exhausted = len(rows) < self._batch_size
+        tasks = [task for task in map(self._try_build_task, rows) if task is not None]
         if self._journal is not None and tasks:
-            for task, key in zip(tasks, self._journal.number(task.key for task in tasks)):
+            for task, key in zip(tasks, self._journal.assign_keys(task.key for task in tasks)):
                 task.key = key
-            self._sort(tasks)
+            self._claim(tasks)
         else:
             self._ready.extend(tasks)
 
-    def _task(self, row: Row) -> Task | None:
+    def _try_build_task(self, row: Row) -> Task | None:
         error = row.error
         if error is None:
             try:
-                return self._prepared(row)
+                return self._build_task(row)
             except ChatError as problem:
                 error = problem
         self.finished.append((row, error))
         return None
 
-    def _prepared(self, row: Row) -> Task:
-        if self._call_of is None:
+    def _build_task(self, row: Row) -> Task:
+        if self._build_call is None:
             return Task(row)
-        call = self._call_of(row.prompt)
+        call = self._build_call(row.prompt)
         key = fingerprint(call) if self._journal is not None else b""
-        return Task(row, key, expected(call) if self._limited else Expense())
+        return Task(row, key, expected(call) if self._has_budget else Expense())
 
-    def _sort(self, tasks: list[Task]) -> None:
-        """Look up rows in the journal: they are ours now, another's, or answered."""
+    def _claim(self, tasks: list[Task]) -> None:
+        """Claim rows in the journal; some may be answered already, or claimed by another process."""
         assert self._journal is not None
-        for task, found in zip(tasks, self._journal.take([task.key for task in tasks])):
-            if found is None:
+        for task, entry in zip(tasks, self._journal.claim([task.key for task in tasks])):
+            if entry is None:
                 self._ready.append(task)
-            elif isinstance(found, Reply):
-                self.finished.append((task.row, revived(found, self._form)))
+            elif isinstance(entry, Reply):
+                self.finished.append((task.row, restore_outcome(entry, self._schema)))
             else:
-                assert found is TAKEN
-                self._taken.append(task)
+                assert entry is CLAIMED_ELSEWHERE
+                self._claimed_elsewhere.append(task)
 
 
-def revived(reply: Reply, form: Form | None) -> Outcome:
-    """Return a stored answer with its data."""
-    if form is None or reply.tool_calls:
+def restore_outcome(reply: Reply, schema: Form | None) -> Outcome:
+    """Return a stored reply with its structured data, or the `SchemaError` if it no longer fits the schema."""
+    if schema is None or reply.tool_calls:
         return reply
     try:
-        return replace(reply, data=form.parse(reply))
+        return replace(reply, data=schema.parse(reply))
     except SchemaError as error:
         return error

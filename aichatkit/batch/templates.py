@@ -1,4 +1,4 @@
-"""Template + columns -> prompt: `{name}` is filled in once, and braces in the data stay what they are."""
+"""Template + columns -> prompt: each `{name}` is replaced once; braces in the data are kept."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 
 
 class Template:
-    """A text with `{column}` in it; `{{` and `}}` stand for braces.
+    """A text with `{column}` placeholders; `{{` and `}}` are literal braces.
 
     >>> Template("Sentiment of {review}, as {{json}}").fill({"review": "So {good}!"})
     'Sentiment of So {good}!, as {json}'
@@ -30,26 +30,26 @@ class Template:
         end = 0
         for token in _TOKEN.finditer(text):
             self._parts.append((text[end : token.start()], None))
-            self._parts.append(_read(token))
+            self._parts.append(_parse_token(token))
             end = token.end()
         self._parts.append((text[end:], None))
-        #: The columns it wants, in order.
+        #: The columns it needs, in order of appearance.
         self.names = list(dict.fromkeys(name for _, name in self._parts if name is not None))
         if not self.names:
             raise ConfigurationError("template: names no column, so all prompts would be the same; write {column}")
 
     def check(self, columns: Iterable[Any]) -> None:
-        """Refuse a template whose columns are not all there."""
-        known = [str(column) for column in columns]
+        """Raise ConfigurationError if a column is missing."""
+        names = [str(column) for column in columns]
         for name in self.names:
-            if name not in known:
-                there = ", ".join(known) or "none"
+            if name not in names:
+                available = ", ".join(names) or "none"
                 raise ConfigurationError(
-                    f"template: there is no column {name!r}{nearest(name, known)}; there is {there}"
+                    f"template: there is no column {name!r}{nearest(name, names)}; there is {available}"
                 )
 
     def fill(self, fields: Mapping[str, Any]) -> str:
-        """Return the prompt; raise ConfigurationError where a value is missing."""
+        """Return the prompt; raise ConfigurationError if a value is missing."""
         for name in self.names:
             if is_missing(fields.get(name)):
                 raise ConfigurationError(f"the column {name!r} is empty here")
@@ -57,7 +57,7 @@ class Template:
 
 
 def is_missing(value: Any) -> bool:
-    """Tell whether a cell holds nothing: None, NaN, or what pandas has in their place.
+    """Return whether a cell is empty: None, NaN, or the pandas equivalents NA and NaT.
 
     >>> is_missing(float("nan")), is_missing("")
     (True, False)
@@ -67,7 +67,7 @@ def is_missing(value: Any) -> bool:
     return isinstance(value, float) and value != value
 
 
-def _read(token: re.Match[str]) -> tuple[str, str | None]:
+def _parse_token(token: re.Match[str]) -> tuple[str, str | None]:
     if token[0] in ("{{", "}}"):
         return token[0][0], None
     name = (token[1] or "").strip()

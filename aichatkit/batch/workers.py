@@ -1,4 +1,4 @@
-"""Who asks the rows: threads of this process, or any executor; what travels is a function, a client and a prompt."""
+"""Prompt -> reply, in our own threads or any executor; a function, a client and a prompt are sent to it."""
 
 from __future__ import annotations
 
@@ -14,50 +14,50 @@ from typing import Any, Callable
 from aichatkit.errors import ChatError, ConfigurationError
 from aichatkit.reply import Reply
 
-__all__ = ["Job", "Threads", "answer_row", "parse_executor"]
+__all__ = ["BoundAsk", "ThreadWorkers", "answer_row", "parse_executor"]
 
-#: Clients of a worker process, by the hash of what arrived.
+#: Bound `ask` methods of the clients in a worker process, by the hash of their pickles.
 _clients: dict[bytes, Callable[..., Reply]] = {}
-_MOST_CLIENTS = 4
+_MAX_CLIENTS = 4
 
 
-class Job:
-    """What is asked of every row: by whom, with which options.
+class BoundAsk:
+    """The client's `ask` with the options that all rows share.
 
-    It pickles without keys; a process that gets it many times makes the client once.
+    Its pickle contains no API keys. A worker process creates the client once, however often the pickle arrives.
     """
 
     def __init__(self, ask: Callable[..., Reply], options: Mapping[str, Any]) -> None:
         self.ask = ask
         self.options = options
-        self._frozen = b""
+        self._pickled_ask = b""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        if not self._frozen:
+        if not self._pickled_ask:
             try:
-                self._frozen = pickle.dumps(self.ask)
+                self._pickled_ask = pickle.dumps(self.ask)
             except (pickle.PicklingError, TypeError, AttributeError) as error:
                 raise ConfigurationError(
                     f"executor: the client cannot be pickled ({error}); its hooks must be functions of a module"
                 ) from None
-        return _thaw, (self._frozen, self.options)
+        return _unpickle, (self._pickled_ask, self.options)
 
 
-def answer_row(job: Job, prompt: Any, ticket: str) -> Reply | ChatError:
-    """Ask one row; an error of the package is its outcome.
+def answer_row(bound_ask: BoundAsk, prompt: Any, ticket: str) -> Reply | ChatError:
+    """Send the prompt of one row and return its reply, or the `ChatError` it failed with.
 
-    Each `ticket` is another: Dask would ask equal rows only once.
+    `ticket` is unique per call: Dask runs calls with equal arguments only once.
     """
     try:
-        return job.ask(prompt, **job.options)
+        return bound_ask.ask(prompt, **bound_ask.options)
     except ChatError as error:
-        # Frames do not travel, and would keep everything alive here.
+        # Tracebacks do not pickle, and would keep the objects in their frames alive.
         error.__traceback__ = None
         return error
 
 
-class Threads(Executor):
-    """Threads that end with the process, so that a second Ctrl-C is obeyed at once."""
+class ThreadWorkers(Executor):
+    """Daemon threads, so that a second Ctrl-C ends the process immediately."""
 
     def __init__(self, workers: int) -> None:
         self._tasks: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -65,9 +65,9 @@ class Threads(Executor):
         self._threads: list[threading.Thread] = []
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Have a function called by the next thread that is free."""
+        """Run a function in the next free thread."""
         future: Future[Any] = Future()
-        # What holds for the caller holds there, such as the span that telemetry goes below.
+        # The caller's context variables apply in the thread as well, such as the parent span of telemetry.
         self._tasks.put((future, copy_context().run, (fn, *args), kwargs))
         if len(self._threads) < self._workers:
             thread = threading.Thread(target=self._work, name=f"aichatkit-map-{len(self._threads)}", daemon=True)
@@ -76,7 +76,7 @@ class Threads(Executor):
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Let the threads end when they have done what they were given."""
+        """End the threads once all submitted calls have run."""
         for _ in self._threads:
             self._tasks.put(None)
         for thread in self._threads if wait else ():
@@ -86,12 +86,12 @@ class Threads(Executor):
         for future, fn, args, kwargs in iter(self._tasks.get, None):
             try:
                 future.set_result(fn(*args, **kwargs))
-            except BaseException as error:  # noqa: BLE001 - the future carries it to the one who waits
+            except BaseException as error:  # noqa: BLE001 - re-raised by `Future.result`
                 future.set_exception(error)
 
 
 def parse_executor(executor: Any) -> Callable[[], Any] | None:
-    """Return a function that makes the executor, None for threads of our own; refuse what is neither."""
+    """Return a function that returns the executor, or None for our own threads; reject anything else."""
     if executor is None:
         return None
     if hasattr(executor, "submit"):
@@ -103,11 +103,11 @@ def parse_executor(executor: Any) -> Callable[[], Any] | None:
     )
 
 
-def _thaw(frozen: bytes, options: Mapping[str, Any]) -> Job:
-    name = hashlib.sha256(frozen).digest()
-    ask = _clients.get(name)
+def _unpickle(pickled_ask: bytes, options: Mapping[str, Any]) -> BoundAsk:
+    digest = hashlib.sha256(pickled_ask).digest()
+    ask = _clients.get(digest)
     if ask is None:
-        if len(_clients) >= _MOST_CLIENTS:
+        if len(_clients) >= _MAX_CLIENTS:
             _clients.pop(next(iter(_clients)), None)
-        ask = _clients.setdefault(name, pickle.loads(frozen))
-    return Job(ask, options)
+        ask = _clients.setdefault(digest, pickle.loads(pickled_ask))
+    return BoundAsk(ask, options)

@@ -72,7 +72,7 @@ class CallLog:
             raise ConfigurationError(f"log: must be the path of a file, not {path!r}")
         # Other processes may have another working directory.
         self._path = os.path.abspath(os.fspath(path))
-        self._database = Database(self._path, _LAYOUT, name="the log", version=_VERSION, patience=_LOCK_TIMEOUT)
+        self._database = Database(self._path, _LAYOUT, name="the log", version=_VERSION, lock_timeout=_LOCK_TIMEOUT)
         self._pending: deque[dict[str, Any]] = deque()
         self._lock = ReentrantLock()
         self._writing = False

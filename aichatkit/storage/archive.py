@@ -1,4 +1,4 @@
-"""Saved conversations: written in one step, read by their version, and found by their words."""
+"""Conversation <-> JSON file: written atomically, read in any earlier format version, searchable by words."""
 
 from __future__ import annotations
 
@@ -20,14 +20,16 @@ __all__ = ["Saved", "read_chat", "search_saved", "write_chat", "write_text"]
 
 logger = logging.getLogger(__name__)
 
-#: Version 2 tells when it was saved and keeps the options of the conversation.
+#: Version 2 added the time of saving and the options of the conversation.
 _VERSION = 2
-_FIELDS = {"system", "model", "messages"}
-_TITLE, _AROUND = 60, 40
+_REQUIRED = {"system", "model", "messages"}
+_TITLE_LENGTH = 60
+#: Characters of a snippet on either side of the match.
+_SNIPPET_CONTEXT = 40
 
 
 class Saved(NamedTuple):
-    """A saved conversation: where it is, its first question, when it was saved, and where the words were found."""
+    """A saved conversation: its file, first prompt, time of saving, text around the match, and number of messages."""
 
     path: Path
     title: str
@@ -40,15 +42,15 @@ class Saved(NamedTuple):
 
 
 def search_saved(folder: str | os.PathLike[str], words: str | Sequence[str] = "") -> list[Saved]:
-    """Return the saved conversations of a folder that hold all the words, the newest first; without words, all.
+    """Return the saved conversations in a folder that contain all the words, newest first; without words, all.
 
-    Upper and lower case count as the same. What is no conversation is passed over.
+    Matching ignores case. Files that are not saved conversations are skipped.
 
     Raises:
         OSError: the folder cannot be read.
     """
-    wanted = [re.compile(re.escape(word), re.IGNORECASE) for word in _split(words)]
-    found = []
+    patterns = [re.compile(re.escape(word), re.IGNORECASE) for word in _split(words)]
+    matches = []
     for path in Path(folder).iterdir():
         if path.suffix != ".json" or not path.is_file():
             continue
@@ -57,10 +59,10 @@ def search_saved(folder: str | os.PathLike[str], words: str | Sequence[str] = ""
         except (ConfigurationError, OSError) as error:
             logger.info("passed over: %s", error)
             continue
-        saved = _saved(path, record, wanted)
+        saved = _match(path, record, patterns)
         if saved is not None:
-            found.append(saved)
-    return sorted(found, key=lambda saved: (saved.saved, saved.path.name), reverse=True)
+            matches.append(saved)
+    return sorted(matches, key=lambda saved: (saved.saved, saved.path.name), reverse=True)
 
 
 def write_chat(path: str | os.PathLike[str], record: Mapping[str, Any]) -> Path:
@@ -74,24 +76,24 @@ def write_chat(path: str | os.PathLike[str], record: Mapping[str, Any]) -> Path:
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> Path:
-    """Write a file in one step: a reader sees the old one or the new one, whose rights stay as they were."""
+    """Write a file atomically, keeping its permissions: readers see either the old or the new content."""
     target = Path(path)
-    unfinished = target.with_name(f"{target.name}.{os.getpid()}-{threading.get_ident()}.part")
+    temporary = target.with_name(f"{target.name}.{os.getpid()}-{threading.get_ident()}.part")
     try:
-        unfinished.touch()
+        temporary.touch()
         with contextlib.suppress(FileNotFoundError):
-            # Before there is anything to read in it.
-            unfinished.chmod(target.stat().st_mode & 0o777)
-        unfinished.write_text(text, encoding="utf-8")
-        os.replace(unfinished, target)
+            # Restrict access before any content is written.
+            temporary.chmod(target.stat().st_mode & 0o777)
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, target)
     except BaseException:
-        unfinished.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
     return target
 
 
 def read_chat(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Return the record of a saved conversation, of this version or an older one."""
+    """Read the record of a saved conversation, of this version or an older one."""
     try:
         record = json.loads(Path(path).read_text(encoding="utf-8"))
     except (ValueError, RecursionError):
@@ -102,48 +104,49 @@ def read_chat(path: str | os.PathLike[str]) -> dict[str, Any]:
             f"{path}: was saved by a newer aichatkit (its version is {version}, this one reads up to {_VERSION}); "
             "upgrade aichatkit to load it"
         )
-    if not isinstance(record, dict) or not isinstance(version, int) or version < 1 or not set(record) >= _FIELDS:
+    if not isinstance(record, dict) or not isinstance(version, int) or version < 1 or not set(record) >= _REQUIRED:
         raise ConfigurationError(f"{path}: is not a conversation saved by aichatkit")
     if not isinstance(record["messages"], list) or not isinstance(record.setdefault("options", {}), dict):
         raise ConfigurationError(f"{path}: is not a conversation saved by aichatkit, or was changed since")
     return record
 
 
-def _saved(path: Path, record: Mapping[str, Any], wanted: Sequence[re.Pattern[str]]) -> Saved | None:
+def _match(path: Path, record: Mapping[str, Any], patterns: Sequence[re.Pattern[str]]) -> Saved | None:
     turns = [(turn.get("role"), searchable_text(turn)) for turn in record["messages"] if isinstance(turn, dict)]
     texts = [str(record["system"] or ""), *(text for _, text in turns)]
-    if not all(any(map(word.search, texts)) for word in wanted):
+    if not all(any(map(pattern.search, texts)) for pattern in patterns):
         return None
-    asked = next((text for role, text in turns if role == "user"), "")
-    snippet = _snippet(texts[1:] + texts[:1], wanted)
-    return Saved(path, _cut(asked, _TITLE), _moment(path, record), snippet, len(turns))
+    prompt = next((text for role, text in turns if role == "user"), "")
+    # Messages first, the system prompt last.
+    snippet = _snippet(texts[1:] + texts[:1], patterns)
+    return Saved(path, _shorten(prompt, _TITLE_LENGTH), _saved_at(path, record), snippet, len(turns))
 
 
-def _snippet(texts: Sequence[str], wanted: Sequence[re.Pattern[str]]) -> str:
-    """Return what stands around the first of the words, where it was found."""
-    if not wanted:
+def _snippet(texts: Sequence[str], patterns: Sequence[re.Pattern[str]]) -> str:
+    """Return the text around the first match of the first word."""
+    if not patterns:
         return ""
-    text, place = next((text, place) for text in texts if (place := wanted[0].search(text)) is not None)
-    start, end = max(0, place.start() - _AROUND), place.end() + _AROUND
-    inside = " ".join(text[start:end].split())
-    return f"{'…' if start else ''}{inside}{'…' if end < len(text) else ''}"
+    text, match = next((text, match) for text in texts if (match := patterns[0].search(text)) is not None)
+    start, end = max(0, match.start() - _SNIPPET_CONTEXT), match.end() + _SNIPPET_CONTEXT
+    excerpt = " ".join(text[start:end].split())
+    return f"{'…' if start else ''}{excerpt}{'…' if end < len(text) else ''}"
 
 
-def _moment(path: Path, record: Mapping[str, Any]) -> datetime:
-    """Return when it was saved: as it says itself, else by its file."""
+def _saved_at(path: Path, record: Mapping[str, Any]) -> datetime:
+    """Return the time of saving from the record, or else the file's modification time."""
     try:
-        moment = datetime.fromisoformat(str(record.get("saved")))
+        saved_at = datetime.fromisoformat(str(record.get("saved")))
     except ValueError:
-        moment = datetime.fromtimestamp(path.stat().st_mtime, timezone.utc)
-    return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).astimezone()
+        saved_at = datetime.fromtimestamp(path.stat().st_mtime, timezone.utc)
+    return (saved_at if saved_at.tzinfo else saved_at.replace(tzinfo=timezone.utc)).astimezone()
 
 
 def _split(words: str | Sequence[str]) -> list[str]:
     return [word for part in ([words] if isinstance(words, str) else words) for word in part.split()]
 
 
-def _cut(text: str, most: int) -> str:
+def _shorten(text: str, max_length: int) -> str:
     line = " ".join(text.split())
-    if len(line) <= most:
+    if len(line) <= max_length:
         return line
-    return (line[:most].rpartition(" ")[0] or line[: most - 1]) + "…"
+    return (line[:max_length].rpartition(" ")[0] or line[: max_length - 1]) + "…"

@@ -1,4 +1,4 @@
-"""SQLite files: opened by each process for itself, written in whole transactions, with errors that say what to do."""
+"""SQLite files: one connection per process, atomic transactions, and errors that say what to do."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any
 from aichatkit._locks import Lock
 from aichatkit.errors import JournalError
 
-__all__ = ["Database", "pieces", "select", "write"]
+__all__ = ["Database", "insert_rows", "iter_batches", "select_in"]
 
-#: How long another program may hold the file locked, in seconds.
-_PATIENCE = 30.0
-#: Marks the files as ours, so that no other program's database is written into.
-_OWNER = 0x41434B01
-#: Rows in one statement: SQLite takes 999 values, and each statement lets all the threads that ask go first.
-_AT_ONCE = 300
+#: How long to wait for a file that another program has locked, in seconds.
+_LOCK_TIMEOUT = 30.0
+#: `PRAGMA application_id` of our files, so that another program's database is never written to.
+_APPLICATION_ID = 0x41434B01
+#: Rows in one statement: SQLite may allow only 999 values, but after each statement this thread waits for the GIL.
+_BATCH_SIZE = 300
 _REASONS = (
     ("locked", "another program holds it locked; end that program, or wait for it"),
     ("full", "the disk is full; what was written before is kept"),
@@ -31,162 +31,166 @@ _REASONS = (
 
 
 class Database:
-    """One SQLite file; the path "" is a private one on disk that vanishes when it is closed."""
+    """One SQLite file; the path "" is a private temporary file, deleted on close."""
 
     def __init__(
         self,
         path: Any,
-        layout: str,
+        schema: str,
         *,
         name: str,
         version: int = 0,
-        patience: float = _PATIENCE,
+        lock_timeout: float = _LOCK_TIMEOUT,
     ) -> None:
         self.path = os.fspath(path) if path else ""
-        self._layout = layout
+        self._schema = schema
         self._name = name
-        #: Of the layout; a file of a later one is left alone.
+        #: Schema version; a file with a later one is not opened.
         self._version = version
-        self._patience = patience
+        self._lock_timeout = lock_timeout
         self._lock = Lock()
-        self._opened: dict[int, sqlite3.Connection] = {}
-        self._ahead = False
-        #: Whether this connection writes so that it outlives a power cut.
+        #: By process ID.
+        self._connections: dict[int, sqlite3.Connection] = {}
+        self._is_wal = False
+        #: Whether writes on this connection currently survive a power failure.
         self._durable = True
 
     @contextlib.contextmanager
     def transaction(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
-        """Write all or nothing; it is on disk when the block has ended.
+        """Commit the block atomically, or roll it back; the data is on disk when the block exits.
 
-        What is not `durable` outlives this process as well, but not the machine: it need not wait for the disk.
+        Without `durable` the commit does not wait for the disk: it survives the end of this process, but not a crash
+        of the machine.
         """
-        with self._lock, self._explained():
+        with self._lock, self._converting_errors():
             connection = self._connection()
             if durable != self._durable:
-                # With a write-ahead log NORMAL never damages the file; with the older journal it might.
-                connection.execute(f"PRAGMA synchronous={'FULL' if durable or not self._ahead else 'NORMAL'}")
+                # NORMAL never corrupts the file with a write-ahead log; with a rollback journal it might.
+                connection.execute(f"PRAGMA synchronous={'FULL' if durable or not self._is_wal else 'NORMAL'}")
                 self._durable = durable
-            with _whole(connection, "BEGIN IMMEDIATE"):
+            with _transaction(connection, "BEGIN IMMEDIATE"):
                 yield connection
 
     @contextlib.contextmanager
     def scratch(self) -> Iterator[sqlite3.Connection]:
-        """Write to temporary tables only, which keeps nobody else waiting."""
-        with self._lock, self._explained():
+        """Write to temporary tables only, without locking the file."""
+        with self._lock, self._converting_errors():
             connection = self._connection()
-            with _whole(connection, "BEGIN"):
+            with _transaction(connection, "BEGIN"):
                 yield connection
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """Read what is there."""
-        with self._lock, self._explained():
+        """Yield the connection for reading."""
+        with self._lock, self._converting_errors():
             yield self._connection()
 
     def close(self) -> None:
-        """Let go of the file; what comes after opens it again."""
+        """Close the file; the next use opens it again."""
         with self._lock:
-            connection = self._opened.pop(os.getpid(), None)
+            connection = self._connections.pop(os.getpid(), None)
             if connection is not None:
-                # What is written is written; a file that is gone by now is no reason to fail.
+                # Everything is committed by now; a file deleted in the meantime must not fail the caller.
                 with contextlib.suppress(sqlite3.Error):
                     connection.close()
 
     def __del__(self) -> None:
-        # Only that of this process: a forked child leaves those of its parent alone.
-        connection = self.__dict__.get("_opened", {}).pop(os.getpid(), None)
+        # Only this process's connection: a forked child must not close its parent's.
+        connection = self.__dict__.get("_connections", {}).pop(os.getpid(), None)
         if connection is not None:
             connection.close()
 
-    def damaged(self, reason: object) -> JournalError:
-        """Return the error for content that is not ours to read."""
-        return JournalError(f"{self._told()}: it is damaged ({reason}); move it away or delete it")
+    def damage_error(self, reason: object) -> JournalError:
+        """Return the error for content that cannot be read."""
+        return JournalError(f"{self._label()}: it is damaged ({reason}); move it away or delete it")
 
     def _connection(self) -> sqlite3.Connection:
-        # A connection does not survive a fork: the child makes its own, and leaves the parent's as it is.
-        connection = self._opened.get(os.getpid())
+        # A connection must not be carried across a fork: the child opens its own and leaves the parent's untouched.
+        connection = self._connections.get(os.getpid())
         if connection is None:
             connection = self._open()
-            self._opened[os.getpid()] = connection
+            self._connections[os.getpid()] = connection
         return connection
 
     def _open(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self.path, timeout=self._patience, isolation_level=None, check_same_thread=False)
+        connection = sqlite3.connect(
+            self.path, timeout=self._lock_timeout, isolation_level=None, check_same_thread=False
+        )
         try:
-            # Looked at and laid out in one step, as others may open the same new file now.
+            # Check and create in one transaction: other processes may be opening the same new file.
             connection.execute("BEGIN IMMEDIATE")
-            owner = connection.execute("PRAGMA application_id").fetchone()[0]
-            if owner != _OWNER and connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]:
-                raise JournalError(f"{self._told()}: it is a database of another program; choose another path")
-            found = connection.execute("PRAGMA user_version").fetchone()[0]
-            if found > self._version:
+            is_ours = connection.execute("PRAGMA application_id").fetchone()[0] == _APPLICATION_ID
+            if not is_ours and connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]:
+                raise JournalError(f"{self._label()}: it is a database of another program; choose another path")
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            if version > self._version:
                 raise JournalError(
-                    f"{self._told()}: a newer aichatkit made it (its version is {found}, this one knows up to "
+                    f"{self._label()}: a newer aichatkit made it (its version is {version}, this one knows up to "
                     f"{self._version}); choose another path, or upgrade"
                 )
-            connection.execute(f"PRAGMA application_id={_OWNER}")
+            connection.execute(f"PRAGMA application_id={_APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version={self._version}")
-            for statement in self._layout.split(";"):
+            for statement in self._schema.split(";"):
                 connection.execute(statement)
             connection.execute("COMMIT")
             connection.execute("PRAGMA synchronous=FULL")
             self._durable = True
-            # What is temporary is of no use after a crash.
+            # Temporary tables are useless after a crash, so their journal need not be on disk.
             connection.execute("PRAGMA temp.journal_mode=MEMORY")
-            # Where another has it open at this moment it stays as it is, which works as well.
+            # Fails while another connection has the file open; the current journal mode works as well.
             with contextlib.suppress(sqlite3.OperationalError):
-                self._ahead = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0] == "wal"
+                self._is_wal = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0] == "wal"
         except BaseException:
             connection.close()
             raise
         return connection
 
     @contextlib.contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _converting_errors(self) -> Iterator[None]:
         try:
             yield
             return
         except sqlite3.Error as error:
             reason = str(error)
-        told = next((told for sign, told in _REASONS if sign in reason), reason)
-        raise JournalError(f"{self._told()}: {told}")
+        explanation = next((text for phrase, text in _REASONS if phrase in reason), reason)
+        raise JournalError(f"{self._label()}: {explanation}")
 
-    def _told(self) -> str:
+    def _label(self) -> str:
         return f"{self._name} {self.path!r}" if self.path else self._name
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name not in ("_lock", "_opened")}
+        return {name: value for name, value in self.__dict__.items() if name not in ("_lock", "_connections")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _lock=Lock(), _opened={}, _ahead=False, _durable=True)
+        self.__dict__.update(state, _lock=Lock(), _connections={}, _is_wal=False, _durable=True)
 
 
-def select(connection: sqlite3.Connection, statement: str, keys: Sequence[bytes]) -> list[Any]:
-    """Return the rows of a statement that ends with the name of a column, for the values it may have."""
-    found = []
-    for some in pieces(keys):
-        found += connection.execute(f"{statement} IN ({', '.join('?' * len(some))})", some).fetchall()
-    return found
+def select_in(connection: sqlite3.Connection, statement: str, values: Sequence[bytes]) -> list[Any]:
+    """Return the rows of a statement that ends with a column name, for the `values` of that column."""
+    rows: list[Any] = []
+    for batch in iter_batches(values):
+        rows += connection.execute(f"{statement} IN ({', '.join('?' * len(batch))})", batch).fetchall()
+    return rows
 
 
-def write(connection: sqlite3.Connection, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Write rows by a statement that ends with VALUES."""
-    for some in pieces(rows):
-        marks = f"({', '.join('?' * len(some[0]))})"
-        connection.execute(f"{statement} {', '.join([marks] * len(some))}", [value for row in some for value in row])
+def insert_rows(connection: sqlite3.Connection, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Insert `rows` with a statement that ends with VALUES."""
+    for batch in iter_batches(rows):
+        placeholders = ", ".join([f"({', '.join('?' * len(batch[0]))})"] * len(batch))
+        connection.execute(f"{statement} {placeholders}", [value for row in batch for value in row])
 
 
-def pieces(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    """Cut what is too much for one statement.
+def iter_batches(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    """Yield slices that each fit into one SQL statement.
 
-    >>> [len(some) for some in pieces(range(700))]
+    >>> [len(batch) for batch in iter_batches(range(700))]
     [300, 300, 100]
     """
-    return (items[start : start + _AT_ONCE] for start in range(0, len(items), _AT_ONCE))
+    return (items[start : start + _BATCH_SIZE] for start in range(0, len(items), _BATCH_SIZE))
 
 
 @contextlib.contextmanager
-def _whole(connection: sqlite3.Connection, begin: str) -> Iterator[None]:
+def _transaction(connection: sqlite3.Connection, begin: str) -> Iterator[None]:
     connection.execute(begin)
     try:
         yield

@@ -20,7 +20,7 @@ import pytest
 from aichatkit import ChatError, Client, ConfigurationError, ContentFilteredError, Rate, RetryPolicy
 from aichatkit.batch import workers as workers_module
 from aichatkit.batch.mapper import ask_row
-from aichatkit.batch.workers import Job, Threads, answer_row
+from aichatkit.batch.workers import BoundAsk, ThreadWorkers, answer_row
 
 METHODS = [name for name in ("spawn", "fork") if name in multiprocessing.get_all_start_methods()]
 
@@ -250,15 +250,15 @@ def test_an_error_of_a_row_travels_as_it_is(caller, sandbox):
 
 
 def test_what_travels_is_small_and_without_keys(caller):
-    job = Job(partial(ask_row, caller), {"model": None})
-    sent = pickle.dumps((answer_row, job, "p", "1"))
+    bound_ask = BoundAsk(partial(ask_row, caller), {"model": None})
+    sent = pickle.dumps((answer_row, bound_ask, "p", "1"))
     assert len(sent) < 10_000
     assert b"sk-of" not in sent
 
 
 def test_a_process_makes_a_client_once(caller, monkeypatch):
     monkeypatch.setattr(workers_module, "_clients", {})
-    sent = pickle.dumps(Job(partial(ask_row, caller), {}))
+    sent = pickle.dumps(BoundAsk(partial(ask_row, caller), {}))
     first, second = pickle.loads(sent), pickle.loads(sent)
     assert first.ask.args[0] is second.ask.args[0]
 
@@ -267,14 +267,14 @@ def test_a_process_keeps_few_clients(monkeypatch):
     monkeypatch.setattr(workers_module, "_clients", {})
     for number in range(9):
         with Client(model="offline", seed=number) as client:
-            pickle.loads(pickle.dumps(Job(partial(ask_row, client), {})))
+            pickle.loads(pickle.dumps(BoundAsk(partial(ask_row, client), {})))
     assert len(workers_module._clients) == 4
 
 
 def test_a_client_that_cannot_be_pickled_is_told():
     with Client(model="offline", retry=RetryPolicy(sleep=lambda seconds: None)) as client:
         with pytest.raises(ConfigurationError, match="the client cannot be pickled"):
-            pickle.dumps(Job(partial(ask_row, client), {}))
+            pickle.dumps(BoundAsk(partial(ask_row, client), {}))
         with ProcessPoolExecutor(1) as pool, pytest.raises(ChatError, match="cannot be pickled"):
             client.map(["a"], executor=pool)
 
@@ -283,16 +283,16 @@ def test_a_client_that_cannot_be_pickled_is_told():
 
 
 def test_a_thread_hands_on_what_went_wrong():
-    pool = Threads(1)
+    pool = ThreadWorkers(1)
     with pytest.raises(ZeroDivisionError):
         pool.submit(lambda: 1 / 0).result(5)
     pool.shutdown()
 
 
 def test_threads_are_made_as_they_are_needed_and_end():
-    pool = Threads(3)
+    pool = ThreadWorkers(3)
     assert [pool.submit(abs, -number).result(5) for number in range(5)] == list(range(5))
     assert len(pool._threads) == 3
     pool.shutdown(wait=True)
     assert not any(thread.is_alive() for thread in pool._threads)
-    Threads(1).shutdown(wait=False)
+    ThreadWorkers(1).shutdown(wait=False)

@@ -14,10 +14,9 @@ import time
 import pytest
 
 from aichatkit.batch import journal
-from aichatkit.batch.journal import TAKEN, Journal
+from aichatkit.batch.journal import CLAIMED_ELSEWHERE, Journal
 from aichatkit.errors import ChatError, JournalError
 from aichatkit.reply import Reply
-from aichatkit.storage import sqlite as databases
 from aichatkit.storage.records import encode
 from aichatkit.storage.sqlite import Database
 
@@ -41,13 +40,13 @@ def opened(path):
     """Open journals that are closed at the end."""
     made = []
 
-    def opened(place=path, **options):
-        made.append(Journal(place, **options))
+    def opened(**options):
+        made.append(Journal(path, **options))
         return made[-1]
 
     yield opened
-    for one in made:
-        one.close()
+    for book in made:
+        book.close()
 
 
 def answer(text):
@@ -55,35 +54,35 @@ def answer(text):
 
 
 def pretend_elsewhere(path, owner):
-    """Let the claims belong to somebody else."""
+    """Make another process the owner of the claims."""
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE claims SET owner = ?", (owner,))
     connection.close()
 
 
 def test_equal_rows_have_keys_of_their_own(opened):
-    keys = opened().number([BASE, b"x" * 32, BASE])
+    keys = opened().assign_keys([BASE, b"x" * 32, BASE])
     assert len(set(keys)) == 3
 
 
 def test_the_same_rows_have_the_same_keys_in_the_next_run(opened):
-    assert opened().number([BASE, BASE]) == opened().number([BASE, BASE])
+    assert opened().assign_keys([BASE, BASE]) == opened().assign_keys([BASE, BASE])
 
 
 def test_a_row_is_asked_until_its_answer_is_written(opened):
     first = opened()
-    assert first.take([b"k"]) == [None]
-    assert first.take([b"k"]) == [None]
+    assert first.claim([b"k"]) == [None]
+    assert first.claim([b"k"]) == [None]
     first.write([(b"k", answer("Paris."))])
-    assert first.take([b"k"]) == [answer("Paris.")]
+    assert first.claim([b"k"]) == [answer("Paris.")]
 
 
 def test_an_answer_is_there_for_the_next_run(opened):
     first = opened()
-    first.take([b"k"])
+    first.claim([b"k"])
     first.write([(b"k", answer("Paris."))])
     first.close()
-    assert opened().take([b"k", b"l"]) == [answer("Paris."), None]
+    assert opened().claim([b"k", b"l"]) == [answer("Paris."), None]
 
 
 def test_what_is_written_can_be_read_by_others_at_once(opened, path):
@@ -95,35 +94,35 @@ def test_what_is_written_can_be_read_by_others_at_once(opened, path):
 
 def test_two_journals_share_the_rows(opened):
     first, second = opened(), opened()
-    assert first.take([b"a"]) == [None]
-    assert second.take([b"a", b"b"]) == [TAKEN, None]
+    assert first.claim([b"a"]) == [None]
+    assert second.claim([b"a", b"b"]) == [CLAIMED_ELSEWHERE, None]
     first.write([(b"a", answer("A"))])
-    assert second.take([b"a"]) == [answer("A")]
+    assert second.claim([b"a"]) == [answer("A")]
 
 
 def test_a_row_that_was_given_back_is_free(opened):
     first, second = opened(), opened()
-    first.take([b"a"])
-    first.free([b"a"])
-    assert second.take([b"a"]) == [None]
+    first.claim([b"a"])
+    first.release([b"a"])
+    assert second.claim([b"a"]) == [None]
 
 
 def test_closing_gives_every_row_back(opened):
     first, second = opened(), opened()
-    first.take([b"a"])
+    first.claim([b"a"])
     first.close()
-    assert second.take([b"a"]) == [None]
+    assert second.claim([b"a"]) == [None]
 
 
 def test_the_first_answer_stays(opened):
     first, second = opened(), opened()
     first.write([(b"a", answer("one"))])
     second.write([(b"a", answer("two"))])
-    assert first.take([b"a"]) == [answer("one")]
+    assert first.claim([b"a"]) == [answer("one")]
 
 
 @pytest.mark.parametrize(
-    ("owner", "taken"),
+    ("owner", "is_claimed"),
     [
         ("elsewhere:1:5:abcd", True),
         (f"{journal.platform.node()}:{os.getpid()}:5:abcd", False),
@@ -132,35 +131,35 @@ def test_the_first_answer_stays(opened):
         (f"{journal.platform.node()}:1::abcd", True),
     ],
 )
-def test_a_claim_ends_with_its_process_where_that_can_be_known(opened, path, owner, taken):
+def test_a_claim_ends_with_its_process_where_that_can_be_known(opened, path, owner, is_claimed):
     first = opened()
-    first.take([b"a"])
+    first.claim([b"a"])
     pretend_elsewhere(path, owner)
-    assert (opened().take([b"a"]) == [TAKEN]) is taken
+    assert (opened().claim([b"a"]) == [CLAIMED_ELSEWHERE]) is is_claimed
 
 
 def test_a_claim_of_another_machine_ends_with_its_lease(opened, path):
     clock = Clock()
-    opened(clock=clock).take([b"a"])
+    opened(clock=clock).claim([b"a"])
     pretend_elsewhere(path, "elsewhere:1:5:abcd")
     other = opened(clock=clock)
     clock.now += 59
-    assert other.take([b"a"]) == [TAKEN]
+    assert other.claim([b"a"]) == [CLAIMED_ELSEWHERE]
     clock.now += 2
-    assert other.take([b"a"]) == [None]
+    assert other.claim([b"a"]) == [None]
 
 
 def test_a_claim_is_renewed_while_its_process_works(opened, path):
     clock = Clock()
     first = opened(lease=0.03, clock=clock)
-    first.take([b"a"])
+    first.claim([b"a"])
     clock.now += 500
 
     def until():
         with sqlite3.connect(path) as connection:
-            found = connection.execute("SELECT until FROM claims").fetchone()[0]
+            value = connection.execute("SELECT until FROM claims").fetchone()[0]
         connection.close()
-        return found
+        return value
 
     end = time.monotonic() + 5
     while until() < 1500 and time.monotonic() < end:
@@ -170,7 +169,7 @@ def test_a_claim_is_renewed_while_its_process_works(opened, path):
 
 def test_a_claim_that_cannot_be_renewed_ends_nothing(opened, path, monkeypatch, caplog):
     first = opened(lease=0.03)
-    first.take([b"b"])
+    first.claim([b"b"])
     failed = threading.Event()
 
     class Broken:
@@ -178,11 +177,11 @@ def test_a_claim_that_cannot_be_renewed_ends_nothing(opened, path, monkeypatch, 
             failed.set()
             raise JournalError("full")
 
-    whole = first._database
+    database = first._database
     monkeypatch.setattr(first, "_database", Broken())
     assert failed.wait(5)
-    monkeypatch.setattr(first, "_database", whole)
-    assert first.take([b"a"]) == [None]
+    monkeypatch.setattr(first, "_database", database)
+    assert first.claim([b"a"]) == [None]
     first.close()
     assert "were not renewed" in caplog.text
 
@@ -202,17 +201,17 @@ def be_of_another(path):
 
 
 @pytest.mark.parametrize(
-    ("spoil", "told"),
+    ("spoil", "message"),
     [
         (damage, "damaged or no database"),
         (be_a_folder, "cannot be opened"),
         (be_of_another, "database of another program"),
     ],
 )
-def test_a_file_that_cannot_be_used_is_told_and_left_as_it_is(path, spoil, told):
+def test_a_file_that_cannot_be_used_is_told_and_left_as_it_is(path, spoil, message):
     spoil(path)
     before = path.read_bytes() if path.is_file() else None
-    with pytest.raises(JournalError, match=told) as caught:
+    with pytest.raises(JournalError, match=message) as caught:
         Journal(path)
     assert str(path) in str(caught.value)
     assert isinstance(caught.value, ChatError)
@@ -226,19 +225,20 @@ def test_a_record_that_is_no_answer_is_told(opened, path, record):
         connection.execute("INSERT INTO answers VALUES (?, ?)", (b"k", record))
     connection.close()
     with pytest.raises(JournalError, match="it is damaged"):
-        first.take([b"k"])
+        first.claim([b"k"])
 
 
-def test_a_locked_file_is_told(opened, path, monkeypatch):
-    monkeypatch.setattr(databases, "_PATIENCE", 0.05)
+def test_a_locked_file_is_told(opened, path):
     first = opened()
+    with first._database.reading() as connection:
+        connection.execute("PRAGMA busy_timeout = 50")
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(JournalError, match="another program holds it locked"):
-        first.take([b"a"])
+        first.claim([b"a"])
     other.execute("ROLLBACK")
     other.close()
-    assert first.take([b"a"]) == [None]
+    assert first.claim([b"a"]) == [None]
 
 
 def test_a_full_disk_loses_nothing_that_was_written(opened, path):
@@ -249,9 +249,9 @@ def test_a_full_disk_loses_nothing_that_was_written(opened, path):
         connection.execute(f"PRAGMA max_page_count={pages}")
     with pytest.raises(JournalError, match="the disk is full; what was written before is kept"):
         first.write([(b"b", answer("new")), (b"c", answer("x" * 100_000))])
-    assert first.take([b"a", b"b"])[0] == answer("kept")
+    assert first.claim([b"a", b"b"])[0] == answer("kept")
     first.close()
-    assert opened().take([b"a", b"b"]) == [answer("kept"), None]
+    assert opened().claim([b"a", b"b"]) == [answer("kept"), None]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no limits on files there")
@@ -331,12 +331,12 @@ def test_many_may_open_a_new_file_at_the_same_moment(path):
 
 def test_an_answer_on_disk_outlives_the_power(opened):
     first = opened()
-    first.take([b"a"])
+    first.claim([b"a"])
     statements = []
     with first._database.reading() as connection:
         connection.set_trace_callback(statements.append)
     first.write([(b"a", answer("kept"))])
-    first.take([b"b"])
+    first.claim([b"b"])
     first.write([(b"b", answer("kept"))])
     synced = [one for one in statements if "synchronous" in one]
     assert synced == [f"PRAGMA synchronous={how}" for how in ("FULL", "NORMAL", "FULL")]
@@ -349,15 +349,15 @@ def test_nothing_to_write_does_not_touch_the_file(opened):
     with first._database.reading() as connection:
         connection.set_trace_callback(statements.append)
     first.write([])
-    first.free([])
+    first.release([])
     assert statements == []
 
 
 def test_more_rows_than_one_statement_takes(opened):
     first, second = opened(), opened()
-    keys = first.number([b"%020d" % (number // 2) for number in range(1500)])
+    keys = first.assign_keys([b"%020d" % (number // 2) for number in range(1500)])
     assert len(set(keys)) == 1500
-    assert first.take(keys) == [None] * 1500
+    assert first.claim(keys) == [None] * 1500
     first.write([(key, answer("A")) for key in keys[:700]])
-    first.free(keys[700:1400])
-    assert second.take(keys) == [answer("A")] * 700 + [None] * 700 + [TAKEN] * 100
+    first.release(keys[700:1400])
+    assert second.claim(keys) == [answer("A")] * 700 + [None] * 700 + [CLAIMED_ELSEWHERE] * 100

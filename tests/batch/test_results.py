@@ -100,7 +100,7 @@ def test_they_are_kept_on_disk_where_nobody_knows_how_many_there_will_be(client,
     with pytest.raises(TypeError, match="save them instead"):
         pickle.dumps(results)
     with pytest.raises(KeyError):
-        results._shelf.get(9)
+        results._store.get(9)
 
 
 def test_rows_on_disk_have_their_data(client, sandbox):
@@ -185,7 +185,7 @@ def test_a_file_is_replaced_whole_or_not_at_all(results, tmp_path):
     path = tmp_path / "out.csv"
     path.write_text("before")
 
-    whole, calls = results._records, []
+    whole, calls = results._iter_records, []
 
     def broken():
         calls.append(1)
@@ -193,7 +193,7 @@ def test_a_file_is_replaced_whole_or_not_at_all(results, tmp_path):
         if len(calls) == 3:
             raise ValueError("in the middle")
 
-    results._records = broken
+    results._iter_records = broken
     with pytest.raises(ValueError, match="in the middle"):
         results.save(path)
     assert path.read_text() == "before"
@@ -305,7 +305,7 @@ def test_results_of_many_rows_are_read_back_from_disk_and_from_what_is_on_its_wa
 def test_a_disk_without_room_for_results_ends_the_run_and_keeps_those_there_are(client, sandbox, monkeypatch):
     echoes(sandbox)
     results = client.map((f"p{number}" for number in range(1000)), as_completed=True)
-    with results._shelf._database.reading() as connection:
+    with results._store._database.reading() as connection:
         connection.execute("PRAGMA max_page_count=1")
     with pytest.raises(JournalError, match=r"temporary file of the results: the disk is full") as caught:
         results.finish()

@@ -518,8 +518,8 @@ def test_two_runs_share_the_work(journal):
 def test_rows_of_a_run_elsewhere_are_waited_for(client, sandbox, journal):
     other = Journal(journal)
     base = fingerprint(client._build_call("a", 1, model=None, schema=None))
-    (key,) = other.number([base])
-    assert other.take([key]) == [None]
+    (key,) = other.assign_keys([base])
+    assert other.claim([key]) == [None]
     threading.Timer(0.3, lambda: (other.write([(key, Reply("from there", "openai", "m"))]), other.close())).start()
     results = client.map(["a", "b"], resume=journal)
     assert results[0].text == "from there"
