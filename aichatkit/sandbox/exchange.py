@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from aichatkit._dataclasses import dataclass, field
 
 
 class Headers(Mapping[str, str]):

@@ -7,10 +7,10 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from types import TracebackType
 
+from aichatkit._dataclasses import replace
 from aichatkit.sandbox.eliza import eliza
 from aichatkit.sandbox.exchange import Answer, Request, Trouble, json_answer
 from aichatkit.sandbox.faults import FAULTS, Fault, Plan, parse_plan, split_prefix

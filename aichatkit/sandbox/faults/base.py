@@ -5,9 +5,9 @@ from __future__ import annotations
 import inspect
 import urllib.parse
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from aichatkit._dataclasses import dataclass, field
 from aichatkit.sandbox.exchange import Answer, Piece
 from aichatkit.sandbox.wires import Call
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
+from aichatkit._dataclasses import dataclass, field
 from aichatkit.sandbox.exchange import Trouble
 from aichatkit.sandbox.wires.base import Call, fragments
 from aichatkit.sandbox.wires.schemas import smallest

@@ -6,9 +6,9 @@ import hashlib
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from aichatkit._dataclasses import dataclass, field
 from aichatkit.sandbox.exchange import Answer, Piece, Request, Trouble
 
 
