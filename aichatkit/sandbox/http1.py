@@ -42,9 +42,9 @@ def read_request(connection: Connection) -> Request:
         connection.send(b"HTTP/1.1 100 Continue\r\n\r\n")
     body = _read_body(connection, headers)
     # A client that uses the sandbox as a proxy sends an absolute URL.
-    path, _, query = re.sub(r"^https?://[^/]*", "", target).partition("?")
-    fields = dict(urllib.parse.parse_qsl(query, keep_blank_values=True))
-    return Request(method, path, fields, headers, body, connection.number, version, target=target)
+    path, _, query_string = re.sub(r"^https?://[^/]*", "", target).partition("?")
+    query = dict(urllib.parse.parse_qsl(query_string, keep_blank_values=True))
+    return Request(method, path, query, headers, body, connection.number, version, target=target)
 
 
 def keeps_alive(request: Request) -> bool:

@@ -23,9 +23,10 @@ KEY = "fake-key"
 
 
 class NetworkPatch:
-    """Replace the adapters of all sessions; `choose_adapter` is called with a getter of the original adapter.
+    """Replace the transport adapter of every session.
 
-    Only requests sent by the package are affected, not others of the process.
+    `choose_adapter` returns the adapter to use, given a function that returns the original one.
+    Only requests sent by the package are affected, not other requests of the process.
     With a `clock`, waits return immediately, there is no jitter, and every service has a fake API key.
     """
 

@@ -30,7 +30,7 @@ _KEY_SHAPES = re.compile(
     r"\b(?:sk|pk|rk|xai|pplx|gsk|hf|ghp|glpat|csk|nvapi)[-_][\w-]{16,}|\bAIza[\w-]{30,}|\bAKIA[0-9A-Z]{16}\b"
     r"|\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]{8,}"
 )
-_FORM = re.compile(r"[\w%.-]+=[^\s]*$")
+_FORM_BODY = re.compile(r"[\w%.-]+=[^\s]*$")
 #: Shorter values are words such as "ollama" that occur in ordinary text.
 _MIN_SECRET_LENGTH = 7
 #: Longer strings, such as images, are recorded as a digest, which is enough to compare them.
@@ -149,7 +149,7 @@ def _parse_body(text: str) -> Any:
     try:
         return _normalize(json.loads(text))
     except ValueError:
-        return _normalize(dict(parse_qsl(text, keep_blank_values=True)) if _FORM.match(text) else text)
+        return _normalize(dict(parse_qsl(text, keep_blank_values=True)) if _FORM_BODY.match(text) else text)
 
 
 def _normalize(value: Any, *, match_suffix: bool = False) -> Any:
