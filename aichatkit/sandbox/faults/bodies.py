@@ -18,7 +18,7 @@ def empty(respond: Respond, call: Call) -> Response:
 
 @fault()
 def empty_body(respond: Respond, call: Call) -> Response:
-    """Success and no body at all."""
+    """A successful response without a body."""
     response = respond()
     response.pieces = []
     return response
@@ -26,14 +26,14 @@ def empty_body(respond: Respond, call: Call) -> Response:
 
 @fault()
 def limit_notice(respond: Respond, call: Call, text: str = "The request limit for today has been reached.") -> Response:
-    """A limit notice in the place of the answer."""
+    """A limit notice instead of the answer."""
     call.text = text
     return respond()
 
 
 @fault()
 def no_end_marker(respond: Respond, call: Call, keep: str = "") -> Response:
-    """A stream without its end marker (keep=finish or keep=done keeps one)."""
+    """A stream without its end markers (keep=finish or keep=done keeps one of them)."""
     response = respond()
     response.pieces = [piece for piece in response.pieces if piece.phase in ("open", "text", keep)]
     return response
@@ -56,7 +56,7 @@ def error_event(respond: Respond, call: Call, kind: str = "overloaded", after: i
 
 @fault()
 def bad_json(respond: Respond, call: Call, after: int = 1) -> Response:
-    """Broken JSON inside a successful answer."""
+    """Invalid JSON inside a successful response."""
     response = respond()
     pieces = list(response.pieces)
     text_indexes = [index for index, piece in enumerate(pieces) if piece.phase == "text"]

@@ -20,7 +20,7 @@ _EDGE_HEADERS = [("Server-Timing", "edge"), ("CF-RAY", "0000000000000000-SBX")]
 def rate_limit(
     respond: Respond, call: Call, retry_after: str = "", retry_after_ms: str = "", status: int = 0
 ) -> Response:
-    """Too many requests, with a hint how long to wait if one is given."""
+    """Too many requests, with a retry delay in the headers if one is set."""
     headers = []
     if retry_after:
         headers.append(("Retry-After", retry_after))
@@ -31,7 +31,7 @@ def rate_limit(
 
 @fault()
 def unauthorized(respond: Respond, call: Call) -> Response:
-    """The key is wrong, and is repeated in the error."""
+    """The API key is rejected, and repeated in the error."""
     # Some services repeat the rejected key; a client must not expose it.
     headers = call.request.headers
     key = headers.get("authorization", "") or headers.get("x-api-key", "") or headers.get("x-goog-api-key", "")
@@ -44,7 +44,7 @@ def unauthorized(respond: Respond, call: Call) -> Response:
 def server_error(
     respond: Respond, call: Call, status: int = 500, retry_after: str = "", should_retry: str = ""
 ) -> Response:
-    """The service failed."""
+    """The service fails."""
     headers = [("Retry-After", retry_after)] if retry_after else []
     headers += [("x-should-retry", should_retry)] if should_retry else []
     return call.wire.error_response(APIError("server-error", status=status, headers=headers), call.request)
@@ -52,31 +52,31 @@ def server_error(
 
 @fault()
 def error_page(respond: Respond, call: Call, status: int = 502) -> Response:
-    """A gateway's HTML page."""
+    """An HTML error page of a gateway."""
     return html_response(f"<html><head><title>{status} Bad Gateway</title></head></html>", status)
 
 
 @fault()
 def challenge(respond: Respond, call: Call, status: int = 403) -> Response:
-    """A page that asks for a browser."""
+    """A browser challenge page."""
     return html_response(_CHALLENGE, status, _EDGE_HEADERS)
 
 
 @fault()
 def challenge_200(respond: Respond, call: Call) -> Response:
-    """A page that asks for a browser, with success."""
+    """A browser challenge page with status 200."""
     return challenge(respond, call, 200)
 
 
 @fault()
 def html(respond: Respond, call: Call) -> Response:
-    """Some HTML page, with success."""
+    """An HTML page with status 200."""
     return html_response(_PAGE)
 
 
 @fault()
 def error_200(respond: Respond, call: Call, kind: str = "server-error") -> Response:
-    """An error object, with success."""
+    """An error object with status 200."""
     response = call.wire.error_response(APIError(kind), call.request)
     response.status = 200
     return response
@@ -84,31 +84,31 @@ def error_200(respond: Respond, call: Call, kind: str = "server-error") -> Respo
 
 @fault()
 def quota(respond: Respond, call: Call, status: int = 0) -> Response:
-    """The allowance is used up."""
+    """The quota is used up."""
     return call.wire.error_response(APIError("quota", status=status or None), call.request)
 
 
 @fault()
 def forbidden(respond: Respond, call: Call, status: int = 0) -> Response:
-    """The key may not do this."""
+    """The API key lacks permission."""
     return call.wire.error_response(APIError("forbidden", status=status or None), call.request)
 
 
 @fault()
 def bad_request(respond: Respond, call: Call, status: int = 0) -> Response:
-    """The request is wrong."""
+    """The request is invalid."""
     return call.wire.error_response(APIError("bad-request", status=status or None), call.request)
 
 
 @fault()
 def context_too_long(respond: Respond, call: Call, status: int = 0) -> Response:
-    """The messages do not fit the model."""
+    """The messages exceed the context window."""
     return call.wire.error_response(APIError("context-too-long", status=status or None), call.request)
 
 
 @fault()
 def content_filter(respond: Respond, call: Call, status: int = 0) -> Response:
-    """The prompt is stopped by a filter."""
+    """The prompt is blocked by a content filter."""
     return call.wire.error_response(APIError("content-filter", status=status or None), call.request)
 
 

@@ -11,7 +11,7 @@ _NOISE = b': a comment\n\nnot json\n{"code": 200, "data": null}\n'
 
 @fault(on="picture")
 def picture_404(respond: Respond, call: Call) -> Response:
-    """AiChats: the picture itself is not there."""
+    """AiChats: the image itself is not found."""
     return call.wire.error_response(APIError("not-found"), call.request)
 
 
@@ -23,7 +23,7 @@ def token_500(respond: Respond, call: Call) -> Response:
 
 @fault()
 def response_false(respond: Respond, call: Call, status: int = 200) -> Response:
-    """Aichat: success that says it is none."""
+    """Aichat: status 200 with `response` false."""
     return call.wire.error_response(
         APIError("server-error", "Something went wrong, try again.", status=status), call.request
     )
@@ -31,7 +31,7 @@ def response_false(respond: Respond, call: Call, status: int = 200) -> Response:
 
 @fault()
 def noise(respond: Respond, call: Call) -> Response:
-    """AiChatOnline: lines that are no text between the lines."""
+    """AiChatOnline: other lines between the lines of text."""
     response = respond()
     noise_piece = Piece(_NOISE, "open")
     response.pieces = [part for piece in response.pieces for part in (noise_piece, piece)]
@@ -40,7 +40,7 @@ def noise(respond: Respond, call: Call) -> Response:
 
 @fault()
 def data_prefix(respond: Respond, call: Call) -> Response:
-    """AiChatOnline: the lines as events."""
+    """AiChatOnline: the lines as server-sent events."""
     response = respond()
     response.pieces = [Piece(b"data: " + piece.data + b"\n", piece.phase, piece.pause) for piece in response.pieces]
     return response
@@ -48,7 +48,7 @@ def data_prefix(respond: Respond, call: Call) -> Response:
 
 @fault()
 def token_limit(respond: Respond, call: Call) -> Response:
-    """ChatGptt: the limit of visitors without an account."""
+    """ChatGptt: the limit for visitors without an account."""
     return call.wire.error_response(APIError("quota"), call.request)
 
 
@@ -60,25 +60,25 @@ def body_zero(respond: Respond, call: Call, status: int = 400) -> Response:
 
 @fault()
 def missing_data(respond: Respond, call: Call) -> Response:
-    """AiChats: a picture answer without its list."""
+    """AiChats: an image response without its list."""
     return _with_override(respond, call, "missing-data")
 
 
 @fault()
 def missing_url(respond: Respond, call: Call) -> Response:
-    """AiChats: a picture answer without the address."""
+    """AiChats: an image response without the URL."""
     return _with_override(respond, call, "missing-url")
 
 
 @fault(on="token")
 def token_null(respond: Respond, call: Call) -> Response:
-    """AiChatOnline: success and no token."""
+    """AiChatOnline: success without a token."""
     return _with_override(respond, call, "token-null")
 
 
 @fault()
 def cookie_required(respond: Respond, call: Call) -> Response:
-    """Aichat: no answer without a cookie."""
+    """Aichat: requests without a cookie are rejected."""
     return _with_override(respond, call, "cookie-required")
 
 
@@ -90,37 +90,37 @@ def no_tokens(respond: Respond, call: Call) -> Response:
 
 @fault(on="page")
 def single_quotes(respond: Respond, call: Call) -> Response:
-    """ChatGptt: a page in single quotes."""
+    """ChatGptt: a page with attributes in single quotes."""
     return _with_override(respond, call, "single-quotes")
 
 
 @fault(on="page")
 def decoys(respond: Respond, call: Call) -> Response:
-    """ChatGptt: a page with such attributes on another element first."""
+    """ChatGptt: a page with the same attributes on an earlier element."""
     return _with_override(respond, call, "decoys")
 
 
 @fault()
 def nonce_page(respond: Respond, call: Call) -> Response:
-    """ChatGptt: the nonce is refused with a page, and replaced."""
+    """ChatGptt: the nonce is rejected with a page, and replaced."""
     return _with_override(respond, call, "nonce-page")
 
 
 @fault()
 def nonce_error(respond: Respond, call: Call) -> Response:
-    """ChatGptt: the nonce is refused with an error object, and replaced."""
+    """ChatGptt: the nonce is rejected with an error object, and replaced."""
     return _with_override(respond, call, "nonce-error")
 
 
 @fault()
 def sse(respond: Respond, call: Call) -> Response:
-    """ChatGptt: events in the place of one object."""
+    """ChatGptt: server-sent events instead of one object."""
     return _with_override(respond, call, "sse")
 
 
 @fault()
 def msg_error(respond: Respond, call: Call) -> Response:
-    """ChatGptt: an error object with success."""
+    """ChatGptt: an error object with status 200."""
     return response_false(respond, call)
 
 

@@ -14,19 +14,19 @@ from aichatkit.sandbox.wires import Call
 
 @fault()
 def refuse(respond: Respond, call: Call) -> Response:
-    """Close the connection without an answer."""
+    """Close the connection without a response."""
     return Response(head=b"", framing="raw", ending="cut")
 
 
 @fault()
 def reset_head(respond: Respond, call: Call) -> Response:
-    """Reset the connection before the answer."""
+    """Reset the connection before the response."""
     return Response(head=b"", framing="raw", ending="reset")
 
 
 @fault()
 def slow_head(respond: Respond, call: Call, seconds: float = 30.0) -> Response:
-    """Wait before the head of the answer."""
+    """Wait before the head of the response."""
     response = respond()
     response.pause = seconds
     return response
@@ -68,7 +68,7 @@ def redirect(respond: Respond, call: Call, to: str = "http://127.0.0.1:9/elsewhe
 
 @fault()
 def cut(respond: Respond, call: Call, after: int = 2) -> Response:
-    """Close inside the body, after some pieces of text."""
+    """Close in the middle of the body, after some pieces of text."""
     response = cut_after(respond(), after)
     response.ending = "cut"
     return response
@@ -76,7 +76,7 @@ def cut(respond: Respond, call: Call, after: int = 2) -> Response:
 
 @fault()
 def cut_chunk(respond: Respond, call: Call, after: int = 2) -> Response:
-    """Close inside a chunk of the body."""
+    """Close in the middle of a chunk of the body."""
     response = cut(respond, call, after)
     pieces = list(response.pieces)
     last = pieces.pop() if pieces else Piece(b"\n")
@@ -86,7 +86,7 @@ def cut_chunk(respond: Respond, call: Call, after: int = 2) -> Response:
 
 @fault()
 def reset(respond: Respond, call: Call, after: int = 2) -> Response:
-    """Reset the connection inside the body."""
+    """Reset the connection in the middle of the body."""
     response = cut_after(respond(), after)
     response.ending = "reset"
     return response
@@ -94,7 +94,7 @@ def reset(respond: Respond, call: Call, after: int = 2) -> Response:
 
 @fault()
 def stall(respond: Respond, call: Call, after: int = 2, seconds: float = 300.0) -> Response:
-    """Some text, then silence, then a cut."""
+    """Some text, then silence, then a closed connection."""
     response = cut(respond, call, after)
     response.pieces = [*response.pieces, Piece(b"", pause=seconds)]
     return response
@@ -102,7 +102,7 @@ def stall(respond: Respond, call: Call, after: int = 2, seconds: float = 300.0) 
 
 @fault()
 def pings(respond: Respond, call: Call, after: int = 0, every: float = 0.05) -> Response:
-    """Some text, then keep-alive comments for ever."""
+    """Some text, then endless keep-alive comments."""
     response = cut_after(respond(), after)
     ping = Piece(call.wire.keep_alive(), "open", pause=every)
     response.framing, response.pieces = "chunked", itertools.chain(list(response.pieces), itertools.repeat(ping))
@@ -135,7 +135,7 @@ def close_delimited(respond: Respond, call: Call) -> Response:
 
 @fault()
 def hang_up(respond: Respond, call: Call) -> Response:
-    """A whole answer, and then close the connection without notice."""
+    """A complete response, then close the connection without notice."""
     response = respond()
     response.ending = "hang-up"
     return response
@@ -143,7 +143,7 @@ def hang_up(respond: Respond, call: Call) -> Response:
 
 @fault()
 def gzip(respond: Respond, call: Call) -> Response:
-    """A compressed body, though nobody asked."""
+    """A compressed body, even if the client did not request it."""
     response = respond()
     response.headers.append(("Content-Encoding", "gzip"))
     response.pieces = list(_compress(response))
@@ -152,7 +152,7 @@ def gzip(respond: Respond, call: Call) -> Response:
 
 @fault()
 def gzip_cut(respond: Respond, call: Call) -> Response:
-    """A compressed body that breaks off inside intact framing."""
+    """A truncated compressed body inside intact framing."""
     response = gzip(respond, call)
     body = response.body
     response.pieces = [Piece(body[: len(body) // 2])]
@@ -161,7 +161,7 @@ def gzip_cut(respond: Respond, call: Call) -> Response:
 
 @fault()
 def gzip_garbage(respond: Respond, call: Call) -> Response:
-    """A body that says it is compressed and is not."""
+    """An uncompressed body declared as compressed."""
     response = respond()
     response.headers.append(("Content-Encoding", "gzip"))
     return response
@@ -169,7 +169,7 @@ def gzip_garbage(respond: Respond, call: Call) -> Response:
 
 @fault()
 def split(respond: Respond, call: Call, size: int = 3) -> Response:
-    """The body in pieces cut in lines and in characters."""
+    """The body split in the middle of lines and characters."""
     response = respond()
     body = response.body
     response.pieces = [Piece(body[start : start + size]) for start in range(0, len(body), size)]
@@ -178,7 +178,7 @@ def split(respond: Respond, call: Call, size: int = 3) -> Response:
 
 @fault()
 def crlf(respond: Respond, call: Call, end: str = "crlf") -> Response:
-    """Other line ends, crlf or cr."""
+    """Other line endings: crlf or cr."""
     response = respond()
     line_end = {"crlf": b"\r\n", "cr": b"\r"}[end]
     response.pieces = [
