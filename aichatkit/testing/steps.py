@@ -222,7 +222,7 @@ def parse_step(step: Any) -> Any:
     if isinstance(step, type) and issubclass(step, (Fault, Unreachable)):
         raise ConfigurationError(f"write {step.__name__}() with brackets")
     step_types = (str, Says, UseTool, Raw, Fault, Unreachable, BaseException)
-    if not isinstance(step, step_types) and not callable(step) and not _is_tool_calls(step):
+    if not isinstance(step, step_types) and not callable(step) and not _is_tool_call_list(step):
         _to_json(step)
     return step
 
@@ -232,14 +232,14 @@ def apply_step(step: Any, call: Call) -> None:
     if isinstance(step, Says):
         call.text = step.text
         call.overrides.update(step.marks)
-    elif isinstance(step, UseTool) or _is_tool_calls(step):
+    elif isinstance(step, UseTool) or _is_tool_call_list(step):
         tool_calls = [step] if isinstance(step, UseTool) else step
         call.overrides["uses"] = [tool_call.use for tool_call in tool_calls]
     else:
         call.text = step if isinstance(step, str) else _to_json(step)
 
 
-def _is_tool_calls(step: Any) -> bool:
+def _is_tool_call_list(step: Any) -> bool:
     return isinstance(step, Sequence) and bool(step) and all(isinstance(item, UseTool) for item in step)
 
 

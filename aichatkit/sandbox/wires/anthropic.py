@@ -40,7 +40,7 @@ class Anthropic(Wire):
     )
 
     def match(self, request: Request) -> tuple[Route | None, list[str]]:
-        """Match no model request without the version header: that is one to OpenAI."""
+        """Leave model list requests without the version header to OpenAI."""
         if request.path == "/v1/models" and "anthropic-version" not in request.headers:
             return None, []
         return super().match(request)

@@ -19,7 +19,7 @@ _MESSAGES = {
 
 
 class Cohere(OpenAIWire):
-    """Chat, with keys sent as to OpenAI; errors are only a message."""
+    """Chat with OpenAI-style keys; an error is just a message."""
 
     name = "cohere"
     routes = (Route("POST", "/v2/chat", "chat"),)

@@ -99,14 +99,14 @@ def _chat_request(record: dict[str, Any]) -> ChatRequest:
     functions = [tool.get("function", {}) for tool in record.get("tools") or ()]
     choice = record.get("tool_choice")
     tool_choice = choice["function"]["name"] if isinstance(choice, dict) else {"required": "*"}.get(str(choice))
-    answer_format = record.get("response_format") or {}
-    schemas = {"json_object": {}, "json_schema": answer_format.get("json_schema", {}).get("schema", {})}
+    response_format = record.get("response_format") or {}
+    schemas = {"json_object": {}, "json_schema": response_format.get("json_schema", {}).get("schema", {})}
     return ChatRequest(
         turns=[content_text(message.get("content")) for message in messages if message["role"] == "user"],
         tools={str(function.get("name")): function.get("parameters", {}) for function in functions},
         tool_choice=tool_choice,
         tool_results=trailing_tool_results(messages),
-        schema=schemas.get(answer_format.get("type", "")),
+        schema=schemas.get(response_format.get("type", "")),
         max_tokens=record.get("max_completion_tokens") or record.get("max_tokens"),
     )
 

@@ -47,14 +47,14 @@ def _chat_request(record: dict[str, Any]) -> ChatRequest:
     items = [item for item in items if isinstance(item, dict)]
     results = list(itertools.takewhile(lambda item: item.get("type") == "function_call_output", reversed(items)))
     choice = record.get("tool_choice")
-    answer_format = (record.get("text") or {}).get("format") or {}
-    schemas = {"json_object": {}, "json_schema": answer_format.get("schema", {})}
+    text_format = (record.get("text") or {}).get("format") or {}
+    schemas = {"json_object": {}, "json_schema": text_format.get("schema", {})}
     return ChatRequest(
         turns=[content_text(item.get("content")) for item in items if item.get("role") == "user"],
         tools={str(tool.get("name")): tool.get("parameters", {}) for tool in record.get("tools") or ()},
         tool_choice=choice.get("name") if isinstance(choice, dict) else {"required": "*"}.get(str(choice)),
         tool_results=[str(item.get("output")) for item in reversed(results)],
-        schema=schemas.get(answer_format.get("type", "")),
+        schema=schemas.get(text_format.get("type", "")),
         max_tokens=record.get("max_output_tokens"),
     )
 
