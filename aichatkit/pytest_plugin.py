@@ -1,4 +1,4 @@
-"""Fixtures for pytest: `sandbox`, `fake` and `replay`. They load nothing of the package before a test asks for them."""
+"""Fixtures for pytest: `sandbox`, `fake` and `replay`. Nothing is imported until a test uses one of them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _failed = pytest.StashKey[bool]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the option of `replay`."""
+    """Add the option for the `replay` fixture."""
     parser.getgroup("aichatkit").addoption(
         "--aichatkit-record",
         choices=("none", "once", "all"),
@@ -39,57 +39,57 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_makereport(item: pytest.Item, call: Any) -> None:
-    """Remember whether the test itself failed: then what a fixture has to complain about is of no use."""
+    """Remember whether the test itself failed: the checks of the fixtures would then only add noise."""
     item.stash[_failed] = item.stash.get(_failed, False) or call.excinfo is not None
 
 
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
-    """A server on this machine that speaks the services' protocols, and fails on request."""
+    """A local server that speaks the services' protocols and injects faults on request."""
     with sandboxes.Sandbox() as running:
         yield running
 
 
 @pytest.fixture
 def fake(request: pytest.FixtureRequest) -> Iterator[Callable[[Any], Fake]]:
-    """Make a `Fake` that stands in for every service until the test ends: `fake(["Paris."])`.
+    """Return a function that installs a `Fake` for every service until the test ends: `fake(["Paris."])`.
 
-    A test that passes although answers were left, or missing, is an error.
+    If the test passes although answers are unused or were missing, that is an error.
     """
-    made: list[Fake] = []
+    fakes: list[Fake] = []
 
-    def make(answers: Any) -> Fake:
-        made.append(testing.Fake(answers).install())
-        return made[-1]
+    def install(answers: Any) -> Fake:
+        fakes.append(testing.Fake(answers).install())
+        return fakes[-1]
 
-    yield make
-    for each in reversed(made):
-        each.remove()
+    yield install
+    for installed in reversed(fakes):
+        installed.remove()
     if not request.node.stash.get(_failed, False):
-        for each in made:
-            each.assert_done()
+        for installed in fakes:
+            installed.assert_done()
 
 
 @pytest.fixture
 def replay(request: pytest.FixtureRequest) -> Iterator[Replay]:
-    """Record real answers once, beside the test in `recordings/`, and play them from then on: see `Replay`."""
+    """Record real answers once, in `recordings/` next to the test, and replay them afterwards: see `Replay`."""
     mode = request.config.getoption("aichatkit_record") or os.environ.get("AICHATKIT_RECORD")
-    playing = testing.Replay(
-        _path(request.node),
+    installed = testing.Replay(
+        _recording_path(request.node),
         mode=mode or ("none" if os.environ.get("CI") else "once"),
         again=f'pytest --aichatkit-record=all "{request.node.nodeid}"',
     ).install()
-    yield playing
-    playing.remove()
+    yield installed
+    installed.remove()
     if not request.node.stash.get(_failed, False):
-        playing.assert_found()
+        installed.assert_found()
 
 
-def _path(node: Any) -> Path:
+def _recording_path(node: Any) -> Path:
     name = node.nodeid.partition("::")[2].replace("::", ".")
-    plain = re.sub(r"[^\w.-]+", "-", name).strip("-")
-    if len(plain) > 100 or plain != re.sub(r"\[(.*)\]$", r"-\1", name):
-        # Two tests whose names differ only in what a file's name cannot hold keep files of their own.
-        plain = f"{plain[:100]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    stem = re.sub(r"[^\w.-]+", "-", name).strip("-")
+    if len(stem) > 100 or stem != re.sub(r"\[(.*)\]$", r"-\1", name):
+        # Tests whose names differ only in characters not allowed in file names need separate files.
+        stem = f"{stem[:100]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
     path: Path = node.path
-    return path.parent / "recordings" / path.stem / f"{plain}.json"
+    return path.parent / "recordings" / path.stem / f"{stem}.json"

@@ -1,6 +1,6 @@
-"""A small loopback server that speaks every wire, for tests and for machines without a network.
+"""A small local server that speaks every protocol, for tests and for machines without network access.
 
-It is a test double: an ELIZA answers, no model is asked.
+It is a test double: an ELIZA answers, not a language model.
 """
 
 from __future__ import annotations

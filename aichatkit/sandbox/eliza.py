@@ -1,4 +1,4 @@
-"""Turns -> answer: an ELIZA in the tradition of Weizenbaum, the same every time under one seed."""
+"""Turns -> answer: an ELIZA in the tradition of Weizenbaum, deterministic for a given seed."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 from aichatkit.sandbox.script import FAREWELLS, MEMORIES, NOTHING_FITS, REFLECTIONS, RULES, SILENCE
 
-_TURNS_REMEMBERED = 100
+_MAX_TURNS = 100
 
 
 class Eliza:
-    """One conversation: rules by rank, answers in turn, and a memory of what was said about "my ..."."""
+    """One conversation: ranked rules, answers in rotation, and a memory of phrases with "my ..."."""
 
     def __init__(self, seed: int = 0) -> None:
         self._seed = seed
@@ -19,28 +19,28 @@ class Eliza:
         self._memory: list[str] = []
 
     def answer(self, text: str) -> str:
-        """Answer one thing the user says."""
-        said = _tidy(text)
-        if not said:
+        """Return the answer to a message of the user."""
+        text = _normalize(text)
+        if not text:
             return self._next("silence", SILENCE)
-        if said in ("bye", "goodbye", "quit", "exit"):
+        if text in ("bye", "goodbye", "quit", "exit"):
             return self._next("farewell", FAREWELLS)
-        answer = self._first_rule(said) or self._recall() or self._next("nothing", NOTHING_FITS)
-        self._remember(said)
+        answer = self._first_rule(text) or self._recall() or self._next("nothing", NOTHING_FITS)
+        self._remember(text)
         return answer
 
-    def _first_rule(self, said: str) -> str | None:
+    def _first_rule(self, text: str) -> str | None:
         for pattern, answers in RULES:
-            if match := re.search(pattern, said):
-                chosen = self._next(pattern, answers)
-                return chosen.format(*(reflect(group or "it") for group in match.groups()))
+            if match := re.search(pattern, text):
+                answer = self._next(pattern, answers)
+                return answer.format(*(reflect(group or "it") for group in match.groups()))
         return None
 
     def _recall(self) -> str | None:
         return self._memory.pop(0) if self._memory else None
 
-    def _remember(self, said: str) -> None:
-        if match := re.search(r"\bmy ([a-z' ]{3,40})$", said):
+    def _remember(self, text: str) -> None:
+        if match := re.search(r"\bmy ([a-z' ]{3,40})$", text):
             self._memory.append(self._next("memory", MEMORIES).format(reflect(match[1])))
 
     def _next(self, key: str, answers: Sequence[str]) -> str:
@@ -50,20 +50,20 @@ class Eliza:
 
 
 def eliza(turns: Sequence[str], seed: int = 0) -> str:
-    """Answer the last of a conversation's user turns.
+    """Return the answer to the last of a conversation's user turns.
 
     >>> eliza(["I am sad"])
     'How long have you been sad?'
     """
-    speaker = Eliza(seed)
-    answer = speaker.answer("")
-    for turn in turns[-_TURNS_REMEMBERED:]:
-        answer = speaker.answer(turn)
+    bot = Eliza(seed)
+    answer = bot.answer("")
+    for turn in turns[-_MAX_TURNS:]:
+        answer = bot.answer(turn)
     return answer
 
 
 def reflect(text: str) -> str:
-    """Turn what a speaker says about himself round.
+    """Swap the first and second person in a text.
 
     >>> reflect("my dog likes me")
     'your dog likes you'
@@ -71,7 +71,7 @@ def reflect(text: str) -> str:
     return " ".join(REFLECTIONS.get(word, word) for word in text.split())
 
 
-def _tidy(text: str) -> str:
-    # One short line is enough to talk about; long prompts are cut so that no pattern has to walk through a book.
+def _normalize(text: str) -> str:
+    # The patterns need only a short line; prompts are truncated so that matching stays fast.
     words = re.sub(r"[^\w' ]+", " ", text[:2000].lower().replace("\u2019", "'"))
     return " ".join(words.split()[:60])

@@ -1,15 +1,16 @@
-"""Connection -> exchange: a request as it was read, and the answer a wire makes for it."""
+"""Connection -> exchange: the request as received, and the response that a wire builds for it."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from aichatkit._dataclasses import dataclass, field
 
 
 class Headers(Mapping[str, str]):
-    """Header fields in the order they came, looked up in any case.
+    """Header fields in the order received, with case-insensitive lookup.
 
     >>> Headers([("Content-Type", "text/plain")])["content-type"]
     'text/plain'
@@ -38,8 +39,8 @@ class Headers(Mapping[str, str]):
 class Request:
     """A request the sandbox received.
 
-    `connection` counts connections from 1; `prefix` is the part of the path that chose a fault;
-    `target` is the request line's own, a whole URL when the sandbox was used as a proxy.
+    `connection` is the number of its connection, counted from 1; `prefix` is the `/fault/...` part of the path;
+    `target` is as in the request line, an absolute URL if the sandbox was used as a proxy.
     """
 
     method: str
@@ -53,31 +54,32 @@ class Request:
     target: str = ""
 
     def json(self) -> Any:
-        """Read the body as JSON, whatever its content type says."""
+        """Parse the body as JSON, whatever its content type."""
         return json.loads(self.body)
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A part of a body, sent and flushed on its own.
+    """A part of a body, sent and flushed separately.
 
-    `kind` is what it is to the wire: "open", "text", "finish" or "done"; faults aim by it.
-    `pause` is waited before it; `missing` is how many bytes its chunk promises and does not hold.
+    `phase` is the part of the stream it belongs to, "open", "text", "finish", "done" or "error"; faults select by it.
+    `pause` is the delay before it in seconds; `missing` is how many bytes short its HTTP chunk is of its stated size.
     """
 
     data: bytes
-    kind: str = "text"
+    phase: str = "text"
     pause: float = 0.0
     missing: int = 0
 
 
 @dataclass
-class Answer:
-    """What goes back: a head, the pieces of a body, and how both end.
+class Response:
+    """An HTTP response: its head, the pieces of its body, and how they end.
 
-    `framing` is "chunked", "length" or "raw" (nothing is added to the head, the end of the connection ends the body).
-    `ending` is "" (in good order), "cut" (closed in the middle), "reset", or "hang-up" (closed after a whole answer).
-    `head` replaces the status line and all headers; `length` replaces the true length.
+    `framing` is "chunked", "length" or "raw" (no framing header: the body ends when the connection closes).
+    `ending` is "" (normal), "cut" (closed midway), "reset", or "hang-up" (closed after a complete response).
+    `pause` is the delay before the head in seconds.
+    `head` replaces the status line and all headers; `length` replaces the actual content length.
     """
 
     status: int = 200
@@ -91,18 +93,19 @@ class Answer:
 
     @property
     def body(self) -> bytes:
-        """All pieces together."""
+        """The complete body."""
         return b"".join(piece.data for piece in self.pieces)
 
 
-class Trouble(Exception):
-    """A refusal, told by its kind; each wire gives it the shape of the real server.
+class APIError(Exception):
+    """An error response by its reason; each wire formats it as its real server would.
 
-    >>> Trouble("rate-limit").status
+    >>> APIError("rate-limit").status
     429
     """
 
-    kinds: Mapping[str, tuple[int, str]] = {
+    #: Reason -> default status and message.
+    reasons: Mapping[str, tuple[int, str]] = {
         "bad-request": (400, "The request is not valid."),
         "context-too-long": (400, "This model's maximum context length is 8192 tokens, your messages have 9000."),
         "content-filter": (400, "The prompt was stopped by the content policy of the sandbox."),
@@ -120,30 +123,30 @@ class Trouble(Exception):
     }
 
     def __init__(
-        self, kind: str, message: str = "", *, status: int | None = None, headers: Iterable[tuple[str, str]] = ()
+        self, reason: str, message: str = "", *, status: int | None = None, headers: Iterable[tuple[str, str]] = ()
     ) -> None:
-        usual_status, usual_message = self.kinds[kind]
-        super().__init__(message or usual_message)
-        self.kind = kind
-        self.message = message or usual_message
-        #: What the caller insists on; a wire is free to use its own where this is None.
-        self.forced_status = status
-        self.status = status or usual_status
+        default_status, default_message = self.reasons[reason]
+        super().__init__(message or default_message)
+        self.reason = reason
+        self.message = message or default_message
+        #: The status that the caller requires; if None, a wire may use its own.
+        self.explicit_status = status
+        self.status = status or default_status
         self.headers = list(headers)
 
 
-def json_answer(record: Any, status: int = 200, headers: Iterable[tuple[str, str]] = ()) -> Answer:
-    """Make an answer of one JSON document."""
+def json_response(record: Any, status: int = 200, headers: Iterable[tuple[str, str]] = ()) -> Response:
+    """Build a response from a JSON document."""
     data = json.dumps(record).encode()
-    return Answer(status, [("Content-Type", "application/json"), *headers], [Piece(data)])
+    return Response(status, [("Content-Type", "application/json"), *headers], [Piece(data)])
 
 
-def page_answer(page: str, status: int = 200, headers: Iterable[tuple[str, str]] = ()) -> Answer:
-    """Make an answer of one HTML page."""
-    return Answer(status, [("Content-Type", "text/html; charset=UTF-8"), *headers], [Piece(page.encode())])
+def html_response(page: str, status: int = 200, headers: Iterable[tuple[str, str]] = ()) -> Response:
+    """Build a response from an HTML page."""
+    return Response(status, [("Content-Type", "text/html; charset=UTF-8"), *headers], [Piece(page.encode())])
 
 
-def stream_answer(content_type: str, pieces: Iterable[Piece]) -> Answer:
-    """Make an answer that is sent in chunks, piece by piece."""
+def stream_response(content_type: str, pieces: Iterable[Piece]) -> Response:
+    """Build a response that is sent with chunked encoding, piece by piece."""
     headers = [("Content-Type", content_type), ("Cache-Control", "no-cache")]
-    return Answer(200, headers, list(pieces), framing="chunked")
+    return Response(200, headers, list(pieces), framing="chunked")

@@ -1,4 +1,4 @@
-"""Listener, wires, faults and ELIZA -> the sandbox that users start."""
+"""Listener, wires, faults and ELIZA -> the `Sandbox` that users start."""
 
 from __future__ import annotations
 
@@ -7,27 +7,28 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from types import TracebackType
 
+from aichatkit._dataclasses import replace
 from aichatkit.sandbox.eliza import eliza
-from aichatkit.sandbox.exchange import Answer, Request, Trouble, json_answer
+from aichatkit.sandbox.exchange import APIError, Request, Response, json_response
 from aichatkit.sandbox.faults import FAULTS, Fault, Plan, parse_plan, split_prefix
 from aichatkit.sandbox.http1 import serve_requests
 from aichatkit.sandbox.server import Connection, Listener
 from aichatkit.sandbox.wires import WIRES, Call, Settings, Wire
 
-# A sandbox may be left running for days.
-_REQUESTS_KEPT = 20_000
+# Bounds the memory of a sandbox that runs for days.
+_MAX_REQUESTS = 20_000
 
 
 class Sandbox:
-    """A loopback server that speaks every wire of the package and spoils answers on request.
+    """A local server that speaks every protocol of the package and injects faults on request.
 
     Use it as a context manager, or call `start` and `close`.
-    `delay` is waited before each piece of text; `api_keys` are the only keys taken, None takes any and none.
-    `faults` are in force on every request; `script` names faults for the next ones.
+    `delay` is the delay before each piece of text, in seconds.
+    `api_keys` are the only keys accepted; with None, keys are neither required nor checked.
+    `faults` apply to every request; `script` adds faults for the next ones.
     `secret` and `password` are those of AIChatFree.
     """
 
@@ -51,21 +52,21 @@ class Sandbox:
         self.requests: list[Request] = []
         keys = None if api_keys is None else frozenset(api_keys)
         self._settings = Settings(seed=seed, api_keys=keys, secret=secret, password=password)
-        self._standing = [parse_plan(text) for text in faults]
+        self._plans = [parse_plan(text) for text in faults]
         self._script: deque[Plan | None] = deque()
-        self._sayings: deque[str] | str | None = None
-        self._met: Counter[str] = Counter()
+        self._texts: deque[str] | str | None = None
+        self._hits: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._wires: list[Wire] = []
         self._listener: Listener | None = None
 
     @staticmethod
     def faults() -> Mapping[str, Fault]:
-        """List every fault by name, with description and options."""
+        """Return every fault by name, with its description and options."""
         return dict(FAULTS)
 
     def start(self) -> Sandbox:
-        """Listen from now on."""
+        """Start listening."""
         if self._listener is None:
             self._listener = Listener(self._serve, host=self.host, port=self.port, tls=self.tls)
             self.port = self._listener.port
@@ -74,7 +75,7 @@ class Sandbox:
         return self
 
     def close(self) -> None:
-        """Stop, and end every open connection."""
+        """Stop listening, and close all connections."""
         if self._listener is not None:
             self._listener.close()
 
@@ -82,42 +83,42 @@ class Sandbox:
         return self.start()
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self, error_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
 
     @property
     def url(self) -> str:
-        """The address, without a slash at the end."""
+        """The URL, without a trailing slash."""
         return self._running.url
 
     @property
     def connections(self) -> int:
-        """How many connections were accepted."""
+        """The number of connections accepted."""
         return self._running.connections
 
     @property
     def open_connections(self) -> int:
-        """How many connections are open now."""
+        """The number of open connections."""
         return self._running.open_connections
 
     def wait_closed(self, timeout: float = 5.0) -> bool:
-        """Wait until every client has closed; False when `timeout` seconds were not enough."""
+        """Wait until all connections are closed; return False after `timeout` seconds."""
         return self._running.wait_closed(timeout)
 
     def script(self, *faults: str | None) -> None:
-        """Name faults for the next chat requests, in order; None answers one normally.
+        """Queue faults for the next chat requests, in order; None answers a request normally.
 
-        A fault is written `name` or `name,option=value`; `on=token` and the like aim it at another kind of request.
+        A fault is written as `name` or `name,option=value`; an option such as `on=token` selects another endpoint.
         """
         plans = [None if text is None else parse_plan(text) for text in faults]
         with self._lock:
             self._script.extend(plans)
 
     def says(self, text: str | Sequence[str] | None) -> None:
-        """Answer with this text instead of ELIZA's; a list holds one text for each answer, None gives ELIZA back."""
+        """Answer with this text instead of ELIZA's; a list has one text per answer, None restores ELIZA."""
         with self._lock:
-            self._sayings = text if text is None or isinstance(text, str) else deque(text)
+            self._texts = text if text is None or isinstance(text, str) else deque(text)
 
     @property
     def _running(self) -> Listener:
@@ -128,67 +129,68 @@ class Sandbox:
     def _serve(self, connection: Connection) -> None:
         serve_requests(connection, self._respond)
 
-    def _respond(self, request: Request) -> Answer:
-        chosen, path = split_prefix(request.path)
+    def _respond(self, request: Request) -> Response:
+        names, path = split_prefix(request.path)
         request = replace(request, path=path, prefix=request.path[: len(request.path) - len(path)])
         self.requests.append(request)
-        del self.requests[:-_REQUESTS_KEPT]
+        del self.requests[:-_MAX_REQUESTS]
         try:
-            plans = [parse_plan(text) for text in chosen]
+            plans = [parse_plan(text) for text in names]
         except ValueError as error:
-            return json_answer({"error": {"message": str(error)}}, 400)
-        call = find_call(self._wires, request, self._compose)
-        if isinstance(call, Answer):
+            return json_response({"error": {"message": str(error)}}, 400)
+        call = route_request(self._wires, request, self._compose)
+        if isinstance(call, Response):
             return call
-        answer = self._spoiled(call, self._due(call, plans, request))
-        return self._paced(answer)
+        response = self._apply_plans(call, self._select_plans(call, plans))
+        return self._add_delay(response)
 
-    def _due(self, call: Call, from_url: Sequence[Plan], request: Request) -> list[Plan]:
-        due = [plan for plan in self._standing if plan.fits(call)]
+    def _select_plans(self, call: Call, from_url: Sequence[Plan]) -> list[Plan]:
+        selected = [plan for plan in self._plans if plan.applies_to(call)]
+        endpoint = call.route.endpoint
         with self._lock:
             for plan in from_url:
-                self._met[f"{plan} {call.route.kind}"] += plan.fits(call)
-                if plan.fits(call) and (plan.times is None or self._met[f"{plan} {call.route.kind}"] <= plan.times):
-                    due.append(plan)
-            if self._script and (self._script[0].fits(call) if self._script[0] else call.route.kind == "chat"):
+                self._hits[f"{plan} {endpoint}"] += plan.applies_to(call)
+                if plan.applies_to(call) and (plan.times is None or self._hits[f"{plan} {endpoint}"] <= plan.times):
+                    selected.append(plan)
+            if self._script and (self._script[0].applies_to(call) if self._script[0] else endpoint == "chat"):
                 scripted = self._script.popleft()
-                due += [scripted] if scripted else []
-        return due
+                selected += [scripted] if scripted else []
+        return selected
 
-    def _spoiled(self, call: Call, plans: Iterable[Plan]) -> Answer:
-        reply: Callable[[], Answer] = partial(call.wire.answer, call)
+    def _apply_plans(self, call: Call, plans: Iterable[Plan]) -> Response:
+        respond: Callable[[], Response] = partial(call.wire.respond, call)
         for plan in plans:
-            reply = partial(plan.spoil, reply, call)
-        return reply()
+            respond = partial(plan.apply, respond, call)
+        return respond()
 
-    def _paced(self, answer: Answer) -> Answer:
-        if self.delay and answer.framing == "chunked":
-            answer.pieces = (
-                replace(piece, pause=piece.pause or self.delay) if piece.kind == "text" else piece
-                for piece in answer.pieces
+    def _add_delay(self, response: Response) -> Response:
+        if self.delay and response.framing == "chunked":
+            response.pieces = (
+                replace(piece, pause=piece.pause or self.delay) if piece.phase == "text" else piece
+                for piece in response.pieces
             )
-        return answer
+        return response
 
-    def _compose(self, turns: Sequence[str], otherwise: str | None) -> str:
+    def _compose(self, turns: Sequence[str], default: str | None) -> str:
         with self._lock:
-            if isinstance(self._sayings, str):
-                return self._sayings
-            if self._sayings:
-                return self._sayings.popleft()
-        return eliza(turns, self._settings.seed) if otherwise is None else otherwise
+            if isinstance(self._texts, str):
+                return self._texts
+            if self._texts:
+                return self._texts.popleft()
+        return eliza(turns, self._settings.seed) if default is None else default
 
 
-def find_call(
+def route_request(
     wires: Iterable[Wire], request: Request, compose: Callable[[Sequence[str], str | None], str]
-) -> Call | Answer:
-    """Return the call that a request is to one of the wires, else the answer that there is none."""
+) -> Call | Response:
+    """Match a request to a route of the wires; return an error response if there is none."""
     for wire in wires:
-        route, methods = wire.find(request)
+        route, methods = wire.match(request)
         if route is not None:
             return Call(request, wire, route, compose)
         if methods:
-            return wire.refuse(Trouble("wrong-method", headers=[("Allow", ", ".join(methods))]), request)
-    return json_answer({"error": {"message": f"The sandbox has nothing at {request.path}."}}, 404)
+            return wire.error_response(APIError("wrong-method", headers=[("Allow", ", ".join(methods))]), request)
+    return json_response({"error": {"message": f"The sandbox has nothing at {request.path}."}}, 404)
 
 
 def serve(
@@ -200,7 +202,7 @@ def serve(
     fault: str | None = None,
     announce: Callable[[str], object],
 ) -> None:
-    """Run a sandbox until interrupted from the keyboard; `announce` is told its address."""
+    """Run a sandbox until Ctrl-C; `announce` is called with its URL."""
     with Sandbox(port, host=host, delay=delay, seed=seed, faults=[fault] if fault else ()) as sandbox:
         try:
             announce(sandbox.url)

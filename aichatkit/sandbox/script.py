@@ -1,4 +1,4 @@
-"""The script the sandbox's ELIZA speaks from: patterns in order of rank, each with its answers in turn."""
+"""The script of the sandbox's ELIZA: patterns in order of rank, each with its answers in rotation."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ REFLECTIONS = {
     "you've": "I have",
 }
 
-#: Braces take the groups of the pattern, turned round.
+#: Placeholders are filled with the groups of the pattern, with first and second person swapped.
 RULES = (
     (
         r"\b(?:who|what) are you\b|\byour name\b",

@@ -1,4 +1,4 @@
-"""Socket -> connection: listen on loopback, one thread for each connection, and a clean stop."""
+"""Socket -> connection: listen on a local port, with one thread per connection and a clean shutdown."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _HANDSHAKE_SECONDS = 5.0
 
 
-class Gone(Exception):
-    """The other side closed the connection."""
+class ClientDisconnected(Exception):
+    """The client closed the connection."""
 
 
 class Connection:
-    """One accepted connection, read through a buffer of its own; `number` counts from 1."""
+    """An accepted connection with its own read buffer; `number` counts from 1."""
 
     def __init__(self, number: int, sock: socket.socket) -> None:
         self.number = number
@@ -32,7 +32,7 @@ class Connection:
         self._buffer = bytearray()
 
     def read_line(self, limit: int = 65536) -> bytes:
-        """Read to the next line feed and return the line without its end."""
+        """Read up to the next line feed and return the line without its ending."""
         while (end := self._buffer.find(b"\n")) < 0:
             if len(self._buffer) > limit:
                 raise ValueError(f"a line is longer than {limit} bytes")
@@ -50,36 +50,36 @@ class Connection:
         return data
 
     def send(self, data: bytes) -> None:
-        """Send all of `data` now."""
+        """Send all of `data` immediately."""
         try:
             self.sock.sendall(data)
         except OSError as error:
-            raise Gone from error
+            raise ClientDisconnected from error
         self.sent += len(data)
 
     def wait(self, seconds: float) -> None:
-        """Wait, unless the client closes first, which raises `Gone`."""
+        """Wait; raise `ClientDisconnected` if the client closes first."""
         deadline = time.monotonic() + seconds
-        while (left := deadline - time.monotonic()) > 0:
-            self.sock.settimeout(left)
+        while (remaining := deadline - time.monotonic()) > 0:
+            self.sock.settimeout(remaining)
             with contextlib.suppress(socket.timeout):
                 self._fill()
         self.sock.settimeout(None)
 
-    def shut(self) -> None:
-        """End both directions, which wakes the thread that reads or writes here."""
+    def shut_down(self) -> None:
+        """Shut down both directions, which wakes up a thread that is reading or writing."""
         self.ended = True
-        # The method of the plain socket: the one of a TLS socket takes the encryption away under the other thread.
+        # The plain socket's method: that of a TLS socket drops the encryption while another thread is using it.
         with contextlib.suppress(OSError):
             socket.socket.shutdown(self.sock, socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Close in good order."""
-        self.shut()
+        """Close the connection normally."""
+        self.shut_down()
         self.sock.close()
 
     def reset(self) -> None:
-        """Close so that the client sees a reset connection."""
+        """Close so that the client gets a connection reset."""
         with contextlib.suppress(OSError):
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         self.sock.close()
@@ -90,14 +90,14 @@ class Connection:
         except socket.timeout:
             raise
         except OSError as error:
-            raise Gone from error
+            raise ClientDisconnected from error
         if not data:
-            raise Gone
+            raise ClientDisconnected
         self._buffer += data
 
 
 class Listener:
-    """Accept connections and run `serve` on each in a thread of its own, until closed."""
+    """Accept connections and run `serve` on each in a separate thread, until closed."""
 
     def __init__(
         self,
@@ -115,7 +115,7 @@ class Listener:
         self._closing = False
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._listening = socket.create_server((host, port), family=family, backlog=256)
-        self._waker, self._wakes = socket.socketpair()
+        self._wake_sender, self._wake_receiver = socket.socketpair()
         self.port: int = self._listening.getsockname()[1]
         name = f"[{host}]" if ":" in host else host
         self.url = f"{'https' if tls else 'http'}://{name}:{self.port}"
@@ -125,46 +125,51 @@ class Listener:
 
     @property
     def open_connections(self) -> int:
-        """How many connections are open now."""
+        """The number of open connections."""
         return len(self._open)
 
     def wait_closed(self, timeout: float = 5.0) -> bool:
-        """Wait until no connection is open; False when `timeout` seconds were not enough."""
+        """Wait until all connections are closed; return False after `timeout` seconds."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._open, timeout)
 
     def close(self) -> None:
-        """Stop accepting, end every connection and wait for the threads."""
+        """Stop accepting, close all connections and join the threads."""
         if self._closing:
             return
         self._closing = True
-        self._waker.send(b"x")
+        self._wake_sender.send(b"x")
         self._thread.join(1.0)
         with self._changed:
-            open_now = dict(self._open)
-        for connection in open_now:
-            connection.shut()
-        for thread in open_now.values():
+            connections = dict(self._open)
+        for connection in connections:
+            connection.shut_down()
+        for thread in connections.values():
             thread.join(1.0)
-        for sock in (self._listening, self._waker, self._wakes):
+        for sock in (self._listening, self._wake_sender, self._wake_receiver):
             sock.close()
 
-    def let_go(self) -> None:
-        """Drop what a fork copied, without a word to the clients: they are still the parent's."""
+    def close_after_fork(self) -> None:
+        """Close the sockets copied by a fork without shutting them down: the clients still belong to the parent."""
         self._closing = True
-        for sock in (self._listening, self._waker, self._wakes, *(connection.sock for connection in self._open)):
+        for sock in (
+            self._listening,
+            self._wake_sender,
+            self._wake_receiver,
+            *(connection.sock for connection in self._open),
+        ):
             sock.close()
         self._open.clear()
 
     def _accept_all(self) -> None:
         with selectors.DefaultSelector() as selector:
             selector.register(self._listening, selectors.EVENT_READ)
-            selector.register(self._wakes, selectors.EVENT_READ)
+            selector.register(self._wake_receiver, selectors.EVENT_READ)
             while True:
                 selector.select()
                 if self._closing:
                     return
-                # The client may have gone again between the select and the accept.
+                # The client may have disconnected between the select and the accept.
                 with contextlib.suppress(OSError):
                     self._accept(self._listening.accept()[0])
 
@@ -180,11 +185,11 @@ class Listener:
     def _run(self, connection: Connection) -> None:
         try:
             if self._tls is not None:
-                _encrypt(connection, self._tls)
+                _start_tls(connection, self._tls)
             self._serve(connection)
-        except (Gone, OSError):
-            # Clients may leave at any moment, in the middle of a TLS handshake too.
-            connection.shut()
+        except (ClientDisconnected, OSError):
+            # Clients may disconnect at any moment, even during a TLS handshake.
+            connection.shut_down()
         finally:
             connection.close()
             with self._changed:
@@ -192,14 +197,14 @@ class Listener:
                 self._changed.notify_all()
 
 
-def _encrypt(connection: Connection, tls: ssl.SSLContext) -> None:
+def _start_tls(connection: Connection, tls: ssl.SSLContext) -> None:
     connection.sock.settimeout(_HANDSHAKE_SECONDS)
-    # Wrapped first and shaken after, so that a stop reaches the socket while a silent client holds up the handshake.
+    # Wrapped before the handshake, so that `shut_down` reaches the socket while a silent client delays the handshake.
     encrypted = tls.wrap_socket(connection.sock, server_side=True, do_handshake_on_connect=False)
     connection.sock = encrypted
     if connection.ended:
-        # The stop met the plain socket just when it no longer held the connection.
-        raise Gone
+        # `shut_down` was called on the plain socket, which no longer held the connection.
+        raise ClientDisconnected
     encrypted.do_handshake()
     encrypted.settimeout(None)
 
@@ -207,10 +212,10 @@ def _encrypt(connection: Connection, tls: ssl.SSLContext) -> None:
 _LISTENERS: weakref.WeakSet[Listener] = weakref.WeakSet()
 
 
-def _let_go_after_fork() -> None:
+def _close_listeners_after_fork() -> None:
     for listener in list(_LISTENERS):
-        listener.let_go()
+        listener.close_after_fork()
 
 
-# Where there is no fork there is nothing to register.
-getattr(os, "register_at_fork", dict)(after_in_child=_let_go_after_fork)
+# Without fork, `register_at_fork` does not exist.
+getattr(os, "register_at_fork", dict)(after_in_child=_close_listeners_after_fork)

@@ -1,4 +1,4 @@
-"""Fakes and recordings for tests of code that asks chat services."""
+"""Fakes and recordings for testing code that calls chat services."""
 
 from __future__ import annotations
 

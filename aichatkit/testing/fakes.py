@@ -1,4 +1,4 @@
-"""Script -> answers: a fake in front of every service, in their own protocols, without a socket."""
+"""Script -> answers: a fake of every service, in its own protocol, without sockets."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from aichatkit.errors import ConfigurationError
 from aichatkit.limits.retries import RetryPolicy
 from aichatkit.registry import registry
 from aichatkit.sandbox.eliza import eliza
-from aichatkit.sandbox.exchange import Answer, Headers, Piece, Request
-from aichatkit.sandbox.http1 import answer_steps
-from aichatkit.sandbox.memory import Clock, refused
-from aichatkit.sandbox.playground import find_call
+from aichatkit.sandbox.exchange import Headers, Piece, Request, Response
+from aichatkit.sandbox.http1 import response_steps
+from aichatkit.sandbox.memory import Clock, connection_refused
+from aichatkit.sandbox.playground import route_request
 from aichatkit.sandbox.wires import WIRES, Call, Settings, Wire
-from aichatkit.testing.stand_ins import KEY, StandIn, respond
-from aichatkit.testing.steps import Fault, Raw, Unreachable, parse_step, told
+from aichatkit.testing.patches import KEY, NetworkPatch, build_response
+from aichatkit.testing.steps import Fault, Raw, Unreachable, apply_step, parse_step
 
 __all__ = ["Asked", "Fake"]
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A request the fake was sent; `prompt` is what the user said last."""
+    """A request that the fake received; `prompt` is the last message of the user."""
 
     prompt: str
     url: str
@@ -40,17 +40,17 @@ class Asked:
     body: bytes = field(repr=False)
 
     def json(self) -> Any:
-        """Return the body read as JSON."""
+        """Return the body parsed as JSON."""
         return Request("POST", "", {}, Headers(), self.body, 0).json()
 
 
 class Fake:
-    """Answer what a test says, in the place of every service.
+    """Replace every service by scripted answers.
 
-    `answers` is a list that is used up in order, a dict of answers by words of the prompt, a function of the prompt,
-    or one answer for everything. An answer is a text, data, or a step of this package such as `RateLimit()`.
-    Everything between the caller and the socket is real: requests, retries, streams, parsing, errors.
-    Waits take no time; `waits` lists them in seconds, `requests` what was sent, `prompts` what was asked.
+    `answers` is a list consumed in order, a dict of answers by words in the prompt, a function of the prompt,
+    or one answer for every request. An answer is a text, data, or a step of this package such as `RateLimit()`.
+    Everything between the caller and the socket is real: requests, retries, streaming, parsing, errors.
+    Waits take no time; `waits` lists them in seconds, `requests` the requests sent, `prompts` their prompts.
 
     Example:
         >>> from aichatkit.testing import Fake, RateLimit
@@ -67,45 +67,45 @@ class Fake:
             parse_step(step)
         if self._script is None and not isinstance(answers, Mapping):
             parse_step(answers)
-        self._used = 0
-        self._missed: list[str] = []
+        self._position = 0
+        self._failures: list[str] = []
         self._clock = Clock()
         self._lock = Lock()
         self._wires: dict[str, list[Wire]] = {}
-        self._adapter = _Adapter(self)
-        self._standing: list[StandIn] = []
+        self._adapter = _FakeAdapter(self)
+        self._patches: list[NetworkPatch] = []
 
     @property
     def prompts(self) -> list[str]:
-        """What the user said last in each request, retries included."""
-        return [asked.prompt for asked in self.requests]
+        """The last message of the user in each request, including retries."""
+        return [request.prompt for request in self.requests]
 
     @property
     def waits(self) -> list[float]:
-        """The seconds of each wait, none of which was waited."""
+        """The length of each wait in seconds; waits return immediately."""
         return self._clock.slept
 
     def client(self, **options: Any) -> Client:
-        """Return a client whose services are all this fake; it asks `openai` unless `model` says otherwise."""
+        """Return a client that uses this fake for all services; `model` defaults to `openai`."""
         if options.get("session") is not None:
             raise ConfigurationError("session: a fake client has one of its own; with yours, use Fake(...).installed()")
         return _FakeClient(self, options)
 
     def install(self) -> Fake:
-        """Answer in the place of the network for every client of the process, until `remove`."""
-        stand_in = StandIn(lambda usual: self._adapter, clock=self._clock)
-        stand_in.put()
-        self._standing.append(stand_in)
+        """Replace the network for every client in the process, until `remove`."""
+        patch = NetworkPatch(lambda original: self._adapter, clock=self._clock)
+        patch.apply()
+        self._patches.append(patch)
         return self
 
     def remove(self) -> None:
-        """Give the network back."""
-        if self._standing:
-            self._standing.pop().remove()
+        """Restore the network."""
+        if self._patches:
+            self._patches.pop().remove()
 
     @contextmanager
     def installed(self) -> Iterator[Fake]:
-        """Stand in inside a with statement, and complain at its end about answers nobody asked for."""
+        """Replace the network inside a with statement, then call `assert_done`."""
         self.install()
         try:
             yield self
@@ -115,16 +115,17 @@ class Fake:
 
     def assert_done(self) -> None:
         """Raise AssertionError unless every answer of the list was used, and none was missing."""
-        if self._missed:
-            raise AssertionError(self._missed[0])
-        if self._script is not None and self._used < len(self._script):
-            left = self._script[self._used :]
+        if self._failures:
+            raise AssertionError(self._failures[0])
+        if self._script is not None and self._position < len(self._script):
+            unused = self._script[self._position :]
             raise AssertionError(
-                f"{len(left)} of {len(self._script)} answers of the fake were not asked for; the next is {left[0]!r}"
+                f"{len(unused)} of {len(self._script)} answers of the fake were not asked for; "
+                f"the next is {unused[0]!r}"
             )
 
     def policy(self, retry: Any) -> RetryPolicy:
-        """Return how a client of this fake retries: as told, without taking time."""
+        """Return the retry policy of a client of this fake: as given, but without real waits."""
         policy = RetryPolicy.of(retry)
         sleep = policy.sleep or self._clock.sleep
         return replace(policy, sleep=sleep, clock=policy.clock or self._clock.now, random=policy.random or float)
@@ -132,92 +133,92 @@ class Fake:
     def respond(self, request: requests.PreparedRequest, timeout: Any) -> requests.Response:
         """Answer one request."""
         parts = urlsplit(str(request.url))
-        read = _read(request)
-        answer = self._answer(f"{parts.scheme}://{parts.netloc}", read, str(request.url))
-        return respond(request, answer_steps(answer, read), timeout, self._clock)
+        parsed = _parse_request(request)
+        response = self._respond(f"{parts.scheme}://{parts.netloc}", parsed, str(request.url))
+        return build_response(request, response_steps(response, parsed), timeout, self._clock)
 
-    def _answer(self, origin: str, request: Request, url: str) -> Answer:
+    def _respond(self, origin: str, request: Request, url: str) -> Response:
         call = self._call(origin, request)
-        if isinstance(call, Answer):
-            return self._strange(request, url)
-        if call.route.kind != "chat":
-            return call.wire.answer(call)
-        call.decide = _decide
+        if isinstance(call, Response):
+            return self._respond_unknown(request, url)
+        if call.route.endpoint != "chat":
+            return call.wire.respond(call)
+        call.on_turns = _raise_prompt
         try:
-            refusal = call.wire.answer(call)
-        except _Turns as turns:
-            prompt = turns.prompt
+            response = call.wire.respond(call)
+        except _PromptReceived as received:
+            prompt = received.prompt
         else:
-            # A request that the real service would refuse as well takes no answer from the script, unless the script
-            # says in bytes what comes: then it is for another service that has the same path.
+            # A request that the real service would reject too takes no answer from the script, unless the next one is
+            # raw bytes: then the request is for another service with the same path.
             self.requests.append(Asked("", url, request.headers, request.body))
-            return _raw(self._take("")) if self._is_raw_next() else refusal
+            return _raw_response(self._take_step("")) if self._is_raw_next() else response
         self.requests.append(Asked(prompt, url, request.headers, request.body))
-        return self._play(self._take(prompt), origin, request)
+        return self._play_step(self._take_step(prompt), origin, request)
 
-    def _strange(self, request: Request, url: str) -> Answer:
+    def _respond_unknown(self, request: Request, url: str) -> Response:
         self.requests.append(Asked("", url, request.headers, request.body))
-        step = self._take("")
+        step = self._take_step("")
         if not isinstance(step, Raw):
-            self._miss(
+            self._fail(
                 f"the fake knows no protocol at {url}, so it can answer with Raw(b'...') only, not with {step!r}"
             )
-        return _raw(step)
+        return _raw_response(step)
 
-    def _play(self, step: Any, origin: str, request: Request) -> Answer:
+    def _play_step(self, step: Any, origin: str, request: Request) -> Response:
         if isinstance(step, Raw):
-            return _raw(step)
+            return _raw_response(step)
         call = self._call(origin, request)
         assert isinstance(call, Call)
         if not isinstance(step, Fault):
-            told(step, call)
-            return call.wire.answer(call)
+            apply_step(step, call)
+            return call.wire.respond(call)
         call.text = step.text
-        return step.plan.spoil(partial(call.wire.answer, call), call)
+        return step.plan.apply(partial(call.wire.respond, call), call)
 
-    def _call(self, origin: str, request: Request) -> Call | Answer:
+    def _call(self, origin: str, request: Request) -> Call | Response:
         with self._lock:
             wires = self._wires.setdefault(origin, [wire(Settings(url=origin)) for wire in WIRES])
-        return find_call(wires, request, _compose)
+        return route_request(wires, request, _compose)
 
-    def _take(self, prompt: str) -> Any:
-        step = self._next(prompt)
+    def _take_step(self, prompt: str) -> Any:
+        step = self._next_answer(prompt)
         while callable(step) and not isinstance(step, type):
             step = parse_step(step(prompt))
         if isinstance(step, Unreachable):
-            raise requests.ConnectionError(refused())
+            raise requests.ConnectionError(connection_refused())
         if isinstance(step, BaseException):
             raise step
         return step
 
-    def _next(self, prompt: str) -> Any:
+    def _next_answer(self, prompt: str) -> Any:
         if isinstance(self._answers, Mapping):
-            found = [words for words in self._answers if words in prompt]
-            if not found:
-                self._miss(f"the fake has no answer for {prompt!r}; it knows {', '.join(map(repr, self._answers))}")
-            return self._answers[max(found, key=len)]
+            matches = [words for words in self._answers if words in prompt]
+            if not matches:
+                self._fail(f"the fake has no answer for {prompt!r}; it knows {', '.join(map(repr, self._answers))}")
+            return self._answers[max(matches, key=len)]
         if self._script is None:
             return self._answers
         with self._lock:
-            place, self._used = self._used, min(self._used + 1, len(self._script))
-        if place == len(self._script):
-            self._miss(f"the fake has no answer left, its {place} are used up, and this was asked: {prompt!r}")
-        return self._script[place]
+            index, self._position = self._position, min(self._position + 1, len(self._script))
+        if index == len(self._script):
+            self._fail(f"the fake has no answer left, its {index} are used up, and this was asked: {prompt!r}")
+        return self._script[index]
 
     def _is_raw_next(self) -> bool:
         if self._script is None:
             return isinstance(self._answers, Raw)
         with self._lock:
-            return isinstance(next(iter(self._script[self._used :]), None), Raw)
+            return isinstance(next(iter(self._script[self._position :]), None), Raw)
 
-    def _miss(self, what: str) -> None:
-        # Kept as well: code that catches everything must not hide it from the test.
-        self._missed.append(what)
-        raise AssertionError(what)
+    def _fail(self, message: str) -> None:
+        # Remembered as well: code that catches every exception must not hide it from the test.
+        self._failures.append(message)
+        raise AssertionError(message)
 
 
 class _FakeClient(Client):
-    """A client whose every call goes to one fake, at its pace."""
+    """A client that uses a fake for every service, with its clock."""
 
     def __init__(self, fake: Fake, options: dict[str, Any]) -> None:
         super().__init__(**{"model": "openai", **options, "retry": fake.policy(options.get("retry"))})
@@ -237,8 +238,8 @@ class _FakeClient(Client):
         return super()._targets(model)
 
 
-class _Adapter(BaseAdapter):
-    """Where a Session sends its requests."""
+class _FakeAdapter(BaseAdapter):
+    """The transport adapter of a session that uses the fake."""
 
     def __init__(self, fake: Fake) -> None:
         super().__init__()
@@ -248,33 +249,33 @@ class _Adapter(BaseAdapter):
         return self._fake.respond(request, timeout)
 
     def close(self) -> None:
-        """Hold nothing, so there is nothing to close."""
+        """Do nothing: there are no connections to close."""
 
 
-class _Turns(Exception):
-    """What the user said, told as soon as a wire has read it."""
+class _PromptReceived(Exception):
+    """The prompt of a request, raised as soon as the wire has parsed it."""
 
     def __init__(self, prompt: str) -> None:
         super().__init__(prompt)
         self.prompt = prompt
 
 
-def _decide(call: Call, turns: Sequence[str]) -> None:
-    raise _Turns(turns[-1] if turns else "")
+def _raise_prompt(call: Call, turns: Sequence[str]) -> None:
+    raise _PromptReceived(turns[-1] if turns else "")
 
 
-def _compose(turns: Sequence[str], otherwise: str | None) -> str:
-    return eliza(turns) if otherwise is None else otherwise
+def _compose(turns: Sequence[str], default: str | None) -> str:
+    return eliza(turns) if default is None else default
 
 
-def _read(request: requests.PreparedRequest) -> Request:
+def _parse_request(request: requests.PreparedRequest) -> Request:
     parts = urlsplit(str(request.url))
     body: Any = request.body or b""
-    fields = dict(parse_qsl(parts.query, keep_blank_values=True))
+    query = dict(parse_qsl(parts.query, keep_blank_values=True))
     content = body.encode() if isinstance(body, str) else b"".join(body) if not isinstance(body, bytes) else body
-    return Request(request.method or "POST", parts.path or "/", fields, Headers(request.headers.items()), content, 1)
+    return Request(request.method or "POST", parts.path or "/", query, Headers(request.headers.items()), content, 1)
 
 
-def _raw(step: Raw) -> Answer:
+def _raw_response(step: Raw) -> Response:
     headers = list(step.headers.items())
-    return Answer(step.status, headers, [Piece(piece) for piece in step.pieces], framing="chunked")
+    return Response(step.status, headers, [Piece(piece) for piece in step.pieces], framing="chunked")

@@ -1,4 +1,4 @@
-"""Real answers, recorded once, and played from then on without a network, a key or a wait."""
+"""Real answers, recorded once and replayed without network access, API keys or waiting."""
 
 from __future__ import annotations
 
@@ -14,32 +14,33 @@ from requests.adapters import BaseAdapter
 from aichatkit._locks import Lock
 from aichatkit.errors import ConfigurationError
 from aichatkit.params import nearest
-from aichatkit.sandbox.exchange import Answer, Piece
-from aichatkit.sandbox.http1 import answer_steps
+from aichatkit.sandbox.exchange import Piece, Response
+from aichatkit.sandbox.http1 import response_steps
 from aichatkit.sandbox.memory import Clock
 from aichatkit.sandbox.raw import chunk
-from aichatkit.testing.recordings import Exchange, Sent, load, save, secrets_of
-from aichatkit.testing.stand_ins import StandIn, respond
+from aichatkit.testing.patches import NetworkPatch, build_response
+from aichatkit.testing.recordings import Exchange, RecordedRequest, collect_secrets, load, save
 from aichatkit.transport.readers import pick_reader
 
 __all__ = ["MODES", "Replay"]
 
-#: "none" only plays, "once" records where nothing is recorded yet, "all" records anew.
+#: "none" only replays, "once" records if there is no recording yet, "all" always records.
 MODES = ("none", "once", "all")
 
-#: What the web chat sites are sent anew each time.
-_IGNORED = ("time", "sign", "canvas", "conversationId", "session", "chatId", "wpaicg_chat_client_id")
-#: Headers about the form of the body, which is sent on in another one.
-_FRAMING = {"transfer-encoding", "content-length", "content-encoding", "connection", "keep-alive"}
+#: Fields of requests to the web chat sites that change each time.
+_IGNORED_FIELDS = ("time", "sign", "canvas", "conversationId", "session", "chatId", "wpaicg_chat_client_id")
+#: Headers that describe the original framing, which is replaced by chunks.
+_FRAMING_HEADERS = {"transfer-encoding", "content-length", "content-encoding", "connection", "keep-alive"}
 
 
 class Replay:
-    """Play the answers in the file `path`, or record them there: see `MODES`.
+    """Replay the answers in the file `path`, or record them there.
 
-    A request is answered with the first recorded answer to one like it that has not been played yet.
-    Keys, cookies and all headers but a few are not written; prompts and answers are.
-    `ignored` names fields of request bodies that may differ, such as signatures and times.
-    `again` is the command that records, told where a recording is missing or does not fit.
+    `mode` is "none" (only replay), "once" (record if there is no recording yet) or "all" (always record).
+    A request gets the first recorded answer to an equal request that has not been replayed yet.
+    Keys, cookies and most headers are not recorded; prompts and answers are.
+    `ignored` is a set of names of request fields that may differ, such as signatures and timestamps.
+    `again` is the command to record again, shown if a recording is missing or does not match.
     """
 
     def __init__(self, path: Path | str, *, mode: str = "once", again: str = "mode='all'") -> None:
@@ -47,23 +48,23 @@ class Replay:
             raise ConfigurationError(f"replay: there is no mode {mode!r}{nearest(mode, MODES)}; there are {MODES}")
         self.path = Path(path)
         self.recording = mode == "all" or (mode == "once" and not self.path.exists())
-        self.ignored = set(_IGNORED)
+        self.ignored = set(_IGNORED_FIELDS)
         self._again = again
         self._exchanges: list[Exchange] = []
         self._played: set[int] = set()
-        self._missed: list[str] = []
+        self._failures: list[str] = []
         self._lock = Lock()
         self._clock = Clock()
-        choose: Callable[[Callable[[], BaseAdapter]], BaseAdapter] = lambda usual: _Adapter(self, usual)  # noqa: E731
-        self._stand_in = StandIn(choose, clock=None if self.recording else self._clock)
+        choose: Callable[[Callable[[], BaseAdapter]], BaseAdapter] = lambda original: _ReplayAdapter(self, original)  # noqa: E731
+        self._patch = NetworkPatch(choose, clock=None if self.recording else self._clock)
 
     @property
     def waits(self) -> list[float]:
-        """The seconds of each wait while playing, none of which was waited."""
+        """The length of each wait in seconds; while replaying, waits return immediately."""
         return self._clock.slept
 
     def install(self) -> Replay:
-        """Stand in for the network for every client of the process, until `remove`."""
+        """Replace the network for every client in the process, until `remove`."""
         if not self.recording and self.path.exists():
             try:
                 self._exchanges = load(self.path)
@@ -71,18 +72,18 @@ class Replay:
                 raise ConfigurationError(
                     f"{self.path}: is no recording ({error}); record again: {self._again}"
                 ) from error
-        self._stand_in.put()
+        self._patch.apply()
         return self
 
     def remove(self) -> None:
-        """Give the network back, and write what was recorded."""
-        self._stand_in.remove()
+        """Restore the network, and write the recording."""
+        self._patch.remove()
         if self.recording and self._exchanges:
             save(self.path, self._exchanges)
 
     @contextmanager
     def installed(self) -> Iterator[Replay]:
-        """Play or record inside a with statement."""
+        """Replay or record inside a with statement, then call `assert_found`."""
         self.install()
         try:
             yield self
@@ -91,88 +92,89 @@ class Replay:
         self.assert_found()
 
     def assert_found(self) -> None:
-        """Raise AssertionError where a request had no recorded answer, also if the code under test caught that."""
-        if self._missed:
-            raise AssertionError(self._missed[0])
+        """Raise AssertionError if a request had no recorded answer, even if the code under test caught the error."""
+        if self._failures:
+            raise AssertionError(self._failures[0])
 
     def answer(self, request: requests.PreparedRequest, timeout: Any, usual: Callable[[], Any]) -> requests.Response:
-        """Answer one request."""
+        """Answer one request; `usual()` returns a function that sends it over the network."""
         if self.recording:
             return self._record(request, timeout, usual())
-        exchange = self._find(_sent(request, secrets_of(request.headers)))
+        exchange = self._find(_recorded_request(request, collect_secrets(request.headers)))
         pieces = [Piece(piece) for piece in exchange.pieces]
-        answer = Answer(exchange.status, list(exchange.headers), pieces, framing="chunked", ending=exchange.ending)
-        return respond(request, answer_steps(answer), timeout, self._clock)
+        response = Response(exchange.status, list(exchange.headers), pieces, framing="chunked", ending=exchange.ending)
+        return build_response(request, response_steps(response), timeout, self._clock)
 
     def _record(self, request: requests.PreparedRequest, timeout: Any, send: Any) -> requests.Response:
-        secrets = secrets_of(request.headers)
-        real = send(request)
-        exchange = Exchange(_sent(request, secrets), real.status_code, list(real.raw.headers.items()), secrets=secrets)
+        secrets = collect_secrets(request.headers)
+        response = send(request)
+        recorded, headers = _recorded_request(request, secrets), list(response.raw.headers.items())
+        exchange = Exchange(recorded, response.status_code, headers, secrets=secrets)
         with self._lock:
             self._exchanges.append(exchange)
-        return respond(request, _recorded(exchange, real), timeout, self._clock)
+        return build_response(request, _recording_steps(exchange, response), timeout, self._clock)
 
-    def _find(self, sent: Sent) -> Exchange:
-        wanted = sent.lines(self.ignored)
+    def _find(self, request: RecordedRequest) -> Exchange:
+        wanted = request.lines(self.ignored)
         with self._lock:
-            for place, exchange in enumerate(self._exchanges):
-                if place not in self._played and exchange.sent.lines(self.ignored) == wanted:
-                    self._played.add(place)
+            for index, exchange in enumerate(self._exchanges):
+                if index not in self._played and exchange.request.lines(self.ignored) == wanted:
+                    self._played.add(index)
                     return exchange
-            self._missed.append(self._complaint(wanted))
-        raise AssertionError(self._missed[-1])
+            self._failures.append(self._failure_message(wanted))
+        raise AssertionError(self._failures[-1])
 
-    def _complaint(self, wanted: list[str]) -> str:
+    def _failure_message(self, wanted: list[str]) -> str:
         if not self._exchanges:
             return f"there is no recording at {self.path}; make it, with your key set: {self._again}"
-        known = [exchange.sent.lines(self.ignored) for exchange in self._exchanges]
-        if wanted in known:
+        recorded = [exchange.request.lines(self.ignored) for exchange in self._exchanges]
+        if wanted in recorded:
             return f"{self.path}: this was asked more often than recorded: {wanted[0]}; record again: {self._again}"
-        closest = max(known, key=lambda lines: difflib.SequenceMatcher(None, lines, wanted).ratio())
-        shown = "\n".join(difflib.unified_diff(closest, wanted, "recorded", "asked now", lineterm="", n=1))
-        return f"{self.path}: nothing is recorded for this request; record again: {self._again}\n{shown}"
+        closest = max(recorded, key=lambda lines: difflib.SequenceMatcher(None, lines, wanted).ratio())
+        diff = "\n".join(difflib.unified_diff(closest, wanted, "recorded", "asked now", lineterm="", n=1))
+        return f"{self.path}: nothing is recorded for this request; record again: {self._again}\n{diff}"
 
 
-class _Adapter(BaseAdapter):
-    """Where a Session sends its requests; `usual` finds the adapter it would have had."""
+class _ReplayAdapter(BaseAdapter):
+    """The transport adapter of a session; `get_original` returns the adapter that it replaces."""
 
-    def __init__(self, replay: Replay, usual: Callable[[], BaseAdapter]) -> None:
+    def __init__(self, replay: Replay, get_original: Callable[[], BaseAdapter]) -> None:
         super().__init__()
         self._replay = replay
-        self._usual = usual
+        self._get_original = get_original
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
-        def usual() -> Callable[[requests.PreparedRequest], requests.Response]:
-            adapter = self._usual()
+        def get_send() -> Callable[[requests.PreparedRequest], requests.Response]:
+            adapter = self._get_original()
             return lambda prepared: adapter.send(prepared, *args, **kwargs)
 
-        return self._replay.answer(request, kwargs.get("timeout"), usual)
+        return self._replay.answer(request, kwargs.get("timeout"), get_send)
 
     def close(self) -> None:
-        """Hold nothing, so there is nothing to close."""
+        """Do nothing: there are no connections to close."""
 
 
-def _sent(request: requests.PreparedRequest, secrets: list[str]) -> Sent:
+def _recorded_request(request: requests.PreparedRequest, secrets: list[str]) -> RecordedRequest:
     body: Any = request.body or b""
-    return Sent.of(
+    return RecordedRequest.of(
         request.method or "POST", str(request.url), body.encode() if isinstance(body, str) else body, secrets
     )
 
 
-def _recorded(exchange: Exchange, real: requests.Response) -> Generator[bytes, None, None]:
-    """Pass an answer on as it comes, and keep each piece."""
-    kept = [(name, value) for name, value in exchange.headers if name.lower() not in _FRAMING]
-    head = [f"HTTP/1.1 {real.status_code} {real.reason or ''}", *(f"{name}: {value}" for name, value in kept)]
-    yield "\r\n".join([*head, "Transfer-Encoding: chunked", "", ""]).encode("latin-1")
-    read, framing = pick_reader(real)
+def _recording_steps(exchange: Exchange, response: requests.Response) -> Generator[bytes, None, None]:
+    """Yield the bytes of a response as they arrive, and record each piece."""
+    status_line = f"HTTP/1.1 {response.status_code} {response.reason or ''}"
+    headers = [f"{name}: {value}" for name, value in exchange.headers if name.lower() not in _FRAMING_HEADERS]
+    yield "\r\n".join([status_line, *headers, "Transfer-Encoding: chunked", "", ""]).encode("latin-1")
+    read, framing = pick_reader(response)
     try:
         while block := read():
             exchange.pieces.append(block)
             yield chunk(block)
-        inner: Any = getattr(real.raw, "_fp", None)
-        cut_short = framing is not None and bool(getattr(inner, "length", 0))
+        inner: Any = getattr(response.raw, "_fp", None)
+        is_incomplete = framing is not None and bool(getattr(inner, "length", 0))
     finally:
-        real.close()
-    if not cut_short:
+        response.close()
+    if not is_incomplete:
         exchange.ending = ""
         yield chunk(b"")

@@ -1,4 +1,4 @@
-"""What a fake answers with: texts, calls of tools, data, and everything that can go wrong, by name."""
+"""The answers of a fake: text, tool calls, data, and every failure by name."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ __all__ = [
     "UseTool",
     "WebPage",
     "WrongKey",
+    "apply_step",
     "parse_step",
-    "told",
 ]
 
-#: Pieces of text after which a cut comes: after all there are.
+#: A number of text pieces larger than any answer has: the fault comes after all of them.
 _ALL = 1 << 30
-#: Longer than anybody waits, in seconds.
-_FOR_EVER = 1e9
+#: Longer than any timeout, in seconds.
+_FOREVER = 1e9
 
 
 class Says:
-    """An answer told in detail: the pieces it is streamed in, what the model thinks first, whether it is cut short."""
+    """An answer in detail: the chunks it is streamed in, the reasoning before it, and whether it is truncated."""
 
     def __init__(self, *chunks: str, reasoning: str = "", cut_short: bool = False) -> None:
         if not all(isinstance(chunk, str) for chunk in chunks):
@@ -58,7 +58,7 @@ class Says:
 
 
 class UseTool:
-    """A call of a tool: `UseTool("stock", article="A-17")`; a list of them is several calls at once."""
+    """A tool call: `UseTool("stock", article="A-17")`; a list of them makes parallel tool calls."""
 
     def __init__(self, tool: str, /, **arguments: Any) -> None:
         self.use = (tool, arguments)
@@ -68,7 +68,7 @@ class UseTool:
 
 
 class Raw:
-    """An answer as bytes, for services whose protocol the fake does not speak; several pieces are sent one by one."""
+    """An answer as raw bytes, for services with a protocol unknown to the fake; pieces are sent one by one."""
 
     def __init__(self, *pieces: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> None:
         self.pieces = pieces
@@ -82,17 +82,18 @@ class Raw:
 class Fault:
     """Any fault of the sandbox by its name, with its options: `Fault("error-page", status=502)`.
 
-    `text` is what the answer would say, as far as the fault lets it come.
+    `text` is the text of the answer, as far as the fault does not suppress it.
     """
 
     def __init__(self, name: str, /, *, text: str | None = None, **options: Any) -> None:
         if name not in FAULTS:
             raise ConfigurationError(f"there is no fault {name!r}{nearest(name, list(FAULTS))}")
-        known = FAULTS[name].options
+        defaults = FAULTS[name].options
         for option in options:
-            if option not in known:
-                raise ConfigurationError(f"the fault {name!r} has no option {option!r}{nearest(option, list(known))}")
-        self.plan = Plan(FAULTS[name], {**known, **options})
+            if option not in defaults:
+                hint = nearest(option, list(defaults))
+                raise ConfigurationError(f"the fault {name!r} has no option {option!r}{hint}")
+        self.plan = Plan(FAULTS[name], {**defaults, **options})
         self.text = text
 
     def __repr__(self) -> str:
@@ -100,49 +101,49 @@ class Fault:
 
 
 class RateLimit(Fault):
-    """Too many requests; `retry_after` is how many seconds the service asks to wait."""
+    """Too many requests; `retry_after` is the wait that the service requests, in seconds."""
 
     def __init__(self, *, retry_after: float | None = None) -> None:
         super().__init__("rate-limit", retry_after="" if retry_after is None else f"{retry_after:g}")
 
 
 class Quota(Fault):
-    """The allowance or the money is used up."""
+    """The quota or the credit is used up."""
 
     def __init__(self) -> None:
         super().__init__("quota")
 
 
 class WrongKey(Fault):
-    """The key is refused."""
+    """The API key is rejected."""
 
     def __init__(self) -> None:
         super().__init__("unauthorized")
 
 
 class Blocked(Fault):
-    """A page that asks for a browser, in the place of an answer."""
+    """A browser challenge page instead of an answer."""
 
     def __init__(self) -> None:
         super().__init__("challenge")
 
 
 class BadRequest(Fault):
-    """The request is refused as wrong."""
+    """The request is rejected as invalid."""
 
     def __init__(self) -> None:
         super().__init__("bad-request")
 
 
 class TooLong(Fault):
-    """The messages do not fit the model."""
+    """The messages exceed the context window of the model."""
 
     def __init__(self) -> None:
         super().__init__("context-too-long")
 
 
 class Filtered(Fault):
-    """The prompt is stopped by a content filter."""
+    """The prompt is blocked by a content filter."""
 
     def __init__(self) -> None:
         super().__init__("content-filter")
@@ -163,14 +164,14 @@ class Overloaded(Fault):
 
 
 class Failure(Fault):
-    """The service fails with a status from 500 on."""
+    """The service fails with a status of 500 or above."""
 
     def __init__(self, status: int = 500) -> None:
         super().__init__("server-error", status=status)
 
 
 class WebPage(Fault):
-    """Some web page with status 200."""
+    """An HTML page with status 200 instead of an answer."""
 
     def __init__(self) -> None:
         super().__init__("html")
@@ -184,35 +185,35 @@ class Empty(Fault):
 
 
 class Cut(Fault):
-    """This text, and then the connection breaks."""
+    """This text, then the connection is closed in the middle of the stream."""
 
     def __init__(self, text: str = "") -> None:
         super().__init__("cut", text=text, after=_ALL)
 
 
 class Stall(Fault):
-    """This text, and then silence until the time is out."""
+    """This text, then silence until the timeout."""
 
     def __init__(self, text: str = "") -> None:
-        super().__init__("stall", text=text, after=_ALL, seconds=_FOR_EVER)
+        super().__init__("stall", text=text, after=_ALL, seconds=_FOREVER)
 
 
 class Silence(Fault):
-    """No answer begins before the time is out."""
+    """No response before the timeout."""
 
     def __init__(self) -> None:
-        super().__init__("slow-head", seconds=_FOR_EVER)
+        super().__init__("slow-head", seconds=_FOREVER)
 
 
 class Unreachable:
-    """Nothing listens at the address."""
+    """A refused connection: nothing listens at the address."""
 
     def __repr__(self) -> str:
         return "Unreachable()"
 
 
 def parse_step(step: Any) -> Any:
-    """Return what a fake can answer with; refuse the rest where the test is written."""
+    """Return a valid step; reject an invalid one as soon as the fake is created."""
     if isinstance(step, ChatError):
         raise ConfigurationError(
             f"a fake answers as a service would, so {type(step).__name__} comes of a step such as "
@@ -220,29 +221,29 @@ def parse_step(step: Any) -> Any:
         )
     if isinstance(step, type) and issubclass(step, (Fault, Unreachable)):
         raise ConfigurationError(f"write {step.__name__}() with brackets")
-    known = (str, Says, UseTool, Raw, Fault, Unreachable, BaseException)
-    if not isinstance(step, known) and not callable(step) and not _is_uses(step):
-        _json_of(step)
+    step_types = (str, Says, UseTool, Raw, Fault, Unreachable, BaseException)
+    if not isinstance(step, step_types) and not callable(step) and not _is_tool_call_list(step):
+        _to_json(step)
     return step
 
 
-def told(step: Any, call: Call) -> None:
-    """Put the text of a step, its pieces and its calls of tools into the call that is being answered."""
+def apply_step(step: Any, call: Call) -> None:
+    """Set the text of a step, its chunks and its tool calls on a call to be answered."""
     if isinstance(step, Says):
         call.text = step.text
-        call.marks.update(step.marks)
-    elif isinstance(step, UseTool) or _is_uses(step):
-        uses = [step] if isinstance(step, UseTool) else step
-        call.marks["uses"] = [each.use for each in uses]
+        call.overrides.update(step.marks)
+    elif isinstance(step, UseTool) or _is_tool_call_list(step):
+        tool_calls = [step] if isinstance(step, UseTool) else step
+        call.overrides["uses"] = [tool_call.use for tool_call in tool_calls]
     else:
-        call.text = step if isinstance(step, str) else _json_of(step)
+        call.text = step if isinstance(step, str) else _to_json(step)
 
 
-def _is_uses(step: Any) -> bool:
-    return isinstance(step, Sequence) and bool(step) and all(isinstance(each, UseTool) for each in step)
+def _is_tool_call_list(step: Any) -> bool:
+    return isinstance(step, Sequence) and bool(step) and all(isinstance(item, UseTool) for item in step)
 
 
-def _json_of(data: Any) -> str:
+def _to_json(data: Any) -> str:
     if hasattr(data, "model_dump_json"):
         return str(data.model_dump_json())
     value = asdict(data) if is_dataclass(data) and not isinstance(data, type) else data

@@ -63,7 +63,7 @@ def tls(authority: tuple[trustme.CA, Path]) -> ssl.SSLContext:
 @pytest.fixture(autouse=True)
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a silent server give up at last, so that a client that waits for ever fails the test and does not hang it."""
-    monkeypatch.setattr(raw, "_PATIENCE", 10.0)
+    monkeypatch.setattr(raw, "_WAIT_CLOSE_SECONDS", 10.0)
 
 
 @pytest.fixture

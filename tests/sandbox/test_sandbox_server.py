@@ -14,7 +14,7 @@ import trustme
 from sandbox_talk import CHAT, dial, read_all, request_bytes, talk, text_of
 
 from aichatkit.sandbox import Sandbox, playground, serve, server
-from aichatkit.sandbox.server import Connection, Gone, Listener
+from aichatkit.sandbox.server import ClientDisconnected, Connection, Listener
 
 STREAM = {**CHAT, "stream": True}
 PATH = "/v1/chat/completions"
@@ -180,7 +180,7 @@ def test_it_can_stand_in_for_a_proxy(box):
 
 
 def test_only_the_latest_requests_are_kept(box, monkeypatch):
-    monkeypatch.setattr(playground, "_REQUESTS_KEPT", 2)
+    monkeypatch.setattr(playground, "_MAX_REQUESTS", 2)
     for path in ("/a", "/b", "/c"):
         talk(box, path, method="GET")
     assert [request.path for request in box.requests] == ["/b", "/c"]
@@ -272,7 +272,7 @@ def test_a_connection_that_is_no_more_is_gone_for_every_use(use):
     with theirs:
         connection = Connection(1, ours)
         connection.close()
-        with pytest.raises((Gone, OSError)):
+        with pytest.raises((ClientDisconnected, OSError)):
             use(connection)
         connection.reset()
 
@@ -316,13 +316,13 @@ def test_a_stop_in_the_moment_between_two_sockets_is_not_lost():
         def wrap_socket(self, sock, **options):
             # The plain socket no longer holds the connection, and the one over it is not known yet.
             made = socket.socket(fileno=sock.detach())
-            connection.shut()
+            connection.shut_down()
             return made
 
     ours, theirs = socket.socketpair()
     connection = Connection(1, ours)
-    with theirs, pytest.raises(Gone):
-        server._encrypt(connection, Context())
+    with theirs, pytest.raises(ClientDisconnected):
+        server._start_tls(connection, Context())
     connection.close()
 
 
@@ -347,7 +347,7 @@ def test_a_fork_after_the_stop_finds_nothing_to_drop(monkeypatch):
     listener = Listener(lambda connection: connection.wait(60))
     monkeypatch.setattr(server, "_LISTENERS", {listener})
     listener.close()
-    server._let_go_after_fork()
+    server._close_listeners_after_fork()
     assert listener.open_connections == 0
 
 

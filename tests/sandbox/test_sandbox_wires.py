@@ -8,7 +8,7 @@ from sandbox_speakers import SPEAKERS, Anthropic, Chat, Cohere, Gemini, GeminiAr
 from sandbox_talk import CHAT, dial, request_bytes, talk
 
 from aichatkit.sandbox import Sandbox
-from aichatkit.sandbox.wires.schemas import smallest
+from aichatkit.sandbox.wires.schemas import minimal_instance
 
 ELIZA = "How long have you been sad?"
 WEATHER = {"type": "object", "properties": {"city": {"type": "string"}, "days": {"type": "integer"}}}
@@ -452,18 +452,17 @@ def test_as_many_pictures_come_as_were_asked_for(box):
     ],
 )
 def test_a_schema_has_a_smallest_value(schema, value):
-    assert smallest(schema) == value
+    assert minimal_instance(schema) == value
 
 
 def test_a_schema_that_holds_itself_has_an_end():
     node = {"type": "object", "properties": {"next": {"$ref": "#"}, "v": {"type": "integer"}}, "required": ["v"]}
-    found = smallest(node)
+    found = minimal_instance(node)
     for _ in range(8):
         found = found["next"]
     assert found == {"v": 0}
 
 
 def test_a_schema_that_must_hold_itself_has_an_end_too():
-    assert (
-        json.dumps(smallest({"type": "object", "properties": {"n": {"$ref": "#"}}, "required": ["n"]})).count("n") > 8
-    )
+    schema = {"type": "object", "properties": {"n": {"$ref": "#"}}, "required": ["n"]}
+    assert json.dumps(minimal_instance(schema)).count("n") > 8

@@ -13,7 +13,7 @@ from aichatkit import Client
 from aichatkit.sandbox import RawServer, Sandbox
 from aichatkit.sandbox.raw import chunk, chunked_head
 from aichatkit.testing import Replay
-from aichatkit.testing.recordings import Sent
+from aichatkit.testing.recordings import RecordedRequest
 
 KEY = "sk-recorded-0123456789"
 
@@ -180,19 +180,22 @@ def test_no_key_is_written_wherever_it_stood(path, monkeypatch):
     ],
 )
 def test_what_looks_like_a_key_is_not_written_whoever_s_it_is(shape):
-    sent = Sent.of("POST", f"https://x.example/v1?a={shape}", json.dumps({"text": f"<{shape}>"}).encode(), [])
+    sent = RecordedRequest.of(
+        "POST", f"https://x.example/v1?a={shape}", json.dumps({"text": f"<{shape}>"}).encode(), []
+    )
     assert (sent.query, sent.body) == ({"a": "[hidden]"}, {"text": "<[hidden]>"})
 
 
 def test_fields_of_an_address_that_are_named_like_keys_are_hidden():
-    sent = Sent.of("GET", "https://u:p@x.example:8443/v1?key=abc&x-api-key=d&alt=sse", b"", [])
+    sent = RecordedRequest.of("GET", "https://u:p@x.example:8443/v1?key=abc&x-api-key=d&alt=sse", b"", [])
     assert sent.url == "https://x.example/v1"
     assert sent.query == {"key": "[hidden]", "x-api-key": "[hidden]", "alt": "sse"}
 
 
 def test_long_strings_are_told_apart_by_a_digest():
     first, second = (
-        Sent.of("POST", "https://x.example", json.dumps([size * "a"]).encode(), []) for size in (30000, 30001)
+        RecordedRequest.of("POST", "https://x.example", json.dumps([size * "a"]).encode(), [])
+        for size in (30000, 30001)
     )
     assert first.body[0].startswith("sha256:")
     assert first.lines() != second.lines()
@@ -232,7 +235,7 @@ def test_asking_more_often_than_recorded_is_an_error(path):
         ask(sandbox.url)
         with pytest.raises(AssertionError, match=r"more often than recorded: POST http://127\.0\.0\.1/v1/chat"):
             ask(sandbox.url)
-        replay._missed.clear()
+        replay._failures.clear()
 
 
 def test_a_missing_recording_tells_how_to_make_it_even_where_the_error_is_caught(path):

@@ -1,8 +1,8 @@
-"""Call -> spoiled answer: every fault the sandbox can inject, by name."""
+"""Call -> faulty response: every fault the sandbox can inject, by name."""
 
 from __future__ import annotations
 
-# Imported in the order of a connection's life: that is how they are listed.
+# Imported in the order in which they occur during a connection, which is how they are listed.
 from aichatkit.sandbox.faults import transport  # isort: skip
 from aichatkit.sandbox.faults import refusals  # isort: skip
 from aichatkit.sandbox.faults import bodies  # isort: skip

@@ -1,39 +1,39 @@
-"""Text -> plan: what a fault is, and how one is written in a script or a URL."""
+"""Text -> plan: faults, and the syntax for them in a script or a URL."""
 
 from __future__ import annotations
 
 import inspect
 import urllib.parse
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from aichatkit.sandbox.exchange import Answer, Piece
+from aichatkit._dataclasses import dataclass, field
+from aichatkit.sandbox.exchange import Piece, Response
 from aichatkit.sandbox.wires import Call
 
-#: Makes the answer as it would be without the fault.
-Reply = Callable[[], Answer]
+#: Returns the response without the fault.
+Respond = Callable[[], Response]
 
 
 @dataclass(frozen=True)
 class Fault:
-    """A named way to spoil an answer; `options` are its defaults, `on` the kind of request it is for."""
+    """A named fault of a response; `options` are its options with their defaults, `on` the endpoint it applies to."""
 
     name: str
     description: str
-    apply: Callable[..., Answer] = field(repr=False)
+    apply: Callable[..., Response] = field(repr=False)
     options: Mapping[str, Any] = field(default_factory=dict)
     on: str = "chat"
 
 
-#: Name -> fault, in the order they are written down.
+#: Name -> fault, in the order of definition.
 FAULTS: dict[str, Fault] = {}
 
-_Apply = TypeVar("_Apply", bound=Callable[..., Answer])
+_Apply = TypeVar("_Apply", bound=Callable[..., Response])
 
 
 def fault(*, on: str = "chat") -> Callable[[_Apply], _Apply]:
-    """Register a function as the fault of its name; its docstring describes it, its defaults are the options."""
+    """Register a function as a fault, with its name, docstring, and parameters with defaults as the options."""
 
     def register(apply: _Apply) -> _Apply:
         options = {
@@ -50,30 +50,30 @@ def fault(*, on: str = "chat") -> Callable[[_Apply], _Apply]:
 
 @dataclass(frozen=True)
 class Plan:
-    """A fault with the options somebody chose for it; `times` bounds how often a URL meets it."""
+    """A fault with its options; `times` limits how often it applies to a URL."""
 
     fault: Fault
     options: Mapping[str, Any] = field(default_factory=dict)
     on: str = "chat"
     times: int | None = None
 
-    def fits(self, call: Call) -> bool:
-        """Tell whether the fault is meant for this kind of request."""
-        return self.on in ("any", call.route.kind)
+    def applies_to(self, call: Call) -> bool:
+        """Return whether the fault applies to the endpoint of this call."""
+        return self.on in ("any", call.route.endpoint)
 
-    def spoil(self, reply: Reply, call: Call) -> Answer:
-        """Make the spoiled answer."""
-        return self.fault.apply(reply, call, **self.options)
+    def apply(self, respond: Respond, call: Call) -> Response:
+        """Build the faulty response."""
+        return self.fault.apply(respond, call, **self.options)
 
 
 def parse_plan(text: str) -> Plan:
-    """Read `NAME` or `NAME,option=value,...`; every fault also takes `on` and `times`."""
+    """Parse `NAME` or `NAME,option=value,...`; every fault also takes `on` and `times`."""
     name, *settings = text.split(",")
     if name not in FAULTS:
         raise ValueError(f"there is no fault {name!r}; there are: {', '.join(sorted(FAULTS))}")
-    chosen = FAULTS[name]
-    options = dict(chosen.options)
-    on, times = chosen.on, None
+    selected = FAULTS[name]
+    options = dict(selected.options)
+    on, times = selected.on, None
     for setting in settings:
         key, equals, value = setting.partition("=")
         key = key.strip().replace("-", "_")
@@ -82,46 +82,46 @@ def parse_plan(text: str) -> Plan:
         elif key == "times":
             times = int(value)
         elif equals and key in options:
-            options[key] = _value(value, options[key])
+            options[key] = _convert(value, options[key])
         else:
             raise ValueError(f"the fault {name!r} takes {', '.join([*options, 'on', 'times'])}, not {setting!r}")
-    return Plan(chosen, options, on, times)
+    return Plan(selected, options, on, times)
 
 
 def split_prefix(target: str) -> tuple[list[str], str]:
-    """Take the leading `/fault/NAME` segments off a path.
+    """Split the leading `/fault/NAME` segments from a path.
 
     >>> split_prefix("/fault/cut,after=3/v1/models")
     (['cut,after=3'], '/v1/models')
     """
-    chosen = []
+    names = []
     while target.startswith("/fault/"):
         text, slash, rest = target[len("/fault/") :].partition("/")
-        chosen.append(urllib.parse.unquote(text))
+        names.append(urllib.parse.unquote(text))
         target = slash + rest or "/"
-    return chosen, target
+    return names, target
 
 
-def cut_after(answer: Answer, after: int) -> Answer:
-    """Drop what follows the first `after` pieces of text, or the second half of a body that is one document.
+def cut_after(response: Response, after: int) -> Response:
+    """Drop everything after the first `after` pieces of text, or the second half of a body in one piece.
 
-    The head goes on promising the whole.
+    The content length in the head stays that of the complete body.
     """
-    pieces = list(answer.pieces)
-    if answer.framing == "length":
-        answer.length = len(answer.body)
-    places = [index for index, piece in enumerate(pieces) if piece.kind == "text"]
-    if len(pieces) == 1 and answer.framing == "length":
-        whole = pieces[0].data
-        answer.pieces = [Piece(whole[: len(whole) // 2])]
-    elif after < len(places):
-        answer.pieces = pieces[: places[after]]
+    pieces = list(response.pieces)
+    if response.framing == "length":
+        response.length = len(response.body)
+    text_indexes = [index for index, piece in enumerate(pieces) if piece.phase == "text"]
+    if len(pieces) == 1 and response.framing == "length":
+        body = pieces[0].data
+        response.pieces = [Piece(body[: len(body) // 2])]
+    elif after < len(text_indexes):
+        response.pieces = pieces[: text_indexes[after]]
     else:
-        answer.pieces = [piece for piece in pieces if piece.kind not in ("finish", "done")]
-    return answer
+        response.pieces = [piece for piece in pieces if piece.phase not in ("finish", "done")]
+    return response
 
 
-def _value(text: str, default: Any) -> Any:
+def _convert(text: str, default: Any) -> Any:
     if isinstance(default, (int, float)):
         return type(default)(text)
     return text

@@ -1,70 +1,70 @@
-"""Faults inside a successful answer: no text, no end, errors and nonsense between the pieces."""
+"""Faults inside a successful response: missing text or end marker, errors and invalid data."""
 
 from __future__ import annotations
 
-from aichatkit.sandbox.exchange import Answer, Piece, Trouble
-from aichatkit.sandbox.faults.base import Reply, fault
+from aichatkit.sandbox.exchange import APIError, Piece, Response
+from aichatkit.sandbox.faults.base import Respond, fault
 from aichatkit.sandbox.wires import Call
 
-_NONSENSE = b'{"choices": [{"delta": {"content": "brok'
+_INVALID_JSON = b'{"choices": [{"delta": {"content": "brok'
 
 
 @fault()
-def empty(reply: Reply, call: Call) -> Answer:
+def empty(respond: Respond, call: Call) -> Response:
     """A well-formed answer without text."""
     call.text = ""
-    return reply()
+    return respond()
 
 
 @fault()
-def empty_body(reply: Reply, call: Call) -> Answer:
-    """Success and no body at all."""
-    answer = reply()
-    answer.pieces = []
-    return answer
+def empty_body(respond: Respond, call: Call) -> Response:
+    """A successful response without a body."""
+    response = respond()
+    response.pieces = []
+    return response
 
 
 @fault()
-def limit_notice(reply: Reply, call: Call, text: str = "The request limit for today has been reached.") -> Answer:
-    """A limit notice in the place of the answer."""
+def limit_notice(respond: Respond, call: Call, text: str = "The request limit for today has been reached.") -> Response:
+    """A limit notice instead of the answer."""
     call.text = text
-    return reply()
+    return respond()
 
 
 @fault()
-def no_end_marker(reply: Reply, call: Call, keep: str = "") -> Answer:
-    """A stream without its end marker (keep=finish or keep=done keeps one)."""
-    answer = reply()
-    answer.pieces = [piece for piece in answer.pieces if piece.kind in ("open", "text", keep)]
-    return answer
+def no_end_marker(respond: Respond, call: Call, keep: str = "") -> Response:
+    """A stream without its end markers (keep=finish or keep=done keeps one of them)."""
+    response = respond()
+    response.pieces = [piece for piece in response.pieces if piece.phase in ("open", "text", keep)]
+    return response
 
 
 @fault()
-def error_event(reply: Reply, call: Call, kind: str = "overloaded", after: int = 0) -> Answer:
+def error_event(respond: Respond, call: Call, kind: str = "overloaded", after: int = 0) -> Response:
     """An error inside a successful stream."""
-    answer = reply()
-    pieces = list(answer.pieces)
-    trouble = Trouble(kind)
-    if answer.framing != "chunked":
-        answer.pieces = [Piece(call.wire.refuse(trouble, call.request).body)]
-        return answer
-    opened = [piece for piece in pieces if piece.kind == "open"]
-    texts = [piece for piece in pieces if piece.kind == "text"][:after]
-    answer.pieces = [*opened, *texts, Piece(call.wire.interrupt(trouble), "error")]
-    return answer
+    response = respond()
+    pieces = list(response.pieces)
+    error = APIError(kind)
+    if response.framing != "chunked":
+        response.pieces = [Piece(call.wire.error_response(error, call.request).body)]
+        return response
+    opening = [piece for piece in pieces if piece.phase == "open"]
+    texts = [piece for piece in pieces if piece.phase == "text"][:after]
+    response.pieces = [*opening, *texts, Piece(call.wire.error_event(error), "error")]
+    return response
 
 
 @fault()
-def bad_json(reply: Reply, call: Call, after: int = 1) -> Answer:
-    """Broken JSON inside a successful answer."""
-    answer = reply()
-    pieces = list(answer.pieces)
-    places = [index for index, piece in enumerate(pieces) if piece.kind == "text"]
-    if len(pieces) == 1 or after >= len(places):
-        answer.pieces = [Piece(_NONSENSE)]
-        return answer
-    place = places[after]
-    prefix = b"data: " if pieces[place].data.startswith(b"data:") else b""
-    pieces[place] = Piece(prefix + _NONSENSE + b"\n\n")
-    answer.pieces = pieces
-    return answer
+def bad_json(respond: Respond, call: Call, after: int = 1) -> Response:
+    """Invalid JSON inside a successful response."""
+    response = respond()
+    pieces = list(response.pieces)
+    text_indexes = [index for index, piece in enumerate(pieces) if piece.phase == "text"]
+    if len(pieces) == 1 or after >= len(text_indexes):
+        response.pieces = [Piece(_INVALID_JSON)]
+        return response
+    index = text_indexes[after]
+    prefix = b"data: " if pieces[index].data.startswith(b"data:") else b""
+    pieces[index] = Piece(prefix + _INVALID_JSON + b"\n\n")
+    response.pieces = pieces
+    return response

@@ -1,127 +1,129 @@
-"""Faults of single sites, as their real servers show them."""
+"""Faults of individual sites, as seen on their real servers."""
 
 from __future__ import annotations
 
-from aichatkit.sandbox.exchange import Answer, Piece, Trouble
-from aichatkit.sandbox.faults.base import Reply, fault
+from aichatkit.sandbox.exchange import APIError, Piece, Response
+from aichatkit.sandbox.faults.base import Respond, fault
 from aichatkit.sandbox.wires import Call
 
 _NOISE = b': a comment\n\nnot json\n{"code": 200, "data": null}\n'
 
 
 @fault(on="picture")
-def picture_404(reply: Reply, call: Call) -> Answer:
-    """AiChats: the picture itself is not there."""
-    return call.wire.refuse(Trouble("not-found"), call.request)
+def picture_404(respond: Respond, call: Call) -> Response:
+    """AiChats: the image itself is not found."""
+    return call.wire.error_response(APIError("not-found"), call.request)
 
 
 @fault(on="token")
-def token_500(reply: Reply, call: Call) -> Answer:
+def token_500(respond: Respond, call: Call) -> Response:
     """AiChatOnline: the token request fails."""
-    return call.wire.refuse(Trouble("server-error"), call.request)
+    return call.wire.error_response(APIError("server-error"), call.request)
 
 
 @fault()
-def response_false(reply: Reply, call: Call, status: int = 200) -> Answer:
-    """Aichat: success that says it is none."""
-    return call.wire.refuse(Trouble("server-error", "Something went wrong, try again.", status=status), call.request)
+def response_false(respond: Respond, call: Call, status: int = 200) -> Response:
+    """Aichat: status 200 with `response` false."""
+    return call.wire.error_response(
+        APIError("server-error", "Something went wrong, try again.", status=status), call.request
+    )
 
 
 @fault()
-def noise(reply: Reply, call: Call) -> Answer:
-    """AiChatOnline: lines that are no text between the lines."""
-    answer = reply()
-    between = Piece(_NOISE, "open")
-    answer.pieces = [part for piece in answer.pieces for part in (between, piece)]
-    return answer
+def noise(respond: Respond, call: Call) -> Response:
+    """AiChatOnline: other lines between the lines of text."""
+    response = respond()
+    noise_piece = Piece(_NOISE, "open")
+    response.pieces = [part for piece in response.pieces for part in (noise_piece, piece)]
+    return response
 
 
 @fault()
-def data_prefix(reply: Reply, call: Call) -> Answer:
-    """AiChatOnline: the lines as events."""
-    answer = reply()
-    answer.pieces = [Piece(b"data: " + piece.data + b"\n", piece.kind, piece.pause) for piece in answer.pieces]
-    return answer
+def data_prefix(respond: Respond, call: Call) -> Response:
+    """AiChatOnline: the lines as server-sent events."""
+    response = respond()
+    response.pieces = [Piece(b"data: " + piece.data + b"\n", piece.phase, piece.pause) for piece in response.pieces]
+    return response
 
 
 @fault()
-def token_limit(reply: Reply, call: Call) -> Answer:
-    """ChatGptt: the limit of visitors without an account."""
-    return call.wire.refuse(Trouble("quota"), call.request)
+def token_limit(respond: Respond, call: Call) -> Response:
+    """ChatGptt: the limit for visitors without an account."""
+    return call.wire.error_response(APIError("quota"), call.request)
 
 
 @fault()
-def body_zero(reply: Reply, call: Call, status: int = 400) -> Answer:
+def body_zero(respond: Respond, call: Call, status: int = 400) -> Response:
     """ChatGptt: the bare 0 of WordPress."""
-    return Answer(status, [("Content-Type", "text/html; charset=UTF-8")], [Piece(b"0")])
+    return Response(status, [("Content-Type", "text/html; charset=UTF-8")], [Piece(b"0")])
 
 
 @fault()
-def missing_data(reply: Reply, call: Call) -> Answer:
-    """AiChats: a picture answer without its list."""
-    return _marked(reply, call, "missing-data")
+def missing_data(respond: Respond, call: Call) -> Response:
+    """AiChats: an image response without its list."""
+    return _with_override(respond, call, "missing-data")
 
 
 @fault()
-def missing_url(reply: Reply, call: Call) -> Answer:
-    """AiChats: a picture answer without the address."""
-    return _marked(reply, call, "missing-url")
+def missing_url(respond: Respond, call: Call) -> Response:
+    """AiChats: an image response without the URL."""
+    return _with_override(respond, call, "missing-url")
 
 
 @fault(on="token")
-def token_null(reply: Reply, call: Call) -> Answer:
-    """AiChatOnline: success and no token."""
-    return _marked(reply, call, "token-null")
+def token_null(respond: Respond, call: Call) -> Response:
+    """AiChatOnline: success without a token."""
+    return _with_override(respond, call, "token-null")
 
 
 @fault()
-def cookie_required(reply: Reply, call: Call) -> Answer:
-    """Aichat: no answer without a cookie."""
-    return _marked(reply, call, "cookie-required")
+def cookie_required(respond: Respond, call: Call) -> Response:
+    """Aichat: requests without a cookie are rejected."""
+    return _with_override(respond, call, "cookie-required")
 
 
 @fault(on="page")
-def no_tokens(reply: Reply, call: Call) -> Answer:
+def no_tokens(respond: Respond, call: Call) -> Response:
     """ChatGptt: a page without nonce and post id."""
-    return _marked(reply, call, "no-tokens")
+    return _with_override(respond, call, "no-tokens")
 
 
 @fault(on="page")
-def single_quotes(reply: Reply, call: Call) -> Answer:
-    """ChatGptt: a page in single quotes."""
-    return _marked(reply, call, "single-quotes")
+def single_quotes(respond: Respond, call: Call) -> Response:
+    """ChatGptt: a page with attributes in single quotes."""
+    return _with_override(respond, call, "single-quotes")
 
 
 @fault(on="page")
-def decoys(reply: Reply, call: Call) -> Answer:
-    """ChatGptt: a page with such attributes on another element first."""
-    return _marked(reply, call, "decoys")
+def decoys(respond: Respond, call: Call) -> Response:
+    """ChatGptt: a page with the same attributes on an earlier element."""
+    return _with_override(respond, call, "decoys")
 
 
 @fault()
-def nonce_page(reply: Reply, call: Call) -> Answer:
-    """ChatGptt: the nonce is refused with a page, and replaced."""
-    return _marked(reply, call, "nonce-page")
+def nonce_page(respond: Respond, call: Call) -> Response:
+    """ChatGptt: the nonce is rejected with a page, and replaced."""
+    return _with_override(respond, call, "nonce-page")
 
 
 @fault()
-def nonce_error(reply: Reply, call: Call) -> Answer:
-    """ChatGptt: the nonce is refused with an error object, and replaced."""
-    return _marked(reply, call, "nonce-error")
+def nonce_error(respond: Respond, call: Call) -> Response:
+    """ChatGptt: the nonce is rejected with an error object, and replaced."""
+    return _with_override(respond, call, "nonce-error")
 
 
 @fault()
-def sse(reply: Reply, call: Call) -> Answer:
-    """ChatGptt: events in the place of one object."""
-    return _marked(reply, call, "sse")
+def sse(respond: Respond, call: Call) -> Response:
+    """ChatGptt: server-sent events instead of one object."""
+    return _with_override(respond, call, "sse")
 
 
 @fault()
-def msg_error(reply: Reply, call: Call) -> Answer:
-    """ChatGptt: an error object with success."""
-    return response_false(reply, call)
+def msg_error(respond: Respond, call: Call) -> Response:
+    """ChatGptt: an error object with status 200."""
+    return response_false(respond, call)
 
 
-def _marked(reply: Reply, call: Call, mark: str) -> Answer:
-    call.marks[mark] = True
-    return reply()
+def _with_override(respond: Respond, call: Call, name: str) -> Response:
+    call.overrides[name] = True
+    return respond()

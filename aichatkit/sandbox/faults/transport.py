@@ -1,4 +1,4 @@
-"""Faults of the connection and of HTTP, the same on every wire."""
+"""Faults of the connection and of HTTP, the same for every wire."""
 
 from __future__ import annotations
 
@@ -7,216 +7,216 @@ import json
 import zlib
 from collections.abc import Iterator
 
-from aichatkit.sandbox.exchange import Answer, Piece
-from aichatkit.sandbox.faults.base import Reply, cut_after, fault
+from aichatkit.sandbox.exchange import Piece, Response
+from aichatkit.sandbox.faults.base import Respond, cut_after, fault
 from aichatkit.sandbox.wires import Call
 
 
 @fault()
-def refuse(reply: Reply, call: Call) -> Answer:
-    """Close the connection without an answer."""
-    return Answer(head=b"", framing="raw", ending="cut")
+def refuse(respond: Respond, call: Call) -> Response:
+    """Close the connection without a response."""
+    return Response(head=b"", framing="raw", ending="cut")
 
 
 @fault()
-def reset_head(reply: Reply, call: Call) -> Answer:
-    """Reset the connection before the answer."""
-    return Answer(head=b"", framing="raw", ending="reset")
+def reset_head(respond: Respond, call: Call) -> Response:
+    """Reset the connection before the response."""
+    return Response(head=b"", framing="raw", ending="reset")
 
 
 @fault()
-def slow_head(reply: Reply, call: Call, seconds: float = 30.0) -> Answer:
-    """Wait before the head of the answer."""
-    answer = reply()
-    answer.pause = seconds
-    return answer
+def slow_head(respond: Respond, call: Call, seconds: float = 30.0) -> Response:
+    """Wait before the head of the response."""
+    response = respond()
+    response.pause = seconds
+    return response
 
 
 @fault()
-def cut_head(reply: Reply, call: Call) -> Answer:
+def cut_head(respond: Respond, call: Call) -> Response:
     """Close in the middle of the head."""
-    return Answer(head=b"HTTP/1.1 200 OK\r\nContent-Type: text/ev", framing="raw", ending="cut")
+    return Response(head=b"HTTP/1.1 200 OK\r\nContent-Type: text/ev", framing="raw", ending="cut")
 
 
 @fault()
-def bad_status(reply: Reply, call: Call) -> Answer:
+def bad_status(respond: Respond, call: Call) -> Response:
     """A status line without a number."""
-    return Answer(head=b"HTTP/1.1 fine\r\nContent-Length: 0\r\n\r\n", framing="raw", ending="cut")
+    return Response(head=b"HTTP/1.1 fine\r\nContent-Length: 0\r\n\r\n", framing="raw", ending="cut")
 
 
 @fault()
-def many_headers(reply: Reply, call: Call, count: int = 120) -> Answer:
+def many_headers(respond: Respond, call: Call, count: int = 120) -> Response:
     """More headers than clients accept."""
-    answer = reply()
-    answer.headers += [(f"X-Filler-{number}", "filler") for number in range(count)]
-    return answer
+    response = respond()
+    response.headers += [(f"X-Filler-{number}", "filler") for number in range(count)]
+    return response
 
 
 @fault()
-def huge_header(reply: Reply, call: Call, size: int = 70000) -> Answer:
+def huge_header(respond: Respond, call: Call, size: int = 70000) -> Response:
     """One header longer than clients accept."""
-    answer = reply()
-    answer.headers.append(("X-Filler", "x" * size))
-    return answer
+    response = respond()
+    response.headers.append(("X-Filler", "x" * size))
+    return response
 
 
 @fault()
-def redirect(reply: Reply, call: Call, to: str = "http://127.0.0.1:9/elsewhere", status: int = 307) -> Answer:
+def redirect(respond: Respond, call: Call, to: str = "http://127.0.0.1:9/elsewhere", status: int = 307) -> Response:
     """A redirect."""
-    return Answer(status, [("Location", to)])
+    return Response(status, [("Location", to)])
 
 
 @fault()
-def cut(reply: Reply, call: Call, after: int = 2) -> Answer:
-    """Close inside the body, after some pieces of text."""
-    answer = cut_after(reply(), after)
-    answer.ending = "cut"
-    return answer
+def cut(respond: Respond, call: Call, after: int = 2) -> Response:
+    """Close in the middle of the body, after some pieces of text."""
+    response = cut_after(respond(), after)
+    response.ending = "cut"
+    return response
 
 
 @fault()
-def cut_chunk(reply: Reply, call: Call, after: int = 2) -> Answer:
-    """Close inside a chunk of the body."""
-    answer = cut(reply, call, after)
-    pieces = list(answer.pieces)
+def cut_chunk(respond: Respond, call: Call, after: int = 2) -> Response:
+    """Close in the middle of a chunk of the body."""
+    response = cut(respond, call, after)
+    pieces = list(response.pieces)
     last = pieces.pop() if pieces else Piece(b"\n")
-    answer.pieces = [*pieces, Piece(last.data, last.kind, last.pause, missing=64)]
-    return answer
+    response.pieces = [*pieces, Piece(last.data, last.phase, last.pause, missing=64)]
+    return response
 
 
 @fault()
-def reset(reply: Reply, call: Call, after: int = 2) -> Answer:
-    """Reset the connection inside the body."""
-    answer = cut_after(reply(), after)
-    answer.ending = "reset"
-    return answer
+def reset(respond: Respond, call: Call, after: int = 2) -> Response:
+    """Reset the connection in the middle of the body."""
+    response = cut_after(respond(), after)
+    response.ending = "reset"
+    return response
 
 
 @fault()
-def stall(reply: Reply, call: Call, after: int = 2, seconds: float = 300.0) -> Answer:
-    """Some text, then silence, then a cut."""
-    answer = cut(reply, call, after)
-    answer.pieces = [*answer.pieces, Piece(b"", pause=seconds)]
-    return answer
+def stall(respond: Respond, call: Call, after: int = 2, seconds: float = 300.0) -> Response:
+    """Some text, then silence, then a closed connection."""
+    response = cut(respond, call, after)
+    response.pieces = [*response.pieces, Piece(b"", pause=seconds)]
+    return response
 
 
 @fault()
-def pings(reply: Reply, call: Call, after: int = 0, every: float = 0.05) -> Answer:
-    """Some text, then keep-alive comments for ever."""
-    answer = cut_after(reply(), after)
-    ping = Piece(call.wire.comment(), "open", pause=every)
-    answer.framing, answer.pieces = "chunked", itertools.chain(list(answer.pieces), itertools.repeat(ping))
-    return answer
+def pings(respond: Respond, call: Call, after: int = 0, every: float = 0.05) -> Response:
+    """Some text, then endless keep-alive comments."""
+    response = cut_after(respond(), after)
+    ping = Piece(call.wire.keep_alive(), "open", pause=every)
+    response.framing, response.pieces = "chunked", itertools.chain(list(response.pieces), itertools.repeat(ping))
+    return response
 
 
 @fault()
-def drip(reply: Reply, call: Call, every: float = 0.05) -> Answer:
+def drip(respond: Respond, call: Call, every: float = 0.05) -> Response:
     """The body byte by byte."""
-    answer = reply()
-    answer.pieces = [Piece(bytes([byte]), pause=every) for byte in answer.body]
-    return answer
+    response = respond()
+    response.pieces = [Piece(bytes([byte]), pause=every) for byte in response.body]
+    return response
 
 
 @fault()
-def wrong_length(reply: Reply, call: Call, by: int = 100) -> Answer:
+def wrong_length(respond: Respond, call: Call, by: int = 100) -> Response:
     """A content length larger than the body."""
-    answer = reply()
-    answer.framing, answer.length, answer.ending = "length", len(answer.body) + by, "cut"
-    return answer
+    response = respond()
+    response.framing, response.length, response.ending = "length", len(response.body) + by, "cut"
+    return response
 
 
 @fault()
-def close_delimited(reply: Reply, call: Call) -> Answer:
+def close_delimited(respond: Respond, call: Call) -> Response:
     """No framing: the body ends with the connection."""
-    answer = reply()
-    answer.framing = "raw"
-    return answer
+    response = respond()
+    response.framing = "raw"
+    return response
 
 
 @fault()
-def hang_up(reply: Reply, call: Call) -> Answer:
-    """A whole answer, and then close the connection without notice."""
-    answer = reply()
-    answer.ending = "hang-up"
-    return answer
+def hang_up(respond: Respond, call: Call) -> Response:
+    """A complete response, then close the connection without notice."""
+    response = respond()
+    response.ending = "hang-up"
+    return response
 
 
 @fault()
-def gzip(reply: Reply, call: Call) -> Answer:
-    """A compressed body, though nobody asked."""
-    answer = reply()
-    answer.headers.append(("Content-Encoding", "gzip"))
-    answer.pieces = list(_compressed(answer))
-    return answer
+def gzip(respond: Respond, call: Call) -> Response:
+    """A compressed body, even if the client did not request it."""
+    response = respond()
+    response.headers.append(("Content-Encoding", "gzip"))
+    response.pieces = list(_compress(response))
+    return response
 
 
 @fault()
-def gzip_cut(reply: Reply, call: Call) -> Answer:
-    """A compressed body that breaks off inside intact framing."""
-    answer = gzip(reply, call)
-    whole = answer.body
-    answer.pieces = [Piece(whole[: len(whole) // 2])]
-    return answer
+def gzip_cut(respond: Respond, call: Call) -> Response:
+    """A truncated compressed body inside intact framing."""
+    response = gzip(respond, call)
+    body = response.body
+    response.pieces = [Piece(body[: len(body) // 2])]
+    return response
 
 
 @fault()
-def gzip_garbage(reply: Reply, call: Call) -> Answer:
-    """A body that says it is compressed and is not."""
-    answer = reply()
-    answer.headers.append(("Content-Encoding", "gzip"))
-    return answer
+def gzip_garbage(respond: Respond, call: Call) -> Response:
+    """An uncompressed body declared as compressed."""
+    response = respond()
+    response.headers.append(("Content-Encoding", "gzip"))
+    return response
 
 
 @fault()
-def split(reply: Reply, call: Call, size: int = 3) -> Answer:
-    """The body in pieces cut in lines and in characters."""
-    answer = reply()
-    whole = answer.body
-    answer.pieces = [Piece(whole[place : place + size]) for place in range(0, len(whole), size)]
-    return answer
+def split(respond: Respond, call: Call, size: int = 3) -> Response:
+    """The body split in the middle of lines and characters."""
+    response = respond()
+    body = response.body
+    response.pieces = [Piece(body[start : start + size]) for start in range(0, len(body), size)]
+    return response
 
 
 @fault()
-def crlf(reply: Reply, call: Call, end: str = "crlf") -> Answer:
-    """Other line ends, crlf or cr."""
-    answer = reply()
+def crlf(respond: Respond, call: Call, end: str = "crlf") -> Response:
+    """Other line endings: crlf or cr."""
+    response = respond()
     line_end = {"crlf": b"\r\n", "cr": b"\r"}[end]
-    answer.pieces = [
-        Piece(piece.data.replace(b"\r\n", b"\n").replace(b"\n", line_end), piece.kind, piece.pause, piece.missing)
-        for piece in answer.pieces
+    response.pieces = [
+        Piece(piece.data.replace(b"\r\n", b"\n").replace(b"\n", line_end), piece.phase, piece.pause, piece.missing)
+        for piece in response.pieces
     ]
-    return answer
+    return response
 
 
 @fault()
-def bom(reply: Reply, call: Call) -> Answer:
+def bom(respond: Respond, call: Call) -> Response:
     """A byte order mark before the body."""
-    answer = reply()
-    answer.pieces = [Piece(b"\xef\xbb\xbf", "open"), *answer.pieces]
-    return answer
+    response = respond()
+    response.pieces = [Piece(b"\xef\xbb\xbf", "open"), *response.pieces]
+    return response
 
 
 @fault()
-def error_body_drip(reply: Reply, call: Call, every: float = 0.05) -> Answer:
+def error_body_drip(respond: Respond, call: Call, every: float = 0.05) -> Response:
     """Status 500 with a body that never ends, byte by byte."""
     start, byte = Piece(b'{"error": {"message": "'), Piece(b".", pause=every)
     return _endless(itertools.chain([start], itertools.repeat(byte)))
 
 
 @fault()
-def error_body_huge(reply: Reply, call: Call, megabytes: int = 90) -> Answer:
+def error_body_huge(respond: Respond, call: Call, megabytes: int = 90) -> Response:
     """Status 500 with a body of many megabytes."""
     block = Piece(json.dumps("x" * 65_000).encode())
     return _endless(itertools.repeat(block, megabytes * 16))
 
 
-def _endless(pieces: Iterator[Piece]) -> Answer:
-    return Answer(500, [("Content-Type", "application/json")], pieces, framing="chunked")
+def _endless(pieces: Iterator[Piece]) -> Response:
+    return Response(500, [("Content-Type", "application/json")], pieces, framing="chunked")
 
 
-def _compressed(answer: Answer) -> Iterator[Piece]:
-    packer = zlib.compressobj(wbits=31)
-    for piece in answer.pieces:
-        data = packer.compress(piece.data) + packer.flush(zlib.Z_SYNC_FLUSH)
-        yield Piece(data, piece.kind, piece.pause)
-    yield Piece(packer.flush(), "done")
+def _compress(response: Response) -> Iterator[Piece]:
+    compressor = zlib.compressobj(wbits=31)
+    for piece in response.pieces:
+        data = compressor.compress(piece.data) + compressor.flush(zlib.Z_SYNC_FLUSH)
+        yield Piece(data, piece.phase, piece.pause)
+    yield Piece(compressor.flush(), "done")

@@ -1,4 +1,4 @@
-"""Every wire the sandbox speaks, in the order their routes are looked up."""
+"""Every protocol the sandbox speaks, in the order in which routes are matched."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from aichatkit.sandbox.wires.openai_responses import OpenAIResponses
 
 __all__ = ["WIRES", "Call", "Route", "Settings", "Wire"]
 
-#: OpenAI's model list is taken at any path that ends like it, so it comes after all others.
+#: OpenAI's model list matches any path with its suffix, so it comes last.
 WIRES: tuple[type[Wire], ...] = (
     AiChats,
     AiChatOnline,

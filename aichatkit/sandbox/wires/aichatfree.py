@@ -1,51 +1,51 @@
-"""AIChatFree: JSON under a text type, a signature, and raw text back."""
+"""AIChatFree: JSON with a text content type and a signature; the response is plain text."""
 
 from __future__ import annotations
 
 import hashlib
 from typing import Any
 
-from aichatkit.sandbox.exchange import Answer, Request, Trouble, json_answer, stream_answer
-from aichatkit.sandbox.wires.base import Call, Route, Wire, need, read_json, text_pieces
+from aichatkit.sandbox.exchange import APIError, Request, Response, json_response, stream_response
+from aichatkit.sandbox.wires.base import Call, Route, Wire, parse_json, require_fields, text_pieces
 
 _QUOTA = "[429 Too Many Requests] Quota exceeded for quota metric 'Generate Content API requests per minute'"
 
 
 class AIChatFree(Wire):
-    """A web front end for Gemini."""
+    """A web front end to Gemini."""
 
     name = "aichatfree"
     routes = (Route("POST", "/{1,2}api/generate", "chat"),)
 
-    def chat(self, call: Call) -> Answer:
-        """Check password and signature, then send raw text."""
-        record = read_json(call.request, any_type=True)
+    def chat(self, call: Call) -> Response:
+        """Check the password and signature, then stream plain text."""
+        record = parse_json(call.request, any_content_type=True)
         messages = record.get("messages")
         if not isinstance(messages, list) or not messages or _role(messages[-1]) != "user":
-            raise Trouble("bad-request", "Invalid message history: The last message must be from user role.")
+            raise APIError("bad-request", "Invalid message history: The last message must be from user role.")
         if self.settings.password is not None and record.get("pass") != self.settings.password:
-            raise Trouble("unauthorized", "Invalid password.")
-        need(record, [("time", int)])
+            raise APIError("unauthorized", "Invalid password.")
+        require_fields(record, [("time", int)])
         if record.get("sign") != sign(record["time"], _text(messages[-1]), self.settings.secret):
-            raise Trouble("unauthorized", "Invalid signature.")
-        text = call.say([_text(message) for message in messages if _role(message) == "user"])
-        return stream_answer("text/plain; charset=utf-8", text_pieces(text, str.encode))
+            raise APIError("unauthorized", "Invalid signature.")
+        text = call.answer_text([_text(message) for message in messages if _role(message) == "user"])
+        return stream_response("text/plain; charset=utf-8", text_pieces(text, str.encode))
 
-    def refuse(self, trouble: Trouble, request: Request | None = None) -> Answer:
-        """Make the front end's refusal; whatever fails behind it is a 500."""
-        if trouble.kind in ("quota", "rate-limit"):
-            status = trouble.forced_status or (500 if trouble.kind == "quota" else 429)
-            error = {"code": "GoogleGenerativeAIFetchError", "message": _QUOTA}
-            return json_answer({"error": error}, status, trouble.headers)
-        return json_answer({"error": {"message": trouble.message}}, trouble.status, trouble.headers)
+    def error_response(self, error: APIError, request: Request | None = None) -> Response:
+        """Build the front end's error; any failure behind it is a 500."""
+        if error.reason in ("quota", "rate-limit"):
+            status = error.explicit_status or (500 if error.reason == "quota" else 429)
+            record = {"error": {"code": "GoogleGenerativeAIFetchError", "message": _QUOTA}}
+            return json_response(record, status, error.headers)
+        return json_response({"error": {"message": error.message}}, error.status, error.headers)
 
-    def interrupt(self, trouble: Trouble) -> bytes:
-        """Make bare text, which is all this wire has."""
-        return (_QUOTA if trouble.kind in ("quota", "rate-limit") else trouble.message).encode()
+    def error_event(self, error: APIError) -> bytes:
+        """Build plain text: the stream has no other format."""
+        return (_QUOTA if error.reason in ("quota", "rate-limit") else error.message).encode()
 
 
 def sign(time: int, text: str, secret: str = "") -> str:
-    """Sign the last message as the front end wants it.
+    """Sign the last message as the front end requires.
 
     >>> sign(1700000000000, "Hello, world!")[:12]
     '2c1f696d6980'

@@ -1,4 +1,4 @@
-"""Anthropic messages: named events, and blocks of text, thoughts and tool uses."""
+"""Anthropic Messages: named events, and content blocks of text, thinking and tool use."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from aichatkit.sandbox.exchange import Answer, Piece, Request, Trouble, json_answer, stream_answer
-from aichatkit.sandbox.wires.acts import Act, Question, act
-from aichatkit.sandbox.wires.base import Call, Route, Wire, read_json
-from aichatkit.sandbox.wires.openai import MODELS, content_text, event
+from aichatkit.sandbox.exchange import APIError, Piece, Request, Response, json_response, stream_response
+from aichatkit.sandbox.wires.base import Call, Route, Wire, parse_json
+from aichatkit.sandbox.wires.openai import MODELS, content_text, sse_event
+from aichatkit.sandbox.wires.outputs import ChatRequest, Output, build_output
 
 _TYPES = {
     "unauthorized": (401, "authentication_error"),
@@ -31,7 +31,7 @@ _MESSAGES = {
 
 
 class Anthropic(Wire):
-    """Messages and the model list, told from OpenAI's by the version header."""
+    """Messages and the model list, distinguished from OpenAI's by the version header."""
 
     name = "anthropic"
     routes = (
@@ -39,86 +39,87 @@ class Anthropic(Wire):
         Route("GET", "/v1/models", "models", "models"),
     )
 
-    def find(self, request: Request) -> tuple[Route | None, list[str]]:
-        """Leave a request for models without the version header to OpenAI."""
+    def match(self, request: Request) -> tuple[Route | None, list[str]]:
+        """Leave model list requests without the version header to OpenAI."""
         if request.path == "/v1/models" and "anthropic-version" not in request.headers:
             return None, []
-        return super().find(request)
+        return super().match(request)
 
-    def models(self, call: Call) -> Answer:
+    def models(self, call: Call) -> Response:
         """List some models."""
-        self._check_key(call)
-        facts = {"type": "model", "created_at": "2000-01-01T00:00:00Z", "lifecycle": "active"}
-        entries = [{**facts, "id": name, "display_name": name.title()} for name in MODELS]
-        return json_answer({"data": entries, "has_more": False, "first_id": MODELS[0], "last_id": MODELS[-1]})
+        self.check_key(call)
+        common = {"type": "model", "created_at": "2000-01-01T00:00:00Z", "lifecycle": "active"}
+        entries = [{**common, "id": name, "display_name": name.title()} for name in MODELS]
+        return json_response({"data": entries, "has_more": False, "first_id": MODELS[0], "last_id": MODELS[-1]})
 
-    def chat(self, call: Call) -> Answer:
-        """Check the request as the service does, then answer it with blocks."""
-        self._check_key(call)
+    def chat(self, call: Call) -> Response:
+        """Validate the request as the service does, then answer with content blocks."""
+        self.check_key(call)
         if "anthropic-version" not in call.request.headers:
-            raise Trouble("bad-request", "anthropic-version: header is required")
-        record = read_json(call.request)
-        _check(record)
-        done = act(call, _question(record))
-        message = _message("msg_" + self.token(json.dumps(record))[:24], record["model"], done)
+            raise APIError("bad-request", "anthropic-version: header is required")
+        record = parse_json(call.request)
+        _validate(record)
+        output = build_output(call, _chat_request(record))
+        message = _message("msg_" + self.digest(json.dumps(record))[:24], record["model"], output)
         if not record.get("stream"):
-            return json_answer(message)
-        return stream_answer("text/event-stream; charset=utf-8", _events(message, done))
+            return json_response(message)
+        return stream_response("text/event-stream; charset=utf-8", _events(message, output))
 
-    def refuse(self, trouble: Trouble, request: Request | None = None) -> Answer:
-        """Make an error with its type and the number of the request."""
-        status, _ = _TYPES.get(trouble.kind, (trouble.status, ""))
-        name = "req_" + self.token(trouble.kind)[:20]
-        record = {**_error(trouble), "request_id": name}
-        return json_answer(record, trouble.forced_status or status, [("request-id", name), *trouble.headers])
+    def error_response(self, error: APIError, request: Request | None = None) -> Response:
+        """Build an error object with its type and the request id."""
+        status, _ = _TYPES.get(error.reason, (error.status, ""))
+        request_id = "req_" + self.digest(error.reason)[:20]
+        record = {**_error_object(error), "request_id": request_id}
+        return json_response(record, error.explicit_status or status, [("request-id", request_id), *error.headers])
 
-    def interrupt(self, trouble: Trouble) -> bytes:
-        """Make an error event."""
-        return event(_error(trouble), "error")
+    def error_event(self, error: APIError) -> bytes:
+        """Build an error event."""
+        return sse_event(_error_object(error), "error")
 
-    def comment(self) -> bytes:
-        """Make a ping."""
-        return event({"type": "ping"}, "ping")
+    def keep_alive(self) -> bytes:
+        """Build a ping event."""
+        return sse_event({"type": "ping"}, "ping")
 
-    def _check_key(self, call: Call) -> None:
+    def check_key(self, call: Call) -> None:
+        """Reject a call without a valid API key."""
         headers = call.request.headers
         key = headers.get("x-api-key") or headers.get("authorization", "").partition(" ")[2]
         if self.settings.api_keys is not None and key not in self.settings.api_keys:
-            raise Trouble("unauthorized", "invalid x-api-key")
+            raise APIError("unauthorized", "invalid x-api-key")
 
 
-def _error(trouble: Trouble) -> dict[str, Any]:
-    _, kind = _TYPES.get(trouble.kind, (0, "invalid_request_error"))
-    usual = trouble.message == Trouble(trouble.kind).message
-    message = _MESSAGES.get(trouble.kind, trouble.message) if usual else trouble.message
-    return {"type": "error", "error": {"type": kind, "message": message}}
+def _error_object(error: APIError) -> dict[str, Any]:
+    _, error_type = _TYPES.get(error.reason, (0, "invalid_request_error"))
+    is_default = error.message == APIError(error.reason).message
+    message = _MESSAGES.get(error.reason, error.message) if is_default else error.message
+    return {"type": "error", "error": {"type": error_type, "message": message}}
 
 
-def _check(record: dict[str, Any]) -> None:
-    for name, kind in (("model", str), ("max_tokens", int), ("messages", list)):
-        if not isinstance(record.get(name), kind):
-            raise Trouble("bad-request", f"{name}: Field required")
+def _validate(record: dict[str, Any]) -> None:
+    for name, type_ in (("model", str), ("max_tokens", int), ("messages", list)):
+        if not isinstance(record.get(name), type_):
+            raise APIError("bad-request", f"{name}: Field required")
     if not record["messages"]:
-        raise Trouble("bad-request", "messages: at least one message is required")
-    for place, message in enumerate(record["messages"]):
+        raise APIError("bad-request", "messages: at least one message is required")
+    for index, message in enumerate(record["messages"]):
         if not isinstance(message, dict) or message.get("role") not in ("user", "assistant"):
-            raise Trouble("bad-request", f"messages.{place}.role: Input should be 'user' or 'assistant'")
+            raise APIError("bad-request", f"messages.{index}.role: Input should be 'user' or 'assistant'")
         if not message.get("content"):
-            raise Trouble("bad-request", f"messages.{place}: all messages must have non-empty content")
+            raise APIError("bad-request", f"messages.{index}: all messages must have non-empty content")
 
 
-def _question(record: dict[str, Any]) -> Question:
-    users = [message["content"] for message in record["messages"] if message["role"] == "user"]
+def _chat_request(record: dict[str, Any]) -> ChatRequest:
+    contents = [message["content"] for message in record["messages"] if message["role"] == "user"]
     results = [block for block in _blocks(record["messages"][-1]["content"]) if block.get("type") == "tool_result"]
     choice = record.get("tool_choice") or {}
-    asked = record.get("output_format") or (record.get("output_config") or {}).get("format") or {}
-    return Question(
-        turns=[text for text in map(content_text, users) if text],
+    output_format = record.get("output_format") or (record.get("output_config") or {}).get("format") or {}
+    return ChatRequest(
+        turns=[text for text in map(content_text, contents) if text],
         tools={str(tool.get("name")): tool.get("input_schema", {}) for tool in record.get("tools") or ()},
-        forced={"tool": choice.get("name"), "any": "*"}.get(choice.get("type", "")),
-        results=[content_text(block.get("content")) for block in results],
-        schema=asked.get("schema"),
-        limit=record["max_tokens"],
+        tool_choice={"tool": choice.get("name"), "any": "*"}.get(choice.get("type", "")),
+        tool_results=[content_text(block.get("content")) for block in results],
+        schema=output_format.get("schema"),
+        max_tokens=record["max_tokens"],
     )
 
 
@@ -126,55 +127,58 @@ def _blocks(content: Any) -> list[dict[str, Any]]:
     return [block for block in content if isinstance(block, dict)] if isinstance(content, list) else []
 
 
-def _message(name: str, model: str, done: Act) -> dict[str, Any]:
+def _message(message_id: str, model: str, output: Output) -> dict[str, Any]:
     content: list[dict[str, Any]] = []
-    if done.thoughts:
-        content.append({"type": "thinking", "thinking": done.thought, "signature": "c2lnbmVk"})
-    if done.parts:
-        content.append({"type": "text", "text": done.text})
-    content += [{"type": "tool_use", "id": f"toolu_{u.id}", "name": u.name, "input": u.arguments} for u in done.uses]
+    if output.reasoning_parts:
+        content.append({"type": "thinking", "thinking": output.reasoning, "signature": "c2lnbmVk"})
+    if output.text_parts:
+        content.append({"type": "text", "text": output.text})
+    content += [
+        {"type": "tool_use", "id": f"toolu_{tool_call.id}", "name": tool_call.name, "input": tool_call.arguments}
+        for tool_call in output.tool_calls
+    ]
     return {
-        "id": name,
+        "id": message_id,
         "type": "message",
         "role": "assistant",
         "model": model,
         "content": content,
-        "stop_reason": done.finish("end_turn", "max_tokens", "tool_use"),
+        "stop_reason": output.finish_reason("end_turn", "max_tokens", "tool_use"),
         "stop_sequence": None,
-        "usage": {"input_tokens": done.prompt_tokens, "output_tokens": done.output_tokens},
+        "usage": {"input_tokens": output.prompt_tokens, "output_tokens": output.output_tokens},
     }
 
 
-def _events(message: dict[str, Any], done: Act) -> Iterator[Piece]:
-    started_usage = {**message["usage"], "output_tokens": 1}
-    yield _piece("message_start", message={**message, "content": [], "stop_reason": None, "usage": started_usage})
+def _events(message: dict[str, Any], output: Output) -> Iterator[Piece]:
+    initial_usage = {**message["usage"], "output_tokens": 1}
+    yield _piece("message_start", message={**message, "content": [], "stop_reason": None, "usage": initial_usage})
     yield _piece("ping")
     for index, block in enumerate(message["content"]):
-        yield _piece("content_block_start", index=index, content_block=_emptied(block))
-        for delta in _deltas(block, done):
-            kind = "open" if block["type"] == "thinking" else "text"
-            yield _piece("content_block_delta", kind, index=index, delta=delta)
+        yield _piece("content_block_start", index=index, content_block=_without_content(block))
+        for delta in _deltas(block, output):
+            phase = "open" if block["type"] == "thinking" else "text"
+            yield _piece("content_block_delta", phase, index=index, delta=delta)
         yield _piece("content_block_stop", "finish", index=index)
     ending = {"stop_reason": message["stop_reason"], "stop_sequence": None}
-    yield _piece("message_delta", "finish", delta=ending, usage={"output_tokens": done.output_tokens})
+    yield _piece("message_delta", "finish", delta=ending, usage={"output_tokens": output.output_tokens})
     yield _piece("message_stop", "done")
 
 
-def _piece(name: str, kind: str = "open", **fields: Any) -> Piece:
-    return Piece(event({"type": name, **fields}, name), kind)
+def _piece(name: str, phase: str = "open", **fields: Any) -> Piece:
+    return Piece(sse_event({"type": name, **fields}, name), phase)
 
 
-def _emptied(block: dict[str, Any]) -> dict[str, Any]:
+def _without_content(block: dict[str, Any]) -> dict[str, Any]:
     empty: dict[str, Any] = {"thinking": "", "signature": "", "text": "", "input": {}}
     return {**block, **{key: value for key, value in empty.items() if key in block}}
 
 
-def _deltas(block: dict[str, Any], done: Act) -> Iterator[dict[str, Any]]:
+def _deltas(block: dict[str, Any], output: Output) -> Iterator[dict[str, Any]]:
     if block["type"] == "thinking":
-        yield from ({"type": "thinking_delta", "thinking": part} for part in done.thoughts)
+        yield from ({"type": "thinking_delta", "thinking": part} for part in output.reasoning_parts)
         yield {"type": "signature_delta", "signature": block["signature"]}
     elif block["type"] == "text":
-        yield from ({"type": "text_delta", "text": part} for part in done.parts)
+        yield from ({"type": "text_delta", "text": part} for part in output.text_parts)
     else:
-        use = next(use for use in done.uses if block["id"] == f"toolu_{use.id}")
-        yield from ({"type": "input_json_delta", "partial_json": part} for part in use.parts)
+        tool_call = next(tool_call for tool_call in output.tool_calls if block["id"] == f"toolu_{tool_call.id}")
+        yield from ({"type": "input_json_delta", "partial_json": part} for part in tool_call.argument_parts)

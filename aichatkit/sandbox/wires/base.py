@@ -1,4 +1,4 @@
-"""Exchange -> wire: what every service has, its routes, its checks, its answers and its refusals."""
+"""Request -> response: the base of every wire, with its routes, validation, responses and errors."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import hashlib
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from aichatkit.sandbox.exchange import Answer, Piece, Request, Trouble
+from aichatkit._dataclasses import dataclass, field
+from aichatkit.sandbox.exchange import APIError, Piece, Request, Response
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a sandbox was started with, as far as the wires care."""
+    """The options of the sandbox that affect its wires."""
 
     url: str = ""
     seed: int = 0
@@ -25,19 +25,19 @@ class Settings:
 
 @dataclass(frozen=True)
 class Route:
-    """A method and a path pattern, the kind of request it is, and the method of the wire that answers it."""
+    """An HTTP method and a path pattern, the name of the wire's handler method, and the endpoint that faults select."""
 
     method: str
     path: str
     handler: str
-    kind: str = "chat"
+    endpoint: str = "chat"
 
 
 @dataclass
 class Call:
-    """One request on its way through a wire; faults may change `text` and `marks` before it is answered.
+    """A request matched to a route of a wire; faults may change `text` and `overrides` before it is answered.
 
-    `decide` is told the user's turns before an answer is made, and may change both as well.
+    `on_turns` is called with the user's turns before the answer is composed, and may change both as well.
     """
 
     request: Request
@@ -45,26 +45,26 @@ class Call:
     route: Route
     compose: Callable[[Sequence[str], str | None], str]
     text: str | None = None
-    marks: dict[str, Any] = field(default_factory=dict)
-    decide: Callable[[Call, Sequence[str]], None] | None = None
+    overrides: dict[str, Any] = field(default_factory=dict)
+    on_turns: Callable[[Call, Sequence[str]], None] | None = None
 
-    def read(self, turns: Sequence[str]) -> None:
-        """Let what decides see the user's turns, once."""
-        decide, self.decide = self.decide, None
-        if decide is not None:
-            decide(self, turns)
+    def report_turns(self, turns: Sequence[str]) -> None:
+        """Call `on_turns` with the user's turns, the first time only."""
+        on_turns, self.on_turns = self.on_turns, None
+        if on_turns is not None:
+            on_turns(self, turns)
 
-    def say(self, turns: Sequence[str], otherwise: str | None = None) -> str:
-        """Answer the last of the user's turns, with `otherwise` if given in the place of ELIZA's words."""
-        self.read(turns)
-        return self.compose(turns, otherwise) if self.text is None else self.text
+    def answer_text(self, turns: Sequence[str], default: str | None = None) -> str:
+        """Return the answer to the last of the user's turns; `default` replaces ELIZA's answer."""
+        self.report_turns(turns)
+        return self.compose(turns, default) if self.text is None else self.text
 
 
 class Wire(ABC):
-    """One service: a name, routes, checks, and the real server's shapes.
+    """The server side of one service: its routes, validation, and response formats.
 
-    A handler takes the call and returns an answer, or raises `Trouble`.
-    A wire keeps what its real server would keep between two requests, and nothing else.
+    A handler takes the call and returns a response, or raises `APIError`.
+    A wire keeps only the state that the real server would keep between requests.
     """
 
     name: ClassVar[str]
@@ -73,40 +73,40 @@ class Wire(ABC):
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
 
-    def find(self, request: Request) -> tuple[Route | None, list[str]]:
-        """Look up a route; beside it the methods that the path takes."""
+    def match(self, request: Request) -> tuple[Route | None, list[str]]:
+        """Return the matching route, if any, and the methods that the path allows."""
         routes = [route for route in self.routes if re.fullmatch(route.path, request.path)]
-        fitting = [route for route in routes if route.method == request.method]
-        return (fitting[0] if fitting else None), [route.method for route in routes]
+        matches = [route for route in routes if route.method == request.method]
+        return (matches[0] if matches else None), [route.method for route in routes]
 
-    def answer(self, call: Call) -> Answer:
-        """Answer a call, or refuse it in the shape of the real server."""
-        handler: Callable[[Call], Answer] = getattr(self, call.route.handler)
+    def respond(self, call: Call) -> Response:
+        """Return the response to a call; errors are formatted as by the real server."""
+        handler: Callable[[Call], Response] = getattr(self, call.route.handler)
         try:
             return handler(call)
-        except Trouble as trouble:
-            return self.refuse(trouble, call.request)
+        except APIError as error:
+            return self.error_response(error, call.request)
 
     @abstractmethod
-    def refuse(self, trouble: Trouble, request: Request | None = None) -> Answer:
-        """Make the real server's refusal."""
+    def error_response(self, error: APIError, request: Request | None = None) -> Response:
+        """Build an error response as the real server formats it."""
 
-    def interrupt(self, trouble: Trouble) -> bytes:
-        """Make what a stream that has begun says about a trouble."""
-        return self.refuse(trouble).body + b"\n"
+    def error_event(self, error: APIError) -> bytes:
+        """Build the bytes that report an error in the middle of a stream."""
+        return self.error_response(error).body + b"\n"
 
-    def comment(self) -> bytes:
-        """Make bytes that keep a stream alive and say nothing."""
+    def keep_alive(self) -> bytes:
+        """Build the bytes that keep a stream alive without content."""
         return b"\n"
 
-    def token(self, *parts: object) -> str:
-        """Make hex digits that depend on the seed, the wire and the parts only."""
+    def digest(self, *parts: object) -> str:
+        """Return hex digits that depend only on the seed, the wire and the parts."""
         text = ":".join(str(part) for part in (self.settings.seed, self.name, *parts))
         return hashlib.sha256(text.encode()).hexdigest()
 
 
 def fragments(text: str) -> list[str]:
-    """Cut a text into the word fragments a model would send.
+    """Split a text into the word fragments a model would stream.
 
     >>> fragments("Tell me about yourself.")
     ['Tell', ' me', ' about', ' yours', 'elf.']
@@ -115,32 +115,32 @@ def fragments(text: str) -> list[str]:
 
 
 def text_pieces(text: str, encode: Callable[[str], bytes]) -> list[Piece]:
-    """Make one piece for each fragment of a text."""
+    """Build one piece for each fragment of a text."""
     return [Piece(encode(fragment)) for fragment in fragments(text)]
 
 
-def read_json(request: Request, *, any_type: bool = False) -> dict[str, Any]:
-    """Read the JSON object in a body, with its content type unless the service does not look at it."""
-    if not any_type and request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
-        raise Trouble("wrong-type")
+def parse_json(request: Request, *, any_content_type: bool = False) -> dict[str, Any]:
+    """Parse the JSON object in a request body; `any_content_type` is for services that ignore the header."""
+    if not any_content_type and request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+        raise APIError("wrong-type")
     try:
         record = request.json()
     except ValueError as error:
-        raise Trouble("bad-request", "We could not parse the JSON body of your request.") from error
+        raise APIError("bad-request", "We could not parse the JSON body of your request.") from error
     if not isinstance(record, dict):
-        raise Trouble("bad-request", "The JSON body of your request has to be an object.")
+        raise APIError("bad-request", "The JSON body of your request has to be an object.")
     return record
 
 
-def need(record: Mapping[str, Any], fields: Iterable[tuple[str, Any]]) -> None:
-    """Refuse a record that lacks a field or holds another type in it."""
-    for name, kind in fields:
-        if not isinstance(record.get(name), kind):
-            raise Trouble("bad-request", f"The field '{name}' is missing or of the wrong type.")
+def require_fields(record: Mapping[str, Any], fields: Iterable[tuple[str, Any]]) -> None:
+    """Reject a record if a field is missing or of the wrong type."""
+    for name, types in fields:
+        if not isinstance(record.get(name), types):
+            raise APIError("bad-request", f"The field '{name}' is missing or of the wrong type.")
 
 
 def user_turns(prompt: str) -> list[str]:
-    """Take the user's turns out of a prompt that is a whole transcript.
+    """Extract the user's turns from a prompt that is a transcript.
 
     >>> user_turns("User: Hi\\nAssistant: Hello!\\nUser: Bye\\nAssistant:")
     ['Hi', 'Bye']
@@ -150,5 +150,5 @@ def user_turns(prompt: str) -> list[str]:
     if not re.search(r"\bassistant:\s*$", prompt, re.IGNORECASE):
         return [prompt]
     parts = re.split(r"(?:^|\s)(user|assistant|system):(?=\s|$)", prompt, flags=re.IGNORECASE)
-    labelled = zip(parts[1::2], parts[2::2])
-    return [content.strip() for role, content in labelled if role.lower() == "user"]
+    labeled = zip(parts[1::2], parts[2::2])
+    return [content.strip() for role, content in labeled if role.lower() == "user"]

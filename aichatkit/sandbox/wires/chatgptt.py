@@ -8,7 +8,7 @@ import re
 import urllib.parse
 from typing import Any
 
-from aichatkit.sandbox.exchange import Answer, Piece, Request, Trouble, json_answer, page_answer, stream_answer
+from aichatkit.sandbox.exchange import APIError, Piece, Request, Response, html_response, json_response, stream_response
 from aichatkit.sandbox.wires.base import Call, Route, Settings, Wire, text_pieces, user_turns
 
 _EXPIRED = "<!DOCTYPE html><title>WordPress Failure Notice</title><p>The link you followed has expired.</p>"
@@ -16,7 +16,7 @@ _LIMIT = {"msg": "You have reached your token limit.", "tokenLimitReached": True
 
 
 class ChatGptt(Wire):
-    """A WordPress site with a chat plugin; a refused nonce is replaced, as if its time had come."""
+    """A WordPress site with a chat plugin; a rejected nonce is replaced, as if it had expired."""
 
     name = "chatgptt"
     routes = (
@@ -26,79 +26,79 @@ class ChatGptt(Wire):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
-        self.nonces_spent = 0
+        self.rejected_nonces = 0
 
     @property
     def nonce(self) -> str:
-        """The nonce that is good now."""
-        return self.token("nonce", self.nonces_spent)[:10]
+        """The nonce that is currently valid."""
+        return self.digest("nonce", self.rejected_nonces)[:10]
 
     @property
     def post_id(self) -> str:
-        """The number of the page the chat is on."""
-        return str(int(self.token("post")[:4], 16))
+        """The post id of the page with the chat."""
+        return str(int(self.digest("post")[:4], 16))
 
-    def page(self, call: Call) -> Answer:
+    def page(self, call: Call) -> Response:
         """Answer with the page, and set a cookie."""
-        quote = "'" if call.marks.get("single-quotes") else '"'
-        shown = {"data-nonce": self.nonce, "data-post-id": self.post_id, "data-url": self.settings.url}
-        wrong = {"data-nonce": "0000000000", "data-post-id": "1"} if call.marks.get("decoys") else {}
-        tokens = {} if call.marks.get("no-tokens") else shown
-        body = _element("aside", {"class": "newsletter", **wrong}, quote)
+        quote = "'" if call.overrides.get("single-quotes") else '"'
+        valid = {"data-nonce": self.nonce, "data-post-id": self.post_id, "data-url": self.settings.url}
+        decoy = {"data-nonce": "0000000000", "data-post-id": "1"} if call.overrides.get("decoys") else {}
+        tokens = {} if call.overrides.get("no-tokens") else valid
+        body = _element("aside", {"class": "newsletter", **decoy}, quote)
         body += _element("div", {"class": "wpaicg-chat-shortcode", **tokens, "data-bot-id": "0"}, quote)
-        cookie = f"sandbox_visit={self.token('cookie')[:16]}; path=/; HttpOnly"
+        cookie = f"sandbox_visit={self.digest('cookie')[:16]}; path=/; HttpOnly"
         page = f"<!DOCTYPE html><html><head><title>Chat</title></head><body>{body}</body></html>"
-        return page_answer(page, headers=[("Set-Cookie", cookie)])
+        return html_response(page, headers=[("Set-Cookie", cookie)])
 
-    def chat(self, call: Call) -> Answer:
-        """Check action, cookie, nonce and message, then answer with one object or with events."""
-        form = _form(call)
+    def chat(self, call: Call) -> Response:
+        """Check the action, cookie, nonce and message, then answer with an object or events."""
+        form = _parse_form(call)
         if form.get("action") != "wpaicg_chat_shortcode_message":
-            return _bare("0", 400)
-        if call.marks.get("nonce-page") or call.marks.get("nonce-error"):
-            return self._refuse_nonce(old=bool(call.marks.get("nonce-error")))
-        if self.token("cookie")[:16] not in call.request.headers.get("cookie", ""):
-            return _bare("-1", 403)
+            return _text_response("0", 400)
+        if call.overrides.get("nonce-page") or call.overrides.get("nonce-error"):
+            return self._reject_nonce(as_json=bool(call.overrides.get("nonce-error")))
+        if self.digest("cookie")[:16] not in call.request.headers.get("cookie", ""):
+            return _text_response("-1", 403)
         if (form.get("_wpnonce"), form.get("post_id")) != (self.nonce, self.post_id):
-            return page_answer(_EXPIRED, 403)
-        # The plugin reads the message as a one-line field.
+            return html_response(_EXPIRED, 403)
+        # The plugin treats the message as a single-line field.
         message = " ".join(form.get("message", "").split())
         if not message:
-            return json_answer({"status": "error", "msg": "It appears that nothing was inputted."})
-        text = call.say([*_earlier(form.get("wpaicg_chat_history", "")), *user_turns(message)])
-        if not call.marks.get("sse"):
-            return json_answer({"status": "success", "data": text, "log": False})
-        done = Piece(b"data: [DONE]\n\n", "done")
-        return stream_answer("text/event-stream", [*text_pieces(text, _event), done])
+            return json_response({"status": "error", "msg": "It appears that nothing was inputted."})
+        text = call.answer_text([*_previous_turns(form.get("wpaicg_chat_history", "")), *user_turns(message)])
+        if not call.overrides.get("sse"):
+            return json_response({"status": "success", "data": text, "log": False})
+        end = Piece(b"data: [DONE]\n\n", "done")
+        return stream_response("text/event-stream", [*text_pieces(text, _event), end])
 
-    def refuse(self, trouble: Trouble, request: Request | None = None) -> Answer:
-        """Make the plugin's error; its limits come with status 200."""
-        if trouble.kind == "quota" and trouble.forced_status is None:
-            return json_answer(_LIMIT, 200, trouble.headers)
-        return json_answer({"status": "error", "msg": trouble.message}, trouble.status, trouble.headers)
+    def error_response(self, error: APIError, request: Request | None = None) -> Response:
+        """Build the plugin's error; limits have status 200."""
+        if error.reason == "quota" and error.explicit_status is None:
+            return json_response(_LIMIT, 200, error.headers)
+        return json_response({"status": "error", "msg": error.message}, error.status, error.headers)
 
-    def interrupt(self, trouble: Trouble) -> bytes:
-        """Make an event with the error object."""
-        return b"data: " + self.refuse(trouble).body + b"\n\n"
+    def error_event(self, error: APIError) -> bytes:
+        """Build an event with the error object."""
+        return b"data: " + self.error_response(error).body + b"\n\n"
 
-    def comment(self) -> bytes:
-        """Make a comment line."""
+    def keep_alive(self) -> bytes:
+        """Build a comment line."""
         return b": waiting\n\n"
 
-    def _refuse_nonce(self, *, old: bool) -> Answer:
-        self.nonces_spent += 1
-        if old:
-            return json_answer({"status": "error", "msg": "Invalid nonce. Please refresh the page."})
-        return page_answer(_EXPIRED, 403)
+    def _reject_nonce(self, *, as_json: bool) -> Response:
+        self.rejected_nonces += 1
+        if as_json:
+            return json_response({"status": "error", "msg": "Invalid nonce. Please refresh the page."})
+        return html_response(_EXPIRED, 403)
 
 
-def _form(call: Call) -> dict[str, str]:
+def _parse_form(call: Call) -> dict[str, str]:
     if not call.request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
         return {}
     return dict(urllib.parse.parse_qsl(call.request.body.decode(errors="replace"), keep_blank_values=True))
 
 
-def _earlier(history: str) -> list[str]:
+def _previous_turns(history: str) -> list[str]:
     try:
         turns: Any = json.loads(history)
     except ValueError:
@@ -110,12 +110,12 @@ def _earlier(history: str) -> list[str]:
 
 
 def _element(tag: str, attributes: dict[str, str], quote: str) -> str:
-    listed = "".join(f" {name}={quote}{html.escape(value)}{quote}" for name, value in attributes.items())
-    return f"<{tag}{listed}></{tag}>"
+    rendered = "".join(f" {name}={quote}{html.escape(value)}{quote}" for name, value in attributes.items())
+    return f"<{tag}{rendered}></{tag}>"
 
 
-def _bare(text: str, status: int) -> Answer:
-    return page_answer(text, status)
+def _text_response(text: str, status: int) -> Response:
+    return html_response(text, status)
 
 
 def _event(fragment: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Cohere chat, version 2: named events with a delta each."""
+"""Cohere Chat, version 2: named events, each with a delta."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from aichatkit.sandbox.exchange import Answer, Piece, Request, Trouble, json_answer, stream_answer
-from aichatkit.sandbox.wires.acts import Act, Question, act
-from aichatkit.sandbox.wires.base import Call, Route, need, read_json
-from aichatkit.sandbox.wires.openai import OpenAIWire, content_text, event, results_at_end
+from aichatkit.sandbox.exchange import APIError, Piece, Request, Response, json_response, stream_response
+from aichatkit.sandbox.wires.base import Call, Route, parse_json, require_fields
+from aichatkit.sandbox.wires.openai import OpenAIWire, content_text, sse_event, trailing_tool_results
+from aichatkit.sandbox.wires.outputs import ChatRequest, Output, build_output
 
 _MESSAGES = {
     "unauthorized": "invalid api token",
@@ -19,91 +19,91 @@ _MESSAGES = {
 
 
 class Cohere(OpenAIWire):
-    """Chat; keys are sent as at OpenAI, refusals are a bare message."""
+    """Chat with OpenAI-style keys; an error is just a message."""
 
     name = "cohere"
     routes = (Route("POST", "/v2/chat", "chat"),)
 
-    def chat(self, call: Call) -> Answer:
-        """Check the request, then answer it."""
-        self.parse_key(call)
-        record = read_json(call.request)
+    def chat(self, call: Call) -> Response:
+        """Validate the request, then answer it."""
+        self.check_key(call)
+        record = parse_json(call.request)
         if not record.get("model"):
-            raise Trouble("bad-request", "invalid request: model is required")
-        need(record, [("messages", list)])
+            raise APIError("bad-request", "invalid request: model is required")
+        require_fields(record, [("messages", list)])
         if not record["messages"] or not all(isinstance(message, dict) for message in record["messages"]):
-            raise Trouble("bad-request", "invalid request: messages must not be empty")
-        done = act(call, _question(record))
-        name = self.token(json.dumps(record))[:32]
+            raise APIError("bad-request", "invalid request: messages must not be empty")
+        output = build_output(call, _chat_request(record))
+        message_id = self.digest(json.dumps(record))[:32]
         if not record.get("stream"):
-            return json_answer({"id": name, "message": _message(done), **_ending(done)})
-        return stream_answer("text/event-stream", _events(name, done))
+            return json_response({"id": message_id, "message": _message(output), **_ending(output)})
+        return stream_response("text/event-stream", _events(message_id, output))
 
-    def refuse(self, trouble: Trouble, request: Request | None = None) -> Answer:
-        """Make a bare message with a number."""
-        record = {"id": self.token(trouble.kind)[:32], "message": _words(trouble)}
-        return json_answer(record, trouble.status, trouble.headers)
+    def error_response(self, error: APIError, request: Request | None = None) -> Response:
+        """Build a message with an id."""
+        record = {"id": self.digest(error.reason)[:32], "message": _error_message(error)}
+        return json_response(record, error.status, error.headers)
 
-    def interrupt(self, trouble: Trouble) -> bytes:
-        """Make an end that says why."""
-        delta = {"error": _words(trouble), "finish_reason": "ERROR"}
-        return event({"type": "message-end", "delta": delta}, "message-end")
-
-
-def _words(trouble: Trouble) -> str:
-    usual = trouble.message == Trouble(trouble.kind).message
-    return _MESSAGES.get(trouble.kind, trouble.message) if usual else trouble.message
+    def error_event(self, error: APIError) -> bytes:
+        """Build an end event with the error."""
+        delta = {"error": _error_message(error), "finish_reason": "ERROR"}
+        return sse_event({"type": "message-end", "delta": delta}, "message-end")
 
 
-def _question(record: dict[str, Any]) -> Question:
+def _error_message(error: APIError) -> str:
+    is_default = error.message == APIError(error.reason).message
+    return _MESSAGES.get(error.reason, error.message) if is_default else error.message
+
+
+def _chat_request(record: dict[str, Any]) -> ChatRequest:
     messages = record["messages"]
     functions = [tool.get("function", {}) for tool in record.get("tools") or ()]
-    wanted = record.get("response_format") or {}
-    as_json = wanted.get("type") == "json_object"
-    return Question(
+    response_format = record.get("response_format") or {}
+    as_json = response_format.get("type") == "json_object"
+    return ChatRequest(
         turns=[content_text(message.get("content")) for message in messages if message.get("role") == "user"],
         tools={str(function.get("name")): function.get("parameters", {}) for function in functions},
-        forced={"REQUIRED": "*"}.get(str(record.get("tool_choice"))),
-        results=results_at_end(messages),
-        schema=wanted.get("json_schema") or wanted.get("schema") or {} if as_json else None,
-        limit=record.get("max_tokens"),
+        tool_choice={"REQUIRED": "*"}.get(str(record.get("tool_choice"))),
+        tool_results=trailing_tool_results(messages),
+        schema=response_format.get("json_schema") or response_format.get("schema") or {} if as_json else None,
+        max_tokens=record.get("max_tokens"),
     )
 
 
-def _ending(done: Act) -> dict[str, Any]:
-    tokens = {"input_tokens": done.prompt_tokens, "output_tokens": done.output_tokens}
-    reason = done.finish("COMPLETE", "MAX_TOKENS", "TOOL_CALL")
+def _ending(output: Output) -> dict[str, Any]:
+    tokens = {"input_tokens": output.prompt_tokens, "output_tokens": output.output_tokens}
+    reason = output.finish_reason("COMPLETE", "MAX_TOKENS", "TOOL_CALL")
     return {"finish_reason": reason, "usage": {"billed_units": tokens, "tokens": tokens}}
 
 
-def _message(done: Act) -> dict[str, Any]:
+def _message(output: Output) -> dict[str, Any]:
     content: list[dict[str, str]] = []
-    content += [{"type": "thinking", "thinking": done.thought}] if done.thoughts else []
-    content += [{"type": "text", "text": done.text}] if not done.uses else []
-    calls = [_call(use.id, use.name, json.dumps(use.arguments)) for use in done.uses]
+    content += [{"type": "thinking", "thinking": output.reasoning}] if output.reasoning_parts else []
+    content += [{"type": "text", "text": output.text}] if not output.tool_calls else []
+    calls = [_call(tool_call.id, tool_call.name, json.dumps(tool_call.arguments)) for tool_call in output.tool_calls]
     return {"role": "assistant", "content": content, **({"tool_calls": calls} if calls else {})}
 
 
-def _call(name: str, function: str, arguments: str) -> dict[str, Any]:
-    return {"id": name, "type": "function", "function": {"name": function, "arguments": arguments}}
+def _call(call_id: str, function: str, arguments: str) -> dict[str, Any]:
+    return {"id": call_id, "type": "function", "function": {"name": function, "arguments": arguments}}
 
 
-def _events(name: str, done: Act) -> Iterator[Piece]:
-    yield _piece("message-start", id=name, delta={"message": {"role": "assistant", "content": []}})
-    blocks = [("thinking", done.thoughts, "open"), ("text", done.parts, "text")]
-    for index, (block, parts, kind) in enumerate(entry for entry in blocks if entry[1]):
+def _events(message_id: str, output: Output) -> Iterator[Piece]:
+    yield _piece("message-start", id=message_id, delta={"message": {"role": "assistant", "content": []}})
+    blocks = [("thinking", output.reasoning_parts, "open"), ("text", output.text_parts, "text")]
+    for index, (block, parts, phase) in enumerate(entry for entry in blocks if entry[1]):
         yield _piece("content-start", index=index, delta=_content({"type": block, block: ""}))
         for part in parts:
-            yield _piece("content-delta", kind, index=index, delta=_content({block: part}))
+            yield _piece("content-delta", phase, index=index, delta=_content({block: part}))
         yield _piece("content-end", "finish", index=index)
-    for index, use in enumerate(done.uses):
-        started = {"message": {"tool_calls": _call(use.id, use.name, "")}}
-        yield _piece("tool-call-start", "text", index=index, delta=started)
-        for part in use.parts:
+    for index, tool_call in enumerate(output.tool_calls):
+        delta = {"message": {"tool_calls": _call(tool_call.id, tool_call.name, "")}}
+        yield _piece("tool-call-start", "text", index=index, delta=delta)
+        for part in tool_call.argument_parts:
             delta = {"message": {"tool_calls": {"function": {"arguments": part}}}}
             yield _piece("tool-call-delta", "text", index=index, delta=delta)
         yield _piece("tool-call-end", "finish", index=index)
-    yield _piece("message-end", "finish", id=name, delta=_ending(done))
+    yield _piece("message-end", "finish", id=message_id, delta=_ending(output))
     yield Piece(b"data: [DONE]\n\n", "done")
 
 
@@ -111,5 +111,5 @@ def _content(fields: dict[str, str]) -> dict[str, Any]:
     return {"message": {"content": fields}}
 
 
-def _piece(kind_of_event: str, kind: str = "open", **fields: Any) -> Piece:
-    return Piece(event({"type": kind_of_event, **fields}, kind_of_event), kind)
+def _piece(event_type: str, phase: str = "open", **fields: Any) -> Piece:
+    return Piece(sse_event({"type": event_type, **fields}, event_type), phase)

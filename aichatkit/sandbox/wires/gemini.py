@@ -1,4 +1,4 @@
-"""Gemini: contents and parts; a stream is events or one JSON array."""
+"""Gemini: contents and parts; streamed as server-sent events or as a JSON array."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from aichatkit.sandbox.exchange import Answer, Piece, Request, Trouble, json_answer, stream_answer
-from aichatkit.sandbox.wires.acts import Act, Question, act
-from aichatkit.sandbox.wires.base import Call, Route, Wire, read_json
+from aichatkit.sandbox.exchange import APIError, Piece, Request, Response, json_response, stream_response
+from aichatkit.sandbox.wires.base import Call, Route, Wire, parse_json
 from aichatkit.sandbox.wires.openai import MODELS
+from aichatkit.sandbox.wires.outputs import ChatRequest, Output, build_output
 
 _STATUSES = {
     "unauthorized": (400, "INVALID_ARGUMENT"),
@@ -39,114 +39,117 @@ class Gemini(Wire):
         Route("POST", f"{_VERSION}/models/[^/:]+:streamGenerateContent", "chat"),
     )
 
-    def find(self, request: Request) -> tuple[Route | None, list[str]]:
-        """Leave the path that OpenAI has too to OpenAI, unless the key is sent as here."""
+    def match(self, request: Request) -> tuple[Route | None, list[str]]:
+        """Match the path shared with OpenAI only if the key is sent in Gemini's header."""
         if request.path == "/v1/models" and "x-goog-api-key" not in request.headers:
             return None, []
-        return super().find(request)
+        return super().match(request)
 
-    def models(self, call: Call) -> Answer:
+    def models(self, call: Call) -> Response:
         """List some models."""
-        self._check_key(call)
+        self.check_key(call)
         methods = ["generateContent", "streamGenerateContent"]
         entries = [{"name": f"models/{name}", "supportedGenerationMethods": methods} for name in MODELS]
-        return json_answer({"models": entries})
+        return json_response({"models": entries})
 
-    def chat(self, call: Call) -> Answer:
-        """Check the request as the service does, then answer whole or in a stream."""
-        self._check_key(call)
-        record = read_json(call.request)
-        _check(record)
-        done = act(call, _question(record))
+    def chat(self, call: Call) -> Response:
+        """Validate the request as the service does, then answer it, streamed or not."""
+        self.check_key(call)
+        record = parse_json(call.request)
+        _validate(record)
+        output = build_output(call, _chat_request(record))
         model = call.request.path.rpartition("/")[2].partition(":")[0]
-        head = {"modelVersion": model, "responseId": self.token(json.dumps(record))[:22]}
-        if not _streams(call.request):
-            return json_answer(_chunk(head, done, _whole(done), finish=True))
-        pieces = list(_chunks(head, done))
+        head = {"modelVersion": model, "responseId": self.digest(json.dumps(record))[:22]}
+        if not _is_streaming(call.request):
+            return json_response(_chunk(head, output, _all_parts(output), finish=True))
+        chunks = list(_chunks(head, output))
         if call.request.query.get("alt") == "sse":
-            return stream_answer("text/event-stream", [Piece(_event(record), kind) for record, kind in pieces])
-        return stream_answer("application/json; charset=UTF-8", _array(pieces))
+            return stream_response("text/event-stream", [Piece(_event(record), phase) for record, phase in chunks])
+        return stream_response("application/json; charset=UTF-8", _array(chunks))
 
-    def refuse(self, trouble: Trouble, request: Request | None = None) -> Answer:
-        """Make an error object with status and details; in a JSON stream it is an array of one."""
-        if trouble.kind == "content-filter" and trouble.forced_status is None:
+    def error_response(self, error: APIError, request: Request | None = None) -> Response:
+        """Build an error object with status and details; for a JSON stream, as an array of one."""
+        if error.reason == "content-filter" and error.explicit_status is None:
             return self._blocked(request)
-        record = {"error": _error(trouble)}
-        status, _ = _STATUSES.get(trouble.kind, (trouble.status, ""))
-        in_array = request is not None and _streams(request) and request.query.get("alt") != "sse"
-        # The wait is told in the body here, and in no header.
-        return json_answer([record] if in_array else record, trouble.forced_status or status)
+        record = {"error": _error_object(error)}
+        status, _ = _STATUSES.get(error.reason, (error.status, ""))
+        in_array = request is not None and _is_streaming(request) and request.query.get("alt") != "sse"
+        # The retry delay is in the body here, not in a header.
+        return json_response([record] if in_array else record, error.explicit_status or status)
 
-    def interrupt(self, trouble: Trouble) -> bytes:
-        """Make an event with the error object."""
-        return _event({"error": _error(trouble)})
+    def error_event(self, error: APIError) -> bytes:
+        """Build an event with the error object."""
+        return _event({"error": _error_object(error)})
 
-    def _blocked(self, request: Request | None) -> Answer:
+    def _blocked(self, request: Request | None) -> Response:
         record = {"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}, "usageMetadata": {"promptTokenCount": 1}}
         if request is not None and request.query.get("alt") == "sse":
-            return stream_answer("text/event-stream", [Piece(_event(record), "open")])
-        return json_answer([record] if request is not None and _streams(request) else record)
+            return stream_response("text/event-stream", [Piece(_event(record), "open")])
+        return json_response([record] if request is not None and _is_streaming(request) else record)
 
-    def _check_key(self, call: Call) -> None:
+    def check_key(self, call: Call) -> None:
+        """Reject a call without a valid API key."""
         key = call.request.headers.get("x-goog-api-key") or call.request.query.get("key", "")
         if self.settings.api_keys is not None and not key:
-            raise Trouble("forbidden", "Method doesn't allow unregistered callers. Please use an API key.")
+            raise APIError("forbidden", "Method doesn't allow unregistered callers. Please use an API key.")
         if self.settings.api_keys is not None and key not in self.settings.api_keys:
-            raise Trouble("unauthorized")
+            raise APIError("unauthorized")
 
 
-def _streams(request: Request) -> bool:
+def _is_streaming(request: Request) -> bool:
     return request.path.endswith(":streamGenerateContent")
 
 
-def _error(trouble: Trouble) -> dict[str, Any]:
-    code, status = _STATUSES.get(trouble.kind, (trouble.status, "INVALID_ARGUMENT"))
-    usual = trouble.message == Trouble(trouble.kind).message
-    message = _MESSAGES.get(trouble.kind, trouble.message) if usual else trouble.message
-    error: dict[str, Any] = {"code": trouble.forced_status or code, "message": message, "status": status}
-    if trouble.kind == "unauthorized":
-        error["details"] = [{"@type": f"{_RPC}ErrorInfo", "reason": "API_KEY_INVALID", "domain": "googleapis.com"}]
-    if trouble.kind in ("quota", "rate-limit"):
-        error["details"] = _violations("PerDay" if trouble.kind == "quota" else "PerMinute", trouble)
-    return error
+def _error_object(error: APIError) -> dict[str, Any]:
+    code, status = _STATUSES.get(error.reason, (error.status, "INVALID_ARGUMENT"))
+    is_default = error.message == APIError(error.reason).message
+    message = _MESSAGES.get(error.reason, error.message) if is_default else error.message
+    record: dict[str, Any] = {"code": error.explicit_status or code, "message": message, "status": status}
+    if error.reason == "unauthorized":
+        record["details"] = [{"@type": f"{_RPC}ErrorInfo", "reason": "API_KEY_INVALID", "domain": "googleapis.com"}]
+    if error.reason in ("quota", "rate-limit"):
+        record["details"] = _violations("PerDay" if error.reason == "quota" else "PerMinute", error)
+    return record
 
 
-def _violations(period: str, trouble: Trouble) -> list[dict[str, Any]]:
+def _violations(period: str, error: APIError) -> list[dict[str, Any]]:
     quota = {"quotaId": f"GenerateRequests{period}PerProjectPerModel-FreeTier", "quotaValue": "15"}
     details: list[dict[str, Any]] = [{"@type": f"{_RPC}QuotaFailure", "violations": [quota]}]
-    waits = [value for name, value in trouble.headers if name.lower() == "retry-after"]
-    return details + [{"@type": f"{_RPC}RetryInfo", "retryDelay": f"{wait}s"} for wait in waits]
+    delays = [value for name, value in error.headers if name.lower() == "retry-after"]
+    return details + [{"@type": f"{_RPC}RetryInfo", "retryDelay": f"{delay}s"} for delay in delays]
 
 
-def _check(record: dict[str, Any]) -> None:
+def _validate(record: dict[str, Any]) -> None:
     contents = record.get("contents")
     if not isinstance(contents, list) or not contents:
-        raise Trouble("bad-request", "* GenerateContentRequest.contents: contents is not specified")
+        raise APIError("bad-request", "* GenerateContentRequest.contents: contents is not specified")
     for content in contents:
         if not isinstance(content, dict) or not isinstance(content.get("parts"), list):
-            raise Trouble("bad-request", "* GenerateContentRequest.contents: contents.parts must not be empty.")
+            raise APIError("bad-request", "* GenerateContentRequest.contents: contents.parts must not be empty.")
         if content.get("role", "user") not in ("user", "model", "function"):
-            raise Trouble("bad-request", "Please use a valid role: user, model.")
+            raise APIError("bad-request", "Please use a valid role: user, model.")
 
 
-def _question(record: dict[str, Any]) -> Question:
+def _chat_request(record: dict[str, Any]) -> ChatRequest:
     texts = [_text(content) for content in record["contents"] if content.get("role", "user") == "user"]
     config = record.get("generationConfig") or {}
     groups = [group.get("functionDeclarations") or () for group in record.get("tools") or ()]
-    declared = [declaration for group in groups for declaration in group]
-    calling = (record.get("toolConfig") or {}).get("functionCallingConfig") or {}
+    declarations = [declaration for group in groups for declaration in group]
+    calling_config = (record.get("toolConfig") or {}).get("functionCallingConfig") or {}
     results = [part["functionResponse"] for part in record["contents"][-1]["parts"] if "functionResponse" in part]
     wants_json = config.get("responseMimeType") == "application/json"
-    return Question(
+    return ChatRequest(
         turns=[text for text in texts if text],
         tools={
             str(entry.get("name")): entry.get("parametersJsonSchema") or entry.get("parameters", {})
-            for entry in declared
+            for entry in declarations
         },
-        forced=[*calling.get("allowedFunctionNames", ()), "*"][0] if calling.get("mode") == "ANY" else None,
-        results=[json.dumps(result.get("response")) for result in results],
+        tool_choice=[*calling_config.get("allowedFunctionNames", ()), "*"][0]
+        if calling_config.get("mode") == "ANY"
+        else None,
+        tool_results=[json.dumps(result.get("response")) for result in results],
         schema=config.get("responseJsonSchema") or config.get("responseSchema") or {} if wants_json else None,
-        limit=config.get("maxOutputTokens"),
+        max_tokens=config.get("maxOutputTokens"),
     )
 
 
@@ -154,34 +157,36 @@ def _text(content: dict[str, Any]) -> str:
     return "\n".join(str(part["text"]) for part in content["parts"] if isinstance(part, dict) and part.get("text"))
 
 
-def _calls(done: Act) -> list[dict[str, Any]]:
-    return [{"functionCall": {"name": use.name, "args": use.arguments}} for use in done.uses]
+def _calls(output: Output) -> list[dict[str, Any]]:
+    return [{"functionCall": {"name": tool_call.name, "args": tool_call.arguments}} for tool_call in output.tool_calls]
 
 
-def _whole(done: Act) -> list[dict[str, Any]]:
-    thoughts: list[dict[str, Any]] = [{"text": done.thought, "thought": True}] if done.thoughts else []
-    return thoughts + (_calls(done) if done.uses else [{"text": done.text}])
+def _all_parts(output: Output) -> list[dict[str, Any]]:
+    reasoning: list[dict[str, Any]] = [{"text": output.reasoning, "thought": True}] if output.reasoning_parts else []
+    return reasoning + (_calls(output) if output.tool_calls else [{"text": output.text}])
 
 
-def _chunk(head: dict[str, Any], done: Act, parts: list[dict[str, Any]], *, finish: bool = False) -> dict[str, Any]:
+def _chunk(
+    head: dict[str, Any], output: Output, parts: list[dict[str, Any]], *, finish: bool = False
+) -> dict[str, Any]:
     candidate: dict[str, Any] = {"content": {"parts": parts, "role": "model"}, "index": 0}
-    usage = {"promptTokenCount": done.prompt_tokens, "totalTokenCount": done.prompt_tokens}
+    usage = {"promptTokenCount": output.prompt_tokens, "totalTokenCount": output.prompt_tokens}
     if finish:
-        candidate["finishReason"] = done.finish("STOP", "MAX_TOKENS", "STOP")
-        usage["candidatesTokenCount"] = done.output_tokens - len(done.thoughts)
-        usage["totalTokenCount"] += done.output_tokens
-        usage.update({"thoughtsTokenCount": len(done.thoughts)} if done.thoughts else {})
+        candidate["finishReason"] = output.finish_reason("STOP", "MAX_TOKENS", "STOP")
+        usage["candidatesTokenCount"] = output.output_tokens - len(output.reasoning_parts)
+        usage["totalTokenCount"] += output.output_tokens
+        usage.update({"thoughtsTokenCount": len(output.reasoning_parts)} if output.reasoning_parts else {})
     return {"candidates": [candidate], "usageMetadata": usage, **head}
 
 
-def _chunks(head: dict[str, Any], done: Act) -> Iterator[tuple[dict[str, Any], str]]:
-    for part in done.thoughts:
-        yield _chunk(head, done, [{"text": part, "thought": True}]), "open"
-    for part in done.parts:
-        yield _chunk(head, done, [{"text": part}]), "text"
-    for call in _calls(done):
-        yield _chunk(head, done, [call]), "text"
-    yield _chunk(head, done, [{"text": ""}], finish=True), "finish"
+def _chunks(head: dict[str, Any], output: Output) -> Iterator[tuple[dict[str, Any], str]]:
+    for part in output.reasoning_parts:
+        yield _chunk(head, output, [{"text": part, "thought": True}]), "open"
+    for part in output.text_parts:
+        yield _chunk(head, output, [{"text": part}]), "text"
+    for call in _calls(output):
+        yield _chunk(head, output, [call]), "text"
+    yield _chunk(head, output, [{"text": ""}], finish=True), "finish"
 
 
 def _event(record: dict[str, Any]) -> bytes:
@@ -190,5 +195,5 @@ def _event(record: dict[str, Any]) -> bytes:
 
 def _array(chunks: list[tuple[dict[str, Any], str]]) -> list[Piece]:
     starts = [b"[", *[b",\r\n"] * len(chunks)]
-    pieces = [Piece(start + json.dumps(record).encode(), kind) for start, (record, kind) in zip(starts, chunks)]
+    pieces = [Piece(start + json.dumps(record).encode(), phase) for start, (record, phase) in zip(starts, chunks)]
     return [*pieces, Piece(b"\n]", "done")]

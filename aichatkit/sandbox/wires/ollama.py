@@ -1,4 +1,4 @@
-"""Ollama: one JSON object a line, the last of them says done."""
+"""Ollama: JSON lines, the last one marked as done."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from aichatkit.sandbox.exchange import Answer, Piece, Request, Trouble, json_answer, stream_answer
-from aichatkit.sandbox.wires.acts import Act, Question, act
-from aichatkit.sandbox.wires.base import Call, Route, Wire, read_json
-from aichatkit.sandbox.wires.openai import MODELS, results_at_end
+from aichatkit.sandbox.exchange import APIError, Piece, Request, Response, json_response, stream_response
+from aichatkit.sandbox.wires.base import Call, Route, Wire, parse_json
+from aichatkit.sandbox.wires.openai import MODELS, trailing_tool_results
+from aichatkit.sandbox.wires.outputs import ChatRequest, Output, build_output
 
 _CREATED = "2000-01-01T00:00:00Z"
 
 
 class Ollama(Wire):
-    """Chat and the list of local models; it looks at no key and no content type."""
+    """Chat and the list of local models; API keys and content types are ignored."""
 
     name = "ollama"
     routes = (
@@ -23,73 +23,73 @@ class Ollama(Wire):
         Route("GET", "/api/tags", "models", "models"),
     )
 
-    def models(self, call: Call) -> Answer:
+    def models(self, call: Call) -> Response:
         """List some models."""
         entries = [{"name": f"{name}:latest", "model": f"{name}:latest", "modified_at": _CREATED} for name in MODELS]
-        return json_answer({"models": entries})
+        return json_response({"models": entries})
 
-    def chat(self, call: Call) -> Answer:
-        """Answer with lines, or with one object when no stream is wanted."""
-        record = read_json(call.request, any_type=True)
+    def chat(self, call: Call) -> Response:
+        """Answer with JSON lines, or with one object if not streaming."""
+        record = parse_json(call.request, any_content_type=True)
         if not record.get("model"):
-            raise Trouble("bad-request", "model is required")
+            raise APIError("bad-request", "model is required")
         messages = record.get("messages") or []
         if not isinstance(messages, list) or not all(isinstance(message, dict) for message in messages):
-            raise Trouble("bad-request", "json: cannot unmarshal into Go struct field ChatRequest.messages")
-        done = act(call, _question(record, messages))
+            raise APIError("bad-request", "json: cannot unmarshal into Go struct field ChatRequest.messages")
+        output = build_output(call, _chat_request(record, messages))
         head = {"model": record["model"], "created_at": _CREATED}
         if record.get("stream", True):
-            return stream_answer("application/x-ndjson", _lines(head, done))
-        return json_answer({**head, "message": _whole(done), **_ending(done)})
+            return stream_response("application/x-ndjson", _lines(head, output))
+        return json_response({**head, "message": _message(output), **_ending(output)})
 
-    def refuse(self, trouble: Trouble, request: Request | None = None) -> Answer:
-        """Make an error of one key."""
-        return json_answer({"error": trouble.message}, trouble.status, trouble.headers)
+    def error_response(self, error: APIError, request: Request | None = None) -> Response:
+        """Build an error object with a single key."""
+        return json_response({"error": error.message}, error.status, error.headers)
 
 
-def _question(record: dict[str, Any], messages: list[dict[str, Any]]) -> Question:
+def _chat_request(record: dict[str, Any], messages: list[dict[str, Any]]) -> ChatRequest:
     functions = [tool.get("function", {}) for tool in record.get("tools") or ()]
-    wanted = record.get("format")
-    return Question(
+    format_ = record.get("format")
+    return ChatRequest(
         turns=[str(message.get("content", "")) for message in messages if message.get("role") == "user"],
         tools={str(function.get("name")): function.get("parameters", {}) for function in functions},
-        results=results_at_end(messages),
-        schema={} if wanted == "json" else wanted or None,
-        limit=(record.get("options") or {}).get("num_predict"),
+        tool_results=trailing_tool_results(messages),
+        schema={} if format_ == "json" else format_ or None,
+        max_tokens=(record.get("options") or {}).get("num_predict"),
     )
 
 
-def _calls(done: Act) -> list[dict[str, Any]]:
-    return [{"function": {"name": use.name, "arguments": use.arguments}} for use in done.uses]
+def _calls(output: Output) -> list[dict[str, Any]]:
+    return [{"function": {"name": tool_call.name, "arguments": tool_call.arguments}} for tool_call in output.tool_calls]
 
 
-def _whole(done: Act) -> dict[str, Any]:
-    message: dict[str, Any] = {"role": "assistant", "content": done.text}
-    message.update({"thinking": done.thought} if done.thoughts else {})
-    message.update({"tool_calls": _calls(done)} if done.uses else {})
+def _message(output: Output) -> dict[str, Any]:
+    message: dict[str, Any] = {"role": "assistant", "content": output.text}
+    message.update({"thinking": output.reasoning} if output.reasoning_parts else {})
+    message.update({"tool_calls": _calls(output)} if output.tool_calls else {})
     return message
 
 
-def _ending(done: Act) -> dict[str, Any]:
+def _ending(output: Output) -> dict[str, Any]:
     return {
         "done": True,
-        "done_reason": done.finish("stop", "length", "stop"),
+        "done_reason": output.finish_reason("stop", "length", "stop"),
         "total_duration": 1,
-        "prompt_eval_count": done.prompt_tokens,
-        "eval_count": done.output_tokens,
+        "prompt_eval_count": output.prompt_tokens,
+        "eval_count": output.output_tokens,
     }
 
 
-def _lines(head: dict[str, Any], done: Act) -> Iterator[Piece]:
-    messages = [({"content": "", "thinking": part}, "open") for part in done.thoughts]
-    messages += [({"content": part}, "text") for part in done.parts]
-    for message, kind in messages:
-        yield _line({**head, "message": {"role": "assistant", **message}, "done": False}, kind)
-    for use in _calls(done):
-        asking: dict[str, Any] = {"role": "assistant", "content": "", "tool_calls": [use]}
-        yield _line({**head, "message": asking, "done": False}, "text")
-    yield _line({**head, "message": {"role": "assistant", "content": ""}, **_ending(done)}, "done")
+def _lines(head: dict[str, Any], output: Output) -> Iterator[Piece]:
+    messages = [({"content": "", "thinking": part}, "open") for part in output.reasoning_parts]
+    messages += [({"content": part}, "text") for part in output.text_parts]
+    for message, phase in messages:
+        yield _line({**head, "message": {"role": "assistant", **message}, "done": False}, phase)
+    for tool_call in _calls(output):
+        message_with_call: dict[str, Any] = {"role": "assistant", "content": "", "tool_calls": [tool_call]}
+        yield _line({**head, "message": message_with_call, "done": False}, "text")
+    yield _line({**head, "message": {"role": "assistant", "content": ""}, **_ending(output)}, "done")
 
 
-def _line(record: dict[str, Any], kind: str) -> Piece:
-    return Piece(json.dumps(record).encode() + b"\n", kind)
+def _line(record: dict[str, Any], phase: str) -> Piece:
+    return Piece(json.dumps(record).encode() + b"\n", phase)

@@ -1,4 +1,4 @@
-"""OpenAI chat completions, which most services speak."""
+"""OpenAI Chat Completions, the protocol of most services."""
 
 from __future__ import annotations
 
@@ -6,108 +6,114 @@ import json
 import time
 from typing import Any
 
-from aichatkit.sandbox.exchange import Answer, Piece, Trouble, json_answer, stream_answer
-from aichatkit.sandbox.wires.acts import Act, Question, ToolUse, act
-from aichatkit.sandbox.wires.base import Call, Route, need, read_json
-from aichatkit.sandbox.wires.openai import ANY_BASE, OpenAIWire, content_text, event, results_at_end
+from aichatkit.sandbox.exchange import APIError, Piece, Response, json_response, stream_response
+from aichatkit.sandbox.wires.base import Call, Route, parse_json, require_fields
+from aichatkit.sandbox.wires.openai import ANY_BASE, OpenAIWire, content_text, sse_event, trailing_tool_results
+from aichatkit.sandbox.wires.outputs import ChatRequest, Output, ToolCall, build_output
 
 _ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 
 
 class OpenAIChat(OpenAIWire):
-    """Chat completions, streamed or whole."""
+    """Chat completions, streamed or not."""
 
     name = "openai"
     routes = (Route("POST", f"{ANY_BASE}/chat/completions", "chat"),)
 
-    def chat(self, call: Call) -> Answer:
-        """Check the request as the service does, then answer it."""
-        self.parse_key(call)
-        record = read_json(call.request)
-        _check(record)
-        name = "chatcmpl-" + self.token(json.dumps(record))[:24]
-        head = {"id": name, "created": int(time.time()), "model": record["model"]}
-        completion = _Completion(head, act(call, _question(record)))
+    def chat(self, call: Call) -> Response:
+        """Validate the request as the service does, then answer it."""
+        self.check_key(call)
+        record = parse_json(call.request)
+        _validate(record)
+        completion_id = "chatcmpl-" + self.digest(json.dumps(record))[:24]
+        head = {"id": completion_id, "created": int(time.time()), "model": record["model"]}
+        completion = _Completion(head, build_output(call, _chat_request(record)))
         if not record.get("stream"):
-            return completion.whole()
-        return completion.streamed(with_usage=bool((record.get("stream_options") or {}).get("include_usage")))
+            return completion.as_object()
+        return completion.as_stream(with_usage=bool((record.get("stream_options") or {}).get("include_usage")))
 
 
 class _Completion:
-    """One answer in its two forms."""
+    """An answer, as a single object or as a stream."""
 
-    def __init__(self, head: dict[str, Any], done: Act) -> None:
+    def __init__(self, head: dict[str, Any], output: Output) -> None:
         self.head = head
-        self.act = done
-        self.finish = done.finish("stop", "length", "tool_calls")
+        self.output = output
+        self.finish_reason = output.finish_reason("stop", "length", "tool_calls")
         self.usage = {
-            "prompt_tokens": done.prompt_tokens,
-            "completion_tokens": done.output_tokens,
-            "total_tokens": done.prompt_tokens + done.output_tokens,
+            "prompt_tokens": output.prompt_tokens,
+            "completion_tokens": output.output_tokens,
+            "total_tokens": output.prompt_tokens + output.output_tokens,
             "prompt_tokens_details": {"cached_tokens": 0},
-            "completion_tokens_details": {"reasoning_tokens": len(done.thoughts)},
+            "completion_tokens_details": {"reasoning_tokens": len(output.reasoning_parts)},
         }
 
-    def whole(self) -> Answer:
-        """Make the answer as one document."""
-        message: dict[str, Any] = {"role": "assistant", "content": None if self.act.uses else self.act.text}
-        if self.act.thoughts:
-            message["reasoning_content"] = self.act.thought
-        if self.act.uses:
-            message["tool_calls"] = [_tool_call(use, json.dumps(use.arguments)) for use in self.act.uses]
-        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": self.finish}
-        return json_answer({**self.head, "object": "chat.completion", "choices": [choice], "usage": self.usage})
+    def as_object(self) -> Response:
+        """Build the response as a single object."""
+        message: dict[str, Any] = {"role": "assistant", "content": None if self.output.tool_calls else self.output.text}
+        if self.output.reasoning_parts:
+            message["reasoning_content"] = self.output.reasoning
+        if self.output.tool_calls:
+            message["tool_calls"] = [
+                _tool_call(tool_call, json.dumps(tool_call.arguments)) for tool_call in self.output.tool_calls
+            ]
+        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": self.finish_reason}
+        return json_response({**self.head, "object": "chat.completion", "choices": [choice], "usage": self.usage})
 
-    def streamed(self, *, with_usage: bool) -> Answer:
-        """Make the answer as events."""
-        pieces = [self._chunk({"role": "assistant", "content": ""}, kind="open")]
-        pieces += [self._chunk({"reasoning_content": part}, kind="open") for part in self.act.thoughts]
-        pieces += [self._chunk({"content": part}) for part in self.act.parts]
-        for index, use in enumerate(self.act.uses):
-            pieces.append(self._chunk({"tool_calls": [{"index": index, **_tool_call(use, "")}]}))
-            further = [{"index": index, "function": {"arguments": part}} for part in use.parts]
-            pieces += [self._chunk({"tool_calls": [entry]}) for entry in further]
-        pieces.append(self._chunk({}, kind="finish", finish=self.finish))
+    def as_stream(self, *, with_usage: bool) -> Response:
+        """Build the response as a stream of events."""
+        pieces = [self._chunk({"role": "assistant", "content": ""}, phase="open")]
+        pieces += [self._chunk({"reasoning_content": part}, phase="open") for part in self.output.reasoning_parts]
+        pieces += [self._chunk({"content": part}) for part in self.output.text_parts]
+        for index, tool_call in enumerate(self.output.tool_calls):
+            pieces.append(self._chunk({"tool_calls": [{"index": index, **_tool_call(tool_call, "")}]}))
+            deltas = [{"index": index, "function": {"arguments": part}} for part in tool_call.argument_parts]
+            pieces += [self._chunk({"tool_calls": [entry]}) for entry in deltas]
+        pieces.append(self._chunk({}, phase="finish", finish_reason=self.finish_reason))
         if with_usage:
             pieces.append(self._piece([], "finish", usage=self.usage))
-        return stream_answer("text/event-stream; charset=utf-8", [*pieces, Piece(b"data: [DONE]\n\n", "done")])
+        return stream_response("text/event-stream; charset=utf-8", [*pieces, Piece(b"data: [DONE]\n\n", "done")])
 
-    def _chunk(self, delta: dict[str, Any], *, kind: str = "text", finish: str | None = None) -> Piece:
-        return self._piece([{"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}], kind)
+    def _chunk(self, delta: dict[str, Any], *, phase: str = "text", finish_reason: str | None = None) -> Piece:
+        return self._piece([{"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}], phase)
 
-    def _piece(self, choices: list[dict[str, Any]], kind: str, **extra: Any) -> Piece:
-        return Piece(event({**self.head, "object": "chat.completion.chunk", "choices": choices, **extra}), kind)
+    def _piece(self, choices: list[dict[str, Any]], phase: str, **extra: Any) -> Piece:
+        return Piece(sse_event({**self.head, "object": "chat.completion.chunk", "choices": choices, **extra}), phase)
 
 
-def _check(record: dict[str, Any]) -> None:
+def _validate(record: dict[str, Any]) -> None:
     if not isinstance(record.get("model"), str) or not record["model"]:
-        raise Trouble("bad-request", "you must provide a model parameter")
-    need(record, [("messages", list)])
+        raise APIError("bad-request", "you must provide a model parameter")
+    require_fields(record, [("messages", list)])
     if not record["messages"]:
-        raise Trouble("bad-request", "[] is too short - 'messages'")
+        raise APIError("bad-request", "[] is too short - 'messages'")
     for message in record["messages"]:
         if not isinstance(message, dict) or message.get("role") not in _ROLES:
-            raise Trouble("bad-request", f"Invalid value for 'role'. Supported values are: {', '.join(_ROLES)}.")
+            raise APIError("bad-request", f"Invalid value for 'role'. Supported values are: {', '.join(_ROLES)}.")
         if not isinstance(message.get("content"), (str, list, type(None))):
-            raise Trouble("bad-request", "Invalid type for 'content': expected a string or an array of objects.")
+            raise APIError("bad-request", "Invalid type for 'content': expected a string or an array of objects.")
 
 
-def _question(record: dict[str, Any]) -> Question:
+def _chat_request(record: dict[str, Any]) -> ChatRequest:
     messages = record["messages"]
     functions = [tool.get("function", {}) for tool in record.get("tools") or ()]
     choice = record.get("tool_choice")
-    wanted = choice["function"]["name"] if isinstance(choice, dict) else {"required": "*"}.get(str(choice))
-    answer_format = record.get("response_format") or {}
-    schemas = {"json_object": {}, "json_schema": answer_format.get("json_schema", {}).get("schema", {})}
-    return Question(
+    tool_choice = choice["function"]["name"] if isinstance(choice, dict) else {"required": "*"}.get(str(choice))
+    response_format = record.get("response_format") or {}
+    schemas = {"json_object": {}, "json_schema": response_format.get("json_schema", {}).get("schema", {})}
+    return ChatRequest(
         turns=[content_text(message.get("content")) for message in messages if message["role"] == "user"],
         tools={str(function.get("name")): function.get("parameters", {}) for function in functions},
-        forced=wanted,
-        results=results_at_end(messages),
-        schema=schemas.get(answer_format.get("type", "")),
-        limit=record.get("max_completion_tokens") or record.get("max_tokens"),
+        tool_choice=tool_choice,
+        tool_results=trailing_tool_results(messages),
+        schema=schemas.get(response_format.get("type", "")),
+        max_tokens=record.get("max_completion_tokens") or record.get("max_tokens"),
     )
 
 
-def _tool_call(use: ToolUse, arguments: str) -> dict[str, Any]:
-    return {"id": f"call_{use.id}", "type": "function", "function": {"name": use.name, "arguments": arguments}}
+def _tool_call(tool_call: ToolCall, arguments: str) -> dict[str, Any]:
+    return {
+        "id": f"call_{tool_call.id}",
+        "type": "function",
+        "function": {"name": tool_call.name, "arguments": arguments},
+    }
