@@ -248,7 +248,7 @@ class Answer:
             first += block
         if classify.is_html(kind, first[:_START]):
             body = first + response.read_error()
-            raise classify.refusal(
+            raise classify.response_error(
                 response.status,
                 response.headers,
                 body,
