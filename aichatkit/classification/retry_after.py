@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
 
 __all__ = ["parse_rate_limits", "parse_retry_after"]
 
@@ -40,17 +41,13 @@ _TEXT = re.compile(
 _RFC3339 = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]([0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})"
 )
-_CLOCK = r"(?P<clock>[0-9]{2}:[0-9]{2}:[0-9]{2})"
-# The three forms of RFC 9110, 5.6.7. Not strptime: its month names follow the locale.
-_DATES = tuple(
-    re.compile(pattern)
-    for pattern in (
-        rf"[A-Za-z]{{3}}, (?P<day>[0-9]{{1,2}}) (?P<month>[A-Za-z]{{3}}) (?P<year>[0-9]{{4}}) {_CLOCK} (?:GMT|UTC)",
-        rf"[A-Za-z]{{6,9}}, (?P<day>[0-9]{{2}})-(?P<month>[A-Za-z]{{3}})-(?P<year>[0-9]{{2}}) {_CLOCK} (?:GMT|UTC)",
-        rf"[A-Za-z]{{3}} (?P<month>[A-Za-z]{{3}}) +(?P<day>[0-9]{{1,2}}) {_CLOCK} (?P<year>[0-9]{{4}})",
-    )
+_CLOCK = r"[0-9]{2}:[0-9]{2}:[0-9]{2}"
+# The three formats of RFC 9110, 5.6.7, and nothing more: `email.utils` alone also accepts text around a date.
+_HTTP_DATE = re.compile(
+    rf"[A-Za-z]{{3}}, [0-9]{{1,2}} [A-Za-z]{{3}} [0-9]{{4}} {_CLOCK} (?:GMT|UTC)"
+    rf"|[A-Za-z]{{6,9}}, [0-9]{{2}}-[A-Za-z]{{3}}-[0-9]{{2}} {_CLOCK} (?:GMT|UTC)"
+    rf"|[A-Za-z]{{3}} [A-Za-z]{{3}} +[0-9]{{1,2}} {_CLOCK} [0-9]{{4}}"
 )
-_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _BODY_KEYS = ("retry_after", "retry_after_seconds", "resets_in_seconds", "estimated_time")
 _PROXIED = "llm_provider-"
 _MAX_VALUE = 500
@@ -244,15 +241,11 @@ def _seconds_until(timestamp: str, clock: float) -> float | None:
 
 
 def _parse_http_date(value: str) -> float | None:
-    match = next(filter(None, (pattern.fullmatch(value) for pattern in _DATES)), None)
-    if match is None or match["month"].lower() not in _MONTHS:
+    if not _HTTP_DATE.fullmatch(value):
         return None
-    year = int(match["year"])
-    if year < 100:
-        year += 1900 if year >= 70 else 2000
-    hour, minute, second = map(int, match["clock"].split(":"))
-    month = _MONTHS.index(match["month"].lower()) + 1
     try:
-        return datetime(year, month, int(match["day"]), hour, minute, second, tzinfo=timezone.utc).timestamp()
-    except ValueError:
+        # The format without a zone is in UTC too.
+        return parsedate_to_datetime(value).replace(tzinfo=timezone.utc).timestamp()
+    except (ValueError, TypeError):
+        # Python 3.9 raises TypeError for an unknown month.
         return None

@@ -47,7 +47,7 @@ class Row(NamedTuple):
     * "flag": a property of the response found beforehand, such as "page" (full match)
     * "code": any code in the body (full match)
     * "message": anywhere in the body's message
-    * "claim": as "message", but ignored if a code or parameter names another fault: the message may then echo the prompt
+    * "claim": as "message", but ignored if a code or parameter names another fault: the message may echo the prompt
     * "status": nothing; the status alone decides
 
     Patterns are compiled with the first error, so that importing the table stays cheap.
