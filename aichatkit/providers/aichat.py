@@ -1,6 +1,6 @@
-"""Aichat (chat-gpt.org): one POST, one JSON object back; nothing is streamed.
+"""Aichat (chat-gpt.org): one POST, one JSON object in return; no streaming.
 
-The site wants a clearance cookie of a browser that passed its check: give it with a Session or `headers`.
+The site requires the clearance cookie of a browser that passed its bot check: pass it in a session or `headers`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The older form of AiChatOnline: WordPress with the AI Engine plugin, which many self-hosted sites run.
+"""The older AiChatOnline: WordPress with the AI Engine plugin, which many self-hosted sites run.
 
-Text comes in `live` events and stops at `end`; a site with streaming switched off sends one object.
+Text arrives in `live` events until `end`; a site with streaming disabled sends one JSON object.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from aichatkit.providers.base import Provider
 
 
 class AiChatOnlineClassic(Provider):
-    """Chat with the older aichatonline.org, or through `base_url` with any site that runs the AI Engine plugin."""
+    """Chat with the older aichatonline.org or, with `base_url`, any site that runs the AI Engine plugin."""
 
     name = "aichatonline-classic"
     url = "https://aichatonline.org"
@@ -57,12 +57,12 @@ class AiChatOnlineClassic(Provider):
 
     def parse_event(self, event: events.Event) -> Any:
         record = event.json()
-        kind = record.get("type")
-        if kind == "live":
+        event_type = record.get("type")
+        if event_type == "live":
             return record["data"]
-        if kind == "end":
+        if event_type == "end":
             return Finish("stop", last=True)
-        if kind == "error":
+        if event_type == "error":
             raise classify.event_error({"error": record.get("data")}, provider=self.name, rules=self.rules)
         if classify.find_error(record) is not None or record.get("success") is False:
             raise classify.event_error(record, provider=self.name, rules=self.rules)

@@ -1,6 +1,6 @@
-"""The offline provider: an ELIZA in a sandbox on this machine, for trying things out and for tests.
+"""The offline provider: ELIZA in a local sandbox, for experiments and tests.
 
-It speaks OpenAI's protocol over real HTTP to a server that is started in the process on first use.
+It speaks OpenAI's protocol over real HTTP to a server started in this process on first use.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _lock = threading.Lock()
 
 
 class Offline(OpenAICompatible):
-    """Talk to an ELIZA that runs in this process; nothing leaves the machine."""
+    """Chat with ELIZA in this process; nothing leaves the machine."""
 
     name = "offline"
     url = "http://127.0.0.1/v1"
@@ -48,7 +48,7 @@ class Offline(OpenAICompatible):
 
 
 def _sandbox_url() -> str:
-    """Return the address of this process's own sandbox; a forked child starts another."""
+    """Return the URL of this process's own sandbox, started on first use; a forked child starts another."""
     with _lock:
         sandbox = _running.get(os.getpid())
         if sandbox is None:
