@@ -15,9 +15,7 @@ from aichatkit.chunks import Finish
 from aichatkit.classification import classify
 from aichatkit.messages import Message, format_prompt
 from aichatkit.providers import user_agents
-from aichatkit.providers.base import Options, Provider
-
-_NO_OPTIONS = Options()
+from aichatkit.providers.base import NO_OPTIONS, Options, Provider
 
 
 class Aichat(Provider):
@@ -38,7 +36,7 @@ class Aichat(Provider):
     iter_events = staticmethod(events.iter_json)
 
     def build_request(
-        self, messages: Sequence[Message], model: str, *, options: Options = _NO_OPTIONS
+        self, messages: Sequence[Message], model: str, *, options: Options = NO_OPTIONS
     ) -> requests.Request:
         payload = {
             "message": format_prompt(messages),

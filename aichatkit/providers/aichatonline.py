@@ -5,8 +5,6 @@ The stream has no end marker, and the model is only a label.
 
 from __future__ import annotations
 
-import random
-import string
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +17,7 @@ from aichatkit.errors import StreamInterruptedError, TokenNotFoundError
 from aichatkit.messages import Message, format_prompt
 from aichatkit.providers import user_agents
 from aichatkit.providers.base import Provider
+from aichatkit.providers.request_bodies import random_string
 
 if TYPE_CHECKING:
     from aichatkit.transport.transport import Transport
@@ -45,7 +44,7 @@ class AiChatOnline(Provider):
     def grab_token(self, http: Transport) -> str:
         """Return a new id; the service requires one per answer."""
         record = http.get_json(
-            f"{self.url}/api/v1/user/getUniqueId?canvas=-{_random_string()}",
+            f"{self.url}/api/v1/user/getUniqueId?canvas=-{random_string(10)}",
             headers={**self._headers(), "Content-Type": "application/json"},
         )
         token = record.get("data")
@@ -59,7 +58,7 @@ class AiChatOnline(Provider):
         )
 
     def build_request(self, messages: Sequence[Message], model: str) -> requests.Request:
-        payload = {"conversationId": _random_string(), "prompt": format_prompt(messages)}
+        payload = {"conversationId": random_string(10), "prompt": format_prompt(messages)}
         return requests.Request("POST", self.api_endpoint, json=payload, headers=self._headers())
 
     def parse_event(self, event: events.Event) -> Any:
@@ -88,7 +87,3 @@ class AiChatOnline(Provider):
             "Referer": f"{self.url}/chatgpt/chat/",
             "User-Agent": user_agents.FIREFOX_UBUNTU,
         }
-
-
-def _random_string(length: int = 10) -> str:
-    return "".join(random.choices(string.ascii_lowercase + string.digits, k=length))

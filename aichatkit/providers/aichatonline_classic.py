@@ -5,8 +5,6 @@ Text arrives in `live` events until `end`; a site with streaming disabled sends 
 
 from __future__ import annotations
 
-import random
-import string
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +17,7 @@ from aichatkit.events import sniffing
 from aichatkit.messages import Message
 from aichatkit.providers import user_agents
 from aichatkit.providers.base import Provider
+from aichatkit.providers.request_bodies import random_string
 
 
 class AiChatOnlineClassic(Provider):
@@ -38,8 +37,8 @@ class AiChatOnlineClassic(Provider):
         payload = {
             "botId": "default",
             "customId": None,
-            "session": _random_string(16),
-            "chatId": _random_string(10),
+            "session": random_string(16),
+            "chatId": random_string(10),
             "contextId": 7,
             "messages": [{"role": message.role, "content": message.text} for message in messages],
             "newMessage": messages[-1].text,
@@ -69,7 +68,3 @@ class AiChatOnlineClassic(Provider):
         if "reply" in record:
             return [record["reply"], Finish("stop", last=True)]
         return None
-
-
-def _random_string(length: int) -> str:
-    return "".join(random.choices(string.ascii_lowercase + string.digits, k=length))

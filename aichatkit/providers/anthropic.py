@@ -15,9 +15,10 @@ from aichatkit.chunks import Answered, Citation, Finish, Reasoning, ToolCall, To
 from aichatkit.classification import classify
 from aichatkit.events import Event, sniffing
 from aichatkit.messages import File, Message, ToolCallsMessage, ToolResultMessage
-from aichatkit.providers.base import Options, Provider
+from aichatkit.providers.base import NO_OPTIONS, Options, Provider
 from aichatkit.providers.request_bodies import (
     add_options,
+    call_id,
     encode_base64,
     find_signature,
     iter_parts,
@@ -28,7 +29,6 @@ from aichatkit.providers.request_bodies import (
     unsupported_file_error,
 )
 
-_NO_OPTIONS = Options()
 #: Sent if the caller sets no `max_tokens`; all current models support it.
 _MAX_TOKENS = 8192
 _TOKEN_ENV = "ANTHROPIC_AUTH_TOKEN"
@@ -88,7 +88,7 @@ class Anthropic(Provider):
         return super().sign(key)
 
     def build_request(
-        self, messages: Sequence[Message], model: str, *, options: Options = _NO_OPTIONS
+        self, messages: Sequence[Message], model: str, *, options: Options = NO_OPTIONS
     ) -> requests.Request:
         system, others = split_system(messages)
         turns = merge_turns((_role(message), self._build_blocks(message)) for message in others)
@@ -124,8 +124,7 @@ class Anthropic(Provider):
 
     def _build_blocks(self, message: Message) -> list[dict[str, Any]]:
         if isinstance(message, ToolResultMessage):
-            call = message.call
-            return [{"type": "tool_result", "tool_use_id": call.id or call.name, "content": message.text}]
+            return [{"type": "tool_result", "tool_use_id": call_id(message.call), "content": message.text}]
         if isinstance(message, ToolCallsMessage) and isinstance(message.content, str):
             return list(self._interleave(message, message.content))
         parts = iter_parts(message.content, provider=self.name)
@@ -170,9 +169,7 @@ def _build_text(text: str) -> Iterator[dict[str, Any]]:
 
 
 def _build_calls(calls: Sequence[ToolCall]) -> list[dict[str, Any]]:
-    return [
-        {"type": "tool_use", "id": call.id or call.name, "name": call.name, "input": call.arguments} for call in calls
-    ]
+    return [{"type": "tool_use", "id": call_id(call), "name": call.name, "input": call.arguments} for call in calls]
 
 
 def _parse_delta(record: Mapping[str, Any]) -> Any:

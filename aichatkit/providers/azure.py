@@ -14,10 +14,9 @@ from urllib.parse import quote
 import requests
 
 from aichatkit.messages import Message
-from aichatkit.providers.base import Options
+from aichatkit.providers.base import NO_OPTIONS, Options
 from aichatkit.providers.openai_compatible import OpenAICompatible
 
-_NO_OPTIONS = Options()
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:-preview)?")
 _JSON_WEB_TOKEN = re.compile(r"eyJ[\w-]*\.[\w-]+\.")
 
@@ -56,7 +55,7 @@ class Azure(OpenAICompatible):
         return ("Authorization", f"Bearer {key}") if _JSON_WEB_TOKEN.match(key) else super().sign(key)
 
     def build_request(
-        self, messages: Sequence[Message], model: str, *, options: Options = _NO_OPTIONS
+        self, messages: Sequence[Message], model: str, *, options: Options = NO_OPTIONS
     ) -> requests.Request:
         request = super().build_request(messages, model, options=options)
         api_version = options.tokens.get("api-version", "")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from aichatkit.classification import classify
     from aichatkit.transport.transport import Transport
 
-__all__ = ["Options", "Provider", "Tool", "parsing", "unreadable"]
+__all__ = ["NO_OPTIONS", "Options", "Provider", "Tool", "parsing", "unreadable"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,9 @@ class Options:
     tools: Sequence[Tool] = ()
     schema: Mapping[str, Any] | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+NO_OPTIONS = Options()
 
 
 @dataclass(frozen=True)

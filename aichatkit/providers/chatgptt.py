@@ -22,12 +22,11 @@ from aichatkit.errors import AuthenticationError, BadRequestError, RateLimitErro
 from aichatkit.events import sniffing
 from aichatkit.messages import Message
 from aichatkit.providers import user_agents
-from aichatkit.providers.base import Options, Provider
+from aichatkit.providers.base import NO_OPTIONS, Options, Provider
 
 if TYPE_CHECKING:
     from aichatkit.transport.transport import Transport
 
-_NO_OPTIONS = Options()
 _CHAT_CLASS = "wpaicg-chat-shortcode"
 
 
@@ -65,7 +64,7 @@ class ChatGptt(Provider):
         }
 
     def build_request(
-        self, messages: Sequence[Message], model: str, *, options: Options = _NO_OPTIONS
+        self, messages: Sequence[Message], model: str, *, options: Options = NO_OPTIONS
     ) -> requests.Request:
         tokens = options.tokens
         fields = {

@@ -26,7 +26,7 @@ from aichatkit.classification import classify
 from aichatkit.errors import ContentFilteredError
 from aichatkit.events import Event, sniffing
 from aichatkit.messages import File, Message, ToolCallsMessage, ToolResultMessage
-from aichatkit.providers.base import Options, Provider, Tool
+from aichatkit.providers.base import NO_OPTIONS, Options, Provider, Tool
 from aichatkit.providers.request_bodies import (
     add_options,
     encode_base64,
@@ -38,7 +38,6 @@ from aichatkit.providers.request_bodies import (
     split_system,
 )
 
-_NO_OPTIONS = Options()
 _FINISH_REASONS = {
     "STOP": "stop",
     "MAX_TOKENS": "length",
@@ -119,7 +118,7 @@ class Gemini(Provider):
     }
 
     def build_request(
-        self, messages: Sequence[Message], model: str, *, options: Options = _NO_OPTIONS
+        self, messages: Sequence[Message], model: str, *, options: Options = NO_OPTIONS
     ) -> requests.Request:
         system, others = split_system(messages)
         turns = merge_turns((_role(message), self._build_parts(message)) for message in others)

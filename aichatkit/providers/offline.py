@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING
 import requests
 
 from aichatkit.messages import Message
-from aichatkit.providers.base import Options
+from aichatkit.providers.base import NO_OPTIONS, Options
 from aichatkit.providers.openai_compatible import OpenAICompatible
 from aichatkit.sandbox import Sandbox
 
 if TYPE_CHECKING:
     from aichatkit.transport.transport import Transport
 
-_NO_OPTIONS = Options()
 
 _running: dict[int, Sandbox] = {}
 _lock = threading.Lock()
@@ -40,7 +39,7 @@ class Offline(OpenAICompatible):
         return {"url": _sandbox_url()}
 
     def build_request(
-        self, messages: Sequence[Message], model: str, *, options: Options = _NO_OPTIONS
+        self, messages: Sequence[Message], model: str, *, options: Options = NO_OPTIONS
     ) -> requests.Request:
         request = super().build_request(messages, model, options=options)
         request.url = options.tokens["url"] + self.path

@@ -16,16 +16,16 @@ from aichatkit import events
 from aichatkit.chunks import Answered, Finish, Reasoning, ToolCallPart, Usage
 from aichatkit.classification import classify
 from aichatkit.messages import Message, ToolCallsMessage, ToolResultMessage
-from aichatkit.providers.base import Options, Provider
+from aichatkit.providers.base import NO_OPTIONS, Options, Provider
 from aichatkit.providers.request_bodies import (
     add_options,
+    build_tool,
     encode_base64,
     iter_parts,
     parse_arguments,
     unsupported_file_error,
 )
 
-_NO_OPTIONS = Options()
 _PORT = 11434
 #: The fields of a record that holds text and nothing else.
 _TEXT_RECORD = {"model", "created_at", "message", "done"}
@@ -71,7 +71,7 @@ class Ollama(Provider):
         return _base_url(host) if host else None
 
     def build_request(
-        self, messages: Sequence[Message], model: str, *, options: Options = _NO_OPTIONS
+        self, messages: Sequence[Message], model: str, *, options: Options = NO_OPTIONS
     ) -> requests.Request:
         payload: dict[str, Any] = {
             "model": model,
@@ -79,11 +79,7 @@ class Ollama(Provider):
             "stream": True,
         }
         if options.tools:
-            functions = [
-                {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
-                for tool in options.tools
-            ]
-            payload["tools"] = [{"type": "function", "function": function} for function in functions]
+            payload["tools"] = [build_tool(tool) for tool in options.tools]
         if options.schema is not None:
             payload["format"] = options.schema
         payload = add_options(payload, self.params, options)

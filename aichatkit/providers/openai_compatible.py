@@ -16,14 +16,17 @@ from aichatkit.chunks import Answered, Finish, ToolCall
 from aichatkit.classification import classify
 from aichatkit.events import Event, sniffing
 from aichatkit.messages import Content, File, Message, ToolCallsMessage, ToolResultMessage
-from aichatkit.providers.base import Options, Provider, Tool
+from aichatkit.providers.base import NO_OPTIONS, Options, Provider
 from aichatkit.providers.openai_records import find_usage, parse_message, parse_sources, parse_usage
 from aichatkit.providers.request_bodies import (
     add_options,
     audio_format,
+    build_tool,
+    call_id,
     encode_base64,
     file_uri,
     is_strict,
+    stream_headers,
     text_of_file,
     unsupported_file_error,
 )
@@ -36,7 +39,6 @@ else:
 
 __all__ = ["OpenAICompatible"]
 
-_NO_OPTIONS = Options()
 _PARAMS = """
     frequency_penalty logit_bias logprobs max_tokens parallel_tool_calls presence_penalty reasoning_effort
     response_format seed stop temperature top_logprobs top_p user verbosity
@@ -79,16 +81,15 @@ class OpenAICompatible(Provider):
     wants_reasoning: ClassVar[bool] = False
 
     def build_request(
-        self, messages: Sequence[Message], model: str, *, options: Options = _NO_OPTIONS
+        self, messages: Sequence[Message], model: str, *, options: Options = NO_OPTIONS
     ) -> requests.Request:
-        settings = {name: options.tokens[name] for name in self.settings_env if name in options.tokens}
-        headers = {"Accept": "text/event-stream", **self.headers, **settings}
+        headers = stream_headers(self, options)
         if self.draws(model):
             payload = openai_images.build_payload(messages, model, options, provider=self.name)
             return requests.Request("POST", self.url + openai_images.PATH, json=payload, headers=headers)
         payload = {"model": model, "messages": [self._build_message(message) for message in messages], "stream": True}
         if options.tools:
-            payload["tools"] = [_build_tool(tool) for tool in options.tools]
+            payload["tools"] = [build_tool(tool) for tool in options.tools]
         if options.schema is not None:
             payload["response_format"] = self._response_format(options.schema)
             payload["stream"] = self.streams_schema
@@ -161,8 +162,7 @@ class OpenAICompatible(Provider):
 
     def _build_message(self, message: Message) -> dict[str, Any]:
         if isinstance(message, ToolResultMessage):
-            call = message.call
-            return {"role": "tool", "tool_call_id": call.id or call.name, "content": message.text}
+            return {"role": "tool", "tool_call_id": call_id(message.call), "content": message.text}
         role = self.roles.get(message.role, message.role)
         payload = {"role": role, "content": self._build_content(message.content)}
         if isinstance(message, ToolCallsMessage):
@@ -201,13 +201,6 @@ class OpenAICompatible(Provider):
         }
 
 
-def _build_tool(tool: Tool) -> dict[str, Any]:
-    return {
-        "type": "function",
-        "function": {"name": tool.name, "description": tool.description, "parameters": tool.parameters},
-    }
-
-
 def _build_call(call: ToolCall) -> dict[str, Any]:
     function = {"name": call.name, "arguments": json.dumps(call.arguments)}
-    return {"id": call.id or call.name, "type": "function", "function": function}
+    return {"id": call_id(call), "type": "function", "function": function}

@@ -16,17 +16,18 @@ from aichatkit.classification import classify
 from aichatkit.events import Event, sniffing
 from aichatkit.messages import File, Message, ToolCallsMessage, ToolResultMessage
 from aichatkit.providers import openai_images
-from aichatkit.providers.base import Options, Provider, Tool
+from aichatkit.providers.base import NO_OPTIONS, Options, Provider, Tool
 from aichatkit.providers.request_bodies import (
     add_options,
+    call_id,
     file_uri,
     is_strict,
     iter_parts,
     set_path,
+    stream_headers,
     unsupported_file_error,
 )
 
-_NO_OPTIONS = Options()
 _FINISH_REASONS = {"completed": "stop", "max_output_tokens": "length"}
 _REASONING_DELTAS = ("response.reasoning_summary_text.delta", "response.reasoning_text.delta")
 
@@ -64,7 +65,7 @@ class OpenAIResponses(Provider):
     }
 
     def build_request(
-        self, messages: Sequence[Message], model: str, *, options: Options = _NO_OPTIONS
+        self, messages: Sequence[Message], model: str, *, options: Options = NO_OPTIONS
     ) -> requests.Request:
         items = [item for message in messages for item in self._build_items(message)]
         payload: dict[str, Any] = {"model": model, "input": items, "stream": True, "store": False}
@@ -73,10 +74,8 @@ class OpenAIResponses(Provider):
         if options.schema is not None:
             response_format = {"type": "json_schema", "name": "answer", "schema": options.schema}
             set_path(payload, "text.format", {**response_format, "strict": is_strict(options.schema)})
-        settings = {name: options.tokens[name] for name in self.settings_env if name in options.tokens}
         payload = add_options(payload, self.params, options)
-        headers = {"Accept": "text/event-stream", **self.headers, **settings}
-        return requests.Request("POST", self.api_endpoint, json=payload, headers=headers)
+        return requests.Request("POST", self.api_endpoint, json=payload, headers=stream_headers(self, options))
 
     def parse_event(self, event: Event) -> Any:
         # Gateways end a stream as in chat completions.
@@ -97,8 +96,7 @@ class OpenAIResponses(Provider):
 
     def _build_items(self, message: Message) -> Iterator[dict[str, Any]]:
         if isinstance(message, ToolResultMessage):
-            call = message.call
-            yield {"type": "function_call_output", "call_id": call.id or call.name, "output": message.text}
+            yield {"type": "function_call_output", "call_id": call_id(message.call), "output": message.text}
             return
         # The assistant's text is output, even when sent back as input.
         text_type = "output_text" if message.role == "assistant" else "input_text"
@@ -136,7 +134,7 @@ def _build_tool(tool: Tool) -> dict[str, Any]:
 
 def _build_call(call: ToolCall) -> dict[str, Any]:
     function = {"name": call.name, "arguments": json.dumps(call.arguments)}
-    return {"type": "function_call", "call_id": call.id or call.name, **function}
+    return {"type": "function_call", "call_id": call_id(call), **function}
 
 
 def _parse_created(record: Mapping[str, Any]) -> Iterator[Any]:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import base64
 import json
+import random
+import string
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from typing import Any
 
 from aichatkit.chunks import Thought, ToolCall
 from aichatkit.errors import ConfigurationError
 from aichatkit.messages import Content, File, Message, text_of_file
-from aichatkit.providers.base import Options
+from aichatkit.providers.base import Options, Provider, Tool
 
 __all__ = [
     "add_options",
+    "build_tool",
+    "call_id",
     "encode_base64",
     "file_uri",
     "find_signature",
@@ -21,8 +25,10 @@ __all__ = [
     "iter_parts",
     "merge_turns",
     "parse_arguments",
+    "random_string",
     "set_path",
     "split_system",
+    "stream_headers",
     "text_of_file",
     "unsupported_file_error",
 ]
@@ -164,6 +170,19 @@ def is_strict(schema: Any) -> bool:
     return all(map(is_strict, schema.values()))
 
 
+def build_tool(tool: Tool) -> dict[str, Any]:
+    """Return a tool's definition in the format of chat completions."""
+    return {
+        "type": "function",
+        "function": {"name": tool.name, "description": tool.description, "parameters": tool.parameters},
+    }
+
+
+def call_id(call: ToolCall) -> str:
+    """Return the id that links a tool call to its result; the tool's name if the call has none."""
+    return call.id or call.name
+
+
 def find_signature(call: ToolCall | Thought, *, provider: str) -> str:
     """Return the signature of a tool call or thought if this provider made it, else an empty string.
 
@@ -177,6 +196,17 @@ def find_signature(call: ToolCall | Thought, *, provider: str) -> str:
 def parse_arguments(arguments: Any) -> str:
     """Return a tool call's arguments as JSON text, whether received as text or as an object."""
     return arguments if isinstance(arguments, str) else json.dumps(arguments or {})
+
+
+def stream_headers(provider: Provider, options: Options) -> dict[str, str]:
+    """Return the headers of a streaming request, with the provider's settings as headers."""
+    settings = {name: options.tokens[name] for name in provider.settings_env if name in options.tokens}
+    return {"Accept": "text/event-stream", **provider.headers, **settings}
+
+
+def random_string(length: int) -> str:
+    """Return random lower-case letters and digits, as web chat sites use for ids."""
+    return "".join(random.choices(string.ascii_lowercase + string.digits, k=length))
 
 
 def _deep_merge(base: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
