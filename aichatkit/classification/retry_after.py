@@ -42,7 +42,7 @@ _RFC3339 = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]([0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})"
 )
 _CLOCK = r"[0-9]{2}:[0-9]{2}:[0-9]{2}"
-# The three formats of RFC 9110, 5.6.7, and nothing more: `email.utils` alone also accepts text around a date.
+# The three formats of RFC 9110, 5.6.7, and nothing else: `email.utils` also accepts text after a date.
 _HTTP_DATE = re.compile(
     rf"[A-Za-z]{{3}}, [0-9]{{1,2}} [A-Za-z]{{3}} [0-9]{{4}} {_CLOCK} (?:GMT|UTC)"
     rf"|[A-Za-z]{{6,9}}, [0-9]{{2}}-[A-Za-z]{{3}}-[0-9]{{2}} {_CLOCK} (?:GMT|UTC)"
@@ -244,7 +244,7 @@ def _parse_http_date(value: str) -> float | None:
     if not _HTTP_DATE.fullmatch(value):
         return None
     try:
-        # The format without a zone is in UTC too.
+        # The format without a time zone is also in UTC.
         return parsedate_to_datetime(value).replace(tzinfo=timezone.utc).timestamp()
     except (ValueError, TypeError):
         # Python 3.9 raises TypeError for an unknown month.

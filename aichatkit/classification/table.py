@@ -40,7 +40,7 @@ __all__ = [
 
 
 class Row(NamedTuple):
-    """One row of the table: the error type for a status and whatever `pattern` matches.
+    """One row of the table: the error type for a response with one of `statuses` that matches `pattern`.
 
     `match_on` says what the pattern is matched against:
 

@@ -1,4 +1,4 @@
-"""Base class of every provider: a name, addresses and at most three small hooks."""
+"""Base class of every provider: a name, URLs and at most three small hooks."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class Provider:
     headers: ClassVar[Mapping[str, str]] = {}
     #: Advice added to the error if no connection can be made.
     not_running: ClassVar[str] = ""
-    #: Header that carries the API key, and what precedes the key in it.
+    #: Header that carries the API key, and the prefix of its value.
     key_header: ClassVar[str] = "Authorization"
     key_prefix: ClassVar[str] = "Bearer "
     #: Supported sampling parameters: the package's name -> the service's name.

@@ -207,7 +207,7 @@ def _identify(call: ToolCall) -> dict[str, Any]:
 
 
 def _parse_metadata(record: Mapping[str, Any]) -> list[Any]:
-    """Return what every record carries next to its text: the model, and the tokens used so far."""
+    """Return what every record carries next to its text: the model, and the token usage up to now."""
     chunks: list[Any] = []
     if record.get("modelVersion"):
         chunks.append(Answered(record["modelVersion"], record.get("responseId") or ""))

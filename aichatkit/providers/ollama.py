@@ -1,4 +1,4 @@
-"""Ollama, local or remote: one JSON object per line; the last one says done.
+"""Ollama, local or remote: one JSON object per line, the last with `done` set.
 
 The first call to a model loads it, which may take minutes. Ollama's OpenAI-compatible API is the provider `ollama-v1`.
 """

@@ -1,4 +1,4 @@
-"""Image generation with OpenAI's protocol: an endpoint, request and response of its own."""
+"""Image generation with OpenAI's protocol, which has a separate endpoint, request and response format."""
 
 from __future__ import annotations
 

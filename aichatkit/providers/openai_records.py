@@ -44,7 +44,7 @@ def parse_sources(record: Mapping[str, Any]) -> Iterator[Citation]:
 
 
 def find_usage(record: Mapping[str, Any], choices: Sequence[Mapping[str, Any]]) -> Any:
-    """Return the usage, which services put next to the choices, inside one, or under a key of their own."""
+    """Return the usage, which services put next to the choices, inside one, or under a custom key."""
     parents = [record, record.get("x_groq") or {}, *choices]
     return next((parent["usage"] for parent in parents if parent.get("usage")), None)
 
@@ -72,6 +72,6 @@ def _parse_content(content: Any) -> Iterator[Any]:
         return
     for part in content or ():
         if part.get("type") == "thinking":
-            yield Reasoning("".join(piece.get("text", "") for piece in part.get("thinking") or ()))
+            yield Reasoning("".join(item.get("text", "") for item in part.get("thinking") or ()))
         else:
             yield str(part.get("text") or "")

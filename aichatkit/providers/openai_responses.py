@@ -1,4 +1,4 @@
-"""OpenAI's Responses API, the successor to chat completions: items in, typed events out; nothing is stored there.
+"""OpenAI's Responses API, the successor to chat completions: items in, typed events out; `store` is off.
 
 An answer ends with `response.completed` or `response.incomplete`.
 """
@@ -165,7 +165,7 @@ def _parse_item_done(record: Mapping[str, Any]) -> Iterator[Any]:
     yield from _parse_image(record["item"])
 
 
-def _parse_last(record: Mapping[str, Any]) -> Iterator[Any]:
+def _parse_end(record: Mapping[str, Any]) -> Iterator[Any]:
     yield from _parse_ending({"status": record["type"].rpartition(".")[2], **record["response"]})
 
 
@@ -176,8 +176,8 @@ _PARSERS = {
     "response.output_item.added": _parse_item_added,
     "response.function_call_arguments.delta": _parse_arguments,
     "response.output_item.done": _parse_item_done,
-    "response.completed": _parse_last,
-    "response.incomplete": _parse_last,
+    "response.completed": _parse_end,
+    "response.incomplete": _parse_end,
 }
 
 
