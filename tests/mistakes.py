@@ -236,7 +236,7 @@ MISTAKES = (
     Mistake(
         "the delay a service asks for is ignored",
         "classification/decide.py",
-        "retry_after=facts.asked if hint is None else hint,",
+        "retry_after=failure.header_retry_after if delay is None else delay,",
         "retry_after=None,",
         "classification/test_classify.py",
     ),
@@ -257,22 +257,22 @@ MISTAKES = (
     Mistake(
         "an echoed prompt decides what the refusal means",
         "classification/decide.py",
-        'if row.where == "claim" and "named" in facts.marks:',
-        'if row.where == "claims" and "named" in facts.marks:',
+        'if row.match_on == "claim" and "named fault" in failure.flags:',
+        'if row.match_on == "claims" and "named fault" in failure.flags:',
         "classification/test_classify.py",
     ),
     Mistake(
         "the quota of a day passes for a rate limit",
         "classification/table.py",
-        r'"text", r"\blimit: 0\b|perday|free-models-per-day", QuotaExceededError',
-        r'"text", r"\blimit: 0\b|perday|free-models-per-day", RateLimitError',
+        r'"message", r"\blimit: 0\b|perday|free-models-per-day", QuotaExceededError',
+        r'"message", r"\blimit: 0\b|perday|free-models-per-day", RateLimitError',
         "classification/test_classify.py",
     ),
     Mistake(
         "milliseconds are taken for seconds",
         "classification/retry_after.py",
-        "return exact / 1000",
-        "return exact",
+        "return milliseconds / 1000",
+        "return milliseconds",
         "classification/test_retry_after.py",
     ),
     Mistake(

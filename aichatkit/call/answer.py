@@ -262,7 +262,7 @@ class Answer(AnswerCallbacks):
             first += block
         if classify.is_html(content_type, first[:_START]):
             body = first + response.read_error()
-            raise classify.refusal(
+            raise classify.response_error(
                 response.status,
                 response.headers,
                 body,

@@ -1,6 +1,6 @@
-"""(Status, headers, body) -> typed error: what a refusal means.
+"""(Status, headers, body) -> typed error: what an error response means.
 
-Most answers are no refusals, so the tables and their rules, in `verdicts`, are loaded with the first that is one.
+Most responses are not errors, so `decide` and its tables are imported with the first one that is.
 """
 
 from __future__ import annotations
@@ -17,10 +17,19 @@ if TYPE_CHECKING:
 else:
     decide = lazy_module("aichatkit.classification.decide")
 
-__all__ = ["Rule", "event_error", "find_error", "is_challenge", "is_html", "limit_notice", "may_be_html", "refusal"]
+__all__ = [
+    "Rule",
+    "event_error",
+    "find_error",
+    "is_challenge",
+    "is_html",
+    "limit_notice",
+    "may_be_html",
+    "response_error",
+]
 
 
-def refusal(
+def response_error(
     status: int,
     headers: Mapping[str, str],
     body: bytes,
@@ -30,17 +39,17 @@ def refusal(
     rules: Sequence[Rule] = (),
     now: float | None = None,
 ) -> ChatError:
-    """Build the error for an answer other than 2xx, or for a 2xx that is an HTML page.
+    """Build the error for a response other than 2xx, or for a 2xx that is an HTML page.
 
-    >>> error = refusal(429, {"Retry-After": "7"}, b'{"error": {"code": "slow_down"}}', provider="openai")
-    >>> str(error)
+    >>> headers = {"Retry-After": "7"}
+    >>> str(response_error(429, headers, b'{"error": {"code": "slow_down"}}', provider="openai"))
     'openai: rate limit reached (429 slow_down); waiting helps, retry after 7 s'
     """
-    return decide.refusal(status, headers, body, provider=provider, model=model, rules=rules, now=now)
+    return decide.response_error(status, headers, body, provider=provider, model=model, rules=rules, now=now)
 
 
 def event_error(payload: object, *, provider: str, model: str | None = None, rules: Sequence[Rule] = ()) -> ChatError:
-    """Build the error for a parsed record inside a 200, by the codes and numbers it holds.
+    """Build the error for an error record inside a 200, from the codes and status numbers in it.
 
     >>> type(event_error({"error": {"type": "overloaded_error"}}, provider="anthropic")).__name__
     'OverloadedError'
@@ -49,7 +58,7 @@ def event_error(payload: object, *, provider: str, model: str | None = None, rul
 
 
 def is_challenge(text: str) -> bool:
-    """Tell whether the text of a page is a bot check instead of the page.
+    """Return whether a page is a bot check instead of the page requested.
 
     >>> is_challenge("<html><title>Just a moment...</title>")
     True
@@ -58,7 +67,7 @@ def is_challenge(text: str) -> bool:
 
 
 def limit_notice(text: str, *, ended: bool) -> bool | None:
-    """Tell whether an answer is nothing but a free site's limit notice; None while that is open.
+    """Return whether an answer is only a free site's limit notice; None if more text is needed to decide.
 
     >>> limit_notice("The request limit for today has been reached.", ended=True)
     True

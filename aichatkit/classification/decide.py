@@ -1,7 +1,7 @@
-"""What a refusal means, decided without network or clock: the working side of `classify`.
+"""(Status, headers, body) -> typed error, without network or clock: the implementation behind `classify`.
 
-The order is that of `refusals.ROWS`, after a provider's own rules: codes first, wording last, and wording only in the
-message. A body of any shape is read without a second exception.
+A response becomes a `_Failure`: its status, its `ErrorBody` and flags. A provider's own rules are tried first, then
+`table.ROWS` in order, then the bare status. A body of any shape is read without raising.
 """
 
 from __future__ import annotations
@@ -12,10 +12,19 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from aichatkit.classification.error_bodies import ErrorBody, clean, parse_body, read_record
+from aichatkit.classification.error_bodies import ErrorBody, clean, parse_body, parse_record
 from aichatkit.classification.retry_after import parse_retry_after
 from aichatkit.classification.rules import Rule, find_error, is_html
-from aichatkit.classification.table import CHALLENGE, EXPLAINS, FOLLOWS, NOTICES, ROWS, STATUSES, WORDS, Row
+from aichatkit.classification.table import (
+    BY_STATUS,
+    CHALLENGE,
+    DESCRIPTIONS,
+    EXPLANATION,
+    NOTICE_CONTINUATION,
+    NOTICE_STARTS,
+    ROWS,
+    Row,
+)
 from aichatkit.errors import (
     APIError,
     BadRequestError,
@@ -26,33 +35,33 @@ from aichatkit.errors import (
     ServerError,
 )
 
-__all__ = ["event_error", "is_challenge", "limit_notice", "refusal"]
+__all__ = ["event_error", "is_challenge", "limit_notice", "response_error"]
 
-_LONGEST_BODY = 65536
-_LONGEST_TEXT = 2048
-_LONGEST_MESSAGE = 500
-_LONGEST_NOTICE = 400
-_BY_HUNDRED: dict[int, type[ChatError]] = {4: BadRequestError, 5: ServerError}
-# A gateway lost the answer, not necessarily the request.
+_MAX_BODY = 65536
+_MAX_TEXT = 2048
+_MAX_MESSAGE = 500
+_MAX_NOTICE = 400
+_BY_STATUS_CLASS: dict[int, type[ChatError]] = {4: BadRequestError, 5: ServerError}
+# The gateway lost the response; the request may have been processed.
 _MAYBE_PROCESSED = frozenset({502, 504, 520, 524})
 _REQUEST_IDS = ("x-request-id", "request-id", "x-generation-id", "apim-request-id", "cf-ray")
-_NEVER_FITS = re.compile(r"\blimit:? ([0-9]{1,15})\b.{0,80}?\brequested:? ([0-9]{1,15})\b")
+_LIMIT_AND_REQUESTED = re.compile(r"\blimit:? ([0-9]{1,15})\b.{0,80}?\brequested:? ([0-9]{1,15})\b")
 _TITLE = re.compile(r"<title[^>]*>([^<]{1,200})", re.IGNORECASE)
 
 
-class _Facts(NamedTuple):
-    """All that a decision is made from; `status` is 0 for an error inside a 200 that names none."""
+class _Failure(NamedTuple):
+    """Everything the decision is based on; `status` is 0 for an error inside a 200 that names no status."""
 
     status: int
-    said: ErrorBody
-    marks: frozenset[str]
-    raw: str
-    hint: float | None = None
-    asked: float | None = None  #: the part of the hint that stood in headers
+    body: ErrorBody
+    flags: frozenset[str]  #: what rows with `match_on="flag"` look for
+    raw: str  #: start of the body, for the providers' rules
+    retry_after: float | None = None
+    header_retry_after: float | None = None  #: `retry_after` from the headers only
     request_id: str | None = None
 
 
-def refusal(
+def response_error(
     status: int,
     headers: Mapping[str, str],
     body: bytes,
@@ -62,164 +71,176 @@ def refusal(
     rules: Sequence[Rule] = (),
     now: float | None = None,
 ) -> ChatError:
-    """Build the error for an answer other than 2xx, or for a 2xx that is an HTML page."""
+    """Build the error for a response other than 2xx, or for a 2xx that is an HTML page."""
     fields = {str(name).lower(): str(value) for name, value in headers.items()}
-    facts = _read(status, fields, bytes(body[:_LONGEST_BODY]), now)
-    kind, action = _verdict(facts, rules)
-    action = _allowed(kind, action, fields.get("x-should-retry", ""))
-    return _built(kind, action, facts, status, provider=provider, model=model)
+    failure = _parse_response(status, fields, bytes(body[:_MAX_BODY]), now)
+    error_type, action = _decide(failure, rules)
+    action = _override_action(error_type, action, fields.get("x-should-retry", ""))
+    return _build_error(error_type, action, failure, status, provider=provider, model=model)
 
 
 def event_error(payload: object, *, provider: str, model: str | None = None, rules: Sequence[Rule] = ()) -> ChatError:
-    """Build the error for a parsed record inside a 200, by the codes and numbers it holds."""
-    said = read_record(payload)
-    hint = parse_retry_after({}, payload, said.message)
-    raw = _dumped(payload) if rules else ""
-    facts = _Facts(said.number, said, _marks(said, {"delayed": hint is not None}), raw, hint)
-    kind, action = _verdict(facts, rules)
-    return _built(kind, action, facts, said.number, provider=provider, model=model)
+    """Build the error for an error record inside a 200, from the codes and status numbers in it."""
+    body = parse_record(payload)
+    retry_after = parse_retry_after({}, payload, body.message)
+    raw = _dump_json(payload) if rules else ""
+    failure = _Failure(body.status, body, _flags(body, {"delay": retry_after is not None}), raw, retry_after)
+    error_type, action = _decide(failure, rules)
+    return _build_error(error_type, action, failure, body.status, provider=provider, model=model)
 
 
 def is_challenge(text: str) -> bool:
-    """Tell whether the text of a page is a bot check instead of the page."""
+    """Return whether a page is a bot check instead of the page requested."""
     return CHALLENGE.search(text.lower()) is not None
 
 
 def limit_notice(text: str, *, ended: bool) -> bool | None:
-    """Tell whether an answer is nothing but a free site's limit notice; None while that is open."""
-    if len(text) > _LONGEST_NOTICE:
+    """Return whether an answer is only a free site's limit notice; None if more text is needed to decide."""
+    if len(text) > _MAX_NOTICE:
         return False
     start = re.sub(r"^\W*(?:error:\s*)?\W*", "", " ".join(text.lower().replace("\u2019", "'").split()))
-    opening = next((notice for notice in NOTICES if start.startswith(notice)), "")
+    opening = next((notice for notice in NOTICE_STARTS if start.startswith(notice)), "")
     if not opening:
-        beginning = not ended and any(notice.startswith(start) for notice in NOTICES)
-        return None if beginning else False
+        may_continue = not ended and any(notice.startswith(start) for notice in NOTICE_STARTS)
+        return None if may_continue else False
     rest = start[len(opening) :]
     if not ended:
-        # The last word may be half a word.
+        # The last word may be incomplete.
         rest = re.sub(r"\w*$", "", rest)
-    if not FOLLOWS.match(rest) or EXPLAINS.search(rest):
+    if not NOTICE_CONTINUATION.match(rest) or EXPLANATION.search(rest):
         return False
     return True if ended else None
 
 
-def _read(status: int, fields: Mapping[str, str], body: bytes, now: float | None) -> _Facts:
-    text = body.decode("utf-8", "replace").lstrip("\ufeff")
+def _parse_response(status: int, fields: Mapping[str, str], content: bytes, now: float | None) -> _Failure:
+    text = content.decode("utf-8", "replace").lstrip("\ufeff")
     record = parse_body(text)
-    page = isinstance(record, str) and "<" in text and is_html(fields.get("content-type", ""), body[:1024])
-    said = _page_said(status, fields, text) if page or 300 <= status < 400 else read_record(record)
-    asked = parse_retry_after(fields, now=now)
-    hint = asked if page else parse_retry_after(fields, record, said.message, now=now)
-    marks = {
-        "page": page,
-        "challenge": fields.get("cf-mitigated") == "challenge" or (page and is_challenge(text)),
-        "hinted": parse_retry_after(_retry_fields(fields), now=now) is not None,
-        "delayed": hint is not None,
+    is_page = isinstance(record, str) and "<" in text and is_html(fields.get("content-type", ""), content[:1024])
+    body = _describe_page(status, fields, text) if is_page or 300 <= status < 400 else parse_record(record)
+    header_retry_after = parse_retry_after(fields, now=now)
+    retry_after = header_retry_after if is_page else parse_retry_after(fields, record, body.message, now=now)
+    flags = {
+        "page": is_page,
+        "challenge": fields.get("cf-mitigated") == "challenge" or (is_page and is_challenge(text)),
+        "retry-after header": parse_retry_after(_retry_fields(fields), now=now) is not None,
+        "delay": retry_after is not None,
     }
     if 200 <= status < 300 and find_error(record) is not None:
-        status = said.number
+        status = body.status
     request_id = next(filter(None, (clean(fields.get(name, ""), 200) for name in _REQUEST_IDS)), None)
-    return _Facts(status, said, _marks(said, marks), text[:_LONGEST_TEXT], hint, asked, request_id)
+    return _Failure(status, body, _flags(body, flags), text[:_MAX_TEXT], retry_after, header_retry_after, request_id)
 
 
 def _retry_fields(fields: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in fields.items() if "retry-after" in name or name == "date"}
 
 
-def _dumped(payload: object) -> str:
+def _dump_json(payload: object) -> str:
     try:
-        return json.dumps(payload, ensure_ascii=False, default=str)[:_LONGEST_TEXT]
+        return json.dumps(payload, ensure_ascii=False, default=str)[:_MAX_TEXT]
     except (ValueError, TypeError, RecursionError):
         return ""
 
 
-def _page_said(status: int, fields: Mapping[str, str], text: str) -> ErrorBody:
+def _describe_page(status: int, fields: Mapping[str, str], text: str) -> ErrorBody:
     if 300 <= status < 400:
-        return ErrorBody(f"redirected to {_host(fields.get('location', ''))}, and redirects are not followed")
+        return ErrorBody(f"redirected to {_hostname(fields.get('location', ''))}, and redirects are not followed")
     title = _TITLE.search(text)
     return ErrorBody(f'an HTML page titled "{clean(title.group(1), 80)}"' if title else "an HTML page")
 
 
-def _host(location: str) -> str:
+def _hostname(location: str) -> str:
     try:
         return clean(urlsplit(location).hostname or "", 100) or "the same host"
     except ValueError:
         return "an unreadable address"
 
 
-def _marks(said: ErrorBody, marks: Mapping[str, bool]) -> frozenset[str]:
-    fit = _NEVER_FITS.search(said.message.lower())
-    never = fit is not None and int(fit.group(2)) > int(fit.group(1))
-    own = {"named": said.named, "moderated": said.moderated, "never fits": never}
-    return frozenset(name for name, true in {**marks, **own}.items() if true)
+def _flags(body: ErrorBody, flags: Mapping[str, bool]) -> frozenset[str]:
+    numbers = _LIMIT_AND_REQUESTED.search(body.message.lower())
+    is_oversized = numbers is not None and int(numbers.group(2)) > int(numbers.group(1))
+    body_flags = {"named fault": body.names_fault, "moderated": body.moderated, "oversized": is_oversized}
+    return frozenset(name for name, is_set in {**flags, **body_flags}.items() if is_set)
 
 
-def _verdict(facts: _Facts, rules: Sequence[Rule]) -> tuple[type[ChatError], str | None]:
-    told = "\n".join((facts.said.message, *facts.said.codes, facts.raw))
+def _decide(failure: _Failure, rules: Sequence[Rule]) -> tuple[type[ChatError], str | None]:
+    """Return the error's type, and its action if that is not the type's own."""
+    text = "\n".join((failure.body.message, *failure.body.codes, failure.raw))
     for rule in rules:
-        if rule.status in (None, facts.status) and re.search(rule.text, told, re.IGNORECASE | re.MULTILINE):
+        if rule.status in (None, failure.status) and re.search(rule.text, text, re.IGNORECASE | re.MULTILINE):
             return rule.error, rule.action
     for row in ROWS:
-        if facts.status in row.statuses and _matches(row, facts):
+        if failure.status in row.statuses and _matches(row, failure):
             return row.error, row.action
-    default = _BY_HUNDRED.get(facts.status // 100, BadResponseError)
-    return STATUSES.get(facts.status, (default, None))
+    default = _BY_STATUS_CLASS.get(failure.status // 100, BadResponseError)
+    return BY_STATUS.get(failure.status, (default, None))
 
 
-def _matches(row: Row, facts: _Facts) -> bool:
-    if row.where == "code":
-        return any(re.fullmatch(row.pattern, code) for code in facts.said.codes)
-    if row.where == "mark":
-        return any(re.fullmatch(row.pattern, mark) for mark in facts.marks)
-    if row.where == "claim" and "named" in facts.marks:
+def _matches(row: Row, failure: _Failure) -> bool:
+    if row.match_on == "code":
+        return any(re.fullmatch(row.pattern, code) for code in failure.body.codes)
+    if row.match_on == "flag":
+        return any(re.fullmatch(row.pattern, flag) for flag in failure.flags)
+    if row.match_on == "claim" and "named fault" in failure.flags:
         return False
-    return row.where == "status" or re.search(row.pattern, facts.said.message.lower()) is not None
+    return row.match_on == "status" or re.search(row.pattern, failure.body.message.lower()) is not None
 
 
-def _allowed(kind: type[ChatError], action: str | None, should_retry: str) -> str | None:
-    """Let the service forbid a retry, or permit one, though never of a quota."""
-    usual = action or kind.action
-    if should_retry == "false" and usual in ("retry", "refresh"):
+def _override_action(error_type: type[ChatError], action: str | None, should_retry: str) -> str | None:
+    """Let the service's `x-should-retry` header forbid a retry, or allow one, but never after a quota error."""
+    current = action or error_type.action
+    if should_retry == "false" and current in ("retry", "refresh"):
         return "next"
-    permitted = issubclass(kind, APIError) and not issubclass(kind, QuotaExceededError)
-    if should_retry == "true" and usual == "stop" and permitted:
+    may_allow = issubclass(error_type, APIError) and not issubclass(error_type, QuotaExceededError)
+    if should_retry == "true" and current == "stop" and may_allow:
         return "retry"
     return action
 
 
-def _built(
-    kind: type[ChatError], action: str | None, facts: _Facts, status: int, *, provider: str, model: str | None
+def _build_error(
+    error_type: type[ChatError],
+    action: str | None,
+    failure: _Failure,
+    status: int,
+    *,
+    provider: str,
+    model: str | None,
 ) -> ChatError:
-    # Waiting for what a body says helps only where waiting helps at all: Gemini sends seconds with a daily quota.
-    hint = facts.hint if issubclass(kind, (RateLimitError, ServerError)) else None
-    return kind(
-        _sentence(kind, provider, model, status, facts.said, hint),
+    # A delay from the body counts only if waiting can help at all: Gemini sends one with an exhausted daily quota.
+    delay = failure.retry_after if issubclass(error_type, (RateLimitError, ServerError)) else None
+    return error_type(
+        _build_message(error_type, provider, model, status, failure.body, delay),
         provider=provider,
         model=model,
         status=status or None,
-        code=facts.said.code,
-        retry_after=facts.asked if hint is None else hint,
-        request_id=facts.request_id or facts.said.request_id,
+        code=failure.body.code,
+        retry_after=failure.header_retry_after if delay is None else delay,
+        request_id=failure.request_id or failure.body.request_id,
         action=action,
-        param=facts.said.param,
-        maybe_processed=status in _MAYBE_PROCESSED and issubclass(kind, ServerError),
+        param=failure.body.param,
+        maybe_processed=status in _MAYBE_PROCESSED and issubclass(error_type, ServerError),
     )
 
 
-def _sentence(
-    kind: type[ChatError], provider: str, model: str | None, status: int, said: ErrorBody, hint: float | None
+def _build_message(
+    error_type: type[ChatError],
+    provider: str,
+    model: str | None,
+    status: int,
+    body: ErrorBody,
+    delay: float | None,
 ) -> str:
-    what, then = next(WORDS[base] for base in kind.__mro__ if base in WORDS)
-    numbers = " ".join(filter(None, (str(status) if status else "", said.code)))
-    message = said.message.rstrip(". ")
-    if len(message) > _LONGEST_MESSAGE:
-        message = f"{message[: _LONGEST_MESSAGE - 1]}…"
+    description, advice = next(DESCRIPTIONS[base] for base in error_type.__mro__ if base in DESCRIPTIONS)
+    codes = " ".join(filter(None, (str(status) if status else "", body.code)))
+    message = body.message.rstrip(". ")
+    if len(message) > _MAX_MESSAGE:
+        message = f"{message[: _MAX_MESSAGE - 1]}…"
     return "".join(
         (
-            f"{provider}: {what.format(model=f' {clean(model, 100)}' if model else '')}",
-            f" ({numbers})" if numbers else "",
+            f"{provider}: {description.format(model=f' {clean(model, 100)}' if model else '')}",
+            f" ({codes})" if codes else "",
             f": {message}" if message else "",
-            f"; {then}",
-            f", retry after {hint:.12g} s" if hint is not None else "",
+            f"; {advice}",
+            f", retry after {delay:.12g} s" if delay is not None else "",
         )
     )

@@ -1,4 +1,4 @@
-"""Bytes of an error body -> what it says: its message, codes and status number, whatever its shape."""
+"""Text of an error body -> `ErrorBody`: its message, codes and status number, whatever its shape."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from aichatkit.classification.table import NAMED_FAULT
+from aichatkit.classification.table import FAULT_CODES
 
-__all__ = ["ErrorBody", "clean", "parse_body", "read_record"]
+__all__ = ["ErrorBody", "clean", "parse_body", "parse_record"]
 
-_LONGEST_MESSAGE = 2048
+_MAX_MESSAGE = 2048
 _CODE_KEYS = ("error_code", "code", "status", "type", "reason", "quotaId", "limit_source", "error_type", "__type")
 _MESSAGE_KEYS = ("message", "msg", "error", "detail", "errorMessage", "error_description", "title")
 _NO_CODES = frozenset({"", "error", "failed", "response.failed"})
@@ -20,20 +20,20 @@ _EVENT_DATA = re.compile(r"^data: ?(.*)$", re.MULTILINE)
 
 
 class ErrorBody(NamedTuple):
-    """What a body says of itself; `named` where it blames a part of the request."""
+    """What the service says in an error body."""
 
     message: str = ""
-    code: str | None = None
-    codes: tuple[str, ...] = ()
-    number: int = 0
-    named: bool = False
-    moderated: bool = False
+    code: str | None = None  #: the most specific code, as the service writes it
+    codes: tuple[str, ...] = ()  #: every code found, in lower case
+    status: int = 0  #: the HTTP status it names, 0 if none
+    names_fault: bool = False  #: whether it blames a specific part of the request
+    moderated: bool = False  #: whether it gives a content filter's reasons
     request_id: str | None = None
-    param: str | None = None  #: the field of the request that was refused
+    param: str | None = None  #: the rejected field of the request
 
 
 def parse_body(text: str) -> object:
-    """Parse JSON, bare or in the first event of a stream; anything else stays the text it is."""
+    """Parse JSON, bare or in the first event of a stream; return any other text unchanged."""
     if text.startswith(("data:", "event:")):
         text = "\n".join(_EVENT_DATA.findall(text)[:1])
     try:
@@ -42,38 +42,39 @@ def parse_body(text: str) -> object:
         return text
 
 
-def read_record(record: object) -> ErrorBody:
-    """Read a body: an object with its error in any of the known places, a list of one, a string, anything."""
+def parse_record(record: object) -> ErrorBody:
+    """Parse a body: an object with its error under any of the known keys, a list of one, a string, anything."""
     outer = _first(record)
     if not isinstance(outer, Mapping):
-        return ErrorBody(clean(outer, _LONGEST_MESSAGE) if isinstance(outer, str) else "")
+        return ErrorBody(clean(outer, _MAX_MESSAGE) if isinstance(outer, str) else "")
     response = outer.get("response")
     base = response if outer.get("type") == "response.failed" and isinstance(response, Mapping) else outer
-    # Mistral has the detail below the message.
+    # Mistral nests the detail inside the message.
     wrapped = base.get("message")
-    places = [base, wrapped] if isinstance(wrapped, Mapping) else [base]
-    error = next((_first(at[key]) for at in places for key in ("error", "errors", "detail") if at.get(key)), None)
+    parents = [base, wrapped] if isinstance(wrapped, Mapping) else [base]
+    keys = ("error", "errors", "detail")
+    error = next((_first(parent[key]) for parent in parents for key in keys if parent.get(key)), None)
     inner = error if isinstance(error, Mapping) else base
-    notes = _notes(inner)
-    layers = [inner, *notes, base, outer]
-    codes = [_code(layer.get(key)) for layer in layers for key in _CODE_KEYS]
-    known = tuple(dict.fromkeys(code.lower() for code in codes if code.lower() not in _NO_CODES))
+    details = _collect_details(inner)
+    layers = [inner, *details, base, outer]
+    values = [_parse_code(layer.get(key)) for layer in layers for key in _CODE_KEYS]
+    codes = tuple(dict.fromkeys(code.lower() for code in values if code.lower() not in _NO_CODES))
     param = inner.get("param")
     return ErrorBody(
-        message=_message(inner, notes) or _message(base, notes),
-        code=_own_code(layers),
-        codes=known,
-        number=_number(layers),
-        named=bool(param and not _about_limits(param)) or any(NAMED_FAULT.fullmatch(code) for code in known),
-        moderated=any(note.get("reasons") or note.get("flagged_input") for note in notes),
-        param=_refused_field(param, inner),
-        request_id=next(filter(None, (_code(layer.get("request_id")) for layer in layers)), None),
+        message=_build_message(inner, details) or _build_message(base, details),
+        code=_find_code(layers),
+        codes=codes,
+        status=_find_status(layers),
+        names_fault=bool(param and not _is_about_limits(param)) or any(map(FAULT_CODES.fullmatch, codes)),
+        moderated=any(detail.get("reasons") or detail.get("flagged_input") for detail in details),
+        param=_rejected_field(param, inner),
+        request_id=next(filter(None, (_parse_code(layer.get("request_id")) for layer in layers)), None),
     )
 
 
 def clean(value: object, limit: int) -> str:
-    """Make a service's words fit for a message: printable, one line, cut to `limit` characters."""
-    # A lone surrogate from an escape could not be printed.
+    """Make a service's text fit for an error message: printable, one line, at most `limit` characters."""
+    # A lone surrogate from a JSON escape cannot be printed.
     text = str(value)[: 4 * limit].encode("utf-8", "replace").decode("utf-8")
     return _UNPRINTABLE.sub(" ", text).strip()[:limit]
 
@@ -82,56 +83,56 @@ def _first(value: object) -> object:
     return (value[0] if value else None) if isinstance(value, list) else value
 
 
-def _notes(inner: Mapping[str, object]) -> list[Mapping[str, object]]:
+def _collect_details(inner: Mapping[str, object]) -> list[Mapping[str, object]]:
     """Collect the objects that explain an error: details, their violations, metadata."""
-    notes: list[Mapping[str, object]] = []
+    details: list[Mapping[str, object]] = []
     pending = [inner.get(key) for key in ("details", "innererror", "metadata")]
-    while pending and len(notes) < 30:
+    while pending and len(details) < 30:
         value = pending.pop(0)
-        for note in value[:30] if isinstance(value, list) else [value]:
-            if isinstance(note, Mapping):
-                notes.append(note)
-                pending.append(note.get("violations"))
-    return notes
+        for detail in value[:30] if isinstance(value, list) else [value]:
+            if isinstance(detail, Mapping):
+                details.append(detail)
+                pending.append(detail.get("violations"))
+    return details
 
 
-def _code(value: object) -> str:
-    known = isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1e15)
-    return clean(value, 100) if known else ""
+def _parse_code(value: object) -> str:
+    is_number = isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1e15
+    return clean(value, 100) if isinstance(value, str) or is_number else ""
 
 
-def _refused_field(param: object, inner: Mapping[str, object]) -> str | None:
+def _rejected_field(param: object, inner: Mapping[str, object]) -> str | None:
     if isinstance(param, str) and param:
         return clean(param, 100)
-    place = inner.get("loc")
-    last = place[-1] if isinstance(place, (list, tuple)) and place else None
+    location = inner.get("loc")
+    last = location[-1] if isinstance(location, (list, tuple)) and location else None
     return clean(last, 100) if isinstance(last, str) else None
 
 
-def _about_limits(param: object) -> bool:
-    # Named where the context is too long or the model unknown: then the words are the service's own.
+def _is_about_limits(param: object) -> bool:
+    # Services name these if the context is too long or the model unknown; then the message is not an echoed prompt.
     return isinstance(param, str) and ("token" in param or param == "model")
 
 
-def _own_code(layers: Sequence[Mapping[str, object]]) -> str | None:
-    exact = [_code(layer.get("error_code")) for layer in layers]
-    usual = [_code(layer.get(key)) for layer in layers for key in ("code", "limit_source", "status", "type")]
-    # A number that repeats the status says nothing.
-    told = (code for code in exact + usual if code not in _NO_CODES and not re.fullmatch("[1-5][0-9][0-9]", code))
-    return next(told, None)
+def _find_code(layers: Sequence[Mapping[str, object]]) -> str | None:
+    specific = [_parse_code(layer.get("error_code")) for layer in layers]
+    usual = [_parse_code(layer.get(key)) for layer in layers for key in ("code", "limit_source", "status", "type")]
+    # A number that repeats the status adds nothing.
+    codes = (code for code in specific + usual if code not in _NO_CODES and not re.fullmatch("[1-5][0-9][0-9]", code))
+    return next(codes, None)
 
 
-def _number(layers: Sequence[Mapping[str, object]]) -> int:
-    numbers = (_code(layer.get(key)) for layer in layers for key in ("code", "status", "status_code"))
+def _find_status(layers: Sequence[Mapping[str, object]]) -> int:
+    numbers = (_parse_code(layer.get(key)) for layer in layers for key in ("code", "status", "status_code"))
     return next((int(number) for number in numbers if re.fullmatch("[45][0-9][0-9]", number, re.ASCII)), 0)
 
 
-def _message(record: Mapping[str, object], notes: Sequence[Mapping[str, object]]) -> str:
+def _build_message(record: Mapping[str, object], details: Sequence[Mapping[str, object]]) -> str:
     values = (_first(record.get(key)) for key in _MESSAGE_KEYS)
-    words = next((value for value in values if isinstance(value, str) and value.strip()), "")
-    place = record.get("loc")
-    if isinstance(place, list) and words:
-        words = f"{'.'.join(_code(part) for part in place[:8])}: {words}"
-    # A gateway's own words say less than those of the service behind it.
-    behind = next((raw for raw in (note.get("raw") for note in notes) if isinstance(raw, str)), "")
-    return clean(f"{words}: {behind}" if words and behind else words, _LONGEST_MESSAGE)
+    message = next((value for value in values if isinstance(value, str) and value.strip()), "")
+    location = record.get("loc")
+    if isinstance(location, list) and message:
+        message = f"{'.'.join(_parse_code(part) for part in location[:8])}: {message}"
+    # The upstream service's message says more than the gateway's own.
+    upstream = next((raw for raw in (detail.get("raw") for detail in details) if isinstance(raw, str)), "")
+    return clean(f"{message}: {upstream}" if message and upstream else message, _MAX_MESSAGE)

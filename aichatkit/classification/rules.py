@@ -1,4 +1,4 @@
-"""What shows at first sight that an answer is none: looked at in every answer, so it stays cheap to load."""
+"""Record or first bytes -> is it an error: checks that run on every response, so they stay cheap to import."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ _OTHER_STARTS = (b"{", b"[", b"data:", b"event:", b":")
 
 
 class Rule(NamedTuple):
-    """A provider's own row, looked at before the tables."""
+    """A provider's own rule, tried before the general table."""
 
-    status: int | None  #: None: any status, also an error inside a 200
-    text: str  #: regular expression, searched in the lines of message, codes and body, whatever the case
+    status: int | None  #: None matches any status, including an error inside a 200
+    text: str  #: case-insensitive regular expression, searched in the lines of message, codes and body
     error: type[ChatError]
-    action: str | None = None  #: instead of the error's own, such as "refresh"
+    action: str | None = None  #: replaces the error type's own action, such as "refresh"
 
 
 def find_error(record: object) -> object | None:
-    """Return the part of a parsed record that `event_error` reads, or None where it carries no error.
+    """Return the part of a parsed record that holds an error, for `event_error`; None if there is none.
 
     >>> find_error({"error": None, "choices": []}) is None
     True
@@ -36,27 +36,27 @@ def find_error(record: object) -> object | None:
     return None
 
 
-def is_html(content_type: str, start: bytes) -> bool:
-    """Tell whether an answer is a web page; a record or an event wrongly typed as one is not.
+def is_html(content_type: str, content: bytes) -> bool:
+    """Return whether a response is a web page; JSON or events mislabeled as HTML do not count.
 
     >>> is_html("text/html", b'{"message": "hi"}'), is_html("", b" <!DOCTYPE html>")
     (False, True)
     """
-    begin = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if begin.startswith(_HTML_STARTS):
+    head = content.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if head.startswith(_HTML_STARTS):
         return True
-    return _is_typed_html(content_type) and begin != b"" and not begin.startswith(_OTHER_STARTS)
+    return _is_typed_html(content_type) and head != b"" and not head.startswith(_OTHER_STARTS)
 
 
-def may_be_html(content_type: str, start: bytes) -> bool:
-    """Tell whether so short a start leaves open what `is_html` would say of the whole.
+def may_be_html(content_type: str, content: bytes) -> bool:
+    """Return whether the first bytes are too few to decide `is_html`.
 
     >>> may_be_html("", b"<!do"), may_be_html("", b"data"), may_be_html("text/html", b"data")
     (True, False, True)
     """
-    begin = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    head = content.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     starts = (*_HTML_STARTS, *_OTHER_STARTS) if _is_typed_html(content_type) else _HTML_STARTS
-    return any(len(begin) < len(known) and known.startswith(begin) for known in starts)
+    return any(len(head) < len(start) and start.startswith(head) for start in starts)
 
 
 def _is_typed_html(content_type: str) -> bool:

@@ -1,6 +1,6 @@
-"""What services say when they refuse: the tables that `classify` walks, first match first.
+"""Error responses -> error types: the tables that `decide` walks; the first matching row wins.
 
-Structured codes come before wording, and wording before the bare status. Codes and texts are matched in lower case.
+Structured codes come before wording, and wording before the bare status. Codes and messages are matched in lower case.
 """
 
 from __future__ import annotations
@@ -26,36 +26,51 @@ from aichatkit.errors import (
     ServerError,
 )
 
-__all__ = ["CHALLENGE", "EXPLAINS", "FOLLOWS", "NAMED_FAULT", "NOTICES", "ROWS", "STATUSES", "WORDS", "Row"]
+__all__ = [
+    "BY_STATUS",
+    "CHALLENGE",
+    "DESCRIPTIONS",
+    "EXPLANATION",
+    "FAULT_CODES",
+    "NOTICE_CONTINUATION",
+    "NOTICE_STARTS",
+    "ROWS",
+    "Row",
+]
 
 
 class Row(NamedTuple):
-    """One line of the table.
+    """One row of the table: the error type for a response with one of `statuses` that matches `pattern`.
 
-    `where` is what must match `pattern`: "mark" (a fact worked out beforehand), "code" (any code of the body, whole),
-    "text" (somewhere in its message), "claim" (as text, but void where the body names another fault by code or
-    parameter: then the words may be the prompt, echoed) or "status" (nothing, the status alone decides).
-    Patterns are compiled at the first refusal, so that importing the tables stays cheap.
+    `match_on` says what the pattern is matched against:
+
+    * "flag": a property of the response found beforehand, such as "page" (full match)
+    * "code": any code in the body (full match)
+    * "message": anywhere in the body's message
+    * "claim": as "message", but ignored if a code or parameter names another fault: the message may echo the prompt
+    * "status": nothing; the status alone decides
+
+    Patterns are compiled with the first error, so that importing the table stays cheap.
     """
 
     statuses: Container[int]
-    where: str
+    match_on: str
     pattern: str
     error: type[ChatError]
     action: str | None = None
 
 
-# Status 0 stands for an error inside a 200 that names no status of its own.
+# An error inside a 200 that names no status.
 _IN_BAND = 0
 _ANY = range(600)
-_CLIENT = frozenset({_IN_BAND, *range(400, 500)})
-_SERVER = range(500, 600)
+_CLIENT_ERRORS = frozenset({_IN_BAND, *range(400, 500)})
+_SERVER_ERRORS = range(500, 600)
 _LIMITED = frozenset({_IN_BAND, 429})
-_WRONG = frozenset({_IN_BAND, 400, 422})
-_GONE = frozenset({404, 410})
+_INVALID = frozenset({_IN_BAND, 400, 422})
+_NOT_FOUND = frozenset({404, 410})
 
-#: Openings of the notices that free sites send in place of an answer.
-NOTICES: tuple[str, ...] = (
+#: First words of the limit notices that free sites send instead of an answer.
+NOTICE_STARTS: tuple[str, ...] = (
     *(
         " ".join(words)
         for words in product(
@@ -63,14 +78,14 @@ NOTICES: tuple[str, ...] = (
             ("reached", "hit", "exceeded"),
             ("your", "the"),
             tuple(
-                f"{kind}limit"
-                for kind in ("", "daily ", "hourly ", "monthly ", "free ", "usage ", "rate ", "request ", "token ")
+                f"{scope}limit"
+                for scope in ("", "daily ", "hourly ", "monthly ", "free ", "usage ", "rate ", "request ", "token ")
             ),
         )
     ),
     *(
-        f"{article}{kind} limit {end}"
-        for article, kind, end in product(
+        f"{article}{scope} limit {ending}"
+        for article, scope, ending in product(
             ("", "the ", "your "),
             ("request", "rate", "daily", "usage", "daily request", "free", "message"),
             ("for today has been reached", "has been reached", "reached", "exceeded", "has been exceeded"),
@@ -86,8 +101,10 @@ NOTICES: tuple[str, ...] = (
     "今日请求次数已达上限",
 )
 
-# Words that may stand before the point of a short notice; no quotes, since a quoted sentence is an echo.
-_LEAD = (
+_NOTICE = rf"^\W*(?:error:\s*)?(?:{'|'.join(map(re.escape, NOTICE_STARTS))})"
+
+# Words that may precede the key phrase of a short message; no quotes, since a quoted sentence is an echo.
+_LEAD_IN = (
     r"^[^\w'\"`]*(?:(?:error|sorry|oops|you(?:'ve)?|your|the|this|our|has|have|had|is|been|sent|made|account|api|key|daily"
     r"|current|request|user|429)\b[^\w'\"`]*){0,8}(?:您的|你的|您)?"
 )
@@ -97,7 +114,7 @@ _QUOTA = (
     r"|insufficient (?:account )?(?:quota|credits?|funds|balance)|not enough (?:credits?|balance)|out of credits?"
     r"|(?:credits?|balance) (?:is |are |has been |have been )?(?:exhausted|used up|depleted|too low|insufficient))"
 )
-_SPENT = (
+_BALANCE = (
     r"credit balance is too low|used all available credits|monthly spending limit|monthly included credits"
     r"|can only afford|budget has been exceeded|insufficient balance|余额不足|账户欠费|配额不足"
 )
@@ -114,8 +131,8 @@ _CONTEXT = (
 )
 _MODEL = r"\bmodels?\b.{0,200}(?:not[ _](?:found|exist)|does not exist|decommissioned)|unknown model|invalid model"
 
-#: Codes that name a fault of the request itself.
-NAMED_FAULT = re.compile(
+#: Codes that blame a specific part of the request.
+FAULT_CODES = re.compile(
     r"invalid_(?!(?:request(?:_error)?|argument|parameter\w*)$)\w+|unsupported_\w+|unknown_\w+|missing_\w+"
     r"|extra_forbidden|string_too_\w+|value_error"
 )
@@ -151,58 +168,58 @@ _MODEL_CODES = (
 )
 
 ROWS: tuple[Row, ...] = (
-    Row(_ANY, "mark", "challenge", BlockedError),
-    # A page where an API should be.
-    Row({403}, "mark", "page", BlockedError),
+    Row(_ANY, "flag", "challenge", BlockedError),
+    # A web page instead of an API.
+    Row({403}, "flag", "page", BlockedError),
     Row(
         frozenset(range(400, 500)) - {401, 402, 403, 407, 408, 409, 413, 418, 424, 425, 429, 451, 498},
-        "mark",
+        "flag",
         "page",
         BadResponseError,
     ),
-    # Who asks.
+    # Authentication.
     Row({401}, "status", "", AuthenticationError),
-    Row(_CLIENT, "code", _AUTH_CODES, AuthenticationError),
-    Row({403}, "text", "reported as leaked", AuthenticationError),
-    # LiteLLM's proxy without a database: no key is known to it but its own.
+    Row(_CLIENT_ERRORS, "code", _AUTH_CODES, AuthenticationError),
+    Row({403}, "message", "reported as leaked", AuthenticationError),
+    # LiteLLM's proxy without a database knows only its own key.
     Row({400}, "code", "no_db_connection", AuthenticationError),
-    # Money and allowances, as far as codes tell.
+    # Balance and quota, by code.
     Row(_ANY, "code", _QUOTA_CODES, QuotaExceededError),
     Row({402}, "code", "openrouter_in_flight_budget", RateLimitError),
-    Row({402}, "mark", "hinted", RateLimitError),
+    Row({402}, "flag", "retry-after header", RateLimitError),
     Row({402}, "status", "", QuotaExceededError),
-    # Z.ai: 1302 and 1305 pass, 1113 and 1308 to 1321 are balance or plan.
+    # Z.ai: 1302 and 1305 are temporary, 1113 and 1308 to 1321 mean balance or plan.
     Row(_LIMITED, "code", "1113|130[89]|131[0-9]|132[01]", QuotaExceededError),
-    # Gemini: a free tier that has nothing for this model comes with a useless delay.
-    Row(_LIMITED, "text", r"\blimit: 0\b|perday|free-models-per-day", QuotaExceededError),
-    # What can never fit.
-    Row(_LIMITED, "mark", "never fits", ContextTooLongError),
+    # Gemini: a free tier with no quota for this model still sends a delay, which must be ignored.
+    Row(_LIMITED, "message", r"\blimit: 0\b|perday|free-models-per-day", QuotaExceededError),
+    # Larger than the limit itself.
+    Row(_LIMITED, "flag", "oversized", ContextTooLongError),
     Row({413}, "status", "", ContextTooLongError),
     # Other codes.
     Row(_ANY, "code", _CONTEXT_CODES, ContextTooLongError),
     Row(_ANY, "code", _FILTER_CODES, ContentFilteredError),
-    Row({403}, "mark", "moderated", ContentFilteredError),
-    Row(_CLIENT, "code", _MODEL_CODES, ModelNotFoundError),
+    Row({403}, "flag", "moderated", ContentFilteredError),
+    Row(_CLIENT_ERRORS, "code", _MODEL_CODES, ModelNotFoundError),
     Row(_ANY, "code", "unsupported_country\\w*|err_bn_limit", BlockedError),
     Row(_ANY, "code", "err_challenge", BlockedError, "refresh"),
-    Row({_IN_BAND, 429, 503}, "text", r"capacity exceeded|experiencing high demand", OverloadedError),
+    Row({_IN_BAND, 429, 503}, "message", r"capacity exceeded|experiencing high demand", OverloadedError),
     Row(_ANY, "code", _OVERLOAD_CODES, OverloadedError),
     Row(_ANY, "code", _RATE_CODES, RateLimitError),
     Row(_LIMITED, "code", "1302|1305|1300", RateLimitError),
-    # Quota wording. With a delay beside it, the vaguer kind is a limit per minute.
-    Row({_IN_BAND, 400, 403, 429, *_SERVER}, "claim", _SPENT, QuotaExceededError),
+    # Quota wording. Together with a delay, the vaguer wording means a per-minute limit.
+    Row({_IN_BAND, 400, 403, 429, *_SERVER_ERRORS}, "claim", _BALANCE, QuotaExceededError),
     Row(_LIMITED, "claim", _PERIOD, QuotaExceededError),
-    Row({429}, "mark", "delayed", RateLimitError),
-    Row({_IN_BAND, 429, *_SERVER}, "claim", _QUOTA, QuotaExceededError),
-    Row({400, 403, 422}, "claim", _LEAD + _QUOTA, QuotaExceededError),
-    Row({_IN_BAND, 400}, "claim", _LEAD + _RATE, RateLimitError),
-    Row({_IN_BAND}, "claim", rf"^\W*(?:error:\s*)?(?:{'|'.join(map(re.escape, NOTICES))})", RateLimitError, "next"),
-    # Wording of the rest.
-    Row(_WRONG, "text", r"maximum context length (?:is|of) [0-9]|prompt is too long: [0-9]", ContextTooLongError),
-    Row({403}, "text", r"tokens?\b.*\b(?:context|max_(?:new_)?tokens)", ContextTooLongError),
-    Row({*_WRONG, 403}, "claim", _CONTEXT, ContextTooLongError),
+    Row({429}, "flag", "delay", RateLimitError),
+    Row({_IN_BAND, 429, *_SERVER_ERRORS}, "claim", _QUOTA, QuotaExceededError),
+    Row({400, 403, 422}, "claim", _LEAD_IN + _QUOTA, QuotaExceededError),
+    Row({_IN_BAND, 400}, "claim", _LEAD_IN + _RATE, RateLimitError),
+    Row({_IN_BAND}, "claim", _NOTICE, RateLimitError, "next"),
+    # Other wording.
+    Row(_INVALID, "message", r"maximum context length (?:is|of) [0-9]|prompt is too long: [0-9]", ContextTooLongError),
+    Row({403}, "message", r"tokens?\b.*\b(?:context|max_(?:new_)?tokens)", ContextTooLongError),
+    Row({*_INVALID, 403}, "claim", _CONTEXT, ContextTooLongError),
     Row(
-        {*_WRONG, 403},
+        {*_INVALID, 403},
         "claim",
         r"our safety system|content management policy|content exists risk|usage policies|inappropriate content",
         ContentFilteredError,
@@ -214,22 +231,22 @@ ROWS: tuple[Row, ...] = (
         r"|not (?:supported|available) in your (?:country|region)|unsupported (?:country|region)|unusual activity",
         BlockedError,
     ),
-    Row({400}, "claim", _LEAD + r"(?:incorrect|invalid|expired|missing) api[ -]?key", AuthenticationError),
+    Row({400}, "claim", _LEAD_IN + r"(?:incorrect|invalid|expired|missing) api[ -]?key", AuthenticationError),
     Row({400}, "code", "failed_precondition|permission_\\w+|organization_on_hold", PermissionDeniedError),
-    Row(_WRONG, "claim", _MODEL, ModelNotFoundError),
-    Row(_GONE, "code", r"not_?found(?:_error)?", ModelNotFoundError),
-    Row(_GONE, "text", r"model|deployment|not[ _]?found|not exist|no endpoints", ModelNotFoundError),
-    # What an error inside a 200 calls itself, where nothing closer was said.
+    Row(_INVALID, "claim", _MODEL, ModelNotFoundError),
+    Row(_NOT_FOUND, "code", r"not_?found(?:_error)?", ModelNotFoundError),
+    Row(_NOT_FOUND, "message", r"model|deployment|not[ _]?found|not exist|no endpoints", ModelNotFoundError),
+    # The type an error inside a 200 gives itself, if nothing more specific matched.
     Row({_IN_BAND}, "code", r"invalid_(?:request(?:_error)?|argument)|badrequesterror", BadRequestError),
     Row({_IN_BAND}, "code", r"permission_(?:error|denied)|forbidden", PermissionDeniedError),
     Row({_IN_BAND}, "code", r"not_?found(?:_error)?", ModelNotFoundError),
 )
 
-#: The class of a status about which nothing closer is known, and an action if it is not the class's own.
-STATUSES: dict[int, tuple[type[ChatError], str | None]] = {
+#: The error type of a bare status, and the action if it is not the type's own.
+BY_STATUS: dict[int, tuple[type[ChatError], str | None]] = {
     _IN_BAND: (ServerError, None),
     403: (PermissionDeniedError, None),
-    # Nothing is there: another provider may have it.
+    # Not found here; another provider may have it.
     404: (BadRequestError, "next"),
     407: (BlockedError, None),
     408: (ServerError, None),
@@ -245,8 +262,8 @@ STATUSES: dict[int, tuple[type[ChatError], str | None]] = {
     529: (OverloadedError, None),
 }
 
-#: What happened, and what to do next; `{model}` is a space and the model's name, where it is known.
-WORDS: dict[type[ChatError], tuple[str, str]] = {
+#: What happened, and what to do about it; `{model}` becomes a space and the model's name, if known.
+DESCRIPTIONS: dict[type[ChatError], tuple[str, str]] = {
     RateLimitError: ("rate limit reached", "waiting helps"),
     QuotaExceededError: (
         "quota used up",
@@ -265,18 +282,18 @@ WORDS: dict[type[ChatError], tuple[str, str]] = {
     ChatError: ("refused", "see the service's message"),
 }
 
-#: What may follow an opening for the text to be a notice still.
-FOLLOWS = re.compile(
+#: What may follow the start of a limit notice; any other text is an ordinary answer.
+NOTICE_CONTINUATION = re.compile(
     r"\W*(?:$|[请您稍]|(?:for|today|please|try|wait|upgrade|sign|log|come|you|we|until|too|quota|rate|and|by|on|with|retry)\b)"
 )
 
-#: Words of a text that explains a limit rather than being hit by one.
-EXPLAINS = re.compile(
+#: Words of a text that explains limits rather than reporting one.
+EXPLANATION = re.compile(
     r"\b(?:means?|meaning|is an?|is the|are an?|occurs?|happens?|appears?|indicates?|refers?|status code|when an?"
     r"|(?:this|the|an) error|usually|typically|for example|http(?!:))\b"
 )
 
-#: What a challenge page shows; any page with a 403 counts as one anyway.
+#: Text of a bot check; any page with a 403 counts as one anyway.
 CHALLENGE = re.compile(
     r"<title>\s*(?:just a moment|attention required|access denied \| |checking your browser)"
     r"|cf-(?:spinner-)?please-wait|unusual activity has been detected"

@@ -1,1 +1,1 @@
-"""The providers, one module each; a module is imported when its provider is first used."""
+"""Providers, one module each, imported on first use."""

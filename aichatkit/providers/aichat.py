@@ -1,6 +1,6 @@
-"""Aichat (chat-gpt.org): one POST, one JSON object back; nothing is streamed.
+"""Aichat (chat-gpt.org): one POST, one JSON object in return; no streaming.
 
-The site wants a clearance cookie of a browser that passed its check: give it with a Session or `headers`.
+The site requires the clearance cookie of a browser that passed its bot check: pass it in a session or `headers`.
 """
 
 from __future__ import annotations
@@ -15,9 +15,7 @@ from aichatkit.chunks import Finish
 from aichatkit.classification import classify
 from aichatkit.messages import Message, format_prompt
 from aichatkit.providers import user_agents
-from aichatkit.providers.base import Options, Provider
-
-_NO_OPTIONS = Options()
+from aichatkit.providers.base import NO_OPTIONS, Options, Provider
 
 
 class Aichat(Provider):
@@ -38,7 +36,7 @@ class Aichat(Provider):
     iter_events = staticmethod(events.iter_json)
 
     def build_request(
-        self, messages: Sequence[Message], model: str, *, options: Options = _NO_OPTIONS
+        self, messages: Sequence[Message], model: str, *, options: Options = NO_OPTIONS
     ) -> requests.Request:
         payload = {
             "message": format_prompt(messages),

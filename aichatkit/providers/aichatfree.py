@@ -1,6 +1,6 @@
-"""AIChatFree (aichatfree.info), which runs GeminiProChat: a signed request, plain text back in pieces.
+"""AIChatFree (aichatfree.info), which runs GeminiProChat: a signed request, plain text streamed in return.
 
-There is no end marker. Gemini wants turns that alternate, so neighbours of one role are sent as one turn.
+The stream has no end marker. Gemini requires alternating turns, so consecutive messages of one role are merged.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from aichatkit.providers.base import Provider
 
 
 def generate_signature(time: int, text: str, secret: str = "") -> str:
-    """Return the hex SHA-256 the server checks; `time` is in milliseconds, `text` the last message.
+    """Return the hex SHA-256 signature the server checks; `time` is in ms, `text` is the last message.
 
     >>> generate_signature(1700000000000, "Hello, world!")[:16]
     '2c1f696d6980967f'
@@ -34,7 +34,7 @@ def generate_signature(time: int, text: str, secret: str = "") -> str:
 
 
 class AIChatFree(Provider):
-    """Chat with aichatfree.info, or through `base_url` with any GeminiProChat."""
+    """Chat with aichatfree.info or, with `base_url`, any GeminiProChat site."""
 
     name = "aichatfree"
     url = "https://aichatfree.info"
@@ -43,13 +43,13 @@ class AIChatFree(Provider):
     default_model = "gemini-1.5-pro"
     models = ("gemini-1.5-pro", "gemini-pro")
     checks_notices = True
-    # A per-minute quota of the model behind it, whatever the status: waiting helps.
+    # The underlying model's per-minute quota, with any status: waiting helps.
     rules = (Rule(None, r"quota exceeded", RateLimitError),)
     iter_events = staticmethod(sniffing.iter_text_or_error)
 
-    #: What a site of one's own was built with; empty at most.
+    #: The secret a site was built with; empty on most sites.
     secret: ClassVar[str] = ""
-    #: The password of a site that asks for one.
+    #: The password of a protected site.
     site_password: ClassVar[str | None] = None
     generate_signature = staticmethod(generate_signature)
 
@@ -67,7 +67,7 @@ class AIChatFree(Provider):
         headers = {
             "Accept": "*/*",
             "Accept-Language": "en-US,en;q=0.5",
-            # A browser's fetch with a string as body says so.
+            # What a browser's fetch() sends with a string body.
             "Content-Type": "text/plain;charset=UTF-8",
             "Origin": self.url,
             "Referer": f"{self.url}/",
@@ -83,7 +83,7 @@ class AIChatFree(Provider):
 
 def _turns(messages: Sequence[Message]) -> list[dict[str, Any]]:
     turns = []
-    for role, run in groupby(messages, key=lambda message: "model" if message.role == "assistant" else "user"):
-        text = "\n\n".join(message.text for message in run)
+    for role, group in groupby(messages, key=lambda message: "model" if message.role == "assistant" else "user"):
+        text = "\n\n".join(message.text for message in group)
         turns.append({"role": role, "parts": [{"text": text}]})
     return turns

@@ -1,12 +1,10 @@
-"""AiChatOnline: a token first, then JSON objects line by line, with whatever else the server mixes in.
+"""AiChatOnline: a token request, then JSON objects, one per line, possibly mixed with other lines.
 
-There is no end marker, and the model is a label only.
+The stream has no end marker, and the model is only a label.
 """
 
 from __future__ import annotations
 
-import random
-import string
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -19,12 +17,13 @@ from aichatkit.errors import StreamInterruptedError, TokenNotFoundError
 from aichatkit.messages import Message, format_prompt
 from aichatkit.providers import user_agents
 from aichatkit.providers.base import Provider
+from aichatkit.providers.request_bodies import random_string
 
 if TYPE_CHECKING:
     from aichatkit.transport.transport import Transport
 
 _SUCCESS = (None, 0, 200, "0", "200")
-_PLEASED = ("", "success", "ok")
+_SUCCESS_MESSAGES = ("", "success", "ok")
 
 
 class AiChatOnline(Provider):
@@ -43,23 +42,23 @@ class AiChatOnline(Provider):
         return {"UniqueId": self.grab_token(http)}
 
     def grab_token(self, http: Transport) -> str:
-        """Return a fresh id; the service wants one for each answer."""
-        answer = http.get_json(
-            f"{self.url}/api/v1/user/getUniqueId?canvas=-{_random_string()}",
+        """Return a new id; the service requires one per answer."""
+        record = http.get_json(
+            f"{self.url}/api/v1/user/getUniqueId?canvas=-{random_string(10)}",
             headers={**self._headers(), "Content-Type": "application/json"},
         )
-        token = answer.get("data")
-        # It goes into a header, so it must be fit for one.
+        token = record.get("data")
+        # It is sent as a header, so it must be valid in one.
         if isinstance(token, str) and token.isascii() and token.isprintable() and token.strip():
             return token.strip()
-        if answer.get("code") not in _SUCCESS:
-            raise classify.event_error(answer, provider=self.name, rules=self.rules)
+        if record.get("code") not in _SUCCESS:
+            raise classify.event_error(record, provider=self.name, rules=self.rules)
         raise TokenNotFoundError(
             f"{self.name}: the service gave no id; its protocol may have changed", provider=self.name
         )
 
     def build_request(self, messages: Sequence[Message], model: str) -> requests.Request:
-        payload = {"conversationId": _random_string(), "prompt": format_prompt(messages)}
+        payload = {"conversationId": random_string(10), "prompt": format_prompt(messages)}
         return requests.Request("POST", self.api_endpoint, json=payload, headers=self._headers())
 
     def parse_event(self, event: events.Event) -> Any:
@@ -72,13 +71,13 @@ class AiChatOnline(Provider):
         if not isinstance(record, dict):
             return None
         data = record.get("data")
-        # What success is called is not known for sure, so a text counts whatever the code beside it.
+        # The success codes are not known for certain, so text counts whatever the code.
         if isinstance(data, dict) and data.get("message"):
             return data["message"]
         if record.get("code") not in _SUCCESS or classify.find_error(record) is not None:
             raise classify.event_error(record, provider=self.name, rules=self.rules)
-        told = str(record.get("msg") or "")
-        return None if told.lower() in _PLEASED else Notice(told)
+        message = str(record.get("msg") or "")
+        return None if message.lower() in _SUCCESS_MESSAGES else Notice(message)
 
     def _headers(self) -> dict[str, str]:
         return {
@@ -88,7 +87,3 @@ class AiChatOnline(Provider):
             "Referer": f"{self.url}/chatgpt/chat/",
             "User-Agent": user_agents.FIREFOX_UBUNTU,
         }
-
-
-def _random_string(length: int = 10) -> str:
-    return "".join(random.choices(string.ascii_lowercase + string.digits, k=length))

@@ -1,12 +1,10 @@
-"""The older form of AiChatOnline: WordPress with the AI Engine plugin, which many self-hosted sites run.
+"""The older AiChatOnline: WordPress with the AI Engine plugin, which many self-hosted sites run.
 
-Text comes in `live` events and stops at `end`; a site with streaming switched off sends one object.
+Text arrives in `live` events until `end`; a site with streaming disabled sends one JSON object.
 """
 
 from __future__ import annotations
 
-import random
-import string
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,10 +17,11 @@ from aichatkit.events import sniffing
 from aichatkit.messages import Message
 from aichatkit.providers import user_agents
 from aichatkit.providers.base import Provider
+from aichatkit.providers.request_bodies import random_string
 
 
 class AiChatOnlineClassic(Provider):
-    """Chat with the older aichatonline.org, or through `base_url` with any site that runs the AI Engine plugin."""
+    """Chat with the older aichatonline.org or, with `base_url`, any site that runs the AI Engine plugin."""
 
     name = "aichatonline-classic"
     url = "https://aichatonline.org"
@@ -38,8 +37,8 @@ class AiChatOnlineClassic(Provider):
         payload = {
             "botId": "default",
             "customId": None,
-            "session": _random_string(16),
-            "chatId": _random_string(10),
+            "session": random_string(16),
+            "chatId": random_string(10),
             "contextId": 7,
             "messages": [{"role": message.role, "content": message.text} for message in messages],
             "newMessage": messages[-1].text,
@@ -57,19 +56,15 @@ class AiChatOnlineClassic(Provider):
 
     def parse_event(self, event: events.Event) -> Any:
         record = event.json()
-        kind = record.get("type")
-        if kind == "live":
+        event_type = record.get("type")
+        if event_type == "live":
             return record["data"]
-        if kind == "end":
+        if event_type == "end":
             return Finish("stop", last=True)
-        if kind == "error":
+        if event_type == "error":
             raise classify.event_error({"error": record.get("data")}, provider=self.name, rules=self.rules)
         if classify.find_error(record) is not None or record.get("success") is False:
             raise classify.event_error(record, provider=self.name, rules=self.rules)
         if "reply" in record:
             return [record["reply"], Finish("stop", last=True)]
         return None
-
-
-def _random_string(length: int) -> str:
-    return "".join(random.choices(string.ascii_lowercase + string.digits, k=length))

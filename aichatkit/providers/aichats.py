@@ -1,6 +1,6 @@
-"""AiChats (ai-chats.org): one POST; text comes as bare `data: ` lines that are glued together, a picture as JSON.
+"""AiChats (ai-chats.org): one POST; text arrives as bare `data: ` lines to be joined, an image as JSON.
 
-There is no end marker, and no model name goes over the wire: only `dalle` changes the request.
+The stream has no end marker, and no model name is sent: only `dalle` changes the request.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from aichatkit.providers.base import Provider
 
 
 class AiChats(Provider):
-    """Chat with ai-chats.org, or have it draw with the model `dalle`."""
+    """Chat with ai-chats.org, or generate images with the model `dalle`."""
 
     name = "aichats"
     url = "https://ai-chats.org"

@@ -1,6 +1,6 @@
-"""Anthropic's messages: blocks of content, named events.
+"""Anthropic's Messages API: content blocks in, named events out.
 
-The system's words stand apart, `max_tokens` is mandatory, and only `message_stop` shows that an answer is whole.
+The system prompt is a separate field, `max_tokens` is required, and only `message_stop` marks a complete answer.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ from aichatkit.chunks import Answered, Citation, Finish, Reasoning, ToolCall, To
 from aichatkit.classification import classify
 from aichatkit.events import Event, sniffing
 from aichatkit.messages import File, Message, ToolCallsMessage, ToolResultMessage
-from aichatkit.providers.base import Options, Provider
+from aichatkit.providers.base import NO_OPTIONS, Options, Provider
 from aichatkit.providers.request_bodies import (
     add_options,
-    encoded,
+    call_id,
+    encode_base64,
+    find_signature,
     iter_parts,
-    joined_turns,
-    own_signature,
+    merge_turns,
     parse_arguments,
-    put,
-    refused_file,
+    set_path,
     split_system,
+    unsupported_file_error,
 )
 
-_NO_OPTIONS = Options()
-#: Sent where the caller gives none; what the current models can all write.
+#: Sent if the caller sets no `max_tokens`; all current models support it.
 _MAX_TOKENS = 8192
 _TOKEN_ENV = "ANTHROPIC_AUTH_TOKEN"
 _BLOCKS = {"image": "image", "pdf": "document"}
-_REASONS = {
+_FINISH_REASONS = {
     "end_turn": "stop",
     "stop_sequence": "stop",
     "max_tokens": "length",
@@ -44,7 +44,7 @@ _REASONS = {
 
 
 class Anthropic(Provider):
-    """Chat with Anthropic's models; a token in ANTHROPIC_AUTH_TOKEN is sent as a Bearer token instead of a key."""
+    """Chat with Anthropic's models; ANTHROPIC_AUTH_TOKEN is sent as a Bearer token instead of an API key."""
 
     name = "anthropic"
     url = "https://api.anthropic.com"
@@ -88,10 +88,10 @@ class Anthropic(Provider):
         return super().sign(key)
 
     def build_request(
-        self, messages: Sequence[Message], model: str, *, options: Options = _NO_OPTIONS
+        self, messages: Sequence[Message], model: str, *, options: Options = NO_OPTIONS
     ) -> requests.Request:
         system, others = split_system(messages)
-        turns = joined_turns((_role(message), self._blocks(message)) for message in others)
+        turns = merge_turns((_role(message), self._build_blocks(message)) for message in others)
         payload: dict[str, Any] = {
             "model": model,
             "max_tokens": _MAX_TOKENS,
@@ -106,52 +106,52 @@ class Anthropic(Provider):
                 for tool in options.tools
             ]
         if options.schema is not None:
-            put(payload, "output_config.format", {"type": "json_schema", "schema": options.schema})
+            set_path(payload, "output_config.format", {"type": "json_schema", "schema": options.schema})
         payload = add_options(payload, self.params, options)
         return requests.Request("POST", self.api_endpoint, json=payload, headers=dict(self.headers))
 
     def parse_event(self, event: Event) -> Any:
         record = event.json()
-        kind = record.get("type")
-        if kind == "content_block_delta":
+        event_type = record.get("type")
+        if event_type == "content_block_delta":
             return _parse_delta(record)
-        if kind == "message":
+        if event_type == "message":
             return list(_parse_message(record))
         if classify.find_error(record) is not None:
             raise classify.event_error(record, provider=self.name, rules=self.rules)
-        read = _PARSERS.get(kind)
-        return list(read(record)) if read else None
+        parse = _PARSERS.get(event_type)
+        return list(parse(record)) if parse else None
 
-    def _blocks(self, message: Message) -> list[dict[str, Any]]:
+    def _build_blocks(self, message: Message) -> list[dict[str, Any]]:
         if isinstance(message, ToolResultMessage):
-            call = message.call
-            return [{"type": "tool_result", "tool_use_id": call.id or call.name, "content": message.text}]
+            return [{"type": "tool_result", "tool_use_id": call_id(message.call), "content": message.text}]
         if isinstance(message, ToolCallsMessage) and isinstance(message.content, str):
-            return list(self._interleaved(message, message.content))
+            return list(self._interleave(message, message.content))
         parts = iter_parts(message.content, provider=self.name)
-        blocks = [{"type": "text", "text": part} if isinstance(part, str) else self._file(part) for part in parts]
-        return [*blocks, *_calls(message.calls)] if isinstance(message, ToolCallsMessage) else blocks
+        blocks = [{"type": "text", "text": part} if isinstance(part, str) else self._build_file(part) for part in parts]
+        return [*blocks, *_build_calls(message.calls)] if isinstance(message, ToolCallsMessage) else blocks
 
-    def _interleaved(self, message: ToolCallsMessage, text: str) -> Iterator[dict[str, Any]]:
-        """Yield the blocks as they came: the results of tools are refused where a thought is missing or moved."""
-        at, calls = 0, 0
+    def _interleave(self, message: ToolCallsMessage, text: str) -> Iterator[dict[str, Any]]:
+        """Yield the blocks in their original order: tool results are rejected if a thought is missing or moved."""
+        text_sent, calls_sent = 0, 0
         for thought in message.thoughts:
-            signed = own_signature(thought, provider=self.name)
-            if signed:
-                yield from _text(text[at : thought.after_text])
-                yield from _calls(message.calls[calls : thought.after_calls])
-                at, calls = thought.after_text, thought.after_calls
-                hidden = {"type": "redacted_thinking", "data": signed}
-                yield hidden if thought.hidden else {"type": "thinking", "thinking": thought.text, "signature": signed}
-        yield from _text(text[at:])
-        yield from _calls(message.calls[calls:])
+            signature = find_signature(thought, provider=self.name)
+            if signature:
+                yield from _build_text(text[text_sent : thought.after_text])
+                yield from _build_calls(message.calls[calls_sent : thought.after_calls])
+                text_sent, calls_sent = thought.after_text, thought.after_calls
+                redacted = {"type": "redacted_thinking", "data": signature}
+                shown = {"type": "thinking", "thinking": thought.text, "signature": signature}
+                yield redacted if thought.hidden else shown
+        yield from _build_text(text[text_sent:])
+        yield from _build_calls(message.calls[calls_sent:])
 
-    def _file(self, file: File) -> dict[str, Any]:
+    def _build_file(self, file: File) -> dict[str, Any]:
         if file.kind not in _BLOCKS:
-            raise refused_file(file, provider=self.name)
+            raise unsupported_file_error(file, provider=self.name)
         if file.url and not file.data:
             return {"type": _BLOCKS[file.kind], "source": {"type": "url", "url": file.url}}
-        data = encoded(file, provider=self.name)
+        data = encode_base64(file, provider=self.name)
         return {
             "type": _BLOCKS[file.kind],
             "source": {"type": "base64", "media_type": file.media_type, "data": data},
@@ -162,30 +162,29 @@ def _role(message: Message) -> str:
     return "assistant" if message.role == "assistant" else "user"
 
 
-def _text(text: str) -> Iterator[dict[str, Any]]:
-    # A block of nothing but blanks is refused.
+def _build_text(text: str) -> Iterator[dict[str, Any]]:
+    # A blank block is rejected.
     if text.strip():
         yield {"type": "text", "text": text}
 
 
-def _calls(calls: Sequence[ToolCall]) -> list[dict[str, Any]]:
-    named = [(call.id or call.name, call) for call in calls]
-    return [{"type": "tool_use", "id": key, "name": call.name, "input": call.arguments} for key, call in named]
+def _build_calls(calls: Sequence[ToolCall]) -> list[dict[str, Any]]:
+    return [{"type": "tool_use", "id": call_id(call), "name": call.name, "input": call.arguments} for call in calls]
 
 
 def _parse_delta(record: Mapping[str, Any]) -> Any:
     delta = record["delta"]
-    kind = delta["type"]
-    if kind == "text_delta":
+    delta_type = delta["type"]
+    if delta_type == "text_delta":
         return delta["text"]
-    if kind == "thinking_delta":
+    if delta_type == "thinking_delta":
         return Reasoning(delta["thinking"])
-    if kind == "signature_delta":
+    if delta_type == "signature_delta":
         return Reasoning("", delta["signature"])
-    if kind == "input_json_delta":
-        # Tools that run at the service send these too; their calls never began, so the pieces are dropped.
+    if delta_type == "input_json_delta":
+        # Server-side tools send these too; no start of their call was passed on, so the parts are dropped later.
         return ToolCallPart(record["index"], arguments=delta["partial_json"])
-    return list(_parse_citations([delta["citation"]])) if kind == "citations_delta" else None
+    return list(_parse_citations([delta["citation"]])) if delta_type == "citations_delta" else None
 
 
 def _parse_message(message: Mapping[str, Any]) -> Iterator[Any]:
@@ -209,15 +208,15 @@ def _parse_block_start(record: Mapping[str, Any]) -> Iterator[Any]:
 
 
 def _parse_block(index: int, block: Mapping[str, Any]) -> Iterator[Any]:
-    kind = block["type"]
-    if kind == "text":
+    block_type = block["type"]
+    if block_type == "text":
         yield block["text"]
         yield from _parse_citations(block.get("citations") or ())
-    elif kind == "thinking":
+    elif block_type == "thinking":
         yield Reasoning(block["thinking"], block.get("signature") or "")
-    elif kind == "redacted_thinking":
+    elif block_type == "redacted_thinking":
         yield Reasoning("", block["data"], hidden=True)
-    elif kind == "tool_use":
+    elif block_type == "tool_use":
         arguments = parse_arguments(block["input"]) if block.get("input") else ""
         yield ToolCallPart(index, block["id"], block["name"], arguments)
 
@@ -241,7 +240,7 @@ _PARSERS = {
 
 def _reason(record: Mapping[str, Any]) -> str | None:
     reason = record.get("stop_reason")
-    return _REASONS.get(reason, reason) if reason else None
+    return _FINISH_REASONS.get(reason, reason) if reason else None
 
 
 def _parse_citations(citations: Sequence[Mapping[str, Any]]) -> Iterator[Citation]:
@@ -252,8 +251,8 @@ def _parse_citations(citations: Sequence[Mapping[str, Any]]) -> Iterator[Citatio
 
 def _parse_usage(usage: Mapping[str, Any] | None) -> Iterator[Usage]:
     if usage:
-        # What came from the cache is not in the number of input tokens here, as it is everywhere else.
+        # Unlike everywhere else, `input_tokens` does not include cached tokens here.
         names = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
-        told = [usage[name] for name in names if usage.get(name) is not None]
-        given = None if usage.get("input_tokens") is None else sum(told)
-        yield Usage(given, usage.get("output_tokens"), cached_tokens=usage.get("cache_read_input_tokens"))
+        counts = [usage[name] for name in names if usage.get(name) is not None]
+        input_tokens = None if usage.get("input_tokens") is None else sum(counts)
+        yield Usage(input_tokens, usage.get("output_tokens"), cached_tokens=usage.get("cache_read_input_tokens"))

@@ -1,7 +1,7 @@
-"""OpenAI's models on Azure: the model is the name of a deployment, and each resource has an address of its own.
+"""OpenAI's models on Azure: the model is a deployment name, and each resource has its own endpoint.
 
-Two forms of address are in use: the newer `/openai/v1`, and one for each deployment with a dated `api-version`, which
-is chosen by OPENAI_API_VERSION.
+Two kinds of URL are in use: the newer `/openai/v1` and, if OPENAI_API_VERSION is a date, one per deployment with that
+`api-version`.
 """
 
 from __future__ import annotations
@@ -14,22 +14,21 @@ from urllib.parse import quote
 import requests
 
 from aichatkit.messages import Message
-from aichatkit.providers.base import Options
+from aichatkit.providers.base import NO_OPTIONS, Options
 from aichatkit.providers.openai_compatible import OpenAICompatible
 
-_NO_OPTIONS = Options()
-_DATED = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:-preview)?")
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:-preview)?")
 _JSON_WEB_TOKEN = re.compile(r"eyJ[\w-]*\.[\w-]+\.")
 
 
 class Azure(OpenAICompatible):
-    """Chat with a deployment on Azure; AZURE_OPENAI_ENDPOINT or `base_url` tells the address of the resource.
+    """Chat with a deployment on Azure; set AZURE_OPENAI_ENDPOINT or `base_url` to the resource's endpoint.
 
-    The key goes into the header `api-key`; a token of Entra, also from AZURE_OPENAI_AD_TOKEN, is sent as Bearer.
+    An API key is sent in the `api-key` header, an Entra token (also from AZURE_OPENAI_AD_TOKEN) as a Bearer token.
     """
 
     name = "azure"
-    # A name that can never belong to anybody: there is no address before the user has told one.
+    # A reserved name that never resolves: the user has to set the endpoint.
     url = "https://resource.invalid"
     version = "/openai/v1"
     path = "/openai/v1/chat/completions"
@@ -37,7 +36,7 @@ class Azure(OpenAICompatible):
     not_running = "Set AZURE_OPENAI_ENDPOINT, or pass base_url=, with the address of your resource"
     priced_as = "openai"
     default_model = "gpt-4o-mini"
-    # Deployments have the names their owner gave them.
+    # Deployment names are chosen by their owner.
     models = ()
     api_key_env = ("AZURE_OPENAI_API_KEY", "AZURE_API_KEY", "AZURE_OPENAI_AD_TOKEN")
     base_url_env = "AZURE_OPENAI_ENDPOINT"
@@ -56,12 +55,12 @@ class Azure(OpenAICompatible):
         return ("Authorization", f"Bearer {key}") if _JSON_WEB_TOKEN.match(key) else super().sign(key)
 
     def build_request(
-        self, messages: Sequence[Message], model: str, *, options: Options = _NO_OPTIONS
+        self, messages: Sequence[Message], model: str, *, options: Options = NO_OPTIONS
     ) -> requests.Request:
         request = super().build_request(messages, model, options=options)
-        dated = options.tokens.get("api-version", "")
-        if _DATED.fullmatch(dated):
+        api_version = options.tokens.get("api-version", "")
+        if _DATE.fullmatch(api_version):
             deployment = f"{self.url}/openai/deployments/{quote(model, safe='')}"
-            request.url = f"{deployment}/chat/completions?api-version={dated}"
+            request.url = f"{deployment}/chat/completions?api-version={api_version}"
         request.headers = {name: value for name, value in request.headers.items() if name != "api-version"}
         return request

@@ -1,4 +1,4 @@
-"""Models on AWS Bedrock, through its OpenAI-compatible endpoint with a Bedrock API key; requests are not signed."""
+"""Models on AWS Bedrock, through its OpenAI-compatible endpoint and a Bedrock API key; requests are not signed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
 
 
 class Bedrock(OpenAICompatible):
-    """Chat with models on Bedrock; the region comes from AWS_REGION or AWS_DEFAULT_REGION, else it is us-east-1."""
+    """Chat with models on Bedrock; the region is AWS_REGION, AWS_DEFAULT_REGION or us-east-1."""
 
     name = "bedrock"
     url = "https://bedrock-mantle.us-east-1.api.aws/v1"

@@ -1,7 +1,7 @@
 """ChatGptt (chatgptt.me), WordPress with the AI Power plugin: tokens from a page, then a form.
 
-The answer is one JSON object, or server-sent events where the site's owner turned streaming on.
-A page cache may hand out a stale nonce, so a refused one is fetched anew once.
+The answer is one JSON object, or server-sent events if the site has streaming enabled.
+A page cache may return a stale nonce, so a rejected nonce is fetched again once.
 """
 
 from __future__ import annotations
@@ -22,17 +22,16 @@ from aichatkit.errors import AuthenticationError, BadRequestError, RateLimitErro
 from aichatkit.events import sniffing
 from aichatkit.messages import Message
 from aichatkit.providers import user_agents
-from aichatkit.providers.base import Options, Provider
+from aichatkit.providers.base import NO_OPTIONS, Options, Provider
 
 if TYPE_CHECKING:
     from aichatkit.transport.transport import Transport
 
-_NO_OPTIONS = Options()
-_ELEMENT = "wpaicg-chat-shortcode"
+_CHAT_CLASS = "wpaicg-chat-shortcode"
 
 
 class ChatGptt(Provider):
-    """Chat with chatgptt.me, or through `base_url` with a site that runs the AI Power plugin."""
+    """Chat with chatgptt.me or, with `base_url`, any site that runs the AI Power plugin."""
 
     name = "chatgptt"
     url = "https://chatgptt.me"
@@ -53,22 +52,22 @@ class ChatGptt(Provider):
 
     def prepare(self, http: Transport) -> Mapping[str, str]:
         page = http.get_text(f"{self.url}/", headers=self._headers())
-        found = find_tokens(page)
-        if not found.get("data-nonce") or not found.get("data-post-id"):
+        attributes = find_tokens(page)
+        if not attributes.get("data-nonce") or not attributes.get("data-post-id"):
             raise TokenNotFoundError(
                 f"{self.name}: the page holds no chat tokens; the site may have changed", provider=self.name
             )
         return {
-            "nonce": found["data-nonce"],
-            "post_id": found["data-post-id"],
-            "bot_id": found.get("data-bot-id") or "0",
+            "nonce": attributes["data-nonce"],
+            "post_id": attributes["data-post-id"],
+            "bot_id": attributes.get("data-bot-id") or "0",
         }
 
     def build_request(
-        self, messages: Sequence[Message], model: str, *, options: Options = _NO_OPTIONS
+        self, messages: Sequence[Message], model: str, *, options: Options = NO_OPTIONS
     ) -> requests.Request:
         tokens = options.tokens
-        form = {
+        fields = {
             "_wpnonce": tokens["nonce"],
             "post_id": tokens["post_id"],
             "url": self.url,
@@ -77,10 +76,10 @@ class ChatGptt(Provider):
             "bot_id": tokens["bot_id"],
             "chatbot_identity": "shortcode",
             "wpaicg_chat_client_id": secrets.token_hex(5),
-            # The plugin makes one line of `message`, so earlier turns go where they stay apart.
-            "wpaicg_chat_history": json.dumps([_label(message) for message in messages[:-1]]),
+            # The plugin joins the lines of `message`; only here do earlier turns stay separate.
+            "wpaicg_chat_history": json.dumps([_format_turn(message) for message in messages[:-1]]),
         }
-        return requests.Request("POST", self.api_endpoint, data=form, headers=self._headers())
+        return requests.Request("POST", self.api_endpoint, data=fields, headers=self._headers())
 
     def parse_event(self, event: events.Event) -> Any:
         if event.data.startswith("[DONE]"):
@@ -97,9 +96,9 @@ class ChatGptt(Provider):
             return [chunk for choice in record["choices"][:1] for chunk in _parse_choice(choice)]
         if record.get("status") == "success":
             return [record["data"], Finish("stop", last=True)]
-        # Some sites put what is wrong where the answer would be.
-        told = {**record, "msg": record.get("msg") or record.get("data")}
-        raise classify.event_error(told, provider=self.name, rules=self.rules)
+        # Some sites put the error message into the answer's field.
+        error = {**record, "msg": record.get("msg") or record.get("data")}
+        raise classify.event_error(error, provider=self.name, rules=self.rules)
 
     def _headers(self) -> dict[str, str]:
         return {
@@ -111,13 +110,13 @@ class ChatGptt(Provider):
 
 
 def find_tokens(page: str) -> dict[str, str]:
-    """Return the `data-` attributes of the chat's element, or else the first of each name on the page.
+    """Return the `data-` attributes of the chat element, or else the first of each token on the page.
 
     >>> find_tokens("<div class='wpaicg-chat-shortcode' data-nonce='0a1b' data-post-id='7'>")
     {'data-nonce': '0a1b', 'data-post-id': '7'}
     """
     finder = _TokenFinder()
-    # The parser of some Pythons gives up at a marked section it does not know; to a browser that is a comment.
+    # The parser of some Python versions fails on an unknown marked section; to a browser that is a comment.
     finder.feed(page.replace("<![", "<!"))
     finder.close()
     return {**finder.anywhere, **finder.element}
@@ -134,11 +133,11 @@ class _TokenFinder(HTMLParser):
         for name in ("data-nonce", "data-post-id"):
             if name in values:
                 self.anywhere.setdefault(name, values[name])
-        if not self.element and _ELEMENT in (dict(attrs).get("class") or "").split():
+        if not self.element and _CHAT_CLASS in (dict(attrs).get("class") or "").split():
             self.element = values
 
 
-def _label(message: Message) -> str:
+def _format_turn(message: Message) -> str:
     return f"{'AI' if message.role == 'assistant' else 'Human'}: {message.text}"
 
 

@@ -1,4 +1,4 @@
-"""Cohere's chat, version 2: requests much like OpenAI's, answers as named events with a delta each."""
+"""Cohere's chat API, version 2: requests much like OpenAI's, answers as named events with a delta each."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from aichatkit.classification import classify
 from aichatkit.events import Event
 from aichatkit.providers.openai_compatible import OpenAICompatible
 
-_REASONS = {
+_FINISH_REASONS = {
     "COMPLETE": "stop",
     "STOP_SEQUENCE": "stop",
     "MAX_TOKENS": "length",
@@ -63,14 +63,14 @@ class Cohere(OpenAICompatible):
         if event.data.startswith("[DONE]"):
             return Finish(last=True)
         record = event.json()
-        kind = record.get("type")
-        if kind in _DELTAS:
+        event_type = record.get("type")
+        if event_type in _DELTAS:
             return list(_parse_message(record["delta"]["message"], record.get("index")))
-        if kind == "message-end":
+        if event_type == "message-end":
             return list(self._parse_ending(record["delta"]))
-        if kind is None and "message" in record and "finish_reason" in record:
+        if event_type is None and "message" in record and "finish_reason" in record:
             return [*_parse_message(record["message"], None), *self._parse_ending(record)]
-        if kind is None or classify.find_error(record) is not None:
+        if event_type is None or classify.find_error(record) is not None:
             raise classify.event_error(record, provider=self.name, rules=self.rules)
         return None
 
@@ -78,41 +78,41 @@ class Cohere(OpenAICompatible):
         if ending.get("error"):
             raise classify.event_error({"error": ending["error"]}, provider=self.name, rules=self.rules)
         usage = ending.get("usage") or {}
-        # What is billed may be less than what was read.
-        counted = usage.get("tokens") or usage.get("billed_units") or {}
+        # Fewer tokens may be billed than were read.
+        counts = usage.get("tokens") or usage.get("billed_units") or {}
         yield Usage(
-            _whole(counted.get("input_tokens")),
-            _whole(counted.get("output_tokens")),
-            cached_tokens=_whole(usage.get("cached_tokens")),
+            _parse_count(counts.get("input_tokens")),
+            _parse_count(counts.get("output_tokens")),
+            cached_tokens=_parse_count(usage.get("cached_tokens")),
         )
         reason = ending.get("finish_reason") or "stop"
-        yield Finish(_REASONS.get(reason, reason))
+        yield Finish(_FINISH_REASONS.get(reason, reason))
 
-    def _answer_format(self, schema: Mapping[str, Any]) -> dict[str, Any]:
+    def _response_format(self, schema: Mapping[str, Any]) -> dict[str, Any]:
         return {"type": "json_object", "json_schema": schema}
 
 
 def _parse_message(message: Mapping[str, Any], index: int | None) -> Iterator[Any]:
     if message.get("tool_plan"):
         yield Reasoning(message["tool_plan"])
-    for part in _listed(message.get("content")):
+    for part in _as_list(message.get("content")):
         if part.get("thinking"):
             yield Reasoning(part["thinking"])
         yield part.get("text") or ""
-    for call in _listed(message.get("tool_calls")):
+    for call in _as_list(message.get("tool_calls")):
         function = call.get("function") or {}
         yield ToolCallPart(index, call.get("id") or "", function.get("name") or "", function.get("arguments") or "")
-    for citation in _listed(message.get("citations")):
+    for citation in _as_list(message.get("citations")):
         for source in citation.get("sources") or ():
             document = source.get("document") or {}
             if document.get("url"):
                 yield Citation(document["url"], document.get("title") or "")
 
 
-def _listed(value: Any) -> list[Any]:
-    # One in an event of its own, a list of them in a whole answer.
+def _as_list(value: Any) -> list[Any]:
+    # A stream sends one per event, a complete answer a list.
     return value if isinstance(value, list) else [value] if value else []
 
 
-def _whole(count: float | None) -> int | None:
+def _parse_count(count: float | None) -> int | None:
     return None if count is None else int(count)

@@ -1,6 +1,6 @@
 """Google's Gemini: contents made of parts; an answer is a stream of events, or one JSON array.
 
-There is no closing mark but a `finishReason` on the last candidate; a blocked prompt has no candidates at all.
+The only end marker is a `finishReason` on the last candidate; a blocked prompt gets no candidates at all.
 """
 
 from __future__ import annotations
@@ -26,20 +26,19 @@ from aichatkit.classification import classify
 from aichatkit.errors import ContentFilteredError
 from aichatkit.events import Event, sniffing
 from aichatkit.messages import File, Message, ToolCallsMessage, ToolResultMessage
-from aichatkit.providers.base import Options, Provider, Tool
+from aichatkit.providers.base import NO_OPTIONS, Options, Provider, Tool
 from aichatkit.providers.request_bodies import (
     add_options,
-    encoded,
+    encode_base64,
+    find_signature,
     iter_parts,
-    joined_turns,
-    own_signature,
+    merge_turns,
     parse_arguments,
-    put,
+    set_path,
     split_system,
 )
 
-_NO_OPTIONS = Options()
-_REASONS = {
+_FINISH_REASONS = {
     "STOP": "stop",
     "MAX_TOKENS": "length",
     "MALFORMED_FUNCTION_CALL": "error",
@@ -57,8 +56,8 @@ _REASONS = {
         "content_filter",
     ),
 }
-#: The numbers some gateways send for the words.
-_NUMBERED = (
+#: Finish reasons by the enum number that some gateways send.
+_REASON_NUMBERS = (
     "",
     "STOP",
     "MAX_TOKENS",
@@ -71,13 +70,13 @@ _NUMBERED = (
     "MALFORMED_FUNCTION_CALL",
 )
 
-#: The fields of a piece of text that stands alone, and those of a record that holds nothing else.
-_PIECE = {"content", "index", "safetyRatings"}
-_BESIDE = {"candidates", "modelVersion", "responseId", "usageMetadata", "createTime"}
+#: The fields of a candidate that is text only, and of a record that holds nothing but such a candidate.
+_TEXT_CANDIDATE = {"content", "index", "safetyRatings"}
+_TEXT_RECORD = {"candidates", "modelVersion", "responseId", "usageMetadata", "createTime"}
 
 
 class Gemini(Provider):
-    """Chat with Google's Gemini models; the key goes into a header, never into the address."""
+    """Chat with Google's Gemini models; the API key is sent in a header, never in the URL."""
 
     name = "gemini"
     url = "https://generativelanguage.googleapis.com"
@@ -119,29 +118,29 @@ class Gemini(Provider):
     }
 
     def build_request(
-        self, messages: Sequence[Message], model: str, *, options: Options = _NO_OPTIONS
+        self, messages: Sequence[Message], model: str, *, options: Options = NO_OPTIONS
     ) -> requests.Request:
         system, others = split_system(messages)
-        turns = joined_turns((_role(message), self._parts(message)) for message in others)
+        turns = merge_turns((_role(message), self._build_parts(message)) for message in others)
         payload: dict[str, Any] = {"contents": [{"role": role, "parts": parts} for role, parts in turns]}
         if system:
             payload["systemInstruction"] = {"parts": [{"text": system}]}
         if options.tools:
-            payload["tools"] = [{"functionDeclarations": [_declaration(tool) for tool in options.tools]}]
+            payload["tools"] = [{"functionDeclarations": [_build_tool(tool) for tool in options.tools]}]
         if options.schema is not None:
-            put(payload, "generationConfig.responseMimeType", "application/json")
-            put(payload, "generationConfig.responseJsonSchema", options.schema)
+            set_path(payload, "generationConfig.responseMimeType", "application/json")
+            set_path(payload, "generationConfig.responseJsonSchema", options.schema)
         if "-image" in model:
-            put(payload, "generationConfig.responseModalities", ["TEXT", "IMAGE"])
+            set_path(payload, "generationConfig.responseModalities", ["TEXT", "IMAGE"])
         payload = add_options(payload, self.params, options)
-        # A name with a slash says itself what it is, such as tunedModels/mine.
-        named = model if "/" in model else f"models/{model}"
-        address = f"{self.url}{self.version}/{quote(named)}:streamGenerateContent?alt=sse"
-        return requests.Request("POST", address, json=payload, headers=dict(self.headers))
+        # A name with a slash already has its collection, such as tunedModels/mine.
+        resource = model if "/" in model else f"models/{model}"
+        url = f"{self.url}{self.version}/{quote(resource)}:streamGenerateContent?alt=sse"
+        return requests.Request("POST", url, json=payload, headers=dict(self.headers))
 
     def parse_event(self, event: Event) -> Any:
         record = event.json()
-        # The usual piece: one text, and what is said beside it each time.
+        # Fast path: one text, and the metadata that every record has.
         try:
             (candidate,) = record["candidates"]
             (part,) = candidate["content"]["parts"]
@@ -150,10 +149,10 @@ class Gemini(Provider):
                 text.__class__ is str
                 and len(part) == 1
                 and not candidate.get("index")
-                and candidate.keys() <= _PIECE
-                and record.keys() <= _BESIDE
+                and candidate.keys() <= _TEXT_CANDIDATE
+                and record.keys() <= _TEXT_RECORD
             ):
-                return [text, *_parse_beside(record)]
+                return [text, *_parse_metadata(record)]
         except (LookupError, TypeError, ValueError, AttributeError):
             pass
         return self._parse_record(record)
@@ -171,59 +170,60 @@ class Gemini(Provider):
         candidates = [entry for entry in record.get("candidates") or () if not entry.get("index")][:1]
         return [
             *(chunk for candidate in candidates for chunk in _parse_candidate(candidate)),
-            *_parse_beside(record),
+            *_parse_metadata(record),
         ]
 
-    def _parts(self, message: Message) -> list[dict[str, Any]]:
+    def _build_parts(self, message: Message) -> list[dict[str, Any]]:
         if isinstance(message, ToolResultMessage):
-            return [{"functionResponse": {**_named(message.call), "response": {"result": message.text}}}]
-        found = iter_parts(message.content, provider=self.name)
-        parts = [{"text": part} if isinstance(part, str) else self._file(part) for part in found]
-        return parts + [self._call(call) for call in (message.calls if isinstance(message, ToolCallsMessage) else ())]
+            return [{"functionResponse": {**_identify(message.call), "response": {"result": message.text}}}]
+        contents = iter_parts(message.content, provider=self.name)
+        parts = [{"text": part} if isinstance(part, str) else self._build_file(part) for part in contents]
+        calls = message.calls if isinstance(message, ToolCallsMessage) else ()
+        return parts + [self._build_call(call) for call in calls]
 
-    def _call(self, call: ToolCall) -> dict[str, Any]:
-        part: dict[str, Any] = {"functionCall": {**_named(call), "args": call.arguments}}
-        signature = own_signature(call, provider=self.name)
+    def _build_call(self, call: ToolCall) -> dict[str, Any]:
+        part: dict[str, Any] = {"functionCall": {**_identify(call), "args": call.arguments}}
+        signature = find_signature(call, provider=self.name)
         return {**part, "thoughtSignature": signature} if signature else part
 
-    def _file(self, file: File) -> dict[str, Any]:
+    def _build_file(self, file: File) -> dict[str, Any]:
         if file.url and not file.data:
             return {"fileData": {"mimeType": file.media_type, "fileUri": file.url}}
-        return {"inlineData": {"mimeType": file.media_type, "data": encoded(file, provider=self.name)}}
+        return {"inlineData": {"mimeType": file.media_type, "data": encode_base64(file, provider=self.name)}}
 
 
 def _role(message: Message) -> str:
     return "model" if message.role == "assistant" else "user"
 
 
-def _declaration(tool: Tool) -> dict[str, Any]:
+def _build_tool(tool: Tool) -> dict[str, Any]:
     return {"name": tool.name, "description": tool.description, "parametersJsonSchema": tool.parameters}
 
 
-def _named(call: ToolCall) -> dict[str, Any]:
-    # An id that was made here is none of the service's.
-    own = not call.id or is_generated_call_id(call.id)
-    return {"name": call.name} if own else {"id": call.id, "name": call.name}
+def _identify(call: ToolCall) -> dict[str, Any]:
+    # The service does not know an id that this package made up.
+    has_id = bool(call.id) and not is_generated_call_id(call.id)
+    return {"id": call.id, "name": call.name} if has_id else {"name": call.name}
 
 
-def _parse_beside(record: Mapping[str, Any]) -> list[Any]:
-    """Return what each record says beside its text: the model that answers, and the tokens so far."""
-    found: list[Any] = []
+def _parse_metadata(record: Mapping[str, Any]) -> list[Any]:
+    """Return what every record carries next to its text: the model, and the token usage up to now."""
+    chunks: list[Any] = []
     if record.get("modelVersion"):
-        found.append(Answered(record["modelVersion"], record.get("responseId") or ""))
+        chunks.append(Answered(record["modelVersion"], record.get("responseId") or ""))
     usage = record.get("usageMetadata")
     if usage:
-        written = [usage[name] for name in ("candidatesTokenCount", "thoughtsTokenCount") if usage.get(name)]
-        found.append(
+        counts = [usage[name] for name in ("candidatesTokenCount", "thoughtsTokenCount") if usage.get(name)]
+        chunks.append(
             Usage(
                 input_tokens=usage.get("promptTokenCount"),
-                output_tokens=sum(written) if written else None,
+                output_tokens=sum(counts) if counts else None,
                 total_tokens=usage.get("totalTokenCount"),
                 cached_tokens=usage.get("cachedContentTokenCount"),
                 reasoning_tokens=usage.get("thoughtsTokenCount"),
             )
         )
-    return found
+    return chunks
 
 
 def _parse_candidate(candidate: Mapping[str, Any]) -> Iterator[Any]:
@@ -231,14 +231,14 @@ def _parse_candidate(candidate: Mapping[str, Any]) -> Iterator[Any]:
         yield from _parse_part(part)
     for chunk in (candidate.get("groundingMetadata") or {}).get("groundingChunks") or ():
         yield from _parse_source(chunk.get("web") or {})
-    cited = candidate.get("citationMetadata") or {}
-    for source in cited.get("citationSources") or cited.get("citations") or ():
+    metadata = candidate.get("citationMetadata") or {}
+    for source in metadata.get("citationSources") or metadata.get("citations") or ():
         yield from _parse_source(source)
     reason = candidate.get("finishReason")
     if isinstance(reason, int):
-        reason = _NUMBERED[reason] if 0 <= reason < len(_NUMBERED) else str(reason)
+        reason = _REASON_NUMBERS[reason] if 0 <= reason < len(_REASON_NUMBERS) else str(reason)
     if reason and reason != "FINISH_REASON_UNSPECIFIED":
-        yield Finish(_REASONS.get(reason, reason))
+        yield Finish(_FINISH_REASONS.get(reason, reason))
 
 
 def _parse_part(part: Mapping[str, Any]) -> Iterator[Any]:

@@ -1,6 +1,6 @@
-"""The offline provider: an ELIZA in a sandbox on this machine, for trying things out and for tests.
+"""The offline provider: ELIZA in a local sandbox, for experiments and tests.
 
-It speaks OpenAI's protocol over real HTTP to a server that is started in the process on first use.
+It speaks OpenAI's protocol over real HTTP to a server started in this process on first use.
 """
 
 from __future__ import annotations
@@ -13,21 +13,20 @@ from typing import TYPE_CHECKING
 import requests
 
 from aichatkit.messages import Message
-from aichatkit.providers.base import Options
+from aichatkit.providers.base import NO_OPTIONS, Options
 from aichatkit.providers.openai_compatible import OpenAICompatible
 from aichatkit.sandbox import Sandbox
 
 if TYPE_CHECKING:
     from aichatkit.transport.transport import Transport
 
-_NO_OPTIONS = Options()
 
 _running: dict[int, Sandbox] = {}
 _lock = threading.Lock()
 
 
 class Offline(OpenAICompatible):
-    """Talk to an ELIZA that runs in this process; nothing leaves the machine."""
+    """Chat with ELIZA in this process; nothing leaves the machine."""
 
     name = "offline"
     url = "http://127.0.0.1/v1"
@@ -40,7 +39,7 @@ class Offline(OpenAICompatible):
         return {"url": _sandbox_url()}
 
     def build_request(
-        self, messages: Sequence[Message], model: str, *, options: Options = _NO_OPTIONS
+        self, messages: Sequence[Message], model: str, *, options: Options = NO_OPTIONS
     ) -> requests.Request:
         request = super().build_request(messages, model, options=options)
         request.url = options.tokens["url"] + self.path
@@ -48,7 +47,7 @@ class Offline(OpenAICompatible):
 
 
 def _sandbox_url() -> str:
-    """Return the address of this process's own sandbox; a forked child starts another."""
+    """Return the URL of this process's own sandbox, started on first use; a forked child starts another."""
     with _lock:
         sandbox = _running.get(os.getpid())
         if sandbox is None:

@@ -1,6 +1,6 @@
-"""Ollama on this machine or elsewhere: one JSON object a line, the last of them says done.
+"""Ollama, local or remote: one JSON object per line, the last with `done` set.
 
-The first call of a model loads it, which may take minutes. Its OpenAI-compatible side is the provider `ollama-v1`.
+The first call to a model loads it, which may take minutes. Ollama's OpenAI-compatible API is the provider `ollama-v1`.
 """
 
 from __future__ import annotations
@@ -16,17 +16,23 @@ from aichatkit import events
 from aichatkit.chunks import Answered, Finish, Reasoning, ToolCallPart, Usage
 from aichatkit.classification import classify
 from aichatkit.messages import Message, ToolCallsMessage, ToolResultMessage
-from aichatkit.providers.base import Options, Provider
-from aichatkit.providers.request_bodies import add_options, encoded, iter_parts, parse_arguments, refused_file
+from aichatkit.providers.base import NO_OPTIONS, Options, Provider
+from aichatkit.providers.request_bodies import (
+    add_options,
+    build_tool,
+    encode_base64,
+    iter_parts,
+    parse_arguments,
+    unsupported_file_error,
+)
 
-_NO_OPTIONS = Options()
 _PORT = 11434
-#: The fields of a record that is a piece of text and nothing else.
-_PIECE = {"model", "created_at", "message", "done"}
+#: The fields of a record that holds text and nothing else.
+_TEXT_RECORD = {"model", "created_at", "message", "done"}
 
 
 class Ollama(Provider):
-    """Chat with the models of an Ollama server; OLLAMA_HOST tells where it is, its cloud wants OLLAMA_API_KEY."""
+    """Chat with the models of an Ollama server at OLLAMA_HOST; Ollama's cloud requires OLLAMA_API_KEY."""
 
     name = "ollama"
     url = "http://localhost:11434"
@@ -62,19 +68,18 @@ class Ollama(Provider):
     @classmethod
     def find_base_url(cls) -> str | None:
         host = os.environ.get(cls.base_url_env, "").strip().rstrip("/")
-        return _address(host) if host else None
+        return _base_url(host) if host else None
 
     def build_request(
-        self, messages: Sequence[Message], model: str, *, options: Options = _NO_OPTIONS
+        self, messages: Sequence[Message], model: str, *, options: Options = NO_OPTIONS
     ) -> requests.Request:
-        turns = [self._turn(message) for message in messages]
-        payload: dict[str, Any] = {"model": model, "messages": turns, "stream": True}
+        payload: dict[str, Any] = {
+            "model": model,
+            "messages": [self._build_message(message) for message in messages],
+            "stream": True,
+        }
         if options.tools:
-            functions = [
-                {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
-                for tool in options.tools
-            ]
-            payload["tools"] = [{"type": "function", "function": function} for function in functions]
+            payload["tools"] = [build_tool(tool) for tool in options.tools]
         if options.schema is not None:
             payload["format"] = options.schema
         payload = add_options(payload, self.params, options)
@@ -82,7 +87,7 @@ class Ollama(Provider):
 
     def parse_event(self, event: events.Event) -> Any:
         record = event.json()
-        # The usual piece: one text and nothing else.
+        # Fast path: text and nothing else.
         try:
             message = record["message"]
             text = message["content"]
@@ -90,7 +95,7 @@ class Ollama(Provider):
                 text.__class__ is str
                 and len(message) == 2
                 and "role" in message
-                and record.keys() <= _PIECE
+                and record.keys() <= _TEXT_RECORD
                 and record["done"] is False
             ):
                 return text
@@ -100,7 +105,7 @@ class Ollama(Provider):
             raise classify.event_error(record, provider=self.name, rules=self.rules)
         return [*_parse_message(record.get("message") or {}), *_parse_ending(record)]
 
-    def _turn(self, message: Message) -> dict[str, Any]:
+    def _build_message(self, message: Message) -> dict[str, Any]:
         if isinstance(message, ToolResultMessage):
             return {"role": "tool", "tool_name": message.call.name, "content": message.text}
         role = "system" if message.role == "developer" else message.role
@@ -109,29 +114,29 @@ class Ollama(Provider):
             if isinstance(part, str):
                 texts.append(part)
             elif part.kind == "image":
-                images.append(encoded(part, provider=self.name))
+                images.append(encode_base64(part, provider=self.name))
             else:
-                raise refused_file(part, provider=self.name)
-        turn: dict[str, Any] = {"role": role, "content": "\n".join(texts)}
+                raise unsupported_file_error(part, provider=self.name)
+        payload: dict[str, Any] = {"role": role, "content": "\n".join(texts)}
         if images:
-            turn["images"] = images
+            payload["images"] = images
         if isinstance(message, ToolCallsMessage):
             calls = [{"name": call.name, "arguments": call.arguments} for call in message.calls]
-            turn["tool_calls"] = [{"function": call} for call in calls]
-        return turn
+            payload["tool_calls"] = [{"function": call} for call in calls]
+        return payload
 
 
-def _address(host: str) -> str:
-    """Return an address for what OLLAMA_HOST may hold: a host, a port, both, or a whole address.
+def _base_url(host: str) -> str:
+    """Return the base URL for a value of OLLAMA_HOST: a host, a port, both, or a URL.
 
-    >>> _address("0.0.0.0"), _address(":8080"), _address("https://gpu.example")
+    >>> _base_url("0.0.0.0"), _base_url(":8080"), _base_url("https://gpu.example")
     ('http://127.0.0.1:11434', 'http://127.0.0.1:8080', 'https://gpu.example')
     """
     if "://" in host:
         return host
     if host.startswith(":"):
         host = f"127.0.0.1{host}"
-    # A server may listen everywhere; a client has to name one place.
+    # A server may listen on all interfaces; a client has to name one host.
     host = re.sub(r"^0\.0\.0\.0(?=$|:)", "127.0.0.1", host)
     return f"http://{host}" if re.search(r":[0-9]+$", host) else f"http://{host}:{_PORT}"
 
@@ -149,7 +154,7 @@ def _parse_message(message: Mapping[str, Any]) -> Iterator[Any]:
 
 
 def _parse_ending(record: Mapping[str, Any]) -> Iterator[Any]:
-    # Missing counts: the prompt came from the cache, or a newer backend told no more than the reason.
+    # Counts are missing if the prompt was cached, or if a newer backend sends only the reason.
     if record.get("prompt_eval_count") is not None or record.get("eval_count") is not None:
         yield Usage(record.get("prompt_eval_count"), record.get("eval_count"))
     if record.get("done"):

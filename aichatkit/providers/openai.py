@@ -1,4 +1,4 @@
-"""OpenAI's chat completions, and any server that speaks them, through `base_url`."""
+"""OpenAI's chat completions and, with `base_url`, any compatible server."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from aichatkit.providers.openai_compatible import OpenAICompatible
 
 
 class OpenAI(OpenAICompatible):
-    """Chat with OpenAI's models, or with a compatible server named by `base_url`."""
+    """Chat with OpenAI's models or, with `base_url`, a compatible server."""
 
     name = "openai"
     url = "https://api.openai.com/v1"

@@ -1,4 +1,4 @@
-"""Pictures from the services of OpenAI's protocol: their own address, request and answer."""
+"""Image generation with OpenAI's protocol, which has a separate endpoint, request and response format."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from aichatkit.messages import Message
 from aichatkit.providers.base import Options
 from aichatkit.providers.request_bodies import add_options
 
-__all__ = ["PATH", "build_payload", "decoded", "parse_pictures", "picture"]
+__all__ = ["PATH", "build_payload", "decode_picture", "parse_pictures", "picture_from_uri"]
 
 PATH = "/images/generations"
 
 
 def build_payload(messages: Sequence[Message], model: str, options: Options, *, provider: str) -> dict[str, Any]:
-    """Return the body of a request for a picture: the last message is what to draw."""
+    """Return the request body for image generation; the last message is the prompt."""
     for name in options.params:
         if name != "user":
             raise ConfigurationError(f"{provider}/{model} draws and takes no {name!r}", provider=provider)
@@ -27,24 +27,24 @@ def build_payload(messages: Sequence[Message], model: str, options: Options, *, 
 
 
 def parse_pictures(record: Mapping[str, Any]) -> list[Any]:
-    """Return the chunks of an answer that is a list of pictures."""
+    """Return the chunks of an image generation response."""
     pictures = [_parse_picture(entry) for entry in record["data"]]
-    usage = record.get("usage") or {}
-    told = Usage(usage.get("input_tokens"), usage.get("output_tokens"), usage.get("total_tokens"))
-    return [*pictures, told, Finish("stop", last=True)]
+    counts = record.get("usage") or {}
+    usage = Usage(counts.get("input_tokens"), counts.get("output_tokens"), counts.get("total_tokens"))
+    return [*pictures, usage, Finish("stop", last=True)]
 
 
-def picture(uri: str) -> Picture:
-    """Return a picture by its address or its data URI."""
+def picture_from_uri(uri: str) -> Picture:
+    """Return a picture from its URL or data URI."""
     return Picture(data=uri) if uri.startswith("data:") else Picture(url=uri)
 
 
-def decoded(data: str) -> Picture:
-    """Return a picture from its base64 data, with the type that its bytes show."""
+def decode_picture(data: str) -> Picture:
+    """Return a picture from base64 data, its media type detected from the bytes."""
     return Picture(data=data_uri(base64.b64decode(data, validate=True)))
 
 
 def _parse_picture(entry: Mapping[str, Any]) -> Picture:
     if entry.get("url"):
-        return picture(str(entry["url"]))
-    return decoded(entry["b64_json"])
+        return picture_from_uri(str(entry["url"]))
+    return decode_picture(entry["b64_json"])

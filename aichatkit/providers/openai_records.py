@@ -1,4 +1,4 @@
-"""A record of OpenAI's chat completions -> chunks, whatever form the many services give to its parts."""
+"""Record of a chat completions stream -> chunks, in all the variants that services send."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["find_usage", "parse_message", "parse_sources", "parse_usage"]
 
 
 def parse_message(message: Mapping[str, Any]) -> Iterator[Any]:
-    """Yield what a message, or a piece of one, holds: thoughts, text, pictures, sources, calls of tools."""
+    """Yield the chunks of a message or delta: reasoning, text, images, citations, tool calls."""
     reasoning = message.get("reasoning_content") or message.get("reasoning")
     if isinstance(reasoning, str):
         yield Reasoning(reasoning)
@@ -26,10 +26,10 @@ def parse_message(message: Mapping[str, Any]) -> Iterator[Any]:
     if message.get("refusal"):
         yield str(message["refusal"])
     for image in message.get("images") or ():
-        yield openai_images.picture(image["image_url"]["url"])
-    for note in message.get("annotations") or ():
-        if note.get("type") == "url_citation":
-            source = note.get("url_citation") or note
+        yield openai_images.picture_from_uri(image["image_url"]["url"])
+    for annotation in message.get("annotations") or ():
+        if annotation.get("type") == "url_citation":
+            source = annotation.get("url_citation") or annotation
             yield Citation(source["url"], source.get("title") or "")
     for call in message.get("tool_calls") or ():
         function = call.get("function") or {}
@@ -38,31 +38,31 @@ def parse_message(message: Mapping[str, Any]) -> Iterator[Any]:
 
 
 def parse_sources(record: Mapping[str, Any]) -> Iterator[Citation]:
-    """Yield the sources that stand beside the message; the list with titles is preferred."""
+    """Yield the citations that are outside the message; a list with titles is preferred."""
     for source in record.get("search_results") or record.get("citations") or ():
         yield Citation(source) if isinstance(source, str) else Citation(source["url"], source.get("title") or "")
 
 
 def find_usage(record: Mapping[str, Any], choices: Sequence[Mapping[str, Any]]) -> Any:
-    """Return the usage from where a service puts it: beside the choices, inside one, or in a corner of its own."""
-    inside = [record, record.get("x_groq") or {}, *choices]
-    return next((place["usage"] for place in inside if place.get("usage")), None)
+    """Return the usage, which services put next to the choices, inside one, or under a custom key."""
+    parents = [record, record.get("x_groq") or {}, *choices]
+    return next((parent["usage"] for parent in parents if parent.get("usage")), None)
 
 
 def parse_usage(usage: Mapping[str, Any] | None) -> Iterator[Usage]:
-    """Yield the tokens that were told."""
+    """Yield the token counts, if there are any."""
     if usage:
         cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens")
-        thought = (usage.get("completion_tokens_details") or {}).get("reasoning_tokens")
+        reasoning = (usage.get("completion_tokens_details") or {}).get("reasoning_tokens")
         yield Usage(
             input_tokens=usage.get("prompt_tokens"),
             output_tokens=usage.get("completion_tokens"),
             total_tokens=usage.get("total_tokens"),
-            # DeepSeek and Moonshot have words of their own.
+            # DeepSeek and Moonshot have their own field names.
             cached_tokens=usage.get("prompt_cache_hit_tokens", usage.get("cached_tokens"))
             if cached is None
             else cached,
-            reasoning_tokens=usage.get("reasoning_tokens") if thought is None else thought,
+            reasoning_tokens=usage.get("reasoning_tokens") if reasoning is None else reasoning,
         )
 
 
@@ -72,6 +72,6 @@ def _parse_content(content: Any) -> Iterator[Any]:
         return
     for part in content or ():
         if part.get("type") == "thinking":
-            yield Reasoning("".join(piece.get("text", "") for piece in part.get("thinking") or ()))
+            yield Reasoning("".join(item.get("text", "") for item in part.get("thinking") or ()))
         else:
             yield str(part.get("text") or "")

@@ -1,6 +1,6 @@
-"""OpenAI's Responses, the successor of chat completions: items in, typed events out; nothing is stored there.
+"""OpenAI's Responses API, the successor to chat completions: items in, typed events out; `store` is off.
 
-The answer ends with `response.completed` or `response.incomplete`.
+An answer ends with `response.completed` or `response.incomplete`.
 """
 
 from __future__ import annotations
@@ -16,16 +16,24 @@ from aichatkit.classification import classify
 from aichatkit.events import Event, sniffing
 from aichatkit.messages import File, Message, ToolCallsMessage, ToolResultMessage
 from aichatkit.providers import openai_images
-from aichatkit.providers.base import Options, Provider, Tool
-from aichatkit.providers.request_bodies import add_options, file_uri, is_strict, iter_parts, put, refused_file
+from aichatkit.providers.base import NO_OPTIONS, Options, Provider, Tool
+from aichatkit.providers.request_bodies import (
+    add_options,
+    call_id,
+    file_uri,
+    is_strict,
+    iter_parts,
+    set_path,
+    stream_headers,
+    unsupported_file_error,
+)
 
-_NO_OPTIONS = Options()
-_REASONS = {"completed": "stop", "max_output_tokens": "length"}
-_REASONING = ("response.reasoning_summary_text.delta", "response.reasoning_text.delta")
+_FINISH_REASONS = {"completed": "stop", "max_output_tokens": "length"}
+_REASONING_DELTAS = ("response.reasoning_summary_text.delta", "response.reasoning_text.delta")
 
 
 class OpenAIResponses(Provider):
-    """Chat with OpenAI's models through Responses; summaries of their thoughts come where `extra` asks for them."""
+    """Chat with OpenAI's models through the Responses API; request reasoning summaries with `extra`."""
 
     name = "openai-responses"
     url = "https://api.openai.com/v1"
@@ -57,65 +65,64 @@ class OpenAIResponses(Provider):
     }
 
     def build_request(
-        self, messages: Sequence[Message], model: str, *, options: Options = _NO_OPTIONS
+        self, messages: Sequence[Message], model: str, *, options: Options = NO_OPTIONS
     ) -> requests.Request:
-        items = [item for message in messages for item in self._items(message)]
+        items = [item for message in messages for item in self._build_items(message)]
         payload: dict[str, Any] = {"model": model, "input": items, "stream": True, "store": False}
         if options.tools:
-            payload["tools"] = [_function(tool) for tool in options.tools]
+            payload["tools"] = [_build_tool(tool) for tool in options.tools]
         if options.schema is not None:
-            answer = {"type": "json_schema", "name": "answer", "schema": options.schema}
-            put(payload, "text.format", {**answer, "strict": is_strict(options.schema)})
-        told = {name: options.tokens[name] for name in self.settings_env if name in options.tokens}
+            response_format = {"type": "json_schema", "name": "answer", "schema": options.schema}
+            set_path(payload, "text.format", {**response_format, "strict": is_strict(options.schema)})
         payload = add_options(payload, self.params, options)
-        headers = {"Accept": "text/event-stream", **self.headers, **told}
-        return requests.Request("POST", self.api_endpoint, json=payload, headers=headers)
+        return requests.Request("POST", self.api_endpoint, json=payload, headers=stream_headers(self, options))
 
     def parse_event(self, event: Event) -> Any:
-        # Gateways end a stream as chat completions do.
+        # Gateways end a stream as in chat completions.
         if event.data.startswith("[DONE]"):
             return None
         record = event.json()
-        kind = record.get("type")
-        if kind == "response.output_text.delta":
+        event_type = record.get("type")
+        if event_type == "response.output_text.delta":
             return record["delta"]
         if classify.find_error(record) is not None or event.type == "error":
             raise classify.event_error(record, provider=self.name, rules=self.rules)
-        if kind in _REASONING:
+        if event_type in _REASONING_DELTAS:
             return Reasoning(record["delta"])
         if record.get("object") == "response":
             return [*_parse_output(record), *_parse_ending(record)]
-        read = _PARSERS.get(kind)
-        return list(read(record)) if read else None
+        parse = _PARSERS.get(event_type)
+        return list(parse(record)) if parse else None
 
-    def _items(self, message: Message) -> Iterator[dict[str, Any]]:
+    def _build_items(self, message: Message) -> Iterator[dict[str, Any]]:
         if isinstance(message, ToolResultMessage):
-            call = message.call
-            yield {"type": "function_call_output", "call_id": call.id or call.name, "output": message.text}
+            yield {"type": "function_call_output", "call_id": call_id(message.call), "output": message.text}
             return
-        # What the assistant wrote is output, even when it comes back.
-        kind = "output_text" if message.role == "assistant" else "input_text"
+        # The assistant's text is output, even when sent back as input.
+        text_type = "output_text" if message.role == "assistant" else "input_text"
         parts = iter_parts(message.content, provider=self.name)
-        content = [{"type": kind, "text": part} if isinstance(part, str) else self._file(part) for part in parts]
+        content = [
+            {"type": text_type, "text": part} if isinstance(part, str) else self._build_file(part) for part in parts
+        ]
         if content:
             yield {"role": message.role, "content": content}
         for call in message.calls if isinstance(message, ToolCallsMessage) else ():
-            yield _call(call)
+            yield _build_call(call)
 
-    def _file(self, file: File) -> dict[str, Any]:
+    def _build_file(self, file: File) -> dict[str, Any]:
         if file.kind == "image":
             detail = {"detail": file.detail} if file.detail else {}
             return {"type": "input_image", "image_url": file_uri(file, provider=self.name), **detail}
         if file.kind not in self.takes_files:
-            raise refused_file(file, provider=self.name)
+            raise unsupported_file_error(file, provider=self.name)
         if file.url and not file.data:
             return {"type": "input_file", "file_url": file.url}
         uri = file_uri(file, provider=self.name)
         return {"type": "input_file", "filename": file.name or "file", "file_data": uri}
 
 
-def _function(tool: Tool) -> dict[str, Any]:
-    # Left out, `strict` would be on.
+def _build_tool(tool: Tool) -> dict[str, Any]:
+    # `strict` defaults to true.
     return {
         "type": "function",
         "name": tool.name,
@@ -125,9 +132,9 @@ def _function(tool: Tool) -> dict[str, Any]:
     }
 
 
-def _call(call: ToolCall) -> dict[str, Any]:
+def _build_call(call: ToolCall) -> dict[str, Any]:
     function = {"name": call.name, "arguments": json.dumps(call.arguments)}
-    return {"type": "function_call", "call_id": call.id or call.name, **function}
+    return {"type": "function_call", "call_id": call_id(call), **function}
 
 
 def _parse_created(record: Mapping[str, Any]) -> Iterator[Any]:
@@ -155,10 +162,10 @@ def _parse_arguments(record: Mapping[str, Any]) -> Iterator[Any]:
 
 
 def _parse_item_done(record: Mapping[str, Any]) -> Iterator[Any]:
-    yield from _parse_drawn(record["item"])
+    yield from _parse_image(record["item"])
 
 
-def _parse_last(record: Mapping[str, Any]) -> Iterator[Any]:
+def _parse_end(record: Mapping[str, Any]) -> Iterator[Any]:
     yield from _parse_ending({"status": record["type"].rpartition(".")[2], **record["response"]})
 
 
@@ -169,8 +176,8 @@ _PARSERS = {
     "response.output_item.added": _parse_item_added,
     "response.function_call_arguments.delta": _parse_arguments,
     "response.output_item.done": _parse_item_done,
-    "response.completed": _parse_last,
-    "response.incomplete": _parse_last,
+    "response.completed": _parse_end,
+    "response.incomplete": _parse_end,
 }
 
 
@@ -183,12 +190,12 @@ def _parse_output(response: Mapping[str, Any]) -> Iterator[Any]:
                 yield part.get("text") or part.get("refusal") or ""
                 yield from _parse_citations(part.get("annotations") or ())
         yield from _parse_item_added({"item": item, "output_index": index})
-        yield from _parse_drawn(item)
+        yield from _parse_image(item)
 
 
-def _parse_drawn(item: Mapping[str, Any]) -> Iterator[Any]:
+def _parse_image(item: Mapping[str, Any]) -> Iterator[Any]:
     if item["type"] == "image_generation_call" and item.get("result"):
-        yield openai_images.decoded(item["result"])
+        yield openai_images.decode_picture(item["result"])
 
 
 def _parse_citations(annotations: Sequence[Mapping[str, Any]]) -> Iterator[Citation]:
@@ -209,6 +216,6 @@ def _parse_ending(response: Mapping[str, Any]) -> Iterator[Any]:
             cached_tokens=(usage.get("input_tokens_details") or {}).get("cached_tokens"),
             reasoning_tokens=(usage.get("output_tokens_details") or {}).get("reasoning_tokens"),
         )
-    # Some that stop short do not tell why; then the status is all there is to say.
+    # An incomplete response may have no reason; then use its status.
     reason = (response.get("incomplete_details") or {}).get("reason") or response.get("status") or "completed"
-    yield Finish(_REASONS.get(reason, reason), last=True)
+    yield Finish(_FINISH_REASONS.get(reason, reason), last=True)

@@ -1,78 +1,86 @@
-"""Messages and options -> body: what the protocols share when they build a request."""
+"""Messages and options -> request body: what the protocols have in common."""
 
 from __future__ import annotations
 
 import base64
 import json
+import random
+import string
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from typing import Any
 
 from aichatkit.chunks import Thought, ToolCall
 from aichatkit.errors import ConfigurationError
 from aichatkit.messages import Content, File, Message, text_of_file
-from aichatkit.providers.base import Options
+from aichatkit.providers.base import Options, Provider, Tool
 
 __all__ = [
     "add_options",
-    "encoded",
+    "build_tool",
+    "call_id",
+    "encode_base64",
     "file_uri",
+    "find_signature",
     "is_strict",
     "iter_parts",
-    "joined_turns",
-    "own_signature",
+    "merge_turns",
     "parse_arguments",
-    "put",
-    "refused_file",
+    "random_string",
+    "set_path",
     "split_system",
+    "stream_headers",
     "text_of_file",
+    "unsupported_file_error",
 ]
 
 _AUDIO_FORMATS = {"mpeg": "mp3", "x-wav": "wav", "wave": "wav", "x-m4a": "m4a", "mp4": "m4a"}
 
 
 def add_options(payload: dict[str, Any], names: Mapping[str, str], options: Options) -> dict[str, Any]:
-    """Return a body with the sampling parameters under the service's names, and `extra` put in unchanged."""
+    """Return the body with the sampling parameters under the service's names, and `extra` merged in unchanged."""
     for name, value in options.params.items():
-        put(payload, names[name], [value] if name == "stop" and isinstance(value, str) else value)
-    return _merged(payload, options.extra)
+        set_path(payload, names[name], [value] if name == "stop" and isinstance(value, str) else value)
+    return _deep_merge(payload, options.extra)
 
 
-def put(payload: MutableMapping[str, Any], path: str, value: Any) -> None:
-    """Set a field; dots lead into objects inside, which are made where they are missing.
+def set_path(payload: MutableMapping[str, Any], path: str, value: Any) -> None:
+    """Set the field at a dotted path; missing objects on the path are created.
 
     >>> payload = {"model": "m"}
-    >>> put(payload, "options.num_predict", 9)
+    >>> set_path(payload, "options.num_predict", 9)
     >>> payload
     {'model': 'm', 'options': {'num_predict': 9}}
     """
-    *outer, last = path.split(".")
-    for name in outer:
-        payload = payload.setdefault(name, {})
-    payload[last] = value
+    *parents, name = path.split(".")
+    for parent in parents:
+        payload = payload.setdefault(parent, {})
+    payload[name] = value
 
 
 def iter_parts(content: Content, *, provider: str) -> Iterator[str | File]:
-    """Yield the texts and files of a message; a text file is text under its name, an empty text nothing.
+    """Yield the texts and files of a message; a text file becomes text headed by its name, empty texts are dropped.
 
-    OpenAI's picture parts are files here; raise ConfigurationError for other parts.
+    OpenAI's image parts become files; any other part raises a ConfigurationError.
     """
     parts: list[dict[str, Any]] = [{"type": "text", "text": content}] if isinstance(content, str) else content
     for part in parts:
-        kind = part["type"]
-        if kind == "text":
+        part_type = part["type"]
+        if part_type == "text":
             if part["text"]:
                 yield part["text"]
-        elif kind == "file" and isinstance(part.get("file"), File):
+        elif part_type == "file" and isinstance(part.get("file"), File):
             file: File = part["file"]
             yield text_of_file(file) if file.kind == "text" and file.data else file
-        elif kind == "image_url":
-            yield _picture(part["image_url"])
+        elif part_type == "image_url":
+            yield _parse_image(part["image_url"])
         else:
-            raise ConfigurationError(f"{provider} takes no part of type {kind!r}", provider=provider, action="next")
+            raise ConfigurationError(
+                f"{provider} takes no part of type {part_type!r}", provider=provider, action="next"
+            )
 
 
-def encoded(file: File, *, provider: str) -> str:
-    """Return a file's bytes in base64; raise ConfigurationError where only its address is known."""
+def encode_base64(file: File, *, provider: str) -> str:
+    """Return a file's bytes in base64; raise a ConfigurationError if only its URL is known."""
     if not file.data:
         raise ConfigurationError(
             f"{provider} takes no file by its address, and none is fetched for you; pass the bytes of {file.url!r}, "
@@ -83,15 +91,15 @@ def encoded(file: File, *, provider: str) -> str:
     return base64.b64encode(file.data).decode("ascii")
 
 
-def file_uri(file: File, *, provider: str, by_address: bool = True) -> str:
-    """Return a file's address where it has one and that may be sent, else its data URI."""
-    if file.url and by_address:
+def file_uri(file: File, *, provider: str, allow_url: bool = True) -> str:
+    """Return a file's URL if it has one and it may be sent, else a data URI."""
+    if file.url and allow_url:
         return file.url
-    return f"data:{file.media_type};base64,{encoded(file, provider=provider)}"
+    return f"data:{file.media_type};base64,{encode_base64(file, provider=provider)}"
 
 
 def audio_format(file: File) -> str:
-    """Return the short name of an audio file's format.
+    """Return the format of an audio file as OpenAI names it.
 
     >>> audio_format(File("audio", "audio/mpeg"))
     'mp3'
@@ -100,16 +108,16 @@ def audio_format(file: File) -> str:
     return _AUDIO_FORMATS.get(subtype, subtype)
 
 
-def refused_file(file: File, *, provider: str) -> ConfigurationError:
-    """Return the error for a kind of file that a service does not take."""
-    what = file.name or file.url or "a file"
+def unsupported_file_error(file: File, *, provider: str) -> ConfigurationError:
+    """Return the error for a file type that the service does not support."""
+    label = file.name or file.url or "a file"
     return ConfigurationError(
-        f"{provider} takes no files of the kind {file.kind!r} ({what})", provider=provider, action="next"
+        f"{provider} takes no files of the kind {file.kind!r} ({label})", provider=provider, action="next"
     )
 
 
 def split_system(messages: Sequence[Message]) -> tuple[str, list[Message]]:
-    """Return the system's words as one text, and the other messages.
+    """Return the system prompt as one text, and the other messages.
 
     >>> split_system([Message("system", "Be brief."), Message("user", "Hi")])
     ('Be brief.', [Message(role='user', content='Hi')])
@@ -118,24 +126,26 @@ def split_system(messages: Sequence[Message]) -> tuple[str, list[Message]]:
     return "\n\n".join(system), [message for message in messages if message.role not in ("system", "developer")]
 
 
-def joined_turns(turns: Iterable[tuple[str, list[Any]]]) -> list[tuple[str, list[Any]]]:
-    """Return the turns with neighbours of one role made one: results of tools have to come together.
+def merge_turns(turns: Iterable[tuple[str, list[Any]]]) -> list[tuple[str, list[Any]]]:
+    """Merge consecutive turns of the same role: all tool results must be in one turn.
 
-    >>> joined_turns([("user", [1]), ("user", [2]), ("model", [3]), ("user", [])])
+    >>> merge_turns([("user", [1]), ("user", [2]), ("model", [3]), ("user", [])])
     [('user', [1, 2]), ('model', [3])]
     """
-    joined: list[tuple[str, list[Any]]] = []
+    merged: list[tuple[str, list[Any]]] = []
     for role, parts in turns:
-        if joined and joined[-1][0] == role:
-            joined[-1][1].extend(parts)
+        if merged and merged[-1][0] == role:
+            merged[-1][1].extend(parts)
         elif parts:
-            joined.append((role, list(parts)))
-    return joined
+            merged.append((role, list(parts)))
+    return merged
 
 
 def is_strict(schema: Any) -> bool:
-    """Tell whether a service can hold an answer to a schema strictly: objects are closed and need all they have,
-    every value has a type, and nothing is said in words beyond that.
+    """Return whether a schema qualifies for strict mode.
+
+    Every object must be closed and require all its fields, every value must have a type, and no keyword may be one that
+    strict modes reject.
 
     >>> closed = {"type": "object", "required": ["n"], "additionalProperties": False}
     >>> is_strict({**closed, "properties": {"n": {"type": "integer"}}}), is_strict({**closed, "properties": {"n": {}}})
@@ -147,46 +157,70 @@ def is_strict(schema: Any) -> bool:
         return all(map(is_strict, schema))
     if not isinstance(schema, Mapping):
         return True
-    # Words that strict modes refuse; a field of such a name only costs the strictness.
-    if any(word in schema for word in ("allOf", "oneOf", "not", "prefixItems", "patternProperties")):
+    # Keywords that strict modes reject; a field that happens to have such a name only loses strict mode.
+    if any(keyword in schema for keyword in ("allOf", "oneOf", "not", "prefixItems", "patternProperties")):
         return False
     fields = schema.get("properties")
     if (isinstance(fields, Mapping) and not all(fields.values())) or schema.get("items", True) == {}:
         return False
     if schema.get("type") == "object" or "properties" in schema:
-        closed = schema.get("additionalProperties") is False
-        if not closed or set(schema.get("properties", ())) != set(schema.get("required", ())):
+        is_closed = schema.get("additionalProperties") is False
+        if not is_closed or set(schema.get("properties", ())) != set(schema.get("required", ())):
             return False
     return all(map(is_strict, schema.values()))
 
 
-def own_signature(call: ToolCall | Thought, *, provider: str) -> str:
-    """Return the signature of a call or thought of this provider's, nothing for another's.
+def build_tool(tool: Tool) -> dict[str, Any]:
+    """Return a tool's definition in the format of chat completions."""
+    return {
+        "type": "function",
+        "function": {"name": tool.name, "description": tool.description, "parameters": tool.parameters},
+    }
 
-    >>> own_signature(ToolCall("", "now", {}, "gemini:c2ln"), provider="gemini")
+
+def call_id(call: ToolCall) -> str:
+    """Return the id that links a tool call to its result; the tool's name if the call has none."""
+    return call.id or call.name
+
+
+def find_signature(call: ToolCall | Thought, *, provider: str) -> str:
+    """Return the signature of a tool call or thought if this provider made it, else an empty string.
+
+    >>> find_signature(ToolCall("", "now", {}, "gemini:c2ln"), provider="gemini")
     'c2ln'
     """
-    maker, _, signature = call.signature.partition(":")
-    return signature if maker == provider else ""
+    owner, _, signature = call.signature.partition(":")
+    return signature if owner == provider else ""
 
 
 def parse_arguments(arguments: Any) -> str:
-    """Return a tool call's arguments as JSON text, whether they came as text or as an object."""
+    """Return a tool call's arguments as JSON text, whether received as text or as an object."""
     return arguments if isinstance(arguments, str) else json.dumps(arguments or {})
 
 
-def _merged(base: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
+def stream_headers(provider: Provider, options: Options) -> dict[str, str]:
+    """Return the headers of a streaming request, with the provider's settings as headers."""
+    settings = {name: options.tokens[name] for name in provider.settings_env if name in options.tokens}
+    return {"Accept": "text/event-stream", **provider.headers, **settings}
+
+
+def random_string(length: int) -> str:
+    """Return random lower-case letters and digits, as web chat sites use for ids."""
+    return "".join(random.choices(string.ascii_lowercase + string.digits, k=length))
+
+
+def _deep_merge(base: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for name, value in extra.items():
-        both = isinstance(value, Mapping) and isinstance(merged.get(name), Mapping)
-        merged[name] = _merged(merged[name], value) if both else value
+        is_nested = isinstance(value, Mapping) and isinstance(merged.get(name), Mapping)
+        merged[name] = _deep_merge(merged[name], value) if is_nested else value
     return merged
 
 
-def _picture(image: Any) -> File:
+def _parse_image(image: Any) -> File:
     url = str(image["url"] if isinstance(image, Mapping) else image)
     detail = str(image.get("detail") or "") if isinstance(image, Mapping) else ""
-    head, comma, body = url.partition(",")
-    if url.startswith("data:") and comma and head.endswith(";base64"):
-        return File("image", head[len("data:") : -len(";base64")], data=base64.b64decode(body), detail=detail)
+    prefix, comma, data = url.partition(",")
+    if url.startswith("data:") and comma and prefix.endswith(";base64"):
+        return File("image", prefix[len("data:") : -len(";base64")], data=base64.b64decode(data), detail=detail)
     return File("image", "image/*", url=url, detail=detail)

@@ -1,7 +1,7 @@
-"""The services that speak OpenAI's protocol as they are: one row of data each.
+"""Services that speak OpenAI's protocol without code of their own: one row of data each.
 
-A row holds what differs from `OpenAICompatible`, by the names of that class's attributes; adding a service is adding
-a row. The class is made when the registry is first asked for it.
+A row overrides attributes of `OpenAICompatible`; to add a service, add a row. The registry creates the class on first
+use.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _TEXT = frozenset({"text"})
 _ALL_FILES = frozenset({"image", "pdf", "audio", "text"})
 _SAMPLING = "frequency_penalty max_tokens presence_penalty seed stop temperature top_p"
 _OPEN_MODELS = f"{_SAMPLING} logit_bias logprobs response_format top_k top_logprobs user min_p repetition_penalty"
-# A server on this machine: asked by name only, without a key unless it was given one; it may have to load its model.
+# A local server: used only if named, without a key unless one is given; it may have to load its model first.
 _LOCAL = {"needs_key": False, "read_timeout": 300.0, "direct": True}
 
 
@@ -44,7 +44,7 @@ SERVICES: Mapping[str, Mapping[str, Any]] = {
         "rank": 7,
         "default_model": "mistral-small-latest",
         "models": ("mistral-small-latest", "mistral-medium-latest", "mistral-large-latest", "codestral-latest"),
-        # Unknown fields are answered with 422; usage comes with the last chunk anyway.
+        # Unknown fields cause a 422; the last chunk has the usage anyway.
         "params": _params(
             "frequency_penalty max_tokens parallel_tool_calls presence_penalty reasoning_effort response_format stop"
             " temperature top_p",
@@ -69,7 +69,7 @@ SERVICES: Mapping[str, Mapping[str, Any]] = {
         "rank": 9,
         "default_model": "deepseek-chat",
         "models": ("deepseek-chat", "deepseek-reasoner"),
-        # A newer name of the token field would be ignored without a word.
+        # The newer name of max_tokens would be silently ignored.
         "params": _params(
             "frequency_penalty logprobs max_tokens presence_penalty response_format stop temperature top_logprobs top_p"
         ),
@@ -102,7 +102,7 @@ SERVICES: Mapping[str, Mapping[str, Any]] = {
         "url": "https://router.huggingface.co/v1",
         "api_key_env": ("HF_TOKEN", "HUGGINGFACEHUB_API_TOKEN"),
         "rank": 12,
-        # Many have the token to download models, and do not mean to chat with it.
+        # Many people have the token only to download models.
         "chosen_by_key": False,
         "default_model": "meta-llama/Llama-3.3-70B-Instruct",
         "models": ("meta-llama/Llama-3.3-70B-Instruct", "openai/gpt-oss-120b", "Qwen/Qwen2.5-72B-Instruct"),
@@ -261,7 +261,7 @@ SERVICES: Mapping[str, Mapping[str, Any]] = {
         "api_key_env": "LLAMACPP_API_KEY",
         "base_url_env": "LLAMACPP_API_BASE",
         "not_running": "Start the server: llama-server -m model.gguf --port 8080",
-        # It says it keeps the connection and then closes it after a stream, often under the next request.
+        # It announces keep-alive but closes the connection after a stream, often during the next request.
         "headers": {"Connection": "close"},
         "default_model": "default",
         "params": _params(_OPEN_MODELS),

@@ -1,4 +1,4 @@
-"""The user agents that web chat sites expect; kept in one place, as they age together."""
+"""Browser user agents for web chat sites, in one place so that they are updated together."""
 
 CHROME_LINUX = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/127.0.0.0 Safari/537.36"
 CHROME_LINUX_131 = CHROME_LINUX.replace("127", "131")

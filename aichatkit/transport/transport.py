@@ -90,7 +90,9 @@ class Transport:
             raise BadResponseError(f"{self._provider}: the page is larger than {_HANDSHAKE_BYTES} bytes")
         text = body.decode("utf-8", "replace")
         if classify.is_challenge(text):
-            raise classify.refusal(response.status, response.headers, body, provider=self._provider, rules=self._rules)
+            raise classify.response_error(
+                response.status, response.headers, body, provider=self._provider, rules=self._rules
+            )
         return text
 
     def get_json(self, url: str, *, headers: Mapping[str, str] | None = None) -> Any:
@@ -134,7 +136,7 @@ class Transport:
     def refusal(self, response: Response, *, model: str | None = None) -> ChatError:
         """Read the body of a refusing response, within bounds, and return the error it stands for."""
         body = response.read_error()
-        return classify.refusal(
+        return classify.response_error(
             response.status, response.headers, body, provider=self._provider, model=model, rules=self._rules
         )
 

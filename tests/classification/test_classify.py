@@ -15,7 +15,7 @@ from aichatkit.classification.classify import (
     is_challenge,
     is_html,
     limit_notice,
-    refusal,
+    response_error,
 )
 from aichatkit.errors import (
     AuthenticationError,
@@ -71,7 +71,7 @@ def reason(name):
 def refused(status, body=b"", headers=None, **options):
     if not isinstance(body, bytes):
         body = (body if isinstance(body, str) else json.dumps(body)).encode()
-    return refusal(status, headers or {}, body, provider="acme", **options)
+    return response_error(status, headers or {}, body, provider="acme", **options)
 
 
 PER_MINUTE = "GenerateRequestsPerMinutePerProjectPerModel-FreeTier"

@@ -7,9 +7,9 @@ import math
 
 import pytest
 
-from aichatkit.classification.classify import Rule, event_error, find_error, limit_notice, refusal
+from aichatkit.classification.classify import Rule, event_error, find_error, limit_notice, response_error
 from aichatkit.classification.retry_after import parse_rate_limits, parse_retry_after
-from aichatkit.classification.table import NOTICES
+from aichatkit.classification.table import NOTICE_STARTS
 from aichatkit.errors import ChatError, RateLimitError
 
 hypothesis = pytest.importorskip("hypothesis")
@@ -67,7 +67,7 @@ def sane(seconds):
 @BOUNDED
 @hypothesis.given(st.integers(100, 599), headers, bodies, rules)
 def test_any_refusal_is_one_of_our_errors_with_a_sane_delay(status, fields, body, own):
-    error = refusal(status, fields, body, provider="acme", rules=own)
+    error = response_error(status, fields, body, provider="acme", rules=own)
     str(error).encode("utf-8")
     assert isinstance(error, ChatError)
     assert sane(error.retry_after)
@@ -96,7 +96,7 @@ def test_any_limits_are_finite_and_not_negative(fields):
 
 
 @BOUNDED
-@hypothesis.given(st.sampled_from(NOTICES) | st.text(max_size=30), st.text(max_size=60), st.integers(0, 80))
+@hypothesis.given(st.sampled_from(NOTICE_STARTS) | st.text(max_size=30), st.text(max_size=60), st.integers(0, 80))
 def test_text_once_let_go_is_never_a_notice(opening, rest, cut):
     text = opening + rest
     if limit_notice(text[:cut], ended=False) is False:
