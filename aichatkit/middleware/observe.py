@@ -12,7 +12,7 @@ from aichatkit.call.attempt import Call, CallContext, make_provider
 from aichatkit.errors import ChatError
 from aichatkit.hooks import ChunkInfo, ErrorInfo, Hook, ReplyInfo, tell
 from aichatkit.reply import Attempt, Reply
-from aichatkit.transport.transport import hide, keys_in
+from aichatkit.transport.secrets import hide, keys_in
 
 if TYPE_CHECKING:
     from aichatkit.call.answer import Answer
