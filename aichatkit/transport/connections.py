@@ -18,7 +18,7 @@ from aichatkit._locks import Lock
 from aichatkit._version import __version__
 from aichatkit.errors import ConfigurationError
 from aichatkit.transport.pools import Head, track
-from aichatkit.transport.prepared import Heads
+from aichatkit.transport.prepared import Heads, remember
 
 __all__ = ["POOL", "Connections"]
 
@@ -84,10 +84,8 @@ class Connections:
         if found is None:
             found = dict(self.session.merge_environment_settings(url, given, True, self.verify, None))
             _check_proxy(requests.utils.select_proxy(url, found["proxies"]))
-            if len(self._settings) >= _MOST_SETTINGS:
-                # Pictures come from anywhere.
-                self._settings.clear()
-            self._settings[key] = found
+            # Pictures come from anywhere, so the number of URLs has no bound.
+            remember(self._settings, key, found, _MOST_SETTINGS)
         return found
 
     def given_proxies(self, proxies: Mapping[str, str] | None, direct: bool) -> dict[str, Any]:
@@ -189,9 +187,8 @@ class _Adapter(HTTPAdapter):
         pool = self._pools.get(key)
         # Whose pool was closed meanwhile gets a new one.
         if pool is None or pool.pool is None:
-            if len(self._pools) >= _HOSTS:
-                self._pools.clear()
-            pool = self._pools[key] = super().get_connection_with_tls_context(request, verify, proxies, cert)
+            pool = super().get_connection_with_tls_context(request, verify, proxies, cert)
+            remember(self._pools, key, pool, _HOSTS)
         return pool
 
     def request_url(self, request: Any, proxies: Any) -> str:

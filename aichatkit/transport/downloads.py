@@ -19,6 +19,7 @@ from aichatkit.errors import BadResponseError, BlockedError, ChatError
 from aichatkit.images import image_type
 from aichatkit.transport.connections import Connections
 from aichatkit.transport.exceptions import SEND_ERRORS, causes_of, translate_send
+from aichatkit.transport.readers import mime_type
 from aichatkit.transport.responses import Response
 from aichatkit.transport.timeouts import Deadline, Timeout
 
@@ -109,7 +110,7 @@ def _get(
         session.mount(url, connections.session.get_adapter(url))
     else:
         session.mount("https://", _PublicAdapter(max_retries=0))
-    limits = deadline.bound(timeout.connect or 0), deadline.bound(timeout.read or 0)
+    limits = deadline.bound_timeout(timeout)
     try:
         prepared = session.prepare_request(requests.Request("GET", url, auth=_no_auth))
         with connections.sending():
@@ -132,7 +133,7 @@ def _picture(response: Response) -> bytes:
         raise BadResponseError(
             f"{host}: the picture could not be fetched (status {response.status})", status=response.status
         )
-    kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    kind = mime_type(response.headers)
     if kind and not kind.startswith("image/") and kind != "application/octet-stream":
         response.close()
         raise BadResponseError(f"{host}: a picture was expected and {kind} came")

@@ -6,7 +6,7 @@ import http.client
 import threading
 from typing import Any, ClassVar
 
-from aichatkit.transport.prepared import keep
+from aichatkit.transport.prepared import remember
 from aichatkit.transport.readers import shut_down
 from aichatkit.transport.response_heads import Received
 
@@ -139,7 +139,7 @@ class _Tracked:
         self._line = None
         parent.putheader(header, *values)
         if self._line is not None:
-            keep(self._lines, (header, values), self._line)
+            remember(self._lines, (header, values), self._line)
 
     def _output(self, line: bytes) -> None:
         parent: Any = super()

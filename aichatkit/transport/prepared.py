@@ -10,14 +10,14 @@ import requests
 from requests.cookies import RequestsCookieJar
 from requests.structures import CaseInsensitiveDict
 
-__all__ = ["Heads", "Key", "empty_jar", "keep", "prepare"]
+__all__ = ["Heads", "Key", "empty_jar", "prepare", "remember"]
 
 T = TypeVar("T")
 #: Sets of headers that were checked once, by what they were made from; a client has its own, as they may hold keys.
 Heads = dict[Any, "CaseInsensitiveDict[str]"]
 
 #: Addresses and sets of headers kept; those that hold a token or a nonce differ from call to call.
-_MOST = 100
+_CACHE_SIZE = 100
 
 _addresses: dict[str, str] = {}
 # Each jar makes one for itself otherwise, of the same settings.
@@ -61,7 +61,7 @@ def prepare(session: requests.Session, request: requests.Request, heads: Heads) 
     known = _addresses.get(address)
     if known is None:
         prepared.prepare_url(address, None)
-        keep(_addresses, address, str(prepared.url))
+        remember(_addresses, address, str(prepared.url))
     else:
         prepared.url = known
     prepared.headers = _head(session, request, heads)
@@ -94,7 +94,7 @@ def _head(session: requests.Session, request: requests.Request, heads: Heads) ->
         # A list or the like, which is refused here.
         return _checked(session, request)
     if known is None:
-        known = keep(heads, told, _checked(session, request))
+        known = remember(heads, told, _checked(session, request))
     return _copied(known)
 
 
@@ -120,9 +120,9 @@ def empty_jar() -> RequestsCookieJar:
     return RequestsCookieJar(policy=_POLICY)
 
 
-def keep(kept: dict[Any, T], name: Any, thing: T) -> T:
-    """Put a thing into a dict of bounded size and return it."""
-    if len(kept) >= _MOST:
-        kept.clear()
-    kept[name] = thing
-    return thing
+def remember(cache: dict[Any, T], key: Any, value: T, size: int = _CACHE_SIZE) -> T:
+    """Store a value in a cache that is emptied once it holds `size` of them, and return the value."""
+    if len(cache) >= size:
+        cache.clear()
+    cache[key] = value
+    return value

@@ -10,7 +10,7 @@ from __future__ import annotations
 import socket
 import ssl
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any, Callable
 
@@ -19,7 +19,7 @@ import requests
 from aichatkit.transport.chunked import Chunked, is_chunked
 from aichatkit.transport.response_heads import is_known
 
-__all__ = ["BLOCK", "find_socket", "pick_reader", "shut_down"]
+__all__ = ["BLOCK", "find_socket", "mime_type", "pick_reader", "shut_down"]
 
 #: Bytes asked for at a time; what is there comes at once, so this is only an upper bound.
 BLOCK = 65536
@@ -37,7 +37,7 @@ def pick_reader(response: requests.Response) -> tuple[Reader, Any]:
     deflated = encoding in ("gzip", "x-gzip", "deflate")
     if encoding in ("", "identity") or deflated:
         # Plain text keeps the pieces it was sent in, and what precedes damage in a compressed body is not lost with it.
-        if is_chunked(inner) and not deflated and _holds_records(response.headers.get("Content-Type", "")):
+        if is_chunked(inner) and not deflated and _holds_records(response.headers):
             body = Chunked(inner, BLOCK)
             return body.read, body
         if is_known(inner):
@@ -71,9 +71,14 @@ def shut_down(sock: socket.socket) -> None:
         return
 
 
-def _holds_records(kind: str) -> bool:
+def mime_type(headers: Mapping[str, str]) -> str:
+    """Return the Content-Type in lower case without its parameters, "" if there is none."""
+    return headers.get("Content-Type", "").partition(";")[0].strip().lower()
+
+
+def _holds_records(headers: Mapping[str, str]) -> bool:
     """Tell whether a body of this type holds records, which mean the same however they are cut."""
-    kind = kind.partition(";")[0].strip().lower()
+    kind = mime_type(headers)
     return kind.startswith("text/event-stream") or (kind.startswith("application/") and "json" in kind)
 
 

@@ -9,7 +9,7 @@ import http.client
 import io
 import string
 
-from aichatkit.transport.prepared import keep
+from aichatkit.transport.prepared import remember
 
 __all__ = ["Received", "is_known"]
 
@@ -80,7 +80,7 @@ class Received(http.client.HTTPResponse):
 
 def _kind(name: str) -> str:
     """Return a name in lower case, "" for what is none."""
-    return keep(_kinds, name, name.lower()) if name and _NAMED.issuperset(name) else ""
+    return remember(_kinds, name, name.lower()) if name and _NAMED.issuperset(name) else ""
 
 
 def is_known(inner: object) -> bool:

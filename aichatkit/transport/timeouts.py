@@ -80,6 +80,10 @@ class Deadline:
             raise self.error()
         return min(seconds, left)
 
+    def bound_timeout(self, timeout: Timeout) -> tuple[float, float]:
+        """Return the connect and read timeouts in seconds, neither longer than the time remaining."""
+        return self.bound(timeout.connect or 0), self.bound(timeout.read or 0)
+
     def error(self) -> DeadlineExceededError:
         """Return the error that says this deadline has passed."""
         return DeadlineExceededError(

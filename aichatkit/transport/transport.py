@@ -101,7 +101,7 @@ class Transport:
         """Send a request and return the response, its body unread; redirects are not followed."""
         url = str(request.url)
         started = time.monotonic()
-        timeout = self._deadline.bound(self._timeout.connect or 0), self._deadline.bound(self._timeout.read or 0)
+        timeout = self._deadline.bound_timeout(self._timeout)
         try:
             with self._connections.sending(anew=self._anew) as head:
                 received = self._exchange(request, timeout)
