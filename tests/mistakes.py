@@ -143,8 +143,8 @@ MISTAKES = (
     Mistake(
         "a password from .netrc is sent",
         "transport/transport.py",
-        "auth=Key(*self._auth, before=_callable_auth(session.auth)),",
-        "auth=Key(*self._auth, before=session.auth) if self._auth[0] else session.auth,",
+        "auth=KeyAuth(*self._auth, before=_callable_auth(session.auth)),",
+        "auth=KeyAuth(*self._auth, before=session.auth) if self._auth[0] else session.auth,",
         "test_secrecy.py",
     ),
     Mistake(

@@ -17,7 +17,7 @@ from requests.adapters import HTTPAdapter
 from aichatkit._locks import Lock
 from aichatkit._version import __version__
 from aichatkit.errors import ConfigurationError
-from aichatkit.transport.pools import Head, track
+from aichatkit.transport.pools import PendingRequest, track
 from aichatkit.transport.prepared import Heads, remember
 
 __all__ = ["POOL", "Connections"]
@@ -57,7 +57,7 @@ class Connections:
         self.verify = verify
         self.headers = dict(headers or {})
         self.live: weakref.WeakSet[Any] = weakref.WeakSet()
-        self._heads: set[Head] = set()
+        self._heads: set[PendingRequest] = set()
         self._session = session
         self._pid = os.getpid()
         self._lock = threading.Lock()
@@ -99,14 +99,14 @@ class Connections:
         with self._lock:
             self.live.add(response)
 
-    def sending(self, *, anew: bool = False) -> Head:
+    def sending(self, *, anew: bool = False) -> PendingRequest:
         """Return a context in which `close` wakes this thread while it waits for the head of an answer.
 
         `anew` takes no connection that was kept.
         """
         if self._pid != os.getpid():
             self._renew()
-        return Head(self._heads, self._lock, anew=anew)
+        return PendingRequest(self._heads, self._lock, anew=anew)
 
     def portable(self) -> dict[str, Any]:
         """Return what another process needs to make the same connections; a Session of the package is made anew."""

@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 
 from aichatkit.transport.prepared import remember
 from aichatkit.transport.readers import shut_down
-from aichatkit.transport.response_heads import Received
+from aichatkit.transport.response_heads import FastResponse
 
-__all__ = ["ONE_PIECE", "Head", "is_sending", "track"]
+__all__ = ["ONE_PIECE", "PendingRequest", "is_sending", "track"]
 
 #: The largest body that is put behind its head before it is sent, in bytes: a larger one is not copied.
 ONE_PIECE = 65536
@@ -23,13 +23,13 @@ def is_sending() -> bool:
     return getattr(_waiting, "head", None) is not None
 
 
-class Head:
+class PendingRequest:
     """Where the head of an answer is awaited, as a context: on a socket, once the request is out.
 
     `reused` tells whether an answer has come over that socket before; `anew` wants one over which none has.
     """
 
-    def __init__(self, heads: set[Head], lock: threading.Lock, *, anew: bool = False) -> None:
+    def __init__(self, heads: set[PendingRequest], lock: threading.Lock, *, anew: bool = False) -> None:
         self.anew = anew
         self.reused = False
         self._heads = heads
@@ -37,7 +37,7 @@ class Head:
         self._socket: Any = None
         self._cancelled = False
 
-    def __enter__(self) -> Head:
+    def __enter__(self) -> PendingRequest:
         with self._lock:
             self._heads.add(self)
         _waiting.head = self
@@ -71,7 +71,7 @@ def _with_ours(pool: Any) -> Any:
     parent: Any = pool.ConnectionCls
     told: dict[str, Any] = {"_lines": {}}
     if getattr(parent, "response_class", None) is http.client.HTTPResponse:
-        told["response_class"] = Received
+        told["response_class"] = FastResponse
     connection = type("TrackedConnection", (_Tracked, parent), told)
     return type("TrackedPool", (pool,), {"ConnectionCls": connection})
 

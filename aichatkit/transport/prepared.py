@@ -10,7 +10,7 @@ import requests
 from requests.cookies import RequestsCookieJar
 from requests.structures import CaseInsensitiveDict
 
-__all__ = ["Heads", "Key", "empty_jar", "prepare", "remember"]
+__all__ = ["Heads", "KeyAuth", "empty_jar", "prepare", "remember"]
 
 T = TypeVar("T")
 #: Sets of headers that were checked once, by what they were made from; a client has its own, as they may hold keys.
@@ -24,7 +24,7 @@ _addresses: dict[str, str] = {}
 _POLICY = DefaultCookiePolicy()
 
 
-class Key(requests.auth.AuthBase):
+class KeyAuth(requests.auth.AuthBase):
     """Put an API key into its header; without a key, only keep a `.netrc` from putting in something else."""
 
     def __init__(self, header: str = "", value: str = "", before: Any = None) -> None:
@@ -75,7 +75,7 @@ def prepare(session: requests.Session, request: requests.Request, heads: Heads) 
         prepared.headers["Content-Length"] = str(len(request.data))
     else:
         prepared.prepare_body(request.data, None, request.json)
-    if type(request.auth) is Key:
+    if type(request.auth) is KeyAuth:
         # It changes neither the address nor the body, which would be looked at once more.
         request.auth(prepared)
     else:

@@ -11,7 +11,7 @@ import string
 
 from aichatkit.transport.prepared import remember
 
-__all__ = ["Received", "is_known"]
+__all__ = ["FastResponse", "is_known"]
 
 #: What plain lines are made of, and the names in them (RFC 9110, 5.6.2).
 _SHOWN = bytes(range(32, 127)) + b"\t"
@@ -31,7 +31,7 @@ _FRAMING = frozenset({"connection", "content-length", "transfer-encoding"})
 _kinds: dict[str, str] = {}
 
 
-class Received(http.client.HTTPResponse):
+class FastResponse(http.client.HTTPResponse):
     """A response of `http.client` that reads plain heads by itself: the same values in less time."""
 
     def begin(self) -> None:
@@ -85,4 +85,4 @@ def _kind(name: str) -> str:
 
 def is_known(inner: object) -> bool:
     """Tell whether a response is one of `http.client`, whose own ways of reading may be used."""
-    return type(inner) in (http.client.HTTPResponse, Received)
+    return type(inner) in (http.client.HTTPResponse, FastResponse)

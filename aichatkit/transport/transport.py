@@ -20,7 +20,7 @@ from aichatkit._lazy import lazy_module
 from aichatkit.errors import BadResponseError, ChatError, ConfigurationError, ConnectError
 from aichatkit.transport.connections import Connections
 from aichatkit.transport.exceptions import SEND_ERRORS, translate_send
-from aichatkit.transport.prepared import Key, empty_jar, prepare
+from aichatkit.transport.prepared import KeyAuth, empty_jar, prepare
 from aichatkit.transport.responses import Response
 from aichatkit.transport.secrets import hide, keys_in
 from aichatkit.transport.timeouts import Deadline, Timeout
@@ -169,7 +169,7 @@ class Transport:
         timeout: tuple[float, float],
     ) -> requests.Response:
         request.headers, request.hooks = headers, {"response": hooks}
-        request.auth, request.cookies = Key(*self._auth), self._cookies
+        request.auth, request.cookies = KeyAuth(*self._auth), self._cookies
         prepared = prepare(session, request, self._connections.heads)
         settings = self._connections.settings(str(prepared.url), self._proxies, self._direct)
         return session.send(prepared, timeout=timeout, allow_redirects=False, **settings)
@@ -192,7 +192,7 @@ class Transport:
             json=request.json,
             headers={"Accept-Encoding": "identity", **headers},
             cookies=self._cookies,
-            auth=Key(*self._auth, before=_callable_auth(session.auth)),
+            auth=KeyAuth(*self._auth, before=_callable_auth(session.auth)),
             timeout=timeout,
             allow_redirects=False,
             proxies=self._connections.given_proxies(self._proxies, self._direct),

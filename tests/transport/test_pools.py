@@ -11,7 +11,7 @@ import requests
 from aichatkit.sandbox.raw import RawServer, chunk, chunked_head, response
 from aichatkit.transport import connections, pools
 from aichatkit.transport.connections import Connections
-from aichatkit.transport.response_heads import Received
+from aichatkit.transport.response_heads import FastResponse
 from aichatkit.transport.timeouts import Deadline, Timeout
 from aichatkit.transport.transport import Transport
 
@@ -121,7 +121,7 @@ def test_a_pool_that_was_closed_is_not_used_again(held, transport):
 def test_a_connection_that_answers_in_its_own_way_goes_on_doing_so():
     kinds = [type("Connection", (), {"response_class": kind}) for kind in (http.client.HTTPResponse, dict)]
     made = [pools._with_ours(type("Pool", (), {"ConnectionCls": kind})).ConnectionCls for kind in kinds]
-    assert [kind.response_class for kind in made] == [Received, dict]
+    assert [kind.response_class for kind in made] == [FastResponse, dict]
 
 
 @keeps_pools
