@@ -1,7 +1,7 @@
-"""Bytes -> lines -> events: read server-sent events, JSON lines, JSON and plain text.
+"""Bytes -> lines -> events: parse server-sent events, JSON lines, JSON and plain text.
 
-Every reader takes the blocks of a body as they come, bytes in UTF-8, and hands out each event before it
-asks for the next block. A record that grows past `max_line` bytes is a `BadResponseError`.
+Each `iter_` function takes the response body as UTF-8 blocks of any size, and yields every complete event before it
+reads the next block. A record longer than `max_line` bytes raises `BadResponseError`.
 """
 
 from __future__ import annotations

@@ -11,16 +11,16 @@ __all__ = ["JSON_WHITESPACE", "Event", "TrailingEvent"]
 
 JSON_WHITESPACE = " \t\r\n"
 
-_UNREAD: Any = object()
-#: How most streams end: it looks like a list, and the parser takes long to say why it is none.
+_UNPARSED: Any = object()
+#: The end marker of most streams. It starts like a list, and the JSON parser is slow to reject it.
 _DONE = "[DONE]"
 
-# `json.loads` looks for white space and an encoding each time; both are settled here.
+# `json.loads` also checks for whitespace and detects the encoding on every call; neither is needed here.
 _scan = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
 
 
 class Event:
-    """One decoded record of a body: its text in `data`, and for server-sent events `type` and `id`."""
+    """One decoded record of a body: its text in `data`; server-sent events also have `type` and `id`."""
 
     __slots__ = ("_value", "data", "id", "type")
 
@@ -28,29 +28,29 @@ class Event:
         self.data = data
         self.type = type
         self.id = id
-        self._value = _UNREAD
+        self._value = _UNPARSED
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}({self.data!r}, type={self.type!r}, id={self.id!r})"
 
     def json(self) -> Any:
-        """Return `data` read as JSON, the same object each time; raise ValueError when it is none.
+        """Return `data` parsed as JSON, the same object on every call; raise ValueError if it is invalid.
 
         >>> Event('{"text": "Hi"}').json()
         {'text': 'Hi'}
         """
         value = self._value
-        if value is _UNREAD:
+        if value is _UNPARSED:
             data = self.data
             try:
                 value, end = _scan(data, 0)
             except (ValueError, RecursionError, StopIteration):
                 end = -1
-            self._value = value = value if end == len(data) else self._read()
+            self._value = value = value if end == len(data) else self._parse()
         return value
 
-    def _read(self) -> Any:
-        # Only white space around the record, or a record that is no JSON, leads here.
+    def _parse(self) -> Any:
+        # Only reached for whitespace around the record, or for a record that is not JSON.
         if self.data == _DONE:
             raise json.JSONDecodeError("Expecting value", self.data, 1)
         try:
@@ -60,13 +60,13 @@ class Event:
 
 
 class TrailingEvent(Event):
-    """What the body ended in without the end of a record: often complete, else cut off."""
+    """The last record of a body that ended without a delimiter: often complete, otherwise truncated."""
 
     __slots__ = ()
 
-    def _read(self) -> Any:
+    def _parse(self) -> Any:
         try:
-            return super()._read()
+            return super()._parse()
         except ValueError as error:
             if not self.data.lstrip(JSON_WHITESPACE).startswith("{"):
                 raise
@@ -74,4 +74,4 @@ class TrailingEvent(Event):
 
 
 class _CutRecordError(StreamInterruptedError, ValueError):
-    """The answer broke off inside a JSON record; a ValueError too, as `Event.json` promises."""
+    """The response ended inside a JSON record; also a ValueError, as `Event.json` promises."""

@@ -6,15 +6,15 @@ import codecs
 from collections.abc import Iterable, Iterator
 
 from aichatkit.events.event import Event
-from aichatkit.events.lines import MAX_LINE, drop_bom, iter_stretches
+from aichatkit.events.lines import MAX_LINE, drop_bom, iter_runs
 
 __all__ = ["iter_data_lines", "iter_text"]
 
 
 def iter_text(blocks: Iterable[bytes], *, max_line: int = MAX_LINE) -> Iterator[Event]:
-    r"""Yield plain text as it comes, one event for each block that completes a character.
+    r"""Yield plain text as it arrives, one event per block that completes a character.
 
-    There are no lines to bound here, so `max_line` has no effect; bound the whole answer instead.
+    There are no lines to limit, so `max_line` has no effect; limit the answer as a whole instead.
 
     >>> [event.data for event in iter_text([b"caf\xc3", b"\xa9!\n", b"\xe2"])]
     ['caf', 'é!\n', '\ufffd']
@@ -28,15 +28,15 @@ def iter_text(blocks: Iterable[bytes], *, max_line: int = MAX_LINE) -> Iterator[
 
 
 def iter_data_lines(blocks: Iterable[bytes], *, max_line: int = MAX_LINE) -> Iterator[Event]:
-    r"""Yield the rest of each line that starts with exactly `data: ` and is longer.
+    r"""Yield the text after `data: ` on each line that has any; the prefix must match exactly.
 
-    These are no server-sent events: only LF ends a line, so spaces and CR after the prefix stay.
-    A line that is the start of an error object is an event of type "json"; all others are skipped.
+    These are not server-sent events: only LF ends a line, so further spaces and a CR are part of the text.
+    A line that starts with `{"error"` is an event of type "json"; all other lines are skipped.
 
     >>> [event.data for event in iter_data_lines([b"data: a\ndata:  b\r\ndata:c\ndata: \n"])]
     ['a', ' b\r']
     """
-    for text, _ in iter_stretches(blocks, b"\n", max_line, any_end=False):
+    for text, _ in iter_runs(blocks, b"\n", max_line, universal_newlines=False):
         for line in text.split("\n"):
             if line[:6] == "data: " and len(line) > 6:
                 yield Event(line[6:])
