@@ -43,8 +43,8 @@ MISTAKES = (
     Mistake(
         "of two lengths in a head the last counts",
         "transport/response_heads.py",
-        "framing.setdefault(kind, value)",
-        "framing[kind] = value",
+        "framing.setdefault(lower_name, value)",
+        "framing[lower_name] = value",
         "transport/test_response_heads.py",
     ),
     Mistake(
@@ -81,7 +81,7 @@ MISTAKES = (
         "events/lines.py",
         "if len(pending) >= max_line + len(delimiter):",
         "if len(pending) < 0:",
-        "events/test_lines.py events/test_sse.py",
+        "events/test_lines.py events/test_events.py",
     ),
     Mistake(
         "a backslash at the end of a block escapes nothing",
@@ -122,8 +122,8 @@ MISTAKES = (
     Mistake(
         "a forked child uses the connections of its parent",
         "transport/connections.py",
-        "if self.own:\n            self._session = None",
-        "if self.own:\n            self._pid = os.getpid()",
+        "if self.owns_session:\n            self._session = None",
+        "if self.owns_session:\n            self._pid = os.getpid()",
         "test_forks.py",
     ),
     Mistake(
@@ -143,8 +143,8 @@ MISTAKES = (
     Mistake(
         "a password from .netrc is sent",
         "transport/transport.py",
-        "auth=KeyAuth(*self._auth, before=_callable_auth(session.auth)),",
-        "auth=KeyAuth(*self._auth, before=session.auth) if self._auth[0] else session.auth,",
+        "auth=KeyAuth(*self._auth, session_auth=_callable_auth(session.auth)),",
+        "auth=KeyAuth(*self._auth, session_auth=session.auth) if self._auth[0] else session.auth,",
         "test_secrecy.py",
     ),
     Mistake(
@@ -185,7 +185,7 @@ MISTAKES = (
     Mistake(
         "what follows a body is taken for the next answer",
         "transport/chunked.py",
-        "self.reusable = stop + 1 == len(self._held)",
+        "self.reusable = newline + 1 == len(self._buffer)",
         "self.reusable = True",
         "transport/test_chunked.py",
     ),
@@ -854,7 +854,7 @@ MISTAKES = (
     Mistake(
         "an end that has arrived is not seen where a busy machine used up the time for it",
         "transport/responses.py",
-        "max(end - self._clock(), _GLANCE)",
+        "max(end - self._clock(), _MIN_TIMEOUT)",
         "end - self._clock()",
         "transport/test_transport.py",
     ),

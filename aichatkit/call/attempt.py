@@ -175,14 +175,14 @@ def open_transport(
     return Transport(
         setup.connections,
         provider=provider.name,
-        home=provider.url,
+        base_url=provider.url,
         timeout=call.timeout.filled(connect=_CONNECT, read=read),
         deadline=deadline,
         auth=provider.sign(key) if key else ("", ""),
         headers=call.headers,
         proxies=call.proxies,
         direct=provider.direct and is_local(provider.url),
-        anew=anew,
+        fresh=anew,
         rules=provider.rules,
         secrets=tuple({*([key] if key else ()), *setup.keys.get(provider.name, ())}),
     )

@@ -217,7 +217,7 @@ def _seconds(state: tenacity.RetryCallState, policy: RetryPolicy) -> float:
 def _gives_up(state: tenacity.RetryCallState, tries: RetryState) -> bool:
     """Rules in order; the one that spends from the retry budget comes last, so a veto costs nothing."""
     error, seconds = _error(state), state.upcoming_sleep
-    left = tries.waiting.deadline.left()
+    left = tries.waiting.deadline.remaining()
     if state.attempt_number >= tries.policy.attempts and error.action != "refresh":
         error.gave_up = f"tried {state.attempt_number} times" if state.attempt_number > 1 else "retries are off"
     elif (error.retry_after or 0.0) > tries.policy.max_wait:

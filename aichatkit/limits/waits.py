@@ -60,7 +60,7 @@ class Sleeper:
 
     def wait(self, wait: Wait) -> None:
         """Announce a wait and sleep; raise where it would pass the deadline or the client closes."""
-        left = self.deadline.left()
+        left = self.deadline.remaining()
         if left is not None and wait.seconds >= left:
             raise DeadlineExceededError(
                 f"{wait.provider}: {wait} would pass the total time of {self.deadline.total:g} s",

@@ -1,4 +1,4 @@
-"""Headers and messages -> API keys in them, found and hidden."""
+"""Headers and messages -> API keys: find them in headers, hide them in messages."""
 
 from __future__ import annotations
 
@@ -6,29 +6,29 @@ from collections.abc import Mapping
 
 __all__ = ["hide", "keys_in"]
 
-#: A shorter key is a placeholder for a local server, such as "ollama" or "x", and a word of many a message.
-_SHORTEST_SECRET = 7
-#: Where a user may put a key by hand.
+#: Shorter keys are placeholders for a local server, such as "ollama" or "x", and common words in messages.
+_MIN_LENGTH = 7
+#: Headers in which a user may pass a key.
 _KEY_HEADERS = frozenset({"api-key", "authorization", "x-api-key", "x-goog-api-key"})
-#: The start of a key that is hidden as well; services have prefixes of up to eight characters for all of theirs.
-_LONGEST_START = 12
+#: The length from which the start of a key is hidden too; all keys of a service may share up to eight characters.
+_PREFIX_LENGTH = 12
 
 
 def keys_in(headers: Mapping[str, str]) -> list[str]:
-    """Return the keys that the user gave as headers, without the word before them."""
+    """Return the keys the user passed as headers, without a scheme such as Bearer."""
     return [value.split()[-1] for name, value in headers.items() if name.lower() in _KEY_HEADERS and value.split()]
 
 
 def hide(secret: str, text: str) -> str:
-    """Put something else for a secret, also for the start of one, as messages are cut off anywhere.
+    """Replace a secret in a text, and also the start of one, as messages may be truncated anywhere.
 
-    A shorter one is a placeholder and stays.
+    A short secret is a placeholder and is kept.
     """
-    if len(secret) < _SHORTEST_SECRET:
+    if len(secret) < _MIN_LENGTH:
         return text
-    least = max(_SHORTEST_SECRET, min(_LONGEST_START, len(secret) // 2))
-    if secret[:least] not in text:
+    minimum = max(_MIN_LENGTH, min(_PREFIX_LENGTH, len(secret) // 2))
+    if secret[:minimum] not in text:
         return text
-    for end in range(len(secret), least - 1, -1):
+    for end in range(len(secret), minimum - 1, -1):
         text = text.replace(secret[:end], "[key]")
     return text

@@ -8,7 +8,7 @@ import random
 
 import pytest
 
-from aichatkit.transport.response_heads import FastResponse, is_known
+from aichatkit.transport.response_heads import FastResponse, is_http_client_response
 
 PLAIN = (
     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nX-Request-Id:  r-1 \r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -145,4 +145,4 @@ def test_what_http_client_shows_for_debugging_is_shown(capsys):
 
 def test_only_responses_of_http_client_are_known():
     kinds = http.client.HTTPResponse, FastResponse, type("Other", (FastResponse,), {})
-    assert [is_known(kind(Sock(b""))) for kind in kinds] == [True, True, False]
+    assert [is_http_client_response(kind(Sock(b""))) for kind in kinds] == [True, True, False]
