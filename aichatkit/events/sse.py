@@ -14,7 +14,7 @@ def iter_sse(blocks: Iterable[bytes], *, max_line: int = MAX_LINE) -> Iterator[E
     r"""Yield server-sent events (WHATWG HTML, 9.2.6), including a last one without its blank line.
 
     Events without data, comments, `retry` and unknown fields are skipped.
-    `max_line` limits a whole event, comments included.
+    `max_line` limits the entire event, comments included.
 
     >>> list(iter_sse([b'event: error\ndata: {"co', b'de": 1}\n\n: ping\n\ndata: [DONE]']))
     [Event('{"code": 1}', type='error', id=''), TrailingEvent('[DONE]', type='message', id='')]

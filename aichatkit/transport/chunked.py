@@ -1,4 +1,4 @@
-"""Response -> bytes: decode chunked bodies, returning all the chunks received at once.
+"""Response -> bytes: decode chunked bodies, as many chunks per read as have been received.
 
 `http.client` returns one chunk per call and reads the socket about twice for each; streams send a chunk per event.
 """
@@ -30,7 +30,7 @@ def is_chunked(raw: Any) -> bool:
 class ChunkedBody:
     """The body of one chunked response (RFC 9112, 7.1); `read` returns what has arrived, even part of a chunk.
 
-    At the end, `reusable` is true if nothing followed the body, so that the connection may be kept.
+    `reusable` becomes true once the entire body has been read and nothing follows it: the connection may be kept.
     """
 
     def __init__(self, raw: Any, size: int) -> None:

@@ -77,7 +77,7 @@ def _tracked_pool(pool: Any) -> Any:
 
 
 class _TrackedMixin:
-    """Precedes a connection class in the bases, and calls it through `super()`."""
+    """Mixin placed before a connection class, which it calls through `super()`."""
 
     #: Header lines sent before, by header name and values.
     _header_lines: ClassVar[dict[Any, bytes]]

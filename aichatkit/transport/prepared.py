@@ -104,7 +104,7 @@ def _copy(headers: CaseInsensitiveDict[str]) -> CaseInsensitiveDict[str]:
     store = getattr(headers, "_store", None)
     if type(store) is not OrderedDict:
         return headers.copy()
-    # Copied as a whole; its own `copy` inserts the items one by one.
+    # Copied in one step; `CaseInsensitiveDict.copy` inserts the items one by one.
     copy: CaseInsensitiveDict[str] = CaseInsensitiveDict()
     copy._store = store.copy()  # type: ignore[attr-defined]
     return copy

@@ -1,6 +1,6 @@
 """Bytes -> response head: parse plain status lines and headers directly, leave the rest to `http.client`.
 
-The standard library parses headers with its e-mail parser, which takes a short call longer than its JSON does.
+The standard library parses headers with its e-mail parser, which costs a short call more time than its JSON.
 """
 
 from __future__ import annotations
@@ -84,5 +84,5 @@ def _lower_name(name: str) -> str:
 
 
 def is_http_client_response(raw: object) -> bool:
-    """Return whether this is a response of `http.client`, not of a subclass, so that its internals may be used."""
+    """Return whether a raw response is of `http.client` or ours, not a subclass, so that its internals are known."""
     return type(raw) in (http.client.HTTPResponse, FastResponse)

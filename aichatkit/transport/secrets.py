@@ -10,7 +10,8 @@ __all__ = ["hide", "keys_in"]
 _MIN_LENGTH = 7
 #: Headers in which a user may pass a key.
 _KEY_HEADERS = frozenset({"api-key", "authorization", "x-api-key", "x-goog-api-key"})
-#: The length from which the start of a key is hidden too; all keys of a service may share up to eight characters.
+#: Truncated keys are hidden from this length on; shorter prefixes, up to eight characters, are shared by all keys of a
+#: service.
 _PREFIX_LENGTH = 12
 
 
