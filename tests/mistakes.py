@@ -43,8 +43,8 @@ MISTAKES = (
     Mistake(
         "of two lengths in a head the last counts",
         "transport/response_heads.py",
-        "framing.setdefault(kind, value)",
-        "framing[kind] = value",
+        "framing.setdefault(lower_name, value)",
+        "framing[lower_name] = value",
         "transport/test_response_heads.py",
     ),
     Mistake(
@@ -60,49 +60,49 @@ MISTAKES = (
         "events/lines.py",
         '.replace(b"\\r", b"\\n"), ends_in_cr',
         '.replace(b"\\r", b"\\n"), False',
-        "events/test_lines.py events/test_events.py",
+        "events/test_lines.py events/test_sse.py",
     ),
     Mistake(
         "a byte order mark is kept",
         "events/lines.py",
         "head[len(_BOM) :] if head.startswith(_BOM) else head",
         "head",
-        "events/test_lines.py events/test_events.py",
+        "events/test_lines.py events/test_sse.py",
     ),
     Mistake(
         "the last line needs its end",
         "events/lines.py",
         "    if pending:\n",
-        "    if pending.endswith(mark):\n",
-        "events/test_lines.py events/test_events.py",
+        "    if pending.endswith(delimiter):\n",
+        "events/test_lines.py events/test_sse.py",
     ),
     Mistake(
         "a line may grow without bound",
         "events/lines.py",
-        "if len(pending) >= max_line + len(mark):",
+        "if len(pending) >= max_line + len(delimiter):",
         "if len(pending) < 0:",
         "events/test_lines.py events/test_events.py",
     ),
     Mistake(
         "a backslash at the end of a block escapes nothing",
-        "events/__init__.py",
-        "self._at = max(0, self._at - len(block))",
-        "self._at = 0",
-        "events/test_events.py",
+        "events/json_lines.py",
+        "self._position = max(0, self._position - len(block))",
+        "self._position = 0",
+        "events/test_json_lines.py",
     ),
     Mistake(
         "a record that is cut off counts as broken JSON",
-        "events/__init__.py",
+        "events/event.py",
         'raise _CutRecordError("the answer ended in the middle of a record") from error',
         "raise",
-        "events/test_events.py",
+        "events/test_event.py",
     ),
     Mistake(
         "half a character at the end is dropped",
-        "events/__init__.py",
+        "events/plain.py",
         'if piece := decoder.decode(b"", True):',
         'if piece := "":',
-        "events/test_events.py",
+        "events/test_plain.py",
     ),
     # Request -> response -> bytes.
     Mistake(
@@ -122,8 +122,8 @@ MISTAKES = (
     Mistake(
         "a forked child uses the connections of its parent",
         "transport/connections.py",
-        "if self.own:\n            self._session = None",
-        "if self.own:\n            self._pid = os.getpid()",
+        "if self.owns_session:\n            self._session = None",
+        "if self.owns_session:\n            self._pid = os.getpid()",
         "test_forks.py",
     ),
     Mistake(
@@ -143,8 +143,8 @@ MISTAKES = (
     Mistake(
         "a password from .netrc is sent",
         "transport/transport.py",
-        "auth=Key(*self._auth, before=_callable_auth(session.auth)),",
-        "auth=Key(*self._auth, before=session.auth) if self._auth[0] else session.auth,",
+        "auth=KeyAuth(*self._auth, session_auth=_callable_auth(session.auth)),",
+        "auth=KeyAuth(*self._auth, session_auth=session.auth) if self._auth[0] else session.auth,",
         "test_secrecy.py",
     ),
     Mistake(
@@ -185,7 +185,7 @@ MISTAKES = (
     Mistake(
         "what follows a body is taken for the next answer",
         "transport/chunked.py",
-        "self.reusable = stop + 1 == len(self._held)",
+        "self.reusable = newline + 1 == len(self._buffer)",
         "self.reusable = True",
         "transport/test_chunked.py",
     ),
@@ -854,7 +854,7 @@ MISTAKES = (
     Mistake(
         "an end that has arrived is not seen where a busy machine used up the time for it",
         "transport/responses.py",
-        "max(end - self._clock(), _GLANCE)",
+        "max(end - self._clock(), _MIN_TIMEOUT)",
         "end - self._clock()",
         "transport/test_transport.py",
     ),

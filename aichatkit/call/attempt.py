@@ -212,14 +212,14 @@ def open_transport(provider: Provider, key: str | None, call: Call, *, fresh: bo
     return Transport(
         call.context.connections,
         provider=provider.name,
-        home=provider.url,
+        base_url=provider.url,
         timeout=call.timeout.filled(connect=_CONNECT_TIMEOUT, read=read),
         deadline=call.deadline,
         auth=provider.sign(key) if key else ("", ""),
         headers=call.headers,
         proxies=call.proxies,
         direct=provider.direct and local,
-        anew=fresh,
+        fresh=fresh,
         rules=provider.rules,
         secrets=tuple({*([key] if key else ()), *call.context.keys.get(provider.name, ())}),
     )

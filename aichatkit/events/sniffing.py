@@ -1,4 +1,4 @@
-"""Bytes -> events where only the start of a body tells its form: a stream or text was due, a JSON document came."""
+"""Bytes -> events: detect the format from the start of a body, as JSON may arrive instead of a stream or text."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Callable
 
-from aichatkit.events import MAX_LINE, Event, iter_data_lines, iter_json, iter_json_array, iter_sse, iter_text
-from aichatkit.events.lines import drop_bom
+from aichatkit.events.event import Event
+from aichatkit.events.json_lines import iter_json, iter_json_array
+from aichatkit.events.lines import MAX_LINE, drop_bom
+from aichatkit.events.plain import iter_data_lines, iter_text
+from aichatkit.events.sse import iter_sse
 
 __all__ = ["iter_data_lines_or_json", "iter_sse_or_json", "iter_sse_or_json_array", "iter_text_or_error"]
 
@@ -15,32 +18,32 @@ _ERROR = b'{"error"'
 
 
 def iter_sse_or_json(blocks: Iterable[bytes], *, max_line: int = MAX_LINE) -> Iterator[Event]:
-    """Yield server-sent events, or the one event of a body that is a JSON document.
+    """Yield server-sent events, or a JSON body as one event of type "json".
 
     >>> [event.data for event in iter_sse_or_json([b'{"a"', b': 1}'])]
     ['{"a": 1}']
     """
-    return _iter_by_start(iter_sse, blocks, max_line)
+    return _iter_detected(iter_sse, blocks, max_line)
 
 
 def iter_sse_or_json_array(blocks: Iterable[bytes], *, max_line: int = MAX_LINE) -> Iterator[Event]:
-    """Yield server-sent events, or each element, of type "json", of a body that is a JSON array; an object is one.
+    """Yield server-sent events, or each element of a JSON array as an event of type "json"; an object counts as one.
 
     >>> [event.data for event in iter_sse_or_json_array([b'[{"a"', b': 1}, {"a": 2}]'])]
     ['{"a": 1}', '{"a": 2}']
     """
-    return _iter_by_start(iter_sse, blocks, max_line, document=iter_json_array)
+    return _iter_detected(iter_sse, blocks, max_line, iter_document=iter_json_array)
 
 
 def iter_data_lines_or_json(blocks: Iterable[bytes], *, max_line: int = MAX_LINE) -> Iterator[Event]:
-    """Yield what follows `data: ` on each line, or the one event, of type "json", of a body that is a JSON document."""
-    return _iter_by_start(iter_data_lines, blocks, max_line)
+    """Yield the text after `data: ` on each line, or a JSON body as one event of type "json"."""
+    return _iter_detected(iter_data_lines, blocks, max_line)
 
 
 def iter_text_or_error(blocks: Iterable[bytes], *, max_line: int = MAX_LINE) -> Iterator[Event]:
-    r"""Yield plain text as it comes, or the one event, of type "json", of a body that is an error object alone.
+    r"""Yield plain text as it arrives, or a body that is just an error object as one event of type "json".
 
-    Text is held back only while it could still be the start of such an object.
+    Text is held back only as long as it could still be the start of such an object.
 
     >>> [event.type for event in iter_text_or_error([b'{"er', b'ror": {"message": "No."}}'])]
     ['json']
@@ -48,48 +51,48 @@ def iter_text_or_error(blocks: Iterable[bytes], *, max_line: int = MAX_LINE) -> 
     ['{"er', 'a": 1}']
     """
     blocks = drop_bom(blocks)
-    seen: list[bytes] = []
+    buffered: list[bytes] = []
     start = b""
     for block in blocks:
-        seen.append(block)
-        start = b"".join(b"".join(seen).split())[: len(_ERROR)]
+        buffered.append(block)
+        start = b"".join(b"".join(buffered).split())[: len(_ERROR)]
         if start == _ERROR or not _ERROR.startswith(start):
             break
     if start != _ERROR:
-        return iter_text(chain(seen, blocks), max_line=max_line)
-    return _text_or_error(iter_json(chain(seen, blocks), max_line=max_line))
+        return iter_text(chain(buffered, blocks), max_line=max_line)
+    return _typed_if_error(iter_json(chain(buffered, blocks), max_line=max_line))
 
 
-def _iter_by_start(
-    otherwise: Callable[..., Iterator[Event]],
+def _iter_detected(
+    iter_stream: Callable[..., Iterator[Event]],
     blocks: Iterable[bytes],
     max_line: int,
-    document: Callable[..., Iterator[Event]] = iter_json,
+    iter_document: Callable[..., Iterator[Event]] = iter_json,
 ) -> Iterator[Event]:
-    """Choose by the first byte that is neither white space nor a byte order mark."""
+    """Choose by the first byte that is neither whitespace nor part of a byte order mark."""
     blocks = iter(blocks)
-    seen: list[bytes] = []
+    buffered: list[bytes] = []
     for block in blocks:
-        seen.append(block)
-        start = b"".join(seen).lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
+        buffered.append(block)
+        start = b"".join(buffered).lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
         if start:
             if start in b"{[":
-                return _typed(document(chain(seen, blocks), max_line=max_line))
+                return _typed_as_json(iter_document(chain(buffered, blocks), max_line=max_line))
             break
-    return otherwise(chain(seen, blocks), max_line=max_line)
+    return iter_stream(chain(buffered, blocks), max_line=max_line)
 
 
-def _text_or_error(events: Iterator[Event]) -> Iterator[Event]:
+def _typed_if_error(events: Iterator[Event]) -> Iterator[Event]:
     for event in events:
         try:
             record = event.json()
         except ValueError:
             record = None
-        alone = isinstance(record, dict) and list(record) == ["error"] and isinstance(record["error"], dict)
-        yield Event(event.data, "json" if alone else "message")
+        is_error = isinstance(record, dict) and list(record) == ["error"] and isinstance(record["error"], dict)
+        yield Event(event.data, "json" if is_error else "message")
 
 
-def _typed(events: Iterator[Event]) -> Iterator[Event]:
+def _typed_as_json(events: Iterator[Event]) -> Iterator[Event]:
     for event in events:
         event.type = "json"
         yield event

@@ -242,7 +242,7 @@ def _seconds(call_state: tenacity.RetryCallState, policy: RetryPolicy) -> float:
 def _gives_up(call_state: tenacity.RetryCallState, state: RetryState) -> bool:
     """Apply the rules in order; the one that draws from the retry budget is last, so that a veto costs nothing."""
     error, seconds = _error(call_state), call_state.upcoming_sleep
-    remaining = state.sleeper.deadline.left()
+    remaining = state.sleeper.deadline.remaining()
     number = call_state.attempt_number
     if number >= state.policy.attempts and error.action != "refresh":
         error.gave_up = f"tried {number} times" if number > 1 else "retries are off"

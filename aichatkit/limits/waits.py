@@ -63,7 +63,7 @@ class Sleeper:
 
     def wait(self, wait: Wait) -> None:
         """Announce a wait and sleep; raise if it would pass the deadline or the client is closed meanwhile."""
-        remaining = self.deadline.left()
+        remaining = self.deadline.remaining()
         if remaining is not None and wait.seconds >= remaining:
             raise DeadlineExceededError(
                 f"{wait.provider}: {wait} would pass the total time of {self.deadline.total:g} s",

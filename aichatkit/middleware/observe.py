@@ -13,7 +13,7 @@ from aichatkit.call.call import Call
 from aichatkit.errors import ChatError, StreamInterruptedError
 from aichatkit.hooks import ChunkInfo, ErrorInfo, Hook, ReplyInfo, run_hook
 from aichatkit.reply import Attempt, Reply
-from aichatkit.transport.transport import hide, keys_in
+from aichatkit.transport.secrets import hide, keys_in
 
 if TYPE_CHECKING:
     from aichatkit.call.answer_like import AnswerLike

@@ -1,6 +1,6 @@
-"""Response -> bytes: take a body out of its HTTP chunks, as many of them at a time as have come.
+"""Response -> bytes: decode chunked bodies, as many chunks per read as have been received.
 
-`http.client` hands out one chunk for each call and asks the socket about twice for it; streams send a chunk per event.
+`http.client` returns one chunk per call and reads the socket about twice for each; streams send a chunk per event.
 """
 
 from __future__ import annotations
@@ -9,99 +9,102 @@ import http.client
 import io
 from typing import Any
 
-from aichatkit.transport.response_heads import is_known
+from aichatkit.transport.response_heads import is_http_client_response
 
-__all__ = ["Chunked", "is_chunked"]
+__all__ = ["ChunkedBody", "is_chunked"]
 
-#: The longest line that tells a size, and the longest trailer, in bytes: the limits of `http.client`.
+#: The longest chunk-size line and the longest trailer, in bytes; the limits of `http.client`.
 _MAX_LINE = 65536
 
 
-def is_chunked(inner: Any) -> bool:
-    """Tell whether a response of `http.client` is the real one, chunked, and not read from yet."""
+def is_chunked(raw: Any) -> bool:
+    """Return whether a raw response is a chunked one of `http.client` that nothing has been read from."""
     return (
-        is_known(inner) and inner.chunked is True and inner.chunk_left is None and type(inner.fp) is io.BufferedReader
+        is_http_client_response(raw)
+        and raw.chunked is True
+        and raw.chunk_left is None
+        and type(raw.fp) is io.BufferedReader
     )
 
 
-class Chunked:
-    """The body of one chunked response (RFC 9112, 7.1); `read` gives what is there, without waiting for whole chunks.
+class ChunkedBody:
+    """The body of one chunked response (RFC 9112, 7.1); `read` returns what has arrived, even part of a chunk.
 
-    `reusable` tells at the end whether nothing but the body came, so that the connection may be kept.
+    `reusable` becomes true once the entire body has been read and nothing follows it: the connection may be kept.
     """
 
-    def __init__(self, inner: Any, size: int) -> None:
+    def __init__(self, raw: Any, size: int) -> None:
         self.reusable = False
-        self._read1 = inner.fp.read1
+        self._read1 = raw.fp.read1
         self._size = size
-        #: Bytes of the present chunk that are still to come.
-        self._left = 0
-        #: What came of the line before the next chunk; the CR LF that ends a chunk is the start of it.
-        self._held = b"\r\n"
-        self._ending = False
+        #: Bytes of the current chunk still to be received.
+        self._remaining = 0
+        #: The start of the next chunk-size line, including the CRLF that ends the chunk before it.
+        self._buffer = b"\r\n"
+        self._in_trailer = False
         self._damaged = False
 
     def read(self) -> bytes:
-        """Return the next bytes, none at the end; raise IncompleteRead where the body is cut off or damaged."""
+        """Return the next bytes, none at the end; raise IncompleteRead if the body is truncated or malformed."""
         if self._damaged:
             raise http.client.IncompleteRead(b"")
-        while not self._ending:
+        while not self._in_trailer:
             block = self._read1(self._size)
             if not block:
                 raise http.client.IncompleteRead(b"")
-            data = self._take(block)
+            data = self._decode(block)
             if data:
                 return data
-        while not self.reusable and (block := self._end()):
-            self._held += block
+        while not self.reusable and (block := self._read_trailer()):
+            self._buffer += block
         return b""
 
     @property
-    def in_hand(self) -> bool:
-        """Whether the end of the body is known without another look at the socket."""
-        return self._ending and self._held == b"\r\n"
+    def end_received(self) -> bool:
+        """Whether the end of the body has been received, so that no further read is needed."""
+        return self._in_trailer and self._buffer == b"\r\n"
 
-    def _take(self, block: bytes) -> bytes:
-        left = self._left
-        if not left:
-            block = self._held + block
-        pieces, at, size = [], 0, len(block)
+    def _decode(self, block: bytes) -> bytes:
+        remaining = self._remaining
+        if not remaining:
+            block = self._buffer + block
+        parts, position, size = [], 0, len(block)
         while True:
-            if left:
-                pieces.append(block[at : at + left])
-                at += left
-                if at > size:
-                    self._left = at - size
+            if remaining:
+                parts.append(block[position : position + remaining])
+                position += remaining
+                if position > size:
+                    self._remaining = position - size
                     break
-            stop = block.find(b"\n", at + 2)
+            newline = block.find(b"\n", position + 2)
             try:
-                if stop < 0:
-                    self._left, self._held = 0, self._bounded(block[at:])
+                if newline < 0:
+                    self._remaining, self._buffer = 0, self._bounded(block[position:])
                     break
-                left = _size_of(block[at:stop])
+                remaining = _parse_size(block[position:newline])
             except http.client.IncompleteRead:
-                # What came whole before the damage is handed out first.
-                if not pieces:
+                # Return the data decoded before the malformed part first.
+                if not parts:
                     raise
                 self._damaged = True
                 break
-            at = stop + 1
-            if not left:
-                self._ending, self._held = True, block[at:]
+            position = newline + 1
+            if not remaining:
+                self._in_trailer, self._buffer = True, block[position:]
                 break
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    def _end(self) -> bytes:
-        """Look for the empty line after the last chunk; return what came instead, nothing once it is found."""
-        at = 0
-        while (stop := self._held.find(b"\n", at)) >= 0:
-            if stop - at <= 1 and self._held[at:stop] in (b"", b"\r"):
-                # Bytes that nobody asked for must not be taken for the next answer.
-                self.reusable = stop + 1 == len(self._held)
+    def _read_trailer(self) -> bytes:
+        """Look for the empty line after the last chunk; return the next bytes read, none once it is found."""
+        position = 0
+        while (newline := self._buffer.find(b"\n", position)) >= 0:
+            if newline - position <= 1 and self._buffer[position:newline] in (b"", b"\r"):
+                # Stray bytes after the body must not be read as the next response.
+                self.reusable = newline + 1 == len(self._buffer)
                 return b""
-            at = stop + 1
-        self._bounded(self._held)
-        # Some servers leave without the empty line; the body is whole all the same.
+            position = newline + 1
+        self._bounded(self._buffer)
+        # Some servers close without the empty line; the body is complete anyway.
         return bytes(self._read1(self._size))
 
     def _bounded(self, line: bytes) -> bytes:
@@ -110,7 +113,7 @@ class Chunked:
         return line
 
 
-def _size_of(line: bytes) -> int:
+def _parse_size(line: bytes) -> int:
     try:
         size = int(line[2:].partition(b";")[0], 16)
     except ValueError:

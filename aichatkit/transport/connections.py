@@ -1,4 +1,4 @@
-"""The Session of a client: made on first use, once per process, with connections that are kept and shared."""
+"""The Session of a client: created on first use, once per process, with pooled connections that threads share."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ from requests.adapters import HTTPAdapter
 from aichatkit._locks import Lock
 from aichatkit._version import __version__
 from aichatkit.errors import ConfigurationError
-from aichatkit.transport.pools import Head, track
-from aichatkit.transport.prepared import Heads
+from aichatkit.transport.pools import PendingRequest, track_connections
+from aichatkit.transport.prepared import HeaderCache, remember
 
-__all__ = ["POOL", "Connections"]
+__all__ = ["POOL_SIZE", "Connections"]
 
-#: Connections kept per host, without bound: a pool smaller than the threads throws away what the next one needs.
-#: There are never more than were under way at once.
-POOL = 0
-#: urllib3 1 compares certificates with names by itself, and cannot hand an address in numbers to a context that does.
-_COMPARES_NAMES = urllib3.__version__.startswith("1.")  # type: ignore[attr-defined]
-#: Hosts whose connections are kept.
-_HOSTS = 16
-#: Addresses whose settings are remembered.
-_MOST_SETTINGS = 1000
+#: Connections kept per host, 0 for no limit: a pool smaller than the number of threads closes connections that the
+#: next request needs. There are never more than there were concurrent requests.
+POOL_SIZE = 0
+#: urllib3 1 checks hostnames itself, and cannot pass an IP address to an SSL context that does.
+_CHECKS_HOSTNAMES = urllib3.__version__.startswith("1.")  # type: ignore[attr-defined]
+#: Hosts with pooled connections.
+_MAX_HOSTS = 16
+#: Cached settings, one entry for each host and set of proxies.
+_MAX_SETTINGS = 1000
 
-# `requests` leaves out what is None, whether it came from the environment or from the Session.
+# `requests` drops proxies that are None, whether they come from the environment or from the Session.
 _NO_PROXIES = {"http": None, "https": None, "all": None}
 
 _contexts: dict[str, ssl.SSLContext] = {}
 _contexts_lock = Lock()
-# Sessions of a parent process: closing them here could disturb the parent, or wait for a lock nobody holds any more.
+# Sessions of the parent process, kept alive: closing them could disturb the parent, or deadlock on a lock held at fork.
 _inherited: list[Any] = []
 
 
 class Connections:
-    """The Session of a client, its own or the user's, and the responses that are under way on it."""
+    """The Session of a client, its own or the user's, and the requests and responses in progress on it."""
 
     def __init__(
         self,
@@ -52,17 +52,17 @@ class Connections:
         verify: bool | str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        self.own = session is None
+        self.owns_session = session is None
         self.proxies = dict(proxies or {})
         self.verify = verify
         self.headers = dict(headers or {})
-        self.live: weakref.WeakSet[Any] = weakref.WeakSet()
-        self._heads: set[Head] = set()
+        self.open_responses: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._pending: set[PendingRequest] = set()
         self._session = session
         self._pid = os.getpid()
         self._lock = threading.Lock()
         self._settings: dict[Any, dict[str, Any]] = {}
-        self.heads: Heads = {}
+        self.header_cache: HeaderCache = {}
 
     @property
     def session(self) -> requests.Session:
@@ -73,87 +73,85 @@ class Connections:
         return self._session
 
     def settings(self, url: str, proxies: Mapping[str, str] | None, direct: bool) -> dict[str, Any]:
-        """Return proxies, verify and cert for a URL; the environment is asked once per host.
+        """Return proxies, verify and cert for a URL; the environment is read once per host.
 
-        Proxies given by the user win over the environment, and a call's over the client's; `direct` allows none.
+        Explicit proxies take precedence over the environment, the call's over the client's; `direct` disables all.
         """
-        given = self.given_proxies(proxies, direct)
+        explicit = self.explicit_proxies(proxies, direct)
         parts = urlsplit(url)
-        key = (parts.scheme, parts.netloc, direct, tuple(sorted(given.items())))
-        found = self._settings.get(key)
-        if found is None:
-            found = dict(self.session.merge_environment_settings(url, given, True, self.verify, None))
-            _check_proxy(requests.utils.select_proxy(url, found["proxies"]))
-            if len(self._settings) >= _MOST_SETTINGS:
-                # Pictures come from anywhere.
-                self._settings.clear()
-            self._settings[key] = found
-        return found
+        key = (parts.scheme, parts.netloc, direct, tuple(sorted(explicit.items())))
+        settings = self._settings.get(key)
+        if settings is None:
+            settings = dict(self.session.merge_environment_settings(url, explicit, True, self.verify, None))
+            _check_proxy(requests.utils.select_proxy(url, settings["proxies"]))
+            # Images are downloaded from any number of hosts.
+            remember(self._settings, key, settings, _MAX_SETTINGS)
+        return settings
 
-    def given_proxies(self, proxies: Mapping[str, str] | None, direct: bool) -> dict[str, Any]:
-        """Return the proxies that were set by hand: the call's, else the client's; none at all where `direct`."""
+    def explicit_proxies(self, proxies: Mapping[str, str] | None, direct: bool) -> dict[str, Any]:
+        """Return the proxies passed to the call, else to the client; `direct` disables all proxies."""
         if direct:
             return dict(_NO_PROXIES)
         return dict(self.proxies if proxies is None else proxies)
 
     def track(self, response: Any) -> None:
-        """Remember a response that is under way, so that closing can wake whoever reads it."""
+        """Register a response in progress, so that `close` can wake the thread that reads it."""
         with self._lock:
-            self.live.add(response)
+            self.open_responses.add(response)
 
-    def sending(self, *, anew: bool = False) -> Head:
-        """Return a context in which `close` wakes this thread while it waits for the head of an answer.
+    def pending_request(self, *, fresh: bool = False) -> PendingRequest:
+        """Return a context in which `close` wakes this thread while it waits for the response head.
 
-        `anew` takes no connection that was kept.
+        `fresh` requires a new connection instead of a pooled one.
         """
         if self._pid != os.getpid():
             self._renew()
-        return Head(self._heads, self._lock, anew=anew)
+        return PendingRequest(self._pending, self._lock, fresh=fresh)
 
     def portable(self) -> dict[str, Any]:
-        """Return what another process needs to make the same connections; a Session of the package is made anew."""
-        session = None if self.own else self._session
+        """Return the arguments to recreate this in another process; a Session of the package is not among them."""
+        session = None if self.owns_session else self._session
         return {"session": session, "proxies": self.proxies, "verify": self.verify, "headers": self.headers}
 
     def close(self) -> None:
-        """Wake every blocked read and close the Session; after a fork these are still the parent's."""
+        """Wake every blocked read and close the Session; do nothing if both still belong to a parent process."""
         if self._pid != os.getpid():
             return
         with self._lock:
-            live, heads = list(self.live), list(self._heads)
-        for response in live:
+            responses, pending_requests = list(self.open_responses), list(self._pending)
+        for response in responses:
             response.cancel()
-        for head in heads:
-            head.cancel()
+        for pending in pending_requests:
+            pending.cancel()
         if self._session is not None:
             self._session.close()
 
     def _renew(self) -> None:
         if self._pid != os.getpid():
-            # The lock of the parent may be held by a thread that does not exist here.
+            # The parent's lock may be held by a thread that does not exist in the child.
             self._lock = threading.Lock()
         with self._lock:
             if self._pid != os.getpid():
-                self._forget_parent()
+                self._reset_after_fork()
             if self._session is None:
                 self._session = _build_session()
 
-    def _forget_parent(self) -> None:
-        _inherited.append((self._session, self.live))
-        self.live = weakref.WeakSet()
-        self._heads = set()
+    def _reset_after_fork(self) -> None:
+        _inherited.append((self._session, self.open_responses))
+        self.open_responses = weakref.WeakSet()
+        self._pending = set()
         self._settings = {}
-        if self.own:
+        if self.owns_session:
             self._session = None
         else:
             _renew_pools(self._session)
         self._pid = os.getpid()
 
 
-def _check_proxy(address: Any) -> None:
-    """Refuse a proxy without a host, which `requests` stumbles over; its URL may hold a password."""
+def _check_proxy(proxy: Any) -> None:
+    """Reject a proxy URL without a host, which `requests` fails on; do not quote it, as it may hold a password."""
     try:
-        host = urlsplit(address if "://" in address else f"http://{address}").hostname if address else "none"
+        host = urlsplit(proxy if "://" in proxy else f"http://{proxy}").hostname if proxy else "none"
     except ValueError:
         host = None
     if not host:
@@ -166,32 +164,31 @@ def _renew_pools(session: Any) -> None:
     for adapter in session.adapters.values():
         if isinstance(adapter, HTTPAdapter):
             _inherited.append(adapter.poolmanager)
-            # What unpickling does: the same settings, a pool of its own.
+            # As unpickling does: the same settings, a new pool.
             fresh: Any = adapter
             fresh.__setstate__(fresh.__getstate__())
 
 
 class _Adapter(HTTPAdapter):
-    """Keep a pool for many threads, and read the CA file once instead of for every connection."""
+    """Keep a pool for many threads, and load the CA file once instead of for every connection."""
 
     def __init__(self) -> None:
-        super().__init__(pool_connections=_HOSTS, pool_maxsize=POOL, max_retries=0)
+        super().__init__(pool_connections=_MAX_HOSTS, pool_maxsize=POOL_SIZE, max_retries=0)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
-        track(self.poolmanager)
-        # Finding the pool of a host takes as long as all else that is done with a request before it is sent.
+        track_connections(self.poolmanager)
+        # Looking up the pool of a host takes as long as everything else done with a request before it is sent.
         self._pools: dict[Any, Any] = {}
 
     def get_connection_with_tls_context(self, request: Any, verify: Any, proxies: Any = None, cert: Any = None) -> Any:
         parts = urlsplit(request.url)
         key = (parts.scheme, parts.netloc, verify, str(cert), tuple(sorted((proxies or {}).items())))
         pool = self._pools.get(key)
-        # Whose pool was closed meanwhile gets a new one.
+        # A pool that was closed in the meantime is replaced.
         if pool is None or pool.pool is None:
-            if len(self._pools) >= _HOSTS:
-                self._pools.clear()
-            pool = self._pools[key] = super().get_connection_with_tls_context(request, verify, proxies, cert)
+            pool = super().get_connection_with_tls_context(request, verify, proxies, cert)
+            remember(self._pools, key, pool, _MAX_HOSTS)
         return pool
 
     def request_url(self, request: Any, proxies: Any) -> str:
@@ -202,18 +199,18 @@ class _Adapter(HTTPAdapter):
         super().close()
 
     def proxy_manager_for(self, proxy: Any, **kwargs: Any) -> Any:
-        known = proxy in self.proxy_manager
+        is_new = proxy not in self.proxy_manager
         manager = super().proxy_manager_for(proxy, **kwargs)
-        if not known:
-            track(manager)
+        if is_new:
+            track_connections(manager)
         return manager
 
     def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> Any:
         host, pool = super().build_connection_pool_key_attributes(request, verify, cert)
-        if verify and cert is None and host["scheme"] == "https" and not _COMPARES_NAMES:
+        if verify and cert is None and host["scheme"] == "https" and not _CHECKS_HOSTNAMES:
             pool.pop("ca_certs", None)
             pool.pop("ca_cert_dir", None)
-            pool["ssl_context"] = _context(verify)
+            pool["ssl_context"] = _ssl_context(verify)
         return host, pool
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
@@ -229,19 +226,19 @@ def _build_session() -> requests.Session:
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     session.headers["User-Agent"] = f"aichatkit/{__version__}"
-    # Compression buys nothing on small pieces and invites proxies to hold them back.
+    # Compression gains nothing on small chunks, and makes proxies buffer them.
     session.headers["Accept-Encoding"] = "identity"
     return session
 
 
-def _context(verify: Any) -> ssl.SSLContext:
+def _ssl_context(verify: Any) -> ssl.SSLContext:
     location = requests.utils.DEFAULT_CA_BUNDLE_PATH if verify is True else str(verify)
     with _contexts_lock:
         context = _contexts.get(location)
         if context is None:
-            folder = os.path.isdir(location)
+            is_directory = os.path.isdir(location)
             context = ssl.create_default_context(
-                capath=location if folder else None, cafile=None if folder else location
+                capath=location if is_directory else None, cafile=None if is_directory else location
             )
             _contexts[location] = context
     return context

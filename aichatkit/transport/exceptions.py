@@ -1,6 +1,6 @@
 """Network exceptions of every layer -> our own errors, in one place.
 
-What came over the wire decides: nothing was sent, it may have been processed, or the answer was under way.
+The error depends on how far the request got: not sent, possibly processed, or the response already started.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from aichatkit.errors import (
 
 __all__ = ["READ_ERRORS", "SEND_ERRORS", "causes_of", "translate_read", "translate_send"]
 
-#: Everything `requests` and the layers below it raise while a request goes out.
+#: All that `requests` and the layers below it raise while a request is sent.
 SEND_ERRORS = (requests.RequestException, urllib3_errors.HTTPError, http.client.HTTPException, OSError, UnicodeError)
-#: Everything the layers raise while a body comes in; urllib3 and http.client leak from the direct reads.
+#: All that they raise while a body is read; direct reads also raise errors of urllib3 and http.client.
 READ_ERRORS = (*SEND_ERRORS, zlib.error)
 
 _REFUSED = (urllib3_errors.NewConnectionError, ConnectionRefusedError)
 _NOT_SENT = (*_REFUSED, urllib3_errors.ConnectTimeoutError)
-# Python 3.9 knows two kinds of time-out.
+# Python 3.9 has two separate timeout classes.
 _TIMED_OUT = (urllib3_errors.ReadTimeoutError, TimeoutError, socket.timeout, requests.Timeout)
-# Looked for before a proxy's errors: urllib3 blames the proxy for a request that broke off behind it as well.
-_BROKE = (http.client.RemoteDisconnected, ConnectionError, http.client.IncompleteRead)
-_CANNOT_BE_SENT = (
+# Checked before proxy errors: urllib3 also blames the proxy for a connection that broke behind it.
+_BROKEN = (http.client.RemoteDisconnected, ConnectionError, http.client.IncompleteRead)
+_UNSENDABLE = (
     requests.exceptions.InvalidURL,
     requests.exceptions.InvalidHeader,
     requests.exceptions.MissingSchema,
@@ -46,100 +46,102 @@ _CANNOT_BE_SENT = (
 )
 
 
-def translate_send(error: BaseException, who: str) -> ChatError:
-    """Return our error for what was raised before the head of the answer was there; `who` names the service."""
-    if isinstance(error, _CANNOT_BE_SENT):
-        # The text of these holds the whole header or URL, and with it perhaps a key.
+def translate_send(error: BaseException, label: str) -> ChatError:
+    """Return our error for one raised before the response head was received; `label` names the service."""
+    if isinstance(error, _UNSENDABLE):
+        # Their messages quote the complete header or URL, and possibly a key with it.
         return ConfigurationError(
-            f"{who}: the request cannot be sent ({type(error).__name__}); check URL, headers and proxy"
+            f"{label}: the request cannot be sent ({type(error).__name__}); check URL, headers and proxy"
         )
     if isinstance(error, OSError) and not isinstance(error, requests.RequestException):
-        # `requests` wraps what the network raises; what comes bare is about the files of `verify` and `cert`.
-        return ConfigurationError(f"{who}: a certificate file cannot be read; check verify= and REQUESTS_CA_BUNDLE")
+        # `requests` wraps all network errors; a bare OSError is about the files of `verify` and `cert`.
+        return ConfigurationError(f"{label}: a certificate file cannot be read; check verify= and REQUESTS_CA_BUNDLE")
     causes = list(causes_of(error))
     if isinstance(error, requests.ConnectTimeout) or any(map(_is_connect_timeout, causes)):
         return TimedOutError(
-            f"{who}: no connection in time; check the network or raise timeout connect=", phase="connect"
+            f"{label}: no connection in time; check the network or raise timeout connect=", phase="connect"
         )
     if _any(causes, _TIMED_OUT):
         return TimedOutError(
-            f"{who}: no answer in time; raise timeout read=, the service may be slow",
+            f"{label}: no answer in time; raise timeout read=, the service may be slow",
             phase="head",
             maybe_processed=True,
         )
-    return _translate_connection(error, causes, who)
+    return _translate_connection(error, causes, label)
 
 
-def translate_read(error: BaseException, who: str) -> ChatError:
-    """Return our error for what was raised while the body was read."""
+def translate_read(error: BaseException, label: str) -> ChatError:
+    """Return our error for one raised while the body was read."""
     causes = list(causes_of(error))
     if _any(causes, _TIMED_OUT):
         return TimedOutError(
-            f"{who}: silent for too long in the middle of the answer; ask again, or raise timeout read=",
+            f"{label}: silent for too long in the middle of the answer; ask again, or raise timeout read=",
             phase="read",
             maybe_processed=True,
         )
     if _any(causes, (zlib.error, urllib3_errors.DecodeError, requests.exceptions.ContentDecodingError)):
-        return BadResponseError(f"{who}: the compressed answer is damaged")
+        return BadResponseError(f"{label}: the compressed answer is damaged")
     return StreamInterruptedError(
-        f"{who}: the connection broke in the middle of the answer ({_reason(causes)}); ask again",
+        f"{label}: the connection broke in the middle of the answer ({_reason(causes)}); ask again",
         action="retry",
         maybe_processed=True,
     )
 
 
-def _translate_connection(error: BaseException, causes: list[BaseException], who: str) -> ChatError:
+def _translate_connection(error: BaseException, causes: list[BaseException], label: str) -> ChatError:
     if isinstance(error, requests.exceptions.SSLError) or _any(causes, (ssl.SSLError, urllib3_errors.SSLError)):
         return ConnectError(
-            f"{who}: TLS failed ({_reason(causes)}); check the certificate, the clock and REQUESTS_CA_BUNDLE",
+            f"{label}: TLS failed ({_reason(causes)}); check the certificate, the clock and REQUESTS_CA_BUNDLE",
             action="next",
         )
-    if _any(causes, _BROKE) and not _any(causes, _REFUSED):
+    if _any(causes, _BROKEN) and not _any(causes, _REFUSED):
         return ConnectError(
-            f"{who}: the connection broke before an answer came ({_reason(causes)})", maybe_processed=True
+            f"{label}: the connection broke before an answer came ({_reason(causes)})", maybe_processed=True
         )
     if any(map(_is_proxy_error, causes)):
-        return ConnectError(f"{who}: the proxy did not connect ({_reason(causes)}); check proxies= and the environment")
+        return ConnectError(
+            f"{label}: the proxy did not connect ({_reason(causes)}); check proxies= and the environment"
+        )
     if _any(causes, _NOT_SENT):
-        return ConnectError(f"{who}: cannot connect ({_reason(causes)}); is the host right and the service running?")
+        return ConnectError(f"{label}: cannot connect ({_reason(causes)}); is the host right and the service running?")
     if _any(causes, (http.client.HTTPException, requests.exceptions.InvalidHeader)):
-        return BadResponseError(f"{who}: what came back is not HTTP ({_reason(causes)})")
-    return ConnectError(f"{who}: the request failed ({_reason(causes)})", maybe_processed=True)
+        return BadResponseError(f"{label}: what came back is not HTTP ({_reason(causes)})")
+    return ConnectError(f"{label}: the request failed ({_reason(causes)})", maybe_processed=True)
 
 
 def causes_of(error: BaseException | None) -> Iterator[BaseException]:
-    """Walk arguments, reasons and contexts, as each layer hides the next one in another place."""
-    pending, seen = [error], set()
+    """Yield an error and its causes, following arguments, reasons and contexts, as each layer wraps in its own way."""
+    pending, visited = [error], set()
     while pending:
         current = pending.pop(0)
-        if not isinstance(current, BaseException) or id(current) in seen:
+        if not isinstance(current, BaseException) or id(current) in visited:
             continue
-        seen.add(id(current))
+        visited.add(id(current))
         yield current
         pending.extend([getattr(current, "reason", None), *current.args, current.__cause__, current.__context__])
 
 
 def _is_connect_timeout(cause: BaseException) -> bool:
-    # A refused connection and an unknown name are of this class as well.
+    # Refused connections and unknown host names are subclasses of it.
     return isinstance(cause, urllib3_errors.ConnectTimeoutError) and not isinstance(
         cause, urllib3_errors.NewConnectionError
     )
 
 
 def _is_proxy_error(cause: BaseException) -> bool:
-    # PySocks is an extra, so its errors are known by their home only.
-    kinds = (urllib3_errors.ProxyError, requests.exceptions.ProxyError)
-    return isinstance(cause, kinds) or type(cause).__module__ == "socks"
+    # PySocks is an optional extra, so its errors are recognized by their module only.
+    error_types = (urllib3_errors.ProxyError, requests.exceptions.ProxyError)
+    return isinstance(cause, error_types) or type(cause).__module__ == "socks"
 
 
-def _any(causes: list[BaseException], kinds: type[BaseException] | tuple[type[BaseException], ...]) -> bool:
-    return any(isinstance(cause, kinds) for cause in causes)
+def _any(causes: list[BaseException], error_types: type[BaseException] | tuple[type[BaseException], ...]) -> bool:
+    return any(isinstance(cause, error_types) for cause in causes)
 
 
 def _reason(causes: list[BaseException]) -> str:
-    """Name the innermost cause by class and system message only: texts of outer layers may hold a URL with a secret."""
-    told = [cause for cause in causes if isinstance(cause, (OSError, http.client.HTTPException, EOFError))]
-    innermost = (told or causes)[-1]
+    """Describe the innermost cause by class or system message only: other messages may quote a URL with a secret."""
+    informative = [cause for cause in causes if isinstance(cause, (OSError, http.client.HTTPException, EOFError))]
+    innermost = (informative or causes)[-1]
     if isinstance(innermost, OSError) and innermost.strerror:
         return innermost.strerror
     return type(innermost).__name__

@@ -1,4 +1,4 @@
-"""Our connections: they tell on which socket a thread waits, and send a request in one piece."""
+"""Connections that know which socket a thread is waiting on, and send a request in a single packet."""
 
 from __future__ import annotations
 
@@ -6,142 +6,142 @@ import http.client
 import threading
 from typing import Any, ClassVar
 
-from aichatkit.transport.prepared import keep
+from aichatkit.transport.prepared import remember
 from aichatkit.transport.readers import shut_down
-from aichatkit.transport.response_heads import Received
+from aichatkit.transport.response_heads import FastResponse
 
-__all__ = ["ONE_PIECE", "Head", "is_sending", "track"]
+__all__ = ["MAX_JOINED_BODY", "PendingRequest", "is_sending", "track_connections"]
 
-#: The largest body that is put behind its head before it is sent, in bytes: a larger one is not copied.
-ONE_PIECE = 65536
+#: The largest body that is appended to its headers before sending, in bytes; larger ones are not copied.
+MAX_JOINED_BODY = 65536
 
-_waiting = threading.local()
+_current = threading.local()
 
 
 def is_sending() -> bool:
-    """Tell whether this thread is sending a request of the package."""
-    return getattr(_waiting, "head", None) is not None
+    """Return whether this thread is sending a request of the package."""
+    return getattr(_current, "request", None) is not None
 
 
-class Head:
-    """Where the head of an answer is awaited, as a context: on a socket, once the request is out.
+class PendingRequest:
+    """Context in which a thread sends a request and waits for the response head; `cancel` wakes it.
 
-    `reused` tells whether an answer has come over that socket before; `anew` wants one over which none has.
+    `reused` is true if the connection has carried a response before; `fresh` requires a new connection.
     """
 
-    def __init__(self, heads: set[Head], lock: threading.Lock, *, anew: bool = False) -> None:
-        self.anew = anew
+    def __init__(self, registry: set[PendingRequest], lock: threading.Lock, *, fresh: bool = False) -> None:
+        self.fresh = fresh
         self.reused = False
-        self._heads = heads
+        self._registry = registry
         self._lock = lock
         self._socket: Any = None
         self._cancelled = False
 
-    def __enter__(self) -> Head:
+    def __enter__(self) -> PendingRequest:
         with self._lock:
-            self._heads.add(self)
-        _waiting.head = self
+            self._registry.add(self)
+        _current.request = self
         return self
 
     def __exit__(self, *exception: object) -> None:
-        _waiting.head = None
+        _current.request = None
         with self._lock:
-            self._heads.discard(self)
+            self._registry.discard(self)
 
     def wait_on(self, sock: Any) -> None:
-        """Note the socket; where the client has closed already there is nothing to wait for."""
+        """Set the socket to wait on; if the request was cancelled already, the wait ends right away."""
         self._socket = sock
         if self._cancelled:
             shut_down(sock)
 
     def cancel(self) -> None:
-        """Wake the thread that waits, now or as soon as it does."""
+        """Wake the waiting thread, now or as soon as it starts to wait."""
         self._cancelled = True
         if self._socket is not None:
             shut_down(self._socket)
 
 
-def track(manager: Any) -> None:
-    """Have a manager of pools make our connections, whatever class they were of before."""
+def track_connections(manager: Any) -> None:
+    """Make a pool manager create tracked connections, each a subclass of the class it used before."""
     pools = manager.pool_classes_by_scheme
-    manager.pool_classes_by_scheme = {scheme: _with_ours(pool) for scheme, pool in pools.items()}
+    manager.pool_classes_by_scheme = {scheme: _tracked_pool(pool) for scheme, pool in pools.items()}
 
 
-def _with_ours(pool: Any) -> Any:
+def _tracked_pool(pool: Any) -> Any:
     parent: Any = pool.ConnectionCls
-    told: dict[str, Any] = {"_lines": {}}
+    namespace: dict[str, Any] = {"_header_lines": {}}
     if getattr(parent, "response_class", None) is http.client.HTTPResponse:
-        told["response_class"] = Received
-    connection = type("TrackedConnection", (_Tracked, parent), told)
+        namespace["response_class"] = FastResponse
+    connection = type("TrackedConnection", (_TrackedMixin, parent), namespace)
     return type("TrackedPool", (pool,), {"ConnectionCls": connection})
 
 
-class _Tracked:
-    """Goes before a connection's class, which it calls its parent."""
+class _TrackedMixin:
+    """Mixin placed before a connection class, which it calls through `super()`."""
 
-    #: Lines of heads that went out before, by name and values of their headers.
-    _lines: ClassVar[dict[Any, bytes]]
-    _line: bytes | None = None
-    #: None, or what of the request has not gone out yet.
-    _held: bytes | None = None
-    _answered = False
+    #: Header lines sent before, by header name and values.
+    _header_lines: ClassVar[dict[Any, bytes]]
+    _last_line: bytes | None = None
+    #: Headers of the current request, held back to be sent with its body: empty at first, None once sent.
+    _unsent: bytes | None = None
+    _has_answered = False
 
     def connect(self) -> None:
         parent: Any = super()
-        self._answered = False
+        self._has_answered = False
         parent.connect()
 
     def getresponse(self, *args: Any, **kwargs: Any) -> Any:
         parent: Any = super()
-        head = getattr(_waiting, "head", None)
-        if head is not None:
-            head.wait_on(self.sock)  # type: ignore[attr-defined]
+        pending = getattr(_current, "request", None)
+        if pending is not None:
+            pending.wait_on(self.sock)  # type: ignore[attr-defined]
         response = parent.getresponse(*args, **kwargs)
-        self._answered = True
+        self._has_answered = True
         return response
 
     def request(self, *args: Any, **kwargs: Any) -> None:
         parent: Any = super()
-        self._held = b""
-        head = getattr(_waiting, "head", None)
-        if head is not None and head.anew:
+        self._unsent = b""
+        pending = getattr(_current, "request", None)
+        if pending is not None and pending.fresh:
             parent.close()
-        elif head is not None:
-            head.reused = self._answered and self.sock is not None  # type: ignore[attr-defined]
+        elif pending is not None:
+            pending.reused = self._has_answered and self.sock is not None  # type: ignore[attr-defined]
         try:
             parent.request(*args, **kwargs)
-            held, self._held = self._held, None
-            if held:
-                parent.send(held)
+            unsent, self._unsent = self._unsent, None
+            if unsent:
+                parent.send(unsent)
         finally:
-            self._held = None
+            self._unsent = None
 
     def send(self, data: Any) -> None:
-        # Head and body would each be a packet of its own, and wake the other side by itself.
+        # Sent separately, headers and body would be two packets, and wake the other side twice.
         parent: Any = super()
-        held, self._held = self._held, None
-        if held == b"" and isinstance(data, bytes):
-            self._held = data
+        unsent, self._unsent = self._unsent, None
+        if unsent == b"" and isinstance(data, bytes):
+            self._unsent = data
             return
-        if held and isinstance(data, bytes) and len(data) <= ONE_PIECE:
-            data = held + data
-        elif held:
-            parent.send(held)
+        if unsent and isinstance(data, bytes) and len(data) <= MAX_JOINED_BODY:
+            data = unsent + data
+        elif unsent:
+            parent.send(unsent)
         parent.send(data)
 
     def putheader(self, header: Any, *values: Any) -> None:
-        # Most headers are those of the call before, which were looked through for line ends and the like.
+        # Most headers equal those of the previous call, which have been validated and encoded already.
         parent: Any = super()
-        line = self._lines.get((header, values))
+        line = self._header_lines.get((header, values))
         if line is not None:
             parent._output(line)
             return
-        self._line = None
+        self._last_line = None
         parent.putheader(header, *values)
-        if self._line is not None:
-            keep(self._lines, (header, values), self._line)
+        if self._last_line is not None:
+            remember(self._header_lines, (header, values), self._last_line)
 
     def _output(self, line: bytes) -> None:
         parent: Any = super()
-        self._line = line
+        self._last_line = line
         parent._output(line)

@@ -1,4 +1,4 @@
-"""Request -> prepared request, without what `Session.prepare_request` asks anew for each call and finds the same."""
+"""Request -> prepared request, without the work that `Session.prepare_request` repeats for every call."""
 
 from __future__ import annotations
 
@@ -10,34 +10,34 @@ import requests
 from requests.cookies import RequestsCookieJar
 from requests.structures import CaseInsensitiveDict
 
-__all__ = ["Heads", "Key", "empty_jar", "keep", "prepare"]
+__all__ = ["HeaderCache", "KeyAuth", "empty_jar", "prepare", "remember"]
 
 T = TypeVar("T")
-#: Sets of headers that were checked once, by what they were made from; a client has its own, as they may hold keys.
-Heads = dict[Any, "CaseInsensitiveDict[str]"]
+#: Validated headers by the items they were built from; each client has its own cache, as they may contain keys.
+HeaderCache = dict[Any, "CaseInsensitiveDict[str]"]
 
-#: Addresses and sets of headers kept; those that hold a token or a nonce differ from call to call.
-_MOST = 100
+#: URLs and sets of headers cached; those that contain a token or a nonce differ from call to call.
+_CACHE_SIZE = 100
 
-_addresses: dict[str, str] = {}
-# Each jar makes one for itself otherwise, of the same settings.
+_prepared_urls: dict[str, str] = {}
+# Shared, as otherwise every jar builds its own with the same settings.
 _POLICY = DefaultCookiePolicy()
 
 
-class Key(requests.auth.AuthBase):
-    """Put an API key into its header; without a key, only keep a `.netrc` from putting in something else."""
+class KeyAuth(requests.auth.AuthBase):
+    """Put an API key into its header; without a key, only keep requests from applying a `.netrc`."""
 
-    def __init__(self, header: str = "", value: str = "", before: Any = None) -> None:
+    def __init__(self, header: str = "", value: str = "", session_auth: Any = None) -> None:
         self._header = header
         self._value = value
-        self._before = before
+        self._session_auth = session_auth
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        """Sign the request; the user's own auth comes first and keeps the header it set."""
-        if self._before is not None:
-            signed = ("Authorization" in request.headers, request.headers.get("Authorization"))
-            request = self._before(request)
-            if self._header == "Authorization" and signed != (
+        """Sign the request; the user's own auth is applied first and keeps the Authorization header it sets."""
+        if self._session_auth is not None:
+            before = ("Authorization" in request.headers, request.headers.get("Authorization"))
+            request = self._session_auth(request)
+            if self._header == "Authorization" and before != (
                 "Authorization" in request.headers,
                 request.headers.get("Authorization"),
             ):
@@ -47,36 +47,36 @@ class Key(requests.auth.AuthBase):
         return request
 
 
-def prepare(session: requests.Session, request: requests.Request, heads: Heads) -> requests.PreparedRequest:
+def prepare(session: requests.Session, request: requests.Request, cache: HeaderCache) -> requests.PreparedRequest:
     """Return what `session.prepare_request` would.
 
-    Where the Session holds nothing but headers there is nothing to merge, an address is taken apart once only, and the
-    same headers are checked once.
+    If the Session has nothing but headers, there is nothing to merge: each URL is parsed once, and the same headers are
+    validated once.
     """
     if request.params or request.files or session.params or session.auth or len(session.cookies):
         return session.prepare_request(request)
     prepared = requests.PreparedRequest()
     prepared.prepare_method(request.method)
-    address = str(request.url)
-    known = _addresses.get(address)
-    if known is None:
-        prepared.prepare_url(address, None)
-        keep(_addresses, address, str(prepared.url))
+    url = str(request.url)
+    prepared_url = _prepared_urls.get(url)
+    if prepared_url is None:
+        prepared.prepare_url(url, None)
+        remember(_prepared_urls, url, str(prepared.url))
     else:
-        prepared.url = known
-    prepared.headers = _head(session, request, heads)
+        prepared.url = prepared_url
+    prepared.headers = _prepare_headers(session, request, cache)
     if request.cookies:
         prepared.prepare_cookies(request.cookies)
     else:
-        # The Session looks here when it keeps what the answer sets.
+        # The Session reads this attribute when it stores the cookies of the response.
         prepared._cookies = request.cookies  # type: ignore[attr-defined]
     if isinstance(request.data, bytes) and request.data and request.json is None:
         prepared.body = request.data
         prepared.headers["Content-Length"] = str(len(request.data))
     else:
         prepared.prepare_body(request.data, None, request.json)
-    if type(request.auth) is Key:
-        # It changes neither the address nor the body, which would be looked at once more.
+    if type(request.auth) is KeyAuth:
+        # It changes neither the URL nor the body, which `prepare_auth` would inspect once more.
         request.auth(prepared)
     else:
         prepared.prepare_auth(request.auth, prepared.url or "")
@@ -84,34 +84,36 @@ def prepare(session: requests.Session, request: requests.Request, heads: Heads) 
     return prepared
 
 
-def _head(session: requests.Session, request: requests.Request, heads: Heads) -> CaseInsensitiveDict[str]:
-    # The items of what `requests` makes are looked up one by one; of an ordinary dict they are there.
+def _prepare_headers(
+    session: requests.Session, request: requests.Request, cache: HeaderCache
+) -> CaseInsensitiveDict[str]:
+    # A CaseInsensitiveDict looks its items up one by one; `lower_items` and plain dicts do not.
     items = getattr(session.headers, "lower_items", session.headers.items)
-    told = tuple(items()), tuple(request.headers.items())
+    key = tuple(items()), tuple(request.headers.items())
     try:
-        known = heads.get(told)
+        cached = cache.get(key)
     except TypeError:
-        # A list or the like, which is refused here.
-        return _checked(session, request)
-    if known is None:
-        known = keep(heads, told, _checked(session, request))
-    return _copied(known)
+        # An unhashable value, such as a list, which requests rejects.
+        return _validate_headers(session, request)
+    if cached is None:
+        cached = remember(cache, key, _validate_headers(session, request))
+    return _copy(cached)
 
 
-def _copied(headers: CaseInsensitiveDict[str]) -> CaseInsensitiveDict[str]:
-    kept = getattr(headers, "_store", None)
-    if type(kept) is not OrderedDict:
+def _copy(headers: CaseInsensitiveDict[str]) -> CaseInsensitiveDict[str]:
+    store = getattr(headers, "_store", None)
+    if type(store) is not OrderedDict:
         return headers.copy()
-    # All at once: its own way is to put in one by one what was taken out one by one.
-    fresh: CaseInsensitiveDict[str] = CaseInsensitiveDict()
-    fresh._store = kept.copy()  # type: ignore[attr-defined]
-    return fresh
+    # Copied in one step; `CaseInsensitiveDict.copy` inserts the items one by one.
+    copy: CaseInsensitiveDict[str] = CaseInsensitiveDict()
+    copy._store = store.copy()  # type: ignore[attr-defined]
+    return copy
 
 
-def _checked(session: requests.Session, request: requests.Request) -> CaseInsensitiveDict[str]:
-    given = {**session.headers, **request.headers}
+def _validate_headers(session: requests.Session, request: requests.Request) -> CaseInsensitiveDict[str]:
+    headers = {**session.headers, **request.headers}
     prepared = requests.PreparedRequest()
-    prepared.prepare_headers({name: value for name, value in given.items() if value is not None})
+    prepared.prepare_headers({name: value for name, value in headers.items() if value is not None})
     return prepared.headers
 
 
@@ -120,9 +122,9 @@ def empty_jar() -> RequestsCookieJar:
     return RequestsCookieJar(policy=_POLICY)
 
 
-def keep(kept: dict[Any, T], name: Any, thing: T) -> T:
-    """Put a thing into a dict of bounded size and return it."""
-    if len(kept) >= _MOST:
-        kept.clear()
-    kept[name] = thing
-    return thing
+def remember(cache: dict[Any, T], key: Any, value: T, size: int = _CACHE_SIZE) -> T:
+    """Store a value in a cache that is emptied when it reaches `size` entries, and return the value."""
+    if len(cache) >= size:
+        cache.clear()
+    cache[key] = value
+    return value

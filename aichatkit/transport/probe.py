@@ -1,4 +1,4 @@
-"""Address -> probe: whether a service can be reached at all, by which way, and what its clock says."""
+"""URL -> probe: whether a service can be reached, by which route, and what its clock says."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from aichatkit.transport.transport import Transport
 
 __all__ = ["TLS", "Probe", "probe"]
 
-#: What TLS is spoken with.
+#: The TLS library in use.
 TLS = ssl.OPENSSL_VERSION
 _LIMITS = Timeout(connect=5, read=10)
 
 
 class Probe(NamedTuple):
-    """What came of a request without key or prompt; any status shows that the service can be reached.
+    """The result of a request without key or prompt; any status shows that the service can be reached.
 
-    `proxy` is the host and port it went through, `address` the service's where there is no proxy, `skew` how many
-    seconds the service's clock is ahead of ours, None where it tells no time.
+    `proxy` is the host and port of the proxy used, `address` the IP address of the service if there is none, `skew` the
+    seconds its clock is ahead of ours, None if the response has no date.
     """
 
     status: int
@@ -39,27 +39,27 @@ class Probe(NamedTuple):
 
 
 def probe(url: str, *, provider: str, connections: Connections, direct: bool = False) -> Probe:
-    """Ask for a page at an address and return what that showed; raise our own errors where there is no way to it."""
+    """Send a GET request to a URL and return what it shows; raise our own errors if the service is unreachable."""
     started = time.monotonic()
     deadline = Deadline(30)
-    proxy = _proxy(url, connections, direct)
-    address = "" if proxy else _look_up(url, provider)
-    http = Transport(connections, provider=provider, home=url, timeout=_LIMITS, deadline=deadline, direct=direct)
+    proxy = _proxy_address(url, connections, direct)
+    address = "" if proxy else _resolve(url, provider)
+    http = Transport(connections, provider=provider, base_url=url, timeout=_LIMITS, deadline=deadline, direct=direct)
     response = http.send(requests.Request("GET", url, headers={}))
     response.close()
     return Probe(response.status, time.monotonic() - started, proxy, address, _skew(response.headers.get("Date", "")))
 
 
-def _proxy(url: str, connections: Connections, direct: bool) -> str:
-    """Return host and port of the proxy that applies; its user and password are nobody's business."""
+def _proxy_address(url: str, connections: Connections, direct: bool) -> str:
+    """Return host and port of the proxy that applies, without user and password, as they are secret."""
     chosen = select_proxy(url, connections.settings(url, None, direct).get("proxies"))
     return urlsplit(chosen if "://" in chosen else f"//{chosen}").netloc.rpartition("@")[2] if chosen else ""
 
 
-def _look_up(url: str, provider: str) -> str:
+def _resolve(url: str, provider: str) -> str:
     host = urlsplit(url).hostname or ""
     try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        addresses = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         failure = ConnectError(
             f"{provider}: the name {host} is not found ({getattr(error, 'strerror', None) or type(error).__name__}); "
@@ -67,7 +67,7 @@ def _look_up(url: str, provider: str) -> str:
             provider=provider,
         )
     else:
-        return str(found[0][4][0])
+        return str(addresses[0][4][0])
     raise failure
 
 

@@ -1,8 +1,8 @@
-"""Response -> bytes: one block at a time, as soon as it is there, however the body is framed.
+"""Response -> bytes: one block at a time, as soon as it arrives, whatever the framing of the body.
 
-Four ways to read, chosen once per response, all with the same bytes out: where `http.client` can be reached, a decoder
-of our own for chunked bodies and its `read1` for others; the public `raw.read1` of newer urllib3; `iter_content(1)`.
-The obvious ways hold text back: `iter_lines` and larger blocks wait for more, `iter_content(None)` for the end.
+Each response is read in one of four ways, all with the same result. If `http.client` is accessible: our own decoder for
+chunked bodies, and its `read1` for others. Otherwise: the public `raw.read1` of newer urllib3, or `iter_content(1)`.
+The obvious ways delay text: `iter_lines` and larger blocks wait for more data, `iter_content(None)` for the end.
 """
 
 from __future__ import annotations
@@ -10,71 +10,81 @@ from __future__ import annotations
 import socket
 import ssl
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any, Callable
 
 import requests
 
-from aichatkit.transport.chunked import Chunked, is_chunked
-from aichatkit.transport.response_heads import is_known
+from aichatkit.transport.chunked import ChunkedBody, is_chunked
+from aichatkit.transport.response_heads import is_http_client_response
 
-__all__ = ["BLOCK", "find_socket", "pick_reader", "shut_down"]
+__all__ = ["BLOCK", "find_socket", "mime_type", "pick_reader", "shut_down"]
 
-#: Bytes asked for at a time; what is there comes at once, so this is only an upper bound.
+#: Bytes requested per read; only an upper bound, as reads return what has arrived.
 BLOCK = 65536
-#: Decoded bytes handed on at a time, so that a small compressed body cannot fill the memory.
+#: Decompressed bytes returned at a time, so that a small compressed body cannot exhaust the memory.
 _INFLATED = 1 << 20
 
 Reader = Callable[[], bytes]
 
 
 def pick_reader(response: requests.Response) -> tuple[Reader, Any]:
-    """Return a function that gives the next block (empty at the end), and whose framing must be checked, if any."""
+    """Return a function that reads the next block, empty at the end, and the object that knows the framing, if any.
+
+    The caller checks that object for a truncated body.
+    """
     encoding = response.headers.get("Content-Encoding", "").strip().lower()
     raw = response.raw
     inner: Any = getattr(raw, "_fp", None)
-    deflated = encoding in ("gzip", "x-gzip", "deflate")
-    if encoding in ("", "identity") or deflated:
-        # Plain text keeps the pieces it was sent in, and what precedes damage in a compressed body is not lost with it.
-        if is_chunked(inner) and not deflated and _holds_records(response.headers.get("Content-Type", "")):
-            body = Chunked(inner, BLOCK)
+    compressed = encoding in ("gzip", "x-gzip", "deflate")
+    if encoding in ("", "identity") or compressed:
+        # Plain text keeps the pieces it was sent in; data before the damaged part of a compressed body is not lost.
+        if is_chunked(inner) and not compressed and _holds_records(response.headers):
+            body = ChunkedBody(inner, BLOCK)
             return body.read, body
-        if is_known(inner):
-            return _decoded(partial(inner.read1, BLOCK), deflated), inner
+        if is_http_client_response(inner):
+            return _decompressing(partial(inner.read1, BLOCK), compressed), inner
         if hasattr(raw, "read1"):
-            return _decoded(_public_read1(raw), deflated), None
-    # A double may hold its content and nothing to read it from.
-    pieces = iter([response.content or b""]) if raw is None else response.iter_content(1)
-    return partial(next, pieces, b""), None
+            return _decompressing(_public_read1(raw), compressed), None
+    # A test double may have content but nothing to read it from.
+    blocks = iter([response.content or b""]) if raw is None else response.iter_content(1)
+    return partial(next, blocks, b""), None
 
 
 def find_socket(raw: Any) -> socket.socket | None:
-    """Return the socket a response is read from; doubles and replayed answers have none."""
-    # A body that ends with the connection has already left its connection object: the file still knows the socket.
+    """Return the socket a response is read from; test doubles and replayed responses have none."""
+    # A response that ends with the connection has been detached from it, but its file still has the socket.
     file = getattr(getattr(raw, "_fp", None), "fp", None)
-    found = getattr(getattr(file, "raw", None), "_sock", None)
-    if found is None:
-        found = getattr(getattr(raw, "_connection", None), "sock", None)
-    return found if hasattr(found, "settimeout") else None
+    sock = getattr(getattr(file, "raw", None), "_sock", None)
+    if sock is None:
+        sock = getattr(getattr(raw, "_connection", None), "sock", None)
+    return sock if hasattr(sock, "settimeout") else None
 
 
 def shut_down(sock: socket.socket) -> None:
-    """Wake whoever reads from the socket; closing it would not."""
+    """Wake the thread that reads from the socket; closing it would not."""
     try:
         if isinstance(sock, ssl.SSLSocket):
-            # Its own method would take the TLS state away under the reader.
+            # Its own method would discard the TLS state while the reader still uses it.
             socket.socket.shutdown(sock, socket.SHUT_RDWR)
         else:
             sock.shutdown(socket.SHUT_RDWR)
-    except OSError:  # the other side was faster
+    except OSError:  # the other side closed first
         return
 
 
-def _holds_records(kind: str) -> bool:
-    """Tell whether a body of this type holds records, which mean the same however they are cut."""
-    kind = kind.partition(";")[0].strip().lower()
-    return kind.startswith("text/event-stream") or (kind.startswith("application/") and "json" in kind)
+def mime_type(headers: Mapping[str, str]) -> str:
+    """Return the Content-Type in lower case without its parameters, "" if there is none."""
+    return headers.get("Content-Type", "").partition(";")[0].strip().lower()
+
+
+def _holds_records(headers: Mapping[str, str]) -> bool:
+    """Return whether the body consists of records, whose meaning does not depend on block boundaries."""
+    content_type = mime_type(headers)
+    return content_type.startswith("text/event-stream") or (
+        content_type.startswith("application/") and "json" in content_type
+    )
 
 
 def _public_read1(raw: Any) -> Reader:
@@ -83,14 +93,14 @@ def _public_read1(raw: Any) -> Reader:
     return partial(raw.read1, BLOCK)
 
 
-def _decoded(read: Reader, deflated: bool) -> Reader:
-    if not deflated:
+def _decompressing(read: Reader, compressed: bool) -> Reader:
+    if not compressed:
         return read
     return partial(next, _inflate(read), b"")
 
 
 def _inflate(read: Reader) -> Iterator[bytes]:
-    # 47: zlib or gzip, told by the first bytes.
+    # 47: zlib or gzip, detected from the first bytes.
     decoder = zlib.decompressobj(47)
     while True:
         block = read()
@@ -99,7 +109,7 @@ def _inflate(read: Reader) -> Iterator[bytes]:
                 raise EOFError("compressed body ended early")
             return
         while block:
-            piece = decoder.decompress(block, _INFLATED)
-            if piece:
-                yield piece
+            data = decoder.decompress(block, _INFLATED)
+            if data:
+                yield data
             block = decoder.unconsumed_tail

@@ -1,6 +1,6 @@
-"""Bytes -> the head of a response, taken apart in one step where it is plain, else by `http.client` itself.
+"""Bytes -> response head: parse plain status lines and headers directly, leave the rest to `http.client`.
 
-The standard library has its e-mail parser read the headers, which takes a short call longer than its own JSON.
+The standard library parses headers with its e-mail parser, which costs a short call more time than its JSON.
 """
 
 from __future__ import annotations
@@ -9,61 +9,61 @@ import http.client
 import io
 import string
 
-from aichatkit.transport.prepared import keep
+from aichatkit.transport.prepared import remember
 
-__all__ = ["Received", "is_known"]
+__all__ = ["FastResponse", "is_http_client_response"]
 
-#: What plain lines are made of, and the names in them (RFC 9110, 5.6.2).
-_SHOWN = bytes(range(32, 127)) + b"\t"
-_NAMED = frozenset(string.ascii_letters + string.digits + "!#$%&'*+.^_`|~-")
-#: More lines than this `http.client` refuses.
-_MOST = 99
-#: Answers with any other status, interim ones among them, are left to `http.client`.
+#: The bytes of a plain header line, and the characters of a header name (RFC 9110, 5.6.2).
+_PLAIN_BYTES = bytes(range(32, 127)) + b"\t"
+_NAME_CHARACTERS = frozenset(string.ascii_letters + string.digits + "!#$%&'*+.^_`|~-")
+#: `http.client` rejects responses with more header lines.
+_MAX_LINES = 99
+#: Responses with any other status, including interim ones, are left to `http.client`.
 _STATUSES = frozenset(map(str, range(200, 600)))
-#: Lengths of so many digits are left to `http.client`; Python refuses to read much longer ones.
+#: Lengths with this many digits are left to `http.client`; Python refuses to parse much longer ones.
 _DIGITS = 19
-#: Answers without a body, whatever their headers say.
-_BARE = ("204", "304")
-#: What tells where the body ends; the first of a name counts.
+#: Responses without a body, whatever their headers say.
+_BODILESS = ("204", "304")
+#: The headers that determine where the body ends; the first one of each name counts.
 _FRAMING = frozenset({"connection", "content-length", "transfer-encoding"})
 
-#: Names that came before, in lower case.
-_kinds: dict[str, str] = {}
+#: Header names in lower case, as seen before.
+_lower_names: dict[str, str] = {}
 
 
-class Received(http.client.HTTPResponse):
-    """A response of `http.client` that reads plain heads by itself: the same values in less time."""
+class FastResponse(http.client.HTTPResponse):
+    """A response of `http.client` that parses plain heads itself: the same values in less time."""
 
     def begin(self) -> None:
-        """Read the head."""
+        """Read the status line and the headers."""
         if self.headers is not None or self.debuglevel > 0 or type(self.fp) is not io.BufferedReader:
             super().begin()
             return
-        # What has come, after one look at the socket where nothing has; it is not taken yet.
+        # Peeking reads the socket at most once, and consumes nothing.
         head, end, _ = self.fp.peek().partition(b"\r\n\r\n")
         if not end or not self._begin_plain(head):
             super().begin()
 
     def _begin_plain(self, head: bytes) -> bool:
-        """Set what `begin` sets, and take the head out of the file; False leaves all as it was."""
+        """Set what `begin` sets and consume the head; return False, with nothing changed, if it is not plain."""
         first, *lines = head.decode("latin-1").split("\r\n")
         status, headers = first[9:12], http.client.HTTPMessage()
         framing: dict[str, str] = {}
-        plain = first[:9] == "HTTP/1.1 " and status in _STATUSES and first[12:13] in ("", " ")
-        if not plain or len(lines) > _MOST or head.translate(None, _SHOWN) != b"\r\n" * len(lines):
+        is_plain = first[:9] == "HTTP/1.1 " and status in _STATUSES and first[12:13] in ("", " ")
+        if not is_plain or len(lines) > _MAX_LINES or head.translate(None, _PLAIN_BYTES) != b"\r\n" * len(lines):
             return False
         for line in lines:
             name, colon, value = line.partition(":")
-            kind = _kinds.get(name) or _kind(name)
-            if not colon or not kind:
+            lower_name = _lower_names.get(name) or _lower_name(name)
+            if not colon or not lower_name:
                 return False
             value = value.lstrip(" \t")
             headers.set_raw(name, value)
-            if kind in _FRAMING:
-                framing.setdefault(kind, value)
+            if lower_name in _FRAMING:
+                framing.setdefault(lower_name, value)
         length = framing.get("content-length", "")
-        told = not length or (length.isdigit() and len(length) < _DIGITS)
-        if not told or status in _BARE or self._method == "HEAD":  # type: ignore[attr-defined]
+        is_simple = not length or (length.isdigit() and len(length) < _DIGITS)
+        if not is_simple or status in _BODILESS or self._method == "HEAD":  # type: ignore[attr-defined]
             return False
         self.fp.read(len(head) + 4)
         self.version = 11
@@ -78,11 +78,11 @@ class Received(http.client.HTTPResponse):
         return True
 
 
-def _kind(name: str) -> str:
-    """Return a name in lower case, "" for what is none."""
-    return keep(_kinds, name, name.lower()) if name and _NAMED.issuperset(name) else ""
+def _lower_name(name: str) -> str:
+    """Return a header name in lower case, "" if it is not valid."""
+    return remember(_lower_names, name, name.lower()) if name and _NAME_CHARACTERS.issuperset(name) else ""
 
 
-def is_known(inner: object) -> bool:
-    """Tell whether a response is one of `http.client`, whose own ways of reading may be used."""
-    return type(inner) in (http.client.HTTPResponse, Received)
+def is_http_client_response(raw: object) -> bool:
+    """Return whether a raw response is of `http.client` or ours, not a subclass, so that its internals are known."""
+    return type(raw) in (http.client.HTTPResponse, FastResponse)

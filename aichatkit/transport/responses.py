@@ -1,6 +1,6 @@
-"""A response under way: its head, its blocks, its end.
+"""Response -> bytes: a response in progress, read in blocks until it ends, breaks off or is cancelled.
 
-It keeps the limits of the call on the socket, tells a cut from an end, and gives the connection back or closes it.
+It applies the timeouts of the call to the socket, detects truncated bodies, and releases or closes the connection.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from aichatkit.transport.timeouts import Deadline
 
 __all__ = ["Response"]
 
-#: How long to look for the end of the body once the answer has ended, in seconds, and in how many reads.
+#: How long to wait for the end of the body once the answer is complete, in seconds, and in how many reads.
 _GRACE, _GRACE_READS = 0.05, 4
-#: The least time of one such read, in seconds: what has arrived is seen even where a busy machine used up the rest.
-_GLANCE = 0.001
-#: How much of an error body is read, in bytes and seconds.
+#: The shortest timeout of such a read, in seconds: it returns data received even if a busy machine used up the time.
+_MIN_TIMEOUT = 0.001
+#: The limits for reading an error body, in bytes and seconds.
 _ERROR_BYTES, _ERROR_SECONDS = 65536, 2.0
 
 
 class Response:
-    """What a service answered; `read_block` gives the body piece by piece."""
+    """The response of a service; `read_block` returns its body block by block."""
 
     def __init__(
         self,
         response: requests.Response,
         *,
-        who: str,
+        label: str,
         read_timeout: float,
         deadline: Deadline,
         clock: Callable[[], float] = time.monotonic,
@@ -42,32 +42,32 @@ class Response:
         self.status = response.status_code
         self.headers: Mapping[str, str] = response.headers
         self.url = response.url
-        self._who = who
+        self._label = label
         self.closed = False
         self._response = response
         self._read, self._framing = pick_reader(response)
         self._socket = find_socket(response.raw)
-        self._read_timeout = self._silence = read_timeout
+        self._read_timeout = self._socket_timeout = read_timeout
         self._deadline = deadline
         self._clock = clock
-        self._limited = deadline.total is not None
+        self._enforces_deadline = deadline.total is not None
         self._cancelled = False
 
     def read_block(self) -> bytes:
-        """Return the next bytes of the body as soon as there are any, empty bytes at its end."""
+        """Return the next bytes of the body as soon as they arrive, empty bytes at its end."""
         if self.closed:
             return b""
-        if self._limited:
-            self._limit_silence()
+        if self._enforces_deadline:
+            self._apply_deadline()
         try:
             block = self._read()
         except (EOFError, AttributeError, ValueError, *READ_ERRORS) as error:
-            # A file that another thread closed raises errors of many kinds.
+            # Reading a file that another thread has closed raises a variety of errors.
             failure = self._failure(error)
         else:
             if block:
                 return block
-            if not self._cut_short():
+            if not self._is_truncated():
                 self._release()
                 return b""
             failure = self._failure(http.client.IncompleteRead(b""))
@@ -75,7 +75,7 @@ class Response:
         raise failure
 
     def read_body(self, limit: int) -> tuple[bytes, bool]:
-        """Return the body up to `limit` bytes, and whether that was all of it."""
+        """Return the body up to `limit` bytes, and whether that is all of it."""
         parts: list[bytes] = []
         size = 0
         while size <= limit:
@@ -88,9 +88,9 @@ class Response:
         return b"".join(parts)[:limit], False
 
     def read_error(self) -> bytes:
-        """Return the start of an error body, within bounds of size and time, whatever happens on the way."""
+        """Return the start of an error body, limited in size and time; errors while reading it are ignored."""
         end = self._clock() + _ERROR_SECONDS
-        self._limited = False
+        self._enforces_deadline = False
         parts: list[bytes] = []
         size = 0
         try:
@@ -102,19 +102,19 @@ class Response:
                 parts.append(block)
                 size += len(block)
         except ChatError:
-            # The status has already told that it failed; a body that fails as well adds nothing.
+            # The status already says that the request failed; an error while reading its body adds nothing.
             self.close()
         self.close()
         return b"".join(parts)[:_ERROR_BYTES]
 
     def finish(self) -> None:
-        """Look for the end of the body for a moment, so that the connection can be used again."""
+        """Wait briefly for the end of the body, so that the connection can be reused."""
         end = self._clock() + _GRACE
-        self._limited = False
+        self._enforces_deadline = False
         try:
             for _ in range(_GRACE_READS):
-                if not getattr(self._framing, "in_hand", False):
-                    self._set_timeout(max(end - self._clock(), _GLANCE))
+                if not getattr(self._framing, "end_received", False):
+                    self._set_timeout(max(end - self._clock(), _MIN_TIMEOUT))
                 if self.closed or not self.read_block():
                     return
         except ChatError:
@@ -123,18 +123,18 @@ class Response:
             self.close()
 
     def close(self) -> None:
-        """Give up the connection; what was not read is lost. Closing twice is fine."""
+        """Close the connection, discarding unread data; closing twice is fine."""
         if not self.closed:
             self.closed = True
             self._response.close()
 
     def cancel(self) -> None:
-        """End the answer from another thread: a blocked read wakes up and raises."""
+        """End the response from another thread: a blocked read wakes up and raises."""
         self._cancelled = True
         if self._socket is not None and not self.closed:
             shut_down(self._socket)
 
-    def _limit_silence(self) -> None:
+    def _apply_deadline(self) -> None:
         try:
             self._set_timeout(self._deadline.bound(self._read_timeout))
         except ChatError:
@@ -145,25 +145,25 @@ class Response:
         if self._socket is None:
             return
         if seconds <= 0:
-            raise TimedOutError(f"{self._who}: silent for too long; ask again, or raise timeout read=")
-        self._silence = seconds
+            raise TimedOutError(f"{self._label}: silent for too long; ask again, or raise timeout read=")
+        self._socket_timeout = seconds
         try:
             self._socket.settimeout(seconds)
         except OSError:
-            # Closed under our hands; the read that follows tells it properly.
+            # Closed by another thread; the next read raises the proper error.
             return
 
     def _failure(self, error: BaseException) -> ChatError:
         if self._cancelled:
-            return StreamInterruptedError(f"{self._who}: the answer was cancelled")
-        left = self._deadline.left()
-        failure = translate_read(error, self._who)
-        if left is not None and left <= 0 and isinstance(failure, TimedOutError):
+            return StreamInterruptedError(f"{self._label}: the answer was cancelled")
+        remaining = self._deadline.remaining()
+        failure = translate_read(error, self._label)
+        if remaining is not None and remaining <= 0 and isinstance(failure, TimedOutError):
             return self._deadline.error()
         return failure
 
-    def _cut_short(self) -> bool:
-        # http.client ends a short Content-Length body without a word; urllib3 1.26 does not look either.
+    def _is_truncated(self) -> bool:
+        # http.client silently ends a body shorter than its Content-Length; urllib3 1.26 does not check either.
         if self._cancelled:
             return True
         inner: Any = getattr(self._response.raw, "_fp", None)
@@ -176,8 +176,8 @@ class Response:
             self._response.close()
             return
         if self._framing is not None:
-            if self._silence != self._read_timeout:
-                # A kept connection must not carry the short limit of its last read.
+            if self._socket_timeout != self._read_timeout:
+                # A pooled connection must not keep the short timeout of its last read.
                 self._set_timeout(self._read_timeout)
             raw._fp.close()
         release = getattr(raw, "release_conn", None)

@@ -1,4 +1,4 @@
-"""How long things may take: the limits a user sets, and the deadline a call runs against."""
+"""Time limits: the timeouts a user sets, and the deadline of a call."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["Deadline", "Timeout"]
 
 @dataclass(frozen=True)
 class Timeout:
-    """Limits of one call in seconds; None keeps the default.
+    """Time limits of one call in seconds; None keeps the default.
 
-    `connect` bounds each try to connect (default 5), `read` the longest silence (default 60, local servers 300),
-    `total` the whole call with its retries, waits and stream (default: no bound).
+    `connect` limits each connection attempt (default 5), `read` each wait for data (default 60, local servers 300),
+    `total` the whole call including retries, waits and streaming (default: no limit).
 
     >>> Timeout(read=10).read
     10
@@ -37,7 +37,7 @@ class Timeout:
 
     @classmethod
     def of(cls, value: Any) -> Timeout:
-        """Return a Timeout for what a user may pass: None, seconds, (connect, read) or a Timeout.
+        """Return a Timeout for any value a user may pass: None, seconds, (connect, read) or a Timeout.
 
         >>> Timeout.of(3)
         Timeout(connect=3, read=3, total=None)
@@ -50,9 +50,9 @@ class Timeout:
             return cls(connect=value[0], read=value[1])
         return cls(connect=value, read=value)
 
-    @lru_cache(maxsize=256)  # noqa: B019 (small, without references, and the same for every call of a client)
+    @lru_cache(maxsize=256)  # noqa: B019 (small, holds no references, and the same for every call of a client)
     def filled(self, *, connect: float, read: float) -> Timeout:
-        """Return a Timeout with the defaults put in where nothing was set."""
+        """Return a Timeout with these defaults for the values that are not set."""
         return replace(
             self,
             connect=connect if self.connect is None else self.connect,
@@ -61,28 +61,32 @@ class Timeout:
 
 
 class Deadline:
-    """The moment a call must have ended, by a monotonic clock; without `total` it never comes."""
+    """The time by which a call must end, on a monotonic clock; without `total` there is none."""
 
     def __init__(self, total: float | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self.total = total
         self.clock = clock
         self._end = None if total is None else clock() + total
 
-    def left(self) -> float | None:
-        """Return the seconds left, None without a limit."""
+    def remaining(self) -> float | None:
+        """Return the remaining seconds, None without a deadline."""
         return None if self._end is None else self._end - self.clock()
 
     def bound(self, seconds: float) -> float:
-        """Return `seconds` or what is left, whichever is less; raise when nothing is left."""
+        """Return `seconds` or the remaining time, whichever is less; raise if no time remains."""
         if self._end is None:
             return seconds
-        left = self._end - self.clock()
-        if left <= 0:
+        remaining = self._end - self.clock()
+        if remaining <= 0:
             raise self.error()
-        return min(seconds, left)
+        return min(seconds, remaining)
+
+    def bound_timeout(self, timeout: Timeout) -> tuple[float, float]:
+        """Return the connect and read timeouts in seconds, neither longer than the remaining time."""
+        return self.bound(timeout.connect or 0), self.bound(timeout.read or 0)
 
     def error(self) -> DeadlineExceededError:
-        """Return the error that says this deadline has passed."""
+        """Build the error for a missed deadline."""
         return DeadlineExceededError(
             f"the total time of {self.total:g} s ran out; allow more with timeout=Timeout(total=...)"
         )

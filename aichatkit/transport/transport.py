@@ -1,6 +1,6 @@
 """Request -> response -> bytes: the only step that talks HTTP.
 
-A `Transport` serves one call: it carries the call's deadline, headers, key and cookies, which never enter the Session.
+A `Transport` serves one call: it holds the call's deadline, headers, key and cookies, which never enter the Session.
 """
 
 from __future__ import annotations
@@ -20,73 +20,68 @@ from aichatkit._lazy import lazy_module
 from aichatkit.errors import BadResponseError, ChatError, ConfigurationError, ConnectError
 from aichatkit.transport.connections import Connections
 from aichatkit.transport.exceptions import SEND_ERRORS, translate_send
-from aichatkit.transport.prepared import Key, empty_jar, prepare
+from aichatkit.transport.prepared import KeyAuth, empty_jar, prepare
 from aichatkit.transport.responses import Response
+from aichatkit.transport.secrets import hide, keys_in
 from aichatkit.transport.timeouts import Deadline, Timeout
 
 if TYPE_CHECKING:
     from aichatkit.classification import classify
     from aichatkit.transport import downloads
 else:
-    # Needed once a service has answered.
+    # Not needed until a service has answered.
     classify = lazy_module("aichatkit.classification.classify")
-    # Needed for pictures that come as addresses.
+    # Only needed for images returned as URLs.
     downloads = lazy_module("aichatkit.transport.downloads")
 
-__all__ = ["Connections", "Response", "Transport", "hide", "keys_in"]
+__all__ = ["Connections", "Response", "Transport"]
 
 logger = logging.getLogger(__name__)
 
 #: The largest page or JSON document a handshake may read, in bytes.
 _HANDSHAKE_BYTES = 8 << 20
-#: A shorter key is a placeholder for a local server, such as "ollama" or "x", and a word of many a message.
-_SHORTEST_SECRET = 7
-#: Where a user may put a key by hand.
-_KEY_HEADERS = frozenset({"api-key", "authorization", "x-api-key", "x-goog-api-key"})
-#: The start of a key that is hidden as well; services have prefixes of up to eight characters for all of theirs.
-_LONGEST_START = 12
 
 
 class Transport:
-    """One call's way to one service; `prepare` hooks use `get_text`, `get_json` and `send`."""
+    """The HTTP access of one call to one service; `prepare` hooks use `get_text`, `get_json` and `send`."""
 
     def __init__(
         self,
         connections: Connections,
         *,
         provider: str,
-        home: str,
+        base_url: str,
         timeout: Timeout,
         deadline: Deadline,
         auth: tuple[str, str] = ("", ""),
         headers: Mapping[str, str] | None = None,
         proxies: Mapping[str, str] | None = None,
         direct: bool = False,
-        anew: bool = False,
+        fresh: bool = False,
         rules: tuple[classify.Rule, ...] = (),
         secrets: Sequence[str] = (),
     ) -> None:
         self._connections = connections
         self._provider = provider
-        self._home = home
+        self._base_url = base_url
         self._timeout = timeout
         self._deadline = deadline
         self._auth = auth
         self._headers = dict(headers or {})
         self._proxies = proxies
         self._direct = direct
-        self._anew = anew
+        self._fresh = fresh
         self._rules = rules
         self._secrets = secrets
         self._cookies = empty_jar()
 
     def get_text(self, url: str, *, headers: Mapping[str, str] | None = None) -> str:
-        """Return the text of a page, as UTF-8; raise our own errors for everything but success."""
+        """Return the text of a page, decoded as UTF-8; raise our own errors for anything but status 200."""
         response = self.send(requests.Request("GET", url, headers=dict(headers or {})))
         if response.status != 200:
             raise self.refusal(response)
-        body, whole = response.read_body(_HANDSHAKE_BYTES)
-        if not whole:
+        body, complete = response.read_body(_HANDSHAKE_BYTES)
+        if not complete:
             raise BadResponseError(f"{self._provider}: the page is larger than {_HANDSHAKE_BYTES} bytes")
         text = body.decode("utf-8", "replace")
         if classify.is_challenge(text):
@@ -96,7 +91,7 @@ class Transport:
         return text
 
     def get_json(self, url: str, *, headers: Mapping[str, str] | None = None) -> Any:
-        """Return a parsed JSON document; raise our own errors for everything but that."""
+        """Return a parsed JSON document; raise our own errors for anything else."""
         text = self.get_text(url, headers=headers)
         try:
             return json.loads(text)
@@ -105,20 +100,20 @@ class Transport:
         raise BadResponseError(f"{self._provider}: JSON was expected and this came: {start!r}")
 
     def send(self, request: requests.Request) -> Response:
-        """Send a request and return the response, its body unread; redirects are not followed."""
+        """Send a request and return the response with its body unread; redirects are not followed."""
         url = str(request.url)
         started = time.monotonic()
-        timeout = self._deadline.bound(self._timeout.connect or 0), self._deadline.bound(self._timeout.read or 0)
+        timeout = self._deadline.bound_timeout(self._timeout)
         try:
-            with self._connections.sending(anew=self._anew) as head:
+            with self._connections.pending_request(fresh=self._fresh) as pending:
                 received = self._exchange(request, timeout)
-                response = Response(received, who=self._who(url), read_timeout=timeout[1], deadline=self._deadline)
-                # Before it leaves the block, so that at each moment something can wake this thread.
+                response = Response(received, label=self._label(url), read_timeout=timeout[1], deadline=self._deadline)
+                # Inside the block, so that `Connections.close` can wake this thread at any time.
                 self._connections.track(response)
         except SEND_ERRORS as error:
-            failure = self._send_failure(error, self._who(url))
+            failure = self._send_failure(error, self._label(url))
             if isinstance(failure, ConnectError):
-                failure.stale = head.reused and failure.maybe_processed
+                failure.stale = pending.reused and failure.maybe_processed
         else:
             elapsed = time.monotonic() - started
             logger.debug("%s %s %s %.3fs", request.method, _host(url), response.status, elapsed)
@@ -126,24 +121,24 @@ class Transport:
         raise failure
 
     def download(self, url: str) -> bytes:
-        """Return the bytes of a picture; only https, public addresses and the provider's own host are asked."""
+        """Return the bytes of an image; only https to public addresses and the provider's own host are allowed."""
         return self._download(url, self._deadline)
 
     def fetch(self, url: str) -> bytes:
-        """Return the bytes of a picture some time after the call: its time begins anew."""
+        """Return the bytes of an image some time after the call, with a new deadline."""
         return self._download(url, Deadline(self._deadline.total, self._deadline.clock))
 
     def refusal(self, response: Response, *, model: str | None = None) -> ChatError:
-        """Read the body of a refusing response, within bounds, and return the error it stands for."""
+        """Read the start of an error body and return the error it describes."""
         body = response.read_error()
         return classify.response_error(
             response.status, response.headers, body, provider=self._provider, model=model, rules=self._rules
         )
 
     def scrub(self, error: ChatError) -> None:
-        """Take the call's keys out of an error: services echo them in what they refuse."""
-        told = [*self._secrets, *keys_in(self._connections.headers), *keys_in(self._headers)]
-        for secret in told:
+        """Remove the call's keys from an error, as services echo them in error bodies."""
+        secrets = [*self._secrets, *keys_in(self._connections.headers), *keys_in(self._headers)]
+        for secret in secrets:
             for name in ("message", "code", "request_id", "param"):
                 text = getattr(error, name)
                 if text:
@@ -154,7 +149,7 @@ class Transport:
         return downloads.download(
             url,
             self._connections,
-            home=self._home,
+            base_url=self._base_url,
             timeout=self._timeout,
             deadline=deadline,
             proxies=self._proxies,
@@ -163,8 +158,8 @@ class Transport:
     def _exchange(self, request: requests.Request, timeout: tuple[float, float]) -> requests.Response:
         session = self._connections.session
         headers = {**(request.headers or {}), **self._connections.headers, **self._headers}
-        hooks = [*_listed(session.hooks.get("response")), self._keep_cookies]
-        send = self._send_prepared if self._connections.own else self._send_by_user_session
+        hooks = [*_as_list(session.hooks.get("response")), self._keep_cookies]
+        send = self._send_prepared if self._connections.owns_session else self._send_with_user_session
         return send(session, request, headers, hooks, timeout)
 
     def _send_prepared(
@@ -176,12 +171,12 @@ class Transport:
         timeout: tuple[float, float],
     ) -> requests.Response:
         request.headers, request.hooks = headers, {"response": hooks}
-        request.auth, request.cookies = Key(*self._auth), self._cookies
-        prepared = prepare(session, request, self._connections.heads)
+        request.auth, request.cookies = KeyAuth(*self._auth), self._cookies
+        prepared = prepare(session, request, self._connections.header_cache)
         settings = self._connections.settings(str(prepared.url), self._proxies, self._direct)
         return session.send(prepared, timeout=timeout, allow_redirects=False, **settings)
 
-    def _send_by_user_session(
+    def _send_with_user_session(
         self,
         session: requests.Session,
         request: requests.Request,
@@ -189,7 +184,7 @@ class Transport:
         hooks: Any,
         timeout: tuple[float, float],
     ) -> requests.Response:
-        # Looks at the proxy only: the Session merges its settings by itself.
+        # Only validates the proxy; the Session merges the settings itself.
         self._connections.settings(request.url or "", self._proxies, self._direct)
         return session.request(
             request.method or "POST",
@@ -199,51 +194,31 @@ class Transport:
             json=request.json,
             headers={"Accept-Encoding": "identity", **headers},
             cookies=self._cookies,
-            auth=Key(*self._auth, before=_callable_auth(session.auth)),
+            auth=KeyAuth(*self._auth, session_auth=_callable_auth(session.auth)),
             timeout=timeout,
             allow_redirects=False,
-            proxies=self._connections.given_proxies(self._proxies, self._direct),
+            proxies=self._connections.explicit_proxies(self._proxies, self._direct),
             hooks={"response": hooks},
             stream=True,
             verify=self._connections.verify,
         )
 
     def _keep_cookies(self, response: requests.Response, **_: Any) -> None:
-        """Keep what the service sets for this call alone: a Session would send it with the next user's call."""
+        """Keep cookies for this call only: the Session would send them with the next call, even another user's."""
         original = getattr(response.raw, "_original_response", None)
         if original is not None and "Set-Cookie" in response.headers:
             extract_cookies_to_jar(self._cookies, response.request, response.raw)  # type: ignore[no-untyped-call]
             del original.msg["Set-Cookie"]
 
-    def _who(self, url: str) -> str:
+    def _label(self, url: str) -> str:
         return f"{self._provider} at {_host(url)}"
 
-    def _send_failure(self, error: BaseException, who: str) -> ChatError:
-        left = self._deadline.left()
-        failure = translate_send(error, who)
-        if left is not None and left <= 0 and not isinstance(failure, ConfigurationError):
+    def _send_failure(self, error: BaseException, label: str) -> ChatError:
+        remaining = self._deadline.remaining()
+        failure = translate_send(error, label)
+        if remaining is not None and remaining <= 0 and not isinstance(failure, ConfigurationError):
             return self._deadline.error()
         return failure
-
-
-def keys_in(headers: Mapping[str, str]) -> list[str]:
-    """Return the keys that the user gave as headers, without the word before them."""
-    return [value.split()[-1] for name, value in headers.items() if name.lower() in _KEY_HEADERS and value.split()]
-
-
-def hide(secret: str, text: str) -> str:
-    """Put something else for a secret, also for the start of one, as messages are cut off anywhere.
-
-    A shorter one is a placeholder and stays.
-    """
-    if len(secret) < _SHORTEST_SECRET:
-        return text
-    least = max(_SHORTEST_SECRET, min(_LONGEST_START, len(secret) // 2))
-    if secret[:least] not in text:
-        return text
-    for end in range(len(secret), least - 1, -1):
-        text = text.replace(secret[:end], "[key]")
-    return text
 
 
 @lru_cache(maxsize=100)
@@ -251,7 +226,7 @@ def _host(url: str) -> str | None:
     return urlsplit(url).hostname
 
 
-def _listed(hooks: Any) -> list[Any]:
+def _as_list(hooks: Any) -> list[Any]:
     if hooks is None:
         return []
     return [hooks] if callable(hooks) else list(hooks)

@@ -57,7 +57,7 @@ class WithOptions(Plain):
 @pytest.fixture
 def http():
     held = Connections()
-    yield Transport(held, provider="scripted", home="", timeout=Timeout(5, 5), deadline=Deadline())
+    yield Transport(held, provider="scripted", base_url="", timeout=Timeout(5, 5), deadline=Deadline())
     held.close()
 
 

@@ -8,7 +8,7 @@ import pytest
 from event_rules import BOM, all_cuts, cut, lines_of, read
 
 from aichatkit.errors import BadResponseError
-from aichatkit.events.lines import drop_bom, iter_lines, iter_stretches
+from aichatkit.events.lines import drop_bom, iter_lines, iter_runs
 
 
 def cuts_of_a_hard_body() -> Iterator[list[bytes]]:
@@ -81,20 +81,20 @@ def test_the_limit_counts_bytes() -> None:
 
 
 def test_what_is_left_at_the_end_is_told_from_what_was_ended() -> None:
-    assert list(iter_stretches([b"a\n\nb\n"], b"\n\n", 80)) == [("a\n\n", True), ("b\n\n\n", False)]
+    assert list(iter_runs([b"a\n\nb\n"], b"\n\n", 80)) == [("a\n\n", True), ("b\n\n\n", False)]
 
 
 def test_a_mark_of_two_bytes_may_be_cut_in_two() -> None:
     for pieces in all_cuts(b"a\n\nbc\n\nd\n\n"):
-        stretches = list(iter_stretches(pieces, b"\n\n", 80))
-        assert "".join(text for text, _ in stretches) == "a\n\nbc\n\nd\n\n"
-        assert all(whole and text.endswith("\n\n") for text, whole in stretches)
+        runs = list(iter_runs(pieces, b"\n\n", 80))
+        assert "".join(text for text, _ in runs) == "a\n\nbc\n\nd\n\n"
+        assert all(whole and text.endswith("\n\n") for text, whole in runs)
 
 
 def test_cr_is_text_where_only_lf_ends_a_line() -> None:
     for place in range(6):
-        stretches = iter_stretches(cut(b"a\r\nb\r", place), b"\n", 80, any_end=False)
-        assert "".join(text for text, _ in stretches) == "a\r\nb\r\n"
+        runs = iter_runs(cut(b"a\r\nb\r", place), b"\n", 80, universal_newlines=False)
+        assert "".join(text for text, _ in runs) == "a\r\nb\r\n"
 
 
 def test_an_error_of_the_network_comes_after_the_lines_before_it() -> None:

@@ -201,7 +201,7 @@ def test_what_is_no_picture_is_refused(faults, wire, picture):
 
 @row("121-size", *named("aichats"))
 def test_of_a_picture_without_end_only_so_much_is_read(faults, monkeypatch, wire):
-    monkeypatch.setattr(downloads, "_MOST_BYTES", 1 << 20)
+    monkeypatch.setattr(downloads, "_MAX_BYTES", 1 << 20)
     head = b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: 1073741824\r\n\r\n"
 
     def script(request):

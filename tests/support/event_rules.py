@@ -71,6 +71,10 @@ def read(reader: Callable[[Iterable[bytes]], Iterator[Any]], pieces: Iterable[by
     return out, counts
 
 
+def data_of(events: Iterable[Any]) -> list[str]:
+    return [event.data for event in events]
+
+
 def cut(body: bytes, *places: int) -> list[bytes]:
     edges = [0, *sorted(places), len(body)]
     return [body[start:end] for start, end in zip(edges, edges[1:])]

@@ -8,7 +8,7 @@ import requests
 
 from aichatkit.errors import StreamInterruptedError
 from aichatkit.sandbox.raw import RawServer, chunk
-from aichatkit.transport.chunked import Chunked, is_chunked
+from aichatkit.transport.chunked import ChunkedBody, is_chunked
 from aichatkit.transport.responses import Response
 from aichatkit.transport.timeouts import Deadline
 
@@ -41,7 +41,7 @@ class Inner:
 
 
 def body_of(*blocks: bytes) -> tuple[bytes, bool]:
-    body = Chunked(Inner(*blocks), 65536)
+    body = ChunkedBody(Inner(*blocks), 65536)
     return b"".join(iter(body.read, b"")), body.reusable
 
 
@@ -57,14 +57,14 @@ def test_a_body_is_the_same_wherever_it_is_cut_in_two():
 
 def test_what_came_is_handed_out_before_more_is_asked_for():
     inner = Inner(chunk(b"one") + b"5\r\ntw", b"o!!\r\n", b"0\r\n\r\n")
-    body = Chunked(inner, 65536)
+    body = ChunkedBody(inner, 65536)
     seen = [(body.read(), inner.wire.asked) for _ in range(3)]
     assert seen == [(b"onetw", 1), (b"o!!", 2), (b"", 3)]
 
 
 def test_many_chunks_take_one_read():
     inner = Inner(chunk(b"data: x\n\n") * 100 + b"0\r\n\r\n")
-    body = Chunked(inner, 65536)
+    body = ChunkedBody(inner, 65536)
     assert (len(body.read()), body.read(), inner.wire.asked) == (900, b"", 1)
 
 
@@ -88,7 +88,7 @@ def test_a_server_that_leaves_out_the_last_empty_line_sent_its_body_whole(end):
 
 
 def test_bytes_after_the_end_make_the_connection_unusable():
-    body = Chunked(Inner(BODY + b"HTTP/1.1 200 OK\r\n"), 65536)
+    body = ChunkedBody(Inner(BODY + b"HTTP/1.1 200 OK\r\n"), 65536)
     assert (b"".join(iter(body.read, b"")), body.read(), body.reusable) == (b"".join(PIECES), b"", False)
 
 
@@ -109,7 +109,7 @@ def test_bytes_after_the_end_make_the_connection_unusable():
     ],
 )
 def test_a_body_that_is_cut_or_damaged_is_an_error_and_never_an_end(body):
-    chunked = Chunked(Inner(*[body[at : at + 11] for at in range(0, len(body), 11)]), 65536)
+    chunked = ChunkedBody(Inner(*[body[at : at + 11] for at in range(0, len(body), 11)]), 65536)
     got = []
     with pytest.raises(http.client.IncompleteRead):
         got.extend(iter(chunked.read, b""))
@@ -118,7 +118,7 @@ def test_a_body_that_is_cut_or_damaged_is_an_error_and_never_an_end(body):
 
 @pytest.mark.parametrize("rest", [b"xyz\r\n", b"1" * 70000])
 def test_whole_chunks_before_the_damage_are_handed_out_first(rest):
-    body = Chunked(Inner(b"5\r\nHello\r\n3\r\n, y\r\n" + rest), 1 << 20)
+    body = ChunkedBody(Inner(b"5\r\nHello\r\n3\r\n, y\r\n" + rest), 1 << 20)
     assert body.read() == b"Hello, y"
     for _ in range(2):
         with pytest.raises(http.client.IncompleteRead):
@@ -139,7 +139,7 @@ def test_a_connection_with_stray_bytes_is_not_used_again():
     with RawServer([HEAD, BODY + b"stray"], [HEAD, BODY]) as server, requests.Session() as session:
         for _ in range(2):
             received = session.get(server.url, stream=True, timeout=5)
-            response = Response(received, who="test", read_timeout=5, deadline=Deadline())
+            response = Response(received, label="test", read_timeout=5, deadline=Deadline())
             assert response.read_body(10_000) == (b"".join(PIECES), True)
             assert response.closed
         assert server.connections == 2
@@ -148,7 +148,7 @@ def test_a_connection_with_stray_bytes_is_not_used_again():
 def test_a_silence_in_a_chunk_ends_the_answer_once_and_for_all():
     with RawServer([HEAD, b"5\r\nHel", "wait-close"]) as server, requests.Session() as session:
         received = session.get(server.url, stream=True, timeout=5)
-        response = Response(received, who="test", read_timeout=5, deadline=Deadline())
+        response = Response(received, label="test", read_timeout=5, deadline=Deadline())
         assert response.read_block() == b"Hel"
         response.cancel()
         with pytest.raises(StreamInterruptedError):

@@ -33,7 +33,7 @@ def fetch():
 
     def get(url: str, *, home: str = "https://home.example", by=None, **options) -> bytes:
         made.append(Connections(**options))
-        return download(url, made[-1], home=home, timeout=LIMITS, deadline=Deadline(), proxies=by)
+        return download(url, made[-1], base_url=home, timeout=LIMITS, deadline=Deadline(), proxies=by)
 
     yield get
     for held in made:
@@ -225,7 +225,7 @@ def test_the_first_bytes_tell_a_picture(fetch, kind):
 
 
 def test_the_size_is_bounded_while_reading(fetch, monkeypatch):
-    monkeypatch.setattr(aichatkit.transport.downloads, "_MOST_BYTES", 100)
+    monkeypatch.setattr(aichatkit.transport.downloads, "_MAX_BYTES", 100)
     head = b"HTTP/1.1 200 OK\r\nContent-Type: image/gif\r\n\r\n"
     with RawServer([head, PICTURE, itertools.repeat(b"0" * 65536)]) as server:
         with pytest.raises(BadResponseError, match="larger than 100 bytes"):

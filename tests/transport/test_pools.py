@@ -11,7 +11,7 @@ import requests
 from aichatkit.sandbox.raw import RawServer, chunk, chunked_head, response
 from aichatkit.transport import connections, pools
 from aichatkit.transport.connections import Connections
-from aichatkit.transport.response_heads import Received
+from aichatkit.transport.response_heads import FastResponse
 from aichatkit.transport.timeouts import Deadline, Timeout
 from aichatkit.transport.transport import Transport
 
@@ -26,7 +26,7 @@ def held():
 @pytest.fixture
 def transport(held):
     return Transport(
-        held, provider="test", home="http://127.0.0.1:9", timeout=Timeout(connect=5, read=5), deadline=Deadline()
+        held, provider="test", base_url="http://127.0.0.1:9", timeout=Timeout(connect=5, read=5), deadline=Deadline()
     )
 
 
@@ -69,7 +69,7 @@ def test_a_request_without_a_body_goes_out_as_well(transport, sent):
 
 
 def test_a_large_body_is_not_copied_behind_its_head(transport, sent):
-    body = b"x" * (pools.ONE_PIECE + 1)
+    body = b"x" * (pools.MAX_JOINED_BODY + 1)
     with RawServer([response(b"ok")]) as server:
         transport.send(post(server.url, data=body)).read_body(9)
         assert server.requests[0].body == body
@@ -120,8 +120,8 @@ def test_a_pool_that_was_closed_is_not_used_again(held, transport):
 
 def test_a_connection_that_answers_in_its_own_way_goes_on_doing_so():
     kinds = [type("Connection", (), {"response_class": kind}) for kind in (http.client.HTTPResponse, dict)]
-    made = [pools._with_ours(type("Pool", (), {"ConnectionCls": kind})).ConnectionCls for kind in kinds]
-    assert [kind.response_class for kind in made] == [Received, dict]
+    made = [pools._tracked_pool(type("Pool", (), {"ConnectionCls": kind})).ConnectionCls for kind in kinds]
+    assert [kind.response_class for kind in made] == [FastResponse, dict]
 
 
 @keeps_pools
@@ -130,7 +130,7 @@ def test_pools_of_many_hosts_are_not_all_kept(held):
     for port in range(1, 40):
         request = requests.Request("GET", f"http://127.0.0.1:{port}").prepare()
         adapter.get_connection_with_tls_context(request, True)
-    assert len(adapter._pools) <= connections._HOSTS
+    assert len(adapter._pools) <= connections._MAX_HOSTS
     held.close()
     assert not adapter._pools
 
@@ -172,7 +172,7 @@ def test_a_connection_of_another_kind_writes_its_headers_itself():
         def putheader(self, name, *values):
             self.wrote = [*getattr(self, "wrote", ()), (name, *values)]
 
-    kind = type("TrackedConnection", (pools._Tracked, Plain), {"_lines": {}})
+    kind = type("TrackedConnection", (pools._TrackedMixin, Plain), {"_header_lines": {}})
     made = kind()
     for _ in range(2):
         made.putheader("A", "b")

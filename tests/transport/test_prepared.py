@@ -84,12 +84,12 @@ def test_a_header_that_could_hide_another_is_refused():
 
 
 def test_addresses_are_kept_within_bounds(monkeypatch):
-    monkeypatch.setattr(preparing, "_addresses", {})
+    monkeypatch.setattr(preparing, "_prepared_urls", {})
     for number in range(250):
         made = request()
         made.url = f"http://service.example/{number}"
         assert prepare(requests.Session(), made, {}).url == made.url
-    assert len(preparing._addresses) <= 100
+    assert len(preparing._prepared_urls) <= 100
 
 
 def test_a_header_that_is_no_text_is_refused():

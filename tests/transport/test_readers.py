@@ -76,7 +76,7 @@ def framed(framing: str, encoding: str = ""):
 def opened(url: str, way=guarded) -> Response:
     session = requests.Session()
     received = session.post(url, stream=True, timeout=5, headers={"Accept-Encoding": "identity"})
-    return Response(way(received), who="test", read_timeout=5, deadline=Deadline())
+    return Response(way(received), label="test", read_timeout=5, deadline=Deadline())
 
 
 @pytest.mark.parametrize("way", WAYS)

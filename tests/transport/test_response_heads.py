@@ -8,7 +8,7 @@ import random
 
 import pytest
 
-from aichatkit.transport.response_heads import Received, is_known
+from aichatkit.transport.response_heads import FastResponse, is_http_client_response
 
 PLAIN = (
     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nX-Request-Id:  r-1 \r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -109,7 +109,7 @@ def told(kind, data, *, most=1 << 20, method="POST"):
 @pytest.mark.parametrize("head", HEADS, ids=range(len(HEADS)))
 def test_a_head_is_read_as_http_client_reads_it(head, most, method):
     expected = told(http.client.HTTPResponse, head + BODY, most=most, method=method)
-    assert told(Received, head + BODY, most=most, method=method) == expected
+    assert told(FastResponse, head + BODY, most=most, method=method) == expected
 
 
 def test_a_damaged_head_is_read_as_http_client_reads_it():
@@ -120,29 +120,29 @@ def test_a_damaged_head_is_read_as_http_client_reads_it():
         for _ in range(draw.randint(1, 3)):
             at = draw.randrange(len(head) + 1)
             head[at : at + draw.randint(0, 2)] = draw.choice(signs)
-        assert told(Received, bytes(head) + BODY) == told(http.client.HTTPResponse, bytes(head) + BODY), bytes(head)
+        assert told(FastResponse, bytes(head) + BODY) == told(http.client.HTTPResponse, bytes(head) + BODY), bytes(head)
 
 
 def test_a_plain_head_needs_no_parser_for_mail(monkeypatch):
     monkeypatch.setattr(http.client, "parse_headers", None)
-    assert told(Received, PLAIN + BODY)[1] == 200
+    assert told(FastResponse, PLAIN + BODY)[1] == 200
     with pytest.raises(TypeError):
-        Received(Sock(PLAIN.replace(b"text", b"t\xe9xt"))).begin()
+        FastResponse(Sock(PLAIN.replace(b"text", b"t\xe9xt"))).begin()
 
 
 def test_a_head_is_read_once():
-    response = Received(Sock(PLAIN + PLAIN), method="POST")
+    response = FastResponse(Sock(PLAIN + PLAIN), method="POST")
     for _ in range(2):
         response.begin()
     assert response.fp.read() == PLAIN
 
 
 def test_what_http_client_shows_for_debugging_is_shown(capsys):
-    response = Received(Sock(PLAIN), debuglevel=1, method="POST")
+    response = FastResponse(Sock(PLAIN), debuglevel=1, method="POST")
     response.begin()
     assert "reply:" in capsys.readouterr().out
 
 
 def test_only_responses_of_http_client_are_known():
-    kinds = http.client.HTTPResponse, Received, type("Other", (Received,), {})
-    assert [is_known(kind(Sock(b""))) for kind in kinds] == [True, True, False]
+    kinds = http.client.HTTPResponse, FastResponse, type("Other", (FastResponse,), {})
+    assert [is_http_client_response(kind(Sock(b""))) for kind in kinds] == [True, True, False]

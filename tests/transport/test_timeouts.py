@@ -53,7 +53,7 @@ def test_a_timeout_can_be_copied_pickled_and_not_changed():
 
 def test_without_total_the_deadline_never_comes():
     deadline = Deadline(None, lambda: 1e9)
-    assert deadline.left() is None
+    assert deadline.remaining() is None
     assert deadline.bound(60) == 60
 
 
@@ -61,7 +61,7 @@ def test_a_deadline_bounds_every_wait_to_what_is_left():
     now = [100.0]
     deadline = Deadline(10, lambda: now[0])
     now[0] = 107.0
-    assert deadline.left() == 3
+    assert deadline.remaining() == 3
     assert (deadline.bound(60), deadline.bound(2)) == (3, 2)
 
 

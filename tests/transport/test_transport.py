@@ -50,7 +50,7 @@ def transport():
 
     def make(url: str = "http://127.0.0.1:9", held: Connections | None = None, **options) -> Transport:
         made.append(held or Connections())
-        settings = {"provider": "test", "home": url, "timeout": LIMITS, "deadline": Deadline(), **options}
+        settings = {"provider": "test", "base_url": url, "timeout": LIMITS, "deadline": Deadline(), **options}
         return Transport(made[-1], **settings)
 
     yield make
@@ -291,7 +291,7 @@ def test_the_pool_is_as_large_as_many_threads():
     held = Connections()
     for scheme in ("http://", "https://"):
         adapter = held.session.adapters[scheme]
-        assert (adapter._pool_maxsize, adapter.max_retries.total) == (connections.POOL, 0)
+        assert (adapter._pool_maxsize, adapter.max_retries.total) == (connections.POOL_SIZE, 0)
     held.close()
 
 
@@ -374,7 +374,12 @@ def test_what_a_client_holds_survives_a_pickle_without_its_session():
     held = Connections(proxies={"http": "http://p:1"}, verify="/ca.pem", headers={"X": "1"})
     assert held.session is not None
     again = Connections(**pickle.loads(pickle.dumps(held.portable())))
-    assert (again.own, again.proxies, again.verify, again.headers) == (True, held.proxies, "/ca.pem", {"X": "1"})
+    assert (again.owns_session, again.proxies, again.verify, again.headers) == (
+        True,
+        held.proxies,
+        "/ca.pem",
+        {"X": "1"},
+    )
     assert again._session is None
     held.close()
 
@@ -390,7 +395,7 @@ def test_a_fork_takes_no_lock_of_its_parent(monkeypatch):
     monkeypatch.setattr(os, "getpid", lambda: -1)
 
     def use():
-        with held.sending():
+        with held.pending_request():
             held.track(object.__new__(Response))
 
     thread = threading.Thread(target=use, daemon=True)
@@ -418,7 +423,7 @@ def test_a_fork_gives_a_users_session_fresh_pools_with_the_same_settings(monkeyp
 def test_a_fork_does_not_close_what_its_parent_holds(monkeypatch):
     with RawServer([*STREAM, "wait-close"]) as server:
         held = Connections()
-        http = Transport(held, provider="test", home=server.url, timeout=LIMITS, deadline=Deadline())
+        http = Transport(held, provider="test", base_url=server.url, timeout=LIMITS, deadline=Deadline())
         answer = http.send(post(server.url))
         assert answer.read_block()
         with monkeypatch.context() as patch:
@@ -496,10 +501,10 @@ def test_a_bundle_of_the_environment_counts(tls_sandbox, ca_file, monkeypatch, c
 
 
 def test_a_folder_of_certificates_is_taken(ca_file, tmp_path, contexts):
-    context = connections._context(str(tmp_path))
+    context = connections._ssl_context(str(tmp_path))
     assert context.verify_mode is ssl.CERT_REQUIRED
-    assert connections._context(str(tmp_path)) is context
-    assert connections._context(ca_file) is not context
+    assert connections._ssl_context(str(tmp_path)) is context
+    assert connections._ssl_context(ca_file) is not context
 
 
 def test_an_unknown_certificate_is_refused_before_anything_is_sent(tls_sandbox):
@@ -694,11 +699,11 @@ def test_a_response_that_is_dropped_is_forgotten(transport):
     with RawServer([response(b"ok")]) as server:
         held = Connections()
         answer = transport(server.url, held).send(post(server.url))
-        assert len(held.live) == 1
+        assert len(held.open_responses) == 1
         answer.close()
         del answer
         gc.collect()
-        assert len(held.live) == 0
+        assert len(held.open_responses) == 0
 
 
 # Other people's exceptions.
@@ -770,6 +775,6 @@ def test_a_key_that_was_given_as_a_header_is_hidden_as_well(given, name):
 def test_an_error_body_is_not_read_beyond_its_time(sandbox):
     moments = iter([0.0, 3.0])
     received = requests.get(f"{sandbox.url}/v1/models", stream=True, timeout=5)
-    late = Response(received, who="test", read_timeout=5, deadline=Deadline(), clock=lambda: next(moments))
+    late = Response(received, label="test", read_timeout=5, deadline=Deadline(), clock=lambda: next(moments))
     assert late.read_error() == b""
     assert late.closed

@@ -1,0 +1,35 @@
+"""Headers and messages -> API keys: find them in headers, hide them in messages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+__all__ = ["hide", "keys_in"]
+
+#: Shorter keys are placeholders for a local server, such as "ollama" or "x", and common words in messages.
+_MIN_LENGTH = 7
+#: Headers in which a user may pass a key.
+_KEY_HEADERS = frozenset({"api-key", "authorization", "x-api-key", "x-goog-api-key"})
+#: Truncated keys are hidden from this length on; shorter prefixes, up to eight characters, are shared by all keys of a
+#: service.
+_PREFIX_LENGTH = 12
+
+
+def keys_in(headers: Mapping[str, str]) -> list[str]:
+    """Return the keys the user passed as headers, without a scheme such as Bearer."""
+    return [value.split()[-1] for name, value in headers.items() if name.lower() in _KEY_HEADERS and value.split()]
+
+
+def hide(secret: str, text: str) -> str:
+    """Replace a secret in a text, and also the start of one, as messages may be truncated anywhere.
+
+    A short secret is a placeholder and is kept.
+    """
+    if len(secret) < _MIN_LENGTH:
+        return text
+    minimum = max(_MIN_LENGTH, min(_PREFIX_LENGTH, len(secret) // 2))
+    if secret[:minimum] not in text:
+        return text
+    for end in range(len(secret), minimum - 1, -1):
+        text = text.replace(secret[:end], "[key]")
+    return text

@@ -1,0 +1,92 @@
+"""Server-sent events follow the rules, however the body is cut."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from event_rules import BOM, all_cuts, read, sse_of
+
+from aichatkit.errors import BadResponseError
+from aichatkit.events import iter_sse
+
+SSE = [
+    BOM + 'data: {"a":"é\u2028🦊"}\n\ndata: [DONE]\n\n'.encode(),
+    b'event: ping\ndata: {"a": 1}\n\nevent: x\ndata:{"b":\ndata: 2}\n\ndata: c',
+    b": note\r\n\r\nid: 7\r\ndata: a\r\ndata:  b\r\n\r\ndata\r\rdata: c\r\n",
+    b"\n\n\ndata: a\n\n\n\nevent:\ndata:b\n\nevent: y\n\ndata: c\n\n",
+    b"id: a\n\nid: b\0c\ndata: 1\n\nid\ndata: 2\n\nretry: 9\nfoo: 1\ndata: 3\n\n",
+]
+
+
+@pytest.mark.parametrize(
+    ("body", "events"),
+    [
+        (b"", []),
+        (b"data: a\n\n", [("message", "a", "")]),
+        (b"data:a\n\n", [("message", "a", "")]),
+        (b"data:  a\n\n", [("message", " a", "")]),
+        (b"data:\ta\n\n", [("message", "\ta", "")]),
+        (b"data: a: b\n\n", [("message", "a: b", "")]),
+        (b"data\n\n", [("message", "", "")]),
+        (b"data:\n\n", [("message", "", "")]),
+        (b"data: \n\n", [("message", "", "")]),
+        (b"data\ndata\n\n", [("message", "\n", "")]),
+        (b"data: a\ndata: b\n\n", [("message", "a\nb", "")]),
+        (b'data: {"a":\n"b"}\n\n', [("message", '{"a":', "")]),
+        (b"data : a\n\nDATA: b\n\n data: c\n\n", []),
+        (b"event: x\ndata: a\n\ndata: b\n\n", [("x", "a", ""), ("message", "b", "")]),
+        (b"data: a\nevent: x\n\n", [("x", "a", "")]),
+        (b"event: x\nevent: y\ndata: a\n\n", [("y", "a", "")]),
+        (b"event: x\nevent:\ndata: a\n\n", [("message", "a", "")]),
+        (b"event: \ndata: a\n\n", [("message", "a", "")]),
+        (b"event:x\ndata:a\n\n", [("x", "a", "")]),
+        (b"event: x\n\n", []),
+        (b"event: x\n\ndata: a\n\n", [("message", "a", "")]),
+        (b"id: 1\ndata: a\n\ndata: b\n\n", [("message", "a", "1"), ("message", "b", "1")]),
+        (b"id: 1\n\ndata: a\n\n", [("message", "a", "1")]),
+        (b"id: 1\ndata: a\nid\n\n", [("message", "a", "")]),
+        (b"id: 1\nid: 2\0\ndata: a\n\n", [("message", "a", "1")]),
+        (b"retry: 10\ndata: a\n\n", [("message", "a", "")]),
+        (b": OPENROUTER PROCESSING\n\ndata: a\n\n", [("message", "a", "")]),
+        (b"data: a\n:\ndata: b\n\n", [("message", "a\nb", "")]),
+        (b'error: {"code": 500}\n\n', []),
+        (b"data: [DONE]\n\n", [("message", "[DONE]", "")]),
+        (b"data: [DONE][LIMIT_CONVERSATION]\n\n", [("message", "[DONE][LIMIT_CONVERSATION]", "")]),
+        (b"event: error\ndata: {}\n\n", [("error", "{}", "")]),
+        (BOM + b"data: a\n\n" + BOM + b"data: b\n\n", [("message", "a", "")]),
+        (b"data: \xff\n\n", [("message", "\ufffd", "")]),
+        (b"data: a\r\rdata: b\r\n\r\n", [("message", "a", ""), ("message", "b", "")]),
+        (b"data: a", [("message", "a", "")]),
+        (b"data: a\n", [("message", "a", "")]),
+        (b"data: a\r", [("message", "a", "")]),
+        (b"event: x\n", []),
+        (b"data: a\n\ndat", [("message", "a", "")]),
+    ],
+)
+def test_server_sent_events_follow_the_rules(body: bytes, events: list[Any]) -> None:
+    assert read(iter_sse, [body])[0] == events == sse_of(body)
+
+
+@pytest.mark.parametrize("body", SSE)
+def test_server_sent_events_are_the_same_wherever_the_body_is_cut(body: bytes) -> None:
+    for pieces in all_cuts(body):
+        assert read(iter_sse, pieces)[0] == sse_of(body), pieces
+
+
+@pytest.mark.parametrize("body", SSE)
+def test_a_server_sent_event_is_out_before_the_next_block_is_asked_for(body: bytes) -> None:
+    for pieces in all_cuts(body):
+        complete = [len(sse_of(b"".join(pieces[: index + 1]), ended=False)) for index in range(len(pieces))]
+        assert read(iter_sse, pieces)[1] == complete, pieces
+
+
+@pytest.mark.parametrize(
+    "body", [b"data: ab\n\ndata: abc\n\n", b"data: ab\n\n: c\ndata: \n\n", b"data: ab\n\ndata: abc"]
+)
+def test_an_event_over_the_limit_is_an_error_once_those_before_it_are_out(body: bytes) -> None:
+    for pieces in all_cuts(body):
+        events = iter_sse(pieces, max_line=8)
+        assert next(events).data == "ab"
+        with pytest.raises(BadResponseError, match="more than 8 bytes"):
+            next(events)
