@@ -10,12 +10,12 @@ from aichatkit.reply import Attempt, Reply
 
 if TYPE_CHECKING:
     from aichatkit.call.answer import Answer
-    from aichatkit.display import show as showing
+    from aichatkit.display import screen
     from aichatkit.middleware.cache import CachedAnswer
     from aichatkit.middleware.observe import ObservedAnswer
     from aichatkit.middleware.tool_rounds import ToolRounds
 else:
-    showing = lazy_module("aichatkit.display.show")
+    screen = lazy_module("aichatkit.display.screen")
 
 __all__ = ["Stream"]
 
@@ -105,7 +105,7 @@ class Stream(Iterator[str]):
         and not run, and pictures from elsewhere are links. `plain=True` prints the text in a notebook as well.
         Where the answer breaks off or is interrupted what came stays, and `text` keeps it.
         """
-        return showing.show(self, plain=plain)
+        return screen.show(self, plain=plain)
 
     def when_complete(self, callback: Callable[[Reply], None]) -> None:
         """Call `callback` with the reply when the answer has ended; never for one that broke off or was left."""

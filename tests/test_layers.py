@@ -51,7 +51,6 @@ ORDER = """
     limits.rate_limits limits.pauses batch.journal batch.result_store
     call.answer limits.retries catalog.tokens
     registry middleware.tool_rounds call.request
-    display.show
     streams call.targets
     cli.key_store
     options

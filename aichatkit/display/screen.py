@@ -1,23 +1,53 @@
-"""Text as it comes -> a screen: Markdown that grows in a notebook, else plain text on standard output."""
+"""Stream -> screen: Markdown that grows in a notebook, plain text on standard output elsewhere; partial text stays."""
 
 from __future__ import annotations
 
 import sys
 import time
 import weakref
-from typing import Any, Callable, Protocol
+from typing import TYPE_CHECKING, Any, Callable, Protocol
 
 from aichatkit.display import markup
 from aichatkit.display.reprs import running_shell
+from aichatkit.errors import ChatError
 from aichatkit.images import ImageResponse
 
-__all__ = ["NotebookScreen", "Screen", "TextScreen", "in_notebook", "just_shown", "note_shown", "open_screen"]
+if TYPE_CHECKING:
+    from aichatkit.reply import Reply
+
+__all__ = ["NotebookScreen", "Screen", "TextScreen", "in_notebook", "just_shown", "note_shown", "open_screen", "show"]
 
 #: Seconds between two updates at least, and what each character adds: an update carries the whole text.
 _INTERVAL = 0.1
 _INTERVAL_PER_CHARACTER = 1e-5
 
 _last_shown: list[tuple[weakref.ref[Any], int]] = []
+
+
+def show(stream: Any, *, plain: bool = False, screen: Screen | None = None) -> Reply:
+    """Read a stream to its end, show it meanwhile, and return its reply."""
+    screen = open_screen(plain=plain) if screen is None else screen
+    note = ""
+    try:
+        with stream:
+            screen.think(stream.reasoning)
+            screen.add(stream.text)
+            for chunk in stream:
+                screen.add(chunk)
+            # With tools, more may have been thought in between.
+            screen.think(stream.reasoning)
+        reply: Reply = stream.read()
+    except ChatError:
+        note = "broken off"
+        raise
+    except KeyboardInterrupt as stop:
+        note = "stopped"
+        _explain(stop, stream.text)
+        raise
+    finally:
+        screen.close(note)
+    note_shown(reply)
+    return reply
 
 
 class Screen(Protocol):
@@ -128,6 +158,22 @@ class NotebookScreen:
         self._next = self._clock() + max(_INTERVAL, self._size * _INTERVAL_PER_CHARACTER)
 
 
+def note_shown(reply: Any) -> None:
+    """Remember that a reply was shown in this cell, which shows its last value by itself."""
+    shell = running_shell()
+    if shell is not None:
+        _last_shown[:] = [(weakref.ref(reply), shell.execution_count)]
+
+
+def just_shown(reply: Any) -> bool:
+    """Tell whether this cell has shown a reply already."""
+    shell = running_shell()
+    if shell is None or not _last_shown:
+        return False
+    shown, count = _last_shown[0]
+    return shown() is reply and count == shell.execution_count
+
+
 class _Area:
     """A place on the page, made when something is first put there."""
 
@@ -147,17 +193,8 @@ class _Area:
         self._held = bundle
 
 
-def note_shown(reply: Any) -> None:
-    """Remember that a reply was shown in this cell, which shows its last value by itself."""
-    shell = running_shell()
-    if shell is not None:
-        _last_shown[:] = [(weakref.ref(reply), shell.execution_count)]
-
-
-def just_shown(reply: Any) -> bool:
-    """Tell whether this cell has shown a reply already."""
-    shell = running_shell()
-    if shell is None or not _last_shown:
-        return False
-    shown, count = _last_shown[0]
-    return shown() is reply and count == shell.execution_count
+def _explain(stop: Any, partial: str) -> None:
+    """Keep the text on an interrupt, as errors do, and spare a notebook the way through our code."""
+    stop.partial = partial
+    told = f"KeyboardInterrupt: the answer was stopped after {len(partial):,} characters; its connection is closed"
+    stop._render_traceback_ = lambda: [told]

@@ -9,8 +9,7 @@ from typing import Any
 from aichatkit.batch.templates import Template
 from aichatkit.chats.chat import Chat
 from aichatkit.client import Client, default_client
-from aichatkit.display.screen import open_screen
-from aichatkit.display.show import show
+from aichatkit.display.screen import open_screen, show
 from aichatkit.errors import ChatError, ConfigurationError
 from aichatkit.notebook.cell_options import read_cell, read_line, read_params
 from aichatkit.params import nearest

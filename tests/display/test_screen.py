@@ -12,8 +12,7 @@ from notebook_shell import drop_shell, make_shell
 
 from aichatkit import Chat, ImageResponse, Reply, ServerError, StreamInterruptedError
 from aichatkit.chunks import Finish, Picture, Reasoning
-from aichatkit.display.screen import NotebookScreen, TextScreen, in_notebook, just_shown, note_shown, open_screen
-from aichatkit.display.show import show
+from aichatkit.display.screen import NotebookScreen, TextScreen, in_notebook, just_shown, note_shown, open_screen, show
 from aichatkit.streams import Stream
 
 pytest.importorskip("IPython")
