@@ -564,8 +564,8 @@ MISTAKES = (
     Mistake(
         "a failed call exits with 0",
         "cli/__init__.py",
-        "    except errors.ChatError as error:\n        tell(error)\n        return 1",
-        "    except errors.ChatError as error:\n        tell(error)\n        return 0",
+        "    except errors.ChatError as error:\n        print_stderr(error)\n        return 1",
+        "    except errors.ChatError as error:\n        print_stderr(error)\n        return 0",
         "cli/test_cli.py",
     ),
     Mistake(
@@ -585,7 +585,7 @@ MISTAKES = (
     Mistake(
         "an answer orders the terminal about",
         "cli/writers.py",
-        "shown_safely(chunk) if self._safely else str(chunk)",
+        "strip_control_characters(chunk) if self._safely else str(chunk)",
         "str(chunk)",
         "cli/test_cli_writers.py",
     ),
@@ -599,8 +599,8 @@ MISTAKES = (
     Mistake(
         "an undone turn stays on disk",
         "cli/slash_commands.py",
-        '        self._kept.keep(self._chat)\n        tell("the last question',
-        '        tell("the last question',
+        '        self._kept.keep(self._chat)\n        print_stderr("the last question',
+        '        print_stderr("the last question',
         "cli/test_cli_chat.py",
     ),
     # Providers.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from aichatkit._lazy import lazy_module
 from aichatkit._version import __version__
 from aichatkit.cli.commands import COMMANDS, Command, load
-from aichatkit.cli.output import drop_output, forgive_encodings, tell, write
+from aichatkit.cli.output import discard_stdout, print_stderr, replace_unencodable, write_stdout
 from aichatkit.cli.signals import ending_well
 
 if TYPE_CHECKING:
@@ -28,10 +28,10 @@ __all__ = ["main"]
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
-    forgive_encodings()
+    replace_unencodable()
     try:
         if words == ["--version"]:
-            write(f"aichatkit {__version__}\n")
+            write_stdout(f"aichatkit {__version__}\n")
             return 0
         command, args = _parsed(words)
         with ending_well():
@@ -40,21 +40,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The parser has told its help, or what it could not read.
         raise
     except KeyboardInterrupt:
-        tell("")
+        print_stderr("")
         return 130
     except BrokenPipeError:
         # Whoever read our output has left.
-        drop_output()
+        discard_stdout()
         return 1
     except errors.ConfigurationError as error:
-        tell(error)
+        print_stderr(error)
         return 2
     except errors.ChatError as error:
-        tell(error)
+        print_stderr(error)
         return 1
     except OSError as error:
-        drop_output()
-        tell(error)
+        discard_stdout()
+        print_stderr(error)
         return 1
 
 

@@ -12,7 +12,7 @@ from aichatkit.cli.client_options import add_client_options, add_param_option, a
 from aichatkit.cli.commands import COMMANDS
 from aichatkit.cli.conversations import SavedChat, add_saving_options
 from aichatkit.cli.json_output import reply_json, shown_json, usage_line
-from aichatkit.cli.output import tell, write
+from aichatkit.cli.output import print_stderr, write_stdout
 from aichatkit.cli.prompts import Question, add_prompt_options, build_question
 from aichatkit.cli.schema_option import parse_schema
 from aichatkit.cli.writers import add_writer_options, open_writer
@@ -64,7 +64,7 @@ def run(args: Namespace) -> int:
     question = build_question(args)
     if not question.prompt:
         build_parser().print_usage(sys.stderr)
-        tell("nothing was asked; give a question as an argument or through a pipe")
+        print_stderr("nothing was asked; give a question as an argument or through a pipe")
         return 2
     options: dict[str, Any] = {"files": question.files} if question.files else {}
     if args.schema is not None:
@@ -76,7 +76,7 @@ def run(args: Namespace) -> int:
         reply = (_whole if whole else _streamed)(args, chat, question, options)
         kept.keep(chat)
     if args.usage and reply is not None:
-        tell(usage_line(reply))
+        print_stderr(usage_line(reply))
     return 0
 
 
@@ -84,9 +84,9 @@ def _whole(args: Namespace, chat: Chat, question: Question, options: dict[str, A
     reply = chat.ask(question.prompt, **options)
     announce(args, model=chat.model)
     if args.json:
-        write(reply_json(reply))
+        write_stdout(reply_json(reply))
     elif args.schema is not None:
-        write(shown_json(reply.data))
+        write_stdout(shown_json(reply.data))
     else:
         with open_writer(args) as writer:
             writer.add(reply.text if reply.text.endswith("\n") else f"{reply.text}\n")

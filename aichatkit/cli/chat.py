@@ -8,7 +8,7 @@ from aichatkit.chats.chat import Chat
 from aichatkit.cli.client_options import add_client_options, add_param_option, announce, given_model, open_client
 from aichatkit.cli.conversations import SavedChat, add_saving_options
 from aichatkit.cli.json_output import usage_line
-from aichatkit.cli.output import tell, write
+from aichatkit.cli.output import print_stderr, write_stdout
 from aichatkit.cli.paths import data_folder
 from aichatkit.cli.slash_commands import SLASH_COMMANDS, SlashCommands
 from aichatkit.cli.terminal_input import history, interactive, read_said
@@ -46,7 +46,7 @@ def run(args: Namespace) -> int:
         open_writer(args)
         if interactive():
             turns = f", {len(chat.history)} messages so far" if chat.history else ""
-            tell(f"/help tells the commands, Ctrl-D leaves{turns}")
+            print_stderr(f"/help tells the commands, Ctrl-D leaves{turns}")
         with history(data_folder() / "history", list(SLASH_COMMANDS), kept=kept.saving):
             failed = _talk(args, chat, kept)
     finally:
@@ -72,12 +72,12 @@ def _talk(args: Namespace, chat: Chat, kept: SavedChat) -> int:
             if not interactive():
                 raise
             # At the prompt it gives up what was typed, as in a shell.
-            write("\n")
+            write_stdout("\n")
         except ChatError as error:
             failed += 1
-            tell(error)
+            print_stderr(error)
     if interactive():
-        write("\n")
+        write_stdout("\n")
     return failed
 
 
@@ -93,9 +93,9 @@ def _answer(args: Namespace, chat: Chat, kept: SavedChat, orders: SlashCommands,
     except KeyboardInterrupt:
         if not interactive() or len(chat.history) > before:
             raise
-        tell("stopped; the conversation is as it was before this question")
+        print_stderr("stopped; the conversation is as it was before this question")
         return
     orders.files = []
     kept.keep(chat)
     if args.usage and reply is not None:
-        tell(usage_line(reply))
+        print_stderr(usage_line(reply))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from aichatkit.chats.chat import Chat
 from aichatkit.cli.conversations import find_saved, folder, latest_saved
-from aichatkit.cli.output import shown_safely, tell, write
+from aichatkit.cli.output import print_stderr, strip_control_characters, write_stdout
 from aichatkit.cli.writers import add_writer_options, open_writer
 from aichatkit.client import Client
 from aichatkit.errors import ConfigurationError
@@ -47,14 +47,14 @@ def run(args: Namespace) -> int:
     words = args.words if args.action == "search" else []
     found = search_saved(folder(), words) if folder().is_dir() else []
     for saved in found:
-        write(_line(saved))
+        write_stdout(_line(saved))
     if not found:
-        tell("nothing was found" if words else f"there is no saved conversation in {folder()}")
+        print_stderr("nothing was found" if words else f"there is no saved conversation in {folder()}")
     return 0 if found or not words else 1
 
 
 def _line(saved: Saved) -> str:
-    told = shown_safely(saved.snippet or saved.title)
+    told = strip_control_characters(saved.snippet or saved.title)
     return f"{saved.saved:%Y-%m-%d %H:%M}  {saved.path.stem:<20}  {saved.messages:>3}  {told}\n"
 
 
@@ -75,7 +75,7 @@ def _export(name: str, path: Path) -> int:
         chat.export(path)
     else:
         raise ConfigurationError(f"{path}: must end in .md or .json")
-    tell(f"written to {path}")
+    print_stderr(f"written to {path}")
     return 0
 
 

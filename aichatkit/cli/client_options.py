@@ -8,7 +8,7 @@ from typing import Any
 from aichatkit.call.targets import chosen_by_environment
 from aichatkit.cli.key_store import keys_for
 from aichatkit.cli.key_values import parse_param_options
-from aichatkit.cli.output import tell
+from aichatkit.cli.output import print_stderr
 from aichatkit.client import Client
 
 __all__ = ["add_client_options", "add_param_option", "announce", "choose_model", "given_model", "open_client"]
@@ -39,7 +39,7 @@ def open_client(args: Namespace, *, model: Any = None) -> Client:
         api_key=keys_for(chosen) or None,
         timeout=args.timeout,
         retry=args.retry,
-        hooks={"wait": tell},
+        hooks={"wait": print_stderr},
         **parse_param_options(getattr(args, "option", ())),
     )
 
@@ -59,4 +59,4 @@ def choose_model(args: Namespace, model: Any = None) -> Any:
 def announce(args: Namespace, *, model: Any = None) -> None:
     """Say that nobody was chosen, so that ELIZA is not taken for a service; once all options are known to be good."""
     if args.model is None and model is None and choose_model(args) == "offline":
-        tell("no key and no model is set, so this is the offline ELIZA; set a key or use -m")
+        print_stderr("no key and no model is set, so this is the offline ELIZA; set a key or use -m")

@@ -6,7 +6,7 @@ from argparse import Action, ArgumentParser, Namespace
 from typing import Any
 
 from aichatkit.cli.commands import COMMANDS, load
-from aichatkit.cli.output import write
+from aichatkit.cli.output import write_stdout
 from aichatkit.errors import ConfigurationError
 from aichatkit.registry import GROUPS, registry
 
@@ -47,7 +47,7 @@ def run(args: Namespace) -> int:
         command = load(name).build_parser()
         commands.add_parser(name, help=summary, parents=[command], conflict_handler="resolve")
     _prepare(every, shtab.FILE)
-    write(shtab.complete(every, shell=args.shell))
+    write_stdout(shtab.complete(every, shell=args.shell))
     return 0
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from aichatkit.chats.chat import Chat
-from aichatkit.cli.output import tell
+from aichatkit.cli.output import print_stderr
 from aichatkit.cli.paths import data_folder
 from aichatkit.client import Client
 from aichatkit.errors import ConfigurationError
@@ -80,7 +80,7 @@ class SavedChat:
                 self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 chat.save(self.path)
         except OSError as error:
-            tell(f"the conversation is not saved: {error}")
+            print_stderr(f"the conversation is not saved: {error}")
             return None
         return self.path
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 
 from aichatkit.cli.diagnostics import examine
-from aichatkit.cli.output import tell, write
+from aichatkit.cli.output import print_stderr, write_stdout
 
 __all__ = ["build_parser", "run"]
 
@@ -29,8 +29,8 @@ def run(args: Namespace) -> int:
     """Look, and return the exit code."""
     bad = 0
     for finding in examine(args.service):
-        write(f"{finding}\n")
+        write_stdout(f"{finding}\n")
         bad += finding.verdict == "bad"
     if bad:
-        tell(f"{bad} {'thing is' if bad == 1 else 'things are'} wrong")
+        print_stderr(f"{bad} {'thing is' if bad == 1 else 'things are'} wrong")
     return 1 if bad else 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 
 from aichatkit.cli.client_options import add_client_options, open_client
-from aichatkit.cli.output import write
+from aichatkit.cli.output import write_stdout
 from aichatkit.errors import ConfigurationError
 
 __all__ = ["build_parser", "run"]
@@ -32,5 +32,5 @@ def run(args: Namespace) -> int:
         raise ConfigurationError("image: name a model that draws, such as -m openai/gpt-image-1 or -m aichats/dalle")
     with open_client(args) as client:
         for path in client.image(" ".join(args.prompt)).save(args.out):
-            write(f"{path}\n")
+            write_stdout(f"{path}\n")
     return 0

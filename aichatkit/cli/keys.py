@@ -8,7 +8,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 
 from aichatkit.cli import key_store
-from aichatkit.cli.output import tell, write
+from aichatkit.cli.output import print_stderr, write_stdout
 from aichatkit.registry import registry
 
 __all__ = ["build_parser", "run"]
@@ -46,12 +46,12 @@ def _set(service: str) -> int:
     key_store.check_provider(service)
     key = _typed(service).strip()
     if not key:
-        tell("no key was given, so nothing is stored")
+        print_stderr("no key was given, so nothing is stored")
         return 2
-    tell(f"the key of {service} is in {key_store.store(service, key)}")
+    print_stderr(f"the key of {service} is in {key_store.store(service, key)}")
     variable = _variable(service)
     if variable:
-        tell(f"{variable} is set as well, and counts before it")
+        print_stderr(f"{variable} is set as well, and counts before it")
     return 0
 
 
@@ -69,17 +69,17 @@ def _list() -> int:
         if variable:
             rows[kind.name] = variable if kind.name not in stored else f"{variable}, and stored"
     for name, place in sorted(rows.items()):
-        write(f"{name:<16} {place}\n")
+        write_stdout(f"{name:<16} {place}\n")
     if not rows:
-        tell("no key is set or stored; set one with: aichatkit keys set openai")
+        print_stderr("no key is set or stored; set one with: aichatkit keys set openai")
     return 0
 
 
 def _remove(service: str) -> int:
     if key_store.remove(service):
-        tell(f"the key of {service} is forgotten")
+        print_stderr(f"the key of {service} is forgotten")
         return 0
-    tell(f"no key of {service} is stored")
+    print_stderr(f"no key of {service} is stored")
     return 1
 
 

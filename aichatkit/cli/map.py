@@ -7,7 +7,7 @@ from argparse import ArgumentParser, Namespace
 from aichatkit.batch.tables import parse_path
 from aichatkit.cli.client_options import add_client_options, announce, choose_model
 from aichatkit.cli.key_store import keys_for
-from aichatkit.cli.output import tell
+from aichatkit.cli.output import print_stderr
 from aichatkit.client import Client
 
 __all__ = ["build_parser", "run"]
@@ -48,9 +48,9 @@ def run(args: Namespace) -> int:
         announce(args)
         results.save(out)
         failed = results.failed
-    tell(f"{len(results) - len(failed)} of {len(results)} rows answered, written to {out}")
+    print_stderr(f"{len(results) - len(failed)} of {len(results)} rows answered, written to {out}")
     if results.stopped is not None:
-        tell(results.stopped)
+        print_stderr(results.stopped)
     elif failed:
-        tell(f"the first that failed: {failed[0].error}")
+        print_stderr(f"the first that failed: {failed[0].error}")
     return 130 if results.interrupted else 1 if failed else 0

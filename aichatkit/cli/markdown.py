@@ -12,7 +12,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Callable
 
-from aichatkit.cli.output import shown_safely
+from aichatkit.cli.output import strip_control_characters
 from aichatkit.cli.writers import Writer
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Markdown:
 
     def add(self, chunk: str) -> None:
         """Take a piece of text; the screen shows it with its next picture."""
-        self._text += shown_safely(chunk)
+        self._text += strip_control_characters(chunk)
         now = self._clock()
         if "\n" in self._text and now - self._looked >= 1 / _PER_SECOND:
             self._looked = now

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 
 from aichatkit.cli.client_options import open_client
-from aichatkit.cli.output import shown_safely, write
+from aichatkit.cli.output import strip_control_characters, write_stdout
 from aichatkit.registry import GROUPS
 
 __all__ = ["build_parser", "run"]
@@ -30,5 +30,5 @@ def run(args: Namespace) -> int:
     with open_client(args) as client:
         for name in client.models(args.provider):
             known = args.provider in (None, *GROUPS)
-            write(f"{name}\n" if known else f"{args.provider}/{shown_safely(name)}\n")
+            write_stdout(f"{name}\n" if known else f"{args.provider}/{strip_control_characters(name)}\n")
     return 0

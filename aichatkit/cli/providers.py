@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 
 from aichatkit.checks import LIMITS
 from aichatkit.cli import key_store
-from aichatkit.cli.output import write
+from aichatkit.cli.output import write_stdout
 from aichatkit.client import Client
 from aichatkit.errors import ConfigurationError
 from aichatkit.providers.base import Provider
@@ -41,9 +41,9 @@ def run(args: Namespace) -> int:
         raise ConfigurationError("providers: names and --timeout go with --check")
     for provider in registry.importable():
         note = "" if provider.working else "  (known not to answer today)"
-        write(f"{provider.name:<22}{_key(provider, stored):<36}{provider.default_model}{note}".rstrip() + "\n")
+        write_stdout(f"{provider.name:<22}{_key(provider, stored):<36}{provider.default_model}{note}".rstrip() + "\n")
     for name, members in GROUPS.items():
-        write(f"{name:<22}{', '.join(members)}\n")
+        write_stdout(f"{name:<22}{', '.join(members)}\n")
     return 0
 
 
@@ -60,7 +60,7 @@ def _check(names: list[str], seconds: float | None) -> int:
     with Client(model=names, api_key=key_store.keys_for(names) or None) as client:
         checks = client.check(timeout=limits)
     for check in checks:
-        write(f"{'ok' if check.ok else 'bad':<5} {check}\n")
+        write_stdout(f"{'ok' if check.ok else 'bad':<5} {check}\n")
     return 0 if all(check.ok for check in checks) else 1
 
 

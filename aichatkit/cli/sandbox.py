@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 
-from aichatkit.cli.output import tell, write
+from aichatkit.cli.output import print_stderr, write_stdout
 from aichatkit.sandbox import serve
 
 __all__ = ["build_parser", "run"]
@@ -30,13 +30,13 @@ def run(args: Namespace) -> int:
     try:
         serve(args.port, host=args.host, delay=args.delay, seed=args.seed, fault=args.fault, announce=_announce)
     except (OSError, ValueError) as error:
-        tell(error)
+        print_stderr(error)
         return 1
     return 0
 
 
 def _announce(url: str) -> None:
-    write(f"The sandbox answers at {url} (OpenAI's protocol at {url}/v1); stop it with Ctrl-C.\n")
+    write_stdout(f"The sandbox answers at {url} (OpenAI's protocol at {url}/v1); stop it with Ctrl-C.\n")
 
 
 def _port(text: str) -> int:

@@ -10,7 +10,7 @@ from aichatkit.chats.chat import Chat
 from aichatkit.cli.client_options import choose_model, open_client
 from aichatkit.cli.conversations import SavedChat
 from aichatkit.cli.key_store import keys_for
-from aichatkit.cli.output import tell
+from aichatkit.cli.output import print_stderr
 from aichatkit.errors import ConfigurationError
 from aichatkit.messages import File
 from aichatkit.params import nearest
@@ -69,9 +69,9 @@ class SlashCommands:
 
     def _help(self) -> None:
         for name, summary in SLASH_COMMANDS.items():
-            tell(f"{name:<8} {summary}")
+            print_stderr(f"{name:<8} {summary}")
         for line in _MORE.splitlines():
-            tell(line)
+            print_stderr(line)
 
     def _model(self, names: str) -> None:
         if names:
@@ -84,27 +84,27 @@ class SlashCommands:
             self._chat.model = chosen[0] if len(chosen) == 1 else chosen
             before.close()
         model = choose_model(self._args, self._chat.model) or "chosen by the keys"
-        tell(f"the model is {model if isinstance(model, str) else ', '.join(model)}")
+        print_stderr(f"the model is {model if isinstance(model, str) else ', '.join(model)}")
 
     def _system(self, text: str) -> None:
         if text:
             self._chat.system = None if text == "-" else text
-        tell(f"the instructions are: {self._chat.system}" if self._chat.system else "there are no instructions")
+        print_stderr(f"the instructions are: {self._chat.system}" if self._chat.system else "there are no instructions")
 
     def _file(self, path: str) -> None:
         if not path:
             raise ConfigurationError("/file: name a file or a URL")
         self.files.append(load_file(path.strip("'\"")))
-        tell(f"{self.files[-1].name or path} goes with the next question")
+        print_stderr(f"{self.files[-1].name or path} goes with the next question")
 
     def _undo(self) -> None:
         taken = self._chat.undo()
         if not taken:
             raise ConfigurationError("/undo: there is nothing to forget")
         self._kept.keep(self._chat)
-        tell("the last question and its answer are forgotten")
+        print_stderr("the last question and its answer are forgotten")
 
     def _save(self, name: str) -> None:
         path = self._kept.keep(self._chat, name=name, asked=True)
         if path is not None:
-            tell(f"saved; go on with it by: aichatkit chat --chat '{path.stem}'")
+            print_stderr(f"saved; go on with it by: aichatkit chat --chat '{path.stem}'")

@@ -9,7 +9,7 @@ import sys
 import threading
 
 from aichatkit.attachments import load_file
-from aichatkit.cli.output import tell
+from aichatkit.cli.output import print_stderr
 from aichatkit.errors import ConfigurationError
 from aichatkit.messages import File
 
@@ -51,7 +51,7 @@ def read_piped(*, patience: float | None, asked: bool = False) -> bytes:
     reader = _Reader(descriptor)
     reader.start()
     if not reader.began.wait(patience):
-        tell("nothing came through the pipe, so it is left alone; to wait for it, add - to the question")
+        print_stderr("nothing came through the pipe, so it is left alone; to wait for it, add - to the question")
         return b""
     reader.join()
     if reader.error is not None:

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from aichatkit.cli.output import tell
+from aichatkit.cli.output import print_stderr
 
 __all__ = ["history", "interactive", "read_said"]
 
@@ -84,7 +84,7 @@ def _write_history(path: Path) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         readline.write_history_file(path)
     except OSError as error:
-        tell(f"the history of what was typed is not saved: {error}")
+        print_stderr(f"the history of what was typed is not saved: {error}")
     finally:
         os.umask(before)
 

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
 from aichatkit._lazy import lazy_module
-from aichatkit.cli.output import shown_safely, write
+from aichatkit.cli.output import strip_control_characters, write_stdout
 
 if TYPE_CHECKING:
     from aichatkit.cli import markdown
@@ -65,12 +65,12 @@ class Plain:
 
     def __exit__(self, *exception: object) -> None:
         if self._end != "\n":
-            write("\n")
+            write_stdout("\n")
 
     def add(self, chunk: str) -> None:
         """Write a piece of text, at once."""
-        text = shown_safely(chunk) if self._safely else str(chunk)
+        text = strip_control_characters(chunk) if self._safely else str(chunk)
         if text:
             # Before it is written: a Ctrl-C may come in between.
             self._end = text[-1]
-            write(text)
+            write_stdout(text)
