@@ -571,8 +571,8 @@ MISTAKES = (
     Mistake(
         "a dash no longer waits for the pipe",
         "cli/prompts.py",
-        "patience=PATIENCE if enough and not asked else None",
-        "patience=PATIENCE",
+        "patience=STDIN_TIMEOUT if enough and not asked else None",
+        "patience=STDIN_TIMEOUT",
         "cli/test_cli_prompts.py",
     ),
     Mistake(
@@ -599,7 +599,7 @@ MISTAKES = (
     Mistake(
         "an undone turn stays on disk",
         "cli/slash_commands.py",
-        '        self._kept.keep(self._chat)\n        print_stderr("the last question',
+        '        self._kept.save(self._chat)\n        print_stderr("the last question',
         '        print_stderr("the last question',
         "cli/test_cli_chat.py",
     ),

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from aichatkit._lazy import lazy_module
 from aichatkit._version import __version__
-from aichatkit.cli.commands import COMMANDS, Command, load
+from aichatkit.cli.commands import COMMANDS, Command, load_command
 from aichatkit.cli.output import discard_stdout, print_stderr, replace_unencodable, write_stdout
-from aichatkit.cli.signals import ending_well
+from aichatkit.cli.signals import exit_on_signals
 
 if TYPE_CHECKING:
     from aichatkit import errors
@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             write_stdout(f"aichatkit {__version__}\n")
             return 0
         command, args = _parsed(words)
-        with ending_well():
+        with exit_on_signals():
             return command.run(args)
     except SystemExit:
         # The parser has told its help, or what it could not read.
@@ -61,5 +61,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parsed(words: Sequence[str]) -> tuple[Command, Namespace]:
     """Return the command that the first word names, and its options; any other word begins a question."""
     named = bool(words) and words[0] in COMMANDS
-    command = load(words[0] if named else "ask")
+    command = load_command(words[0] if named else "ask")
     return command, command.build_parser().parse_args(words[1:] if named else words)

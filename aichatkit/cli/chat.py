@@ -5,13 +5,19 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 
 from aichatkit.chats.chat import Chat
-from aichatkit.cli.client_options import add_client_options, add_param_option, announce, given_model, open_client
+from aichatkit.cli.client_options import (
+    add_client_options,
+    add_param_option,
+    announce_offline,
+    model_option,
+    open_client,
+)
 from aichatkit.cli.conversations import SavedChat, add_saving_options
-from aichatkit.cli.json_output import usage_line
+from aichatkit.cli.json_output import format_usage
 from aichatkit.cli.output import print_stderr, write_stdout
 from aichatkit.cli.paths import data_folder
 from aichatkit.cli.slash_commands import SLASH_COMMANDS, SlashCommands
-from aichatkit.cli.terminal_input import history, interactive, read_said
+from aichatkit.cli.terminal_input import input_history, is_interactive, read_input
 from aichatkit.cli.writers import add_writer_options, open_writer
 from aichatkit.errors import ChatError
 
@@ -39,19 +45,19 @@ def build_parser() -> ArgumentParser:
 def run(args: Namespace) -> int:
     """Talk, and return the exit code: 1 where nobody was there to see that an answer failed."""
     kept = SavedChat(args)
-    chat = kept.open(open_client(args, model=kept.model), model=given_model(args), system=args.system)
+    chat = kept.open(open_client(args, model=kept.model), model=model_option(args), system=args.system)
     try:
-        announce(args, model=chat.model)
+        announce_offline(args, model=chat.model)
         # Loads what renders now: what is typed while it loads would get into the first picture.
         open_writer(args)
-        if interactive():
+        if is_interactive():
             turns = f", {len(chat.history)} messages so far" if chat.history else ""
             print_stderr(f"/help tells the commands, Ctrl-D leaves{turns}")
-        with history(data_folder() / "history", list(SLASH_COMMANDS), kept=kept.saving):
+        with input_history(data_folder() / "history", list(SLASH_COMMANDS), kept=kept.saving):
             failed = _talk(args, chat, kept)
     finally:
         chat.client.close()
-    return 1 if failed and not interactive() else 0
+    return 1 if failed and not is_interactive() else 0
 
 
 def _talk(args: Namespace, chat: Chat, kept: SavedChat) -> int:
@@ -60,23 +66,23 @@ def _talk(args: Namespace, chat: Chat, kept: SavedChat) -> int:
     failed = 0
     while True:
         try:
-            said = read_said()
+            said = read_input()
             if said is None:
                 break
             if said.startswith("/") and not said.startswith("//"):
-                if not orders.obey(said):
+                if not orders.run(said):
                     return failed
             elif said:
                 _answer(args, chat, kept, orders, said[1:] if said.startswith("//") else said)
         except KeyboardInterrupt:
-            if not interactive():
+            if not is_interactive():
                 raise
             # At the prompt it gives up what was typed, as in a shell.
             write_stdout("\n")
         except ChatError as error:
             failed += 1
             print_stderr(error)
-    if interactive():
+    if is_interactive():
         write_stdout("\n")
     return failed
 
@@ -91,11 +97,11 @@ def _answer(args: Namespace, chat: Chat, kept: SavedChat, orders: SlashCommands,
                 writer.add(chunk)
             reply = stream.reply
     except KeyboardInterrupt:
-        if not interactive() or len(chat.history) > before:
+        if not is_interactive() or len(chat.history) > before:
             raise
         print_stderr("stopped; the conversation is as it was before this question")
         return
     orders.files = []
-    kept.keep(chat)
+    kept.save(chat)
     if args.usage and reply is not None:
-        print_stderr(usage_line(reply))
+        print_stderr(format_usage(reply))

@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from aichatkit.chats.chat import Chat
-from aichatkit.cli.conversations import find_saved, folder, latest_saved
+from aichatkit.cli.conversations import chats_folder, find_chat_path, latest_chat_path
 from aichatkit.cli.output import print_stderr, strip_control_characters, write_stdout
 from aichatkit.cli.writers import add_writer_options, open_writer
 from aichatkit.client import Client
@@ -45,11 +45,11 @@ def run(args: Namespace) -> int:
     if args.action == "export":
         return _export(args.name, args.path)
     words = args.words if args.action == "search" else []
-    found = search_saved(folder(), words) if folder().is_dir() else []
+    found = search_saved(chats_folder(), words) if chats_folder().is_dir() else []
     for saved in found:
         write_stdout(_line(saved))
     if not found:
-        print_stderr("nothing was found" if words else f"there is no saved conversation in {folder()}")
+        print_stderr("nothing was found" if words else f"there is no saved conversation in {chats_folder()}")
     return 0 if found or not words else 1
 
 
@@ -59,16 +59,16 @@ def _line(saved: Saved) -> str:
 
 
 def _show(args: Namespace) -> int:
-    path = latest_saved() if args.name is None else find_saved(args.name)
+    path = latest_chat_path() if args.name is None else find_chat_path(args.name)
     if path is None:
-        raise ConfigurationError(f"there is no saved conversation in {folder()}")
+        raise ConfigurationError(f"there is no saved conversation in {chats_folder()}")
     with open_writer(args) as writer:
         writer.add(_load(path).to_markdown())
     return 0
 
 
 def _export(name: str, path: Path) -> int:
-    chat = _load(find_saved(name))
+    chat = _load(find_chat_path(name))
     if path.suffix.lower() == ".json":
         chat.save(path)
     elif path.suffix.lower() in (".md", ".markdown"):

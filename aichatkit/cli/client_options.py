@@ -11,7 +11,7 @@ from aichatkit.cli.key_values import parse_param_options
 from aichatkit.cli.output import print_stderr
 from aichatkit.client import Client
 
-__all__ = ["add_client_options", "add_param_option", "announce", "choose_model", "given_model", "open_client"]
+__all__ = ["add_client_options", "add_param_option", "announce_offline", "choose_model", "model_option", "open_client"]
 
 
 def add_client_options(parser: ArgumentParser) -> None:
@@ -44,7 +44,7 @@ def open_client(args: Namespace, *, model: Any = None) -> Client:
     )
 
 
-def given_model(args: Namespace) -> Any:
+def model_option(args: Namespace) -> Any:
     """Return the model of -m, the list of them where it is repeated, None without it."""
     return args.model[0] if args.model and len(args.model) == 1 else args.model
 
@@ -52,11 +52,11 @@ def given_model(args: Namespace) -> Any:
 def choose_model(args: Namespace, model: Any = None) -> Any:
     """Return what is given, None where the environment or a stored key chooses, else the offline ELIZA."""
     if args.model is not None or model is not None:
-        return model if args.model is None else given_model(args)
+        return model if args.model is None else model_option(args)
     return None if chosen_by_environment(keys_for(None)) else "offline"
 
 
-def announce(args: Namespace, *, model: Any = None) -> None:
+def announce_offline(args: Namespace, *, model: Any = None) -> None:
     """Say that nobody was chosen, so that ELIZA is not taken for a service; once all options are known to be good."""
     if args.model is None and model is None and choose_model(args) == "offline":
         print_stderr("no key and no model is set, so this is the offline ELIZA; set a key or use -m")

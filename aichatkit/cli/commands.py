@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Protocol, cast
 
-__all__ = ["COMMANDS", "Command", "load"]
+__all__ = ["COMMANDS", "Command", "load_command"]
 
 #: Name -> what it does, as the help shows it.
 COMMANDS: Mapping[str, str] = {
@@ -40,6 +40,6 @@ class Command(Protocol):
         """Do it and return the exit code."""
 
 
-def load(name: str) -> Command:
+def load_command(name: str) -> Command:
     """Return the module of a command."""
     return cast(Command, import_module(f"aichatkit.cli.{name}"))

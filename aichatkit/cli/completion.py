@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Action, ArgumentParser, Namespace
 from typing import Any
 
-from aichatkit.cli.commands import COMMANDS, load
+from aichatkit.cli.commands import COMMANDS, load_command
 from aichatkit.cli.output import write_stdout
 from aichatkit.errors import ConfigurationError
 from aichatkit.registry import GROUPS, registry
@@ -38,13 +38,13 @@ def run(args: Namespace) -> int:
     """Print the script, and return the exit code."""
     shtab = _shtab()
     every = ArgumentParser(
-        prog="aichatkit", parents=[load("ask").build_parser()], conflict_handler="resolve", allow_abbrev=False
+        prog="aichatkit", parents=[load_command("ask").build_parser()], conflict_handler="resolve", allow_abbrev=False
     )
     # A question has no completions, and would stand where the commands do.
     every._actions[:] = [action for action in every._actions if action.dest != "prompt"]
     commands = every.add_subparsers(metavar="COMMAND")
     for name, summary in COMMANDS.items():
-        command = load(name).build_parser()
+        command = load_command(name).build_parser()
         commands.add_parser(name, help=summary, parents=[command], conflict_handler="resolve")
     _prepare(every, shtab.FILE)
     write_stdout(shtab.complete(every, shell=args.shell))

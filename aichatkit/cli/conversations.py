@@ -19,7 +19,7 @@ from aichatkit.client import Client
 from aichatkit.errors import ConfigurationError
 from aichatkit.params import nearest
 
-__all__ = ["SavedChat", "add_saving_options", "find_saved", "folder", "latest_saved"]
+__all__ = ["SavedChat", "add_saving_options", "chats_folder", "find_chat_path", "latest_chat_path"]
 
 _NAME = re.compile(r"\w[\w .-]{0,99}")
 
@@ -43,11 +43,11 @@ class SavedChat:
             raise ConfigurationError("--continue and --chat: give one of the two")
         self.saving = not (args.no_save or os.environ.get("AICHATKIT_NO_SAVE"))
         if args.continued:
-            self.path = latest_saved()
+            self.path = latest_chat_path()
             if self.path is None:
-                raise ConfigurationError(f"--continue: there is no saved conversation in {folder()}")
+                raise ConfigurationError(f"--continue: there is no saved conversation in {chats_folder()}")
         else:
-            self.path = None if args.chat is None else path_of(args.chat)
+            self.path = None if args.chat is None else chat_path(args.chat)
         # Read at once, so that what cannot be gone on with is told before anything is opened.
         self._before = Chat.load(self.path, client=Client()) if self.path is not None and self.path.exists() else None
 
@@ -64,13 +64,13 @@ class SavedChat:
         chat.system = chat.system if system is None else system
         return chat
 
-    def keep(self, chat: Chat, *, name: str = "", asked: bool = False) -> Path | None:
+    def save(self, chat: Chat, *, name: str = "", asked: bool = False) -> Path | None:
         """Write the conversation, also where it is not saved by itself if it is `asked` for, and return its path.
 
         A `name` is where it lies from now on. A disk that does not take it costs no answer.
         """
         if name:
-            self.path = path_of(name)
+            self.path = chat_path(name)
         elif not self.saving and not asked:
             return None
         elif self.path is None:
@@ -85,37 +85,37 @@ class SavedChat:
         return self.path
 
 
-def folder() -> Path:
+def chats_folder() -> Path:
     """Return the folder of saved conversations."""
     return data_folder() / "chats"
 
 
-def path_of(name: str) -> Path:
+def chat_path(name: str) -> Path:
     """Return where a conversation of this name lies, whether or not there is one."""
     if not _NAME.fullmatch(name) or name.endswith("."):
         raise ConfigurationError(
             f"the name of a conversation has letters, digits, blanks, dots, - and _ only, not {name!r}"
         )
-    return folder() / f"{name}.json"
+    return chats_folder() / f"{name}.json"
 
 
-def find_saved(name: str) -> Path:
+def find_chat_path(name: str) -> Path:
     """Return a saved conversation by its name."""
-    path = path_of(name)
+    path = chat_path(name)
     if not path.exists():
-        names = [known.stem for known in folder().glob("*.json")]
+        names = [known.stem for known in chats_folder().glob("*.json")]
         raise ConfigurationError(f"there is no saved conversation {name!r}{nearest(name, names)}")
     return path
 
 
-def latest_saved() -> Path | None:
+def latest_chat_path() -> Path | None:
     """Return the conversation that was saved last."""
-    return max(folder().glob("*.json"), key=lambda path: (path.stat().st_mtime_ns, path.name), default=None)
+    return max(chats_folder().glob("*.json"), key=lambda path: (path.stat().st_mtime_ns, path.name), default=None)
 
 
 def _unused() -> Path:
     # The end tells apart what begins in the same second.
-    return folder() / f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}.json"
+    return chats_folder() / f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}.json"
 
 
 @contextmanager

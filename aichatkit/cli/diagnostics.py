@@ -26,7 +26,7 @@ from aichatkit.registry import GROUPS, registry
 from aichatkit.transport.connections import Connections
 from aichatkit.transport.probe import TLS, Probe, probe
 
-__all__ = ["Finding", "examine"]
+__all__ = ["Finding", "diagnose"]
 
 #: A clock further off than this, in seconds, lets signatures and certificates fail.
 _MOST_SKEW = 60
@@ -47,7 +47,7 @@ class Finding(NamedTuple):
         return f"{self.verdict:<5} {self.topic}: {self.text}"
 
 
-def examine(model: Sequence[str] | None = None) -> Iterator[Finding]:
+def diagnose(model: Sequence[str] | None = None) -> Iterator[Finding]:
     """Yield findings, the quick ones first.
 
     The services are those that `model` names, else every one that a key is set or stored for.

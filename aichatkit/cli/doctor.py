@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from aichatkit.cli.diagnostics import examine
+from aichatkit.cli.diagnostics import diagnose
 from aichatkit.cli.output import print_stderr, write_stdout
 
 __all__ = ["build_parser", "run"]
@@ -28,7 +28,7 @@ def build_parser() -> ArgumentParser:
 def run(args: Namespace) -> int:
     """Look, and return the exit code."""
     bad = 0
-    for finding in examine(args.service):
+    for finding in diagnose(args.service):
         write_stdout(f"{finding}\n")
         bad += finding.verdict == "bad"
     if bad:

@@ -8,12 +8,12 @@ from typing import Any
 
 from aichatkit.reply import Attempt, Reply
 
-__all__ = ["reply_json", "shown_json", "usage_line"]
+__all__ = ["format_json", "format_reply", "format_usage"]
 
 
-def reply_json(reply: Reply) -> str:
+def format_reply(reply: Reply) -> str:
     """Return the whole reply as one JSON object."""
-    return shown_json(
+    return format_json(
         {
             "text": reply.text,
             "data": reply.data,
@@ -38,16 +38,16 @@ def reply_json(reply: Reply) -> str:
     )
 
 
-def shown_json(value: Any) -> str:
+def format_json(value: Any) -> str:
     """Return JSON for people and for programs, with the line end."""
     return json.dumps(value, ensure_ascii=False, indent=2, default=str) + "\n"
 
 
-def usage_line(reply: Reply) -> str:
+def format_usage(reply: Reply) -> str:
     """Return who answered, and what it took.
 
     >>> from aichatkit.chunks import Usage
-    >>> usage_line(Reply("Paris.", "openai", "gpt-4o", usage=Usage(12, 3, 15), cost=0.00006, elapsed=0.81))
+    >>> format_usage(Reply("Paris.", "openai", "gpt-4o", usage=Usage(12, 3, 15), cost=0.00006, elapsed=0.81))
     'openai/gpt-4o: 12 tokens in, 3 out, $0.00006, 0.8 s'
     """
     usage = reply.usage

@@ -9,7 +9,7 @@ from typing import Any
 from aichatkit.errors import ConfigurationError
 from aichatkit.params import parse_params
 
-__all__ = ["parse_named", "parse_param_options"]
+__all__ = ["parse_key_values", "parse_param_options"]
 
 _NUMBERS = ("frequency_penalty", "min_p", "presence_penalty", "repetition_penalty", "temperature", "top_p")
 _WHOLE = ("max_tokens", "seed", "top_k", "top_logprobs")
@@ -17,10 +17,10 @@ _SWITCHES = ("logprobs", "parallel_tool_calls")
 _WORDS = ("reasoning_effort", "user", "verbosity")
 
 
-def parse_named(texts: Sequence[str], *, option: str) -> dict[str, str]:
+def parse_key_values(texts: Sequence[str], *, option: str) -> dict[str, str]:
     """Return names and values; the last of a name counts.
 
-    >>> parse_named(["tone=dry", "formula=a=b"], option="-p")
+    >>> parse_key_values(["tone=dry", "formula=a=b"], option="-p")
     {'tone': 'dry', 'formula': 'a=b'}
     """
     pairs = {}
@@ -38,7 +38,7 @@ def parse_param_options(texts: Sequence[str]) -> dict[str, Any]:
     >>> parse_param_options(["temperature=0.2", "stop=END"])
     {'temperature': 0.2, 'stop': 'END'}
     """
-    pairs = parse_named(texts, option="-o")
+    pairs = parse_key_values(texts, option="-o")
     parse_params(pairs, options=())
     return {name: _typed(name, text) for name, text in pairs.items()}
 

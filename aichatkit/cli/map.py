@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 
 from aichatkit.batch.tables import parse_path
-from aichatkit.cli.client_options import add_client_options, announce, choose_model
+from aichatkit.cli.client_options import add_client_options, announce_offline, choose_model
 from aichatkit.cli.key_store import keys_for
 from aichatkit.cli.output import print_stderr
 from aichatkit.client import Client
@@ -45,7 +45,7 @@ def run(args: Namespace) -> int:
         results = client.map(
             args.input, args.prompt, workers=args.workers, resume=resume, budget=args.budget, **options
         )
-        announce(args)
+        announce_offline(args)
         results.save(out)
         failed = results.failed
     print_stderr(f"{len(results) - len(failed)} of {len(results)} rows answered, written to {out}")

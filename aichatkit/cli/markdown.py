@@ -18,7 +18,7 @@ from aichatkit.cli.writers import Writer
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Markdown", "split_blocks"]
+__all__ = ["MarkdownWriter", "split_blocks"]
 
 # Windows has none, and echoes nothing there.
 termios: Any = import_module("termios") if find_spec("termios") else None
@@ -26,7 +26,7 @@ termios: Any = import_module("termios") if find_spec("termios") else None
 _PER_SECOND = 8
 
 
-class Markdown:
+class MarkdownWriter:
     """A writer that renders; made where `rich` is installed only."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -134,10 +134,10 @@ def _is_blank(line: Iterable[Any]) -> bool:
 
 
 def _rendered(text: str) -> Any:
-    from rich.markdown import Markdown as Rendered
+    from rich.markdown import Markdown
 
     # Addresses are written out: a link that hides where it leads is no help, and a picture is its address here.
-    rendered = Rendered(text, code_theme="ansi_dark", hyperlinks=False)
+    rendered = Markdown(text, code_theme="ansi_dark", hyperlinks=False)
     for token in rendered.parsed:
         for inner in token.children or ():
             if inner.type == "image":

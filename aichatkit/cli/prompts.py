@@ -8,14 +8,14 @@ from typing import Any, NamedTuple
 
 from aichatkit.attachments import load_file
 from aichatkit.batch.templates import Template
-from aichatkit.cli.key_values import parse_named
+from aichatkit.cli.key_values import parse_key_values
 from aichatkit.cli.paths import config_folder
-from aichatkit.cli.stdin import PATIENCE, read_document
+from aichatkit.cli.stdin import STDIN_TIMEOUT, read_stdin
 from aichatkit.errors import ConfigurationError
 from aichatkit.messages import File
 from aichatkit.params import nearest
 
-__all__ = ["Question", "add_prompt_options", "build_question"]
+__all__ = ["Question", "add_prompt_options", "build_prompt"]
 
 
 class Question(NamedTuple):
@@ -26,7 +26,7 @@ class Question(NamedTuple):
 
 
 def add_prompt_options(parser: ArgumentParser) -> None:
-    """Add the words and the options that `build_question` reads."""
+    """Add the words and the options that `build_prompt` reads."""
     parser.add_argument("prompt", nargs="*", help="the question; several words need no quotes; - waits for a pipe")
     parser.add_argument(
         "-f", "--file", action="append", default=[], help="goes with the question: a path, a URL, or - for the pipe"
@@ -39,7 +39,7 @@ def add_prompt_options(parser: ArgumentParser) -> None:
     )
 
 
-def build_question(args: Namespace) -> Question:
+def build_prompt(args: Namespace) -> Question:
     """Return the prompt and its files: the template filled in, the words, then what came through the pipe.
 
     The pipe is the template's field `text`, and the words are `question`; without a pipe the words are `text`.
@@ -47,12 +47,12 @@ def build_question(args: Namespace) -> Question:
     """
     question = " ".join(word for word in args.prompt if word != "-").strip()
     template = _Template(args.template) if args.template is not None else None
-    given = parse_named(args.param, option="-p")
+    given = parse_key_values(args.param, option="-p")
     if given and template is None:
         raise ConfigurationError("-p: gives a value to a field of a template, so it needs -t")
     asked = "-" in [*args.prompt, *args.file]
     enough = bool(question) or (template is not None and "text" not in {*template.names} - {*given})
-    document = read_document(patience=PATIENCE if enough and not asked else None, asked=asked)
+    document = read_stdin(patience=STDIN_TIMEOUT if enough and not asked else None, asked=asked)
     files = [_read_file(name, document) for name in args.file]
     text = "" if "-" in args.file else document
     if isinstance(text, File):

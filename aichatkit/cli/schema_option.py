@@ -9,7 +9,7 @@ from typing import Any
 from aichatkit.errors import ConfigurationError
 from aichatkit.params import nearest
 
-__all__ = ["parse_schema"]
+__all__ = ["parse_schema_option"]
 
 _TYPES = {
     "str": "string",
@@ -23,15 +23,15 @@ _TYPES = {
 }
 
 
-def parse_schema(text: str) -> dict[str, Any]:
+def parse_schema_option(text: str) -> dict[str, Any]:
     """Return a JSON schema.
 
     The short form names fields, each with a type (str, int, float, bool, or one of these with [] for a list) and after
     a colon what it means; in brackets it asks for a list of such objects.
 
-    >>> parse_schema("name, age int")["properties"]
+    >>> parse_schema_option("name, age int")["properties"]
     {'name': {'type': 'string'}, 'age': {'type': 'integer'}}
-    >>> parse_schema("[name]")["type"]
+    >>> parse_schema_option("[name]")["type"]
     'array'
     """
     text = text.strip()

@@ -9,14 +9,14 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
-__all__ = ["ending_well"]
+__all__ = ["exit_on_signals"]
 
 #: Windows has no hang-up.
 _SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 @contextmanager
-def ending_well() -> Iterator[None]:
+def exit_on_signals() -> Iterator[None]:
     """Turn SIGTERM and SIGHUP into SystemExit with the code a shell tells for them; one that is ignored stays so."""
     if threading.current_thread() is not threading.main_thread():
         yield

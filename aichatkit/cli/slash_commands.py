@@ -42,7 +42,7 @@ class SlashCommands:
         self._kept = kept
         self.files: list[File] = []
 
-    def obey(self, line: str) -> bool:
+    def run(self, line: str) -> bool:
         """Do what a line says; tell whether the conversation goes on. What cannot be done is a ConfigurationError."""
         name, _, rest = line.partition(" ")
         rest = rest.strip()
@@ -101,10 +101,10 @@ class SlashCommands:
         taken = self._chat.undo()
         if not taken:
             raise ConfigurationError("/undo: there is nothing to forget")
-        self._kept.keep(self._chat)
+        self._kept.save(self._chat)
         print_stderr("the last question and its answer are forgotten")
 
     def _save(self, name: str) -> None:
-        path = self._kept.keep(self._chat, name=name, asked=True)
+        path = self._kept.save(self._chat, name=name, asked=True)
         if path is not None:
             print_stderr(f"saved; go on with it by: aichatkit chat --chat '{path.stem}'")

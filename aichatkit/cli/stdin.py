@@ -13,16 +13,16 @@ from aichatkit.cli.output import print_stderr
 from aichatkit.errors import ConfigurationError
 from aichatkit.messages import File
 
-__all__ = ["PATIENCE", "read_document", "read_piped"]
+__all__ = ["STDIN_TIMEOUT", "read_stdin", "read_stdin_bytes"]
 
 #: Seconds in which a pipe must bring something, or end, where there is a question without it.
 #: Under cron, ssh and CI an inherited pipe may stay open and empty for ever.
-PATIENCE = 3.0
+STDIN_TIMEOUT = 3.0
 
 
-def read_document(*, patience: float | None, asked: bool = False) -> str | File:
+def read_stdin(*, patience: float | None, asked: bool = False) -> str | File:
     """Return what came through standard input as text, or as a File where it is a picture, a PDF or audio."""
-    content = read_piped(patience=patience, asked=asked)
+    content = read_stdin_bytes(patience=patience, asked=asked)
     if not content:
         return ""
     try:
@@ -34,7 +34,7 @@ def read_document(*, patience: float | None, asked: bool = False) -> str | File:
     return file.data.decode() if file.kind == "text" else file
 
 
-def read_piped(*, patience: float | None, asked: bool = False) -> bytes:
+def read_stdin_bytes(*, patience: float | None, asked: bool = False) -> bytes:
     """Return the bytes of a pipe, a redirected file or a socket, to its end.
 
     `patience` bounds the wait for the first of them, None does not; a terminal is read only where it is `asked` for.

@@ -14,7 +14,7 @@ from typing import Any
 
 from aichatkit.cli.output import print_stderr
 
-__all__ = ["history", "interactive", "read_said"]
+__all__ = ["input_history", "is_interactive", "read_input"]
 
 # Editing and history come with this, where the system has it.
 readline: Any = import_module("readline") if find_spec("readline") else None
@@ -24,12 +24,12 @@ _QUOTES, _FENCES = '"""', ("```", "~~~")
 _LONGEST_HISTORY = 1000
 
 
-def interactive() -> bool:
+def is_interactive() -> bool:
     """Tell whether a person types and reads."""
     return sys.stdin is not None and sys.stdin.isatty() and sys.stdout is not None and sys.stdout.isatty()
 
 
-def read_said() -> str | None:
+def read_input() -> str | None:
     r"""Return what was said, perhaps in several lines; None at the end.
 
     A line that ends in a backslash goes on, as does a block between lines of three quotation marks, which are left out,
@@ -57,9 +57,9 @@ def read_said() -> str | None:
 
 
 @contextmanager
-def history(path: Path, words: Sequence[str], *, kept: bool) -> Iterator[None]:
+def input_history(path: Path, words: Sequence[str], *, kept: bool) -> Iterator[None]:
     """Remember what was typed, in a file only its owner can read, and complete `words`."""
-    if readline is None or not interactive():
+    if readline is None or not is_interactive():
         yield
         return
     # The first use has no file yet, and another library may have written it.
@@ -111,7 +111,7 @@ def _read_to(mark: str) -> list[str]:
 
 
 def _read_line(prompt: str) -> str | None:
-    if interactive():
+    if is_interactive():
         try:
             return input(prompt)
         except EOFError:
@@ -122,6 +122,6 @@ def _read_line(prompt: str) -> str | None:
 
 def _is_pasted() -> bool:
     """Tell whether a further line is there already; nobody types that fast."""
-    if not interactive() or sys.platform == "win32":
+    if not is_interactive() or sys.platform == "win32":
         return False
     return bool(select.select([sys.stdin], [], [], 0.02)[0])

@@ -42,18 +42,18 @@ def open_writer(args: Namespace) -> Writer:
     """Return Markdown for a terminal where the extra `rich` is installed, else plain text."""
     environment = os.environ
     plain = args.plain or environment.get("NO_COLOR") or environment.get("TERM") == "dumb"
-    if plain or not on_terminal() or find_spec("rich") is None:
-        return Plain(safely=on_terminal())
-    rendered: Writer = markdown.Markdown()
+    if plain or not stdout_is_terminal() or find_spec("rich") is None:
+        return PlainWriter(safely=stdout_is_terminal())
+    rendered: Writer = markdown.MarkdownWriter()
     return rendered
 
 
-def on_terminal() -> bool:
+def stdout_is_terminal() -> bool:
     """Tell whether a person looks at standard output."""
     return sys.stdout is not None and sys.stdout.isatty()
 
 
-class Plain:
+class PlainWriter:
     """Text as it came; on a terminal without the orders it may hold."""
 
     def __init__(self, *, safely: bool) -> None:
