@@ -1,4 +1,4 @@
-"""`aichatkit ask`, and `aichatkit` without a command: a question in, the answer streamed to standard output."""
+"""`aichatkit ask`, and `aichatkit` without a command: question -> answer streamed to standard output."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from aichatkit.cli.commands import COMMANDS
 from aichatkit.cli.conversations import SavedChat, add_saving_options
 from aichatkit.cli.json_output import format_json, format_reply, format_usage
 from aichatkit.cli.output import print_stderr, write_stdout
-from aichatkit.cli.prompts import Question, add_prompt_options, build_prompt
+from aichatkit.cli.prompts import Prompt, add_prompt_options, build_prompt
 from aichatkit.cli.schema_option import parse_schema_option
 from aichatkit.cli.writers import add_writer_options, open_writer
 from aichatkit.reply import Reply
@@ -39,7 +39,7 @@ exit codes: 0 answered, with map every row; 1 the call failed; 2 wrong usage; 13
 
 
 def build_parser() -> ArgumentParser:
-    """Return the parser of its words."""
+    """Build the argument parser."""
     commands = "\n".join(f"  {name:<11} {summary}" for name, summary in COMMANDS.items())
     parser = ArgumentParser(
         prog="aichatkit",
@@ -66,28 +66,28 @@ def build_parser() -> ArgumentParser:
 
 
 def run(args: Namespace) -> int:
-    """Ask, and return the exit code."""
-    question = build_prompt(args)
-    if not question.prompt:
+    """Send the question and return the exit code."""
+    prompt = build_prompt(args)
+    if not prompt.text:
         build_parser().print_usage(sys.stderr)
         print_stderr("nothing was asked; give a question as an argument or through a pipe")
         return 2
-    options: dict[str, Any] = {"files": question.files} if question.files else {}
+    options: dict[str, Any] = {"files": prompt.files} if prompt.files else {}
     if args.schema is not None:
         options["schema"] = parse_schema_option(args.schema)
-    kept = SavedChat(args)
-    with open_client(args, model=kept.model) as client:
-        chat = kept.open(client, model=model_option(args), system=args.system)
-        whole = args.json or args.no_stream or args.schema is not None
-        reply = (_whole if whole else _streamed)(args, chat, question, options)
-        kept.save(chat)
+    saved_chat = SavedChat(args)
+    with open_client(args, model=saved_chat.model) as client:
+        chat = saved_chat.open(client, model=model_option(args), system=args.system)
+        buffered = args.json or args.no_stream or args.schema is not None
+        reply = (_ask if buffered else _stream)(args, chat, prompt, options)
+        saved_chat.save(chat)
     if args.usage and reply is not None:
         print_stderr(format_usage(reply))
     return 0
 
 
-def _whole(args: Namespace, chat: Chat, question: Question, options: dict[str, Any]) -> Reply:
-    reply = chat.ask(question.prompt, **options)
+def _ask(args: Namespace, chat: Chat, prompt: Prompt, options: dict[str, Any]) -> Reply:
+    reply = chat.ask(prompt.text, **options)
     announce_offline(args, model=chat.model)
     if args.json:
         write_stdout(format_reply(reply))
@@ -99,8 +99,8 @@ def _whole(args: Namespace, chat: Chat, question: Question, options: dict[str, A
     return reply
 
 
-def _streamed(args: Namespace, chat: Chat, question: Question, options: dict[str, Any]) -> Reply | None:
-    with open_writer(args) as writer, chat.stream(question.prompt, **options) as stream:
+def _stream(args: Namespace, chat: Chat, prompt: Prompt, options: dict[str, Any]) -> Reply | None:
+    with open_writer(args) as writer, chat.stream(prompt.text, **options) as stream:
         announce_offline(args, model=chat.model)
         for chunk in stream:
             writer.add(chunk)

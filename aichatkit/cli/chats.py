@@ -1,4 +1,4 @@
-"""`aichatkit chats`: list, show, search and export the conversations of the command line."""
+"""`aichatkit chats`: list, show, search and export the saved conversations of the command line."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["build_parser", "run"]
 
 
 def build_parser() -> ArgumentParser:
-    """Return the parser of its words."""
+    """Build the argument parser."""
     parser = ArgumentParser(
         prog="aichatkit chats",
         description="What was asked and answered so far; ask on with: aichatkit --chat NAME.",
@@ -39,23 +39,23 @@ def build_parser() -> ArgumentParser:
 
 
 def run(args: Namespace) -> int:
-    """Do it, and return the exit code; nothing found is 1, as with grep."""
+    """Run the action and return the exit code: 1 if a search finds nothing, as with grep."""
     if args.action == "show":
         return _show(args)
     if args.action == "export":
         return _export(args.name, args.path)
     words = args.words if args.action == "search" else []
-    found = search_saved(chats_folder(), words) if chats_folder().is_dir() else []
-    for saved in found:
-        write_stdout(_line(saved))
-    if not found:
+    matches = search_saved(chats_folder(), words) if chats_folder().is_dir() else []
+    for saved in matches:
+        write_stdout(_format_line(saved))
+    if not matches:
         print_stderr("nothing was found" if words else f"there is no saved conversation in {chats_folder()}")
-    return 0 if found or not words else 1
+    return 0 if matches or not words else 1
 
 
-def _line(saved: Saved) -> str:
-    told = strip_control_characters(saved.snippet or saved.title)
-    return f"{saved.saved:%Y-%m-%d %H:%M}  {saved.path.stem:<20}  {saved.messages:>3}  {told}\n"
+def _format_line(saved: Saved) -> str:
+    text = strip_control_characters(saved.snippet or saved.title)
+    return f"{saved.saved:%Y-%m-%d %H:%M}  {saved.path.stem:<20}  {saved.messages:>3}  {text}\n"
 
 
 def _show(args: Namespace) -> int:
@@ -80,5 +80,5 @@ def _export(name: str, path: Path) -> int:
 
 
 def _load(path: Path) -> Chat:
-    # Nothing is asked, so any client will do.
+    # Nothing is sent, so any client will do.
     return Chat.load(path, client=Client())

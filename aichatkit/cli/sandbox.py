@@ -1,4 +1,4 @@
-"""`aichatkit sandbox`: serve the chat services' protocols on this machine until Ctrl-C."""
+"""`aichatkit sandbox`: serve the protocols of the chat services locally until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ __all__ = ["build_parser", "run"]
 
 
 def build_parser() -> ArgumentParser:
-    """Return the parser of its words."""
+    """Build the argument parser."""
     parser = ArgumentParser(
         prog="aichatkit sandbox",
         description="Serve the chat services' protocols on this machine until Ctrl-C.",
         allow_abbrev=False,
     )
-    parser.add_argument("--port", type=_port, default=0, help="default: a free one")
+    parser.add_argument("--port", type=_parse_port, default=0, help="default: a free one")
     parser.add_argument("--host", default="127.0.0.1", help="default: 127.0.0.1")
     parser.add_argument("--delay", type=float, default=0.0, metavar="SECONDS", help="pause between pieces of text")
     parser.add_argument("--seed", type=int, default=0, help="for other answers")
@@ -26,7 +26,7 @@ def build_parser() -> ArgumentParser:
 
 
 def run(args: Namespace) -> int:
-    """Serve, and return the exit code."""
+    """Serve until interrupted and return the exit code."""
     try:
         serve(args.port, host=args.host, delay=args.delay, seed=args.seed, fault=args.fault, announce=_announce)
     except (OSError, ValueError) as error:
@@ -39,7 +39,7 @@ def _announce(url: str) -> None:
     write_stdout(f"The sandbox answers at {url} (OpenAI's protocol at {url}/v1); stop it with Ctrl-C.\n")
 
 
-def _port(text: str) -> int:
+def _parse_port(text: str) -> int:
     if not text.isdecimal() or int(text) > 65535:
         raise ArgumentTypeError(f"{text!r} is not a port from 0 to 65535")
     return int(text)

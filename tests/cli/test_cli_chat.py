@@ -408,7 +408,7 @@ def test_no_input_at_all_is_the_end(monkeypatch):
 def test_without_readline_nothing_is_remembered(typing, monkeypatch, tmp_path):
     typing()
     monkeypatch.setattr(lines, "readline", None)
-    with input_history(tmp_path / "history", [], kept=True):
+    with input_history(tmp_path / "history", [], save=True):
         pass
     assert not (tmp_path / "history").exists()
 
@@ -444,7 +444,7 @@ def editor(monkeypatch, typing):
 
 
 def test_commands_are_completed(editor, tmp_path):
-    with input_history(tmp_path / "history", ["/save", "/system", "/undo"], kept=False):
+    with input_history(tmp_path / "history", ["/save", "/system", "/undo"], save=False):
         assert [editor.completer("/s", number) for number in range(3)] == ["/save ", "/system ", None]
         assert editor.completer("s", 0) is None
     assert editor.completer is None
@@ -453,6 +453,6 @@ def test_commands_are_completed(editor, tmp_path):
 
 def test_a_history_that_cannot_be_written_is_told(editor, tmp_path, capsys):
     (tmp_path / "history").touch()
-    with input_history(tmp_path / "history", [], kept=True):
+    with input_history(tmp_path / "history", [], save=True):
         pass
     assert "is not saved" in capsys.readouterr().err

@@ -110,7 +110,7 @@ def test_an_error_cannot_order_the_terminal_about_either(capsys):
 
 
 def test_a_pipe_gets_every_sign(capsys):
-    with PlainWriter(safely=False) as writer:
+    with PlainWriter(sanitize=False) as writer:
         writer.add("\x1b[31m")
     assert capsys.readouterr().out == "\x1b[31m\n"
 
@@ -147,10 +147,10 @@ def test_what_is_drawn_again_and_again_fits_the_screen(screen):
     writer = MarkdownWriter()
     for text in ("word " * 400, "```\n" + "x\n" * 400, "- item\n" * 400):
         writer._text = text
-        drawn = "".join(segment.text for segment in writer._tail().segments)
+        drawn = "".join(segment.text for segment in writer._render_tail().segments)
         assert 8 <= drawn.count("\n") <= 10
     writer._text = " "
-    assert writer._tail() == ""
+    assert writer._render_tail() == ""
 
 
 def test_addresses_are_written_out(screen):
