@@ -116,7 +116,7 @@ class Reply:
         )
 
     def _repr_markdown_(self) -> str:
-        return reprs.answer_markdown(self)
+        return reprs.reply_markdown(self)
 
     def _ipython_display_(self) -> None:
         # The value of `chat.show(...)` at the end of a cell would be there twice. By raising, IPython is told to go on
