@@ -11,7 +11,7 @@ import logging as _logging
 
 from aichatkit._version import __version__ as __version__
 
-# Type checkers do not run `__getattr__`; they read these, which never run.
+# For type checkers, which do not run `__getattr__`; never executed.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from aichatkit._warnings import TrimmedWarning as TrimmedWarning
@@ -132,28 +132,32 @@ _PLACES = {
         "UnknownProviderError",
     ),
 }
-_PLACE_OF = {name: place for place, names in _PLACES.items() for name in names}
-#: What IPython asks for on `%load_ext aichatkit`; nobody else does, so it is not public.
+_MODULE_OF = {name: module for module, names in _PLACES.items() for name in names}
+#: Modules that the documentation imports by another name.
+_ALIASES = {"keys": "cli.key_store"}
+#: What `%load_ext aichatkit` looks up; for IPython only, so not public.
 _HOOKS = ("load_ipython_extension", "unload_ipython_extension")
 
-__all__ = sorted([*_PLACE_OF, "__version__"])
+__all__ = sorted([*_MODULE_OF, "__version__"])
 
-# A library stays quiet unless its user sets logging up.
+# A library stays silent unless its user configures logging.
 _logging.getLogger(__name__).addHandler(_logging.NullHandler())
 
 
 def __getattr__(name: str) -> object:
-    """Import a public name when it is first asked for (PEP 562)."""
-    place = "notebook" if name in _HOOKS else _PLACE_OF.get(name)
-    if place is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    """Import a public name on first access (PEP 562)."""
     from importlib import import_module
 
-    value = getattr(import_module(f"{__name__}.{place}"), name)
+    if name in _ALIASES:
+        return import_module(f"{__name__}.{_ALIASES[name]}")
+    module = "notebook" if name in _HOOKS else _MODULE_OF.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{module}"), name)
     if name not in _HOOKS:
         globals()[name] = value
     return value
 
 
 def __dir__() -> "list[str]":
-    return sorted({*globals(), *__all__})
+    return __all__

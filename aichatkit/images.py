@@ -114,7 +114,7 @@ class ImageResponse(str):
         head, _, body = self.images[0].partition(";base64,") if len(self.images) == 1 else ("", "", "")
         if head[len("data:") :] in _DISPLAYABLE:
             return {head[len("data:") :]: body}
-        return {"text/html": markup.pictures_html(self.images, self.alt)}
+        return {"text/html": markup.images_html(self.images, self.alt)}
 
 
 def image_type(content: bytes) -> tuple[str, str]:

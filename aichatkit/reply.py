@@ -120,7 +120,7 @@ class Reply:
         )
 
     def _repr_markdown_(self) -> str:
-        return reprs.answer_markdown(self)
+        return reprs.reply_markdown(self)
 
     def _ipython_display_(self) -> None:
         # `chat.show(...)` on the last line of a cell would be displayed twice. Raising makes IPython fall back to the

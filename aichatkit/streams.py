@@ -10,9 +10,9 @@ from aichatkit.reply import Attempt, Reply
 
 if TYPE_CHECKING:
     from aichatkit.call.answer_like import AnswerLike
-    from aichatkit.display import show as showing
+    from aichatkit.display import screen
 else:
-    showing = lazy_module("aichatkit.display.show")
+    screen = lazy_module("aichatkit.display.screen")
 
 __all__ = ["Stream"]
 
@@ -102,7 +102,7 @@ class Stream(Iterator[str]):
         is shown as text, and images on other hosts are shown as links. `plain=True` prints plain text in a notebook
         too. If the answer breaks off or is interrupted, the text received stays visible and in `text`.
         """
-        return showing.show(self, plain=plain)
+        return screen.show(self, plain=plain)
 
     def when_complete(self, callback: Callable[[Reply], None]) -> None:
         """Call `callback` with the reply when the answer is complete; never for one that broke off or was left."""

@@ -51,7 +51,6 @@ ORDER = """
     limits.waits batch.journal batch.result_store
     call.answer limits.rate_limits limits.retries
     registry call.request
-    display.show
     streams call.targets
     cli.key_store
     options

@@ -1,7 +1,7 @@
-"""The command line: words in, an exit code out.
+"""The command line: arguments -> exit code.
 
-Exit codes: 0 answered, with `map` every row, 1 an error of the call, 2 wrong usage, 130 stopped with Ctrl-C, 143 ended
-by SIGTERM, 129 by a terminal that was closed.
+Exit codes: 0 answered (with `map`, every row), 1 the call failed, 2 wrong usage, 130 interrupted with Ctrl-C,
+143 terminated by SIGTERM, 129 by SIGHUP (the terminal was closed).
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from aichatkit._lazy import lazy_module
 from aichatkit._version import __version__
-from aichatkit.cli.commands import COMMANDS, Command, load
-from aichatkit.cli.output import drop_output, forgive_encodings, tell, write
-from aichatkit.cli.signals import ending_well
+from aichatkit.cli.commands import COMMANDS, Command, load_command
+from aichatkit.cli.output import discard_stdout, print_stderr, replace_unencodable, write_stdout
+from aichatkit.cli.signals import exit_on_signals
 
 if TYPE_CHECKING:
     from aichatkit import errors
@@ -27,39 +27,39 @@ __all__ = ["main"]
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
-    words = list(sys.argv[1:] if argv is None else argv)
-    forgive_encodings()
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    replace_unencodable()
     try:
-        if words == ["--version"]:
-            write(f"aichatkit {__version__}\n")
+        if arguments == ["--version"]:
+            write_stdout(f"aichatkit {__version__}\n")
             return 0
-        command, args = _parsed(words)
-        with ending_well():
+        command, args = _parse(arguments)
+        with exit_on_signals():
             return command.run(args)
     except SystemExit:
-        # The parser has told its help, or what it could not read.
+        # argparse has already printed its help or its error.
         raise
     except KeyboardInterrupt:
-        tell("")
+        print_stderr("")
         return 130
     except BrokenPipeError:
-        # Whoever read our output has left.
-        drop_output()
+        # The process that read our output has exited.
+        discard_stdout()
         return 1
     except errors.ConfigurationError as error:
-        tell(error)
+        print_stderr(error)
         return 2
     except errors.ChatError as error:
-        tell(error)
+        print_stderr(error)
         return 1
     except OSError as error:
-        drop_output()
-        tell(error)
+        discard_stdout()
+        print_stderr(error)
         return 1
 
 
-def _parsed(words: Sequence[str]) -> tuple[Command, Namespace]:
-    """Return the command that the first word names, and its options; any other word begins a question."""
-    named = bool(words) and words[0] in COMMANDS
-    command = load(words[0] if named else "ask")
-    return command, command.build_parser().parse_args(words[1:] if named else words)
+def _parse(arguments: Sequence[str]) -> tuple[Command, Namespace]:
+    """Return the command named by the first argument and its options; any other first word begins a question."""
+    is_command = bool(arguments) and arguments[0] in COMMANDS
+    command = load_command(arguments[0] if is_command else "ask")
+    return command, command.build_parser().parse_args(arguments[1:] if is_command else arguments)

@@ -1,4 +1,4 @@
-"""`aichatkit ask`, and `aichatkit` without a command: a question in, the answer streamed to standard output."""
+"""`aichatkit ask`, and `aichatkit` without a command: question -> answer streamed to standard output."""
 
 from __future__ import annotations
 
@@ -8,13 +8,19 @@ from typing import Any
 
 from aichatkit._version import __version__
 from aichatkit.chats.chat import Chat
-from aichatkit.cli.client_options import add_client_options, add_param_option, announce, given_model, open_client
+from aichatkit.cli.client_options import (
+    add_client_options,
+    add_param_option,
+    announce_offline,
+    model_option,
+    open_client,
+)
 from aichatkit.cli.commands import COMMANDS
 from aichatkit.cli.conversations import SavedChat, add_saving_options
-from aichatkit.cli.json_output import reply_json, shown_json, usage_line
-from aichatkit.cli.output import tell, write
-from aichatkit.cli.prompts import Question, add_prompt_options, build_question
-from aichatkit.cli.schema_option import parse_schema
+from aichatkit.cli.json_output import format_json, format_reply, format_usage
+from aichatkit.cli.output import print_stderr, write_stdout
+from aichatkit.cli.prompts import Prompt, add_prompt_options, build_prompt
+from aichatkit.cli.schema_option import parse_schema_option
 from aichatkit.cli.writers import add_writer_options, open_writer
 from aichatkit.reply import Reply
 
@@ -33,7 +39,7 @@ exit codes: 0 answered, with map every row; 1 the call failed; 2 wrong usage; 13
 
 
 def build_parser() -> ArgumentParser:
-    """Return the parser of its words."""
+    """Build the argument parser."""
     commands = "\n".join(f"  {name:<11} {summary}" for name, summary in COMMANDS.items())
     parser = ArgumentParser(
         prog="aichatkit",
@@ -60,42 +66,42 @@ def build_parser() -> ArgumentParser:
 
 
 def run(args: Namespace) -> int:
-    """Ask, and return the exit code."""
-    question = build_question(args)
-    if not question.prompt:
+    """Send the question and return the exit code."""
+    prompt = build_prompt(args)
+    if not prompt.text:
         build_parser().print_usage(sys.stderr)
-        tell("nothing was asked; give a question as an argument or through a pipe")
+        print_stderr("nothing was asked; give a question as an argument or through a pipe")
         return 2
-    options: dict[str, Any] = {"files": question.files} if question.files else {}
+    options: dict[str, Any] = {"files": prompt.files} if prompt.files else {}
     if args.schema is not None:
-        options["schema"] = parse_schema(args.schema)
-    kept = SavedChat(args)
-    with open_client(args, model=kept.model) as client:
-        chat = kept.open(client, model=given_model(args), system=args.system)
-        whole = args.json or args.no_stream or args.schema is not None
-        reply = (_whole if whole else _streamed)(args, chat, question, options)
-        kept.keep(chat)
+        options["schema"] = parse_schema_option(args.schema)
+    saved_chat = SavedChat(args)
+    with open_client(args, model=saved_chat.model) as client:
+        chat = saved_chat.open(client, model=model_option(args), system=args.system)
+        buffered = args.json or args.no_stream or args.schema is not None
+        reply = (_ask if buffered else _stream)(args, chat, prompt, options)
+        saved_chat.save(chat)
     if args.usage and reply is not None:
-        tell(usage_line(reply))
+        print_stderr(format_usage(reply))
     return 0
 
 
-def _whole(args: Namespace, chat: Chat, question: Question, options: dict[str, Any]) -> Reply:
-    reply = chat.ask(question.prompt, **options)
-    announce(args, model=chat.model)
+def _ask(args: Namespace, chat: Chat, prompt: Prompt, options: dict[str, Any]) -> Reply:
+    reply = chat.ask(prompt.text, **options)
+    announce_offline(args, model=chat.model)
     if args.json:
-        write(reply_json(reply))
+        write_stdout(format_reply(reply))
     elif args.schema is not None:
-        write(shown_json(reply.data))
+        write_stdout(format_json(reply.data))
     else:
         with open_writer(args) as writer:
             writer.add(reply.text if reply.text.endswith("\n") else f"{reply.text}\n")
     return reply
 
 
-def _streamed(args: Namespace, chat: Chat, question: Question, options: dict[str, Any]) -> Reply | None:
-    with open_writer(args) as writer, chat.stream(question.prompt, **options) as stream:
-        announce(args, model=chat.model)
+def _stream(args: Namespace, chat: Chat, prompt: Prompt, options: dict[str, Any]) -> Reply | None:
+    with open_writer(args) as writer, chat.stream(prompt.text, **options) as stream:
+        announce_offline(args, model=chat.model)
         for chunk in stream:
             writer.add(chunk)
         return stream.reply

@@ -1,17 +1,23 @@
-"""`aichatkit chat`: question and answer in turns, at a terminal or through a pipe."""
+"""`aichatkit chat`: a conversation, turn by turn, at a terminal or through a pipe."""
 
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 
 from aichatkit.chats.chat import Chat
-from aichatkit.cli.client_options import add_client_options, add_param_option, announce, given_model, open_client
+from aichatkit.cli.client_options import (
+    add_client_options,
+    add_param_option,
+    announce_offline,
+    model_option,
+    open_client,
+)
 from aichatkit.cli.conversations import SavedChat, add_saving_options
-from aichatkit.cli.json_output import usage_line
-from aichatkit.cli.output import tell, write
+from aichatkit.cli.json_output import format_usage
+from aichatkit.cli.output import print_stderr, write_stdout
 from aichatkit.cli.paths import data_folder
 from aichatkit.cli.slash_commands import SLASH_COMMANDS, SlashCommands
-from aichatkit.cli.terminal_input import history, interactive, read_said
+from aichatkit.cli.terminal_input import input_history, is_interactive, read_input
 from aichatkit.cli.writers import add_writer_options, open_writer
 from aichatkit.errors import ChatError
 
@@ -19,7 +25,7 @@ __all__ = ["build_parser", "run"]
 
 
 def build_parser() -> ArgumentParser:
-    """Return the parser of its words."""
+    """Build the argument parser."""
     parser = ArgumentParser(
         prog="aichatkit chat",
         description="Talk in turns; Ctrl-C stops an answer, Ctrl-D or /quit leaves.",
@@ -37,65 +43,65 @@ def build_parser() -> ArgumentParser:
 
 
 def run(args: Namespace) -> int:
-    """Talk, and return the exit code: 1 where nobody was there to see that an answer failed."""
-    kept = SavedChat(args)
-    chat = kept.open(open_client(args, model=kept.model), model=given_model(args), system=args.system)
+    """Run the conversation and return the exit code: 1 if a turn failed and input or output is not a terminal."""
+    saved_chat = SavedChat(args)
+    chat = saved_chat.open(open_client(args, model=saved_chat.model), model=model_option(args), system=args.system)
     try:
-        announce(args, model=chat.model)
-        # Loads what renders now: what is typed while it loads would get into the first picture.
+        announce_offline(args, model=chat.model)
+        # Import the renderer now: keys typed while it loads would be echoed into the first frame.
         open_writer(args)
-        if interactive():
+        if is_interactive():
             turns = f", {len(chat.history)} messages so far" if chat.history else ""
-            tell(f"/help tells the commands, Ctrl-D leaves{turns}")
-        with history(data_folder() / "history", list(SLASH_COMMANDS), kept=kept.saving):
-            failed = _talk(args, chat, kept)
+            print_stderr(f"/help tells the commands, Ctrl-D leaves{turns}")
+        with input_history(data_folder() / "history", list(SLASH_COMMANDS), save=saved_chat.autosave):
+            failed = _converse(args, chat, saved_chat)
     finally:
         chat.client.close()
-    return 1 if failed and not interactive() else 0
+    return 1 if failed and not is_interactive() else 0
 
 
-def _talk(args: Namespace, chat: Chat, kept: SavedChat) -> int:
-    """Go on until the end, and return how many questions and commands failed."""
-    orders = SlashCommands(args, chat, kept)
+def _converse(args: Namespace, chat: Chat, saved_chat: SavedChat) -> int:
+    """Take turns until the end of input, and return how many questions and commands failed."""
+    commands = SlashCommands(args, chat, saved_chat)
     failed = 0
     while True:
         try:
-            said = read_said()
-            if said is None:
+            text = read_input()
+            if text is None:
                 break
-            if said.startswith("/") and not said.startswith("//"):
-                if not orders.obey(said):
+            if text.startswith("/") and not text.startswith("//"):
+                if not commands.run(text):
                     return failed
-            elif said:
-                _answer(args, chat, kept, orders, said[1:] if said.startswith("//") else said)
+            elif text:
+                _answer(args, chat, saved_chat, commands, text[1:] if text.startswith("//") else text)
         except KeyboardInterrupt:
-            if not interactive():
+            if not is_interactive():
                 raise
-            # At the prompt it gives up what was typed, as in a shell.
-            write("\n")
+            # At the prompt, Ctrl-C discards the current line, as in a shell.
+            write_stdout("\n")
         except ChatError as error:
             failed += 1
-            tell(error)
-    if interactive():
-        write("\n")
+            print_stderr(error)
+    if is_interactive():
+        write_stdout("\n")
     return failed
 
 
-def _answer(args: Namespace, chat: Chat, kept: SavedChat, orders: SlashCommands, said: str) -> None:
-    before = len(chat.history)
+def _answer(args: Namespace, chat: Chat, saved_chat: SavedChat, commands: SlashCommands, prompt: str) -> None:
+    length_before = len(chat.history)
     try:
-        options = {"files": orders.files} if orders.files else {}
-        # First of all, so that nothing typed while the answer is waited for gets into its picture.
-        with open_writer(args) as writer, chat.stream(said, **options) as stream:
+        options = {"files": commands.files} if commands.files else {}
+        # The writer comes first: rendering Markdown turns echo off, so that keys typed while waiting do not garble it.
+        with open_writer(args) as writer, chat.stream(prompt, **options) as stream:
             for chunk in stream:
                 writer.add(chunk)
             reply = stream.reply
     except KeyboardInterrupt:
-        if not interactive() or len(chat.history) > before:
+        if not is_interactive() or len(chat.history) > length_before:
             raise
-        tell("stopped; the conversation is as it was before this question")
+        print_stderr("stopped; the conversation is as it was before this question")
         return
-    orders.files = []
-    kept.keep(chat)
+    commands.files = []
+    saved_chat.save(chat)
     if args.usage and reply is not None:
-        tell(usage_line(reply))
+        print_stderr(format_usage(reply))

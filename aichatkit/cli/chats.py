@@ -1,4 +1,4 @@
-"""`aichatkit chats`: list, show, search and export the conversations of the command line."""
+"""`aichatkit chats`: list, show, search and export the saved conversations of the command line."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from aichatkit.chats.chat import Chat
-from aichatkit.cli.conversations import find_saved, folder, latest_saved
-from aichatkit.cli.output import shown_safely, tell, write
+from aichatkit.cli.conversations import chats_folder, find_chat_path, latest_chat_path
+from aichatkit.cli.output import print_stderr, strip_control_characters, write_stdout
 from aichatkit.cli.writers import add_writer_options, open_writer
 from aichatkit.client import Client
 from aichatkit.errors import ConfigurationError
@@ -17,7 +17,7 @@ __all__ = ["build_parser", "run"]
 
 
 def build_parser() -> ArgumentParser:
-    """Return the parser of its words."""
+    """Build the argument parser."""
     parser = ArgumentParser(
         prog="aichatkit chats",
         description="What was asked and answered so far; ask on with: aichatkit --chat NAME.",
@@ -39,46 +39,46 @@ def build_parser() -> ArgumentParser:
 
 
 def run(args: Namespace) -> int:
-    """Do it, and return the exit code; nothing found is 1, as with grep."""
+    """Run the action and return the exit code: 1 if a search finds nothing, as with grep."""
     if args.action == "show":
         return _show(args)
     if args.action == "export":
         return _export(args.name, args.path)
     words = args.words if args.action == "search" else []
-    found = search_saved(folder(), words) if folder().is_dir() else []
-    for saved in found:
-        write(_line(saved))
-    if not found:
-        tell("nothing was found" if words else f"there is no saved conversation in {folder()}")
-    return 0 if found or not words else 1
+    matches = search_saved(chats_folder(), words) if chats_folder().is_dir() else []
+    for saved in matches:
+        write_stdout(_format_line(saved))
+    if not matches:
+        print_stderr("nothing was found" if words else f"there is no saved conversation in {chats_folder()}")
+    return 0 if matches or not words else 1
 
 
-def _line(saved: Saved) -> str:
-    told = shown_safely(saved.snippet or saved.title)
-    return f"{saved.saved:%Y-%m-%d %H:%M}  {saved.path.stem:<20}  {saved.messages:>3}  {told}\n"
+def _format_line(saved: Saved) -> str:
+    text = strip_control_characters(saved.snippet or saved.title)
+    return f"{saved.saved:%Y-%m-%d %H:%M}  {saved.path.stem:<20}  {saved.messages:>3}  {text}\n"
 
 
 def _show(args: Namespace) -> int:
-    path = latest_saved() if args.name is None else find_saved(args.name)
+    path = latest_chat_path() if args.name is None else find_chat_path(args.name)
     if path is None:
-        raise ConfigurationError(f"there is no saved conversation in {folder()}")
+        raise ConfigurationError(f"there is no saved conversation in {chats_folder()}")
     with open_writer(args) as writer:
         writer.add(_load(path).to_markdown())
     return 0
 
 
 def _export(name: str, path: Path) -> int:
-    chat = _load(find_saved(name))
+    chat = _load(find_chat_path(name))
     if path.suffix.lower() == ".json":
         chat.save(path)
     elif path.suffix.lower() in (".md", ".markdown"):
         chat.export(path)
     else:
         raise ConfigurationError(f"{path}: must end in .md or .json")
-    tell(f"written to {path}")
+    print_stderr(f"written to {path}")
     return 0
 
 
 def _load(path: Path) -> Chat:
-    # Nothing is asked, so any client will do.
+    # Nothing is sent, so any client will do.
     return Chat.load(path, client=Client())

@@ -1,4 +1,4 @@
-"""Options that every command which asks has in common -> the client it asks with."""
+"""Options shared by the commands that call a service -> their client."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 from aichatkit.call.targets import chosen_by_environment
 from aichatkit.cli.key_store import keys_for
 from aichatkit.cli.key_values import parse_param_options
-from aichatkit.cli.output import tell
+from aichatkit.cli.output import print_stderr
 from aichatkit.client import Client
 
-__all__ = ["add_client_options", "add_param_option", "announce", "choose_model", "given_model", "open_client"]
+__all__ = ["add_client_options", "add_param_option", "announce_offline", "choose_model", "model_option", "open_client"]
 
 
 def add_client_options(parser: ArgumentParser) -> None:
@@ -22,41 +22,41 @@ def add_client_options(parser: ArgumentParser) -> None:
 
 
 def add_param_option(parser: ArgumentParser) -> None:
-    """Add the option for sampling parameters, where -o is free for it."""
+    """Add -o for sampling parameters, in commands that do not use -o for their output."""
     parser.add_argument(
         "-o", "--option", action="append", default=[], metavar="NAME=VALUE", help="such as temperature=0.2"
     )
 
 
 def open_client(args: Namespace, *, model: Any = None) -> Client:
-    """Return a client for the model given in the options, else for `model`, else for that of the environment.
+    """Return a client for the model given with -m, else for `model`, else for the model of the environment.
 
-    Keys come from the environment, else from where the user stored them. Its waits are told on standard error.
+    Keys come from the environment, else from the key store. Waits are reported on standard error.
     """
-    chosen = choose_model(args, model)
+    model = choose_model(args, model)
     return Client(
-        model=chosen,
-        api_key=keys_for(chosen) or None,
+        model=model,
+        api_key=keys_for(model) or None,
         timeout=args.timeout,
         retry=args.retry,
-        hooks={"wait": tell},
+        hooks={"wait": print_stderr},
         **parse_param_options(getattr(args, "option", ())),
     )
 
 
-def given_model(args: Namespace) -> Any:
-    """Return the model of -m, the list of them where it is repeated, None without it."""
+def model_option(args: Namespace) -> Any:
+    """Return the model given with -m, a list if the option is repeated, None without it."""
     return args.model[0] if args.model and len(args.model) == 1 else args.model
 
 
 def choose_model(args: Namespace, model: Any = None) -> Any:
-    """Return what is given, None where the environment or a stored key chooses, else the offline ELIZA."""
+    """Return the model of -m or `model`; else None if the environment or a stored key decides, else offline ELIZA."""
     if args.model is not None or model is not None:
-        return model if args.model is None else given_model(args)
+        return model if args.model is None else model_option(args)
     return None if chosen_by_environment(keys_for(None)) else "offline"
 
 
-def announce(args: Namespace, *, model: Any = None) -> None:
-    """Say that nobody was chosen, so that ELIZA is not taken for a service; once all options are known to be good."""
+def announce_offline(args: Namespace, *, model: Any = None) -> None:
+    """Print a notice if ELIZA will answer, so that it is not taken for a service; call once options are validated."""
     if args.model is None and model is None and choose_model(args) == "offline":
-        tell("no key and no model is set, so this is the offline ELIZA; set a key or use -m")
+        print_stderr("no key and no model is set, so this is the offline ELIZA; set a key or use -m")

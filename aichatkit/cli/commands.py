@@ -1,8 +1,8 @@
-"""The commands by name; the module of one is loaded when it is asked for, so that the others cost nothing.
+"""The table of commands; a command's module is imported only when it runs, so that the others cost nothing.
 
 A command NAME is a line in the table below and a module `cli/NAME.py` with two functions: `build_parser()` returns its
 `ArgumentParser`, and `run(args)` does the work and returns the exit code.
-Errors of the package are raised, not caught: `main` tells them in one line and chooses the code.
+Commands let the package's errors propagate: `main` prints each as one line and chooses the exit code.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Protocol, cast
 
-__all__ = ["COMMANDS", "Command", "load"]
+__all__ = ["COMMANDS", "Command", "load_command"]
 
-#: Name -> what it does, as the help shows it.
+#: Name -> summary, as shown in the help.
 COMMANDS: Mapping[str, str] = {
     "ask": "ask one question, also where its first word is the name of a command",
     "chat": "talk in turns",
@@ -31,15 +31,15 @@ COMMANDS: Mapping[str, str] = {
 
 
 class Command(Protocol):
-    """What the module of a command offers."""
+    """The interface of a command module."""
 
     def build_parser(self) -> ArgumentParser:
-        """Return the parser of its words."""
+        """Build the argument parser."""
 
     def run(self, args: Namespace) -> int:
-        """Do it and return the exit code."""
+        """Run the command and return the exit code."""
 
 
-def load(name: str) -> Command:
-    """Return the module of a command."""
+def load_command(name: str) -> Command:
+    """Import and return the module of a command."""
     return cast(Command, import_module(f"aichatkit.cli.{name}"))

@@ -1,20 +1,20 @@
-"""`aichatkit completion`: the script that completes commands and options in a shell (extra `completion`)."""
+"""`aichatkit completion`: print a shell completion script (extra `completion`)."""
 
 from __future__ import annotations
 
 from argparse import Action, ArgumentParser, Namespace
 from typing import Any
 
-from aichatkit.cli.commands import COMMANDS, load
-from aichatkit.cli.output import write
+from aichatkit.cli.commands import COMMANDS, load_command
+from aichatkit.cli.output import write_stdout
 from aichatkit.errors import ConfigurationError
 from aichatkit.registry import GROUPS, registry
 
 __all__ = ["build_parser", "run"]
 
 _SHELLS = ("bash", "zsh", "fish")
-_FILES = ("file", "input", "out", "path", "resume", "schema", "template")
-_PROVIDERS = ("model", "provider", "service")
+_FILE_ARGUMENTS = ("file", "input", "out", "path", "resume", "schema", "template")
+_PROVIDER_ARGUMENTS = ("model", "provider", "service")
 _EPILOG = (
     "bash: aichatkit completion bash > ~/.local/share/bash-completion/completions/aichatkit; "
     'zsh: aichatkit completion zsh > a file _aichatkit in one of "$fpath"; '
@@ -23,7 +23,7 @@ _EPILOG = (
 
 
 def build_parser() -> ArgumentParser:
-    """Return the parser of its words."""
+    """Build the argument parser."""
     parser = ArgumentParser(
         prog="aichatkit completion",
         description="Print the script that completes commands, options, providers and files.",
@@ -35,43 +35,43 @@ def build_parser() -> ArgumentParser:
 
 
 def run(args: Namespace) -> int:
-    """Print the script, and return the exit code."""
-    shtab = _shtab()
-    every = ArgumentParser(
-        prog="aichatkit", parents=[load("ask").build_parser()], conflict_handler="resolve", allow_abbrev=False
+    """Print the script and return the exit code."""
+    shtab = _import_shtab()
+    combined = ArgumentParser(
+        prog="aichatkit", parents=[load_command("ask").build_parser()], conflict_handler="resolve", allow_abbrev=False
     )
-    # A question has no completions, and would stand where the commands do.
-    every._actions[:] = [action for action in every._actions if action.dest != "prompt"]
-    commands = every.add_subparsers(metavar="COMMAND")
+    # A question has no completions, and its positional argument would come before the command.
+    combined._actions[:] = [action for action in combined._actions if action.dest != "prompt"]
+    commands = combined.add_subparsers(metavar="COMMAND")
     for name, summary in COMMANDS.items():
-        command = load(name).build_parser()
+        command = load_command(name).build_parser()
         commands.add_parser(name, help=summary, parents=[command], conflict_handler="resolve")
-    _prepare(every, shtab.FILE)
-    write(shtab.complete(every, shell=args.shell))
+    _annotate(combined, shtab.FILE)
+    write_stdout(shtab.complete(combined, shell=args.shell))
     return 0
 
 
-def _prepare(parser: ArgumentParser, file: Any) -> None:
-    """Tell where the name of a file stands, and where that of a provider."""
+def _annotate(parser: ArgumentParser, file_completer: Any) -> None:
+    """Mark the arguments that take the name of a file or of a provider."""
     names = [*registry, *GROUPS]
-    for action in _actions(parser):
-        if action.dest in _FILES:
-            action.complete = file  # type: ignore[attr-defined]
-        elif action.dest in _PROVIDERS:
+    for action in _collect_actions(parser):
+        if action.dest in _FILE_ARGUMENTS:
+            action.complete = file_completer  # type: ignore[attr-defined]
+        elif action.dest in _PROVIDER_ARGUMENTS:
             action.choices = names
 
 
-def _actions(parser: ArgumentParser) -> list[Action]:
-    found = []
+def _collect_actions(parser: ArgumentParser) -> list[Action]:
+    actions = []
     for action in parser._actions:
-        found.append(action)
+        actions.append(action)
         if action.nargs == "A...":
-            for inner in dict(action.choices or {}).values():
-                found += _actions(inner)
-    return found
+            for subparser in dict(action.choices or {}).values():
+                actions += _collect_actions(subparser)
+    return actions
 
 
-def _shtab() -> Any:
+def _import_shtab() -> Any:
     try:
         import shtab
     except ImportError:

@@ -1,4 +1,4 @@
-"""Conversations of the command line, each a file in the user's data folder that nobody else can read."""
+"""Saved conversations of the command line: one file each in the user's data folder, readable by the user only."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from aichatkit.chats.chat import Chat
-from aichatkit.cli.output import tell
+from aichatkit.cli.output import print_stderr
 from aichatkit.cli.paths import data_folder
 from aichatkit.client import Client
 from aichatkit.errors import ConfigurationError
 from aichatkit.params import nearest
 
-__all__ = ["SavedChat", "add_saving_options", "find_saved", "folder", "latest_saved"]
+__all__ = ["SavedChat", "add_saving_options", "chats_folder", "find_chat_path", "latest_chat_path"]
 
 _NAME = re.compile(r"\w[\w .-]{0,99}")
 
@@ -36,93 +36,94 @@ def add_saving_options(parser: ArgumentParser) -> None:
 
 
 class SavedChat:
-    """Where a conversation comes from, and where it goes after each finished turn."""
+    """The file a conversation is loaded from, and saved to after each finished turn."""
 
     def __init__(self, args: Namespace) -> None:
         if args.continued and args.chat is not None:
             raise ConfigurationError("--continue and --chat: give one of the two")
-        self.saving = not (args.no_save or os.environ.get("AICHATKIT_NO_SAVE"))
+        self.autosave = not (args.no_save or os.environ.get("AICHATKIT_NO_SAVE"))
         if args.continued:
-            self.path = latest_saved()
+            self.path = latest_chat_path()
             if self.path is None:
-                raise ConfigurationError(f"--continue: there is no saved conversation in {folder()}")
+                raise ConfigurationError(f"--continue: there is no saved conversation in {chats_folder()}")
         else:
-            self.path = None if args.chat is None else path_of(args.chat)
-        # Read at once, so that what cannot be gone on with is told before anything is opened.
-        self._before = Chat.load(self.path, client=Client()) if self.path is not None and self.path.exists() else None
+            self.path = None if args.chat is None else chat_path(args.chat)
+        # Loaded here, so that a conversation that cannot be continued is reported before anything is opened.
+        self._loaded = Chat.load(self.path, client=Client()) if self.path is not None and self.path.exists() else None
 
     @property
     def model(self) -> Any:
-        """The model of the conversation so far, None for that of the environment."""
-        return None if self._before is None else self._before.model
+        """The model of the loaded conversation, None for the model of the environment."""
+        return None if self._loaded is None else self._loaded.model
 
     def open(self, client: Client, *, model: Any, system: str | None) -> Chat:
-        """Return the conversation on a client; a model and system text given now are from now on its own."""
-        chat = self._before or Chat(client)
+        """Return the conversation on `client`; a model or system prompt given here replaces its own from now on."""
+        chat = self._loaded or Chat(client)
         chat.client = client
         chat.model = model or chat.model
         chat.system = chat.system if system is None else system
         return chat
 
-    def keep(self, chat: Chat, *, name: str = "", asked: bool = False) -> Path | None:
-        """Write the conversation, also where it is not saved by itself if it is `asked` for, and return its path.
+    def save(self, chat: Chat, *, name: str = "", force: bool = False) -> Path | None:
+        """Save the conversation and return its path; with `force`, even if automatic saving is off.
 
-        A `name` is where it lies from now on. A disk that does not take it costs no answer.
+        With `name`, it is saved under that name from now on. Write errors are reported, not raised, so that the answer
+        is not lost.
         """
         if name:
-            self.path = path_of(name)
-        elif not self.saving and not asked:
+            self.path = chat_path(name)
+        elif not self.autosave and not force:
             return None
         elif self.path is None:
-            self.path = _unused()
+            self.path = _new_path()
         try:
-            with _private():
+            with _private_umask():
                 self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 chat.save(self.path)
         except OSError as error:
-            tell(f"the conversation is not saved: {error}")
+            print_stderr(f"the conversation is not saved: {error}")
             return None
         return self.path
 
 
-def folder() -> Path:
+def chats_folder() -> Path:
     """Return the folder of saved conversations."""
     return data_folder() / "chats"
 
 
-def path_of(name: str) -> Path:
-    """Return where a conversation of this name lies, whether or not there is one."""
+def chat_path(name: str) -> Path:
+    """Return the path for a conversation of this name, whether or not it exists."""
     if not _NAME.fullmatch(name) or name.endswith("."):
         raise ConfigurationError(
             f"the name of a conversation has letters, digits, blanks, dots, - and _ only, not {name!r}"
         )
-    return folder() / f"{name}.json"
+    return chats_folder() / f"{name}.json"
 
 
-def find_saved(name: str) -> Path:
-    """Return a saved conversation by its name."""
-    path = path_of(name)
+def find_chat_path(name: str) -> Path:
+    """Return the path of the saved conversation of this name."""
+    path = chat_path(name)
     if not path.exists():
-        names = [known.stem for known in folder().glob("*.json")]
+        names = [saved.stem for saved in chats_folder().glob("*.json")]
         raise ConfigurationError(f"there is no saved conversation {name!r}{nearest(name, names)}")
     return path
 
 
-def latest_saved() -> Path | None:
-    """Return the conversation that was saved last."""
-    return max(folder().glob("*.json"), key=lambda path: (path.stat().st_mtime_ns, path.name), default=None)
+def latest_chat_path() -> Path | None:
+    """Return the path of the conversation saved last, None if there is none."""
+    return max(chats_folder().glob("*.json"), key=lambda path: (path.stat().st_mtime_ns, path.name), default=None)
 
 
-def _unused() -> Path:
-    # The end tells apart what begins in the same second.
-    return folder() / f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}.json"
+def _new_path() -> Path:
+    # The suffix distinguishes conversations that begin in the same second.
+    return chats_folder() / f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}.json"
 
 
 @contextmanager
-def _private() -> Iterator[None]:
-    """What is made here is for its owner alone."""
-    before = os.umask(0o077)
+def _private_umask() -> Iterator[None]:
+    """Make files and folders created in this context accessible to their owner only."""
+    previous = os.umask(0o077)
     try:
         yield
     finally:
-        os.umask(before)
+        os.umask(previous)

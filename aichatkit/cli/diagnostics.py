@@ -1,6 +1,6 @@
-"""What may stand between this machine and the services: versions, proxies, certificates, keys, names, the clock.
+"""Diagnostics for `doctor`: versions, proxies, certificates, keys, name resolution, connections and the clock.
 
-Nothing here shows a key or a password. Services are asked for a page, and with a key for the list of their models:
+No key or password is ever shown. Each service gets a request for a page, and with a key one for its list of models:
 neither costs anything.
 """
 
@@ -26,18 +26,18 @@ from aichatkit.registry import GROUPS, registry
 from aichatkit.transport.connections import Connections
 from aichatkit.transport.probe import TLS, Probe, probe
 
-__all__ = ["Finding", "examine"]
+__all__ = ["Finding", "diagnose"]
 
-#: A clock further off than this, in seconds, lets signatures and certificates fail.
-_MOST_SKEW = 60
-_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
-_BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-_NOT_READ = ("SSL_CERT_FILE", "SSL_CERT_DIR")
-_MOST_AT_ONCE = 16
+#: A clock off by more than this, in seconds, makes signatures and certificates fail.
+_MAX_SKEW = 60
+_PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+_CA_BUNDLE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+_IGNORED_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+_MAX_WORKERS = 16
 
 
 class Finding(NamedTuple):
-    """One thing looked at: `verdict` is "ok", "note" for what is worth knowing, or "bad" for what fails calls."""
+    """The result of one check: `verdict` is "ok", "note" (worth knowing) or "bad" (makes calls fail)."""
 
     verdict: str
     topic: str
@@ -47,32 +47,32 @@ class Finding(NamedTuple):
         return f"{self.verdict:<5} {self.topic}: {self.text}"
 
 
-def examine(model: Sequence[str] | None = None) -> Iterator[Finding]:
-    """Yield findings, the quick ones first.
+def diagnose(services: Sequence[str] | None = None) -> Iterator[Finding]:
+    """Yield findings, the quick checks first.
 
-    The services are those that `model` names, else every one that a key is set or stored for.
+    `services` names providers, models or groups; without it, every provider with a key set or stored is checked.
     """
-    yield _versions()
-    yield from _proxies()
-    yield from _certificates()
-    names = _all_named(model) if model else _with_keys()
-    yield from _keys(names, chosen=bool(model))
-    with ThreadPoolExecutor(_MOST_AT_ONCE, "aichatkit-doctor") as pool:
-        findings = [finding for found in pool.map(_service, names) for finding in found]
+    yield _check_versions()
+    yield from _check_proxies()
+    yield from _check_certificates()
+    names = _expand(services) if services else _names_with_keys()
+    yield from _check_keys(names)
+    with ThreadPoolExecutor(_MAX_WORKERS, "aichatkit-doctor") as pool:
+        findings = [finding for service_findings in pool.map(_check_service, names) for finding in service_findings]
     yield from (finding for finding in findings if finding.topic != "clock")
-    # There is one clock here, however many tell of it.
+    # This machine has one clock, however many services it is compared with.
     yield from [finding for finding in findings if finding.topic == "clock"][:1]
 
 
-def _versions() -> Finding:
-    told = [f"Python {platform.python_version()}", f"aichatkit {__version__}"]
-    told += [f"{name} {metadata.version(name)}" for name in ("requests", "urllib3", "tenacity", "certifi")]
-    return Finding("ok", "versions", ", ".join([*told, TLS]))
+def _check_versions() -> Finding:
+    versions = [f"Python {platform.python_version()}", f"aichatkit {__version__}"]
+    versions += [f"{name} {metadata.version(name)}" for name in ("requests", "urllib3", "tenacity", "certifi")]
+    return Finding("ok", "versions", ", ".join([*versions, TLS]))
 
 
-def _proxies() -> Iterator[Finding]:
-    found = {name: _variable(name) for name in _PROXIES}
-    for name, value in found.items():
+def _check_proxies() -> Iterator[Finding]:
+    proxies = {name: _variable(name) for name in _PROXY_VARIABLES}
+    for name, value in proxies.items():
         if not value:
             continue
         host = _host_and_port(value)
@@ -80,97 +80,101 @@ def _proxies() -> Iterator[Finding]:
             yield Finding("ok", "proxy", f"{name} is {host}")
         else:
             yield Finding("bad", "proxy", f"{name} names no host; it must be like http://host:3128")
-    if not any(found.values()):
+    if not any(proxies.values()):
         yield Finding("ok", "proxy", "none in the environment")
     elif _variable("NO_PROXY"):
         yield Finding("ok", "proxy", f"not used for {_variable('NO_PROXY')}")
 
 
-def _certificates() -> Iterator[Finding]:
-    named = next((name for name in _BUNDLES if os.environ.get(name)), None)
-    if named is None:
+def _check_certificates() -> Iterator[Finding]:
+    variable = next((name for name in _CA_BUNDLE_VARIABLES if os.environ.get(name)), None)
+    if variable is None:
         yield Finding("ok", "certificates", "those of certifi")
-    elif os.path.exists(os.environ[named]):
-        yield Finding("ok", "certificates", f"{named} is {os.environ[named]}")
+    elif os.path.exists(os.environ[variable]):
+        yield Finding("ok", "certificates", f"{variable} is {os.environ[variable]}")
     else:
-        yield Finding("bad", "certificates", f"{named} names {os.environ[named]}, which is not there")
-    for name in _NOT_READ:
+        yield Finding("bad", "certificates", f"{variable} names {os.environ[variable]}, which is not there")
+    for name in _IGNORED_VARIABLES:
         if os.environ.get(name):
-            yield Finding("note", "certificates", f"{name} is set, but requests reads {_BUNDLES[0]} only")
+            yield Finding("note", "certificates", f"{name} is set, but requests reads {_CA_BUNDLE_VARIABLES[0]} only")
 
 
-def _all_named(model: Sequence[str]) -> list[str]:
-    return [name for one in model for name in (GROUPS.get(one) or named_providers(one))]
+def _expand(services: Sequence[str]) -> list[str]:
+    return [name for service in services for name in (GROUPS.get(service) or named_providers(service))]
 
 
-def _with_keys() -> list[str]:
-    kept = set(key_store.names())
-    return [kind.name for kind in registry.importable() if (kind.rank and kind.find_key()) or kind.name in kept]
+def _names_with_keys() -> list[str]:
+    stored = set(key_store.names())
+    return [
+        provider_cls.name
+        for provider_cls in registry.importable()
+        if (provider_cls.rank and provider_cls.find_key()) or provider_cls.name in stored
+    ]
 
 
-def _keys(names: Sequence[str], *, chosen: bool) -> Iterator[Finding]:
+def _check_keys(names: Sequence[str]) -> Iterator[Finding]:
     if not names:
         yield Finding("note", "keys", "none is set or stored; set one such as OPENAI_API_KEY, or name a service")
     for name in names:
-        kind = registry[name]
-        if not kind.key_variables():
+        provider_cls = registry[name]
+        if not provider_cls.key_variables():
             continue
-        place = next((variable for variable in kind.key_variables() if os.environ.get(variable)), "")
+        variable = next((variable for variable in provider_cls.key_variables() if os.environ.get(variable)), "")
         try:
-            key = kind.find_key() or key_store.stored(name)
+            key = provider_cls.find_key() or key_store.stored(name)
             if key is not None:
                 parse_key(key, provider=name)
-                yield Finding("ok", "keys", f"{name}: set by {place}" if place else f"{name}: stored")
-            elif kind.needs_key:
-                yield Finding("bad", "keys", str(kind.missing_key()))
+                yield Finding("ok", "keys", f"{name}: set by {variable}" if variable else f"{name}: stored")
+            elif provider_cls.needs_key:
+                yield Finding("bad", "keys", str(provider_cls.missing_key()))
         except ConfigurationError as error:
-            yield Finding("bad", "keys", f"{place or name}: {error}")
+            yield Finding("bad", "keys", f"{variable or name}: {error}")
 
 
-def _service(name: str) -> list[Finding]:
-    """Look whether one service can be reached, and whether it takes the key."""
-    kind = registry[name]
+def _check_service(name: str) -> list[Finding]:
+    """Check whether a service can be reached and accepts its key."""
+    provider_cls = registry[name]
     try:
-        url = parse_url(kind.find_base_url() or kind.url, source=kind.base_url_env or name)
-        reached = probe(url, provider=name, connections=Connections(), direct=kind.direct and is_local(url))
+        url = parse_url(provider_cls.find_base_url() or provider_cls.url, source=provider_cls.base_url_env or name)
+        connection = probe(url, provider=name, connections=Connections(), direct=provider_cls.direct and is_local(url))
     except ChatError as error:
-        return [Finding("bad", name, _advised(error, kind))]
-    findings = [_way(name, url, reached)]
-    if reached.skew is not None:
-        findings.append(_clock(name, reached.skew))
-    return [*findings, *_key_taken(kind)]
+        return [Finding("bad", name, _describe(error, provider_cls))]
+    findings = [_connection_finding(name, url, connection)]
+    if connection.skew is not None:
+        findings.append(_clock_finding(name, connection.skew))
+    return [*findings, *_check_key_accepted(provider_cls)]
 
 
-def _advised(error: ChatError, kind: type[Provider]) -> str:
-    hint = kind.not_running if isinstance(error, ConnectError) else ""
-    return f"{error} {hint}".removeprefix(f"{kind.name}: ").strip()
+def _describe(error: ChatError, provider_cls: type[Provider]) -> str:
+    hint = provider_cls.not_running if isinstance(error, ConnectError) else ""
+    return f"{error} {hint}".removeprefix(f"{provider_cls.name}: ").strip()
 
 
-def _way(name: str, url: str, reached: Probe) -> Finding:
-    way = f"through the proxy {reached.proxy}" if reached.proxy else f"at {reached.address}"
-    return Finding("ok", name, f"{urlsplit(url).hostname} reached {way} in {reached.elapsed:.2f} s")
+def _connection_finding(name: str, url: str, connection: Probe) -> Finding:
+    way = f"through the proxy {connection.proxy}" if connection.proxy else f"at {connection.address}"
+    return Finding("ok", name, f"{urlsplit(url).hostname} reached {way} in {connection.elapsed:.2f} s")
 
 
-def _clock(name: str, skew: float) -> Finding:
-    if abs(skew) <= _MOST_SKEW:
+def _clock_finding(name: str, skew: float) -> Finding:
+    if abs(skew) <= _MAX_SKEW:
         return Finding("ok", "clock", f"agrees with that of {name}")
     side = "behind" if skew > 0 else "ahead of"
     return Finding("bad", "clock", f"this machine is {abs(skew):.0f} s {side} {name}; set its clock")
 
 
-def _key_taken(kind: type[Provider]) -> Iterator[Finding]:
-    found = key_store.keys_for(kind.name)
-    if not kind.models_path or not (found or kind.find_key()):
+def _check_key_accepted(provider_cls: type[Provider]) -> Iterator[Finding]:
+    stored = key_store.keys_for(provider_cls.name)
+    if not provider_cls.models_path or not (stored or provider_cls.find_key()):
         return
-    with Client(api_key=found or None, retry=0, timeout=10) as client:
+    with Client(api_key=stored or None, retry=0, timeout=10) as client:
         try:
-            models = client.models(kind.name)
+            models = client.models(provider_cls.name)
         except AuthenticationError as error:
-            yield Finding("bad", kind.name, _advised(error, kind))
+            yield Finding("bad", provider_cls.name, _describe(error, provider_cls))
         except ChatError as error:
-            yield Finding("note", kind.name, f"its models cannot be listed: {_advised(error, kind)}")
+            yield Finding("note", provider_cls.name, f"its models cannot be listed: {_describe(error, provider_cls)}")
         else:
-            yield Finding("ok", kind.name, f"takes the key and lists {len(models)} models")
+            yield Finding("ok", provider_cls.name, f"takes the key and lists {len(models)} models")
 
 
 def _variable(name: str) -> str:
@@ -179,7 +183,7 @@ def _variable(name: str) -> str:
 
 
 def _host_and_port(url: str) -> str:
-    """Return host and port of a proxy; user and password are left out."""
+    """Return the host and port of a proxy, without its user name and password."""
     try:
         parts = urlsplit(url if "://" in url else f"//{url}")
         return f"{parts.hostname}:{parts.port}" if parts.port else parts.hostname or ""

@@ -1,17 +1,17 @@
-"""`aichatkit doctor`: look for what stands between this machine and the services, and say what to do."""
+"""`aichatkit doctor`: find what keeps this machine from reaching the services, and say how to fix it."""
 
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from aichatkit.cli.diagnostics import examine
-from aichatkit.cli.output import tell, write
+from aichatkit.cli.diagnostics import diagnose
+from aichatkit.cli.output import print_stderr, write_stdout
 
 __all__ = ["build_parser", "run"]
 
 
 def build_parser() -> ArgumentParser:
-    """Return the parser of its words."""
+    """Build the argument parser."""
     parser = ArgumentParser(
         prog="aichatkit doctor",
         description="Look at versions, proxies, certificates, keys, names and the clock, and whether services can be "
@@ -26,11 +26,11 @@ def build_parser() -> ArgumentParser:
 
 
 def run(args: Namespace) -> int:
-    """Look, and return the exit code."""
-    bad = 0
-    for finding in examine(args.service):
-        write(f"{finding}\n")
-        bad += finding.verdict == "bad"
-    if bad:
-        tell(f"{bad} {'thing is' if bad == 1 else 'things are'} wrong")
-    return 1 if bad else 0
+    """Run the checks and return the exit code."""
+    failures = 0
+    for finding in diagnose(args.service):
+        write_stdout(f"{finding}\n")
+        failures += finding.verdict == "bad"
+    if failures:
+        print_stderr(f"{failures} {'thing is' if failures == 1 else 'things are'} wrong")
+    return 1 if failures else 0

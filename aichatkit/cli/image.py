@@ -1,18 +1,18 @@
-"""`aichatkit image`: a description in, a picture in a file out."""
+"""`aichatkit image`: description -> image file."""
 
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
 from aichatkit.cli.client_options import add_client_options, open_client
-from aichatkit.cli.output import write
+from aichatkit.cli.output import write_stdout
 from aichatkit.errors import ConfigurationError
 
 __all__ = ["build_parser", "run"]
 
 
 def build_parser() -> ArgumentParser:
-    """Return the parser of its words."""
+    """Build the argument parser."""
     parser = ArgumentParser(
         prog="aichatkit image",
         description="Have a picture made and save it; the path of what was written is printed.",
@@ -27,10 +27,10 @@ def build_parser() -> ArgumentParser:
 
 
 def run(args: Namespace) -> int:
-    """Have it made, and return the exit code."""
+    """Generate and save the image, and return the exit code."""
     if not args.model:
         raise ConfigurationError("image: name a model that draws, such as -m openai/gpt-image-1 or -m aichats/dalle")
     with open_client(args) as client:
         for path in client.image(" ".join(args.prompt)).save(args.out):
-            write(f"{path}\n")
+            write_stdout(f"{path}\n")
     return 0

@@ -1,4 +1,4 @@
-"""Reply -> what `--json` and `--usage` show of it."""
+"""Reply -> the output of `--json` and `--usage`."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 from aichatkit.reply import Attempt, Reply
 
-__all__ = ["reply_json", "shown_json", "usage_line"]
+__all__ = ["format_json", "format_reply", "format_usage"]
 
 
-def reply_json(reply: Reply) -> str:
-    """Return the whole reply as one JSON object."""
-    return shown_json(
+def format_reply(reply: Reply) -> str:
+    """Return the complete reply as one JSON object."""
+    return format_json(
         {
             "text": reply.text,
             "data": reply.data,
@@ -33,47 +33,47 @@ def reply_json(reply: Reply) -> str:
             "images": reply.images,
             "limits": reply.limits,
             "request_id": reply.request_id,
-            "attempts": [_attempt(attempt) for attempt in reply.attempts],
+            "attempts": [_attempt_record(attempt) for attempt in reply.attempts],
         }
     )
 
 
-def shown_json(value: Any) -> str:
-    """Return JSON for people and for programs, with the line end."""
+def format_json(value: Any) -> str:
+    """Return a value as indented JSON, readable by people and programs, with a final newline."""
     return json.dumps(value, ensure_ascii=False, indent=2, default=str) + "\n"
 
 
-def usage_line(reply: Reply) -> str:
-    """Return who answered, and what it took.
+def format_usage(reply: Reply) -> str:
+    """Return provider, model, tokens, cost and time as one line.
 
     >>> from aichatkit.chunks import Usage
-    >>> usage_line(Reply("Paris.", "openai", "gpt-4o", usage=Usage(12, 3, 15), cost=0.00006, elapsed=0.81))
+    >>> format_usage(Reply("Paris.", "openai", "gpt-4o", usage=Usage(12, 3, 15), cost=0.00006, elapsed=0.81))
     'openai/gpt-4o: 12 tokens in, 3 out, $0.00006, 0.8 s'
     """
     usage = reply.usage
     parts = []
     if usage.input_tokens is not None or usage.output_tokens is not None:
-        parts.append(f"{_count(usage.input_tokens)} tokens in, {_count(usage.output_tokens)} out")
+        parts.append(f"{_format_count(usage.input_tokens)} tokens in, {_format_count(usage.output_tokens)} out")
     else:
         parts.append("tokens unknown")
-    parts.append("cost unknown" if reply.cost is None else _money(reply.cost))
+    parts.append("cost unknown" if reply.cost is None else _format_dollars(reply.cost))
     parts.append(f"{reply.elapsed:.1f} s")
-    tries = len(reply.attempts)
-    if tries > 1:
-        parts.append(f"{tries} tries")
+    attempts = len(reply.attempts)
+    if attempts > 1:
+        parts.append(f"{attempts} tries")
     return f"{reply.provider}/{reply.model}: {', '.join(parts)}"
 
 
-def _money(dollars: float) -> str:
+def _format_dollars(dollars: float) -> str:
     # Most answers cost a fraction of a cent.
     return f"${dollars:.{4 if dollars >= 0.01 else 6}f}".rstrip("0").rstrip(".")
 
 
-def _count(tokens: int | None) -> str:
+def _format_count(tokens: int | None) -> str:
     return "?" if tokens is None else str(tokens)
 
 
-def _attempt(attempt: Attempt) -> dict[str, Any]:
+def _attempt_record(attempt: Attempt) -> dict[str, Any]:
     return {
         "provider": attempt.provider,
         "model": attempt.model,

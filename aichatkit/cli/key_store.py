@@ -1,7 +1,7 @@
-"""Keys that a user stored once: in the system's keyring where there is one, else in a file only the user can read.
+"""API keys stored by the user: in the system keyring if there is one, else in a file only the user can read.
 
-The command line and the notebook's magics look here after the environment; `Client` itself takes no key from here
-unless it is handed one: `Client(api_key={"openai": keys.stored("openai")})`.
+The command line looks here after the environment. `Client` itself never does; pass it a key explicitly:
+`Client(api_key={"openai": key_store.stored("openai")})`.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ _SERVICE = "aichatkit"
 
 
 def store(provider: str, key: str) -> str:
-    """Store the key of a provider and return where it now lies, in words; an earlier one is replaced."""
+    """Store the key of a provider, replacing any earlier one, and return a description of where it is kept."""
     check_provider(provider)
     parse_key(key, provider=provider)
-    kept = _read()
-    ring = _keyring()
-    if ring is not None and _put(ring, provider, key):
-        _write({**kept, provider: None})
+    keys = _read()
+    backend = _keyring()
+    if backend is not None and _save_to_keyring(backend, provider, key):
+        _write({**keys, provider: None})
         return "the system keyring"
-    _write({**kept, provider: key})
+    _write({**keys, provider: key})
     return str(file_path())
 
 
 def check_provider(provider: str) -> None:
-    """Refuse a name that is no provider's, and providers that take no key."""
+    """Raise an error unless `provider` exists and takes a key."""
     if provider not in registry:
         raise UnknownProviderError(f"there is no provider {provider!r}{nearest(provider, list(registry))}")
     if not registry[provider].key_variables():
@@ -47,66 +47,68 @@ def check_provider(provider: str) -> None:
 
 
 def stored(provider: str) -> str | None:
-    """Return the stored key of a provider, None where there is none."""
-    kept = _read()
-    if kept.get(provider) is not None or provider not in kept:
-        return kept.get(provider)
-    ring = _keyring()
-    if ring is None:
+    """Return the stored key of a provider, None if there is none."""
+    keys = _read()
+    if keys.get(provider) is not None or provider not in keys:
+        return keys.get(provider)
+    backend = _keyring()
+    if backend is None:
         raise ConfigurationError(
             f"{provider}: its key was put into the system keyring, which cannot be reached now; "
             f"set {registry[provider].key_variables()[0]}, or store the key again",
             provider=provider,
         )
-    with _unlocked(provider):
-        found: str | None = ring.get_password(_SERVICE, provider)
-    return found
+    with _converted_keyring_errors(provider):
+        key: str | None = backend.get_password(_SERVICE, provider)
+    return key
 
 
 def remove(provider: str) -> bool:
-    """Forget the key of a provider; tell whether there was one."""
-    kept = _read()
-    if provider not in kept:
+    """Delete the stored key of a provider, and return whether there was one."""
+    keys = _read()
+    if provider not in keys:
         return False
-    ring = _keyring()
-    if kept.pop(provider) is None and ring is not None:
-        _take(ring, provider)
-    _write(kept)
+    backend = _keyring()
+    if keys.pop(provider) is None and backend is not None:
+        _delete_from_keyring(backend, provider)
+    _write(keys)
     return True
 
 
 def names() -> list[str]:
-    """Return the providers a key is stored for, by name."""
+    """Return the names of the providers with a stored key, sorted."""
     return sorted(_read())
 
 
 def keys_for(model: Model) -> dict[str, str]:
-    """Return the stored keys that a model may need, by provider: those whose environment variables are not set.
+    """Return the stored keys that `model` may need, by provider, except those already set in the environment.
 
-    None stands for the model that is chosen by keys, so all of them count.
+    With None, the model is chosen by the available keys, so all stored keys are included.
     """
-    kept = names()
-    wanted = kept if model is None or not kept else [name for name in named_providers(model) if name in kept]
-    found = {name: stored(name) for name in wanted if name in registry and registry[name].find_key() is None}
-    return {name: key for name, key in found.items() if key}
+    available = names()
+    needed = (
+        available if model is None or not available else [name for name in named_providers(model) if name in available]
+    )
+    keys = {name: stored(name) for name in needed if name in registry and registry[name].find_key() is None}
+    return {name: key for name, key in keys.items() if key}
 
 
 def file_path() -> Path:
-    """Return the path of the file."""
+    """Return the path of the key file."""
     return config_folder() / "keys.json"
 
 
 def _read() -> dict[str, str | None]:
-    """Return what the file holds: keys by provider, None for those that lie in the keyring."""
+    """Return the content of the key file: keys by provider, None for those kept in the keyring."""
     path = file_path()
     try:
-        rights = path.stat().st_mode
+        mode = path.stat().st_mode
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path}: cannot be read ({type(error).__name__})") from error
-    if os.name == "posix" and stat.S_IMODE(rights) & 0o077:
+    if os.name == "posix" and stat.S_IMODE(mode) & 0o077:
         raise ConfigurationError(f"{path}: others can read it, so its keys are not used; run: chmod 600 {path}")
     try:
         record = json.loads(text)
@@ -117,45 +119,45 @@ def _read() -> dict[str, str | None]:
     return record
 
 
-def _write(kept: dict[str, str | None]) -> None:
+def _write(keys: dict[str, str | None]) -> None:
     try:
-        write_private(file_path(), json.dumps(kept, indent=2, sort_keys=True) + "\n")
+        write_private(file_path(), json.dumps(keys, indent=2, sort_keys=True) + "\n")
     except OSError as error:
         raise ConfigurationError(f"{file_path()}: cannot be written ({error.strerror})") from error
 
 
 def _keyring() -> Any:
-    """Return the system's keyring, None where there is none or the extra is not installed."""
+    """Return the system keyring, None if there is none or the extra is not installed."""
     try:
         import keyring
     except ImportError:
         return None
-    ring = keyring.get_keyring()
-    # What stands in for a missing keyring has no priority, and stores nothing.
-    return ring if ring.priority > 0 else None
+    backend = keyring.get_keyring()
+    # The placeholder for a missing keyring has priority 0, and stores nothing.
+    return backend if backend.priority > 0 else None
 
 
-def _put(ring: Any, provider: str, key: str) -> bool:
-    """Tell whether the keyring took it; one that is locked or broken leaves the key to the file."""
+def _save_to_keyring(backend: Any, provider: str, key: str) -> bool:
+    """Store a key in the keyring; return False if it is locked or broken, and the key must go to the file."""
     from keyring import errors
 
     try:
-        ring.set_password(_SERVICE, provider, key)
+        backend.set_password(_SERVICE, provider, key)
     except errors.KeyringError:
         return False
     return True
 
 
-def _take(ring: Any, provider: str) -> None:
+def _delete_from_keyring(backend: Any, provider: str) -> None:
     from keyring import errors
 
-    # The user may have taken it out by other means.
-    with _unlocked(provider), suppress(errors.PasswordDeleteError):
-        ring.delete_password(_SERVICE, provider)
+    # The user may have deleted it by other means.
+    with _converted_keyring_errors(provider), suppress(errors.PasswordDeleteError):
+        backend.delete_password(_SERVICE, provider)
 
 
 @contextmanager
-def _unlocked(provider: str) -> Iterator[None]:
+def _converted_keyring_errors(provider: str) -> Iterator[None]:
     from keyring import errors
 
     try:

@@ -1,4 +1,4 @@
-"""`name=value` -> values: sampling parameters of `-o`, each of its type, and template fields of `-p`."""
+"""`name=value` options -> values: typed sampling parameters for -o, template fields for -p."""
 
 from __future__ import annotations
 
@@ -9,53 +9,53 @@ from typing import Any
 from aichatkit.errors import ConfigurationError
 from aichatkit.params import parse_params
 
-__all__ = ["parse_named", "parse_param_options"]
+__all__ = ["parse_key_values", "parse_param_options"]
 
 _NUMBERS = ("frequency_penalty", "min_p", "presence_penalty", "repetition_penalty", "temperature", "top_p")
-_WHOLE = ("max_tokens", "seed", "top_k", "top_logprobs")
-_SWITCHES = ("logprobs", "parallel_tool_calls")
-_WORDS = ("reasoning_effort", "user", "verbosity")
+_INTEGERS = ("max_tokens", "seed", "top_k", "top_logprobs")
+_BOOLEANS = ("logprobs", "parallel_tool_calls")
+_STRINGS = ("reasoning_effort", "user", "verbosity")
 
 
-def parse_named(texts: Sequence[str], *, option: str) -> dict[str, str]:
-    """Return names and values; the last of a name counts.
+def parse_key_values(texts: Sequence[str], *, option: str) -> dict[str, str]:
+    """Return names and values as a dict; the last value of a name wins.
 
-    >>> parse_named(["tone=dry", "formula=a=b"], option="-p")
+    >>> parse_key_values(["tone=dry", "formula=a=b"], option="-p")
     {'tone': 'dry', 'formula': 'a=b'}
     """
     pairs = {}
     for text in texts:
-        name, sign, value = text.partition("=")
-        if not sign or not name.strip():
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip():
             raise ConfigurationError(f"{option}: must be name=value, not {text!r}")
         pairs[name.strip()] = value
     return pairs
 
 
 def parse_param_options(texts: Sequence[str]) -> dict[str, Any]:
-    """Return sampling parameters with values of their types; refuse unknown names and values of another type.
+    """Return sampling parameters converted to their types; reject unknown names and values of the wrong type.
 
     >>> parse_param_options(["temperature=0.2", "stop=END"])
     {'temperature': 0.2, 'stop': 'END'}
     """
-    pairs = parse_named(texts, option="-o")
+    pairs = parse_key_values(texts, option="-o")
     parse_params(pairs, options=())
-    return {name: _typed(name, text) for name, text in pairs.items()}
+    return {name: _parse_value(name, text) for name, text in pairs.items()}
 
 
-def _typed(name: str, text: str) -> Any:
-    if name in _WORDS:
+def _parse_value(name: str, text: str) -> Any:
+    if name in _STRINGS:
         return text
     try:
         value = json.loads(text)
     except ValueError:
         value = text
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    for names, fits, wanted in (
-        (_NUMBERS, number, "a number"),
-        (_WHOLE, number and isinstance(value, int), "a whole number"),
-        (_SWITCHES, isinstance(value, bool), "true or false"),
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    for names, is_valid, expected in (
+        (_NUMBERS, is_number, "a number"),
+        (_INTEGERS, is_number and isinstance(value, int), "a whole number"),
+        (_BOOLEANS, isinstance(value, bool), "true or false"),
     ):
-        if name in names and not fits:
-            raise ConfigurationError(f"-o {name}: must be {wanted}, not {text!r}")
+        if name in names and not is_valid:
+            raise ConfigurationError(f"-o {name}: must be {expected}, not {text!r}")
     return value

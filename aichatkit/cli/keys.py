@@ -1,4 +1,4 @@
-"""`aichatkit keys`: store, list and remove keys; they are typed or piped, never an argument, and never shown."""
+"""`aichatkit keys`: store, list and remove keys; a key is typed or piped, never an argument, and never shown."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 
 from aichatkit.cli import key_store
-from aichatkit.cli.output import tell, write
+from aichatkit.cli.output import print_stderr, write_stdout
 from aichatkit.registry import registry
 
 __all__ = ["build_parser", "run"]
@@ -23,7 +23,7 @@ _EPILOG = (
 
 
 def build_parser() -> ArgumentParser:
-    """Return the parser of its words."""
+    """Build the argument parser."""
     parser = ArgumentParser(prog="aichatkit keys", description=_DESCRIPTION, epilog=_EPILOG, allow_abbrev=False)
     actions = parser.add_subparsers(dest="action", required=True, metavar="set|list|remove")
     for name, summary in (("set", "store the key of a service"), ("remove", "forget the key of a service")):
@@ -34,7 +34,7 @@ def build_parser() -> ArgumentParser:
 
 
 def run(args: Namespace) -> int:
-    """Do it and return the exit code."""
+    """Run the action and return the exit code."""
     if args.action == "list":
         return _list()
     if args.action == "remove":
@@ -44,18 +44,18 @@ def run(args: Namespace) -> int:
 
 def _set(service: str) -> int:
     key_store.check_provider(service)
-    key = _typed(service).strip()
+    key = _read_key(service).strip()
     if not key:
-        tell("no key was given, so nothing is stored")
+        print_stderr("no key was given, so nothing is stored")
         return 2
-    tell(f"the key of {service} is in {key_store.store(service, key)}")
-    variable = _variable(service)
+    print_stderr(f"the key of {service} is in {key_store.store(service, key)}")
+    variable = _environment_variable(service)
     if variable:
-        tell(f"{variable} is set as well, and counts before it")
+        print_stderr(f"{variable} is set as well, and counts before it")
     return 0
 
 
-def _typed(service: str) -> str:
+def _read_key(service: str) -> str:
     if sys.stdin is None or not sys.stdin.isatty():
         return sys.stdin.readline() if sys.stdin is not None else ""
     return getpass.getpass(f"Key of {service} (not shown): ")
@@ -64,25 +64,29 @@ def _typed(service: str) -> str:
 def _list() -> int:
     stored = key_store.names()
     rows = dict.fromkeys(stored, "stored")
-    for kind in registry.importable():
-        variable = _variable(kind.name)
+    for provider_cls in registry.importable():
+        variable = _environment_variable(provider_cls.name)
         if variable:
-            rows[kind.name] = variable if kind.name not in stored else f"{variable}, and stored"
-    for name, place in sorted(rows.items()):
-        write(f"{name:<16} {place}\n")
+            rows[provider_cls.name] = variable if provider_cls.name not in stored else f"{variable}, and stored"
+    for name, source in sorted(rows.items()):
+        write_stdout(f"{name:<16} {source}\n")
     if not rows:
-        tell("no key is set or stored; set one with: aichatkit keys set openai")
+        print_stderr("no key is set or stored; set one with: aichatkit keys set openai")
     return 0
 
 
 def _remove(service: str) -> int:
     if key_store.remove(service):
-        tell(f"the key of {service} is forgotten")
+        print_stderr(f"the key of {service} is forgotten")
         return 0
-    tell(f"no key of {service} is stored")
+    print_stderr(f"no key of {service} is stored")
     return 1
 
 
-def _variable(service: str) -> str:
-    kind = registry.get(service)
-    return next((name for name in kind.key_variables() if os.environ.get(name)), "") if kind is not None else ""
+def _environment_variable(service: str) -> str:
+    provider_cls = registry.get(service)
+    return (
+        next((name for name in provider_cls.key_variables() if os.environ.get(name)), "")
+        if provider_cls is not None
+        else ""
+    )

@@ -1,20 +1,20 @@
-"""`aichatkit map`: a file of prompts in, the same file with the answers beside out."""
+"""`aichatkit map`: file of prompts -> the same file with answer columns added."""
 
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
 from aichatkit.batch.tables import parse_path
-from aichatkit.cli.client_options import add_client_options, announce, choose_model
+from aichatkit.cli.client_options import add_client_options, announce_offline, choose_model
 from aichatkit.cli.key_store import keys_for
-from aichatkit.cli.output import tell
+from aichatkit.cli.output import print_stderr
 from aichatkit.client import Client
 
 __all__ = ["build_parser", "run"]
 
 
 def build_parser() -> ArgumentParser:
-    """Return the parser of its words."""
+    """Build the argument parser."""
     parser = ArgumentParser(
         prog="aichatkit map",
         description="Ask for every row of a CSV or JSON lines file, and write it with the answers beside.",
@@ -35,22 +35,22 @@ def build_parser() -> ArgumentParser:
 
 
 def run(args: Namespace) -> int:
-    """Ask for every row, and return the exit code."""
+    """Send the prompt of every row and return the exit code."""
     out = parse_path(args.out)
     resume = None if args.resume is None else args.resume or f"{out}.sqlite"
     options = {"system": args.system} if args.system else {}
-    chosen = choose_model(args)
-    # Its bar tells the waits.
-    with Client(model=chosen, api_key=keys_for(chosen) or None, timeout=args.timeout, retry=args.retry) as client:
+    model = choose_model(args)
+    # No wait hook: the progress bar shows the waits.
+    with Client(model=model, api_key=keys_for(model) or None, timeout=args.timeout, retry=args.retry) as client:
         results = client.map(
             args.input, args.prompt, workers=args.workers, resume=resume, budget=args.budget, **options
         )
-        announce(args)
+        announce_offline(args)
         results.save(out)
         failed = results.failed
-    tell(f"{len(results) - len(failed)} of {len(results)} rows answered, written to {out}")
+    print_stderr(f"{len(results) - len(failed)} of {len(results)} rows answered, written to {out}")
     if results.stopped is not None:
-        tell(results.stopped)
+        print_stderr(results.stopped)
     elif failed:
-        tell(f"the first that failed: {failed[0].error}")
+        print_stderr(f"the first that failed: {failed[0].error}")
     return 130 if results.interrupted else 1 if failed else 0

@@ -1,18 +1,18 @@
-"""`aichatkit models`: names for -m."""
+"""`aichatkit models`: list model names for -m."""
 
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
 from aichatkit.cli.client_options import open_client
-from aichatkit.cli.output import shown_safely, write
+from aichatkit.cli.output import strip_control_characters, write_stdout
 from aichatkit.registry import GROUPS
 
 __all__ = ["build_parser", "run"]
 
 
 def build_parser() -> ArgumentParser:
-    """Return the parser of its words."""
+    """Build the argument parser."""
     parser = ArgumentParser(
         prog="aichatkit models",
         description="List models as -m takes them: those a service tells for your key, or all that are known here.",
@@ -25,10 +25,10 @@ def build_parser() -> ArgumentParser:
 
 
 def run(args: Namespace) -> int:
-    """List them, and return the exit code."""
+    """List the models and return the exit code."""
     args.model = None if args.provider is None else [args.provider]
     with open_client(args) as client:
         for name in client.models(args.provider):
-            known = args.provider in (None, *GROUPS)
-            write(f"{name}\n" if known else f"{args.provider}/{shown_safely(name)}\n")
+            is_qualified = args.provider in (None, *GROUPS)
+            write_stdout(f"{name}\n" if is_qualified else f"{args.provider}/{strip_control_characters(name)}\n")
     return 0

@@ -1,4 +1,4 @@
-"""What the command line writes: answers to standard output, everything else to standard error."""
+"""Output of the command line: answers go to standard output, everything else to standard error."""
 
 from __future__ import annotations
 
@@ -7,44 +7,44 @@ import io
 import os
 import sys
 
-__all__ = ["drop_output", "forgive_encodings", "shown_safely", "tell", "write"]
+__all__ = ["discard_stdout", "print_stderr", "replace_unencodable", "strip_control_characters", "write_stdout"]
 
-#: What a terminal takes as an order rather than a sign; what a service says has no business giving any.
-_ORDERS = dict.fromkeys([*range(9), *range(11, 32), *range(127, 160)])
+#: Control characters except tab and newline: text from a service must not send escape sequences to the terminal.
+_CONTROL_CHARACTERS = dict.fromkeys([*range(9), *range(11, 32), *range(127, 160)])
 
 
-def write(text: str) -> None:
-    """Write to standard output, at once."""
-    if sys.stdout is None:  # whoever started this closed it
+def write_stdout(text: str) -> None:
+    """Write text to standard output and flush it."""
+    if sys.stdout is None:  # closed by the parent process
         raise OSError("standard output is closed")
     sys.stdout.write(text)
     sys.stdout.flush()
 
 
-def tell(text: object) -> None:
-    """Write a line about what happens to standard error, under the name of the command."""
+def print_stderr(text: object) -> None:
+    """Print a status or error line to standard error, prefixed with the command's name."""
     if sys.stderr is not None:
-        sys.stderr.write(f"aichatkit: {shown_safely(str(text))}\n" if str(text) else "\n")
+        sys.stderr.write(f"aichatkit: {strip_control_characters(str(text))}\n" if str(text) else "\n")
 
 
-def shown_safely(text: str) -> str:
-    r"""Return text without what would move the cursor, change colours or worse.
+def strip_control_characters(text: str) -> str:
+    r"""Return text without control characters, which could move the cursor or change colors.
 
-    >>> shown_safely("\x1b[2Jred\r\n")
+    >>> strip_control_characters("\x1b[2Jred\r\n")
     '[2Jred\n'
     """
-    return text.translate(_ORDERS)
+    return text.translate(_CONTROL_CHARACTERS)
 
 
-def drop_output() -> None:
-    """Send what is left to nowhere: a second failure while the interpreter flushes would only make noise."""
-    # What has no descriptor, as in a notebook, is flushed by nobody.
+def discard_stdout() -> None:
+    """Redirect standard output to the null device, so that the flush at interpreter exit cannot fail again."""
+    # A stream without a file descriptor, as in a notebook, is not flushed at exit.
     with contextlib.suppress(io.UnsupportedOperation, AttributeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def forgive_encodings() -> None:
-    """Show what a terminal or a pipe cannot hold as a question mark; an answer may hold any character."""
+def replace_unencodable() -> None:
+    """Replace characters that a terminal or pipe cannot encode: an answer may contain any character."""
     for stream in (sys.stdin, sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")

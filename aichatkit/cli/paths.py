@@ -1,4 +1,4 @@
-"""Where a user's own files lie, as each system wants it; nobody but the user may read what is written there."""
+"""The user's config and data folders on each platform; files written there are readable by the user only."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ _NAME = "aichatkit"
 
 
 def config_folder() -> Path:
-    """Return the folder of settings: below XDG_CONFIG_HOME, on Windows APPDATA, else `~/.config`."""
+    """Return the config folder: below XDG_CONFIG_HOME, on Windows APPDATA, else `~/.config`."""
     return _folder("APPDATA", "XDG_CONFIG_HOME", Path(".config"))
 
 
 def data_folder() -> Path:
-    """Return the folder of what is kept: below XDG_DATA_HOME, on Windows LOCALAPPDATA, else `~/.local/share`."""
+    """Return the data folder: below XDG_DATA_HOME, on Windows LOCALAPPDATA, else `~/.local/share`."""
     return _folder("LOCALAPPDATA", "XDG_DATA_HOME", Path(".local", "share"))
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read, in one step; a missing folder is made for the owner too."""
+    """Atomically write a file that only its owner can read; a missing folder is created with the same restriction."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.part")
-    unfinished.unlink(missing_ok=True)
-    # Made with its rights: a moment in which others can read it would be one too many.
-    with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
+    temporary.unlink(missing_ok=True)
+    # Created with its final permissions, so that others cannot read it even for a moment.
+    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
         file.write(text)
-    os.replace(unfinished, path)
+    os.replace(temporary, path)
 
 
-def _folder(windows: str, elsewhere: str, usual: Path) -> Path:
-    # A relative path in these is to be ignored (XDG Base Directory Specification).
-    named = os.environ.get(windows if sys.platform == "win32" else elsewhere, "")
-    return (Path(named) if Path(named).is_absolute() else Path.home() / usual) / _NAME
+def _folder(windows_variable: str, xdg_variable: str, default: Path) -> Path:
+    # Relative paths in these variables must be ignored (XDG Base Directory Specification).
+    folder = os.environ.get(windows_variable if sys.platform == "win32" else xdg_variable, "")
+    return (Path(folder) if Path(folder).is_absolute() else Path.home() / default) / _NAME

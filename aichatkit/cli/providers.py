@@ -1,4 +1,4 @@
-"""`aichatkit providers`: who can be asked, whether a key is set, never the key, and on request who answers now."""
+"""`aichatkit providers`: list providers and whether a key is set (never the key); --check sends each a prompt."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 
 from aichatkit.checks import DEFAULT_TIMEOUT
 from aichatkit.cli import key_store
-from aichatkit.cli.output import write
+from aichatkit.cli.output import write_stdout
 from aichatkit.client import Client
 from aichatkit.errors import ConfigurationError
 from aichatkit.providers.base import Provider
@@ -17,7 +17,7 @@ __all__ = ["build_parser", "run"]
 
 
 def build_parser() -> ArgumentParser:
-    """Return the parser of its words."""
+    """Build the argument parser."""
     parser = ArgumentParser(
         prog="aichatkit providers",
         description="List the providers with their keys, which are not shown, and the models they take by default.",
@@ -33,24 +33,30 @@ def build_parser() -> ArgumentParser:
 
 
 def run(args: Namespace) -> int:
-    """List or check them, and return the exit code."""
+    """List or check the providers and return the exit code."""
     stored = key_store.names()
     if args.check:
-        return _check(args.name or _with_keys(stored), args.timeout)
+        return _check(args.name or _names_with_keys(stored), args.timeout)
     if args.name or args.timeout is not None:
         raise ConfigurationError("providers: names and --timeout go with --check")
     for provider in registry.importable():
         note = "" if provider.working else "  (known not to answer today)"
-        write(f"{provider.name:<22}{_key(provider, stored):<36}{provider.default_model}{note}".rstrip() + "\n")
+        write_stdout(
+            f"{provider.name:<22}{_key_status(provider, stored):<36}{provider.default_model}{note}".rstrip() + "\n"
+        )
     for name, members in GROUPS.items():
-        write(f"{name:<22}{', '.join(members)}\n")
+        write_stdout(f"{name:<22}{', '.join(members)}\n")
     return 0
 
 
-def _with_keys(stored: list[str]) -> list[str]:
-    """Return the providers that a key is known for and that have a model by default; the web chat sites never count."""
-    known = [kind for kind in registry.importable() if kind.name in stored or (kind.rank and kind.find_key())]
-    return [kind.name for kind in known if kind.default_model]
+def _names_with_keys(stored: list[str]) -> list[str]:
+    """Return the providers with a key and a default model; the web chat sites, which have no rank, never count."""
+    with_key = [
+        provider
+        for provider in registry.importable()
+        if provider.name in stored or (provider.rank and provider.find_key())
+    ]
+    return [provider.name for provider in with_key if provider.default_model]
 
 
 def _check(names: list[str], seconds: float | None) -> int:
@@ -60,11 +66,11 @@ def _check(names: list[str], seconds: float | None) -> int:
     with Client(model=names, api_key=key_store.keys_for(names) or None) as client:
         checks = client.check(timeout=limits)
     for check in checks:
-        write(f"{'ok' if check.ok else 'bad':<5} {check}\n")
+        write_stdout(f"{'ok' if check.ok else 'bad':<5} {check}\n")
     return 0 if all(check.ok for check in checks) else 1
 
 
-def _key(provider: type[Provider], stored: list[str]) -> str:
+def _key_status(provider: type[Provider], stored: list[str]) -> str:
     if provider.find_key():
         return "key set"
     if provider.name in stored:

@@ -1,23 +1,23 @@
-"""`aichatkit sandbox`: serve the chat services' protocols on this machine until Ctrl-C."""
+"""`aichatkit sandbox`: serve the protocols of the chat services locally until Ctrl-C."""
 
 from __future__ import annotations
 
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 
-from aichatkit.cli.output import tell, write
+from aichatkit.cli.output import print_stderr, write_stdout
 from aichatkit.sandbox import serve
 
 __all__ = ["build_parser", "run"]
 
 
 def build_parser() -> ArgumentParser:
-    """Return the parser of its words."""
+    """Build the argument parser."""
     parser = ArgumentParser(
         prog="aichatkit sandbox",
         description="Serve the chat services' protocols on this machine until Ctrl-C.",
         allow_abbrev=False,
     )
-    parser.add_argument("--port", type=_port, default=0, help="default: a free one")
+    parser.add_argument("--port", type=_parse_port, default=0, help="default: a free one")
     parser.add_argument("--host", default="127.0.0.1", help="default: 127.0.0.1")
     parser.add_argument("--delay", type=float, default=0.0, metavar="SECONDS", help="pause between pieces of text")
     parser.add_argument("--seed", type=int, default=0, help="for other answers")
@@ -26,20 +26,20 @@ def build_parser() -> ArgumentParser:
 
 
 def run(args: Namespace) -> int:
-    """Serve, and return the exit code."""
+    """Serve until interrupted and return the exit code."""
     try:
         serve(args.port, host=args.host, delay=args.delay, seed=args.seed, fault=args.fault, announce=_announce)
     except (OSError, ValueError) as error:
-        tell(error)
+        print_stderr(error)
         return 1
     return 0
 
 
 def _announce(url: str) -> None:
-    write(f"The sandbox answers at {url} (OpenAI's protocol at {url}/v1); stop it with Ctrl-C.\n")
+    write_stdout(f"The sandbox answers at {url} (OpenAI's protocol at {url}/v1); stop it with Ctrl-C.\n")
 
 
-def _port(text: str) -> int:
+def _parse_port(text: str) -> int:
     if not text.isdecimal() or int(text) > 65535:
         raise ArgumentTypeError(f"{text!r} is not a port from 0 to 65535")
     return int(text)

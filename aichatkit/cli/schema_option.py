@@ -1,4 +1,4 @@
-"""`--schema` -> JSON schema: from a file, as JSON, or in a short form such as "name, age int, email"."""
+"""`--schema` -> JSON schema: from a file, JSON text, or a short form such as "name, age int, email"."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from aichatkit.errors import ConfigurationError
 from aichatkit.params import nearest
 
-__all__ = ["parse_schema"]
+__all__ = ["parse_schema_option"]
 
 _TYPES = {
     "str": "string",
@@ -23,15 +23,15 @@ _TYPES = {
 }
 
 
-def parse_schema(text: str) -> dict[str, Any]:
+def parse_schema_option(text: str) -> dict[str, Any]:
     """Return a JSON schema.
 
-    The short form names fields, each with a type (str, int, float, bool, or one of these with [] for a list) and after
-    a colon what it means; in brackets it asks for a list of such objects.
+    The short form lists fields, each with an optional type (str, int, float or bool, with [] for a list) and, after a
+    colon, an optional description. In square brackets, it describes a list of such objects.
 
-    >>> parse_schema("name, age int")["properties"]
+    >>> parse_schema_option("name, age int")["properties"]
     {'name': {'type': 'string'}, 'age': {'type': 'integer'}}
-    >>> parse_schema("[name]")["type"]
+    >>> parse_schema_option("[name]")["type"]
     'array'
     """
     text = text.strip()
@@ -40,8 +40,8 @@ def parse_schema(text: str) -> dict[str, Any]:
     if text.endswith(".json") or _is_file(text):
         return _read_file(text)
     if text.startswith("[") and text.endswith("]"):
-        return {"type": "array", "items": _object(text[1:-1])}
-    return _object(text)
+        return {"type": "array", "items": _object_schema(text[1:-1])}
+    return _object_schema(text)
 
 
 def _read_file(path: str) -> dict[str, Any]:
@@ -73,9 +73,9 @@ def _is_file(text: str) -> bool:
         return False
 
 
-def _object(text: str) -> dict[str, Any]:
-    pieces = text.splitlines() if "\n" in text.strip() else text.split(",")
-    properties = dict(_field(piece) for piece in pieces if piece.strip())
+def _object_schema(text: str) -> dict[str, Any]:
+    fields = text.splitlines() if "\n" in text.strip() else text.split(",")
+    properties = dict(_parse_field(field) for field in fields if field.strip())
     if not properties:
         raise ConfigurationError("--schema: names no field; write for example 'name, age int'")
     return {
@@ -86,17 +86,17 @@ def _object(text: str) -> dict[str, Any]:
     }
 
 
-def _field(piece: str) -> tuple[str, dict[str, Any]]:
-    named, _, meaning = piece.strip().rstrip(",").partition(":")
-    words = named.split()
-    kind = words[1] if len(words) == 2 else "str"
-    known = _TYPES.get(kind[:-2] if kind.endswith("[]") else kind)
-    if not 1 <= len(words) <= 2 or known is None:
+def _parse_field(text: str) -> tuple[str, dict[str, Any]]:
+    declaration, _, description = text.strip().rstrip(",").partition(":")
+    words = declaration.split()
+    type_name = words[1] if len(words) == 2 else "str"
+    json_type = _TYPES.get(type_name[:-2] if type_name.endswith("[]") else type_name)
+    if not 1 <= len(words) <= 2 or json_type is None:
         raise ConfigurationError(
-            f"--schema: cannot read the field {piece.strip()!r}{nearest(kind, _TYPES)}; "
+            f"--schema: cannot read the field {text.strip()!r}{nearest(type_name, _TYPES)}; "
             "write its name, its type if it is not str, and after a colon what it means"
         )
-    schema: dict[str, Any] = {"type": known}
-    if kind.endswith("[]"):
+    schema: dict[str, Any] = {"type": json_type}
+    if type_name.endswith("[]"):
         schema = {"type": "array", "items": schema}
-    return words[0], {**schema, "description": meaning.strip()} if meaning.strip() else schema
+    return words[0], {**schema, "description": description.strip()} if description.strip() else schema

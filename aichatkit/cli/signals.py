@@ -1,4 +1,4 @@
-"""Being told to end: what is open is closed and the terminal put back, as after any other end."""
+"""Termination signals: SIGTERM and SIGHUP close connections and restore the terminal, like any other exit."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
-__all__ = ["ending_well"]
+__all__ = ["exit_on_signals"]
 
-#: Windows has no hang-up.
+#: Windows has no SIGHUP.
 _SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 @contextmanager
-def ending_well() -> Iterator[None]:
-    """Turn SIGTERM and SIGHUP into SystemExit with the code a shell tells for them; one that is ignored stays so."""
+def exit_on_signals() -> Iterator[None]:
+    """Turn SIGTERM and SIGHUP into SystemExit(128 + number), as shells report them; an ignored signal stays ignored."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    ours = [number for number in _SIGNALS if signal.getsignal(number) is signal.SIG_DFL]
-    for number in ours:
-        signal.signal(number, _end)
+    handled = [number for number in _SIGNALS if signal.getsignal(number) is signal.SIG_DFL]
+    for number in handled:
+        signal.signal(number, _raise_exit)
     try:
         yield
     finally:
-        for number in ours:
+        for number in handled:
             signal.signal(number, signal.SIG_DFL)
 
 
-def _end(number: int, frame: FrameType | None) -> NoReturn:
-    # A second one ends at once what takes its time to end well.
+def _raise_exit(number: int, frame: FrameType | None) -> NoReturn:
+    # A second signal ends the process immediately, even if the cleanup takes long.
     signal.signal(number, signal.SIG_DFL)
     raise SystemExit(128 + number)

@@ -1,4 +1,4 @@
-"""The commands inside a conversation: what a line that begins with a slash does."""
+"""Slash commands: the lines of a conversation that begin with a slash."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from aichatkit.chats.chat import Chat
 from aichatkit.cli.client_options import choose_model, open_client
 from aichatkit.cli.conversations import SavedChat
 from aichatkit.cli.key_store import keys_for
-from aichatkit.cli.output import tell
+from aichatkit.cli.output import print_stderr
 from aichatkit.errors import ConfigurationError
 from aichatkit.messages import File
 from aichatkit.params import nearest
 
 __all__ = ["SLASH_COMMANDS", "SlashCommands"]
 
-#: Command -> what the help says of it.
+#: Command -> summary, as shown by /help.
 SLASH_COMMANDS = {
     "/help": "tell the commands",
     "/model": "[PROVIDER/MODEL ...] ask another model from now on, more are fallbacks; alone: tell which",
@@ -27,23 +27,23 @@ SLASH_COMMANDS = {
     "/save": "[NAME] keep the conversation, under a name",
     "/quit": "leave, as Ctrl-D does",
 }
-_MORE = """\
+_HELP_NOTES = """\
 Ctrl-C stops an answer. A line that ends in \\ goes on; so does a block between lines of \"\"\" or ```.
 A question that begins with a slash begins with two.
 """
 
 
 class SlashCommands:
-    """What a person orders in a conversation; `files` go with the next question."""
+    """The slash commands of a conversation; `files` are attached to the next question."""
 
-    def __init__(self, args: Namespace, chat: Chat, kept: SavedChat) -> None:
+    def __init__(self, args: Namespace, chat: Chat, saved_chat: SavedChat) -> None:
         self._args = args
         self._chat = chat
-        self._kept = kept
+        self._saved_chat = saved_chat
         self.files: list[File] = []
 
-    def obey(self, line: str) -> bool:
-        """Do what a line says; tell whether the conversation goes on. What cannot be done is a ConfigurationError."""
+    def run(self, line: str) -> bool:
+        """Run one command and return whether the conversation goes on; raise ConfigurationError if it is invalid."""
         name, _, rest = line.partition(" ")
         rest = rest.strip()
         if name in ("/quit", "/exit"):
@@ -69,42 +69,42 @@ class SlashCommands:
 
     def _help(self) -> None:
         for name, summary in SLASH_COMMANDS.items():
-            tell(f"{name:<8} {summary}")
-        for line in _MORE.splitlines():
-            tell(line)
+            print_stderr(f"{name:<8} {summary}")
+        for line in _HELP_NOTES.splitlines():
+            print_stderr(line)
 
     def _model(self, names: str) -> None:
         if names:
-            chosen = names.split()
-            find_targets(chosen, keys=keys_for(chosen))
-            self._args.model = chosen
-            before = self._chat.client
-            # Another service may need another of the stored keys.
+            models = names.split()
+            find_targets(models, keys=keys_for(models))
+            self._args.model = models
+            previous = self._chat.client
+            # Another service may need a different stored key.
             self._chat.client = open_client(self._args)
-            self._chat.model = chosen[0] if len(chosen) == 1 else chosen
-            before.close()
+            self._chat.model = models[0] if len(models) == 1 else models
+            previous.close()
         model = choose_model(self._args, self._chat.model) or "chosen by the keys"
-        tell(f"the model is {model if isinstance(model, str) else ', '.join(model)}")
+        print_stderr(f"the model is {model if isinstance(model, str) else ', '.join(model)}")
 
     def _system(self, text: str) -> None:
         if text:
             self._chat.system = None if text == "-" else text
-        tell(f"the instructions are: {self._chat.system}" if self._chat.system else "there are no instructions")
+        print_stderr(f"the instructions are: {self._chat.system}" if self._chat.system else "there are no instructions")
 
     def _file(self, path: str) -> None:
         if not path:
             raise ConfigurationError("/file: name a file or a URL")
         self.files.append(load_file(path.strip("'\"")))
-        tell(f"{self.files[-1].name or path} goes with the next question")
+        print_stderr(f"{self.files[-1].name or path} goes with the next question")
 
     def _undo(self) -> None:
-        taken = self._chat.undo()
-        if not taken:
+        removed = self._chat.undo()
+        if not removed:
             raise ConfigurationError("/undo: there is nothing to forget")
-        self._kept.keep(self._chat)
-        tell("the last question and its answer are forgotten")
+        self._saved_chat.save(self._chat)
+        print_stderr("the last question and its answer are forgotten")
 
     def _save(self, name: str) -> None:
-        path = self._kept.keep(self._chat, name=name, asked=True)
+        path = self._saved_chat.save(self._chat, name=name, force=True)
         if path is not None:
-            tell(f"saved; go on with it by: aichatkit chat --chat '{path.stem}'")
+            print_stderr(f"saved; go on with it by: aichatkit chat --chat '{path.stem}'")

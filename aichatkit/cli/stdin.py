@@ -1,4 +1,4 @@
-"""Standard input -> the document that came through a pipe, without waiting for ever for one that never comes."""
+"""Standard input -> piped document, without waiting forever for a pipe that never sends anything."""
 
 from __future__ import annotations
 
@@ -9,72 +9,72 @@ import sys
 import threading
 
 from aichatkit.attachments import load_file
-from aichatkit.cli.output import tell
+from aichatkit.cli.output import print_stderr
 from aichatkit.errors import ConfigurationError
 from aichatkit.messages import File
 
-__all__ = ["PATIENCE", "read_document", "read_piped"]
+__all__ = ["STDIN_TIMEOUT", "read_stdin", "read_stdin_bytes"]
 
-#: Seconds in which a pipe must bring something, or end, where there is a question without it.
-#: Under cron, ssh and CI an inherited pipe may stay open and empty for ever.
-PATIENCE = 3.0
+#: Seconds within which a pipe must send its first byte or close, if the prompt is complete without it.
+#: Under cron, ssh and CI an inherited pipe may stay open and empty forever.
+STDIN_TIMEOUT = 3.0
 
 
-def read_document(*, patience: float | None, asked: bool = False) -> str | File:
-    """Return what came through standard input as text, or as a File where it is a picture, a PDF or audio."""
-    content = read_piped(patience=patience, asked=asked)
+def read_stdin(*, timeout: float | None, explicit: bool = False) -> str | File:
+    """Return piped input as text, or as a File if it is an image, a PDF or audio."""
+    content = read_stdin_bytes(timeout=timeout, explicit=explicit)
     if not content:
         return ""
     try:
         file = load_file(content)
     except ConfigurationError:
-        # Text in the encoding of this system, perhaps a damaged one.
+        # Text in the system's encoding, possibly damaged.
         encoding = getattr(sys.stdin, "encoding", None) or "utf-8"
         return io.TextIOWrapper(io.BytesIO(content), encoding=encoding, errors="replace").read()
     return file.data.decode() if file.kind == "text" else file
 
 
-def read_piped(*, patience: float | None, asked: bool = False) -> bytes:
-    """Return the bytes of a pipe, a redirected file or a socket, to its end.
+def read_stdin_bytes(*, timeout: float | None, explicit: bool = False) -> bytes:
+    """Return all bytes of a pipe, a redirected file or a socket.
 
-    `patience` bounds the wait for the first of them, None does not; a terminal is read only where it is `asked` for.
+    `timeout` limits the wait for the first byte; None means no limit. A terminal is read only if `explicit`.
     """
     try:
         descriptor = sys.stdin.fileno()
         mode = os.fstat(descriptor).st_mode
     except (OSError, ValueError, AttributeError):
-        if asked:
+        if explicit:
             raise ConfigurationError("-: standard input is closed") from None
         return b""
-    if not (asked or stat.S_ISFIFO(mode) or stat.S_ISREG(mode) or stat.S_ISSOCK(mode)):
+    if not (explicit or stat.S_ISFIFO(mode) or stat.S_ISREG(mode) or stat.S_ISSOCK(mode)):
         return b""
     reader = _Reader(descriptor)
     reader.start()
-    if not reader.began.wait(patience):
-        tell("nothing came through the pipe, so it is left alone; to wait for it, add - to the question")
+    if not reader.ready.wait(timeout):
+        print_stderr("nothing came through the pipe, so it is left alone; to wait for it, add - to the question")
         return b""
     reader.join()
     if reader.error is not None:
         raise reader.error
-    return b"".join(reader.pieces)
+    return b"".join(reader.chunks)
 
 
 class _Reader(threading.Thread):
-    """Reads on its own, as no other way to bound the wait works on every system and for every kind of pipe."""
+    """Reads in a thread: no other way to limit the wait works on every platform and for every kind of pipe."""
 
     def __init__(self, descriptor: int) -> None:
         super().__init__(name="aichatkit-stdin", daemon=True)
         self._descriptor = descriptor
-        self.began = threading.Event()
-        self.pieces: list[bytes] = []
+        self.ready = threading.Event()
+        self.chunks: list[bytes] = []
         self.error: OSError | None = None
 
     def run(self) -> None:
-        """Read to the end; `began` tells of the first piece, or that there is none."""
+        """Read to the end; `ready` is set at the first chunk, or at the end if there is none."""
         try:
-            while piece := os.read(self._descriptor, 1 << 16):
-                self.pieces.append(piece)
-                self.began.set()
+            while chunk := os.read(self._descriptor, 1 << 16):
+                self.chunks.append(chunk)
+                self.ready.set()
         except OSError as error:
             self.error = error
-        self.began.set()
+        self.ready.set()

@@ -1,4 +1,4 @@
-"""What a person types or pastes, or a pipe brings -> one thing said at a time."""
+"""Typed, pasted or piped lines -> one message at a time."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from aichatkit.cli.output import tell
+from aichatkit.cli.output import print_stderr
 
-__all__ = ["history", "interactive", "read_said"]
+__all__ = ["input_history", "is_interactive", "read_input"]
 
-# Editing and history come with this, where the system has it.
+# Line editing and history, on platforms that have readline.
 readline: Any = import_module("readline") if find_spec("readline") else None
 
-_PROMPT, _MORE = "> ", ". "
+_PROMPT, _CONTINUATION = "> ", ". "
 _QUOTES, _FENCES = '"""', ("```", "~~~")
-_LONGEST_HISTORY = 1000
+_MAX_HISTORY = 1000
 
 
-def interactive() -> bool:
-    """Tell whether a person types and reads."""
+def is_interactive() -> bool:
+    """Return whether both standard input and output are terminals."""
     return sys.stdin is not None and sys.stdin.isatty() and sys.stdout is not None and sys.stdout.isatty()
 
 
-def read_said() -> str | None:
-    r"""Return what was said, perhaps in several lines; None at the end.
+def read_input() -> str | None:
+    r"""Return one message, possibly of several lines; None at the end of input.
 
-    A line that ends in a backslash goes on, as does a block between lines of three quotation marks, which are left out,
-    or of three backquotes, which are kept; and what was pasted at once is one thing.
+    A line ending in a backslash continues on the next line. A block between triple double quotes (removed) or code
+    fences (kept) is one message, as is everything pasted in one go.
     """
     line = _read_line(_PROMPT)
     if line is None:
@@ -42,68 +42,68 @@ def read_said() -> str | None:
     if opening.startswith(_QUOTES):
         return _read_quoted(opening[len(_QUOTES) :])
     if opening.startswith(_FENCES):
-        return "\n".join([line, *_read_to(opening[:3])])
+        return "\n".join([line, *_read_until(opening[:3])])
     if opening.startswith("/"):
-        # What was typed after it while an answer came is another thing.
+        # Lines typed after it while an answer was streaming are separate messages.
         return opening
     lines = [line]
-    while lines[-1].endswith("\\") or _is_pasted():
-        following = _read_line(_MORE if lines[-1].endswith("\\") else "")
+    while lines[-1].endswith("\\") or _has_pending_line():
+        next_line = _read_line(_CONTINUATION if lines[-1].endswith("\\") else "")
         lines[-1] = lines[-1][:-1] if lines[-1].endswith("\\") else lines[-1]
-        if following is None:
+        if next_line is None:
             break
-        lines.append(following)
+        lines.append(next_line)
     return "\n".join(lines).strip()
 
 
 @contextmanager
-def history(path: Path, words: Sequence[str], *, kept: bool) -> Iterator[None]:
-    """Remember what was typed, in a file only its owner can read, and complete `words`."""
-    if readline is None or not interactive():
+def input_history(path: Path, completions: Sequence[str], *, save: bool) -> Iterator[None]:
+    """Load the input history, save it to a file only its owner can read, and complete `completions` on Tab."""
+    if readline is None or not is_interactive():
         yield
         return
-    # The first use has no file yet, and another library may have written it.
+    # The file is missing on first use, and unreadable if another line editing library wrote it.
     with suppress(OSError):
         readline.read_history_file(path)
-    readline.set_history_length(_LONGEST_HISTORY)
+    readline.set_history_length(_MAX_HISTORY)
     readline.set_completer_delims(" \t\n")
-    readline.set_completer(lambda text, number: _completed(text, words, number))
+    readline.set_completer(lambda text, state: _complete(text, completions, state))
     for setting in ("tab: complete", "set enable-bracketed-paste on"):
         readline.parse_and_bind(setting)
     try:
         yield
     finally:
         readline.set_completer(None)
-        if kept:
+        if save:
             _write_history(path)
 
 
 def _write_history(path: Path) -> None:
-    before = os.umask(0o077)
+    previous = os.umask(0o077)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         readline.write_history_file(path)
     except OSError as error:
-        tell(f"the history of what was typed is not saved: {error}")
+        print_stderr(f"the history of what was typed is not saved: {error}")
     finally:
-        os.umask(before)
+        os.umask(previous)
 
 
-def _completed(text: str, words: Sequence[str], number: int) -> str | None:
-    found = [f"{word} " for word in words if text.startswith("/") and word.startswith(text)]
-    return found[number] if number < len(found) else None
+def _complete(text: str, completions: Sequence[str], state: int) -> str | None:
+    matches = [f"{word} " for word in completions if text.startswith("/") and word.startswith(text)]
+    return matches[state] if state < len(matches) else None
 
 
 def _read_quoted(first: str) -> str:
-    text = first if first.endswith(_QUOTES) else "\n".join([first, *_read_to(_QUOTES)]).rstrip()
+    text = first if first.endswith(_QUOTES) else "\n".join([first, *_read_until(_QUOTES)]).rstrip()
     return (text[: -len(_QUOTES)] if text.endswith(_QUOTES) else text).strip()
 
 
-def _read_to(mark: str) -> list[str]:
-    """Return the lines up to the one that ends with the mark, or to the end of all."""
+def _read_until(delimiter: str) -> list[str]:
+    """Return the lines up to and including the one that ends with the delimiter, or to the end of input."""
     lines: list[str] = []
-    while not (lines and lines[-1].rstrip().endswith(mark)):
-        line = _read_line(_MORE)
+    while not (lines and lines[-1].rstrip().endswith(delimiter)):
+        line = _read_line(_CONTINUATION)
         if line is None:
             break
         lines.append(line)
@@ -111,7 +111,7 @@ def _read_to(mark: str) -> list[str]:
 
 
 def _read_line(prompt: str) -> str | None:
-    if interactive():
+    if is_interactive():
         try:
             return input(prompt)
         except EOFError:
@@ -120,8 +120,8 @@ def _read_line(prompt: str) -> str | None:
     return line.rstrip("\n") if line else None
 
 
-def _is_pasted() -> bool:
-    """Tell whether a further line is there already; nobody types that fast."""
-    if not interactive() or sys.platform == "win32":
+def _has_pending_line() -> bool:
+    """Return whether another line is already available: pasted text, since nobody types that fast."""
+    if not is_interactive() or sys.platform == "win32":
         return False
     return bool(select.select([sys.stdin], [], [], 0.02)[0])

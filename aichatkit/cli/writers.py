@@ -1,4 +1,4 @@
-"""Chunks -> the screen or a pipe: plain text at once, or Markdown as a terminal can show it."""
+"""Chunks -> terminal or pipe: plain text immediately, or Markdown rendered for a terminal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
 from aichatkit._lazy import lazy_module
-from aichatkit.cli.output import shown_safely, write
+from aichatkit.cli.output import strip_control_characters, write_stdout
 
 if TYPE_CHECKING:
     from aichatkit.cli import markdown
@@ -21,16 +21,16 @@ __all__ = ["Writer", "add_writer_options", "open_writer"]
 
 
 class Writer(Protocol):
-    """Where an answer goes: pieces in, and its end, also where it broke off."""
+    """The destination of one answer: takes chunks, and ends cleanly even if the answer breaks off."""
 
     def __enter__(self) -> Writer: ...
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, error_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None: ...
 
     def add(self, chunk: str) -> None:
-        """Show a piece of text."""
+        """Show a chunk."""
 
 
 def add_writer_options(parser: ArgumentParser) -> None:
@@ -39,25 +39,25 @@ def add_writer_options(parser: ArgumentParser) -> None:
 
 
 def open_writer(args: Namespace) -> Writer:
-    """Return Markdown for a terminal where the extra `rich` is installed, else plain text."""
+    """Return a Markdown writer for a terminal if the extra `rich` is installed, else a plain text writer."""
     environment = os.environ
     plain = args.plain or environment.get("NO_COLOR") or environment.get("TERM") == "dumb"
-    if plain or not on_terminal() or find_spec("rich") is None:
-        return Plain(safely=on_terminal())
-    rendered: Writer = markdown.Markdown()
-    return rendered
+    if plain or not stdout_is_terminal() or find_spec("rich") is None:
+        return PlainWriter(sanitize=stdout_is_terminal())
+    writer: Writer = markdown.MarkdownWriter()
+    return writer
 
 
-def on_terminal() -> bool:
-    """Tell whether a person looks at standard output."""
+def stdout_is_terminal() -> bool:
+    """Return whether standard output is a terminal."""
     return sys.stdout is not None and sys.stdout.isatty()
 
 
-class Plain:
-    """Text as it came; on a terminal without the orders it may hold."""
+class PlainWriter:
+    """Plain text, optionally with control characters removed for a terminal."""
 
-    def __init__(self, *, safely: bool) -> None:
-        self._safely = safely
+    def __init__(self, *, sanitize: bool) -> None:
+        self._sanitize = sanitize
         self._end = "\n"
 
     def __enter__(self) -> Writer:
@@ -65,12 +65,12 @@ class Plain:
 
     def __exit__(self, *exception: object) -> None:
         if self._end != "\n":
-            write("\n")
+            write_stdout("\n")
 
     def add(self, chunk: str) -> None:
-        """Write a piece of text, at once."""
-        text = shown_safely(chunk) if self._safely else str(chunk)
+        """Write a chunk immediately."""
+        text = strip_control_characters(chunk) if self._sanitize else str(chunk)
         if text:
-            # Before it is written: a Ctrl-C may come in between.
+            # Set before the write, which Ctrl-C may interrupt.
             self._end = text[-1]
-            write(text)
+            write_stdout(text)

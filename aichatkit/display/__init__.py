@@ -1,1 +1,1 @@
-"""What terminals and notebooks show."""
+"""Output for terminals and notebooks."""

@@ -1,7 +1,7 @@
-"""Text of a model -> Markdown and HTML that a notebook may show: nothing in it runs, and nothing is loaded from afar.
+"""Model output -> Markdown and HTML that is safe in a notebook: nothing in it runs, and no remote content is loaded.
 
-Front ends clean Markdown themselves, but nbconvert does not, and none of them keeps the address of a picture from being
-asked, which is how a text that was read can send away what else was said.
+Front ends sanitize Markdown themselves, but nbconvert does not, and none of them blocks remote images: by requesting
+an image URL, a prompt injection can send the rest of the conversation to its author.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ import html
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-__all__ = ["escape", "folded", "folded_html", "pictures_html", "safe"]
+__all__ = ["collapsible", "collapsible_html", "escape", "images_html", "sanitize"]
 
 _LINE_END = re.compile(r"\r\n|\n|\r")
 _FENCE = re.compile(r" *(`{3,}|~{3,})(.*)")
-#: What begins a list without an empty line before it.
+#: List markers that begin a list without an empty line before it.
 _INTERRUPTING = ("-", "*", "+", "1.", "1)")
 _ITEM = re.compile(r" *([-*+]|\d{1,9}[.)])( {1,4}|$)")
-#: Outside of blocks of code: what is escaped already, a span of code (a table may cut one at a bar), an address,
-#: a mark whose span is not on this line, a picture, what may begin another one, what may begin a tag.
+#: Outside code blocks: an escaped character, a code span (a table may cut one at a bar), an autolink, backticks
+#: without their counterpart on this line, a URL, an image, a possible start of an image, a possible start of a tag.
 _TOKEN = re.compile(
     r"\\[^<]|(?<!`)(?P<ticks>`+)(?!`)[^|]{0,2000}?(?<!`)(?P=ticks)(?!`)|<https?://[^\s<>`]*>|(?P<lone>`+)|(?P<address>\w{1,12}://[^\s<!]*)"
     r"|!\[(?P<alt>[^\[\]]*)\]\((?P<target>[^()\s]+)\)|(?P<opening>!\[)|(?P<tag>\\?<(?=[A-Za-z/!?]))"
@@ -27,18 +27,18 @@ _DATA = re.compile(r"data:image/[\w.+-]+(?:;[\w=-]+)*,[^\s()<>\[\]\"'\\`]+")
 _PLACEHOLDER = re.compile(r"image-\d+")
 
 
-def safe(text: str, images: Sequence[str] = ()) -> str:
-    r"""Return Markdown without the HTML in it; pictures are links but for `images`, those the service itself sent.
+def sanitize(text: str, images: Sequence[str] = ()) -> str:
+    r"""Return Markdown with HTML escaped and images turned into links, except `images`, which the service itself sent.
 
-    Code stays as it is where it is certain to be code; elsewhere a `<` in it may show as `&lt;`.
+    Code is left unchanged if it is certain to be code; otherwise a `<` in it may appear as `&lt;`.
 
-    >>> safe("**A** <b> and `<b>` ![x](http://example.org/x.png)")
+    >>> sanitize("**A** <b> and `<b>` ![x](http://example.org/x.png)")
     '**A** &lt;b> and `<b>` [picture: x](http://example.org/x.png)'
     """
-    drawn = [image for image in images if _is_picture(image)]
-    lines = list(_Lines(drawn).read(_LINE_END.split(text)))
-    # What is held as data has only a placeholder in the text, if that.
-    lines += [f"\n![]({image})" for image in drawn if image.startswith("data:")]
+    allowed = [image for image in images if _is_image(image)]
+    lines = list(_Sanitizer(allowed).iter_lines(_LINE_END.split(text)))
+    # A data URI has at most a placeholder in the text; those without one are appended.
+    lines += [f"\n![]({image})" for image in allowed if image.startswith("data:")]
     return "\n".join(lines)
 
 
@@ -47,102 +47,104 @@ def escape(text: object) -> str:
     return html.escape(str(text))
 
 
-def folded(text: str, title: str) -> str:
-    """Return Markdown that is folded under a title."""
-    return f"<details><summary>{escape(title)}</summary>\n\n{safe(text)}\n\n</details>"
+def collapsible(text: str, title: str) -> str:
+    """Return Markdown in a collapsed section with a title."""
+    return f"<details><summary>{escape(title)}</summary>\n\n{sanitize(text)}\n\n</details>"
 
 
-def folded_html(text: str, title: str) -> str:
-    """Return text as HTML that is folded under a title."""
+def collapsible_html(text: str, title: str) -> str:
+    """Return plain text as HTML in a collapsed section with a title."""
     body = f'<pre style="white-space: pre-wrap">{escape(text)}</pre>'
     return f"<details><summary>{escape(title)}</summary>{body}</details>"
 
 
-def pictures_html(images: Iterable[str], alt: str) -> str:
-    """Return pictures as HTML."""
-    shown = filter(_is_picture, images)
-    return "\n".join(f'<img src="{escape(image)}" alt="{escape(alt)}" style="max-width: 100%">' for image in shown)
+def images_html(images: Iterable[str], alt: str) -> str:
+    """Return images as HTML; anything but an http(s) URL or an image data URI is left out."""
+    sources = filter(_is_image, images)
+    return "\n".join(f'<img src="{escape(source)}" alt="{escape(alt)}" style="max-width: 100%">' for source in sources)
 
 
-class _Lines:
-    """Lines of Markdown: from the first one that could be read in two ways nothing is taken for a block of code."""
+class _Sanitizer:
+    """Sanitizes Markdown line by line: after the first ambiguous line nothing is treated as a code block."""
 
-    def __init__(self, drawn: list[str]) -> None:
-        self._drawn = drawn
-        self._sure = True
-        self._spans = True
+    def __init__(self, allowed: list[str]) -> None:
+        self._allowed = allowed
+        self._trust_fences = True
+        self._trust_spans = True
         self._fence = ""
-        self._depth = 0
-        self._last = ""
-        self._indents = [0]
+        self._fence_indent = 0
+        self._previous_line = ""
+        self._list_indents = [0]
 
-    def read(self, lines: Iterable[str]) -> Iterator[str]:
-        """Yield the lines, and the end of a block of code that has none."""
+    def iter_lines(self, lines: Iterable[str]) -> Iterator[str]:
+        """Yield the sanitized lines, and a closing fence if a code block is left open."""
         for line in lines:
-            depth = len(line) - len(line.lstrip(" "))
-            if self._fence and line.strip(" \t") and depth < self._depth:
-                # What the block is part of may have ended, and the block with it.
-                self._fence, self._sure = "", False
+            indent = len(line) - len(line.lstrip(" "))
+            if self._fence and line.strip(" \t") and indent < self._fence_indent:
+                # The list item that contains the block may have ended, and the block with it.
+                self._fence, self._trust_fences = "", False
             if self._fence:
-                found = _FENCE.fullmatch(line)
-                if found and found[1].startswith(self._fence) and not found[2].strip(" \t"):
-                    # One that is indented more may be a line of the code.
-                    self._fence, self._sure = "", self._sure and depth <= self._depth
+                match = _FENCE.fullmatch(line)
+                if match and match[1].startswith(self._fence) and not match[2].strip(" \t"):
+                    # A fence that is indented further may be a line of the code.
+                    self._fence, self._trust_fences = "", self._trust_fences and indent <= self._fence_indent
                 yield line
             else:
-                yield self._text(line, depth)
+                yield self._sanitize_line(line, indent)
         if self._fence:
-            yield " " * self._depth + self._fence
+            yield " " * self._fence_indent + self._fence
 
-    def _text(self, line: str, depth: int) -> str:
-        found = _FENCE.fullmatch(line)
+    def _sanitize_line(self, line: str, indent: int) -> str:
+        match = _FENCE.fullmatch(line)
         if line.strip(" \t"):
-            self._note_item(line, depth)
-        if found and self._begins_code(found[1], found[2], depth):
-            self._fence, self._depth, self._spans, self._last = found[1], depth, True, ""
+            self._track_list_item(line, indent)
+        if match and self._opens_code_block(match[1], match[2], indent):
+            self._fence, self._fence_indent, self._trust_spans, self._previous_line = match[1], indent, True, ""
             return line.replace("<", "")
-        # What could be one mark of a block makes all that follow it doubtful.
-        self._sure = self._sure and not found
-        self._last = line.strip(" \t")
-        self._spans = self._spans or not self._last
-        return _TOKEN.sub(self._replaced, line)
+        # A line that may or may not be a fence makes everything after it ambiguous.
+        self._trust_fences = self._trust_fences and not match
+        self._previous_line = line.strip(" \t")
+        self._trust_spans = self._trust_spans or not self._previous_line
+        return _TOKEN.sub(self._replace, line)
 
-    def _begins_code(self, mark: str, language: str, depth: int) -> bool:
-        in_reach = depth < 4 or depth < self._indents[-1] + 4
-        # It may be the head of a table, or the address of a link instead.
-        alone = "|" not in language and not self._last.endswith("]:") and not (mark[0] == "`" and "`" in language)
-        return self._sure and in_reach and alone
+    def _opens_code_block(self, fence: str, info: str, indent: int) -> bool:
+        in_range = indent < 4 or indent < self._list_indents[-1] + 4
+        # It may be a table header or the URL of a link reference instead.
+        unambiguous = (
+            "|" not in info and not self._previous_line.endswith("]:") and not (fence[0] == "`" and "`" in info)
+        )
+        return self._trust_fences and in_range and unambiguous
 
-    def _note_item(self, line: str, depth: int) -> None:
-        """Note how far the text of a list is indented; a block of code in it may be as well."""
-        found = _ITEM.match(line)
-        begins = len(self._indents) > 1 or not self._last or (found and found[1] in _INTERRUPTING)
-        while depth < self._indents[-1]:
-            self._indents.pop()
-        if found and begins and depth < self._indents[-1] + 4:
-            self._indents.append(found.end())
+    def _track_list_item(self, line: str, indent: int) -> None:
+        """Track how far the text of a list item is indented: a code block inside it may be indented as far."""
+        match = _ITEM.match(line)
+        can_begin = len(self._list_indents) > 1 or not self._previous_line or (match and match[1] in _INTERRUPTING)
+        while indent < self._list_indents[-1]:
+            self._list_indents.pop()
+        if match and can_begin and indent < self._list_indents[-1] + 4:
+            self._list_indents.append(match.end())
 
-    def _replaced(self, found: re.Match[str]) -> str:
-        if found["lone"] or "`" in (found["address"] or ""):
-            # It may reach to a later line of the paragraph; until its end nothing is certain to be code.
-            self._spans = False
-        if found["ticks"] and not self._spans:
-            return found[0].replace("<", "&lt;").replace("![", "[picture: ")
-        if found["tag"]:
+    def _replace(self, match: re.Match[str]) -> str:
+        if match["lone"] or "`" in (match["address"] or ""):
+            # The span may end on a later line; until the end of the paragraph nothing is certain to be code.
+            self._trust_spans = False
+        if match["ticks"] and not self._trust_spans:
+            return match[0].replace("<", "&lt;").replace("![", "[picture: ")
+        if match["tag"]:
             return "&lt;"
-        if found["opening"]:
+        if match["opening"]:
             return "[picture: "
-        return self._picture(found) if found["target"] else found[0]
+        return self._replace_image(match) if match["target"] else match[0]
 
-    def _picture(self, found: re.Match[str]) -> str:
-        alt = _TOKEN.sub(self._replaced, found["alt"])
-        if _PLACEHOLDER.fullmatch(found["target"]):
-            held = next((image for image in self._drawn if image.startswith("data:")), "")
-            if held:
-                self._drawn.remove(held)
-            return f"![{alt}]({held})" if held else f"[picture: {alt}]"
-        return f"{'![' if found['target'] in self._drawn else '[picture: '}{alt}]({found['target']})"
+    def _replace_image(self, match: re.Match[str]) -> str:
+        alt = _TOKEN.sub(self._replace, match["alt"])
+        if _PLACEHOLDER.fullmatch(match["target"]):
+            data_uri = next((image for image in self._allowed if image.startswith("data:")), "")
+            if data_uri:
+                self._allowed.remove(data_uri)
+            return f"![{alt}]({data_uri})" if data_uri else f"[picture: {alt}]"
+        return f"{'![' if match['target'] in self._allowed else '[picture: '}{alt}]({match['target']})"
 
 
-def _is_picture(image: str) -> bool:
+def _is_image(image: str) -> bool:
     return image.startswith(("http://", "https://")) or bool(_DATA.fullmatch(image))

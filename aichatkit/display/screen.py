@@ -1,45 +1,75 @@
-"""Text as it comes -> a screen: Markdown that grows in a notebook, else plain text on standard output."""
+"""Stream -> screen: Markdown that grows in a notebook, plain text on standard output elsewhere; partial text stays."""
 
 from __future__ import annotations
 
 import sys
 import time
 import weakref
-from typing import Any, Callable, Protocol
+from typing import TYPE_CHECKING, Any, Callable, Protocol
 
 from aichatkit.display import markup
 from aichatkit.display.reprs import running_shell
+from aichatkit.errors import ChatError
 from aichatkit.images import ImageResponse
 
-__all__ = ["NotebookScreen", "Screen", "TextScreen", "in_notebook", "just_shown", "note_shown", "open_screen"]
+if TYPE_CHECKING:
+    from aichatkit.reply import Reply
 
-#: Seconds between two updates at least, and what each character adds: an update carries the whole text.
+__all__ = ["NotebookScreen", "Screen", "TextScreen", "in_notebook", "just_shown", "mark_shown", "open_screen", "show"]
+
+#: Minimum seconds between two updates, plus seconds per character: every update sends the complete text.
 _INTERVAL = 0.1
 _INTERVAL_PER_CHARACTER = 1e-5
 
 _last_shown: list[tuple[weakref.ref[Any], int]] = []
 
 
-class Screen(Protocol):
-    """Where an answer is shown while it comes."""
+def show(stream: Any, *, plain: bool = False, screen: Screen | None = None) -> Reply:
+    """Read a stream to its end, showing it as it arrives, and return the reply."""
+    screen = open_screen(plain=plain) if screen is None else screen
+    note = ""
+    try:
+        with stream:
+            screen.show_reasoning(stream.reasoning)
+            screen.add(stream.text)
+            for chunk in stream:
+                screen.add(chunk)
+            # With tools, more reasoning may have arrived between rounds.
+            screen.show_reasoning(stream.reasoning)
+        reply: Reply = stream.read()
+    except ChatError:
+        note = "broken off"
+        raise
+    except KeyboardInterrupt as interrupt:
+        note = "stopped"
+        _attach_partial(interrupt, stream.text)
+        raise
+    finally:
+        screen.close(note)
+    mark_shown(reply)
+    return reply
 
-    def think(self, reasoning: str) -> None:
-        """Show the model's reasoning so far."""
+
+class Screen(Protocol):
+    """A display that shows an answer while it streams."""
+
+    def show_reasoning(self, reasoning: str) -> None:
+        """Show the model's reasoning received up to now."""
 
     def add(self, chunk: str) -> None:
-        """Show a piece of text."""
+        """Show a chunk."""
 
     def close(self, note: str = "") -> None:
-        """Show all there is, and a note under it."""
+        """Show the remaining text, and a note below it."""
 
 
 def in_notebook() -> bool:
-    """Tell whether this runs in the kernel of a notebook."""
+    """Return whether this code runs in a notebook kernel."""
     return getattr(running_shell(), "kernel", None) is not None
 
 
 def open_screen(*, plain: bool = False, live: bool = True) -> Screen:
-    """Return the screen there is; one that is not `live` shows all at the end."""
+    """Return a screen for the current environment; without `live` it shows everything at the end."""
     return NotebookScreen(live=live) if in_notebook() and not plain else TextScreen(live=live)
 
 
@@ -48,22 +78,22 @@ class TextScreen:
 
     def __init__(self, *, live: bool = True) -> None:
         self._live = live
-        self._held: list[str] = []
+        self._buffer: list[str] = []
         self._end = "\n"
 
-    def think(self, reasoning: str) -> None:
-        """Leave it out: it is kept in the reply."""
+    def show_reasoning(self, reasoning: str) -> None:
+        """Show nothing: the reasoning is in the reply."""
 
     def add(self, chunk: str) -> None:
-        """Write a piece of text at once."""
+        """Write a chunk immediately, or buffer it if the screen is not live."""
         if self._live:
             self._write(chunk)
         else:
-            self._held.append(chunk)
+            self._buffer.append(chunk)
 
     def close(self, note: str = "") -> None:
-        """End the line, and write the note on one of its own."""
-        self._write("".join(self._held))
+        """Write the buffered text, end the line, and write the note on a separate line."""
+        self._write("".join(self._buffer))
         self._write("" if self._end == "\n" else "\n")
         self._write(f"({note})\n" if note else "")
 
@@ -75,89 +105,96 @@ class TextScreen:
 
 
 class NotebookScreen:
-    """Markdown in a notebook, replaced by a longer one at most every tenth of a second; a long one less often."""
+    """Markdown in a notebook, updated at most every tenth of a second, less often as it gets longer."""
 
     def __init__(self, *, live: bool = True, clock: Callable[[], float] = time.monotonic) -> None:
         self._live = live
         self._clock = clock
-        self._thoughts = ""
-        self._folded = _Area()
-        self._begin()
+        self._reasoning = ""
+        self._reasoning_area = _Area()
+        self._start_text()
 
-    def think(self, reasoning: str) -> None:
-        """Show the model's reasoning, folded; it stays as open as its reader made it while the answer grows."""
-        if reasoning != self._thoughts:
-            self._thoughts = reasoning
+    def show_reasoning(self, reasoning: str) -> None:
+        """Show the reasoning in a collapsed section; if the user opens it, it stays open while the answer grows."""
+        if reasoning != self._reasoning:
+            self._reasoning = reasoning
             title = "Reasoning"
-            self._folded.put(
+            self._reasoning_area.put(
                 {
-                    "text/html": markup.folded_html(reasoning, title),
-                    "text/markdown": markup.folded(reasoning, title),
+                    "text/html": markup.collapsible_html(reasoning, title),
+                    "text/markdown": markup.collapsible(reasoning, title),
                     "text/plain": f"({title}: {reasoning})",
                 }
             )
 
     def add(self, chunk: str) -> None:
-        """Take a piece of text and show it when it is time; a picture at once, between what came before and after."""
+        """Add a chunk, shown with the next update; an image is shown immediately, after the text before it."""
         if isinstance(chunk, ImageResponse):
-            self._put()
+            self._update()
             _Area().put({"text/plain": str(chunk), **chunk._repr_mimebundle_()})
-            self._begin()
+            self._start_text()
             return
         self._parts.append(chunk)
         self._size += len(chunk)
-        if self._live and self._clock() >= self._next:
-            self._put()
+        if self._live and self._clock() >= self._next_update:
+            self._update()
 
     def close(self, note: str = "") -> None:
-        """Show what was held back, and the note."""
-        self._put(f"*({note})*" if note else "")
+        """Show the text not shown yet, and the note."""
+        self._update(f"*({note})*" if note else "")
 
-    def _begin(self) -> None:
+    def _start_text(self) -> None:
         self._area = _Area()
         self._parts: list[str] = []
         self._size = 0
-        self._next = float("-inf")
+        self._next_update = float("-inf")
 
-    def _put(self, note: str = "") -> None:
+    def _update(self, note: str = "") -> None:
         text = "".join(self._parts)
         if text or note:
-            shown, told = ("\n\n".join(filter(None, [part, note])) for part in (markup.safe(text), text))
-            self._area.put({"text/markdown": shown, "text/plain": told})
+            rendered, plain = ("\n\n".join(filter(None, [part, note])) for part in (markup.sanitize(text), text))
+            self._area.put({"text/markdown": rendered, "text/plain": plain})
         self._parts = [text]
-        self._next = self._clock() + max(_INTERVAL, self._size * _INTERVAL_PER_CHARACTER)
+        self._next_update = self._clock() + max(_INTERVAL, self._size * _INTERVAL_PER_CHARACTER)
 
 
-class _Area:
-    """A place on the page, made when something is first put there."""
-
-    def __init__(self) -> None:
-        self._handle: Any = None
-        self._held: dict[str, Any] = {}
-
-    def put(self, bundle: dict[str, Any]) -> None:
-        """Show this, in the place of what was shown before."""
-        from IPython import display
-
-        show: Any = display.display
-        if self._handle is None:
-            self._handle = show(bundle, raw=True, display_id=True)
-        elif bundle != self._held:
-            self._handle.update(bundle, raw=True)
-        self._held = bundle
-
-
-def note_shown(reply: Any) -> None:
-    """Remember that a reply was shown in this cell, which shows its last value by itself."""
+def mark_shown(reply: Any) -> None:
+    """Remember that this cell has shown a reply, so that IPython does not show it again as the cell's last value."""
     shell = running_shell()
     if shell is not None:
         _last_shown[:] = [(weakref.ref(reply), shell.execution_count)]
 
 
 def just_shown(reply: Any) -> bool:
-    """Tell whether this cell has shown a reply already."""
+    """Return whether the current cell has already shown this reply."""
     shell = running_shell()
     if shell is None or not _last_shown:
         return False
-    shown, count = _last_shown[0]
-    return shown() is reply and count == shell.execution_count
+    reply_ref, execution_count = _last_shown[0]
+    return reply_ref() is reply and execution_count == shell.execution_count
+
+
+class _Area:
+    """An output area of a cell, created when it is first filled."""
+
+    def __init__(self) -> None:
+        self._handle: Any = None
+        self._bundle: dict[str, Any] = {}
+
+    def put(self, bundle: dict[str, Any]) -> None:
+        """Show a MIME bundle, replacing the previous one."""
+        from IPython import display
+
+        show: Any = display.display
+        if self._handle is None:
+            self._handle = show(bundle, raw=True, display_id=True)
+        elif bundle != self._bundle:
+            self._handle.update(bundle, raw=True)
+        self._bundle = bundle
+
+
+def _attach_partial(interrupt: Any, partial: str) -> None:
+    """Keep the text received on the interrupt, as errors do, and hide the package's frames from a notebook."""
+    interrupt.partial = partial
+    message = f"KeyboardInterrupt: the answer was stopped after {len(partial):,} characters; its connection is closed"
+    interrupt._render_traceback_ = lambda: [message]

@@ -1,4 +1,4 @@
-"""First line of a cell -> options and question of `%chat`."""
+"""`%chat` line or cell -> options and question."""
 
 from __future__ import annotations
 
@@ -10,42 +10,42 @@ from typing import Any, NoReturn
 from aichatkit.errors import ConfigurationError
 from aichatkit.params import nearest
 
-__all__ = ["read_cell", "read_line", "read_params"]
+__all__ = ["parse_cell", "parse_line", "parse_params"]
 
 _WORD = re.compile(r"""\s*((?:"[^"]*"|'[^']*'|[^\s"'])+)""")
 _QUOTED = re.compile(r"\"([^\"]*)\"|'([^']*)'")
 
 
-def read_cell(line: str, cell: str) -> tuple[argparse.Namespace, str]:
-    """Return the options on the first line of a cell, and the question under it."""
-    words = [_unquoted(found[1]) for found in _WORD.finditer(line)]
+def parse_cell(line: str, cell: str) -> tuple[argparse.Namespace, str]:
+    """Return the options on the first line of a cell, and the question below it."""
+    words = [_unquote(match[1]) for match in _WORD.finditer(line)]
     if _WORD.sub("", line).strip():
         raise ConfigurationError(f"%%chat: a quote is not closed in {line.strip()!r}")
-    parser = _parser()
+    parser = _build_parser()
     parser.add_argument("provider_model", nargs="?", metavar="MODEL")
-    return _checked(parser.parse_args(words), cell)
+    return _validate(parser.parse_args(words), cell)
 
 
-def read_line(line: str) -> tuple[argparse.Namespace, str]:
-    """Return the options at the beginning of a line, and the question as it is: it may hold any quotes."""
-    parser = _parser()
+def parse_line(line: str) -> tuple[argparse.Namespace, str]:
+    """Return the options at the start of a line, and the question unchanged: it may contain any quotes."""
+    parser = _build_parser()
     parser.set_defaults(provider_model=None)
     words: list[str] = []
     while line.lstrip().startswith("-"):
-        first, line = _cut(line)
+        first, line = _split_word(line)
         if first == "--":
             break
         words.append(first)
         if first not in _FLAGS and "=" not in first:
-            value, line = _cut(line)
+            value, line = _split_word(line)
             words += [value] if value else []
-    return _checked(parser.parse_args(words), line)
+    return _validate(parser.parse_args(words), line)
 
 
-def read_params(pairs: list[str]) -> dict[str, Any]:
-    """Return sampling parameters.
+def parse_params(pairs: list[str]) -> dict[str, Any]:
+    """Return `name=value` pairs as sampling parameters; values are Python literals, else text.
 
-    >>> read_params(["temperature=0.2", "stop=END"])
+    >>> parse_params(["temperature=0.2", "stop=END"])
     {'temperature': 0.2, 'stop': 'END'}
     """
     params = {}
@@ -60,30 +60,30 @@ def read_params(pairs: list[str]) -> dict[str, Any]:
     return params
 
 
-def _checked(asked: argparse.Namespace, question: str) -> tuple[argparse.Namespace, str]:
+def _validate(args: argparse.Namespace, question: str) -> tuple[argparse.Namespace, str]:
     if not question.strip():
         raise ConfigurationError("%chat: nothing was asked; write a question behind it, or in the cell under %%chat")
-    if asked.reset and asked.chat is None:
+    if args.reset and args.chat is None:
         raise ConfigurationError("%chat: --reset begins a conversation anew, and none is named; name it with -c")
-    return asked, question.strip()
+    return args, question.strip()
 
 
-def _cut(line: str) -> tuple[str, str]:
+def _split_word(line: str) -> tuple[str, str]:
     """Return the first word of a line, without its quotes, and the rest."""
-    found = _WORD.match(line)
-    return (_unquoted(found[1]), line[found.end() :]) if found else (line.strip(), "")
+    match = _WORD.match(line)
+    return (_unquote(match[1]), line[match.end() :]) if match else (line.strip(), "")
 
 
-def _unquoted(word: str) -> str:
-    return _QUOTED.sub(lambda found: found[1] or found[2] or "", word)
+def _unquote(word: str) -> str:
+    return _QUOTED.sub(lambda match: match[1] or match[2] or "", word)
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        found = re.search(r"unrecognized arguments: (\S+)", message)
+        match = re.search(r"unrecognized arguments: (\S+)", message)
         names = [name for action in self._actions for name in action.option_strings]
-        hint = nearest(found[1], names) if found else ""
-        if found and not found[1].startswith("-"):
+        hint = nearest(match[1], names) if match else ""
+        if match and not match[1].startswith("-"):
             hint = "; the question stands under the line of %%chat"
         raise ConfigurationError(f"%chat: {message}{hint}; %chat? shows all options")
 
@@ -91,22 +91,22 @@ class _Parser(argparse.ArgumentParser):
 _FLAGS = ("-t", "--template", "--reset", "--plain", "--no-stream")
 
 
-def _parser() -> argparse.ArgumentParser:
+def _build_parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="%chat", add_help=False, allow_abbrev=False)
     parser.add_argument("-m", "--model", action="append", default=[])
-    parser.add_argument("-o", "--out", type=_name)
+    parser.add_argument("-o", "--out", type=_variable_name)
     parser.add_argument("-s", "--system")
     parser.add_argument("-f", "--file", action="append", default=[])
-    parser.add_argument("-c", "--chat", type=_name)
+    parser.add_argument("-c", "--chat", type=_variable_name)
     parser.add_argument("-p", "--param", action="append", default=[])
-    parser.add_argument("--client", type=_name)
+    parser.add_argument("--client", type=_variable_name)
     parser.add_argument("-t", "--template", action="store_true")
     for flag in _FLAGS[2:]:
         parser.add_argument(flag, action="store_true")
     return parser
 
 
-def _name(text: str) -> str:
+def _variable_name(text: str) -> str:
     if not text.isidentifier():
         raise argparse.ArgumentTypeError(f"{text!r} is no name of a variable")
     return text

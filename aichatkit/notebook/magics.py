@@ -10,10 +10,9 @@ from aichatkit.api import default_client
 from aichatkit.batch.templates import Template
 from aichatkit.chats.chat import Chat
 from aichatkit.client import Client
-from aichatkit.display.screen import open_screen
-from aichatkit.display.show import show
+from aichatkit.display.screen import open_screen, show
 from aichatkit.errors import ChatError, ConfigurationError
-from aichatkit.notebook.cell_options import read_cell, read_line, read_params
+from aichatkit.notebook.cell_options import parse_cell, parse_line, parse_params
 from aichatkit.params import nearest
 from aichatkit.reply import Reply
 from aichatkit.streams import Stream
@@ -51,96 +50,96 @@ def load_ipython_extension(shell: Any) -> None:
     from IPython.core import magic
 
     def chat(line: str, cell: str | None = None) -> None:
-        asked, question = read_line(line) if cell is None else read_cell(line, cell)
-        _chat(shell.user_ns, asked, question)
+        args, question = parse_line(line) if cell is None else parse_cell(line, cell)
+        _run(shell.user_ns, args, question)
 
     chat.__doc__ = _HELP
-    # Without that IPython itself would fill in what stands in braces.
-    safe: Any = magic.no_var_expand
-    shell.register_magic_function(safe(chat), magic_kind="line_cell", magic_name="chat")
-    shell.input_transformers_cleanup.append(_keep_question_marks)
+    # Otherwise IPython itself would expand expressions in braces.
+    no_var_expand: Any = magic.no_var_expand
+    shell.register_magic_function(no_var_expand(chat), magic_kind="line_cell", magic_name="chat")
+    shell.input_transformers_cleanup.append(_rewrite_question_marks)
 
 
 def unload_ipython_extension(shell: Any) -> None:
-    """Take the magics away again."""
-    for kind in ("line", "cell"):
-        shell.magics_manager.magics[kind].pop("chat", None)
-    # Twice where it was loaded by two names.
-    steps = shell.input_transformers_cleanup
-    steps[:] = [step for step in steps if step is not _keep_question_marks]
+    """Remove the magics from IPython."""
+    for magic_kind in ("line", "cell"):
+        shell.magics_manager.magics[magic_kind].pop("chat", None)
+    # The transformer is registered twice if the extension was loaded under two names.
+    transformers = shell.input_transformers_cleanup
+    transformers[:] = [transformer for transformer in transformers if transformer is not _rewrite_question_marks]
 
 
-def _keep_question_marks(lines: list[str]) -> list[str]:
-    """Call the magic where a question ends as one: IPython takes a word and a question mark for a call for help."""
+def _rewrite_question_marks(lines: list[str]) -> list[str]:
+    """Rewrite `%chat ...?` as a call of the magic: to IPython, a trailing question mark is a request for help."""
     if lines and lines[0].startswith("%%"):
         return lines
     return [
-        _QUESTION.sub(lambda found: f"{found[1]}get_ipython().run_line_magic('chat', {found[2]!r})", line)
+        _QUESTION.sub(lambda match: f"{match[1]}get_ipython().run_line_magic('chat', {match[2]!r})", line)
         for line in lines
     ]
 
 
-def _chat(variables: dict[str, Any], asked: argparse.Namespace, question: str) -> None:
-    """Ask, show the answer, and keep the reply or what came of it."""
-    if asked.template:
-        question, asked.system = _filled(question, variables), _filled(asked.system or "", variables)
-    options = read_params(asked.param)
-    options.update({"files": asked.file} if asked.file else {})
+def _run(variables: dict[str, Any], args: argparse.Namespace, question: str) -> None:
+    """Send the question, show the answer, and assign the reply, complete or partial, to the variable of --out."""
+    if args.template:
+        question, args.system = _fill(question, variables), _fill(args.system or "", variables)
+    options = parse_params(args.param)
+    options.update({"files": args.file} if args.file else {})
     stream: Stream | None = None
     reply: Reply | None = None
     try:
-        stream = _open(variables, asked, question, options)
-        reply = show(stream, screen=open_screen(plain=asked.plain, live=not asked.no_stream))
+        stream = _open_stream(variables, args, question, options)
+        reply = show(stream, screen=open_screen(plain=args.plain, live=not args.no_stream))
     except (ChatError, KeyboardInterrupt) as error:
-        reply = _partial(stream, error)
+        reply = _partial_reply(stream, error)
         raise
     finally:
-        if asked.out is not None:
-            variables[asked.out] = reply
+        if args.out is not None:
+            variables[args.out] = reply
 
 
-def _open(variables: dict[str, Any], asked: argparse.Namespace, question: str, options: dict[str, Any]) -> Stream:
-    """Ask in the conversation that is named, else on its own."""
-    models = [*filter(None, [asked.provider_model]), *asked.model]
+def _open_stream(variables: dict[str, Any], args: argparse.Namespace, question: str, options: dict[str, Any]) -> Stream:
+    """Send the question in the conversation given with -c, or on its own."""
+    models = [*filter(None, [args.provider_model]), *args.model]
     options.update({"model": models if len(models) > 1 else models[0]} if models else {})
-    options.update({"system": asked.system} if asked.system else {})
-    client: Client | None = _variable(variables, asked.client, Client, "--client") if asked.client else None
-    if asked.chat is None:
+    options.update({"system": args.system} if args.system else {})
+    client: Client | None = _find_variable(variables, args.client, Client, "--client") if args.client else None
+    if args.chat is None:
         return (client or default_client()).stream(question, **options)
-    old: Chat | None = _variable(variables, asked.chat, Chat, "-c") if asked.chat in variables else None
-    if old is not None and not asked.reset:
+    existing: Chat | None = _find_variable(variables, args.chat, Chat, "-c") if args.chat in variables else None
+    if existing is not None and not args.reset:
         if client is not None:
-            raise ConfigurationError(f"%chat: {asked.chat} has its client; leave --client out, or add --reset")
-        return old.stream(question, **options)
-    lasting = {name: options.pop(name) for name in ("model", "system") if name in options}
-    begun: Chat = (client or (old.client if old else default_client())).chat(**lasting)
-    variables[asked.chat] = begun
-    return begun.stream(question, **options)
+            raise ConfigurationError(f"%chat: {args.chat} has its client; leave --client out, or add --reset")
+        return existing.stream(question, **options)
+    chat_options = {name: options.pop(name) for name in ("model", "system") if name in options}
+    new: Chat = (client or (existing.client if existing else default_client())).chat(**chat_options)
+    variables[args.chat] = new
+    return new.stream(question, **options)
 
 
-def _partial(stream: Stream | None, error: Any) -> Reply:
-    """Return what came as a reply that says it is not complete."""
+def _partial_reply(stream: Stream | None, error: Any) -> Reply:
+    """Return the text received as a reply with `complete=False`."""
     if stream is not None:
         return Reply(stream.text, stream.provider, stream.model, complete=False, attempts=stream.attempts)
     text, provider, model = (getattr(error, name, None) or "" for name in ("partial", "provider", "model"))
     return Reply(text, provider, model, complete=False, attempts=getattr(error, "attempts", []))
 
 
-def _variable(variables: dict[str, Any], name: str, kind: type[Any], option: str) -> Any:
+def _find_variable(variables: dict[str, Any], name: str, cls: type[Any], option: str) -> Any:
     value = variables.get(name)
-    if not isinstance(value, kind):
-        found = f"is a {type(value).__name__}" if name in variables else "is not there"
-        raise ConfigurationError(f"%chat: {option} wants a variable that holds a {kind.__name__}; {name!r} {found}")
+    if not isinstance(value, cls):
+        problem = f"is a {type(value).__name__}" if name in variables else "is not there"
+        raise ConfigurationError(f"%chat: {option} wants a variable that holds a {cls.__name__}; {name!r} {problem}")
     return value
 
 
-def _filled(text: str, variables: dict[str, Any]) -> str:
-    """Fill in variables; without a brace there is nothing to fill in."""
+def _fill(text: str, variables: dict[str, Any]) -> str:
+    """Fill in the template's variables; text without a brace is returned unchanged."""
     if "{" not in text:
         return text
     template = Template(text)
     for name in template.names:
         if name not in variables:
-            shown = [known for known in variables if not known.startswith("_")]
-            raise ConfigurationError(f"%chat: -t finds no variable {name!r}{nearest(name, shown)}")
+            candidates = [variable for variable in variables if not variable.startswith("_")]
+            raise ConfigurationError(f"%chat: -t finds no variable {name!r}{nearest(name, candidates)}")
     return template.fill(variables)

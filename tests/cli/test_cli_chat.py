@@ -19,7 +19,7 @@ import pytest
 from aichatkit import Chat
 from aichatkit.cli import main
 from aichatkit.cli import terminal_input as lines
-from aichatkit.cli.terminal_input import history, read_said
+from aichatkit.cli.terminal_input import input_history, read_input
 
 pytestmark = pytest.mark.usefixtures("service")
 
@@ -375,7 +375,7 @@ def test_a_stop_after_the_last_word_loses_no_turn(typing, monkeypatch, saved):
     def interrupted(reply):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("aichatkit.cli.chat.usage_line", interrupted)
+    monkeypatch.setattr("aichatkit.cli.chat.format_usage", interrupted)
     typing("First")
     assert main(["chat", "--plain", "--usage"]) == 0
     assert len(saved()[0]["messages"]) == 2
@@ -383,32 +383,32 @@ def test_a_stop_after_the_last_word_loses_no_turn(typing, monkeypatch, saved):
 
 def test_lines_that_are_there_at_once_were_pasted(typing):
     typing("one", "two", "three", waiting=[True, False])
-    assert read_said() == "one\ntwo"
-    assert read_said() == "three"
-    assert read_said() is None
+    assert read_input() == "one\ntwo"
+    assert read_input() == "three"
+    assert read_input() is None
 
 
 def test_a_command_is_one_line_whatever_was_typed_after_it(typing):
     typing("/undo", "Hi", waiting=[True, False])
-    assert read_said() == "/undo"
-    assert read_said() == "Hi"
+    assert read_input() == "/undo"
+    assert read_input() == "Hi"
 
 
 def test_windows_cannot_tell_what_was_pasted(typing, monkeypatch):
     typing("one", "two", waiting=[True, False])
     monkeypatch.setattr("sys.platform", "win32")
-    assert read_said() == "one"
+    assert read_input() == "one"
 
 
 def test_no_input_at_all_is_the_end(monkeypatch):
     monkeypatch.setattr(sys, "stdin", None)
-    assert read_said() is None
+    assert read_input() is None
 
 
 def test_without_readline_nothing_is_remembered(typing, monkeypatch, tmp_path):
     typing()
     monkeypatch.setattr(lines, "readline", None)
-    with history(tmp_path / "history", [], kept=True):
+    with input_history(tmp_path / "history", [], save=True):
         pass
     assert not (tmp_path / "history").exists()
 
@@ -444,7 +444,7 @@ def editor(monkeypatch, typing):
 
 
 def test_commands_are_completed(editor, tmp_path):
-    with history(tmp_path / "history", ["/save", "/system", "/undo"], kept=False):
+    with input_history(tmp_path / "history", ["/save", "/system", "/undo"], save=False):
         assert [editor.completer("/s", number) for number in range(3)] == ["/save ", "/system ", None]
         assert editor.completer("s", 0) is None
     assert editor.completer is None
@@ -453,6 +453,6 @@ def test_commands_are_completed(editor, tmp_path):
 
 def test_a_history_that_cannot_be_written_is_told(editor, tmp_path, capsys):
     (tmp_path / "history").touch()
-    with history(tmp_path / "history", [], kept=True):
+    with input_history(tmp_path / "history", [], save=True):
         pass
     assert "is not saved" in capsys.readouterr().err

@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from aichatkit.cli import main
-from aichatkit.cli.schema_option import parse_schema
+from aichatkit.cli.schema_option import parse_schema_option
 
 pytestmark = pytest.mark.usefixtures("service")
 
@@ -85,7 +85,7 @@ def open_pipe(monkeypatch):
 
 
 def test_a_question_does_not_wait_for_a_pipe_that_brings_nothing(asked, open_pipe, monkeypatch, capsys):
-    monkeypatch.setattr("aichatkit.cli.prompts.PATIENCE", 0.01)
+    monkeypatch.setattr("aichatkit.cli.prompts.STDIN_TIMEOUT", 0.01)
     assert main(["Hi"]) == 0
     assert asked() == [("user", "Hi")]
     assert "nothing came through the pipe" in capsys.readouterr().err
@@ -103,7 +103,7 @@ def test_a_pipe_that_began_is_read_to_its_end(asked, open_pipe, monkeypatch):
 
 @pytest.mark.parametrize("words", [["-", "Sum up:"], ["Sum up:", "-"], ["Sum up:", "-f", "-"], []])
 def test_a_dash_or_the_lack_of_a_question_waits_for_the_pipe(sandbox, open_pipe, monkeypatch, words):
-    monkeypatch.setattr("aichatkit.cli.prompts.PATIENCE", 0.0)
+    monkeypatch.setattr("aichatkit.cli.prompts.STDIN_TIMEOUT", 0.0)
     later = threading.Timer(0.05, lambda: (os.write(open_pipe, b"late"), os.dup2(os.open(os.devnull, 1), open_pipe)))
     later.start()
     assert main(words) == 0
@@ -113,7 +113,8 @@ def test_a_dash_or_the_lack_of_a_question_waits_for_the_pipe(sandbox, open_pipe,
 
 def test_a_process_that_gave_up_on_a_pipe_ends(sandbox):
     sandbox.says("Paris.")
-    code = "import sys\nfrom aichatkit.cli import main, prompts\nprompts.PATIENCE = 0.05\nsys.exit(main(['Capital?']))"
+    code = "import sys\nfrom aichatkit.cli import main, prompts\n"
+    code += "prompts.STDIN_TIMEOUT = 0.05\nsys.exit(main(['Capital?']))"
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen([sys.executable, "-c", code], **pipes) as process:
         try:
@@ -256,11 +257,11 @@ def test_an_answer_that_does_not_fit_is_an_error_with_code_1(sandbox, capsys):
 def test_a_schema_may_be_a_file_or_json(tmp_path, source):
     for name in ("shape.json", "shape"):
         (tmp_path / name).write_text('{"type": "object", "properties": {}}', encoding="utf-8")
-    assert parse_schema(source) == {"type": "object", "properties": {}}
+    assert parse_schema_option(source) == {"type": "object", "properties": {}}
 
 
 def test_a_schema_may_have_a_field_a_line_and_lists():
-    schema = parse_schema("\nname str: first, last,\ntags str[]\nfine bool\n")
+    schema = parse_schema_option("\nname str: first, last,\ntags str[]\nfine bool\n")
     assert schema["properties"] == {
         "name": {"type": "string", "description": "first, last"},
         "tags": {"type": "array", "items": {"type": "string"}},

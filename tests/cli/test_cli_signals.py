@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from aichatkit.cli import main
-from aichatkit.cli.signals import ending_well
+from aichatkit.cli.signals import exit_on_signals
 
 pytestmark = pytest.mark.usefixtures("service")
 
@@ -48,7 +48,7 @@ def test_being_told_to_end_keeps_the_text_that_came_and_ends_its_line(sandbox, s
 def test_a_signal_that_is_ignored_stays_ignored():
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with ending_well():
+        with exit_on_signals():
             assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
             assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
         assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
@@ -57,10 +57,10 @@ def test_a_signal_that_is_ignored_stays_ignored():
 
 
 def test_a_second_signal_is_not_held_up():
-    with ending_well(), pytest.raises(SystemExit) as caught:
+    with exit_on_signals(), pytest.raises(SystemExit) as caught:
         signal.raise_signal(signal.SIGTERM)
     assert caught.value.code == 143
-    with ending_well():
+    with exit_on_signals():
         with pytest.raises(SystemExit):
             signal.raise_signal(signal.SIGTERM)
         assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL

@@ -10,8 +10,8 @@ from argparse import Namespace
 import pytest
 
 from aichatkit.cli import main, writers
-from aichatkit.cli.markdown import Markdown, split_blocks
-from aichatkit.cli.writers import Plain, open_writer
+from aichatkit.cli.markdown import MarkdownWriter, split_blocks
+from aichatkit.cli.writers import PlainWriter, open_writer
 
 pytestmark = pytest.mark.usefixtures("service")
 
@@ -49,7 +49,7 @@ def seen(text):
 
 
 def shown(pieces, screen, clock=None):
-    with Markdown(clock) if clock else Markdown() as writer:
+    with MarkdownWriter(clock) if clock else MarkdownWriter() as writer:
         for piece in pieces:
             writer.add(piece)
     return seen(screen())
@@ -110,7 +110,7 @@ def test_an_error_cannot_order_the_terminal_about_either(capsys):
 
 
 def test_a_pipe_gets_every_sign(capsys):
-    with Plain(safely=False) as writer:
+    with PlainWriter(sanitize=False) as writer:
         writer.add("\x1b[31m")
     assert capsys.readouterr().out == "\x1b[31m\n"
 
@@ -144,17 +144,17 @@ def test_a_program_longer_than_the_screen_comes_out_whole(screen):
 
 
 def test_what_is_drawn_again_and_again_fits_the_screen(screen):
-    writer = Markdown()
+    writer = MarkdownWriter()
     for text in ("word " * 400, "```\n" + "x\n" * 400, "- item\n" * 400):
         writer._text = text
-        drawn = "".join(segment.text for segment in writer._tail().segments)
+        drawn = "".join(segment.text for segment in writer._render_tail().segments)
         assert 8 <= drawn.count("\n") <= 10
     writer._text = " "
-    assert writer._tail() == ""
+    assert writer._render_tail() == ""
 
 
 def test_addresses_are_written_out(screen):
-    with Markdown() as writer:
+    with MarkdownWriter() as writer:
         writer.add("See [here](https://a.example) and ![cat](https://b.example)!")
     written = screen()
     words = ["See", "here", "(https://a.example)", "and", "cat", "(https://b.example)!"]
@@ -188,7 +188,7 @@ def test_what_is_typed_meanwhile_is_not_echoed_into_the_picture(screen, monkeypa
     with os.fdopen(slave, encoding="utf-8") as keyboard:
         monkeypatch.setattr(sys, "stdin", keyboard)
         before = termios.tcgetattr(slave)
-        with Markdown():
+        with MarkdownWriter():
             assert not termios.tcgetattr(slave)[3] & termios.ECHO
         assert termios.tcgetattr(slave) == before
     os.close(master)

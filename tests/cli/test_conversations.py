@@ -10,7 +10,7 @@ import pytest
 
 from aichatkit import Reply
 from aichatkit.cli import main
-from aichatkit.cli.json_output import usage_line
+from aichatkit.cli.json_output import format_usage
 
 pytestmark = pytest.mark.usefixtures("service")
 
@@ -161,4 +161,4 @@ def test_usage_tells_how_often_it_was_tried(sandbox, capsys):
 
 
 def test_what_a_service_does_not_tell_is_unknown(sandbox):
-    assert usage_line(Reply("Yes.", "aichats", "gpt-4")) == "aichats/gpt-4: tokens unknown, cost unknown, 0.0 s"
+    assert format_usage(Reply("Yes.", "aichats", "gpt-4")) == "aichats/gpt-4: tokens unknown, cost unknown, 0.0 s"

@@ -9,7 +9,7 @@ import pytest
 import trustme
 
 from aichatkit.cli import key_store
-from aichatkit.cli.diagnostics import examine
+from aichatkit.cli.diagnostics import diagnose
 from aichatkit.sandbox import Sandbox
 from aichatkit.sandbox.raw import RawServer, response
 
@@ -35,7 +35,7 @@ def at(monkeypatch):
 
 
 def told(topic, *model):
-    return [f"{finding.verdict} {finding.text}" for finding in examine(model) if finding.topic == topic]
+    return [f"{finding.verdict} {finding.text}" for finding in diagnose(model) if finding.topic == topic]
 
 
 def test_the_versions_that_matter_are_told():
@@ -45,7 +45,7 @@ def test_the_versions_that_matter_are_told():
 
 
 def test_nothing_is_asked_where_no_key_is_known():
-    findings = list(examine())
+    findings = list(diagnose())
     assert {finding.verdict for finding in findings} == {"ok", "note"}
     assert [finding.topic for finding in findings if finding.verdict == "note"] == ["keys"]
 
@@ -60,7 +60,7 @@ def test_a_service_that_answers_and_takes_the_key_is_well(at, sandbox):
 
 def test_no_prompt_is_sent_and_the_first_request_has_no_key(at, sandbox):
     at(sandbox.url)
-    list(examine())
+    list(diagnose())
     assert [request.method for request in sandbox.requests] == ["GET", "GET"]
     assert "Authorization" not in sandbox.requests[0].headers
 
@@ -69,7 +69,7 @@ def test_a_stored_key_is_used_and_never_shown(at, sandbox, monkeypatch):
     at(sandbox.url)
     monkeypatch.delenv("OPENAI_API_KEY")
     key_store.store("openai", "sk-stored-secret")
-    lines = list(map(str, examine()))
+    lines = list(map(str, diagnose()))
     assert "ok    keys: openai: stored" in lines
     assert sandbox.requests[1].headers["Authorization"] == "Bearer sk-stored-secret"
     assert "sk-stored-secret" not in "".join(lines)
@@ -111,7 +111,7 @@ def test_who_needs_no_key_is_not_asked_for_one(sandbox, monkeypatch):
 
 def test_a_group_stands_for_its_members(monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", _no_name)
-    topics = [finding.topic for finding in examine(["free"])]
+    topics = [finding.topic for finding in diagnose(["free"])]
     assert [topic for topic in topics if topic.startswith(("aichat", "chatgptt"))] == [
         *("aichats", "aichatonline", "aichat", "aichatfree", "chatgptt")
     ]
@@ -153,7 +153,7 @@ def test_a_proxy_is_named_without_its_password(at, monkeypatch):
         monkeypatch.setenv("http_proxy", f"http://user:password@{address}")
         monkeypatch.setenv("NO_PROXY", "intranet.example")
         at("http://service.example")
-        lines = list(map(str, examine()))
+        lines = list(map(str, diagnose()))
     assert f"ok    proxy: HTTP_PROXY is {address}" in lines
     assert "ok    proxy: not used for intranet.example" in lines
     assert any(f"service.example reached through the proxy {address} in" in line for line in lines)
@@ -219,5 +219,5 @@ def test_a_look_goes_on_where_one_service_hangs(at, sandbox, monkeypatch):
         at(sandbox.url)
         monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-other")
         monkeypatch.setenv("ANTHROPIC_BASE_URL", other.url)
-        found = [finding.topic for finding in examine() if finding.verdict == "ok"]
+        found = [finding.topic for finding in diagnose() if finding.verdict == "ok"]
     assert {"openai", "anthropic"} <= set(found)

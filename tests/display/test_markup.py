@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from aichatkit.display.markup import escape, folded, folded_html, pictures_html, safe
+from aichatkit.display.markup import collapsible, collapsible_html, escape, images_html, sanitize
 
 DATA = "data:image/png;base64,iVBORw0KGgo="
 URL = "https://pictures.example/cat.png"
@@ -14,21 +14,21 @@ URL = "https://pictures.example/cat.png"
 
 @pytest.mark.parametrize("text", ["", "Plain.", "**bold** and *thin*", "a < b, 1<2, <3", "[a link](https://x.example)"])
 def test_markdown_without_html_stays_as_it_is(text):
-    assert safe(text) == text
+    assert sanitize(text) == text
 
 
 @pytest.mark.parametrize("text", ["<b>", "</b>", "<!-- x -->", "<?php", "<img src=x onerror=f()>", "# <b>", "> <b>"])
 def test_a_tag_is_shown_and_not_run(text):
-    assert safe(text) == text.replace("<", "&lt;")
+    assert sanitize(text) == text.replace("<", "&lt;")
 
 
 def test_a_bracket_that_is_escaped_already_is_escaped_once():
-    assert safe("\\<b> \\\\<b>") == "&lt;b> \\\\&lt;b>"
+    assert sanitize("\\<b> \\\\<b>") == "&lt;b> \\\\&lt;b>"
 
 
 def test_an_address_between_brackets_stays_a_link():
-    assert safe("<https://x.example/a?b=c>") == "<https://x.example/a?b=c>"
-    assert safe("<javascript:alert(1)>") == "&lt;javascript:alert(1)>"
+    assert sanitize("<https://x.example/a?b=c>") == "<https://x.example/a?b=c>"
+    assert sanitize("<javascript:alert(1)>") == "&lt;javascript:alert(1)>"
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_an_address_between_brackets_stays_a_link():
     ],
 )
 def test_code_stays_as_it_is(code):
-    assert safe(code) == code
+    assert sanitize(code) == code
 
 
 @pytest.mark.parametrize(
@@ -73,20 +73,20 @@ def test_code_stays_as_it_is(code):
     ],
 )
 def test_what_could_be_read_in_two_ways_is_not_taken_for_code(text):
-    assert "<b>" not in safe(text)
-    assert "&lt;b>" in safe(text)
+    assert "<b>" not in sanitize(text)
+    assert "&lt;b>" in sanitize(text)
 
 
 def test_a_paragraph_may_hold_code_again_after_one_with_a_lone_mark():
-    assert safe("a ` b\n`<i>`\n\n`<b>`") == "a ` b\n`&lt;i>`\n\n`<b>`"
+    assert sanitize("a ` b\n`<i>`\n\n`<b>`") == "a ` b\n`&lt;i>`\n\n`<b>`"
 
 
 def test_code_that_is_still_growing_is_closed():
-    assert safe("```python\na <b") == "```python\na <b\n```"
+    assert sanitize("```python\na <b") == "```python\na <b\n```"
 
 
 def test_the_language_of_code_holds_no_tag():
-    assert safe("```<b>\nx\n```") == "```b>\nx\n```"
+    assert sanitize("```<b>\nx\n```") == "```b>\nx\n```"
 
 
 @pytest.mark.parametrize(
@@ -102,38 +102,38 @@ def test_the_language_of_code_holds_no_tag():
     ],
 )
 def test_a_picture_that_a_model_only_writes_is_a_link(text, shown):
-    assert safe(text) == shown
+    assert sanitize(text) == shown
 
 
 def test_pictures_the_service_sent_are_shown_where_they_stand():
     text = f"One: ![<a> cat](image-1) Two: ![]({URL}) Three: ![]({URL}2)"
-    assert safe(text, [DATA, URL]) == f"One: ![&lt;a> cat]({DATA}) Two: ![]({URL}) Three: [picture: ]({URL}2)"
+    assert sanitize(text, [DATA, URL]) == f"One: ![&lt;a> cat]({DATA}) Two: ![]({URL}) Three: [picture: ]({URL}2)"
 
 
 def test_a_held_picture_without_a_place_comes_last():
-    assert safe("```\ncode", [DATA]) == f"```\ncode\n```\n\n![]({DATA})"
+    assert sanitize("```\ncode", [DATA]) == f"```\ncode\n```\n\n![]({DATA})"
 
 
 @pytest.mark.parametrize("image", ["javascript:alert(1)", "data:text/html;base64,AAAA", 'data:image/png;base64,"><b>'])
 def test_what_is_no_picture_is_not_shown(image):
-    assert safe("![a](image-1)", [image]) == "[picture: a]"
-    assert pictures_html([image], "a") == ""
+    assert sanitize("![a](image-1)", [image]) == "[picture: a]"
+    assert images_html([image], "a") == ""
 
 
 def test_pictures_are_html_with_everything_escaped():
-    shown = pictures_html([URL, DATA], 'a "cat"')
+    shown = images_html([URL, DATA], 'a "cat"')
     assert re.findall('src="(.*?)" alt="(.*?)"', shown) == [(URL, "a &quot;cat&quot;"), (DATA, "a &quot;cat&quot;")]
 
 
 def test_what_is_folded_holds_no_html_of_its_own():
-    assert folded("a </details> `b`", "<T>") == (
+    assert collapsible("a </details> `b`", "<T>") == (
         "<details><summary>&lt;T&gt;</summary>\n\na &lt;/details> `b`\n\n</details>"
     )
-    assert "</pre>" not in folded_html("</pre>", "T").replace("</pre></details>", "")
+    assert "</pre>" not in collapsible_html("</pre>", "T").replace("</pre></details>", "")
 
 
 def test_code_that_is_cut_does_not_reach_out_of_the_fold():
-    assert "```\nx\n```\n\n</details>" in folded("```\nx", "T")
+    assert "```\nx\n```\n\n</details>" in collapsible("```\nx", "T")
 
 
 def test_escaping_takes_any_value():
@@ -168,15 +168,15 @@ def test_no_tag_of_a_model_gets_through_a_real_renderer():
     @hypothesis.given(st.lists(st.sampled_from(parts), max_size=25).map("".join))
     @hypothesis.settings(max_examples=300, deadline=None, database=None)
     def check(text):
-        assert "<b>" not in render(safe(text)), text
+        assert "<b>" not in render(sanitize(text)), text
 
     check()
 
 
 @pytest.mark.parametrize("part", ["x", "`", "` ", "![", "<", "[a", "- ", "`a` ", "![a](", "a://", "```\n"])
 def test_a_long_text_takes_time_in_step_with_its_length(part):
-    assert safe(part * 100_000)
+    assert sanitize(part * 100_000)
 
 
 def test_many_marks_of_code_that_fit_no_other_take_no_long_time():
-    assert safe("".join("`" * length + " " for length in range(1, 700)))
+    assert sanitize("".join("`" * length + " " for length in range(1, 700)))

@@ -6,7 +6,7 @@ import pytest
 from notebook_shell import drop_shell, make_shell
 
 from aichatkit import Attempt, ChatError, Client, ConfigurationError, RateLimitError, Reply
-from aichatkit.display.reprs import answer_markdown, chat_markdown, error_html, error_lines
+from aichatkit.display.reprs import chat_markdown, error_html, error_lines, reply_markdown
 from aichatkit.messages import File, Message
 
 
@@ -24,14 +24,14 @@ def limited(**fields):
 
 
 def test_reasoning_of_a_reply_is_folded_above_it():
-    assert answer_markdown(reply(reasoning="Hm.")) == (
+    assert reply_markdown(reply(reasoning="Hm.")) == (
         "<details><summary>Reasoning</summary>\n\nHm.\n\n</details>\n\n**Paris**"
     )
 
 
 def test_a_reply_that_broke_off_says_so():
-    assert answer_markdown(reply("Par", complete=False)) == "Par\n\n*(broken off)*"
-    assert answer_markdown(reply("Par", complete=None)) == "Par"
+    assert reply_markdown(reply("Par", complete=False)) == "Par\n\n*(broken off)*"
+    assert reply_markdown(reply("Par", complete=None)) == "Par"
 
 
 def test_html_in_a_reply_is_escaped_and_its_pictures_are_shown():

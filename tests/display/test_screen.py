@@ -12,8 +12,7 @@ from notebook_shell import drop_shell, make_shell
 
 from aichatkit import Chat, ImageResponse, Reply, ServerError, StreamInterruptedError
 from aichatkit.chunks import Finish, Picture, Reasoning
-from aichatkit.display.screen import NotebookScreen, TextScreen, in_notebook, just_shown, note_shown, open_screen
-from aichatkit.display.show import show
+from aichatkit.display.screen import NotebookScreen, TextScreen, in_notebook, just_shown, mark_shown, open_screen, show
 from aichatkit.streams import Stream
 
 pytest.importorskip("IPython")
@@ -62,7 +61,7 @@ def test_only_a_kernel_is_a_notebook(terminal):
 def test_without_ipython_there_is_no_notebook(monkeypatch):
     monkeypatch.delitem(sys.modules, "IPython", raising=False)
     assert not in_notebook()
-    note_shown(Reply("a", "p", "m"))
+    mark_shown(Reply("a", "p", "m"))
     assert not just_shown(Reply("a", "p", "m"))
 
 
@@ -115,10 +114,10 @@ def test_reasoning_is_folded_above_the_answer(notebook):
 
 def test_reasoning_of_later_rounds_is_added_in_its_place(notebook):
     page = NotebookScreen()
-    page.think("First.")
+    page.show_reasoning("First.")
     page.add("text")
-    page.think("First.")
-    page.think("First.\n\nSecond.")
+    page.show_reasoning("First.")
+    page.show_reasoning("First.\n\nSecond.")
     page.close()
     assert [data["text/plain"] for data in notebook.shown] == ["(Reasoning: First.\n\nSecond.)", "text"]
 
@@ -176,7 +175,7 @@ def test_an_interrupt_closes_the_connection_and_keeps_the_text(capsys):
 
 def test_an_interrupt_before_the_first_piece_closes_the_connection_too():
     class Thinking(TextScreen):
-        def think(self, reasoning):
+        def show_reasoning(self, reasoning):
             raise KeyboardInterrupt
 
     answer = answered("a", END)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from aichatkit import ConfigurationError
-from aichatkit.notebook.cell_options import read_cell, read_line, read_params
+from aichatkit.notebook.cell_options import parse_cell, parse_line, parse_params
 
 
 @pytest.mark.parametrize(
@@ -13,25 +13,25 @@ from aichatkit.notebook.cell_options import read_cell, read_line, read_params
     ["What's up?", 'Say "hi" twice', "a {b} $c `d`", "is -x an option?", "a\\b", "it's 5 o'clock -s"],
 )
 def test_a_line_is_the_question_as_it_is(line):
-    asked, question = read_line(f" {line} ")
-    assert (question, asked.system, asked.model) == (line, None, [])
+    args, question = parse_line(f" {line} ")
+    assert (question, args.system, args.model) == (line, None, [])
 
 
 def test_options_stand_before_the_question():
-    asked, question = read_line("""-m openai/gpt-4o --system="Be \t'brief'." --no-stream -o x What's "up"?""")
+    args, question = parse_line("""-m openai/gpt-4o --system="Be \t'brief'." --no-stream -o x What's "up"?""")
     assert question == """What's "up"?"""
-    assert (asked.model, asked.system, asked.no_stream, asked.out) == (["openai/gpt-4o"], "Be \t'brief'.", True, "x")
+    assert (args.model, args.system, args.no_stream, args.out) == (["openai/gpt-4o"], "Be \t'brief'.", True, "x")
 
 
 def test_two_dashes_end_the_options():
-    assert read_line("-t -- -s is an option")[1] == "-s is an option"
+    assert parse_line("-t -- -s is an option")[1] == "-s is an option"
 
 
 def test_a_cell_has_its_model_and_options_above_it():
     line = "openai/gpt-4o -o x -s 'Be brief.' -f a.png -f b.pdf -c talk --reset -t -p seed=1 --client mine --plain"
-    asked, question = read_cell(line, "\nWhat {is} 'that'?\n\n-s\n")
+    args, question = parse_cell(line, "\nWhat {is} 'that'?\n\n-s\n")
     assert question == "What {is} 'that'?\n\n-s"
-    assert vars(asked) == {
+    assert vars(args) == {
         "provider_model": "openai/gpt-4o",
         "model": [],
         "out": "x",
@@ -50,7 +50,7 @@ def test_a_cell_has_its_model_and_options_above_it():
 @pytest.mark.parametrize("line", ["", "openai"])
 def test_nothing_asked_is_an_error(line):
     with pytest.raises(ConfigurationError, match="nothing was asked"):
-        read_cell(line, " \n")
+        parse_cell(line, " \n")
 
 
 @pytest.mark.parametrize(
@@ -69,17 +69,17 @@ def test_nothing_asked_is_an_error(line):
 )
 def test_a_wrong_option_is_an_error_that_helps(line, told):
     with pytest.raises(ConfigurationError, match=told):
-        read_cell(line, "question")
+        parse_cell(line, "question")
 
 
 @pytest.mark.parametrize("line", ["-s", "-s 'open", "--zzz x question", "-m"])
 def test_a_wrong_option_on_a_line_is_an_error_as_well(line):
     with pytest.raises(ConfigurationError, match="%chat: "):
-        read_line(line)
+        parse_line(line)
 
 
 def test_parameters_are_read_as_python_or_text():
-    assert read_params(["temperature=0.2", "stop=['a', 'b']", "user=me", "x=a=b"]) == {
+    assert parse_params(["temperature=0.2", "stop=['a', 'b']", "user=me", "x=a=b"]) == {
         "temperature": 0.2,
         "stop": ["a", "b"],
         "user": "me",
@@ -89,4 +89,4 @@ def test_parameters_are_read_as_python_or_text():
 
 def test_a_parameter_without_a_value_is_an_error():
     with pytest.raises(ConfigurationError, match=r"such as temperature=0\.2, not 'seed'"):
-        read_params(["seed"])
+        parse_params(["seed"])
