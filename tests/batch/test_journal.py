@@ -17,7 +17,6 @@ from aichatkit.batch import journal
 from aichatkit.batch.journal import TAKEN, Journal
 from aichatkit.errors import ChatError, JournalError
 from aichatkit.reply import Reply
-from aichatkit.storage import sqlite as databases
 from aichatkit.storage.records import encode
 from aichatkit.storage.sqlite import Database
 
@@ -229,9 +228,10 @@ def test_a_record_that_is_no_answer_is_told(opened, path, record):
         first.take([b"k"])
 
 
-def test_a_locked_file_is_told(opened, path, monkeypatch):
-    monkeypatch.setattr(databases, "_PATIENCE", 0.05)
+def test_a_locked_file_is_told(opened, path):
     first = opened()
+    with first._database.reading() as connection:
+        connection.execute("PRAGMA busy_timeout=50")
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(JournalError, match="another program holds it locked"):
