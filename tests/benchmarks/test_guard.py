@@ -104,6 +104,7 @@ def peak_of(client: Client) -> int:
         tracemalloc.stop()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("framing", ["chunked", "length", "gzip"])
 def test_memory_does_not_grow_with_the_length_of_a_stream(streaming, framing):
     peaks = []

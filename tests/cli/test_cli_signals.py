@@ -12,7 +12,7 @@ import pytest
 from aichatkit.cli import main
 from aichatkit.cli.signals import ending_well
 
-pytestmark = pytest.mark.usefixtures("service")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("service")]
 
 
 @pytest.fixture
