@@ -21,10 +21,12 @@ if TYPE_CHECKING:
     from aichatkit.api import map as map
     from aichatkit.api import models as models
     from aichatkit.api import stream as stream
+    from aichatkit.batch.results import Result as Result
     from aichatkit.batch.results import Results as Results
     from aichatkit.chats.chat import Chat as Chat
     from aichatkit.checks import Check as Check
     from aichatkit.chunks import Usage as Usage
+    from aichatkit.cli import key_store
     from aichatkit.client import Client as Client
     from aichatkit.errors import AllProvidersFailedError as AllProvidersFailedError
     from aichatkit.errors import APIError as APIError
@@ -68,6 +70,7 @@ if TYPE_CHECKING:
     from aichatkit.limits.waits import Wait as Wait
     from aichatkit.messages import Message as Message
     from aichatkit.middleware.cache import Cache as Cache
+    from aichatkit.middleware.estimates import Estimate as Estimate
     from aichatkit.middleware.telemetry import Telemetry as Telemetry
     from aichatkit.registry import register as register
     from aichatkit.reply import Attempt as Attempt
@@ -76,7 +79,9 @@ if TYPE_CHECKING:
     from aichatkit.streams import Stream as Stream
     from aichatkit.transport.timeouts import Timeout as Timeout
 
-_PLACES = {
+    keys = key_store
+
+_PUBLIC = {
     "api": ("ask", "chat", "image", "map", "models", "stream"),
     "client": ("Client",),
     "storage.archive": ("search_saved",),
@@ -86,7 +91,7 @@ _PLACES = {
     "checks": ("Check",),
     "streams": ("Stream",),
     "reply": ("Attempt", "Reply"),
-    "batch.results": ("Results",),
+    "batch.results": ("Result", "Results"),
     "chunks": ("Usage",),
     "images": ("ImageResponse",),
     "messages": ("Message",),
@@ -96,6 +101,7 @@ _PLACES = {
     "limits.waits": ("Wait",),
     "limits.cooldowns": ("Cooling",),
     "hooks": ("ChunkInfo", "ErrorInfo", "ReplyInfo", "RequestInfo"),
+    "middleware.estimates": ("Estimate",),
     "middleware.telemetry": ("Telemetry",),
     "transport.timeouts": ("Timeout",),
     "errors": (
@@ -132,7 +138,7 @@ _PLACES = {
         "UnknownProviderError",
     ),
 }
-_MODULE_OF = {name: module for module, names in _PLACES.items() for name in names}
+_MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in names}
 #: Modules that the documentation imports by another name.
 _ALIASES = {"keys": "cli.key_store"}
 #: What `%load_ext aichatkit` looks up; for IPython only, so not public.

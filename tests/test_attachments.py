@@ -210,6 +210,7 @@ def test_a_pillow_image_is_taken():
     assert load_file(image).media_type == "image/png"
 
 
+@pytest.mark.slow
 def test_a_matplotlib_figure_is_taken():
     figure = pytest.importorskip("matplotlib.figure").Figure()
     assert load_file(figure).media_type == "image/png"

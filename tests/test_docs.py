@@ -47,6 +47,7 @@ def prose(text):
     return re.sub(r"^(```.*?^```|<!--.*?-->|\|.*?)$", "", text, flags=re.DOTALL | re.MULTILINE)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("sh") is None, reason="the commands are for a shell")
 @pytest.mark.filterwarnings("ignore:Transitional processing:DeprecationWarning")  # requests-cache on the oldest Python
 @pytest.mark.usefixtures("reader", "path")

@@ -73,6 +73,7 @@ def python(tmp_path_factory):
     return next(path for path in (folder / "venv").glob("*/python*") if path.stem == "python")
 
 
+@pytest.mark.slow
 def test_an_installed_provider_is_found_by_name_with_its_key_models_and_errors(python, tmp_path):
     answers = [b'{"text": "Hel"}\n{"text": "lo!"}\n', b'{"error": "limit"}\n']
     refusal = response(b'{"error": "no such key: %s"}' % KEY.encode(), status="401 Unauthorized")

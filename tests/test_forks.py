@@ -257,6 +257,7 @@ def ask_in_spawned(client, prompt, answers):
         answers.put(client.ask(prompt).text)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["sk-fork-2", None])
 def test_a_client_goes_to_a_spawned_process_without_its_key(service, monkeypatch, key):
     server, client = service(echo)
@@ -355,6 +356,7 @@ print(json.dumps([job.value for job in jobs]))
 """
 
 
+@pytest.mark.slow
 def test_greenlets_share_a_client(service):
     pytest.importorskip("gevent")
     server, _ = service(echo)

@@ -94,6 +94,7 @@ def test_the_changelog_starts_with_what_is_unreleased():
     assert headings[0] == "[Unreleased]"
 
 
+@pytest.mark.slow
 def test_every_file_of_the_package_is_installed(source, tmp_path):
     run_setup(source, "build", "--build-base", str(tmp_path / "base"), "--build-lib", str(tmp_path / "lib"))
     assert files_under(tmp_path / "lib", tmp_path / "lib") == files_under(source / "aichatkit", source)
@@ -103,6 +104,7 @@ def test_type_checkers_are_told_that_the_package_is_typed():
     assert (PACKAGE / "py.typed").exists()
 
 
+@pytest.mark.slow
 def test_the_sdist_holds_every_test_every_page_and_the_changelog(source, tmp_path):
     run_setup(source, "sdist", "--formats", "gztar", "--dist-dir", str(tmp_path))
     with tarfile.open(tmp_path / f"aichatkit-{__version__}.tar.gz") as archive:

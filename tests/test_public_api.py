@@ -83,7 +83,7 @@ def test_every_name_of_all_is_there_and_shown(name):
 
 @pytest.mark.parametrize("name", PUBLIC)
 def test_every_public_name_comes_from_a_module_that_calls_it_public(name):
-    module = importlib.import_module(f"aichatkit.{aichatkit._PLACE_OF[name]}")
+    module = importlib.import_module(f"aichatkit.{aichatkit._MODULE_OF[name]}")
     assert name in module.__all__
 
 
@@ -94,13 +94,25 @@ def test_every_error_is_public():
 def test_type_checkers_see_the_same_names_in_the_same_places():
     tree = ast.parse(Path(aichatkit.__file__).read_text(encoding="utf-8"))
     (block,) = [node for node in tree.body if isinstance(node, ast.If)]
-    told = {
+    seen = {
         alias.asname: (node.module, alias.name)
         for node in block.body
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
     }
-    assert told == {name: (f"aichatkit.{place}", name) for name, place in aichatkit._PLACE_OF.items()}
+    modules = {None: ("aichatkit.cli", "key_store")}
+    assert seen == {**modules, **{name: (f"aichatkit.{place}", name) for name, place in aichatkit._MODULE_OF.items()}}
+
+
+def test_stored_keys_are_found_where_the_docs_import_them():
+    from aichatkit import keys
+
+    assert keys is importlib.import_module("aichatkit.cli.key_store")
+    assert "keys" not in dir(aichatkit)
+
+
+def test_only_public_names_are_shown():
+    assert dir(aichatkit) == aichatkit.__all__
 
 
 def test_every_other_name_of_the_package_is_private_or_a_module():

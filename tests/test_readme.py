@@ -52,6 +52,7 @@ def test_an_example_runs(block):
     exec(compile(block, "README.md", "exec", dont_inherit=True), {"__name__": "__main__"})
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("sh") is None, reason="the commands are for a shell")
 @pytest.mark.usefixtures("path")
 @pytest.mark.parametrize("command", QUESTIONS)
@@ -61,6 +62,7 @@ def test_a_command_answers(command):
     assert done.stdout.strip()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("sh") is None, reason="the commands are for a shell")
 @pytest.mark.usefixtures("path")
 @pytest.mark.parametrize("command", MAPS)
@@ -139,6 +141,7 @@ def test_the_table_tells_which_options_a_call_takes(option, per_call):
                 client.ask("Hi", **{option: None})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("when", "fault", "requests"),
     [

@@ -64,6 +64,7 @@ def in_thread(call):
     return result
 
 
+@pytest.mark.slow
 def test_100_answers_for_each_of_64_threads_are_not_mixed_up_and_leak_no_connection(service):
     server, client = service(echo)
     gate = threading.Barrier(64)

@@ -78,6 +78,7 @@ class KilledWorker(Exception):
 # Real executors.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
 def test_processes_ask_with_keys_of_their_own(caller, sandbox, method, tmp_path):
@@ -97,6 +98,7 @@ def test_threads_of_the_user_ask_with_the_keys_of_the_client(caller, sandbox):
     assert keys_seen(sandbox) == {"Bearer sk-of-the-caller"}
 
 
+@pytest.mark.slow
 def test_loky_asks(caller, sandbox):
     loky = pytest.importorskip("loky")
     pool = loky.get_reusable_executor(max_workers=2, timeout=5)
@@ -107,6 +109,7 @@ def test_loky_asks(caller, sandbox):
     assert keys_seen(sandbox) == {"Bearer sk-of-the-worker"}
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_dask_asks(caller, sandbox):
     distributed = pytest.importorskip("distributed")
@@ -129,6 +132,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_mpi_asks(sandbox, tmp_path):
     pytest.importorskip("mpi4py")
     if shutil.which("mpiexec") is None:
@@ -151,6 +155,7 @@ def test_mpi_asks(sandbox, tmp_path):
     assert keys_seen(sandbox) == {"Bearer sk-of-the-worker"}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif("fork" not in METHODS, reason="there are no forks here")
 @pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
 def test_processes_share_the_rate_of_the_client_by_its_storage(sandbox, monkeypatch, tmp_path):
@@ -175,6 +180,7 @@ def die_once(path):
     return pool
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="processes die another way there")
 def test_rows_of_a_worker_that_died_are_asked_again(caller, sandbox, tmp_path):
     results = caller.map(numbered(12), executor=lambda: die_once(tmp_path / "died"), resume=tmp_path / "run.sqlite")
@@ -182,6 +188,7 @@ def test_rows_of_a_worker_that_died_are_asked_again(caller, sandbox, tmp_path):
     assert set(asked(sandbox)) == set(numbered(12))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="processes die another way there")
 def test_an_executor_that_cannot_be_replaced_ends_the_run_which_goes_on_later(caller, tmp_path):
     journal = tmp_path / "run.sqlite"

@@ -130,6 +130,7 @@ def test_the_first_answer_stays(opened):
         (f"{journal.platform.node()}:1:never:abcd", False),
         (f"{journal.platform.node()}:1::abcd", True),
     ],
+    ids=["another-machine", "number-used-again", "no-such-process", "another-start", "unknown-start"],
 )
 def test_a_claim_ends_with_its_process_where_that_can_be_known(opened, path, owner, is_claimed):
     first = opened()

@@ -20,7 +20,10 @@ import aichatkit
 ROWS, KILLS, WORKERS = 400, 6, 8
 SERVER = Path(batch_server.__file__)
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="there is no SIGKILL there")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(os.name != "posix", reason="there is no SIGKILL there"),
+]
 
 
 def start(*words, **options):

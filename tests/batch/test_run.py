@@ -207,6 +207,7 @@ def test_workers_look_at_the_pause_before_they_ask(client, sandbox, slept):
     assert len(sandbox.requests) == 7
 
 
+@pytest.mark.slow
 def test_a_hint_slows_all_workers_and_not_one():
     # Slow answers, so that few are under way before the refusal has been read.
     with Sandbox(delay=0.05) as sandbox, Client(model="openai", base_url=f"{sandbox.url}/v1") as client:

@@ -13,6 +13,7 @@ from aichatkit.classification.table import NOTICE_STARTS
 from aichatkit.errors import ChatError, RateLimitError
 
 hypothesis = pytest.importorskip("hypothesis")
+pytestmark = pytest.mark.slow
 st = pytest.importorskip("hypothesis.strategies")
 
 BOUNDED = hypothesis.settings(

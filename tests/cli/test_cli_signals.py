@@ -12,7 +12,7 @@ import pytest
 from aichatkit.cli import main
 from aichatkit.cli.signals import exit_on_signals
 
-pytestmark = pytest.mark.usefixtures("service")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("service")]
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from aichatkit import events
 from aichatkit.errors import ChatError
 
 hypothesis = pytest.importorskip("hypothesis")
+pytestmark = pytest.mark.slow
 st = pytest.importorskip("hypothesis.strategies")
 
 BOUNDED = hypothesis.settings(

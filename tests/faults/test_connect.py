@@ -17,6 +17,8 @@ from aichatkit.errors import BadResponseError, ConnectError, DeadlineExceededErr
 from aichatkit.sandbox.raw import RawServer, chunk
 from aichatkit.transport.timeouts import Timeout
 
+pytestmark = pytest.mark.slow
+
 FAKE = "https://openai.example/v1"
 PROMPTS = f"{FAKE}/chat/completions"
 

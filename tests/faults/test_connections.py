@@ -17,6 +17,8 @@ from fault_wires import ALL, OPENAI, PLAIN, STREAMING, named, row
 from aichatkit.errors import ChatError, ServerError, StreamInterruptedError
 from aichatkit.sandbox.raw import chunk, response
 
+pytestmark = pytest.mark.slow
+
 GEVENT = "gevent" in sys.modules
 forks = pytest.mark.skipif(GEVENT or not hasattr(os, "fork"), reason="needs a fork, and gevent forks another way")
 

@@ -13,6 +13,8 @@ from aichatkit.errors import DeadlineExceededError
 from aichatkit.sandbox.raw import chunk, chunked_head
 from aichatkit.transport.timeouts import Timeout
 
+pytestmark = pytest.mark.slow
+
 TOTAL = 0.6
 LIMITS = Timeout(connect=5, read=30, total=TOTAL)
 

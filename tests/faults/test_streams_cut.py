@@ -38,6 +38,8 @@ from aichatkit.errors import (
 )
 from aichatkit.sandbox.raw import chunk, chunked_head
 
+pytestmark = pytest.mark.slow
+
 CLOSING = b"Connection: close\r\n\r\n"
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 HERE = Path(__file__).parent
 ENVIRONMENT = ("AICHATKIT_MODEL", "OPENAI_API_KEY", "OPENAI_BASE_URL")
 

@@ -294,6 +294,7 @@ def take_often(storage, until, gate, moments):
     moments.put(found)
 
 
+@pytest.mark.slow
 def test_processes_share_a_rate_by_a_file(counter, storage):
     counter(storage, 10, 1.0).take(1)
     context = multiprocessing.get_context("spawn")

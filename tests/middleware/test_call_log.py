@@ -209,6 +209,7 @@ def test_many_threads_write_one_log(make, path):
     assert len(rows(path)) == 40
 
 
+@pytest.mark.slow
 def test_processes_share_a_log(sandbox, path):
     context = multiprocessing.get_context("spawn")
     processes = [

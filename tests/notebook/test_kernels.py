@@ -18,6 +18,7 @@ nbclient = pytest.importorskip("nbclient")
 pytest.importorskip("ipykernel")
 # Its own doing, on every Python: what it says of its own parts and of event loops is not for us to mend.
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.filterwarnings("ignore"),
     pytest.mark.skipif(sys.platform == "win32", reason="a kernel is interrupted in another way there"),
 ]
