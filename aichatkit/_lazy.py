@@ -15,23 +15,26 @@ __all__ = ["lazy_module"]
 def lazy_module(name: str) -> Any:
     """Return a proxy that imports module `name` on first attribute access.
 
-    Assign it to the name an `import` would bind: `prices = lazy_module("aichatkit.catalog.prices")`.
+    Assign it to the name an `import` would bind: `prices = lazy_module("aichatkit.catalog.prices")`. Once the module is
+    imported it takes the place of its proxy there, so that later calls pay nothing.
 
     >>> lazy_module("aichatkit.catalog.prices").cost_of.__name__
     'cost_of'
     """
-    return _LazyModule(name)
+    return _LazyModule(name, sys._getframe(1).f_globals)
 
 
 class _LazyModule:
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, namespace: dict[str, Any]) -> None:
         self._name = name
-        self._module: Any = None
+        self._namespace = namespace
 
     def __getattr__(self, attribute: str) -> Any:
-        if self._module is None:
-            self._module = _load(self._name)
-        return getattr(self._module, attribute)
+        module = _load(self._name)
+        for name, value in list(self._namespace.items()):
+            if value is self:
+                self._namespace[name] = module
+        return getattr(module, attribute)
 
 
 def _load(name: str) -> Any:

@@ -88,8 +88,11 @@ class Stream(Iterator[str]):
 
     def read(self) -> Reply:
         """Read to the end and return the finished reply."""
-        for _ in self:
-            pass
+        try:
+            for _ in self._answer:
+                pass
+        finally:
+            self.close()
         reply = self.reply
         if reply is None:
             raise self._answer.unfinished()

@@ -92,10 +92,10 @@ MISTAKES = (
     ),
     Mistake(
         "a record that is cut off counts as broken JSON",
-        "events/event.py",
+        "events/sse.py",
         'raise _CutRecordError("the answer ended in the middle of a record") from error',
         "raise",
-        "events/test_event.py",
+        "events/test_sse.py",
     ),
     Mistake(
         "half a character at the end is dropped",
@@ -465,8 +465,8 @@ MISTAKES = (
     Mistake(
         "a loop that is left leaves the stream open",
         "streams.py",
-        "        finally:\n            self.close()",
-        "        finally:\n            self.text",
+        "            yield from self._answer\n        finally:\n            self.close()",
+        "            yield from self._answer\n        finally:\n            self.text",
         "test_streams.py",
     ),
     Mistake(

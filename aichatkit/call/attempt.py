@@ -63,8 +63,15 @@ class TargetAttempts:
         self.call = call
         self.context = call.context
         self.target = target
-        name = target.provider.name
-        self.state = RetryState(call.policy, sleeper, call.context.retry_budget, name, target.model, attempts)
+        self.state = RetryState(
+            call.policy,
+            sleeper,
+            call.context.retry_budget,
+            target.provider.name,
+            target.model,
+            attempts,
+            call.policy.timer(),
+        )
         self._cooldown_key: CooldownKey | None = None
 
     def check(self) -> None:
@@ -93,7 +100,7 @@ class TargetAttempts:
             if failures and self.context.cooldowns.peek(cooldown_key, probes=False) > 0:
                 continue
             self._cooldown_key = cooldown_key
-            started = self.call.policy.now()
+            started = self.state.clock()
             try:
                 return self._open_without_refused(cooldown_key, key)
             except _KEY_ERRORS as error:
@@ -147,7 +154,7 @@ class TargetAttempts:
         http = open_transport(self.provider, key, self.call, fresh=fresh)
         try:
             on_request = None if context.on_request is None else self._emit_request
-            answer = send_request(request, http, clock=self.call.policy.timer(), on_request=on_request)
+            answer = send_request(request, http, clock=self.state.clock, on_request=on_request)
         except BaseException as error:
             if release is not None:
                 release(None)

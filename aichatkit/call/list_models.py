@@ -26,7 +26,9 @@ class _ModelList:
     """The list of models of one service, as `retry` opens it."""
 
     def __init__(self, provider: Provider, call: Call) -> None:
-        self.state = RetryState(call.policy, call.sleeper(), call.context.retry_budget, provider.name, "", [])
+        self.state = RetryState(
+            call.policy, call.sleeper(), call.context.retry_budget, provider.name, "", [], call.policy.timer()
+        )
         self._provider = provider
         self._call = call
 

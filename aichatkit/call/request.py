@@ -108,7 +108,8 @@ def prepare(provider: Provider, http: Transport) -> Mapping[str, str]:
 def check_request(request: ProviderRequest) -> None:
     """Raise if the provider does not support what is requested; nothing is sent."""
     provider, options = request.provider, request.options
-    params.reject_unsupported(options.params, provider.params, provider=provider.name)
+    if options.params:
+        params.reject_unsupported(options.params, provider.params, provider=provider.name)
     if options.tools and not provider.takes_tools:
         raise ConfigurationError(f"{provider.name} does not take tools", provider=provider.name, action="next")
     if options.extra and not _takes_options(type(provider).build_request):

@@ -6,11 +6,10 @@ reads the next block. A record longer than `max_line` bytes raises `BadResponseE
 
 from __future__ import annotations
 
-from aichatkit.events.event import Event
 from aichatkit.events.json_lines import iter_json, iter_json_array, iter_json_lines
 from aichatkit.events.lines import MAX_LINE, iter_lines
 from aichatkit.events.plain import iter_data_lines, iter_text
-from aichatkit.events.sse import iter_sse
+from aichatkit.events.sse import Event, iter_sse
 
 __all__ = [
     "MAX_LINE",

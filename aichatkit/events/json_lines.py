@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from aichatkit.events.event import JSON_WHITESPACE, Event, TrailingEvent
 from aichatkit.events.lines import MAX_LINE, drop_bom, iter_runs, too_long_error
+from aichatkit.events.sse import JSON_WHITESPACE, Event, TrailingEvent
 
 __all__ = ["iter_json", "iter_json_array", "iter_json_lines"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import codecs
 from collections.abc import Iterable, Iterator
 
-from aichatkit.events.event import Event
 from aichatkit.events.lines import MAX_LINE, drop_bom, iter_runs
+from aichatkit.events.sse import Event
 
 __all__ = ["iter_data_lines", "iter_text"]
 

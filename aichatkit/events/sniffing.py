@@ -6,11 +6,10 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Callable
 
-from aichatkit.events.event import Event
 from aichatkit.events.json_lines import iter_json, iter_json_array
 from aichatkit.events.lines import MAX_LINE, drop_bom
 from aichatkit.events.plain import iter_data_lines, iter_text
-from aichatkit.events.sse import iter_sse
+from aichatkit.events.sse import Event, iter_sse
 
 __all__ = ["iter_data_lines_or_json", "iter_sse_or_json", "iter_sse_or_json_array", "iter_text_or_error"]
 

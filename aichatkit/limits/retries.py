@@ -76,10 +76,10 @@ class RetryPolicy:
 
     def now(self) -> float:
         """Return the time by the policy's clock."""
-        return self.timer()()
+        return (self.clock or time.monotonic)()
 
     def timer(self) -> Callable[[], float]:
-        """Return the policy's clock."""
+        """Return the function that `now` calls; for code that calls it often."""
         return self.clock or time.monotonic
 
 
@@ -127,6 +127,7 @@ class RetryState:
     provider: str
     model: str
     attempts: list[Attempt]
+    clock: Callable[[], float]
     ambiguous: int = 0
     refreshed: bool = False
     drawn: int = 0
@@ -140,7 +141,7 @@ class RetryState:
             self.attempts.remove(recorded[0])
             self.attempts.append(recorded[0])
             return
-        elapsed = self.policy.now() - started
+        elapsed = self.clock() - started
         self.attempts.append(Attempt(self.provider, self.model, error, self.paced, elapsed - self.paced))
         self.paced = 0.0
 
@@ -197,7 +198,7 @@ def _retry_with_tenacity(retryable: Retryable[T], failures: list[ChatError]) -> 
 
 def _open(retryable: Retryable[T]) -> T:
     state = retryable.state
-    started = state.policy.now()
+    started = state.clock()
     try:
         result = retryable.open()
     except ChatError as error:

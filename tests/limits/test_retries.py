@@ -38,7 +38,9 @@ class Run:
         self.policy = RetryPolicy(**options)
         sleeper = Sleeper(Deadline(total, self.policy.now), self.closing, hook, self.policy.sleep)
         self.attempts: list[Attempt] = []
-        self.state = RetryState(self.policy, sleeper, self.budget, "test", "model-1", self.attempts)
+        self.state = RetryState(
+            self.policy, sleeper, self.budget, "test", "model-1", self.attempts, self.policy.timer()
+        )
 
     def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
