@@ -391,7 +391,7 @@ class Client:
             keep_raw=raw,
             toolbox=toolbox,
             max_rounds=max_rounds,
-            form=form,
+            schema=form,
             repairs=repairs,
         )
 

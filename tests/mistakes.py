@@ -400,8 +400,8 @@ MISTAKES = (
     Mistake(
         "providers are asked from last to first",
         "call/targets.py",
-        "return list(dict.fromkeys(found))",
-        "return list(dict.fromkeys(reversed(found)))",
+        "return list(dict.fromkeys(targets))",
+        "return list(dict.fromkeys(reversed(targets)))",
         "call/test_targets.py call/test_fallback.py",
     ),
     Mistake(
@@ -442,7 +442,7 @@ MISTAKES = (
     Mistake(
         "after a cooldown all calls come at once",
         "limits/cooldowns.py",
-        "state.probe_ends = now + _LONGEST_PROBE",
+        "state.probe_ends = now + _MAX_PROBE",
         "state.probe_ends = now",
         "limits/test_cooldowns.py",
     ),
@@ -450,8 +450,8 @@ MISTAKES = (
     Mistake(
         "what was asked is forgotten at once",
         "limits/rate_limits.py",
-        "self._taken[0].moment <= now - self._seconds:",
-        "self._taken[0].moment <= now:",
+        "self._reservations[0].moment <= now - self._seconds:",
+        "self._reservations[0].moment <= now:",
         "limits/test_rate_limits.py",
     ),
     Mistake(

@@ -12,7 +12,7 @@ __all__ = ["AnswerLike"]
 
 
 class AnswerLike(Protocol):
-    """An answer in progress: an iterator of text, and what is known of it so far."""
+    """An answer in progress: an iterator of text, with everything received so far."""
 
     @property
     def provider(self) -> Any:

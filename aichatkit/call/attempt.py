@@ -113,7 +113,7 @@ class TargetAttempts:
         raise min(failures, key=_time_to_wait)
 
     def give_up(self, error: BaseException) -> None:
-        """Complete the final error, and tell the cooldown table how it ended."""
+        """Complete the final error, and record it in the cooldown table."""
         if isinstance(error, ChatError):
             error.provider, error.model = error.provider or self.state.provider, error.model or self.target.model
             if self._cooldown_key is not None and not isinstance(error, _KEY_ERRORS):

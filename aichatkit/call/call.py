@@ -1,4 +1,4 @@
-"""Options -> call: what is asked, of which targets and within which limits, and what the client brings to it."""
+"""Options -> call: the messages, targets and limits of one call, and what its client brings to it."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ class CallContext:
 
 @dataclass(frozen=True)
 class Call:
-    """What one call asks, of which targets, and within which limits."""
+    """One call: its messages and options, its targets, and its limits."""
 
     context: CallContext
     targets: Sequence[Target]
@@ -125,8 +125,8 @@ class Call:
     keep_raw: bool = False
     toolbox: Toolbox | None = None
     max_rounds: int = 8
-    form: Form | None = None
-    #: How often an answer that does not fit the schema is asked for again.
+    schema: Form | None = None
+    #: How often an answer that does not fit the schema is requested again.
     repairs: int = 0
     #: Whether it is one row of many: it waits for the pauses that other rows met, and its run keeps the budget.
     in_batch: bool = False

@@ -133,7 +133,7 @@ def _build(request: ProviderRequest, http: Transport) -> requests.Request:
 
 
 def _serialized(request: requests.Request, provider: Provider) -> requests.Request:
-    """Encode the body as JSON here, where a value that cannot be encoded is known to come from the caller."""
+    """Encode the body as JSON here: a value that cannot be encoded is known to come from the caller."""
     if request.json is None:
         return request
     try:

@@ -1,4 +1,4 @@
-"""Model -> targets: which providers are asked, in which order, for which model, with which key."""
+"""Model -> targets: which providers to call, in which order, with which model; and their API keys."""
 
 from __future__ import annotations
 
@@ -30,36 +30,36 @@ Keys = Union[str, Sequence[str], Mapping[str, "str | Sequence[str]"], None]
 
 
 class Target(NamedTuple):
-    """One provider to ask, and the model to ask it for."""
+    """A provider and one of its models."""
 
     provider: type[Provider]
     model: str
 
 
 def find_targets(model: Model, *, keys: Mapping[str, Any] | None = None) -> list[Target]:
-    """Return the targets for a model, or a list of models in the order of fallback.
+    """Return the targets for a model, or for a list of models in fallback order.
 
-    `keys` names the providers a key was given for.
+    `keys` names the providers that the client has a key for.
     """
-    given = keys or {}
+    keys = keys or {}
     if model is None:
-        model = chosen_by_environment(given)
+        model = chosen_by_environment(keys)
         if model is None:
-            raise _nothing_chosen()
-    found = [target for name in _names(model) for target in _targets(name, given)]
-    return list(dict.fromkeys(found))
+            raise _no_model_error()
+    targets = [target for name in _names(model) for target in _targets(name, keys)]
+    return list(dict.fromkeys(targets))
 
 
-def parse_keys(given: Any, *, provider: str) -> list[str]:
-    """Return one key or several as a list, each checked."""
-    keys = list(given) if isinstance(given, (list, tuple)) else [given]
+def parse_keys(value: Any, *, provider: str) -> list[str]:
+    """Return one API key or several as a list; raise ConfigurationError if one is invalid."""
+    keys = list(value) if isinstance(value, (list, tuple)) else [value]
     if not keys:
         raise ConfigurationError(f"api_key for {provider}: the list is empty", provider=provider)
     return [parse_key(key, provider=provider) for key in keys]
 
 
 def chosen_by_environment(keys: Mapping[str, Any]) -> str | None:
-    """Return AICHATKIT_MODEL, else the first mainstream provider whose key is given or set, else None."""
+    """Return AICHATKIT_MODEL, else the first mainstream provider that has a key, else None."""
     chosen = os.environ.get("AICHATKIT_MODEL")
     if chosen:
         return chosen
@@ -74,7 +74,7 @@ def chosen_by_environment(keys: Mapping[str, Any]) -> str | None:
 
 
 def named_providers(model: Model) -> list[str]:
-    """Return the names of the providers a model stands for, whether or not there is a key for them."""
+    """Return the names of the providers of a model, whether or not they have a key."""
     if model is None:
         return []
     names: list[str] = []
@@ -85,14 +85,14 @@ def named_providers(model: Model) -> list[str]:
         elif first in registry:
             names.append(first)
         elif slash:
-            raise _unknown(first)
+            raise _unknown_provider_error(first)
         else:
             names += [provider.name for provider in _mainstream() if name in provider.models]
     return list(dict.fromkeys(names))
 
 
 def parse_key(key: Any, *, provider: str) -> str:
-    """Return a key that can be sent; refuse another without showing it."""
+    """Return a key that can be sent in a header; raise ConfigurationError without showing an invalid one."""
     if not isinstance(key, str) or not key:
         raise ConfigurationError(f"api_key for {provider}: must be a string with text in it", provider=provider)
     if not key.isascii() or not key.isprintable() or " " in key:
@@ -104,7 +104,7 @@ def parse_key(key: Any, *, provider: str) -> str:
 
 
 def per_provider(value: Any, names: Sequence[str], *, option: str) -> dict[str, Any]:
-    """Return an option's value by provider; one value for many providers is refused, so no key goes astray."""
+    """Return an option's value by provider; one value for several is refused, so that no key goes to the wrong one."""
     if value is None:
         return {}
     if isinstance(value, Mapping):
@@ -140,19 +140,19 @@ def _names(model: Any) -> list[str]:
     return list(names)
 
 
-def _targets(name: str, given: Mapping[str, Any]) -> Iterator[Target]:
+def _targets(name: str, keys: Mapping[str, Any]) -> Iterator[Target]:
     first, slash, rest = name.partition("/")
     if first in GROUPS:
         yield from _group(first, rest)
     elif first in registry:
         yield _target(registry[first], rest if slash else "")
     elif slash:
-        raise _unknown(first)
+        raise _unknown_provider_error(first)
     else:
-        yield from _listing(name, given)
+        yield from _listing(name, keys)
 
 
-def _unknown(provider: str) -> UnknownProviderError:
+def _unknown_provider_error(provider: str) -> UnknownProviderError:
     return UnknownProviderError(f"there is no provider {provider!r}{nearest(provider, [*registry, *GROUPS])}")
 
 
@@ -160,9 +160,9 @@ def _group(group: str, model: str) -> Iterator[Target]:
     members = [registry[name] for name in GROUPS[group]]
     listing = [member for member in members if not model or model in member.models]
     if not listing:
-        listed = sorted({listed for member in members for listed in member.models})
+        names = sorted({name for member in members for name in member.models})
         raise UnknownModelError(
-            f"no provider of {group!r} lists {model!r}{nearest(model, listed)}; they list {', '.join(listed)}"
+            f"no provider of {group!r} lists {model!r}{nearest(model, names)}; they list {', '.join(names)}"
         )
     for member in listing:
         yield _target(member, model)
@@ -183,7 +183,7 @@ def _target(provider: type[Provider], model: str) -> Target:
     return Target(provider, model or provider.default_model)
 
 
-def _listing(model: str, given: Mapping[str, Any]) -> Iterator[Target]:
+def _listing(model: str, keys: Mapping[str, Any]) -> Iterator[Target]:
     listing = [provider for provider in _mainstream() if model in provider.models]
     if not listing:
         names = [*registry, *GROUPS, *(listed for provider in _mainstream() for listed in provider.models)]
@@ -191,28 +191,30 @@ def _listing(model: str, given: Mapping[str, Any]) -> Iterator[Target]:
             f"no provider lists the model {model!r}{nearest(model, names)}; name its provider as 'provider/{model}'",
             model=model,
         )
-    keyed = [provider for provider in listing if provider.name in given or provider.find_key()]
+    keyed = [provider for provider in listing if provider.name in keys or provider.find_key()]
     if not keyed:
-        looked = ", ".join(name for provider in listing for name in provider.key_variables())
+        variables = ", ".join(name for provider in listing for name in provider.key_variables())
         raise MissingKeyError(
-            f"no key for {model!r}; set one of {looked} in the environment or pass api_key=", model=model
+            f"no key for {model!r}; set one of {variables} in the environment or pass api_key=", model=model
         )
     for provider in keyed:
         yield Target(provider, model)
 
 
-def _nothing_chosen() -> ConfigurationError:
+def _no_model_error() -> ConfigurationError:
     mainstream = _mainstream()
-    looked = ", ".join(name for provider in mainstream if provider.chosen_by_key for name in provider.key_variables())
-    asked_by_name = [provider.name for provider in mainstream if not provider.chosen_by_key and provider.find_key()]
-    named = "".join(f"the key for {name} counts once you pass model={name!r}; " for name in asked_by_name)
+    variables = ", ".join(
+        name for provider in mainstream if provider.chosen_by_key for name in provider.key_variables()
+    )
+    by_name_only = [provider.name for provider in mainstream if not provider.chosen_by_key and provider.find_key()]
+    hint = "".join(f"the key for {name} counts once you pass model={name!r}; " for name in by_name_only)
     return ConfigurationError(
-        f"no model was chosen and no key was found; {named}"
-        f"pass model='provider/model', or set AICHATKIT_MODEL or one of {looked} (all were looked up); "
+        f"no model was chosen and no key was found; {hint}"
+        f"pass model='provider/model', or set AICHATKIT_MODEL or one of {variables} (all were looked up); "
         "model='offline' answers without any service"
     )
 
 
 def _mainstream() -> list[type[Provider]]:
-    """Return the providers that may be chosen by their keys, best known first."""
-    return sorted((kind for kind in registry.importable() if kind.rank), key=lambda provider: provider.rank)
+    """Return the providers that a bare model name or a key may select, the best known first."""
+    return sorted((provider for provider in registry.importable() if provider.rank), key=lambda provider: provider.rank)

@@ -1,1 +1,1 @@
-"""When to try again, how fast to ask, and whom to skip for a while."""
+"""When to retry, how fast to send, and what to skip for a while."""

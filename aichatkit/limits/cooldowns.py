@@ -1,6 +1,7 @@
-"""What is out of order right now: cooldowns by provider, key and model, shared by the threads of a client.
+"""Failures -> cooldowns, by provider, key and model, shared by the threads of a client.
 
-A thing that failed is left alone for a while; then one call probes it, and success or failure decides for the rest.
+After a failure the provider, key or model is skipped for a while; then one call probes it, and its success or failure
+decides for the others.
 """
 
 from __future__ import annotations
@@ -15,18 +16,18 @@ from aichatkit.errors import ChatError, QuotaExceededError, RateLimitError, Stre
 
 __all__ = ["CooldownKey", "Cooldowns", "Cooling"]
 
-#: The longest a repeated failure of a provider cools it, in seconds.
-_LONGEST = 300.0
-#: How soon to look again at what another thread is probing, in seconds.
-_PROBED = 1.0
-#: A probe that takes longer does not hold the others back any more, in seconds.
-_LONGEST_PROBE = 60.0
-#: Subjects that are remembered: a client may be asked for models without end.
-_MOST = 1000
+#: The longest cooldown of a provider that keeps failing, in seconds.
+_MAX_COOLDOWN = 300.0
+#: Seconds to wait while another thread probes.
+_PROBE_WAIT = 1.0
+#: Seconds after which a probe no longer holds back other calls.
+_MAX_PROBE = 60.0
+#: Entries in the table; the model names a client may be given are unlimited.
+_MAX_ENTRIES = 1000
 
 
 class CooldownKey(NamedTuple):
-    """Whom a call would ask: provider, key (only as a short hash) and model."""
+    """Provider, API key (as a short hash only) and model: an entry of the cooldown table."""
 
     provider: str
     key: str
@@ -34,25 +35,24 @@ class CooldownKey(NamedTuple):
 
     @classmethod
     def of(cls, provider: str, key: str | None, model: str) -> CooldownKey:
-        """Return the subject, with the key replaced by a hash that tells keys apart and gives nothing away."""
+        """Return the entry, with the API key replaced by a short hash."""
         return cls(provider, hashlib.sha256(key.encode()).hexdigest()[:8] if key else "", model)
 
     def scoped(self, scope: str) -> CooldownKey:
-        """Return what a failure of this scope covers: "provider", "key" or "model"."""
+        """Return the entry that a failure of this scope ("provider", "key" or "model") applies to."""
         if scope == "provider":
             return CooldownKey(self.provider, "", "")
         return CooldownKey(self.provider, self.key, self.model if scope == "model" else "")
 
     def scopes(self) -> tuple[CooldownKey, ...]:
-        """Return everything that can stand in the way of asking this subject."""
+        """Return all entries whose cooldown applies to this one."""
         return tuple(dict.fromkeys(self.scoped(scope) for scope in ("provider", "key", "model")))
 
 
 class Cooling(NamedTuple):
-    """One thing that is left alone for now, as `client.health` lists it.
+    """A provider, key or model on cooldown, as listed by `client.health`.
 
-    `key` is a short hash ("" where the key does not matter), `model` "" where all models are meant;
-    `seconds` are left until `until`.
+    `key` is a short hash ("" for all keys), `model` is "" for all models; `seconds` remain until `until`.
     """
 
     provider: str
@@ -81,83 +81,83 @@ class Cooldowns:
         self._lock = Lock()
 
     def __getstate__(self) -> dict[str, object]:
-        # What cools here is this process's own experience.
+        # Cooldowns are not pickled: another process makes its own experience.
         return {"_clock": self._clock}
 
     def __setstate__(self, state: dict[str, Callable[[], float]]) -> None:
         self.__init__(state["_clock"])  # type: ignore[misc]
 
-    def admit(self, subject: CooldownKey) -> float:
-        """Return 0 where the subject may be asked now, else the seconds to wait; the first after a cooldown probes."""
+    def admit(self, key: CooldownKey) -> float:
+        """Return 0 if a call may be made now, else the seconds to wait; the first one after a cooldown is the probe."""
         if not self._states:
             return 0.0
         with self._lock:
             now = self._clock()
-            states = [state for scope in subject.scopes() if (state := self._states.get(scope)) is not None]
+            states = [state for scope in key.scopes() if (state := self._states.get(scope)) is not None]
             wait = max((_remaining(state, now) for state in states), default=0.0)
             if wait <= 0:
                 for state in states:
-                    state.probe_ends = now + _LONGEST_PROBE
+                    state.probe_ends = now + _MAX_PROBE
             return wait
 
-    def peek(self, subject: CooldownKey, *, probes: bool = True) -> float:
-        """Return what `admit` would, without starting a probe; `probes` says whether those of others count."""
+    def peek(self, key: CooldownKey, *, probes: bool = True) -> float:
+        """Return what `admit` would, without starting a probe; `probes=False` ignores those of other calls."""
         if not self._states:
             return 0.0
         with self._lock:
             now = self._clock()
-            states = [state for scope in subject.scopes() if (state := self._states.get(scope)) is not None]
+            states = [state for scope in key.scopes() if (state := self._states.get(scope)) is not None]
             return max((_remaining(state, now, probes) for state in states), default=0.0)
 
-    def failed(self, subject: CooldownKey, error: ChatError) -> None:
-        """Note a failure: what its kind covers is left alone for the hint, or longer each time it repeats."""
+    def failed(self, key: CooldownKey, error: ChatError) -> None:
+        """Record a failure: start a cooldown as long as the service asked for, or longer with each repetition."""
         with self._lock:
             if error.scope and error.action != "refresh":
                 now = self._clock()
-                if len(self._states) >= _MOST:
+                if len(self._states) >= _MAX_ENTRIES:
                     self._forget(now)
-                state = self._states.setdefault(subject.scoped(error.scope), _State(now))
-                # What was under way when the cooldown began has met the same trouble, not the next one.
+                state = self._states.setdefault(key.scoped(error.scope), _State(now))
+                # Calls in progress when the cooldown began have met the same failure, not another one.
                 if state.until <= now:
                     state.failures += 1
                 state.reason = type(error).__name__
                 state.until = now + _duration(error, state.failures)
-            self._end_probes(subject)
+            self._end_probes(key)
 
-    def succeeded(self, subject: CooldownKey) -> None:
-        """Note an answer: nothing stands in the way of this subject any more."""
+    def succeeded(self, key: CooldownKey) -> None:
+        """Record an answer: end the cooldowns that apply to this key."""
         if not self._states:
             return
         with self._lock:
-            for scope in subject.scopes():
+            for scope in key.scopes():
                 self._states.pop(scope, None)
 
-    def unresolved(self, subject: CooldownKey) -> None:
-        """Give back a probe that ended without a verdict, such as one that was interrupted."""
+    def unresolved(self, key: CooldownKey) -> None:
+        """End a probe without a result, such as one that was interrupted."""
         with self._lock:
-            self._end_probes(subject)
+            self._end_probes(key)
 
     def cooling(self) -> list[Cooling]:
-        """Return what is cooling, the longest first."""
+        """Return what is on cooldown, the longest first."""
         with self._lock:
             now = self._clock()
-            left = [(scope, state, state.until - now) for scope, state in self._states.items() if state.until > now]
+            active = [(scope, state, state.until - now) for scope, state in self._states.items() if state.until > now]
         today = datetime.now(timezone.utc)
         rows = [
             Cooling(*scope, state.reason, state.failures, seconds, today + timedelta(seconds=seconds))
-            for scope, state, seconds in left
+            for scope, state, seconds in active
         ]
         return sorted(rows, key=lambda row: -row.seconds)
 
     def _forget(self, now: float) -> None:
-        """Drop what may be asked again anyway; where all are cooling, the half that does so for the shortest."""
-        over = [scope for scope, state in self._states.items() if state.until <= now]
+        """Drop expired cooldowns; if there are none, drop the half that expires first."""
+        expired = [scope for scope, state in self._states.items() if state.until <= now]
         soonest = sorted(self._states, key=lambda scope: self._states[scope].until)
-        for scope in over or soonest[: _MOST // 2]:
+        for scope in expired or soonest[: _MAX_ENTRIES // 2]:
             del self._states[scope]
 
-    def _end_probes(self, subject: CooldownKey) -> None:
-        for scope in subject.scopes():
+    def _end_probes(self, key: CooldownKey) -> None:
+        for scope in key.scopes():
             state = self._states.get(scope)
             if state is not None:
                 state.probe_ends = 0.0
@@ -166,7 +166,7 @@ class Cooldowns:
 def _remaining(state: _State, now: float, probes: bool = True) -> float:
     if state.until > now:
         return state.until - now
-    return _PROBED if probes and state.probe_ends > now else 0.0
+    return _PROBE_WAIT if probes and state.probe_ends > now else 0.0
 
 
 def _duration(error: ChatError, failures: int) -> float:
@@ -177,5 +177,5 @@ def _duration(error: ChatError, failures: int) -> float:
     if error.retry_after is not None:
         return max(error.retry_after, error.cooldown)
     if error.scope == "provider":
-        return min(error.cooldown * 2.0 ** min(failures - 1, 10), _LONGEST)
+        return min(error.cooldown * 2.0 ** min(failures - 1, 10), _MAX_COOLDOWN)
     return error.cooldown

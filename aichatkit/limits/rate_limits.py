@@ -1,4 +1,4 @@
-"""How fast to ask: rates by provider and key, kept by all threads of a client, or by all machines through a storage."""
+"""Client-side rate limits by provider and key, shared by the threads of a client, or by machines through a storage."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from aichatkit.params import is_integer
 if TYPE_CHECKING:
     from aichatkit.limits import shared_rates
 else:
-    # Needs a database; most rates are kept in memory.
+    # Needs a database; most rates are counted in memory.
     shared_rates = lazy_module("aichatkit.limits.shared_rates")
 
 __all__ = ["Rate", "RateLimiter", "Slot"]
@@ -29,17 +29,17 @@ __all__ = ["Rate", "RateLimiter", "Slot"]
 _UNITS = {"s": 1.0, "sec": 1.0, "second": 1.0, "m": 60.0, "min": 60.0, "minute": 60.0, "h": 3600.0, "hour": 3600.0}
 _UNITS.update({"d": 86400.0, "day": 86400.0})
 _QUOTA = r"\s*([0-9]{1,12})\s*(?:/|per)\s*([0-9]{0,6})\s*([a-z]+?)s?\s*"
-#: How often a wait for a free slot looks whether the client was closed, in seconds.
-_LOOK = 0.05
+#: Seconds between checks whether the client was closed, while waiting for a free slot.
+_POLL_INTERVAL = 0.05
 
 
 @dataclass(frozen=True)
 class Rate:
-    """How fast a provider may be asked with a key; every limit that is set holds.
+    """A rate limit for one provider and key; all limits that are set apply.
 
-    `requests` and `tokens` are counts within a sliding time, such as "60/min" or "100000/min"; `concurrent` is how many
-    answers may be under way at once. `storage` is a URI such as "redis://host/0" or "sqlite:///rates.db" that processes
-    and machines share (extra `limits`); `concurrent` counts within this client only.
+    `requests` and `tokens` are counts per sliding window, such as "60/min" or "100000/min"; `concurrent` is the number
+    of answers in progress at the same time. `storage` is a URI such as "redis://host/0" or "sqlite:///rates.db" that
+    processes and machines share (extra `limits`); `concurrent` applies to this client only.
 
     >>> Rate.of("60/min")
     Rate(requests='60/min', tokens=None, concurrent=None)
@@ -48,7 +48,7 @@ class Rate:
     requests: str | None = None
     tokens: str | None = None
     concurrent: int | None = None
-    # It may hold a password.
+    # Its URI may contain a password.
     storage: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -61,7 +61,7 @@ class Rate:
 
     @classmethod
     def of(cls, value: Any) -> Rate | None:
-        """Return a Rate for what a user may pass: None, "60/min" or a Rate."""
+        """Return the Rate for a value that a user may pass: None, "60/min" or a Rate."""
         if value is None or isinstance(value, cls):
             return value
         if isinstance(value, str):
@@ -70,7 +70,7 @@ class Rate:
 
 
 def parse_quota(text: Any, name: str = "requests") -> tuple[int, float] | None:
-    """Return count and seconds of a text such as "60/min"; None for None.
+    """Return the count and the seconds of a text such as "60/min"; None for None.
 
     >>> parse_quota("60/min"), parse_quota("5 per 10 seconds")
     ((60, 60.0), (5, 10.0))
@@ -84,85 +84,85 @@ def parse_quota(text: Any, name: str = "requests") -> tuple[int, float] | None:
 
 
 class Counter(Protocol):
-    """Something that counts within a sliding time."""
+    """Something that counts within a sliding window."""
 
     def take(self, weight: int) -> tuple[float, Any]:
-        """Take `weight` and return the seconds until it is there, with a receipt.
+        """Take `weight`; return the seconds until it is available, and a receipt.
 
-        Without a receipt and after some seconds it may fit, and has to be asked for again.
+        Without a receipt nothing was taken: try again after these seconds.
         """
 
     def settle(self, receipt: Any, real: int) -> None:
-        """Replace what was taken for this receipt by what was really used."""
+        """Replace the weight taken for this receipt by the weight really used."""
 
 
 @dataclass
-class _Taken:
+class _Reservation:
     moment: float
     weight: int
     counted: bool = True
 
 
 class WindowCounter:
-    """Count within a sliding time, exactly, for the threads of one process."""
+    """Count within a sliding window, exactly, for the threads of one process."""
 
     def __init__(self, limit: int, seconds: float, clock: Callable[[], float]) -> None:
         self._limit = limit
         self._seconds = seconds
         self._clock = clock
-        self._taken: deque[_Taken] = deque()
+        self._reservations: deque[_Reservation] = deque()
         self._sum = 0
         self._lock = Lock()
 
-    def take(self, weight: int) -> tuple[float, _Taken]:
-        """Take `weight`, of a later moment where it does not fit now; return the seconds until then, and a receipt.
+    def take(self, weight: int) -> tuple[float, _Reservation]:
+        """Take `weight`, at a later moment if it does not fit now; return the seconds until then, and a receipt.
 
-        Who comes first goes first: nobody has to ask twice, however many wait.
+        First come, first served: no caller has to try twice, however many are sleeper.
         """
-        # More than the limit can never fit; it goes when nothing else is counted.
+        # A weight above the limit can never fit; it is sent when nothing else is counted.
         weight = min(weight, self._limit)
         with self._lock:
             now = self._clock()
-            while self._taken and self._taken[0].moment <= now - self._seconds:
-                self._sum -= self._taken[0].weight
-                self._taken.popleft().counted = False
+            while self._reservations and self._reservations[0].moment <= now - self._seconds:
+                self._sum -= self._reservations[0].weight
+                self._reservations.popleft().counted = False
             moment = max(now, self._fits_at(weight))
             return moment - now, self._add(moment, weight)
 
-    def settle(self, receipt: _Taken, real: int) -> None:
-        """Replace what was taken for this receipt by what was really used."""
+    def settle(self, receipt: _Reservation, real: int) -> None:
+        """Replace the weight taken for this receipt by the weight really used."""
         with self._lock:
             excess = real - receipt.weight
             if excess > 0:
-                # Counted from now on: when the service counts it is not known, and this is the later moment.
+                # Counted from now: when the service counts it is not known, and this is the latest possible moment.
                 self._add(self._clock(), excess)
             elif receipt.counted:
                 receipt.weight = real
                 self._sum += excess
 
-    def _add(self, moment: float, weight: int) -> _Taken:
-        taken = _Taken(moment, weight)
-        place = len(self._taken)
-        # Behind what others wait for, in the order of time.
-        while place and self._taken[place - 1].moment > moment:
-            place -= 1
-        self._taken.insert(place, taken)
+    def _add(self, moment: float, weight: int) -> _Reservation:
+        reservation = _Reservation(moment, weight)
+        position = len(self._reservations)
+        # In order of time, behind those of callers that wait for the same moment.
+        while position and self._reservations[position - 1].moment > moment:
+            position -= 1
+        self._reservations.insert(position, reservation)
         self._sum += weight
-        return taken
+        return reservation
 
     def _fits_at(self, weight: int) -> float:
-        """Return the first moment that has room, not before one that somebody waits for already."""
-        # What was given back holds nobody up.
-        last = next((taken.moment for taken in reversed(self._taken) if taken.weight), 0.0)
+        """Return the first moment with room, not before any that another caller waits for."""
+        # A reservation that was given back, with weight 0, delays no one.
+        last = next((item.moment for item in reversed(self._reservations) if item.weight), 0.0)
         missing = self._sum + weight - self._limit
         if missing <= 0:
             return last
-        freed = zip(self._taken, accumulate(taken.weight for taken in self._taken))
-        return max(last, next(taken for taken, total in freed if total >= missing).moment + self._seconds)
+        freed = zip(self._reservations, accumulate(item.weight for item in self._reservations))
+        return max(last, next(item for item, total in freed if total >= missing).moment + self._seconds)
 
 
 class Slot:
-    """The permission for one answer; give it back with `release`."""
+    """Permission for one request; give it back with `release`."""
 
     def __init__(
         self, gate: threading.Semaphore | None = None, tokens: Counter | None = None, receipt: Any = None
@@ -170,11 +170,11 @@ class Slot:
         self._gate = gate
         self._tokens = tokens
         self._receipt = receipt
-        # Held from the first release on.
+        # Acquired by the first release, and never released.
         self._released = threading.Lock()
 
     def release(self, used_tokens: int | None = None) -> None:
-        """Free the place and count the tokens that were really used; a second time does nothing."""
+        """Free the slot and count the tokens really used; a second call does nothing."""
         if not self._released.acquire(blocking=False):
             return
         if self._gate is not None:
@@ -184,19 +184,19 @@ class Slot:
 
 
 class RateLimiter:
-    """Keeps rates, for each provider and key by itself; the rate named "" is for providers without one of their own."""
+    """Applies rates separately for each provider and key; the rate named "" is for providers without their own."""
 
     def __init__(self, rates: Mapping[str, Rate], clock: Callable[[], float] = time.monotonic) -> None:
         self.rates = dict(rates)
         self._clock = clock
         self._lock = Lock()
         self._until = 0.0
-        # By process as well: what the threads of a parent hold is not given back in its forked children.
+        # By process too: slots held by threads of the parent are never released in a forked child.
         self._counters: dict[tuple[int, str, str, str], Counter] = {}
         self._gates: dict[tuple[int, str, str], threading.Semaphore] = {}
 
-    def enter(self, provider: str, key: str, model: str, weight: int, waiting: Sleeper) -> tuple[Slot, float]:
-        """Wait until one more answer may be asked for; return its slot and the seconds waited.
+    def enter(self, provider: str, key: str, model: str, weight: int, sleeper: Sleeper) -> tuple[Slot, float]:
+        """Wait until one more request may be sent; return its slot and the seconds waited.
 
         Raises:
             DeadlineExceededError: the wait would pass the deadline of the call; nothing was sent.
@@ -205,56 +205,56 @@ class RateLimiter:
         if rate is None:
             return Slot(), 0.0
         gate = self._gate(rate, provider, key)
-        waited = self._pass_gate(gate, provider, model, waiting)
-        taken: list[tuple[Counter, Any]] = []
+        waited = self._pass_gate(gate, provider, model, sleeper)
+        receipts: list[tuple[Counter, Any]] = []
         try:
-            waiting.check_open()
+            sleeper.check_open()
             tokens = self._counter(rate, "tokens", provider, key)
             for counter, amount in ((self._counter(rate, "requests", provider, key), 1), (tokens, weight)):
                 if counter is not None:
-                    waited += self._count(counter, amount, taken, Wait(provider, model, 0.0), waiting)
+                    waited += self._count(counter, amount, receipts, Wait(provider, model, 0.0), sleeper)
         except BaseException:
             # Nothing is sent, so nothing counts.
-            for counter, receipt in taken:
+            for counter, receipt in receipts:
                 counter.settle(receipt, 0)
             if gate is not None:
                 gate.release()
             raise
-        return Slot(gate, tokens, taken[-1][1] if tokens is not None else None), waited
+        return Slot(gate, tokens, receipts[-1][1] if tokens is not None else None), waited
 
     def longest(self) -> float:
-        """Return the seconds of the longest wait there is now."""
+        """Return the seconds until the last waiting call may be sent."""
         return max(0.0, self._until - self._clock())
 
     def close(self) -> None:
-        """Free the storages that this process has opened."""
+        """Close the storages that this process has opened."""
         with self._lock:
             opened = [counter for own, counter in self._counters.items() if own[0] == os.getpid()]
         for counter in opened:
             if isinstance(counter, shared_rates.SharedCounter):
                 counter.close()
 
-    def _pass_gate(self, gate: threading.Semaphore | None, provider: str, model: str, waiting: Sleeper) -> float:
+    def _pass_gate(self, gate: threading.Semaphore | None, provider: str, model: str, sleeper: Sleeper) -> float:
         if gate is None or gate.acquire(blocking=False):
             return 0.0
         started = self._clock()
-        waiting.announce(Wait(provider, model, 0.0))
-        while not gate.acquire(timeout=waiting.deadline.bound(_LOOK)):
-            waiting.check_open()
+        sleeper.announce(Wait(provider, model, 0.0))
+        while not gate.acquire(timeout=sleeper.deadline.bound(_POLL_INTERVAL)):
+            sleeper.check_open()
         return self._clock() - started
 
     def _count(
-        self, counter: Counter, amount: int, taken: list[tuple[Counter, Any]], wait: Wait, waiting: Sleeper
+        self, counter: Counter, amount: int, receipts: list[tuple[Counter, Any]], wait: Wait, sleeper: Sleeper
     ) -> float:
         waited = 0.0
         while True:
             seconds, receipt = counter.take(amount)
             if receipt is not None:
-                taken.append((counter, receipt))
+                receipts.append((counter, receipt))
             if seconds <= 0:
                 return waited
             self._until = max(self._until, self._clock() + seconds)
-            waiting.wait(wait._replace(seconds=seconds))
+            sleeper.wait(wait._replace(seconds=seconds))
             waited += seconds
             if receipt is not None:
                 return waited
@@ -266,15 +266,15 @@ class RateLimiter:
             own = (os.getpid(), provider, key)
             return self._gates.setdefault(own, threading.BoundedSemaphore(rate.concurrent))
 
-    def _counter(self, rate: Rate, kind: str, provider: str, key: str) -> Counter | None:
-        quota = parse_quota(getattr(rate, kind), kind)
+    def _counter(self, rate: Rate, unit: str, provider: str, key: str) -> Counter | None:
+        quota = parse_quota(getattr(rate, unit), unit)
         if quota is None:
             return None
         with self._lock:
-            own = (os.getpid(), kind, provider, key)
+            own = (os.getpid(), unit, provider, key)
             counter = self._counters.get(own)
             if counter is None:
-                counter = self._counters[own] = self._build(rate, f"{kind}:{provider}:{key}", quota)
+                counter = self._counters[own] = self._build(rate, f"{unit}:{provider}:{key}", quota)
             return counter
 
     def _build(self, rate: Rate, name: str, quota: tuple[int, float]) -> Counter:
@@ -285,7 +285,7 @@ class RateLimiter:
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        # What was counted here stays here; a storage is what processes share.
+        # Counts in memory are not pickled; processes share rates through a storage.
         return {"rates": self.rates, "clock": self._clock}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

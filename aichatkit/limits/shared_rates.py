@@ -1,4 +1,4 @@
-"""Rates that processes and machines share, on pyrate-limiter (extra `limits`)."""
+"""Rate limits that processes and machines share, based on pyrate-limiter (extra `limits`)."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from aichatkit.errors import ConfigurationError, ConnectError
 
 __all__ = ["SharedCounter"]
 
-#: The URI may set others; without any, a storage that hangs would be waited for without end.
+#: Defaults that the URI may override; without them a storage that hangs would block forever.
 _REDIS_LIMITS = {"socket_timeout": 5.0, "socket_connect_timeout": 5.0}
 
 
 class SharedCounter:
-    """Count within a sliding time in a storage that others use as well.
+    """Count within a sliding window in a shared storage.
 
-    Requests are counted exactly; tokens by a bucket that refills evenly, as there are too many to keep one by one.
+    Requests are counted exactly; tokens in a bucket that refills evenly, as there are too many to record each.
     """
 
     def __init__(self, storage: str, name: str, limit: int, seconds: float, *, sliding: bool) -> None:
@@ -31,7 +31,7 @@ class SharedCounter:
         self._bucket: Any = None
 
     def take(self, weight: int) -> tuple[float, int | None]:
-        """Take `weight` and return 0 and a receipt, or take nothing and return the seconds until it may fit."""
+        """Take `weight` and return 0 and a receipt, or return the seconds until it may fit and None."""
         weight = min(weight, self._limit)
         try:
             with self._lock:
@@ -40,20 +40,20 @@ class SharedCounter:
         except _storage_errors() as error:
             reason = type(error).__name__
         failure = ConnectError(f"rate: the storage cannot be used ({reason}); is it running?", action="stop")
-        # Not the provider's fault, so nothing cools.
+        # Not a failure of the provider, so it gets no cooldown.
         failure.scope = ""  # type: ignore[misc]
         raise failure
 
     def settle(self, receipt: int, real: int) -> None:
-        """Count what was used beyond the estimate, as far as it fits; what was used less comes back with time."""
+        """Count what was used beyond the estimate, as far as it fits; unused weight returns with time."""
         excess = real - receipt
-        # The answer is there already: a storage that is gone by now must not spoil it.
+        # The answer has arrived; a storage that is gone by now must not fail it.
         with contextlib.suppress(ConnectError):
             while excess > 0 and self.take(excess)[0] > 0:
                 excess //= 2
 
     def close(self) -> None:
-        """Free the connection to the storage; the next use makes another."""
+        """Close the connection to the storage; the next use opens another."""
         with self._lock:
             bucket, self._bucket = self._bucket, None
         if bucket is not None:
@@ -79,7 +79,7 @@ def _build_bucket(storage: str, name: str, limit: int, seconds: float, sliding: 
             return limiter.RedisBucket.init(rates, server, name)
         return limiter.StateBucket(rates, limiter.TokenBucket(), limiter.RedisStateStore(server, name))
     if scheme == "sqlite" and path[1:]:
-        # Without the file lock the library lets processes pass the limit together.
+        # Without the file lock, processes can exceed the limit together.
         table = "".join(character if character.isalnum() else "_" for character in name)
         return limiter.SQLiteBucket.init_from_file(rates, table, path[1:], use_file_lock=True)
     raise ConfigurationError(f"rate: storage must be like redis://host/0 or sqlite:///rates.db, not {scheme[:20]!r}")
@@ -106,5 +106,5 @@ def _redis_server(storage: str) -> Any:
     try:
         return redis.Redis.from_url(storage, **_REDIS_LIMITS)
     except ValueError:
-        # Its text may hold a part of the password.
+        # Its text may contain a part of the password.
         raise ConfigurationError("rate: the redis:// URI of the storage cannot be read") from None

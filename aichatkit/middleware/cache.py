@@ -19,7 +19,6 @@ from aichatkit.params import is_number
 from aichatkit.reply import Attempt, Reply
 from aichatkit.storage.records import decode, encode
 from aichatkit.storage.sqlite import Database
-from aichatkit.structured.forms import Form
 
 if TYPE_CHECKING:
     from aichatkit.call.answer_like import AnswerLike
@@ -167,7 +166,7 @@ def answer_from_cache(call: Call, open_next: Callable[[Call], AnswerLike]) -> An
     addresses = [call.context.provider(target.provider).url for target in call.targets]
     key = fingerprint(call, addresses, call.strict).hex()
     record = cache.get(key)
-    cached = None if record is None else _decoded(record, call.form)
+    cached = None if record is None else _decoded(record, call.schema)
     if cached is not None:
         return CachedAnswer(cached)
     answer = open_next(call)
@@ -176,7 +175,7 @@ def answer_from_cache(call: Call, open_next: Callable[[Call], AnswerLike]) -> An
 
 
 def _is_deterministic(call: Call) -> bool:
-    """Return whether an identical call may get the same answer: not with tools, nor with randomness asked for."""
+    """Return whether an identical call may get the same answer: not with tools, nor with sampling."""
     params: Mapping[str, Any] = call.options.params
     return not (call.options.tools or call.keep_raw or (params.get("temperature") and params.get("seed") is None))
 
@@ -191,12 +190,12 @@ def _store(cache: MutableMapping[str, str], key: str, reply: Reply) -> None:
             logger.warning("an answer was not kept: %s", error)
 
 
-def _decoded(record: str, form: Form | None) -> Reply | None:
+def _decoded(record: str, schema: Form | None) -> Reply | None:
     try:
         reply = decode(record)
         if not isinstance(reply, Reply):
             return None
-        return replace(reply, cached=True, cost=0.0, elapsed=0.0, data=None if form is None else form.parse(reply))
+        return replace(reply, cached=True, cost=0.0, elapsed=0.0, data=None if schema is None else schema.parse(reply))
     except (ValueError, TypeError, SchemaError):
         # An entry that cannot be used counts as missing, and is replaced.
         return None

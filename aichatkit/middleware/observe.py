@@ -98,7 +98,7 @@ class Hooks:
         self._on_error = hooks.get("error")
 
     def begin(self, observation: Observation) -> None:
-        """Do nothing: the hooks for requests and waits are called where these happen."""
+        """Do nothing: the hooks for requests and waits are called elsewhere, as these happen."""
 
     def end(self, observation: Observation, token: Any) -> None:
         """Call the hook for the reply or the error."""

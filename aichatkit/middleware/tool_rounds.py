@@ -42,7 +42,7 @@ class ToolRounds(AnswerCallbacks):
         self._messages = list(call.messages)
         self._toolbox: Toolbox = call.toolbox
         self._remaining = max_rounds
-        self._form = call.form
+        self._schema = call.schema
         self._repairs = call.repairs
         self._replies: list[Reply] = []
         #: Text and attempts of the rounds before the current one.
@@ -172,9 +172,9 @@ class ToolRounds(AnswerCallbacks):
             return self._run_tools(reply)
         complete = _combined(reply, self._replies, self.text, self.attempts)
         # Calls that are left to the caller come before the answer that has to fit the schema.
-        if self._form is not None and not reply.tool_calls:
+        if self._schema is not None and not reply.tool_calls:
             try:
-                complete = replace(complete, data=self._form.parse(reply))
+                complete = replace(complete, data=self._schema.parse(reply))
             except SchemaError as error:
                 if self._repairs and reply.finish_reason != "length":
                     return self._repair(reply, error.message)

@@ -11,7 +11,7 @@ import re
 import typing
 from collections.abc import Mapping, Sequence
 from enum import Enum
-from typing import Any, Callable, Optional
+from typing import Any, Callable, NamedTuple, Optional
 
 from aichatkit.chunks import ToolCall
 from aichatkit.errors import ConfigurationError
@@ -31,8 +31,7 @@ _ARG_LINE = re.compile(r"`?\*{0,2}(\w+)`?\s*(?:\([^)]*\))?:\s*(.*)")
 _MAX_RESULT_CHARS = 200_000
 
 
-@dataclasses.dataclass(frozen=True)
-class _Function:
+class _Function(NamedTuple):
     """A user's function and the type hints of its parameters."""
 
     call: Callable[..., Any]
