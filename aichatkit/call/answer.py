@@ -321,7 +321,7 @@ class Answer(AnswerCallbacks):
             raise self._empty()
         if self.provider.draws(self.model) and not collector.images:
             raise BadResponseError(f"{name}: {self.model} answered with text and no picture")
-        usage, text = collector.total_usage(), self.text
+        text, usage = self.text, collector.total_usage()
         if text:
             # Kept once, not in pieces as well.
             self._parts[:] = [text]

@@ -83,9 +83,9 @@ class OpenAICompatible(Provider):
     def build_request(
         self, messages: Sequence[Message], model: str, *, options: Options = NO_OPTIONS
     ) -> requests.Request:
-        headers = stream_headers(self, options)
         if self.draws(model):
             payload = openai_images.build_payload(messages, model, options, provider=self.name)
+            headers = stream_headers(self, options)
             return requests.Request("POST", self.url + openai_images.PATH, json=payload, headers=headers)
         payload = {"model": model, "messages": [self._build_message(message) for message in messages], "stream": True}
         if options.tools:
@@ -96,7 +96,8 @@ class OpenAICompatible(Provider):
         if self.stream_usage and payload["stream"]:
             payload["stream_options"] = {"include_usage": True}
         names = {**self.params, **self.own_params} if self.url == type(self).url else self.params
-        return requests.Request("POST", self.api_endpoint, json=add_options(payload, names, options), headers=headers)
+        body, headers = add_options(payload, names, options), stream_headers(self, options)
+        return requests.Request("POST", self.api_endpoint, json=body, headers=headers)
 
     def parse_event(self, event: Event) -> Any:
         try:
