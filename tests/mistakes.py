@@ -219,6 +219,13 @@ MISTAKES = (
     ),
     # Exceptions of the network -> our own.
     Mistake(
+        "an exception that the caller handles is a cause",
+        "transport/exceptions.py",
+        "visited = {id(handled)}",
+        "visited = {id(None)}",
+        "transport/test_transport.py transport/test_downloads.py",
+    ),
+    Mistake(
         "a connection that broke was never used",
         "transport/exceptions.py",
         'the connection broke before an answer came ({_reason(causes)})", maybe_processed=True',

@@ -46,8 +46,11 @@ _UNSENDABLE = (
 )
 
 
-def translate_send(error: BaseException, label: str) -> ChatError:
-    """Return our error for one raised before the response head was received; `label` names the service."""
+def translate_send(error: BaseException, label: str, handled: BaseException | None = None) -> ChatError:
+    """Return our error for one raised before the response head was received; `label` names the service.
+
+    `handled` is the exception the caller was already handling, as for `causes_of`.
+    """
     if isinstance(error, _UNSENDABLE):
         # Their messages quote the complete header or URL, and possibly a key with it.
         return ConfigurationError(
@@ -56,7 +59,7 @@ def translate_send(error: BaseException, label: str) -> ChatError:
     if isinstance(error, OSError) and not isinstance(error, requests.RequestException):
         # `requests` wraps all network errors; a bare OSError is about the files of `verify` and `cert`.
         return ConfigurationError(f"{label}: a certificate file cannot be read; check verify= and REQUESTS_CA_BUNDLE")
-    causes = list(causes_of(error))
+    causes = list(causes_of(error, handled))
     if isinstance(error, requests.ConnectTimeout) or any(map(_is_connect_timeout, causes)):
         return TimedOutError(
             f"{label}: no connection in time; check the network or raise timeout connect=", phase="connect"
@@ -70,9 +73,9 @@ def translate_send(error: BaseException, label: str) -> ChatError:
     return _translate_connection(error, causes, label)
 
 
-def translate_read(error: BaseException, label: str) -> ChatError:
-    """Return our error for one raised while the body was read."""
-    causes = list(causes_of(error))
+def translate_read(error: BaseException, label: str, handled: BaseException | None = None) -> ChatError:
+    """Return our error for one raised while the body was read; `handled` as for `causes_of`."""
+    causes = list(causes_of(error, handled))
     if _any(causes, _TIMED_OUT):
         return TimedOutError(
             f"{label}: silent for too long in the middle of the answer; ask again, or raise timeout read=",
@@ -109,9 +112,13 @@ def _translate_connection(error: BaseException, causes: list[BaseException], lab
     return ConnectError(f"{label}: the request failed ({_reason(causes)})", maybe_processed=True)
 
 
-def causes_of(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an error and its causes, following arguments, reasons and contexts, as each layer wraps in its own way."""
-    pending, visited = [error], set()
+def causes_of(error: BaseException, handled: BaseException | None = None) -> Iterator[BaseException]:
+    """Yield an error and its causes, following arguments, reasons and contexts, as each layer wraps in its own way.
+
+    In a caller's `except` block Python appends the exception `handled` there to the contexts; it is not a cause.
+    """
+    pending: list[BaseException | None] = [error]
+    visited = {id(handled)}
     while pending:
         current = pending.pop(0)
         if not isinstance(current, BaseException) or id(current) in visited:

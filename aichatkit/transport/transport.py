@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -104,6 +105,7 @@ class Transport:
         url = str(request.url)
         started = time.monotonic()
         timeout = self._deadline.bound_timeout(self._timeout)
+        handled = sys.exc_info()[1]
         try:
             with self._connections.pending_request(fresh=self._fresh) as pending:
                 received = self._exchange(request, timeout)
@@ -111,7 +113,7 @@ class Transport:
                 # Inside the block, so that `Connections.close` can wake this thread at any time.
                 self._connections.track(response)
         except SEND_ERRORS as error:
-            failure = self._send_failure(error, self._label(url))
+            failure = self._send_failure(error, self._label(url), handled)
             if isinstance(failure, ConnectError):
                 failure.stale = pending.reused and failure.maybe_processed
         else:
@@ -213,9 +215,9 @@ class Transport:
     def _label(self, url: str) -> str:
         return f"{self._provider} at {_host(url)}"
 
-    def _send_failure(self, error: BaseException, label: str) -> ChatError:
+    def _send_failure(self, error: BaseException, label: str, handled: BaseException | None) -> ChatError:
         remaining = self._deadline.remaining()
-        failure = translate_send(error, label)
+        failure = translate_send(error, label, handled)
         if remaining is not None and remaining <= 0 and not isinstance(failure, ConfigurationError):
             return self._deadline.error()
         return failure
