@@ -154,9 +154,10 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
     try:
         parts = urlsplit(url)
         return parts.scheme, parts.hostname, parts.port
-    except ValueError:
-        pass
-    raise BadResponseError("the picture's address cannot be read")
+    except ValueError as error:
+        # Its text may quote a part of a password.
+        reason = type(error).__name__
+    raise BadResponseError("the picture's address cannot be read", reason=reason)
 
 
 def _host(url: str) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 import requests
 from urllib3 import exceptions as urllib3_errors
 
+from aichatkit._reasons import reason_of
 from aichatkit.errors import (
     BadResponseError,
     ChatError,
@@ -44,6 +45,8 @@ _UNSENDABLE = (
     requests.exceptions.InvalidProxyURL,
     UnicodeError,
 )
+#: Their messages quote the complete header or URL, and possibly a key with it.
+_QUOTING = (*_UNSENDABLE, http.client.InvalidURL)
 
 
 def translate_send(error: BaseException, label: str, handled: BaseException | None = None) -> ChatError:
@@ -52,14 +55,28 @@ def translate_send(error: BaseException, label: str, handled: BaseException | No
     `handled` is the exception the caller was already handling, as for `causes_of`.
     """
     if isinstance(error, _UNSENDABLE):
-        # Their messages quote the complete header or URL, and possibly a key with it.
         return ConfigurationError(
-            f"{label}: the request cannot be sent ({type(error).__name__}); check URL, headers and proxy"
+            f"{label}: the request cannot be sent ({type(error).__name__}); check URL, headers and proxy",
+            reason=type(error).__name__,
         )
+    causes = list(causes_of(error, handled))
+    failure = _translate_before_head(error, causes, label)
+    failure.reason = _full_reason(causes)
+    return failure
+
+
+def translate_read(error: BaseException, label: str, handled: BaseException | None = None) -> ChatError:
+    """Return our error for one raised while the body was read; `handled` as for `causes_of`."""
+    causes = list(causes_of(error, handled))
+    failure = _translate_in_body(causes, label)
+    failure.reason = _full_reason(causes)
+    return failure
+
+
+def _translate_before_head(error: BaseException, causes: list[BaseException], label: str) -> ChatError:
     if isinstance(error, OSError) and not isinstance(error, requests.RequestException):
         # `requests` wraps all network errors; a bare OSError is about the files of `verify` and `cert`.
         return ConfigurationError(f"{label}: a certificate file cannot be read; check verify= and REQUESTS_CA_BUNDLE")
-    causes = list(causes_of(error, handled))
     if isinstance(error, requests.ConnectTimeout) or any(map(_is_connect_timeout, causes)):
         return TimedOutError(
             f"{label}: no connection in time; check the network or raise timeout connect=", phase="connect"
@@ -73,9 +90,7 @@ def translate_send(error: BaseException, label: str, handled: BaseException | No
     return _translate_connection(error, causes, label)
 
 
-def translate_read(error: BaseException, label: str, handled: BaseException | None = None) -> ChatError:
-    """Return our error for one raised while the body was read; `handled` as for `causes_of`."""
-    causes = list(causes_of(error, handled))
+def _translate_in_body(causes: list[BaseException], label: str) -> ChatError:
     if _any(causes, _TIMED_OUT):
         return TimedOutError(
             f"{label}: silent for too long in the middle of the answer; ask again, or raise timeout read=",
@@ -145,10 +160,19 @@ def _any(causes: list[BaseException], error_types: type[BaseException] | tuple[t
     return any(isinstance(cause, error_types) for cause in causes)
 
 
+def _innermost(causes: list[BaseException]) -> BaseException:
+    informative = [cause for cause in causes if isinstance(cause, (OSError, http.client.HTTPException, EOFError))]
+    return (informative or causes)[-1]
+
+
 def _reason(causes: list[BaseException]) -> str:
     """Describe the innermost cause by class or system message only: other messages may quote a URL with a secret."""
-    informative = [cause for cause in causes if isinstance(cause, (OSError, http.client.HTTPException, EOFError))]
-    innermost = (informative or causes)[-1]
+    innermost = _innermost(causes)
     if isinstance(innermost, OSError) and innermost.strerror:
         return innermost.strerror
     return type(innermost).__name__
+
+
+def _full_reason(causes: list[BaseException]) -> str:
+    innermost = _innermost(causes)
+    return type(innermost).__name__ if isinstance(innermost, _QUOTING) else reason_of(innermost)

@@ -72,7 +72,7 @@ class Response:
             if not self._is_truncated():
                 self._release()
                 return b""
-            failure = self._failure(http.client.IncompleteRead(b""), handled)
+            failure = self._failure(http.client.IncompleteRead(b"", getattr(self._framing, "length", None)), handled)
         self.close()
         raise failure
 
@@ -161,7 +161,7 @@ class Response:
         remaining = self._deadline.remaining()
         failure = translate_read(error, self._label, handled)
         if remaining is not None and remaining <= 0 and isinstance(failure, TimedOutError):
-            return self._deadline.error()
+            return self._deadline.error(failure.reason)
         return failure
 
     def _is_truncated(self) -> bool:

@@ -18,6 +18,7 @@ import requests
 from requests.cookies import extract_cookies_to_jar
 
 from aichatkit._lazy import lazy_module
+from aichatkit._reasons import reason_of
 from aichatkit.errors import BadResponseError, ChatError, ConfigurationError, ConnectError
 from aichatkit.transport.connections import Connections
 from aichatkit.transport.exceptions import SEND_ERRORS, translate_send
@@ -96,9 +97,9 @@ class Transport:
         text = self.get_text(url, headers=headers)
         try:
             return json.loads(text)
-        except (ValueError, RecursionError):
-            start = text[:100]
-        raise BadResponseError(f"{self._provider}: JSON was expected and this came: {start!r}")
+        except (ValueError, RecursionError) as error:
+            reason = reason_of(error)
+        raise BadResponseError(f"{self._provider}: JSON was expected and this came: {text[:100]!r}", reason=reason)
 
     def send(self, request: requests.Request) -> Response:
         """Send a request and return the response with its body unread; redirects are not followed."""
@@ -141,7 +142,7 @@ class Transport:
         """Remove the call's keys from an error, as services echo them in error bodies."""
         secrets = [*self._secrets, *keys_in(self._connections.headers), *keys_in(self._headers)]
         for secret in secrets:
-            for name in ("message", "code", "request_id", "param"):
+            for name in ("message", "code", "request_id", "param", "reason"):
                 text = getattr(error, name)
                 if text:
                     setattr(error, name, hide(secret, text))
@@ -219,7 +220,7 @@ class Transport:
         remaining = self._deadline.remaining()
         failure = translate_send(error, label, handled)
         if remaining is not None and remaining <= 0 and not isinstance(failure, ConfigurationError):
-            return self._deadline.error()
+            return self._deadline.error(failure.reason)
         return failure
 
 
