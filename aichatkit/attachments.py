@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from aichatkit._dataclasses import replace
+from aichatkit._reasons import reason_of
 from aichatkit.errors import BadResponseError, ConfigurationError
 from aichatkit.images import decode_data_uri, image_type
 from aichatkit.messages import File, Message
@@ -133,33 +134,35 @@ def _from_path(path: str) -> File:
     try:
         content = Path(path).expanduser().read_bytes()
     except OSError as error:
-        reason = error.strerror or type(error).__name__
+        problem, reason = error.strerror or type(error).__name__, reason_of(error)
     except (ValueError, RuntimeError) as error:  # not a valid path; no home directory for "~"
-        reason = str(error)
+        problem, reason = str(error), reason_of(error)
     else:
         return _from_bytes(content, os.path.basename(path))
-    raise ConfigurationError(f"files: cannot read {path[:200]!r} ({reason})")
+    raise ConfigurationError(f"files: cannot read {path[:200]!r} ({problem})", reason=reason)
 
 
 def _from_open_file(source: Any) -> File:
     try:
         content = source.read()
     except (OSError, ValueError) as error:  # closed, or a binary file opened as text
-        reason = str(error)
+        problem, reason = str(error), reason_of(error)
     else:
         name = getattr(source, "name", "")
         content = content.encode() if isinstance(content, str) else bytes(content or b"")
         return _from_bytes(content, os.path.basename(name) if isinstance(name, str) else "")
-    raise ConfigurationError(f"files: cannot read the open file ({reason}); open it anew, in binary mode")
+    raise ConfigurationError(
+        f"files: cannot read the open file ({problem}); open it anew, in binary mode", reason=reason
+    )
 
 
 def _from_address(address: str) -> File:
     if address[:5].lower() == "data:":
         try:
             return _from_bytes(decode_data_uri(address), "")
-        except BadResponseError:
-            pass
-        raise ConfigurationError("files: the data URI is damaged")
+        except BadResponseError as error:
+            reason = error.reason
+        raise ConfigurationError("files: the data URI is damaged", reason=reason)
     # The service downloads it, so the type can only be guessed from the name; most URLs are images.
     name = PurePosixPath(urlsplit(address).path)
     kind, media_type = _BY_SUFFIX.get(name.suffix.lower(), ("image", "image/*"))
@@ -200,7 +203,7 @@ def _save_image(save: Any, **options: Any) -> bytes:
     try:
         save(buffer, **options)
     except (OSError, ValueError) as error:
-        reason = str(error)
+        problem, reason = str(error), reason_of(error)
     else:
         return buffer.getvalue()
-    raise ConfigurationError(f"files: the picture cannot be saved as PNG ({reason})")
+    raise ConfigurationError(f"files: the picture cannot be saved as PNG ({problem})", reason=reason)

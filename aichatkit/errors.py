@@ -79,6 +79,8 @@ class ChatError(Exception):
 
     `retry_after` is in seconds, `partial` is the text received before the error.
     `attempts` lists every attempt of the call in order, `param` is the rejected field if the service names one.
+    `reason` is the type and message of the exception of another package that caused this error, as one line without
+    API keys; "" if there is none. The exception itself is not kept.
     """
 
     #: What the client does next: "retry", "refresh" tokens and retry once, go on to the "next" provider, or "stop".
@@ -103,6 +105,7 @@ class ChatError(Exception):
         action: str | None = None,
         maybe_processed: bool = False,
         param: str | None = None,
+        reason: str = "",
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -116,6 +119,7 @@ class ChatError(Exception):
         self.request_id = request_id
         self.maybe_processed = maybe_processed
         self.param = param
+        self.reason = reason
         self.gave_up = ""
         if action is not None:
             self.action = action

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Callable
 from urllib.parse import unquote_to_bytes
 
 from aichatkit._lazy import lazy_module
+from aichatkit._reasons import reason_of
 from aichatkit.errors import BadResponseError, ConfigurationError
 
 if TYPE_CHECKING:
@@ -166,6 +167,6 @@ def decode_data_uri(uri: str) -> bytes:
     head, _, body = uri.partition(",")
     try:
         return base64.b64decode(body, validate=True) if head.endswith(";base64") else unquote_to_bytes(body)
-    except (binascii.Error, ValueError):
-        pass
-    raise BadResponseError("the picture's data is damaged")
+    except (binascii.Error, ValueError) as error:
+        reason = reason_of(error)
+    raise BadResponseError("the picture's data is damaged", reason=reason)

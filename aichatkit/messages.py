@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Union
 
 from aichatkit._dataclasses import dataclass, field, replace
+from aichatkit._reasons import reason_of
 from aichatkit.chunks import Thought, ToolCall
 from aichatkit.errors import ConfigurationError
 
@@ -187,16 +188,18 @@ def _parse_mapping(turn: Mapping[str, Any]) -> Message:
 
 def _parse_call(call: Any) -> ToolCall:
     """Parse a tool call in OpenAI's format."""
+    reason = ""
     try:
         function = call["function"]
         arguments = json.loads(function.get("arguments") or "{}")
         if isinstance(arguments, dict):
             signature = str(call.get("signature") or "")
             return ToolCall(str(call.get("id") or ""), str(function["name"]), arguments, signature)
-    except (ValueError, LookupError, TypeError, AttributeError):
-        pass
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        reason = reason_of(error)
     raise ConfigurationError(
-        'message: a tool call must look like {"id": "...", "function": {"name": "...", "arguments": "{...}"}}'
+        'message: a tool call must look like {"id": "...", "function": {"name": "...", "arguments": "{...}"}}',
+        reason=reason,
     )
 
 
@@ -204,9 +207,9 @@ def _parse_thought(thought: Any) -> Thought:
     """Parse a reasoning block in the format of a saved conversation."""
     try:
         return Thought(*thought)
-    except TypeError:
-        pass
-    raise ConfigurationError('message: "thoughts" are only understood as a saved conversation has them')
+    except TypeError as error:
+        reason = reason_of(error)
+    raise ConfigurationError('message: "thoughts" are only understood as a saved conversation has them', reason=reason)
 
 
 def _link_tool_results(messages: Sequence[Message]) -> list[Message]:

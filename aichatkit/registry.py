@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from aichatkit import providers
 from aichatkit._lazy import lazy_module
+from aichatkit._reasons import reason_of
 from aichatkit.errors import ConfigurationError, UnknownProviderError
 from aichatkit.params import nearest
 from aichatkit.providers.base import Provider
@@ -102,9 +103,9 @@ class Registry(Mapping[str, "type[Provider]"]):
             return _parse_plugin(entry.load(), name)
         except Exception as error:
             # Third-party code may raise anything on import; it must not break the other providers.
-            reason = f"{type(error).__name__}: {error}"
+            problem = f"{type(error).__name__}: {error}"
             raise ConfigurationError(
-                f"the provider {name!r} comes from a package that cannot be used ({reason})"
+                f"the provider {name!r} comes from a package that cannot be used ({problem})", reason=reason_of(error)
             ) from error
 
     def _modules(self) -> dict[str, str]:

@@ -178,7 +178,7 @@ MISTAKES = (
     Mistake(
         "a chunked body that is cut off is whole",
         "transport/chunked.py",
-        'if not block:\n                raise http.client.IncompleteRead(b"")',
+        'if not block:\n                raise http.client.IncompleteRead(b"", self._remaining or None)',
         'if not block:\n                return b""',
         "transport/test_chunked.py faults/test_streams_cut.py",
     ),
@@ -218,6 +218,34 @@ MISTAKES = (
         "transport/test_downloads.py",
     ),
     # Exceptions of the network -> our own.
+    Mistake(
+        "the reason of an error shows a key",
+        "transport/transport.py",
+        '("message", "code", "request_id", "param", "reason")',
+        '("message", "code", "request_id", "param")',
+        "test_secrecy.py",
+    ),
+    Mistake(
+        "the reason of an error shows the query of a URL",
+        "_reasons.py",
+        'return path if "://" in word or "=" in query else word',
+        "return word",
+        "test_reasons.py test_secrecy.py",
+    ),
+    Mistake(
+        "the reason of an error quotes a header",
+        "transport/exceptions.py",
+        "return type(innermost).__name__ if isinstance(innermost, _QUOTING) else reason_of(innermost)",
+        "return reason_of(innermost)",
+        "transport/test_exceptions.py",
+    ),
+    Mistake(
+        "an exception that the caller handles is a cause",
+        "transport/exceptions.py",
+        "visited = {id(handled)}",
+        "visited = {id(None)}",
+        "transport/test_transport.py transport/test_downloads.py",
+    ),
     Mistake(
         "a connection that broke was never used",
         "transport/exceptions.py",

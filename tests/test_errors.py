@@ -57,6 +57,7 @@ FIELDS = {
     "request_id": "req_1",
     "action": "next",
     "maybe_processed": True,
+    "reason": "ConnectionRefusedError: [Errno 111] Connection refused",
 }
 
 
@@ -85,7 +86,14 @@ def test_every_error_can_be_made_from_a_message_alone(error):
     made = error("The service is gone.")
     assert str(made) == made.message == "The service is gone."
     assert (made.provider, made.status, made.partial, made.attempts) == (None, None, "", [])
-    assert made.maybe_processed is False
+    assert (made.maybe_processed, made.reason) == (False, "")
+
+
+@pytest.mark.parametrize("error", CLASSES)
+def test_the_reason_is_not_part_of_the_message(error):
+    made = error("Gone.", reason="OSError: refused")
+    assert made.reason == "OSError: refused"
+    assert (str(made), made.args) == ("Gone.", ("Gone.",))
 
 
 @pytest.mark.parametrize("error", CLASSES)

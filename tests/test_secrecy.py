@@ -237,6 +237,45 @@ def test_the_password_of_a_proxy_is_not_shown(monkeypatch, proxy, given_by):
     assert "hunter2" not in shown(error) + log
 
 
+class Quoting(requests.adapters.BaseAdapter):
+    """An adapter whose exceptions quote all there is: the URL, the headers, a proxy and the address of an object."""
+
+    def __init__(self, kind):
+        super().__init__()
+        self.kind = kind
+
+    def send(self, request, **options):
+        raise self.kind(f"no {request.url} with {dict(request.headers)} by http://me:{PASSWORD}@proxy:80 in {self!r}")
+
+    def close(self):
+        """Nothing is open."""
+
+
+@pytest.mark.parametrize("call", [lambda client: client.ask("Hi"), lambda client: client.models("openai")])
+@pytest.mark.parametrize("name", [None, "Authorization", "X-Api-Key"])
+@pytest.mark.parametrize("kind", [requests.ConnectionError, requests.Timeout, requests.exceptions.SSLError, OSError])
+def test_a_secret_that_the_network_quotes_is_not_in_the_reason(kind, name, call):
+    key = "sk-secret-0123456789-abcdef"
+    given = {"headers": {name: f"Bearer {key}"}} if name else {"api_key": key}
+    with requests.Session() as session:
+        session.mount("http://", Quoting(kind))
+        url = f"http://openai.example/v1?token={PASSWORD}"
+        client = Client(
+            **{"model": "openai/m", "api_key": "sk-other-0123456789", "retry": 0, **given},
+            base_url=url,
+            session=session,
+        )
+        with client, pytest.raises(ChatError) as caught:
+            call(client)
+    reason = caught.value.reason
+    assert reason.startswith(f"{kind.__name__}: no http://openai.example/v1 with {{")
+    assert "Bearer [key]" in reason
+    assert "http://proxy:80 in <" in reason
+    assert " at 0x" not in reason
+    for part in (*parts(key), "hunter2"):
+        assert part not in shown(caught.value)
+
+
 @pytest.mark.parametrize(
     "url",
     [

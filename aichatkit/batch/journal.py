@@ -17,6 +17,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Callable
 
+from aichatkit._reasons import reason_of
 from aichatkit.errors import ConfigurationError, JournalError
 from aichatkit.reply import Reply
 from aichatkit.storage.records import decode, encode
@@ -127,12 +128,12 @@ class Journal:
         try:
             reply = decode(record)
         except (ValueError, TypeError) as error:
-            reason = str(error)
+            problem, reason = str(error), reason_of(error)
         else:
             if isinstance(reply, Reply):
                 return reply
-            reason = "an error stands where an answer should"
-        raise self._database.damage_error(reason)
+            problem, reason = "an error stands where an answer should", ""
+        raise self._database.damage_error(problem, reason)
 
     def _renew_claims(self) -> None:
         while not self._closing.wait(self._lease / 3):

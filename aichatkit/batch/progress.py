@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any, Callable
 
+from aichatkit._reasons import reason_of
 from aichatkit.display.screen import in_notebook
 from aichatkit.errors import ChatError, ConfigurationError
 from aichatkit.reply import Reply
@@ -72,12 +73,13 @@ class Progress:
 def _import_tqdm(*, required: bool) -> Any:
     try:
         import tqdm.auto
-    except ImportError:
+    except ImportError as error:
         if not required:
             return None
+        reason = reason_of(error)
     else:
         return tqdm.auto.tqdm
-    raise ConfigurationError("progress: a bar needs the extra: pip install 'aichatkit[progress]'")
+    raise ConfigurationError("progress: a bar needs the extra: pip install 'aichatkit[progress]'", reason=reason)
 
 
 def _is_interactive() -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from aichatkit._dataclasses import dataclass, field
+from aichatkit._reasons import reason_of
 from aichatkit.batch.templates import Template, is_missing
 from aichatkit.errors import ChatError, ConfigurationError
 from aichatkit.messages import Message
@@ -173,8 +174,10 @@ def _read_csv(path: Path) -> Iterator[Any]:
                 yield record
             return
         except (csv.Error, UnicodeDecodeError) as error:
-            reason = f"{path}: line {reader.line_num + 1} cannot be read: {error}"
-    raise ConfigurationError(reason)
+            failure = ConfigurationError(
+                f"{path}: line {reader.line_num + 1} cannot be read: {error}", reason=reason_of(error)
+            )
+    raise failure
 
 
 def _read_json_lines(path: Path) -> Iterator[Any]:
@@ -187,8 +190,8 @@ def _read_json_lines(path: Path) -> Iterator[Any]:
                 number += 1
             return
         except ValueError as error:
-            reason = f"{path}: line {number} cannot be read: {error}"
-    raise ConfigurationError(reason)
+            failure = ConfigurationError(f"{path}: line {number} cannot be read: {error}", reason=reason_of(error))
+    raise failure
 
 
 def _open(path: Path, **options: Any) -> Any:
@@ -196,5 +199,5 @@ def _open(path: Path, **options: Any) -> Any:
         # Spreadsheets write a byte order mark in front of the first column's name.
         return path.open(encoding="utf-8-sig", **options)
     except OSError as error:
-        reason = error.strerror or type(error).__name__
-    raise ConfigurationError(f"prompts: {str(path)!r} cannot be opened: {reason}")
+        problem, reason = error.strerror or type(error).__name__, reason_of(error)
+    raise ConfigurationError(f"prompts: {str(path)!r} cannot be opened: {problem}", reason=reason)

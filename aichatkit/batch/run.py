@@ -13,6 +13,7 @@ from itertools import count
 from typing import Any, Callable
 
 from aichatkit._dataclasses import dataclass
+from aichatkit._reasons import reason_of
 from aichatkit.batch.journal import Journal
 from aichatkit.batch.progress import Progress
 from aichatkit.batch.task_queue import FinishedRow, Outcome, Task, TaskQueue
@@ -173,7 +174,7 @@ class BatchRun:
         except RuntimeError as error:
             self._settle(task, Expense())
             self._queue.requeue_first(task)
-            self._fail(ConfigurationError(f"executor: it takes no more rows ({error})"))
+            self._fail(ConfigurationError(f"executor: it takes no more rows ({error})", reason=reason_of(error)))
             return
         self._in_flight += 1
         future.add_done_callback(lambda done: self._completed.put((task, done)))
@@ -188,7 +189,8 @@ class BatchRun:
             self._fail(
                 ChatError(
                     f"executor: a worker died and took the executor with it ({type(error).__name__}); pass a function "
-                    "that makes one, so that it can be replaced, or start again with resume="
+                    "that makes one, so that it can be replaced, or start again with resume=",
+                    reason=reason_of(error),
                 )
             )
 
@@ -235,17 +237,23 @@ class BatchRun:
 
     def _finish_lost(self, task: Task, error: BaseException | None) -> ChatError | None:
         """Resend a row after its worker died, one row at a time, to find out which row kills workers."""
-        reason = type(error).__name__ if error is not None else "cancelled"
-        worker_died = isinstance(error, (BrokenExecutor, KeyboardInterrupt)) or reason == _DASK_WORKER_DIED
+        problem = type(error).__name__ if error is not None else "cancelled"
+        reason = reason_of(error) if error is not None else ""
+        worker_died = isinstance(error, (BrokenExecutor, KeyboardInterrupt)) or problem == _DASK_WORKER_DIED
         if error is not None and not worker_died:
             failure = (
-                error if isinstance(error, ChatError) else ChatError(f"a row could not be asked: {reason}: {error}")
+                error
+                if isinstance(error, ChatError)
+                else ChatError(f"a row could not be asked: {problem}: {error}", reason=reason)
             )
             self._fail(failure)
             return failure
         task.worker_deaths += 1
         if task.worker_deaths > _MAX_WORKER_DEATHS:
-            return ChatError(f"executor: the worker died {task.worker_deaths} times while it asked this row ({reason})")
+            return ChatError(
+                f"executor: the worker died {task.worker_deaths} times while it asked this row ({problem})",
+                reason=reason,
+            )
         self._suspected += 1
         self._queue.requeue_first(task)
         return None

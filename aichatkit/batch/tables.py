@@ -12,6 +12,7 @@ from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any, Callable, Optional
 
+from aichatkit._reasons import reason_of
 from aichatkit.batch.templates import is_missing
 from aichatkit.errors import ChatError, ConfigurationError
 from aichatkit.reply import Reply
@@ -145,8 +146,8 @@ def _open_atomically(path: Path) -> Iterator[Any]:
             with suppress(OSError):
                 temporary.unlink()
     except OSError as error:
-        reason = error.strerror or type(error).__name__
-    raise ConfigurationError(f"save: {str(path)!r} cannot be written: {reason}")
+        problem, reason = error.strerror or type(error).__name__, reason_of(error)
+    raise ConfigurationError(f"save: {str(path)!r} cannot be written: {problem}", reason=reason)
 
 
 def _polars_frame(table: Any, columns: Mapping[str, list[Any]]) -> Any:
@@ -158,6 +159,8 @@ def _polars_frame(table: Any, columns: Mapping[str, list[Any]]) -> Any:
 def _pandas() -> Any:
     try:
         import pandas
-    except ImportError:
-        raise ConfigurationError("to_frame: pandas is not installed; pip install pandas") from None
+    except ImportError as error:
+        raise ConfigurationError(
+            "to_frame: pandas is not installed; pip install pandas", reason=reason_of(error)
+        ) from None
     return pandas

@@ -11,6 +11,7 @@ from concurrent.futures import Executor, Future
 from contextvars import copy_context
 from typing import Any, Callable
 
+from aichatkit._reasons import reason_of
 from aichatkit.errors import ChatError, ConfigurationError
 from aichatkit.reply import Reply
 
@@ -38,7 +39,8 @@ class BoundAsk:
                 self._pickled_ask = pickle.dumps(self.ask)
             except (pickle.PicklingError, TypeError, AttributeError) as error:
                 raise ConfigurationError(
-                    f"executor: the client cannot be pickled ({error}); its hooks must be functions of a module"
+                    f"executor: the client cannot be pickled ({error}); its hooks must be functions of a module",
+                    reason=reason_of(error),
                 ) from None
         return _unpickle, (self._pickled_ask, self.options)
 

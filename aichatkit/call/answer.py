@@ -254,8 +254,8 @@ class Answer(AnswerCallbacks):
         except ChatError:
             raise
         except _UNREADABLE as error:
-            cause = type(error).__name__
-        raise unreadable(self.provider.name, "answer", cause, getattr(event, "data", ""))
+            failure = unreadable(self.provider.name, "answer", error, getattr(event, "data", ""))
+        raise failure
 
     def _events(self) -> Iterator[Event]:
         events = self.provider.iter_events(self._blocks(), max_line=self.provider.max_line)
@@ -377,7 +377,9 @@ class Answer(AnswerCallbacks):
             error.status = self._response.status
         if self._parts:
             if type(error) is TimedOutError:
-                error = StreamStalledError(error.message, provider=error.provider, model=error.model)
+                error = StreamStalledError(
+                    error.message, provider=error.provider, model=error.model, reason=error.reason
+                )
             error.partial = self.text
             error.action = "stop"
             error.attempts = [*self.attempts[:-1], replace(self.attempts[-1], error=error)] if self.attempts else []

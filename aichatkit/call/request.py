@@ -13,6 +13,7 @@ import requests
 from aichatkit import params
 from aichatkit._dataclasses import dataclass, field, replace
 from aichatkit._lazy import lazy_module
+from aichatkit._reasons import reason_of
 from aichatkit.call.answer import Answer
 from aichatkit.catalog.prices import Price
 from aichatkit.errors import ConfigurationError
@@ -139,7 +140,7 @@ def _serialized(request: requests.Request, provider: Provider) -> requests.Reque
     try:
         body = _encode(request.json).encode()
     except (TypeError, ValueError, RecursionError) as error:
-        problem = str(error) or type(error).__name__
+        problem, reason = str(error) or type(error).__name__, reason_of(error)
     else:
         request.data, request.json = body, None
         request.headers = {"Content-Type": "application/json", **(request.headers or {})}
@@ -147,6 +148,7 @@ def _serialized(request: requests.Request, provider: Provider) -> requests.Reque
     raise ConfigurationError(
         f"{provider.name}: the request cannot be told in JSON ({problem}); check parameters, extra, tools and messages",
         provider=provider.name,
+        reason=reason,
     )
 
 

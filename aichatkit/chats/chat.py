@@ -148,7 +148,7 @@ class Chat:
         try:
             return cls(client, system=record["system"], history=record["messages"], model=record["model"], **options)
         except ConfigurationError as error:
-            raise ConfigurationError(f"{path}: {error}") from error
+            raise ConfigurationError(f"{path}: {error}", reason=error.reason) from error
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_lock"}

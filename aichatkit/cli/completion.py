@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import Action, ArgumentParser, Namespace
 from typing import Any
 
+from aichatkit._reasons import reason_of
 from aichatkit.cli.commands import COMMANDS, load_command
 from aichatkit.cli.output import write_stdout
 from aichatkit.errors import ConfigurationError
@@ -74,8 +75,8 @@ def _collect_actions(parser: ArgumentParser) -> list[Action]:
 def _import_shtab() -> Any:
     try:
         import shtab
-    except ImportError:
-        pass
+    except ImportError as error:
+        reason = reason_of(error)
     else:
         return shtab
-    raise ConfigurationError("completion: needs the extra: pip install 'aichatkit[completion]'")
+    raise ConfigurationError("completion: needs the extra: pip install 'aichatkit[completion]'", reason=reason)

@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from aichatkit._reasons import reason_of
 from aichatkit.call.targets import Model, named_providers, parse_key
 from aichatkit.cli.paths import config_folder, write_private
 from aichatkit.errors import ConfigurationError, UnknownProviderError
@@ -107,15 +108,16 @@ def _read() -> dict[str, str | None]:
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path}: cannot be read ({type(error).__name__})") from error
+        raise ConfigurationError(f"{path}: cannot be read ({type(error).__name__})", reason=reason_of(error)) from error
     if os.name == "posix" and stat.S_IMODE(mode) & 0o077:
         raise ConfigurationError(f"{path}: others can read it, so its keys are not used; run: chmod 600 {path}")
+    reason = ""
     try:
         record = json.loads(text)
-    except ValueError:
-        record = None
+    except ValueError as error:
+        record, reason = None, reason_of(error)
     if not isinstance(record, dict) or not all(isinstance(key, (str, type(None))) for key in record.values()):
-        raise ConfigurationError(f"{path}: is no file of keys; remove it and store them again")
+        raise ConfigurationError(f"{path}: is no file of keys; remove it and store them again", reason=reason)
     return record
 
 
@@ -123,7 +125,9 @@ def _write(keys: dict[str, str | None]) -> None:
     try:
         write_private(file_path(), json.dumps(keys, indent=2, sort_keys=True) + "\n")
     except OSError as error:
-        raise ConfigurationError(f"{file_path()}: cannot be written ({error.strerror})") from error
+        raise ConfigurationError(
+            f"{file_path()}: cannot be written ({error.strerror})", reason=reason_of(error)
+        ) from error
 
 
 def _keyring() -> Any:
@@ -166,4 +170,5 @@ def _converted_keyring_errors(provider: str) -> Iterator[None]:
         raise ConfigurationError(
             f"{provider}: the system keyring does not open ({type(error).__name__}); unlock it and try again",
             provider=provider,
+            reason=reason_of(error),
         ) from error

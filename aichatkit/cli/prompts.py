@@ -6,6 +6,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from aichatkit._reasons import reason_of
 from aichatkit.attachments import load_file
 from aichatkit.batch.templates import Template
 from aichatkit.cli.key_values import parse_key_values
@@ -112,8 +113,9 @@ def _load_template(name: str) -> tuple[str, str]:
         # Editors on Windows write a byte order mark.
         return f"the template {name!r}", path.expanduser().read_text(encoding="utf-8-sig")
     except (OSError, ValueError, RuntimeError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+        problem, reason = getattr(error, "strerror", None) or str(error), reason_of(error)
     raise ConfigurationError(
-        f"-t: there is no template {name!r} ({reason}){nearest(name, stored)}; "
-        f"it may be a file, a text with {{fields}}, or the name of a .txt or .md file in {folder}"
+        f"-t: there is no template {name!r} ({problem}){nearest(name, stored)}; "
+        f"it may be a file, a text with {{fields}}, or the name of a .txt or .md file in {folder}",
+        reason=reason,
     )

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from aichatkit._reasons import reason_of
 from aichatkit.errors import ConfigurationError
 from aichatkit.params import nearest
 
@@ -48,22 +49,22 @@ def _read_file(path: str) -> dict[str, Any]:
     try:
         text = Path(path).expanduser().read_text(encoding="utf-8-sig")
     except (OSError, ValueError, RuntimeError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+        problem, reason = getattr(error, "strerror", None) or str(error), reason_of(error)
     else:
         return _read_json(text, path)
-    raise ConfigurationError(f"--schema: cannot read {path!r} ({reason})")
+    raise ConfigurationError(f"--schema: cannot read {path!r} ({problem})", reason=reason)
 
 
 def _read_json(text: str, source: str) -> dict[str, Any]:
     try:
         schema = json.loads(text)
     except ValueError as error:
-        reason = str(error)
+        problem, reason = str(error), reason_of(error)
     else:
         if isinstance(schema, dict):
             return schema
-        reason = "it must be an object"
-    raise ConfigurationError(f"{source}: is no JSON schema: {reason}")
+        problem, reason = "it must be an object", ""
+    raise ConfigurationError(f"{source}: is no JSON schema: {problem}", reason=reason)
 
 
 def _is_file(text: str) -> bool:

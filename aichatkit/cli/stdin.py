@@ -8,6 +8,7 @@ import stat
 import sys
 import threading
 
+from aichatkit._reasons import reason_of
 from aichatkit.attachments import load_file
 from aichatkit.cli.output import print_stderr
 from aichatkit.errors import ConfigurationError
@@ -42,9 +43,9 @@ def read_stdin_bytes(*, timeout: float | None, explicit: bool = False) -> bytes:
     try:
         descriptor = sys.stdin.fileno()
         mode = os.fstat(descriptor).st_mode
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError) as error:
         if explicit:
-            raise ConfigurationError("-: standard input is closed") from None
+            raise ConfigurationError("-: standard input is closed", reason=reason_of(error)) from None
         return b""
     if not (explicit or stat.S_ISFIFO(mode) or stat.S_ISREG(mode) or stat.S_ISSOCK(mode)):
         return b""

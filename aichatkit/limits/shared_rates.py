@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from aichatkit._locks import Lock
+from aichatkit._reasons import reason_of
 from aichatkit.errors import ConfigurationError, ConnectError
 
 __all__ = ["SharedCounter"]
@@ -38,8 +39,10 @@ class SharedCounter:
                 seconds = self._take(weight)
                 return seconds, None if seconds else weight
         except _storage_errors() as error:
-            reason = type(error).__name__
-        failure = ConnectError(f"rate: the storage cannot be used ({reason}); is it running?", action="stop")
+            problem, reason = type(error).__name__, _reason(error)
+        failure = ConnectError(
+            f"rate: the storage cannot be used ({problem}); is it running?", action="stop", reason=reason
+        )
         # Not a failure of the provider, so it gets no cooldown.
         failure.scope = ""  # type: ignore[misc]
         raise failure
@@ -88,8 +91,10 @@ def _build_bucket(storage: str, name: str, limit: int, seconds: float, sliding: 
 def _pyrate_limiter() -> Any:
     try:
         import pyrate_limiter
-    except ImportError:
-        raise ConfigurationError("rate: storage needs the extra: pip install 'aichatkit[limits]'") from None
+    except ImportError as error:
+        raise ConfigurationError(
+            "rate: storage needs the extra: pip install 'aichatkit[limits]'", reason=reason_of(error)
+        ) from None
     return pyrate_limiter
 
 
@@ -98,13 +103,26 @@ def _storage_errors() -> tuple[type[Exception], ...]:
     return (OSError, sqlite3.Error) if loaded is None else (OSError, sqlite3.Error, loaded.RedisError)
 
 
+def _reason(error: Exception) -> str:
+    # Other texts come from a server, which may echo a password.
+    is_local = isinstance(error, (OSError, sqlite3.Error)) or type(error).__name__ in (
+        "ConnectionError",
+        "TimeoutError",
+    )
+    return reason_of(error) if is_local else type(error).__name__
+
+
 def _redis_server(storage: str) -> Any:
     try:
         import redis
-    except ImportError:
-        raise ConfigurationError("rate: a redis:// storage needs the redis package: pip install redis") from None
+    except ImportError as error:
+        raise ConfigurationError(
+            "rate: a redis:// storage needs the redis package: pip install redis", reason=reason_of(error)
+        ) from None
     try:
         return redis.Redis.from_url(storage, **_REDIS_LIMITS)
-    except ValueError:
-        # Its text may contain a part of the password.
-        raise ConfigurationError("rate: the redis:// URI of the storage cannot be read") from None
+    except ValueError as error:
+        # Its text may hold a part of the password.
+        raise ConfigurationError(
+            "rate: the redis:// URI of the storage cannot be read", reason=type(error).__name__
+        ) from None

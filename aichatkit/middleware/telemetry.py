@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from aichatkit._reasons import reason_of
 from aichatkit._version import __version__
 from aichatkit.errors import ChatError, ConfigurationError
 from aichatkit.hooks import Hook, redact_url
@@ -51,7 +52,9 @@ class Telemetry:
         try:
             from opentelemetry import metrics, trace
         except ImportError as error:
-            raise ConfigurationError("telemetry: needs OpenTelemetry; pip install 'aichatkit[otel]'") from error
+            raise ConfigurationError(
+                "telemetry: needs OpenTelemetry; pip install 'aichatkit[otel]'", reason=reason_of(error)
+            ) from error
         self.content = content
         self._trace = trace
         self._tracer = trace.get_tracer(_NAME, __version__, tracer_provider)

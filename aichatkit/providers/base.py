@@ -13,6 +13,7 @@ import requests
 
 from aichatkit import events
 from aichatkit._dataclasses import dataclass, field
+from aichatkit._reasons import reason_of
 from aichatkit.errors import BadResponseError, ChatError, MissingKeyError
 from aichatkit.messages import Message
 
@@ -223,13 +224,17 @@ def parsing(provider: str, subject: str, excerpt: Callable[[], Any] = str) -> It
     except ChatError:
         raise
     except (ValueError, LookupError, TypeError, AttributeError) as error:
-        cause = type(error).__name__
+        failure = unreadable(provider, subject, error, excerpt())
     else:
         return
-    raise unreadable(provider, subject, cause, excerpt())
+    raise failure
 
 
-def unreadable(provider: str, subject: str, cause: str, data: Any) -> BadResponseError:
+def unreadable(provider: str, subject: str, error: Exception, data: Any) -> BadResponseError:
     """Return the error for malformed data; its message shows how the data starts."""
     excerpt = f": {str(data)[:100]!r}" if data else ""
-    return BadResponseError(f"{provider}: the {subject} cannot be read ({cause}){excerpt}", provider=provider)
+    return BadResponseError(
+        f"{provider}: the {subject} cannot be read ({type(error).__name__}){excerpt}",
+        provider=provider,
+        reason=reason_of(error),
+    )

@@ -13,6 +13,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from aichatkit._reasons import reason_of
 from aichatkit.errors import ConfigurationError
 from aichatkit.transcripts import searchable_text
 
@@ -71,7 +72,9 @@ def write_chat(path: str | os.PathLike[str], record: Mapping[str, Any]) -> Path:
     try:
         text = json.dumps({"aichatkit": _VERSION, "saved": now, **record}, ensure_ascii=False, indent=2)
     except (TypeError, ValueError) as error:
-        raise ConfigurationError(f"{path}: the conversation cannot be told in JSON ({error})") from error
+        raise ConfigurationError(
+            f"{path}: the conversation cannot be told in JSON ({error})", reason=reason_of(error)
+        ) from error
     return write_text(path, text + "\n")
 
 
@@ -94,10 +97,11 @@ def write_text(path: str | os.PathLike[str], text: str) -> Path:
 
 def read_chat(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Read the record of a saved conversation, of this version or an older one."""
+    reason = ""
     try:
         record = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (ValueError, RecursionError):
-        record = None
+    except (ValueError, RecursionError) as error:
+        record, reason = None, reason_of(error)
     version = record.get("aichatkit") if isinstance(record, dict) else None
     if isinstance(version, int) and version > _VERSION:
         raise ConfigurationError(
@@ -105,7 +109,7 @@ def read_chat(path: str | os.PathLike[str]) -> dict[str, Any]:
             "upgrade aichatkit to load it"
         )
     if not isinstance(record, dict) or not isinstance(version, int) or version < 1 or not set(record) >= _REQUIRED:
-        raise ConfigurationError(f"{path}: is not a conversation saved by aichatkit")
+        raise ConfigurationError(f"{path}: is not a conversation saved by aichatkit", reason=reason)
     if not isinstance(record["messages"], list) or not isinstance(record.setdefault("options", {}), dict):
         raise ConfigurationError(f"{path}: is not a conversation saved by aichatkit, or was changed since")
     return record

@@ -18,6 +18,7 @@ __all__ = ["decode", "encode"]
 #: Attributes that are stored.
 _REPLY = ("text", "provider", "model", "complete", "finish_reason", "images", "reasoning", "elapsed", "cost", "id")
 _USAGE = field_names(Usage)
+#: Without `reason`: an older version, which does not know it, could not read the record.
 _ERROR = ("provider", "model", "status", "code", "retry_after", "partial", "request_id", "maybe_processed", "param")
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from aichatkit._locks import Lock
+from aichatkit._reasons import reason_of
 from aichatkit.errors import JournalError
 
 __all__ = ["Database", "insert_rows", "iter_batches", "select_in"]
@@ -100,9 +101,9 @@ class Database:
         if connection is not None:
             connection.close()
 
-    def damage_error(self, reason: object) -> JournalError:
+    def damage_error(self, problem: str, reason: str = "") -> JournalError:
         """Return the error for content that cannot be read."""
-        return JournalError(f"{self._label()}: it is damaged ({reason}); move it away or delete it")
+        return JournalError(f"{self._label()}: it is damaged ({problem}); move it away or delete it", reason=reason)
 
     def _connection(self) -> sqlite3.Connection:
         # A connection must not be carried across a fork: the child opens its own and leaves the parent's untouched.
@@ -151,9 +152,9 @@ class Database:
             yield
             return
         except sqlite3.Error as error:
-            reason = str(error)
-        explanation = next((text for phrase, text in _REASONS if phrase in reason), reason)
-        raise JournalError(f"{self._label()}: {explanation}")
+            message, reason = str(error), reason_of(error)
+        explanation = next((text for phrase, text in _REASONS if phrase in message), message)
+        raise JournalError(f"{self._label()}: {explanation}", reason=reason)
 
     def _label(self) -> str:
         return f"{self._name} {self.path!r}" if self.path else self._name

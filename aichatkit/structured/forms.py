@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from aichatkit._dataclasses import dataclass
+from aichatkit._reasons import reason_of
 from aichatkit.errors import SchemaError
 from aichatkit.reply import Reply
 from aichatkit.structured.convert import convert, is_pydantic_model
@@ -46,25 +47,27 @@ class Form:
         Raises:
             SchemaError: the text is not JSON or does not fit the schema; `partial` holds the text.
         """
+        reason = ""
         try:
             value = self._unwrap(reply.json())
             document = {"value": value} if self.is_wrapped else value
             errors = [] if is_pydantic_model(self.target_type) else find_errors(document, self.schema)
             if not errors:
                 return value if isinstance(self.target_type, Mapping) else convert(value, self.target_type)
-            reason = "; ".join(errors)
+            problem = "; ".join(errors)
         except SchemaError:
-            reason = "it is not JSON"
+            problem = "it is not JSON"
         except (ValueError, TypeError, LookupError, ArithmeticError, AssertionError) as error:
-            reason = f"{type(error).__name__}: {error}"
+            problem, reason = f"{type(error).__name__}: {error}", reason_of(error)
         if reply.finish_reason == "length":
-            reason = "it was cut at the length limit; raise max_tokens"
+            problem = "it was cut at the length limit; raise max_tokens"
         raise SchemaError(
-            f"{reply.provider}: the answer does not fit the schema: {reason}",
+            f"{reply.provider}: the answer does not fit the schema: {problem}",
             provider=reply.provider,
             model=reply.model,
             partial=reply.text,
             attempts=reply.attempts,
+            reason=reason,
         )
 
     def _unwrap(self, value: Any) -> Any:

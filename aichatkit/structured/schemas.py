@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Union
 from uuid import UUID
 
+from aichatkit._reasons import reason_of
 from aichatkit.errors import ConfigurationError
 
 __all__ = ["UNION_TYPES", "Field", "enum_members", "fields_of", "hints_of", "object_schema", "schema_of", "unwrap"]
@@ -91,10 +92,11 @@ def hints_of(owner: Any) -> dict[str, Any]:
     try:
         return typing.get_type_hints(owner, include_extras=True)
     except _RESOLUTION_ERRORS as error:
-        reason = f"{type(error).__name__}: {error}"
+        problem, reason = f"{type(error).__name__}: {error}", reason_of(error)
     raise ConfigurationError(
-        f"{owner.__name__}: the annotation of {_unresolvable_name(owner)!r} cannot be read ({reason}); "
-        "types are looked up among the names of the module"
+        f"{owner.__name__}: the annotation of {_unresolvable_name(owner)!r} cannot be read ({problem}); "
+        "types are looked up among the names of the module",
+        reason=reason,
     )
 
 
@@ -165,11 +167,11 @@ def _build_pydantic_model(cls: Any, definitions: _Definitions) -> dict[str, Any]
             schema = dict(cls.model_json_schema(ref_template=f"#/$defs/{cls.__name__}_{{model}}"))
             schema["$defs"] = {f"{cls.__name__}_{name}": inner for name, inner in schema["$defs"].items()}
     except (RuntimeError, TypeError, ValueError) as error:
-        reason = str(error).partition("\n")[0]
+        problem, reason = str(error).partition("\n")[0], reason_of(error)
     else:
         definitions.schemas.update(schema.pop("$defs", {}))
         return schema
-    raise ConfigurationError(f"schema: {cls.__name__} has no JSON schema ({reason})")
+    raise ConfigurationError(f"schema: {cls.__name__} has no JSON schema ({problem})", reason=reason)
 
 
 def _build_generic(hint: Any, origin: Any, args: Sequence[Any], definitions: _Definitions) -> dict[str, Any]:
@@ -224,7 +226,7 @@ def _build_object(
         try:
             properties[field.name] = _build_schema(field.hint, definitions)
         except ConfigurationError as error:
-            raise ConfigurationError(f"{owner}.{field.name}: {error.message}") from None
+            raise ConfigurationError(f"{owner}.{field.name}: {error.message}", reason=error.reason) from None
         if field.description:
             properties[field.name].setdefault("description", field.description)
         if not field.optional:

@@ -12,6 +12,7 @@ import requests
 from requests.adapters import BaseAdapter
 
 from aichatkit._locks import Lock
+from aichatkit._reasons import reason_of
 from aichatkit.errors import ConfigurationError
 from aichatkit.params import nearest
 from aichatkit.sandbox.exchange import Piece, Response
@@ -70,7 +71,7 @@ class Replay:
                 self._exchanges = load(self.path)
             except (ValueError, LookupError, TypeError) as error:
                 raise ConfigurationError(
-                    f"{self.path}: is no recording ({error}); record again: {self._again}"
+                    f"{self.path}: is no recording ({error}); record again: {self._again}", reason=reason_of(error)
                 ) from error
         self._patch.apply()
         return self

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any, Callable, NamedTuple, Optional
 
+from aichatkit._reasons import reason_of
 from aichatkit.chunks import ToolCall
 from aichatkit.errors import ConfigurationError
 from aichatkit.providers.base import Tool
@@ -145,9 +146,11 @@ def _parse_name(function: Any) -> str:
 def _parameters_of(function: Any, name: str) -> list[inspect.Parameter]:
     try:
         return list(inspect.signature(function).parameters.values())
-    except (ValueError, TypeError):
-        pass
-    raise ConfigurationError(f"tools: the parameters of {name} cannot be read; wrap it in a function of your own")
+    except (ValueError, TypeError) as error:
+        reason = reason_of(error)
+    raise ConfigurationError(
+        f"tools: the parameters of {name} cannot be read; wrap it in a function of your own", reason=reason
+    )
 
 
 def _add_defaults(schema: dict[str, Any], function: Any) -> dict[str, Any]:

@@ -51,7 +51,7 @@ class ChunkedBody:
         while not self._in_trailer:
             block = self._read1(self._size)
             if not block:
-                raise http.client.IncompleteRead(b"")
+                raise http.client.IncompleteRead(b"", self._remaining or None)
             data = self._decode(block)
             if data:
                 return data

@@ -8,6 +8,7 @@ Behind a proxy the address cannot be checked, as the proxy resolves the name.
 from __future__ import annotations
 
 import ipaddress
+import sys
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -111,6 +112,7 @@ def _get(
     else:
         session.mount("https://", _PublicAdapter(max_retries=0))
     timeouts = deadline.bound_timeout(timeout)
+    handled = sys.exc_info()[1]
     try:
         prepared = session.prepare_request(requests.Request("GET", url, auth=_no_auth))
         with connections.pending_request():
@@ -118,8 +120,8 @@ def _get(
     except SEND_ERRORS as error:
         failure: ChatError = (
             _not_public_error(url)
-            if any(isinstance(cause, _PrivateAddress) for cause in causes_of(error))
-            else translate_send(error, _host(url))
+            if any(isinstance(cause, _PrivateAddress) for cause in causes_of(error, handled))
+            else translate_send(error, _host(url), handled)
         )
     else:
         return Response(received, label=_host(url), read_timeout=timeouts[1], deadline=deadline)
@@ -152,9 +154,10 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
     try:
         parts = urlsplit(url)
         return parts.scheme, parts.hostname, parts.port
-    except ValueError:
-        pass
-    raise BadResponseError("the picture's address cannot be read")
+    except ValueError as error:
+        # Its text may quote a part of a password.
+        reason = type(error).__name__
+    raise BadResponseError("the picture's address cannot be read", reason=reason)
 
 
 def _host(url: str) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 import requests
 from urllib3 import exceptions as urllib3_errors
 
+from aichatkit._reasons import reason_of
 from aichatkit.errors import (
     BadResponseError,
     ChatError,
@@ -44,19 +45,38 @@ _UNSENDABLE = (
     requests.exceptions.InvalidProxyURL,
     UnicodeError,
 )
+#: Their messages quote the complete header or URL, and possibly a key with it.
+_QUOTING = (*_UNSENDABLE, http.client.InvalidURL)
 
 
-def translate_send(error: BaseException, label: str) -> ChatError:
-    """Return our error for one raised before the response head was received; `label` names the service."""
+def translate_send(error: BaseException, label: str, handled: BaseException | None = None) -> ChatError:
+    """Return our error for one raised before the response head was received; `label` names the service.
+
+    `handled` is the exception the caller was already handling, as for `causes_of`.
+    """
     if isinstance(error, _UNSENDABLE):
-        # Their messages quote the complete header or URL, and possibly a key with it.
         return ConfigurationError(
-            f"{label}: the request cannot be sent ({type(error).__name__}); check URL, headers and proxy"
+            f"{label}: the request cannot be sent ({type(error).__name__}); check URL, headers and proxy",
+            reason=type(error).__name__,
         )
+    causes = list(causes_of(error, handled))
+    failure = _translate_before_head(error, causes, label)
+    failure.reason = _full_reason(causes)
+    return failure
+
+
+def translate_read(error: BaseException, label: str, handled: BaseException | None = None) -> ChatError:
+    """Return our error for one raised while the body was read; `handled` as for `causes_of`."""
+    causes = list(causes_of(error, handled))
+    failure = _translate_in_body(causes, label)
+    failure.reason = _full_reason(causes)
+    return failure
+
+
+def _translate_before_head(error: BaseException, causes: list[BaseException], label: str) -> ChatError:
     if isinstance(error, OSError) and not isinstance(error, requests.RequestException):
         # `requests` wraps all network errors; a bare OSError is about the files of `verify` and `cert`.
         return ConfigurationError(f"{label}: a certificate file cannot be read; check verify= and REQUESTS_CA_BUNDLE")
-    causes = list(causes_of(error))
     if isinstance(error, requests.ConnectTimeout) or any(map(_is_connect_timeout, causes)):
         return TimedOutError(
             f"{label}: no connection in time; check the network or raise timeout connect=", phase="connect"
@@ -70,9 +90,7 @@ def translate_send(error: BaseException, label: str) -> ChatError:
     return _translate_connection(error, causes, label)
 
 
-def translate_read(error: BaseException, label: str) -> ChatError:
-    """Return our error for one raised while the body was read."""
-    causes = list(causes_of(error))
+def _translate_in_body(causes: list[BaseException], label: str) -> ChatError:
     if _any(causes, _TIMED_OUT):
         return TimedOutError(
             f"{label}: silent for too long in the middle of the answer; ask again, or raise timeout read=",
@@ -109,9 +127,13 @@ def _translate_connection(error: BaseException, causes: list[BaseException], lab
     return ConnectError(f"{label}: the request failed ({_reason(causes)})", maybe_processed=True)
 
 
-def causes_of(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an error and its causes, following arguments, reasons and contexts, as each layer wraps in its own way."""
-    pending, visited = [error], set()
+def causes_of(error: BaseException, handled: BaseException | None = None) -> Iterator[BaseException]:
+    """Yield an error and its causes, following arguments, reasons and contexts, as each layer wraps in its own way.
+
+    In a caller's `except` block Python appends the exception `handled` there to the contexts; it is not a cause.
+    """
+    pending: list[BaseException | None] = [error]
+    visited = {id(handled)}
     while pending:
         current = pending.pop(0)
         if not isinstance(current, BaseException) or id(current) in visited:
@@ -138,10 +160,19 @@ def _any(causes: list[BaseException], error_types: type[BaseException] | tuple[t
     return any(isinstance(cause, error_types) for cause in causes)
 
 
+def _innermost(causes: list[BaseException]) -> BaseException:
+    informative = [cause for cause in causes if isinstance(cause, (OSError, http.client.HTTPException, EOFError))]
+    return (informative or causes)[-1]
+
+
 def _reason(causes: list[BaseException]) -> str:
     """Describe the innermost cause by class or system message only: other messages may quote a URL with a secret."""
-    informative = [cause for cause in causes if isinstance(cause, (OSError, http.client.HTTPException, EOFError))]
-    innermost = (informative or causes)[-1]
+    innermost = _innermost(causes)
     if isinstance(innermost, OSError) and innermost.strerror:
         return innermost.strerror
     return type(innermost).__name__
+
+
+def _full_reason(causes: list[BaseException]) -> str:
+    innermost = _innermost(causes)
+    return type(innermost).__name__ if isinstance(innermost, _QUOTING) else reason_of(innermost)

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import requests
 from requests.utils import select_proxy
 
+from aichatkit._reasons import reason_of
 from aichatkit.errors import ConnectError
 from aichatkit.transport.connections import Connections
 from aichatkit.transport.timeouts import Deadline, Timeout
@@ -65,6 +66,7 @@ def _resolve(url: str, provider: str) -> str:
             f"{provider}: the name {host} is not found ({getattr(error, 'strerror', None) or type(error).__name__}); "
             "check the network and its DNS, or set a proxy",
             provider=provider,
+            reason=reason_of(error),
         )
     else:
         return str(addresses[0][4][0])

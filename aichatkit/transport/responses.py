@@ -6,6 +6,7 @@ It applies the timeouts of the call to the socket, detects truncated bodies, and
 from __future__ import annotations
 
 import http.client
+import sys
 import time
 from collections.abc import Mapping
 from typing import Any, Callable
@@ -59,18 +60,19 @@ class Response:
             return b""
         if self._enforces_deadline:
             self._apply_deadline()
+        handled = sys.exc_info()[1]
         try:
             block = self._read()
         except (EOFError, AttributeError, ValueError, *READ_ERRORS) as error:
             # Reading a file that another thread has closed raises a variety of errors.
-            failure = self._failure(error)
+            failure = self._failure(error, handled)
         else:
             if block:
                 return block
             if not self._is_truncated():
                 self._release()
                 return b""
-            failure = self._failure(http.client.IncompleteRead(b""))
+            failure = self._failure(http.client.IncompleteRead(b"", getattr(self._framing, "length", None)), handled)
         self.close()
         raise failure
 
@@ -153,13 +155,13 @@ class Response:
             # Closed by another thread; the next read raises the proper error.
             return
 
-    def _failure(self, error: BaseException) -> ChatError:
+    def _failure(self, error: BaseException, handled: BaseException | None) -> ChatError:
         if self._cancelled:
             return StreamInterruptedError(f"{self._label}: the answer was cancelled")
         remaining = self._deadline.remaining()
-        failure = translate_read(error, self._label)
+        failure = translate_read(error, self._label, handled)
         if remaining is not None and remaining <= 0 and isinstance(failure, TimedOutError):
-            return self._deadline.error()
+            return self._deadline.error(failure.reason)
         return failure
 
     def _is_truncated(self) -> bool:

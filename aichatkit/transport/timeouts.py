@@ -85,10 +85,11 @@ class Deadline:
         """Return the connect and read timeouts in seconds, neither longer than the remaining time."""
         return self.bound(timeout.connect or 0), self.bound(timeout.read or 0)
 
-    def error(self) -> DeadlineExceededError:
+    def error(self, reason: str = "") -> DeadlineExceededError:
         """Build the error for a missed deadline."""
         return DeadlineExceededError(
-            f"the total time of {self.total:g} s ran out; allow more with timeout=Timeout(total=...)"
+            f"the total time of {self.total:g} s ran out; allow more with timeout=Timeout(total=...)",
+            reason=reason,
         )
 
 

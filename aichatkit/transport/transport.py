@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -17,6 +18,7 @@ import requests
 from requests.cookies import extract_cookies_to_jar
 
 from aichatkit._lazy import lazy_module
+from aichatkit._reasons import reason_of
 from aichatkit.errors import BadResponseError, ChatError, ConfigurationError, ConnectError
 from aichatkit.transport.connections import Connections
 from aichatkit.transport.exceptions import SEND_ERRORS, translate_send
@@ -95,15 +97,16 @@ class Transport:
         text = self.get_text(url, headers=headers)
         try:
             return json.loads(text)
-        except (ValueError, RecursionError):
-            start = text[:100]
-        raise BadResponseError(f"{self._provider}: JSON was expected and this came: {start!r}")
+        except (ValueError, RecursionError) as error:
+            reason = reason_of(error)
+        raise BadResponseError(f"{self._provider}: JSON was expected and this came: {text[:100]!r}", reason=reason)
 
     def send(self, request: requests.Request) -> Response:
         """Send a request and return the response with its body unread; redirects are not followed."""
         url = str(request.url)
         started = time.monotonic()
         timeout = self._deadline.bound_timeout(self._timeout)
+        handled = sys.exc_info()[1]
         try:
             with self._connections.pending_request(fresh=self._fresh) as pending:
                 received = self._exchange(request, timeout)
@@ -111,7 +114,7 @@ class Transport:
                 # Inside the block, so that `Connections.close` can wake this thread at any time.
                 self._connections.track(response)
         except SEND_ERRORS as error:
-            failure = self._send_failure(error, self._label(url))
+            failure = self._send_failure(error, self._label(url), handled)
             if isinstance(failure, ConnectError):
                 failure.stale = pending.reused and failure.maybe_processed
         else:
@@ -139,7 +142,7 @@ class Transport:
         """Remove the call's keys from an error, as services echo them in error bodies."""
         secrets = [*self._secrets, *keys_in(self._connections.headers), *keys_in(self._headers)]
         for secret in secrets:
-            for name in ("message", "code", "request_id", "param"):
+            for name in ("message", "code", "request_id", "param", "reason"):
                 text = getattr(error, name)
                 if text:
                     setattr(error, name, hide(secret, text))
@@ -213,11 +216,11 @@ class Transport:
     def _label(self, url: str) -> str:
         return f"{self._provider} at {_host(url)}"
 
-    def _send_failure(self, error: BaseException, label: str) -> ChatError:
+    def _send_failure(self, error: BaseException, label: str, handled: BaseException | None) -> ChatError:
         remaining = self._deadline.remaining()
-        failure = translate_send(error, label)
+        failure = translate_send(error, label, handled)
         if remaining is not None and remaining <= 0 and not isinstance(failure, ConfigurationError):
-            return self._deadline.error()
+            return self._deadline.error(failure.reason)
         return failure
 
 

@@ -90,14 +90,19 @@ def test_a_stored_key_is_replaced_and_removed():
     assert keys.names() == ["anthropic"]
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"openai": 7}', "\udcff"])
-def test_a_damaged_file_is_told_and_not_written_over(folder, content):
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [("{", "JSONDecodeError: Expecting"), ("[]", ""), ('{"openai": 7}', ""), ("\udcff", "UnicodeDecodeError: 'utf-8'")],
+)
+def test_a_damaged_file_is_told_and_not_written_over(folder, content, reason):
     folder.mkdir()
     path = folder / "keys.json"
     path.write_bytes(content.encode("utf-8", "surrogateescape"))
     path.chmod(0o600)
-    with pytest.raises(ConfigurationError, match=r"keys\.json"):
+    with pytest.raises(ConfigurationError, match=r"keys\.json") as caught:
         keys.store("openai", "sk-secret")
+    assert caught.value.reason.startswith(reason)
+    assert bool(caught.value.reason) == bool(reason)
     assert path.read_bytes() == content.encode("utf-8", "surrogateescape")
 
 
@@ -113,8 +118,9 @@ def test_a_disk_that_is_full_is_told(monkeypatch, folder):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(keys, "write_private", refuse)
-    with pytest.raises(ConfigurationError, match="No space left"):
+    with pytest.raises(ConfigurationError, match="No space left") as caught:
         keys.store("openai", "sk-secret")
+    assert caught.value.reason == "OSError: [Errno 28] No space left on device"
 
 
 def test_who_takes_no_key_is_told_so():
@@ -148,8 +154,9 @@ def test_a_keyring_that_is_locked_leaves_a_new_key_to_the_file(ring):
 def test_a_key_behind_a_locked_keyring_is_an_error_that_says_so(ring):
     keys.store("openai", "sk-secret")
     ring.locked = True
-    with pytest.raises(ConfigurationError, match="unlock it"):
+    with pytest.raises(ConfigurationError, match="unlock it") as caught:
         keys.stored("openai")
+    assert caught.value.reason == "KeyringLocked: locked"
     with pytest.raises(ConfigurationError, match="unlock it"):
         keys.remove("openai")
     assert keys.names() == ["openai"]

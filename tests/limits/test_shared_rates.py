@@ -110,6 +110,7 @@ def test_a_storage_that_cannot_be_opened_is_told(counter, tmp_path):
     with pytest.raises(ConnectError, match="storage cannot be used") as caught:
         counter(f"sqlite:///{tmp_path}/rates.db", 1, 60).take(1)
     assert (caught.value.action, caught.value.scope) == ("stop", "")
+    assert caught.value.reason == "DatabaseError: file is not a database"
     assert caught.value.__cause__ is None
     assert caught.value.__context__ is None
     del caught
@@ -134,14 +135,16 @@ def test_a_storage_that_is_none_is_refused(counter, uri):
 
 def test_without_the_extra_it_is_named(counter, monkeypatch, storage):
     monkeypatch.setitem(sys.modules, "pyrate_limiter", None)
-    with pytest.raises(ConfigurationError, match=r"aichatkit\[limits\]"):
+    with pytest.raises(ConfigurationError, match=r"aichatkit\[limits\]") as caught:
         counter(storage, 1, 60).take(1)
+    assert caught.value.reason.startswith("ModuleNotFoundError: import of pyrate_limiter")
 
 
 def test_without_the_redis_package_it_is_named(counter, monkeypatch):
     monkeypatch.setitem(sys.modules, "redis", None)
-    with pytest.raises(ConfigurationError, match="pip install redis"):
+    with pytest.raises(ConfigurationError, match="pip install redis") as caught:
         counter("redis://127.0.0.1:1/0", 1, 60).take(1)
+    assert caught.value.reason.startswith("ModuleNotFoundError: import of redis")
 
 
 class FakeRedis(types.ModuleType):
@@ -181,6 +184,15 @@ def test_a_redis_that_fails_is_a_connect_error_without_its_password(counter, fak
         counter(uri, 1, 60, sliding=sliding).take(1)
     assert [url for url, _ in fake_redis.opened] == [uri]
     assert "hunter2" not in repr(vars(caught.value))
+    assert caught.value.reason == "RedisError"
+
+
+def test_a_redis_that_is_not_there_says_so(counter):
+    pytest.importorskip("redis")
+    with pytest.raises(ConnectError) as caught:
+        counter("redis://:hunter2@127.0.0.1:1/0", 1, 60).take(1)
+    assert caught.value.reason.startswith("ConnectionError: Error 111 connecting to 127.0.0.1:1")
+    assert "hunter2" not in repr(vars(caught.value))
 
 
 def test_a_redis_is_not_waited_for_without_end(counter, fake_redis):
@@ -194,7 +206,8 @@ def test_a_redis_is_not_waited_for_without_end(counter, fake_redis):
 def test_a_redis_uri_that_cannot_be_read_is_refused_without_its_password(counter, fake_redis):
     with pytest.raises(ConfigurationError, match="cannot be read") as caught:
         counter("redis://:hunter2@bad/0", 1, 60).take(1)
-    assert "hunter2" not in str(caught.value)
+    assert "hunter2" not in repr(vars(caught.value))
+    assert caught.value.reason == "ValueError"
     assert caught.value.__suppress_context__
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from aichatkit import errors
 from aichatkit.chunks import Citation, Thought, ToolCall, Usage
-from aichatkit.errors import AllProvidersFailedError, ChatError, QuotaExceededError, RateLimitError
+from aichatkit.errors import AllProvidersFailedError, ChatError, ConnectError, QuotaExceededError, RateLimitError
 from aichatkit.reply import Reply
 from aichatkit.storage.records import decode, encode
 
@@ -83,3 +83,9 @@ def test_only_errors_of_ours_are_made():
 
 def test_an_error_is_an_error():
     assert isinstance(decode(encode(ChatError("x"))), ChatError)
+
+
+def test_the_reason_of_an_error_is_not_stored_as_an_older_version_could_not_read_it():
+    record = encode(ConnectError("Gone.", reason="OSError: refused"))
+    assert "refused" not in record
+    assert decode(record).reason == ""

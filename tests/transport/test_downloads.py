@@ -275,3 +275,13 @@ def test_a_host_that_is_down_is_told(fetch):
 )
 def test_an_address_is_public_or_not(address, public):
     assert is_public(address) is public
+
+
+def test_an_exception_that_the_caller_handles_is_not_a_cause(fetch):
+    with RawServer() as server:
+        url = server.url
+    try:
+        raise requests.Timeout("theirs")
+    except requests.Timeout:
+        with pytest.raises(ConnectError, match="Connection refused"):
+            fetch(f"{url}/a.gif", home=url)

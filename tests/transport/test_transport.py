@@ -753,6 +753,29 @@ def test_what_reading_raises_becomes_our_error_without_its_text(error, kind):
     assert "key" not in str(failure)
 
 
+def test_an_exception_that_the_caller_handles_is_not_a_cause(transport):
+    with RawServer() as server:
+        url = server.url
+    try:
+        raise requests.Timeout("theirs")
+    except requests.Timeout:
+        with pytest.raises(ConnectError, match="Connection refused") as caught:
+            transport(url).send(post(url))
+    assert not caught.value.maybe_processed
+
+
+def test_an_exception_that_the_caller_handles_is_not_the_cause_of_a_cut_either(transport):
+    with RawServer([chunked_head(), chunk(b"Hi"), "reset"]) as server:
+        answer = transport(server.url).send(post(server.url))
+        assert answer.read_block() == b"Hi"
+        try:
+            raise requests.Timeout("theirs")
+        except requests.Timeout:
+            with pytest.raises(StreamInterruptedError) as caught:
+                answer.read_block()
+    assert not isinstance(caught.value, TimedOutError)
+
+
 def test_causes_that_lead_in_a_circle_end():
     error = requests.ConnectionError("a")
     error.__context__ = other = ValueError("b")
