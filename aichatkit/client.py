@@ -301,6 +301,7 @@ class Client:
         Nothing is retried and each has 30 seconds in total, unless `retry` and `timeout` say otherwise.
         The answers cost what a short answer costs; a failure is a `Check` with its error and raises nothing.
         """
+        checks.check_options(options)
         limits = {"retry": 0, "timeout": checks.DEFAULT_TIMEOUT if self._timeout == Timeout() else None}
         return checks.check_targets(self._build_call(checks.PROMPT, 0, model=model, **{**limits, **options}))
 

@@ -6,6 +6,7 @@ from aichatkit import Client
 from aichatkit.errors import (
     AllProvidersFailedError,
     AuthenticationError,
+    ConfigurationError,
     MissingKeyError,
     ServerError,
     UnknownProviderError,
@@ -64,6 +65,13 @@ def test_what_is_left_alone_is_asked_as_well(client, sandbox):
 def test_options_of_a_call_are_taken(client, sandbox):
     client.check("openai", max_tokens=5)
     assert sandbox.requests[0].json()["max_tokens"] == 5
+
+
+@pytest.mark.parametrize("option", [{"tools": [print]}, {"schema": int}, {"approve": print}, {"max_rounds": 2}])
+def test_options_that_need_more_than_one_answer_are_refused(client, sandbox, option):
+    with pytest.raises(ConfigurationError, match=f"unknown option or parameter '{next(iter(option))}'"):
+        client.check(**option)
+    assert sandbox.requests == []
 
 
 def test_each_has_thirty_seconds_unless_told_otherwise(client, sandbox, monkeypatch):

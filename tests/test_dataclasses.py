@@ -14,7 +14,7 @@ import pytest
 from aichatkit import Attempt, Message, RateLimitError, Reply, RetryPolicy, Timeout, Usage
 from aichatkit._dataclasses import dataclass, field, field_names, replace
 from aichatkit.chunks import ToolCall
-from aichatkit.limits.rate_limits import _Taken
+from aichatkit.limits.rate_limits import _Reservation
 from aichatkit.messages import ToolCallsMessage
 
 
@@ -178,9 +178,9 @@ def test_a_dataclass_of_a_user_may_inherit():
 
 
 def test_what_may_be_changed_is_no_frozen_dataclass():
-    taken = _Taken(1.0, 3)
-    assert dataclasses.replace(taken, counted=False) == _Taken(1.0, 3, False)
-    assert _Taken.__dataclass_params__.frozen is False
+    taken = _Reservation(1.0, 3)
+    assert dataclasses.replace(taken, counted=False) == _Reservation(1.0, 3, False)
+    assert _Reservation.__dataclass_params__.frozen is False
 
 
 @pytest.mark.skipif(sys.version_info < (3, 10), reason="older Pythons have no match statement")

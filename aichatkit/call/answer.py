@@ -143,19 +143,12 @@ class Answer(AnswerCallbacks):
             self._chunks = chain(self._again(first), self._chunks)
             return
 
-    def when_closed(self, callback: Callable[[Reply | None], None]) -> None:
-        """Call `callback` once when nothing more is read, or now if the answer is closed already."""
-        if self.closed:
-            callback(self.reply)
-        else:
-            super().when_closed(callback)
-
     def close(self) -> None:
         """Free the connection; closing twice is fine."""
-        if not self.closed:
-            self.closed = True
-            self._response.close()
-            self._closed()
+        # All of it each time: an interrupt may have ended an earlier call halfway.
+        self.closed = True
+        self._response.close()
+        self._closed()
 
     def cancel(self) -> None:
         """Wake up a reader in another thread, which then raises."""

@@ -52,6 +52,8 @@ def check_call(call: Call) -> None:
     errors = []
     for target in call.targets:
         attempt = TargetAttempts(call, target, call.sleeper(), [])
+        # An invalid address in the environment is an error even if another target could be called.
+        call.context.provider(target.provider)
         try:
             attempt.check()
             attempt.keys()

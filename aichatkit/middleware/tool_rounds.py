@@ -153,7 +153,7 @@ class ToolRounds(AnswerCallbacks):
         attempts = self.attempts
         targets = _last_first(self._answer, self._call.targets)
         try:
-            answer = self._open_next(replace(self._call, messages=self._messages, targets=targets))
+            answer = self._open_next(replace(self._call, messages=list(self._messages), targets=targets))
         except ChatError as error:
             failure = error
         else:

@@ -374,3 +374,20 @@ def test_cancelling_reaches_the_response():
     answer = answered("a")
     answer.cancel()
     assert answer.fake.done == ["cancel"]
+
+
+def test_closing_again_after_an_interrupt_frees_the_connection():
+    class Interrupted(FakeResponse):
+        def close(self):
+            super().close()
+            if len(self.done) == 1:
+                raise KeyboardInterrupt
+
+    response = Interrupted([b"0"])
+    answer = Answer(Scripted("a"), "m", response, http=FakeTransport())
+    released = []
+    answer.when_closed(released.append)
+    with pytest.raises(KeyboardInterrupt):
+        answer.close()
+    answer.close()
+    assert (response.done, released) == (["close", "close"], [None])

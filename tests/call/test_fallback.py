@@ -423,3 +423,11 @@ def test_a_limit_that_is_told_is_kept_for_the_user(serve):
     with pytest.raises(RateLimitError) as caught:
         client.ask("Hi")
     assert (caught.value.retry_after, len(server.requests)) == (900, 1)
+
+
+def test_an_address_that_cannot_be_used_ends_a_run_before_it_starts(serve, monkeypatch):
+    server, client = serve(ANSWER)
+    monkeypatch.setenv("GROQ_BASE_URL", "ftp://wrong.example")
+    with pytest.raises(ConfigurationError, match="GROQ_BASE_URL: must start with http"):
+        client.map(["Hi"], model=["groq/m", "openai/m"], progress=False)
+    assert server.requests == []
