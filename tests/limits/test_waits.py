@@ -13,7 +13,8 @@ from aichatkit.errors import (
     OverloadedError,
     RateLimitError,
 )
-from aichatkit.limits.waits import Sleeper, Wait
+from aichatkit.limits.cooldowns import CooldownKey
+from aichatkit.limits.waits import Pauses, Sleeper, Wait
 from aichatkit.sandbox.raw import RawServer, response
 from aichatkit.transport.timeouts import Deadline
 
@@ -118,3 +119,15 @@ def test_a_limit_is_told_to_the_hook_the_log_and_the_attempts(policy, slept, cap
     ]
     assert [attempt.wait for attempt in reply.attempts] == [13.0, 0.0]
     assert "rate limited by openai, waiting 13.0 s" in caplog.messages
+
+
+def test_past_pauses_are_forgotten_when_there_are_many():
+    now = [0.0]
+    pauses = Pauses(lambda: now[0])
+    last = CooldownKey.of("openai", None, "last")
+    pauses.note(last, 5000.0)
+    for number in range(3000):
+        now[0] += 1.0
+        pauses.note(CooldownKey.of("openai", None, f"m{number}"), 10.0)
+    assert len(pauses._ends) <= 1000
+    assert pauses.until(last) == 5000.0
