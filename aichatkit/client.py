@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Callable
 
 import requests
 
+from aichatkit._dataclasses import replace
 from aichatkit._lazy import lazy_module
 from aichatkit.call.call import Call, CallContext
 from aichatkit.call.targets import (
@@ -143,29 +144,32 @@ class Client:
         self._timeout = Timeout.of(timeout)
         self._policy = RetryPolicy.of(retry)
         self._params = parse_params(params, options=Client.__init__.__kwdefaults__ or ())
-        self._prices = parse_prices(prices)
         named = named_providers(model) if isinstance(api_key, (str, list, tuple)) or isinstance(base_url, str) else []
         keys = per_provider(api_key, named, option="api_key")
+        keys = {name: parse_keys(key, provider=name) for name, key in keys.items()}
         base_urls = per_provider(base_url, named, option="base_url")
+        base_urls = {name: parse_url(url) for name, url in base_urls.items()}
         hooks = parse_hooks(hooks)
+        # Only now, as it creates its file.
         self._log = None if log is None else call_log.CallLog(log)
         observed = bool(hooks) or self._log is not None or telemetry is not None
-        rates = parse_rates(rate)
+        observers = observe.build_observers(hooks, self._log, telemetry) if observed else ()
+        self._prices = parse_prices(prices)
         now = self._policy.now
         self._context = CallContext(
             connections=Connections(
                 session, proxies=parse_proxies(proxies), verify=parse_verify(verify), headers=parse_headers(headers)
             ),
             closing=threading.Event(),
-            keys={name: parse_keys(key, provider=name) for name, key in keys.items()},
-            base_urls={name: parse_url(url) for name, url in base_urls.items()},
+            keys=keys,
+            base_urls=base_urls,
             cooldowns=Cooldowns(now),
             retry_budget=RetryBudget(self._policy.budget),
             pauses=Pauses(now),
-            rate_limiter=rate_limits.RateLimiter(rates, now) if rates else None,
-            cache=None if cache is None else caches.parse_cache(cache),
             budget=None if budget is None else budgets.Budget(budget),
-            observers=observe.build_observers(hooks, self._log, telemetry) if observed else (),
+            cache=None if cache is None else caches.parse_cache(cache),
+            rate_limiter=rate_limits.RateLimiter(rates, now) if (rates := parse_rates(rate)) else None,
+            observers=observers,
             on_request=hooks.get("request"),
             on_wait=hooks.get("wait"),
         )
@@ -368,20 +372,11 @@ class Client:
         policy = self._policy if retry is None else RetryPolicy.of(retry)
         messages = parse_messages(prompt, system=self._system if system is None else system)
         plain = isinstance(files, tuple) and not files and all(isinstance(turn.content, str) for turn in messages)
-        toolbox, form = None, None
-        if schema is not None or approve is not None or (tools is not None and tools != ()):
-            toolbox, form = functions.Toolbox(() if tools is None else tools, approve), forms.Form.of(schema)
-            toolbox = toolbox if toolbox or form else None
-        return Call(
+        call = Call(
             context=self._context,
             targets=self._targets(self._model if model is None else model),
             messages=messages if plain else attachments.with_files(messages, files),
-            options=Options(
-                params={**self._params, **call_params},
-                extra={} if extra is None else parse_extra(extra),
-                tools=toolbox.tools if toolbox else (),
-                schema=form.schema if form else None,
-            ),
+            options=Options(params={**self._params, **call_params}, extra={} if extra is None else parse_extra(extra)),
             timeout=limits,
             deadline=Deadline(limits.total, policy.now),
             policy=policy,
@@ -390,11 +385,16 @@ class Client:
             prices=self._prices,
             strict=strict,
             keep_raw=raw,
-            toolbox=toolbox,
             max_rounds=max_rounds,
-            schema=form,
             repairs=repairs,
         )
+        if schema is None and approve is None and (tools is None or tools == ()):
+            return call
+        toolbox, form = functions.Toolbox(() if tools is None else tools, approve), forms.Form.of(schema)
+        if not (toolbox or form):
+            return call
+        call_options = replace(call.options, tools=toolbox.tools, schema=form.schema if form else None)
+        return replace(call, options=call_options, toolbox=toolbox, schema=form)
 
     def _targets(self, model: Model) -> list[Target]:
         return find_targets(model, keys=self._context.keys)

@@ -555,3 +555,9 @@ def test_a_service_that_is_not_there_is_told(policy):
     with client, pytest.raises(ConnectError) as caught:
         client.ask("Hi")
     assert len(caught.value.attempts) == 3
+
+
+@pytest.mark.parametrize("options", [{"tools": []}, {"tools": None}, {"tools": [], "approve": print}])
+def test_no_tools_are_a_call_like_any_other(client, sandbox, options):
+    assert client.ask("Hi", **options).complete
+    assert "tools" not in sandbox.requests[0].json()

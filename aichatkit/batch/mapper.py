@@ -70,9 +70,10 @@ def map_prompts(
         raise ConfigurationError(f"workers: must be a whole number from 1 on, not {workers!r}")
     params = {name: value for name, value in options.items() if name not in CALL_OPTIONS}
     parse_params(params, options=(*CALL_OPTIONS, *_MAP_OPTIONS))
+    run_budget = Budget(budget, max_tokens_total)
     sample, make_executor = client._build_call("?", 1, **options), parse_executor(executor)
     context = sample.context
-    budgets = [limit for limit in (context.budget, Budget(budget, max_tokens_total)) if limit]
+    budgets = [limit for limit in (context.budget, run_budget) if limit]
     if make_executor is None:
         check_call(sample)
     if any(limit.money is not None for limit in budgets):
@@ -81,13 +82,14 @@ def map_prompts(
     waits = {"pause": context.pauses.longest}
     if context.rate_limiter is not None:
         waits["pacing"] = context.rate_limiter.longest
+    bar = Progress(progress, source.size, waits)
     journal = None if resume is None else Journal(resume)
     run_options = RunOptions(
         BoundAsk(partial(ask_row, client), options),
         workers,
         journal,
         budgets,
-        Progress(progress, source.size, waits),
+        bar,
         on_error == "raise",
         sample.policy.max_wait,
         make_executor,
@@ -111,10 +113,11 @@ def ask_row(client: Client, prompt: Any, /, **options: Any) -> Reply:
 
 def estimate_prompts(client: Client, prompts: Any, template: str | None, options: Mapping[str, Any]) -> Estimate:
     """Return what `map` would take; a row that cannot be sent counts nothing."""
+    rows = read_rows(prompts, template).rows
     client._build_call("?", 1, **options)
 
     def calls() -> Iterator[Call]:
-        for row in read_rows(prompts, template).rows:
+        for row in rows:
             if row.error is None:
                 with suppress(ConfigurationError):
                     yield client._build_call(row.prompt, 1, **options)

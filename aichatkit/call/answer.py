@@ -143,6 +143,13 @@ class Answer(AnswerCallbacks):
             self._chunks = chain(self._again(first), self._chunks)
             return
 
+    def when_closed(self, callback: Callable[[Reply | None], None]) -> None:
+        """Call `callback` once when nothing more is read, or now if the answer is closed already."""
+        if self.closed:
+            callback(self.reply)
+        else:
+            super().when_closed(callback)
+
     def close(self) -> None:
         """Free the connection; closing twice is fine."""
         # All of it each time: an interrupt may have ended an earlier call halfway.

@@ -24,7 +24,7 @@ from aichatkit.errors import (
     QuotaExceededError,
     RateLimitError,
 )
-from aichatkit.limits.retries import RetryState
+from aichatkit.limits.retries import RetryState, clock_of
 from aichatkit.limits.waits import Sleeper, Wait
 from aichatkit.providers.base import Provider
 from aichatkit.reply import Attempt, Reply
@@ -70,7 +70,7 @@ class TargetAttempts:
             target.provider.name,
             target.model,
             attempts,
-            call.policy.timer(),
+            clock_of(call.policy),
         )
         self._cooldown_key: CooldownKey | None = None
 

@@ -6,7 +6,7 @@ from aichatkit.call.attempt import open_transport
 from aichatkit.call.call import Call
 from aichatkit.call.request import prepare
 from aichatkit.errors import ChatError
-from aichatkit.limits.retries import RetryState, retry
+from aichatkit.limits.retries import RetryState, clock_of, retry
 from aichatkit.providers.base import Provider, parsing
 
 __all__ = ["list_models"]
@@ -27,7 +27,7 @@ class _ModelList:
 
     def __init__(self, provider: Provider, call: Call) -> None:
         self.state = RetryState(
-            call.policy, call.sleeper(), call.context.retry_budget, provider.name, "", [], call.policy.timer()
+            call.policy, call.sleeper(), call.context.retry_budget, provider.name, "", [], clock_of(call.policy)
         )
         self._provider = provider
         self._call = call

@@ -195,8 +195,7 @@ def _with_text(message: Message, text: str) -> Message:
 
 def _with_text_files(messages: Sequence[Message]) -> Sequence[Message]:
     """Put text files into the text, for services that take nothing else."""
-    if all(isinstance(message.content, str) for message in messages):
-        return messages
+    # A new list each time: a provider of the user's own may edit it.
     return [
         message if isinstance(message.content, str) else replace(message, content=list(map(_as_text, message.content)))
         for message in messages

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 else:
     tenacity = lazy_module("tenacity")
 
-__all__ = ["RetryBudget", "RetryPolicy", "RetryState", "Retryable", "retry"]
+__all__ = ["RetryBudget", "RetryPolicy", "RetryState", "Retryable", "clock_of", "retry"]
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -76,11 +76,12 @@ class RetryPolicy:
 
     def now(self) -> float:
         """Return the time by the policy's clock."""
-        return (self.clock or time.monotonic)()
+        return clock_of(self)()
 
-    def timer(self) -> Callable[[], float]:
-        """Return the function that `now` calls; for code that calls it often."""
-        return self.clock or time.monotonic
+
+def clock_of(policy: RetryPolicy) -> Callable[[], float]:
+    """Return the clock of a policy, for code that reads it often."""
+    return policy.clock or time.monotonic
 
 
 class RetryBudget:

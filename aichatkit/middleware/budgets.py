@@ -105,6 +105,9 @@ def within_budget(call: Call, open_next: Callable[[Call], AnswerLike]) -> Answer
     def on_closed(reply: Reply | None) -> None:
         spent = expense_of(reply, reserved) if reply is not None else _spent_so_far(call, opened, reserved)
         budget.settle(reserved, spent.at_least(reserved) if failures else spent)
+        # An error holds the frames it passed through, which hold these.
+        opened.clear()
+        failures.clear()
 
     try:
         answer = open_next(replace(call, on_answer=on_answer))

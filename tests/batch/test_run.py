@@ -611,3 +611,9 @@ def test_a_run_in_another_thread_leaves_signals_alone(client):
 def test_nothing_is_printed(client, capsys):
     client.map(numbered(3))
     assert tuple(capsys.readouterr()) == ("", "")
+
+
+def test_a_run_that_is_refused_makes_no_journal(client, tmp_path):
+    with pytest.raises(ConfigurationError, match="progress"):
+        client.map(["a"], progress="yes", resume=tmp_path / "run.sqlite")
+    assert list(tmp_path.iterdir()) == []

@@ -289,3 +289,23 @@ def test_extra_fields_need_a_build_request_that_takes_options_however_it_is_writ
     else:
         with pytest.raises(ConfigurationError, match="does not take extra fields"):
             check_request(ask)
+
+
+def test_a_provider_that_edits_its_messages_changes_no_other_try():
+    class Edits(Scripted):
+        takes_files = frozenset()
+
+        def build_request(self, messages, model):
+            messages.insert(0, Message("system", "Be brief."))
+            return super().build_request(messages, model)
+
+    class Refuses:
+        def send(self, request):
+            raise ServerError("no")
+
+    messages = [Message("user", "Hi")]
+    request = ProviderRequest(Edits(), "m", messages, Options())
+    for _ in range(2):
+        with pytest.raises(ServerError):
+            send_request(request, Refuses())
+    assert messages == [Message("user", "Hi")]

@@ -18,7 +18,7 @@ from aichatkit.errors import (
     ServerError,
     TimedOutError,
 )
-from aichatkit.limits.retries import RetryBudget, RetryPolicy, RetryState, retry
+from aichatkit.limits.retries import RetryBudget, RetryPolicy, RetryState, clock_of, retry
 from aichatkit.limits.waits import Sleeper
 from aichatkit.reply import Attempt
 from aichatkit.transport.timeouts import Deadline
@@ -39,7 +39,7 @@ class Run:
         sleeper = Sleeper(Deadline(total, self.policy.now), self.closing, hook, self.policy.sleep)
         self.attempts: list[Attempt] = []
         self.state = RetryState(
-            self.policy, sleeper, self.budget, "test", "model-1", self.attempts, self.policy.timer()
+            self.policy, sleeper, self.budget, "test", "model-1", self.attempts, clock_of(self.policy)
         )
 
     def sleep(self, seconds: float) -> None:

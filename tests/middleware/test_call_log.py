@@ -311,3 +311,10 @@ def test_a_log_is_used_on_after_its_client_was_closed_and_its_stream_ends_late(m
     client.close()
     stream.close()
     assert [row["status"] for row in rows(path)] == ["left"]
+
+
+def test_no_file_is_left_by_a_client_that_cannot_be_made(tmp_path):
+    path = tmp_path / "calls.sqlite"
+    with pytest.raises(ConfigurationError, match="api_key"):
+        Client(model="openai", api_key="", log=path)
+    assert not path.exists()

@@ -13,6 +13,7 @@ from aichatkit import (
     Client,
     ConfigurationError,
     DeadlineExceededError,
+    Rate,
     RetryPolicy,
     ServerError,
     StreamInterruptedError,
@@ -424,3 +425,11 @@ def test_the_total_time_covers_all_rounds(sandbox):
     with client, pytest.raises(DeadlineExceededError):
         client.ask(ASKED, tools=[slow], timeout=Timeout(total=10))
     assert len(sandbox.requests) == 1
+
+
+def test_a_slot_is_free_for_the_next_round_when_the_first_answer_is_only_a_tool_call(told):
+    told(asks(""), streamed({"content": "3"}))
+    # Without it the second round waits for the slot of the first, here until the total time is over.
+    limits = {"rate": Rate(concurrent=1), "timeout": Timeout(total=5)}
+    with Client(model="openai/gpt-4o", api_key="sk-test", retry=0, **limits) as client:
+        assert client.ask("1 + 2?", tools=[add]).text == "3"
