@@ -174,5 +174,6 @@ def _reason(causes: list[BaseException]) -> str:
 
 
 def _full_reason(causes: list[BaseException]) -> str:
-    innermost = _innermost(causes)
+    # Those of `requests` wrap another one, and may quote objects.
+    innermost = _innermost([cause for cause in causes if not isinstance(cause, requests.RequestException)] or causes)
     return type(innermost).__name__ if isinstance(innermost, _QUOTING) else reason_of(innermost)

@@ -87,8 +87,10 @@ def test_a_wrong_certificate_says_what_is_wrong(tmp_path, name, known, told):
     with RawServer([], tls=context) as server:
         error = failed(server.url, verify=str(tmp_path / "ca.pem") if known else True)
     assert type(error) is ConnectError
-    assert "certificate verify failed" in error.reason
+    # Older versions of urllib3 compare the names themselves.
+    assert "certificate verify failed" in error.reason or error.reason.startswith("CertificateError: ")
     assert told in error.reason
+    assert "Pool" not in error.reason
 
 
 def test_a_bundle_that_is_not_there_is_the_reason(tmp_path):
@@ -97,7 +99,8 @@ def test_a_bundle_that_is_not_there_is_the_reason(tmp_path):
     with RawServer([], tls=context) as server:
         error = failed(server.url, verify=str(tmp_path / "none.pem"))
     assert type(error) is ConfigurationError
-    assert error.reason == "FileNotFoundError: [Errno 2] No such file or directory"
+    # Some versions of requests look for the file before they use it.
+    assert "[Errno 2] No such file or directory" in error.reason or "Could not find" in error.reason
 
 
 @pytest.mark.parametrize(
