@@ -111,7 +111,7 @@ class CallContext:
 class Call:
     """One call: its messages and options, its targets, and its limits."""
 
-    context: CallContext
+    context: CallContext = field(repr=False)
     targets: Sequence[Target]
     messages: Sequence[Message]
     options: Options

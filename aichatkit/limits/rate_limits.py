@@ -117,7 +117,7 @@ class WindowCounter:
     def take(self, weight: int) -> tuple[float, _Reservation]:
         """Take `weight`, at a later moment if it does not fit now; return the seconds until then, and a receipt.
 
-        First come, first served: no caller has to try twice, however many are sleeper.
+        First come, first served: no caller has to try twice, however many are waiting.
         """
         # A weight above the limit can never fit; it is sent when nothing else is counted.
         weight = min(weight, self._limit)
