@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from aichatkit._lazy import lazy_module
 from aichatkit.call.targets import per_provider
 from aichatkit.errors import ConfigurationError
-from aichatkit.params import nearest
+from aichatkit.params import suggestion
 
 if TYPE_CHECKING:
     from aichatkit.limits import rate_limits
@@ -59,7 +59,7 @@ def parse_hooks(hooks: Mapping[str, Callable[[Any], None]] | None) -> dict[str, 
     for name, hook in (hooks or {}).items():
         if name not in HOOKS:
             raise ConfigurationError(
-                f"hooks: there is no hook {name!r}{nearest(name, HOOKS)}; there is {', '.join(HOOKS)}"
+                f"hooks: there is no hook {name!r}{suggestion(name, HOOKS)}; there is {', '.join(HOOKS)}"
             )
         if not callable(hook):
             raise ConfigurationError(f"hooks: {name} must be callable, not {type(hook).__name__}")

@@ -14,7 +14,7 @@ else:
     # Needed only after a typo.
     difflib = lazy_module("difflib")
 
-__all__ = ["PARAMS", "is_integer", "is_number", "nearest", "parse_params", "reject_unsupported"]
+__all__ = ["PARAMS", "is_integer", "is_number", "parse_params", "reject_unsupported", "suggestion"]
 
 #: Sampling parameters by their common names; each provider declares which it supports and what it calls them.
 PARAMS = frozenset(
@@ -45,7 +45,7 @@ def parse_params(params: Mapping[str, Any], *, options: Iterable[str]) -> dict[s
     """Return the parameters that are not None; reject unknown names, suggesting a parameter or one of `options`."""
     for name in params:
         if name not in PARAMS:
-            raise ConfigurationError(f"unknown option or parameter {name!r}{nearest(name, [*options, *PARAMS])}")
+            raise ConfigurationError(f"unknown option or parameter {name!r}{suggestion(name, [*options, *PARAMS])}")
     return {name: value for name, value in params.items() if value is not None}
 
 
@@ -80,10 +80,10 @@ def is_number(value: Any, *, minimum: float = 0, above: float | None = None) -> 
     return value >= minimum if above is None else value > above
 
 
-def nearest(name: str, names: Iterable[str]) -> str:
+def suggestion(name: str, names: Iterable[str]) -> str:
     """Return "; did you mean ...?" for the closest of `names`, ignoring case, or an empty string.
 
-    >>> nearest("temprature", ["temperature", "top_p"])
+    >>> suggestion("temprature", ["temperature", "top_p"])
     "; did you mean 'temperature'?"
     """
     originals = {original.lower(): original for original in names}

@@ -13,7 +13,7 @@ from aichatkit import providers
 from aichatkit._lazy import lazy_module
 from aichatkit._reasons import reason_of
 from aichatkit.errors import ConfigurationError, UnknownProviderError
-from aichatkit.params import nearest
+from aichatkit.params import suggestion
 from aichatkit.providers.base import Provider
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class Registry(Mapping[str, "type[Provider]"]):
             return _build_service(name, services.SERVICES[name])
         entry = self._entry_points().get(name)
         if entry is None:
-            raise UnknownProviderError(f"there is no provider {name!r}{nearest(name, list(self))}")
+            raise UnknownProviderError(f"there is no provider {name!r}{suggestion(name, list(self))}")
         try:
             return _parse_plugin(entry.load(), name)
         except Exception as error:
@@ -189,7 +189,7 @@ def _build_service(name: str, row: Mapping[str, Any]) -> type[Provider]:
     allowed = {attribute for cls in base.__mro__ for attribute in getattr(cls, "__annotations__", ())} - {"name"}
     for attribute in row:
         if attribute not in allowed:
-            raise ConfigurationError(f"register: a service has no {attribute!r}{nearest(attribute, allowed)}")
+            raise ConfigurationError(f"register: a service has no {attribute!r}{suggestion(attribute, allowed)}")
     title = "".join(part.title() for part in re.split("[-.]", name))
     namespace = {
         "__doc__": f"The OpenAI-compatible service {name}.",

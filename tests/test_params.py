@@ -8,7 +8,7 @@ import pytest
 
 import aichatkit as ai
 from aichatkit import BadRequestError, Client, ConfigurationError
-from aichatkit.params import PARAMS, is_integer, is_number, nearest, parse_params, reject_unsupported
+from aichatkit.params import PARAMS, is_integer, is_number, parse_params, reject_unsupported, suggestion
 
 LATER = [name for name in ("rate", "budget", "cache") if name not in inspect.signature(Client).parameters]
 
@@ -115,7 +115,7 @@ def test_parameters_without_a_value_are_dropped():
 
 
 def test_a_name_like_nothing_gets_no_suggestion():
-    assert nearest("zzz", PARAMS) == ""
+    assert suggestion("zzz", PARAMS) == ""
 
 
 def test_a_wrong_value_is_refused_by_the_service(client, sandbox):
@@ -128,7 +128,7 @@ def test_a_wrong_value_is_refused_by_the_service(client, sandbox):
     ("given", "meant"), [("OpenAI/x", "openai"), (" openai/x", "openai"), ("Temperature", "temperature")]
 )
 def test_the_nearest_name_is_found_whatever_its_case(given, meant):
-    assert nearest(given.partition("/")[0], ["openai", "temperature"]) == f"; did you mean {meant!r}?"
+    assert suggestion(given.partition("/")[0], ["openai", "temperature"]) == f"; did you mean {meant!r}?"
 
 
 @pytest.mark.parametrize("value", [-1, 0.0, 1.5, True, False, "1", None, float("inf"), float("nan")])

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from aichatkit.errors import ConfigurationError
-from aichatkit.params import nearest
+from aichatkit.params import suggestion
 
 __all__ = ["Template", "is_missing"]
 
@@ -45,7 +45,7 @@ class Template:
             if name not in names:
                 available = ", ".join(names) or "none"
                 raise ConfigurationError(
-                    f"template: there is no column {name!r}{nearest(name, names)}; there is {available}"
+                    f"template: there is no column {name!r}{suggestion(name, names)}; there is {available}"
                 )
 
     def fill(self, fields: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Union
 
 from aichatkit.errors import ConfigurationError, MissingKeyError, UnknownModelError, UnknownProviderError
-from aichatkit.params import nearest
+from aichatkit.params import suggestion
 from aichatkit.providers.base import Provider
 from aichatkit.registry import GROUPS, registry
 
@@ -110,7 +110,7 @@ def per_provider(value: Any, names: Sequence[str], *, option: str) -> dict[str, 
     if isinstance(value, Mapping):
         for name in value:
             if name not in registry:
-                raise UnknownProviderError(f"{option}: there is no provider {name!r}{nearest(name, list(registry))}")
+                raise UnknownProviderError(f"{option}: there is no provider {name!r}{suggestion(name, list(registry))}")
         return dict(value)
     if not isinstance(value, (str, list, tuple)):
         raise ConfigurationError(f"{option}: must be a string or a dict by provider, not {type(value).__name__}")
@@ -153,7 +153,7 @@ def _targets(name: str, keys: Mapping[str, Any]) -> Iterator[Target]:
 
 
 def _unknown_provider_error(provider: str) -> UnknownProviderError:
-    return UnknownProviderError(f"there is no provider {provider!r}{nearest(provider, [*registry, *GROUPS])}")
+    return UnknownProviderError(f"there is no provider {provider!r}{suggestion(provider, [*registry, *GROUPS])}")
 
 
 def _group(group: str, model: str) -> Iterator[Target]:
@@ -162,7 +162,7 @@ def _group(group: str, model: str) -> Iterator[Target]:
     if not listing:
         names = sorted({name for member in members for name in member.models})
         raise UnknownModelError(
-            f"no provider of {group!r} lists {model!r}{nearest(model, names)}; they list {', '.join(names)}"
+            f"no provider of {group!r} lists {model!r}{suggestion(model, names)}; they list {', '.join(names)}"
         )
     for member in listing:
         yield _target(member, model)
@@ -171,7 +171,7 @@ def _group(group: str, model: str) -> Iterator[Target]:
 def _target(provider: type[Provider], model: str) -> Target:
     if model and provider.checks_model and model not in provider.models:
         raise UnknownModelError(
-            f"{provider.name} has no model {model!r}{nearest(model, provider.models)}; "
+            f"{provider.name} has no model {model!r}{suggestion(model, provider.models)}; "
             f"it has {', '.join(provider.models)}",
             provider=provider.name,
             model=model,
@@ -188,7 +188,7 @@ def _listing(model: str, keys: Mapping[str, Any]) -> Iterator[Target]:
     if not listing:
         names = [*registry, *GROUPS, *(listed for provider in _mainstream() for listed in provider.models)]
         raise UnknownModelError(
-            f"no provider lists the model {model!r}{nearest(model, names)}; name its provider as 'provider/{model}'",
+            f"no provider lists the model {model!r}{suggestion(model, names)}; name its provider as 'provider/{model}'",
             model=model,
         )
     keyed = [provider for provider in listing if provider.name in keys or provider.find_key()]

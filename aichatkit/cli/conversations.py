@@ -17,7 +17,7 @@ from aichatkit.cli.output import print_stderr
 from aichatkit.cli.paths import data_folder
 from aichatkit.client import Client
 from aichatkit.errors import ConfigurationError
-from aichatkit.params import nearest
+from aichatkit.params import suggestion
 
 __all__ = ["SavedChat", "add_saving_options", "chats_folder", "find_chat_path", "latest_chat_path"]
 
@@ -105,7 +105,7 @@ def find_chat_path(name: str) -> Path:
     path = chat_path(name)
     if not path.exists():
         names = [saved.stem for saved in chats_folder().glob("*.json")]
-        raise ConfigurationError(f"there is no saved conversation {name!r}{nearest(name, names)}")
+        raise ConfigurationError(f"there is no saved conversation {name!r}{suggestion(name, names)}")
     return path
 
 

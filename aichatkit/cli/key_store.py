@@ -18,7 +18,7 @@ from aichatkit._reasons import reason_of
 from aichatkit.call.targets import Model, named_providers, parse_key
 from aichatkit.cli.paths import config_folder, write_private
 from aichatkit.errors import ConfigurationError, UnknownProviderError
-from aichatkit.params import nearest
+from aichatkit.params import suggestion
 from aichatkit.registry import registry
 
 __all__ = ["check_provider", "file_path", "keys_for", "names", "remove", "store", "stored"]
@@ -42,7 +42,7 @@ def store(provider: str, key: str) -> str:
 def check_provider(provider: str) -> None:
     """Raise an error unless `provider` exists and takes a key."""
     if provider not in registry:
-        raise UnknownProviderError(f"there is no provider {provider!r}{nearest(provider, list(registry))}")
+        raise UnknownProviderError(f"there is no provider {provider!r}{suggestion(provider, list(registry))}")
     if not registry[provider].key_variables():
         raise ConfigurationError(f"{provider}: takes no key", provider=provider)
 

@@ -14,7 +14,7 @@ from aichatkit.cli.paths import config_folder
 from aichatkit.cli.stdin import STDIN_TIMEOUT, read_stdin
 from aichatkit.errors import ConfigurationError
 from aichatkit.messages import File
-from aichatkit.params import nearest
+from aichatkit.params import suggestion
 
 __all__ = ["Prompt", "add_prompt_options", "build_prompt"]
 
@@ -84,7 +84,7 @@ class _Template:
         """Return the template with its fields filled in, then the question and text it has no field for."""
         for name in values:
             if name not in self.names:
-                raise ConfigurationError(f"{self.label} has no field {name!r}{nearest(name, self.names)}")
+                raise ConfigurationError(f"{self.label} has no field {name!r}{suggestion(name, self.names)}")
         fields: dict[str, Any] = dict(values)
         if "text" in self.names and "text" not in values:
             if text:
@@ -115,7 +115,7 @@ def _load_template(name: str) -> tuple[str, str]:
     except (OSError, ValueError, RuntimeError) as error:
         problem, reason = getattr(error, "strerror", None) or str(error), reason_of(error)
     raise ConfigurationError(
-        f"-t: there is no template {name!r} ({problem}){nearest(name, stored)}; "
+        f"-t: there is no template {name!r} ({problem}){suggestion(name, stored)}; "
         f"it may be a file, a text with {{fields}}, or the name of a .txt or .md file in {folder}",
         reason=reason,
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 from aichatkit._reasons import reason_of
 from aichatkit.errors import ConfigurationError
-from aichatkit.params import nearest
+from aichatkit.params import suggestion
 
 __all__ = ["parse_schema_option"]
 
@@ -94,7 +94,7 @@ def _parse_field(text: str) -> tuple[str, dict[str, Any]]:
     json_type = _TYPES.get(type_name[:-2] if type_name.endswith("[]") else type_name)
     if not 1 <= len(words) <= 2 or json_type is None:
         raise ConfigurationError(
-            f"--schema: cannot read the field {text.strip()!r}{nearest(type_name, _TYPES)}; "
+            f"--schema: cannot read the field {text.strip()!r}{suggestion(type_name, _TYPES)}; "
             "write its name, its type if it is not str, and after a colon what it means"
         )
     schema: dict[str, Any] = {"type": json_type}

@@ -13,7 +13,7 @@ from aichatkit.cli.key_store import keys_for
 from aichatkit.cli.output import print_stderr
 from aichatkit.errors import ConfigurationError
 from aichatkit.messages import File
-from aichatkit.params import nearest
+from aichatkit.params import suggestion
 
 __all__ = ["SLASH_COMMANDS", "SlashCommands"]
 
@@ -62,7 +62,7 @@ class SlashCommands:
             self._save(rest)
         else:
             raise ConfigurationError(
-                f"there is no command {name}{nearest(name, SLASH_COMMANDS)}; /help tells them, "
+                f"there is no command {name}{suggestion(name, SLASH_COMMANDS)}; /help tells them, "
                 "and a question that begins with a slash begins with two"
             )
         return True

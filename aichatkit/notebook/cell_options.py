@@ -8,7 +8,7 @@ import re
 from typing import Any, NoReturn
 
 from aichatkit.errors import ConfigurationError
-from aichatkit.params import nearest
+from aichatkit.params import suggestion
 
 __all__ = ["parse_cell", "parse_line", "parse_params"]
 
@@ -82,7 +82,7 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         match = re.search(r"unrecognized arguments: (\S+)", message)
         names = [name for action in self._actions for name in action.option_strings]
-        hint = nearest(match[1], names) if match else ""
+        hint = suggestion(match[1], names) if match else ""
         if match and not match[1].startswith("-"):
             hint = "; the question stands under the line of %%chat"
         raise ConfigurationError(f"%chat: {message}{hint}; %chat? shows all options")

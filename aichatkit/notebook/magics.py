@@ -13,7 +13,7 @@ from aichatkit.client import Client
 from aichatkit.display.screen import open_screen, show
 from aichatkit.errors import ChatError, ConfigurationError
 from aichatkit.notebook.cell_options import parse_cell, parse_line, parse_params
-from aichatkit.params import nearest
+from aichatkit.params import suggestion
 from aichatkit.reply import Reply
 from aichatkit.streams import Stream
 
@@ -141,5 +141,5 @@ def _fill(text: str, variables: dict[str, Any]) -> str:
     for name in template.names:
         if name not in variables:
             candidates = [variable for variable in variables if not variable.startswith("_")]
-            raise ConfigurationError(f"%chat: -t finds no variable {name!r}{nearest(name, candidates)}")
+            raise ConfigurationError(f"%chat: -t finds no variable {name!r}{suggestion(name, candidates)}")
     return template.fill(variables)

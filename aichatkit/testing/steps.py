@@ -8,7 +8,7 @@ from dataclasses import asdict, is_dataclass
 from typing import Any
 
 from aichatkit.errors import ChatError, ConfigurationError
-from aichatkit.params import nearest
+from aichatkit.params import suggestion
 from aichatkit.sandbox.faults import FAULTS, Plan
 from aichatkit.sandbox.wires import Call
 
@@ -87,11 +87,11 @@ class Fault:
 
     def __init__(self, name: str, /, *, text: str | None = None, **options: Any) -> None:
         if name not in FAULTS:
-            raise ConfigurationError(f"there is no fault {name!r}{nearest(name, list(FAULTS))}")
+            raise ConfigurationError(f"there is no fault {name!r}{suggestion(name, list(FAULTS))}")
         defaults = FAULTS[name].options
         for option in options:
             if option not in defaults:
-                hint = nearest(option, list(defaults))
+                hint = suggestion(option, list(defaults))
                 raise ConfigurationError(f"the fault {name!r} has no option {option!r}{hint}")
         self.plan = Plan(FAULTS[name], {**defaults, **options})
         self.text = text
