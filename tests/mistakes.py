@@ -605,7 +605,7 @@ MISTAKES = (
     ),
     Mistake(
         "others can read a conversation",
-        "cli/conversations.py",
+        "cli/paths.py",
         "previous = os.umask(0o077)",
         "previous = os.umask(0o022)",
         "cli/test_conversations.py",

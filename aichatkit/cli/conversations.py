@@ -6,15 +6,13 @@ import os
 import re
 import secrets
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from aichatkit.chats.chat import Chat
 from aichatkit.cli.output import print_stderr
-from aichatkit.cli.paths import data_folder
+from aichatkit.cli.paths import data_folder, private_umask
 from aichatkit.client import Client
 from aichatkit.errors import ConfigurationError
 from aichatkit.params import suggestion
@@ -77,7 +75,7 @@ class SavedChat:
         elif self.path is None:
             self.path = _new_path()
         try:
-            with _private_umask():
+            with private_umask():
                 self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 chat.save(self.path)
         except OSError as error:
@@ -117,13 +115,3 @@ def latest_chat_path() -> Path | None:
 def _new_path() -> Path:
     # The suffix distinguishes conversations that begin in the same second.
     return chats_folder() / f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}.json"
-
-
-@contextmanager
-def _private_umask() -> Iterator[None]:
-    """Make files and folders created in this context accessible to their owner only."""
-    previous = os.umask(0o077)
-    try:
-        yield
-    finally:
-        os.umask(previous)

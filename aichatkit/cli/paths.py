@@ -1,12 +1,14 @@
-"""The user's config and data folders on each platform; files written there are readable by the user only."""
+"""The user's config and data folders on each platform, and files in them that only the user can read."""
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["config_folder", "data_folder", "write_private"]
+__all__ = ["config_folder", "data_folder", "private_umask", "write_private"]
 
 _NAME = "aichatkit"
 
@@ -30,6 +32,16 @@ def write_private(path: Path, text: str) -> None:
     with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
         file.write(text)
     os.replace(temporary, path)
+
+
+@contextmanager
+def private_umask() -> Iterator[None]:
+    """Make files and folders created in this context accessible to their owner only."""
+    previous = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(previous)
 
 
 def _folder(windows_variable: str, xdg_variable: str, default: Path) -> Path:

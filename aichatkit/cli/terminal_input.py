@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import select
 import sys
 from collections.abc import Iterator, Sequence
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from aichatkit.cli.output import print_stderr
+from aichatkit.cli.paths import private_umask
 
 __all__ = ["input_history", "is_interactive", "read_input"]
 
@@ -79,14 +79,12 @@ def input_history(path: Path, completions: Sequence[str], *, save: bool) -> Iter
 
 
 def _write_history(path: Path) -> None:
-    previous = os.umask(0o077)
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        readline.write_history_file(path)
+        with private_umask():
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            readline.write_history_file(path)
     except OSError as error:
         print_stderr(f"the history of what was typed is not saved: {error}")
-    finally:
-        os.umask(previous)
 
 
 def _complete(text: str, completions: Sequence[str], state: int) -> str | None:
