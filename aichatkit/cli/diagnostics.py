@@ -28,7 +28,7 @@ from aichatkit.transport.probe import TLS, Probe, probe
 
 __all__ = ["Finding", "diagnose"]
 
-#: A clock off by more than this, in seconds, makes signatures and certificates fail.
+#: Clock skew in seconds beyond which signatures and certificates may be rejected.
 _MAX_SKEW = 60
 _PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 _CA_BUNDLE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
@@ -37,7 +37,7 @@ _MAX_WORKERS = 16
 
 
 class Finding(NamedTuple):
-    """The result of one check: `verdict` is "ok", "note" (worth knowing) or "bad" (makes calls fail)."""
+    """The result of one check: `verdict` is "ok", "note" (worth knowing) or "bad" (calls will fail)."""
 
     verdict: str
     topic: str
@@ -48,14 +48,14 @@ class Finding(NamedTuple):
 
 
 def diagnose(services: Sequence[str] | None = None) -> Iterator[Finding]:
-    """Yield findings, the quick checks first.
+    """Yield the findings, those of the quick checks first.
 
     `services` names providers, models or groups; without it, every provider with a key set or stored is checked.
     """
     yield _check_versions()
     yield from _check_proxies()
     yield from _check_certificates()
-    names = _expand(services) if services else _names_with_keys()
+    names = _expand_groups(services) if services else key_store.names_with_keys()
     yield from _check_keys(names)
     with ThreadPoolExecutor(_MAX_WORKERS, "aichatkit-doctor") as pool:
         findings = [finding for service_findings in pool.map(_check_service, names) for finding in service_findings]
@@ -99,17 +99,8 @@ def _check_certificates() -> Iterator[Finding]:
             yield Finding("note", "certificates", f"{name} is set, but requests reads {_CA_BUNDLE_VARIABLES[0]} only")
 
 
-def _expand(services: Sequence[str]) -> list[str]:
+def _expand_groups(services: Sequence[str]) -> list[str]:
     return [name for service in services for name in (GROUPS.get(service) or named_providers(service))]
-
-
-def _names_with_keys() -> list[str]:
-    stored = set(key_store.names())
-    return [
-        provider_cls.name
-        for provider_cls in registry.importable()
-        if (provider_cls.rank and provider_cls.find_key()) or provider_cls.name in stored
-    ]
 
 
 def _check_keys(names: Sequence[str]) -> Iterator[Finding]:
@@ -119,7 +110,7 @@ def _check_keys(names: Sequence[str]) -> Iterator[Finding]:
         provider_cls = registry[name]
         if not provider_cls.key_variables():
             continue
-        variable = next((variable for variable in provider_cls.key_variables() if os.environ.get(variable)), "")
+        variable = key_store.variable_of(provider_cls)
         try:
             key = provider_cls.find_key() or key_store.stored(name)
             if key is not None:
@@ -151,8 +142,8 @@ def _describe(error: ChatError, provider_cls: type[Provider]) -> str:
 
 
 def _connection_finding(name: str, url: str, connection: Probe) -> Finding:
-    way = f"through the proxy {connection.proxy}" if connection.proxy else f"at {connection.address}"
-    return Finding("ok", name, f"{urlsplit(url).hostname} reached {way} in {connection.elapsed:.2f} s")
+    route = f"through the proxy {connection.proxy}" if connection.proxy else f"at {connection.address}"
+    return Finding("ok", name, f"{urlsplit(url).hostname} reached {route} in {connection.elapsed:.2f} s")
 
 
 def _clock_finding(name: str, skew: float) -> Finding:
@@ -183,7 +174,7 @@ def _variable(name: str) -> str:
 
 
 def _host_and_port(url: str) -> str:
-    """Return the host and port of a proxy, without its user name and password."""
+    """Return the host and port of a proxy URL, without its user name and password; "" if it has no host."""
     try:
         parts = urlsplit(url if "://" in url else f"//{url}")
         return f"{parts.hostname}:{parts.port}" if parts.port else parts.hostname or ""

@@ -1,7 +1,7 @@
 """API keys stored by the user: in the system keyring if there is one, else in a file only the user can read.
 
-The command line looks here after the environment. `Client` itself never does; pass it a key explicitly:
-`Client(api_key={"openai": key_store.stored("openai")})`.
+Only the command line uses stored keys, for providers without a key in the environment. `Client` never reads them: pass
+it a key yourself, as in `Client(api_key={"openai": keys.stored("openai")})` after `from aichatkit import keys`.
 """
 
 from __future__ import annotations
@@ -19,9 +19,20 @@ from aichatkit.call.targets import Model, named_providers, parse_key
 from aichatkit.cli.paths import config_folder, write_private
 from aichatkit.errors import ConfigurationError, UnknownProviderError
 from aichatkit.params import suggestion
+from aichatkit.providers.base import Provider
 from aichatkit.registry import registry
 
-__all__ = ["check_provider", "file_path", "keys_for", "names", "remove", "store", "stored"]
+__all__ = [
+    "check_provider",
+    "file_path",
+    "keys_for",
+    "names",
+    "names_with_keys",
+    "remove",
+    "store",
+    "stored",
+    "variable_of",
+]
 
 _SERVICE = "aichatkit"
 
@@ -79,6 +90,25 @@ def remove(provider: str) -> bool:
 def names() -> list[str]:
     """Return the names of the providers with a stored key, sorted."""
     return sorted(_read())
+
+
+def names_with_keys() -> list[str]:
+    """Return the names of the providers whose key is stored or set in the environment, sorted.
+
+    The environment counts only for providers with a rank, which can be chosen by their key: a local server may ignore
+    its key, and another provider may share its variable.
+    """
+    stored_names = names()
+    return [
+        provider_cls.name
+        for provider_cls in registry.importable()
+        if provider_cls.name in stored_names or (provider_cls.rank and provider_cls.find_key())
+    ]
+
+
+def variable_of(provider_cls: type[Provider]) -> str:
+    """Return the environment variable that a provider's key is set in, "" if none is."""
+    return next((name for name in provider_cls.key_variables() if os.environ.get(name)), "")
 
 
 def keys_for(model: Model) -> dict[str, str]:

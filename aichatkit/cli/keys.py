@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import os
 import sys
 from argparse import ArgumentParser, Namespace
 
@@ -49,7 +48,7 @@ def _set(service: str) -> int:
         print_stderr("no key was given, so nothing is stored")
         return 2
     print_stderr(f"the key of {service} is in {key_store.store(service, key)}")
-    variable = _environment_variable(service)
+    variable = key_store.variable_of(registry[service])
     if variable:
         print_stderr(f"{variable} is set as well, and counts before it")
     return 0
@@ -65,7 +64,7 @@ def _list() -> int:
     stored = key_store.names()
     rows = dict.fromkeys(stored, "stored")
     for provider_cls in registry.importable():
-        variable = _environment_variable(provider_cls.name)
+        variable = key_store.variable_of(provider_cls)
         if variable:
             rows[provider_cls.name] = variable if provider_cls.name not in stored else f"{variable}, and stored"
     for name, source in sorted(rows.items()):
@@ -81,12 +80,3 @@ def _remove(service: str) -> int:
         return 0
     print_stderr(f"no key of {service} is stored")
     return 1
-
-
-def _environment_variable(service: str) -> str:
-    provider_cls = registry.get(service)
-    return (
-        next((name for name in provider_cls.key_variables() if os.environ.get(name)), "")
-        if provider_cls is not None
-        else ""
-    )

@@ -36,46 +36,40 @@ def run(args: Namespace) -> int:
     """List or check the providers and return the exit code."""
     stored = key_store.names()
     if args.check:
-        return _check(args.name or _names_with_keys(stored), args.timeout)
+        return _check(args.name or _checkable_names(), args.timeout)
     if args.name or args.timeout is not None:
         raise ConfigurationError("providers: names and --timeout go with --check")
-    for provider in registry.importable():
-        note = "" if provider.working else "  (known not to answer today)"
-        write_stdout(
-            f"{provider.name:<22}{_key_status(provider, stored):<36}{provider.default_model}{note}".rstrip() + "\n"
-        )
+    for provider_cls in registry.importable():
+        note = "" if provider_cls.working else "  (known not to answer today)"
+        status = _key_status(provider_cls, stored)
+        write_stdout(f"{provider_cls.name:<22}{status:<36}{provider_cls.default_model}{note}".rstrip() + "\n")
     for name, members in GROUPS.items():
         write_stdout(f"{name:<22}{', '.join(members)}\n")
     return 0
 
 
-def _names_with_keys(stored: list[str]) -> list[str]:
-    """Return the providers with a key and a default model; the web chat sites, which have no rank, never count."""
-    with_key = [
-        provider
-        for provider in registry.importable()
-        if provider.name in stored or (provider.rank and provider.find_key())
-    ]
-    return [provider.name for provider in with_key if provider.default_model]
+def _checkable_names() -> list[str]:
+    # Without a default model, there is nothing to send the prompt to.
+    return [name for name in key_store.names_with_keys() if registry[name].default_model]
 
 
 def _check(names: list[str], seconds: float | None) -> int:
     if not names:
         raise ConfigurationError("providers: no key is known, so name whom to check, such as ollama or free")
-    limits = DEFAULT_TIMEOUT if seconds is None else Timeout(total=seconds)
+    timeout = DEFAULT_TIMEOUT if seconds is None else Timeout(total=seconds)
     with Client(model=names, api_key=key_store.keys_for(names) or None) as client:
-        checks = client.check(timeout=limits)
+        checks = client.check(timeout=timeout)
     for check in checks:
         write_stdout(f"{'ok' if check.ok else 'bad':<5} {check}\n")
     return 0 if all(check.ok for check in checks) else 1
 
 
-def _key_status(provider: type[Provider], stored: list[str]) -> str:
-    if provider.find_key():
+def _key_status(provider_cls: type[Provider], stored: list[str]) -> str:
+    if provider_cls.find_key():
         return "key set"
-    if provider.name in stored:
+    if provider_cls.name in stored:
         return "key stored"
-    variables = provider.key_variables()
+    variables = provider_cls.key_variables()
     if not variables:
         return "no key needed"
-    return f"set {variables[0]}" if provider.needs_key else f"{variables[0]} if it wants one"
+    return f"set {variables[0]}" if provider_cls.needs_key else f"{variables[0]} if it wants one"
