@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parse(arguments: Sequence[str]) -> tuple[Command, Namespace]:
-    """Return the command named by the first argument and its options; any other first word begins a question."""
+    """Return the command and its parsed options; a first word that is not a command begins a question for `ask`."""
     is_command = bool(arguments) and arguments[0] in COMMANDS
     command = load_command(arguments[0] if is_command else "ask")
     return command, command.build_parser().parse_args(arguments[1:] if is_command else arguments)

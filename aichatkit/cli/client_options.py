@@ -45,18 +45,18 @@ def open_client(args: Namespace, *, model: Any = None) -> Client:
 
 
 def model_option(args: Namespace) -> Any:
-    """Return the model given with -m, a list if the option is repeated, None without it."""
+    """Return the value of -m: a model, a list of models if the option is repeated, None without it."""
     return args.model[0] if args.model and len(args.model) == 1 else args.model
 
 
 def choose_model(args: Namespace, model: Any = None) -> Any:
-    """Return the model of -m or `model`; else None if the environment or a stored key decides, else offline ELIZA."""
+    """Return -m, else `model`, else None to let the environment and stored keys decide, else "offline" (ELIZA)."""
     if args.model is not None or model is not None:
         return model if args.model is None else model_option(args)
     return None if chosen_by_environment(keys_for(None)) else "offline"
 
 
 def announce_offline(args: Namespace, *, model: Any = None) -> None:
-    """Print a notice if ELIZA will answer, so that it is not taken for a service; call once options are validated."""
+    """Print a notice if ELIZA will answer, so that it is not mistaken for a model; call once options are validated."""
     if args.model is None and model is None and choose_model(args) == "offline":
         print_stderr("no key and no model is set, so this is the offline ELIZA; set a key or use -m")

@@ -53,7 +53,7 @@ def run(args: Namespace) -> int:
 
 
 def _annotate(parser: ArgumentParser, file_completer: Any) -> None:
-    """Mark the arguments that take the name of a file or of a provider."""
+    """Mark the arguments that take a file or a provider name."""
     names = [*registry, *GROUPS]
     for action in _collect_actions(parser):
         if action.dest in _FILE_ARGUMENTS:

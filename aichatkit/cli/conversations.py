@@ -1,4 +1,8 @@
-"""Saved conversations of the command line: one file each in the user's data folder, readable by the user only."""
+"""--continue and --chat -> the file that a conversation is loaded from and saved to after each turn.
+
+The command line keeps one file per conversation in the user's data folder, readable by the user only. This module
+chooses the file; `Chat.save` and `Chat.load` write and read it, in the format defined by `storage.archive`.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +38,10 @@ def add_saving_options(parser: ArgumentParser) -> None:
 
 
 class SavedChat:
-    """The file a conversation is loaded from, and saved to after each finished turn."""
+    """The file of the current conversation: loaded at the start, saved after each finished turn.
+
+    `path` is None until a new conversation is first saved; `autosave` is False with --no-save or AICHATKIT_NO_SAVE.
+    """
 
     def __init__(self, args: Namespace) -> None:
         if args.continued and args.chat is not None:
@@ -55,7 +62,7 @@ class SavedChat:
         return None if self._loaded is None else self._loaded.model
 
     def open(self, client: Client, *, model: Any, system: str | None) -> Chat:
-        """Return the conversation on `client`; a model or system prompt given here replaces its own from now on."""
+        """Return the loaded or a new conversation on `client`; `model` and `system` replace its own unless None."""
         chat = self._loaded or Chat(client)
         chat.client = client
         chat.model = model or chat.model
@@ -63,10 +70,10 @@ class SavedChat:
         return chat
 
     def save(self, chat: Chat, *, name: str = "", force: bool = False) -> Path | None:
-        """Save the conversation and return its path; with `force`, even if automatic saving is off.
+        """Save the conversation and return its path, None if it is not saved.
 
-        With `name`, it is saved under that name from now on. Write errors are reported, not raised, so that the answer
-        is not lost.
+        With `force`, it is saved even if automatic saving is off; with `name`, under that name from now on.
+        Write errors are printed, not raised, so that the answer is not lost.
         """
         if name:
             self.path = chat_path(name)
@@ -85,12 +92,12 @@ class SavedChat:
 
 
 def chats_folder() -> Path:
-    """Return the folder of saved conversations."""
+    """Return the folder of the command line's saved conversations."""
     return data_folder() / "chats"
 
 
 def chat_path(name: str) -> Path:
-    """Return the path for a conversation of this name, whether or not it exists."""
+    """Return the path for a conversation of this name, which need not exist; raise ConfigurationError for an invalid name."""
     if not _NAME.fullmatch(name) or name.endswith("."):
         raise ConfigurationError(
             f"the name of a conversation has letters, digits, blanks, dots, - and _ only, not {name!r}"
@@ -99,7 +106,7 @@ def chat_path(name: str) -> Path:
 
 
 def find_chat_path(name: str) -> Path:
-    """Return the path of the saved conversation of this name."""
+    """Return the path of an existing conversation; raise ConfigurationError if there is none of this name."""
     path = chat_path(name)
     if not path.exists():
         names = [saved.stem for saved in chats_folder().glob("*.json")]
@@ -108,7 +115,7 @@ def find_chat_path(name: str) -> Path:
 
 
 def latest_chat_path() -> Path | None:
-    """Return the path of the conversation saved last, None if there is none."""
+    """Return the path of the conversation saved last, None if there are none."""
     return max(chats_folder().glob("*.json"), key=lambda path: (path.stat().st_mtime_ns, path.name), default=None)
 
 

@@ -114,7 +114,7 @@ def split_blocks(text: str) -> tuple[list[str], str]:
     """
     from markdown_it import MarkdownIt
 
-    # An unfinished line may still become any kind of block.
+    # An unfinished line may still turn into any type of block.
     complete_lines = text[: text.rfind("\n") + 1]
     lines = complete_lines.split("\n")
     tokens = MarkdownIt().enable("table").parse(complete_lines)
@@ -124,7 +124,7 @@ def split_blocks(text: str) -> tuple[list[str], str]:
 
 
 def _shorten(text: str, max_lines: int) -> str:
-    """Return the end of a long block: highlighting a thousand lines of code eight times a second is too slow."""
+    """Return the last lines of a long block, after its code fence: rendering all of it at each refresh is too slow."""
     lines = text.splitlines()
     if len(lines) <= max_lines:
         return text

@@ -44,7 +44,7 @@ def discard_stdout() -> None:
 
 
 def replace_unencodable() -> None:
-    """Replace characters that a terminal or pipe cannot encode: an answer may contain any character."""
+    """Replace characters that a terminal or pipe cannot encode, instead of failing: an answer may contain any."""
     for stream in (sys.stdin, sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")

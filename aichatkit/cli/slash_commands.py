@@ -1,4 +1,4 @@
-"""Slash commands: the lines of a conversation that begin with a slash."""
+"""Slash commands of `aichatkit chat`: a line that begins with a slash -> its effect on the conversation."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ A question that begins with a slash begins with two.
 
 
 class SlashCommands:
-    """The slash commands of a conversation; `files` are attached to the next question."""
+    """Runs the slash commands of a conversation; `files` are to be attached to the next question."""
 
     def __init__(self, args: Namespace, chat: Chat, saved_chat: SavedChat) -> None:
         self._args = args

@@ -29,7 +29,7 @@ def read_stdin(*, timeout: float | None, explicit: bool = False) -> str | File:
     try:
         file = load_file(content)
     except ConfigurationError:
-        # Text in the system's encoding, possibly damaged.
+        # Text in the system's encoding, possibly with invalid bytes.
         encoding = getattr(sys.stdin, "encoding", None) or "utf-8"
         return io.TextIOWrapper(io.BytesIO(content), encoding=encoding, errors="replace").read()
     return file.data.decode() if file.kind == "text" else file
@@ -61,7 +61,7 @@ def read_stdin_bytes(*, timeout: float | None, explicit: bool = False) -> bytes:
 
 
 class _Reader(threading.Thread):
-    """Reads in a thread: no other way to limit the wait works on every platform and for every kind of pipe."""
+    """Reads standard input in a thread, the only way to limit the wait that works for every pipe and platform."""
 
     def __init__(self, descriptor: int) -> None:
         super().__init__(name="aichatkit-stdin", daemon=True)

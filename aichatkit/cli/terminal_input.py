@@ -58,7 +58,7 @@ def read_input() -> str | None:
 
 @contextmanager
 def input_history(path: Path, completions: Sequence[str], *, save: bool) -> Iterator[None]:
-    """Load the input history, save it to a file only its owner can read, and complete `completions` on Tab."""
+    """Load the input history, and on exit save it to a file only its owner can read; Tab completes `completions`."""
     if readline is None or not is_interactive():
         yield
         return
@@ -119,7 +119,7 @@ def _read_line(prompt: str) -> str | None:
 
 
 def _has_pending_line() -> bool:
-    """Return whether another line is already available: pasted text, since nobody types that fast."""
+    """Return whether another line is already available, as in pasted text: typing is slower than this check."""
     if not is_interactive() or sys.platform == "win32":
         return False
     return bool(select.select([sys.stdin], [], [], 0.02)[0])

@@ -21,7 +21,7 @@ __all__ = ["Writer", "add_writer_options", "open_writer"]
 
 
 class Writer(Protocol):
-    """The destination of one answer: takes chunks, and ends cleanly even if the answer breaks off."""
+    """Shows one answer chunk by chunk; on exit it completes the output, even if the answer broke off."""
 
     def __enter__(self) -> Writer: ...
 
@@ -54,7 +54,7 @@ def stdout_is_terminal() -> bool:
 
 
 class PlainWriter:
-    """Plain text, optionally with control characters removed for a terminal."""
+    """Plain text; `sanitize` removes control characters, for a terminal."""
 
     def __init__(self, *, sanitize: bool) -> None:
         self._sanitize = sanitize
