@@ -59,7 +59,7 @@ def collapsible_html(text: str, title: str) -> str:
 
 
 def images_html(images: Iterable[str], alt: str) -> str:
-    """Return images as HTML; anything but an http(s) URL or an image data URI is left out."""
+    """Return images as HTML; only http(s) URLs and image data URIs are included."""
     sources = filter(_is_image, images)
     return "\n".join(f'<img src="{escape(source)}" alt="{escape(alt)}" style="max-width: 100%">' for source in sources)
 

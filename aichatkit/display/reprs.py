@@ -15,7 +15,7 @@ __all__ = ["chat_markdown", "error_html", "error_lines", "reply_markdown", "resu
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _SHELL_FOLDERS = (f"{os.sep}IPython{os.sep}", f"{os.sep}ipykernel{os.sep}")
 _MAX_ROWS = 10
-_MAX_TURNS = 20
+_MAX_MESSAGES = 20
 _MAX_ATTEMPTS = 20
 _CELL_STYLE = 'style="text-align: left; vertical-align: top; white-space: pre-wrap"'
 _ROLE_TITLES = {"user": "You", "assistant": "Assistant", "system": "System", "developer": "System", "tool": "Tool"}
@@ -35,13 +35,15 @@ def reply_markdown(reply: Any) -> str:
     return "\n\n".join(parts)
 
 
-def chat_markdown(system: str | None, turns: Sequence[Any]) -> str:
-    """Return the last turns of a conversation as Markdown."""
-    recent = turns[-_MAX_TURNS:]
-    parts = [f"*{_plural(len(turns), 'message')}*"]
+def chat_markdown(system: str | None, messages: Sequence[Any]) -> str:
+    """Return the last messages of a conversation as Markdown, after the system prompt."""
+    recent = messages[-_MAX_MESSAGES:]
+    parts = [f"*{_plural(len(messages), 'message')}*"]
     parts += [f"**System**\n\n{markup.sanitize(system)}"] if system else []
-    parts += [f"*... {len(turns) - len(recent)} earlier ...*"] if len(recent) < len(turns) else []
-    parts += [f"**{_ROLE_TITLES[turn.role]}**\n\n{markup.sanitize(_content(turn.content))}" for turn in recent]
+    parts += [f"*... {len(messages) - len(recent)} earlier ...*"] if len(recent) < len(messages) else []
+    parts += [
+        f"**{_ROLE_TITLES[message.role]}**\n\n{markup.sanitize(_content_text(message.content))}" for message in recent
+    ]
     return "\n\n".join(parts)
 
 
@@ -63,7 +65,7 @@ def error_lines(error: Any) -> list[str]:
 
 
 def error_html(error: Any) -> str:
-    """Return an error as HTML."""
+    """Return an error as HTML: its message, a table of the attempts if there are several, and the partial text."""
     text = f"<b>{type(error).__name__}</b>: {markup.escape(error)}"
     if len(error.attempts) > 1:
         text += _table(_attempt_rows(error.attempts))
@@ -105,7 +107,7 @@ def _table(rows: Iterable[Sequence[str]]) -> str:
 
 
 def _user_location(tb: Any) -> str:
-    """Return the location in the user's code that led to the error: the last frame before this package."""
+    """Return the last location in the user's code before the call into this package, "" if there is none."""
     location = None
     for frame in traceback.extract_tb(tb):
         if os.path.abspath(frame.filename).startswith(_PACKAGE):
@@ -120,7 +122,7 @@ def _user_location(tb: Any) -> str:
     return f"{name}, line {location.lineno}{function}"
 
 
-def _content(content: Any) -> str:
+def _content_text(content: Any) -> str:
     if isinstance(content, str):
         return content
     return "\n\n".join(str(part["text"]) if "text" in part else _describe_part(part) for part in content)

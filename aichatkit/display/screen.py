@@ -1,4 +1,4 @@
-"""Stream -> screen: Markdown that grows in a notebook, plain text on standard output elsewhere; partial text stays."""
+"""Stream -> screen: live Markdown in a notebook, plain text on standard output elsewhere; partial text stays."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ class NotebookScreen:
             self._update()
 
     def close(self, note: str = "") -> None:
-        """Show the text not shown yet, and the note."""
+        """Show the text not shown yet, and the note below it."""
         self._update(f"*({note})*" if note else "")
 
     def _start_text(self) -> None:
@@ -194,7 +194,7 @@ class _Area:
 
 
 def _attach_partial(interrupt: Any, partial: str) -> None:
-    """Keep the text received on the interrupt, as errors do, and hide the package's frames from a notebook."""
+    """Keep the text received as `interrupt.partial`, as errors do, and hide the traceback in a notebook."""
     interrupt.partial = partial
     message = f"KeyboardInterrupt: the answer was stopped after {len(partial):,} characters; its connection is closed"
     interrupt._render_traceback_ = lambda: [message]

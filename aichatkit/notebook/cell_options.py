@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from aichatkit.errors import ConfigurationError
 from aichatkit.params import suggestion
 
-__all__ = ["parse_cell", "parse_line", "parse_params"]
+__all__ = ["parse_cell", "parse_line", "parse_param_options"]
 
 _WORD = re.compile(r"""\s*((?:"[^"]*"|'[^']*'|[^\s"'])+)""")
 _QUOTED = re.compile(r"\"([^\"]*)\"|'([^']*)'")
@@ -32,20 +32,20 @@ def parse_line(line: str) -> tuple[argparse.Namespace, str]:
     parser.set_defaults(provider_model=None)
     words: list[str] = []
     while line.lstrip().startswith("-"):
-        first, line = _split_word(line)
-        if first == "--":
+        word, line = _split_word(line)
+        if word == "--":
             break
-        words.append(first)
-        if first not in _FLAGS and "=" not in first:
+        words.append(word)
+        if word not in _FLAGS and "=" not in word:
             value, line = _split_word(line)
             words += [value] if value else []
     return _validate(parser.parse_args(words), line)
 
 
-def parse_params(pairs: list[str]) -> dict[str, Any]:
-    """Return `name=value` pairs as sampling parameters; values are Python literals, else text.
+def parse_param_options(pairs: list[str]) -> dict[str, Any]:
+    """Return the `name=value` pairs of -p as sampling parameters; values are Python literals, else text.
 
-    >>> parse_params(["temperature=0.2", "stop=END"])
+    >>> parse_param_options(["temperature=0.2", "stop=END"])
     {'temperature': 0.2, 'stop': 'END'}
     """
     params = {}

@@ -12,15 +12,14 @@ from aichatkit.chats.chat import Chat
 from aichatkit.client import Client
 from aichatkit.display.screen import open_screen, show
 from aichatkit.errors import ChatError, ConfigurationError
-from aichatkit.notebook.cell_options import parse_cell, parse_line, parse_params
+from aichatkit.notebook.cell_options import parse_cell, parse_line, parse_param_options
 from aichatkit.params import suggestion
 from aichatkit.reply import Reply
 from aichatkit.streams import Stream
 
-_QUESTION = re.compile(r"^([ \t]*)%chat[ \t]+(\S.*\?)[ \t]*$")
-
 __all__ = ["load_ipython_extension", "unload_ipython_extension"]
 
+_QUESTION = re.compile(r"^([ \t]*)%chat[ \t]+(\S.*\?)[ \t]*$")
 _HELP = """Ask a chat model and show its answer while it comes.
 
     %chat [options] question
@@ -54,7 +53,7 @@ def load_ipython_extension(shell: Any) -> None:
         _run(shell.user_ns, args, question)
 
     chat.__doc__ = _HELP
-    # Otherwise IPython itself would expand expressions in braces.
+    # Otherwise IPython would expand expressions in braces.
     no_var_expand: Any = magic.no_var_expand
     shell.register_magic_function(no_var_expand(chat), magic_kind="line_cell", magic_name="chat")
     shell.input_transformers_cleanup.append(_rewrite_question_marks)
@@ -83,7 +82,7 @@ def _run(variables: dict[str, Any], args: argparse.Namespace, question: str) -> 
     """Send the question, show the answer, and assign the reply, complete or partial, to the variable of --out."""
     if args.template:
         question, args.system = _fill(question, variables), _fill(args.system or "", variables)
-    options = parse_params(args.param)
+    options = parse_param_options(args.param)
     options.update({"files": args.file} if args.file else {})
     stream: Stream | None = None
     reply: Reply | None = None
@@ -118,7 +117,7 @@ def _open_stream(variables: dict[str, Any], args: argparse.Namespace, question: 
 
 
 def _partial_reply(stream: Stream | None, error: Any) -> Reply:
-    """Return the text received as a reply with `complete=False`."""
+    """Return the text received so far as a reply with `complete=False`."""
     if stream is not None:
         return Reply(stream.text, stream.provider, stream.model, complete=False, attempts=stream.attempts)
     text, provider, model = (getattr(error, name, None) or "" for name in ("partial", "provider", "model"))

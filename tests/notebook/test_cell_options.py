@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from aichatkit import ConfigurationError
-from aichatkit.notebook.cell_options import parse_cell, parse_line, parse_params
+from aichatkit.notebook.cell_options import parse_cell, parse_line, parse_param_options
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_a_wrong_option_on_a_line_is_an_error_as_well(line):
 
 
 def test_parameters_are_read_as_python_or_text():
-    assert parse_params(["temperature=0.2", "stop=['a', 'b']", "user=me", "x=a=b"]) == {
+    assert parse_param_options(["temperature=0.2", "stop=['a', 'b']", "user=me", "x=a=b"]) == {
         "temperature": 0.2,
         "stop": ["a", "b"],
         "user": "me",
@@ -89,4 +89,4 @@ def test_parameters_are_read_as_python_or_text():
 
 def test_a_parameter_without_a_value_is_an_error():
     with pytest.raises(ConfigurationError, match=r"such as temperature=0\.2, not 'seed'"):
-        parse_params(["seed"])
+        parse_param_options(["seed"])
