@@ -1,4 +1,4 @@
-"""Finished rows on disk: a rerun sends only the missing rows, and several processes can share one run.
+"""Finished rows <-> SQLite file: a rerun sends only the missing rows, and several processes can share one run.
 
 A row belongs to the process that claimed it until its lease expires or that process exits; written answers are never
 replaced.
@@ -61,7 +61,7 @@ class Journal:
             pass
 
     def assign_keys(self, fingerprints: Iterable[bytes]) -> list[bytes]:
-        """Return a key for each row; identical rows are numbered in input order."""
+        """Return a unique key for each row, from its fingerprint and the number of identical rows before it."""
         fingerprints = list(fingerprints)
         with self._database.scratch() as connection:
             counts = dict(select_in(connection, "SELECT base, count FROM seen WHERE base", fingerprints))
@@ -73,11 +73,11 @@ class Journal:
         return keys
 
     def claim(self, keys: Sequence[bytes]) -> list[Reply | object | None]:
-        """Return the stored reply of each row, `CLAIMED_ELSEWHERE`, or None for a row that is now claimed."""
+        """Claim rows; return for each its stored reply, `CLAIMED_ELSEWHERE`, or None if it is now claimed here."""
         if self._renewer is None:
             self._renewer = threading.Thread(target=self._renew_claims, name="aichatkit-journal", daemon=True)
             self._renewer.start()
-        # Not durable: a claim lost when the machine crashes belonged to a process that is gone as well.
+        # Not durable: if the machine crashes, the process that owns the claim is gone as well.
         with self._database.transaction(durable=False) as connection:
             now = self._clock()
             records = dict(select_in(connection, "SELECT key, record FROM answers WHERE key", keys))
@@ -147,7 +147,7 @@ class Journal:
 
 
 def _has_exited(owner: str) -> bool:
-    """Return whether the owner is known to have exited; on other machines only the lease counts."""
+    """Return whether an owner is known to have exited; of owners on other machines, only the lease is known."""
     host, pid, start_time, _ = owner.rsplit(":", 3)
     if host != platform.node():
         return False

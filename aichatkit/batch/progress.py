@@ -1,4 +1,4 @@
-"""Outcomes -> a tqdm progress bar (extra `progress`); without tqdm nothing is shown."""
+"""Outcomes -> a tqdm progress bar (extra `progress`); without tqdm, nothing is shown and `progress=True` fails."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Progress"]
 
 
 class Progress:
-    """A progress bar with rows done and failed, rate, tokens, cost and current waits.
+    """A progress bar: rows done and failed, rows per second, tokens, cost and current waits.
 
     `enabled` is True or False, or None to show the bar only in a terminal or notebook. `waits` maps the labels of waits
     to functions that return the seconds remaining.

@@ -1,4 +1,4 @@
-"""Rows and outcomes of a run, by position: in memory, or on disk if the number of rows is unknown."""
+"""Rows with their outcomes, by position: in memory, or on disk if the number of rows is unknown in advance."""
 
 from __future__ import annotations
 
@@ -62,7 +62,6 @@ class DiskStore:
 
     def put(self, row: Row, outcome: Reply | ChatError) -> None:
         """Store a row with its outcome; if the file cannot be written, the result stays in memory."""
-        # The prompt is often in `fields` as well.
         self._buffer[row.position] = json.dumps([row.index, row.prompt, row.fields], default=str), encode(outcome)
         self._count += 1
         if len(self._buffer) >= _BUFFER_SIZE:

@@ -22,7 +22,11 @@ __all__ = ["Result", "Results"]
 
 @dataclass(frozen=True)
 class Result:
-    """One row: its position and label in the input, its prompt, and its reply or error."""
+    """One row of a batch: its prompt, and its reply or error; one of these two is None.
+
+    `position` counts the rows of the input from 0. `index` is the row's label: its index in a pandas frame, its key in
+    a dict, otherwise its position. `fields` holds the row's columns, None if the input has none.
+    """
 
     position: int
     index: Any
@@ -43,12 +47,12 @@ class Result:
 
     @property
     def usage(self) -> Usage:
-        """The tokens used, without counts if the row failed."""
+        """The token usage; all counts are None if the row failed."""
         return Usage() if self.reply is None else self.reply.usage
 
     @property
     def cost(self) -> float | None:
-        """The cost in US dollars, None if unknown."""
+        """The cost in US dollars, None if it is unknown or the row failed."""
         return None if self.reply is None else self.reply.cost
 
 
@@ -75,10 +79,9 @@ class ActiveRun(RunState, Protocol):
 
 
 class Results(Sequence[Result]):
-    """The results of all rows, in input order: `results[3].text`, `results[3].error`.
+    """The results of `map`, one `Result` per row in input order: `results[3].text`, `results[3].error`.
 
-    With `as_completed=True` the first loop yields rows as they complete; everything else waits for the run to finish.
-    `stopped` is the reason why rows were not sent, None if all were.
+    With `as_completed=True`, the first loop yields rows as they complete; everything else waits for the run to finish.
     """
 
     def __init__(
@@ -150,7 +153,7 @@ class Results(Sequence[Result]):
 
     @property
     def data(self) -> list[Any]:
-        """The structured output of each row, None for rows that failed and without a schema."""
+        """The structured output of each row, None for rows that failed; without `schema=`, None for all."""
         return [result.data for result in self._iter_results()]
 
     @property
@@ -165,7 +168,7 @@ class Results(Sequence[Result]):
 
     @property
     def usage(self) -> Usage:
-        """The total token usage, as far as providers reported it."""
+        """The total token usage, as far as providers reported it; a count that none reported is None."""
         usages = [result.usage for result in self._iter_results()]
         columns = {name: [getattr(usage, name) for usage in usages] for name in field_names(Usage)}
         reported = {name: [count for count in counts if count is not None] for name, counts in columns.items()}
@@ -188,11 +191,11 @@ class Results(Sequence[Result]):
         return self
 
     def save(self, path: Any) -> None:
-        """Write input columns, answers and errors atomically to a CSV or JSON Lines file."""
+        """Write input columns, answers, errors, tokens and cost to a .csv, .jsonl or .ndjson file, atomically."""
         tables.save(path, self._iter_records)
 
     def to_frame(self) -> Any:
-        """Return the input with added answer columns: a polars frame if it was one, else a pandas frame."""
+        """Return the input with the columns that `save` adds: a polars frame if it was one, else a pandas frame."""
         return tables.build_frame(self._table, self._iter_records, [result.index for result in self._iter_results()])
 
     def close(self) -> None:

@@ -24,7 +24,7 @@ _PROMPT_COLUMNS = ("prompt", "messages")
 
 
 class Row(NamedTuple):
-    """One prompt: its position and label in the input, its columns, and the error if it cannot be sent."""
+    """One row of the input: its position and label (`index`), prompt, columns, and an error if it cannot be sent."""
 
     position: int
     index: Any
@@ -35,7 +35,11 @@ class Row(NamedTuple):
 
 @dataclass
 class Source:
-    """The rows of an input; `size` is None if unknown, `table` the input frame, `finite` whether the rows end."""
+    """The rows of an input.
+
+    `size` is None if unknown, `table` is the input if it is a frame or series, and `finite` is True if the rows are
+    known to end.
+    """
 
     rows: Iterator[Row]
     size: int | None = None
@@ -44,16 +48,17 @@ class Source:
 
 
 def read_rows(prompts: Any, template: str | None = None) -> Source:
-    """Return the rows of any input that `map` accepts; raise ConfigurationError now if a column is missing.
+    """Return the rows of any input that `map` accepts, without reading more than the first.
 
-    Only the first row is read ahead; the others are read as they are needed.
+    Raises:
+        ConfigurationError: the input is of an unsupported type, cannot be opened, or lacks a column that is needed.
     """
     parsed = None if template is None else Template(template)
-    items, columns = _labelled_items(prompts)
+    items, columns = _labeled_items(prompts)
     if columns is not None:
         _check_columns(parsed, columns)
     else:
-        items = _check_first(parsed, items)
+        items = _check_first_item(parsed, items)
     rows = (_build_row(position, index, item, parsed) for position, (index, item) in enumerate(items))
     is_file = isinstance(prompts, (str, os.PathLike))
     size = len(prompts) if isinstance(prompts, Sized) and not is_file else None
@@ -61,7 +66,7 @@ def read_rows(prompts: Any, template: str | None = None) -> Source:
     return Source(rows, size, prompts if is_table else None, size is not None or is_file)
 
 
-def _labelled_items(prompts: Any) -> tuple[Iterator[tuple[Any, Any]], list[str] | None]:
+def _labeled_items(prompts: Any) -> tuple[Iterator[tuple[Any, Any]], list[str] | None]:
     """Return pairs of label and item, and the column names if they are known without reading a row."""
     if isinstance(prompts, (str, os.PathLike)):
         return _read_file(prompts)
@@ -92,7 +97,8 @@ def _check_columns(template: Template | None, columns: list[str]) -> None:
         _prompt_column(columns)
 
 
-def _check_first(template: Template | None, items: Iterator[tuple[Any, Any]]) -> Iterator[tuple[Any, Any]]:
+def _check_first_item(template: Template | None, items: Iterator[tuple[Any, Any]]) -> Iterator[tuple[Any, Any]]:
+    """Check the columns of the first item, and return an iterator over all of them."""
     for first in items:
         item = first[1]
         if _is_record(item):

@@ -36,15 +36,15 @@ from aichatkit.reply import Reply
 
 __all__ = ["BatchRun", "RunOptions"]
 
-#: How often a row is sent again that hit a rate limit despite all waits.
+#: How often a row is sent again after it hit a rate limit despite all waits.
 _MAX_RATE_LIMITS = 5
 #: How often a row is sent again after its worker died.
 _MAX_WORKER_DEATHS = 2
-#: How many executors in succession may break and be replaced.
+#: How many executors may break in succession and be replaced.
 _MAX_BROKEN_EXECUTORS = 3
 #: The exception Dask raises once workers died too often; before that, it retries on its own.
 _DASK_WORKER_DIED = "KilledWorker"
-#: Errors that every other row would meet too.
+#: Errors that every other row would run into as well.
 _FATAL = (QuotaExceededError, AuthenticationError, MissingKeyError, ModelNotFoundError, BudgetExceededError)
 
 
@@ -80,7 +80,7 @@ class BatchRun:
         self._run_id = secrets.token_hex(8)
         self._tickets = count()
         self._in_flight = 0
-        #: Rows whose worker died; while there are any, rows are sent one at a time.
+        #: Number of rows that are sent again after their worker died; while there are any, rows are sent one at a time.
         self._suspected = 0
         self._broken_executors = 0
         self._journal = options.journal
@@ -100,11 +100,11 @@ class BatchRun:
             while True:
                 with self.handling_interrupts():
                     self._submit_ready()
-                    waits = self._in_flight or (self._queue.waits_for_others and self.stopped is None)
-                    if waits and not self._queue.finished:
+                    pending = self._in_flight or (self._queue.waits_for_others and self.stopped is None)
+                    if pending and not self._queue.finished:
                         self._collect()
                 yield from self._emit()
-                if not waits and not self._queue.finished and (self._queue.is_exhausted or self.stopped is not None):
+                if not pending and not self._queue.finished and (self._queue.is_exhausted or self.stopped is not None):
                     break
             stopped = self.stopped
             if stopped is not None:
@@ -148,7 +148,7 @@ class BatchRun:
             self._submit(task)
 
     def _reserve_budget(self, task: Task) -> bool:
-        """Reserve what the row may cost; if that does not fit, wait for rows in flight, or else stop."""
+        """Reserve what a row may cost; if that does not fit, wait for rows in flight, or stop if there are none."""
         for budget in self._options.budgets:
             reserved = budget.reserve(task.expected)
             if reserved is None:
@@ -281,7 +281,7 @@ class BatchRun:
         self._queue.finished.extend((task.row, outcome) for task, outcome in finished)
 
     def _settle(self, task: Task, spent: Expense | None, reply: Reply | None = None) -> None:
-        """Release what was reserved and book what was spent; an unknown amount counts as reserved."""
+        """Replace what was reserved by what was spent; if that is unknown, the reserved amount counts as spent."""
         for budget, reserved in zip(self._options.budgets, task.reserved):
             actual = expense_of(reply, reserved) if reply is not None else spent
             budget.settle(reserved, reserved if actual is None else actual)

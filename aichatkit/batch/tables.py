@@ -25,7 +25,7 @@ _SUFFIXES = (".csv", ".jsonl", ".ndjson")
 
 
 def outcome_columns(reply: Reply | None, error: ChatError | None) -> dict[str, Any]:
-    """Return the output columns of a row: answer, data, error, tokens and cost."""
+    """Return the output columns of a row by name: answer, data, error, tokens and cost."""
     usage = None if reply is None else reply.usage
     return {
         "answer": None if reply is None else reply.text,
@@ -79,7 +79,7 @@ def parse_path(path: Any) -> Path:
 
 
 def _outcome_names(records: Iterable[Record]) -> dict[str, str]:
-    """Return the names of the output columns, numbered if the input has a column of that name."""
+    """Return the name of each output column in the file: numbered if the input has a column of that name."""
     input_names: set[str] = set()
     has_data = False
     for record in records:
@@ -117,7 +117,7 @@ def _cell(value: Any) -> Any:
 
 
 def _jsonable(value: Any) -> Any:
-    """Return a JSON serializable equivalent of a value."""
+    """Return a JSON serializable equivalent of a value; missing values in a dict become None."""
     if isinstance(value, dict):
         return {name: None if is_missing(item) else item for name, item in value.items()}
     if is_dataclass(value) and not isinstance(value, type):

@@ -1,4 +1,4 @@
-"""Rows -> tasks: rows still to be sent, in order; rows already in the journal or impossible to send are finished."""
+"""Rows -> tasks, in order; rows already in the journal, and those that cannot be sent, are finished immediately."""
 
 from __future__ import annotations
 
@@ -33,7 +33,11 @@ _LOOKUP_INTERVAL = 0.25
 
 @dataclass
 class Task:
-    """One row to send; `reserved` is what each budget reserves for it, the counts are of failures that are retried."""
+    """One row to send.
+
+    `expected` is its estimated expense and `reserved` what each budget has reserved for it. `rate_limits` and
+    `worker_deaths` count the failures after which it is sent again.
+    """
 
     row: Row
     key: bytes = b""
@@ -44,7 +48,7 @@ class Task:
 
 
 class TaskQueue:
-    """Reads rows only as they are needed, so that the input is never held in memory."""
+    """A queue of the rows to send; rows are read only as they are needed, so that the input is never held in memory."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Template + columns -> prompt: each `{name}` is replaced once; braces in the data are kept."""
+"""Template + columns -> prompt: each `{name}` is replaced once, and braces in the data are kept."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Template:
             self._parts.append(_parse_token(token))
             end = token.end()
         self._parts.append((text[end:], None))
-        #: The columns it needs, in order of appearance.
+        #: The columns it needs, in order of first appearance.
         self.names = list(dict.fromkeys(name for _, name in self._parts if name is not None))
         if not self.names:
             raise ConfigurationError("template: names no column, so all prompts would be the same; write {column}")

@@ -1,4 +1,4 @@
-"""Prompt -> reply, in our own threads or any executor; a function, a client and a prompt are sent to it."""
+"""Prompt -> reply, in our own threads or in any executor, which gets `answer_row`, the bound client and a prompt."""
 
 from __future__ import annotations
 
@@ -53,13 +53,13 @@ def answer_row(bound_ask: BoundAsk, prompt: Any, ticket: str) -> Reply | ChatErr
     try:
         return bound_ask.ask(prompt, **bound_ask.options)
     except ChatError as error:
-        # Tracebacks do not pickle, and would keep the objects in their frames alive.
+        # Tracebacks cannot be pickled, and would keep the objects in their frames alive.
         error.__traceback__ = None
         return error
 
 
 class ThreadWorkers(Executor):
-    """Daemon threads, so that a second Ctrl-C ends the process immediately."""
+    """An executor with daemon threads, so that a second Ctrl-C ends the process immediately."""
 
     def __init__(self, workers: int) -> None:
         self._tasks: queue.SimpleQueue[Any] = queue.SimpleQueue()
