@@ -97,7 +97,11 @@ def chats_folder() -> Path:
 
 
 def chat_path(name: str) -> Path:
-    """Return the path for a conversation of this name, which need not exist; raise ConfigurationError for an invalid name."""
+    """Return the path for a conversation of this name, which need not exist.
+
+    Raises:
+        ConfigurationError: the name has characters that are not allowed.
+    """
     if not _NAME.fullmatch(name) or name.endswith("."):
         raise ConfigurationError(
             f"the name of a conversation has letters, digits, blanks, dots, - and _ only, not {name!r}"

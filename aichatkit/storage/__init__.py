@@ -1,1 +1,1 @@
-"""Files on disk: SQLite databases, records, saved conversations."""
+"""Files on disk: SQLite databases, stored replies and errors, saved conversations."""

@@ -1,4 +1,8 @@
-"""Conversation <-> JSON file: written atomically, read in any earlier format version, searchable by words."""
+"""Conversation <-> JSON file: written atomically, read in any earlier format version, searchable by words.
+
+This is the file format of `Chat.save`, `Chat.load` and `search_saved`, for files at any path. Which files the command
+line uses, and when it saves them, is decided in `cli.conversations`.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +34,11 @@ _SNIPPET_CONTEXT = 40
 
 
 class Saved(NamedTuple):
-    """A saved conversation: its file, first prompt, time of saving, text around the match, and number of messages."""
+    """A saved conversation found by `search_saved`: its path, and a summary of its content.
+
+    `title` is the beginning of its first prompt, `saved` the time of saving in local time, `messages` the number of its
+    messages. `snippet` is the text around the first match, "" in a search without words.
+    """
 
     path: Path
     title: str
@@ -43,9 +51,10 @@ class Saved(NamedTuple):
 
 
 def search_saved(folder: str | os.PathLike[str], words: str | Sequence[str] = "") -> list[Saved]:
-    """Return the saved conversations in a folder that contain all the words, newest first; without words, all.
+    """Return the saved conversations in a folder that contain all of the words, newest first; without words, all.
 
-    Matching ignores case. Files that are not saved conversations are skipped.
+    Strings are split into words at whitespace. A word also matches inside a longer one, and case is ignored. System
+    prompts, messages, file names and tool calls are searched. Files that are not saved conversations are skipped.
 
     Raises:
         OSError: the folder cannot be read.
@@ -67,7 +76,7 @@ def search_saved(folder: str | os.PathLike[str], words: str | Sequence[str] = ""
 
 
 def write_chat(path: str | os.PathLike[str], record: Mapping[str, Any]) -> Path:
-    """Write a conversation as readable JSON and return its path."""
+    """Write the record of a conversation, as built by `Chat.save`, as readable JSON and return the path."""
     now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
     try:
         text = json.dumps({"aichatkit": _VERSION, "saved": now, **record}, ensure_ascii=False, indent=2)
@@ -96,7 +105,12 @@ def write_text(path: str | os.PathLike[str], text: str) -> Path:
 
 
 def read_chat(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read the record of a saved conversation, of this version or an older one."""
+    """Return the record of a saved conversation, written by this version or an older one.
+
+    Raises:
+        ConfigurationError: the file is not a saved conversation, or was written by a newer version.
+        OSError: the file cannot be read.
+    """
     reason = ""
     try:
         record = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -116,14 +130,17 @@ def read_chat(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def _match(path: Path, record: Mapping[str, Any], patterns: Sequence[re.Pattern[str]]) -> Saved | None:
-    turns = [(turn.get("role"), searchable_text(turn)) for turn in record["messages"] if isinstance(turn, dict)]
-    texts = [str(record["system"] or ""), *(text for _, text in turns)]
+    """Return a summary of a conversation if every pattern occurs in it, else None."""
+    messages = [
+        (message.get("role"), searchable_text(message)) for message in record["messages"] if isinstance(message, dict)
+    ]
+    texts = [str(record["system"] or ""), *(text for _, text in messages)]
     if not all(any(map(pattern.search, texts)) for pattern in patterns):
         return None
-    prompt = next((text for role, text in turns if role == "user"), "")
-    # Messages first, the system prompt last.
+    prompt = next((text for role, text in messages if role == "user"), "")
+    # A match in a message says more than one in the system prompt.
     snippet = _snippet(texts[1:] + texts[:1], patterns)
-    return Saved(path, _shorten(prompt, _TITLE_LENGTH), _saved_at(path, record), snippet, len(turns))
+    return Saved(path, _shorten(prompt, _TITLE_LENGTH), _saved_at(path, record), snippet, len(messages))
 
 
 def _snippet(texts: Sequence[str], patterns: Sequence[re.Pattern[str]]) -> str:

@@ -1,4 +1,4 @@
-"""Replies and errors <-> JSON text, to be stored: plain data only (no pickles), without headers."""
+"""Replies and errors <-> JSON text for journals, caches and results: plain data, no pickles and no headers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from aichatkit.reply import Reply
 
 __all__ = ["decode", "encode"]
 
-#: Attributes that are stored.
+#: The attributes that are stored.
 _REPLY = ("text", "provider", "model", "complete", "finish_reason", "images", "reasoning", "elapsed", "cost", "id")
 _USAGE = field_names(Usage)
 #: Without `reason`: an older version, which does not know it, could not read the record.
@@ -27,7 +27,7 @@ def encode(outcome: Reply | ChatError) -> str:
     if isinstance(outcome, ChatError):
         return json.dumps({"error": _error_record(outcome)})
     record = {name: getattr(outcome, name) for name in _REPLY}
-    # Not `asdict`: it copies every number, and would take longer than everything else here.
+    # Not `asdict`, which copies every number and would take longer than everything else here.
     usage = outcome.usage
     record["usage"] = {name: count for name in _USAGE if (count := getattr(usage, name)) is not None}
     record["citations"] = [list(citation) for citation in outcome.citations]

@@ -18,7 +18,7 @@ __all__ = ["Database", "insert_rows", "iter_batches", "select_in"]
 _LOCK_TIMEOUT = 30.0
 #: `PRAGMA application_id` of our files, so that another program's database is never written to.
 _APPLICATION_ID = 0x41434B01
-#: Rows in one statement: SQLite may allow only 999 values, but after each statement this thread waits for the GIL.
+#: Rows per statement. Fewer statements mean fewer waits for the GIL, but SQLite may allow only 999 values in one.
 _BATCH_SIZE = 300
 _REASONS = (
     ("locked", "another program holds it locked; end that program, or wait for it"),
@@ -32,7 +32,10 @@ _REASONS = (
 
 
 class Database:
-    """One SQLite file; the path "" is a private temporary file, deleted on close."""
+    """A SQLite file, opened on first use; the path "" is a private temporary file, deleted on close.
+
+    `name` describes the file in error messages. `version` is its schema version; files with a later one are refused.
+    """
 
     def __init__(
         self,
@@ -46,11 +49,10 @@ class Database:
         self.path = os.fspath(path) if path else ""
         self._schema = schema
         self._name = name
-        #: Schema version; a file with a later one is not opened.
         self._version = version
         self._lock_timeout = lock_timeout
         self._lock = Lock()
-        #: By process ID.
+        #: Connections by process ID.
         self._connections: dict[int, sqlite3.Connection] = {}
         self._is_wal = False
         #: Whether writes on this connection currently survive a power failure.
@@ -102,7 +104,7 @@ class Database:
             connection.close()
 
     def damage_error(self, problem: str, reason: str = "") -> JournalError:
-        """Return the error for content that cannot be read."""
+        """Return the error for a record that cannot be read."""
         return JournalError(f"{self._label()}: it is damaged ({problem}); move it away or delete it", reason=reason)
 
     def _connection(self) -> sqlite3.Connection:
