@@ -70,7 +70,7 @@ def stored(provider: str) -> str | None:
             f"set {registry[provider].key_variables()[0]}, or store the key again",
             provider=provider,
         )
-    with _converted_keyring_errors(provider):
+    with _converting_keyring_errors(provider):
         key: str | None = backend.get_password(_SERVICE, provider)
     return key
 
@@ -186,12 +186,12 @@ def _delete_from_keyring(backend: Any, provider: str) -> None:
     from keyring import errors
 
     # The user may have deleted it by other means.
-    with _converted_keyring_errors(provider), suppress(errors.PasswordDeleteError):
+    with _converting_keyring_errors(provider), suppress(errors.PasswordDeleteError):
         backend.delete_password(_SERVICE, provider)
 
 
 @contextmanager
-def _converted_keyring_errors(provider: str) -> Iterator[None]:
+def _converting_keyring_errors(provider: str) -> Iterator[None]:
     from keyring import errors
 
     try:
