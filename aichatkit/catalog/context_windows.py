@@ -46,7 +46,7 @@ def window_of(name: str) -> int | None:
 
 
 def may_fit_more(name: str, than: str) -> bool:
-    """Return whether "provider/model" may take a prompt that was too long for `than`; if a window is unknown, it may.
+    """Return whether "provider/model" may accept a prompt that was too long for `than`; True if a window is unknown.
 
     >>> may_fit_more("openai/gpt-4", "openai/gpt-4o"), may_fit_more("openai/gpt-4.1", "openai/gpt-4o")
     (False, True)

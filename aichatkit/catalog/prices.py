@@ -64,7 +64,7 @@ PRICES: Mapping[str, Price] = {
     "gemini/gemini-2.5-pro": Price(1.25, 10.00, 0.31),
     "offline/eliza": Price(0.0, 0.0),
 }
-#: Models that charge more for long prompts, each by its own rules: no price is better than one that is too low.
+#: Models that charge more for long prompts, each by its own rules: an unknown cost is better than one too low.
 _LONG_CONTEXT_MODELS = frozenset(
     {
         "anthropic/claude-sonnet-4",
@@ -77,7 +77,7 @@ _LONG_CONTEXT_TOKENS = 200_000
 
 
 def cost_of(provider: str, model: str, usage: Usage, prices: Mapping[str, Price]) -> float | None:
-    """Return the cost of an answer in US dollars, None if its price or its token counts are unknown.
+    """Return the cost of an answer in US dollars, None if the price or the token counts are unknown.
 
     >>> round(cost_of("openai", "gpt-4o-2024-08-06", Usage(1000, 100), PRICES), 6)
     0.0035

@@ -17,7 +17,7 @@ from aichatkit.providers.base import Options
 
 __all__ = ["count_call", "count_message", "count_tokens", "estimate_tokens"]
 
-#: Tokens that a message or tool adds to its content, and those assumed for a file without readable text.
+#: Tokens added by a message or tool on top of its content, and those assumed for a file without readable text.
 _OVERHEAD, _FILE_TOKENS = 4, 1000
 _ENCODING_URL = "https://openaipublic.blob.core.windows.net/encodings/{}.tiktoken"
 

@@ -18,7 +18,7 @@ __all__ = ["Form"]
 
 @dataclass(frozen=True)
 class Form:
-    """The required form of a structured answer: its schema as sent, and the type its data is converted to.
+    """The required form of a structured answer: the schema to send, and the type to convert its data to.
 
     `target_type` is a type, or the user's own JSON schema as a mapping, in which case the data stays parsed JSON.
     Services require an object at the root, so other types are wrapped in an object with the single field `value`.

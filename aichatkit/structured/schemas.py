@@ -51,7 +51,7 @@ class Field(NamedTuple):
 
 
 def schema_of(hint: Any) -> dict[str, Any]:
-    """Return the JSON schema of a type.
+    """Return the JSON schema of a type; raise ConfigurationError if it or a part of it has none.
 
     Supports scalars, dates, list, set, dict, tuple, Optional, Union, Literal, Enum, dataclass, TypedDict, NamedTuple,
     Annotated with a description, and pydantic models.
@@ -125,7 +125,7 @@ def enum_members(cls: type[enum.Enum]) -> dict[Any, enum.Enum]:
 
 
 class _Definitions:
-    """The `$defs` of a schema, and the classes whose schemas are being built."""
+    """The `$defs` collected while a schema is built, and the classes in progress, to detect recursion."""
 
     def __init__(self) -> None:
         self.schemas: dict[str, Any] = {}
@@ -135,7 +135,7 @@ class _Definitions:
     def attach_to(self, schema: dict[str, Any]) -> dict[str, Any]:
         return {**schema, "$defs": self.schemas} if self.schemas else schema
 
-    def conflict_with(self, others: Mapping[str, Any]) -> bool:
+    def conflicts_with(self, others: Mapping[str, Any]) -> bool:
         return any(self.schemas.get(name, schema) != schema for name, schema in others.items())
 
 
@@ -160,10 +160,10 @@ def _build_unwrapped(hint: Any, definitions: _Definitions) -> dict[str, Any]:
 
 
 def _build_pydantic_model(cls: Any, definitions: _Definitions) -> dict[str, Any]:
-    """Return a pydantic model's own schema, its `$defs` moved to the root, where its references point."""
+    """Return the schema that a pydantic model generates; its `$defs` move to the root, as its references expect."""
     try:
         schema = dict(cls.model_json_schema())
-        if definitions.conflict_with(schema.get("$defs", {})):
+        if definitions.conflicts_with(schema.get("$defs", {})):
             schema = dict(cls.model_json_schema(ref_template=f"#/$defs/{cls.__name__}_{{model}}"))
             schema["$defs"] = {f"{cls.__name__}_{name}": inner for name, inner in schema["$defs"].items()}
     except (RuntimeError, TypeError, ValueError) as error:
@@ -206,7 +206,7 @@ def _build_class(cls: type, definitions: _Definitions) -> dict[str, Any]:
         definitions.in_progress.remove(cls)
         if cls not in definitions.recursive:
             return schema
-        if definitions.conflict_with({cls.__name__: schema}):
+        if definitions.conflicts_with({cls.__name__: schema}):
             raise ConfigurationError(f"schema: two different types are named {cls.__name__}; rename one")
         definitions.schemas[cls.__name__] = schema
         return _reference(cls)

@@ -47,12 +47,12 @@ class _Validator:
             if schema is False:
                 yield path, "is not allowed"
             return
-        names = schema.get("type") or ()
-        names = [names] if isinstance(names, str) else list(names)
+        type_names = schema.get("type") or ()
+        type_names = [type_names] if isinstance(type_names, str) else list(type_names)
         if value is None and schema.get("nullable") is True:
             return
-        if names and not any(_TYPES.get(name, lambda _: True)(value) for name in names):
-            yield path, f"must be {' or '.join(names)}, not {_describe_type(value)}"
+        if type_names and not any(_TYPES.get(name, lambda _: True)(value) for name in type_names):
+            yield path, f"must be {' or '.join(type_names)}, not {_describe_type(value)}"
             return
         yield from _value_errors(value, schema, path)
         yield from self._combined_errors(value, schema, path)
@@ -67,9 +67,9 @@ class _Validator:
         for keyword in ("anyOf", "oneOf"):
             failures = [list(self.iter_errors(value, option, path)) for option in schema.get(keyword, ())]
             if failures and all(failures):
-                # Report the option that failed deepest in the value: most likely it is the intended one.
-                nearest = max(failures, key=lambda errors: max(len(where) for where, _ in errors))
-                details = "; ".join(f"{where or 'it'}: {message}" for where, message in nearest)
+                # Report the option that failed deepest in the value, most likely the intended one.
+                closest = max(failures, key=lambda errors: max(len(error_path) for error_path, _ in errors))
+                details = "; ".join(f"{error_path or 'it'}: {message}" for error_path, message in closest)
                 yield path, f"fits none of the forms that are allowed ({details})"
 
     def _object_errors(self, value: Mapping[str, Any], schema: Mapping[str, Any], path: str) -> _Errors:

@@ -40,7 +40,10 @@ class _Function(NamedTuple):
 
 
 class Toolbox:
-    """The tools of a call: functions that run here, and dict definitions whose calls are returned to the caller."""
+    """The tools of a call: functions that run here, and dict definitions whose calls are returned to the caller.
+
+    `approve` is called with each `ToolCall` before its function runs; if it returns False, the model gets an error.
+    """
 
     def __init__(self, tools: Any = (), approve: Callable[[ToolCall], bool] | None = None) -> None:
         if approve is not None and not callable(approve):
@@ -73,7 +76,7 @@ class Toolbox:
         return bool(calls) and bool(self._functions) and runnable
 
     def run(self, call: ToolCall) -> str:
-        """Call the function and return its result as text, or an error message for the model."""
+        """Call the function and return its result as text; if it fails, return an error message for the model."""
         function = self._functions.get(call.name)
         if function is None:
             return f"Error: there is no tool {call.name!r}; there are: {', '.join(self._tools)}"
@@ -154,7 +157,7 @@ def _parameters_of(function: Any, name: str) -> list[inspect.Parameter]:
 
 
 def _add_defaults(schema: dict[str, Any], function: Any) -> dict[str, Any]:
-    """Add the defaults that are plain values, except next to a `$ref`, where other keywords are not allowed."""
+    """Add the defaults that are plain values, except next to a `$ref`, which allows no other keywords."""
     for name, inner in schema["properties"].items():
         default = inspect.signature(function).parameters[name].default
         if isinstance(default, (str, int, float)) and not isinstance(default, Enum) and "$ref" not in inner:
