@@ -59,7 +59,7 @@ class Answered(NamedTuple):
 
 
 class Reasoning(NamedTuple):
-    """A piece of the model's reasoning text; the piece that carries the service's signature ends a block.
+    """A piece of the model's reasoning; a piece with the service's signature ends its block.
 
     A `hidden` block is redacted: it has a signature and no text.
     """

@@ -77,8 +77,12 @@ __all__ = [
 class ChatError(Exception):
     """Base class of every error in the package.
 
+    `provider` and `model` name the target that failed, `status` is the HTTP status, `code` the service's error code.
     `retry_after` is in seconds, `partial` is the text received before the error.
     `attempts` lists every attempt of the call in order, `param` is the rejected field if the service names one.
+    `request_id` is the service's ID for the request, to quote in a support ticket.
+    `maybe_processed` is True if the service may have processed, and may charge for, the failed request.
+    `gave_up` says why the request was not retried again, "" if retries do not apply to this error.
     `reason` is the type and message of the exception of another package that caused this error, as one line without
     API keys; "" if there is none. The exception itself is not kept.
     """

@@ -32,7 +32,7 @@ _NOT_JSON = object()
 
 @dataclass(frozen=True)
 class Attempt:
-    """One attempt of a call; `error` is None if it succeeded.
+    """One attempt of a call: one request to one provider; `error` is None if it succeeded.
 
     `elapsed` is how long it took, `wait` how long the call waited before and after it, both in seconds.
     """
@@ -86,7 +86,11 @@ class Reply:
 
     @property
     def limits(self) -> dict[str, Any]:
-        """The service's rate limits, read from the headers: limit, remaining, and seconds until the reset."""
+        """The service's rate limits, read from the response headers; empty if it sends none.
+
+        For each unit counted, such as "requests" or "tokens": "limit", "remaining", and "reset" in seconds, as far as
+        the service sends them, as in {"tokens": {"remaining": 149, "reset": 360.0}}.
+        """
         return retry_after.parse_rate_limits(self.headers)
 
     @property
@@ -102,7 +106,7 @@ class Reply:
         return self.headers.get("x-request-id") or self.headers.get("request-id")
 
     def json(self) -> Any:
-        """Return the JSON value in the text, which may be in a fenced block or surrounded by prose.
+        """Return the JSON value in the text, which may be in a fenced code block or surrounded by prose.
 
         Raises:
             SchemaError: the text contains no JSON value, or more than one.

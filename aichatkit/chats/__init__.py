@@ -1,4 +1,4 @@
-"""Conversations with one client: history, saving and trimming."""
+"""Conversations: `Chat` with its history, and trimming the history to a token limit."""
 
 from aichatkit.chats.chat import Chat
 

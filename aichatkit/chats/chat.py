@@ -41,10 +41,10 @@ _SAVED_OPTIONS = PARAMS | {"trim"}
 
 
 class Chat:
-    """A conversation with one client; `history` holds its complete turns.
+    """A conversation with one client; `history` holds the messages of its complete turns.
 
     `ask` and `stream` take the options of the client's methods; options passed here apply to every turn.
-    `trim=` limits the tokens sent with each prompt: if the conversation exceeds it, the oldest turns are not sent.
+    `trim=` limits the tokens of each request: if the conversation exceeds it, the oldest turns are not sent.
     It is a number of tokens, or "auto" for the model's context window. The history keeps all turns,
     and a TrimmedWarning is issued when trimming starts.
     """
@@ -72,11 +72,11 @@ class Chat:
 
     @property
     def history(self) -> list[Message]:
-        """The complete turns, oldest first, as a new list."""
+        """The messages of the complete turns, oldest first, as a new list."""
         return list(self._history)
 
     def ask(self, prompt: Prompt, **options: Any) -> Reply:
-        """Send a prompt with the conversation history and return the reply."""
+        """Send a prompt with the conversation history and return the reply; if this fails, the history is unchanged."""
         messages, options = self._prepare_turn(prompt, options)
         reply = self.client.ask(self._messages_to_send(messages, options), **options)
         self._add_turn(messages, reply)
@@ -85,7 +85,7 @@ class Chat:
     def stream(self, prompt: Prompt, **options: Any) -> Stream:
         """Send a prompt with the conversation history and return the stream.
 
-        The turn is added to the history when the stream is complete.
+        The turn is added to the history once the stream is complete; a partial answer is not kept.
         """
         messages, options = self._prepare_turn(prompt, options)
         stream = self.client.stream(self._messages_to_send(messages, options), **options)
@@ -97,7 +97,7 @@ class Chat:
         return self.stream(prompt, **options).show(plain=plain)
 
     def undo(self) -> list[Message]:
-        """Remove the last turn, prompt and answer, from the history and return its messages."""
+        """Remove the last turn, prompt and answer, from the history and return its messages; [] if there is none."""
         with self._lock:
             start = trimming.last_turn_start(self._history)
             removed = self._history[start:]
@@ -114,13 +114,13 @@ class Chat:
         return transcripts.messages_to_markdown(self.history, system=self.system)
 
     def export(self, path: str | os.PathLike[str]) -> Path:
-        """Write the conversation as Markdown, for people to read, and return its path; for `load`, use `save`."""
+        """Write the conversation as Markdown and return the path; `load` cannot read it, use `save` for that."""
         return archive.write_text(path, self.to_markdown())
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Save the conversation as readable JSON, replacing the file atomically, and return its path.
+        """Save the conversation as readable JSON, replacing the file atomically, and return the path.
 
-        Attachments and sampling parameters are saved, too; API keys, headers and tools are not.
+        Attachments and sampling parameters are saved as well; API keys, headers and tools are not.
         """
         options = {**self._options, "trim": self._trim}
         record = {
@@ -136,12 +136,13 @@ class Chat:
         """Load a conversation written by `save`; without `client`, it uses the default client.
 
         Raises:
-            ConfigurationError: the file is not a conversation, or was saved by a newer version.
+            ConfigurationError: the file is not a saved conversation, or was saved by a newer version.
+            OSError: the file cannot be read.
         """
         record = archive.read_chat(path)
         options = {name: value for name, value in record["options"].items() if name in _SAVED_OPTIONS}
         if client is None:
-            # Imported here, as it is a later step than this one.
+            # Imported here, as `api` is a later layer.
             from aichatkit.api import default_client
 
             client = default_client()
@@ -163,7 +164,7 @@ class Chat:
         return reprs.chat_markdown(self.system, self._history)
 
     def _prepare_turn(self, prompt: Prompt, options: Mapping[str, Any]) -> tuple[list[Message], dict[str, Any]]:
-        """Return the new messages for a prompt, with their attachments, and the options for the call."""
+        """Return the messages to add for a prompt, with their attachments, and the options of the call."""
         merged = {"system": self.system, "model": self.model, **self._options, **options}
         merged = {name: value for name, value in merged.items() if value is not None}
         history = self._history

@@ -1,4 +1,4 @@
-"""Conversation history -> the part of it that is sent: the oldest turns are left out if they would not fit."""
+"""Conversation history -> the part of it that is sent: the oldest turns are dropped until the request fits."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def parse_trim(trim: Any) -> int | str | None:
 
 
 def trim_history(history: Sequence[Message], new: Sequence[Message], call: Call, trim: int | str) -> list[Message]:
-    """Return the history without the oldest turns that do not fit; `call` is the call with all of it and `new`.
+    """Return the history without the oldest turns, as many as needed to fit; `call` holds the whole history and `new`.
 
     A turn is removed as a unit: prompt, tool calls with their results, and answer. Instructions are never removed.
     """
     model = call.targets[0].model
     limit = trim if isinstance(trim, int) else _window_limit(call)
     total = count_call(call.messages, call.options, model)
-    # Tool results at the start of `new` continue the last turn of the history, so that turn has no end here and stays.
+    # Tool results at the start of `new` continue the last turn of the history; that turn has no end here, so it stays.
     starts = [start for start in _turn_starts([*history, *new]) if start <= len(history)]
     removed: set[int] = set()
     for start, end in zip(starts, starts[1:]):
