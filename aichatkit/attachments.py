@@ -68,7 +68,7 @@ def load_file(source: Any) -> File:
     if isinstance(source, File):
         return source
     if isinstance(source, str) and re.match(r"data:|https?://", source, re.IGNORECASE):
-        return _from_address(source)
+        return _from_url(source)
     if isinstance(source, (str, os.PathLike)):
         return _from_path(os.fspath(source))
     if isinstance(source, _BYTES_LIKE):
@@ -113,18 +113,18 @@ def _convert_part(part: Mapping[str, Any]) -> dict[str, Any]:
     """Return a part with its file loaded; a part may refer to a URL or data URI, never to a local path."""
     inner = part.get(part["type"])
     if part["type"] == "image_url":
-        address = inner.get("url") if isinstance(inner, Mapping) else inner
+        url = inner.get("url") if isinstance(inner, Mapping) else inner
     elif part["type"] == "input_audio" and isinstance(inner, Mapping):
-        address = f"data:;base64,{inner.get('data')}"
+        url = f"data:;base64,{inner.get('data')}"
     elif part["type"] == "file" and isinstance(inner, Mapping) and "file_data" in inner:
-        address = inner["file_data"]
+        url = inner["file_data"]
     else:
         return dict(part)
-    if not isinstance(address, str) or not re.match(r"data:|https?://", address, re.IGNORECASE):
+    if not isinstance(url, str) or not re.match(r"data:|https?://", url, re.IGNORECASE):
         raise ConfigurationError(
             f"message: a part of type {part['type']!r} needs a URL or a data URI; for paths use files="
         )
-    file = _from_address(address)
+    file = _from_url(url)
     fields = inner if isinstance(inner, Mapping) else {}
     name, detail = str(fields.get("filename") or file.name), str(fields.get("detail") or "")
     return {"type": "file", "file": replace(file, name=name, detail=detail)}
@@ -156,17 +156,17 @@ def _from_open_file(source: Any) -> File:
     )
 
 
-def _from_address(address: str) -> File:
-    if address[:5].lower() == "data:":
+def _from_url(url: str) -> File:
+    if url[:5].lower() == "data:":
         try:
-            return _from_bytes(decode_data_uri(address), "")
+            return _from_bytes(decode_data_uri(url), "")
         except BadResponseError as error:
             reason = error.reason
         raise ConfigurationError("files: the data URI is damaged", reason=reason)
     # The service downloads it, so the type can only be guessed from the name; most URLs are images.
-    name = PurePosixPath(urlsplit(address).path)
+    name = PurePosixPath(urlsplit(url).path)
     kind, media_type = _BY_SUFFIX.get(name.suffix.lower(), ("image", "image/*"))
-    return File(kind, media_type, name.name, url=address)
+    return File(kind, media_type, name.name, url=url)
 
 
 def _from_bytes(content: bytes, name: str) -> File:

@@ -1,4 +1,4 @@
-"""Generated images: a text that refers to them, and the bytes behind it."""
+"""Generated images -> a string of Markdown links to them, and their bytes on request."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ _SIGNATURES = (
 _EXTENSIONS = {extension for _, _, extension in _SIGNATURES} | {".webp", ".avif", ".svg"}
 #: Types that notebook front ends display natively.
 _DISPLAYABLE = ("image/png", "image/jpeg", "image/gif")
-_SPELLINGS = {".jpg": (".jpeg",), ".tif": (".tiff",)}
+_EXTENSION_ALIASES = {".jpg": (".jpeg",), ".tif": (".tiff",)}
 
 
 class ImageResponse(str):
     """Generated images: a string of Markdown image links, with the images themselves in `images`.
 
-    `images` holds URLs or data URIs, `urls` the URLs returned by the service.
+    `images` holds URLs or data URIs, `urls` the URLs returned by the service, `alt` is the links' alternative text.
     The text has a short placeholder for an image without a URL, never its data.
     """
 
@@ -76,7 +76,11 @@ class ImageResponse(str):
     _links: list[str]
 
     def bytes(self, index: int = 0) -> builtins.bytes:
-        """Return the bytes of one image, downloading it if there is only a URL."""
+        """Return the bytes of one image, downloading it if there is only a URL.
+
+        Raises:
+            ConfigurationError: there is only a URL and no client to download it with, as after unpickling.
+        """
         image = self.images[index]
         if image.startswith("data:"):
             return decode_data_uri(image)
@@ -148,9 +152,9 @@ def _rebuild(images: list[str], alt: str, urls: list[str]) -> ImageResponse:
 def _with_extension(path: Path, extension: str) -> Path:
     """Return the path with an image's extension; only an image extension is replaced, not any text after a dot."""
     suffix = path.suffix.lower()
-    if suffix == extension or suffix in _SPELLINGS.get(extension, ()):
+    if suffix == extension or suffix in _EXTENSION_ALIASES.get(extension, ()):
         return path
-    is_image = suffix in _EXTENSIONS or any(suffix in spellings for spellings in _SPELLINGS.values())
+    is_image = suffix in _EXTENSIONS or any(suffix in aliases for aliases in _EXTENSION_ALIASES.values())
     return path.with_suffix(extension) if is_image else path.with_name(path.name + extension)
 
 

@@ -34,7 +34,10 @@ _SENDERS = {"you": "user", "bot": "assistant"}
 
 @dataclass(frozen=True)
 class Message:
-    """One turn of a conversation: a role, and its content as text or a list of parts."""
+    """One message of a conversation.
+
+    `role` is "system", "developer", "user", "assistant" or "tool", `content` is text or a list of parts.
+    """
 
     role: str
     #: Text, or a list of parts: {"type": "text", "text": ...} and {"type": "file", "file": File}.
@@ -81,17 +84,17 @@ class ToolResultMessage(Message):
 
 
 def parse_messages(prompt: Any, *, system: str | None = None, history: Iterable[Message] = ()) -> list[Message]:
-    """Return the messages for a prompt; raise ConfigurationError for what no service could answer.
+    """Return the messages for a prompt; raise ConfigurationError if no service could answer them.
 
     >>> parse_messages("Hi", system="Be brief.")
     [Message(role='system', content='Be brief.'), Message(role='user', content='Hi')]
     >>> parse_messages([{"from": "bot", "content": "Hello!"}, "Bye"])
     [Message(role='assistant', content='Hello!'), Message(role='user', content='Bye')]
     """
-    turns = [_parse_turn(turn) for turn in _list_turns(prompt)]
-    if not turns:
+    parsed = list(map(_parse_message, _list_items(prompt)))
+    if not parsed:
         raise ConfigurationError("prompt: there are no messages; pass a string or at least one message")
-    messages = _link_tool_results([*history, *turns])
+    messages = _link_tool_results([*history, *parsed])
     if system is not None:
         if not isinstance(system, str) or not system.strip():
             raise ConfigurationError("system: must be a string with text in it")
@@ -107,7 +110,7 @@ def iter_files(messages: Iterable[Message]) -> Iterator[File]:
 
 
 def format_prompt(messages: Sequence[Message]) -> str:
-    r"""Return one prompt string: a single message as is, several as labelled lines ending in `Assistant:`.
+    r"""Return one prompt string: a single message as is, several as labeled lines ending in `Assistant:`.
 
     >>> format_prompt([Message("user", "Hi")])
     'Hi'
@@ -142,7 +145,7 @@ def text_of_file(file: File) -> str:
     return f"{file.name}:\n{text}" if file.name else text
 
 
-def _list_turns(prompt: Any) -> list[Any]:
+def _list_items(prompt: Any) -> list[Any]:
     if isinstance(prompt, (str, Message, Mapping)):
         return [prompt]
     if isinstance(prompt, Iterable) and not isinstance(prompt, (bytes, bytearray)):
@@ -150,40 +153,41 @@ def _list_turns(prompt: Any) -> list[Any]:
     raise ConfigurationError(f"prompt: must be a string or a list of messages, not {type(prompt).__name__}")
 
 
-def _parse_turn(turn: Any) -> Message:
-    if isinstance(turn, str):
-        message = Message("user", turn)
-    elif isinstance(turn, Mapping):
-        message = _parse_mapping(turn)
-    elif isinstance(turn, Message):
-        message = turn
+def _parse_message(item: Any) -> Message:
+    if isinstance(item, str):
+        message = Message("user", item)
+    elif isinstance(item, Mapping):
+        message = _parse_mapping(item)
+    elif isinstance(item, Message):
+        message = item
     else:
-        raise ConfigurationError(f"message: must be a string, a dict or a Message, not {type(turn).__name__}")
+        raise ConfigurationError(f"message: must be a string, a dict or a Message, not {type(item).__name__}")
     if message.role not in ROLES:
         raise ConfigurationError(f"message: role must be one of {', '.join(ROLES)}, not {message.role!r}")
     _check_content(message)
     return message
 
 
-def _parse_mapping(turn: Mapping[str, Any]) -> Message:
-    if "role" in turn:
-        role = turn["role"]
-    elif "from" in turn:
-        role = _SENDERS.get(str(turn["from"]))
+def _parse_mapping(record: Mapping[str, Any]) -> Message:
+    if "role" in record:
+        role = record["role"]
+    elif "from" in record:
+        role = _SENDERS.get(str(record["from"]))
         if role is None:
-            raise ConfigurationError(f'message: "from" must be "you" or "bot", not {turn["from"]!r}')
+            raise ConfigurationError(f'message: "from" must be "you" or "bot", not {record["from"]!r}')
     else:
         raise ConfigurationError('message: it has no "role"; use {"role": "user", "content": "..."}')
-    if role == "tool" and "tool_call_id" in turn:
-        return ToolResultMessage("tool", text_of(turn.get("content") or ""), ToolCall(str(turn["tool_call_id"]), ""))
-    if role == "assistant" and turn.get("tool_calls"):
-        calls, thoughts = map(_parse_call, turn["tool_calls"]), map(_parse_thought, turn.get("thoughts") or ())
+    if role == "tool" and "tool_call_id" in record:
+        call = ToolCall(str(record["tool_call_id"]), "")
+        return ToolResultMessage("tool", text_of(record.get("content") or ""), call)
+    if role == "assistant" and record.get("tool_calls"):
+        calls, thoughts = map(_parse_call, record["tool_calls"]), map(_parse_thought, record.get("thoughts") or ())
         return ToolCallsMessage(
-            role, turn.get("content") or "", tuple(calls), str(turn.get("reasoning") or ""), tuple(thoughts)
+            role, record.get("content") or "", tuple(calls), str(record.get("reasoning") or ""), tuple(thoughts)
         )
-    if "content" not in turn:
+    if "content" not in record:
         raise ConfigurationError('message: it has no "content"; use {"role": "user", "content": "..."}')
-    return Message(role, turn["content"])
+    return Message(role, record["content"])
 
 
 def _parse_call(call: Any) -> ToolCall:
@@ -229,20 +233,20 @@ def _link_tool_results(messages: Sequence[Message]) -> list[Message]:
     return linked
 
 
-def _check_content(turn: Message) -> None:
-    content = turn.content
-    if isinstance(turn, (ToolCallsMessage, ToolResultMessage)) and isinstance(content, str):
+def _check_content(message: Message) -> None:
+    content = message.content
+    if isinstance(message, (ToolCallsMessage, ToolResultMessage)) and isinstance(content, str):
         return
     if isinstance(content, str):
         if not content.strip():
-            raise ConfigurationError(f"message: the content of the {turn.role} message is empty")
+            raise ConfigurationError(f"message: the content of the {message.role} message is empty")
     elif isinstance(content, (list, tuple)):
         if not content:
-            raise ConfigurationError(f"message: the content of the {turn.role} message is empty")
+            raise ConfigurationError(f"message: the content of the {message.role} message is empty")
         for part in content:
             _check_part(part)
         if not any(part["type"] != "text" or part["text"].strip() for part in content):
-            raise ConfigurationError(f"message: the content of the {turn.role} message is empty")
+            raise ConfigurationError(f"message: the content of the {message.role} message is empty")
     else:
         raise ConfigurationError(f"message: content must be a string or a list of parts, not {type(content).__name__}")
 

@@ -1,4 +1,4 @@
-"""History -> text for people and files: messages as JSON-serializable dicts, and conversations as Markdown."""
+"""Messages -> JSON-serializable dicts for files, Markdown for people, and text to search."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _HEADINGS = {"user": "User", "assistant": "Assistant", "tool": "Tool", "system":
 
 def message_to_dict(message: Message) -> dict[str, Any]:
     """Return a message as a JSON-serializable dict in OpenAI's format."""
-    turn = {"role": message.role, "content": _build_content(message.content)}
+    record = {"role": message.role, "content": _build_content(message.content)}
     if isinstance(message, ToolCallsMessage):
-        turn["tool_calls"] = [
+        record["tool_calls"] = [
             {
                 "id": call.id,
                 "function": {"name": call.name, "arguments": json.dumps(call.arguments)},
@@ -31,10 +31,10 @@ def message_to_dict(message: Message) -> dict[str, Any]:
         ]
         # A conversation may be saved and loaded before its tool results are sent; the service then requires these.
         reasoning = {"reasoning": message.reasoning, "thoughts": list(map(list, message.thoughts))}
-        turn.update({name: value for name, value in reasoning.items() if value})
+        record.update({name: value for name, value in reasoning.items() if value})
     if isinstance(message, ToolResultMessage):
-        turn["tool_call_id"] = message.call.id
-    return turn
+        record["tool_call_id"] = message.call.id
+    return record
 
 
 def messages_to_markdown(messages: Sequence[Message], *, system: str | None = None) -> str:
@@ -43,20 +43,20 @@ def messages_to_markdown(messages: Sequence[Message], *, system: str | None = No
     >>> messages_to_markdown([Message("user", "Hi"), Message("assistant", "Hello!")])
     '## User\n\nHi\n\n## Assistant\n\nHello!\n'
     """
-    turns = [*([Message("system", system)] if system else []), *messages]
-    blocks = [f"## {_HEADINGS[message.role]}\n\n{_body(message)}" for message in turns]
+    shown = [*([Message("system", system)] if system else []), *messages]
+    blocks = [f"## {_HEADINGS[message.role]}\n\n{_body(message)}" for message in shown]
     return "\n\n".join(blocks) + "\n" if blocks else ""
 
 
-def searchable_text(turn: Any) -> str:
+def searchable_text(record: Any) -> str:
     """Return the text of a saved message that a search looks through: content, file names and tool calls."""
-    if not isinstance(turn, dict):
+    if not isinstance(record, dict):
         return ""
-    content = turn.get("content")
+    content = record.get("content")
     parts = (
         [content] if isinstance(content, str) else list(map(_part_text, content)) if isinstance(content, list) else []
     )
-    calls = turn.get("tool_calls")
+    calls = record.get("tool_calls")
     if isinstance(calls, list):
         parts += [str(call.get("function", "")) for call in calls if isinstance(call, dict)]
     return "\n".join(filter(None, parts))

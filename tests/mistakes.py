@@ -564,8 +564,8 @@ MISTAKES = (
     Mistake(
         "a message names a path of this machine",
         "attachments.py",
-        'if not isinstance(address, str) or not re.match(r"data:|https?://", address, re.IGNORECASE):',
-        "if not isinstance(address, str):",
+        'if not isinstance(url, str) or not re.match(r"data:|https?://", url, re.IGNORECASE):',
+        "if not isinstance(url, str):",
         "test_attachments.py",
     ),
     Mistake(
