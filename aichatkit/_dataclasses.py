@@ -1,7 +1,7 @@
 """Dataclasses that are fast to import: a subset of the standard `dataclasses`, without loading it.
 
 The standard module costs about 9 ms, 5 % of the 180 ms that `import requests` takes: it imports `inspect`, and it
-compiles six functions for every class where this one compiles one. That would exceed the project's limit: `import
+compiles six functions for every class, this one only one. That would exceed the project's limit: `import
 aichatkit; Client()` may take 1.15 times as long as `import requests`, and it takes 1.12.
 
 These classes are dataclasses to all other code: `dataclasses.replace`, `fields`, `asdict` and `is_dataclass` accept
@@ -46,7 +46,7 @@ _STANDARD_ATTRIBUTES = ("__dataclass_fields__", "__dataclass_params__")
 
 
 class _FactoryDefault:
-    """Type of the default, in the signature, of a parameter whose field has a `default_factory`."""
+    """The default shown in the signature for a field with a `default_factory`."""
 
     def __repr__(self) -> str:
         return "<factory>"

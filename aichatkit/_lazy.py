@@ -15,8 +15,8 @@ __all__ = ["lazy_module"]
 def lazy_module(name: str) -> Any:
     """Return a proxy that imports module `name` on first attribute access.
 
-    Assign it to the name an `import` would bind: `prices = lazy_module("aichatkit.catalog.prices")`. Once the module is
-    imported it takes the place of its proxy there, so that later calls pay nothing.
+    Assign it to the name an `import` would bind: `prices = lazy_module("aichatkit.catalog.prices")`. Once the
+    module is imported, it replaces the proxy there, so that later calls pay nothing.
 
     >>> lazy_module("aichatkit.catalog.prices").cost_of.__name__
     'cost_of'

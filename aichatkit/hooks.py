@@ -43,8 +43,8 @@ class RequestInfo(NamedTuple):
     attempt: int = 1
 
     def __str__(self) -> str:
-        number = f"{len(self.messages)} message{'s' if len(self.messages) != 1 else ''}"
-        return f"{self.method} {self.url} for {self.provider}/{self.model}, {number}, try {self.attempt}"
+        count = f"{len(self.messages)} message{'s' if len(self.messages) != 1 else ''}"
+        return f"{self.method} {self.url} for {self.provider}/{self.model}, {count}, try {self.attempt}"
 
 
 class ChunkInfo(NamedTuple):
@@ -82,6 +82,7 @@ class ErrorInfo(NamedTuple):
     """A call that failed for good, as passed to `hooks={"error": f}`; `error` is raised to the caller.
 
     Failed attempts that were retried are in `error.attempts`; the "wait" hook receives them as they happen.
+    `elapsed` is the duration of the entire call in seconds, including waits.
     """
 
     provider: str

@@ -67,7 +67,7 @@ def parse_hooks(hooks: Mapping[str, Callable[[Any], None]] | None) -> dict[str, 
 
 
 def parse_rates(rate: Any) -> dict[str, rate_limits.Rate]:
-    """Return the rate limits by provider; the key "" applies to providers without their own."""
+    """Return the rate limits by provider name; the one under "" applies to all providers without their own."""
     if rate is None:
         return {}
     by_provider = {"": rate} if not isinstance(rate, Mapping) else per_provider(rate, [], option="rate")
@@ -112,7 +112,7 @@ def parse_url(url: Any, *, source: str = "base_url") -> str:
 
 
 def parse_verify(verify: Any) -> bool | str | None:
-    """Return whether to verify TLS certificates, or the path of a CA bundle; only `False` disables verification."""
+    """Return whether to verify TLS certificates, or the path of a CA bundle; only False turns verification off."""
     path = os.fspath(verify) if isinstance(verify, os.PathLike) else verify
     if path is None or isinstance(path, bool) or (isinstance(path, str) and path):
         return path

@@ -126,7 +126,7 @@ class Registry(Mapping[str, "type[Provider]"]):
 
 
 registry = Registry()
-#: Cache of `_find_module`: a lookup takes as long as the rest of creating a client.
+#: Cache of `_find_module`: one lookup takes as long as everything else in creating a client.
 _found_modules: dict[str, str] = {}
 
 
@@ -141,6 +141,7 @@ def register(
 ) -> type[Provider]:
     """Register a provider: a subclass of Provider, or the name and base URL of an OpenAI-compatible service.
 
+    `api_key_env` names the environment variable, or variables, of the key; without it, no key is required.
     Names of built-in providers and plugins are taken; `replace=True` overrides them.
     `row` sets attributes of `OpenAICompatible` for a service that deviates from the defaults.
 
