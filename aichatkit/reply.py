@@ -32,7 +32,7 @@ _NOT_JSON = object()
 
 @dataclass(frozen=True)
 class Attempt:
-    """One attempt of a call: one request to one provider; `error` is None if it succeeded.
+    """One attempt of a call, at one provider and model; `error` is None if it succeeded.
 
     `elapsed` is how long it took, `wait` how long the call waited before and after it, both in seconds.
     """

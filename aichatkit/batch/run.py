@@ -281,7 +281,7 @@ class BatchRun:
         self._queue.finished.extend((task.row, outcome) for task, outcome in finished)
 
     def _settle(self, task: Task, spent: Expense | None, reply: Reply | None = None) -> None:
-        """Replace what was reserved by what was spent; if that is unknown, the reserved amount counts as spent."""
+        """Replace the reserved amounts with what was spent; if that is unknown, the full reservation counts."""
         for budget, reserved in zip(self._options.budgets, task.reserved):
             actual = expense_of(reply, reserved) if reply is not None else spent
             budget.settle(reserved, reserved if actual is None else actual)

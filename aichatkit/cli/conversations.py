@@ -100,7 +100,7 @@ def chat_path(name: str) -> Path:
     """Return the path for a conversation of this name, which need not exist.
 
     Raises:
-        ConfigurationError: the name has characters that are not allowed.
+        ConfigurationError: the name is not valid; the message says what a name may contain.
     """
     if not _NAME.fullmatch(name) or name.endswith("."):
         raise ConfigurationError(
