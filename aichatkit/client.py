@@ -80,7 +80,7 @@ __all__ = ["Client"]
 
 
 class Client:
-    """Ask chat services, over one `requests.Session`.
+    """A client for chat services, over one `requests.Session`.
 
     Example:
         >>> with Client(model="offline") as client:
@@ -91,9 +91,9 @@ class Client:
     Args:
         model: "provider/model", "provider", a list of them in fallback order, or None to choose by environment.
         system: the system prompt of every call.
-        api_key: a key, a list of keys of which a limited one is skipped, or a dict by provider; without it the
+        api_key: a key, a list of keys (a rate-limited one is skipped), or a dict by provider; without it the
             environment is read at the first call.
-        base_url: another address that speaks the provider's protocol, or a dict by provider.
+        base_url: another URL that speaks the provider's protocol, or a dict by provider.
         session: your own Session, used as it is and never modified.
         proxies: one URL, or a dict as `requests` takes it; without it the environment counts.
         verify: the path of a CA bundle, or False to switch TLS verification off.
@@ -103,7 +103,7 @@ class Client:
         rate: "60/min" or a Rate, kept separately for each provider and key, or a dict by provider.
         prices: your own prices, {"provider/model": (input, output)} in US dollars per million tokens.
         budget: US dollars, by the price table, that all answers of this client together do not exceed.
-        cache: where answers to identical calls are kept: a path, a Cache or a dict; calls with tools, or with a
+        cache: a path, a Cache or a dict that stores answers to identical calls; calls with tools, or with a
             temperature above 0 and no seed, are not cached.
         hooks: functions that observe calls, each called with a record: "request" before one is sent, "chunk" for each
             piece of text, "wait" before a wait, "reply" and "error" at the end. An exception in a hook is logged.
@@ -144,10 +144,10 @@ class Client:
         self._timeout = Timeout.of(timeout)
         self._policy = RetryPolicy.of(retry)
         self._params = parse_params(params, options=Client.__init__.__kwdefaults__ or ())
-        named = named_providers(model) if isinstance(api_key, (str, list, tuple)) or isinstance(base_url, str) else []
-        keys = per_provider(api_key, named, option="api_key")
+        names = named_providers(model) if isinstance(api_key, (str, list, tuple)) or isinstance(base_url, str) else []
+        keys = per_provider(api_key, names, option="api_key")
         keys = {name: parse_keys(key, provider=name) for name, key in keys.items()}
-        base_urls = per_provider(base_url, named, option="base_url")
+        base_urls = per_provider(base_url, names, option="base_url")
         base_urls = {name: parse_url(url) for name, url in base_urls.items()}
         hooks = parse_hooks(hooks)
         # Only now, as it creates its file.
@@ -204,7 +204,7 @@ class Client:
         Raises:
             ChatError: any error of the package; `partial` holds the text of an answer that broke off.
         """
-        # Only an answer that nobody has seen yet can be replaced by one that fits the schema.
+        # Unlike a stream, an answer that has not been shown yet can be replaced by one that fits the schema.
         return Stream(pipeline.open_answer(self._build_call(prompt, 1, **options))).read()
 
     def stream(self, prompt: Prompt, **options: Any) -> Stream:
@@ -306,8 +306,8 @@ class Client:
         The answers cost what a short answer costs; a failure is a `Check` with its error and raises nothing.
         """
         checks.check_options(options)
-        limits = {"retry": 0, "timeout": checks.DEFAULT_TIMEOUT if self._timeout == Timeout() else None}
-        return checks.check_targets(self._build_call(checks.PROMPT, 0, model=model, **{**limits, **options}))
+        defaults = {"retry": 0, "timeout": checks.DEFAULT_TIMEOUT if self._timeout == Timeout() else None}
+        return checks.check_targets(self._build_call(checks.PROMPT, 0, model=model, **{**defaults, **options}))
 
     def close(self) -> None:
         """End every stream and wait of this client, in all threads, and free its connections."""
@@ -368,17 +368,17 @@ class Client:
         if self._context.closing.is_set():
             raise ConfigurationError("the client is closed; make a new one")
         call_params = parse_params(params, options=CALL_OPTIONS) if params else {}
-        limits = self._timeout if timeout is None else Timeout.of(timeout)
+        limit = self._timeout if timeout is None else Timeout.of(timeout)
         policy = self._policy if retry is None else RetryPolicy.of(retry)
         messages = parse_messages(prompt, system=self._system if system is None else system)
-        plain = isinstance(files, tuple) and not files and all(isinstance(turn.content, str) for turn in messages)
+        plain = isinstance(files, tuple) and not files and all(isinstance(message.content, str) for message in messages)
         call = Call(
             context=self._context,
             targets=self._targets(self._model if model is None else model),
             messages=messages if plain else attachments.with_files(messages, files),
             options=Options(params={**self._params, **call_params}, extra={} if extra is None else parse_extra(extra)),
-            timeout=limits,
-            deadline=Deadline(limits.total, policy.now),
+            timeout=limit,
+            deadline=Deadline(limit.total, policy.now),
             policy=policy,
             headers={} if headers is None else parse_headers(headers),
             proxies=None if proxies is None else parse_proxies(proxies),

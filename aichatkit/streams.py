@@ -20,7 +20,8 @@ __all__ = ["Stream"]
 class Stream(Iterator[str]):
     """An answer in progress: iterate over its text, or read all of it with `read`.
 
-    It is open when you get it, and closes itself at its end, when the loop is left, when dropped and after `with`.
+    It is open when you get it, and closes itself at its end, when a loop over it is left, when it is garbage collected,
+    and at the end of a `with` block.
     `text` holds the text received so far, also after an error.
     """
 
@@ -108,7 +109,7 @@ class Stream(Iterator[str]):
         return screen.show(self, plain=plain)
 
     def when_complete(self, callback: Callable[[Reply], None]) -> None:
-        """Call `callback` with the reply when the answer is complete; never for one that broke off or was left."""
+        """Call `callback` with the reply when the answer is complete; never if it breaks off or is closed early."""
         self._answer.when_complete(callback)
 
     def close(self) -> None:
@@ -116,5 +117,5 @@ class Stream(Iterator[str]):
         self._answer.close()
 
     def cancel(self) -> None:
-        """End the answer from another thread: the thread that reads it gets a StreamInterruptedError."""
+        """End the answer from another thread; the thread that reads it gets a StreamInterruptedError."""
         self._answer.cancel()

@@ -406,7 +406,7 @@ MISTAKES = (
     Mistake(
         "a web page is an answer",
         "call/answer.py",
-        "if classify.is_html(content_type, first[:_START]):",
+        "if classify.is_html(content_type, first[:_SNIFF_SIZE]):",
         "if not self.provider.name:",
         "call/test_answer.py",
     ),
@@ -478,8 +478,8 @@ MISTAKES = (
     Mistake(
         "what was asked is forgotten at once",
         "limits/rate_limits.py",
-        "self._reservations[0].moment <= now - self._seconds:",
-        "self._reservations[0].moment <= now:",
+        "self._reservations[0].start <= now - self._seconds:",
+        "self._reservations[0].start <= now:",
         "limits/test_rate_limits.py",
     ),
     Mistake(

@@ -231,11 +231,11 @@ def test_a_place_that_the_parent_holds_is_free_in_a_child(service):
 def test_what_cools_in_the_parent_cools_in_a_child_and_not_the_other_way(service):
     _, client = service(echo)
     subject = CooldownKey("openai", "", "")
-    client._context.cooldowns.failed(subject, ServerError("x"))
+    client._context.cooldowns.record_failure(subject, ServerError("x"))
 
     def child():
         before = [row.provider for row in client.health]
-        client._context.cooldowns.succeeded(subject)
+        client._context.cooldowns.record_success(subject)
         return f"{before} {client.health}"
 
     assert fork(child)() == "['openai'] []"

@@ -1,4 +1,4 @@
-"""Prompts and options of `Client.map` -> a run, its results, or an estimate of both."""
+"""Arguments of `Client.map` and `Client.estimate` -> the results of a batch run, or an estimate of its cost."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def map_prompts(
     budget: float | None,
     max_tokens_total: int | None,
 ) -> Results:
-    """Ask every prompt; `options` are those of `ask`, for every row."""
+    """Ask every prompt and return the results; `options` are those of `ask`, for every row."""
     if on_error not in _ON_ERROR:
         raise ConfigurationError(f"on_error: must be 'keep' or 'raise', not {on_error!r}")
     if not is_integer(workers, minimum=1):
@@ -95,7 +95,7 @@ def map_prompts(
         make_executor,
         owns_executor=not hasattr(executor, "submit"),
     )
-    # Calls are built ahead of time only if a journal or a budget has to look at them.
+    # Calls are built ahead only if a journal or a budget has to inspect them.
     build_call = (lambda prompt: client._build_call(prompt, 1, **options)) if journal is not None or budgets else None
     queue = TaskQueue(
         source, build_call=build_call, journal=journal, schema=form, batch_size=workers, has_budget=bool(budgets)
@@ -106,13 +106,13 @@ def map_prompts(
 
 
 def ask_row(client: Client, prompt: Any, /, **options: Any) -> Reply:
-    """Ask one row of a run and return its reply."""
+    """Ask one row of a batch run and return its reply."""
     call = replace(client._build_call(prompt, 1, **options), in_batch=True)
     return Stream(open_answer(call)).read()
 
 
 def estimate_prompts(client: Client, prompts: Any, template: str | None, options: Mapping[str, Any]) -> Estimate:
-    """Return what `map` would take; a row that cannot be sent counts nothing."""
+    """Return what `map` would use; a row that cannot be sent counts as nothing."""
     rows = read_rows(prompts, template).rows
     client._build_call("?", 1, **options)
 

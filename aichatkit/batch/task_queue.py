@@ -13,7 +13,7 @@ from aichatkit.batch.journal import CLAIMED_ELSEWHERE, Journal
 from aichatkit.batch.rows import Row, Source
 from aichatkit.call.call import Call
 from aichatkit.errors import ChatError, SchemaError
-from aichatkit.middleware.estimates import Expense, expected
+from aichatkit.middleware.estimates import Expense, expected_expense
 from aichatkit.middleware.fingerprints import fingerprint
 from aichatkit.reply import Reply
 from aichatkit.structured.forms import Form
@@ -140,7 +140,7 @@ class TaskQueue:
             return Task(row)
         call = self._build_call(row.prompt)
         key = fingerprint(call) if self._journal is not None else b""
-        return Task(row, key, expected(call) if self._has_budget else Expense())
+        return Task(row, key, expected_expense(call) if self._has_budget else Expense())
 
     def _claim(self, tasks: list[Task]) -> None:
         """Claim rows in the journal; some may be answered already, or claimed by another process."""

@@ -33,28 +33,46 @@ from aichatkit.transport.transport import Transport
 
 if TYPE_CHECKING:
     from aichatkit import images
+    from aichatkit.call.answer_like import AnswerLike
 else:
     # Few models draw.
     images = lazy_module("aichatkit.images")
 
-__all__ = ["Answer", "AnswerCallbacks"]
+__all__ = ["Answer", "BaseAnswer"]
 
-#: Bytes of a body that have to show whether it is an HTML page.
-_START = 512
-#: Pieces of text that are kept apart before they are joined: a short string takes several times the memory of its text.
+#: How many bytes of a body are inspected to detect an HTML page.
+_SNIFF_SIZE = 512
+#: Pieces of text kept before they are joined: a short string takes several times the memory of its text.
 _MAX_PARTS = 500
 _UNREADABLE = (ValueError, LookupError, TypeError, AttributeError)
 
 
-class AnswerCallbacks:
-    """The callbacks of an answer in progress; `reply` is None until it is complete."""
+class BaseAnswer:
+    """What answers in progress share: iteration and callbacks. `reply` is None until the answer is complete."""
 
     reply: Reply | None = None
+    _chunks: Iterator[str]
 
     def __init__(self) -> None:
         self._on_complete: list[Callable[[Reply], None]] = []
         self._on_closed: list[Callable[[Reply | None], None]] = []
         self._on_failed: list[Callable[[ChatError], None]] = []
+
+    def __iter__(self) -> Iterator[str]:
+        return self._chunks
+
+    def __next__(self) -> str:
+        return next(self._chunks)
+
+    def unfinished(self: AnswerLike) -> StreamInterruptedError:
+        """Return the error for an answer that was closed before its end."""
+        return StreamInterruptedError(
+            f"{self.provider.name}: the stream was closed before the answer ended",
+            provider=self.provider.name,
+            model=self.model,
+            partial=self.text,
+            attempts=self.attempts,
+        )
 
     def when_complete(self, callback: Callable[[Reply], None]) -> None:
         """Call `callback` with the reply when the answer is complete, or now if it is already."""
@@ -71,20 +89,20 @@ class AnswerCallbacks:
         """Call `callback` with the error that breaks the answer off."""
         self._on_failed.append(callback)
 
-    def _completed(self, reply: Reply) -> None:
+    def _notify_complete(self, reply: Reply) -> None:
         for callback in self._on_complete:
             callback(reply)
 
-    def _closed(self) -> None:
+    def _notify_closed(self) -> None:
         while self._on_closed:
             self._on_closed.pop()(self.reply)
 
-    def _failed(self, error: ChatError) -> None:
+    def _notify_failed(self, error: ChatError) -> None:
         for callback in self._on_failed:
             callback(error)
 
 
-class Answer(AnswerCallbacks):
+class Answer(BaseAnswer):
     """One response being read: an iterator of text that remembers what it has received.
 
     `start` reads up to the first text, so that a failure before it can still be retried.
@@ -118,13 +136,7 @@ class Answer(AnswerCallbacks):
         self._raw: list[Any] | None = [] if keep_raw else None
         self._parts: list[str] = []
         self._collector = Collector(model, self._parts, turn=turn)
-        self._chunks: Iterator[str] = self._read()
-
-    def __iter__(self) -> Iterator[str]:
-        return self._chunks
-
-    def __next__(self) -> str:
-        return next(self._chunks)
+        self._chunks = self._read()
 
     @property
     def text(self) -> str:
@@ -140,7 +152,7 @@ class Answer(AnswerCallbacks):
         """Read up to the first text, or to the end of an answer that has none and needs none."""
         for first in self._chunks:
             self._parts.clear()
-            self._chunks = chain(self._again(first), self._chunks)
+            self._chunks = chain(self._replay(first), self._chunks)
             return
 
     def when_closed(self, callback: Callable[[Reply | None], None]) -> None:
@@ -155,23 +167,13 @@ class Answer(AnswerCallbacks):
         # All of it each time: an interrupt may have ended an earlier call halfway.
         self.closed = True
         self._response.close()
-        self._closed()
+        self._notify_closed()
 
     def cancel(self) -> None:
         """Wake up a reader in another thread, which then raises."""
         self._response.cancel()
 
-    def unfinished(self) -> StreamInterruptedError:
-        """Return the error for an answer that was closed before its end."""
-        return StreamInterruptedError(
-            f"{self.provider.name}: the stream was closed before the answer ended",
-            provider=self.provider.name,
-            model=self.model,
-            partial=self.text,
-            attempts=self.attempts,
-        )
-
-    def _again(self, first: str) -> Iterator[str]:
+    def _replay(self, first: str) -> Iterator[str]:
         self._parts.append(first)
         yield first
 
@@ -247,7 +249,7 @@ class Answer(AnswerCallbacks):
                         elif part.__class__ in ADDERS:
                             collector.add(part)
                         else:
-                            yield from self._add(part)
+                            yield from self._unpack(part)
                     if collector.last:
                         break
             return self._check_end()
@@ -259,16 +261,16 @@ class Answer(AnswerCallbacks):
 
     def _events(self) -> Iterator[Event]:
         events = self.provider.iter_events(self._blocks(), max_line=self.provider.max_line)
-        return events if self._raw is None else _recorded(events, self._raw)
+        return events if self._raw is None else _record_events(events, self._raw)
 
     def _blocks(self) -> Iterator[bytes]:
         response = self._response
         content_type = response.headers.get("Content-Type", "")
         first = block = response.read_block()
-        while block and len(first) < _START and classify.may_be_html(content_type, first):
+        while block and len(first) < _SNIFF_SIZE and classify.may_be_html(content_type, first):
             block = response.read_block()
             first += block
-        if classify.is_html(content_type, first[:_START]):
+        if classify.is_html(content_type, first[:_SNIFF_SIZE]):
             body = first + response.read_error()
             raise classify.response_error(
                 response.status,
@@ -280,21 +282,21 @@ class Answer(AnswerCallbacks):
             )
         return chain((first,), iter(response.read_block, b""))
 
-    def _add(self, chunk: Any) -> Iterator[str]:
+    def _unpack(self, chunk: Any) -> Iterator[str]:
         if isinstance(chunk, str):
             if chunk:
                 yield chunk
         elif isinstance(chunk, chunks.Picture):
-            yield self._draw(chunk)
+            yield self._load_image(chunk)
         elif type(chunk) in ADDERS:
             self._collector.add(chunk)
         elif isinstance(chunk, Sequence):
             for part in chunk:
-                yield from self._add(part)
+                yield from self._unpack(part)
         else:
             raise TypeError(f"parse_event returned {type(chunk).__name__}")
 
-    def _draw(self, picture: chunks.Picture) -> images.ImageResponse:
+    def _load_image(self, picture: chunks.Picture) -> images.ImageResponse:
         image = picture.data or picture.url
         if picture.fetch:
             image = images.data_uri(self._http.download(picture.url))
@@ -318,12 +320,12 @@ class Answer(AnswerCallbacks):
         if collector.reason == "error":
             raise ServerError(f"{name}: the service says the answer failed (finish reason error)", maybe_processed=True)
         if not self._parts and not collector.calls:
-            raise self._empty()
+            raise self._empty_error()
         if self.provider.draws(self.model) and not collector.images:
             raise BadResponseError(f"{name}: {self.model} answered with text and no picture")
         text, usage = self.text, collector.total_usage()
         if text:
-            # Kept once, not in pieces as well.
+            # Keep one copy, not the pieces as well.
             self._parts[:] = [text]
         self.reply = Reply(
             text=text,
@@ -345,7 +347,7 @@ class Answer(AnswerCallbacks):
             id=collector.id,
         )
         self.close()
-        self._completed(self.reply)
+        self._notify_complete(self.reply)
 
     def _cost(self, usage: chunks.Usage) -> float | None:
         """Return the cost by the model that answered, else by the one that was requested."""
@@ -353,7 +355,7 @@ class Answer(AnswerCallbacks):
         costs = (cost_of(self.provider.priced_as or self.provider.name, name, usage, self._prices) for name in names)
         return next((cost for cost in costs if cost is not None), None)
 
-    def _empty(self) -> ChatError:
+    def _empty_error(self) -> ChatError:
         collector, name = self._collector, self.provider.name
         if collector.reason == "content_filter":
             return ContentFilteredError(f"{name}: the answer was withheld by a content filter; change the prompt")
@@ -366,7 +368,7 @@ class Answer(AnswerCallbacks):
         return EmptyAnswerError(f"{name}: the service answered with status {self._response.status} and no text")
 
     def _break_off(self, error: ChatError) -> ChatError:
-        """Close the answer and return its error, which keeps the text; once there is text, nothing is retried."""
+        """Close the answer and return its error, with the text received; once there is text, nothing is retried."""
         self._http.scrub(error)
         if not error.message.startswith(self.provider.name):
             error.message = f"{self.provider.name}: {error.message}"
@@ -383,12 +385,12 @@ class Answer(AnswerCallbacks):
             error.partial = self.text
             error.action = "stop"
             error.attempts = [*self.attempts[:-1], replace(self.attempts[-1], error=error)] if self.attempts else []
-        self._failed(error)
+        self._notify_failed(error)
         self.close()
         return error
 
 
-def _recorded(events: Iterator[Event], raw: list[Any]) -> Iterator[Event]:
+def _record_events(events: Iterator[Event], raw: list[Any]) -> Iterator[Event]:
     for event in events:
         try:
             raw.append(event.json())

@@ -1,4 +1,4 @@
-"""What every answer in progress looks like, whether it is one response, several, or read from the cache."""
+"""The interface of an answer in progress, whether it is one response, several, or read from the cache."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class AnswerLike(Protocol):
 
     @property
     def provider(self) -> Any:
-        """The provider that answers; it has a `name`."""
+        """The provider that answers; a provider object, or for a cached answer one with just its `name`."""
 
     @property
     def model(self) -> str:
@@ -40,7 +40,7 @@ class AnswerLike(Protocol):
 
     @property
     def closed(self) -> bool:
-        """Whether the connection was given up."""
+        """Whether the connection is closed, after the last text or earlier."""
 
     def __iter__(self) -> Iterator[str]: ...
 

@@ -1,4 +1,4 @@
-"""Target -> answer: one attempt after the other at one target, with its keys, its rate limit and its refused fields."""
+"""Target -> answer: the attempts at one target, with its API keys, rate limit and refused fields."""
 
 from __future__ import annotations
 
@@ -48,15 +48,14 @@ logger = logging.getLogger(__name__)
 _CONNECT_TIMEOUT = 5.0
 #: Read timeout of servers on this machine, in seconds: they may have to load a model first.
 _LOCAL_READ_TIMEOUT = 300.0
-#: Failures that another key of the same provider may not meet.
+#: Failures that another key of the same provider may avoid.
 _KEY_ERRORS = (RateLimitError, QuotaExceededError, AuthenticationError, PermissionDeniedError)
 
 
 class TargetAttempts:
-    """The attempts at one target, until it answers or is given up.
+    """The attempts at one target, until it answers or all have failed.
 
-    The methods are in the order in which they are called: `check` once, `open` for each attempt, `give_up` at the end
-    if none succeeded.
+    The methods are in calling order: `check` once, `open` for each attempt, `give_up` at the end if none succeeded.
     """
 
     def __init__(self, call: Call, target: Target, sleeper: Sleeper, attempts: list[Attempt]) -> None:
@@ -88,11 +87,11 @@ class TargetAttempts:
         return self.context.keys_for(self.provider)
 
     def open(self) -> Answer:
-        """Make one attempt: a key that is rate limited or out of quota is replaced by the next one immediately.
+        """Make one attempt: if a key is rate limited, out of quota or rejected, try the next one immediately.
 
-        If all of them fail, the error of the key that can be used again first is raised.
+        If all of them fail, raise the error of the key that can be used again first.
         """
-        keys = [(self._key_of(key), key) for key in self.keys()]
+        keys = [(self._cooldown_key_of(key), key) for key in self.keys()]
         if len(keys) > 1:
             keys.sort(key=lambda pair: self.context.cooldowns.peek(pair[0], probes=False))
         failures: list[ChatError] = []
@@ -104,7 +103,7 @@ class TargetAttempts:
             try:
                 return self._open_without_refused(cooldown_key, key)
             except _KEY_ERRORS as error:
-                self.context.cooldowns.failed(cooldown_key, error)
+                self.context.cooldowns.record_failure(cooldown_key, error)
                 error.__traceback__ = None
                 self.state.record(error, started)
                 failures.append(error)
@@ -117,16 +116,16 @@ class TargetAttempts:
         if isinstance(error, ChatError):
             error.provider, error.model = error.provider or self.state.provider, error.model or self.target.model
             if self._cooldown_key is not None and not isinstance(error, _KEY_ERRORS):
-                self.context.cooldowns.failed(self._cooldown_key, error)
-        # A target that was not called after all, or that gave no verdict, may be probed by another call.
+                self.context.cooldowns.record_failure(self._cooldown_key, error)
+        # If the target was not called after all, or gave no clear outcome, another call may probe it.
         for key in self.context.cooldown_keys(self.target):
-            self.context.cooldowns.unresolved(key)
+            self.context.cooldowns.release_probe(key)
 
-    def _key_of(self, key: str | None) -> CooldownKey:
+    def _cooldown_key_of(self, key: str | None) -> CooldownKey:
         return self.context.cooldown_key(self.provider.name, key, self.target.model)
 
     def _open_without_refused(self, cooldown_key: CooldownKey, key: str | None) -> Answer:
-        """Omit fields that the model refuses and the caller does not insist on, and remember them for the model."""
+        """Omit fields that the model refuses, unless the call is strict, and remember them for later calls."""
         memo = self.context.refused_params
         memo_key = (self.provider.name, self.target.model)
         while True:
@@ -165,14 +164,14 @@ class TargetAttempts:
                 _add_advice(error, self.provider)
                 error.provider, error.model = error.provider or self.provider.name, error.model or self.target.model
             raise
-        context.cooldowns.succeeded(cooldown_key)
+        context.cooldowns.record_success(cooldown_key)
         if release is not None:
             answer.when_closed(release)
-        answer.when_failed(lambda error: context.cooldowns.failed(cooldown_key, error))
+        answer.when_failed(lambda error: context.cooldowns.record_failure(cooldown_key, error))
         return answer
 
     def _await_pauses(self, key: CooldownKey) -> None:
-        """Wait until a pause the service asked for has ended, and any that begins meanwhile."""
+        """Wait until the pause that the service requested has ended, and any that begins meanwhile."""
         policy, pauses = self.call.policy, self.context.pauses
         waited_until = 0.0
         while (until := pauses.until(key)) > max(waited_until, policy.now()):
@@ -180,21 +179,21 @@ class TargetAttempts:
             if remaining > policy.max_wait:
                 message = f"{key.provider}: it asked to be left alone, for {remaining:.0f} s more"
                 raise RateLimitError(message, retry_after=remaining)
-            # Many rows wait for the same moment.
+            # Jitter, as many rows wait for the same moment.
             seconds = remaining + (policy.random or random.random)() * min(1.0, remaining * 0.1)
             self.state.sleeper.wait(Wait(key.provider, key.model, seconds))
             self.state.paced += seconds
 
     def _await_rate_limit(self, key: CooldownKey) -> Callable[[Reply | None], None]:
-        """Wait until the client's own rate limit allows one more request; return what frees its slot."""
+        """Wait until the client's own rate limit allows one more request; return the function that frees its slot."""
         call, limiter = self.call, self.context.rate_limiter
         assert limiter is not None
         texts = (message.content for message in call.messages if isinstance(message.content, str))
         weight = sum(map(tokens.estimate_tokens, texts))
         max_tokens = call.options.params.get("max_tokens")
-        # The service refuses anything but a number in its own words.
+        # Other types are for the service to reject.
         weight += max_tokens if isinstance(max_tokens, int) else 0
-        slot, waited = limiter.enter(key.provider, key.key, key.model, max(weight, 1), self.state.sleeper)
+        slot, waited = limiter.acquire(key.provider, key.key, key.model, max(weight, 1), self.state.sleeper)
         self.state.paced += waited
         return lambda reply: slot.release(reply.usage.total_tokens if reply is not None else None)
 
@@ -213,7 +212,7 @@ class TargetAttempts:
 
 
 def open_transport(provider: Provider, key: str | None, call: Call, *, fresh: bool = False) -> Transport:
-    """Return the transport of one attempt; `fresh` asks for a new connection."""
+    """Return the transport of one attempt; `fresh=True` opens a new connection."""
     local = is_local(provider.url)
     read = _LOCAL_READ_TIMEOUT if local else provider.read_timeout
     return Transport(

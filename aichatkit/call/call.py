@@ -36,7 +36,7 @@ _MAX_MEMO = 256
 
 @dataclass(frozen=True)
 class CallContext:
-    """What a client brings to each of its calls."""
+    """What all calls of a client share: connections, keys, cooldowns, budgets, and memos."""
 
     connections: Connections
     closing: threading.Event
@@ -51,20 +51,20 @@ class CallContext:
     observers: Sequence[Observer] = ()
     on_request: Callable[[Any], None] | None = None
     on_wait: Callable[[Wait], None] | None = None
-    #: Parameters a model refused, by provider and model: omitted from then on.
+    #: Parameters that a model refused, by provider and model; later calls omit them.
     refused_params: dict[tuple[str, str], frozenset[str]] = field(default_factory=dict)
     _providers: dict[tuple[type[Provider], str | None], Provider] = field(default_factory=dict, repr=False)
     _cooldown_keys: dict[tuple[str, str | None, str], CooldownKey] = field(default_factory=dict, repr=False)
 
     def copy(self) -> CallContext:
-        """Return a context for a copy of the client, with its own connections and with the same keys and cache."""
+        """Return the context for a copy of the client: with connections of its own, and the same keys and cache."""
         copy = type(self).__new__(type(self))
         copy.__setstate__({**self.__getstate__(), "keys": dict(self.keys), "cache": self.cache})
         return copy
 
     def __getstate__(self) -> dict[str, Any]:
-        # Keys are not pickled: the process that loads this reads them from its own environment. A cache in memory may
-        # be large, and is of use here only.
+        # Keys are not pickled: the process that loads this reads them from its own environment. An in-memory cache may
+        # be large, and other processes cannot share it.
         own = {"connections": self.connections.portable(), "keys": {}, "_providers": {}, "_cooldown_keys": {}}
         if isinstance(self.cache, dict):
             own["cache"] = {}
@@ -75,7 +75,7 @@ class CallContext:
         self.__dict__.update(state, connections=connections, closing=threading.Event())
 
     def provider(self, provider_cls: type[Provider]) -> Provider:
-        """Return a provider at the address the user chose: by option, by environment variable, else its own."""
+        """Return a provider at the base URL from the options, else the environment, else its own."""
         url = self.base_urls.get(provider_cls.name)
         if url is None:
             env_url = provider_cls.find_base_url()
@@ -128,9 +128,9 @@ class Call:
     schema: Form | None = None
     #: How often an answer that does not fit the schema is requested again.
     repairs: int = 0
-    #: Whether it is one row of many: it waits for the pauses that other rows met, and its run keeps the budget.
+    #: Whether it is one row of a batch: it waits for the pauses of other rows, and the run enforces the budget.
     in_batch: bool = False
-    #: Called with each answer that is opened, of which a call with tools has several.
+    #: Called with each answer that is opened; a call with tools opens several.
     on_answer: Callable[[Answer], None] | None = None
 
     def sleeper(self) -> Sleeper:
@@ -139,7 +139,7 @@ class Call:
 
 
 def memoize(memo: dict[Any, T], key: Any, value: T) -> T:
-    """Remember a value; a memo that is full starts over."""
+    """Store a value in a memo and return it; a full memo is emptied first."""
     if len(memo) >= _MAX_MEMO:
         memo.clear()
     memo[key] = value

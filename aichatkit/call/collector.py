@@ -1,4 +1,4 @@
-"""Chunks -> everything of a reply that is not text: usage, tool calls, reasoning, citations, why it ended."""
+"""Chunks -> the parts of a reply other than text: usage, tool calls, reasoning, citations, finish reason."""
 
 from __future__ import annotations
 
@@ -112,12 +112,12 @@ class Collector:
             self.citations[self.citations.index(same)] = citation
 
     def add_answered(self, chunk: chunks.Answered) -> None:
-        """Add the id of the answer and the model that gives it."""
+        """Add the id of the answer and the model that produces it."""
         self.model = chunk.model
         self.id = chunk.id or self.id
 
     def add_notice(self, chunk: chunks.Notice) -> None:
-        """Add what the service said instead of an answer."""
+        """Add a message that the service sent instead of an answer."""
         self.notice = chunk.text or self.notice
 
 

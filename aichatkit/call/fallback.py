@@ -37,7 +37,7 @@ def open_answer(call: Call) -> Answer:
     errors: list[ChatError] = []
     waited = 0.0
     while not errors:
-        # Another thread may have taken the probe of the last target that was available: then look again.
+        # If another thread took the probe of the last available target, nothing was tried, so wait again.
         waited = _await_any(call, sleeper, waited)
         answer = _try_in_order(call, sleeper, attempts, errors)
         if answer is not None:
@@ -75,7 +75,7 @@ def _try_in_order(call: Call, sleeper: Sleeper, attempts: list[Attempt], errors:
         except ChatError as error:
             failure = error
         else:
-            # Extended in place: the reply may have been made already, and shares the list.
+            # Extend it in place: the reply, if it is complete already, shares the list.
             answer.attempts.extend(attempts)
             return answer
         failure.attempts = list(attempts)

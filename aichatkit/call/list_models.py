@@ -11,7 +11,7 @@ from aichatkit.providers.base import Provider, parsing
 
 __all__ = ["list_models"]
 
-#: Gemini puts it in front of each name.
+#: Gemini prefixes each name with it.
 _PREFIX = "models/"
 
 
@@ -23,7 +23,7 @@ def list_models(provider_cls: type[Provider], call: Call) -> list[str]:
 
 
 class _ModelList:
-    """The list of models of one service, as `retry` opens it."""
+    """The list of models of one service, as a `Retryable`."""
 
     def __init__(self, provider: Provider, call: Call) -> None:
         self.state = RetryState(

@@ -34,7 +34,7 @@ _encode = json.JSONEncoder(allow_nan=False).encode
 
 @dataclass(frozen=True)
 class ProviderRequest:
-    """What is sent to one provider, before it is built in the provider's own form."""
+    """A request to one provider, before the provider builds the HTTP request."""
 
     provider: Provider
     model: str
@@ -63,7 +63,7 @@ def send_request(
         optional = optional_fields(request)
         for name in request.omitted & set(optional):
             _remove_field(http_request.json, optional[name])
-    http_request = _serialized(http_request, request.provider)
+    http_request = _encode_body(http_request, request.provider)
     if on_request is not None:
         on_request(http_request)
     response = http.send(http_request)
@@ -92,7 +92,7 @@ def send_request(
 def optional_fields(request: ProviderRequest) -> dict[str, str]:
     """Return the fields that may be omitted if the model refuses them: the name in an error -> the path."""
     provider = request.provider
-    # A service may use another name for a parameter at its own address than at others.
+    # A service may name a parameter differently at its own base URL than at others.
     tables = [provider.params, getattr(provider, "own_params", {})]
     paths = {"stream_options", *(table[name] for table in tables for name in request.options.params if name in table)}
     return {**{path.rpartition(".")[2]: path for path in paths}, **{path: path for path in paths}}
@@ -133,7 +133,7 @@ def _build(request: ProviderRequest, http: Transport) -> requests.Request:
     return http_request
 
 
-def _serialized(request: requests.Request, provider: Provider) -> requests.Request:
+def _encode_body(request: requests.Request, provider: Provider) -> requests.Request:
     """Encode the body as JSON here: a value that cannot be encoded is known to come from the caller."""
     if request.json is None:
         return request
@@ -172,7 +172,7 @@ def _check_file(file: File, provider: Provider) -> None:
 
 
 def _with_instructions(request: ProviderRequest) -> ProviderRequest:
-    """If the service has no structured output of its own, ask for JSON in the text of the last user message."""
+    """For a service without structured output, ask for JSON in the last user message."""
     schema = request.options.schema
     if schema is None or request.provider.takes_schema:
         return request
@@ -194,7 +194,7 @@ def _with_text(message: Message, text: str) -> Message:
 
 
 def _with_text_files(messages: Sequence[Message]) -> Sequence[Message]:
-    """Put text files into the text, for services that take nothing else."""
+    """Insert text files into the message text, for services that accept no files."""
     # A new list each time: a provider of the user's own may edit it.
     return [
         message if isinstance(message.content, str) else replace(message, content=list(map(_as_text, message.content)))

@@ -16,8 +16,8 @@ __all__ = [
     "Model",
     "PerProvider",
     "Target",
-    "chosen_by_environment",
     "find_targets",
+    "model_from_environment",
     "named_providers",
     "parse_key",
     "parse_keys",
@@ -43,7 +43,7 @@ def find_targets(model: Model, *, keys: Mapping[str, Any] | None = None) -> list
     """
     keys = keys or {}
     if model is None:
-        model = chosen_by_environment(keys)
+        model = model_from_environment(keys)
         if model is None:
             raise _no_model_error()
     targets = [target for name in _names(model) for target in _targets(name, keys)]
@@ -58,11 +58,11 @@ def parse_keys(value: Any, *, provider: str) -> list[str]:
     return [parse_key(key, provider=provider) for key in keys]
 
 
-def chosen_by_environment(keys: Mapping[str, Any]) -> str | None:
+def model_from_environment(keys: Mapping[str, Any]) -> str | None:
     """Return AICHATKIT_MODEL, else the first mainstream provider that has a key, else None."""
-    chosen = os.environ.get("AICHATKIT_MODEL")
-    if chosen:
-        return chosen
+    model = os.environ.get("AICHATKIT_MODEL")
+    if model:
+        return model
     return next(
         (
             provider.name

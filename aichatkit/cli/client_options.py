@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from typing import Any
 
-from aichatkit.call.targets import chosen_by_environment
+from aichatkit.call.targets import model_from_environment
 from aichatkit.cli.key_store import keys_for
 from aichatkit.cli.key_values import parse_param_options
 from aichatkit.cli.output import print_stderr
@@ -53,7 +53,7 @@ def choose_model(args: Namespace, model: Any = None) -> Any:
     """Return -m, else `model`, else None to let the environment and stored keys decide, else "offline" (ELIZA)."""
     if args.model is not None or model is not None:
         return model if args.model is None else model_option(args)
-    return None if chosen_by_environment(keys_for(None)) else "offline"
+    return None if model_from_environment(keys_for(None)) else "offline"
 
 
 def announce_offline(args: Namespace, *, model: Any = None) -> None:

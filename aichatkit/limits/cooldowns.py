@@ -81,7 +81,7 @@ class Cooldowns:
         self._lock = Lock()
 
     def __getstate__(self) -> dict[str, object]:
-        # Cooldowns are not pickled: another process makes its own experience.
+        # Not pickled: another process may have another address and key.
         return {"_clock": self._clock}
 
     def __setstate__(self, state: dict[str, Callable[[], float]]) -> None:
@@ -93,7 +93,7 @@ class Cooldowns:
             return 0.0
         with self._lock:
             now = self._clock()
-            states = [state for scope in key.scopes() if (state := self._states.get(scope)) is not None]
+            states = self._states_of(key)
             wait = max((_remaining(state, now) for state in states), default=0.0)
             if wait <= 0:
                 for state in states:
@@ -106,16 +106,15 @@ class Cooldowns:
             return 0.0
         with self._lock:
             now = self._clock()
-            states = [state for scope in key.scopes() if (state := self._states.get(scope)) is not None]
-            return max((_remaining(state, now, probes) for state in states), default=0.0)
+            return max((_remaining(state, now, probes) for state in self._states_of(key)), default=0.0)
 
-    def failed(self, key: CooldownKey, error: ChatError) -> None:
-        """Record a failure: start a cooldown as long as the service asked for, or longer with each repetition."""
+    def record_failure(self, key: CooldownKey, error: ChatError) -> None:
+        """Record a failure: start a cooldown as long as the service requested, or longer with each repetition."""
         with self._lock:
             if error.scope and error.action != "refresh":
                 now = self._clock()
                 if len(self._states) >= _MAX_ENTRIES:
-                    self._forget(now)
+                    self._drop_some(now)
                 state = self._states.setdefault(key.scoped(error.scope), _State(now))
                 # Calls in progress when the cooldown began have met the same failure, not another one.
                 if state.until <= now:
@@ -124,7 +123,7 @@ class Cooldowns:
                 state.until = now + _duration(error, state.failures)
             self._end_probes(key)
 
-    def succeeded(self, key: CooldownKey) -> None:
+    def record_success(self, key: CooldownKey) -> None:
         """Record an answer: end the cooldowns that apply to this key."""
         if not self._states:
             return
@@ -132,7 +131,7 @@ class Cooldowns:
             for scope in key.scopes():
                 self._states.pop(scope, None)
 
-    def unresolved(self, key: CooldownKey) -> None:
+    def release_probe(self, key: CooldownKey) -> None:
         """End a probe without a result, such as one that was interrupted."""
         with self._lock:
             self._end_probes(key)
@@ -149,7 +148,7 @@ class Cooldowns:
         ]
         return sorted(rows, key=lambda row: -row.seconds)
 
-    def _forget(self, now: float) -> None:
+    def _drop_some(self, now: float) -> None:
         """Drop expired cooldowns; if there are none, drop the half that expires first."""
         expired = [scope for scope, state in self._states.items() if state.until <= now]
         soonest = sorted(self._states, key=lambda scope: self._states[scope].until)
@@ -157,10 +156,11 @@ class Cooldowns:
             del self._states[scope]
 
     def _end_probes(self, key: CooldownKey) -> None:
-        for scope in key.scopes():
-            state = self._states.get(scope)
-            if state is not None:
-                state.probe_ends = 0.0
+        for state in self._states_of(key):
+            state.probe_ends = 0.0
+
+    def _states_of(self, key: CooldownKey) -> list[_State]:
+        return [state for scope in key.scopes() if (state := self._states.get(scope)) is not None]
 
 
 def _remaining(state: _State, now: float, probes: bool = True) -> float:

@@ -111,7 +111,7 @@ class RetryBudget:
             return price
 
     def refund(self, drawn: int) -> None:
-        """Return what a call drew if its retry worked; a call that needed no retry earns a little."""
+        """Give back what a call drew, once its retry has succeeded; a call that needed no retry earns a little."""
         if self._remaining == self.capacity:
             return
         with self._lock:
@@ -148,7 +148,7 @@ class RetryState:
 
 
 class Retryable(Protocol[T_co]):
-    """What `retry` drives: something that can be opened again."""
+    """Something that `retry` can open more than once."""
 
     @property
     def state(self) -> RetryState:
@@ -159,7 +159,7 @@ class Retryable(Protocol[T_co]):
 
 
 def retry(retryable: Retryable[T]) -> T:
-    """Open `retryable` until it works or a rule stops; its last error is raised unchanged.
+    """Open `retryable` until it succeeds or a rule gives up; its last error is raised unchanged.
 
     Each attempt is recorded in `retryable.state.attempts`.
     """
@@ -167,7 +167,7 @@ def retry(retryable: Retryable[T]) -> T:
     try:
         result = _open(retryable)
     except ChatError as error:
-        # Kept in a list that is soon empty: an error referenced by its own frames would keep all they hold alive.
+        # In a list that is emptied soon: an error referenced by its own frames would keep all their objects alive.
         failures.append(error)
     if failures:
         return _retry_with_tenacity(retryable, failures)
@@ -176,7 +176,7 @@ def retry(retryable: Retryable[T]) -> T:
 
 
 def _retry_with_tenacity(retryable: Retryable[T], failures: list[ChatError]) -> T:
-    """Let tenacity decide what follows a first failure; most calls succeed at once and never load it."""
+    """Let tenacity decide what follows a first failure; most calls succeed at once and never import it."""
     state = retryable.state
 
     def open_next() -> T:
@@ -186,7 +186,7 @@ def _retry_with_tenacity(retryable: Retryable[T], failures: list[ChatError]) -> 
 
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception(lambda error: _may_retry(error, state)),
-        wait=lambda call_state: _seconds(call_state, state.policy),
+        wait=lambda call_state: _wait_seconds(call_state, state.policy),
         stop=lambda call_state: _gives_up(call_state, state),
         before_sleep=lambda call_state: _announce(call_state, state),
         sleep=lambda seconds: _sleep(seconds, state),
@@ -228,11 +228,11 @@ def _may_retry(error: BaseException, state: RetryState) -> bool:
     return True
 
 
-def _seconds(call_state: tenacity.RetryCallState, policy: RetryPolicy) -> float:
+def _wait_seconds(call_state: tenacity.RetryCallState, policy: RetryPolicy) -> float:
     error = _error(call_state)
     jitter = (policy.random or random.random)()
     if error.retry_after is not None:
-        # Never less than the service asked for, plus some jitter so that many callers do not return in lockstep.
+        # Never less than the service requested, plus some jitter so that many callers do not retry in lockstep.
         return error.retry_after + jitter * (min(1.0, error.retry_after * 0.1) or policy.base)
     if error.action == "refresh" or (getattr(error, "stale", False) and call_state.attempt_number == 1):
         return 0.0

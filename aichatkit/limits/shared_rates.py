@@ -31,12 +31,12 @@ class SharedCounter:
         self._build = partial(_build_bucket, storage, name, limit, seconds, sliding)
         self._bucket: Any = None
 
-    def take(self, weight: int) -> tuple[float, int | None]:
-        """Take `weight` and return 0 and a receipt, or return the seconds until it may fit and None."""
+    def reserve(self, weight: int) -> tuple[float, int | None]:
+        """Reserve `weight` and return 0 and the weight, or reserve nothing and return the seconds until it may fit."""
         weight = min(weight, self._limit)
         try:
             with self._lock:
-                seconds = self._take(weight)
+                seconds = self._put(weight)
                 return seconds, None if seconds else weight
         except _storage_errors() as error:
             problem, reason = type(error).__name__, _reason(error)
@@ -47,12 +47,12 @@ class SharedCounter:
         failure.scope = ""  # type: ignore[misc]
         raise failure
 
-    def settle(self, receipt: int, real: int) -> None:
-        """Count what was used beyond the estimate, as far as it fits; unused weight returns with time."""
-        excess = real - receipt
+    def settle(self, reservation: int, used: int) -> None:
+        """Count what was used beyond the estimate, as far as it fits; unused weight returns as the bucket refills."""
+        excess = used - reservation
         # The answer has arrived; a storage that is gone by now must not fail it.
         with contextlib.suppress(ConnectError):
-            while excess > 0 and self.take(excess)[0] > 0:
+            while excess > 0 and self.reserve(excess)[0] > 0:
                 excess //= 2
 
     def close(self) -> None:
@@ -62,7 +62,7 @@ class SharedCounter:
         if bucket is not None:
             bucket.close()
 
-    def _take(self, weight: int) -> float:
+    def _put(self, weight: int) -> float:
         if self._bucket is None:
             self._bucket = self._build()
         item = _pyrate_limiter().RateItem(self._name, self._bucket.now(), weight=weight)

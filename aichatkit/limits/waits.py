@@ -94,7 +94,7 @@ class Sleeper:
 
 
 class Pauses:
-    """Pauses that services asked for; they hold for every row of a batch run."""
+    """Pauses that services requested; they apply to every row of a batch run."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -102,7 +102,7 @@ class Pauses:
         self._lock = Lock()
 
     def note(self, key: CooldownKey, seconds: float) -> None:
-        """Remember that a service asked for a pause; of several, the latest end counts."""
+        """Record a pause that a service requested; of several, the latest end counts."""
         with self._lock:
             now = self._clock()
             if len(self._ends) >= _MAX_PAUSES:

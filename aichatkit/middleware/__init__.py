@@ -1,1 +1,1 @@
-"""What wraps a call: observers, the cache, budgets, and rounds of tools."""
+"""Layers around a call: observers, the cache, budgets, and tool calling."""

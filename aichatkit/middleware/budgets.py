@@ -1,4 +1,4 @@
-"""Call -> answer within a budget: what a run or a client may spend, in money by the price table and in tokens."""
+"""Call -> answer within a budget: a limit on what a client or a batch run spends, in US dollars or tokens."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from aichatkit._dataclasses import replace
 from aichatkit._locks import Lock
 from aichatkit.call.call import Call
 from aichatkit.errors import BudgetExceededError, ChatError, ConfigurationError
-from aichatkit.middleware.estimates import Expense, check_priced, estimate_partial, expected
+from aichatkit.middleware.estimates import Expense, check_priced, estimate_partial, expected_expense
 from aichatkit.params import is_number
 from aichatkit.reply import Reply
 
@@ -21,9 +21,9 @@ __all__ = ["Budget", "expense_of", "within_budget"]
 
 
 class Budget:
-    """Money and tokens that many threads spend; what calls in progress may cost is reserved.
+    """A limit on money or tokens that many threads spend; calls in progress reserve what they may cost.
 
-    A call is assumed to cost what is expected of it, or as much as the most expensive one before.
+    A call reserves its expected cost, or that of the most expensive call before if that is more.
     """
 
     def __init__(self, money: Any = None, tokens: Any = None) -> None:
@@ -39,7 +39,7 @@ class Budget:
 
     @property
     def spent(self) -> Expense:
-        """What was spent so far."""
+        """What has been spent."""
         return self._spent
 
     def reserve(self, amount: Expense) -> Expense | None:
@@ -56,7 +56,7 @@ class Budget:
     def settle(self, reserved: Expense, spent: Expense) -> None:
         """Replace what was reserved by what was spent."""
         with self._lock:
-            # Rounding errors that remain must not count as a call in progress.
+            # A rounding error that remains must not count as a call in progress.
             money = self._reserved.money - reserved.money
             tokens = self._reserved.tokens - reserved.tokens
             self._reserved = Expense(money if tokens > 0 else 0.0, tokens)
@@ -64,7 +64,7 @@ class Budget:
             self._largest = self._largest.at_least(spent)
 
     def exceeded(self) -> BudgetExceededError:
-        """Return the error for a call that does not fit any more."""
+        """Return the error for a call that no longer fits."""
         amounts = []
         if self.money is not None:
             amounts.append(f"{self._spent.money:.4f} of {self.money:g} US dollars")
@@ -81,10 +81,10 @@ class Budget:
 
 
 def within_budget(call: Call, open_next: Callable[[Call], AnswerLike]) -> AnswerLike:
-    """Open an answer within the client's budget, and count what it cost when it has ended.
+    """Open an answer within the client's budget, and count its cost when it has ended.
 
-    An answer that was left counts its prompt and the text received; one that broke off counts at least what was
-    expected of it.
+    An answer that is closed early counts as its prompt and the text received; one that breaks off counts as at least
+    its expected cost.
 
     Raises:
         BudgetExceededError: the call could exceed the budget; nothing was sent.
@@ -92,7 +92,7 @@ def within_budget(call: Call, open_next: Callable[[Call], AnswerLike]) -> Answer
     budget = call.context.budget
     assert budget is not None
     check_priced(call)
-    reserved = budget.reserve(expected(call))
+    reserved = budget.reserve(expected_expense(call))
     if reserved is None:
         raise budget.exceeded()
     opened: list[Answer] = []
@@ -119,13 +119,13 @@ def within_budget(call: Call, open_next: Callable[[Call], AnswerLike]) -> Answer
 
 
 def expense_of(reply: Reply, expected: Expense) -> Expense:
-    """Return what an answer took; what the service does not report counts as expected."""
+    """Return the cost of a reply; what the service does not report counts as expected."""
     tokens = reply.usage.total_tokens
     return Expense(expected.money if reply.cost is None else reply.cost, expected.tokens if tokens is None else tokens)
 
 
 def _spent_so_far(call: Call, opened: list[Answer], expected: Expense) -> Expense:
-    """Return what the answers of a call without an end have taken, as far as it is known."""
+    """Return the cost of the answers of a call that has not finished, as far as it is known."""
     replies = [answer.reply for answer in opened if answer.reply is not None]
     spent = Expense()
     for reply in replies:

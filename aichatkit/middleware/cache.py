@@ -11,9 +11,9 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Callable
 
 from aichatkit._dataclasses import replace
-from aichatkit.call.answer import AnswerCallbacks
+from aichatkit.call.answer import BaseAnswer
 from aichatkit.call.call import Call
-from aichatkit.errors import ConfigurationError, JournalError, SchemaError, StreamInterruptedError
+from aichatkit.errors import ConfigurationError, JournalError, SchemaError
 from aichatkit.middleware.fingerprints import fingerprint
 from aichatkit.params import is_number
 from aichatkit.reply import Attempt, Reply
@@ -32,13 +32,13 @@ _LAYOUT = """
 CREATE TABLE IF NOT EXISTS entries (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, record TEXT NOT NULL,
     made REAL NOT NULL)
 """
-_COMPLETE = (None, "stop", "length")
+_CACHEABLE_REASONS = (None, "stop", "length")
 
 
 class Cache(MutableMapping[str, str]):
     """Answers in a SQLite file, for `Client(cache=...)`; threads and processes may share it.
 
-    `expire` is how long an answer is used, in seconds; beyond `max_entries` the oldest are dropped.
+    Answers expire after `expire` seconds; beyond `max_entries`, the oldest are dropped.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class Cache(MutableMapping[str, str]):
         return float("-inf") if self._expire is None else self._clock() - self._expire
 
 
-class CachedAnswer(AnswerCallbacks):
+class CachedAnswer(BaseAnswer):
     """A cached reply that is read like an answer in progress."""
 
     def __init__(self, reply: Reply) -> None:
@@ -113,29 +113,17 @@ class CachedAnswer(AnswerCallbacks):
         self._cached = reply
         self._chunks = self._read()
 
-    def __iter__(self) -> Iterator[str]:
-        return self._chunks
-
-    def __next__(self) -> str:
-        return next(self._chunks)
-
     def close(self) -> None:
         """Skip the rest."""
         self.closed = True
-        self._closed()
+        self._notify_closed()
 
     def cancel(self) -> None:
         """Skip the rest."""
         self.closed = True
 
-    def unfinished(self) -> StreamInterruptedError:
-        """Return the error for an answer that was closed before its end."""
-        name = self.provider.name
-        message = f"{name}: the stream was closed before the answer ended"
-        return StreamInterruptedError(message, provider=name, model=self.model, partial=self.text)
-
     def _read(self) -> Iterator[str]:
-        # Words with the spaces before them, as services cut them.
+        # Each word with the space before it, as services stream text.
         words = self._cached.text.replace(" ", "\0 ").split("\0")
         for word in filter(None, words):
             if self.closed:
@@ -146,11 +134,11 @@ class CachedAnswer(AnswerCallbacks):
             return
         self.reply = self._cached
         self.close()
-        self._completed(self.reply)
+        self._notify_complete(self.reply)
 
 
 def parse_cache(cache: Any) -> MutableMapping[str, str] | None:
-    """Return the cache for a value that a user may pass: None, a path, a Cache or a mapping."""
+    """Return the cache for a value that a user may pass: None, a path, a Cache or a mutable mapping."""
     if cache is None or isinstance(cache, MutableMapping):
         return cache
     if isinstance(cache, (str, os.PathLike)) and os.fspath(cache):
@@ -161,12 +149,13 @@ def parse_cache(cache: Any) -> MutableMapping[str, str] | None:
 def answer_from_cache(call: Call, open_next: Callable[[Call], AnswerLike]) -> AnswerLike:
     """Return the cached answer of an identical call; else open one, and cache it when it is complete."""
     cache = call.context.cache
-    if cache is None or not _is_deterministic(call):
+    assert cache is not None
+    if not _is_deterministic(call):
         return open_next(call)
     addresses = [call.context.provider(target.provider).url for target in call.targets]
     key = fingerprint(call, addresses, call.strict).hex()
     record = cache.get(key)
-    cached = None if record is None else _decoded(record, call.schema)
+    cached = None if record is None else _decode_entry(record, call.schema)
     if cached is not None:
         return CachedAnswer(cached)
     answer = open_next(call)
@@ -181,21 +170,21 @@ def _is_deterministic(call: Call) -> bool:
 
 
 def _store(cache: MutableMapping[str, str], key: str, reply: Reply) -> None:
-    """Cache a reply that is complete and consists of nothing but text."""
-    if reply.complete and reply.finish_reason in _COMPLETE and not reply.images and not reply.tool_calls:
+    """Cache a reply that is complete and consists only of text."""
+    if reply.complete and reply.finish_reason in _CACHEABLE_REASONS and not reply.images and not reply.tool_calls:
         try:
             cache[key] = encode(reply)
         except JournalError as error:
-            # The caller has the answer; a cache that cannot take it must not fail the call.
+            # The caller has the answer; a failing cache must not fail the call.
             logger.warning("an answer was not kept: %s", error)
 
 
-def _decoded(record: str, schema: Form | None) -> Reply | None:
+def _decode_entry(record: str, schema: Form | None) -> Reply | None:
     try:
         reply = decode(record)
         if not isinstance(reply, Reply):
             return None
         return replace(reply, cached=True, cost=0.0, elapsed=0.0, data=None if schema is None else schema.parse(reply))
     except (ValueError, TypeError, SchemaError):
-        # An entry that cannot be used counts as missing, and is replaced.
+        # An unusable entry counts as missing, and is replaced.
         return None

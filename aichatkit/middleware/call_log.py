@@ -1,4 +1,4 @@
-"""Observation -> row of a SQLite file: the log of calls, without keys and headers; it never fails a call."""
+"""Observation -> row of a SQLite file: the log of calls, without keys and headers; its errors never fail a call."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from aichatkit.transcripts import message_to_dict
 
 if TYPE_CHECKING:
     from aichatkit.middleware.observe import Observation
+    from aichatkit.reply import Attempt
 
 __all__ = ["CallLog"]
 
@@ -144,7 +145,7 @@ def _row(observation: Observation) -> dict[str, Any]:
         "text": observation.text,
         "cached": 0,
         "elapsed": round(observation.elapsed, 6),
-        "first_text": observation.first,
+        "first_text": observation.first_text,
         "attempts": _json([_attempt(attempt) for attempt in observation.attempts]),
     }
     if reply is not None:
@@ -164,7 +165,7 @@ def _row(observation: Observation) -> dict[str, Any]:
     }
 
 
-def _attempt(attempt: Any) -> dict[str, Any]:
+def _attempt(attempt: Attempt) -> dict[str, Any]:
     error = None if attempt.error is None else type(attempt.error).__name__
     return {
         "provider": attempt.provider,

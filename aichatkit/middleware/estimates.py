@@ -1,4 +1,4 @@
-"""Call -> estimate: the tokens a call will take, counted or by a rule of thumb, and their price."""
+"""Call -> estimate: the tokens a call will use, counted or by a rule of thumb, and their price."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from aichatkit.catalog.tokens import count_call, count_tokens
 from aichatkit.chunks import Usage
 from aichatkit.errors import ConfigurationError
 
-__all__ = ["Estimate", "Expense", "check_priced", "estimate_calls", "estimate_partial", "expected"]
+__all__ = ["Estimate", "Expense", "check_priced", "estimate_calls", "estimate_partial", "expected_expense"]
 
 #: Tokens assumed for an answer that `max_tokens` does not limit.
 _ANSWER_TOKENS = 256
@@ -35,7 +35,7 @@ class Expense(NamedTuple):
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a run will take; `cost` is in US dollars, None if a price is not known.
+    """What a batch run is expected to use; `cost` is in US dollars, or None if a price is not known.
 
     An answer counts as `max_tokens`, or as 256 tokens without it; a file other than text counts as 1,000 tokens.
     """
@@ -47,7 +47,7 @@ class Estimate:
 
 
 def estimate_calls(calls: Iterable[Call]) -> Estimate:
-    """Return the sum of what the calls will take."""
+    """Return the total of what the calls are expected to use."""
     count, input_tokens, output_tokens = 0, 0, 0
     total: float | None = 0.0
     for call in calls:
@@ -60,21 +60,21 @@ def estimate_calls(calls: Iterable[Call]) -> Estimate:
     return Estimate(count, input_tokens, output_tokens, total)
 
 
-def expected(call: Call) -> Expense:
-    """Return what a call is expected to take, by the most expensive model it may use."""
+def expected_expense(call: Call) -> Expense:
+    """Return what a call is expected to cost with the most expensive of its models."""
     usage = _usage(call)
     return Expense(_cost(call, usage) or 0.0, usage.total_tokens or 0)
 
 
 def estimate_partial(call: Call, text: str) -> Expense:
-    """Return what an answer that stopped after `text` has taken: its prompt and the text."""
+    """Return the cost of an answer that stopped after `text`: that of its prompt and the text."""
     input_tokens, output_tokens = _usage(call).input_tokens or 0, count_tokens(text, call.targets[0].model)
     total = input_tokens + output_tokens
     return Expense(_cost(call, Usage(input_tokens, output_tokens, total)) or 0.0, total)
 
 
 def check_priced(call: Call) -> None:
-    """Refuse a budget in money if the price of a model that the call may use is not known."""
+    """Raise ConfigurationError if the price of a model that the call may use is not known."""
     for target in call.targets:
         if cost_of(target.provider.priced_as or target.provider.name, target.model, Usage(1, 1), call.prices) is None:
             name = f"{target.provider.name}/{target.model}"

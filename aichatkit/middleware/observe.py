@@ -28,9 +28,10 @@ logger = logging.getLogger(__name__)
 
 
 class Observation:
-    """What is known of one call: its request and, at its end, the outcome.
+    """A call as observers see it: the request and, at the end, the outcome.
 
-    It ends with a `reply`, with an `error`, or with neither if the reader left; `text` is what was read by then.
+    It ends with a `reply`, with an `error`, or with neither if the answer was closed early; `text` is the text received
+    by then.
     """
 
     def __init__(self, call: Call) -> None:
@@ -43,7 +44,7 @@ class Observation:
         self.ended = False
         self.chunks = 0
         #: Seconds until the first text was received.
-        self.first: float | None = None
+        self.first_text: float | None = None
         self.text = ""
         self.attempts: Sequence[Attempt] = ()
         self.reply: Reply | None = None
@@ -65,7 +66,7 @@ class Observation:
         return self.call.context.provider((matches or provider_classes)[0]).url
 
     def hide_keys(self, text: str) -> str:
-        """Return a text without the keys that may occur in it."""
+        """Return a text with every API key in it hidden."""
         if self._secrets is None:
             context = self.call.context
             client_keys = [key for keys in context.keys.values() for key in keys]
@@ -78,15 +79,15 @@ class Observation:
 
 
 class Observer(Protocol):
-    """Something that observes calls; `on_chunk` is None if chunks do not matter to it."""
+    """Observes calls; `on_chunk` is None if it does not need the chunks."""
 
     on_chunk: Hook | None
 
     def begin(self, observation: Observation) -> Any:
-        """Note that a call begins, in the thread that makes it; `end` gets what this returns."""
+        """Record that a call begins, in the thread that makes it; the result is passed to `end` as `token`."""
 
     def end(self, observation: Observation, token: Any) -> None:
-        """Note the end of a call, in the thread that reads it."""
+        """Record the end of a call, in the thread that reads or closes it."""
 
 
 class Hooks:
@@ -168,7 +169,7 @@ class ObservedAnswer:
 
     @property
     def closed(self) -> bool:
-        """Whether the connection was given up."""
+        """Whether the connection is closed."""
         return self._answer.closed
 
     def __iter__(self) -> Iterator[str]:
@@ -178,7 +179,7 @@ class ObservedAnswer:
         return next(self._chunks)
 
     def close(self) -> None:
-        """Free the connection; an answer that is closed before its end counts as left."""
+        """Free the connection; an answer that is closed before its end has neither reply nor error."""
         self._answer.close()
         self._end()
 
@@ -219,21 +220,21 @@ def observe(call: Call, open_next: Callable[[Call], AnswerLike]) -> ObservedAnsw
     """Open an answer and report it to the observers; an exception in one of them is logged, not raised."""
     observers = call.context.observers
     observation = Observation(call)
-    pending = [[(observer, _guarded(observer.begin, observation)) for observer in observers]]
+    pending = [[(observer, _call_guarded(observer.begin, observation)) for observer in observers]]
 
     def end() -> None:
         observation.ended = True
-        # Only once, whichever comes first: the thread that reads or the one that closes.
+        # Only once: the thread that reads and another one that closes may get here at the same time.
         with contextlib.suppress(IndexError):
             for observer, token in pending.pop():
-                _guarded(observer.end, observation, token)
+                _call_guarded(observer.end, observation, token)
             # An error holds the frames it passed through, which hold this.
             observation.error = None
 
     try:
         with observation.opening:
             answer = open_next(call)
-        observation.first = observation.elapsed
+        observation.first_text = observation.elapsed
     except BaseException as error:
         observation.error = error
         if isinstance(error, ChatError):
@@ -245,9 +246,9 @@ def observe(call: Call, open_next: Callable[[Call], AnswerLike]) -> ObservedAnsw
     return ObservedAnswer(answer, observation, end, [observer.on_chunk for observer in observers if observer.on_chunk])
 
 
-def _guarded(note: Callable[..., Any], *args: Any) -> Any:
+def _call_guarded(method: Callable[..., Any], *args: Any) -> Any:
     try:
-        return note(*args)
+        return method(*args)
     except Exception:
         logger.exception("a call could not be noted")
         return None

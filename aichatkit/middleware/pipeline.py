@@ -1,4 +1,4 @@
-"""Call -> answer: the layers that a call needs around it, composed in one place."""
+"""Call -> answer: composes the layers around a call."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from aichatkit.call.answer_like import AnswerLike
     from aichatkit.middleware import budgets, cache, observe, tool_rounds
 
-    #: What a layer calls to go one step further in.
+    #: The next layer in, or the call itself.
     OpenNext = Callable[[Call], AnswerLike]
 
     class Layer(Protocol):
-        """One step of the way to an answer."""
+        """One layer around a call."""
 
         def __call__(self, call: Call, open_next: OpenNext) -> AnswerLike: ...
 else:
@@ -31,7 +31,7 @@ __all__ = ["open_answer"]
 
 
 def open_answer(call: Call) -> AnswerLike:
-    """Open the answer to a call, through the layers it needs."""
+    """Open the answer to a call through the layers it needs."""
     open_next: OpenNext = fallback.open_answer
     for layer in reversed(_layers(call)):
         open_next = partial(layer, open_next=open_next)
@@ -39,7 +39,7 @@ def open_answer(call: Call) -> AnswerLike:
 
 
 def _layers(call: Call) -> list[Layer]:
-    """Return the layers that a call needs, the outermost first."""
+    """Return the layers that a call needs, outermost first."""
     context = call.context
     layers: list[Layer] = []
     if context.observers:

@@ -23,7 +23,7 @@ _NAME = "aichatkit"
 #: Bucket boundaries that the conventions recommend.
 _SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
 _TOKENS = tuple(4**power for power in range(14))
-#: Providers that have another name in the conventions.
+#: Providers that the conventions call by another name.
 _PROVIDERS = {
     "azure": "azure.ai.openai",
     "bedrock": "aws.bedrock",
@@ -171,7 +171,7 @@ def _request(call: Call) -> dict[str, Any]:
 def _response(observation: Observation) -> dict[str, Any]:
     reply = observation.reply
     attributes: dict[str, Any] = {
-        "gen_ai.response.time_to_first_chunk": observation.first,
+        "gen_ai.response.time_to_first_chunk": observation.first_text,
         "aichatkit.attempts": len(observation.attempts),
     }
     if reply is not None:

@@ -1,4 +1,4 @@
-"""Several answers as one: rounds of tool calls, and another try if an answer does not fit its schema."""
+"""Call -> several answers as one: rounds of tool calls, and a retry if an answer does not fit its schema."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Callable, TypeVar
 
 from aichatkit._dataclasses import field_names, replace
-from aichatkit.call.answer import AnswerCallbacks
+from aichatkit.call.answer import BaseAnswer
 from aichatkit.call.call import Call
 from aichatkit.call.targets import Target
 from aichatkit.chunks import Usage
@@ -25,8 +25,8 @@ __all__ = ["ToolRounds"]
 _Error = TypeVar("_Error", bound=ChatError)
 
 
-class ToolRounds(AnswerCallbacks):
-    """An answer that may take several: between them tools run here, and their results are sent back.
+class ToolRounds(BaseAnswer):
+    """One or more answers as one: between them, tools run here and their results are sent back.
 
     `open_next` opens the answer of each round.
     """
@@ -82,20 +82,14 @@ class ToolRounds(AnswerCallbacks):
 
     @property
     def closed(self) -> bool:
-        """Whether the connection was given up."""
+        """Whether the connection of the current round is closed."""
         return self._answer.closed
 
-    def __iter__(self) -> Iterator[str]:
-        return self._chunks
-
-    def __next__(self) -> str:
-        return next(self._chunks)
-
     def close(self) -> None:
-        """Free the connection and open no other; closing twice is fine."""
+        """Free the connection and start no further round; closing twice is fine."""
         self._given_up = self._given_up or "close"
         self._answer.close()
-        self._closed()
+        self._notify_closed()
 
     def cancel(self) -> None:
         """Wake up a reader in another thread, which then raises; between two rounds it raises before the next."""
@@ -124,9 +118,9 @@ class ToolRounds(AnswerCallbacks):
                 if not self._open_round(earlier_text):
                     return
         except ChatError as error:
-            self._failed(error)
+            self._notify_failed(error)
             raise
-        self._completed(self.reply)
+        self._notify_complete(self.reply)
         self.close()
 
     def _read_round(self) -> Iterator[str]:
@@ -151,7 +145,7 @@ class ToolRounds(AnswerCallbacks):
         if self._given_up:
             raise self.unfinished()
         attempts = self.attempts
-        targets = _last_first(self._answer, self._call.targets)
+        targets = _prefer_current(self._answer, self._call.targets)
         try:
             answer = self._open_next(replace(self._call, messages=list(self._messages), targets=targets))
         except ChatError as error:
@@ -170,8 +164,8 @@ class ToolRounds(AnswerCallbacks):
         """Return the messages that the next round adds, or the complete reply if there is no next round."""
         if self._toolbox.can_run(reply.tool_calls):
             return self._run_tools(reply)
-        complete = _combined(reply, self._replies, self.text, self.attempts)
-        # Calls that are left to the caller come before the answer that has to fit the schema.
+        complete = _combine(reply, self._replies, self.text, self.attempts)
+        # Tool calls that the caller has to run come before the answer that has to fit the schema.
         if self._schema is not None and not reply.tool_calls:
             try:
                 complete = replace(complete, data=self._schema.parse(reply))
@@ -200,19 +194,19 @@ class ToolRounds(AnswerCallbacks):
         return [Message("assistant", reply.text), Message("user", request)]
 
     def _with_earlier(self, error: _Error) -> _Error:
-        """Add the text and attempts of the rounds before to an error of the current one."""
+        """Add the text and attempts of the earlier rounds to an error of the current one."""
         error.partial = self._earlier_text + error.partial
         error.attempts = [*self._earlier_attempts, *error.attempts]
         return error
 
 
-def _last_first(answer: AnswerLike, targets: Sequence[Target]) -> Sequence[Target]:
-    """Put the target that has begun to answer first, as it knows its own tool calls."""
-    last = (answer.provider.name, answer.model)
-    return sorted(targets, key=lambda target: (target.provider.name, target.model) != last)
+def _prefer_current(answer: AnswerLike, targets: Sequence[Target]) -> Sequence[Target]:
+    """Put the target of the current answer first, as it made the tool calls."""
+    current = (answer.provider.name, answer.model)
+    return sorted(targets, key=lambda target: (target.provider.name, target.model) != current)
 
 
-def _combined(last: Reply, replies: Sequence[Reply], text: str, attempts: list[Attempt]) -> Reply:
+def _combine(last: Reply, replies: Sequence[Reply], text: str, attempts: list[Attempt]) -> Reply:
     """Return the last reply with the text, images, usage and cost of all rounds."""
     costs = [reply.cost for reply in replies]
     offset = len(text) - len(last.text)
@@ -224,15 +218,15 @@ def _combined(last: Reply, replies: Sequence[Reply], text: str, attempts: list[A
         reasoning="\n\n".join(reply.reasoning for reply in replies if reply.reasoning),
         thoughts=[thought._replace(after_text=thought.after_text + offset) for thought in last.thoughts],
         raw=[record for reply in replies for record in reply.raw],
-        usage=_total([reply.usage for reply in replies]),
+        usage=_total_usage([reply.usage for reply in replies]),
         cost=None if None in costs else sum(cost for cost in costs if cost is not None),
         attempts=attempts,
         elapsed=sum(reply.elapsed for reply in replies),
     )
 
 
-def _total(usages: Sequence[Usage]) -> Usage:
-    """Return the sum of the rounds' usage; a number that is missing in one of them is None."""
+def _total_usage(usages: Sequence[Usage]) -> Usage:
+    """Return the usage of all rounds; a count that one of them lacks is None."""
     names = field_names(Usage)
     columns = {name: [getattr(usage, name) for usage in usages] for name in names}
     return Usage(**{name: None if None in column else sum(column) for name, column in columns.items()})

@@ -97,23 +97,23 @@ REACH = {"provider": (1, 1, 1, 0), "key": (1, 1, 0, 0), "model": (1, 0, 0, 0), "
 
 @pytest.mark.parametrize(("error", "seconds", "scope"), TABLE)
 def test_what_a_failure_leaves_alone_and_for_how_long(health, error, seconds, scope):
-    health.failed(HERE, error)
+    health.record_failure(HERE, error)
     waits = tuple(health.peek(subject) for subject in (HERE, SAME_KEY, SAME_PROVIDER, ELSEWHERE))
     assert waits == tuple(seconds * reached for reached in REACH[scope])
 
 
 @pytest.mark.parametrize("kind", [StreamInterruptedError, StreamStalledError])
 def test_an_answer_that_broke_off_counts_as_one_failure_and_cools_nothing(health, kind):
-    health.failed(HERE, kind("x", partial="Hello"))
+    health.record_failure(HERE, kind("x", partial="Hello"))
     assert (health.peek(HERE), health.cooling()) == (0, [])
-    health.failed(HERE, ServerError("x"))
+    health.record_failure(HERE, ServerError("x"))
     assert health.peek(HERE) == 20
 
 
 def test_each_further_failure_of_a_provider_doubles_the_time_up_to_five_minutes(health, clock):
     seconds = []
     for _ in range(7):
-        health.failed(HERE, ServerError("x"))
+        health.record_failure(HERE, ServerError("x"))
         seconds.append(health.peek(HERE))
         clock.now += seconds[-1]
     assert seconds == [10, 20, 40, 80, 160, 300, 300]
@@ -121,7 +121,7 @@ def test_each_further_failure_of_a_provider_doubles_the_time_up_to_five_minutes(
 
 def test_one_trouble_that_many_threads_meet_is_one_failure(health, clock):
     for _ in range(64):
-        health.failed(HERE, ServerError("x"))
+        health.record_failure(HERE, ServerError("x"))
         clock.now += 0.01
     assert ([row.failures for row in health.cooling()], round(health.peek(HERE))) == ([1], 10)
 
@@ -129,28 +129,28 @@ def test_one_trouble_that_many_threads_meet_is_one_failure(health, clock):
 def test_ten_thousand_failures_are_no_problem_of_arithmetic(health, clock):
     for _ in range(10_000):
         clock.now += 300
-        health.failed(HERE, ServerError("x"))
+        health.record_failure(HERE, ServerError("x"))
     assert health.peek(HERE) == 300
 
 
 def test_a_limit_does_not_double(health):
     for _ in range(3):
-        health.failed(HERE, RateLimitError("x"))
+        health.record_failure(HERE, RateLimitError("x"))
     assert health.peek(HERE) == 15
 
 
 def test_an_answer_clears_everything_in_its_way(health):
     for error in (ServerError("x"), QuotaExceededError("x"), RateLimitError("x")):
-        health.failed(HERE, error)
-    health.succeeded(HERE)
+        health.record_failure(HERE, error)
+    health.record_success(HERE)
     assert (health.peek(HERE), health.cooling()) == (0, [])
-    health.failed(HERE, ServerError("x"))
+    health.record_failure(HERE, ServerError("x"))
     assert health.peek(HERE) == 10
 
 
 def test_the_longest_of_several_reasons_counts(health):
-    health.failed(HERE, RateLimitError("x"))
-    health.failed(HERE, QuotaExceededError("x"))
+    health.record_failure(HERE, RateLimitError("x"))
+    health.record_failure(HERE, QuotaExceededError("x"))
     assert health.admit(HERE) == 3600
 
 
@@ -159,14 +159,14 @@ def test_what_never_failed_is_admitted_every_time(health):
 
 
 def test_after_the_time_one_is_admitted_and_the_others_look_again_in_a_second(health, clock):
-    health.failed(HERE, ServerError("x"))
+    health.record_failure(HERE, ServerError("x"))
     clock.now += 10
     assert [health.peek(HERE), health.admit(HERE), health.admit(HERE), health.peek(HERE)] == [0, 0, 1, 1]
     assert health.peek(HERE, probes=False) == 0
 
 
 def test_of_twenty_threads_one_probes(health, clock):
-    health.failed(HERE, ServerError("x"))
+    health.record_failure(HERE, ServerError("x"))
     clock.now += 10
     gate, admitted = threading.Barrier(20), []
 
@@ -183,10 +183,10 @@ def test_of_twenty_threads_one_probes(health, clock):
 
 
 def test_a_probe_that_fails_cools_for_longer(health, clock):
-    health.failed(HERE, ServerError("x"))
+    health.record_failure(HERE, ServerError("x"))
     clock.now += 10
     health.admit(HERE)
-    health.failed(HERE, ServerError("x"))
+    health.record_failure(HERE, ServerError("x"))
     assert health.peek(HERE) == 20
     clock.now += 20
     assert health.admit(HERE) == 0
@@ -195,14 +195,16 @@ def test_a_probe_that_fails_cools_for_longer(health, clock):
 @pytest.mark.parametrize(
     "end",
     [
-        pytest.param(lambda health: health.unresolved(HERE), id="given-back"),
-        pytest.param(lambda health: health.failed(HERE, BadRequestError("x")), id="no-verdict"),
-        pytest.param(lambda health: health.failed(HERE, AuthenticationError("x", action="refresh")), id="refresh"),
-        pytest.param(lambda health: health.succeeded(HERE), id="answered"),
+        pytest.param(lambda health: health.release_probe(HERE), id="given-back"),
+        pytest.param(lambda health: health.record_failure(HERE, BadRequestError("x")), id="no-verdict"),
+        pytest.param(
+            lambda health: health.record_failure(HERE, AuthenticationError("x", action="refresh")), id="refresh"
+        ),
+        pytest.param(lambda health: health.record_success(HERE), id="answered"),
     ],
 )
 def test_when_a_probe_has_ended_without_a_failure_another_may_be_asked(health, clock, end):
-    health.failed(HERE, ServerError("x"))
+    health.record_failure(HERE, ServerError("x"))
     clock.now += 10
     health.admit(HERE)
     end(health)
@@ -210,7 +212,7 @@ def test_when_a_probe_has_ended_without_a_failure_another_may_be_asked(health, c
 
 
 def test_a_probe_that_hangs_holds_the_others_back_for_a_minute(health, clock):
-    health.failed(HERE, ServerError("x"))
+    health.record_failure(HERE, ServerError("x"))
     clock.now += 10
     health.admit(HERE)
     clock.now += 59
@@ -220,9 +222,9 @@ def test_a_probe_that_hangs_holds_the_others_back_for_a_minute(health, clock):
 
 
 def test_what_cools_is_listed_with_reason_and_end_the_longest_first(health):
-    health.failed(HERE, ServerError("x"))
-    health.failed(ELSEWHERE, QuotaExceededError("x"))
-    health.failed(ELSEWHERE, RateLimitError("x", retry_after=40))
+    health.record_failure(HERE, ServerError("x"))
+    health.record_failure(ELSEWHERE, QuotaExceededError("x"))
+    health.record_failure(ELSEWHERE, RateLimitError("x", retry_after=40))
     before = datetime.now(timezone.utc)
     rows = health.cooling()
     assert [(row.provider, row.model, row.reason, row.failures, row.seconds) for row in rows] == [
@@ -235,14 +237,14 @@ def test_what_cools_is_listed_with_reason_and_end_the_longest_first(health):
 
 
 def test_what_has_cooled_is_listed_no_more(health, clock):
-    health.failed(HERE, ServerError("x"))
+    health.record_failure(HERE, ServerError("x"))
     clock.now += 10
     assert health.cooling() == []
 
 
 def test_keys_are_told_apart_without_being_kept(health):
-    health.failed(HERE, QuotaExceededError("x"))
-    health.failed(SAME_PROVIDER, QuotaExceededError("x"))
+    health.record_failure(HERE, QuotaExceededError("x"))
+    health.record_failure(SAME_PROVIDER, QuotaExceededError("x"))
     first, second = health.cooling()
     assert first.key != second.key
     for key in (KEY, OTHER):
@@ -252,9 +254,9 @@ def test_keys_are_told_apart_without_being_kept(health):
 
 def test_out_of_a_pickle_nothing_is_cooling(clock):
     health = Cooldowns()
-    health.failed(HERE, ServerError("x"))
+    health.record_failure(HERE, ServerError("x"))
     again = pickle.loads(pickle.dumps(health))
-    again.failed(ELSEWHERE, RateLimitError("x", retry_after=5))
+    again.record_failure(ELSEWHERE, RateLimitError("x", retry_after=5))
     assert [row.provider for row in again.cooling()] == ["groq"]
 
 
@@ -484,10 +486,10 @@ def test_a_lone_provider_is_never_refused(pair, script):
 
 def test_of_subjects_without_end_only_those_that_matter_are_remembered(clock):
     health = Cooldowns(clock)
-    health.failed(CooldownKey.of("openai", KEY, "long"), ModelNotFoundError("no", retry_after=9000))
+    health.record_failure(CooldownKey.of("openai", KEY, "long"), ModelNotFoundError("no", retry_after=9000))
     for number in range(5000):
         clock.now += 1
-        health.failed(CooldownKey.of("openai", KEY, f"m{number}"), ModelNotFoundError("no"))
+        health.record_failure(CooldownKey.of("openai", KEY, f"m{number}"), ModelNotFoundError("no"))
     rows = {row.model for row in health.cooling()}
     assert {"long", "m4999"} <= rows
     assert len(rows) <= 1000
@@ -496,10 +498,10 @@ def test_of_subjects_without_end_only_those_that_matter_are_remembered(clock):
 def test_what_cools_no_more_is_forgotten_first(clock):
     health = Cooldowns(clock)
     for number in range(400):
-        health.failed(CooldownKey.of("openai", KEY, f"old{number}"), ModelNotFoundError("no"))
+        health.record_failure(CooldownKey.of("openai", KEY, f"old{number}"), ModelNotFoundError("no"))
     clock.now += 10000
     for number in range(800):
-        health.failed(CooldownKey.of("openai", KEY, f"new{number}"), ModelNotFoundError("no"))
+        health.record_failure(CooldownKey.of("openai", KEY, f"new{number}"), ModelNotFoundError("no"))
     assert len(health.cooling()) == 800
 
 

@@ -49,7 +49,7 @@ def waiting(clock, *, total=None, hook=None, closing=None):
 
 
 def enter(pacer, clock, *, provider="openai", key="", weight=1, **options):
-    return pacer.enter(provider, key, "m", weight, waiting(clock, **options))
+    return pacer.acquire(provider, key, "m", weight, waiting(clock, **options))
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def granted(limit, arrivals):
     counter = WindowCounter(limit, 10.0, clock)
     for pause, weight in arrivals:
         clock.now += pause
-        seconds, _ = counter.take(weight)
+        seconds, _ = counter.reserve(weight)
         taken.append((round(clock.now + seconds, 9), min(weight, limit)))
     assert taken == sorted(taken, key=lambda row: row[0])
     return taken
@@ -160,7 +160,7 @@ def granted(limit, arrivals):
 def test_who_waits_is_told_once_however_many_wait():
     clock, seen = Still(), []
     counter = WindowCounter(1, 60.0, clock)
-    assert [counter.take(1)[0] for _ in range(4)] == [0, 60, 120, 180]
+    assert [counter.reserve(1)[0] for _ in range(4)] == [0, 60, 120, 180]
     pacer = RateLimiter({"": Rate("1/min")}, clock)
     with ThreadPoolExecutor(5) as threads:
         waits = list(threads.map(lambda _: enter(pacer, clock, hook=seen.append)[1], range(5)))
@@ -181,10 +181,10 @@ def test_a_storage_without_room_is_asked_again_after_the_wait_it_told(monkeypatc
     told = [(2.0, None), (1.0, None), (0.0, 1)]
 
     class Full:
-        def take(self, weight):
+        def reserve(self, weight):
             return told.pop(0)
 
-    monkeypatch.setattr(RateLimiter, "_build", lambda *args: Full())
+    monkeypatch.setattr(RateLimiter, "_build_counter", lambda *args: Full())
     clock = Clock()
     _, waited = enter(RateLimiter({"": Rate("1/min")}, clock), clock)
     assert (clock.slept, waited, told) == ([2.0, 1.0], 3.0, [])
@@ -212,58 +212,58 @@ def test_what_a_call_gives_back_never_lets_others_pass_the_limit(calls):
     counter = WindowCounter(10, 10.0, clock)
     entries, pending = [], []
     for pause, weight, less, later in calls:
-        for moment, receipt, entry, used in sorted(pending, key=lambda row: row[0]):
+        for moment, reservation, entry, used in sorted(pending, key=lambda row: row[0]):
             if moment <= clock.now + pause:
                 clock.now, pause = max(clock.now, moment), max(0.0, clock.now + pause - max(clock.now, moment))
-                counter.settle(receipt, used)
+                counter.settle(reservation, used)
                 entry[1] = used
         pending = [row for row in pending if row[0] > clock.now]
         clock.now += pause
-        seconds, receipt = counter.take(weight)
+        seconds, reservation = counter.reserve(weight)
         if seconds == 0:
             entry = [clock.now, min(weight, 10)]
             entries.append(entry)
-            pending.append((clock.now + later, receipt, entry, max(0, entry[1] - less)))
+            pending.append((clock.now + later, reservation, entry, max(0, entry[1] - less)))
             assert sum(used for moment, used in entries if clock.now - 10.0 + 1e-6 < moment <= clock.now) <= 10
         else:
-            counter.settle(receipt, 0)
+            counter.settle(reservation, 0)
 
 
 def test_more_than_the_limit_goes_alone():
     clock = Clock()
     counter = WindowCounter(10, 60.0, clock)
-    assert counter.take(25)[0] == 0
-    assert counter.take(1)[0] == 60
+    assert counter.reserve(25)[0] == 0
+    assert counter.reserve(1)[0] == 60
 
 
 def test_tokens_that_were_not_used_are_free_again():
     clock = Clock()
     counter = WindowCounter(100, 60.0, clock)
-    _, receipt = counter.take(90)
-    counter.settle(receipt, 20)
-    assert counter.take(80)[0] == 0
-    assert counter.take(1)[0] > 0
+    _, reservation = counter.reserve(90)
+    counter.settle(reservation, 20)
+    assert counter.reserve(80)[0] == 0
+    assert counter.reserve(1)[0] > 0
 
 
 def test_tokens_used_beyond_the_estimate_are_counted():
     clock = Clock()
     counter = WindowCounter(100, 60.0, clock)
-    _, receipt = counter.take(10)
+    _, reservation = counter.reserve(10)
     clock.now = 30.0
-    counter.settle(receipt, 95)
-    assert counter.take(10)[0] == 30.0
+    counter.settle(reservation, 95)
+    assert counter.reserve(10)[0] == 30.0
     clock.now = 60.0
-    assert counter.take(20)[0] == 30.0
+    assert counter.reserve(20)[0] == 30.0
 
 
 def test_an_entry_that_counts_no_more_gives_nothing_back():
     clock = Clock()
     counter = WindowCounter(100, 60.0, clock)
-    _, receipt = counter.take(100)
+    _, reservation = counter.reserve(100)
     clock.now = 61.0
-    assert counter.take(60)[0] == 0
-    counter.settle(receipt, 0)
-    assert counter.take(41)[0] > 0
+    assert counter.reserve(60)[0] == 0
+    counter.settle(reservation, 0)
+    assert counter.reserve(41)[0] > 0
 
 
 def test_a_provider_without_a_rate_is_not_paced():
@@ -331,7 +331,7 @@ def test_a_slot_is_given_back_once():
         slot.release(40)
     slot, _ = enter(pacer, clock, weight=60)
     with pytest.raises(DeadlineExceededError):
-        pacer.enter("openai", "", "m", 1, Sleeper(Deadline(0.01), threading.Event()))
+        pacer.acquire("openai", "", "m", 1, Sleeper(Deadline(0.01), threading.Event()))
 
 
 def test_a_slot_without_usage_keeps_the_estimate():
@@ -367,14 +367,14 @@ def in_thread(call):
 
 def test_whoever_waits_for_a_place_gets_it_when_one_is_given_back():
     pacer, told = RateLimiter({"": Rate(concurrent=1)}), threading.Event()
-    first, _ = pacer.enter("openai", "", "m", 1, Sleeper(Deadline(), threading.Event()))
+    first, _ = pacer.acquire("openai", "", "m", 1, Sleeper(Deadline(), threading.Event()))
     seen = []
 
     def hook(wait):
         seen.append(wait)
         told.set()
 
-    result = in_thread(lambda: pacer.enter("openai", "", "m", 1, Sleeper(Deadline(), threading.Event(), hook)))
+    result = in_thread(lambda: pacer.acquire("openai", "", "m", 1, Sleeper(Deadline(), threading.Event(), hook)))
     assert told.wait(5)
     first.release()
     slot, waited = result()
@@ -385,16 +385,16 @@ def test_whoever_waits_for_a_place_gets_it_when_one_is_given_back():
 
 def test_a_wait_for_a_place_ends_with_the_deadline():
     pacer = RateLimiter({"": Rate(concurrent=1)})
-    pacer.enter("openai", "", "m", 1, Sleeper(Deadline(), threading.Event()))
+    pacer.acquire("openai", "", "m", 1, Sleeper(Deadline(), threading.Event()))
     with pytest.raises(DeadlineExceededError, match="ran out"):
-        pacer.enter("openai", "", "m", 1, Sleeper(Deadline(0.06), threading.Event()))
+        pacer.acquire("openai", "", "m", 1, Sleeper(Deadline(0.06), threading.Event()))
 
 
 def test_a_wait_for_a_place_ends_when_the_client_closes():
     pacer, told, closing = RateLimiter({"": Rate(concurrent=1)}), threading.Event(), threading.Event()
-    pacer.enter("openai", "", "m", 1, Sleeper(Deadline(), closing))
+    pacer.acquire("openai", "", "m", 1, Sleeper(Deadline(), closing))
     hook = lambda wait: told.set()  # noqa: E731
-    result = in_thread(lambda: pacer.enter("openai", "", "m", 1, Sleeper(Deadline(), closing, hook)))
+    result = in_thread(lambda: pacer.acquire("openai", "", "m", 1, Sleeper(Deadline(), closing, hook)))
     assert told.wait(5)
     closing.set()
     assert "closed" in str(result())
@@ -402,15 +402,15 @@ def test_a_wait_for_a_place_ends_when_the_client_closes():
 
 def test_a_place_that_closing_gave_back_is_not_used_any_more():
     pacer, told, closing = RateLimiter({"": Rate(concurrent=1)}), threading.Event(), threading.Event()
-    slot, _ = pacer.enter("openai", "", "m", 1, Sleeper(Deadline(), closing))
+    slot, _ = pacer.acquire("openai", "", "m", 1, Sleeper(Deadline(), closing))
     hook = lambda wait: told.set()  # noqa: E731
-    result = in_thread(lambda: pacer.enter("openai", "", "m", 1, Sleeper(Deadline(), closing, hook)))
+    result = in_thread(lambda: pacer.acquire("openai", "", "m", 1, Sleeper(Deadline(), closing, hook)))
     assert told.wait(5)
     closing.set()
     slot.release()
     assert "closed" in str(result())
     closing.clear()
-    assert pacer.enter("openai", "", "m", 1, Sleeper(Deadline(0.01), closing))[1] == 0
+    assert pacer.acquire("openai", "", "m", 1, Sleeper(Deadline(0.01), closing))[1] == 0
 
 
 def test_a_pacer_out_of_a_pickle_keeps_its_rates_and_counts_anew():

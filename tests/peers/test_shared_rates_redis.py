@@ -25,7 +25,7 @@ def take_often(storage, seconds, gate, moments):
     end, found = time.monotonic() + seconds, []
     while time.monotonic() < end:
         before = time.time()
-        wait, _ = own.take(1)
+        wait, _ = own.reserve(1)
         if wait == 0:
             found.append((before, time.time()))
         else:
@@ -61,9 +61,9 @@ def test_clients_share_requests_and_tokens(redis, sandbox):
 def test_tokens_beyond_the_estimate_are_counted(redis):
     one = SharedCounter(redis.url, "aichatkit:tokens:openai:excess", 100, 60.0, sliding=False)
     with contextlib.closing(one):
-        _, receipt = one.take(10)
-        one.settle(receipt, 100)
-        assert one.take(50)[0] > 0
+        _, reservation = one.reserve(10)
+        one.settle(reservation, 100)
+        assert one.reserve(50)[0] > 0
 
 
 def test_a_redis_that_has_gone_is_told_at_once_and_no_provider_is_blamed(sandbox):
@@ -88,5 +88,5 @@ def test_a_redis_that_has_gone_is_told_at_once_and_no_provider_is_blamed(sandbox
 def test_the_password_of_a_storage_is_in_no_error(redis):
     storage = redis.url.replace("redis://", "redis://nobody:hunter2@")
     with pytest.raises(ConnectError) as caught:
-        SharedCounter(storage, "name", 1, 60.0, sliding=True).take(1)
+        SharedCounter(storage, "name", 1, 60.0, sliding=True).reserve(1)
     assert "hunter2" not in repr((caught.value, vars(caught.value)))
