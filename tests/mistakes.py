@@ -896,8 +896,8 @@ MISTAKES = (
     Mistake(
         "a stop between the plain socket and the one over it is lost",
         "sandbox/server.py",
-        "self.ended = True",
-        "self.ended = False",
+        "self.is_shut_down = True",
+        "self.is_shut_down = False",
         "sandbox/test_sandbox_server.py",
     ),
 )
