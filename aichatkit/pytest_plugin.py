@@ -39,7 +39,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_makereport(item: pytest.Item, call: Any) -> None:
-    """Remember whether the test itself failed: the checks of the fixtures would then only add noise."""
+    """Record whether the test itself failed: the fixtures' own checks would then only add noise."""
     item.stash[_failed] = item.stash.get(_failed, False) or call.excinfo is not None
 
 

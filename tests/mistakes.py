@@ -93,7 +93,7 @@ MISTAKES = (
     Mistake(
         "a record that is cut off counts as broken JSON",
         "events/sse.py",
-        'raise _CutRecordError("the answer ended in the middle of a record") from error',
+        'raise _TruncatedRecordError("the answer ended in the middle of a record") from error',
         "raise",
         "events/test_sse.py",
     ),
@@ -684,8 +684,8 @@ MISTAKES = (
     Mistake(
         "anthropic: a reason to stop is the end",
         "providers/anthropic.py",
-        'yield Finish(_reason(record["delta"]), ends=False)',
-        'yield Finish(_reason(record["delta"]))',
+        'yield Finish(_finish_reason(record["delta"]), ends=False)',
+        'yield Finish(_finish_reason(record["delta"]))',
         "providers/test_anthropic.py",
     ),
     Mistake(
@@ -896,8 +896,8 @@ MISTAKES = (
     Mistake(
         "a stop between the plain socket and the one over it is lost",
         "sandbox/server.py",
-        "self.ended = True",
-        "self.ended = False",
+        "self.is_shut_down = True",
+        "self.is_shut_down = False",
         "sandbox/test_sandbox_server.py",
     ),
 )

@@ -1,6 +1,6 @@
 """(Status, headers, body) -> typed error: what an error response means.
 
-Most responses are not errors, so `decide` and its tables are imported with the first one that is.
+Most responses are not errors, so `decide` and its tables are only imported for the first one that is.
 """
 
 from __future__ import annotations

@@ -41,8 +41,8 @@ _MAX_BODY = 65536
 _MAX_TEXT = 2048
 _MAX_MESSAGE = 500
 _MAX_NOTICE = 400
-_BY_STATUS_CLASS: dict[int, type[ChatError]] = {4: BadRequestError, 5: ServerError}
-# The gateway lost the response; the request may have been processed.
+_BY_STATUS_FAMILY: dict[int, type[ChatError]] = {4: BadRequestError, 5: ServerError}
+# The gateway got no valid response; the service may have processed the request anyway.
 _MAYBE_PROCESSED = frozenset({502, 504, 520, 524})
 _REQUEST_IDS = ("x-request-id", "request-id", "x-generation-id", "apim-request-id", "cf-ray")
 _LIMIT_AND_REQUESTED = re.compile(r"\blimit:? ([0-9]{1,15})\b.{0,80}?\brequested:? ([0-9]{1,15})\b")
@@ -54,8 +54,8 @@ class _Failure(NamedTuple):
 
     status: int
     body: ErrorBody
-    flags: frozenset[str]  #: what rows with `match_on="flag"` look for
-    raw: str  #: start of the body, for the providers' rules
+    flags: frozenset[str]  #: matched by rows with `match_on="flag"`
+    raw: str  #: the start of the body, for the provider's own rules
     retry_after: float | None = None
     header_retry_after: float | None = None  #: `retry_after` from the headers only
     request_id: str | None = None
@@ -164,7 +164,7 @@ def _flags(body: ErrorBody, flags: Mapping[str, bool]) -> frozenset[str]:
 
 
 def _decide(failure: _Failure, rules: Sequence[Rule]) -> tuple[type[ChatError], str | None]:
-    """Return the error's type, and its action if that is not the type's own."""
+    """Return the error type, and an action if it differs from the type's own."""
     text = "\n".join((failure.body.message, *failure.body.codes, failure.raw))
     for rule in rules:
         if rule.status in (None, failure.status) and re.search(rule.text, text, re.IGNORECASE | re.MULTILINE):
@@ -172,7 +172,7 @@ def _decide(failure: _Failure, rules: Sequence[Rule]) -> tuple[type[ChatError], 
     for row in ROWS:
         if failure.status in row.statuses and _matches(row, failure):
             return row.error, row.action
-    default = _BY_STATUS_CLASS.get(failure.status // 100, BadResponseError)
+    default = _BY_STATUS_FAMILY.get(failure.status // 100, BadResponseError)
     return BY_STATUS.get(failure.status, (default, None))
 
 

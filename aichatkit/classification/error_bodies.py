@@ -20,7 +20,7 @@ _EVENT_DATA = re.compile(r"^data: ?(.*)$", re.MULTILINE)
 
 
 class ErrorBody(NamedTuple):
-    """What the service says in an error body."""
+    """The content of an error body."""
 
     message: str = ""
     code: str | None = None  #: the most specific code, as the service writes it
@@ -43,7 +43,7 @@ def parse_body(text: str) -> object:
 
 
 def parse_record(record: object) -> ErrorBody:
-    """Parse a body: an object with its error under any of the known keys, a list of one, a string, anything."""
+    """Parse a body of any shape: usually an object with its error under a known key, or a list of one."""
     outer = _first(record)
     if not isinstance(outer, Mapping):
         return ErrorBody(clean(outer, _MAX_MESSAGE) if isinstance(outer, str) else "")
@@ -52,8 +52,8 @@ def parse_record(record: object) -> ErrorBody:
     # Mistral nests the detail inside the message.
     wrapped = base.get("message")
     parents = [base, wrapped] if isinstance(wrapped, Mapping) else [base]
-    keys = ("error", "errors", "detail")
-    error = next((_first(parent[key]) for parent in parents for key in keys if parent.get(key)), None)
+    error_keys = ("error", "errors", "detail")
+    error = next((_first(parent[key]) for parent in parents for key in error_keys if parent.get(key)), None)
     inner = error if isinstance(error, Mapping) else base
     details = _collect_details(inner)
     layers = [inner, *details, base, outer]
@@ -110,7 +110,7 @@ def _rejected_field(param: object, inner: Mapping[str, object]) -> str | None:
 
 
 def _is_about_limits(param: object) -> bool:
-    # Services name these if the context is too long or the model unknown; then the message is not an echoed prompt.
+    # Named if the context is too long or the model unknown; the message does not echo the prompt in that case.
     return isinstance(param, str) and ("token" in param or param == "model")
 
 

@@ -147,7 +147,7 @@ def _body_delay(body: object) -> float | None:
 
 
 def _iter_records(body: object) -> Iterator[Mapping[str, object]]:
-    """Yield the objects of an error body that may hold a delay: the body, its error, the error's details."""
+    """Yield the objects of an error body that may contain a delay: the body, its error, the error's details."""
     outer = body[0] if isinstance(body, list) and body else body
     if not isinstance(outer, Mapping):
         return
@@ -182,7 +182,7 @@ def _windows(fields: Mapping[str, str]) -> dict[str, dict[str, str]]:
 
 
 def _rate_limit_delay(fields: Mapping[str, str]) -> float | None:
-    """Parse the RateLimit field of the IETF draft: r is what remains, t the seconds until the reset."""
+    """Parse the RateLimit field of the IETF draft: r is the remaining quota, t the seconds until the reset."""
     waits = []
     for item in re.sub(r'"[^"]*"', "", fields.get("ratelimit", "")).split(","):
         params = dict(re.findall(r"\b([rt])=([0-9]{1,9})\b", item, re.ASCII))

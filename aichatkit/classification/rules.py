@@ -1,4 +1,4 @@
-"""Record or first bytes -> is it an error: checks that run on every response, so they stay cheap to import."""
+"""Record or first bytes -> whether it is an error: checks that run on every response and must be cheap to import."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Rule(NamedTuple):
 
 
 def find_error(record: object) -> object | None:
-    """Return the part of a parsed record that holds an error, for `event_error`; None if there is none.
+    """Return a parsed record, taken out of a list of one, if it is an error that `event_error` can parse; else None.
 
     >>> find_error({"error": None, "choices": []}) is None
     True
@@ -45,7 +45,7 @@ def is_html(content_type: str, content: bytes) -> bool:
     head = content.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if head.startswith(_HTML_STARTS):
         return True
-    return _is_typed_html(content_type) and head != b"" and not head.startswith(_OTHER_STARTS)
+    return _is_html_type(content_type) and head != b"" and not head.startswith(_OTHER_STARTS)
 
 
 def may_be_html(content_type: str, content: bytes) -> bool:
@@ -55,9 +55,9 @@ def may_be_html(content_type: str, content: bytes) -> bool:
     (True, False, True)
     """
     head = content.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    starts = (*_HTML_STARTS, *_OTHER_STARTS) if _is_typed_html(content_type) else _HTML_STARTS
+    starts = (*_HTML_STARTS, *_OTHER_STARTS) if _is_html_type(content_type) else _HTML_STARTS
     return any(len(head) < len(start) and start.startswith(head) for start in starts)
 
 
-def _is_typed_html(content_type: str) -> bool:
+def _is_html_type(content_type: str) -> bool:
     return content_type.partition(";")[0].strip().lower() in ("text/html", "application/xhtml+xml")

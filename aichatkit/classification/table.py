@@ -50,7 +50,7 @@ class Row(NamedTuple):
     * "claim": as "message", but ignored if a code or parameter names another fault: the message may echo the prompt
     * "status": nothing; the status alone decides
 
-    Patterns are compiled with the first error, so that importing the table stays cheap.
+    Patterns are only compiled when the first error occurs, so that importing the table stays cheap.
     """
 
     statuses: Container[int]
@@ -60,7 +60,7 @@ class Row(NamedTuple):
     action: str | None = None
 
 
-# An error inside a 200 that names no status.
+# The status of an error inside a 200 that names none.
 _IN_BAND = 0
 _ANY = range(600)
 _CLIENT_ERRORS = frozenset({_IN_BAND, *range(400, 500)})
@@ -192,7 +192,7 @@ ROWS: tuple[Row, ...] = (
     Row(_LIMITED, "code", "1113|130[89]|131[0-9]|132[01]", QuotaExceededError),
     # Gemini: a free tier with no quota for this model still sends a delay, which must be ignored.
     Row(_LIMITED, "message", r"\blimit: 0\b|perday|free-models-per-day", QuotaExceededError),
-    # Larger than the limit itself.
+    # A single request larger than the limit itself.
     Row(_LIMITED, "flag", "oversized", ContextTooLongError),
     Row({413}, "status", "", ContextTooLongError),
     # Other codes.
@@ -236,13 +236,13 @@ ROWS: tuple[Row, ...] = (
     Row(_INVALID, "claim", _MODEL, ModelNotFoundError),
     Row(_NOT_FOUND, "code", r"not_?found(?:_error)?", ModelNotFoundError),
     Row(_NOT_FOUND, "message", r"model|deployment|not[ _]?found|not exist|no endpoints", ModelNotFoundError),
-    # The type an error inside a 200 gives itself, if nothing more specific matched.
+    # The type that an error inside a 200 names, if nothing more specific matched.
     Row({_IN_BAND}, "code", r"invalid_(?:request(?:_error)?|argument)|badrequesterror", BadRequestError),
     Row({_IN_BAND}, "code", r"permission_(?:error|denied)|forbidden", PermissionDeniedError),
     Row({_IN_BAND}, "code", r"not_?found(?:_error)?", ModelNotFoundError),
 )
 
-#: The error type of a bare status, and the action if it is not the type's own.
+#: The error type for a bare status, and an action if it differs from the type's own.
 BY_STATUS: dict[int, tuple[type[ChatError], str | None]] = {
     _IN_BAND: (ServerError, None),
     403: (PermissionDeniedError, None),
@@ -282,7 +282,7 @@ DESCRIPTIONS: dict[type[ChatError], tuple[str, str]] = {
     ChatError: ("refused", "see the service's message"),
 }
 
-#: What may follow the start of a limit notice; any other text is an ordinary answer.
+#: What may follow the start of a limit notice; followed by anything else, it is an ordinary answer.
 NOTICE_CONTINUATION = re.compile(
     r"\W*(?:$|[请您稍]|(?:for|today|please|try|wait|upgrade|sign|log|come|you|we|until|too|quota|rate|and|by|on|with|retry)\b)"
 )

@@ -71,11 +71,13 @@ class _ArrayScanner:
         self._depth = 0
         self._in_array = False
         self._in_string = False
-        self._inside, self._outside = re.compile(rb'["\\]'), re.compile(rb'["\[\]{},]')
+        self._token_in_string, self._token_outside = re.compile(rb'["\\]'), re.compile(rb'["\[\]{},]')
 
     def iter_boundaries(self, block: bytes) -> Iterator[tuple[int, int]]:
         """Yield the end of each element in `block` and the start of what follows it."""
-        while match := (self._inside if self._in_string else self._outside).search(block, self._position):
+        while match := (self._token_in_string if self._in_string else self._token_outside).search(
+            block, self._position
+        ):
             token, self._position = match.group(), match.end()
             if token == b"\\":
                 self._position += 1

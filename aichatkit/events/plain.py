@@ -14,7 +14,7 @@ __all__ = ["iter_data_lines", "iter_text"]
 def iter_text(blocks: Iterable[bytes], *, max_line: int = MAX_LINE) -> Iterator[Event]:
     r"""Yield plain text as it arrives, one event per block that completes a character.
 
-    There are no lines to limit, so `max_line` has no effect; limit the answer as a whole instead.
+    There are no lines to limit, so `max_line` has no effect; limit the length of the answer instead.
 
     >>> [event.data for event in iter_text([b"caf\xc3", b"\xa9!\n", b"\xe2"])]
     ['caf', 'é!\n', '\ufffd']

@@ -22,7 +22,7 @@ def iter_sse_or_json(blocks: Iterable[bytes], *, max_line: int = MAX_LINE) -> It
     >>> [event.data for event in iter_sse_or_json([b'{"a"', b': 1}'])]
     ['{"a": 1}']
     """
-    return _iter_detected(iter_sse, blocks, max_line)
+    return _iter_stream_or_document(iter_sse, blocks, max_line)
 
 
 def iter_sse_or_json_array(blocks: Iterable[bytes], *, max_line: int = MAX_LINE) -> Iterator[Event]:
@@ -31,12 +31,12 @@ def iter_sse_or_json_array(blocks: Iterable[bytes], *, max_line: int = MAX_LINE)
     >>> [event.data for event in iter_sse_or_json_array([b'[{"a"', b': 1}, {"a": 2}]'])]
     ['{"a": 1}', '{"a": 2}']
     """
-    return _iter_detected(iter_sse, blocks, max_line, iter_document=iter_json_array)
+    return _iter_stream_or_document(iter_sse, blocks, max_line, iter_document=iter_json_array)
 
 
 def iter_data_lines_or_json(blocks: Iterable[bytes], *, max_line: int = MAX_LINE) -> Iterator[Event]:
     """Yield the text after `data: ` on each line, or a JSON body as one event of type "json"."""
-    return _iter_detected(iter_data_lines, blocks, max_line)
+    return _iter_stream_or_document(iter_data_lines, blocks, max_line)
 
 
 def iter_text_or_error(blocks: Iterable[bytes], *, max_line: int = MAX_LINE) -> Iterator[Event]:
@@ -59,16 +59,16 @@ def iter_text_or_error(blocks: Iterable[bytes], *, max_line: int = MAX_LINE) -> 
             break
     if start != _ERROR:
         return iter_text(chain(buffered, blocks), max_line=max_line)
-    return _typed_if_error(iter_json(chain(buffered, blocks), max_line=max_line))
+    return _mark_if_error(iter_json(chain(buffered, blocks), max_line=max_line))
 
 
-def _iter_detected(
+def _iter_stream_or_document(
     iter_stream: Callable[..., Iterator[Event]],
     blocks: Iterable[bytes],
     max_line: int,
     iter_document: Callable[..., Iterator[Event]] = iter_json,
 ) -> Iterator[Event]:
-    """Choose by the first byte that is neither whitespace nor part of a byte order mark."""
+    """Detect a JSON document from the first byte that is neither whitespace nor part of a byte order mark."""
     blocks = iter(blocks)
     buffered: list[bytes] = []
     for block in blocks:
@@ -76,12 +76,12 @@ def _iter_detected(
         start = b"".join(buffered).lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
         if start:
             if start in b"{[":
-                return _typed_as_json(iter_document(chain(buffered, blocks), max_line=max_line))
+                return _mark_as_json(iter_document(chain(buffered, blocks), max_line=max_line))
             break
     return iter_stream(chain(buffered, blocks), max_line=max_line)
 
 
-def _typed_if_error(events: Iterator[Event]) -> Iterator[Event]:
+def _mark_if_error(events: Iterator[Event]) -> Iterator[Event]:
     for event in events:
         try:
             record = event.json()
@@ -91,7 +91,7 @@ def _typed_if_error(events: Iterator[Event]) -> Iterator[Event]:
         yield Event(event.data, "json" if is_error else "message")
 
 
-def _typed_as_json(events: Iterator[Event]) -> Iterator[Event]:
+def _mark_as_json(events: Iterator[Event]) -> Iterator[Event]:
     for event in events:
         event.type = "json"
         yield event

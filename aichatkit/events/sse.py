@@ -14,7 +14,7 @@ __all__ = ["JSON_WHITESPACE", "Event", "TrailingEvent", "iter_sse"]
 JSON_WHITESPACE = " \t\r\n"
 
 _UNPARSED: Any = object()
-#: The end marker of most streams. It starts like a list, and the JSON parser is slow to reject it.
+#: The end marker of most streams. It looks like the start of a list, which the JSON parser is slow to reject.
 _DONE = "[DONE]"
 
 # `json.loads` also checks for whitespace and detects the encoding on every call; neither is needed here.
@@ -72,7 +72,7 @@ class TrailingEvent(Event):
         except ValueError as error:
             if not self.data.lstrip(JSON_WHITESPACE).startswith("{"):
                 raise
-            raise _CutRecordError("the answer ended in the middle of a record") from error
+            raise _TruncatedRecordError("the answer ended in the middle of a record") from error
 
 
 def iter_sse(blocks: Iterable[bytes], *, max_line: int = MAX_LINE) -> Iterator[Event]:
@@ -109,7 +109,7 @@ def iter_sse(blocks: Iterable[bytes], *, max_line: int = MAX_LINE) -> Iterator[E
                 position = end + 2
 
 
-class _CutRecordError(StreamInterruptedError, ValueError):
+class _TruncatedRecordError(StreamInterruptedError, ValueError):
     """The response ended inside a JSON record; also a ValueError, as `Event.json` promises."""
 
 

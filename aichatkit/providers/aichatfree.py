@@ -54,7 +54,7 @@ class AIChatFree(Provider):
     generate_signature = staticmethod(generate_signature)
 
     def build_request(self, messages: Sequence[Message], model: str) -> requests.Request:
-        turns = _turns(messages)
+        turns = _build_turns(messages)
         if turns[-1]["role"] != "user":
             raise ConfigurationError(f"{self.name}: the last message must be the user's", provider=self.name)
         now = int(time.time() * 1000)
@@ -81,7 +81,7 @@ class AIChatFree(Provider):
         return event.data
 
 
-def _turns(messages: Sequence[Message]) -> list[dict[str, Any]]:
+def _build_turns(messages: Sequence[Message]) -> list[dict[str, Any]]:
     turns = []
     for role, group in groupby(messages, key=lambda message: "model" if message.role == "assistant" else "user"):
         text = "\n\n".join(message.text for message in group)

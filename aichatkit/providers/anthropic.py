@@ -30,7 +30,7 @@ from aichatkit.providers.request_bodies import (
 )
 
 #: Sent if the caller sets no `max_tokens`; all current models support it.
-_MAX_TOKENS = 8192
+_DEFAULT_MAX_TOKENS = 8192
 _TOKEN_ENV = "ANTHROPIC_AUTH_TOKEN"
 _BLOCKS = {"image": "image", "pdf": "document"}
 _FINISH_REASONS = {
@@ -94,7 +94,7 @@ class Anthropic(Provider):
         turns = merge_turns((_role(message), self._build_blocks(message)) for message in others)
         payload: dict[str, Any] = {
             "model": model,
-            "max_tokens": _MAX_TOKENS,
+            "max_tokens": _DEFAULT_MAX_TOKENS,
             "messages": [{"role": role, "content": blocks} for role, blocks in turns],
             "stream": True,
         }
@@ -182,7 +182,7 @@ def _parse_delta(record: Mapping[str, Any]) -> Any:
     if delta_type == "signature_delta":
         return Reasoning("", delta["signature"])
     if delta_type == "input_json_delta":
-        # Server-side tools send these too; no start of their call was passed on, so the parts are dropped later.
+        # Server-side tools send these too; since the start of their call is not passed on, the parts are dropped later.
         return ToolCallPart(record["index"], arguments=delta["partial_json"])
     return list(_parse_citations([delta["citation"]])) if delta_type == "citations_delta" else None
 
@@ -191,7 +191,7 @@ def _parse_message(message: Mapping[str, Any]) -> Iterator[Any]:
     yield from _parse_head(message)
     for index, block in enumerate(message["content"]):
         yield from _parse_block(index, block)
-    yield Finish(_reason(message), last=True)
+    yield Finish(_finish_reason(message), last=True)
 
 
 def _parse_start(record: Mapping[str, Any]) -> Iterator[Any]:
@@ -222,7 +222,7 @@ def _parse_block(index: int, block: Mapping[str, Any]) -> Iterator[Any]:
 
 
 def _parse_ending(record: Mapping[str, Any]) -> Iterator[Any]:
-    yield Finish(_reason(record["delta"]), ends=False)
+    yield Finish(_finish_reason(record["delta"]), ends=False)
     yield from _parse_usage(record.get("usage"))
 
 
@@ -238,7 +238,7 @@ _PARSERS = {
 }
 
 
-def _reason(record: Mapping[str, Any]) -> str | None:
+def _finish_reason(record: Mapping[str, Any]) -> str | None:
     reason = record.get("stop_reason")
     return _FINISH_REASONS.get(reason, reason) if reason else None
 

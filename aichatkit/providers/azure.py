@@ -1,6 +1,6 @@
 """OpenAI's models on Azure: the model is a deployment name, and each resource has its own endpoint.
 
-Two kinds of URL are in use: the newer `/openai/v1` and, if OPENAI_API_VERSION is a date, one per deployment with that
+There are two URL schemes: the newer `/openai/v1` and, if OPENAI_API_VERSION is a date, one URL per deployment with that
 `api-version`.
 """
 

@@ -89,7 +89,7 @@ class Provider:
     settings_env: ClassVar[Mapping[str, str]] = {}
     #: Headers sent with every request.
     headers: ClassVar[Mapping[str, str]] = {}
-    #: Advice added to the error if no connection can be made.
+    #: Advice appended to the error if the connection fails.
     not_running: ClassVar[str] = ""
     #: Header that carries the API key, and the prefix of its value.
     key_header: ClassVar[str] = "Authorization"
@@ -113,13 +113,13 @@ class Provider:
     trims_start: ClassVar[bool] = False
     #: Whether to bypass proxies if the server is on this machine.
     direct: ClassVar[bool] = False
-    #: The provider whose prices apply; empty for its own.
+    #: Name of the provider whose prices apply, if not its own.
     priced_as: ClassVar[str] = ""
     #: Default read timeout, in seconds.
     read_timeout: ClassVar[float] = 60.0
     #: Order in which providers with a key are chosen by default, lowest first; 0 is never chosen.
     rank: ClassVar[int] = 0
-    #: Whether a key in the environment is enough to choose it; False if people have that key for other reasons.
+    #: Whether a key in the environment is enough to choose it; False if users often have that key for other reasons.
     chosen_by_key: ClassVar[bool] = True
     #: Maximum size of one line in bytes, and of one answer in characters.
     max_line: ClassVar[int] = 32 << 20
@@ -218,7 +218,7 @@ def _matches(pattern: str, model: str) -> bool:
 
 @contextmanager
 def parsing(provider: str, subject: str, excerpt: Callable[[], Any] = str) -> Iterator[None]:
-    """Turn exceptions caused by bad data into a `BadResponseError` that names the provider; let our own through."""
+    """Turn exceptions caused by bad data into a `BadResponseError` naming the provider; let a `ChatError` through."""
     try:
         yield
     except ChatError:

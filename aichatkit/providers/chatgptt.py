@@ -1,7 +1,7 @@
 """ChatGptt (chatgptt.me), WordPress with the AI Power plugin: tokens from a page, then a form.
 
 The answer is one JSON object, or server-sent events if the site has streaming enabled.
-A page cache may return a stale nonce, so a rejected nonce is fetched again once.
+A page cache may return a stale nonce, so a new one is fetched once if the nonce is rejected.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class ChatGptt(Provider):
             "bot_id": tokens["bot_id"],
             "chatbot_identity": "shortcode",
             "wpaicg_chat_client_id": secrets.token_hex(5),
-            # The plugin joins the lines of `message`; only here do earlier turns stay separate.
+            # The plugin joins the lines of `message`; earlier turns stay separate only in this field.
             "wpaicg_chat_history": json.dumps([_format_turn(message) for message in messages[:-1]]),
         }
         return requests.Request("POST", self.api_endpoint, data=fields, headers=self._headers())

@@ -78,7 +78,7 @@ class Cohere(OpenAICompatible):
         if ending.get("error"):
             raise classify.event_error({"error": ending["error"]}, provider=self.name, rules=self.rules)
         usage = ending.get("usage") or {}
-        # Fewer tokens may be billed than were read.
+        # Fewer tokens may be billed than were processed.
         counts = usage.get("tokens") or usage.get("billed_units") or {}
         yield Usage(
             _parse_count(counts.get("input_tokens")),
@@ -110,7 +110,7 @@ def _parse_message(message: Mapping[str, Any], index: int | None) -> Iterator[An
 
 
 def _as_list(value: Any) -> list[Any]:
-    # A stream sends one per event, a complete answer a list.
+    # A stream has one per event, a complete answer a list.
     return value if isinstance(value, list) else [value] if value else []
 
 

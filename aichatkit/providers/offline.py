@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from aichatkit.transport.transport import Transport
 
 
-_running: dict[int, Sandbox] = {}
+_sandboxes: dict[int, Sandbox] = {}
 _lock = threading.Lock()
 
 
@@ -49,8 +49,8 @@ class Offline(OpenAICompatible):
 def _sandbox_url() -> str:
     """Return the URL of this process's own sandbox, started on first use; a forked child starts another."""
     with _lock:
-        sandbox = _running.get(os.getpid())
+        sandbox = _sandboxes.get(os.getpid())
         if sandbox is None:
-            sandbox = _running[os.getpid()] = Sandbox()
+            sandbox = _sandboxes[os.getpid()] = Sandbox()
             sandbox.start()
         return f"{sandbox.url}/v1"

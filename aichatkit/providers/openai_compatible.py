@@ -17,7 +17,7 @@ from aichatkit.classification import classify
 from aichatkit.events import Event, sniffing
 from aichatkit.messages import Content, File, Message, ToolCallsMessage, ToolResultMessage
 from aichatkit.providers.base import NO_OPTIONS, Options, Provider
-from aichatkit.providers.openai_records import find_usage, parse_message, parse_sources, parse_usage
+from aichatkit.providers.openai_records import find_usage, parse_citations, parse_message, parse_usage
 from aichatkit.providers.request_bodies import (
     add_options,
     audio_format,
@@ -67,7 +67,7 @@ class OpenAICompatible(Provider):
     takes_schema = True
     iter_events = staticmethod(sniffing.iter_sse_or_json)
     params: ClassVar[Mapping[str, str]] = {name: name for name in _PARAMS.split()}
-    #: Parameter names that differ, used at the service's own URL only: a server at a `base_url` may not know them.
+    #: Parameter names that differ, used only at the service's own URL: servers at other URLs may not know them.
     own_params: ClassVar[Mapping[str, str]] = {}
     #: Roles that have another name at the service.
     roles: ClassVar[Mapping[str, str]] = {"developer": "system"}
@@ -77,7 +77,7 @@ class OpenAICompatible(Provider):
     streams_schema: ClassVar[bool] = True
     #: Whether a stream ends with a repetition of the complete message.
     repeats_message: ClassVar[bool] = False
-    #: Whether the model's reasoning must be sent back along with tool results.
+    #: Whether the model's reasoning must be sent back with tool results.
     wants_reasoning: ClassVar[bool] = False
 
     def build_request(
@@ -145,7 +145,7 @@ class OpenAICompatible(Provider):
         return [
             *([Answered(record["model"], record.get("id") or "")] if record.get("model") else ()),
             *(chunk for choice in choices for chunk in self._parse_choice(choice, event_type)),
-            *parse_sources(record),
+            *parse_citations(record),
             *parse_usage(find_usage(record, choices)),
             # A JSON document that parses is complete; some bridges send it without a finish reason.
             *([Finish()] if event_type == "json" else ()),
@@ -176,7 +176,7 @@ class OpenAICompatible(Provider):
     def _build_content(self, content: Content) -> Any:
         if isinstance(content, str):
             return content
-        # Any other part is the user's own, already in the protocol's format.
+        # Any other part was passed by the user in the protocol's format.
         return [
             self._build_file(part["file"]) if isinstance(part.get("file"), File) else dict(part) for part in content
         ]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 else:
     openai_images = lazy_module("aichatkit.providers.openai_images")
 
-__all__ = ["find_usage", "parse_message", "parse_sources", "parse_usage"]
+__all__ = ["find_usage", "parse_citations", "parse_message", "parse_usage"]
 
 
 def parse_message(message: Mapping[str, Any]) -> Iterator[Any]:
@@ -37,14 +37,14 @@ def parse_message(message: Mapping[str, Any]) -> Iterator[Any]:
         yield ToolCallPart(call.get("index"), call.get("id") or "", function.get("name") or "", arguments)
 
 
-def parse_sources(record: Mapping[str, Any]) -> Iterator[Citation]:
-    """Yield the citations that are outside the message; a list with titles is preferred."""
+def parse_citations(record: Mapping[str, Any]) -> Iterator[Citation]:
+    """Yield the citations outside the message, from a list with titles if there is one."""
     for source in record.get("search_results") or record.get("citations") or ():
         yield Citation(source) if isinstance(source, str) else Citation(source["url"], source.get("title") or "")
 
 
 def find_usage(record: Mapping[str, Any], choices: Sequence[Mapping[str, Any]]) -> Any:
-    """Return the usage, which services put next to the choices, inside one, or under a custom key."""
+    """Return the usage: services send it next to the choices, inside one, or under a custom key."""
     parents = [record, record.get("x_groq") or {}, *choices]
     return next((parent["usage"] for parent in parents if parent.get("usage")), None)
 

@@ -72,7 +72,7 @@ def iter_parts(content: Content, *, provider: str) -> Iterator[str | File]:
             file: File = part["file"]
             yield text_of_file(file) if file.kind == "text" and file.data else file
         elif part_type == "image_url":
-            yield _parse_image(part["image_url"])
+            yield _parse_image_url(part["image_url"])
         else:
             raise ConfigurationError(
                 f"{provider} takes no part of type {part_type!r}", provider=provider, action="next"
@@ -92,7 +92,7 @@ def encode_base64(file: File, *, provider: str) -> str:
 
 
 def file_uri(file: File, *, provider: str, allow_url: bool = True) -> str:
-    """Return a file's URL if it has one and it may be sent, else a data URI."""
+    """Return a file's URL if it has one and `allow_url` is set, else a data URI."""
     if file.url and allow_url:
         return file.url
     return f"data:{file.media_type};base64,{encode_base64(file, provider=provider)}"
@@ -127,7 +127,7 @@ def split_system(messages: Sequence[Message]) -> tuple[str, list[Message]]:
 
 
 def merge_turns(turns: Iterable[tuple[str, list[Any]]]) -> list[tuple[str, list[Any]]]:
-    """Merge consecutive turns of the same role: all tool results must be in one turn.
+    """Merge consecutive turns of the same role, since all tool results must be in one turn.
 
     >>> merge_turns([("user", [1]), ("user", [2]), ("model", [3]), ("user", [])])
     [('user', [1, 2]), ('model', [3])]
@@ -199,7 +199,7 @@ def parse_arguments(arguments: Any) -> str:
 
 
 def stream_headers(provider: Provider, options: Options) -> dict[str, str]:
-    """Return the headers of a streaming request, with the provider's settings as headers."""
+    """Return the headers of a streaming request, including the provider's settings from the environment."""
     settings = {name: options.tokens[name] for name in provider.settings_env if name in options.tokens}
     return {"Accept": "text/event-stream", **provider.headers, **settings}
 
@@ -217,7 +217,7 @@ def _deep_merge(base: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, 
     return merged
 
 
-def _parse_image(image: Any) -> File:
+def _parse_image_url(image: Any) -> File:
     url = str(image["url"] if isinstance(image, Mapping) else image)
     detail = str(image.get("detail") or "") if isinstance(image, Mapping) else ""
     prefix, comma, data = url.partition(",")

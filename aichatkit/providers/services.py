@@ -18,7 +18,7 @@ _TEXT = frozenset({"text"})
 _ALL_FILES = frozenset({"image", "pdf", "audio", "text"})
 _SAMPLING = "frequency_penalty max_tokens presence_penalty seed stop temperature top_p"
 _OPEN_MODELS = f"{_SAMPLING} logit_bias logprobs response_format top_k top_logprobs user min_p repetition_penalty"
-# A local server: used only if named, without a key unless one is given; it may have to load its model first.
+# Local servers: used only if named; the key is optional, and loading a model may take minutes.
 _LOCAL = {"needs_key": False, "read_timeout": 300.0, "direct": True}
 
 

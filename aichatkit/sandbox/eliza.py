@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from aichatkit.sandbox.script import FAREWELLS, MEMORIES, NOTHING_FITS, REFLECTIONS, RULES, SILENCE
+from aichatkit.sandbox.script import DEFAULT_ANSWERS, FAREWELLS, MEMORIES, REFLECTIONS, RULES, SILENCE
 
 _MAX_TURNS = 100
 
@@ -15,21 +15,21 @@ class Eliza:
 
     def __init__(self, seed: int = 0) -> None:
         self._seed = seed
-        self._used: dict[str, int] = {}
+        self._next_index: dict[str, int] = {}
         self._memory: list[str] = []
 
     def answer(self, text: str) -> str:
-        """Return the answer to a message of the user."""
+        """Return the answer to the user's next message."""
         text = _normalize(text)
         if not text:
             return self._next("silence", SILENCE)
         if text in ("bye", "goodbye", "quit", "exit"):
             return self._next("farewell", FAREWELLS)
-        answer = self._first_rule(text) or self._recall() or self._next("nothing", NOTHING_FITS)
+        answer = self._apply_rules(text) or self._recall() or self._next("default", DEFAULT_ANSWERS)
         self._remember(text)
         return answer
 
-    def _first_rule(self, text: str) -> str | None:
+    def _apply_rules(self, text: str) -> str | None:
         for pattern, answers in RULES:
             if match := re.search(pattern, text):
                 answer = self._next(pattern, answers)
@@ -44,9 +44,9 @@ class Eliza:
             self._memory.append(self._next("memory", MEMORIES).format(reflect(match[1])))
 
     def _next(self, key: str, answers: Sequence[str]) -> str:
-        turn = self._used.get(key, self._seed)
-        self._used[key] = turn + 1
-        return answers[turn % len(answers)]
+        index = self._next_index.get(key, self._seed)
+        self._next_index[key] = index + 1
+        return answers[index % len(answers)]
 
 
 def eliza(turns: Sequence[str], seed: int = 0) -> str:
@@ -55,10 +55,10 @@ def eliza(turns: Sequence[str], seed: int = 0) -> str:
     >>> eliza(["I am sad"])
     'How long have you been sad?'
     """
-    bot = Eliza(seed)
-    answer = bot.answer("")
+    conversation = Eliza(seed)
+    answer = conversation.answer("")
     for turn in turns[-_MAX_TURNS:]:
-        answer = bot.answer(turn)
+        answer = conversation.answer(turn)
     return answer
 
 

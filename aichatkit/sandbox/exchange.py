@@ -63,7 +63,7 @@ class Piece:
     """A part of a body, sent and flushed separately.
 
     `phase` is the part of the stream it belongs to, "open", "text", "finish", "done" or "error"; faults select by it.
-    `pause` is the delay before it in seconds; `missing` is how many bytes short its HTTP chunk is of its stated size.
+    `pause` is the delay before it in seconds; `missing` is how many bytes its HTTP chunk lacks of its declared size.
     """
 
     data: bytes
@@ -133,6 +133,11 @@ class APIError(Exception):
         self.explicit_status = status
         self.status = status or default_status
         self.headers = list(headers)
+
+    def message_from(self, messages: Mapping[str, str]) -> str:
+        """Return the message for this reason from `messages`, unless the error has a message of its own."""
+        is_default = self.message == self.reasons[self.reason][1]
+        return messages.get(self.reason, self.message) if is_default else self.message
 
 
 def json_response(record: Any, status: int = 200, headers: Iterable[tuple[str, str]] = ()) -> Response:

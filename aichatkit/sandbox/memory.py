@@ -83,7 +83,7 @@ class _Socket:
 
     def __init__(self, steps: Steps, timeout: float | None, clock: Clock) -> None:
         self.timeout = timeout
-        self.is_shut = False
+        self.is_shut_down = False
         self._reader = _StepReader(steps, self, clock)
 
     def makefile(self, mode: str) -> io.BufferedReader:
@@ -93,7 +93,7 @@ class _Socket:
         self.timeout = seconds
 
     def shutdown(self, how: int) -> None:
-        self.is_shut = True
+        self.is_shut_down = True
 
 
 class _StepReader(io.RawIOBase):
@@ -112,7 +112,7 @@ class _StepReader(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         while not self._pending:
             self._wait(self._silence)
-            step = None if self._sock.is_shut else next(self._steps, None)
+            step = None if self._sock.is_shut_down else next(self._steps, None)
             if step is None:
                 return 0
             if isinstance(step, bytes):
@@ -147,7 +147,7 @@ def connection_aborted(error: Exception) -> urllib3.exceptions.HTTPError:
 
 
 def connection_refused() -> urllib3.exceptions.HTTPError:
-    """Return the urllib3 error for an address on which nothing listens."""
+    """Return the urllib3 error for an address that nothing listens on."""
     error = ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
     pool: Any = None
     return urllib3.exceptions.NewConnectionError(pool, f"Failed to establish a new connection: {error}")

@@ -8,21 +8,20 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from types import TracebackType
 
 from aichatkit._dataclasses import replace
 from aichatkit.sandbox.eliza import eliza
 from aichatkit.sandbox.exchange import APIError, Request, Response, json_response
 from aichatkit.sandbox.faults import FAULTS, Fault, Plan, parse_plan, split_prefix
 from aichatkit.sandbox.http1 import serve_requests
-from aichatkit.sandbox.server import Connection, Listener
+from aichatkit.sandbox.server import Connection, Listener, LocalServer
 from aichatkit.sandbox.wires import WIRES, Call, Settings, Wire
 
-# Bounds the memory of a sandbox that runs for days.
+# Bounds the memory use of a sandbox that runs for days.
 _MAX_REQUESTS = 20_000
 
 
-class Sandbox:
+class Sandbox(LocalServer):
     """A local server that speaks every protocol of the package and injects faults on request.
 
     Use it as a context manager, or call `start` and `close`.
@@ -31,6 +30,8 @@ class Sandbox:
     `faults` apply to every request; `script` adds faults for the next ones.
     `secret` and `password` are those of AIChatFree.
     """
+
+    _label = "sandbox"
 
     def __init__(
         self,
@@ -58,7 +59,6 @@ class Sandbox:
         self._hits: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._wires: list[Wire] = []
-        self._listener: Listener | None = None
 
     @staticmethod
     def faults() -> Mapping[str, Fault]:
@@ -71,40 +71,13 @@ class Sandbox:
             self._listener = Listener(self._serve, host=self.host, port=self.port, tls=self.tls)
             self.port = self._listener.port
             settings = replace(self._settings, url=self._listener.url)
-            self._wires = [wire(settings) for wire in WIRES]
+            self._wires = [wire_cls(settings) for wire_cls in WIRES]
         return self
 
     def close(self) -> None:
         """Stop listening, and close all connections."""
         if self._listener is not None:
             self._listener.close()
-
-    def __enter__(self) -> Sandbox:
-        return self.start()
-
-    def __exit__(
-        self, error_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
-    @property
-    def url(self) -> str:
-        """The URL, without a trailing slash."""
-        return self._running.url
-
-    @property
-    def connections(self) -> int:
-        """The number of connections accepted."""
-        return self._running.connections
-
-    @property
-    def open_connections(self) -> int:
-        """The number of open connections."""
-        return self._running.open_connections
-
-    def wait_closed(self, timeout: float = 5.0) -> bool:
-        """Wait until all connections are closed; return False after `timeout` seconds."""
-        return self._running.wait_closed(timeout)
 
     def script(self, *faults: str | None) -> None:
         """Queue faults for the next chat requests, in order; None answers a request normally.
@@ -119,12 +92,6 @@ class Sandbox:
         """Answer with this text instead of ELIZA's; a list has one text per answer, None restores ELIZA."""
         with self._lock:
             self._texts = text if text is None or isinstance(text, str) else deque(text)
-
-    @property
-    def _running(self) -> Listener:
-        if self._listener is None:
-            raise RuntimeError("the sandbox is not started: use it in a with statement or call start()")
-        return self._listener
 
     def _serve(self, connection: Connection) -> None:
         serve_requests(connection, self._respond)
@@ -144,11 +111,11 @@ class Sandbox:
         response = self._apply_plans(call, self._select_plans(call, plans))
         return self._add_delay(response)
 
-    def _select_plans(self, call: Call, from_url: Sequence[Plan]) -> list[Plan]:
+    def _select_plans(self, call: Call, url_plans: Sequence[Plan]) -> list[Plan]:
         selected = [plan for plan in self._plans if plan.applies_to(call)]
         endpoint = call.route.endpoint
         with self._lock:
-            for plan in from_url:
+            for plan in url_plans:
                 self._hits[f"{plan} {endpoint}"] += plan.applies_to(call)
                 if plan.applies_to(call) and (plan.times is None or self._hits[f"{plan} {endpoint}"] <= plan.times):
                     selected.append(plan)

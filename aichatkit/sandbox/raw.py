@@ -1,28 +1,27 @@
-"""Script -> bytes on the wire: a server that sends exactly the bytes of a test, over TCP or TLS."""
+"""Script -> bytes on the wire: a server that sends exactly the bytes a test specifies, over TCP or TLS."""
 
 from __future__ import annotations
 
 import ssl
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from types import TracebackType
 from typing import Any
 
 from aichatkit.sandbox.exchange import Request
 from aichatkit.sandbox.http1 import read_request
-from aichatkit.sandbox.server import ClientDisconnected, Connection, Listener
+from aichatkit.sandbox.server import ClientDisconnected, Connection, Listener, LocalServer
 
 #: Bytes to send, seconds to wait, an event to wait for, "close", "reset", "wait-close", or more steps.
 Step = Any
 Script = Iterable[Step]
 
 _END_STEPS = ("close", "reset", "wait-close")
-#: How many seconds "wait-close" waits for the client to close.
+#: How long "wait-close" waits for the client to close, in seconds.
 _WAIT_CLOSE_SECONDS = 3600.0
 
 
-class RawServer:
-    """Answer each request with the next script of steps; the last one is repeated. Without scripts, stay silent.
+class RawServer(LocalServer):
+    """Answer each request with the next script of steps, repeating the last one; without scripts, stay silent.
 
     A step is bytes (sent), a number (seconds to wait), a `threading.Event` (waited for), "close" (a FIN),
     "reset" (an RST), "wait-close" (wait until the client closes), or an iterable of steps, which may be endless.
@@ -49,7 +48,6 @@ class RawServer:
             _check_steps(script)
         self._lock = threading.Lock()
         self._options = (host, tls)
-        self._listener: Listener | None = None
 
     def start(self) -> RawServer:
         """Start listening."""
@@ -60,39 +58,6 @@ class RawServer:
     def close(self) -> None:
         """Stop listening, and close all connections."""
         self._running.close()
-
-    def __enter__(self) -> RawServer:
-        return self.start()
-
-    def __exit__(
-        self, error_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
-    @property
-    def url(self) -> str:
-        """The URL, without a trailing slash."""
-        return self._running.url
-
-    @property
-    def connections(self) -> int:
-        """The number of connections accepted."""
-        return self._running.connections
-
-    @property
-    def open_connections(self) -> int:
-        """The number of open connections."""
-        return self._running.open_connections
-
-    def wait_closed(self, timeout: float = 5.0) -> bool:
-        """Wait until all connections are closed; return False after `timeout` seconds."""
-        return self._running.wait_closed(timeout)
-
-    @property
-    def _running(self) -> Listener:
-        if self._listener is None:
-            raise RuntimeError("the server is not started: use it in a with statement or call start()")
-        return self._listener
 
     def _serve(self, connection: Connection) -> None:
         is_open = self._run(connection, self._greeting)

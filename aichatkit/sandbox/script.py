@@ -1,4 +1,4 @@
-"""The script of the sandbox's ELIZA: patterns in order of rank, each with its answers in rotation."""
+"""The script of the sandbox's ELIZA: patterns in order of priority, each with answers that are used in turn."""
 
 from __future__ import annotations
 
@@ -220,7 +220,7 @@ MEMORIES = (
     "And how does your {0} come into it?",
 )
 
-NOTHING_FITS = (
+DEFAULT_ANSWERS = (
     "Please go on.",
     "Tell me more about that.",
     "I see. And what does that suggest to you?",

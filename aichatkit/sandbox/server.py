@@ -11,7 +11,10 @@ import struct
 import threading
 import time
 import weakref
+from abc import ABC, abstractmethod
 from collections.abc import Callable
+from types import TracebackType
+from typing import ClassVar, TypeVar
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _HANDSHAKE_SECONDS = 5.0
@@ -28,7 +31,7 @@ class Connection:
         self.number = number
         self.sock = sock
         self.sent = 0
-        self.ended = False
+        self.is_shut_down = False
         self._buffer = bytearray()
 
     def read_line(self, limit: int = 65536) -> bytes:
@@ -68,7 +71,7 @@ class Connection:
 
     def shut_down(self) -> None:
         """Shut down both directions, which wakes up a thread that is reading or writing."""
-        self.ended = True
+        self.is_shut_down = True
         # The plain socket's method: that of a TLS socket drops the encryption while another thread is using it.
         with contextlib.suppress(OSError):
             socket.socket.shutdown(self.sock, socket.SHUT_RDWR)
@@ -114,9 +117,9 @@ class Listener:
         self._changed = threading.Condition()
         self._closing = False
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._listening = socket.create_server((host, port), family=family, backlog=256)
+        self._server_socket = socket.create_server((host, port), family=family, backlog=256)
         self._wake_sender, self._wake_receiver = socket.socketpair()
-        self.port: int = self._listening.getsockname()[1]
+        self.port: int = self._server_socket.getsockname()[1]
         name = f"[{host}]" if ":" in host else host
         self.url = f"{'https' if tls else 'http'}://{name}:{self.port}"
         self._thread = threading.Thread(target=self._accept_all, name=f"sandbox-{self.port}", daemon=True)
@@ -146,14 +149,14 @@ class Listener:
             connection.shut_down()
         for thread in connections.values():
             thread.join(1.0)
-        for sock in (self._listening, self._wake_sender, self._wake_receiver):
+        for sock in (self._server_socket, self._wake_sender, self._wake_receiver):
             sock.close()
 
     def close_after_fork(self) -> None:
         """Close the sockets copied by a fork without shutting them down: the clients still belong to the parent."""
         self._closing = True
         for sock in (
-            self._listening,
+            self._server_socket,
             self._wake_sender,
             self._wake_receiver,
             *(connection.sock for connection in self._open),
@@ -163,7 +166,7 @@ class Listener:
 
     def _accept_all(self) -> None:
         with selectors.DefaultSelector() as selector:
-            selector.register(self._listening, selectors.EVENT_READ)
+            selector.register(self._server_socket, selectors.EVENT_READ)
             selector.register(self._wake_receiver, selectors.EVENT_READ)
             while True:
                 selector.select()
@@ -171,7 +174,7 @@ class Listener:
                     return
                 # The client may have disconnected between the select and the accept.
                 with contextlib.suppress(OSError):
-                    self._accept(self._listening.accept()[0])
+                    self._accept(self._server_socket.accept()[0])
 
     def _accept(self, sock: socket.socket) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -197,12 +200,63 @@ class Listener:
                 self._changed.notify_all()
 
 
+_Server = TypeVar("_Server", bound="LocalServer")
+
+
+class LocalServer(ABC):
+    """The base of the servers for tests: a listener from `start` to `close`, or for the length of a with statement."""
+
+    _label: ClassVar[str] = "server"
+    _listener: Listener | None = None
+
+    @abstractmethod
+    def start(self: _Server) -> _Server:
+        """Start listening."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Stop listening, and close all connections."""
+
+    def __enter__(self: _Server) -> _Server:
+        return self.start()
+
+    def __exit__(
+        self, error_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def url(self) -> str:
+        """The URL, without a trailing slash."""
+        return self._running.url
+
+    @property
+    def connections(self) -> int:
+        """The number of connections accepted."""
+        return self._running.connections
+
+    @property
+    def open_connections(self) -> int:
+        """The number of open connections."""
+        return self._running.open_connections
+
+    def wait_closed(self, timeout: float = 5.0) -> bool:
+        """Wait until all connections are closed; return False after `timeout` seconds."""
+        return self._running.wait_closed(timeout)
+
+    @property
+    def _running(self) -> Listener:
+        if self._listener is None:
+            raise RuntimeError(f"the {self._label} is not started: use it in a with statement or call start()")
+        return self._listener
+
+
 def _start_tls(connection: Connection, tls: ssl.SSLContext) -> None:
     connection.sock.settimeout(_HANDSHAKE_SECONDS)
     # Wrapped before the handshake, so that `shut_down` reaches the socket while a silent client delays the handshake.
     encrypted = tls.wrap_socket(connection.sock, server_side=True, do_handshake_on_connect=False)
     connection.sock = encrypted
-    if connection.ended:
+    if connection.is_shut_down:
         # `shut_down` was called on the plain socket, which no longer held the connection.
         raise ClientDisconnected
     encrypted.do_handshake()
@@ -217,5 +271,5 @@ def _close_listeners_after_fork() -> None:
         listener.close_after_fork()
 
 
-# Without fork, `register_at_fork` does not exist.
+# Platforms without fork have no `register_at_fork`.
 getattr(os, "register_at_fork", dict)(after_in_child=_close_listeners_after_fork)

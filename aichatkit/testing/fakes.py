@@ -24,7 +24,7 @@ from aichatkit.sandbox.http1 import response_steps
 from aichatkit.sandbox.memory import Clock, connection_refused
 from aichatkit.sandbox.playground import route_request
 from aichatkit.sandbox.wires import WIRES, Call, Settings, Wire
-from aichatkit.testing.patches import KEY, NetworkPatch, build_response
+from aichatkit.testing.patches import API_KEY, NetworkPatch, build_response
 from aichatkit.testing.steps import Fault, Raw, Unreachable, apply_step, parse_step
 
 __all__ = ["Asked", "Fake"]
@@ -32,7 +32,7 @@ __all__ = ["Asked", "Fake"]
 
 @dataclass(frozen=True)
 class Asked:
-    """A request that the fake received; `prompt` is the last message of the user."""
+    """A request that the fake received; `prompt` is the user's last message."""
 
     prompt: str
     url: str
@@ -45,7 +45,7 @@ class Asked:
 
 
 class Fake:
-    """Replace every service by scripted answers.
+    """Replace every service with scripted answers.
 
     `answers` is a list consumed in order, a dict of answers by words in the prompt, a function of the prompt,
     or one answer for every request. An answer is a text, data, or a step of this package such as `RateLimit()`.
@@ -77,7 +77,7 @@ class Fake:
 
     @property
     def prompts(self) -> list[str]:
-        """The last message of the user in each request, including retries."""
+        """The user's last message in each request, including retries."""
         return [request.prompt for request in self.requests]
 
     @property
@@ -125,7 +125,7 @@ class Fake:
             )
 
     def policy(self, retry: Any) -> RetryPolicy:
-        """Return the retry policy of a client of this fake: as given, but without real waits."""
+        """Return the retry policy for a client of this fake: `retry`, but without real waits."""
         policy = RetryPolicy.of(retry)
         sleep = policy.sleep or self._clock.sleep
         return replace(policy, sleep=sleep, clock=policy.clock or self._clock.now, random=policy.random or float)
@@ -138,7 +138,7 @@ class Fake:
         return build_response(request, response_steps(response, parsed), timeout, self._clock)
 
     def _respond(self, origin: str, request: Request, url: str) -> Response:
-        call = self._call(origin, request)
+        call = self._route(origin, request)
         if isinstance(call, Response):
             return self._respond_unknown(request, url)
         if call.route.endpoint != "chat":
@@ -149,7 +149,7 @@ class Fake:
         except _PromptReceived as received:
             prompt = received.prompt
         else:
-            # A request that the real service would reject too takes no answer from the script, unless the next one is
+            # A request that the real service would also reject uses no answer of the script, unless the next one is
             # raw bytes: then the request is for another service with the same path.
             self.requests.append(Asked("", url, request.headers, request.body))
             return _raw_response(self._take_step("")) if self._is_raw_next() else response
@@ -168,7 +168,7 @@ class Fake:
     def _play_step(self, step: Any, origin: str, request: Request) -> Response:
         if isinstance(step, Raw):
             return _raw_response(step)
-        call = self._call(origin, request)
+        call = self._route(origin, request)
         assert isinstance(call, Call)
         if not isinstance(step, Fault):
             apply_step(step, call)
@@ -176,9 +176,9 @@ class Fake:
         call.text = step.text
         return step.plan.apply(partial(call.wire.respond, call), call)
 
-    def _call(self, origin: str, request: Request) -> Call | Response:
+    def _route(self, origin: str, request: Request) -> Call | Response:
         with self._lock:
-            wires = self._wires.setdefault(origin, [wire(Settings(url=origin)) for wire in WIRES])
+            wires = self._wires.setdefault(origin, [wire_cls(Settings(url=origin)) for wire_cls in WIRES])
         return route_request(wires, request, _compose)
 
     def _take_step(self, prompt: str) -> Any:
@@ -212,7 +212,7 @@ class Fake:
             return isinstance(next(iter(self._script[self._position :]), None), Raw)
 
     def _fail(self, message: str) -> None:
-        # Remembered as well: code that catches every exception must not hide it from the test.
+        # Also recorded: code under test that catches every exception must not hide the failure.
         self._failures.append(message)
         raise AssertionError(message)
 
@@ -234,7 +234,7 @@ class _FakeClient(Client):
     def _targets(self, model: Any) -> list[Target]:
         for name in named_providers(model):
             if registry[name].key_variables():
-                self._context.keys.setdefault(name, [KEY])
+                self._context.keys.setdefault(name, [API_KEY])
         return super()._targets(model)
 
 

@@ -16,17 +16,17 @@ from aichatkit.providers.base import Provider
 from aichatkit.sandbox.memory import CONNECTION_ERRORS, TIMEOUTS, Clock, Steps, connection_aborted, open_response
 from aichatkit.transport.pools import is_sending
 
-__all__ = ["KEY", "NetworkPatch", "build_response"]
+__all__ = ["API_KEY", "NetworkPatch", "build_response"]
 
-#: The API key of every service that needs one.
-KEY = "fake-key"
+#: The fake API key of every service that needs one.
+API_KEY = "fake-key"
 
 
 class NetworkPatch:
     """Replace the transport adapter of every session.
 
     `choose_adapter` returns the adapter to use, given a function that returns the original one.
-    Only requests sent by the package are affected, not other requests of the process.
+    Only requests sent by the package are affected, not others in the process.
     With a `clock`, waits return immediately, there is no jitter, and every service has a fake API key.
     """
 
@@ -73,7 +73,7 @@ class NetworkPatch:
         self._patch(retries, "time", SimpleNamespace(monotonic=clock.now))
         for module in (retries, attempt):
             self._patch(module, "random", SimpleNamespace(random=float))
-        self._patch(Provider, "find_key", classmethod(lambda cls: KEY if cls.key_variables() else None))
+        self._patch(Provider, "find_key", classmethod(lambda cls: API_KEY if cls.key_variables() else None))
 
     def _patch(self, owner: Any, name: str, value: Any) -> None:
         original = vars(owner)[name]

@@ -103,7 +103,7 @@ def _to_record(exchange: Exchange) -> dict[str, Any]:
     pieces = [_redact_bytes(piece, exchange.secrets) for piece in exchange.pieces]
     body = b"".join(pieces)
     if _redact_bytes(body, exchange.secrets) != body:
-        # A key is split across pieces: better to lose the piece boundaries than to leak it.
+        # A key was split across pieces: losing the piece boundaries is better than leaking it.
         pieces = [_redact_bytes(b"".join(exchange.pieces), exchange.secrets)]
     headers = [
         (name, _redact(value, exchange.secrets)) for name, value in exchange.headers if _SAFE_HEADERS.fullmatch(name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Callable
 
@@ -52,12 +53,11 @@ class Replay:
         self.ignored = set(_IGNORED_FIELDS)
         self._again = again
         self._exchanges: list[Exchange] = []
-        self._played: set[int] = set()
+        self._replayed: set[int] = set()
         self._failures: list[str] = []
         self._lock = Lock()
         self._clock = Clock()
-        choose: Callable[[Callable[[], BaseAdapter]], BaseAdapter] = lambda original: _ReplayAdapter(self, original)  # noqa: E731
-        self._patch = NetworkPatch(choose, clock=None if self.recording else self._clock)
+        self._patch = NetworkPatch(partial(_ReplayAdapter, self), clock=None if self.recording else self._clock)
 
     @property
     def waits(self) -> list[float]:
@@ -97,10 +97,10 @@ class Replay:
         if self._failures:
             raise AssertionError(self._failures[0])
 
-    def answer(self, request: requests.PreparedRequest, timeout: Any, usual: Callable[[], Any]) -> requests.Response:
-        """Answer one request; `usual()` returns a function that sends it over the network."""
+    def answer(self, request: requests.PreparedRequest, timeout: Any, get_send: Callable[[], Any]) -> requests.Response:
+        """Answer one request; `get_send` returns a function that sends it over the network."""
         if self.recording:
-            return self._record(request, timeout, usual())
+            return self._record(request, timeout, get_send())
         exchange = self._find(_recorded_request(request, collect_secrets(request.headers)))
         pieces = [Piece(piece) for piece in exchange.pieces]
         response = Response(exchange.status, list(exchange.headers), pieces, framing="chunked", ending=exchange.ending)
@@ -119,8 +119,8 @@ class Replay:
         wanted = request.lines(self.ignored)
         with self._lock:
             for index, exchange in enumerate(self._exchanges):
-                if index not in self._played and exchange.request.lines(self.ignored) == wanted:
-                    self._played.add(index)
+                if index not in self._replayed and exchange.request.lines(self.ignored) == wanted:
+                    self._replayed.add(index)
                     return exchange
             self._failures.append(self._failure_message(wanted))
         raise AssertionError(self._failures[-1])

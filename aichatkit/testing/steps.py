@@ -37,7 +37,7 @@ __all__ = [
     "parse_step",
 ]
 
-#: A number of text pieces larger than any answer has: the fault comes after all of them.
+#: More text pieces than any answer has: the fault comes after all of them.
 _ALL = 1 << 30
 #: Longer than any timeout, in seconds.
 _FOREVER = 1e9
@@ -49,22 +49,22 @@ class Says:
     def __init__(self, *chunks: str, reasoning: str = "", cut_short: bool = False) -> None:
         if not all(isinstance(chunk, str) for chunk in chunks):
             raise ConfigurationError("Says: its chunks must be strings")
-        self.marks: dict[str, Any] = {"parts": list(chunks), "cut-short": cut_short}
-        self.marks["thoughts"] = [reasoning] if reasoning else []
+        self.overrides: dict[str, Any] = {"text-parts": list(chunks), "truncated": cut_short}
+        self.overrides["reasoning-parts"] = [reasoning] if reasoning else []
         self.text = "".join(chunks)
 
     def __repr__(self) -> str:
-        return f"Says({', '.join(map(repr, self.marks['parts']))})"
+        return f"Says({', '.join(map(repr, self.overrides['text-parts']))})"
 
 
 class UseTool:
     """A tool call: `UseTool("stock", article="A-17")`; a list of them makes parallel tool calls."""
 
     def __init__(self, tool: str, /, **arguments: Any) -> None:
-        self.use = (tool, arguments)
+        self.call = (tool, arguments)
 
     def __repr__(self) -> str:
-        return f"UseTool({self.use[0]!r}, **{self.use[1]!r})"
+        return f"UseTool({self.call[0]!r}, **{self.call[1]!r})"
 
 
 class Raw:
@@ -82,7 +82,7 @@ class Raw:
 class Fault:
     """Any fault of the sandbox by its name, with its options: `Fault("error-page", status=502)`.
 
-    `text` is the text of the answer, as far as the fault does not suppress it.
+    `text` is the text of the answer, unless the fault suppresses it.
     """
 
     def __init__(self, name: str, /, *, text: str | None = None, **options: Any) -> None:
@@ -101,7 +101,7 @@ class Fault:
 
 
 class RateLimit(Fault):
-    """Too many requests; `retry_after` is the wait that the service requests, in seconds."""
+    """Too many requests; `retry_after` is the delay the service asks for, in seconds."""
 
     def __init__(self, *, retry_after: float | None = None) -> None:
         super().__init__("rate-limit", retry_after="" if retry_after is None else f"{retry_after:g}")
@@ -228,13 +228,13 @@ def parse_step(step: Any) -> Any:
 
 
 def apply_step(step: Any, call: Call) -> None:
-    """Set the text of a step, its chunks and its tool calls on a call to be answered."""
+    """Set the text, chunks and tool calls of a step on the call it answers."""
     if isinstance(step, Says):
         call.text = step.text
-        call.overrides.update(step.marks)
+        call.overrides.update(step.overrides)
     elif isinstance(step, UseTool) or _is_tool_call_list(step):
         tool_calls = [step] if isinstance(step, UseTool) else step
-        call.overrides["uses"] = [tool_call.use for tool_call in tool_calls]
+        call.overrides["tool-calls"] = [tool_call.call for tool_call in tool_calls]
     else:
         call.text = step if isinstance(step, str) else _to_json(step)
 

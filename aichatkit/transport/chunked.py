@@ -1,4 +1,4 @@
-"""Response -> bytes: decode chunked bodies, as many chunks per read as have been received.
+"""Response -> bytes: decode chunked bodies, returning all chunks received so far in one read.
 
 `http.client` returns one chunk per call and reads the socket about twice for each; streams send a chunk per event.
 """
@@ -18,7 +18,7 @@ _MAX_LINE = 65536
 
 
 def is_chunked(raw: Any) -> bool:
-    """Return whether a raw response is a chunked one of `http.client` that nothing has been read from."""
+    """Return whether a raw response is a chunked one of `http.client` with its body unread."""
     return (
         is_http_client_response(raw)
         and raw.chunked is True
@@ -30,7 +30,7 @@ def is_chunked(raw: Any) -> bool:
 class ChunkedBody:
     """The body of one chunked response (RFC 9112, 7.1); `read` returns what has arrived, even part of a chunk.
 
-    `reusable` becomes true once the entire body has been read and nothing follows it: the connection may be kept.
+    `reusable` becomes true once the entire body has been read and nothing follows it: the connection can be reused.
     """
 
     def __init__(self, raw: Any, size: int) -> None:

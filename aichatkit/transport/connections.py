@@ -23,13 +23,13 @@ from aichatkit.transport.prepared import HeaderCache, remember
 __all__ = ["POOL_SIZE", "Connections"]
 
 #: Connections kept per host, 0 for no limit: a pool smaller than the number of threads closes connections that the
-#: next request needs. There are never more than there were concurrent requests.
+#: next request needs. The pool never holds more than there were concurrent requests.
 POOL_SIZE = 0
 #: urllib3 1 checks hostnames itself, and cannot pass an IP address to an SSL context that does.
 _CHECKS_HOSTNAMES = urllib3.__version__.startswith("1.")  # type: ignore[attr-defined]
-#: Hosts with pooled connections.
+#: Maximum number of hosts with pooled connections.
 _MAX_HOSTS = 16
-#: Cached settings, one entry for each host and set of proxies.
+#: Maximum number of cached settings, one entry per host and set of proxies.
 _MAX_SETTINGS = 1000
 
 # `requests` drops proxies that are None, whether they come from the environment or from the Session.
@@ -73,7 +73,7 @@ class Connections:
         return self._session
 
     def settings(self, url: str, proxies: Mapping[str, str] | None, direct: bool) -> dict[str, Any]:
-        """Return proxies, verify and cert for a URL; the environment is read once per host.
+        """Return the `Session.send` arguments for a URL: proxies, verify, cert; the environment is read once per host.
 
         Explicit proxies take precedence over the environment, the call's over the client's; `direct` disables all.
         """
@@ -89,7 +89,7 @@ class Connections:
         return settings
 
     def explicit_proxies(self, proxies: Mapping[str, str] | None, direct: bool) -> dict[str, Any]:
-        """Return the proxies passed to the call, else to the client; `direct` disables all proxies."""
+        """Return the proxies passed to the call, or else to the client; `direct` disables all proxies."""
         if direct:
             return dict(_NO_PROXIES)
         return dict(self.proxies if proxies is None else proxies)
@@ -100,7 +100,7 @@ class Connections:
             self.open_responses.add(response)
 
     def pending_request(self, *, fresh: bool = False) -> PendingRequest:
-        """Return a context in which `close` wakes this thread while it waits for the response head.
+        """Return a context manager: inside it, `close` wakes this thread while it waits for the response head.
 
         `fresh` requires a new connection instead of a pooled one.
         """
@@ -109,12 +109,12 @@ class Connections:
         return PendingRequest(self._pending, self._lock, fresh=fresh)
 
     def portable(self) -> dict[str, Any]:
-        """Return the arguments to recreate this in another process; a Session of the package is not among them."""
+        """Return constructor arguments that can be pickled; a Session created by the package is left out."""
         session = None if self.owns_session else self._session
         return {"session": session, "proxies": self.proxies, "verify": self.verify, "headers": self.headers}
 
     def close(self) -> None:
-        """Wake every blocked read and close the Session; do nothing if both still belong to a parent process."""
+        """Wake every blocked read and close the Session; do nothing in a forked child that has not used it yet."""
         if self._pid != os.getpid():
             return
         with self._lock:
@@ -164,13 +164,13 @@ def _renew_pools(session: Any) -> None:
     for adapter in session.adapters.values():
         if isinstance(adapter, HTTPAdapter):
             _inherited.append(adapter.poolmanager)
-            # As unpickling does: the same settings, a new pool.
+            # The way unpickling does it: the same settings, a new pool.
             fresh: Any = adapter
             fresh.__setstate__(fresh.__getstate__())
 
 
 class _Adapter(HTTPAdapter):
-    """Keep a pool for many threads, and load the CA file once instead of for every connection."""
+    """Keep one pool for many threads, and load the CA file once instead of for every connection."""
 
     def __init__(self) -> None:
         super().__init__(pool_connections=_MAX_HOSTS, pool_maxsize=POOL_SIZE, max_retries=0)
@@ -185,7 +185,7 @@ class _Adapter(HTTPAdapter):
         parts = urlsplit(request.url)
         key = (parts.scheme, parts.netloc, verify, str(cert), tuple(sorted((proxies or {}).items())))
         pool = self._pools.get(key)
-        # A pool that was closed in the meantime is replaced.
+        # The pool may have been closed in the meantime.
         if pool is None or pool.pool is None:
             pool = super().get_connection_with_tls_context(request, verify, proxies, cert)
             remember(self._pools, key, pool, _MAX_HOSTS)
@@ -206,12 +206,12 @@ class _Adapter(HTTPAdapter):
         return manager
 
     def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> Any:
-        host, pool = super().build_connection_pool_key_attributes(request, verify, cert)
-        if verify and cert is None and host["scheme"] == "https" and not _CHECKS_HOSTNAMES:
-            pool.pop("ca_certs", None)
-            pool.pop("ca_cert_dir", None)
-            pool["ssl_context"] = _ssl_context(verify)
-        return host, pool
+        host_params, pool_kwargs = super().build_connection_pool_key_attributes(request, verify, cert)
+        if verify and cert is None and host_params["scheme"] == "https" and not _CHECKS_HOSTNAMES:
+            pool_kwargs.pop("ca_certs", None)
+            pool_kwargs.pop("ca_cert_dir", None)
+            pool_kwargs["ssl_context"] = _ssl_context(verify)
+        return host_params, pool_kwargs
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
         if url.lower().startswith("https") and "ssl_context" in getattr(conn, "conn_kw", {}):

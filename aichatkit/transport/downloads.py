@@ -1,4 +1,4 @@
-"""Image URL -> bytes, without trusting the URL, as it comes from a server.
+"""Image URL -> bytes, without trusting the URL, since a server sent it.
 
 Only https and public IP addresses are allowed, without the user's key, cookies or headers; the address is checked after
 connecting and before anything is sent. The provider's own host, as configured, is always allowed.
@@ -41,7 +41,7 @@ def download(
     deadline: Deadline,
     proxies: Mapping[str, str] | None = None,
 ) -> bytes:
-    """Return the bytes of an image; raise our own errors for an unsafe URL, a wrong type or too many bytes."""
+    """Return the bytes of an image; raise a `ChatError` for an unsafe URL, a wrong type or too many bytes."""
     for _ in range(_MAX_REDIRECTS + 1):
         is_own_host = _origin(url) == _origin(base_url)
         settings = connections.settings(url, proxies, False)

@@ -1,4 +1,4 @@
-"""Network exceptions of every layer -> our own errors, in one place.
+"""Network exceptions of every layer -> `ChatError`, in one place.
 
 The error depends on how far the request got: not sent, possibly processed, or the response already started.
 """
@@ -26,9 +26,9 @@ from aichatkit.errors import (
 
 __all__ = ["READ_ERRORS", "SEND_ERRORS", "causes_of", "translate_read", "translate_send"]
 
-#: All that `requests` and the layers below it raise while a request is sent.
+#: Everything `requests` and the layers below it raise while a request is sent.
 SEND_ERRORS = (requests.RequestException, urllib3_errors.HTTPError, http.client.HTTPException, OSError, UnicodeError)
-#: All that they raise while a body is read; direct reads also raise errors of urllib3 and http.client.
+#: Everything they raise while a body is read; direct reads also raise errors of urllib3 and http.client.
 READ_ERRORS = (*SEND_ERRORS, zlib.error)
 
 _REFUSED = (urllib3_errors.NewConnectionError, ConnectionRefusedError)
@@ -50,9 +50,9 @@ _QUOTING = (*_UNSENDABLE, http.client.InvalidURL)
 
 
 def translate_send(error: BaseException, label: str, handled: BaseException | None = None) -> ChatError:
-    """Return our error for one raised before the response head was received; `label` names the service.
+    """Return the `ChatError` for an exception raised before the response head was received.
 
-    `handled` is the exception the caller was already handling, as for `causes_of`.
+    `label` names the service; `handled` is the exception the caller was already handling, as for `causes_of`.
     """
     if isinstance(error, _UNSENDABLE):
         return ConfigurationError(
@@ -66,7 +66,7 @@ def translate_send(error: BaseException, label: str, handled: BaseException | No
 
 
 def translate_read(error: BaseException, label: str, handled: BaseException | None = None) -> ChatError:
-    """Return our error for one raised while the body was read; `handled` as for `causes_of`."""
+    """Return the `ChatError` for an exception raised while the body was read; `handled` is as for `causes_of`."""
     causes = list(causes_of(error, handled))
     failure = _translate_in_body(causes, label)
     failure.reason = _full_reason(causes)
@@ -174,6 +174,6 @@ def _reason(causes: list[BaseException]) -> str:
 
 
 def _full_reason(causes: list[BaseException]) -> str:
-    # Those of `requests` wrap another one, and may quote objects.
+    # The exceptions of `requests` wrap another one, and may quote objects.
     innermost = _innermost([cause for cause in causes if not isinstance(cause, requests.RequestException)] or causes)
     return type(innermost).__name__ if isinstance(innermost, _QUOTING) else reason_of(innermost)

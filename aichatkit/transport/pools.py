@@ -24,7 +24,7 @@ def is_sending() -> bool:
 
 
 class PendingRequest:
-    """Context in which a thread sends a request and waits for the response head; `cancel` wakes it.
+    """Context manager around sending a request and waiting for the response head; `cancel` wakes the thread.
 
     `reused` is true if the connection has carried a response before; `fresh` requires a new connection.
     """
@@ -49,7 +49,7 @@ class PendingRequest:
             self._registry.discard(self)
 
     def wait_on(self, sock: Any) -> None:
-        """Set the socket to wait on; if the request was cancelled already, the wait ends right away."""
+        """Set the socket to wait on; if the request has already been cancelled, the wait ends immediately."""
         self._socket = sock
         if self._cancelled:
             shut_down(sock)
@@ -64,22 +64,22 @@ class PendingRequest:
 def track_connections(manager: Any) -> None:
     """Make a pool manager create tracked connections, each a subclass of the class it used before."""
     pools = manager.pool_classes_by_scheme
-    manager.pool_classes_by_scheme = {scheme: _tracked_pool(pool) for scheme, pool in pools.items()}
+    manager.pool_classes_by_scheme = {scheme: _tracked_pool(pool_cls) for scheme, pool_cls in pools.items()}
 
 
-def _tracked_pool(pool: Any) -> Any:
-    parent: Any = pool.ConnectionCls
+def _tracked_pool(pool_cls: Any) -> Any:
+    base_cls: Any = pool_cls.ConnectionCls
     namespace: dict[str, Any] = {"_header_lines": {}}
-    if getattr(parent, "response_class", None) is http.client.HTTPResponse:
+    if getattr(base_cls, "response_class", None) is http.client.HTTPResponse:
         namespace["response_class"] = FastResponse
-    connection = type("TrackedConnection", (_TrackedMixin, parent), namespace)
-    return type("TrackedPool", (pool,), {"ConnectionCls": connection})
+    connection_cls = type("TrackedConnection", (_TrackedMixin, base_cls), namespace)
+    return type("TrackedPool", (pool_cls,), {"ConnectionCls": connection_cls})
 
 
 class _TrackedMixin:
     """Mixin placed before a connection class, which it calls through `super()`."""
 
-    #: Header lines sent before, by header name and values.
+    #: Encoded header lines of earlier requests, by header name and values.
     _header_lines: ClassVar[dict[Any, bytes]]
     _last_line: bytes | None = None
     #: Headers of the current request, held back to be sent with its body: empty at first, None once sent.
@@ -117,7 +117,7 @@ class _TrackedMixin:
             self._unsent = None
 
     def send(self, data: Any) -> None:
-        # Sent separately, headers and body would be two packets, and wake the other side twice.
+        # Sent separately, headers and body would be two packets and wake the server twice.
         parent: Any = super()
         unsent, self._unsent = self._unsent, None
         if unsent == b"" and isinstance(data, bytes):
@@ -130,7 +130,7 @@ class _TrackedMixin:
         parent.send(data)
 
     def putheader(self, header: Any, *values: Any) -> None:
-        # Most headers equal those of the previous call, which have been validated and encoded already.
+        # Most headers equal those of the previous call, which are already validated and encoded.
         parent: Any = super()
         line = self._header_lines.get((header, values))
         if line is not None:

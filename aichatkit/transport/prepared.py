@@ -16,16 +16,16 @@ T = TypeVar("T")
 #: Validated headers by the items they were built from; each client has its own cache, as they may contain keys.
 HeaderCache = dict[Any, "CaseInsensitiveDict[str]"]
 
-#: URLs and sets of headers cached; those that contain a token or a nonce differ from call to call.
+#: Maximum number of cached URLs and sets of headers: those with a token or nonce differ from call to call.
 _CACHE_SIZE = 100
 
 _prepared_urls: dict[str, str] = {}
-# Shared, as otherwise every jar builds its own with the same settings.
+# Shared, since every jar would otherwise build its own with the same settings.
 _POLICY = DefaultCookiePolicy()
 
 
 class KeyAuth(requests.auth.AuthBase):
-    """Put an API key into its header; without a key, only keep requests from applying a `.netrc`."""
+    """Set the API key header; without a key, only keep requests from applying a `.netrc`."""
 
     def __init__(self, header: str = "", value: str = "", session_auth: Any = None) -> None:
         self._header = header
@@ -76,7 +76,7 @@ def prepare(session: requests.Session, request: requests.Request, cache: HeaderC
     else:
         prepared.prepare_body(request.data, None, request.json)
     if type(request.auth) is KeyAuth:
-        # It changes neither the URL nor the body, which `prepare_auth` would inspect once more.
+        # KeyAuth changes neither the URL nor the body, which `prepare_auth` would inspect again.
         request.auth(prepared)
     else:
         prepared.prepare_auth(request.auth, prepared.url or "")
@@ -118,7 +118,7 @@ def _validate_headers(session: requests.Session, request: requests.Request) -> C
 
 
 def empty_jar() -> RequestsCookieJar:
-    """Return a jar for the cookies of one call."""
+    """Return an empty cookie jar for one call."""
     return RequestsCookieJar(policy=_POLICY)
 
 

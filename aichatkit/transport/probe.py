@@ -22,14 +22,14 @@ __all__ = ["TLS", "Probe", "probe"]
 
 #: The TLS library in use.
 TLS = ssl.OPENSSL_VERSION
-_LIMITS = Timeout(connect=5, read=10)
+_TIMEOUT = Timeout(connect=5, read=10)
 
 
 class Probe(NamedTuple):
-    """The result of a request without key or prompt; any status shows that the service can be reached.
+    """The result of a request without a key or prompt; any status shows that the service can be reached.
 
-    `proxy` is the host and port of the proxy used, `address` the IP address of the service if there is none, `skew` the
-    seconds its clock is ahead of ours, None if the response has no date.
+    `proxy` is the host and port of the proxy used; without a proxy, `address` is the IP address of the service.
+    `skew` is how many seconds its clock is ahead of the local one, None if the response has no date.
     """
 
     status: int
@@ -40,21 +40,21 @@ class Probe(NamedTuple):
 
 
 def probe(url: str, *, provider: str, connections: Connections, direct: bool = False) -> Probe:
-    """Send a GET request to a URL and return what it shows; raise our own errors if the service is unreachable."""
+    """Send a GET request to a URL; raise a `ChatError` if the service cannot be reached."""
     started = time.monotonic()
     deadline = Deadline(30)
     proxy = _proxy_address(url, connections, direct)
     address = "" if proxy else _resolve(url, provider)
-    http = Transport(connections, provider=provider, base_url=url, timeout=_LIMITS, deadline=deadline, direct=direct)
+    http = Transport(connections, provider=provider, base_url=url, timeout=_TIMEOUT, deadline=deadline, direct=direct)
     response = http.send(requests.Request("GET", url, headers={}))
     response.close()
     return Probe(response.status, time.monotonic() - started, proxy, address, _skew(response.headers.get("Date", "")))
 
 
 def _proxy_address(url: str, connections: Connections, direct: bool) -> str:
-    """Return host and port of the proxy that applies, without user and password, as they are secret."""
-    chosen = select_proxy(url, connections.settings(url, None, direct).get("proxies"))
-    return urlsplit(chosen if "://" in chosen else f"//{chosen}").netloc.rpartition("@")[2] if chosen else ""
+    """Return the host and port of the proxy that applies, without its secret user name and password."""
+    proxy = select_proxy(url, connections.settings(url, None, direct).get("proxies"))
+    return urlsplit(proxy if "://" in proxy else f"//{proxy}").netloc.rpartition("@")[2] if proxy else ""
 
 
 def _resolve(url: str, provider: str) -> str:

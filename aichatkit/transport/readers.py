@@ -24,7 +24,7 @@ __all__ = ["BLOCK", "find_socket", "mime_type", "pick_reader", "shut_down"]
 #: Bytes requested per read; only an upper bound, as reads return what has arrived.
 BLOCK = 65536
 #: Decompressed bytes returned at a time, so that a small compressed body cannot exhaust the memory.
-_INFLATED = 1 << 20
+_MAX_INFLATED = 1 << 20
 
 Reader = Callable[[], bytes]
 
@@ -37,17 +37,18 @@ def pick_reader(response: requests.Response) -> tuple[Reader, Any]:
     encoding = response.headers.get("Content-Encoding", "").strip().lower()
     raw = response.raw
     inner: Any = getattr(raw, "_fp", None)
-    compressed = encoding in ("gzip", "x-gzip", "deflate")
-    if encoding in ("", "identity") or compressed:
-        # Plain text keeps the pieces it was sent in; data before the damaged part of a compressed body is not lost.
-        if is_chunked(inner) and not compressed and _holds_records(response.headers):
+    is_compressed = encoding in ("gzip", "x-gzip", "deflate")
+    if encoding in ("", "identity") or is_compressed:
+        # `ChunkedBody` joins chunks, so it only reads records: plain text keeps the pieces it was sent in, and the data
+        # before the damaged part of a compressed body is not lost.
+        if is_chunked(inner) and not is_compressed and _holds_records(response.headers):
             body = ChunkedBody(inner, BLOCK)
             return body.read, body
         if is_http_client_response(inner):
-            return _decompressing(partial(inner.read1, BLOCK), compressed), inner
+            return _decoding_reader(partial(inner.read1, BLOCK), is_compressed), inner
         if hasattr(raw, "read1"):
-            return _decompressing(_public_read1(raw), compressed), None
-    # A test double may have content but nothing to read it from.
+            return _decoding_reader(_public_read1(raw), is_compressed), None
+    # A test double may have content but no raw response to read it from.
     blocks = iter([response.content or b""]) if raw is None else response.iter_content(1)
     return partial(next, blocks, b""), None
 
@@ -63,7 +64,7 @@ def find_socket(raw: Any) -> socket.socket | None:
 
 
 def shut_down(sock: socket.socket) -> None:
-    """Wake the thread that reads from the socket; closing it would not."""
+    """Wake a thread that is reading from the socket; closing it would not."""
     try:
         if isinstance(sock, ssl.SSLSocket):
             # Its own method would discard the TLS state while the reader still uses it.
@@ -75,12 +76,12 @@ def shut_down(sock: socket.socket) -> None:
 
 
 def mime_type(headers: Mapping[str, str]) -> str:
-    """Return the Content-Type in lower case without its parameters, "" if there is none."""
+    """Return the Content-Type in lower case without its parameters, or "" if there is none."""
     return headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
 
 def _holds_records(headers: Mapping[str, str]) -> bool:
-    """Return whether the body consists of records, whose meaning does not depend on block boundaries."""
+    """Return whether the body consists of records, so that block boundaries do not matter."""
     content_type = mime_type(headers)
     return content_type.startswith("text/event-stream") or (
         content_type.startswith("application/") and "json" in content_type
@@ -93,8 +94,8 @@ def _public_read1(raw: Any) -> Reader:
     return partial(raw.read1, BLOCK)
 
 
-def _decompressing(read: Reader, compressed: bool) -> Reader:
-    if not compressed:
+def _decoding_reader(read: Reader, is_compressed: bool) -> Reader:
+    if not is_compressed:
         return read
     return partial(next, _inflate(read), b"")
 
@@ -109,7 +110,7 @@ def _inflate(read: Reader) -> Iterator[bytes]:
                 raise EOFError("compressed body ended early")
             return
         while block:
-            data = decoder.decompress(block, _INFLATED)
+            data = decoder.decompress(block, _MAX_INFLATED)
             if data:
                 yield data
             block = decoder.unconsumed_tail

@@ -1,6 +1,6 @@
 """Bytes -> response head: parse plain status lines and headers directly, leave the rest to `http.client`.
 
-The standard library parses headers with its e-mail parser, which costs a short call more time than its JSON.
+The standard library parses headers with its e-mail parser, which takes longer than parsing the JSON of a short answer.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _STATUSES = frozenset(map(str, range(200, 600)))
 _DIGITS = 19
 #: Responses without a body, whatever their headers say.
 _BODILESS = ("204", "304")
-#: The headers that determine where the body ends; the first one of each name counts.
+#: The headers that determine where the body ends; if one is repeated, the first counts.
 _FRAMING = frozenset({"connection", "content-length", "transfer-encoding"})
 
-#: Header names in lower case, as seen before.
+#: Cache of header names in lower case.
 _lower_names: dict[str, str] = {}
 
 
@@ -46,10 +46,10 @@ class FastResponse(http.client.HTTPResponse):
 
     def _begin_plain(self, head: bytes) -> bool:
         """Set what `begin` sets and consume the head; return False, with nothing changed, if it is not plain."""
-        first, *lines = head.decode("latin-1").split("\r\n")
-        status, headers = first[9:12], http.client.HTTPMessage()
+        status_line, *lines = head.decode("latin-1").split("\r\n")
+        status, headers = status_line[9:12], http.client.HTTPMessage()
         framing: dict[str, str] = {}
-        is_plain = first[:9] == "HTTP/1.1 " and status in _STATUSES and first[12:13] in ("", " ")
+        is_plain = status_line[:9] == "HTTP/1.1 " and status in _STATUSES and status_line[12:13] in ("", " ")
         if not is_plain or len(lines) > _MAX_LINES or head.translate(None, _PLAIN_BYTES) != b"\r\n" * len(lines):
             return False
         for line in lines:
@@ -68,7 +68,7 @@ class FastResponse(http.client.HTTPResponse):
         self.fp.read(len(head) + 4)
         self.version = 11
         self.code = self.status = int(status)
-        self.reason = first[13:].strip()
+        self.reason = status_line[13:].strip()
         self.headers = self.msg = headers
         self.chunked = framing.get("transfer-encoding", "").lower() == "chunked"
         self.chunk_left = None
@@ -84,5 +84,5 @@ def _lower_name(name: str) -> str:
 
 
 def is_http_client_response(raw: object) -> bool:
-    """Return whether a raw response is of `http.client` or ours, not a subclass, so that its internals are known."""
+    """Return whether a raw response is of `http.client` or a `FastResponse`, not a subclass with unknown internals."""
     return type(raw) in (http.client.HTTPResponse, FastResponse)

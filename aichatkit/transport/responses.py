@@ -20,16 +20,16 @@ from aichatkit.transport.timeouts import Deadline
 
 __all__ = ["Response"]
 
-#: How long to wait for the end of the body once the answer is complete, in seconds, and in how many reads.
+#: How long to wait for the end of the body once the answer is complete, in seconds and in reads.
 _GRACE, _GRACE_READS = 0.05, 4
-#: The shortest timeout of such a read, in seconds: it returns data received even if a busy machine used up the time.
+#: The shortest timeout of such a read, in seconds: even on a busy machine it returns data already received.
 _MIN_TIMEOUT = 0.001
 #: The limits for reading an error body, in bytes and seconds.
 _ERROR_BYTES, _ERROR_SECONDS = 65536, 2.0
 
 
 class Response:
-    """The response of a service; `read_block` returns its body block by block."""
+    """A response whose body is read block by block; `cancel` may be called from another thread."""
 
     def __init__(
         self,
@@ -125,7 +125,7 @@ class Response:
             self.close()
 
     def close(self) -> None:
-        """Close the connection, discarding unread data; closing twice is fine."""
+        """Close the connection and discard unread data; safe to call more than once."""
         if not self.closed:
             self.closed = True
             self._response.close()

@@ -6,12 +6,11 @@ from collections.abc import Mapping
 
 __all__ = ["hide", "keys_in"]
 
-#: Shorter keys are placeholders for a local server, such as "ollama" or "x", and common words in messages.
+#: Shorter keys are placeholders for local servers, such as "ollama" or "x", and may be common words in messages.
 _MIN_LENGTH = 7
 #: Headers in which a user may pass a key.
 _KEY_HEADERS = frozenset({"api-key", "authorization", "x-api-key", "x-goog-api-key"})
-#: Truncated keys are hidden from this length on; shorter prefixes, up to eight characters, are shared by all keys of a
-#: service.
+#: Minimum length of a truncated key to hide: all keys of a service share a prefix of up to eight characters.
 _PREFIX_LENGTH = 12
 
 

@@ -19,7 +19,7 @@ class Timeout:
     """Time limits of one call in seconds; None keeps the default.
 
     `connect` limits each connection attempt (default 5), `read` each wait for data (default 60, local servers 300),
-    `total` the whole call including retries, waits and streaming (default: no limit).
+    `total` the entire call including retries, waits and streaming (default: no limit).
 
     >>> Timeout(read=10).read
     10
@@ -61,7 +61,7 @@ class Timeout:
 
 
 class Deadline:
-    """The time by which a call must end, on a monotonic clock; without `total` there is none."""
+    """The time by which a call must end, on a monotonic clock; without `total` there is no deadline."""
 
     def __init__(self, total: float | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self.total = total
@@ -69,7 +69,7 @@ class Deadline:
         self._end = None if total is None else clock() + total
 
     def remaining(self) -> float | None:
-        """Return the remaining seconds, None without a deadline."""
+        """Return the remaining seconds, or None without a deadline."""
         return None if self._end is None else self._end - self.clock()
 
     def bound(self, seconds: float) -> float:

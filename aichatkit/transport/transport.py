@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from aichatkit.classification import classify
     from aichatkit.transport import downloads
 else:
-    # Not needed until a service has answered.
+    # Not needed before the first response.
     classify = lazy_module("aichatkit.classification.classify")
     # Only needed for images returned as URLs.
     downloads = lazy_module("aichatkit.transport.downloads")
@@ -78,7 +78,7 @@ class Transport:
         self._cookies = empty_jar()
 
     def get_text(self, url: str, *, headers: Mapping[str, str] | None = None) -> str:
-        """Return the text of a page, decoded as UTF-8; raise our own errors for anything but status 200."""
+        """Return the text of a page, decoded as UTF-8; raise a `ChatError` for a bot check or any status but 200."""
         response = self.send(requests.Request("GET", url, headers=dict(headers or {})))
         if response.status != 200:
             raise self.refusal(response)
@@ -93,7 +93,7 @@ class Transport:
         return text
 
     def get_json(self, url: str, *, headers: Mapping[str, str] | None = None) -> Any:
-        """Return a parsed JSON document; raise our own errors for anything else."""
+        """Return a parsed JSON document; raise a `ChatError` for anything else."""
         text = self.get_text(url, headers=headers)
         try:
             return json.loads(text)
@@ -128,7 +128,7 @@ class Transport:
         return self._download(url, self._deadline)
 
     def fetch(self, url: str) -> bytes:
-        """Return the bytes of an image some time after the call, with a new deadline."""
+        """Return the bytes of an image after the call has ended, with a new deadline."""
         return self._download(url, Deadline(self._deadline.total, self._deadline.clock))
 
     def refusal(self, response: Response, *, model: str | None = None) -> ChatError:
@@ -139,7 +139,7 @@ class Transport:
         )
 
     def scrub(self, error: ChatError) -> None:
-        """Remove the call's keys from an error, as services echo them in error bodies."""
+        """Remove the call's API keys from an error: services echo them in error bodies."""
         secrets = [*self._secrets, *keys_in(self._connections.headers), *keys_in(self._headers)]
         for secret in secrets:
             for name in ("message", "code", "request_id", "param", "reason"):

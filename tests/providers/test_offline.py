@@ -13,7 +13,7 @@ from aichatkit.providers import offline
 @pytest.fixture
 def own_sandboxes(monkeypatch):
     running = {}
-    monkeypatch.setattr(offline, "_running", running)
+    monkeypatch.setattr(offline, "_sandboxes", running)
     yield running
     for sandbox in running.values():
         sandbox.close()

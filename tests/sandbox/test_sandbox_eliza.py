@@ -5,7 +5,7 @@ import re
 import pytest
 
 from aichatkit.sandbox.eliza import Eliza, eliza
-from aichatkit.sandbox.script import FAREWELLS, NOTHING_FITS, RULES, SILENCE
+from aichatkit.sandbox.script import DEFAULT_ANSWERS, FAREWELLS, RULES, SILENCE
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ from aichatkit.sandbox.script import FAREWELLS, NOTHING_FITS, RULES, SILENCE
         ("Who are you?", "I am ELIZA, played by the sandbox: a listener of 1966, no language model. And who are you?"),
         ("Goodbye.", FAREWELLS[0]),
         ("...", SILENCE[0]),
-        ("Hmm {0} {", NOTHING_FITS[0]),
+        ("Hmm {0} {", DEFAULT_ANSWERS[0]),
     ],
 )
 def test_it_answers_by_its_script(said, answer):

@@ -1,4 +1,4 @@
-"""A provider whose records are written as Python, and a response that comes from a list."""
+"""A provider that answers with scripted chunks, and doubles of the transport and its response."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from aichatkit.providers.base import Provider
 
 
 def one_event_each(blocks: Iterable[bytes], *, max_line: int) -> Iterable[Event]:
-    """Each block is one event."""
+    """Yield one event per non-empty block."""
     return (Event(block.decode()) for block in blocks if block)
 
 
 class Scripted(Provider):
-    """Answers with the chunks it is given, one entry an event."""
+    """A provider that answers with the given chunks, one event per entry."""
 
     name = "scripted"
     url = "https://scripted.example"
@@ -42,7 +42,7 @@ class Scripted(Provider):
 
 
 class FakeResponse:
-    """What a transport returns: a block for each entry of a script, then its end or an error."""
+    """A double of `transport.Response`: one block per entry of a script, then the end of the body or an error."""
 
     def __init__(self, blocks: Iterable[bytes], ending: ChatError | None = None, kind: str = "") -> None:
         self.status = 200
@@ -71,7 +71,7 @@ class FakeResponse:
 
 
 class FakeTransport:
-    """What an answer needs of a transport."""
+    """A double of the part of `Transport` that an answer uses."""
 
     def __init__(self) -> None:
         self.scrubbed: list[ChatError] = []
@@ -86,7 +86,7 @@ class FakeTransport:
 
 
 def answered(*script: Any, ending: ChatError | None = None, kind: str = "", **attributes: Any) -> Any:
-    """An answer made of these chunks, and the response behind it as `answer.fake`."""
+    """Return an answer made of these chunks; the response it reads is `answer.fake`."""
     provider = Scripted(*script, **attributes)
     response: Any = FakeResponse((str(number).encode() for number in range(len(script))), ending, kind)
     http: Any = FakeTransport()

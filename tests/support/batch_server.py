@@ -1,4 +1,4 @@
-"""A service in a process of its own, and the runs that are killed in front of it."""
+"""A service in a separate process, and the batch runs that tests kill while it answers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _WHOLE = """{"id": "c", "object": "chat.completion", "created": 1, "model": "gpt
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answer each prompt with itself, and write it down."""
+    """Answer each prompt with itself, and log it."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -52,11 +52,11 @@ class Server(ThreadingHTTPServer):
     request_queue_size = 256
 
     def handle_error(self, request, address):
-        """Clients are killed here; that is no news."""
+        """Ignore errors: clients are killed on purpose."""
 
 
 def serve(log, delay="0"):
-    """Serve on a free port, which goes to standard output, until killed; each answer takes `delay` seconds."""
+    """Serve until killed on a free port, which is printed; each answer takes `delay` seconds."""
     server = Server(("127.0.0.1", 0), Handler)
     server.delay = float(delay)
     server.lock = threading.Lock()
@@ -67,7 +67,7 @@ def serve(log, delay="0"):
 
 
 def run(url, journal, rows, out):
-    """Ask all rows and save the results."""
+    """Run `map` over all rows and save the results."""
     with Client(model="openai", base_url=url) as client:
         client.map([f"row {number}" for number in range(int(rows))], resume=journal, workers=8).save(out)
 

@@ -1,4 +1,4 @@
-"""A plain reading of the rules for lines and events on whole bodies, and ways to cut a body up."""
+"""Reference parsers for lines and events that work on complete bodies, and ways to split a body into blocks."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ def text_of(body: bytes) -> str:
 
 
 def lines_of(body: bytes) -> list[str]:
-    """Every ended line, and last the one that is not, perhaps empty."""
+    """Return all terminated lines, followed by the unterminated rest, which may be empty."""
     return re.split("\r\n|\r|\n", text_of(body))
 
 
 def sse_of(body: bytes, *, ended: bool = True) -> list[Any]:
-    """The server-sent events of a body, or only those that are complete when it has not `ended`."""
+    """Return the server-sent events of a body, only the complete ones unless it has `ended`."""
     lines = lines_of(body)
     lines = [*lines, ""] if ended else lines[:-1]
     events, data, kind, last_id = [], "", "", ""
@@ -57,7 +57,7 @@ def data_lines_of(body: bytes, *, ended: bool = True) -> list[Any]:
 
 
 def read(reader: Callable[[Iterable[bytes]], Iterator[Any]], pieces: Iterable[bytes]) -> tuple[list[Any], list[int]]:
-    """Return what came out, plainly, and how much of it was out each time the next piece was asked for."""
+    """Return the events as plain tuples, and how many had been yielded whenever the next piece was read."""
     out: list[Any] = []
     counts: list[int] = []
 
@@ -81,7 +81,7 @@ def cut(body: bytes, *places: int) -> list[bytes]:
 
 
 def all_cuts(body: bytes) -> Iterator[list[bytes]]:
-    """Cut a body nowhere, everywhere, at each place and at each pair of places."""
+    """Yield a body unsplit, split into bytes, and split at each position and each pair of positions."""
     yield [body]
     yield [body[index : index + 1] for index in range(len(body))]
     for place in range(len(body) + 1):

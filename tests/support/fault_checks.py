@@ -1,4 +1,4 @@
-"""What every row that raises is held to: the exact class, no key anywhere, no HTTP object in reach."""
+"""Checks for every fault that raises: the exact error class, no key in it, no HTTP object reachable from it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PLAIN = (str, bytes, int, float, type(None), type, TracebackType)
 
 @contextmanager
 def fails(kind: type[ChatError], *, secrets: tuple[str, ...] = (KEY,)) -> Iterator[Any]:
-    """Expect exactly this class, and that the error can be shown, logged, pickled and kept."""
+    """Expect exactly this error class, and that the error can be printed, logged, pickled and stored safely."""
     with pytest.raises(ChatError) as caught:
         yield caught
     assert type(caught.value) is kind, traceback.format_exception(type(caught.value), caught.value, caught.tb)
@@ -47,7 +47,7 @@ def check_safe(error: ChatError, *, secrets: tuple[str, ...] = (KEY,)) -> None:
 
 
 def _reachable(error: BaseException) -> Iterator[Any]:
-    """Walk everything an error leads to but the frames of tracebacks."""
+    """Yield everything reachable from an error except the frames of tracebacks."""
     pending: list[Any] = [error]
     seen: set[int] = set()
     while pending:

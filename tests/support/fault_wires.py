@@ -1,4 +1,4 @@
-"""The forms an answer takes on the wire, one entry per protocol; a new protocol is one more entry in `_FORMS`."""
+"""How each protocol encodes an answer on the wire; to add a protocol, add an entry to `_FORMS`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ KEY = "sk-fault-4f3c2b1a"
 
 @dataclass(frozen=True)
 class Wire:
-    """How one provider's service puts an answer into bytes."""
+    """How the service of one provider encodes an answer as bytes."""
 
     provider: str
     content_type: str
@@ -43,26 +43,26 @@ class Wire:
         return self.provider
 
     def body(self, *texts: str) -> bytes:
-        """A whole answer."""
+        """Return the body of a complete answer."""
         return b"".join((self.start, *map(self.piece, texts), self.end))
 
     def whole(self, *texts: str) -> list[Any]:
-        """A whole answer in chunks, in good order."""
+        """Return the steps of a complete, well-formed answer in chunked encoding."""
         if not self.streams:
             return [response(self.body("".join(texts)), headers=[("Content-Type", self.content_type)])]
         # The end in one send: where it came in two, a slow machine would lose the connection now and then.
         return [*self.begun(*texts), (chunk(self.end) if self.end else b"") + chunk(b"")]
 
     def begun(self, *texts: str) -> list[Any]:
-        """The head and pieces of an answer that goes on."""
+        """Return the response head and the first pieces of an answer that continues."""
         return [chunked_head(self.content_type), chunk(self.start + self.piece(texts[0])), *self.more(*texts[1:])]
 
     def more(self, *texts: str) -> list[Any]:
-        """Further pieces, a chunk each."""
+        """Return further pieces, one chunk each."""
         return [chunk(self.piece(text)) for text in texts]
 
     def fixed(self, body: bytes, *, status: str = "200 OK", headers: Any = ()) -> bytes:
-        """An answer with its length."""
+        """Return a complete response with its content length."""
         return response(body, status=status, headers=[("Content-Type", self.content_type), *headers])
 
 
@@ -192,12 +192,12 @@ SITES = tuple(form for form in ALL if form.provider.startswith(("aichat", "chatg
 
 
 def named(*names: str) -> tuple[Wire, ...]:
-    """The wires of these names."""
+    """Return the wires with these names."""
     return tuple(WIRES[name] for name in names)
 
 
 def row(number: str, *wires: Wire) -> Any:
-    """Mark a test as a row of the fault matrix, run once on each of these wires (OpenAI's when none is named)."""
+    """Mark a test as a row of the fault matrix, run once per wire (OpenAI's if none is given)."""
     missing = pytest.mark.skip(reason="the package does not speak this protocol yet")
     return pytest.mark.parametrize(
         "wire",

@@ -23,17 +23,17 @@ NOWHERE = {"HTTP_PROXY": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:
 
 @dataclass(frozen=True)
 class Llama(Peer):
-    """A llama-server and the key it takes."""
+    """A llama-server and its API key."""
 
     key: str
 
     def busy_slots(self):
-        """How many answers it is writing now."""
+        """Return the number of answers being generated."""
         slots = requests.get(f"{self.url}/slots", headers={"Authorization": f"Bearer {self.key}"}, timeout=10).json()
         return sum(slot["is_processing"] for slot in slots)
 
     def wait_idle(self, seconds=5.0):
-        """Wait until it writes nothing; False when that took too long."""
+        """Wait until no answer is being generated; return False after `seconds`."""
         deadline = time.monotonic() + seconds
         while busy := self.busy_slots():
             if time.monotonic() > deadline:

@@ -1,4 +1,4 @@
-"""An IPython that runs in the test, and writes down what it is given to show."""
+"""An IPython shell that runs inside the test and records everything it displays."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 class Outputs:
-    """What a shell was given to show: each output as it is at the end, and the updates on the way."""
+    """The outputs a shell displayed: each in its final state, and every update."""
 
     def __init__(self, shell: Any) -> None:
         self.shell = shell
@@ -15,7 +15,7 @@ class Outputs:
         self._places: dict[str, int] = {}
 
     def publish(self, data: dict[str, Any], metadata: Any = None, *, transient: Any = None, **options: Any) -> None:
-        """Take one output, or what comes in the place of one."""
+        """Record an output, or an update that replaces one."""
         place = (transient or {}).get("display_id")
         if options.get("update"):
             self.updates += 1
@@ -26,12 +26,12 @@ class Outputs:
 
     @property
     def markdown(self) -> list[str]:
-        """The Markdown of all outputs."""
+        """The Markdown of all outputs, in order."""
         return [data.get("text/markdown", "") for data in self.shown]
 
 
 def make_shell(folder: Any) -> Any:
-    """Return an IPython whose history is in no file; `shell.outputs` is what it shows."""
+    """Return an IPython shell without a history file; `shell.outputs` records what it displays."""
     from IPython.core.displaypub import DisplayPublisher
     from IPython.core.interactiveshell import InteractiveShell
     from traitlets.config import Config
@@ -49,6 +49,6 @@ def make_shell(folder: Any) -> Any:
 
 
 def drop_shell(shell: Any) -> None:
-    """Leave no trace of a shell."""
+    """Remove every trace of a shell."""
     shell.restore_sys_module_state()
     type(shell).clear_instance()

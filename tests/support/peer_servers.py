@@ -28,7 +28,7 @@ STOP_SECONDS = 10
 
 @dataclass(frozen=True)
 class Peer:
-    """A server that somebody else wrote: its address and the file it writes its log to."""
+    """A third-party server: its address and its log file."""
 
     url: str
     log: Path
@@ -39,7 +39,7 @@ class Peer:
 
 @dataclass(frozen=True)
 class TLSPeer(Peer):
-    """A server behind https: `ca_bundle` is what to give to `verify`."""
+    """A server with TLS; pass `ca_bundle` as `verify`."""
 
     ca_bundle: Path
 
@@ -69,7 +69,7 @@ def run_llmock(*options):
 
 
 def eventually(read, wanted):
-    """Wait until a log, which its server writes when it finds the time, shows what is wanted."""
+    """Return a log once `wanted` accepts it, or after 5 seconds at most: servers write their logs with a delay."""
     end = time.monotonic() + 5
     while not wanted(read()) and time.monotonic() < end:
         time.sleep(0.02)
@@ -77,12 +77,12 @@ def eventually(read, wanted):
 
 
 def verdict(llmock):
-    """Ask an llmock how well its clients behaved."""
+    """Return an llmock's verdict on the behavior of its clients."""
     return requests.get(f"{llmock.url}/_llmock/verdict", timeout=10).json()
 
 
 def plan(llmock, **behavior):
-    """Tell an llmock what to do to the next request."""
+    """Configure how an llmock treats the next request."""
     requests.post(f"{llmock.url}/_llmock/scenario", json={"behaviors": [behavior]}, timeout=10).raise_for_status()
 
 

@@ -1,4 +1,4 @@
-"""What a provider makes of a prompt and of an answer, without a network between."""
+"""What a provider sends for a prompt and parses from an answer, without a network."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def request(name: str, prompt: Any = "Hi", *, model: str = "", base_url: str | N
 
 
 def body(name: str, prompt: Any = "Hi", **options: Any) -> Any:
-    """Return the body of the request as the service reads it."""
+    """Return the request body as the service would parse it."""
     return json.loads(request(name, prompt, **options).body)
 
 
@@ -47,7 +47,7 @@ def with_file(file: File, text: str = "What is this?") -> list[Message]:
 
 
 def chunks(name: str, answer: bytes) -> list[Any]:
-    """Return all that an answer holds, in order."""
+    """Return all chunks of an answer, in order."""
     provider = registry[name]()
     return [chunk for event in provider.iter_events([answer]) for chunk in flat(provider.parse_event(event))]
 
@@ -65,7 +65,7 @@ def calls(found: list[Any]) -> list[ToolCallPart]:
 
 
 def usage(found: list[Any]) -> dict[str, int]:
-    """Return the last word on each number that was told."""
+    """Return the last reported value of each token count."""
     told: dict[str, int] = {}
     for chunk in (chunk for chunk in found if isinstance(chunk, Usage)):
         given = {field.name: getattr(chunk, field.name) for field in fields(chunk)}

@@ -1,4 +1,4 @@
-"""Stand-ins for the raw side of a response, as test doubles and replay tools build it."""
+"""Doubles of `response.raw`, as mocking libraries and replay tools build them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from requests.adapters import BaseAdapter
 
 
 class Bare:
-    """Pass on only what it is told to of another raw object."""
+    """Expose only the named attributes of another raw object."""
 
     def __init__(self, raw: Any, *names: str) -> None:
         for name in names:
@@ -19,7 +19,7 @@ class Bare:
 
 
 class OnlyRead:
-    """A raw object with nothing but `read`, as the simplest doubles have it."""
+    """A raw object with only a `read` method, as the simplest doubles have."""
 
     def __init__(self, body: bytes) -> None:
         self._body = io.BytesIO(body)
@@ -32,7 +32,7 @@ class OnlyRead:
 
 
 class Replayed(OnlyRead):
-    """A raw object as replay tools build it: no inner response, and a `read1` that takes no keyword."""
+    """A raw object as replay tools build it: no inner response, and a `read1` without keyword arguments."""
 
     def read1(self, size: int) -> bytes:
         return self._body.read(min(size, 5))
@@ -42,7 +42,7 @@ class Replayed(OnlyRead):
 
 
 class Answering(BaseAdapter):
-    """An adapter written by hand that answers every request with one body."""
+    """A transport adapter that answers every request with the same body."""
 
     def __init__(self, raw: Any, kind: str = "text/event-stream", **headers: str) -> None:
         super().__init__()
@@ -66,4 +66,4 @@ class Answering(BaseAdapter):
         return response
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: there are no connections to close."""

@@ -1,4 +1,4 @@
-"""Recordings -> blocks: what a service once answered, cut up as a network may cut it."""
+"""Recordings -> blocks: real answers of a service, split the way a network may split them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def recording(name: str, kind: str = "") -> bytes:
 
 
 def handshake(name: str) -> bytes:
-    """Return what the provider's `prepare` was answered."""
+    """Return the recorded response to the provider's `prepare`."""
     return recording(name, ".handshake")
 
 
@@ -40,7 +40,7 @@ def cut(body: bytes, size: int) -> Iterator[bytes]:
 
 
 class Pieces(io.RawIOBase):
-    """A body that comes `size` bytes at a time."""
+    """A raw file that returns a body `size` bytes at a time."""
 
     def __init__(self, body: bytes, size: int) -> None:
         super().__init__()
@@ -56,12 +56,12 @@ class Pieces(io.RawIOBase):
 
 
 def in_pieces(body: bytes, size: int) -> io.BufferedReader:
-    """Return a file that hands out a body `size` bytes at a time."""
+    """Return a buffered file that receives a body `size` bytes at a time."""
     return io.BufferedReader(Pieces(body, size), buffer_size=max(size, 1))
 
 
 class Handshake:
-    """The part of a transport that `prepare` sees, answered from the recording."""
+    """The part of `Transport` that `prepare` uses, answered from the recording."""
 
     def __init__(self, name: str) -> None:
         self.name = name

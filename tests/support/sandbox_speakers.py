@@ -1,4 +1,4 @@
-"""For each mainstream wire: how a question is put and how an answer is read, written from the services' documents."""
+"""A client for each mainstream wire, written from the services' documentation: builds requests, parses answers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sandbox_talk import talk
 
 
 class Speaker:
-    """Put questions to one wire; what is read is a dict of text, thoughts, calls, finish and the two token counts."""
+    """A client of one wire; an answer is a dict of text, thoughts, calls, finish reason and both token counts."""
 
     path = ""
     stop = "stop"
@@ -36,7 +36,7 @@ class Speaker:
 
 
 def sse(answer):
-    """(name, record) of each event, the end marker left out."""
+    """Return the (name, record) of each event without the end marker."""
     found = []
     for block in answer.body.decode().replace("\r\n", "\n").split("\n\n"):
         fields = dict(line.split(": ", 1) for line in block.splitlines() if not line.startswith(":"))

@@ -1,4 +1,4 @@
-"""A client of a few lines on a bare socket, so that tests see what is on the wire and not what a library made of it."""
+"""A minimal HTTP client on a bare socket: tests see the bytes on the wire, not what a library makes of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CHAT = {"model": "eliza", "messages": [{"role": "user", "content": "I am sad"}]}
 
 @dataclass
 class Received:
-    """All bytes of one answer, and how the connection ended: "closed" or "reset"."""
+    """All bytes of one response, and how the connection ended: "closed" or "reset"."""
 
     raw: bytes
     end: str
@@ -34,7 +34,7 @@ class Received:
 
     @property
     def chunks(self):
-        """The chunks of the body; the last one is empty when the body is whole."""
+        """The chunks of the body; the last one is empty if the body is complete."""
         found, rest = [], self.rest
         while rest:
             size, _, rest = rest.partition(b"\r\n")
@@ -82,13 +82,13 @@ def talk(server, path, record=None, **settings):
 
 
 def events(body):
-    """The JSON of the events of a body, end marker left out."""
+    """Return the JSON of the events of a body without the end marker."""
     lines = [line for line in body.decode().splitlines() if line.startswith("data: ")]
     return [json.loads(line[6:]) for line in lines if line != "data: [DONE]"]
 
 
 def text_of(body):
-    """The text of a stream of chat completion chunks."""
+    """Return the text of a stream of chat completion chunks."""
     choices = [choice for event in events(body) for choice in event["choices"]]
     return "".join(choice["delta"].get("content") or "" for choice in choices)
 
@@ -112,7 +112,7 @@ def token(box):
 
 
 def visit(box, path="/"):
-    """What a browser would know after loading the page."""
+    """Return the tokens and cookie a browser would have after loading the page."""
     page = talk(box, path, method="GET")
     quote = '"' if 'data-nonce="' in page.body.decode() else "'"
     element = page.body.decode().partition("wpaicg-chat-shortcode")[2]

@@ -1,4 +1,4 @@
-"""Official SDKs as clients of a server: each runs on a Python of its own, as they need newer ones than this package."""
+"""Official SDKs as clients of a server, each in its own Python, since they need newer versions than this package."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WORKER = Path(__file__).parent / "sdks" / "worker.py"
 
 @dataclass(frozen=True)
 class SDKError:
-    """What an SDK raised: the names of its class and of those above, the status, the message."""
+    """An exception raised by an SDK: the names of its class and base classes, the status, the message."""
 
     errors: list[str]
     status: int | None
@@ -26,7 +26,7 @@ class SDKError:
 
 
 class SDK:
-    """One SDK in a process that lives as long as the session."""
+    """One SDK in a process that runs for the whole test session."""
 
     def __init__(self, name: str, process: subprocess.Popen[str], log: Path) -> None:
         self.name = name
@@ -34,13 +34,13 @@ class SDK:
         self._log = log
 
     def call(self, call: str, *, url: str, key: str = "sk-peers", retries: int = 0, **given: Any) -> Any:
-        """Make a call and return what came of it; an exception makes the test fail."""
+        """Make a call and return its result; fail the test if it raises."""
         answer = self._exchange(call, url, key, retries, given)
         assert "errors" not in answer, answer
         return answer["result"]
 
     def fail(self, call: str, *, url: str, key: str = "sk-peers", retries: int = 0, **given: Any) -> SDKError:
-        """Make a call that the SDK must raise an exception for."""
+        """Make a call for which the SDK must raise an exception, and return that."""
         answer = self._exchange(call, url, key, retries, given)
         assert "errors" in answer, answer
         return SDKError(**answer)

@@ -1,4 +1,4 @@
-"""Types shared by the tests of schemas and of structured answers."""
+"""Types shared by the tests of schemas and structured output."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aichatkit.sandbox.exchange import APIError, Piece, Response
+from aichatkit.sandbox.exchange import APIError, Piece, Response, html_response
 from aichatkit.sandbox.faults.base import Respond, fault
 from aichatkit.sandbox.wires import Call
 
@@ -55,7 +55,7 @@ def token_limit(respond: Respond, call: Call) -> Response:
 @fault()
 def body_zero(respond: Respond, call: Call, status: int = 400) -> Response:
     """ChatGptt: the bare 0 of WordPress."""
-    return Response(status, [("Content-Type", "text/html; charset=UTF-8")], [Piece(b"0")])
+    return html_response("0", status)
 
 
 @fault()

@@ -6,7 +6,16 @@ import json
 import secrets
 
 from aichatkit.sandbox.exchange import APIError, Piece, Request, Response, json_response, stream_response
-from aichatkit.sandbox.wires.base import Call, Route, Wire, parse_json, require_fields, text_pieces, user_turns
+from aichatkit.sandbox.wires.base import (
+    Call,
+    Route,
+    Wire,
+    parse_json,
+    require_fields,
+    sse_event,
+    text_pieces,
+    user_turns,
+)
 
 
 class AiChatOnline(Wire):
@@ -38,11 +47,11 @@ class AiChatOnline(Wire):
 
     def error_response(self, error: APIError, request: Request | None = None) -> Response:
         """Build the service's own error object."""
-        return json_response(_failure(error), error.status, error.headers)
+        return json_response(_error_object(error), error.status, error.headers)
 
     def error_event(self, error: APIError) -> bytes:
         """Build a line with the error object."""
-        return json.dumps(_failure(error)).encode() + b"\n"
+        return json.dumps(_error_object(error)).encode() + b"\n"
 
     def _line(self, fragment: str) -> bytes:
         return json.dumps({"code": 200, "data": {"message": fragment}}).encode() + b"\n"
@@ -82,7 +91,7 @@ class AiChatOnlineWordPress(Wire):
         return b": waiting\n\n"
 
 
-def _failure(error: APIError) -> dict[str, object]:
+def _error_object(error: APIError) -> dict[str, object]:
     return {"code": error.status, "msg": error.message, "data": None}
 
 
@@ -91,4 +100,4 @@ def _is_user(turn: object) -> bool:
 
 
 def _event(event_type: str, data: str) -> bytes:
-    return b"data: " + json.dumps({"type": event_type, "data": data}).encode() + b"\n\n"
+    return sse_event({"type": event_type, "data": data})

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from aichatkit.sandbox.exchange import APIError, Piece, Request, Response, json_response, stream_response
-from aichatkit.sandbox.wires.base import Call, Route, Wire, parse_json
-from aichatkit.sandbox.wires.openai import MODELS, content_text, sse_event
+from aichatkit.sandbox.wires.base import Call, Route, Wire, parse_json, sse_event
+from aichatkit.sandbox.wires.openai import MODELS, content_text
 from aichatkit.sandbox.wires.outputs import ChatRequest, Output, build_output
 
 _TYPES = {
@@ -90,9 +90,7 @@ class Anthropic(Wire):
 
 def _error_object(error: APIError) -> dict[str, Any]:
     _, error_type = _TYPES.get(error.reason, (0, "invalid_request_error"))
-    is_default = error.message == APIError(error.reason).message
-    message = _MESSAGES.get(error.reason, error.message) if is_default else error.message
-    return {"type": "error", "error": {"type": error_type, "message": message}}
+    return {"type": "error", "error": {"type": error_type, "message": error.message_from(_MESSAGES)}}
 
 
 def _validate(record: dict[str, Any]) -> None:

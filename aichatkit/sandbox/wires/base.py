@@ -1,8 +1,9 @@
-"""Request -> response: the base of every wire, with its routes, validation, responses and errors."""
+"""Request -> response: the base class of the wires, with routing, validation and error responses."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -117,6 +118,12 @@ def fragments(text: str) -> list[str]:
 def text_pieces(text: str, encode: Callable[[str], bytes]) -> list[Piece]:
     """Build one piece for each fragment of a text."""
     return [Piece(encode(fragment)) for fragment in fragments(text)]
+
+
+def sse_event(record: Any, name: str = "") -> bytes:
+    """Build one server-sent event; `name` is for protocols with named events."""
+    name_line = f"event: {name}\n" if name else ""
+    return f"{name_line}data: {json.dumps(record)}\n\n".encode()
 
 
 def parse_json(request: Request, *, any_content_type: bool = False) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import urllib.parse
 from typing import Any
 
 from aichatkit.sandbox.exchange import APIError, Piece, Request, Response, html_response, json_response, stream_response
-from aichatkit.sandbox.wires.base import Call, Route, Settings, Wire, text_pieces, user_turns
+from aichatkit.sandbox.wires.base import Call, Route, Settings, Wire, sse_event, text_pieces, user_turns
 
 _EXPIRED = "<!DOCTYPE html><title>WordPress Failure Notice</title><p>The link you followed has expired.</p>"
 _LIMIT = {"msg": "You have reached your token limit.", "tokenLimitReached": True}
@@ -54,11 +54,11 @@ class ChatGptt(Wire):
         """Check the action, cookie, nonce and message, then answer with an object or events."""
         form = _parse_form(call)
         if form.get("action") != "wpaicg_chat_shortcode_message":
-            return _text_response("0", 400)
+            return html_response("0", 400)
         if call.overrides.get("nonce-page") or call.overrides.get("nonce-error"):
             return self._reject_nonce(as_json=bool(call.overrides.get("nonce-error")))
         if self.digest("cookie")[:16] not in call.request.headers.get("cookie", ""):
-            return _text_response("-1", 403)
+            return html_response("-1", 403)
         if (form.get("_wpnonce"), form.get("post_id")) != (self.nonce, self.post_id):
             return html_response(_EXPIRED, 403)
         # The plugin treats the message as a single-line field.
@@ -114,9 +114,5 @@ def _element(tag: str, attributes: dict[str, str], quote: str) -> str:
     return f"<{tag}{rendered}></{tag}>"
 
 
-def _text_response(text: str, status: int) -> Response:
-    return html_response(text, status)
-
-
 def _event(fragment: str) -> bytes:
-    return b"data: " + json.dumps({"choices": [{"delta": {"content": fragment}}]}).encode() + b"\n\n"
+    return sse_event({"choices": [{"delta": {"content": fragment}}]})

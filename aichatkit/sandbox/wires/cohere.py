@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from aichatkit.sandbox.exchange import APIError, Piece, Request, Response, json_response, stream_response
-from aichatkit.sandbox.wires.base import Call, Route, parse_json, require_fields
-from aichatkit.sandbox.wires.openai import OpenAIWire, content_text, sse_event, trailing_tool_results
+from aichatkit.sandbox.wires.base import Call, Route, parse_json, require_fields, sse_event
+from aichatkit.sandbox.wires.openai import OpenAIWire, content_text, trailing_tool_results
 from aichatkit.sandbox.wires.outputs import ChatRequest, Output, build_output
 
 _MESSAGES = {
@@ -41,31 +41,26 @@ class Cohere(OpenAIWire):
 
     def error_response(self, error: APIError, request: Request | None = None) -> Response:
         """Build a message with an id."""
-        record = {"id": self.digest(error.reason)[:32], "message": _error_message(error)}
+        record = {"id": self.digest(error.reason)[:32], "message": error.message_from(_MESSAGES)}
         return json_response(record, error.status, error.headers)
 
     def error_event(self, error: APIError) -> bytes:
         """Build an end event with the error."""
-        delta = {"error": _error_message(error), "finish_reason": "ERROR"}
+        delta = {"error": error.message_from(_MESSAGES), "finish_reason": "ERROR"}
         return sse_event({"type": "message-end", "delta": delta}, "message-end")
-
-
-def _error_message(error: APIError) -> str:
-    is_default = error.message == APIError(error.reason).message
-    return _MESSAGES.get(error.reason, error.message) if is_default else error.message
 
 
 def _chat_request(record: dict[str, Any]) -> ChatRequest:
     messages = record["messages"]
     functions = [tool.get("function", {}) for tool in record.get("tools") or ()]
     response_format = record.get("response_format") or {}
-    as_json = response_format.get("type") == "json_object"
+    wants_json = response_format.get("type") == "json_object"
     return ChatRequest(
         turns=[content_text(message.get("content")) for message in messages if message.get("role") == "user"],
         tools={str(function.get("name")): function.get("parameters", {}) for function in functions},
         tool_choice={"REQUIRED": "*"}.get(str(record.get("tool_choice"))),
         tool_results=trailing_tool_results(messages),
-        schema=response_format.get("json_schema") or response_format.get("schema") or {} if as_json else None,
+        schema=response_format.get("json_schema") or response_format.get("schema") or {} if wants_json else None,
         max_tokens=record.get("max_tokens"),
     )
 
@@ -80,11 +75,13 @@ def _message(output: Output) -> dict[str, Any]:
     content: list[dict[str, str]] = []
     content += [{"type": "thinking", "thinking": output.reasoning}] if output.reasoning_parts else []
     content += [{"type": "text", "text": output.text}] if not output.tool_calls else []
-    calls = [_call(tool_call.id, tool_call.name, json.dumps(tool_call.arguments)) for tool_call in output.tool_calls]
+    calls = [
+        _tool_call(tool_call.id, tool_call.name, json.dumps(tool_call.arguments)) for tool_call in output.tool_calls
+    ]
     return {"role": "assistant", "content": content, **({"tool_calls": calls} if calls else {})}
 
 
-def _call(call_id: str, function: str, arguments: str) -> dict[str, Any]:
+def _tool_call(call_id: str, function: str, arguments: str) -> dict[str, Any]:
     return {"id": call_id, "type": "function", "function": {"name": function, "arguments": arguments}}
 
 
@@ -92,12 +89,12 @@ def _events(message_id: str, output: Output) -> Iterator[Piece]:
     yield _piece("message-start", id=message_id, delta={"message": {"role": "assistant", "content": []}})
     blocks = [("thinking", output.reasoning_parts, "open"), ("text", output.text_parts, "text")]
     for index, (block, parts, phase) in enumerate(entry for entry in blocks if entry[1]):
-        yield _piece("content-start", index=index, delta=_content({"type": block, block: ""}))
+        yield _piece("content-start", index=index, delta=_content_delta({"type": block, block: ""}))
         for part in parts:
-            yield _piece("content-delta", phase, index=index, delta=_content({block: part}))
+            yield _piece("content-delta", phase, index=index, delta=_content_delta({block: part}))
         yield _piece("content-end", "finish", index=index)
     for index, tool_call in enumerate(output.tool_calls):
-        delta = {"message": {"tool_calls": _call(tool_call.id, tool_call.name, "")}}
+        delta = {"message": {"tool_calls": _tool_call(tool_call.id, tool_call.name, "")}}
         yield _piece("tool-call-start", "text", index=index, delta=delta)
         for part in tool_call.argument_parts:
             delta = {"message": {"tool_calls": {"function": {"arguments": part}}}}
@@ -107,7 +104,7 @@ def _events(message_id: str, output: Output) -> Iterator[Piece]:
     yield Piece(b"data: [DONE]\n\n", "done")
 
 
-def _content(fields: dict[str, str]) -> dict[str, Any]:
+def _content_delta(fields: dict[str, str]) -> dict[str, Any]:
     return {"message": {"content": fields}}
 
 

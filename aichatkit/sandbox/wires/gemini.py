@@ -61,7 +61,7 @@ class Gemini(Wire):
         model = call.request.path.rpartition("/")[2].partition(":")[0]
         head = {"modelVersion": model, "responseId": self.digest(json.dumps(record))[:22]}
         if not _is_streaming(call.request):
-            return json_response(_chunk(head, output, _all_parts(output), finish=True))
+            return json_response(_chunk(head, output, _all_parts(output), is_last=True))
         chunks = list(_chunks(head, output))
         if call.request.query.get("alt") == "sse":
             return stream_response("text/event-stream", [Piece(_event(record), phase) for record, phase in chunks])
@@ -102,8 +102,7 @@ def _is_streaming(request: Request) -> bool:
 
 def _error_object(error: APIError) -> dict[str, Any]:
     code, status = _STATUSES.get(error.reason, (error.status, "INVALID_ARGUMENT"))
-    is_default = error.message == APIError(error.reason).message
-    message = _MESSAGES.get(error.reason, error.message) if is_default else error.message
+    message = error.message_from(_MESSAGES)
     record: dict[str, Any] = {"code": error.explicit_status or code, "message": message, "status": status}
     if error.reason == "unauthorized":
         record["details"] = [{"@type": f"{_RPC}ErrorInfo", "reason": "API_KEY_INVALID", "domain": "googleapis.com"}]
@@ -141,8 +140,8 @@ def _chat_request(record: dict[str, Any]) -> ChatRequest:
     return ChatRequest(
         turns=[text for text in texts if text],
         tools={
-            str(entry.get("name")): entry.get("parametersJsonSchema") or entry.get("parameters", {})
-            for entry in declarations
+            str(declaration.get("name")): declaration.get("parametersJsonSchema") or declaration.get("parameters", {})
+            for declaration in declarations
         },
         tool_choice=[*calling_config.get("allowedFunctionNames", ()), "*"][0]
         if calling_config.get("mode") == "ANY"
@@ -157,21 +156,21 @@ def _text(content: dict[str, Any]) -> str:
     return "\n".join(str(part["text"]) for part in content["parts"] if isinstance(part, dict) and part.get("text"))
 
 
-def _calls(output: Output) -> list[dict[str, Any]]:
+def _tool_calls(output: Output) -> list[dict[str, Any]]:
     return [{"functionCall": {"name": tool_call.name, "args": tool_call.arguments}} for tool_call in output.tool_calls]
 
 
 def _all_parts(output: Output) -> list[dict[str, Any]]:
     reasoning: list[dict[str, Any]] = [{"text": output.reasoning, "thought": True}] if output.reasoning_parts else []
-    return reasoning + (_calls(output) if output.tool_calls else [{"text": output.text}])
+    return reasoning + (_tool_calls(output) if output.tool_calls else [{"text": output.text}])
 
 
 def _chunk(
-    head: dict[str, Any], output: Output, parts: list[dict[str, Any]], *, finish: bool = False
+    head: dict[str, Any], output: Output, parts: list[dict[str, Any]], *, is_last: bool = False
 ) -> dict[str, Any]:
     candidate: dict[str, Any] = {"content": {"parts": parts, "role": "model"}, "index": 0}
     usage = {"promptTokenCount": output.prompt_tokens, "totalTokenCount": output.prompt_tokens}
-    if finish:
+    if is_last:
         candidate["finishReason"] = output.finish_reason("STOP", "MAX_TOKENS", "STOP")
         usage["candidatesTokenCount"] = output.output_tokens - len(output.reasoning_parts)
         usage["totalTokenCount"] += output.output_tokens
@@ -184,9 +183,9 @@ def _chunks(head: dict[str, Any], output: Output) -> Iterator[tuple[dict[str, An
         yield _chunk(head, output, [{"text": part, "thought": True}]), "open"
     for part in output.text_parts:
         yield _chunk(head, output, [{"text": part}]), "text"
-    for call in _calls(output):
+    for call in _tool_calls(output):
         yield _chunk(head, output, [call]), "text"
-    yield _chunk(head, output, [{"text": ""}], finish=True), "finish"
+    yield _chunk(head, output, [{"text": ""}], is_last=True), "finish"
 
 
 def _event(record: dict[str, Any]) -> bytes:

@@ -59,14 +59,14 @@ def _chat_request(record: dict[str, Any], messages: list[dict[str, Any]]) -> Cha
     )
 
 
-def _calls(output: Output) -> list[dict[str, Any]]:
+def _tool_calls(output: Output) -> list[dict[str, Any]]:
     return [{"function": {"name": tool_call.name, "arguments": tool_call.arguments}} for tool_call in output.tool_calls]
 
 
 def _message(output: Output) -> dict[str, Any]:
     message: dict[str, Any] = {"role": "assistant", "content": output.text}
     message.update({"thinking": output.reasoning} if output.reasoning_parts else {})
-    message.update({"tool_calls": _calls(output)} if output.tool_calls else {})
+    message.update({"tool_calls": _tool_calls(output)} if output.tool_calls else {})
     return message
 
 
@@ -85,7 +85,7 @@ def _lines(head: dict[str, Any], output: Output) -> Iterator[Piece]:
     messages += [({"content": part}, "text") for part in output.text_parts]
     for message, phase in messages:
         yield _line({**head, "message": {"role": "assistant", **message}, "done": False}, phase)
-    for tool_call in _calls(output):
+    for tool_call in _tool_calls(output):
         message_with_call: dict[str, Any] = {"role": "assistant", "content": "", "tool_calls": [tool_call]}
         yield _line({**head, "message": message_with_call, "done": False}, "text")
     yield _line({**head, "message": {"role": "assistant", "content": ""}, **_ending(output)}, "done")

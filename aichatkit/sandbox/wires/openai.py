@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import base64
-import json
 from typing import Any
 
 from aichatkit.sandbox.exchange import APIError, Request, Response, json_response
 from aichatkit.sandbox.pictures import png
-from aichatkit.sandbox.wires.base import Call, Route, Wire, parse_json, require_fields
+from aichatkit.sandbox.wires.base import Call, Route, Wire, parse_json, require_fields, sse_event
 
 MODELS = ("eliza", "eliza-mini", "gpt-4o", "gpt-4o-mini")
 
-#: Compatible services have various prefixes before the path.
+#: Compatible services have different prefixes before the path.
 ANY_BASE = r"(?:/[\w.-]+)*"
 
 _CODES = {
@@ -76,8 +75,8 @@ class OpenAIModels(OpenAIWire):
         is_older = str(record.get("model", "")).startswith("dall-e")
         as_url = record.get("response_format", "url" if is_older else "b64_json") == "url"
         names = [f"{self.digest(record['prompt'], number)[:12]}.png" for number in range(int(record.get("n") or 1))]
-        build_image = self._url_entry if as_url else self._data_entry
-        return json_response({"created": 0, "data": [build_image(call, name) for name in names]})
+        build_entry = self._url_entry if as_url else self._data_entry
+        return json_response({"created": 0, "data": [build_entry(call, name) for name in names]})
 
     def _url_entry(self, call: Call, name: str) -> dict[str, str]:
         return {"url": f"{self.settings.url}{call.request.prefix}/img/{name}"}
@@ -92,21 +91,15 @@ def error_object(error: APIError) -> dict[str, Any]:
     return {"message": error.message, "type": error_type, "param": None, "code": code}
 
 
-def sse_event(record: Any, name: str = "") -> bytes:
-    """Build one server-sent event; `name` is for protocols with named events."""
-    name_line = f"event: {name}\n" if name else ""
-    return f"{name_line}data: {json.dumps(record)}\n\n".encode()
-
-
 def content_text(content: Any) -> str:
-    """Return the text of a content that is a string or a list of parts."""
+    """Return the text of a message content, a string or a list of parts."""
     if isinstance(content, list):
         return "\n".join(str(part["text"]) for part in content if isinstance(part, dict) and part.get("text"))
     return content if isinstance(content, str) else ""
 
 
 def trailing_tool_results(messages: list[Any], role: str = "tool") -> list[str]:
-    """Return the tool results after the last other message."""
+    """Return the tool results at the end of a conversation."""
     results: list[str] = []
     for message in reversed(messages):
         if message.get("role") != role:

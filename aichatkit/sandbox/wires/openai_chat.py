@@ -7,8 +7,8 @@ import time
 from typing import Any
 
 from aichatkit.sandbox.exchange import APIError, Piece, Response, json_response, stream_response
-from aichatkit.sandbox.wires.base import Call, Route, parse_json, require_fields
-from aichatkit.sandbox.wires.openai import ANY_BASE, OpenAIWire, content_text, sse_event, trailing_tool_results
+from aichatkit.sandbox.wires.base import Call, Route, parse_json, require_fields, sse_event
+from aichatkit.sandbox.wires.openai import ANY_BASE, OpenAIWire, content_text, trailing_tool_results
 from aichatkit.sandbox.wires.outputs import ChatRequest, Output, ToolCall, build_output
 
 _ROLES = ("system", "developer", "user", "assistant", "tool", "function")

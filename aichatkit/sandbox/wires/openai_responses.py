@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from aichatkit.sandbox.exchange import APIError, Piece, Response, json_response, stream_response
-from aichatkit.sandbox.wires.base import Call, Route, parse_json
-from aichatkit.sandbox.wires.openai import ANY_BASE, OpenAIWire, content_text, error_object, sse_event
+from aichatkit.sandbox.wires.base import Call, Route, parse_json, sse_event
+from aichatkit.sandbox.wires.openai import ANY_BASE, OpenAIWire, content_text, error_object
 from aichatkit.sandbox.wires.outputs import ChatRequest, Output, build_output
 
 
 class OpenAIResponses(OpenAIWire):
-    """The successor of Chat Completions; nothing is stored."""
+    """The successor to Chat Completions; nothing is stored."""
 
     name = "openai-responses"
     routes = (Route("POST", f"{ANY_BASE}/responses", "chat"),)

@@ -1,4 +1,4 @@
-"""Chat request -> output: what the sandbox answers to a prompt with tools, a schema or reasoning."""
+"""Chat request -> output: how the sandbox answers a prompt, with tool calls, structured output or reasoning."""
 
 from __future__ import annotations
 
@@ -81,18 +81,18 @@ class Output:
 def build_output(call: Call, request: ChatRequest) -> Output:
     """Build the model's output for a request.
 
-    The overrides "parts", "thoughts", "uses" and "cut-short" of the call determine it if "parts" or "uses" is set.
+    If the call overrides "text-parts" or "tool-calls", they are the output, with "reasoning-parts" and "truncated".
     Otherwise a prompt such as `call weather {"city": "Oslo"}` calls an available tool,
     and a prompt with the word "think" adds reasoning.
     """
     call.report_turns(request.turns)
     prompt = request.turns[-1] if request.turns else ""
     tokens = sum(len(fragments(turn)) for turn in [*request.turns, *request.tool_results])
-    if {"parts", "uses"} & set(call.overrides):
+    if {"text-parts", "tool-calls"} & set(call.overrides):
         overrides = call.overrides
-        tool_calls = _build_tool_calls(call, prompt, overrides.get("uses", ()))
-        reasoning, text_parts = overrides.get("thoughts", ()), overrides.get("parts", ())
-        return Output(reasoning, text_parts, tool_calls, bool(overrides.get("cut-short")), tokens)
+        tool_calls = _build_tool_calls(call, prompt, overrides.get("tool-calls", ()))
+        reasoning, text_parts = overrides.get("reasoning-parts", ()), overrides.get("text-parts", ())
+        return Output(reasoning, text_parts, tool_calls, bool(overrides.get("truncated")), tokens)
     tool_calls = [] if call.text is not None or request.tool_results else _choose_tools(call, request, prompt)
     reasoning = fragments(f"The user says: {prompt}") if _wants_reasoning(call, prompt) else []
     parts = [] if tool_calls else fragments(call.answer_text(request.turns, default=_default_text(request)))
