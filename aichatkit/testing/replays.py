@@ -97,10 +97,10 @@ class Replay:
         if self._failures:
             raise AssertionError(self._failures[0])
 
-    def answer(self, request: requests.PreparedRequest, timeout: Any, get_send: Callable[[], Any]) -> requests.Response:
-        """Answer one request; `get_send` returns a function that sends it over the network."""
+    def answer(self, request: requests.PreparedRequest, timeout: Any, usual: Callable[[], Any]) -> requests.Response:
+        """Answer one request; `usual` returns a function that sends it over the network."""
         if self.recording:
-            return self._record(request, timeout, get_send())
+            return self._record(request, timeout, usual())
         exchange = self._find(_recorded_request(request, collect_secrets(request.headers)))
         pieces = [Piece(piece) for piece in exchange.pieces]
         response = Response(exchange.status, list(exchange.headers), pieces, framing="chunked", ending=exchange.ending)

@@ -49,22 +49,22 @@ class Says:
     def __init__(self, *chunks: str, reasoning: str = "", cut_short: bool = False) -> None:
         if not all(isinstance(chunk, str) for chunk in chunks):
             raise ConfigurationError("Says: its chunks must be strings")
-        self.overrides: dict[str, Any] = {"text-parts": list(chunks), "truncated": cut_short}
-        self.overrides["reasoning-parts"] = [reasoning] if reasoning else []
+        self.marks: dict[str, Any] = {"text-parts": list(chunks), "truncated": cut_short}
+        self.marks["reasoning-parts"] = [reasoning] if reasoning else []
         self.text = "".join(chunks)
 
     def __repr__(self) -> str:
-        return f"Says({', '.join(map(repr, self.overrides['text-parts']))})"
+        return f"Says({', '.join(map(repr, self.marks['text-parts']))})"
 
 
 class UseTool:
     """A tool call: `UseTool("stock", article="A-17")`; a list of them makes parallel tool calls."""
 
     def __init__(self, tool: str, /, **arguments: Any) -> None:
-        self.call = (tool, arguments)
+        self.use = (tool, arguments)
 
     def __repr__(self) -> str:
-        return f"UseTool({self.call[0]!r}, **{self.call[1]!r})"
+        return f"UseTool({self.use[0]!r}, **{self.use[1]!r})"
 
 
 class Raw:
@@ -231,10 +231,10 @@ def apply_step(step: Any, call: Call) -> None:
     """Set the text, chunks and tool calls of a step on the call it answers."""
     if isinstance(step, Says):
         call.text = step.text
-        call.overrides.update(step.overrides)
+        call.overrides.update(step.marks)
     elif isinstance(step, UseTool) or _is_tool_call_list(step):
         tool_calls = [step] if isinstance(step, UseTool) else step
-        call.overrides["tool-calls"] = [tool_call.call for tool_call in tool_calls]
+        call.overrides["tool-calls"] = [tool_call.use for tool_call in tool_calls]
     else:
         call.text = step if isinstance(step, str) else _to_json(step)
 
