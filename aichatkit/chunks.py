@@ -9,6 +9,7 @@ from aichatkit._dataclasses import dataclass, field
 
 __all__ = [
     "Answered",
+    "Bill",
     "Citation",
     "Finish",
     "Notice",
@@ -29,6 +30,8 @@ class Usage:
 
     `cached_tokens` are the input tokens served from the service's prompt cache and are included in `input_tokens`.
     `reasoning_tokens` are the output tokens spent on reasoning and are included in `output_tokens`.
+    `cache_write_tokens` are the input tokens written to the prompt cache and are included in `input_tokens`.
+    `searches` counts the searches the service ran for the answer, which it charges for.
     """
 
     input_tokens: int | None = None
@@ -36,6 +39,21 @@ class Usage:
     total_tokens: int | None = None
     cached_tokens: int | None = None
     reasoning_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    searches: int | None = None
+
+
+class Bill(NamedTuple):
+    """What a service reports for the bill in addition to `Usage`; None or empty for what it does not report.
+
+    `cost` is in US dollars, as charged, and beats any price table.
+    `tier` is the service tier that served the request, `speed` and `region` what else multiplies the price.
+    """
+
+    cost: float | None = None
+    tier: str = ""
+    speed: str = ""
+    region: str = ""
 
 
 class Finish(NamedTuple):

@@ -22,7 +22,6 @@ from aichatkit.call.targets import (
     parse_keys,
     per_provider,
 )
-from aichatkit.catalog.prices import parse_prices
 from aichatkit.chats.chat import Chat
 from aichatkit.chunks import ToolCall
 from aichatkit.errors import BadResponseError, ConfigurationError
@@ -32,6 +31,7 @@ from aichatkit.limits.waits import Pauses
 from aichatkit.messages import Prompt, parse_messages
 from aichatkit.options import (
     CALL_OPTIONS,
+    parse_catalog,
     parse_extra,
     parse_headers,
     parse_hooks,
@@ -102,6 +102,7 @@ class Client:
         retry: retries after the first attempt (default 2, 0 for none), or a RetryPolicy.
         rate: "60/min" or a Rate, kept separately for each provider and key, or a dict by provider.
         prices: your own prices, {"provider/model": (input, output)} in US dollars per million tokens.
+        catalog: your own records of models, the path of a JSON file in the format of the package's.
         budget: US dollars, by the price table, that all answers of this client together do not exceed.
         cache: a path, a Cache or a dict that stores answers to identical calls; calls with tools, or with a
             temperature above 0 and no seed, are not cached.
@@ -129,7 +130,8 @@ class Client:
         timeout: float | tuple[float, float] | Timeout | None = None,
         retry: int | RetryPolicy | None = None,
         rate: str | rate_limits.Rate | Mapping[str, str | rate_limits.Rate] | None = None,
-        prices: Mapping[str, tuple[float, ...]] | None = None,
+        prices: Mapping[str, tuple[float, ...] | Mapping[str, Any]] | None = None,
+        catalog: str | os.PathLike[str] | Mapping[str, Any] | None = None,
         budget: float | None = None,
         cache: str | os.PathLike[str] | MutableMapping[str, str] | None = None,
         hooks: Mapping[str, Callable[[Any], None]] | None = None,
@@ -141,8 +143,7 @@ class Client:
             raise ConfigurationError(f"session: must be a requests.Session, not {type(session).__name__}")
         self._model = model
         self._system = system
-        self._timeout = Timeout.of(timeout)
-        self._policy = RetryPolicy.of(retry)
+        self._timeout, self._policy = Timeout.of(timeout), RetryPolicy.of(retry)
         self._params = parse_params(params, options=Client.__init__.__kwdefaults__ or ())
         names = named_providers(model) if isinstance(api_key, (str, list, tuple)) or isinstance(base_url, str) else []
         keys = per_provider(api_key, names, option="api_key")
@@ -154,7 +155,6 @@ class Client:
         self._log = None if log is None else call_log.CallLog(log)
         observed = bool(hooks) or self._log is not None or telemetry is not None
         observers = observe.build_observers(hooks, self._log, telemetry) if observed else ()
-        self._prices = parse_prices(prices)
         now = self._policy.now
         self._context = CallContext(
             connections=Connections(
@@ -166,6 +166,7 @@ class Client:
             cooldowns=Cooldowns(now),
             retry_budget=RetryBudget(self._policy.budget),
             pauses=Pauses(now),
+            catalog=parse_catalog(catalog, prices),
             budget=None if budget is None else budgets.Budget(budget),
             cache=None if cache is None else caches.parse_cache(cache),
             rate_limiter=rate_limits.RateLimiter(rates, now) if (rates := parse_rates(rate)) else None,
@@ -382,7 +383,6 @@ class Client:
             policy=policy,
             headers={} if headers is None else parse_headers(headers),
             proxies=None if proxies is None else parse_proxies(proxies),
-            prices=self._prices,
             strict=strict,
             keep_raw=raw,
             max_rounds=max_rounds,

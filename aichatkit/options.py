@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 from aichatkit._lazy import lazy_module
 from aichatkit.call.targets import per_provider
+from aichatkit.catalog.models import Catalog, parse_layer, read_layer
+from aichatkit.catalog.prices import parse_prices
 from aichatkit.errors import ConfigurationError
 from aichatkit.params import suggestion
 
@@ -22,6 +24,7 @@ else:
 __all__ = [
     "CALL_OPTIONS",
     "HOOKS",
+    "parse_catalog",
     "parse_extra",
     "parse_headers",
     "parse_hooks",
@@ -50,6 +53,21 @@ CALL_OPTIONS = (
 )
 HOOKS = ("request", "chunk", "wait", "reply", "error")
 _HEADER_NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+
+
+def parse_catalog(catalog: Any, prices: Any) -> Catalog:
+    """Return the catalog with the user's own records and prices over those of the package."""
+    layers = []
+    if isinstance(catalog, Mapping):
+        layers.append(parse_layer(catalog, source="catalog"))
+    elif isinstance(catalog, (str, os.PathLike)):
+        layers.append(read_layer(catalog, source="catalog"))
+    elif catalog is not None:
+        raise ConfigurationError(
+            f"catalog: must be the path of a JSON file or its content, not {type(catalog).__name__}"
+        )
+    own_prices = parse_prices(prices)
+    return Catalog([*layers, *([own_prices] if own_prices else [])])
 
 
 def parse_hooks(hooks: Mapping[str, Callable[[Any], None]] | None) -> dict[str, Callable[[Any], None]]:

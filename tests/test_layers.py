@@ -30,9 +30,11 @@ EXTRAS = {
 #: Each module may import only from those before it; one line is a step of the data's way.
 #: A wing stands for all of its modules that have no place of their own.
 ORDER = """
-    _version _locks _lazy _reasons display.markup cli.paths catalog.context_windows
+    _version _locks _lazy _reasons display.markup cli.paths
     display.reprs _dataclasses
     errors
+    catalog.models
+    catalog.context_windows
     storage.sqlite params
     transport.timeouts chunks providers.user_agents _warnings structured.validation
     notebook.cell_options messages events.lines classification.table batch.templates classification.rules
@@ -47,7 +49,7 @@ ORDER = """
     sandbox storage.records batch.progress batch.tables batch.workers
     providers
     hooks catalog.tokens
-    tools call.collector limits.cooldowns limits.shared_rates
+    tools call.collector call.cost limits.cooldowns limits.shared_rates
     limits.waits batch.journal batch.result_store
     call.answer limits.rate_limits limits.retries
     registry call.request

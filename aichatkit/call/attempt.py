@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import random
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Callable
-from urllib.parse import urlsplit
 
 from aichatkit._dataclasses import replace
 from aichatkit._lazy import lazy_module
@@ -26,7 +23,7 @@ from aichatkit.errors import (
 )
 from aichatkit.limits.retries import RetryState, clock_of
 from aichatkit.limits.waits import Sleeper, Wait
-from aichatkit.providers.base import Provider
+from aichatkit.providers.base import Provider, is_local
 from aichatkit.reply import Attempt, Reply
 from aichatkit.transport.transport import Transport
 
@@ -41,7 +38,7 @@ else:
     hooks = lazy_module("aichatkit.hooks")
     tokens = lazy_module("aichatkit.catalog.tokens")
 
-__all__ = ["TargetAttempts", "is_local", "open_transport"]
+__all__ = ["TargetAttempts", "open_transport"]
 
 logger = logging.getLogger(__name__)
 
@@ -77,9 +74,10 @@ class TargetAttempts:
         """Raise if the target cannot be called as requested; nothing is sent."""
         call = self.call
         self.provider = self.context.provider(self.target.provider)
-        self._request = ProviderRequest(
-            self.provider, self.target.model, call.messages, call.options, call.prices, keep_raw=call.keep_raw
-        )
+        model, catalog = self.target.model, self.context.catalog
+        record = None if self.provider.is_free(model) else self.context.record(self.target)
+        options = call.options if record is None else replace(call.options, record=record)
+        self._request = ProviderRequest(self.provider, model, call.messages, options, catalog, keep_raw=call.keep_raw)
         check_request(self._request)
 
     def keys(self) -> Sequence[str | None]:
@@ -229,16 +227,6 @@ def open_transport(provider: Provider, key: str | None, call: Call, *, fresh: bo
         rules=provider.rules,
         secrets=tuple({*([key] if key else ()), *call.context.keys.get(provider.name, ())}),
     )
-
-
-@lru_cache(maxsize=256)
-def is_local(url: str) -> bool:
-    """Return whether an address is on this machine."""
-    host = urlsplit(url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _time_to_wait(error: ChatError) -> tuple[bool, float]:

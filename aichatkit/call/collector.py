@@ -26,6 +26,7 @@ class Collector:
         self.last = False
         self.reason: str | None = None
         self.usage = chunks.Usage()
+        self.bill = chunks.Bill()
         self.reasoning: list[str] = []
         self.citations: list[chunks.Citation] = []
         self.images: list[str] = []
@@ -81,6 +82,11 @@ class Collector:
         counts = {name: value for name, value in vars(usage).items() if value is not None}
         self.usage = chunks.Usage(**{**vars(self.usage), **counts})
 
+    def add_bill(self, bill: chunks.Bill) -> None:
+        """Add what the service reports for the bill."""
+        reported = {name: value for name, value in bill._asdict().items() if value not in (None, "")}
+        self.bill = self.bill._replace(**reported)
+
     def add_call(self, part: chunks.ToolCallPart) -> None:
         """Append a piece of a tool call to its call; some services do not number calls, or number each of them 0."""
         call = self._open_calls.get(part.position)
@@ -124,6 +130,7 @@ class Collector:
 ADDERS: dict[type, Callable[[Collector, Any], None]] = {
     chunks.Finish: Collector.add_finish,
     chunks.Usage: Collector.add_usage,
+    chunks.Bill: Collector.add_bill,
     chunks.ToolCallPart: Collector.add_call,
     chunks.Answered: Collector.add_answered,
     chunks.Notice: Collector.add_notice,

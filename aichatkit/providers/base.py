@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Callable, ClassVar
+from urllib.parse import urlsplit
 
 import requests
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from aichatkit.classification import classify
     from aichatkit.transport.transport import Transport
 
-__all__ = ["NO_OPTIONS", "Options", "Provider", "Tool", "parsing", "unreadable"]
+__all__ = ["NO_OPTIONS", "Options", "Provider", "Tool", "is_local", "parsing", "unreadable"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Options:
 
     `params` are sampling parameters under the package's names, `tokens` what `prepare` returned, `tools` the functions
     the model may call, `schema` the JSON schema for structured output, `extra` fields copied into the body unchanged.
+    `record` is what the catalog knows about the model, empty if nothing.
     """
 
     params: Mapping[str, Any] = field(default_factory=dict)
@@ -37,6 +40,7 @@ class Options:
     tools: Sequence[Tool] = ()
     schema: Mapping[str, Any] | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+    record: Mapping[str, Any] = field(default_factory=dict)
 
 
 NO_OPTIONS = Options()
@@ -113,8 +117,10 @@ class Provider:
     trims_start: ClassVar[bool] = False
     #: Whether to bypass proxies if the server is on this machine.
     direct: ClassVar[bool] = False
-    #: Name of the provider whose prices apply, if not its own.
+    #: Name of the provider whose models and prices apply, if not its own.
     priced_as: ClassVar[str] = ""
+    #: Whether answers cost nothing; of a server with `direct`, only while it is on this machine.
+    free: ClassVar[bool] = False
     #: Default read timeout, in seconds.
     read_timeout: ClassVar[float] = 60.0
     #: Order in which providers with a key are chosen by default, lowest first; 0 is never chosen.
@@ -167,6 +173,10 @@ class Provider:
         """Return whether an API key is required; a server at another `base_url` may work without one."""
         return self.needs_key and bool(self.key_variables()) and self.url == type(self).url
 
+    def is_free(self, model: str) -> bool:
+        """Return whether an answer of a model costs nothing."""
+        return self.free and (not self.direct or is_local(self.url))
+
     def sign(self, key: str) -> tuple[str, str]:
         """Return the name and value of the header that carries the API key."""
         return self.key_header, self.key_prefix + key
@@ -209,6 +219,16 @@ class Provider:
             f"{cls.name}: no key; set {names} in the environment or pass api_key= (looked up: {names})",
             provider=cls.name,
         )
+
+
+@lru_cache(maxsize=256)
+def is_local(url: str) -> bool:
+    """Return whether an address is on this machine."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 @lru_cache(maxsize=256)

@@ -19,7 +19,7 @@ _ALL_FILES = frozenset({"image", "pdf", "audio", "text"})
 _SAMPLING = "frequency_penalty max_tokens presence_penalty seed stop temperature top_p"
 _OPEN_MODELS = f"{_SAMPLING} logit_bias logprobs response_format top_k top_logprobs user min_p repetition_penalty"
 # Local servers: used only if named; the key is optional, and loading a model may take minutes.
-_LOCAL = {"needs_key": False, "read_timeout": 300.0, "direct": True}
+_LOCAL = {"needs_key": False, "read_timeout": 300.0, "direct": True, "free": True}
 
 
 def _params(names: str, **renamed: str) -> Mapping[str, str]:
