@@ -235,9 +235,9 @@ class Client:
     def models(self, provider: str | None = None) -> list[str]:
         """Return model names: of one provider as the service lists them for the key, else all known ones."""
         if provider is None or provider in GROUPS:
-            classes = registry.importable() if provider is None else [registry[name] for name in GROUPS[provider]]
-            return [f"{cls.name}/{model}" for cls in classes for model in cls.models]
-        return list_models.list_models(registry[provider], self._build_call("models", 0, model=provider))
+            names = GROUPS[provider] if provider else [cls.name for cls in registry.importable()]
+            return [f"{name}/{model}" for name in names for model in registry[name].models]
+        return list_models.list_models(provider, lambda model: self._build_call("models", 0, model=model))
 
     def map(
         self,

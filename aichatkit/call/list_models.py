@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Callable
+
 from aichatkit.call.attempt import open_transport
 from aichatkit.call.call import Call
 from aichatkit.call.request import prepare
 from aichatkit.errors import ChatError
 from aichatkit.limits.retries import RetryState, clock_of, retry
 from aichatkit.providers.base import Provider, parsing
+from aichatkit.registry import registry
 
 __all__ = ["list_models"]
 
@@ -15,10 +18,13 @@ __all__ = ["list_models"]
 _PREFIX = "models/"
 
 
-def list_models(provider_cls: type[Provider], call: Call) -> list[str]:
-    """Return the names the service lists, or the known ones if it has no list."""
+def list_models(name: str, build_call: Callable[[str], Call]) -> list[str]:
+    """Return the names that a provider's service lists, or the known ones if it has no list."""
+    provider_cls = registry[name]
     if not provider_cls.models_path:
         return list(provider_cls.models)
+    # Which model the call is for does not matter, and the provider may have no default.
+    call = build_call(f"{name}/{provider_cls.default_model or 'any'}")
     return retry(_ModelList(call.context.provider(provider_cls), call))
 
 
