@@ -43,7 +43,7 @@ def parse_listing(entry: Mapping[str, Any]) -> dict[str, Any]:
         found["retired"] = True
     prices = next((source["pricing"] for source in sources if isinstance(source.get("pricing"), Mapping)), None)
     if prices is not None:
-        found["prices"] = _parse_prices(prices)
+        found["prices"] = _parse_prices(prices) or None
     return {field: value for field, value in found.items() if value is not None}
 
 

@@ -120,9 +120,9 @@ def build_info(provider_cls: type[Provider], model: str, catalog: Catalog, **tol
 def nearest_names(provider_cls: type[Provider], model: str, catalog: Catalog) -> list[str]:
     """Return the names of up to three live models of the provider that are close to `model`."""
     owner = provider_cls.priced_as or provider_cls.name
-    live = [name for name in catalog.names(owner) if not is_retired(catalog.find(owner, name) or {}, date.today())]
-    names = dict.fromkeys([*provider_cls.models, *live])
-    return get_close_matches(model, names, n=_MAX_NAMES, cutoff=0.6)
+    names = dict.fromkeys([*provider_cls.models, *catalog.names(owner)])
+    live = [name for name in names if not is_retired(catalog.find(owner, name) or {}, date.today())]
+    return get_close_matches(model, live, n=_MAX_NAMES, cutoff=0.6)
 
 
 def is_retired(record: Record, day: date) -> bool:
