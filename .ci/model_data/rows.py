@@ -103,7 +103,7 @@ def _is_relic(provider: str, name: str, row: Row) -> bool:
 
 def _build(provider: str, name: str, row: Row, sources: Sources) -> Record | None:
     record: Record = {"id": f"{provider}/{name}"}
-    rates = _rates(row, "", "")
+    rates = {**_rates(row, "", ""), **_dashscope_tiers(row)}
     if "in" not in rates or "out" not in rates:
         # A zero is a gap in the table unless the service says that the model is free; those are curated.
         rates = {}
@@ -112,7 +112,6 @@ def _build(provider: str, name: str, row: Row, sources: Sources) -> Record | Non
         tiers = _tiers(row, "", inclusive=provider == "xai")
         if tiers:
             record["tiers"] = tiers
-        record.update(_dashscope_tiers(row))
         for variant, suffix in _VARIANTS.items():
             price = _variant(provider, row, suffix, record)
             if price is not None:

@@ -66,7 +66,7 @@ def explain_missing_model(
         error.successor = record["successor"]
         hints.append(f"use {provider.name}/{error.successor}")
     elif record is not None and "endpoint" in record and not is_retiring(record, today):
-        other = registry_name(provider, record["endpoint"])
+        other = f": name it as openai-responses/{model}" if provider.name == "openai" else ""
         hints.append(f"it answers only at the {record['endpoint'].title()} endpoint{other}")
     elif record is not None:
         hints.append("your account may not use it")
@@ -78,11 +78,6 @@ def explain_missing_model(
         hints.append(f"it is the default of aichatkit {__version__}: pass model=, or upgrade the package")
     error.message = f"{error.message}; {'; '.join(hints)}"
     error.args = (error.message,)
-
-
-def registry_name(provider: Provider, endpoint: str) -> str:
-    """Return a hint at the provider to name for a model that answers at another endpoint."""
-    return ": name it as openai-responses/MODEL" if endpoint == "responses" and provider.name == "openai" else ""
 
 
 def _when(record: Record, today: date) -> str:
