@@ -31,10 +31,11 @@ Keys = Union[str, Sequence[str], Mapping[str, "str | Sequence[str]"], None]
 
 
 class Target(NamedTuple):
-    """A provider and one of its models."""
+    """A provider and one of its models; `is_default` is True if the package chose the model."""
 
     provider: type[Provider]
     model: str
+    is_default: bool = False
 
 
 def find_targets(model: Model, *, keys: Mapping[str, Any] | None = None) -> list[Target]:
@@ -48,7 +49,10 @@ def find_targets(model: Model, *, keys: Mapping[str, Any] | None = None) -> list
         if model is None:
             raise _no_model_error()
     targets = [target for name in _names(model) for target in _targets(name, keys)]
-    return list(dict.fromkeys(targets))
+    unique: dict[tuple[type[Provider], str], Target] = {}
+    for target in targets:
+        unique.setdefault((target.provider, target.model), target)
+    return list(unique.values())
 
 
 def parse_keys(value: Any, *, provider: str) -> list[str]:
@@ -179,7 +183,7 @@ def _target(provider: type[Provider], model: str) -> Target:
         )
     if not model and not provider.default_model:
         raise provider.missing_model()
-    return Target(provider, model or provider.default_model)
+    return Target(provider, model or provider.default_model, not model)
 
 
 def _listing(model: str, keys: Mapping[str, Any]) -> Iterator[Target]:

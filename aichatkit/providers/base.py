@@ -119,6 +119,8 @@ class Provider:
     direct: ClassVar[bool] = False
     #: Name of the provider whose models and prices apply, if not its own.
     priced_as: ClassVar[str] = ""
+    #: Records of its models for the catalog, or the path of a file with them; for providers outside the package.
+    catalog: ClassVar[Any] = ()
     #: Whether answers cost nothing; of a server with `direct`, only while it is on this machine.
     free: ClassVar[bool] = False
     #: Default read timeout, in seconds.
@@ -184,6 +186,14 @@ class Provider:
     def models_url(self, tokens: Mapping[str, str]) -> str:
         """Return the URL of the list of models; `tokens` is what `prepare` returned."""
         return tokens.get("url", self.url) + self.models_path
+
+    @classmethod
+    def for_endpoint(cls, endpoint: str) -> type[Provider] | None:
+        """Return the class for the models that answer only at another endpoint of the service, None if there is none.
+
+        `endpoint` is "responses" or "messages", as in the catalog.
+        """
+        return None
 
     @classmethod
     def draws(cls, model: str) -> bool:

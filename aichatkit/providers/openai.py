@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
+from aichatkit._lazy import lazy_module
 from aichatkit.providers.openai_compatible import OpenAICompatible
+
+if TYPE_CHECKING:
+    from aichatkit.providers import routes
+    from aichatkit.providers.base import Provider
+else:
+    # Few models need another endpoint.
+    routes = lazy_module("aichatkit.providers.routes")
 
 
 class OpenAI(OpenAICompatible):
@@ -31,3 +39,7 @@ class OpenAI(OpenAICompatible):
     roles: ClassVar = {}
     takes_files = frozenset({"image", "pdf", "audio", "text"})
     image_models = r"dall-e|gpt-image|chatgpt-image"
+
+    @classmethod
+    def for_endpoint(cls, endpoint: str) -> type[Provider] | None:
+        return routes.OpenAIModelsOnResponses if endpoint == "responses" else None

@@ -14,7 +14,7 @@ import requests
 from aichatkit._dataclasses import replace
 from aichatkit.chunks import Bill, Citation, Usage
 from aichatkit.classification import classify
-from aichatkit.errors import UnknownModelError
+from aichatkit.errors import ModelNotFoundError
 from aichatkit.events import Event
 from aichatkit.messages import Message
 from aichatkit.providers.base import NO_OPTIONS, Options
@@ -102,14 +102,15 @@ def _add_search(payload: dict[str, Any], options: Options) -> None:
         payload.setdefault("tool_choice", "required")
 
 
-def _ended_error(model: str) -> UnknownModelError:
-    return UnknownModelError(
+def _ended_error(model: str) -> ModelNotFoundError:
+    error = ModelNotFoundError(
         f"perplexity: the chat completions model {model!r} was retired on 2026-09-27; "
         f"its successor in the Agent API is 'perplexity/{_ENDED[model]}'",
         provider="perplexity",
         model=model,
-        action="next",
     )
+    error.successor = _ENDED[model]
+    return error
 
 
 def _parse_sources(record: Any) -> Iterator[Citation]:

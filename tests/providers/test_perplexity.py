@@ -8,9 +8,9 @@ import provider_wires as wires
 import pytest
 from recorded import recording
 
-from aichatkit import Client
+from aichatkit import Client, RetiredModelWarning
 from aichatkit.chunks import Bill, Citation
-from aichatkit.errors import ConfigurationError, ServerError, UnknownModelError
+from aichatkit.errors import ConfigurationError, ModelNotFoundError, ServerError
 from aichatkit.messages import Message
 
 NAME = "perplexity"
@@ -112,13 +112,16 @@ def test_it_takes_pictures_and_no_pdf():
     ],
 )
 def test_a_model_of_the_ended_chat_is_answered_with_its_successor_and_nothing_is_sent(model, successor, web):
-    with Client(model=f"perplexity/{model}") as client, pytest.raises(UnknownModelError) as caught:
+    warned = pytest.warns(RetiredModelWarning, match=f"perplexity/{model} retired on 2026-09-27; use perplexity/")
+    with Client(model=f"perplexity/{model}") as client, warned, pytest.raises(ModelNotFoundError) as caught:
         client.ask("Hi")
+    assert caught.value.successor == successor
     assert f"{model!r} was retired on 2026-09-27" in str(caught.value)
     assert str(caught.value).endswith(f"'perplexity/{successor}'")
     assert not web.calls
 
 
+@pytest.mark.filterwarnings("ignore::aichatkit.RetiredModelWarning")
 def test_after_an_ended_model_the_next_of_the_list_answers(sandbox):
     with Client(model=["perplexity/sonar", "openai"], api_key={"openai": "k"}, base_url={"openai": sandbox.url}) as c:
         assert c.ask("Hi").provider == "openai"
