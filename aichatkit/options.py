@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from aichatkit._lazy import lazy_module
 from aichatkit.call.targets import per_provider
 from aichatkit.catalog.models import Catalog, parse_layer, read_layer
-from aichatkit.catalog.prices import parse_prices
+from aichatkit.catalog.own_prices import parse_prices
 from aichatkit.errors import ConfigurationError
 from aichatkit.params import suggestion
 

@@ -38,6 +38,7 @@ _ENTRY_POINTS = "aichatkit.providers"
 #: Modules of `providers` that do not define a provider.
 _NOT_PROVIDERS = (
     *("base", "openai_compatible", "openai_images", "openai_records", "request_bodies", "services", "user_agents"),
+    *("anthropic_usage", "gemini_usage", "openai_usage"),
 )
 
 

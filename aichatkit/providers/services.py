@@ -84,6 +84,7 @@ SERVICES: Mapping[str, Mapping[str, Any]] = {
         "default_model": "grok-4-fast",
         "models": ("grok-4", "grok-4-fast", "grok-3", "grok-3-mini", "grok-2-image"),
         "image_models": r"grok-.*image",
+        "region_urls": r"https://(us)-[a-z]+-[0-9]\.api\.x\.ai",
     },
     "together": {
         "url": "https://api.together.xyz/v1",
