@@ -164,8 +164,8 @@ SIGNATURES = {
     "Chat.to_markdown": "(self)",
     "Chat.undo": "(self)",
     "Client": "(*, model=None, system=None, api_key=None, base_url=None, session=None, proxies=None, verify=None,"
-    " headers=None, timeout=None, retry=None, rate=None, prices=None, catalog=None, budget=None, cache=None, hooks=None, log=None,"
-    " telemetry=None, **params)",
+    " headers=None, timeout=None, retry=None, rate=None, prices=None, catalog=None, budget=None, cache=None,"
+    " hooks=None, log=None, telemetry=None, **params)",
     "Client.ask": "(self, prompt, **options)",
     "Client.chat": "(self, *, system=None, **options)",
     "Client.check": "(self, model=None, **options)",
