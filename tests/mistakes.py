@@ -428,8 +428,8 @@ MISTAKES = (
     Mistake(
         "providers are asked from last to first",
         "call/targets.py",
-        "return list(dict.fromkeys(targets))",
-        "return list(dict.fromkeys(reversed(targets)))",
+        "return list(unique.values())",
+        "return list(reversed(unique.values()))",
         "call/test_targets.py call/test_fallback.py",
     ),
     Mistake(
