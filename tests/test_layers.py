@@ -36,9 +36,10 @@ ORDER = """
     catalog.models
     catalog.context_windows
     storage.sqlite params
-    transport.timeouts chunks providers.user_agents _warnings structured.validation
+    transport.timeouts chunks providers.user_agents _warnings structured.validation catalog.efforts
     notebook.cell_options messages events.lines classification.table batch.templates classification.rules
     events classification.error_bodies classification.retry_after catalog.prices structured.schemas batch.rows
+    catalog.parameters
     classification.decide
     events.sniffing classification.classify structured.convert
     images
@@ -52,7 +53,7 @@ ORDER = """
     tools call.collector call.cost limits.cooldowns limits.shared_rates
     limits.waits batch.journal batch.result_store
     call.answer limits.rate_limits limits.retries
-    registry call.request
+    registry call.request call.model_rules
     streams call.targets
     cli.key_store
     options

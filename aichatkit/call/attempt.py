@@ -29,13 +29,15 @@ from aichatkit.transport.transport import Transport
 
 if TYPE_CHECKING:
     from aichatkit import _warnings, hooks
+    from aichatkit.call import model_rules
     from aichatkit.call.answer import Answer
     from aichatkit.catalog import tokens
     from aichatkit.limits.cooldowns import CooldownKey
 else:
-    # Few calls have hooks, a rate limit, or a field that is refused.
+    # Few calls have parameters, hooks, a rate limit, or a field that is refused.
     _warnings = lazy_module("aichatkit._warnings")
     hooks = lazy_module("aichatkit.hooks")
+    model_rules = lazy_module("aichatkit.call.model_rules")
     tokens = lazy_module("aichatkit.catalog.tokens")
 
 __all__ = ["TargetAttempts", "open_transport"]
@@ -77,8 +79,14 @@ class TargetAttempts:
         model, catalog = self.target.model, self.context.catalog
         record = None if self.provider.is_free(model) else self.context.record(self.target)
         options = call.options if record is None else replace(call.options, record=record)
+        options, changes = model_rules.adapt_options(self.provider, model, options) if options.params else (options, ())
         self._request = ProviderRequest(self.provider, model, call.messages, options, catalog, keep_raw=call.keep_raw)
         check_request(self._request)
+        if changes:
+            warned = self.context.warned
+            model_rules.report_changes(
+                changes, provider=self.provider.name, model=model, strict=call.strict, warned=warned
+            )
 
     def keys(self) -> Sequence[str | None]:
         """Return the keys to send; raise MissingKeyError if one is missing."""

@@ -27,6 +27,7 @@ from aichatkit.errors import ContentFilteredError
 from aichatkit.events import Event, sniffing
 from aichatkit.messages import File, Message, ToolCallsMessage, ToolResultMessage
 from aichatkit.providers.base import NO_OPTIONS, Options, Provider, Tool
+from aichatkit.providers.effort_fields import effort_fields
 from aichatkit.providers.request_bodies import (
     add_options,
     encode_base64,
@@ -108,7 +109,7 @@ class Gemini(Provider):
         "logprobs": "generationConfig.responseLogprobs",
         "max_tokens": "generationConfig.maxOutputTokens",
         "presence_penalty": "generationConfig.presencePenalty",
-        "reasoning_effort": "generationConfig.thinkingConfig.thinkingLevel",
+        "reasoning_effort": "generationConfig.thinkingConfig",
         "seed": "generationConfig.seed",
         "stop": "generationConfig.stopSequences",
         "temperature": "generationConfig.temperature",
@@ -116,6 +117,7 @@ class Gemini(Provider):
         "top_logprobs": "generationConfig.logprobs",
         "top_p": "generationConfig.topP",
     }
+    effort_style = "gemini"
 
     def build_request(
         self, messages: Sequence[Message], model: str, *, options: Options = NO_OPTIONS
@@ -132,7 +134,7 @@ class Gemini(Provider):
             set_path(payload, "generationConfig.responseJsonSchema", options.schema)
         if "-image" in model:
             set_path(payload, "generationConfig.responseModalities", ["TEXT", "IMAGE"])
-        payload = add_options(payload, self.params, options)
+        payload = add_options(payload, self.params, options, effort=effort_fields(self, model, options))
         # A name with a slash already has its collection, such as tunedModels/mine.
         resource = model if "/" in model else f"models/{model}"
         url = f"{self.url}{self.version}/{quote(resource)}:streamGenerateContent?alt=sse"

@@ -17,6 +17,7 @@ from aichatkit.chunks import Answered, Finish, Reasoning, ToolCallPart, Usage
 from aichatkit.classification import classify
 from aichatkit.messages import Message, ToolCallsMessage, ToolResultMessage
 from aichatkit.providers.base import NO_OPTIONS, Options, Provider
+from aichatkit.providers.effort_fields import effort_fields
 from aichatkit.providers.request_bodies import (
     add_options,
     build_tool,
@@ -65,6 +66,7 @@ class Ollama(Provider):
         "top_k": "options.top_k",
         "top_p": "options.top_p",
     }
+    effort_style = "ollama"
 
     @classmethod
     def find_base_url(cls) -> str | None:
@@ -87,7 +89,7 @@ class Ollama(Provider):
             payload["tools"] = [build_tool(tool) for tool in options.tools]
         if options.schema is not None:
             payload["format"] = options.schema
-        payload = add_options(payload, self.params, options)
+        payload = add_options(payload, self.params, options, effort=effort_fields(self, model, options))
         return requests.Request("POST", self.api_endpoint, json=payload, headers=dict(self.headers))
 
     def parse_event(self, event: events.Event) -> Any:

@@ -17,6 +17,7 @@ from aichatkit.events import Event, sniffing
 from aichatkit.messages import File, Message, ToolCallsMessage, ToolResultMessage
 from aichatkit.providers import openai_images
 from aichatkit.providers.base import NO_OPTIONS, Options, Provider, Tool
+from aichatkit.providers.effort_fields import effort_fields
 from aichatkit.providers.request_bodies import (
     add_options,
     call_id,
@@ -33,7 +34,7 @@ _REASONING_DELTAS = ("response.reasoning_summary_text.delta", "response.reasonin
 
 
 class OpenAIResponses(Provider):
-    """Chat with OpenAI's models through the Responses API; request reasoning summaries with `extra`."""
+    """Chat with OpenAI's models through the Responses API."""
 
     name = "openai-responses"
     url = "https://api.openai.com/v1"
@@ -63,6 +64,7 @@ class OpenAIResponses(Provider):
         "user": "user",
         "verbosity": "text.verbosity",
     }
+    effort_style = "responses"
 
     def build_request(
         self, messages: Sequence[Message], model: str, *, options: Options = NO_OPTIONS
@@ -74,7 +76,7 @@ class OpenAIResponses(Provider):
         if options.schema is not None:
             response_format = {"type": "json_schema", "name": "answer", "schema": options.schema}
             set_path(payload, "text.format", {**response_format, "strict": is_strict(options.schema)})
-        payload = add_options(payload, self.params, options)
+        payload = add_options(payload, self.params, options, effort=effort_fields(self, model, options))
         return requests.Request("POST", self.api_endpoint, json=payload, headers=stream_headers(self, options))
 
     def parse_event(self, event: Event) -> Any:

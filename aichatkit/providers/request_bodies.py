@@ -36,10 +36,18 @@ __all__ = [
 _AUDIO_FORMATS = {"mpeg": "mp3", "x-wav": "wav", "wave": "wav", "x-m4a": "m4a", "mp4": "m4a"}
 
 
-def add_options(payload: dict[str, Any], names: Mapping[str, str], options: Options) -> dict[str, Any]:
-    """Return the body with the sampling parameters under the service's names, and `extra` merged in unchanged."""
+def add_options(
+    payload: dict[str, Any], names: Mapping[str, str], options: Options, *, effort: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return the body with the sampling parameters under the service's names, and `extra` merged in unchanged.
+
+    `effort` holds the fields, by their path, that are sent for `reasoning_effort`.
+    """
     for name, value in options.params.items():
-        set_path(payload, names[name], [value] if name == "stop" and isinstance(value, str) else value)
+        if name != "reasoning_effort" or effort is None:
+            set_path(payload, names[name], [value] if name == "stop" and isinstance(value, str) else value)
+    for path, value in (effort or {}).items():
+        set_path(payload, path, value)
     return _deep_merge(payload, options.extra)
 
 

@@ -62,6 +62,7 @@ SERVICES: Mapping[str, Mapping[str, Any]] = {
         "own_params": {"max_tokens": "max_completion_tokens"},
         "stream_usage": False,
         "streams_schema": False,
+        "effort_style": "groq",
     },
     "deepseek": {
         "url": "https://api.deepseek.com",
@@ -71,8 +72,10 @@ SERVICES: Mapping[str, Mapping[str, Any]] = {
         "models": ("deepseek-chat", "deepseek-reasoner"),
         # The newer name of max_tokens would be silently ignored.
         "params": _params(
-            "frequency_penalty logprobs max_tokens presence_penalty response_format stop temperature top_logprobs top_p"
+            "frequency_penalty logprobs max_tokens presence_penalty reasoning_effort response_format stop temperature"
+            " top_logprobs top_p"
         ),
+        "effort_style": "switch",
         "takes_files": _TEXT,
         "takes_schema": False,
         "wants_reasoning": True,
@@ -152,7 +155,11 @@ SERVICES: Mapping[str, Mapping[str, Any]] = {
         "rank": 18,
         "default_model": "qwen-plus",
         "models": ("qwen-plus", "qwen-max", "qwen-turbo", "qwen3-coder-plus", "qwen-vl-plus"),
-        "params": _params(f"{_SAMPLING} logprobs parallel_tool_calls response_format top_k top_logprobs"),
+        "params": _params(
+            f"{_SAMPLING} logprobs parallel_tool_calls response_format top_k top_logprobs",
+            reasoning_effort="enable_thinking",
+        ),
+        "effort_style": "qwen",
         "takes_files": frozenset({"image", "audio", "text"}),
         "takes_schema": False,
     },
@@ -163,7 +170,10 @@ SERVICES: Mapping[str, Mapping[str, Any]] = {
         "rank": 20,
         "default_model": "kimi-k2-turbo-preview",
         "models": ("kimi-k2-turbo-preview", "kimi-k2-thinking", "moonshot-v1-8k", "moonshot-v1-128k"),
-        "params": _params("frequency_penalty max_tokens presence_penalty response_format stop temperature top_p"),
+        "params": _params(
+            "frequency_penalty max_tokens presence_penalty reasoning_effort response_format stop temperature top_p"
+        ),
+        "effort_style": "switch",
         "wants_reasoning": True,
         "takes_schema": False,
     },
@@ -174,7 +184,8 @@ SERVICES: Mapping[str, Mapping[str, Any]] = {
         "rank": 21,
         "default_model": "glm-4.6",
         "models": ("glm-4.6", "glm-4.5", "glm-4.5-air", "glm-4.5-flash", "glm-4.5v"),
-        "params": _params("max_tokens response_format stop temperature top_p", user="user_id"),
+        "params": _params("max_tokens reasoning_effort response_format stop temperature top_p", user="user_id"),
+        "effort_style": "switch",
         "stream_usage": False,
         "takes_schema": False,
     },
@@ -211,7 +222,7 @@ SERVICES: Mapping[str, Mapping[str, Any]] = {
         "rank": 24,
         "default_model": "meta/llama-3.3-70b-instruct",
         "models": ("meta/llama-3.3-70b-instruct", "meta/llama-3.1-8b-instruct", "openai/gpt-oss-120b"),
-        "params": _params(_SAMPLING, response_format="response_format"),
+        "params": _params(f"{_SAMPLING} reasoning_effort response_format"),
         "takes_schema": False,
     },
     "nebius": {
@@ -220,7 +231,7 @@ SERVICES: Mapping[str, Mapping[str, Any]] = {
         "rank": 25,
         "default_model": "meta-llama/Llama-3.3-70B-Instruct",
         "models": ("meta-llama/Llama-3.3-70B-Instruct", "Qwen/Qwen3-235B-A22B-Instruct-2507", "openai/gpt-oss-120b"),
-        "params": _params(f"{_SAMPLING} logit_bias logprobs response_format top_logprobs user top_k"),
+        "params": _params(f"{_SAMPLING} logit_bias logprobs reasoning_effort response_format top_logprobs user top_k"),
     },
     "sambanova": {
         "url": "https://api.sambanova.ai/v1",
@@ -228,7 +239,7 @@ SERVICES: Mapping[str, Mapping[str, Any]] = {
         "rank": 26,
         "default_model": "Meta-Llama-3.3-70B-Instruct",
         "models": ("Meta-Llama-3.3-70B-Instruct", "DeepSeek-V3-0324", "gpt-oss-120b"),
-        "params": _params("max_tokens response_format stop temperature top_k top_p"),
+        "params": _params("max_tokens reasoning_effort response_format stop temperature top_k top_p"),
     },
     "vercel": {
         "url": "https://ai-gateway.vercel.sh/v1",
@@ -236,6 +247,10 @@ SERVICES: Mapping[str, Mapping[str, Any]] = {
         "rank": 27,
         "default_model": "openai/gpt-4o-mini",
         "models": ("openai/gpt-4o-mini", "anthropic/claude-sonnet-4.5", "google/gemini-2.5-flash"),
+        "params": _params(
+            f"{_SAMPLING} logit_bias logprobs parallel_tool_calls response_format top_logprobs user verbosity",
+            reasoning_effort="reasoning.effort",
+        ),
         "takes_files": frozenset({"image", "pdf", "text"}),
     },
     "meta": {

@@ -87,7 +87,7 @@ def test_parameters_stand_in_one_object():
         "stopSequences": ["END"],
         "topK": 5,
         "temperature": 0,
-        "thinkingConfig": {"thinkingLevel": "low"},
+        "thinkingConfig": {"thinkingLevel": "LOW", "includeThoughts": True},
         "candidateCount": 1,
     }
     assert sent["safetySettings"] == []
