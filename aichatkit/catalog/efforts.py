@@ -63,7 +63,7 @@ _FAMILIES: tuple[tuple[str, str, Record], ...] = (
         r"magistral|stral-(tiny|nemo|large-(2|3|latest))|codestral|ministral|pixtral|voxtral|mixtral",
         _NO_EFFORT,
     ),
-    ("groq", r"qwen", {"effort": "none", "effort_map": dict.fromkeys(EFFORTS[1:], "default")}),
+    ("groq", r"qwen", {**_SWITCH, "effort_map": dict.fromkeys(EFFORTS[1:], "default")}),
     ("groq", r"llama|compound|kimi|whisper|guard", _NO_EFFORT),
     ("moonshot", r"moonshot-v1|kimi-(latest|thinking)|kimi-k2(?!\.)", _NO_EFFORT),
     ("moonshot", r"kimi-k2\.[56]", _SWITCH),
@@ -131,11 +131,9 @@ def clamp(effort: str, record: Record) -> str:
     ('high', 'low')
     """
     efforts = record["effort"].split()
-    if effort in efforts:
-        return effort
     replaced = record.get("effort_map", {}).get(effort)
-    if replaced is not None:
-        return str(replaced)
+    if replaced is not None or effort in efforts:
+        return str(replaced or effort)
     if effort == "minimal" and efforts == ["none", "high"] and record.get("thinking") != "switch":
         return "none"
     levels = [name for name in efforts if name != "none"] or efforts

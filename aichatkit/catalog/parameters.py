@@ -70,11 +70,15 @@ def _adapt_effort(sent: dict[str, Any], record: Record, supported: Collection[st
         del sent["reasoning_effort"]
         return [Change("reasoning_effort", "does not take reasoning_effort", "it is left out")]
     sent["reasoning_effort"] = clamp(effort, record)
-    if sent["reasoning_effort"] == effort:
+    efforts = record["effort"].split()
+    if effort in efforts:
         return []
-    takes = _listed([repr(name) for name in record["effort"].split()], "and")
-    problem = f"does not take reasoning_effort={effort!r} (it takes {takes})"
-    return [Change("reasoning_effort", problem, f"{sent['reasoning_effort']!r} is sent")]
+    if record.get("thinking") == "switch":
+        takes, remedy = "it can only reason or not", "it reasons"
+    else:
+        takes = f"it takes {_listed([repr(name) for name in efforts], 'and')}"
+        remedy = f"{sent['reasoning_effort']!r} is sent"
+    return [Change("reasoning_effort", f"does not take reasoning_effort={effort!r} ({takes})", remedy)]
 
 
 def _limit_length(sent: dict[str, Any], record: Record) -> list[Change]:
@@ -113,7 +117,10 @@ def _drop_sampling(sent: dict[str, Any], record: Record, service: str, supported
     if not record.get("no_sampling") or (service == "openai" and _resolved(sent, record) == "none"):
         return []
     refused = [name for name in (*_SAMPLING, *_ALSO_REFUSED.get(service, ())) if name in supported]
-    return _drop(sent, refused, "sampling", f"does not take {_listed(refused, 'or')}")
+    # Many of OpenAI's models take them as long as they do not reason.
+    may_stop = service == "openai" and "none" in record.get("effort", "").split()
+    unless = " unless reasoning_effort='none'" if may_stop else ""
+    return _drop(sent, refused, "sampling", f"does not take {_listed(refused, 'or')}{unless}")
 
 
 def _resolved(sent: Mapping[str, Any], record: Record) -> str | None:

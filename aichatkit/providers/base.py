@@ -102,7 +102,7 @@ class Provider:
     key_prefix: ClassVar[str] = "Bearer "
     #: Supported sampling parameters: the package's name -> the service's name.
     params: ClassVar[Mapping[str, str]] = {}
-    #: The form in which the service takes `reasoning_effort`, a key of `effort_fields._STYLES`; empty for a plain field.
+    #: The form in which the service takes `reasoning_effort`, by its name in `effort_fields`; empty for a plain field.
     effort_style: ClassVar[str] = ""
     #: Supported attachments: "image", "pdf", "text", "audio"; empty for text-only services.
     takes_files: ClassVar[frozenset[str]] = frozenset()

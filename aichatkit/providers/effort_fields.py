@@ -8,7 +8,7 @@ from aichatkit.catalog.efforts import budget_for, clamp, fit_budget, with_effort
 from aichatkit.catalog.models import Record
 from aichatkit.providers.base import Options, Provider
 
-__all__ = ["ANTHROPIC_MAX_TOKENS", "effort_fields", "rules_of", "service_of"]
+__all__ = ["ANTHROPIC_MAX_TOKENS", "STYLES", "effort_fields", "rules_of", "service_of"]
 
 #: The output limit sent to Anthropic for a model that the catalog does not know; all its models can write that much.
 ANTHROPIC_MAX_TOKENS = 8192
@@ -38,8 +38,8 @@ def effort_fields(provider: Provider, model: str, options: Options) -> Fields:
         return {}
     rules = rules_of(provider, model, options.record)
     if not rules["effort"]:
-        return {path: effort}
-    return _STYLES[provider.effort_style](path, effort, rules, options)
+        return {}
+    return STYLES[provider.effort_style](path, effort, rules, options)
 
 
 def _field(path: str, effort: str, rules: Record, options: Options) -> Fields:
@@ -128,7 +128,7 @@ def _shows(effort: str, options: Options) -> bool:
     return effort != "none" and not options.hide_thoughts
 
 
-_STYLES: dict[str, Callable[[str, str, Record, Options], Fields]] = {
+STYLES: dict[str, Callable[[str, str, Record, Options], Fields]] = {
     "": _field,
     "responses": _responses,
     "groq": _groq,

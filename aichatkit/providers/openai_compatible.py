@@ -17,8 +17,8 @@ from aichatkit.classification import classify
 from aichatkit.events import Event, sniffing
 from aichatkit.messages import Content, File, Message, ToolCallsMessage, ToolResultMessage
 from aichatkit.providers.base import NO_OPTIONS, Options, Provider
-from aichatkit.providers.openai_records import find_usage, parse_citations, parse_message, parse_usage
 from aichatkit.providers.effort_fields import effort_fields
+from aichatkit.providers.openai_records import find_usage, parse_citations, parse_message, parse_usage
 from aichatkit.providers.request_bodies import (
     add_options,
     audio_format,
