@@ -19,6 +19,7 @@ else:
 __all__ = [
     "EFFORTS",
     "PARAMS",
+    "check_names",
     "is_integer",
     "is_number",
     "parse_params",
@@ -65,10 +66,15 @@ PARAMS = frozenset(
 
 def parse_params(params: Mapping[str, Any], *, options: Iterable[str]) -> dict[str, Any]:
     """Return the parameters that are not None; reject unknown names, suggesting a parameter or one of `options`."""
-    for name in params:
+    check_names(params, options=options)
+    return {name: parse_value(name, value) for name, value in params.items() if value is not None}
+
+
+def check_names(names: Iterable[str], *, options: Iterable[str]) -> None:
+    """Raise ConfigurationError for a name that no parameter has, suggesting a parameter or one of `options`."""
+    for name in names:
         if name not in PARAMS:
             raise ConfigurationError(f"unknown option or parameter {name!r}{suggestion(name, [*options, *PARAMS])}")
-    return {name: parse_value(name, value) for name, value in params.items() if value is not None}
 
 
 def parse_value(name: str, value: Any) -> Any:

@@ -197,8 +197,7 @@ class TargetAttempts:
         texts = (message.content for message in call.messages if isinstance(message.content, str))
         weight = sum(map(tokens.estimate_tokens, texts))
         max_tokens = call.options.params.get("max_tokens")
-        # Other types are for the service to reject.
-        weight += max_tokens if isinstance(max_tokens, int) else 0
+        weight += max_tokens or 0
         slot, waited = limiter.acquire(key.provider, key.key, key.model, max(weight, 1), self.state.sleeper)
         self.state.paced += waited
         return lambda reply: slot.release(reply.usage.total_tokens if reply is not None else None)

@@ -16,8 +16,8 @@ from aichatkit.classification import classify
 from aichatkit.events import Event, sniffing
 from aichatkit.messages import File, Message, ToolCallsMessage, ToolResultMessage
 from aichatkit.providers.base import NO_OPTIONS, Options, Provider
-from aichatkit.providers.effort_fields import ANTHROPIC_MAX_TOKENS, effort_fields
 from aichatkit.providers.request_bodies import (
+    DEFAULT_MAX_TOKENS,
     add_options,
     call_id,
     encode_base64,
@@ -94,7 +94,7 @@ class Anthropic(Provider):
         turns = merge_turns((_role(message), self._build_blocks(message)) for message in others)
         payload: dict[str, Any] = {
             "model": model,
-            "max_tokens": options.record.get("max_out", ANTHROPIC_MAX_TOKENS),
+            "max_tokens": options.record.get("max_out", DEFAULT_MAX_TOKENS),
             "messages": [{"role": role, "content": blocks} for role, blocks in turns],
             "stream": True,
         }
@@ -107,7 +107,7 @@ class Anthropic(Provider):
             ]
         if options.schema is not None:
             set_path(payload, "output_config.format", {"type": "json_schema", "schema": options.schema})
-        payload = add_options(payload, self.params, options, effort=effort_fields(self, model, options))
+        payload = add_options(payload, self.params, options, provider=self, model=model)
         return requests.Request("POST", self.api_endpoint, json=payload, headers=dict(self.headers))
 
     def parse_event(self, event: Event) -> Any:

@@ -7,11 +7,10 @@ from typing import Any, Callable
 from aichatkit.catalog.efforts import budget_for, clamp, fit_budget, with_effort
 from aichatkit.catalog.models import Record
 from aichatkit.providers.base import Options, Provider
+from aichatkit.providers.request_bodies import DEFAULT_MAX_TOKENS
 
-__all__ = ["ANTHROPIC_MAX_TOKENS", "STYLES", "effort_fields", "rules_of", "service_of"]
+__all__ = ["STYLES", "effort_fields", "rules_of", "service_of"]
 
-#: The output limit sent to Anthropic for a model that the catalog does not know; all its models can write that much.
-ANTHROPIC_MAX_TOKENS = 8192
 _EFFORT = "output_config.effort"
 #: Services whose name people also use for other servers that speak the same protocol.
 _GENERIC = frozenset({"openai", "openai-responses", "azure"})
@@ -111,7 +110,7 @@ def _anthropic(path: str, effort: str, rules: Record, options: Options) -> Field
 
 
 def _anthropic_budget(form: str, effort: str, rules: Record, options: Options) -> Fields:
-    budget = _budget(effort, rules, options, "anthropic", default=rules.get("max_out", ANTHROPIC_MAX_TOKENS))
+    budget = _budget(effort, rules, options, "anthropic", default=rules.get("max_out", DEFAULT_MAX_TOKENS))
     fields: Fields = {"thinking": {"type": "enabled", "budget_tokens": budget}} if budget else {}
     if form == "budget effort" and effort != "none":
         fields[_EFFORT] = clamp(effort, {"effort": "low medium high"})

@@ -27,7 +27,6 @@ from aichatkit.errors import ContentFilteredError
 from aichatkit.events import Event, sniffing
 from aichatkit.messages import File, Message, ToolCallsMessage, ToolResultMessage
 from aichatkit.providers.base import NO_OPTIONS, Options, Provider, Tool
-from aichatkit.providers.effort_fields import effort_fields
 from aichatkit.providers.request_bodies import (
     add_options,
     encode_base64,
@@ -134,7 +133,7 @@ class Gemini(Provider):
             set_path(payload, "generationConfig.responseJsonSchema", options.schema)
         if "-image" in model:
             set_path(payload, "generationConfig.responseModalities", ["TEXT", "IMAGE"])
-        payload = add_options(payload, self.params, options, effort=effort_fields(self, model, options))
+        payload = add_options(payload, self.params, options, provider=self, model=model)
         # A name with a slash already has its collection, such as tunedModels/mine.
         resource = model if "/" in model else f"models/{model}"
         url = f"{self.url}{self.version}/{quote(resource)}:streamGenerateContent?alt=sse"

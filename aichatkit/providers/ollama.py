@@ -17,7 +17,6 @@ from aichatkit.chunks import Answered, Finish, Reasoning, ToolCallPart, Usage
 from aichatkit.classification import classify
 from aichatkit.messages import Message, ToolCallsMessage, ToolResultMessage
 from aichatkit.providers.base import NO_OPTIONS, Options, Provider
-from aichatkit.providers.effort_fields import effort_fields
 from aichatkit.providers.request_bodies import (
     add_options,
     build_tool,
@@ -89,7 +88,7 @@ class Ollama(Provider):
             payload["tools"] = [build_tool(tool) for tool in options.tools]
         if options.schema is not None:
             payload["format"] = options.schema
-        payload = add_options(payload, self.params, options, effort=effort_fields(self, model, options))
+        payload = add_options(payload, self.params, options, provider=self, model=model)
         return requests.Request("POST", self.api_endpoint, json=payload, headers=dict(self.headers))
 
     def parse_event(self, event: events.Event) -> Any:

@@ -17,7 +17,6 @@ from aichatkit.classification import classify
 from aichatkit.events import Event, sniffing
 from aichatkit.messages import Content, File, Message, ToolCallsMessage, ToolResultMessage
 from aichatkit.providers.base import NO_OPTIONS, Options, Provider
-from aichatkit.providers.effort_fields import effort_fields
 from aichatkit.providers.openai_records import find_usage, parse_citations, parse_message, parse_usage
 from aichatkit.providers.request_bodies import (
     add_options,
@@ -97,7 +96,7 @@ class OpenAICompatible(Provider):
         if self.stream_usage and payload["stream"]:
             payload["stream_options"] = {"include_usage": True}
         names = {**self.params, **self.own_params} if self.url == type(self).url else self.params
-        body = add_options(payload, names, options, effort=effort_fields(self, model, options))
+        body = add_options(payload, names, options, provider=self, model=model)
         headers = stream_headers(self, options)
         return requests.Request("POST", self.api_endpoint, json=body, headers=headers)
 

@@ -17,7 +17,6 @@ from aichatkit.events import Event, sniffing
 from aichatkit.messages import File, Message, ToolCallsMessage, ToolResultMessage
 from aichatkit.providers import openai_images
 from aichatkit.providers.base import NO_OPTIONS, Options, Provider, Tool
-from aichatkit.providers.effort_fields import effort_fields
 from aichatkit.providers.request_bodies import (
     add_options,
     call_id,
@@ -76,7 +75,7 @@ class OpenAIResponses(Provider):
         if options.schema is not None:
             response_format = {"type": "json_schema", "name": "answer", "schema": options.schema}
             set_path(payload, "text.format", {**response_format, "strict": is_strict(options.schema)})
-        payload = add_options(payload, self.params, options, effort=effort_fields(self, model, options))
+        payload = add_options(payload, self.params, options, provider=self, model=model)
         return requests.Request("POST", self.api_endpoint, json=payload, headers=stream_headers(self, options))
 
     def parse_event(self, event: Event) -> Any:
