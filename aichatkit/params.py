@@ -146,7 +146,7 @@ def _parse_verbosity(name: str, value: Any) -> str:
     raise _wrong(name, "low, medium or high", value)
 
 
-def _number(minimum: float | None = None, maximum: float | None = None) -> Callable[[str, Any], Any]:
+def _number(minimum: float, maximum: float | None = None) -> Callable[[str, Any], Any]:
     def parse(name: str, value: Any) -> Any:
         number = _plain(value)
         if isinstance(number, bool) or not isinstance(number, (int, float)) or number - number != 0:
@@ -221,19 +221,19 @@ def _wrong(name: str, expected: str, value: Any, hint: str = "") -> Configuratio
 
 
 _PARSERS: Mapping[str, Callable[[str, Any], Any]] = {
-    "frequency_penalty": _number(),
+    "frequency_penalty": _number(-2, 2),
     "logit_bias": _parse_mapping,
     "logprobs": _parse_logprobs,
     "max_tokens": _integer(1),
     "min_p": _number(0, 1),
     "parallel_tool_calls": _parse_bool,
-    "presence_penalty": _number(),
+    "presence_penalty": _number(-2, 2),
     "reasoning_effort": _parse_effort,
     "repetition_penalty": _number(0),
     "response_format": _parse_mapping,
     "seed": _integer(),
     "stop": _parse_stop,
-    "temperature": _number(0),
+    "temperature": _number(0, 2),
     # A negative one means no limit at some servers.
     "top_k": _integer(),
     "top_logprobs": _integer(0),

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from aichatkit.catalog.models import Record
+from aichatkit.catalog.layers import Record
 from aichatkit.params import EFFORTS
 
 __all__ = ["budget_for", "clamp", "fit_budget", "with_effort"]

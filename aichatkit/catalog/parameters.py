@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from aichatkit.catalog.efforts import budget_for, clamp, fit_budget, with_effort
-from aichatkit.catalog.models import Record
+from aichatkit.catalog.layers import Record
 
 __all__ = ["Adapted", "Change", "adapt"]
 
@@ -53,8 +53,9 @@ def adapt(
     """
     sent, changes = dict(params), list[Change]()
     effort = params.get("reasoning_effort")
-    if effort is not None:
+    if effort is not None or "no_sampling" in record:
         record = with_effort(record, service, model)
+    if effort is not None:
         changes += _adapt_effort(sent, record, supported)
     changes += _limit_length(sent, record)
     changes += _check_budget(sent, record, service)
@@ -114,19 +115,17 @@ def _thinks(sent: Mapping[str, Any], record: Record, service: str) -> bool:
 
 
 def _drop_sampling(sent: dict[str, Any], record: Record, service: str, supported: Collection[str]) -> list[Change]:
-    if not record.get("no_sampling") or (service == "openai" and _resolved(sent, record) == "none"):
+    if not record.get("no_sampling") or (service == "openai" and not _reasons(sent, record)):
         return []
     refused = [name for name in (*_SAMPLING, *_ALSO_REFUSED.get(service, ())) if name in supported]
-    # Many of OpenAI's models take them as long as they do not reason.
-    may_stop = service == "openai" and "none" in record.get("effort", "").split()
-    unless = " unless reasoning_effort='none'" if may_stop else ""
+    unless = " unless reasoning_effort='none'" if service == "openai" and "none" in record["effort"].split() else ""
     return _drop(sent, refused, "sampling", f"does not take {_listed(refused, 'or')}{unless}")
 
 
-def _resolved(sent: Mapping[str, Any], record: Record) -> str | None:
-    """Return the effort at which the model answers, None if that is not known."""
-    effort: str | None = sent.get("reasoning_effort", record.get("effort_default"))
-    return effort
+def _reasons(sent: Mapping[str, Any], record: Record) -> bool:
+    """Return whether a model of OpenAI is known to reason in a call: they take sampling parameters if they do not."""
+    effort = sent.get("reasoning_effort", record.get("effort_default"))
+    return effort != "none" if effort is not None else "none" not in record["effort"].split()
 
 
 def _drop_while_thinking(sent: dict[str, Any], record: Record, service: str) -> list[Change]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any, NamedTuple
 
-from aichatkit.catalog.models import Layer, Record
+from aichatkit.catalog.layers import Layer, Record
 from aichatkit.chunks import Bill, Usage
 from aichatkit.errors import ConfigurationError
 from aichatkit.params import is_number

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Callable
 
 from aichatkit.catalog.efforts import budget_for, clamp, fit_budget, with_effort
-from aichatkit.catalog.models import Record
+from aichatkit.catalog.layers import Record
 from aichatkit.providers.base import Options, Provider
 from aichatkit.providers.request_bodies import DEFAULT_MAX_TOKENS
 

@@ -22,9 +22,9 @@ NO_SAMPLING = [
     "gemini/gemini-3.6-flash",
     "openai/o3",
     "openai/gpt-5-mini",
-    "openai/gpt-6-luna",
+    "openai/gpt-6-astra",
     "openai/gpt-6.1-sol",
-    "openai-responses/gpt-6-luna",
+    "openai-responses/gpt-6.1-sol",
     "moonshot/kimi-k2.6",
 ]
 
@@ -74,7 +74,10 @@ def test_other_models_get_their_temperature(model):
         ("openai/gpt-6-luna", "low", False),
         ("openai/gpt-5.4", None, True),
         ("openai/gpt-5.4", "high", False),
-        ("openai/gpt-5.5", None, False),
+        ("openai/gpt-5.5", None, True),
+        ("openai/gpt-6-luna", None, True),
+        ("openai/gpt-6.2-sol", None, True),
+        ("openai/gpt-6.1-sol", None, False),
         ("openai/o3", "none", False),
     ],
 )
@@ -86,13 +89,13 @@ def test_openai_s_models_take_a_temperature_as_long_as_they_do_not_reason(model,
 
 
 def test_the_warning_says_when_a_temperature_would_be_taken():
-    assert "unless reasoning_effort='none'" in sent("openai/gpt-6-luna", temperature=0.5)[1][0]
+    assert "unless reasoning_effort='none'" in sent("openai/gpt-6-luna", temperature=0.5, reasoning_effort="low")[1][0]
     assert "unless" not in sent("openai/o3", temperature=0.5)[1][0]
 
 
 def test_openai_s_reasoning_models_refuse_penalties_and_probabilities_as_well():
     refused = {"presence_penalty": 0.5, "logprobs": True, "top_logprobs": 2, "logit_bias": {"1": 5}}
-    body, warned = sent("openai/gpt-6-luna", **refused, frequency_penalty=0, seed=7, stop="END")
+    body, warned = sent("openai/gpt-6.1-sol", **refused, frequency_penalty=0, seed=7, stop="END")
     assert body == {"seed": 7, "stop": ["END"]}
     assert "presence_penalty, logit_bias, logprobs and top_logprobs are left out" in warned[0]
 
