@@ -428,8 +428,8 @@ MISTAKES = (
     Mistake(
         "providers are asked from last to first",
         "call/targets.py",
-        "return list(dict.fromkeys(targets))",
-        "return list(dict.fromkeys(reversed(targets)))",
+        "    for target in targets:\n        unique",
+        "    for target in reversed(targets):\n        unique",
         "call/test_targets.py call/test_fallback.py",
     ),
     Mistake(

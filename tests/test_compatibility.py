@@ -18,6 +18,9 @@ from aichatkit.messages import ToolCallsMessage, ToolResultMessage
 from aichatkit.middleware.fingerprints import fingerprint
 from aichatkit.testing import Fake, Replay
 
+# Files of earlier versions name models of their time.
+pytestmark = pytest.mark.filterwarnings("ignore::aichatkit.RetiredModelWarning")
+
 MODEL = "openai/gpt-4o"
 
 
@@ -196,7 +199,7 @@ SIGNATURES = {
     "image": "(prompt, **options)",
     "map": "(prompts, template=None, **options)",
     "models": "(provider=None, *, details=False)",
-    "register": "(provider, *, url=None, api_key_env=(), default_model='', replace=False, **row)",
+    "register": "(provider, *, url=None, api_key_env=(), default_model='', replace=False, catalog=(), **row)",
     "search_saved": "(folder, words='')",
     "stream": "(prompt, **options)",
 }
