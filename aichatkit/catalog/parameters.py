@@ -66,15 +66,18 @@ def adapt(
 
 
 def _adapt_effort(sent: dict[str, Any], record: Record, supported: Collection[str]) -> list[Change]:
-    effort = sent["reasoning_effort"]
+    effort, thinking = sent["reasoning_effort"], record.get("thinking")
     if "reasoning_effort" not in supported or not record["effort"]:
         del sent["reasoning_effort"]
         return [Change("reasoning_effort", "does not take reasoning_effort", "it is left out")]
+    if effort == "none" and thinking == "between_tools":
+        # It is not off, but the model does not think before it answers.
+        return []
     sent["reasoning_effort"] = clamp(effort, record)
     efforts = record["effort"].split()
     if effort in efforts:
         return []
-    if record.get("thinking") == "switch":
+    if thinking == "switch":
         takes, remedy = "it can only reason or not", "it reasons"
     else:
         takes = f"it takes {_listed([repr(name) for name in efforts], 'and')}"

@@ -220,7 +220,7 @@ def test_a_model_that_draws_has_rules_of_its_own():
 
 
 def test_a_strict_target_gives_way_to_the_next_one():
-    model = ["anthropic/claude-sonnet-5-5", "openai/gpt-4o"]
+    model = ["anthropic/claude-sonnet-5-5", "openai/gpt-6-luna"]
     with responses.RequestsMock() as service:
         service.add(responses.POST, re.compile("https://api.openai.com/.*"), status=418, json={})
         with (

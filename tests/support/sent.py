@@ -9,14 +9,14 @@ from typing import Any
 
 import responses
 
-from aichatkit import ChatError, Client
+from aichatkit import ChatError, Client, RetiredModelWarning
 
 #: Fields that do not depend on parameters.
 _ALWAYS = {"model", "messages", "input", "contents", "stream", "stream_options", "store"}
 
 
 def sent(model: str, *, base_url: str | None = None, **options: Any) -> tuple[dict[str, Any], list[str]]:
-    """Return the fields of the body that depend on parameters, and the texts of the warnings."""
+    """Return the fields of the body that depend on parameters, and the texts of the warnings about them."""
     with responses.RequestsMock() as service, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         service.add("POST", re.compile(".*"), status=418, json={})
@@ -28,4 +28,5 @@ def sent(model: str, *, base_url: str | None = None, **options: Any) -> tuple[di
                     service.assert_all_requests_are_fired = False
                     raise error from None
         body = json.loads(service.calls[0].request.body)
-    return {name: value for name, value in body.items() if name not in _ALWAYS}, [str(w.message) for w in caught]
+    texts = [str(warned.message) for warned in caught if not issubclass(warned.category, RetiredModelWarning)]
+    return {name: value for name, value in body.items() if name not in _ALWAYS}, texts
