@@ -928,4 +928,33 @@ MISTAKES = (
         "self.is_shut_down = False",
         "sandbox/test_sandbox_server.py",
     ),
+    # What a model takes.
+    Mistake(
+        "an effort that the model lacks becomes a higher one",
+        "catalog/efforts.py",
+        "return str(lower[-1] if lower else levels[0])",
+        "return str(levels[-1])",
+        "catalog/test_parameters.py providers/test_effort_fields.py",
+    ),
+    Mistake(
+        "a thinking budget leaves nothing for the answer",
+        "catalog/efforts.py",
+        "_ANSWER_TOKENS, _MIN_BUDGET = 1024, 1024",
+        "_ANSWER_TOKENS, _MIN_BUDGET = 0, 1024",
+        "providers/test_effort_fields.py",
+    ),
+    Mistake(
+        "a client warns of every call that leaves something out",
+        "call/model_rules.py",
+        "if warned.setdefault((provider, model, change.topic), token) is token:",
+        "if token:",
+        "catalog/test_parameters.py",
+    ),
+    Mistake(
+        "thoughts are requested for a call without reasoning",
+        "providers/effort_fields.py",
+        'return effort != "none" and not options.hide_thoughts',
+        'return effort != "none"',
+        "providers/test_effort_fields.py",
+    ),
 )

@@ -38,10 +38,11 @@ ORDER = """
     catalog.rates
     catalog.context_windows
     storage.sqlite params
-    transport.timeouts chunks providers.user_agents _warnings structured.validation
+    transport.timeouts chunks providers.user_agents _warnings structured.validation catalog.efforts
     notebook.cell_options messages events.lines classification.table batch.templates classification.rules
     events classification.error_bodies classification.retry_after catalog.prices structured.schemas batch.rows
     catalog.own_prices
+    catalog.parameters
     classification.decide
     events.sniffing classification.classify structured.convert
     images
@@ -55,7 +56,7 @@ ORDER = """
     tools call.collector call.cost limits.cooldowns limits.shared_rates
     limits.waits batch.journal batch.result_store
     call.answer limits.rate_limits limits.retries
-    registry call.request call.listings
+    registry call.request call.listings call.model_rules
     catalog.model_infos
     catalog.retirements
     streams call.targets

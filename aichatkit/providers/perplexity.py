@@ -58,6 +58,8 @@ class Perplexity(OpenAIResponses):
         "temperature": "temperature",
         "top_p": "top_p",
     }
+    # Summaries of the reasoning are OpenAI's own.
+    effort_style = ""
 
     def build_request(
         self, messages: Sequence[Message], model: str, *, options: Options = NO_OPTIONS
