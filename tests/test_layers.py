@@ -40,6 +40,8 @@ ORDER = """
     transport.timeouts chunks providers.user_agents _warnings structured.validation
     notebook.cell_options messages events.lines classification.table batch.templates classification.rules
     events classification.error_bodies classification.retry_after catalog.prices structured.schemas batch.rows
+    classification.parameter_names classification.refusal_wordings
+    classification.refused_params
     classification.decide
     events.sniffing classification.classify structured.convert
     images
@@ -53,6 +55,8 @@ ORDER = """
     tools call.collector call.cost limits.cooldowns limits.shared_rates
     limits.waits batch.journal batch.result_store
     call.answer limits.rate_limits limits.retries
+    call.refused_fields
+    call.refusals
     registry call.request call.listings
     catalog.model_infos
     catalog.retirements

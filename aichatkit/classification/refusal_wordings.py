@@ -10,8 +10,10 @@ __all__ = [
     "FORCED_TOOL",
     "MUST_THINK",
     "NOT_BOTH",
+    "NO_ADAPTIVE",
     "NO_PARAMETER",
     "OUT_OF_RANGE",
+    "OWN_EFFORT",
     "PAIRS",
     "REFUSAL_CODES",
     "REFUSES",
@@ -106,6 +108,8 @@ MUST_THINK = _any(
     r"(?:reasoning|thinking).{0,40}(?:is mandatory|cannot be (?:disabled|turned off|switched off)|is required)",
     r"only works in thinking mode|restricted to true|cannot disable (?:thinking|reasoning)|budget 0 is invalid",
 )
+OWN_EFFORT = _any(r"thinking\.type\b.{0,12}enabled.{0,40}not supported|\buse [`'\"]?(?:thinking\.type[.= ]*)?adaptive")
+NO_ADAPTIVE = _any(r"adaptive(?: thinking)?[`'\"]? (?:is )?(?:not|un)[ ]?supported|not support adaptive thinking")
 TOO_MANY = _any(
     r"too (?:long|many)|(?:maximum|max) (?:length|number|items|of \d)|maximum number of items|(?:up to|at most|no more than|more"
     r" than|exceed\w*) (?:\w+ ){0,3}\d|limit of|最多"

@@ -34,6 +34,7 @@ class Refused(NamedTuple):
     * "leave_out"; "rename" to another field; "at_most" or "at_least" a number; "first" so many items of a list
     * "one_of" the values of a tuple; "not_value": this value is not taken, and no others were told
     * "auto": the model chooses whether to call a tool; "in_words": the schema is described in the prompt
+    * "adaptive" or "budget": the model decides how much it thinks, or is told in tokens
     * "off": no reasoning while there are tools; "no_thinking" without a stream; "tell": nothing can be done
     """
 
@@ -160,7 +161,11 @@ def _read_special(text: str, named: str | None) -> Iterator[Refused]:
     elif wordings.THINKING_NEEDS_STREAM.search(text):
         yield Refused("thinking", "no_thinking")
     elif wordings.MUST_THINK.search(text):
-        yield Refused("reasoning_effort", "not_value", "none")
+        yield Refused("thinking", "not_value", "none")
+    elif wordings.OWN_EFFORT.search(text):
+        yield Refused("thinking", "adaptive")
+    elif wordings.NO_ADAPTIVE.search(text):
+        yield Refused("thinking", "budget")
     elif wordings.FORCED_TOOL.search(text) or ("tool_choice" in (named, *names) and wordings.REFUSES.search(text)):
         yield Refused("tool_choice", "auto")
     elif wordings.SCHEMA_WITH_TOOLS.search(text):

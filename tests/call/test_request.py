@@ -7,7 +7,7 @@ import pytest
 import requests
 from answer_doubles import Scripted
 
-from aichatkit.call.request import ProviderRequest, check_request, optional_fields, prepare, send_request
+from aichatkit.call.request import ProviderRequest, check_request, prepare, send_request
 from aichatkit.chunks import Finish
 from aichatkit.errors import BadResponseError, ChatError, ConfigurationError, ServerError
 from aichatkit.messages import File, Message

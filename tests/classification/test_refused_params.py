@@ -161,13 +161,16 @@ WORDINGS = {
     "This model does not support the effort parameter.": [("reasoning_effort", OUT)],
     "property 'reasoning_effort' is unsupported, did you mean 'reasoning_format'?": [("reasoning_effort", OUT)],
     "Unknown parameter: 'reasoning'.": [("thinking", OUT)],
-    "Reasoning is mandatory for this endpoint and cannot be disabled.": [("reasoning_effort", "not_value", "none")],
-    "Budget 0 is invalid. This model only works in thinking mode.": [("reasoning_effort", "not_value", "none")],
+    "Reasoning is mandatory for this endpoint and cannot be disabled.": [("thinking", "not_value", "none")],
+    "Budget 0 is invalid. This model only works in thinking mode.": [("thinking", "not_value", "none")],
     '"llama3.2" does not support thinking': [("thinking", OUT)],
     "The thinking budget 50000 is invalid. Please choose a value between 512 and 24576.": [
         ("thinking", "at_least", 512),
         ("thinking", "at_most", 24576),
     ],
+    '"thinking.type.enabled" is not supported for this model. Use "thinking.type.adaptive" and "output_config.effort" to '
+    "control thinking behavior.": [("thinking", "adaptive")],
+    "adaptive thinking is not supported on this model": [("thinking", "budget")],
     "Function tools with reasoning_effort are not supported for gpt-x in /v1/chat/completions. To use function tools, use "
     "/v1/responses or set reasoning_effort to 'none'.": [("reasoning_effort", "off")],
     "parameter.enable_thinking must be set to false for non-streaming calls": [("thinking", "no_thinking")],
