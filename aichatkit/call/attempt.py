@@ -143,7 +143,7 @@ class TargetAttempts:
             try:
                 return self._open_once(request, cooldown_key, key)
             except BadRequestError as error:
-                demanded = () if self.call.strict or not error._changes else refusals.take_changes(error)
+                demanded = refusals.take_changes(error) if error._changes and not self.call.strict else ()
                 self._remember(demanded)
                 if self._repeated and demanded:
                     error.message += "; one repetition is allowed, and the next call is sent without what it refuses"

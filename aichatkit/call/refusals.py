@@ -48,7 +48,8 @@ def note_refusal(error: ChatError, body: object, request: ProviderRequest) -> No
         effective = effective or is_new
         if is_new or change.do == "leave_out":
             changes.append(change)
-    error._changes = tuple(changes) if effective else ()
+    if effective:
+        error._changes = tuple(changes)
 
 
 def take_changes(error: ChatError) -> tuple[Change, ...]:
@@ -97,17 +98,20 @@ def describe(changes: Iterable[Change], *, provider: str, model: str) -> Iterato
 def _changes(refused: Refused, body: dict[str, Any], request: ProviderRequest) -> Iterator[Change]:
     """Yield the changes that a refusal may demand of a body; not every one has to make a difference."""
     provider, options = request.provider, request.options
-    table = {**provider.params, **getattr(provider, "own_params", {})}
+    # A service may name a parameter differently at its own base URL than at others.
+    tables = (provider.params, getattr(provider, "own_params", {}))
     name, do, to = refused
     if do == "tell" or (do == "leave_out" and name in _KEPT):
         return
-    if do == "off":
-        yield Change(name, table.get(name, ""), do, to)
+    if do in ("off", "no_thinking"):
+        # The field may not have been sent.
+        path = provider.params.get("reasoning_effort", "") if do == "off" else "enable_thinking"
+        yield Change("reasoning_effort", path, do, to)
         return
     if name == "response_format" and do != "rename":
         yield from _format_changes(do, to, body, options)
         return
-    for param, path in fields.find_paths(name, (provider.params, getattr(provider, "own_params", {})), body):
+    for param, path in fields.find_paths(name, tables, body):
         if param in _KEPT and do == "leave_out":
             continue
         target = fields.renamed(path, to) if do == "rename" else to

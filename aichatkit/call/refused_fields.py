@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Callable
 
 from aichatkit.classification.parameter_names import MAX_TOKENS, canonical
@@ -89,8 +89,8 @@ def get(body: object, path: str) -> Any:
     return body
 
 
-def find_paths(name: str, tables: Sequence[Mapping[str, str]], body: Body) -> Iterator[tuple[str, str]]:
-    """Yield the parameters, each with its path, that a service may mean by a name.
+def find_paths(name: str, tables: Sequence[Mapping[str, str]], body: Body) -> list[tuple[str, str]]:
+    """Return the parameters, each with its path, that a service may mean by a name.
 
     `name` is the package's, or a service's own that only its table of parameters knows.
     """
@@ -102,8 +102,7 @@ def find_paths(name: str, tables: Sequence[Mapping[str, str]], body: Body) -> It
             found[path] = param
     others = (path for path in _OTHERS.get(name, ()) if path == "cache_control" or get(body, path) is not None)
     found.update(dict.fromkeys(others, meant))
-    for path, param in found.items():
-        yield param, path
+    return [(param, path) for path, param in found.items()]
 
 
 def renamed(path: str, target: str | None) -> str | None:
@@ -113,9 +112,10 @@ def renamed(path: str, target: str | None) -> str | None:
         return target if last == "response_format" else None
     if canonical(last) != "max_tokens":
         return None
-    is_usable = target is not None and canonical(target) == "max_tokens" and target != last
-    new = target if is_usable else _PARTNERS.get(last)
-    return new and (f"{parent}.{new}" if parent else new)
+    new = target if target is not None and canonical(target) == "max_tokens" else _PARTNERS.get(last)
+    if new is None or new == last:
+        return None
+    return f"{parent}.{new}" if parent else new
 
 
 def schema_of(response_format: Mapping[str, Any]) -> Any:
