@@ -56,6 +56,7 @@ ORDER = """
     limits.waits batch.journal batch.result_store
     call.answer limits.rate_limits limits.retries
     call.refused_fields
+    call.refusal_actions
     call.refusals
     registry call.request call.listings
     catalog.model_infos

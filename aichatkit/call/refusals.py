@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aichatkit._dataclasses import replace
 from aichatkit.call import refused_fields as fields
+from aichatkit.call.refusal_actions import ACTIONS, LOSSES, SENTENCES
 from aichatkit.classification.refused_params import Refused
 from aichatkit.errors import ChatError
 from aichatkit.providers.base import Options
@@ -58,11 +59,11 @@ def take_changes(error: ChatError) -> tuple[Change, ...]:
     return changes
 
 
-def apply(body: dict[str, Any], change: Change, options: Options) -> bool:
+def apply(body: Any, change: Change, options: Options) -> bool:
     """Change a body in place; return whether that made a difference."""
-    if _is_own(change, options):
+    if not isinstance(body, dict) or _is_own(change, options):
         return False
-    return fields.ACTIONS[change.do](body, change.path, change.to)
+    return ACTIONS[change.do](body, change.path, change.to)
 
 
 def describes_schema(changes: Iterable[Change]) -> bool:
@@ -87,12 +88,12 @@ def describe(changes: Iterable[Change], *, provider: str, model: str) -> Iterato
     out = list(dict.fromkeys(change.param for change in changes if change.do == "leave_out"))
     if out:
         names, one = " and ".join(map(repr, out)), len(out) == 1
-        loss = fields.LOSSES.get(out[0], "") if one else ""
+        loss = LOSSES.get(out[0], "") if one else ""
         yield f"does not take {names}, so {'it is' if one else 'they are'} left out{loss}"
     for change in changes:
         if change.do != "leave_out":
             to = " or ".join(map(repr, change.to)) if isinstance(change.to, tuple) else change.to
-            yield fields.SENTENCES[change.do].format(param=change.param, path=change.path, to=to)
+            yield SENTENCES[change.do].format(param=change.param, path=change.path, to=to)
 
 
 def _changes(refused: Refused, body: dict[str, Any], request: ProviderRequest) -> Iterator[Change]:
@@ -127,7 +128,9 @@ def _format_changes(do: str, to: Any, body: dict[str, Any], options: Options) ->
             continue
         kind = value.get("type") if isinstance(value, Mapping) else None
         is_known = options.schema is not None or kind in (None, "json_object", "json_schema")
-        is_meant = kind not in to if do == "one_of" else to in (None, kind) or kind is None or options.schema is not None
+        is_meant = (
+            kind not in to if do == "one_of" else to in (None, kind) or kind is None or options.schema is not None
+        )
         if is_known and is_meant:
             asked = options.schema is not None or (isinstance(value, Mapping) and fields.schema_of(value) is not None)
             yield Change("response_format", path, *(("in_words",) if asked else ("leave_out", kind)))

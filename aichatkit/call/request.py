@@ -64,8 +64,8 @@ def send_request(
     if "text" not in request.provider.takes_files:
         request = replace(request, messages=_with_text_files(request.messages))
     http_request = _build(request, http)
-    body = http_request.json
-    for change in request.changes if isinstance(body, dict) else ():
+    body: Any = http_request.json
+    for change in request.changes:
         refusals.apply(body, change, request.options)
     http_request = _encode_body(http_request, request.provider)
     if on_request is not None:

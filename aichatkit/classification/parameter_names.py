@@ -24,7 +24,7 @@ _ALIASES = {
     "parallel_tool_calls": "paralleltoolcalls disableparalleltooluse",
     "penalty": "penalty penalties",
     "presence_penalty": "presencepenalty",
-    "reasoning_effort": "reasoningeffort effort thinkinglevel",
+    "reasoning_effort": "reasoningeffort effort thinkinglevel outputconfig",
     "repetition_penalty": "repetitionpenalty repeatpenalty",
     "response_format": (
         "responseformat textformat outputformat format jsonschema responseschema responsejsonschema responsemimetype"
@@ -48,15 +48,16 @@ _ALIASES = {
 _CANONICAL = {alias: name for name, aliases in _ALIASES.items() for alias in aliases.split()}
 
 #: First parts of a path that say nothing: what follows them is the field.
-_SHELLS = frozenset(
+_SHELL_NAMES = (
     "body request generationconfig inferenceconfig parameters parameter params options extrabody outputconfig"
-    " generatecontentrequest chatcompletionrequest streamoptions root".split()
+    " generatecontentrequest chatcompletionrequest root"
 )
 #: What holds the conversation, its tools or a schema: a field inside is not a parameter of the request.
-_FOREIGN = frozenset(
+_FOREIGN_NAMES = (
     "messages message input contents content history system systeminstruction tools functions functiondeclarations"
-    " properties schema defs items attachments documents prompt header headers query".split()
+    " properties schema defs items attachments documents prompt header headers query"
 )
+_SHELLS, _FOREIGN = frozenset(_SHELL_NAMES.split()), frozenset(_FOREIGN_NAMES.split())
 
 #: Names that services write in words; what is found stands for the parameter.
 _PHRASES: tuple[tuple[str, str], ...] = (
@@ -85,13 +86,17 @@ _PHRASE = re.compile("|".join(rf"\b(?P<p{i}>{text})\b" for i, (text, _) in enume
 #: An identifier or a path of them.
 _NAME = re.compile(r"(?:\*+\.)?[A-Za-z_$][A-Za-z0-9_$]*(?:(?:\.|\[\w*\]\.?| ?-> ?)[A-Za-z0-9_$]+)*(?:\[\w*\])?")
 #: Names that are ordinary words too; they count where the text sets them apart.
-_WORDS = frozenset("user stop seed k p think thinking reasoning format effort functions".split())
+_WORDS = frozenset(
+    {"user", "stop", "seed", "k", "p", "think", "thinking", "reasoning", "format", "effort", "functions"}
+)
 _SET_APART = re.compile(
     r"(?:^\W*|[`'\":\[(>=,]\s?|(?:param(?:eter)?s?|fields?|arguments?|args?|propert(?:y|ies)|keys?|names?|options?|and|or"
     r"|allow|accept|take|supported|support|recognized|unsupported|specify|inputs?)(?:\(s\))?\W{1,3}|[^\x00-\x7f]\W?)$",
     re.IGNORECASE,
 )
-_NOUN_AFTER = re.compile(r"\s+(?:messages?|roles?|contents?|inputs?|turns?|prompts?|images?|files?|only|mode|the)\b", re.I)
+_NOUN_AFTER = re.compile(
+    r"\s+(?:messages?|roles?|contents?|inputs?|turns?|prompts?|images?|files?|only|mode|the)\b", re.I
+)
 
 
 def canonical(name: str) -> str | None:

@@ -12,6 +12,7 @@ __all__ = [
     "NOT_BOTH",
     "NO_ADAPTIVE",
     "NO_PARAMETER",
+    "NO_TOOL_PARSER",
     "OUT_OF_RANGE",
     "OWN_EFFORT",
     "PAIRS",
@@ -26,6 +27,7 @@ __all__ = [
     "clauses",
     "efforts",
     "formats",
+    "moved",
     "refused_effort",
     "replacement",
     "straighten",
@@ -43,14 +45,18 @@ REFUSES = _any(
     r"\b(?:unsupported|unknown|unrecogni[sz]ed|unexpected|extraneous|incompatible|deprecated|unavailable|forbidden)\b",
     rf"{_NOT} (?:\w+ ){{0,2}}(?:support\w*|permit\w*|allow\w*|enabled|available|accept\w*|recogni[sz]\w*|applicable"
     r"|implemented|compatible|configurable|adjustable|take|handle|valid for this)\b",
-    rf"(?:can|could|may|must|should)(?: ?{_NOT}) be (?:\w+ )?(?:set|used|specified|provided|passed|sent|modified|changed"
+    rf"(?:can|could|may|must|should)(?: ?{_NOT}) be (?:\w+ )?(?:set|used|specified|provided|passed|sent|modified"
+    rf"|changed"
     r"|overridden|present|combined|enabled|given|included)\b",
-    r"\bextra (?:inputs?|fields?|keys?)\b|cannot find field|not a (?:valid|known|supported) (?:field|param|arg|prop|key|opt)",
+    r"\bextra (?:inputs?|fields?|keys?)\b|cannot find field|not a (?:valid|known|supported) (?:field|param|arg"
+    r"|prop|key|opt)",
     r"additional properties are not|was unexpected|no longer (?:supported|accepted|available)|\bun(?:set|settable)\b",
     r"only (?:the )?default|\bfixed (?:at|to)\b|only [\w.]+ (?:is|are) (?:allowed|supported|accepted|permitted|valid)",
     r"(?:may|can|must) only be|(?:is|are) only (?:\w+ )?(?:allowed|supported|available|valid|accepted|permitted)",
-    r"must be (?:unset|omitted|removed|absent|null|undefined|left out|(?:equal to )?(?:0\.\d+|[01](?:\.0)?)(?![\w.]))",
-    r"restricted to|no endpoints found that|\bdoes not work\b|\bhas no effect\b|did not expect|\bremove\b",
+    r"must be (?:set to )?(?:unset|omitted|removed|absent|null|undefined|left out|(?:equal to )?(?:0\.\d+"
+    r"|[01](?:\.0)?)(?![\w.]))",
+    r"only supports? \w+ ?[=:] ?\d|restricted to|no endpoints found that|\bdoes not work\b|\bhas no effect\b"
+    r"|did not expect|\bremove\b",
     r"不支持|不被支持|不支援|未知|无法识别|不允许|不可用|サポートされていません|使用できません|무효|지원하지",
     r"no (?:es compatible|soportad\w|admite)|non supporté|n'est pas (?:pris en charge|supporté)|nicht unterstützt",
 )
@@ -58,11 +64,14 @@ REFUSAL_CODES = _any(
     r"unsupported_(?:param\w*|value|field|argument)|unknown_(?:param\w*|field|argument)|extra_forbidden"
     r"|value_error\.extra|unrecognized_\w+|param\w*_not_supported|unsupportedparam\w*"
 )
-VALUE_CODES = _any(r"(?:decimal|integer|string|number|array)_(?:above|below|too)\w*|\w+_(?:parsing|type)\b|invalid_type")
+VALUE_CODES = _any(
+    r"(?:decimal|integer|string|number|array)_(?:above|below|too)\w*|\w+_(?:parsing|type)\b|invalid_type"
+)
 #: A value is wrong, and its parameter is taken: the caller's own mistake.
 OUT_OF_RANGE = _any(
     r">=|<=|[<>] ?-?\d|(?:less|greater|larger|smaller|lower|higher) than(?! or equal to 0\.95)|\bat (?:least|most) \d"
-    r"|\bbetween\b|\brange\b|\b(?:above|below) m(?:ax|in)|strictly|\bto be an? \w|valid (?:number|string|integer|boolean)"
+    r"|\bbetween\b|\brange\b|\b(?:above|below) m(?:ax|in)|strictly|\bto be an? \w|valid (?:number|string|integer"
+    r"|boolean)"
     r"|must be an? \w|must be positive|\btype\b.{0,30}\b(?:number|string|integer|boolean)|must be in\b|\[-?\d|取值|范围"
 )
 #: What the fault is instead: length, key, schema, history, attachment, model.
@@ -71,14 +80,18 @@ NO_PARAMETER = _any(
     r"|too many (?:prompt |input )(?:tokens|messages)|\+ ?[`'\"]?max_|reduce the length|token limit: ?\d|higher max_"
     r"|input tokens? (?:count|exceed)|api[ _-]?key|authenticat|invalid schema|invalid_json_schema|\bin context=\("
     r"|schema (?:for|of) (?:function|tool|response_format)|prefill|end with a user|output limit was reached"
+    r"|max_tokens\W.{0,30}max_completion_tokens.{0,30}(?:same time|together|both)|used with .?max_\w+tokens"
     r"|requires? (?:a )?streaming|must have stream"
     r"|model .{0,60}(?:does not exist|not found|is not available|decommission)|unknown model|\bquota\b|rate limit"
 )
 #: Two parameters exclude each other.
 NOT_BOTH = _any(
-    r"(?:cannot|can't|can not|may not|must not|should not) (?:both |be both |be (?:specified|used|set|provided|combined|given"
-    r"|sent|passed) (?:\w+ )?(?:together|both|at the same time|simultaneously|at once)|(?:specify|use|set|combine|provide|pass"
-    r"|send) both)|\bnot both\b|mutually exclusive|only one of|use only one|(?:specify|set|use|send) either|one or the other"
+    r"(?:cannot|can't|can not|may not|must not|should not) (?:both |be both |be (?:specified|used|set|provided"
+    r"|combined|given"
+    r"|sent|passed) (?:\w+ )?(?:together|both|at the same time|simultaneously|at once)|(?:specify|use|set"
+    r"|combine|provide|pass"
+    r"|send) both)|at the same time is not|choose (?:only )?one|\bnot both\b|mutually exclusive|only one of"
+    r"|use only one|(?:specify|set|use|send) either|one or the other"
     r"|(?:both|together).{0,60}(?:not (?:supported|allowed|permitted)|unsupported)|不能同时"
 )
 PAIRS = (
@@ -88,30 +101,41 @@ PAIRS = (
     (frozenset({"tools", "response_format"}), "response_format"),
 )
 TOOLS_WITH_EFFORT = _any(
-    r"tools?\b.{0,40}\breasoning[_. ]?effort\b.{0,60}\bnot supported|reasoning[_. ]?effort\b.{0,60}\bnot supported.{0,20}"
+    r"tools?\b.{0,40}\breasoning[_. ]?effort\b.{0,60}\bnot supported"
+    r"|reasoning[_. ]?effort\b.{0,60}\bnot supported.{0,20}"
     r"\bwith (?:function )?tool|\bset [`'\"]?reasoning[_.]?effort[`'\"]? to [`'\"]?none"
 )
 FORCED_TOOL = _any(
     r"(?:thinking|reasoning).{0,60}(?:forces? tool|tool_?choice|tool choice|forced tool)",
     r"(?:tool_?choice|tool choice|forced tool|forcing tool).{0,120}(?:thinking|reasoning)",
+    r"tool[_ ]?choice.{0,60}(?:must be|expected|only).{0,20}\bauto\b",
 )
 SCHEMA_WITH_TOOLS = _any(
     r"(?:function calling|tools?|tool use).{0,40}(?:response[ _](?:mime[ _]type|format|schema)|json mode).{0,60}"
     r"(?:unsupported|not supported|cannot|not allowed)",
-    r"(?:json mode|response[ _]format|structured outputs?).{0,40}(?:cannot|can't|can not|not) (?:be )?(?:combined|used|supported)"
+    r"(?:json mode|response[ _]format|structured outputs?).{0,40}(?:cannot|can't|can not"
+    r"|not) (?:be )?(?:combined|used|supported)"
     r".{0,20}\b(?:tools?|function)",
 )
 THINKING_NEEDS_STREAM = _any(
     r"enable_thinking.{0,60}(?:false|stream)|thinking.{0,30}only.{0,20}stream|(?:non-?stream\w*).{0,40}enable_thinking"
 )
 MUST_THINK = _any(
-    r"(?:reasoning|thinking).{0,40}(?:is mandatory|cannot be (?:disabled|turned off|switched off)|is required)",
-    r"only works in thinking mode|restricted to true|cannot disable (?:thinking|reasoning)|budget 0 is invalid",
+    r"(?:reasoning|thinking).{0,40}(?:is mandatory|(?:cannot|can't|can not) be (?:disabled|turned off"
+    r"|switched off)|is required"
+    r"|must be enabled)|only works in thinking mode|restricted to true|(?:cannot|can't) disable (?:thinking|reasoning)",
+    r"budget 0 is invalid|non-?thinking|thinking.?type\b.{0,40}\bdisabled\b|thinking_?budget to 0",
 )
-OWN_EFFORT = _any(r"thinking\.type\b.{0,12}enabled.{0,40}not supported|\buse [`'\"]?(?:thinking\.type[.= ]*)?adaptive")
+OWN_EFFORT = _any(
+    r"thinking\.type\b.{0,20}should be [`'\"]adaptive|thinking\.type\b.{0,12}enabled.{0,40}not supported"
+    r"|\buse [`'\"]?(?:thinking\.type[.= ]*)?adaptive"
+)
 NO_ADAPTIVE = _any(r"adaptive(?: thinking)?[`'\"]? (?:is )?(?:not|un)[ ]?supported|not support adaptive thinking")
+#: The server was started without what calling tools needs.
+NO_TOOL_PARSER = _any(r"requires? (?:the )?[`'\"]?--(?:enable-auto-tool|jinja|tool-call)")
 TOO_MANY = _any(
-    r"too (?:long|many)|(?:maximum|max) (?:length|number|items|of \d)|maximum number of items|(?:up to|at most|no more than|more"
+    r"too (?:long|many)|(?:maximum|max) (?:length|number|items|of \d)|maximum number of items|(?:up to|at most"
+    r"|no more than|more"
     r" than|exceed\w*) (?:\w+ ){0,3}\d|limit of|最多"
 )
 #: An effort is refused without the name of its parameter, by a value that no other parameter has.
@@ -131,15 +155,22 @@ _RANGES = (
 )
 _AT_MOST = (
     _any(rf"\d ?> ?{_NUMBER}"),
-    _any(rf"(?:exceeds?|above|over|larger than|greater than|beyond) the (?:\w+ ){{0,4}}(?:limit|maximum)(?: \w+){{0,3}}? {_NUMBER}"),
-    _any(rf"(?:<=|≤|(?:less|lower|smaller) than or equal to|at most|up to|no (?:more|greater|larger|higher) than) ?{_NUMBER}"),
+    _any(
+        rf"(?:exceeds?|above|over|larger than|greater than|beyond) the (?:\w+ ){{0,4}}(?:limit"
+        rf"|maximum)(?: \w+){{0,3}}? {_NUMBER}"
+    ),
+    _any(
+        rf"(?:<=|≤|(?:less|lower|smaller) than or equal to|at most|up to|no (?:more|greater|larger"
+        rf"|higher) than) ?{_NUMBER}"
+    ),
     _any(rf"(?:not|n't) exceed {_NUMBER}|cannot be (?:more|greater|larger|higher) than {_NUMBER}"),
-    _any(rf"(?:maximum|max)(?: \w+){{0,5}}?(?: is| of|:| =|：)? ?\(?{_NUMBER}"),
+    _any(rf"(?:maximum|max)(?: \w+){{0,5}}?(?: is| of|:| =|\uff1a)? ?\(?{_NUMBER}"),
     _any(rf"limit(?:ed)?(?: of| is| to|:) {_NUMBER}|(?:最大|最多|不能超过|不超过|上限)\D{{0,6}}{_NUMBER}"),
 )
 _BELOW = _any(rf"(?:(?:less|lower|smaller|fewer) than|<) ?{_NUMBER}")
 _AT_LEAST = _any(
-    rf"(?:>=|≥|greater than or equal to|at least|no less than|not less than|minimum(?: \w+){{0,4}}?(?: is| of|:)?) ?{_NUMBER}"
+    rf"(?:>=|≥|greater than or equal to|at least|no less than|not less than|minimum(?: \w+){{0,4}}?(?: is| of"
+    rf"|:)?) ?{_NUMBER}"
 )
 
 
@@ -153,7 +184,7 @@ def straighten(text: str) -> str:
 
 def clauses(text: str) -> Iterator[str]:
     """Yield the sentences of a text."""
-    yield from filter(str.strip, re.split(r"(?<=[.;!?])\s+|[。；！]", text))
+    yield from filter(str.strip, re.split(r"(?<=[.;!?])\s+|[。\uff1b\uff01]", text))
 
 
 _ASIDES = _any(
@@ -164,7 +195,8 @@ _ASIDES = _any(
     r"[,;]? ?\b(?:when|if|unless|once)\b(?! the parameter).*?\b(?:is|are|set|using|specified"
     r"|enabled|present|used)\b[^,;]*",
     r"\bwith (?!(?:this|the|that|your|model|a value)\b)[^,:;]*",
-    r"\b(?:please |instead |try |to )?(?:use|using|switch to|try|replaced (?:by|with)|renamed to|moved to|in favou?r of|instead of)"
+    r"(?<!tool )(?<!function )\b(?:please |instead |try |to )?(?:use|using|switch to|try|replaced (?:by|with)"
+    r"|renamed to|moved to|in favou?r of|instead of)"
     r" .*",
     r"\bto (?:drop|learn|disable|enable|control|get|avoid|fix|see|ignore) .*|\b(?:learn more|see |refer to|consult).*",
     r"\bexample.*|\bdefaults? to .*",
@@ -209,7 +241,8 @@ _EFFORTS = r"none|minimal|low|medium|high|xhigh|max|default"
 _LIST_START = _any(
     r"(?<!not )(?<!be )\b(?:supported|valid|allowed|available|accepted|permitted|possible|acceptable)(?: \w+){0,3}?"
     r"(?: are| is|:| \[| include)",
-    r"(?:must|should|can|has to) be(?: set to)?(?: one of| either)?|\bexpected(?: one of)?|one of|choose (?:from|between)",
+    r"(?:must|should|can|has to) be(?: set to)?(?: one of| either)?|\bexpected(?: one of)?|\b(?:choices|options"
+    r"|levels|values)(?: are)?:|one of|choose (?:from|between)",
     r"only (?:supports?|accepts?|takes?|allows?)|supports only|supports? (?=[`'\"\w]+,)|expects|取值|可选",
 )
 _EFFORT_WORD = re.compile(rf"(?<![\w-])({_EFFORTS})(?![\w-])", re.IGNORECASE)
@@ -239,6 +272,16 @@ def formats(text: str) -> tuple[str, ...]:
     return _listed(text, _FORMAT_WORD)
 
 
+def moved(text: str) -> str | None:
+    """Return the field that a text says a parameter has moved to.
+
+    >>> moved("In the Responses API, this parameter has moved to 'text.format'. Try again with the new parameter.")
+    'text.format'
+    """
+    match = re.search(r"\bmoved to [`'\"]?([a-z_][\w.]*\w)", text)
+    return match.group(1) if match else None
+
+
 def refused_effort(clause: str) -> str | None:
     """Return the effort that a sentence says is not taken.
 
@@ -250,8 +293,9 @@ def refused_effort(clause: str) -> str | None:
 
 
 _REPLACEMENT = _any(
-    r"(?:use|try|specify|replaced (?:by|with)|renamed to|moved to|in favou?r of|replace \w+ with|switch to|did you mean|改用)"
-    r" ?(?:the )?(?:new )?(?:parameter |field )?[`'\"]?([a-z_][\w.]*)"
+    r"\b(?:use|try|specify|replaced (?:by|with)|renamed to|moved to|in favou?r of|replace \w+ with|switch to"
+    r"|did you mean|改用)"
+    r"(?: |(?<=用)|\b)(?:the )?(?:new )?(?:parameter |field )?[`'\"]?([a-z_][\w.]*)"
 )
 
 

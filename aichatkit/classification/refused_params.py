@@ -31,7 +31,7 @@ class Refused(NamedTuple):
     `name` is the parameter: the package's name where it is known, else the service's. `do` is what is done about it, and
     `to` the value for that, if there is one:
 
-    * "leave_out"; "rename" to another field; "at_most" or "at_least" a number; "first" so many items of a list
+    * "leave_out"; "leave_budget", an effort is sent as well; "rename" to another field; "at_most" or "at_least" a number; "first" so many items of a list
     * "one_of" the values of a tuple; "not_value": this value is not taken, and no others were told
     * "auto": the model chooses whether to call a tool; "in_words": the schema is described in the prompt
     * "adaptive" or "budget": the model decides how much it thinks, or is told in tokens
@@ -147,8 +147,12 @@ def _read(statement: _Statement) -> Iterator[Refused]:
 
 def _read_clause(clause: str, text: str) -> Iterator[Refused]:
     names = list(dict.fromkeys(name for _, name in sorted(find_names(wordings.subject(clause)))))
-    if not names and wordings.EFFORT_ALONE.search(clause):
+    lists_efforts = bool(wordings.efforts(clause)) and "reasoning_effort" in {name for _, name in find_names(clause)}
+    if not names and (lists_efforts or wordings.EFFORT_ALONE.search(clause)):
         names = ["reasoning_effort"]
+    if "reasoning_effort" in names and "thinking" in names:
+        # The object around the effort.
+        names.remove("thinking")
     for name in names:
         yield from _demand(name, clause, text, "")
 
@@ -160,8 +164,11 @@ def _read_special(text: str, named: str | None) -> Iterator[Refused]:
         yield Refused("reasoning_effort", "off")
     elif wordings.THINKING_NEEDS_STREAM.search(text):
         yield Refused("thinking", "no_thinking")
+    elif wordings.NO_TOOL_PARSER.search(text):
+        yield Refused("tools", "tell")
     elif wordings.MUST_THINK.search(text):
-        yield Refused("thinking", "not_value", "none")
+        gone = re.search(r"\bremove\b", text, re.IGNORECASE)
+        yield Refused("thinking", "leave_out") if gone else Refused("thinking", "not_value", "none")
     elif wordings.OWN_EFFORT.search(text):
         yield Refused("thinking", "adaptive")
     elif wordings.NO_ADAPTIVE.search(text):
@@ -173,13 +180,16 @@ def _read_special(text: str, named: str | None) -> Iterator[Refused]:
     elif wordings.NOT_BOTH.search(text):
         for pair, loser in wordings.PAIRS:
             if pair <= names:
-                yield Refused(loser, "leave_out")
+                yield Refused(loser, "leave_budget" if loser == "thinking" else "leave_out")
                 return
 
 
 def _demand(name: str, clause: str, text: str, code: str) -> Iterator[Refused]:
     """Yield what is demanded of one parameter; nothing if only its value is wrong, or if nothing is wrong with it."""
-    if name in ("max_tokens", "stop", "reasoning_effort", "thinking", "verbosity", "response_format", "tools"):
+    target = wordings.moved(text)
+    if target is not None and canonical(target) == name:
+        yield Refused(name, "rename", target)
+    elif name in ("max_tokens", "stop", "reasoning_effort", "thinking", "verbosity", "response_format", "tools"):
         yield from _DEMANDS.get(name, _demand_effort)(name, clause, text, code)
     elif _is_refusal(clause, code) and not wordings.OUT_OF_RANGE.search(clause):
         names = ("presence_penalty", "frequency_penalty") if name == "penalty" else (name,)
@@ -218,10 +228,6 @@ def _demand_tools(name: str, clause: str, text: str, code: str) -> Iterator[Refu
 
 
 def _demand_format(name: str, clause: str, text: str, code: str) -> Iterator[Refused]:
-    target = wordings.replacement(text)
-    if target == "text.format":
-        yield Refused(name, "rename", target)
-        return
     taken = wordings.formats(text)
     if taken:
         yield Refused(name, "one_of", taken)

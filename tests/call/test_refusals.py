@@ -87,106 +87,372 @@ def at(body, path):
     return body
 
 
-ONLY_DEFAULT = error("Unsupported value: 'temperature' does not support 0.5 with this model. Only the default (1) value "
-                     "is supported.", param="temperature", code="unsupported_value")
+ONLY_DEFAULT = error(
+    "Unsupported value: 'temperature' does not support 0.5 with this model. Only the default (1) value is supported.",
+    param="temperature",
+    code="unsupported_value",
+)
 LONG = "Use 'max_completion_tokens' instead."
 MISTRAL = {"type": "extra_forbidden", "loc": ["body", "seed"], "msg": "Extra inputs are not permitted", "input": 1}
 
 #: Model, parameters, status, body -> what the repeated request holds, by path.
 HEALED = [
     ("openai/x", {"temperature": 0.5, "seed": 1}, 400, ONLY_DEFAULT, {"temperature": None, "seed": 1}),
-    ("azure/x", {"reasoning_effort": "low"}, 400, error("Unknown parameter: 'reasoning_effort'.",
-     param="reasoning_effort"), {"reasoning_effort": None}),
-    ("azure/x", {}, 400, error("Unknown parameter: 'stream_options'.", param="stream_options"),
-     {"stream_options": None}),
-    ("vllm/x", {"max_tokens": 5}, 400, error(f"Unsupported parameter: 'max_tokens' is not supported with this model. "
-     f"{LONG}", param="max_tokens"), {"max_tokens": None, "max_completion_tokens": 5}),
-    ("vercel/x", {"max_tokens": 5}, 400, {"error": {"message": f"'max_tokens' is not supported. {LONG}", "code": "x"}},
-     {"max_tokens": None, "max_completion_tokens": 5}),
-    ("openai/x", {"max_tokens": 5}, 422, {"detail": [{**MISTRAL, "loc": ["body", "max_completion_tokens"]}]},
-     {"max_tokens": 5, "max_completion_tokens": None}),
-    ("openai/x", {"max_tokens": 90000}, 400, error("max_tokens is too large: 90000. This model supports at most 16384 "
-     "completion tokens, whereas you provided 90000.", param="max_tokens"), {"max_completion_tokens": 16384}),
-    ("openai-responses/x", {"max_tokens": 5}, 400, error("Invalid 'max_output_tokens': integer below minimum value. "
-     "Expected a value >= 16, but got 5 instead.", param="max_output_tokens", code="integer_below_min_value"),
-     {"max_output_tokens": 16}),
-    ("openai-responses/x", {"temperature": 0.5}, 400, error("Unsupported parameter: 'temperature' is not supported with "
-     "this model.", param="temperature"), {"temperature": None}),
-    ("openai-responses/x", {"reasoning_effort": "minimal"}, 400, error("Unsupported value: 'minimal' is not supported "
-     "with the 'x' model. Supported values are: 'none', 'low', 'medium', and 'high'.", param="***.effort"),
-     {"reasoning.effort": "low"}),
-    ("openai-responses/x", {"reasoning_effort": "low"}, 400, error("Unknown parameter: 'reasoning'.", param="reasoning"),
-     {"reasoning": None}),
-    ("openai/x", {"stop": list("abcdef")}, 400, error("Invalid 'stop': array too long. Expected an array with maximum "
-     "length 4, but got an array with length 6 instead.", param="stop"), {"stop": list("abcd")}),
-    ("openai/x", {"stop": "a"}, 400, error("Unsupported parameter: 'stop' is not supported with this model.",
-     param="stop"), {"stop": None}),
-    ("openai/x", {"response_format": {"type": "json_object"}}, 400, error("Invalid parameter: 'response_format' of type "
-     "'json_object' is not supported with this model.", param="response_format"), {"response_format": None}),
-    ("openai/x", {"verbosity": "low"}, 400, error("Unsupported value: 'low' is not supported with the 'x' model. "
-     "Supported values are: 'medium'.", param="verbosity"), {"verbosity": "medium"}),
-    ("anthropic/x", {"temperature": 0.5, "top_p": 0.9}, 400, {"type": "error", "error": {"type": "invalid_request_error",
-     "message": "`temperature` and `top_p` cannot both be specified for this model. Please use only one."}},
-     {"temperature": 0.5, "top_p": None}),
-    ("anthropic/x", {}, 400, {"type": "error", "error": {"type": "invalid_request_error", "message":
-     "max_tokens: 8192 > 4096, which is the maximum allowed number of output tokens for x"}}, {"max_tokens": 4096}),
+    (
+        "azure/x",
+        {"reasoning_effort": "low"},
+        400,
+        error("Unknown parameter: 'reasoning_effort'.", param="reasoning_effort"),
+        {"reasoning_effort": None},
+    ),
+    (
+        "azure/x",
+        {},
+        400,
+        error("Unknown parameter: 'stream_options'.", param="stream_options"),
+        {"stream_options": None},
+    ),
+    (
+        "vllm/x",
+        {"max_tokens": 5},
+        400,
+        error(f"Unsupported parameter: 'max_tokens' is not supported with this model. {LONG}", param="max_tokens"),
+        {"max_tokens": None, "max_completion_tokens": 5},
+    ),
+    (
+        "vercel/x",
+        {"max_tokens": 5},
+        400,
+        {"error": {"message": f"'max_tokens' is not supported. {LONG}", "code": "x"}},
+        {"max_tokens": None, "max_completion_tokens": 5},
+    ),
+    (
+        "openai/x",
+        {"max_tokens": 5},
+        422,
+        {"detail": [{**MISTRAL, "loc": ["body", "max_completion_tokens"]}]},
+        {"max_tokens": 5, "max_completion_tokens": None},
+    ),
+    (
+        "openai/x",
+        {"max_tokens": 90000},
+        400,
+        error(
+            "max_tokens is too large: 90000. This model supports at most 16384 "
+            "completion tokens, whereas you provided 90000.",
+            param="max_tokens",
+        ),
+        {"max_completion_tokens": 16384},
+    ),
+    (
+        "openai-responses/x",
+        {"max_tokens": 5},
+        400,
+        error(
+            "Invalid 'max_output_tokens': integer below minimum value. Expected a value >= 16, but got 5 instead.",
+            param="max_output_tokens",
+            code="integer_below_min_value",
+        ),
+        {"max_output_tokens": 16},
+    ),
+    (
+        "openai-responses/x",
+        {"temperature": 0.5},
+        400,
+        error("Unsupported parameter: 'temperature' is not supported with this model.", param="temperature"),
+        {"temperature": None},
+    ),
+    (
+        "openai-responses/x",
+        {"reasoning_effort": "minimal"},
+        400,
+        error(
+            "Unsupported value: 'minimal' is not supported "
+            "with the 'x' model. Supported values are: 'none', 'low', 'medium', and 'high'.",
+            param="***.effort",
+        ),
+        {"reasoning.effort": "low"},
+    ),
+    (
+        "openai-responses/x",
+        {"reasoning_effort": "low"},
+        400,
+        error("Unknown parameter: 'reasoning'.", param="reasoning"),
+        {"reasoning": None},
+    ),
+    (
+        "openai/x",
+        {"stop": list("abcdef")},
+        400,
+        error(
+            "Invalid 'stop': array too long. Expected an array with maximum "
+            "length 4, but got an array with length 6 instead.",
+            param="stop",
+        ),
+        {"stop": list("abcd")},
+    ),
+    (
+        "openai/x",
+        {"stop": "a"},
+        400,
+        error("Unsupported parameter: 'stop' is not supported with this model.", param="stop"),
+        {"stop": None},
+    ),
+    (
+        "openai/x",
+        {"response_format": {"type": "json_object"}},
+        400,
+        error(
+            "Invalid parameter: 'response_format' of type 'json_object' is not supported with this model.",
+            param="response_format",
+        ),
+        {"response_format": None},
+    ),
+    (
+        "openai/x",
+        {"verbosity": "low"},
+        400,
+        error(
+            "Unsupported value: 'low' is not supported with the 'x' model. Supported values are: 'medium'.",
+            param="verbosity",
+        ),
+        {"verbosity": "medium"},
+    ),
+    (
+        "anthropic/x",
+        {"temperature": 0.5, "top_p": 0.9},
+        400,
+        {
+            "type": "error",
+            "error": {
+                "type": "invalid_request_error",
+                "message": "`temperature` and `top_p` cannot both be specified for this model. Please use only one.",
+            },
+        },
+        {"temperature": 0.5, "top_p": None},
+    ),
+    (
+        "anthropic/x",
+        {},
+        400,
+        {
+            "type": "error",
+            "error": {
+                "type": "invalid_request_error",
+                "message": "max_tokens: 8192 > 4096, which is the maximum allowed number of output tokens for x",
+            },
+        },
+        {"max_tokens": 4096},
+    ),
     ("anthropic/x", {"user": "me"}, 400, error("metadata.user_id: Extra inputs are not permitted"), {"metadata": None}),
-    ("anthropic/x", {"stop": "a"}, 400, error("stop_sequences: Extra inputs are not permitted"),
-     {"stop_sequences": None}),
-    ("gemini/x", {"presence_penalty": 1, "frequency_penalty": 1, "top_k": 3}, 400, error("Penalty is not enabled for this "
-     "model", status="INVALID_ARGUMENT"), {"generationConfig": {"topK": 3}}),
-    ("gemini/x", {"logprobs": True, "top_logprobs": 2}, 400, error("Logprobs is not enabled for models/x"),
-     {"generationConfig": None}),
-    ("gemini/x", {"reasoning_effort": "low"}, 400, [error("Unable to submit request because thinking_level is not "
-     "supported by this model.. Learn more: https://x.example")],
-     {"generationConfig.thinkingConfig.thinkingBudget": 1024, "generationConfig.thinkingConfig.thinkingLevel": None}),
-    ("gemini/x", {"top_k": 3}, 400, error('Invalid JSON payload received. Unknown name "topK" at \'generation_config\': '
-     "Cannot find field."), {"generationConfig": None}),
-    ("gemini/x", {"max_tokens": 100000}, 400, error("Unable to submit request because it has a maxOutputTokens value of "
-     "100000 but the supported range is from 1 (inclusive) to 8193 (exclusive)."),
-     {"generationConfig.maxOutputTokens": 8192}),
+    (
+        "anthropic/x",
+        {"stop": "a"},
+        400,
+        error("stop_sequences: Extra inputs are not permitted"),
+        {"stop_sequences": None},
+    ),
+    (
+        "gemini/x",
+        {"presence_penalty": 1, "frequency_penalty": 1, "top_k": 3},
+        400,
+        error("Penalty is not enabled for this model", status="INVALID_ARGUMENT"),
+        {"generationConfig": {"topK": 3}},
+    ),
+    (
+        "gemini/x",
+        {"logprobs": True, "top_logprobs": 2},
+        400,
+        error("Logprobs is not enabled for models/x"),
+        {"generationConfig": None},
+    ),
+    (
+        "gemini/x",
+        {"reasoning_effort": "low"},
+        400,
+        [
+            error(
+                "Unable to submit request because thinking_level is not "
+                "supported by this model.. Learn more: https://x.example"
+            )
+        ],
+        {"generationConfig.thinkingConfig.thinkingBudget": 1024, "generationConfig.thinkingConfig.thinkingLevel": None},
+    ),
+    (
+        "gemini/x",
+        {"top_k": 3},
+        400,
+        error("Invalid JSON payload received. Unknown name \"topK\" at 'generation_config': Cannot find field."),
+        {"generationConfig": None},
+    ),
+    (
+        "gemini/x",
+        {"max_tokens": 100000},
+        400,
+        error(
+            "Unable to submit request because it has a maxOutputTokens value of "
+            "100000 but the supported range is from 1 (inclusive) to 8193 (exclusive)."
+        ),
+        {"generationConfig.maxOutputTokens": 8192},
+    ),
     ("ollama/x", {"reasoning_effort": "high"}, 400, {"error": '"x" does not support thinking'}, {"think": None}),
-    ("ollama/x", {"reasoning_effort": "high"}, 400, {"error": 'think value "high" is not supported for this model'},
-     {"think": True}),
+    (
+        "ollama/x",
+        {"reasoning_effort": "high"},
+        400,
+        {"error": 'think value "high" is not supported for this model'},
+        {"think": True},
+    ),
     ("cohere/x", {"top_p": 0.5}, 422, {"message": "unknown field: parameter 'p' is not a valid field"}, {"p": None}),
-    ("cohere/x", {"max_tokens": 9000}, 400, {"message": "too many tokens: max tokens must be less than or equal to 4096, "
-     "the maximum output for this model - received 9000"}, {"max_tokens": 4096}),
-    ("mistral/x", {"seed": 1}, 422, {"object": "error", "message": {"detail": [{**MISTRAL, "loc":
-     ["body", "random_seed"]}]}}, {"random_seed": None}),
-    ("mistral/x", {"reasoning_effort": "low"}, 422, {"detail": [{"type": "enum", "loc": ["body", "reasoning_effort"],
-     "msg": "Input should be 'high' or 'none'", "ctx": {"expected": "'high' or 'none'"}}]}, {"reasoning_effort": "high"}),
-    ("groq/x", {"reasoning_effort": "low"}, 400, error("property 'reasoning_effort' is unsupported, did you mean "
-     "'reasoning_format'?"), {"reasoning_effort": None, "reasoning_format": None}),
-    ("groq/x", {"max_tokens": 99999}, 400, error("`max_completion_tokens` must be less than or equal to `8192`, the "
-     "maximum value for `max_completion_tokens` is less than the `context_window` for this model",
-     param="max_completion_tokens"), {"max_completion_tokens": 8192}),
-    ("xai/x", {"presence_penalty": 1}, 400, {"code": "invalid-argument", "error": "Model x does not support parameter "
-     "presencePenalty."}, {"presence_penalty": None}),
-    ("xai/x", {"reasoning_effort": "medium"}, 422, {"code": "invalid-argument", "error": "Failed to deserialize the JSON "
-     "body into the target type: reasoning_effort: unknown variant `medium`, expected one of `low`, `high` at line 1"},
-     {"reasoning_effort": "low"}),
-    ("cerebras/x", {"parallel_tool_calls": False}, 400, {"message": "parallel_tool_calls=False is not supported by this "
-     "model.", "type": "invalid_request_error", "param": "parallel_tool_calls", "code": "wrong_api_format"},
-     {"parallel_tool_calls": None}),
-    ("fireworks/x", {"user": "me"}, 400, error("[{'loc': ('body', 'user'), 'msg': 'extra fields not permitted', 'type': "
-     "'value_error.extra'}]"), {"user": None}),
-    ("nvidia/x", {"seed": 3}, 400, {"message": "Validation: Unsupported parameter(s): seed", "type": "Bad Request",
-     "code": 400}, {"seed": None}),
-    ("openrouter/a/x", {"reasoning_effort": "low"}, 400, error("Provider returned error", metadata={"raw": json.dumps(
-     error("reasoning.effort is not supported by this model"))}), {"reasoning": None}),
-    ("minimax/x", {"top_p": 0.5}, 200, {"base_resp": {"status_code": 2013, "status_msg": "invalid params, unknown field: "
-     "top_p"}}, {"top_p": None}),
-    ("moonshot/x", {"temperature": 0.5}, 400, error("invalid temperature: only 1 is allowed for this model"),
-     {"temperature": None}),
-    ("deepseek/x", {"max_tokens": 9999}, 400, error("Invalid max_tokens value, the valid range of max_tokens is [1, 8192]"),
-     {"max_tokens": 8192}),
-    ("dashscope/x", {"max_tokens": 9999}, 400, error("<400> InternalError.Algo.InvalidParameter: Range of max_tokens "
-     "should be [1, 8192]"), {"max_tokens": 8192}),
-    ("sambanova/x", {"top_k": 3}, 400, error("Additional properties are not allowed ('top_k' was unexpected)"),
-     {"top_k": None}),
+    (
+        "cohere/x",
+        {"max_tokens": 9000},
+        400,
+        {
+            "message": "too many tokens: max tokens must be less than or equal to 4096, "
+            "the maximum output for this model - received 9000"
+        },
+        {"max_tokens": 4096},
+    ),
+    (
+        "mistral/x",
+        {"seed": 1},
+        422,
+        {"object": "error", "message": {"detail": [{**MISTRAL, "loc": ["body", "random_seed"]}]}},
+        {"random_seed": None},
+    ),
+    (
+        "mistral/x",
+        {"reasoning_effort": "low"},
+        422,
+        {
+            "detail": [
+                {
+                    "type": "enum",
+                    "loc": ["body", "reasoning_effort"],
+                    "msg": "Input should be 'high' or 'none'",
+                    "ctx": {"expected": "'high' or 'none'"},
+                }
+            ]
+        },
+        {"reasoning_effort": "high"},
+    ),
+    (
+        "groq/x",
+        {"reasoning_effort": "low"},
+        400,
+        error("property 'reasoning_effort' is unsupported, did you mean 'reasoning_format'?"),
+        {"reasoning_effort": None, "reasoning_format": None},
+    ),
+    (
+        "groq/x",
+        {"max_tokens": 99999},
+        400,
+        error(
+            "`max_completion_tokens` must be less than or equal to `8192`, the "
+            "maximum value for `max_completion_tokens` is less than the `context_window` for this model",
+            param="max_completion_tokens",
+        ),
+        {"max_completion_tokens": 8192},
+    ),
+    (
+        "xai/x",
+        {"presence_penalty": 1},
+        400,
+        {"code": "invalid-argument", "error": "Model x does not support parameter presencePenalty."},
+        {"presence_penalty": None},
+    ),
+    (
+        "xai/x",
+        {"reasoning_effort": "medium"},
+        422,
+        {
+            "code": "invalid-argument",
+            "error": "Failed to deserialize the JSON "
+            "body into the target type: reasoning_effort: unknown variant `medium`, expected one of `low`, "
+            "`high` at line 1",
+        },
+        {"reasoning_effort": "low"},
+    ),
+    (
+        "cerebras/x",
+        {"parallel_tool_calls": False},
+        400,
+        {
+            "message": "parallel_tool_calls=False is not supported by this model.",
+            "type": "invalid_request_error",
+            "param": "parallel_tool_calls",
+            "code": "wrong_api_format",
+        },
+        {"parallel_tool_calls": None},
+    ),
+    (
+        "fireworks/x",
+        {"user": "me"},
+        400,
+        error("[{'loc': ('body', 'user'), 'msg': 'extra fields not permitted', 'type': 'value_error.extra'}]"),
+        {"user": None},
+    ),
+    (
+        "nvidia/x",
+        {"seed": 3},
+        400,
+        {"message": "Validation: Unsupported parameter(s): seed", "type": "Bad Request", "code": 400},
+        {"seed": None},
+    ),
+    (
+        "openrouter/a/x",
+        {"reasoning_effort": "low"},
+        400,
+        error(
+            "Provider returned error",
+            metadata={"raw": json.dumps(error("reasoning.effort is not supported by this model"))},
+        ),
+        {"reasoning": None},
+    ),
+    (
+        "minimax/x",
+        {"top_p": 0.5},
+        200,
+        {"base_resp": {"status_code": 2013, "status_msg": "invalid params, unknown field: top_p"}},
+        {"top_p": None},
+    ),
+    (
+        "moonshot/x",
+        {"temperature": 0.5},
+        400,
+        error("invalid temperature: only 1 is allowed for this model"),
+        {"temperature": None},
+    ),
+    (
+        "deepseek/x",
+        {"max_tokens": 9999},
+        400,
+        error("Invalid max_tokens value, the valid range of max_tokens is [1, 8192]"),
+        {"max_tokens": 8192},
+    ),
+    (
+        "dashscope/x",
+        {"max_tokens": 9999},
+        400,
+        error("<400> InternalError.Algo.InvalidParameter: Range of max_tokens should be [1, 8192]"),
+        {"max_tokens": 8192},
+    ),
+    (
+        "sambanova/x",
+        {"top_k": 3},
+        400,
+        error("Additional properties are not allowed ('top_k' was unexpected)"),
+        {"top_k": None},
+    ),
     ("zai/x", {"top_p": 0.3}, 400, error("该模型不支持 top_p 参数", code="1210"), {"top_p": None}),
-    ("vllm/x", {"top_k": 3}, 400, {"object": "error", "message": str([{**MISTRAL, "loc": ("body", "top_k")}])},
-     {"top_k": None}),
+    (
+        "vllm/x",
+        {"top_k": 3},
+        400,
+        {"object": "error", "message": str([{**MISTRAL, "loc": ("body", "top_k")}])},
+        {"top_k": None},
+    ),
 ]
 
 
@@ -225,10 +491,15 @@ def test_every_face_heals(served):
 
 
 DECOYS = [
-    error("This model's maximum context length is 8192 tokens. However, you requested 9000 tokens (64 in the messages, "
-          "8936 in the completion)."),
-    error("Invalid 'temperature': decimal below minimum value. Expected a value >= 0, but got -1 instead.",
-          param="temperature", code="decimal_below_min_value"),
+    error(
+        "This model's maximum context length is 8192 tokens. However, you requested 9000 tokens (64 in the messages, "
+        "8936 in the completion)."
+    ),
+    error(
+        "Invalid 'temperature': decimal below minimum value. Expected a value >= 0, but got -1 instead.",
+        param="temperature",
+        code="decimal_below_min_value",
+    ),
     error("property 'store' is unsupported, did you mean 'stop'?"),
     error("messages.1.assistant.stop: property 'messages.1.assistant.stop' is unsupported", param="validation_error"),
     error("Invalid request data"),
@@ -282,7 +553,8 @@ SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required"
 @pytest.mark.parametrize(
     ("model", "path", "words"),
     [
-        ("openai/x", "response_format", "Invalid parameter: 'response_format' of type 'json_schema' is not supported with "
+        ("openai/x", "response_format", "Invalid parameter: 'response_format' of type 'json_schema' is not "
+        "supported with "
          "this model."),
         ("groq/x", "response_format", "This model does not support response format `json_schema`."),
         ("anthropic/x", "output_config.format", "output_config.format: Extra inputs are not permitted"),
@@ -336,7 +608,8 @@ def test_a_forced_tool_becomes_the_model_s_own_choice(served, model, choice, exp
 
 
 def test_tools_with_reasoning_are_asked_for_without_reasoning(served):
-    body = error("Function tools with reasoning_effort are not supported for x in /v1/chat/completions. To use function "
+    body = error("Function tools with reasoning_effort are not supported for x in /v1/chat/completions. To use "
+    "function "
                  "tools, use /v1/responses or set reasoning_effort to 'none'.", param="reasoning_effort")  # fmt: skip
     client, service = served("openai/x", (400, body))
     quiet(lambda: client.ask("Hi", tools=[{"name": "now"}]))
@@ -346,7 +619,8 @@ def test_tools_with_reasoning_are_asked_for_without_reasoning(served):
 
 
 def test_reasoning_that_needs_a_stream_is_off_without_one(served):
-    client, service = served("dashscope/x", (400, error("parameter.enable_thinking must be set to false for non-streaming "
+    client, service = served("dashscope/x", (400, error("parameter.enable_thinking must be set to false for "
+    "non-streaming "
                              "calls", code="invalid_parameter_error")))  # fmt: skip
     quiet(lambda: client.ask("Hi"))
     assert service.bodies[1]["enable_thinking"] is False

@@ -39,6 +39,10 @@ WORDINGS = {
         ("temperature", OUT)
     ],
     "`top_p` must be greater than or equal to 0.95 or unset when thinking is enabled.": [("top_p", OUT)],
+    "`temperature` may only be set to 1 when thinking is enabled or in adaptive mode.": [("temperature", OUT)],
+    "temperature must be set to 1 when thinking is on": [("temperature", OUT)],
+    "temperature: this model only supports temperature = 1": [("temperature", OUT)],
+    "create() got an unexpected keyword argument 'min_p'": [("min_p", OUT)],
     "`top_k` must be unset when thinking is enabled.": [("top_k", OUT)],
     "temperature, top_p and top_k are not supported for this model": [
         ("temperature", OUT),
@@ -64,15 +68,14 @@ WORDINGS = {
         ("top_k", OUT)
     ],
     "This model doesn't support the stopSequences field. Remove stopSequences and try again.": [("stop", OUT)],
-    'Invalid JSON payload received. Unknown name "topK" at \'generation_config\': Cannot find field.': [("top_k", OUT)],
+    "Invalid JSON payload received. Unknown name \"topK\" at 'generation_config': Cannot find field.": [("top_k", OUT)],
     "invalid temperature: only 1 is allowed for this model": [("temperature", OUT)],
     "invalid top_p: only 0.95 is allowed for this model": [("top_p", OUT)],
     "invalid params, unknown field: top_p": [("top_p", OUT)],
     "body.seed: property 'body.seed' is unsupported": [("seed", OUT)],
     "body -> seed\n  Extra inputs are not permitted (type=value_error.extra)": [("seed", OUT)],
-    "1 validation error for ChatCompletionRequest\nverbosity\n  Extra inputs are not permitted [type=extra_forbidden]": [
-        ("verbosity", OUT)
-    ],
+    "1 validation error for ChatCompletionRequest\nverbosity\n  Extra inputs are not permitted "
+    "[type=extra_forbidden]": [("verbosity", OUT)],
     "Extra inputs are not permitted, field: 'top_logprobs', value: 3": [("top_logprobs", OUT)],
     "'parallel_tool_calls' is only allowed when 'tools' are specified.": [("parallel_tool_calls", OUT)],
     "The 'stream_options' parameter is only allowed when 'stream' is enabled.": [("stream_options", OUT)],
@@ -108,16 +111,19 @@ WORDINGS = {
     "<400> InternalError.Algo.InvalidParameter: Range of max_tokens should be [1, 16,384]": [
         ("max_tokens", "at_most", 16384)
     ],
-    "`max_completion_tokens` must be less than or equal to `8192`, the maximum value for `max_completion_tokens` is less"
+    "`max_completion_tokens` must be less than or equal to `8192`, the maximum value for `max_completion_tokens` "
+    "is less"
     " than the `context_size` for this model": [("max_tokens", "at_most", 8192)],
     "'max_tokens' : number must be at most 8192": [("max_tokens", "at_most", 8192)],
     "`max_new_tokens` must be <= 2048": [("max_tokens", "at_most", 2048)],
     "Unable to submit request because it has a maxOutputTokens value of 100000 but the supported range is from 1 "
     "(inclusive) to 8193 (exclusive). Update the value and try again.": [("max_tokens", "at_most", 8192)],
     "max_tokens must be between 1 and 4096": [("max_tokens", "at_most", 4096)],
-    "The parameter `max_completion_tokens` specified in the request are not valid: integer above maximum value, expected "
+    "The parameter `max_completion_tokens` specified in the request are not valid: integer above maximum value, "
+    "expected "
     "a value <= 12288, but got 32000 instead. Request id: 02": [("max_tokens", "at_most", 12288)],
-    "The maximum tokens you requested exceeds the model limit of 4096. Try again with a maximum tokens value that is lower"
+    "The maximum tokens you requested exceeds the model limit of 4096. Try again with a maximum tokens value "
+    "that is lower"
     " than 4096.": [("max_tokens", "at_most", 4096)],
     "max_tokens must be less than 4097": [("max_tokens", "at_most", 4096)],
     "max_tokens 不能超过 8192": [("max_tokens", "at_most", 8192)],
@@ -131,9 +137,11 @@ WORDINGS = {
     "Unsupported value: 'reasoning_effort' does not support 'none' with this model. Supported values are: 'minimal', "
     "'low', 'medium', and 'high'.": [("reasoning_effort", "one_of", ("minimal", "low", "medium", "high"))],
     "`reasoning_effort` must be one of `none` or `default`": [("reasoning_effort", "one_of", ("none", "default"))],
-    "Failed to deserialize the JSON body into the target type: reasoning_effort: unknown variant `minimal`, expected one "
+    "Failed to deserialize the JSON body into the target type: reasoning_effort: unknown variant `minimal`, "
+    "expected one "
     "of `low`, `high` at line 1 column 200": [("reasoning_effort", "one_of", ("low", "high"))],
-    "Failed to deserialize the JSON body into the target type: reasoning_effort: unknown variant `max`, expected `low` or "
+    "Failed to deserialize the JSON body into the target type: reasoning_effort: unknown variant `max`, expected "
+    "`low` or "
     "`high` at line 1 column 200": [("reasoning_effort", "one_of", ("low", "high"))],
     "Validation error for `reasoning_effort`: expected one of `'low' | 'medium' | 'high'`, received `'xhigh'`.": [
         ("reasoning_effort", "one_of", ("low", "medium", "high"))
@@ -154,6 +162,25 @@ WORDINGS = {
     "Thinking level MINIMAL is not supported for this model. Please retry with other thinking level.": [
         ("reasoning_effort", "not_value", "minimal")
     ],
+    "Supported values for reasoning_effort are low and high, got medium": [
+        ("reasoning_effort", "one_of", ("low", "high"))
+    ],
+    "reasoning_effort 'xhigh' is not a valid choice. Choices: low, medium, high": [
+        ("reasoning_effort", "one_of", ("low", "medium", "high"))
+    ],
+    "Invalid JSON payload received. Unknown name \"thinkingLevel\" at 'generation_config.thinking_config': Cannot find "
+    "field.": [("reasoning_effort", OUT)],
+    "Unsupported parameter: 'reasoning_effort'. In the Responses API, this parameter has moved to "
+    "'reasoning.effort'. Try "
+    "again with the new parameter.": [("reasoning_effort", "rename", "reasoning.effort")],
+    "cannot specify both 'thinking' and 'reasoning_effort'": [("thinking", "leave_budget")],
+    "You can only set only one of thinking budget and thinking level.": [("thinking", "leave_budget")],
+    "Thinking can't be disabled for this model. Remove 'thinking_config.thinking_budget' from your request.": [
+        ("thinking", OUT)
+    ],
+    "The model does not support setting thinking_budget to 0.": [("thinking", "not_value", "none")],
+    "Unsupported thinking type for the current model: disabled": [("thinking", "not_value", "none")],
+    "thinking.type: Input should be 'adaptive'": [("thinking", "adaptive")],
     "Thinking level is not supported for this model.": [("reasoning_effort", OUT)],
     "Unable to submit request because thinking_level is not supported by this model.": [("reasoning_effort", OUT)],
     "Model grok-x does not support parameter reasoningEffort.": [("reasoning_effort", OUT)],
@@ -168,10 +195,12 @@ WORDINGS = {
         ("thinking", "at_least", 512),
         ("thinking", "at_most", 24576),
     ],
-    '"thinking.type.enabled" is not supported for this model. Use "thinking.type.adaptive" and "output_config.effort" to '
+    '"thinking.type.enabled" is not supported for this model. Use "thinking.type.adaptive" and '
+    '"output_config.effort" to '
     "control thinking behavior.": [("thinking", "adaptive")],
     "adaptive thinking is not supported on this model": [("thinking", "budget")],
-    "Function tools with reasoning_effort are not supported for gpt-x in /v1/chat/completions. To use function tools, use "
+    "Function tools with reasoning_effort are not supported for gpt-x in /v1/chat/completions. To use function "
+    "tools, use "
     "/v1/responses or set reasoning_effort to 'none'.": [("reasoning_effort", "off")],
     "parameter.enable_thinking must be set to false for non-streaming calls": [("thinking", "no_thinking")],
     # Tools, stop words and the format of the answer.
@@ -188,13 +217,15 @@ WORDINGS = {
     ],
     "registry.ollama.ai/library/gemma:2b does not support tools": [("tools", "tell")],
     "tool calling is not supported with this model": [("tools", "tell")],
+    '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set': [("tools", "tell")],
+    "tool use is not supported by this model": [("tools", "tell")],
+    "Invalid value for 'tool_choice': expected one of 'auto' or 'none'": [("tool_choice", AUTO)],
     '"auto" tool choice is not supported': [("tool_choice", AUTO)],
     "Invalid 'tools': array too long. Expected an array with maximum length 128, but got an array with length 325.": [
         ("tools", "tell")
     ],
-    "Invalid 'stop': array too long. Expected an array with maximum length 4, but got an array with length 9 instead.": [
-        ("stop", "first", 4)
-    ],
+    "Invalid 'stop': array too long. Expected an array with maximum length 4, but got an array with length 9 "
+    "instead.": [("stop", "first", 4)],
     "'stop' : maximum number of items is 4": [("stop", "first", 4)],
     "`stop` supports up to 3 stop sequences. Given: 6": [("stop", "first", 3)],
     "Too many stop sequences.": [("stop", "first", 4)],
@@ -208,12 +239,14 @@ WORDINGS = {
     "This model does not support response format `json_schema`. See supported models at https://x.example": [
         ("response_format", "in_words", "json_schema")
     ],
-    "Failed to deserialize the JSON body into the target type: response_format: This response_format type is unavailable "
+    "Failed to deserialize the JSON body into the target type: response_format: This response_format type is "
+    "unavailable "
     "now at line 1 column 9": [("response_format", "in_words")],
     "JSON mode is not enabled for this model": [("response_format", "in_words")],
     "'response_format.type' must be 'json_schema' or 'text'": [("response_format", "one_of", ("json_schema", "text"))],
     "Function calling with a response mime type: 'application/json' is unsupported": [("response_format", "in_words")],
-    "Unsupported parameter: 'response_format'. In the Responses API, this parameter has moved to 'text.format'. Try again "
+    "Unsupported parameter: 'response_format'. In the Responses API, this parameter has moved to 'text.format'. "
+    "Try again "
     "with the new parameter.": [("response_format", "rename", "text.format")],
     "system.1.cache_control.ephemeral.scope: Extra inputs are not permitted": [("cache_control", OUT)],
 }
@@ -226,15 +259,23 @@ def test_every_wording_is_understood(words):
 
 #: What is no refusal of a parameter, although it looks like one.
 DECOYS = [
-    error("This model's maximum context length is 8192 tokens. However, you requested 8256 tokens (64 in the messages, "
-          "8192 in the completion).", param="messages"),
+    error(
+        "This model's maximum context length is 8192 tokens. However, you requested 8256 tokens (64 in the messages, "
+        "8192 in the completion).",
+        param="messages",
+    ),
     error("The total length of all messages is too long."),
     error("`inputs` tokens + `max_new_tokens` must be <= 8193. Given: 6000 `inputs` tokens and 4096 `max_new_tokens`"),
     error("'max_tokens' or 'max_completion_tokens' is too large: 9000. This model's maximum context length is 8000."),
-    error("Could not finish the message because max_tokens or model output limit was reached. Please try again with "
-          "higher max_tokens."),
-    error("Invalid 'temperature': decimal below minimum value. Expected a value >= 0, but got -1 instead.",
-          param="temperature", code="decimal_below_min_value"),
+    error(
+        "Could not finish the message because max_tokens or model output limit was reached. Please try again with "
+        "higher max_tokens."
+    ),
+    error(
+        "Invalid 'temperature': decimal below minimum value. Expected a value >= 0, but got -1 instead.",
+        param="temperature",
+        code="decimal_below_min_value",
+    ),
     error("temperature: Input should be less than or equal to 1"),
     error("Invalid temperature value, the valid range of temperature is [0, 2]"),
     error("'temperature' : number must be at most 2"),
@@ -243,8 +284,12 @@ DECOYS = [
     error("max_tokens must be at least 1, got -5"),
     error("Invalid type for 'seed': expected an integer, but got a string instead.", param="seed", code="invalid_type"),
     error("Invalid value: 'object'. Supported values are: 'png', 'gif'.", param="response_format.type"),
-    error("Invalid schema for response_format 'response': In context=(), 'additionalProperties' is required to be "
-          "supplied and to be false.", param="text.format.schema", code="invalid_json_schema"),
+    error(
+        "Invalid schema for response_format 'response': In context=(), 'additionalProperties' is required to be "
+        "supplied and to be false.",
+        param="text.format.schema",
+        code="invalid_json_schema",
+    ),
     error("Invalid schema for function 'stop': 'temperature' is not supported"),
     error("This model does not support assistant message prefill. The conversation must end with a user message."),
     error("This model does not support user messages with images"),
@@ -254,11 +299,16 @@ DECOYS = [
     error("Unrecognized key 'store' (valid parameters are temperature, stop)"),
     error("unknown field `store`, expected one of `temperature`, `stop`, `seed` at line 1 column 2"),
     error("Unknown parameter: 'store'. Supported parameters: temperature, top_p"),
-    error("messages.1.assistant.reasoning_content: property 'messages.1.assistant.reasoning_content' is unsupported",
-          param="validation_error"),
+    error(
+        "messages.1.assistant.reasoning_content: property 'messages.1.assistant.reasoning_content' is unsupported",
+        param="validation_error",
+    ),
     error("messages[0].user.stop: Extra inputs are not permitted"),
-    error('Invalid JSON payload received. Unknown name "stop" at \'tools[0].function_declarations[5].parameters\': Cannot '
-          "find field."),
+    error(
+        "Invalid JSON payload received. Unknown name \"stop\" at 'tools[0].function_declarations[5].parameters': "
+        "Cannot "
+        "find field."
+    ),
     error("Incorrect API key provided. You can obtain an API key from https://x.example", code="invalid-argument"),
     error("The model `temperature` does not exist or you do not have access to it.", code="model_not_found"),
     error("Request contains an invalid argument."),
@@ -266,8 +316,18 @@ DECOYS = [
     error("This model doesn't support the s3Uri field. Remove s3Uri and try again."),
     error("Bad thing", param="temperature"),
     {"detail": [{"type": "extra_forbidden", "loc": ["body", "messages", 3, "user", "stop"], "msg": "Extra inputs"}]},
-    {"object": "error", "message": {"detail": [{"loc": ["body", "messages", 31, "assistant", "reasoning_content"],
-                                                "msg": "Extra inputs are not permitted", "input": "\n"}]}},
+    {
+        "object": "error",
+        "message": {
+            "detail": [
+                {
+                    "loc": ["body", "messages", 31, "assistant", "reasoning_content"],
+                    "msg": "Extra inputs are not permitted",
+                    "input": "\n",
+                }
+            ]
+        },
+    },
     {"code": "invalid-argument", "error": "Incorrect API key provided."},
     "a page of text without a fault",
     "",
@@ -275,7 +335,7 @@ DECOYS = [
     17,
     [],
     [[]],
-    {"error": {"code": "1210", "message": "API 调用参数有误，请检查文档"}},
+    {"error": {"code": "1210", "message": "API 调用参数有误\uff0c请检查文档"}},
 ]
 
 
