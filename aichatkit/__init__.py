@@ -2,7 +2,7 @@
 
     import aichatkit as ai
 
-    print(ai.ask("Capital of France?", model="openai/gpt-4o-mini"))
+    print(ai.ask("Capital of France?", model="openai/gpt-6-luna"))
 
 Nothing is loaded before it is used: importing this package costs next to nothing.
 """

@@ -242,7 +242,7 @@ class Client:
         """
         if provider is None or provider in GROUPS:
             return list_models.known_models(provider, details=details, catalog=self._context.catalog)
-        call = self._build_call("models", 0, model=provider)
+        call = self._build_call("models", 0, model=list_models.any_model(provider))
         return list_models.list_models(registry[provider], call, details=details)
 
     def model_info(self, name: str) -> ModelInfo:

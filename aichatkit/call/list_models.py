@@ -16,10 +16,19 @@ from aichatkit.limits.retries import RetryState, clock_of, retry
 from aichatkit.providers.base import Provider, parsing
 from aichatkit.registry import GROUPS, registry
 
-__all__ = ["known_models", "list_models"]
+__all__ = ["any_model", "known_models", "list_models"]
 
 #: Gemini prefixes each name with it.
 _PREFIX = "models/"
+
+
+def any_model(provider: str) -> str:
+    """Return a target for a call whose model does not matter: a provider may have no default model.
+
+    >>> any_model("azure"), any_model("offline")
+    ('azure/any', 'offline/eliza')
+    """
+    return f"{provider}/{registry[provider].default_model or 'any'}"
 
 
 def known_models(provider: str | None, *, details: bool, catalog: Catalog) -> list[Any]:

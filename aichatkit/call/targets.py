@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Union
 
+from aichatkit.catalog import models
 from aichatkit.errors import ConfigurationError, MissingKeyError, UnknownModelError, UnknownProviderError
 from aichatkit.params import suggestion
 from aichatkit.providers.base import Provider
@@ -91,7 +92,7 @@ def named_providers(model: Model) -> list[str]:
         elif slash:
             raise _unknown_provider_error(first)
         else:
-            names += [provider.name for provider in _mainstream() if name in provider.models]
+            names += [provider.name for provider in _listing_providers(name)]
     return list(dict.fromkeys(names))
 
 
@@ -181,14 +182,12 @@ def _target(provider: type[Provider], model: str) -> Target:
             model=model,
         )
     if not model and not provider.default_model:
-        raise UnknownModelError(
-            f"{provider.name} has no default model; name one as '{provider.name}/model'", provider=provider.name
-        )
+        raise provider.missing_model()
     return Target(provider, model or provider.default_model, not model)
 
 
 def _listing(model: str, keys: Mapping[str, Any]) -> Iterator[Target]:
-    listing = [provider for provider in _mainstream() if model in provider.models]
+    listing = _listing_providers(model)
     if not listing:
         names = [*registry, *GROUPS, *(listed for provider in _mainstream() for listed in provider.models)]
         raise UnknownModelError(
@@ -203,6 +202,15 @@ def _listing(model: str, keys: Mapping[str, Any]) -> Iterator[Target]:
         )
     for provider in keyed:
         yield Target(provider, model)
+
+
+def _listing_providers(model: str) -> list[type[Provider]]:
+    """Return the mainstream providers that list a model, else those with a record of it: `models` has only a few."""
+    mainstream = _mainstream()
+    known = models.Catalog()
+    return [provider for provider in mainstream if model in provider.models] or [
+        provider for provider in mainstream if provider.models and known.find(provider.name, model) is not None
+    ]
 
 
 def _no_model_error() -> ConfigurationError:

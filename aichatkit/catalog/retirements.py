@@ -46,7 +46,7 @@ def warn_of_retirement(provider: Provider, model: str, record: Record, catalog: 
     if name in _reported or not is_retiring(record, today):
         return
     served = f"; the service answers with {record['served_as']} and charges for it" if "served_as" in record else ""
-    successor = f"; use {record['successor']}" if "successor" in record else ""
+    successor = f"; use {_name_of(provider, record['successor'])}" if "successor" in record else ""
     as_of = catalog.as_of(provider.priced_as or provider.name, model)
     warn_user(f"{name} {_when(record, today)}{served}{successor} (catalog of {as_of})", RetiredModelWarning)
     _reported.add(name)
@@ -78,6 +78,11 @@ def explain_missing_model(
         hints.append(f"it is the default of aichatkit {__version__}: pass model=, or upgrade the package")
     error.message = f"{error.message}; {'; '.join(hints)}"
     error.args = (error.message,)
+
+
+def _name_of(provider: Provider, model: str) -> str:
+    # A name with a slash would be read as a provider and its model.
+    return f"{provider.name}/{model}" if "/" in model else model
 
 
 def _when(record: Record, today: date) -> str:

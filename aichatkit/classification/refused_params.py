@@ -21,20 +21,22 @@ _TEXT_KEYS = ("message", "msg", "error", "detail", "description", "status_msg", 
 _CODE_KEYS = ("code", "type")
 #: The location and message of a pydantic error whose list was turned into text, by JSON or by Python.
 _PRINTED_ERROR = re.compile(
-    r"['\"]loc['\"]: ?[\[(](?P<loc>[^\])]{0,200})[\])][^{}]{0,80}?['\"]msg['\"]: ?(?P<quote>['\"])(?P<msg>.{0,300}?)(?P=quote)"
+    r"['\"]loc['\"]: ?[\[(](?P<loc>[^\])]{0,200})[\])][^{}]{0,80}?"
+    r"['\"]msg['\"]: ?(?P<quote>['\"])(?P<msg>.{0,300}?)(?P=quote)"
 )
 
 
 class Refused(NamedTuple):
     """One demand of a service.
 
-    `name` is the parameter: the package's name where it is known, else the service's. `do` is what is done about it, and
+    `name` is the parameter: the package's name if that is known, else the service's. `do` is what is done about it, and
     `to` the value for that, if there is one:
 
-    * "leave_out"; "leave_budget", an effort is sent as well; "rename" to another field; "at_most" or "at_least" a number; "first" so many items of a list
+    * "leave_out", or "rename" to another field
+    * "at_most" or "at_least" a number, or the "first" so many items of a list
     * "one_of" the values of a tuple; "not_value": this value is not taken, and no others were told
     * "auto": the model chooses whether to call a tool; "in_words": the schema is described in the prompt
-    * "adaptive" or "budget": the model decides how much it thinks, or is told in tokens
+    * "leave_budget": an effort is sent as well; "adaptive" or "budget": the model decides how much it thinks, or is told
     * "off": no reasoning while there are tools; "no_thinking" without a stream; "tell": nothing can be done
     """
 
@@ -111,7 +113,7 @@ def _is_printed(text: str) -> bool:
 
 
 def _has_text(value: object) -> bool:
-    return bool(value) and (isinstance(value, dict) or isinstance(value, list) and any(map(_has_text, value)))
+    return bool(value) and (isinstance(value, dict) or (isinstance(value, list) and any(map(_has_text, value))))
 
 
 def _hint(error: Mapping[str, Any]) -> str:

@@ -7,8 +7,6 @@ import os
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import requests
-
 from aichatkit._reasons import reason_of
 from aichatkit.catalog.layers import parse_layer, shipped
 from aichatkit.cli.paths import data_folder, write_private
@@ -57,7 +55,8 @@ def _fetch(client: Client, url: str) -> str:
         with client.session.get(url, timeout=_TIMEOUT, stream=True) as response:
             response.raise_for_status()
             data = response.raw.read(_MAX_BYTES + 1, decode_content=True)
-    except requests.RequestException as error:
+    except OSError as error:
+        # Every error of requests is one.
         problem, reason = type(error).__name__, reason_of(error)
     else:
         if len(data) > _MAX_BYTES:

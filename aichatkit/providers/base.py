@@ -16,7 +16,7 @@ import requests
 from aichatkit import events
 from aichatkit._dataclasses import dataclass, field
 from aichatkit._reasons import reason_of
-from aichatkit.errors import BadResponseError, ChatError, MissingKeyError
+from aichatkit.errors import BadResponseError, ChatError, MissingKeyError, UnknownModelError
 from aichatkit.messages import Message
 
 if TYPE_CHECKING:
@@ -229,6 +229,11 @@ class Provider:
             f"{cls.name}: no key; set {names} in the environment or pass api_key= (looked up: {names})",
             provider=cls.name,
         )
+
+    @classmethod
+    def missing_model(cls) -> UnknownModelError:
+        """Return the error for a call that names no model, at a provider without a default model."""
+        return UnknownModelError(f"{cls.name} has no default model; name one as '{cls.name}/model'", provider=cls.name)
 
 
 @lru_cache(maxsize=256)

@@ -26,7 +26,7 @@ class Bedrock(OpenAICompatible):
     name = "bedrock"
     url = "https://bedrock-mantle.us-east-1.api.aws/v1"
     default_model = "openai.gpt-oss-20b"
-    models = ("openai.gpt-oss-20b", "openai.gpt-oss-120b", "qwen.qwen3-32b", "mistral.ministral-3-8b-instruct")
+    models = ("openai.gpt-oss-20b", "openai.gpt-oss-120b", "qwen.qwen3-32b", "qwen.qwen3-next-80b-a3b-instruct")
     api_key_env = "AWS_BEARER_TOKEN_BEDROCK"
     rank = 13
 

@@ -110,10 +110,7 @@ def test_strict_forbids_it_also_where_it_is_remembered(service, openai):
 def test_one_call_is_repeated_once_and_the_next_is_right_at_once(service, openai):
     service.refuses += ["temperature", "top_p"]
     asked = {"temperature": 0.5, "top_p": 0.9, "seed": 1}
-    with (
-        pytest.warns(UserWarning, match="top_p"),
-        pytest.raises(BadRequestError, match="the next call is sent without"),
-    ):
+    with pytest.warns(UserWarning, match="does not take"), pytest.raises(BadRequestError, match="the next call"):
         openai.ask("Hi", **asked)
     assert openai.ask("Hi", **asked).text == "Hi"
     assert len(service.bodies) == 3
