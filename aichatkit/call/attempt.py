@@ -158,7 +158,7 @@ class TargetAttempts:
         known = memo.get(self._memo_key, ())
         if changes:
             memoize(memo, self._memo_key, (*known, *(change for change in changes if change not in known)))
-            for sentence in refusals.describe(changes, provider=name, model=model):
+            for sentence in refusals.describe(changes):
                 _warnings.warn_user(f"{name}: {model} {sentence}; strict=True forbids that")
         elif self._learned:
             memo[self._memo_key] = tuple(change for change in known if change not in self._learned)

@@ -82,7 +82,7 @@ def schema_in_words(request: ProviderRequest) -> ProviderRequest:
     return replace(request, options=replace(options, params=params, schema=schema))
 
 
-def describe(changes: Iterable[Change], *, provider: str, model: str) -> Iterator[str]:
+def describe(changes: Iterable[Change]) -> Iterator[str]:
     """Yield a sentence for each kind of change, for a warning."""
     changes = list(changes)
     out = list(dict.fromkeys(change.param for change in changes if change.do == "leave_out"))

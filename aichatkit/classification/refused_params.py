@@ -36,7 +36,7 @@ class Refused(NamedTuple):
     * "at_most" or "at_least" a number, or the "first" so many items of a list
     * "one_of" the values of a tuple; "not_value": this value is not taken, and no others were told
     * "auto": the model chooses whether to call a tool; "in_words": the schema is described in the prompt
-    * "leave_budget": an effort is sent as well; "adaptive" or "budget": the model decides how much it thinks, or is told
+    * "leave_budget": an effort is sent too; "adaptive" or "budget": the model decides how much it thinks, or is told
     * "off": no reasoning while there are tools; "no_thinking" without a stream; "tell": nothing can be done
     """
 
