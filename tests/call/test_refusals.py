@@ -5,11 +5,16 @@ from __future__ import annotations
 import json
 import re
 import warnings
+from typing import ClassVar
 
 import pytest
+import requests
 import responses
 
 from aichatkit import BadRequestError, Client, ModelNotFoundError
+from aichatkit.providers.base import NO_OPTIONS, Provider
+from aichatkit.providers.request_bodies import add_options
+from aichatkit.registry import registry
 
 SSE, LINES = "text/event-stream", "application/x-ndjson"
 CHAT = 'data: {"choices": [{"index": 0, "delta": {"content": "Hi"}, "finish_reason": "stop"}]}\n\ndata: [DONE]\n\n'
@@ -646,3 +651,44 @@ def test_a_body_that_names_several_is_healed_at_once(served):
 def test_the_loss_of_stop_words_is_told(served):
     client, _ = served("openai/x", (400, error("stop is not supported with this model")))
     assert "the stop words no longer end the answer" in quiet(lambda: client.ask("Hi", stop="a"))[1][0]
+
+
+class Own(Provider):
+    """A provider of the user's own, with names and a body of its own."""
+
+    name = "own-names"
+    url = "https://own.example"
+    path = "/chat"
+    params: ClassVar = {"temperature": "generation.heat", "max_tokens": "generation.limit"}
+
+    def build_request(self, messages, model, *, options=NO_OPTIONS):
+        body = {"prompt": messages[-1].text}
+        add_options(body, self.params, options)
+        if model == "listed":
+            body = [body]
+        return requests.Request("POST", self.api_endpoint, json=body)
+
+    def parse_event(self, event):
+        return event.json()["choices"][0]["delta"]["content"] if event.data.startswith("{") else None
+
+
+@pytest.fixture
+def own(served, monkeypatch):
+    monkeypatch.setattr(registry, "_registered", {**registry._registered, "own-names": Own})
+    return served
+
+
+@pytest.mark.parametrize("name", ["heat", "generation.heat", "temperature"])
+def test_a_service_s_own_names_are_those_of_its_table(own, name):
+    client, service = own("own-names/m", (400, error("No.", param=name, code="unsupported_parameter")))
+    _, told = quiet(lambda: client.ask("Hi", temperature=0.5))
+    assert service.bodies == [{"prompt": "Hi", "generation": {"heat": 0.5}}, {"prompt": "Hi"}]
+    assert "'temperature'" in told[0]
+
+
+@pytest.mark.parametrize(("model", "name"), [("listed", "heat"), ("m", "limit"), ("m", "response_format")])
+def test_what_cannot_be_changed_is_an_error(own, model, name):
+    client, service = own(f"own-names/{model}", (400, error(f"'{name}' is not supported", param=name)))
+    with pytest.raises(BadRequestError):
+        client.ask("Hi", temperature=0.5, max_tokens=5)
+    assert len(service.bodies) == 1

@@ -314,7 +314,11 @@ DECOYS = [
     error("Request contains an invalid argument."),
     error("Invalid request data"),
     error("This model doesn't support the s3Uri field. Remove s3Uri and try again."),
-    error("Bad thing", param="temperature"),
+    *(
+        error("Bad thing", param=name)
+        for name in ("temperature", "stop", "tools", "response_format", "reasoning_effort")
+    ),
+    error("cannot specify both seed and top_k"),
     {"detail": [{"type": "extra_forbidden", "loc": ["body", "messages", 3, "user", "stop"], "msg": "Extra inputs"}]},
     {
         "object": "error",
@@ -410,3 +414,4 @@ def test_a_deep_or_long_body_is_read_in_part():
         deep = {"error": deep}
     assert find_refused(deep) == ()
     assert find_refused({"errors": [{"message": "No."}] * 100 + [{"message": WORDS}]}) == ()
+    assert find_refused({"errors": [{"message": "No."}] * 40, "details": [{"message": WORDS}]}) == ()
