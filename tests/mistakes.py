@@ -967,8 +967,8 @@ MISTAKES = (
     Mistake(
         "what the caller put into the body is left out",
         "call/refusals.py",
-        'return change.do not in ("rename", "auto") and fields.get(options.extra, change.path) is not None',
-        "return False",
+        'change.do not in ("rename", "auto", "leave_empty") and fields.get(options.extra, change.path) is not None',
+        "False",
         "call/test_refusals.py",
     ),
 )

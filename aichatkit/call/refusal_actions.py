@@ -17,7 +17,10 @@ from aichatkit.call.refused_fields import (
     set_field,
 )
 
-__all__ = ["ACTIONS", "LOSSES", "SENTENCES"]
+__all__ = ["ACTIONS", "BECOMES_BUDGET", "LOSSES", "SENTENCES"]
+
+#: Where an effort that is left out becomes a budget.
+BECOMES_BUDGET = (LEVEL, "output_config.effort")
 
 _SCALE = ("minimal", "low", "medium", "high", "xhigh", "max")
 #: Tokens of reasoning for an effort, for models that take a budget and no effort.
@@ -43,7 +46,8 @@ SENTENCES = {
     "no_thinking": "reasons only in a stream, so its reasoning is off here",
     "adaptive": "takes no budget for its reasoning, so it chooses one by the effort",
     "leave_budget": "takes an effort or a budget for its reasoning and not both, so the effort is sent",
-    "budget": "takes a budget for its reasoning and no effort, so a budget is sent",
+    "budget": "takes a budget for its reasoning and no effort, so one is sent if it fits the request",
+    "leave_empty": "does not take tools, so their empty list is not sent",
 }
 
 
@@ -234,6 +238,10 @@ def _no_thinking(body: Body, path: str, to: Any) -> bool:
     return changed
 
 
+def _leave_empty(body: Body, path: str, to: Any) -> bool:
+    return get(body, path) == [] and pop_field(body, path)
+
+
 def _leave_budget(body: Body, path: str, to: Any) -> bool:
     return path not in LEVELS and pop_field(body, BUDGET if path == "generationConfig.thinkingConfig" else path)
 
@@ -247,6 +255,7 @@ ACTIONS: Mapping[str, Callable[[Body, str, Any], bool]] = {
     "first": _first,
     "in_words": _in_words,
     "leave_budget": _leave_budget,
+    "leave_empty": _leave_empty,
     "leave_out": _leave_out,
     "no_thinking": _no_thinking,
     "not_value": _not_value,

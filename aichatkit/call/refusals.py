@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aichatkit._dataclasses import replace
 from aichatkit.call import refused_fields as fields
-from aichatkit.call.refusal_actions import ACTIONS, LOSSES, SENTENCES
+from aichatkit.call.refusal_actions import ACTIONS, BECOMES_BUDGET, LOSSES, SENTENCES
 from aichatkit.classification.refused_params import Refused
 from aichatkit.errors import ChatError
 from aichatkit.providers.base import Options
@@ -85,6 +85,10 @@ def schema_in_words(request: ProviderRequest) -> ProviderRequest:
 def describe(changes: Iterable[Change]) -> Iterator[str]:
     """Yield a sentence for each kind of change, for a warning."""
     changes = list(changes)
+    budgets = [change for change in changes if change.do == "leave_out" and change.path in BECOMES_BUDGET]
+    if budgets:
+        yield SENTENCES["budget"]
+    changes = [change for change in changes if change not in budgets]
     out = list(dict.fromkeys(change.param for change in changes if change.do == "leave_out"))
     if out:
         names, one = " and ".join(map(repr, out)), len(out) == 1
@@ -102,6 +106,8 @@ def _changes(refused: Refused, body: dict[str, Any], request: ProviderRequest) -
     # A service may name a parameter differently at its own base URL than at others.
     tables = (provider.params, getattr(provider, "own_params", {}))
     name, do, to = refused
+    if name == "tools" and body.get(name) == []:
+        yield Change(name, name, "leave_empty")
     if do == "tell" or (do == "leave_out" and name in _KEPT):
         return
     if do in ("off", "no_thinking"):
@@ -139,4 +145,4 @@ def _format_changes(do: str, to: Any, body: dict[str, Any], options: Options) ->
 
 def _is_own(change: Change, options: Options) -> bool:
     """Return whether the caller set a field in `extra`: it may get another name, or let the model choose, but stays."""
-    return change.do not in ("rename", "auto") and fields.get(options.extra, change.path) is not None
+    return change.do not in ("rename", "auto", "leave_empty") and fields.get(options.extra, change.path) is not None

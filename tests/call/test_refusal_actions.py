@@ -200,6 +200,8 @@ CHANGES = [
     ("off", "", None, {"tools": [1]}, None),
     ("no_thinking", "enable_thinking", None, {"thinking_budget": 9}, {"enable_thinking": False}),
     ("no_thinking", "enable_thinking", None, {"enable_thinking": False}, None),
+    ("leave_empty", "tools", None, {"tools": []}, {}),
+    ("leave_empty", "tools", None, {"tools": [1]}, None),
     ("in_words", "response_format", None, {"response_format": {}}, None),
 ]
 

@@ -631,6 +631,30 @@ def test_reasoning_that_needs_a_stream_is_off_without_one(served):
     assert service.bodies[1]["enable_thinking"] is False
 
 
+def test_an_empty_list_of_tools_is_not_sent_and_a_full_one_is(served):
+    detail = [{**MISTRAL, "loc": ["body", "tools"], "input": []}]
+    client, service = served("mistral/x", (422, {"message": detail, "detail": detail, "type": "invalid_request_error"}))
+    quiet(lambda: client.ask("Hi", extra={"tools": []}))
+    client.ask("Hi", tools=[{"name": "now"}])
+    assert ["tools" in body for body in service.bodies] == [True, False, True]
+
+
+def test_an_effort_becomes_a_budget_for_an_older_model(served):
+    client, service = served("anthropic/x", (400, error("This model does not support the effort parameter.")))
+    _, told = quiet(lambda: client.ask("Hi", reasoning_effort="low"))
+    assert service.bodies[1]["thinking"] == {"type": "enabled", "budget_tokens": 2048}
+    assert "output_config" not in service.bodies[1]
+    assert "a budget" in told[0]
+
+
+def test_a_format_in_extra_moves_to_its_new_place(served):
+    body = error("Unsupported parameter: 'response_format'. In the Responses API, this parameter has moved to "
+                 "'text.format'. Try again with the new parameter.", param="response_format")  # fmt: skip
+    client, service = served("openai-responses/x", (400, body))
+    quiet(lambda: client.ask("Hi", extra={"response_format": {"type": "json_object"}}))
+    assert service.bodies[1]["text"] == {"format": {"type": "json_object"}}
+
+
 def test_what_one_word_covers_is_remembered_as_one(served):
     client, service = served("gemini/x", (400, error("Penalty is not enabled for this model")))
     _, told = quiet(lambda: client.ask("Hi", presence_penalty=1))
