@@ -90,6 +90,9 @@ def find_paths(name: str, tables: Sequence[Mapping[str, str]], body: Body) -> li
             found[path] = param
     others = (path for path in _OTHERS.get(name, ()) if path == "cache_control" or get(body, path) is not None)
     found.update(dict.fromkeys(others, meant))
+    if name == "reasoning_effort":
+        # Of an object that holds the effort, the rest may stay.
+        found = {path: param for path, param in found.items() if not any(each.startswith(f"{path}.") for each in found)}
     return [(param, path) for path, param in found.items()]
 
 

@@ -280,6 +280,11 @@ def test_a_service_s_own_name_is_found_in_its_table_alone():
     assert find_paths("heat", tables, {}) == [("temperature", "generation.heat")]
     assert find_paths("generation.heat", tables, {}) == [("temperature", "generation.heat")]
     assert find_paths("temperature", tables, {}) == [("temperature", "generation.heat")]
+    thinking_tables = [{"reasoning_effort": GEMINI}]
+    assert find_paths("reasoning_effort", thinking_tables, thinking(thinkingLevel="LOW")) == [
+        ("reasoning_effort", f"{GEMINI}.thinkingLevel")
+    ]
+    assert find_paths("reasoning_effort", [{"reasoning_effort": "thinking"}], {}) == [("reasoning_effort", "thinking")]
     assert find_paths("store", tables, {"store": True}) == []
 
 

@@ -169,14 +169,14 @@ HEALED = [
     ),
     (
         "openai-responses/x",
-        {"reasoning_effort": "minimal"},
+        {"reasoning_effort": "high"},
         400,
         error(
-            "Unsupported value: 'minimal' is not supported "
-            "with the 'x' model. Supported values are: 'none', 'low', 'medium', and 'high'.",
+            "Unsupported value: 'high' is not supported "
+            "with the 'x' model. Supported values are: 'none', 'low', and 'medium'.",
             param="***.effort",
         ),
-        {"reasoning.effort": "low"},
+        {"reasoning.effort": "medium"},
     ),
     (
         "openai-responses/x",
@@ -300,9 +300,9 @@ HEALED = [
         ),
         {"generationConfig.maxOutputTokens": 8192},
     ),
-    ("ollama/x", {"reasoning_effort": "high"}, 400, {"error": '"x" does not support thinking'}, {"think": None}),
+    ("ollama/gpt-oss", {"reasoning_effort": "high"}, 400, {"error": '"x" does not support thinking'}, {"think": None}),
     (
-        "ollama/x",
+        "ollama/gpt-oss",
         {"reasoning_effort": "high"},
         400,
         {"error": 'think value "high" is not supported for this model'},
@@ -328,19 +328,19 @@ HEALED = [
     ),
     (
         "mistral/x",
-        {"reasoning_effort": "low"},
+        {"reasoning_effort": "high"},
         422,
         {
             "detail": [
                 {
                     "type": "enum",
                     "loc": ["body", "reasoning_effort"],
-                    "msg": "Input should be 'high' or 'none'",
-                    "ctx": {"expected": "'high' or 'none'"},
+                    "msg": "Input should be 'medium' or 'none'",
+                    "ctx": {"expected": "'medium' or 'none'"},
                 }
             ]
         },
-        {"reasoning_effort": "high"},
+        {"reasoning_effort": "medium"},
     ),
     (
         "groq/x",
@@ -518,7 +518,7 @@ def test_what_is_no_refusal_of_what_was_sent_is_an_error_at_once(served, body):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises(BadRequestError) as caught:
-            client.ask("Hi", temperature=-1, stop=["a"], max_tokens=8936)
+            client.ask("Hi", temperature=0.5, stop=["a"], max_tokens=8936)
     assert (caught.value.status, len(service.bodies)) == (400, 1)
     assert not vars(caught.value).keys() & {"_refused", "_changes"}
 
@@ -640,7 +640,9 @@ def test_an_empty_list_of_tools_is_not_sent_and_a_full_one_is(served):
 
 
 def test_an_effort_becomes_a_budget_for_an_older_model(served):
-    client, service = served("anthropic/x", (400, error("This model does not support the effort parameter.")))
+    client, service = served(
+        "anthropic/claude-sonnet-5-5", (400, error("This model does not support the effort parameter."))
+    )
     _, told = quiet(lambda: client.ask("Hi", reasoning_effort="low"))
     assert service.bodies[1]["thinking"] == {"type": "enabled", "budget_tokens": 2048}
     assert "output_config" not in service.bodies[1]
