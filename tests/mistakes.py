@@ -957,4 +957,47 @@ MISTAKES = (
         'return effort != "none"',
         "providers/test_effort_fields.py",
     ),
+    # Refused parameters.
+    Mistake(
+        "a limit that is refused under its name is left out",
+        "classification/refused_params.py",
+        'yield Refused(name, "rename", wordings.replacement(text))',
+        'yield Refused(name, "leave_out")',
+        "classification/test_refused_params.py call/test_call_refusals.py",
+    ),
+    Mistake(
+        "a suggestion is taken for what is refused",
+        "classification/refused_params.py",
+        "find_names(wordings.subject(clause))",
+        "find_names(clause)",
+        "classification/test_refused_params.py",
+    ),
+    Mistake(
+        "a field of the history is taken for a parameter",
+        "classification/parameter_names.py",
+        "return len(parts) > 1 and any(part in _FOREIGN for part in parts)",
+        "return False",
+        "classification/test_refused_params.py",
+    ),
+    Mistake(
+        "an effort is rounded up",
+        "call/refusal_actions.py",
+        "for level in reversed(levels) if _SCALE.index(level) <= place",
+        "for level in levels if _SCALE.index(level) >= place",
+        "call/test_refusal_actions.py",
+    ),
+    Mistake(
+        "a call is repeated as long as something else is refused",
+        "call/attempt.py",
+        "            self._repeated = True\n",
+        "            self._repeated = False\n",
+        "call/test_attempt.py",
+    ),
+    Mistake(
+        "what the caller put into the body is left out",
+        "call/refusals.py",
+        'change.do not in ("rename", "auto", "leave_empty") and fields.get(options.extra, change.path) is not None',
+        "False",
+        "call/test_call_refusals.py",
+    ),
 )

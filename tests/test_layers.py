@@ -43,6 +43,8 @@ ORDER = """
     events classification.error_bodies classification.retry_after catalog.prices structured.schemas batch.rows
     catalog.own_prices
     catalog.parameters
+    classification.parameter_names classification.refusal_wordings
+    classification.refused_params
     classification.decide
     events.sniffing classification.classify structured.convert
     images
@@ -57,6 +59,10 @@ ORDER = """
     limits.waits batch.journal batch.result_store
     call.answer limits.rate_limits limits.retries
     registry call.request call.listings call.model_rules
+    call.refused_fields
+    call.refusal_actions
+    call.refusals
+    registry call.request call.listings
     catalog.model_infos
     catalog.retirements
     streams call.targets

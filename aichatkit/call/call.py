@@ -21,6 +21,7 @@ from aichatkit.transport.timeouts import Deadline, Timeout
 
 if TYPE_CHECKING:
     from aichatkit.call.answer import Answer
+    from aichatkit.call.refusals import Change
     from aichatkit.limits.rate_limits import RateLimiter
     from aichatkit.middleware.budgets import Budget
     from aichatkit.middleware.observe import Observer
@@ -53,8 +54,8 @@ class CallContext:
     observers: Sequence[Observer] = ()
     on_request: Callable[[Any], None] | None = None
     on_wait: Callable[[Wait], None] | None = None
-    #: Parameters that a model refused, by provider and model; later calls omit them.
-    refused_params: dict[tuple[str, str], frozenset[str]] = field(default_factory=dict)
+    #: Changes to requests that follow from what a model refused, by provider and model; later calls apply them.
+    refused_params: dict[tuple[str, str], tuple[Change, ...]] = field(default_factory=dict)
     #: What was warned of once, by provider, model and topic.
     warned: dict[tuple[str, str, str], Any] = field(default_factory=dict, repr=False)
     _providers: dict[tuple[type[Provider], str | None], Provider] = field(default_factory=dict, repr=False)

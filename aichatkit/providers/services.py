@@ -10,7 +10,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from aichatkit.classification.classify import Rule
-from aichatkit.errors import AuthenticationError, ContentFilteredError, QuotaExceededError, RateLimitError
+from aichatkit.errors import (
+    AuthenticationError,
+    BadRequestError,
+    ContentFilteredError,
+    ModelNotFoundError,
+    QuotaExceededError,
+    RateLimitError,
+)
 
 __all__ = ["SERVICES"]
 
@@ -190,6 +197,8 @@ SERVICES: Mapping[str, Mapping[str, Any]] = {
         "takes_schema": False,
         "repeats_message": True,
         "rules": (
+            Rule(None, r"unknown model", ModelNotFoundError),
+            Rule(None, r"^2013$", BadRequestError),
             Rule(None, r"^(?:1002|1039)$", RateLimitError),
             Rule(None, r"^(?:1004|2049)$", AuthenticationError),
             Rule(None, r"^1008$", QuotaExceededError),
