@@ -45,6 +45,9 @@ def discard_stdout() -> None:
 
 def replace_unencodable() -> None:
     """Replace characters that a terminal or pipe cannot encode, instead of failing: an answer may contain any."""
-    for stream in (sys.stdin, sys.stdout, sys.stderr):
+    for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        # A line with bytes that cannot be decoded is refused once it is read; the others are fine.
+        sys.stdin.reconfigure(errors="surrogateescape")

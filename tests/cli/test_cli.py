@@ -153,9 +153,11 @@ def test_a_pipe_that_holds_nothing_changes_nothing(sandbox):
     assert asked(sandbox) == [("user", "Hi")]
 
 
-def test_bytes_that_are_no_text_do_not_end_it():
-    done = run("Hi", piped=b"\xff\xfe report", env={**os.environ, "PYTHONUTF8": "1"})
-    assert (done.returncode, done.stderr) == (0, b"")
+def test_bytes_that_are_no_text_are_refused(sandbox):
+    done = run("Hi", piped=b"\xff \xfe report", env={**os.environ, "PYTHONUTF8": "1"})
+    assert done.returncode == 2
+    assert done.stderr.startswith(b"aichatkit: what came through the pipe is neither text")
+    assert sandbox.requests == []
 
 
 def test_a_character_the_terminal_does_not_have_does_not_end_it(sandbox):

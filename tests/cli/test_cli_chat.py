@@ -70,6 +70,13 @@ def test_a_question_may_have_several_lines(say, asked, typed, said):
     assert asked() == [("user", said)]
 
 
+def test_a_line_that_is_no_text_is_not_asked_and_the_others_are(sandbox, run, asked):
+    done = run("chat", piped=b"Hi\ncaf\xe9 \x80\nHo\n", env={**os.environ, "PYTHONUTF8": "1"})
+    assert done.returncode == 1
+    assert b"a line is not text in utf-8, so it is not asked: caf? ?" in done.stderr
+    assert [content for role, content in asked() if role == "user"] == ["Hi", "Ho"]
+
+
 def test_the_conversation_is_saved_after_each_turn_and_goes_on(say, saved, asked):
     say("I am Rex.")
     say("Who am I?", options=["-c"])
