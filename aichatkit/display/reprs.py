@@ -69,7 +69,8 @@ def error_html(error: Any) -> str:
     text = f"<b>{type(error).__name__}</b>: {markup.escape(error)}"
     if len(error.attempts) > 1:
         text += _table(_attempt_rows(error.attempts))
-    return text + (markup.collapsible_html(error.partial, "What had come") if error.partial else "")
+    text += markup.collapsible_html(error.partial, "What had come") if error.partial else ""
+    return f"<div {markup.NO_MATH}>{text}</div>"
 
 
 def results_html(results: Any) -> str:
@@ -82,7 +83,8 @@ def results_html(results: Any) -> str:
     if results.stopped is not None:
         text += f"<p>{markup.escape(results.stopped)}</p>"
     text += _table([("", "prompt", "answer"), *(_result_row(result) for result in results[:_MAX_ROWS])])
-    return text + (f"<p>... {len(results) - _MAX_ROWS:,} more</p>" if len(results) > _MAX_ROWS else "")
+    text += f"<p>... {len(results) - _MAX_ROWS:,} more</p>" if len(results) > _MAX_ROWS else ""
+    return f"<div {markup.NO_MATH}>{text}</div>"
 
 
 def _result_row(result: Any) -> tuple[str, str, str]:
