@@ -30,7 +30,8 @@ EXTRAS = {
 #: Each module may import only from those before it; one line is a step of the data's way.
 #: A wing stands for all of its modules that have no place of their own.
 ORDER = """
-    _version _locks _lazy _reasons display.markup cli.paths catalog.context_windows
+    _version _locks _lazy _reasons display.markup cli.paths catalog.context_windows storage.private_files display.plain
+    display.reply_record
     display.reprs _dataclasses
     errors
     storage.sqlite params

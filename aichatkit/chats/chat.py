@@ -114,7 +114,16 @@ class Chat:
         return transcripts.messages_to_markdown(self.history, system=self.system)
 
     def export(self, path: str | os.PathLike[str]) -> Path:
-        """Write the conversation as Markdown and return the path; `load` cannot read it, use `save` for that."""
+        """Write the conversation as Markdown to a .md file, or as `save` does to a .json file, and return the path.
+
+        Raises:
+            ConfigurationError: the path has another suffix; nothing is written.
+        """
+        suffix = Path(path).suffix.lower()
+        if suffix == ".json":
+            return self.save(path)
+        if suffix not in (".md", ".markdown"):
+            raise ConfigurationError(f"export: {os.fspath(path)!r} must end in .md or .json")
         return archive.write_text(path, self.to_markdown())
 
     def save(self, path: str | os.PathLike[str]) -> Path:

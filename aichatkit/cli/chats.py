@@ -7,9 +7,10 @@ from pathlib import Path
 
 from aichatkit.chats.chat import Chat
 from aichatkit.cli.conversations import chats_folder, find_chat_path, latest_chat_path
-from aichatkit.cli.output import print_stderr, strip_control_characters, write_stdout
+from aichatkit.cli.output import print_stderr, write_stdout
 from aichatkit.cli.writers import add_writer_options, open_writer
 from aichatkit.client import Client
+from aichatkit.display.plain import strip_control_characters
 from aichatkit.errors import ConfigurationError
 from aichatkit.storage.archive import Saved, search_saved
 
@@ -68,13 +69,7 @@ def _show(args: Namespace) -> int:
 
 
 def _export(name: str, path: Path) -> int:
-    chat = _load(find_chat_path(name))
-    if path.suffix.lower() == ".json":
-        chat.save(path)
-    elif path.suffix.lower() in (".md", ".markdown"):
-        chat.export(path)
-    else:
-        raise ConfigurationError(f"{path}: must end in .md or .json")
+    _load(find_chat_path(name)).export(path)
     print_stderr(f"written to {path}")
     return 0
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 
 from aichatkit.cli.client_options import open_client
-from aichatkit.cli.output import strip_control_characters, write_stdout
+from aichatkit.cli.output import write_stdout
+from aichatkit.display.plain import strip_control_characters
 from aichatkit.registry import GROUPS
 
 __all__ = ["build_parser", "run"]

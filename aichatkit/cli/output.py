@@ -7,10 +7,9 @@ import io
 import os
 import sys
 
-__all__ = ["discard_stdout", "print_stderr", "replace_unencodable", "strip_control_characters", "write_stdout"]
+from aichatkit.display.plain import strip_control_characters
 
-#: Control characters except tab and newline: text from a service must not send escape sequences to the terminal.
-_CONTROL_CHARACTERS = dict.fromkeys([*range(9), *range(11, 32), *range(127, 160)])
+__all__ = ["discard_stdout", "print_stderr", "replace_unencodable", "write_stdout"]
 
 
 def write_stdout(text: str) -> None:
@@ -25,15 +24,6 @@ def print_stderr(text: object) -> None:
     """Print a status or error line to standard error, prefixed with the command's name."""
     if sys.stderr is not None:
         sys.stderr.write(f"aichatkit: {strip_control_characters(str(text))}\n" if str(text) else "\n")
-
-
-def strip_control_characters(text: str) -> str:
-    r"""Return text without control characters, which could move the cursor or change colors.
-
-    >>> strip_control_characters("\x1b[2Jred\r\n")
-    '[2Jred\n'
-    """
-    return text.translate(_CONTROL_CHARACTERS)
 
 
 def discard_stdout() -> None:

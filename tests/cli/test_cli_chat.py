@@ -92,7 +92,7 @@ def test_nothing_is_saved_where_that_is_not_wanted(say, saved):
 
 def test_usage_is_told_after_each_answer(say, capsys):
     say("Hi", "Ho", options=["--usage"])
-    assert capsys.readouterr().err.count(" tokens in, ") == 2
+    assert capsys.readouterr().err.count(" in, ") == 2
 
 
 def test_a_failed_turn_leaves_the_conversation_and_ends_in_code_1(say, sandbox, asked, capsys):

@@ -118,7 +118,7 @@ def test_an_error_shows_itself_as_html_with_everything_escaped():
     assert shown.startswith(f"<div {NO_MATH}><b>RateLimitError</b>: openai: rate limited; &lt;wait&gt;<table>")
     assert "<td" in shown
     assert "&lt;script&gt;</pre></details>" in shown
-    assert ChatError("<b>")._repr_html_() == "<b>ChatError</b>: &lt;b&gt;"
+    assert ChatError("<b>")._repr_html_() == f"<div {NO_MATH}><b>ChatError</b>: &lt;b&gt;</div>"
 
 
 def test_ipython_shows_an_error_short(tmp_path, capsys):
