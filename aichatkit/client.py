@@ -225,7 +225,7 @@ class Client:
             provider = stream.provider
         if not pictures:
             raise BadResponseError(
-                f"{provider}: no picture came, only text; choose a model that draws, such as 'aichats/dalle'",
+                f"{provider}: no picture came, only text; choose a model that draws, such as 'openai/gpt-image-1'",
                 provider=provider,
                 partial=stream.text,
             )

@@ -53,7 +53,7 @@ ORDER = """
     call.answer limits.rate_limits limits.retries
     registry call.request
     streams call.targets
-    cli.key_store
+    cli.key_store cli.wording
     options
     call.call
     call.attempt

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Union
 from aichatkit.errors import ConfigurationError, MissingKeyError, UnknownModelError, UnknownProviderError
 from aichatkit.params import suggestion
 from aichatkit.providers.base import Provider
-from aichatkit.registry import GROUPS, registry
+from aichatkit.registry import GROUPS, provider_suggestion, registry
 
 __all__ = [
     "Keys",
@@ -24,6 +24,8 @@ __all__ = [
     "per_provider",
 ]
 
+#: The environment variable that names the model where none is passed.
+_VARIABLE = "AICHATKIT_MODEL"
 Model = Union[str, Sequence[str], None]
 PerProvider = Union[str, Mapping[str, str], None]
 Keys = Union[str, Sequence[str], Mapping[str, "str | Sequence[str]"], None]
@@ -42,12 +44,26 @@ def find_targets(model: Model, *, keys: Mapping[str, Any] | None = None) -> list
     `keys` names the providers that the client has a key for.
     """
     keys = keys or {}
+    if model is not None:
+        return _find_all(model, keys)
+    model = model_from_environment(keys)
     if model is None:
-        model = model_from_environment(keys)
-        if model is None:
-            raise _no_model_error()
-    targets = [target for name in _names(model) for target in _targets(name, keys)]
-    return list(dict.fromkeys(targets))
+        raise _no_model_error()
+    try:
+        if "," in model:
+            raise ConfigurationError(
+                f"holds the name of one model, not {model!r}; for fallbacks repeat -m, or pass a list, model=[...]"
+            )
+        return _find_all(model, keys)
+    except ConfigurationError as error:
+        # The user sees a name that is nowhere in their code.
+        if os.environ.get(_VARIABLE):
+            error.message = f"{_VARIABLE}: {error.message}"
+        raise
+
+
+def _find_all(model: Model, keys: Mapping[str, Any]) -> list[Target]:
+    return list(dict.fromkeys(target for name in _names(model) for target in _targets(name, keys)))
 
 
 def parse_keys(value: Any, *, provider: str) -> list[str]:
@@ -60,7 +76,7 @@ def parse_keys(value: Any, *, provider: str) -> list[str]:
 
 def model_from_environment(keys: Mapping[str, Any]) -> str | None:
     """Return AICHATKIT_MODEL, else the first mainstream provider that has a key, else None."""
-    model = os.environ.get("AICHATKIT_MODEL")
+    model = os.environ.get(_VARIABLE)
     if model:
         return model
     return next(
@@ -110,7 +126,7 @@ def per_provider(value: Any, names: Sequence[str], *, option: str) -> dict[str, 
     if isinstance(value, Mapping):
         for name in value:
             if name not in registry:
-                raise UnknownProviderError(f"{option}: there is no provider {name!r}{suggestion(name, list(registry))}")
+                raise UnknownProviderError(f"{option}: there is no provider {name!r}{provider_suggestion(name)}")
         return dict(value)
     if not isinstance(value, (str, list, tuple)):
         raise ConfigurationError(f"{option}: must be a string or a dict by provider, not {type(value).__name__}")
@@ -153,7 +169,7 @@ def _targets(name: str, keys: Mapping[str, Any]) -> Iterator[Target]:
 
 
 def _unknown_provider_error(provider: str) -> UnknownProviderError:
-    return UnknownProviderError(f"there is no provider {provider!r}{suggestion(provider, [*registry, *GROUPS])}")
+    return UnknownProviderError(f"there is no provider {provider!r}{provider_suggestion(provider)}")
 
 
 def _group(group: str, model: str) -> Iterator[Target]:
@@ -186,9 +202,10 @@ def _target(provider: type[Provider], model: str) -> Target:
 def _listing(model: str, keys: Mapping[str, Any]) -> Iterator[Target]:
     listing = [provider for provider in _mainstream() if model in provider.models]
     if not listing:
-        names = [*registry, *GROUPS, *(listed for provider in _mainstream() for listed in provider.models)]
+        models = [listed for provider in _mainstream() for listed in provider.models]
         raise UnknownModelError(
-            f"no provider lists the model {model!r}{suggestion(model, names)}; name its provider as 'provider/{model}'",
+            f"no provider lists the model {model!r}{provider_suggestion(model, models)}; "
+            f"name its provider as 'provider/{model}'",
             model=model,
         )
     keyed = [provider for provider in listing if provider.name in keys or provider.find_key()]

@@ -6,6 +6,7 @@ from argparse import ArgumentParser, Namespace
 
 from aichatkit.cli.client_options import open_client
 from aichatkit.cli.output import write_stdout
+from aichatkit.cli.parser import Parser
 from aichatkit.display.plain import strip_control_characters
 from aichatkit.registry import GROUPS
 
@@ -14,10 +15,9 @@ __all__ = ["build_parser", "run"]
 
 def build_parser() -> ArgumentParser:
     """Build the argument parser."""
-    parser = ArgumentParser(
+    parser = Parser(
         prog="aichatkit models",
         description="List models as -m takes them: those a service tells for your key, or all that are known here.",
-        allow_abbrev=False,
     )
     parser.add_argument("provider", nargs="?", help="the service to ask; without it nothing is sent")
     parser.add_argument("--timeout", type=float, metavar="SECONDS", help="for connecting and for silence")

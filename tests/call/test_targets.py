@@ -92,7 +92,7 @@ def test_a_bare_model_never_goes_to_a_site():
     [
         ("opnai", UnknownModelError, "no provider lists the model 'opnai'; did you mean 'openai'"),
         ("opnai/gpt-4o", UnknownProviderError, "there is no provider 'opnai'; did you mean 'openai'"),
-        ("fre/gpt-4", UnknownProviderError, "did you mean 'free'"),
+        ("opnai/gpt-4", UnknownProviderError, "did you mean 'openai'"),
         ("OpenAI/gpt-4o", UnknownProviderError, "there is no provider 'OpenAI'"),
         ("gpt-4oo", UnknownModelError, "did you mean 'gpt-4o'.*name its provider as 'provider/gpt-4oo'"),
         (
