@@ -36,7 +36,7 @@ ORDER = """
     errors
     storage.sqlite params
     transport.timeouts chunks providers.user_agents _warnings structured.validation
-    notebook.cell_options messages events.lines classification.table batch.templates classification.rules
+    notebook.cell_options messages events.lines classification.table batch.templates batch.csv_rows classification.rules
     events classification.error_bodies classification.retry_after catalog.prices structured.schemas batch.rows
     classification.decide
     events.sniffing classification.classify structured.convert

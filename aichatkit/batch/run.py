@@ -143,6 +143,8 @@ class BatchRun:
     def _submit_ready(self) -> None:
         while self.stopped is None and self._in_flight < (1 if self._suspected else self._options.workers):
             task = self._queue.next()
+            if task is None and self._queue.failure is not None and not self._queue.waits_for_others:
+                self._fail(self._queue.failure)
             if task is None or not self._reserve_budget(task):
                 return
             self._submit(task)
