@@ -10,11 +10,23 @@ from aichatkit.errors import ConfigurationError
 
 if TYPE_CHECKING:
     import difflib
+
+    from aichatkit import option_hints
 else:
     # Needed only after a typo.
     difflib = lazy_module("difflib")
+    option_hints = lazy_module("aichatkit.option_hints")
 
-__all__ = ["PARAMS", "is_integer", "is_number", "parse_params", "reject_unsupported", "suggestion"]
+__all__ = [
+    "INTEGERS",
+    "NUMBERS",
+    "PARAMS",
+    "is_integer",
+    "is_number",
+    "parse_params",
+    "reject_unsupported",
+    "suggestion",
+]
 
 #: Sampling parameters by their common names; each provider declares which it supports and what it calls them.
 PARAMS = frozenset(
@@ -40,12 +52,20 @@ PARAMS = frozenset(
     }
 )
 
+#: Those whose values are numbers, and whole numbers.
+NUMBERS = ("frequency_penalty", "min_p", "presence_penalty", "repetition_penalty", "temperature", "top_p")
+INTEGERS = ("max_tokens", "seed", "top_k", "top_logprobs")
+
 
 def parse_params(params: Mapping[str, Any], *, options: Iterable[str]) -> dict[str, Any]:
-    """Return the parameters that are not None; reject unknown names, suggesting a parameter or one of `options`."""
+    """Return the parameters that are not None; reject unknown names.
+
+    The error suggests a parameter or one of `options`, or says where an option belongs.
+    """
     for name in params:
         if name not in PARAMS:
-            raise ConfigurationError(f"unknown option or parameter {name!r}{suggestion(name, [*options, *PARAMS])}")
+            hint = option_hints.hint_for(name) or suggestion(name, [*options, *PARAMS])
+            raise ConfigurationError(f"unknown option or parameter {name!r}{hint}")
     return {name: value for name, value in params.items() if value is not None}
 
 

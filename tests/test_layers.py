@@ -33,7 +33,7 @@ ORDER = """
     _version _locks _lazy _reasons display.markup cli.paths catalog.context_windows storage.private_files display.plain
     display.reply_record
     display.reprs _dataclasses
-    errors
+    errors option_hints
     storage.sqlite params
     transport.timeouts chunks providers.user_agents _warnings structured.validation
     notebook.cell_options messages events.lines classification.table batch.templates batch.csv_rows classification.rules
@@ -53,7 +53,7 @@ ORDER = """
     call.answer limits.rate_limits limits.retries
     registry call.request
     streams call.targets
-    cli.key_store cli.wording
+    cli.key_store cli.error_text
     options
     call.call
     call.attempt

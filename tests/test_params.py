@@ -7,8 +7,10 @@ import inspect
 import pytest
 
 import aichatkit as ai
-from aichatkit import BadRequestError, Client, ConfigurationError
+from aichatkit import BadRequestError, Client, ConfigurationError, option_hints
+from aichatkit.options import CALL_OPTIONS
 from aichatkit.params import PARAMS, is_integer, is_number, parse_params, reject_unsupported, suggestion
+from aichatkit.testing import Fake
 
 LATER = [name for name in ("rate", "budget", "cache") if name not in inspect.signature(Client).parameters]
 
@@ -154,3 +156,59 @@ def test_the_minimum_is_allowed_and_the_bound_above_is_not(value):
 def test_a_number_may_be_as_large_as_it_likes(value):
     assert is_number(value)
     assert is_number(value, above=0)
+
+
+@pytest.mark.parametrize("option", sorted(option_hints._CLIENT))
+@pytest.mark.parametrize("method", ["ask", "stream", "chat", "map"])
+def test_an_option_of_the_client_is_named_as_such(option, method):
+    arguments = {"chat": []}.get(method, ["Hi"])
+    client = Fake("Yes.").client()
+    if option == "budget" and method == "map":
+        assert client.map(["Hi"], budget=5, progress=False)[0].text == "Yes."
+        return
+    with pytest.raises(ConfigurationError) as caught:
+        getattr(client, method)(*arguments, **{option: "x"})
+    assert str(caught.value) == (
+        f"unknown option or parameter {option!r}; it belongs to the client: Client({option}=...)"
+    )
+
+
+def test_the_hints_know_the_options_as_they_are():
+    made = set(inspect.signature(Client).parameters) - {"params"}
+    per_call = {*CALL_OPTIONS, *inspect.signature(Client.map).parameters}
+    assert made - per_call | {"budget"} == option_hints._CLIENT
+    assert set(CALL_OPTIONS) - made == option_hints._CALL
+    assert set(inspect.signature(Client.map).parameters) >= option_hints._MAP
+    known = {*PARAMS, *CALL_OPTIONS, *made}
+    assert known & {*option_hints._HINTS, *option_hints._FIELDS.split()} == set()
+
+
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        ("max_retries", "retry="),
+        ("images", "files="),
+        ("attachments", "files="),
+        ("instructions", "system="),
+        ("response_model", "schema="),
+        ("max_workers", "workers= of map"),
+        ("n", "extra={'n': ...}"),
+        ("tool_choice", "extra={'tool_choice': ...}"),
+        ("stream", "stream(...)"),
+        ("messages", "ask(messages)"),
+        ("max_completion_tokens", "did you mean 'max_tokens'?"),
+        ("stop_sequences", "did you mean 'stop'?"),
+        ("api_base", "Client(base_url=...)"),
+        ("models", "model=[...]"),
+        ("workers", "it belongs to map(...)"),
+        ("trim", "client.chat(trim=...)"),
+    ],
+)
+def test_the_words_of_other_libraries_are_translated(option, told):
+    client = Fake("Yes.").client()
+    for call in (client.ask, client.stream):
+        with pytest.raises(ConfigurationError) as caught:
+            call("x", **{option: 3})
+        assert told in str(caught.value)
+    with pytest.raises(ConfigurationError, match="unknown option or parameter 'tools'; it belongs to a call"):
+        Client(tools=[len])

@@ -127,7 +127,7 @@ def test_a_service_may_look_up_several_variables(monkeypatch):
     kind = register("two-keys", url="https://example.org/v1", api_key_env=("FIRST_KEY", "SECOND_KEY"))
     monkeypatch.setenv("SECOND_KEY", "sk-second")
     assert kind.find_key() == "sk-second"
-    assert "FIRST_KEY or SECOND_KEY in" in str(kind.missing_key())
+    assert "FIRST_KEY, SECOND_KEY" in str(kind.missing_key())
 
 
 def test_a_service_without_a_variable_needs_no_key(sandbox):

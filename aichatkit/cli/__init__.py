@@ -19,10 +19,10 @@ from aichatkit.cli.signals import exit_on_signals
 
 if TYPE_CHECKING:
     from aichatkit import errors
-    from aichatkit.cli import wording
+    from aichatkit.cli import error_text
 else:
     errors = lazy_module("aichatkit.errors")
-    wording = lazy_module("aichatkit.cli.wording")
+    error_text = lazy_module("aichatkit.cli.error_text")
 
 __all__ = ["main"]
 
@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         discard_stdout()
         return 1
     except errors.ChatError as error:
-        print_stderr(wording.in_words(error))
+        print_stderr(error_text.in_words(error))
         return 2 if isinstance(error, errors.ConfigurationError) else 1
     except OSError as error:
         discard_stdout()

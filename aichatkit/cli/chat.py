@@ -14,13 +14,13 @@ from aichatkit.cli.client_options import (
     open_client,
 )
 from aichatkit.cli.conversations import SavedChat, add_saving_options
+from aichatkit.cli.error_text import in_words
 from aichatkit.cli.json_output import format_usage
 from aichatkit.cli.output import print_stderr, write_stdout
 from aichatkit.cli.parser import Parser
 from aichatkit.cli.paths import data_folder
 from aichatkit.cli.slash_commands import SLASH_COMMANDS, SlashCommands
 from aichatkit.cli.terminal_input import input_history, is_interactive, read_input
-from aichatkit.cli.wording import in_words
 from aichatkit.cli.writers import add_writer_options, open_writer
 from aichatkit.errors import ChatError
 

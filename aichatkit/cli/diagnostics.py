@@ -18,7 +18,7 @@ from aichatkit._version import __version__
 from aichatkit.call.attempt import is_local
 from aichatkit.call.targets import named_providers, parse_key
 from aichatkit.cli import key_store
-from aichatkit.cli.wording import in_words
+from aichatkit.cli.error_text import in_words
 from aichatkit.client import Client
 from aichatkit.errors import AuthenticationError, ChatError, ConfigurationError, ConnectError, UnknownProviderError
 from aichatkit.options import parse_url
@@ -104,7 +104,7 @@ def _check_certificates() -> Iterator[Finding]:
 
 
 def _expand_groups(services: Sequence[str]) -> list[str]:
-    names = []
+    names: list[str] = []
     for service in services:
         found = GROUPS.get(service) or named_providers(service)
         if not found:

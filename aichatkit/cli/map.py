@@ -8,10 +8,10 @@ from pathlib import Path
 
 from aichatkit.batch.tables import parse_path
 from aichatkit.cli.client_options import add_client_options, announce_offline, choose_model
+from aichatkit.cli.error_text import in_words
 from aichatkit.cli.key_store import keys_for
 from aichatkit.cli.output import print_stderr
 from aichatkit.cli.parser import Parser
-from aichatkit.cli.wording import in_words
 from aichatkit.client import Client
 from aichatkit.errors import ConfigurationError
 
