@@ -40,7 +40,7 @@ from aichatkit.options import (
     parse_url,
     parse_verify,
 )
-from aichatkit.params import parse_params
+from aichatkit.params import parse_params, with_operands
 from aichatkit.providers.base import Options
 from aichatkit.registry import GROUPS, Registry, registry
 from aichatkit.reply import Reply
@@ -79,6 +79,7 @@ else:
 __all__ = ["Client"]
 
 
+@with_operands
 class Client:
     """A client for chat services, over one `requests.Session`.
 
@@ -150,8 +151,7 @@ class Client:
         base_urls = per_provider(base_url, names, option="base_url")
         base_urls = {name: parse_url(url) for name, url in base_urls.items()}
         hooks = parse_hooks(hooks)
-        # Only now, as it creates its file.
-        self._log = None if log is None else call_log.CallLog(log)
+        self._log = None if log is None else call_log.CallLog(log)  # only now, as it creates its file
         observed = bool(hooks) or self._log is not None or telemetry is not None
         observers = observe.build_observers(hooks, self._log, telemetry) if observed else ()
         self._prices = parse_prices(prices)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["hint_for"]
+from collections.abc import Sequence
+from typing import Any
+
+__all__ = ["hint_for", "operand_hint"]
 
 _CLIENT = frozenset(
     {
@@ -46,16 +49,16 @@ _ELSEWHERE = {
     "messages are passed as the prompt, ask(messages)": "messages",
     "the prompt comes first, ask(prompt)": "question query",
     "a key belongs to the client: Client(api_key=...)": "key token openai_api_key anthropic_api_key api_token",
-    "an address belongs to the client: Client(base_url=...)": "api_base endpoint url host azure_endpoint openai_api_base",
+    "an address belongs to the client: Client(base_url=...)": "api_base endpoint url host azure_endpoint",
     "a Session belongs to the client: Client(session=...)": "http_client client transport",
 }
 #: Fields of services that go into the body as they are.
 _FIELDS = (
     "n best_of tool_choice function_call store metadata service_tier modalities prediction safety_settings suffix echo "
-    "safety_identifier prompt_cache_key generation_config thinking thinking_budget thinking_config reasoning truncation "
-    "web_search_options search_parameters stream_options include previous_response_id cache_control "
+    "safety_identifier prompt_cache_key generation_config thinking thinking_budget thinking_config reasoning "
+    "truncation web_search_options search_parameters stream_options include previous_response_id cache_control "
     "cached_content num_ctx keep_alive guided_json chat_template_kwargs safe_prompt random_seed plugins transforms "
-    "top_k_ mirostat typical_p top_a logits_processor"
+    "mirostat typical_p top_a logits_processor"
 )
 _HINTS = {name: hint for hint, names in _ELSEWHERE.items() for name in names.split()}
 
@@ -77,3 +80,18 @@ def hint_for(name: str) -> str:
     if name in _CHAT:
         return f"; it belongs to a conversation: client.chat({name}=...)"
     return "; it belongs to map(...)" if name in _MAP else ""
+
+
+def operand_hint(name: str, operands: Sequence[Any]) -> str:
+    """Return what to write where too many values, or none, are passed without a name.
+
+    >>> operand_hint("Client", ["openai"])
+    "takes options by name only; the model is model='openai'"
+    """
+    if not operands:
+        return "takes a prompt first, a text or a list of messages, as in ask('Hi') and ask(messages)"
+    if name == "Client":
+        return f"takes options by name only; the model is model={operands[0]!r:.60}"
+    if name == "chat":
+        return "takes options by name only, such as model= and system=; a prompt is asked next, as in chat().ask('Hi')"
+    return f"takes one prompt, and options by name, such as model={operands[1]!r:.60}"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
 from aichatkit._lazy import lazy_module
 from aichatkit.errors import ConfigurationError
@@ -27,6 +28,9 @@ __all__ = [
     "reject_unsupported",
     "suggestion",
 ]
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+_Class = TypeVar("_Class", bound=type)
 
 #: Sampling parameters by their common names; each provider declares which it supports and what it calls them.
 PARAMS = frozenset(
@@ -76,6 +80,33 @@ def reject_unsupported(params: Mapping[str, Any], supported: Collection[str], *,
             names = sorted(supported)
             hint = f"it takes {', '.join(names)}" if names else "it takes no parameters"
             raise ConfigurationError(f"{provider} does not take {name!r}; {hint}", provider=provider, action="next")
+
+
+def with_operand(function: _Function) -> _Function:
+    """Return the function with an error of ours where its prompt is missing or an option is passed without a name."""
+    code: Any = function.__code__
+    wants_self = code.co_varnames[:1] == ("self",)
+    count, takes_prompt = code.co_argcount, "prompt" in code.co_varnames[: code.co_argcount]
+
+    @functools.wraps(function)
+    def call(*operands: Any, **options: Any) -> Any:
+        if len(operands) > count or (takes_prompt and len(operands) < count and "prompt" not in options):
+            name = "Client" if function.__name__ == "__init__" else function.__name__
+            raise ConfigurationError(f"{name}: {option_hints.operand_hint(name, operands[wants_self:])}")
+        return function(*operands, **options)
+
+    # Read for suggestions.
+    call.__kwdefaults__ = function.__kwdefaults__  # type: ignore[attr-defined]
+    return call  # type: ignore[return-value]
+
+
+def with_operands(cls: _Class) -> _Class:
+    """Return the class with `with_operand` on the methods that take a prompt, and on a constructor without operands."""
+    for name in ("ask", "stream", "show", "chat", "__init__"):
+        method = vars(cls).get(name)
+        if method is not None and (name != "__init__" or method.__code__.co_argcount == 1):
+            setattr(cls, name, with_operand(method))
+    return cls
 
 
 def is_integer(value: Any, *, minimum: int) -> bool:

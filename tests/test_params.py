@@ -212,3 +212,41 @@ def test_the_words_of_other_libraries_are_translated(option, told):
         assert told in str(caught.value)
     with pytest.raises(ConfigurationError, match="unknown option or parameter 'tools'; it belongs to a call"):
         Client(tools=[len])
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (
+            lambda c: Client("openai/gpt-6-luna"),
+            "Client: takes options by name only; the model is model='openai/gpt-6-luna'",
+        ),
+        (
+            lambda c: ai.chat("hi"),
+            "chat: takes options by name only, such as model= and system=; a prompt is asked next",
+        ),
+        (lambda c: c.chat("hi"), "chat: takes options by name only"),
+        (lambda c: ai.ask(model="offline", messages=[]), "ask: takes a prompt first, a text or a list of messages"),
+        (lambda c: ai.stream(), "stream: takes a prompt first"),
+        (lambda c: c.ask(), "ask: takes a prompt first"),
+        (lambda c: c.stream(messages=[]), "stream: takes a prompt first"),
+        (lambda c: c.chat().ask(), "ask: takes a prompt first"),
+        (lambda c: c.chat().show(), "show: takes a prompt first"),
+        (lambda c: c.ask("hi", "openai"), "ask: takes one prompt, and options by name, such as model='openai'"),
+        (lambda c: ai.ask("hi", "openai"), "ask: takes one prompt, and options by name, such as model='openai'"),
+        (
+            lambda c: c.ask("hi", messages=[]),
+            "unknown option or parameter 'messages'; messages are passed as the prompt",
+        ),
+    ],
+)
+def test_what_is_passed_without_its_name_is_told(client, sandbox, call, told):
+    with pytest.raises(ConfigurationError) as caught:
+        call(client)
+    assert str(caught.value).startswith(told)
+    assert sandbox.requests == []
+
+
+def test_a_prompt_may_be_passed_by_its_name(sandbox, client):
+    sandbox.says("Yes.")
+    assert client.ask(prompt="Hi").text == client.chat().ask(prompt="Hi").text == "Yes."

@@ -73,6 +73,8 @@ class BatchRun:
     def __init__(self, tasks: TaskQueue, options: RunOptions) -> None:
         #: The reason why rows were not sent, None if all were.
         self.stopped: ChatError | None = None
+        #: Number of rows that were not sent.
+        self.unasked = 0
         self._queue = tasks
         self._options = options
         #: Futures that are done; None wakes up the main thread.
@@ -108,7 +110,9 @@ class BatchRun:
                     break
             stopped = self.stopped
             if stopped is not None:
-                yield from ((row, row.error or stopped) for row in self._queue.drain())
+                for row in self._queue.drain():
+                    self.unasked += row.error is None
+                    yield row, row.error or stopped
         finally:
             self._close()
         if self._failure is not None:

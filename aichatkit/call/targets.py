@@ -19,6 +19,7 @@ __all__ = [
     "find_targets",
     "model_from_environment",
     "named_providers",
+    "no_model_error",
     "parse_key",
     "parse_keys",
     "per_provider",
@@ -48,7 +49,7 @@ def find_targets(model: Model, *, keys: Mapping[str, Any] | None = None) -> list
         return _find_all(model, keys)
     model = model_from_environment(keys)
     if model is None:
-        raise _no_model_error()
+        raise no_model_error()
     try:
         if "," in model:
             raise ConfigurationError(
@@ -134,6 +135,9 @@ def per_provider(value: Any, names: Sequence[str], *, option: str) -> dict[str, 
         raise ConfigurationError(
             f"{option}: pass a model that names its provider, or a dict by provider, {option}={{name: ...}}"
         )
+    if option == "api_key":
+        # A list often ends with offline, which answers without a service.
+        names = [name for name in names if name != "offline"] or names
     if len(set(names)) > 1:
         raise ConfigurationError(
             f"{option}: one value cannot serve {', '.join(dict.fromkeys(names))}; "
@@ -218,7 +222,8 @@ def _listing(model: str, keys: Mapping[str, Any]) -> Iterator[Target]:
         yield Target(provider, model)
 
 
-def _no_model_error() -> ConfigurationError:
+def no_model_error() -> ConfigurationError:
+    """Return the error for a call without a model and without a key that could choose one."""
     mainstream = _mainstream()
     variables = ", ".join(
         name for provider in mainstream if provider.chosen_by_key for name in provider.key_variables()

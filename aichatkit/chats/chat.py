@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from aichatkit._lazy import lazy_module
 from aichatkit.errors import ConfigurationError
 from aichatkit.messages import Message, Prompt, ToolCallsMessage, ToolResultMessage, parse_messages
-from aichatkit.params import PARAMS
+from aichatkit.params import PARAMS, with_operands
 from aichatkit.reply import Reply
 from aichatkit.streams import Stream
 
@@ -40,6 +40,7 @@ logger = logging.getLogger(__name__)
 _SAVED_OPTIONS = PARAMS | {"trim"}
 
 
+@with_operands
 class Chat:
     """A conversation with one client; `history` holds the messages of its complete turns.
 

@@ -73,10 +73,11 @@ def error_html(error: Any) -> str:
     return f"<div {markup.NO_MATH}>{text}</div>"
 
 
-def results_html(results: Any) -> str:
-    """Return batch results as HTML: counts, tokens and cost, then a table of the first rows."""
-    failed, tokens, cost = len(results.failed), results.usage.total_tokens, results.cost
-    summary = [_plural(len(results), "row"), f"{len(results) - failed:,} answered", f"{failed:,} failed"]
+def results_html(results: Any, unasked: int) -> str:
+    """Return batch results as HTML: counts, tokens and cost, then the first rows; `unasked` are not failures."""
+    missing, tokens, cost = len(results.failed), results.usage.total_tokens, results.cost
+    summary = [_plural(len(results), "row"), f"{len(results) - missing:,} answered", f"{missing - unasked:,} failed"]
+    summary += [f"{unasked:,} not asked"] if unasked else []
     summary += [] if tokens is None else [_plural(tokens, "token")]
     summary += [] if cost is None else [f"${cost:.4f}"]
     text = f"<p>{', '.join(summary)}</p>"

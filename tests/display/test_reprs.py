@@ -154,7 +154,7 @@ def test_results_show_errors_and_why_rows_were_not_asked(client, sandbox):
     sandbox.script("quota")
     results = client.map([[{"role": "user", "content": "a"}], "b"], workers=1).finish()
     shown = results._repr_html_()
-    assert shown.startswith(f"<div {NO_MATH}><p>2 rows, 0 answered, 2 failed")
+    assert shown.startswith(f"<div {NO_MATH}><p>2 rows, 0 answered, 1 failed, 1 not asked")
     assert "QuotaExceededError: " in shown
     assert "{&#x27;role&#x27;" in shown or "Message(" in shown
     assert results.stopped is not None
