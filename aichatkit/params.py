@@ -56,6 +56,7 @@ PARAMS = frozenset(
     }
 )
 
+_EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 #: Those whose values are numbers, and whole numbers.
 NUMBERS = ("frequency_penalty", "min_p", "presence_penalty", "repetition_penalty", "temperature", "top_p")
 INTEGERS = ("max_tokens", "seed", "top_k", "top_logprobs")
@@ -70,7 +71,18 @@ def parse_params(params: Mapping[str, Any], *, options: Iterable[str]) -> dict[s
         if name not in PARAMS:
             hint = option_hints.hint_for(name) or suggestion(name, [*options, *PARAMS])
             raise ConfigurationError(f"unknown option or parameter {name!r}{hint}")
+    effort = params.get("reasoning_effort")
+    if isinstance(effort, str) and effort not in _EFFORTS:
+        _check_effort(effort)
     return {name: value for name, value in params.items() if value is not None}
+
+
+def _check_effort(effort: str) -> None:
+    """Raise ConfigurationError for a misspelled effort; words that a service may have of its own pass."""
+    if not any(known in effort for known in _EFFORTS):
+        nearest = difflib.get_close_matches(effort.lower(), _EFFORTS, n=1, cutoff=0.75)
+        if nearest:
+            raise ConfigurationError(f"reasoning_effort: there is no {effort!r}; did you mean {nearest[0]!r}?")
 
 
 def reject_unsupported(params: Mapping[str, Any], supported: Collection[str], *, provider: str) -> None:

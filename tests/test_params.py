@@ -121,7 +121,7 @@ def test_a_name_like_nothing_gets_no_suggestion():
 
 
 def test_a_wrong_value_is_refused_by_the_service(client, sandbox):
-    with pytest.raises(BadRequestError, match="whole number"):
+    with pytest.raises(BadRequestError, match="expected an integer"):
         client.ask("Hi", max_tokens="5")
     assert len(sandbox.requests) == 1
 
