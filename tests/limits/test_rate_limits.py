@@ -550,5 +550,5 @@ def test_closing_the_client_frees_whoever_waits_for_a_place_and_sends_nothing(pa
 
 def test_a_number_of_tokens_that_is_none_is_the_services_to_refuse(sandbox):
     options = {"model": "openai/m", "api_key": "sk-test", "base_url": f"{sandbox.url}/v1"}
-    with Client(**options, rate="10/s") as client, pytest.raises(BadRequestError, match="limit of tokens"):
+    with Client(**options, rate="10/s") as client, pytest.raises(BadRequestError, match="expected an integer"):
         client.ask("Hi", max_tokens="5")
