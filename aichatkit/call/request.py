@@ -15,7 +15,7 @@ from aichatkit._dataclasses import dataclass, field, replace
 from aichatkit._lazy import lazy_module
 from aichatkit._reasons import reason_of
 from aichatkit.call.answer import Answer
-from aichatkit.catalog.prices import Price
+from aichatkit.catalog.models import Catalog
 from aichatkit.errors import ConfigurationError
 from aichatkit.messages import File, Message, iter_files, text_of_file
 from aichatkit.providers.base import Options, Provider, parsing
@@ -40,7 +40,7 @@ class ProviderRequest:
     model: str
     messages: Sequence[Message]
     options: Options
-    prices: Mapping[str, Price] = field(default_factory=dict, repr=False)
+    catalog: Catalog = field(default_factory=Catalog, repr=False)
     #: Fields of the body, by the service's names, that are not sent.
     omitted: frozenset[str] = frozenset()
     keep_raw: bool = False
@@ -77,7 +77,7 @@ def send_request(
         alt=_last_text(request.messages),
         started=started,
         clock=clock,
-        prices=request.prices,
+        catalog=request.catalog,
         keep_raw=request.keep_raw,
         turn=len(request.messages),
     )

@@ -13,7 +13,7 @@ from aichatkit.sandbox.pictures import png
 from aichatkit.sandbox.wires.base import Call, Route, Wire, parse_json, require_fields, sse_event
 from aichatkit.sandbox.wires.fields import BadField, check_fields, parse_fields
 
-MODELS = ("eliza", "eliza-mini", "gpt-4o", "gpt-4o-mini")
+MODELS = ("eliza", "eliza-mini", "gpt-6-luna", "gpt-6-sol")
 
 #: Compatible services have different prefixes before the path.
 ANY_BASE = r"(?:/[\w.-]+)*"
