@@ -15,9 +15,11 @@ from aichatkit.messages import Message, ToolCallsMessage
 
 if TYPE_CHECKING:
     from aichatkit.classification import retry_after
+    from aichatkit.display import reply_record as reply_records
     from aichatkit.display import reprs, screen
 else:
     retry_after = lazy_module("aichatkit.classification.retry_after")
+    reply_records = lazy_module("aichatkit.display.reply_record")
     reprs = lazy_module("aichatkit.display.reprs")
     screen = lazy_module("aichatkit.display.screen")
 
@@ -27,6 +29,8 @@ __all__ = ["Attempt", "Reply"]
 _FENCED_BLOCK = r"(?sm)^[ \t]*```\w*[ \t]*\r?\n(.*?)(?:^[ \t]*```|\Z)"
 _DECODER = json.JSONDecoder()
 _MAX_DECODES = 1000
+#: Characters of the text that `repr` shows.
+_MAX_REPR = 200
 _NOT_JSON = object()
 
 
@@ -85,6 +89,18 @@ class Reply:
 
     def __str__(self) -> str:
         return self.text
+
+    def __format__(self, spec: str) -> str:
+        return format(self.text, spec)
+
+    def __repr__(self) -> str:
+        text = self.text if len(self.text) <= _MAX_REPR else f"{self.text[:_MAX_REPR]}..."
+        incomplete = "" if self.complete is not False else ", broken off"
+        return f"<{type(self).__name__} {text!r} from {self.provider}/{self.model}{incomplete}>"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the reply as plain data for JSON, with its attempts and limits; without headers and raw records."""
+        return reply_records.reply_record(self)
 
     @property
     def limits(self) -> dict[str, Any]:

@@ -63,6 +63,8 @@ class TaskQueue:
     ) -> None:
         #: Rows with their outcomes, not yet yielded by the run.
         self.finished: deque[FinishedRow] = deque()
+        #: The error of the input, which has no more rows then.
+        self.failure: ChatError | None = None
         self._source = source
         self._build_call = build_call
         self._journal = journal
@@ -115,7 +117,12 @@ class TaskQueue:
             yield from self._source.rows
 
     def _read_rows(self) -> None:
-        rows = list(islice(self._source.rows, self._batch_size))
+        rows: list[Row] = []
+        try:
+            rows.extend(islice(self._source.rows, self._batch_size))
+        except ChatError as error:
+            # The rows before it are asked.
+            self.failure = error
         self._is_source_exhausted = len(rows) < self._batch_size
         tasks = [task for task in map(self._try_build_task, rows) if task is not None]
         if self._journal is not None and tasks:

@@ -237,7 +237,7 @@ class Provider:
         """Return the error for a missing key; it names every variable looked up."""
         names = ", ".join(cls.key_variables())
         return MissingKeyError(
-            f"{cls.name}: no key; set {names} in the environment or pass api_key= (looked up: {names})",
+            f"{cls.name}: no key; set {names} in the environment or pass api_key=",
             provider=cls.name,
         )
 

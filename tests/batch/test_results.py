@@ -13,6 +13,7 @@ import pytest
 
 from aichatkit import ChatError, Client, ConfigurationError, JournalError, Usage
 from aichatkit.errors import ContentFilteredError
+from aichatkit.testing import BadRequest, Fake, Quota
 
 ROWS = [{"id": 1, "text": "One."}, {"id": 2, "text": None}, {"id": 3, "text": "Three."}]
 
@@ -312,3 +313,11 @@ def test_a_disk_without_room_for_results_ends_the_run_and_keeps_those_there_are(
     assert caught.value.results is results
     assert 128 <= len(results) < 200
     assert len(sandbox.requests) == results.text.count("ErrorBody.")
+
+
+def test_rows_that_were_never_asked_did_not_fail():
+    results = Fake(["A", BadRequest(), Quota()]).client().map(list("abcdef"), workers=1, progress=False)
+    shown = "<Results of 6 rows, 2 failed, 3 not asked>"
+    assert repr(results) == repr(pickle.loads(pickle.dumps(results))) == shown
+    assert "6 rows, 1 answered, 2 failed, 3 not asked" in results._repr_html_()
+    assert len(results.failed) == 5
