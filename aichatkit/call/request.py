@@ -23,10 +23,7 @@ from aichatkit.transport.transport import Transport
 
 if TYPE_CHECKING:
     import inspect
-
-    from aichatkit.providers import effort_fields
 else:
-    effort_fields = lazy_module("aichatkit.providers.effort_fields")
     inspect = lazy_module("inspect")
 
 __all__ = ["ProviderRequest", "check_request", "optional_fields", "prepare", "send_request"]
@@ -98,7 +95,6 @@ def optional_fields(request: ProviderRequest) -> dict[str, str]:
     # A service may name a parameter differently at its own base URL than at others.
     tables = [provider.params, getattr(provider, "own_params", {})]
     paths = {"stream_options", *(table[name] for table in tables for name in request.options.params if name in table)}
-    paths.update(effort_fields.effort_fields(provider, request.model, request.options))
     return {**{path.rpartition(".")[2]: path for path in paths}, **{path: path for path in paths}}
 
 

@@ -115,7 +115,12 @@ TABLE = {
     "openai/gpt-6.1-sol": plain("low low low medium high xhigh max"),
     "openai/gpt-6-rosalind": plain("low low low medium high xhigh max"),
     "openai/chat-latest": plain("medium medium medium medium medium medium medium"),
-    "openai/gpt-9-new": plain("none low low medium high xhigh max"),
+    "openai/gpt-9-new": plain(" ".join(EFFORTS)),
+    "mistral/new": plain(" ".join(EFFORTS)),
+    "moonshot/new": plain(" ".join(EFFORTS)),
+    "deepseek/new": switched("off on(minimal) on(low) on(medium) on(high) on(xhigh) on(max)"),
+    "gemini/new": levels("MINIMAL! MINIMAL LOW MEDIUM HIGH XHIGH XHIGH"),
+    "ollama/new": think(False, "low", "low", "medium", "high", "high", "max"),
     "openai/ft:gpt-5-mini:me::1": plain("minimal minimal low medium high high high"),
     "openai/gpt-4o": NOTHING,
     "openai/gpt-4.1": NOTHING,
@@ -195,7 +200,7 @@ TABLE = {
     "fireworks/accounts/fireworks/models/qwen3p6-plus": [
         {"reasoning_effort": value} for value in ("none", 1024, 1024, 8192, 24_576, 32_768, 32_768)
     ],
-    "fireworks/accounts/fireworks/models/deepseek-v4p1-flash": plain("none low low medium high high high"),
+    "fireworks/accounts/fireworks/models/deepseek-v4p1-flash": plain(" ".join(EFFORTS)),
     "nvidia/openai/gpt-oss-120b": plain("low low low medium high high high"),
     "bedrock/openai.gpt-oss-20b": plain("low low low medium high high high"),
     "meta/muse-spark-1.3": plain("none minimal low medium high xhigh xhigh"),
@@ -209,6 +214,10 @@ TABLE = {
     "ollama/qwen3:8b": think(False, True, True, True, True, True, True),
     "ollama/deepseek-r1": think(False, True, True, True, True, True, True),
     "ollama/llama3.2": NOTHING,
+    "ollama/gemma3:4b": NOTHING,
+    "ollama/mistral-nemo": NOTHING,
+    "ollama/qwen2.5:7b": NOTHING,
+    "ollama/magistral": think(False, True, True, True, True, True, True),
     "ollama/qwen3-coder:30b": NOTHING,
     "ollama-v1/qwen3": plain("none low low medium high high high"),
 }
