@@ -74,14 +74,11 @@ _FAMILIES: tuple[tuple[str, str, Record], ...] = (
     ("cohere", r"^command-(a-0|a-vision|a-translate|r|light|nightly)|aya", _NO_EFFORT),
     ("fireworks", r"qwen3(p|\.)6", {"thinking": "budget", "effort": _ALL}),
     ("ollama ollama-v1", r"gpt-oss", _THREE),
-    (
-        "ollama ollama-v1",
-        r"llama|llava|gemma[:23]?($|:|-)|mi[sx]tral|phi|qwen[:12]|qwen$|command|coder|instruct|embed",
-        _NO_EFFORT,
-    ),
+    ("ollama ollama-v1", r"coder|instruct|embed", _NO_EFFORT),
     ("ollama", _THINKS_ON_OLLAMA, _SWITCH),
     ("ollama-v1", _THINKS_ON_OLLAMA, _FOUR),
-    (" ".join(_HOSTS), r"gpt-oss", _THREE),
+    ("ollama ollama-v1", r"llama|llava|gemma[23]?($|:|-)|mi[sx]tral|phi|qwen[12]?($|:|\.|-)|command", _NO_EFFORT),
+    (" ".join((*_HOSTS, "groq", "cerebras")), r"gpt-oss", _THREE),
     (" ".join(_HOSTS), r"kimi-k3", {"effort": "low high max"}),
     (" ".join(_HOSTS), r"llama|instruct|coder|mi[sx]tral|gemma-[23]|phi-|nova-|command-r|nemo-|qwen2", _NO_EFFORT),
 )
@@ -96,18 +93,8 @@ _NEWEST: Mapping[str, Record] = {
     **dict.fromkeys(("minimax", "nvidia", "sambanova", "lmstudio", "llamacpp"), _NO_EFFORT),
 }
 #: Services whose records list what the models can do: what is missing there, the model cannot.
-_LISTED = (
-    "anthropic",
-    "cerebras",
-    "cohere",
-    "dashscope",
-    "gemini",
-    "groq",
-    "meta",
-    "mistral",
-    "moonshot",
-    "openai",
-    "xai",
+_LISTED = frozenset(
+    ("anthropic", "cerebras", "cohere", "dashscope", "gemini", "groq", "meta", "mistral", "moonshot", "openai", "xai")
 )
 
 

@@ -33,8 +33,8 @@ class Options:
     `params` are sampling parameters under the package's names, `tokens` what `prepare` returned, `tools` the functions
     the model may call, `schema` the JSON schema for structured output, `extra` fields copied into the body unchanged.
     `record` is what the catalog knows about the model, empty if nothing. `hide_thoughts` is set if the caller wants no
-    reasoning, although the model may not be able to switch it off; `left_out` are the parameters that the caller set and
-    the model is known to refuse.
+    reasoning, although the model may not be able to switch it off; `left_out` are the caller's parameters that the
+    model is known to refuse.
     """
 
     params: Mapping[str, Any] = field(default_factory=dict)

@@ -212,7 +212,7 @@ TABLE = {
     "minimax/MiniMax-M3": NOTHING,
     "ollama/gpt-oss:20b": think("low", "low", "low", "medium", "high", "high", "high"),
     "ollama/qwen3:8b": think(False, True, True, True, True, True, True),
-    "ollama/deepseek-r1": think(False, True, True, True, True, True, True),
+    "ollama/deepseek-r1:8b-llama-distill": think(False, True, True, True, True, True, True),
     "ollama/llama3.2": NOTHING,
     "ollama/gemma3:4b": NOTHING,
     "ollama/mistral-nemo": NOTHING,
