@@ -35,11 +35,13 @@ ORDER = """
     errors
     catalog.layers
     catalog.models
+    catalog.rates
     catalog.context_windows
     storage.sqlite params
     transport.timeouts chunks providers.user_agents _warnings structured.validation catalog.efforts
     notebook.cell_options messages events.lines classification.table batch.templates classification.rules
     events classification.error_bodies classification.retry_after catalog.prices structured.schemas batch.rows
+    catalog.own_prices
     catalog.parameters
     classification.decide
     events.sniffing classification.classify structured.convert

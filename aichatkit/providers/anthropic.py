@@ -11,10 +11,11 @@ from typing import Any, ClassVar
 
 import requests
 
-from aichatkit.chunks import Answered, Citation, Finish, Reasoning, ToolCall, ToolCallPart, Usage
+from aichatkit.chunks import Answered, Citation, Finish, Reasoning, ToolCall, ToolCallPart
 from aichatkit.classification import classify
 from aichatkit.events import Event, sniffing
 from aichatkit.messages import File, Message, ToolCallsMessage, ToolResultMessage
+from aichatkit.providers.anthropic_usage import parse_usage
 from aichatkit.providers.base import NO_OPTIONS, Options, Provider
 from aichatkit.providers.request_bodies import (
     DEFAULT_MAX_TOKENS,
@@ -192,7 +193,7 @@ def _parse_start(record: Mapping[str, Any]) -> Iterator[Any]:
 
 def _parse_head(message: Mapping[str, Any]) -> Iterator[Any]:
     yield Answered(message["model"], message.get("id") or "")
-    yield from _parse_usage(message.get("usage"))
+    yield from parse_usage(message.get("usage"))
 
 
 def _parse_block_start(record: Mapping[str, Any]) -> Iterator[Any]:
@@ -215,7 +216,7 @@ def _parse_block(index: int, block: Mapping[str, Any]) -> Iterator[Any]:
 
 def _parse_ending(record: Mapping[str, Any]) -> Iterator[Any]:
     yield Finish(_finish_reason(record["delta"]), ends=False)
-    yield from _parse_usage(record.get("usage"))
+    yield from parse_usage(record.get("usage"))
 
 
 def _parse_stop(record: Mapping[str, Any]) -> Iterator[Any]:
@@ -239,12 +240,3 @@ def _parse_citations(citations: Sequence[Mapping[str, Any]]) -> Iterator[Citatio
     for citation in citations:
         if citation.get("url"):
             yield Citation(citation["url"], citation.get("title") or "")
-
-
-def _parse_usage(usage: Mapping[str, Any] | None) -> Iterator[Usage]:
-    if usage:
-        # Unlike everywhere else, `input_tokens` does not include cached tokens here.
-        names = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
-        counts = [usage[name] for name in names if usage.get(name) is not None]
-        input_tokens = None if usage.get("input_tokens") is None else sum(counts)
-        yield Usage(input_tokens, usage.get("output_tokens"), cached_tokens=usage.get("cache_read_input_tokens"))

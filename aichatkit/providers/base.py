@@ -129,6 +129,8 @@ class Provider:
     catalog: ClassVar[Any] = ()
     #: Whether answers cost nothing; of a server with `direct`, only while it is on this machine.
     free: ClassVar[bool] = False
+    #: Regular expression for the base URLs of regions with prices of their own; group 1 is the region.
+    region_urls: ClassVar[str] = ""
     #: Default read timeout, in seconds.
     read_timeout: ClassVar[float] = 60.0
     #: Order in which providers with a key are chosen by default, lowest first; 0 is never chosen.
@@ -184,6 +186,11 @@ class Provider:
     def is_free(self, model: str) -> bool:
         """Return whether an answer of a model costs nothing."""
         return self.free and (not self.direct or is_local(self.url))
+
+    def region(self) -> str:
+        """Return the region of the base URL if prices depend on it, else an empty string."""
+        match = re.match(self.region_urls, self.url) if self.region_urls else None
+        return "" if match is None else match[1]
 
     def sign(self, key: str) -> tuple[str, str]:
         """Return the name and value of the header that carries the API key."""

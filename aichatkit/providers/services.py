@@ -87,6 +87,7 @@ SERVICES: Mapping[str, Mapping[str, Any]] = {
         "default_model": "grok-4.3",
         "models": ("grok-4.3", "grok-4.7", "grok-4.6", "grok-imagine-image-2.0"),
         "image_models": r"grok-.*image",
+        "region_urls": r"https://(us)-[a-z]+-[0-9]\.api\.x\.ai",
     },
     "together": {
         "url": "https://api.together.xyz/v1",
