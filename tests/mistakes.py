@@ -599,8 +599,8 @@ MISTAKES = (
     Mistake(
         "what the service had in its cache is paid twice",
         "catalog/prices.py",
-        "(usage.input_tokens - cached) * price.input",
-        "usage.input_tokens * price.input",
+        "    rest -= cached + written\n",
+        "",
         "catalog/test_prices.py",
     ),
     Mistake(
@@ -704,9 +704,9 @@ MISTAKES = (
     ),
     Mistake(
         "openai: tokens are counted on the wrong side",
-        "providers/openai_records.py",
-        'input_tokens=usage.get("prompt_tokens"),',
-        'input_tokens=usage.get("completion_tokens"),',
+        "providers/openai_usage.py",
+        '_count(usage, "prompt_tokens", "input_tokens"),',
+        '_count(usage, "completion_tokens", "input_tokens"),',
         "providers/test_openai.py",
     ),
     Mistake(
