@@ -33,7 +33,8 @@ class Options:
     `params` are sampling parameters under the package's names, `tokens` what `prepare` returned, `tools` the functions
     the model may call, `schema` the JSON schema for structured output, `extra` fields copied into the body unchanged.
     `record` is what the catalog knows about the model, empty if nothing. `hide_thoughts` is set if the caller wants no
-    reasoning, although the model may not be able to switch it off.
+    reasoning, although the model may not be able to switch it off; `left_out` are the caller's parameters that the
+    model is known to refuse.
     """
 
     params: Mapping[str, Any] = field(default_factory=dict)
@@ -43,6 +44,7 @@ class Options:
     extra: Mapping[str, Any] = field(default_factory=dict)
     record: Mapping[str, Any] = field(default_factory=dict)
     hide_thoughts: bool = False
+    left_out: frozenset[str] = frozenset()
 
 
 NO_OPTIONS = Options()
