@@ -30,13 +30,13 @@ EXTRAS = {
 #: Each module may import only from those before it; one line is a step of the data's way.
 #: A wing stands for all of its modules that have no place of their own.
 ORDER = """
-    _version _locks _lazy _reasons display.markup cli.paths catalog.context_windows
-    display.reprs _dataclasses
+    _version _locks _lazy _reasons _surrogates display.markup cli.paths catalog.context_windows
+    display.reprs _dataclasses _json
     errors
     storage.sqlite params
     transport.timeouts chunks providers.user_agents _warnings structured.validation
     notebook.cell_options messages events.lines classification.table batch.templates classification.rules
-    events classification.error_bodies classification.retry_after catalog.prices structured.schemas batch.rows
+    events classification.error_bodies classification.retry_after catalog.prices structured.schemas structured.fitting batch.rows
     classification.decide
     events.sniffing classification.classify structured.convert
     images

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any, Callable
 
 import requests
 
-from aichatkit import params
+from aichatkit import _json, params
 from aichatkit._dataclasses import dataclass, field, replace
 from aichatkit._lazy import lazy_module
 from aichatkit._reasons import reason_of
+from aichatkit._surrogates import repair_escapes
 from aichatkit.call.answer import Answer
 from aichatkit.catalog.prices import Price
 from aichatkit.errors import ConfigurationError
-from aichatkit.messages import File, Message, iter_files, text_of_file
+from aichatkit.messages import File, Message, ToolCallsMessage, iter_files, text_of_file
 from aichatkit.providers.base import Options, Provider, parsing
 from aichatkit.transport.transport import Transport
 
@@ -63,7 +64,7 @@ def send_request(
         optional = optional_fields(request)
         for name in request.omitted & set(optional):
             _remove_field(http_request.json, optional[name])
-    http_request = _encode_body(http_request, request.provider)
+    http_request = _encode_body(http_request, request)
     if on_request is not None:
         on_request(http_request)
     response = http.send(http_request)
@@ -133,21 +134,24 @@ def _build(request: ProviderRequest, http: Transport) -> requests.Request:
     return http_request
 
 
-def _encode_body(request: requests.Request, provider: Provider) -> requests.Request:
+def _encode_body(http_request: requests.Request, request: ProviderRequest) -> requests.Request:
     """Encode the body as JSON here: a value that cannot be encoded is known to come from the caller."""
-    if request.json is None:
-        return request
+    if http_request.json is None:
+        return http_request
+    # Only the arguments of tool calls hold numbers that a float cannot.
+    encode = _json.dumps if any(isinstance(message, ToolCallsMessage) for message in request.messages) else _encode
     try:
-        body = _encode(request.json).encode()
+        body = repair_escapes(encode(http_request.json)).encode()
     except (TypeError, ValueError, RecursionError) as error:
         problem, reason = str(error) or type(error).__name__, reason_of(error)
     else:
-        request.data, request.json = body, None
-        request.headers = {"Content-Type": "application/json", **(request.headers or {})}
-        return request
+        http_request.data, http_request.json = body, None
+        http_request.headers = {"Content-Type": "application/json", **(http_request.headers or {})}
+        return http_request
+    name = request.provider.name
     raise ConfigurationError(
-        f"{provider.name}: the request cannot be told in JSON ({problem}); check parameters, extra, tools and messages",
-        provider=provider.name,
+        f"{name}: the request cannot be told in JSON ({problem}); check parameters, extra, tools and messages",
+        provider=name,
         reason=reason,
     )
 

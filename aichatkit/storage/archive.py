@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from aichatkit._reasons import reason_of
+from aichatkit._surrogates import repair
 from aichatkit.errors import ConfigurationError
 from aichatkit.transcripts import searchable_text
 
@@ -96,7 +97,7 @@ def write_text(path: str | os.PathLike[str], text: str) -> Path:
         with contextlib.suppress(FileNotFoundError):
             # Restrict access before any content is written.
             temporary.chmod(target.stat().st_mode & 0o777)
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(repair(text), encoding="utf-8")
         os.replace(temporary, target)
     except BaseException:
         temporary.unlink(missing_ok=True)

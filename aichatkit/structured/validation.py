@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Callable
 from urllib.parse import unquote
 
-__all__ = ["find_errors"]
+__all__ = ["find_errors", "resolve"]
 
 _TYPES: dict[str, Callable[[Any], bool]] = {
     "string": lambda value: isinstance(value, str),
@@ -20,15 +20,31 @@ _TYPES: dict[str, Callable[[Any], bool]] = {
 }
 
 
-def find_errors(value: Any, schema: Mapping[str, Any]) -> list[str]:
+def find_errors(value: Any, schema: Any, root: Any = None) -> list[str]:
     """Return the validation errors of a value, each starting with its path; an empty list if the value is valid.
 
-    Unknown schema keywords are ignored.
+    Unknown schema keywords are ignored. `root` is the schema that holds the definitions, if not this one.
 
     >>> find_errors({"n": "x"}, {"type": "object", "properties": {"n": {"type": "integer"}}})
     ['n: must be integer, not a string']
     """
-    return [f"{path or 'the answer'}: {message}" for path, message in _Validator(schema).iter_errors(value, schema, "")]
+    errors = _Validator(root or schema).iter_errors(value, schema, "")
+    return [f"{path or 'the answer'}: {message}" for path, message in errors]
+
+
+def resolve(schema: Any, root: Any) -> Any:
+    """Return a schema with its reference followed to a definition in `root`; {} for one that leads nowhere."""
+    for _ in range(20):  # a reference may lead to another, and in a broken schema back to itself
+        reference = schema.get("$ref") if isinstance(schema, Mapping) else None
+        if not isinstance(reference, str) or not reference.startswith("#"):
+            return schema
+        resolved: Any = root
+        for step in reference[1:].split("/")[1:]:
+            step = unquote(step).replace("~1", "/").replace("~0", "~")
+            resolved = resolved.get(step, {}) if isinstance(resolved, Mapping) else {}
+        siblings = {name: value for name, value in schema.items() if name != "$ref"}
+        schema = {**resolved, **siblings} if isinstance(resolved, Mapping) else resolved
+    return {}
 
 
 #: Pairs of path and message.
@@ -42,7 +58,7 @@ class _Validator:
         self.root = root
 
     def iter_errors(self, value: Any, schema: Any, path: str) -> _Errors:
-        schema = self._resolve(schema)
+        schema = resolve(schema, self.root)
         if not isinstance(schema, Mapping):
             if schema is False:
                 yield path, "is not allowed"
@@ -94,19 +110,6 @@ class _Validator:
         for index, item in enumerate(value):
             inner = prefix[index] if index < len(prefix) else rest
             yield from self.iter_errors(item, inner, _join(path, str(index)))
-
-    def _resolve(self, schema: Any) -> Any:
-        for _ in range(20):  # a reference may lead to another, and in a broken schema back to itself
-            reference = schema.get("$ref") if isinstance(schema, Mapping) else None
-            if not isinstance(reference, str) or not reference.startswith("#"):
-                return schema
-            resolved: Any = self.root
-            for step in reference[1:].split("/")[1:]:
-                step = unquote(step).replace("~1", "/").replace("~0", "~")
-                resolved = resolved.get(step, {}) if isinstance(resolved, Mapping) else {}
-            siblings = {name: value for name, value in schema.items() if name != "$ref"}
-            schema = {**resolved, **siblings} if isinstance(resolved, Mapping) else resolved
-        return {}
 
 
 def _value_errors(value: Any, schema: Mapping[str, Any], path: str) -> _Errors:

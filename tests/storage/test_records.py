@@ -13,7 +13,7 @@ from aichatkit.reply import Reply
 from aichatkit.storage.records import decode, encode
 
 REPLY = Reply(
-    text="Paris \ud83d é",
+    text="Paris é",
     provider="openai",
     model="gpt-4o",
     complete=True,
