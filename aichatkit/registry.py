@@ -37,7 +37,8 @@ GROUPS: Mapping[str, tuple[str, ...]] = {"free": ("aichats", "aichatonline", "ai
 _ENTRY_POINTS = "aichatkit.providers"
 #: Modules of `providers` that do not define a provider.
 _NOT_PROVIDERS = (
-    *("base", "openai_compatible", "openai_images", "openai_records", "request_bodies", "services", "user_agents"),
+    *("base", "openai_compatible", "openai_images", "openai_records", "openai_signatures", "request_bodies", "services"),
+    "user_agents",
 )
 
 

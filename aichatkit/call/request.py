@@ -168,6 +168,9 @@ def _check_file(file: File, provider: Provider) -> None:
     if file.kind not in provider.takes_files and not (file.kind == "text" and file.data):
         takes = f"it takes {', '.join(sorted(provider.takes_files))}" if provider.takes_files else "it takes text only"
         problem = f"does not take {file.kind} files ({name}); {takes}"
+    elif file.kind == "image" and not _takes_image(file, provider):
+        kinds = ", ".join(sorted(name.partition("/")[2] for name in provider.takes_images))
+        problem = f"does not take pictures of the type {file.media_type} ({name}), only {kinds}; convert it first"
     elif len(file.data) > provider.max_file:
         problem = f"takes files of at most {provider.max_file:,} bytes, and {name} has {len(file.data):,}"
     else:
@@ -175,10 +178,17 @@ def _check_file(file: File, provider: Provider) -> None:
     raise ConfigurationError(f"{provider.name} {problem}", provider=provider.name, action="next")
 
 
+def _takes_image(file: File, provider: Provider) -> bool:
+    """Return whether a service takes pictures of this type; that of an address may not be known."""
+    media_type = {"image/jpg": "image/jpeg"}.get(file.media_type, file.media_type)
+    is_known = bool(file.data) or not media_type.endswith("*")
+    return not provider.takes_images or not is_known or media_type in provider.takes_images
+
+
 def _with_instructions(request: ProviderRequest) -> ProviderRequest:
     """For a service without structured output, ask for JSON in the last user message."""
     schema = request.options.schema
-    if schema is None or request.provider.takes_schema:
+    if schema is None or request.provider.takes_schema_for(request.model, request.options):
         return request
     instructions = f"Answer with nothing but JSON that fits this JSON schema:\n{json.dumps(schema, ensure_ascii=False)}"
     position = max((i for i, message in enumerate(request.messages) if message.role == "user"), default=None)

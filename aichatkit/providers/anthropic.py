@@ -15,7 +15,7 @@ from aichatkit.chunks import Answered, Citation, Finish, Reasoning, ToolCall, To
 from aichatkit.classification import classify
 from aichatkit.events import Event, sniffing
 from aichatkit.messages import File, Message, ToolCallsMessage, ToolResultMessage
-from aichatkit.providers.base import NO_OPTIONS, Options, Provider
+from aichatkit.providers.base import NO_OPTIONS, WEB_IMAGES, Options, Provider
 from aichatkit.providers.request_bodies import (
     add_options,
     call_id,
@@ -28,10 +28,13 @@ from aichatkit.providers.request_bodies import (
     split_system,
     unsupported_file_error,
 )
+from aichatkit.structured import dialects
 
 #: Sent if the caller sets no `max_tokens`; all current models support it.
 _DEFAULT_MAX_TOKENS = 8192
 _TOKEN_ENV = "ANTHROPIC_AUTH_TOKEN"
+#: The ids of tool calls that the service takes.
+_CALL_IDS = "[a-zA-Z0-9_-]+"
 _BLOCKS = {"image": "image", "pdf": "document"}
 _FINISH_REASONS = {
     "end_turn": "stop",
@@ -69,6 +72,7 @@ class Anthropic(Provider):
     rank = 2
     requires_end = True
     takes_files = frozenset({"image", "pdf", "text"})
+    takes_images = WEB_IMAGES
     takes_tools = True
     takes_schema = True
     iter_events = staticmethod(sniffing.iter_sse_or_json)
@@ -91,7 +95,9 @@ class Anthropic(Provider):
         self, messages: Sequence[Message], model: str, *, options: Options = NO_OPTIONS
     ) -> requests.Request:
         system, others = split_system(messages)
-        turns = merge_turns((_role(message), self._build_blocks(message)) for message in others)
+        turns = _without_last_blanks(
+            merge_turns((_role(message), self._build_blocks(message)) for message in others)
+        )
         payload: dict[str, Any] = {
             "model": model,
             "max_tokens": _DEFAULT_MAX_TOKENS,
@@ -106,7 +112,8 @@ class Anthropic(Provider):
                 for tool in options.tools
             ]
         if options.schema is not None:
-            set_path(payload, "output_config.format", {"type": "json_schema", "schema": options.schema})
+            schema = dialects.for_anthropic(options.schema)
+            set_path(payload, "output_config.format", {"type": "json_schema", "schema": schema})
         payload = add_options(payload, self.params, options)
         return requests.Request("POST", self.api_endpoint, json=payload, headers=dict(self.headers))
 
@@ -124,11 +131,15 @@ class Anthropic(Provider):
 
     def _build_blocks(self, message: Message) -> list[dict[str, Any]]:
         if isinstance(message, ToolResultMessage):
-            return [{"type": "tool_result", "tool_use_id": call_id(message.call), "content": message.text}]
+            return [{"type": "tool_result", "tool_use_id": call_id(message.call, _CALL_IDS), "content": message.text}]
         if isinstance(message, ToolCallsMessage) and isinstance(message.content, str):
             return list(self._interleave(message, message.content))
         parts = iter_parts(message.content, provider=self.name)
-        blocks = [{"type": "text", "text": part} if isinstance(part, str) else self._build_file(part) for part in parts]
+        blocks = [
+            block
+            for part in parts
+            for block in (_build_text(part) if isinstance(part, str) else [self._build_file(part)])
+        ]
         return [*blocks, *_build_calls(message.calls)] if isinstance(message, ToolCallsMessage) else blocks
 
     def _interleave(self, message: ToolCallsMessage, text: str) -> Iterator[dict[str, Any]]:
@@ -162,6 +173,14 @@ def _role(message: Message) -> str:
     return "assistant" if message.role == "assistant" else "user"
 
 
+def _without_last_blanks(turns: list[tuple[str, list[dict[str, Any]]]]) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Return the turns; an answer that the model is to go on with must not end in white space."""
+    if turns and turns[-1][0] == "assistant" and turns[-1][1][-1]["type"] == "text":
+        (*blocks, last) = turns[-1][1]
+        return [*turns[:-1], ("assistant", [*blocks, {**last, "text": last["text"].rstrip()}])]
+    return turns
+
+
 def _build_text(text: str) -> Iterator[dict[str, Any]]:
     # A blank block is rejected.
     if text.strip():
@@ -169,7 +188,10 @@ def _build_text(text: str) -> Iterator[dict[str, Any]]:
 
 
 def _build_calls(calls: Sequence[ToolCall]) -> list[dict[str, Any]]:
-    return [{"type": "tool_use", "id": call_id(call), "name": call.name, "input": call.arguments} for call in calls]
+    return [
+        {"type": "tool_use", "id": call_id(call, _CALL_IDS), "name": call.name, "input": call.arguments}
+        for call in calls
+    ]
 
 
 def _parse_delta(record: Mapping[str, Any]) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from aichatkit.providers.base import WEB_IMAGES
 from aichatkit.providers.openai_compatible import OpenAICompatible
 
 
@@ -39,4 +40,5 @@ class OpenAI(OpenAICompatible):
     settings_env: ClassVar = {"OpenAI-Organization": "OPENAI_ORG_ID", "OpenAI-Project": "OPENAI_PROJECT_ID"}
     roles: ClassVar = {}
     takes_files = frozenset({"image", "pdf", "audio", "text"})
+    takes_images = WEB_IMAGES
     image_models = r"dall-e|gpt-image|chatgpt-image"

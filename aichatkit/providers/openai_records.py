@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from aichatkit._lazy import lazy_module
 from aichatkit.chunks import Citation, Reasoning, ToolCallPart, Usage
+from aichatkit.providers.openai_signatures import sign_call, sign_turn
 from aichatkit.providers.request_bodies import parse_arguments
 
 if TYPE_CHECKING:
@@ -31,10 +32,14 @@ def parse_message(message: Mapping[str, Any]) -> Iterator[Any]:
         if annotation.get("type") == "url_citation":
             source = annotation.get("url_citation") or annotation
             yield Citation(source["url"], source.get("title") or "")
+    turn_signature = sign_turn(message)
+    if turn_signature:
+        yield Reasoning("", turn_signature)
     for call in message.get("tool_calls") or ():
         function = call.get("function") or {}
         arguments = parse_arguments(function.get("arguments") or "")
-        yield ToolCallPart(call.get("index"), call.get("id") or "", function.get("name") or "", arguments)
+        name = function.get("name") or ""
+        yield ToolCallPart(call.get("index"), call.get("id") or "", name, arguments, sign_call(call))
 
 
 def parse_citations(record: Mapping[str, Any]) -> Iterator[Citation]:

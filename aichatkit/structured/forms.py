@@ -47,6 +47,11 @@ class Form:
         definitions = {name: schema.pop(name) for name in ("$defs", "definitions") if name in schema}
         return cls(target_type, {**_wrap(schema), **definitions}, True)
 
+    @property
+    def sent(self) -> Mapping[str, Any]:
+        """The schema for the service: the objects of pydantic models are closed, as strict modes require."""
+        return self.schema if isinstance(self.target_type, Mapping) else _closed(self.schema)
+
     def parse(self, reply: Reply) -> Any:
         """Return the data of a reply.
 
@@ -90,6 +95,19 @@ class Form:
         # A model that got the schema as part of the prompt may answer with the bare value.
         has_wrapper = self.is_wrapped and isinstance(value, Mapping) and set(value) == {"value"}
         return value["value"] if has_wrapper else value
+
+
+def _closed(schema: Any) -> Any:
+    """Return a schema whose objects are closed if they require all their fields and say nothing of others."""
+    if isinstance(schema, list):
+        return [_closed(item) for item in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    closed = {name: value if name in ("enum", "const", "default") else _closed(value) for name, value in schema.items()}
+    fields = schema.get("properties")
+    if schema.get("type") == "object" and isinstance(fields, Mapping) and set(fields) == set(schema.get("required", ())):
+        closed.setdefault("additionalProperties", False)
+    return closed
 
 
 def _without_thoughts(text: str) -> str:
