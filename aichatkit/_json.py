@@ -10,7 +10,7 @@ from typing import Any
 
 from aichatkit._surrogates import repair, repair_escapes
 
-__all__ = ["Digits", "dumps", "has_digits", "loads", "loads_object", "plain", "raw_decode"]
+__all__ = ["Digits", "dumps", "has_digits", "loads", "loads_object", "loads_record", "plain", "raw_decode"]
 
 #: Deeper data is refused: reading it, checking it and sending it back would end at Python's recursion limit.
 _MAX_DEPTH = 100
@@ -28,6 +28,7 @@ class Digits(float):
     """
 
     __slots__ = ("_text",)
+    _text: str
 
     def __new__(cls, text: str) -> Digits:
         number = super().__new__(cls, text)
@@ -51,8 +52,8 @@ class Digits(float):
         digits, places = self._split()
         if digits and places < 0:
             return super().__int__()
-        sign = -1 if self._text.startswith("-") else 1
-        return sign * int(digits or "0") * 10 ** (places if digits else 0)
+        number = int(digits + "0" * places) if digits else 0
+        return -number if self._text.startswith("-") else number
 
     def _split(self) -> tuple[str, int]:
         """Return the digits without zeros at the end, and the power of ten they are to be multiplied by."""
@@ -71,6 +72,11 @@ def loads(text: str) -> Any:
     {'price': 1.10, 'name': '�'}
     """
     return _checked(text, _DECODER.decode(repair(repair_escapes(text))))
+
+
+def loads_record(text: str) -> Any:
+    """Return the value of a service's record with its digits; NaN is let through, for the part that it stands in."""
+    return _RECORD_DECODER.decode(text)
 
 
 def raw_decode(text: str, start: int) -> tuple[Any, int]:
@@ -137,6 +143,7 @@ def _refuse(name: str) -> Any:
 
 
 _DECODER = json.JSONDecoder(parse_float=_parse_float, parse_constant=_refuse)
+_RECORD_DECODER = json.JSONDecoder(parse_float=lambda text: float(text) if repr(float(text)) == text else Digits(text))
 _encode = json.JSONEncoder(allow_nan=False).encode
 
 

@@ -276,7 +276,10 @@ def _parse_call(call: Any) -> ToolCall:
         arguments = function.get("arguments")
         text = arguments if isinstance(arguments, str) else _json.dumps({} if arguments is None else arguments)
         fields = _json.loads_object(text)
-        if fields is not None:
+        if fields is None:
+            # For the reason why it is none.
+            _json.loads(text)
+        else:
             signature = str(call.get("signature") or "")
             return ToolCall(str(call.get("id") or ""), str(function["name"]), fields, signature)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:

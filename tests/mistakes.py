@@ -22,8 +22,8 @@ MISTAKES = (
     Mistake(
         "the system's words come last",
         "messages.py",
-        'messages.insert(0, Message("system", system))',
-        'messages.append(Message("system", system))',
+        'messages.insert(0, Message("system", repair(system)))',
+        'messages.append(Message("system", repair(system)))',
         "test_messages.py",
     ),
     Mistake(
@@ -514,8 +514,8 @@ MISTAKES = (
     Mistake(
         "a tool is run unless it is forbidden in so many words",
         "tools/functions.py",
-        "if self._approve is not None and not self._approve(call):",
-        "if self._approve is not None and self._approve(call) is False:",
+        "self._approve is not None and not self._approve(replace(call, arguments=fields)):",
+        "self._approve is not None and self._approve(replace(call, arguments=fields)) is False:",
         "tools/test_functions.py middleware/test_tool_rounds.py",
     ),
     Mistake(

@@ -36,7 +36,8 @@ ORDER = """
     storage.sqlite params
     transport.timeouts chunks providers.user_agents _warnings structured.validation
     notebook.cell_options messages events.lines classification.table batch.templates classification.rules
-    events classification.error_bodies classification.retry_after catalog.prices structured.schemas structured.fitting batch.rows
+    events classification.error_bodies classification.retry_after catalog.prices
+    structured.schemas structured.dialects structured.fit batch.rows
     classification.decide
     events.sniffing classification.classify structured.convert
     images

@@ -20,6 +20,7 @@ from aichatkit.providers.request_bodies import (
     add_options,
     call_id,
     encode_base64,
+    exact_record,
     find_signature,
     iter_parts,
     merge_turns,
@@ -95,9 +96,7 @@ class Anthropic(Provider):
         self, messages: Sequence[Message], model: str, *, options: Options = NO_OPTIONS
     ) -> requests.Request:
         system, others = split_system(messages)
-        turns = _without_last_blanks(
-            merge_turns((_role(message), self._build_blocks(message)) for message in others)
-        )
+        turns = _without_last_blanks(merge_turns((_role(message), self._build_blocks(message)) for message in others))
         payload: dict[str, Any] = {
             "model": model,
             "max_tokens": _DEFAULT_MAX_TOKENS,
@@ -123,11 +122,11 @@ class Anthropic(Provider):
         if event_type == "content_block_delta":
             return _parse_delta(record)
         if event_type == "message":
-            return list(_parse_message(record))
+            return list(_parse_message(exact_record(event)))
         if classify.find_error(record) is not None:
             raise classify.event_error(record, provider=self.name, rules=self.rules)
         parse = _PARSERS.get(event_type)
-        return list(parse(record)) if parse else None
+        return list(parse(exact_record(event))) if parse else None
 
     def _build_blocks(self, message: Message) -> list[dict[str, Any]]:
         if isinstance(message, ToolResultMessage):

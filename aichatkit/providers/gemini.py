@@ -31,6 +31,7 @@ from aichatkit.providers.base import NO_OPTIONS, Options, Provider, Tool
 from aichatkit.providers.request_bodies import (
     add_options,
     encode_base64,
+    exact_record,
     find_signature,
     iter_parts,
     merge_turns,
@@ -72,7 +73,10 @@ _REASON_NUMBERS = (
 )
 
 #: Models that ask for no signatures, and models that take tools and a schema together.
-_EARLY_MODEL, _LATE_MODEL = re.compile(r"gemini-[12](?![0-9])|gemma|learnlm"), re.compile(r"gemini-(?:[3-9]|[1-9][0-9])")
+_EARLY_MODEL, _LATE_MODEL = (
+    re.compile(r"gemini-[12](?![0-9])|gemma|learnlm"),
+    re.compile(r"gemini-(?:[3-9]|[1-9][0-9])"),
+)
 _NO_SIGNATURE = "skip_thought_signature_validator"
 #: Files that the service knows the types of: uploaded ones, and films.
 _OWN_FILE = re.compile(r"https://(?:generativelanguage\.googleapis\.com/|(?:www\.)?youtube\.com/|youtu\.be/)")
@@ -164,7 +168,7 @@ class Gemini(Provider):
                 return [text, *_parse_metadata(record)]
         except (LookupError, TypeError, ValueError, AttributeError):
             pass
-        return self._parse_record(record)
+        return self._parse_record(exact_record(event))
 
     def _parse_record(self, record: Any) -> list[Any]:
         if classify.find_error(record) is not None:

@@ -24,6 +24,7 @@ from aichatkit.providers.request_bodies import (
     build_tool,
     call_id,
     encode_base64,
+    exact_record,
     file_uri,
     stream_headers,
     text_of_file,
@@ -131,7 +132,7 @@ class OpenAICompatible(Provider):
                 return text
         except (LookupError, TypeError):
             pass
-        return self._parse_record(record, event.type)
+        return self._parse_record(exact_record(event), event.type)
 
     def _parse_record(self, record: Any, event_type: str) -> list[Any]:
         error_code = (record.get("base_resp") or {}).get("status_code") if isinstance(record, dict) else None

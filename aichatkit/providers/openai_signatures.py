@@ -50,8 +50,8 @@ def signed_fields(signed: ToolCall | Thought, *, provider: str) -> dict[str, Any
 def merge_details(details: Sequence[Any]) -> list[Any]:
     """Return the pieces of a stream as the whole that they are pieces of.
 
-    >>> merge_details([{"type": "reasoning.text", "index": 0, "text": "H"}, {"index": 0, "text": "m.", "signature": "s"}])
-    [{'type': 'reasoning.text', 'index': 0, 'text': 'Hm.', 'signature': 's'}]
+    >>> merge_details([{"index": 0, "text": "H"}, {"index": 0, "text": "m.", "signature": "s"}])
+    [{'index': 0, 'text': 'Hm.', 'signature': 's'}]
     """
     merged: list[Any] = []
     for detail in details:

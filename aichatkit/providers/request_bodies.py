@@ -14,6 +14,7 @@ from typing import Any
 from aichatkit import _json
 from aichatkit.chunks import Thought, ToolCall
 from aichatkit.errors import ConfigurationError
+from aichatkit.events import Event
 from aichatkit.messages import Content, File, Message, text_of_file
 from aichatkit.providers.base import Options, Provider, Tool
 
@@ -22,6 +23,7 @@ __all__ = [
     "build_tool",
     "call_id",
     "encode_base64",
+    "exact_record",
     "file_uri",
     "find_signature",
     "iter_parts",
@@ -35,6 +37,7 @@ __all__ = [
     "unsupported_file_error",
 ]
 
+_ARGUMENTS = re.compile(r'"(?:args|arguments|input)"\s*:\s*\{')
 _AUDIO_FORMATS = {"mpeg": "mp3", "x-wav": "wav", "wave": "wav", "x-m4a": "m4a", "mp4": "m4a"}
 
 
@@ -185,6 +188,13 @@ def parse_arguments(arguments: Any) -> str:
     except ValueError:
         # With NaN or an infinity they are no JSON, and nothing is called with them.
         return json.dumps(arguments)
+
+
+def exact_record(event: Event) -> Any:
+    """Return the record of an event; if it has arguments of calls as an object, with the digits of their numbers."""
+    if _ARGUMENTS.search(event.data) is None:
+        return event.json()
+    return _json.loads_record(event.data)
 
 
 def stream_headers(provider: Provider, options: Options) -> dict[str, str]:

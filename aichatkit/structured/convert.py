@@ -47,7 +47,7 @@ def convert(value: Any, hint: Any) -> Any:
     if origin in UNION_TYPES:
         return _convert_union(value, args)
     if origin is typing.Literal:
-        return next((arg for arg in args if isinstance(arg, enum.Enum) and arg.value == value), value)
+        return next((arg for arg in args if isinstance(arg, enum.Enum) and arg.value == value), _json.plain(value))
     if isinstance(value, list):
         return _convert_array(value, origin or hint, args)
     if isinstance(value, Mapping):
@@ -100,7 +100,7 @@ def _convert_union(value: Any, options: Sequence[Any]) -> Any:
     for option in options:
         if not find_errors(value, schema_of(option)):
             return convert(value, option)
-    return value
+    return _json.plain(value)
 
 
 def _convert_array(value: list[Any], cls: Any, args: Sequence[Any]) -> Any:

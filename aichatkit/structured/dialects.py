@@ -18,15 +18,19 @@ _SINGLE = ("items", "additionalProperties")
 _LISTS = ("anyOf",)
 #: Keywords of OpenAI's strict mode; any other one that limits the value is told in words.
 _STRICT_KEYWORDS = frozenset(
-    """
-    $defs $ref additionalProperties anyOf const definitions description enum exclusiveMaximum exclusiveMinimum format
-    items maximum maxItems minimum minItems multipleOf pattern properties required title type
-    """.split()
+    (
+        *("$defs", "$ref", "additionalProperties", "anyOf", "const", "definitions", "description", "enum", "format"),
+        *("exclusiveMaximum", "exclusiveMinimum", "items", "maximum", "maxItems", "minimum", "minItems", "multipleOf"),
+        *("pattern", "properties", "required", "title", "type"),
+    )
 )
 #: What cannot be left out without changing the form of the data.
 _SHAPES = ("allOf", "oneOf", "not", "prefixItems", "patternProperties", "if", "then", "else", "dependentSchemas")
 _ANTHROPIC_KEYWORDS = frozenset(
-    "additionalProperties anyOf const description enum format items pattern properties required title type".split()
+    (
+        *("additionalProperties", "anyOf", "const", "description", "enum", "format", "items", "minItems", "pattern"),
+        *("properties", "required", "title", "type"),
+    )
 )
 #: Parts of patterns that services cannot compile.
 _HARD_PATTERN = re.compile(r"\(\?|\\[bB1-9]")
@@ -92,7 +96,8 @@ def for_anthropic(schema: Mapping[str, Any]) -> dict[str, Any]:
 
     A part that cannot be told, such as an object with any keys, is asked for as JSON text; `fit_texts` reads it.
     """
-    return _Anthropic(schema).convert(schema)
+    converted: dict[str, Any] = _Anthropic(schema).convert(schema)
+    return converted
 
 
 class _Converter:
@@ -194,7 +199,9 @@ class _Anthropic(_Converter):
         return self.copy(schema)
 
     def refuses(self, name: str, value: Any) -> bool:
-        return value != "uri" if name == "format" and value not in _FORMATS else super().refuses(name, value)
+        if name == "minItems":
+            return value not in (0, 1)
+        return super().refuses(name, value) and (name, value) != ("format", "uri")
 
     def _convert_object(self, schema: Mapping[str, Any]) -> Any:
         if not schema.get("properties"):
@@ -209,17 +216,13 @@ class _Anthropic(_Converter):
         items = schema.get("items")
         prefix = schema.get("prefixItems") or (items if isinstance(items, list) else ())
         if not prefix:
-            return self._with_least(schema, self.copy(schema))
+            return self.copy(schema)
         forms: list[Any] = []
         for item in [*prefix, *([items] if isinstance(items, Mapping) else ())]:
             forms += [item] if item not in forms else []
         same = {"items": forms[0] if len(forms) == 1 else {"anyOf": forms}}
         rest = {name: value for name, value in schema.items() if name != "prefixItems"}
-        return self._with_least(schema, self.copy({**rest, **same}))
-
-    def _with_least(self, schema: Mapping[str, Any], array: dict[str, Any]) -> dict[str, Any]:
-        # Any other bound of an array is refused.
-        return {**array, "minItems": schema["minItems"]} if schema.get("minItems") in (0, 1) else array
+        return self.copy({**rest, **same})
 
     def _merged(self, schema: Mapping[str, Any]) -> dict[str, Any]:
         merged = {name: value for name, value in schema.items() if name != "allOf"}
@@ -271,7 +274,9 @@ def _json_text(schema: Any, root: Mapping[str, Any]) -> dict[str, Any]:
     """Return the schema of a text that holds the JSON of a value."""
     shown = dict(schema) if isinstance(schema, Mapping) else {}
     description = str(shown.pop("description", ""))
-    definitions = {name: root[name] for name in ("$defs", "definitions") if name in root and "$ref" in json.dumps(shown)}
+    definitions = {
+        name: root[name] for name in ("$defs", "definitions") if name in root and "$ref" in json.dumps(shown)
+    }
     form = json.dumps({**shown, **definitions}, ensure_ascii=False)
     return _described({"type": "string"}, [description, f"JSON text that fits this JSON schema: {form}"])
 

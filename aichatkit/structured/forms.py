@@ -12,7 +12,7 @@ from aichatkit._reasons import reason_of
 from aichatkit.errors import SchemaError
 from aichatkit.reply import Reply
 from aichatkit.structured.convert import convert, is_pydantic_model
-from aichatkit.structured.fitting import fit_texts
+from aichatkit.structured.fit import fit_texts
 from aichatkit.structured.schemas import schema_of
 from aichatkit.structured.validation import find_errors
 
@@ -105,7 +105,11 @@ def _closed(schema: Any) -> Any:
         return schema
     closed = {name: value if name in ("enum", "const", "default") else _closed(value) for name, value in schema.items()}
     fields = schema.get("properties")
-    if schema.get("type") == "object" and isinstance(fields, Mapping) and set(fields) == set(schema.get("required", ())):
+    if (
+        schema.get("type") == "object"
+        and isinstance(fields, Mapping)
+        and set(fields) == set(schema.get("required", ()))
+    ):
         closed.setdefault("additionalProperties", False)
     return closed
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
+from decimal import Decimal, InvalidOperation
 from typing import Any, Callable
 from urllib.parse import unquote
 
@@ -89,6 +91,7 @@ class _Validator:
                 yield path, f"fits none of the forms that are allowed ({details})"
 
     def _object_errors(self, value: Mapping[str, Any], schema: Mapping[str, Any], path: str) -> _Errors:
+        yield from _size_errors(len(value), schema, "Properties", "fields", path)
         properties, additional = schema.get("properties", {}), schema.get("additionalProperties", True)
         patterns = schema.get("patternProperties", {})
         for name in schema.get("required", ()):
@@ -123,6 +126,8 @@ def _value_errors(value: Any, schema: Mapping[str, Any], path: str) -> _Errors:
             yield path, f"does not match {schema['pattern']!r}"
     elif isinstance(value, list):
         yield from _size_errors(len(value), schema, "Items", "items", path)
+        if schema.get("uniqueItems") is True and _has_repeats(value):
+            yield path, "has an item twice"
     elif _TYPES["number"](value):
         yield from _range_errors(value, schema, path)
 
@@ -144,6 +149,8 @@ def _range_errors(value: float, schema: Mapping[str, Any], path: str) -> _Errors
         yield path, f"must be at most {bounds['maximum']}, not {value}"
     if "exclusiveMinimum" in bounds and value <= bounds["exclusiveMinimum"]:
         yield path, f"must be more than {bounds['exclusiveMinimum']}, not {value}"
+    if bounds.get("multipleOf", 0) > 0 and not _is_multiple(value, bounds["multipleOf"]):
+        yield path, f"must be a multiple of {bounds['multipleOf']}, not {value}"
     if "exclusiveMaximum" in bounds and value >= bounds["exclusiveMaximum"]:
         yield path, f"must be less than {bounds['exclusiveMaximum']}, not {value}"
 
@@ -157,6 +164,18 @@ def _matches(pattern: str, text: str) -> bool:
 
 def _is_equal(value: Any, other: Any) -> bool:
     return bool(value == other) and isinstance(value, bool) == isinstance(other, bool)
+
+
+def _is_multiple(value: float, step: float) -> bool:
+    # As floats, 0.3 is no multiple of 0.1.
+    try:
+        return Decimal(str(value)) % Decimal(str(step)) == 0
+    except InvalidOperation:  # the numbers are too far apart to tell
+        return True
+
+
+def _has_repeats(items: list[Any]) -> bool:
+    return len({json.dumps(item, sort_keys=True) for item in items}) < len(items)
 
 
 def _is_integral(value: Any) -> bool:

@@ -18,7 +18,7 @@ from aichatkit.chunks import ToolCall
 from aichatkit.errors import ConfigurationError
 from aichatkit.providers.base import Tool
 from aichatkit.structured.convert import convert
-from aichatkit.structured.fitting import fit_arguments
+from aichatkit.structured.fit import fit_arguments
 from aichatkit.structured.schemas import Field, hints_of, object_schema
 from aichatkit.structured.validation import find_errors
 from aichatkit.tools.results import result_text
@@ -84,8 +84,11 @@ class Toolbox:
         if call.broken:
             return "Error: the arguments are not a JSON object; call again with one"
         parameters = self._tools[call.name].parameters
-        fields = fit_arguments(call.arguments, parameters)
-        errors = find_errors(fields, parameters)
+        try:
+            fields = fit_arguments(call.arguments, parameters)
+            errors = find_errors(fields, parameters)
+        except RecursionError:
+            errors = ["they are nested too deeply"]
         if errors:
             return f"Error: the arguments do not fit: {'; '.join(errors)}"
         if self._approve is not None and not self._approve(replace(call, arguments=fields)):

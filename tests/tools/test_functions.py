@@ -231,7 +231,7 @@ class Named:
         (lambda place: place, "'<lambda>' cannot name a tool"),
         (star, r"star takes \*places"),
         (stars, r"stars takes \*\*places"),
-        (only, "only takes place"),
+        (only, "parameter 'place' of only is positional-only"),
         (unresolved, "unresolved: the annotation of 'place' cannot be read .*OnlyForCheckers"),
         (wrong, "wrong.*place.* 5"),
         (foreign, "foreign.place: schema: Toolbox"),
@@ -369,7 +369,7 @@ class Answer:
         ([Answer()], '[{"unit": "k", "day": "2026-11-21", "tags": ["a", "b"]}]'),
         (frozenset({1}), "[1]"),
         ((n for n in (1, 2)), "[1, 2]"),
-        ({(1, 2): 3}, "Error: TypeError"),
+        ({(1, 2): 3}, '{"(1, 2)": 3}'),
         (Answer, '"<class'),
     ],
 )

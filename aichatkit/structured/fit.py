@@ -12,6 +12,8 @@ __all__ = ["fit_arguments", "fit_texts"]
 
 _NOTHING = object()
 _SCALARS = ("integer", "number", "boolean", "null")
+#: Parts that are tried: with forms to choose from at every level, there may be more than can ever be.
+_MAX_STEPS = 2000
 #: As Python writes them.
 _WORDS = {"True": True, "False": False, "None": None}
 
@@ -43,9 +45,13 @@ class _Fitter:
         self.root = root
         self.kinds = kinds
         self.drops_null = drops_null
+        self.steps = 0
 
     def fit(self, value: Any, schema: Any) -> Any:
         """Return the value that was meant, or the same if it is not known."""
+        self.steps += 1
+        if self.steps > _MAX_STEPS:
+            return value
         schema = resolve(schema, self.root)
         if not isinstance(schema, Mapping) or _fits(value, schema, self.root):
             return value
