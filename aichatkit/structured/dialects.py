@@ -9,8 +9,10 @@ from typing import Any, Callable
 
 from aichatkit.structured.validation import resolve
 
-__all__ = ["for_anthropic", "is_strict", "strict"]
+__all__ = ["JSON_TEXT", "for_anthropic", "is_strict", "strict"]
 
+#: The only field of an answer that is JSON text as a whole.
+JSON_TEXT = "json_text"
 _FORMATS = frozenset(("date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"))
 #: Keywords that hold schemas by name, one schema, and a list of schemas.
 _BY_NAME = ("properties", "$defs", "definitions")
@@ -97,7 +99,11 @@ def for_anthropic(schema: Mapping[str, Any]) -> dict[str, Any]:
     A part that cannot be told, such as an object with any keys, is asked for as JSON text; `fit_texts` reads it.
     """
     converted: dict[str, Any] = _Anthropic(schema).convert(schema)
-    return converted
+    if converted.get("type") == "object":
+        return converted
+    # The root has to be an object all the same.
+    fields = {JSON_TEXT: converted}
+    return {"type": "object", "properties": fields, "required": [JSON_TEXT], "additionalProperties": False}
 
 
 class _Converter:
@@ -124,6 +130,14 @@ class _Converter:
     def convert_plain(self, schema: Mapping[str, Any]) -> Any:
         raise NotImplementedError
 
+    def convert_named(self, place: str, name: str, schema: Any) -> Any:
+        """Convert a field or definition; within a definition, references to it lead back."""
+        self.open.append(f"#/{place}/{name}")
+        try:
+            return self.convert(schema)
+        finally:
+            self.open.pop()
+
     def follow(self, schema: Mapping[str, Any], convert: Callable[[Any], Any]) -> Any:
         """Convert the definition that a reference leads to, with what stands beside it."""
         self.open.append(schema["$ref"])
@@ -140,7 +154,7 @@ class _Converter:
             if name not in self.keywords or self.refuses(name, value):
                 notes += [] if name in _SILENT else [_note(name, value)]
             elif name in _BY_NAME:
-                kept[name] = {key: self.convert(inner) for key, inner in value.items()}
+                kept[name] = {key: self.convert_named(name, key, inner) for key, inner in value.items()}
             elif name in _LISTS:
                 kept[name] = [self.convert(inner) for inner in value]
             else:

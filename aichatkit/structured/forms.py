@@ -12,6 +12,7 @@ from aichatkit._reasons import reason_of
 from aichatkit.errors import SchemaError
 from aichatkit.reply import Reply
 from aichatkit.structured.convert import convert, is_pydantic_model
+from aichatkit.structured.dialects import JSON_TEXT
 from aichatkit.structured.fit import fit_texts
 from aichatkit.structured.schemas import schema_of
 from aichatkit.structured.validation import find_errors
@@ -92,6 +93,8 @@ class Form:
         return _json.plain(value) if isinstance(self.target_type, Mapping) else convert(value, self.target_type)
 
     def _unwrap(self, value: Any) -> Any:
+        if isinstance(value, Mapping) and set(value) == {JSON_TEXT} and JSON_TEXT not in self.schema.get("properties", ()):
+            value = value[JSON_TEXT]
         # A model that got the schema as part of the prompt may answer with the bare value.
         has_wrapper = self.is_wrapped and isinstance(value, Mapping) and set(value) == {"value"}
         return value["value"] if has_wrapper else value
