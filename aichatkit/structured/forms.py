@@ -93,7 +93,11 @@ class Form:
         return _json.plain(value) if isinstance(self.target_type, Mapping) else convert(value, self.target_type)
 
     def _unwrap(self, value: Any) -> Any:
-        if isinstance(value, Mapping) and set(value) == {JSON_TEXT} and JSON_TEXT not in self.schema.get("properties", ()):
+        if (
+            isinstance(value, Mapping)
+            and set(value) == {JSON_TEXT}
+            and JSON_TEXT not in self.schema.get("properties", ())
+        ):
             value = value[JSON_TEXT]
         # A model that got the schema as part of the prompt may answer with the bare value.
         has_wrapper = self.is_wrapped and isinstance(value, Mapping) and set(value) == {"value"}

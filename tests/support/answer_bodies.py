@@ -36,7 +36,11 @@ def text_body(protocol: str, *pieces: str) -> bytes:
             'data: {"candidates": [{"content": {"role": "model", "parts": [{"text": "%s"}]}, "index": 0}]}\n\n',
             'data: {"candidates": [{"finishReason": "STOP", "index": 0}]}\n\n',
         ),
-        "ollama": ("", '{"model": "m", "message": {"role": "assistant", "content": "%s"}, "done": false}\n', _OLLAMA_END),
+        "ollama": (
+            "",
+            '{"model": "m", "message": {"role": "assistant", "content": "%s"}, "done": false}\n',
+            _OLLAMA_END,
+        ),
         "cohere": (
             "",
             'data: {"type": "content-delta", "index": 0, "delta": {"message": {"content": {"text": "%s"}}}}\n\n',
