@@ -52,7 +52,7 @@ def test_whole_numbers_are_told_by_their_digits(text, whole, number):
 
 @pytest.mark.parametrize("text", ["NaN", "[Infinity]", '{"x": -Infinity}', "1e999", "-1e400", "nan", ""])
 def test_what_is_no_number_of_json_is_refused(text):
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"."):
         _json.loads(text)
 
 

@@ -312,3 +312,25 @@ def test_a_disk_without_room_for_results_ends_the_run_and_keeps_those_there_are(
     assert caught.value.results is results
     assert 128 <= len(results) < 200
     assert len(sandbox.requests) == results.text.count("ErrorBody.")
+
+
+def test_files_hold_no_numbers_that_only_python_reads(client, tmp_path):
+    odd = {"nan": [float("nan"), 1.5], "inf": float("-inf"), "price": 1.25}
+    results = client.map([{"prompt": "Hi", "odd": odd, "inf": float("inf")}])
+    results.save(tmp_path / "out.jsonl")
+    refuse = pytest.fail
+    row = json.loads((tmp_path / "out.jsonl").read_text(), parse_constant=refuse)
+    assert (row["odd"], row["inf"]) == ({"nan": [None, 1.5], "inf": None, "price": 1.25}, None)
+    results.save(tmp_path / "out.csv")
+    (line,) = read_csv(tmp_path / "out.csv")
+    assert json.loads(line["odd"], parse_constant=refuse) == row["odd"]
+
+
+def test_half_a_character_of_the_input_is_saved(client, tmp_path):
+    results = client.map([{"prompt": "Hi", "text": "caf\udce9", "list": ["\ud83d"]}])
+    results.save(tmp_path / "out.csv")
+    results.save(tmp_path / "out.jsonl")
+    (line,) = read_csv(tmp_path / "out.csv")
+    row = json.loads((tmp_path / "out.jsonl").read_text(encoding="utf-8"))
+    assert (line["text"], line["list"]) == ("caf\ufffd", '["\ufffd"]')
+    assert (row["text"], row["list"]) == ("caf\ufffd", ["\ufffd"])

@@ -1,4 +1,4 @@
-"""What stands in texts and calls, on the wire of each protocol: numbers, halves of characters, text in place of data."""
+"""What stands in texts and calls, on the wire of each protocol: numbers, halves of characters, data as text."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def answers(web: responses.RequestsMock, protocol):
     """Answer the requests with these bodies, one after the other, and return what was sent."""
 
     def give(*bodies: bytes):
-        for body in bodies:
-            web.post(ANYWHERE, body=body, content_type=KINDS.get(protocol, "text/event-stream"))
+        for answer in bodies:
+            web.post(ANYWHERE, body=answer, content_type=KINDS.get(protocol, "text/event-stream"))
         return web.calls
 
     return give

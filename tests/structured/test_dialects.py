@@ -17,6 +17,7 @@ from aichatkit.structured.forms import Form
 from aichatkit.structured.schemas import schema_of
 
 TEXT, INTEGER = {"type": "string"}, {"type": "integer"}
+LIST, NUMBER = {"type": "array", "items": TEXT}, {"$ref": "#/$defs/n"}
 NOT_ANTHROPIC = {
     *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength", "maxItems"),
     *("uniqueItems", "prefixItems", "oneOf", "allOf", "not", "if", "patternProperties", "$ref", "default", "$defs"),
@@ -72,7 +73,7 @@ def nodes(schema: Any) -> Iterator[dict[str, Any]]:
         ({**TEXT, "pattern": "^(?=a)"}, {**TEXT, "description": 'pattern: "^(?=a)"'}),
         ({**TEXT, "default": "a"}, {**TEXT, "description": 'default: "a"'}),
         ({**TEXT, "nullable": True}, {"type": ["string", "null"]}),
-        ({"type": "array", "items": TEXT, "uniqueItems": True}, {"type": "array", "items": TEXT, "description": "uniqueItems: true"}),
+        ({**LIST, "uniqueItems": True}, {**LIST, "description": "uniqueItems: true"}),
         ({**INTEGER, "minimum": 1}, {**INTEGER, "minimum": 1}),
         ({"enum": ["a", 1, None]}, {"enum": ["a", 1, None], "type": ["string", "integer", "null"]}),
         ({"const": "a"}, {"const": "a", "type": "string"}),
@@ -80,7 +81,7 @@ def nodes(schema: Any) -> Iterator[dict[str, Any]]:
         ({"allOf": [{"$ref": "#/$defs/n"}]}, {"$ref": "#/$defs/n"}),
         ({"$ref": "#/$defs/n"}, {"$ref": "#/$defs/n"}),
         ({"$ref": "#/$defs/n", "description": "A number."}, {**INTEGER, "description": "A number."}),
-        ({"allOf": [{"$ref": "#/$defs/n"}], "description": "A."}, {"anyOf": [{"$ref": "#/$defs/n"}], "description": "A."}),
+        ({"allOf": [NUMBER], "description": "A."}, {"anyOf": [NUMBER], "description": "A."}),
     ],
 )  # fmt: skip
 def test_strict_mode_gets_what_it_takes_and_is_told_the_rest(schema, sent):

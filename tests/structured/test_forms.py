@@ -358,7 +358,7 @@ def test_decimals_of_pydantic_keep_their_digits():
         pair: tuple[Decimal, float]
         by_name: dict[str, Decimal]
         maybe: Optional[Decimal]  # noqa: UP045 - read at run time
-        other: Union[str, float]
+        other: Union[str, float]  # noqa: UP007
         rest: Any
 
     class Bill(pydantic.RootModel[list[Line]]):

@@ -56,7 +56,8 @@ def call_body(protocol: str, arguments: str, name: str = "look") -> bytes:
     text = json.dumps(arguments)
     function = f'{{"name": "{name}", "arguments": {text}}}'
     call = {
-        "openai": f'{{"choices": [{{"delta": {{"tool_calls": [{{"index": 0, "id": "a", "function": {function}}}]}}}}]}}',
+        "openai": '{"choices": [{"delta": {"tool_calls": '
+        f'[{{"index": 0, "id": "a", "function": {function}}}]}}}}]}}',
         "anthropic": '{"type": "content_block_delta", "index": 0, "delta": '
         f'{{"type": "input_json_delta", "partial_json": {text}}}}}',
         "gemini": '{"candidates": [{"content": {"parts": [{"functionCall": '

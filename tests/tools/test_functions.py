@@ -547,5 +547,5 @@ def test_a_result_that_holds_itself_is_told_to_the_model():
 
 
 def test_a_function_of_c_says_why_it_is_no_tool():
-    with pytest.raises(ConfigurationError, match="'obj' of len is positional-only.*wrap it"):
+    with pytest.raises(ConfigurationError, match=r"'obj' of len is positional-only.*wrap it"):
         Toolbox([len])
