@@ -114,3 +114,20 @@ def test_forms_at_every_level_do_not_take_forever():
     for _ in range(9):
         value = {"x": value}
     assert fit_arguments(value, schema) == value
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        (TEXT, "3"),
+        ({"anyOf": [INTEGER, TEXT]}, "3"),
+        ({"type": ["integer", "string"]}, "3"),
+        ({"type": ["integer", "null"]}, None),
+        ({}, "[1]"),
+        ({}, None),
+    ],
+)
+def test_what_is_right_stays_beside_what_is_not(schema, value):
+    properties = {"x": schema, "n": INTEGER}
+    fitted = fit_arguments({"x": value, "n": "1"}, {"type": "object", "properties": properties})
+    assert fitted == {"x": value, "n": 1}
