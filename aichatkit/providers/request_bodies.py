@@ -185,16 +185,19 @@ def parse_arguments(arguments: Any) -> str:
         return arguments
     try:
         return _json.dumps(arguments or {})
-    except ValueError:
-        # With NaN or an infinity they are no JSON, and nothing is called with them.
-        return json.dumps(arguments)
+    except (ValueError, RecursionError):
+        # With NaN or an infinity, or nested too deeply, they are no arguments that anything can be called with.
+        return "arguments that are no JSON"
 
 
 def exact_record(event: Event) -> Any:
     """Return the record of an event; if it has arguments of calls as an object, with the digits of their numbers."""
     if _ARGUMENTS.search(event.data) is None:
         return event.json()
-    return _json.loads_record(event.data)
+    try:
+        return _json.loads_record(event.data)
+    except RecursionError:
+        return event.json()
 
 
 def stream_headers(provider: Provider, options: Options) -> dict[str, str]:

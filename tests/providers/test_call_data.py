@@ -122,11 +122,12 @@ def test_arguments_that_were_encoded_twice_are_taken(client, answers, protocol):
     assert seen == ["Oslo"]
 
 
-def test_arguments_without_end_are_told_to_the_model(client, answers, protocol):
+@pytest.mark.parametrize("depth", [200, 800])
+def test_arguments_without_end_are_told_to_the_model(client, answers, protocol, depth):
     def look(x: list) -> str:
         raise AssertionError(x)
 
-    calls = answers(call_body(protocol, '{"x": ' + "[" * 200 + "]" * 200 + "}"), text_body(protocol, "fine"))
+    calls = answers(call_body(protocol, '{"x": ' + "[" * depth + "]" * depth + "}"), text_body(protocol, "fine"))
     assert client.ask("Hi", tools=[look]).text == "fine"
     assert "not a JSON object" in sent(calls[1])
 
