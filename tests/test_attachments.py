@@ -414,7 +414,7 @@ def test_pictures_a_service_refuses_are_not_sent(provider, kind, tmp_path, sandb
     (tmp_path / "a.bin").write_bytes(REFUSED[kind])
     uri = f"data:;base64,{base64.b64encode(REFUSED[kind]).decode()}"
     part = {"role": "user", "content": [{"type": "image_url", "image_url": {"url": uri}}]}
-    with Client(model=provider, api_key={provider: "sk-test"}, base_url=sandbox.url) as client:
+    with Client(model=f"{provider}/gpt-6-luna", api_key={provider: "sk-test"}, base_url=sandbox.url) as client:
         for files in (REFUSED[kind], tmp_path / "a.bin", uri, f"https://example.org/a.{kind}"):
             with pytest.raises(ConfigurationError, match=f"image/{kind}.*only gif, jpeg, png, webp") as caught:
                 client.ask("Hi", files=files)

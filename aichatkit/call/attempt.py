@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import random
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Callable
-from urllib.parse import urlsplit
 
 from aichatkit._dataclasses import replace
 from aichatkit._lazy import lazy_module
@@ -20,28 +17,30 @@ from aichatkit.errors import (
     BadRequestError,
     ChatError,
     ConnectError,
+    ModelNotFoundError,
     PermissionDeniedError,
     QuotaExceededError,
     RateLimitError,
 )
 from aichatkit.limits.retries import RetryState, clock_of
 from aichatkit.limits.waits import Sleeper, Wait
-from aichatkit.providers.base import Provider
+from aichatkit.providers.base import Provider, is_local
 from aichatkit.reply import Attempt, Reply
 from aichatkit.transport.transport import Transport
 
 if TYPE_CHECKING:
     from aichatkit import _warnings, hooks
     from aichatkit.call.answer import Answer
-    from aichatkit.catalog import tokens
+    from aichatkit.catalog import retirements, tokens
     from aichatkit.limits.cooldowns import CooldownKey
 else:
     # Few calls have hooks, a rate limit, or a field that is refused.
     _warnings = lazy_module("aichatkit._warnings")
     hooks = lazy_module("aichatkit.hooks")
+    retirements = lazy_module("aichatkit.catalog.retirements")
     tokens = lazy_module("aichatkit.catalog.tokens")
 
-__all__ = ["TargetAttempts", "is_local", "open_transport"]
+__all__ = ["TargetAttempts", "open_transport"]
 
 logger = logging.getLogger(__name__)
 
@@ -77,9 +76,12 @@ class TargetAttempts:
         """Raise if the target cannot be called as requested; nothing is sent."""
         call = self.call
         self.provider = self.context.provider(self.target.provider)
-        self._request = ProviderRequest(
-            self.provider, self.target.model, call.messages, call.options, call.prices, keep_raw=call.keep_raw
-        )
+        model, catalog = self.target.model, self.context.catalog
+        record = None if self.provider.is_free(model) else self.context.record(self.target)
+        if record is not None and ("retires" in record or "gone" in record):
+            retirements.warn_of_retirement(self.provider, model, record, catalog)
+        options = call.options if record is None else replace(call.options, record=record)
+        self._request = ProviderRequest(self.provider, model, call.messages, options, catalog, keep_raw=call.keep_raw)
         check_request(self._request)
 
     def keys(self) -> Sequence[str | None]:
@@ -115,6 +117,10 @@ class TargetAttempts:
         """Complete the final error, and record it in the cooldown table."""
         if isinstance(error, ChatError):
             error.provider, error.model = error.provider or self.state.provider, error.model or self.target.model
+            if isinstance(error, ModelNotFoundError) and error.successor is None:
+                retirements.explain_missing_model(
+                    error, self.provider, self.target.model, self.context.catalog, is_default=self.target.is_default
+                )
             if self._cooldown_key is not None and not isinstance(error, _KEY_ERRORS):
                 self.context.cooldowns.record_failure(self._cooldown_key, error)
         # If the target was not called after all, or gave no clear outcome, another call may probe it.
@@ -229,16 +235,6 @@ def open_transport(provider: Provider, key: str | None, call: Call, *, fresh: bo
         rules=provider.rules,
         secrets=tuple({*([key] if key else ()), *call.context.keys.get(provider.name, ())}),
     )
-
-
-@lru_cache(maxsize=256)
-def is_local(url: str) -> bool:
-    """Return whether an address is on this machine."""
-    host = urlsplit(url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _time_to_wait(error: ChatError) -> tuple[bool, float]:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
 from aichatkit._dataclasses import dataclass, field
 from aichatkit.call.targets import Target, parse_key
-from aichatkit.catalog.prices import Price
+from aichatkit.catalog.layers import Record
+from aichatkit.catalog.models import Catalog
 from aichatkit.limits.cooldowns import CooldownKey, Cooldowns
 from aichatkit.limits.retries import RetryBudget, RetryPolicy
 from aichatkit.limits.waits import Pauses, Sleeper, Wait
@@ -45,6 +46,7 @@ class CallContext:
     cooldowns: Cooldowns
     retry_budget: RetryBudget
     pauses: Pauses
+    catalog: Catalog = field(default_factory=Catalog, repr=False)
     rate_limiter: RateLimiter | None = None
     cache: MutableMapping[str, str] | None = None
     budget: Budget | None = None
@@ -83,6 +85,10 @@ class CallContext:
         memo_key = (provider_cls, url)
         return self._providers.get(memo_key) or memoize(self._providers, memo_key, provider_cls(url))
 
+    def record(self, target: Target) -> Record | None:
+        """Return what the catalog knows about a target's model, None if nothing."""
+        return self.catalog.find(target.provider.priced_as or target.provider.name, target.model)
+
     def keys_for(self, provider: Provider) -> Sequence[str | None]:
         """Return the keys to send, [None] if none is needed; raise MissingKeyError if one is missing."""
         keys = self.keys.get(provider.name)
@@ -120,7 +126,6 @@ class Call:
     policy: RetryPolicy
     headers: Mapping[str, str]
     proxies: Mapping[str, str] | None
-    prices: Mapping[str, Price] = field(default_factory=dict, repr=False)
     strict: bool = False
     keep_raw: bool = False
     toolbox: Toolbox | None = None

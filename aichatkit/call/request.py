@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Callable
 
 import requests
 
-from aichatkit import _json, params
+from aichatkit import params
 from aichatkit._dataclasses import dataclass, field, replace
 from aichatkit._lazy import lazy_module
 from aichatkit._reasons import reason_of
 from aichatkit._surrogates import repair_escapes
 from aichatkit.call.answer import Answer
-from aichatkit.catalog.prices import Price
+from aichatkit.catalog.models import Catalog
 from aichatkit.errors import ConfigurationError
 from aichatkit.messages import File, Message, ToolCallsMessage, iter_files, text_of_file
 from aichatkit.providers.base import Options, Provider, parsing
@@ -24,7 +24,10 @@ from aichatkit.transport.transport import Transport
 
 if TYPE_CHECKING:
     import inspect
+
+    from aichatkit import _json
 else:
+    _json = lazy_module("aichatkit._json")
     inspect = lazy_module("inspect")
 
 __all__ = ["ProviderRequest", "check_request", "optional_fields", "prepare", "send_request"]
@@ -41,7 +44,7 @@ class ProviderRequest:
     model: str
     messages: Sequence[Message]
     options: Options
-    prices: Mapping[str, Price] = field(default_factory=dict, repr=False)
+    catalog: Catalog = field(default_factory=Catalog, repr=False)
     #: Fields of the body, by the service's names, that are not sent.
     omitted: frozenset[str] = frozenset()
     keep_raw: bool = False
@@ -78,7 +81,7 @@ def send_request(
         alt=_last_text(request.messages),
         started=started,
         clock=clock,
-        prices=request.prices,
+        catalog=request.catalog,
         keep_raw=request.keep_raw,
         turn=len(request.messages),
     )

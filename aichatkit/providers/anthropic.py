@@ -11,10 +11,11 @@ from typing import Any, ClassVar
 
 import requests
 
-from aichatkit.chunks import Answered, Citation, Finish, Reasoning, ToolCall, ToolCallPart, Usage
+from aichatkit.chunks import Answered, Citation, Finish, Reasoning, ToolCall, ToolCallPart
 from aichatkit.classification import classify
 from aichatkit.events import Event, sniffing
 from aichatkit.messages import File, Message, ToolCallsMessage, ToolResultMessage
+from aichatkit.providers.anthropic_usage import parse_usage
 from aichatkit.providers.base import NO_OPTIONS, WEB_IMAGES, Options, Provider
 from aichatkit.providers.request_bodies import (
     add_options,
@@ -55,16 +56,8 @@ class Anthropic(Provider):
     version = "/v1"
     path = "/v1/messages"
     models_path = "/v1/models?limit=1000"
-    default_model = "claude-sonnet-4-5"
-    models = (
-        "claude-sonnet-4-5",
-        "claude-haiku-4-5",
-        "claude-opus-4-5",
-        "claude-opus-4-1",
-        "claude-sonnet-4-0",
-        "claude-3-7-sonnet-latest",
-        "claude-3-5-haiku-latest",
-    )
+    default_model = "claude-sonnet-5-5"
+    models = ("claude-sonnet-5-5", "claude-haiku-5-5", "claude-opus-5-5", "claude-opus-5", "claude-fable-5-1")
     api_key_env = ("ANTHROPIC_API_KEY", _TOKEN_ENV)
     base_url_env = "ANTHROPIC_BASE_URL"
     key_header = "x-api-key"
@@ -221,7 +214,7 @@ def _parse_start(record: Mapping[str, Any]) -> Iterator[Any]:
 
 def _parse_head(message: Mapping[str, Any]) -> Iterator[Any]:
     yield Answered(message["model"], message.get("id") or "")
-    yield from _parse_usage(message.get("usage"))
+    yield from parse_usage(message.get("usage"))
 
 
 def _parse_block_start(record: Mapping[str, Any]) -> Iterator[Any]:
@@ -244,7 +237,7 @@ def _parse_block(index: int, block: Mapping[str, Any]) -> Iterator[Any]:
 
 def _parse_ending(record: Mapping[str, Any]) -> Iterator[Any]:
     yield Finish(_finish_reason(record["delta"]), ends=False)
-    yield from _parse_usage(record.get("usage"))
+    yield from parse_usage(record.get("usage"))
 
 
 def _parse_stop(record: Mapping[str, Any]) -> Iterator[Any]:
@@ -268,12 +261,3 @@ def _parse_citations(citations: Sequence[Mapping[str, Any]]) -> Iterator[Citatio
     for citation in citations:
         if citation.get("url"):
             yield Citation(citation["url"], citation.get("title") or "")
-
-
-def _parse_usage(usage: Mapping[str, Any] | None) -> Iterator[Usage]:
-    if usage:
-        # Unlike everywhere else, `input_tokens` does not include cached tokens here.
-        names = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
-        counts = [usage[name] for name in names if usage.get(name) is not None]
-        input_tokens = None if usage.get("input_tokens") is None else sum(counts)
-        yield Usage(input_tokens, usage.get("output_tokens"), cached_tokens=usage.get("cache_read_input_tokens"))

@@ -16,8 +16,8 @@ from aichatkit.classification import classify
 from aichatkit.events import Event, sniffing
 from aichatkit.messages import Content, File, Message, ToolCallsMessage, ToolResultMessage
 from aichatkit.providers.base import NO_OPTIONS, Options, Provider
-from aichatkit.providers.openai_records import find_usage, parse_citations, parse_message, parse_usage
-from aichatkit.providers.openai_signatures import merge_details, signed_fields
+from aichatkit.providers.openai_records import find_tier, find_usage, parse_citations, parse_message
+from aichatkit.providers.openai_usage import parse_usage
 from aichatkit.providers.request_bodies import (
     add_options,
     audio_format,
@@ -33,11 +33,12 @@ from aichatkit.providers.request_bodies import (
 
 if TYPE_CHECKING:
     from aichatkit import _json
-    from aichatkit.providers import openai_images
+    from aichatkit.providers import openai_images, openai_signatures
     from aichatkit.structured import dialects
 else:
     _json = lazy_module("aichatkit._json")
     dialects = lazy_module("aichatkit.structured.dialects")
+    openai_signatures = lazy_module("aichatkit.providers.openai_signatures")
     # Few models generate images.
     openai_images = lazy_module("aichatkit.providers.openai_images")
 
@@ -152,7 +153,7 @@ class OpenAICompatible(Provider):
             *([Answered(record["model"], record.get("id") or "")] if record.get("model") else ()),
             *(chunk for choice in choices for chunk in self._parse_choice(choice, event_type)),
             *parse_citations(record),
-            *parse_usage(find_usage(record, choices)),
+            *parse_usage(find_usage(record, choices), tier=find_tier(record)),
             # A JSON document that parses is complete; some bridges send it without a finish reason.
             *([Finish()] if event_type == "json" else ()),
         ]
@@ -184,15 +185,16 @@ class OpenAICompatible(Provider):
     def _build_call(self, call: ToolCall) -> dict[str, Any]:
         function = {"name": call.name, "arguments": _json.dumps(call.arguments)}
         built = {"id": call_id(call, self.call_ids), "type": "function", "function": function}
-        return {**built, **signed_fields(call, provider=self.name)}
+        return {**built, **openai_signatures.signed_fields(call, provider=self.name)}
 
     def _build_details(self, message: ToolCallsMessage) -> dict[str, Any]:
         """Return the fields with the signed reasoning of a turn, in the order in which it came."""
         fields: dict[str, Any] = {}
         for thought in message.thoughts:
-            for name, value in signed_fields(thought, provider=self.name).items():
+            for name, value in openai_signatures.signed_fields(thought, provider=self.name).items():
                 fields[name] = [*fields.get(name, ()), *value] if isinstance(value, list) else value
-        return {name: merge_details(value) if isinstance(value, list) else value for name, value in fields.items()}
+        merge = openai_signatures.merge_details
+        return {name: merge(value) if isinstance(value, list) else value for name, value in fields.items()}
 
     def _build_content(self, content: Content) -> Any:
         if isinstance(content, str):

@@ -6,16 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from aichatkit._lazy import lazy_module
-from aichatkit.chunks import Citation, Reasoning, ToolCallPart, Usage
-from aichatkit.providers.openai_signatures import sign_call, sign_turn
+from aichatkit.chunks import Citation, Reasoning, ToolCallPart
 from aichatkit.providers.request_bodies import parse_arguments
 
 if TYPE_CHECKING:
-    from aichatkit.providers import openai_images
+    from aichatkit.providers import openai_images, openai_signatures
 else:
+    openai_signatures = lazy_module("aichatkit.providers.openai_signatures")
     openai_images = lazy_module("aichatkit.providers.openai_images")
 
-__all__ = ["find_usage", "parse_citations", "parse_message", "parse_usage"]
+__all__ = ["find_tier", "find_usage", "parse_citations", "parse_message"]
 
 
 def parse_message(message: Mapping[str, Any]) -> Iterator[Any]:
@@ -32,14 +32,14 @@ def parse_message(message: Mapping[str, Any]) -> Iterator[Any]:
         if annotation.get("type") == "url_citation":
             source = annotation.get("url_citation") or annotation
             yield Citation(source["url"], source.get("title") or "")
-    turn_signature = sign_turn(message)
-    if turn_signature:
-        yield Reasoning("", turn_signature)
+    if message.get("reasoning_details") or message.get("extra_content"):
+        yield Reasoning("", openai_signatures.sign_turn(message))
     for call in message.get("tool_calls") or ():
         function = call.get("function") or {}
         arguments = parse_arguments(function.get("arguments") or "")
         name = function.get("name") or ""
-        yield ToolCallPart(call.get("index"), call.get("id") or "", name, arguments, sign_call(call))
+        signature = openai_signatures.sign_call(call)
+        yield ToolCallPart(call.get("index"), call.get("id") or "", name, arguments, signature)
 
 
 def parse_citations(record: Mapping[str, Any]) -> Iterator[Citation]:
@@ -50,25 +50,18 @@ def parse_citations(record: Mapping[str, Any]) -> Iterator[Citation]:
 
 def find_usage(record: Mapping[str, Any], choices: Sequence[Mapping[str, Any]]) -> Any:
     """Return the usage: services send it next to the choices, inside one, or under a custom key."""
-    parents = [record, record.get("x_groq") or {}, *choices]
+    parents = [record, _groq_part(record), *choices]
     return next((parent["usage"] for parent in parents if parent.get("usage")), None)
 
 
-def parse_usage(usage: Mapping[str, Any] | None) -> Iterator[Usage]:
-    """Yield the token counts, if there are any."""
-    if usage:
-        cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens")
-        reasoning = (usage.get("completion_tokens_details") or {}).get("reasoning_tokens")
-        yield Usage(
-            input_tokens=usage.get("prompt_tokens"),
-            output_tokens=usage.get("completion_tokens"),
-            total_tokens=usage.get("total_tokens"),
-            # DeepSeek and Moonshot have their own field names.
-            cached_tokens=usage.get("prompt_cache_hit_tokens", usage.get("cached_tokens"))
-            if cached is None
-            else cached,
-            reasoning_tokens=usage.get("reasoning_tokens") if reasoning is None else reasoning,
-        )
+def find_tier(record: Mapping[str, Any]) -> Any:
+    """Return the service tier that served the request, as the service names it."""
+    return record.get("service_tier") or _groq_part(record).get("service_tier")
+
+
+def _groq_part(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    part = record.get("x_groq")
+    return part if isinstance(part, Mapping) else {}
 
 
 def _parse_content(content: Any) -> Iterator[Any]:

@@ -30,9 +30,8 @@ def sign_call(call: Mapping[str, Any]) -> str:
 
 
 def sign_turn(message: Mapping[str, Any]) -> str:
-    """Return what has to go back with a turn, as text; "" if it has nothing."""
-    fields = {name: message[name] for name in _TURN_FIELDS if message.get(name)}
-    return json.dumps(fields) if fields else ""
+    """Return what has to go back with a turn, as text."""
+    return json.dumps({name: message[name] for name in _TURN_FIELDS if message.get(name)})
 
 
 def signed_fields(signed: ToolCall | Thought, *, provider: str) -> dict[str, Any]:

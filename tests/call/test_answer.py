@@ -4,7 +4,8 @@ import pytest
 from answer_doubles import FakeResponse, FakeTransport, Scripted, answered
 
 from aichatkit.call.answer import Answer
-from aichatkit.catalog.prices import Price
+from aichatkit.catalog.models import Catalog
+from aichatkit.catalog.own_prices import parse_prices
 from aichatkit.chunks import Answered, Citation, Finish, Notice, Picture, Reasoning, ToolCallPart, Usage
 from aichatkit.errors import (
     BadResponseError,
@@ -73,9 +74,9 @@ def test_the_price_is_that_of_the_model_that_answered_else_of_the_one_that_was_a
     usage = Usage(input_tokens=1_000_000, output_tokens=0)
     for model, cost in (("dear", 9.0), ("unknown", 2.0)):
         provider = Scripted(Answered(model), "Hi", usage)
-        prices = {"scripted/dear": Price(9, 1), "scripted/asked": Price(2, 1)}
+        catalog = Catalog([parse_prices({"scripted/dear": (9, 1), "scripted/asked": (2, 1)})])
         response = FakeResponse([b"0", b"1", b"2"])
-        answer = Answer(provider, "asked", response, http=FakeTransport(), prices=prices)
+        answer = Answer(provider, "asked", response, http=FakeTransport(), catalog=catalog)
         list(answer)
         assert answer.reply.cost == cost
 
