@@ -125,10 +125,10 @@ class _Converter:
         return self.convert_plain(_normalized(schema))
 
     def convert_reference(self, schema: Mapping[str, Any]) -> Any:
-        raise NotImplementedError
+        """Return what the service takes in place of a reference."""
 
     def convert_plain(self, schema: Mapping[str, Any]) -> Any:
-        raise NotImplementedError
+        """Return a schema that is no reference in the service's form."""
 
     def convert_named(self, place: str, name: str, schema: Any) -> Any:
         """Convert a field or definition; within a definition, references to it lead back."""
@@ -276,11 +276,11 @@ def _type_names(value: Any) -> Iterator[str]:
 
 def _only(schema: Mapping[str, Any], name: str) -> dict[str, Any]:
     """Return the part of a schema that is about one type."""
+    if name == "null":
+        return {"type": "null"}
     kept = {"type": name, **schema}
     if "enum" in kept:
         kept["enum"] = [value for value in kept["enum"] if name in _type_names(value)]
-    if name == "null":
-        return {"type": "null"}
     return kept
 
 

@@ -17,8 +17,9 @@ from recorded import ANYWHERE
 
 from aichatkit import Chat, Client, SchemaError, ToolError
 from aichatkit.chunks import ToolCall
+from aichatkit.events import Event
 from aichatkit.messages import parse_messages
-from aichatkit.providers.request_bodies import call_id
+from aichatkit.providers.request_bodies import call_id, exact_record
 
 KINDS = {"ollama": "application/x-ndjson"}
 HOW = ("ask", "stream", "chat", "map")
@@ -315,3 +316,13 @@ def walk(value: Any) -> Iterator[tuple[str, Any]]:
 def test_different_ids_stay_apart():
     ids = {call_id(ToolCall(f"functions.look:{i}", "look"), "[a-zA-Z0-9]{9}") for i in range(1000)}
     assert len(ids) == 1000
+
+
+def test_a_record_that_is_nested_too_deeply_is_told_as_any_other():
+    event = Event('{"args": {"x": ' + "[" * 5000 + "]" * 5000 + "}}")
+    failures = []
+    for read in (event.json, lambda: exact_record(event)):
+        with pytest.raises(Exception, match=r".") as caught:
+            read()
+        failures.append(type(caught.value))
+    assert failures[0] is failures[1]

@@ -143,6 +143,7 @@ def test_a_reference_beside_other_words_is_not_strict():
         closed(x={"type": "array", "items": [TEXT, INTEGER]}),
         closed(x={"type": "array", "prefixItems": [TEXT, INTEGER], "items": False}),
         closed(x={"type": ["string", "null"], "minLength": 1, "enum": ["a", None]}),
+        closed(x={"type": ["string", "integer"], "maxLength": 2}),
         closed(x={"oneOf": [TEXT, INTEGER]}),
         closed(x={"allOf": [{"$ref": "#/$defs/p"}, {"properties": {"z": TEXT}, "required": ["z"]}]}),
         closed(x={"type": "object", "patternProperties": {"^a": TEXT}}),

@@ -360,15 +360,19 @@ def test_decimals_of_pydantic_keep_their_digits():
         maybe: Optional[Decimal]  # noqa: UP045 - read at run time
         other: Union[str, float]  # noqa: UP007
         rest: Any
+        bag: dict
+        several: Optional[list[Decimal]]  # noqa: UP045
+        name: str
 
     class Bill(pydantic.RootModel[list[Line]]):
         pass
 
     line = {"price": 0, "rates": [0], "pair": [0, 0], "by_name": {"a": 0}, "maybe": 0, "other": 0, "rest": 0}
+    line.update(bag={"a": 0}, several=[0], name="x")
     text = json.dumps([line]).replace("0", NUMBER)
     (made,) = Form.of(Bill).parse(reply(text)).root
-    decimals = [made.price, made.rates[0], made.pair[0], made.by_name["a"], made.maybe]
-    assert [str(number) for number in decimals] == [NUMBER] * 5
+    decimals = [made.price, made.rates[0], made.pair[0], made.by_name["a"], made.maybe, made.several[0]]
+    assert [str(number) for number in decimals] == [NUMBER] * 6
     assert [made.pair[1], made.other] == [float(NUMBER)] * 2
 
 
