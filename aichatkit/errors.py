@@ -113,7 +113,7 @@ class ChatError(Exception):
         reason: str = "",
     ) -> None:
         # It may quote what a service sent, and has to be printed.
-        message = repair(message)
+        message = repair(str(message))
         super().__init__(message)
         self.message = message
         self.provider = provider

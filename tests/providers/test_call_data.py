@@ -266,10 +266,13 @@ def test_any_error_of_a_class_counts_as_an_answer_that_does_not_fit(client, answ
         (list, "[" * 5000 + "]" * 5000),
     ],
 )
-def test_a_failure_that_the_next_answer_would_share_is_an_error_of_its_row(client, answers, protocol, schema, text):
+def test_a_failure_that_the_next_answer_would_share_is_an_error_of_its_row(
+    client, answers, protocol, schema, text, tmp_path
+):
     answers(text_body(protocol, text))
-    for result in client.map(["a", "b"], schema=schema, progress=False):
-        assert type(result.error) is SchemaError
+    for resume in (None, tmp_path / "a.sqlite", tmp_path / "a.sqlite"):
+        for result in client.map(["a", "b"], schema=schema, progress=False, resume=resume):
+            assert type(result.error) is SchemaError
     with pytest.raises(SchemaError, match="does not fit"):
         client.ask("Hi", schema=schema)
     with pytest.raises(SchemaError, match="does not fit"):
