@@ -94,6 +94,9 @@ class ChatError(Exception):
     scope: ClassVar[str] = ""
     #: Length of the cooldown in seconds, unless the service specifies one.
     cooldown: ClassVar[float] = 0.0
+    #: What the service refused, and the changes to the request that follow; both are taken off before it is raised.
+    _refused: Any = ()
+    _changes: Any = ()
 
     def __init__(
         self,

@@ -41,6 +41,7 @@ _ENTRY_POINTS = "aichatkit.providers"
 _NOT_PROVIDERS = (
     *(
         "base",
+        "effort_fields",
         "openai_compatible",
         "openai_images",
         "openai_records",

@@ -38,11 +38,14 @@ ORDER = """
     catalog.rates
     catalog.context_windows
     storage.sqlite params
-    transport.timeouts chunks providers.user_agents _warnings structured.validation
+    transport.timeouts chunks providers.user_agents _warnings structured.validation catalog.efforts
     notebook.cell_options messages events.lines classification.table batch.templates classification.rules
     events classification.error_bodies classification.retry_after catalog.prices
     structured.schemas structured.dialects structured.fit batch.rows
     catalog.own_prices
+    catalog.parameters
+    classification.parameter_names classification.refusal_wordings
+    classification.refused_params
     classification.decide
     events.sniffing classification.classify structured.convert
     images
@@ -56,6 +59,10 @@ ORDER = """
     tools call.collector call.cost limits.cooldowns limits.shared_rates
     limits.waits batch.journal batch.result_store
     call.answer limits.rate_limits limits.retries
+    registry call.request call.listings call.model_rules
+    call.refused_fields
+    call.refusal_actions
+    call.refusals
     registry call.request call.listings
     catalog.model_infos
     catalog.retirements

@@ -363,7 +363,7 @@ class Answer(BaseAnswer):
                 {"error": collector.notice}, provider=name, model=self.model, rules=self.provider.rules
             )
         if collector.reason == "length":
-            return EmptyAnswerError(f"{name}: no text came before the length limit; raise max_tokens", action="stop")
+            return EmptyAnswerError(f"{name}: {collector.length_problem()}", action="stop")
         return EmptyAnswerError(f"{name}: the service answered with status {self._response.status} and no text")
 
     def _break_off(self, error: ChatError) -> ChatError:

@@ -91,6 +91,16 @@ class Collector:
         # Some services end an answer with tool calls like any other.
         return "tool_calls" if self.calls and self.reason in (None, "stop") else self.reason
 
+    def length_problem(self) -> str:
+        """Return why an answer that reached the length limit has no text."""
+        thoughts = self.usage.reasoning_tokens
+        if not thoughts and not self.reasoning:
+            return "no text came before the length limit; raise max_tokens"
+        used = f" ({thoughts:,} tokens)" if thoughts else ""
+        return (
+            f"the thoughts used up the length limit{used} before any text; raise max_tokens or lower reasoning_effort"
+        )
+
     def add_finish(self, finish: chunks.Finish) -> None:
         """Add an end marker."""
         self.ended = self.ended or finish.ends

@@ -18,6 +18,7 @@ from aichatkit.messages import File, Message, ToolCallsMessage, ToolResultMessag
 from aichatkit.providers.anthropic_usage import parse_usage
 from aichatkit.providers.base import NO_OPTIONS, WEB_IMAGES, Options, Provider
 from aichatkit.providers.request_bodies import (
+    DEFAULT_MAX_TOKENS,
     add_options,
     call_id,
     encode_base64,
@@ -32,8 +33,6 @@ from aichatkit.providers.request_bodies import (
 )
 from aichatkit.structured import dialects
 
-#: Sent if the caller sets no `max_tokens`; all current models support it.
-_DEFAULT_MAX_TOKENS = 8192
 _TOKEN_ENV = "ANTHROPIC_AUTH_TOKEN"
 #: The ids of tool calls that the service takes.
 _CALL_IDS = "[a-zA-Z0-9_-]+"
@@ -79,6 +78,7 @@ class Anthropic(Provider):
         "top_p": "top_p",
         "user": "metadata.user_id",
     }
+    effort_style = "anthropic"
 
     def sign(self, key: str) -> tuple[str, str]:
         if key == os.environ.get(_TOKEN_ENV):
@@ -92,7 +92,7 @@ class Anthropic(Provider):
         turns = _without_last_blanks(merge_turns((_role(message), self._build_blocks(message)) for message in others))
         payload: dict[str, Any] = {
             "model": model,
-            "max_tokens": _DEFAULT_MAX_TOKENS,
+            "max_tokens": options.record.get("max_out", DEFAULT_MAX_TOKENS),
             "messages": [{"role": role, "content": blocks} for role, blocks in turns],
             "stream": True,
         }
@@ -106,7 +106,7 @@ class Anthropic(Provider):
         if options.schema is not None:
             schema = dialects.for_anthropic(options.schema)
             set_path(payload, "output_config.format", {"type": "json_schema", "schema": schema})
-        payload = add_options(payload, self.params, options)
+        payload = add_options(payload, self.params, options, provider=self, model=model)
         return requests.Request("POST", self.api_endpoint, json=payload, headers=dict(self.headers))
 
     def parse_event(self, event: Event) -> Any:

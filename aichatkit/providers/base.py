@@ -32,7 +32,8 @@ class Options:
 
     `params` are sampling parameters under the package's names, `tokens` what `prepare` returned, `tools` the functions
     the model may call, `schema` the JSON schema for structured output, `extra` fields copied into the body unchanged.
-    `record` is what the catalog knows about the model, empty if nothing.
+    `record` is what the catalog knows about the model, empty if nothing. `hide_thoughts` is set if the caller wants no
+    reasoning, although the model may not be able to switch it off.
     """
 
     params: Mapping[str, Any] = field(default_factory=dict)
@@ -41,6 +42,7 @@ class Options:
     schema: Mapping[str, Any] | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
     record: Mapping[str, Any] = field(default_factory=dict)
+    hide_thoughts: bool = False
 
 
 NO_OPTIONS = Options()
@@ -102,6 +104,8 @@ class Provider:
     key_prefix: ClassVar[str] = "Bearer "
     #: Supported sampling parameters: the package's name -> the service's name.
     params: ClassVar[Mapping[str, str]] = {}
+    #: The form in which the service takes `reasoning_effort`, by its name in `effort_fields`; empty for a plain field.
+    effort_style: ClassVar[str] = ""
     #: Supported attachments: "image", "pdf", "text", "audio"; empty for text-only services.
     takes_files: ClassVar[frozenset[str]] = frozenset()
     #: Media types of the pictures that the service takes; empty if all, or not known.

@@ -50,6 +50,7 @@ class Cohere(OpenAICompatible):
         "logprobs": "logprobs",
         "max_tokens": "max_tokens",
         "presence_penalty": "presence_penalty",
+        "reasoning_effort": "thinking",
         "response_format": "response_format",
         "seed": "seed",
         "stop": "stop_sequences",
@@ -57,6 +58,7 @@ class Cohere(OpenAICompatible):
         "top_k": "k",
         "top_p": "p",
     }
+    effort_style = "cohere"
 
     def parse_event(self, event: Event) -> Any:
         if event.data.startswith("[DONE]"):

@@ -125,7 +125,7 @@ class Gemini(Provider):
         "logprobs": "generationConfig.responseLogprobs",
         "max_tokens": "generationConfig.maxOutputTokens",
         "presence_penalty": "generationConfig.presencePenalty",
-        "reasoning_effort": "generationConfig.thinkingConfig.thinkingLevel",
+        "reasoning_effort": "generationConfig.thinkingConfig",
         "seed": "generationConfig.seed",
         "stop": "generationConfig.stopSequences",
         "temperature": "generationConfig.temperature",
@@ -133,6 +133,7 @@ class Gemini(Provider):
         "top_logprobs": "generationConfig.logprobs",
         "top_p": "generationConfig.topP",
     }
+    effort_style = "gemini"
 
     def build_request(
         self, messages: Sequence[Message], model: str, *, options: Options = NO_OPTIONS
@@ -150,7 +151,7 @@ class Gemini(Provider):
             set_path(payload, "generationConfig.responseJsonSchema", options.schema)
         if _DRAWS.search(model):
             set_path(payload, "generationConfig.responseModalities", ["TEXT", "IMAGE"])
-        payload = add_options(payload, self.params, options)
+        payload = add_options(payload, self.params, options, provider=self, model=model)
         # A name with a slash already has its collection, such as tunedModels/mine.
         resource = model if "/" in model else f"models/{model}"
         url = f"{self.url}{self.version}/{quote(resource)}:streamGenerateContent?alt=sse"

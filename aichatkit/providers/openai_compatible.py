@@ -103,7 +103,8 @@ class OpenAICompatible(Provider):
         if self.stream_usage and payload["stream"]:
             payload["stream_options"] = {"include_usage": True}
         names = {**self.params, **self.own_params} if self.url == type(self).url else self.params
-        body, headers = add_options(payload, names, options), stream_headers(self, options)
+        body = add_options(payload, names, options, provider=self, model=model)
+        headers = stream_headers(self, options)
         return requests.Request("POST", self.api_endpoint, json=body, headers=headers)
 
     def parse_event(self, event: Event) -> Any:

@@ -36,7 +36,7 @@ _REASONING_DELTAS = ("response.reasoning_summary_text.delta", "response.reasonin
 
 
 class OpenAIResponses(Provider):
-    """Chat with OpenAI's models through the Responses API; request reasoning summaries with `extra`."""
+    """Chat with OpenAI's models through the Responses API."""
 
     name = "openai-responses"
     url = "https://api.openai.com/v1"
@@ -76,6 +76,7 @@ class OpenAIResponses(Provider):
         "user": "user",
         "verbosity": "text.verbosity",
     }
+    effort_style = "responses"
 
     def build_request(
         self, messages: Sequence[Message], model: str, *, options: Options = NO_OPTIONS
@@ -88,7 +89,7 @@ class OpenAIResponses(Provider):
             strict = dialects.strict(options.schema)
             response_format = {"type": "json_schema", "name": "answer", "schema": strict or options.schema}
             set_path(payload, "text.format", {**response_format, "strict": strict is not None})
-        payload = add_options(payload, self.params, options)
+        payload = add_options(payload, self.params, options, provider=self, model=model)
         return requests.Request("POST", self.api_endpoint, json=payload, headers=stream_headers(self, options))
 
     def parse_event(self, event: Event) -> Any:

@@ -138,7 +138,9 @@ def test_an_error_at_the_start_is_raised_by_the_start():
     ("script", "kind", "action", "told"),
     [
         ([END], EmptyAnswerError, "retry", "no text"),
-        ([Finish("length", last=True)], EmptyAnswerError, "stop", "max_tokens"),
+        ([Finish("length", last=True)], EmptyAnswerError, "stop", "no text came before the length limit"),
+        ([Reasoning("Hm."), Finish("length", last=True)], EmptyAnswerError, "stop", "lower reasoning_effort"),
+        ([Usage(reasoning_tokens=4000), Finish("length", last=True)], EmptyAnswerError, "stop", "limit (4,000 tokens)"),
         ([Finish("content_filter", last=True)], ContentFilteredError, "stop", "filter"),
         ([Finish("error", last=True)], ServerError, "retry", "failed"),
         ([Notice("Insufficient quota")], QuotaExceededError, "next", "quota"),
