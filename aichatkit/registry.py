@@ -60,6 +60,7 @@ _NOT_PROVIDERS = (
         "openai_compatible",
         "openai_images",
         "openai_records",
+        "openai_signatures",
         "openai_usage",
         "anthropic_usage",
         "gemini_usage",

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Callable
 
 from aichatkit._dataclasses import dataclass, field
 from aichatkit._lazy import lazy_module
+from aichatkit._surrogates import repair, repair_escapes
 from aichatkit.chunks import Citation, Thought, ToolCall, Usage
 from aichatkit.errors import ChatError, SchemaError
 from aichatkit.messages import Message, ToolCallsMessage
 
 if TYPE_CHECKING:
+    from aichatkit import _json
     from aichatkit.classification import retry_after
     from aichatkit.display import reply_record as reply_records
     from aichatkit.display import reprs, screen
 else:
+    _json = lazy_module("aichatkit._json")
     retry_after = lazy_module("aichatkit.classification.retry_after")
     reply_records = lazy_module("aichatkit.display.reply_record")
     reprs = lazy_module("aichatkit.display.reprs")
@@ -27,7 +29,6 @@ __all__ = ["Attempt", "Reply"]
 
 
 _FENCED_BLOCK = r"(?sm)^[ \t]*```\w*[ \t]*\r?\n(.*?)(?:^[ \t]*```|\Z)"
-_DECODER = json.JSONDecoder()
 _MAX_DECODES = 1000
 #: Characters of the text that `repr` shows.
 _MAX_REPR = 200
@@ -85,6 +86,8 @@ class Reply:
     id: str = ""
     #: Reasoning that the service requires back together with the tool calls it led to.
     thoughts: list[Thought] = field(default_factory=list, repr=False)
+    #: With rounds of tool calls, what they add to a conversation: the calls, their results, and the answer itself.
+    turn: list[Message] = field(default_factory=list, repr=False)
     saved: float | None = None
 
     def __str__(self) -> str:
@@ -129,11 +132,21 @@ class Reply:
         Raises:
             SchemaError: the text contains no JSON value, or more than one.
         """
-        values = _find_json(self.text)
-        if len(values) == 1:
+        try:
+            return _json.plain(self._exact_json(self.text))
+        except RecursionError:
+            raise self._not_json("it is nested too deeply") from None
+
+    def _exact_json(self, text: str) -> Any:
+        """Return the JSON value in a part of the text, with the digits of its numbers as they were sent."""
+        values = _find_json(text)
+        # Some models give their answer twice.
+        if values and all(map(_same_as(values[0]), values)):
             return values[0]
-        reason = f"there are {len(values)} of them" if values else "it holds none"
-        raise SchemaError(
+        raise self._not_json(f"there are {len(values)} of them" if values else "it holds none")
+
+    def _not_json(self, reason: str) -> SchemaError:
+        return SchemaError(
             f"{self.provider}: the answer is not JSON ({reason})",
             provider=self.provider,
             model=self.model,
@@ -157,15 +170,20 @@ def _find_json(text: str) -> list[Any]:
         values = [value for value in map(_parse_json, candidates) if value is not _NOT_JSON]
         if values:
             return values
-    embedded = list(_iter_embedded_json(text))
+    embedded = list(_iter_embedded_json(repair(repair_escapes(text))))
     # Prefer objects: prose also contains reference marks such as [1].
     return [value for value in embedded if isinstance(value, dict)] or embedded
 
 
+def _same_as(first: Any) -> Callable[[Any], bool]:
+    # Not by equality, which does not tell True from 1.
+    return lambda value: value is first or _json.dumps(value) == _json.dumps(first)
+
+
 def _parse_json(text: str) -> Any:
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
+        return _json.loads(text)
+    except ValueError:
         return _NOT_JSON
 
 
@@ -178,7 +196,7 @@ def _iter_embedded_json(text: str) -> Iterator[Any]:
         if count > _MAX_DECODES:
             return
         try:
-            value, end = _DECODER.raw_decode(text, match.start())
-        except (ValueError, RecursionError):
+            value, end = _json.raw_decode(text, match.start())
+        except ValueError:
             continue
         yield value

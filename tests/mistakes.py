@@ -22,8 +22,8 @@ MISTAKES = (
     Mistake(
         "the system's words come last",
         "messages.py",
-        'messages.insert(0, Message("system", system))',
-        'messages.append(Message("system", system))',
+        'messages.insert(0, Message("system", repair(system)))',
+        'messages.append(Message("system", repair(system)))',
         "test_messages.py",
     ),
     Mistake(
@@ -542,8 +542,8 @@ MISTAKES = (
     Mistake(
         "a tool is run unless it is forbidden in so many words",
         "tools/functions.py",
-        "if self._approve is not None and not self._approve(call):",
-        "if self._approve is not None and self._approve(call) is False:",
+        "self._approve is not None and not self._approve(replace(call, arguments=fields)):",
+        "self._approve is not None and self._approve(replace(call, arguments=fields)) is False:",
         "tools/test_functions.py middleware/test_tool_rounds.py",
     ),
     Mistake(
@@ -991,6 +991,55 @@ MISTAKES = (
         "self.is_shut_down = True",
         "self.is_shut_down = False",
         "sandbox/test_sandbox_server.py",
+    ),
+    Mistake(
+        "half a character at the end of a piece is not kept for the next",
+        "_surrogates.py",
+        'if "\\ud800" <= piece[-1] <= "\\udbff":',
+        'if "\\ud800" <= piece[-1] < "\\ud800":',
+        "test_json.py",
+    ),
+    Mistake(
+        "a number too large for a float is infinite",
+        "_json.py",
+        'if number in (float("inf"), float("-inf")):',
+        "if number is None:",
+        "test_json.py",
+    ),
+    Mistake(
+        "text is read as data where text is wanted",
+        "structured/fit.py",
+        "        if not isinstance(schema, Mapping) or _fits(value, schema, self.root):\n            return value",
+        "        if not isinstance(schema, Mapping):\n            return value",
+        "structured/test_fit.py",
+    ),
+    Mistake(
+        "null is left out where it has a meaning",
+        "structured/fit.py",
+        "if not (is_default and not _fits(None, inner, self.root)):",
+        "if not is_default:",
+        "structured/test_fit.py",
+    ),
+    Mistake(
+        "a strict schema may have references beside other words",
+        "structured/dialects.py",
+        'return set(schema) <= {"$ref", "$defs", "definitions"} and all',
+        "return all",
+        "structured/test_dialects.py",
+    ),
+    Mistake(
+        "the ids of other services are all the same",
+        "providers/request_bodies.py",
+        'hashlib.sha256(name.encode("utf-8", "replace"))',
+        'hashlib.sha256(b"")',
+        "providers/test_call_data.py",
+    ),
+    Mistake(
+        "a chat forgets the calls of its tools",
+        "chats/chat.py",
+        "*(reply.turn or [reply.message])",
+        "reply.message",
+        "middleware/test_tool_rounds.py",
     ),
     # What a model takes.
     Mistake(

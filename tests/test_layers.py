@@ -30,8 +30,9 @@ EXTRAS = {
 #: Each module may import only from those before it; one line is a step of the data's way.
 #: A wing stands for all of its modules that have no place of their own.
 ORDER = """
-    _version _locks _lazy _reasons display.markup cli.paths storage.private_files display.plain display.reply_record
-    display.reprs _dataclasses
+    _version _locks _lazy _reasons _surrogates display.markup cli.paths storage.private_files display.plain
+    display.reply_record
+    display.reprs _dataclasses _json
     errors option_hints
     catalog.layers
     catalog.models
@@ -40,7 +41,8 @@ ORDER = """
     storage.sqlite params
     transport.timeouts chunks providers.user_agents _warnings structured.validation catalog.efforts
     notebook.cell_options messages events.lines classification.table batch.templates batch.csv_rows classification.rules
-    events classification.error_bodies classification.retry_after catalog.prices structured.schemas batch.rows
+    events classification.error_bodies classification.retry_after catalog.prices
+    structured.schemas structured.dialects structured.fit batch.rows
     catalog.own_prices
     catalog.parameters
     classification.parameter_names classification.refusal_wordings

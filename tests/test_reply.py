@@ -160,6 +160,33 @@ def test_where_several_are_meant_none_is_chosen():
         reply('{"a": 1} or {"a": 2}').json()
 
 
+@pytest.mark.parametrize(
+    "text", ['{"a": 1}{"a": 1}', '{"a": 1}\n{"a": 1}', "```json\n[1]\n```\nOr:\n```json\n[1]\n```"]
+)
+def test_an_answer_given_twice_is_one_answer(text):
+    assert reply(text).json() in ({"a": 1}, [1])
+
+
+@pytest.mark.parametrize("text", ['{"a": 1}{"a": true}', "[1][1.0]", '{"a": NaN}', "[1e999]"])
+def test_answers_that_only_look_the_same_are_none(text):
+    with pytest.raises(SchemaError, match="not JSON"):
+        reply(text).json()
+
+
+def test_json_has_ordinary_floats():
+    assert type(reply('{"price": 1.10}').json()["price"]) is float
+
+
+def test_data_nested_too_deeply_is_a_schema_error():
+    with pytest.raises(SchemaError, match="nested too deeply") as caught:
+        reply("See: " + "[" * 200 + "]" * 200).json()
+    assert caught.value.__context__ is None or caught.value.__suppress_context__
+
+
+def test_half_a_character_in_json_is_replaced():
+    assert reply(r'So: {"a": "\ud83d"}').json() == {"a": "\ufffd"}
+
+
 # As text and as data.
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Callable
 from aichatkit import chunks
 from aichatkit._dataclasses import replace
 from aichatkit._lazy import lazy_module
+from aichatkit._surrogates import join_pieces, repair
 from aichatkit.call.collector import ADDERS, Collector
 from aichatkit.call.cost import charge_of, utc_now
 from aichatkit.catalog.models import Catalog
@@ -147,7 +148,7 @@ class Answer(BaseAnswer):
     @property
     def reasoning(self) -> str:
         """The model's reasoning received so far."""
-        return "".join(self._collector.reasoning)
+        return repair("".join(self._collector.reasoning))
 
     def start(self) -> None:
         """Read up to the first text, or to the end of an answer that has none and needs none."""
@@ -206,7 +207,7 @@ class Answer(BaseAnswer):
         raise self._break_off(failure)
 
     def _texts_without_notice(self) -> Iterator[str]:
-        texts = self._texts()
+        texts = join_pieces(self._texts())
         if not (self.provider.checks_notices or self.provider.trims_start):
             return texts
         return self._hold_back_start(texts)
@@ -338,7 +339,7 @@ class Answer(BaseAnswer):
             finish_reason=collector.finish_reason(),
             usage=usage,
             images=collector.images,
-            reasoning="".join(collector.reasoning),
+            reasoning=self.reasoning,
             citations=collector.citations,
             tool_calls=collector.tool_calls(name),
             thoughts=collector.thoughts(name),

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 from aichatkit import chunks
 from aichatkit._dataclasses import replace
+from aichatkit._lazy import lazy_module
+from aichatkit._surrogates import repair
 from aichatkit.errors import BadResponseError
+
+if TYPE_CHECKING:
+    from aichatkit import _json
+else:
+    # Most answers call no tools.
+    _json = lazy_module("aichatkit._json")
 
 __all__ = ["ADDERS", "Collector"]
 
@@ -98,7 +105,7 @@ class Collector:
         """Add an end marker."""
         self.ended = self.ended or finish.ends
         self.last = self.last or finish.last
-        self.reason = finish.reason or self.reason
+        self.reason = repair(finish.reason) if finish.reason else self.reason
 
     def add_usage(self, usage: chunks.Usage) -> None:
         """Add token counts; services send them in pieces, and a piece never replaces a larger count."""
@@ -127,11 +134,12 @@ class Collector:
         self._unsigned += piece.text
         if piece.signature:
             position = sum(map(len, self._parts)), len(self.calls)
-            self._thoughts.append(chunks.Thought(self._unsigned, piece.signature, piece.hidden, *position))
+            self._thoughts.append(chunks.Thought(repair(self._unsigned), piece.signature, piece.hidden, *position))
             self._unsigned = ""
 
     def add_citation(self, citation: chunks.Citation) -> None:
         """Add a source; some services repeat all of them with every chunk, and some send the title later."""
+        citation = chunks.Citation(repair(citation.url), repair(citation.title))
         same = next((other for other in self.citations if other.url == citation.url), None)
         if same is None:
             self.citations.append(citation)
@@ -141,8 +149,8 @@ class Collector:
     def add_answered(self, chunk: chunks.Answered) -> None:
         """Add the id of the answer and the model that produces it."""
         # Some bridges send other types.
-        self.model = chunk.model if isinstance(chunk.model, str) else self.model
-        self.id = chunk.id if chunk.id and isinstance(chunk.id, str) else self.id
+        self.model = repair(chunk.model) if isinstance(chunk.model, str) else self.model
+        self.id = repair(chunk.id) if chunk.id and isinstance(chunk.id, str) else self.id
 
     def add_notice(self, chunk: chunks.Notice) -> None:
         """Add a message that the service sent instead of an answer."""
@@ -174,12 +182,9 @@ def _later(old: Any, new: Any) -> Any:
 
 
 def _tool_call(parts: list[str], provider: str) -> chunks.ToolCall:
-    try:
-        # Calls without arguments have an empty text on some services, and null on others.
-        arguments = json.loads(parts[2].strip() or "null")
-    except (ValueError, RecursionError):
-        arguments = parts[2]
-    signature = f"{provider}:{parts[3]}" if parts[3] else ""
-    if arguments is not None and not isinstance(arguments, dict):
-        return chunks.ToolCall(parts[0], parts[1], {}, signature, parts[2])
-    return chunks.ToolCall(parts[0], parts[1], arguments or {}, signature)
+    call_id, name, text, signature = map(repair, parts)
+    arguments = _json.loads_object(text)
+    signature = f"{provider}:{signature}" if signature else ""
+    if arguments is None:
+        return chunks.ToolCall(call_id, name, {}, signature, text)
+    return chunks.ToolCall(call_id, name, arguments, signature)

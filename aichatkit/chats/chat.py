@@ -202,7 +202,7 @@ class Chat:
         # `reply.message` includes the tool calls, so that the next turn can supply their results.
         if reply.text or reply.tool_calls:
             with self._lock:
-                self._history += [*messages, reply.message]
+                self._history += [*messages, *(reply.turn or [reply.message])]
 
 
 def _check_tool_results(history: Sequence[Message], messages: Sequence[Message]) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from aichatkit.classification import classify
     from aichatkit.transport.transport import Transport
 
-__all__ = ["NO_OPTIONS", "Options", "Provider", "Tool", "is_local", "parsing", "unreadable"]
+__all__ = ["NO_OPTIONS", "WEB_IMAGES", "Options", "Provider", "Tool", "is_local", "parsing", "unreadable"]
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,8 @@ class Options:
 
 
 NO_OPTIONS = Options()
+#: The pictures of the web, which most services take and nothing else.
+WEB_IMAGES = frozenset(("image/gif", "image/jpeg", "image/png", "image/webp"))
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,8 @@ class Provider:
     effort_style: ClassVar[str] = ""
     #: Supported attachments: "image", "pdf", "text", "audio"; empty for text-only services.
     takes_files: ClassVar[frozenset[str]] = frozenset()
+    #: Media types of the pictures that the service takes; empty if all, or not known.
+    takes_images: ClassVar[frozenset[str]] = frozenset()
     #: Maximum size of an attachment, in bytes.
     max_file: ClassVar[int] = 20 << 20
     #: Whether the service supports tool calling, and whether it enforces a JSON schema on the answer itself.
@@ -178,6 +182,10 @@ class Provider:
         Text, one of `aichatkit.chunks`, a sequence of both, or None; raise a `ChatError` for a failure.
         """
         raise NotImplementedError(f"{type(self).__name__} has no parse_event")
+
+    def takes_schema_for(self, model: str, options: Options) -> bool:
+        """Return whether the service enforces a schema in this call; if not, it is asked for in words."""
+        return self.takes_schema
 
     def wants_key(self) -> bool:
         """Return whether an API key is required; a server at another `base_url` may work without one."""

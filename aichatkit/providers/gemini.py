@@ -24,7 +24,7 @@ from aichatkit.chunks import (
     is_generated_call_id,
 )
 from aichatkit.classification import classify
-from aichatkit.errors import ContentFilteredError
+from aichatkit.errors import ConfigurationError, ContentFilteredError
 from aichatkit.events import Event, sniffing
 from aichatkit.messages import File, Message, ToolCallsMessage, ToolResultMessage
 from aichatkit.providers.base import NO_OPTIONS, Options, Provider, Tool
@@ -32,6 +32,7 @@ from aichatkit.providers.gemini_usage import parse_usage
 from aichatkit.providers.request_bodies import (
     add_options,
     encode_base64,
+    exact_record,
     find_signature,
     iter_parts,
     merge_turns,
@@ -72,6 +73,15 @@ _REASON_NUMBERS = (
     "MALFORMED_FUNCTION_CALL",
 )
 
+#: Models that ask for no signatures, and models that take tools and a schema together.
+_EARLY_MODEL, _LATE_MODEL = (
+    re.compile(r"gemini-[12](?![0-9])|gemma|learnlm"),
+    re.compile(r"gemini-(?:[3-9]|[1-9][0-9])"),
+)
+_NO_SIGNATURE = "skip_thought_signature_validator"
+#: Files that the service knows the types of: uploaded ones, and films.
+_OWN_FILE = re.compile(r"https://(?:generativelanguage\.googleapis\.com/|(?:www\.)?youtube\.com/|youtu\.be/)")
+
 #: The fields of a candidate that is text only, and of a record that holds nothing but such a candidate.
 _TEXT_CANDIDATE = {"content", "index", "safetyRatings"}
 _TEXT_RECORD = {"candidates", "modelVersion", "responseId", "usageMetadata", "createTime"}
@@ -106,6 +116,7 @@ class Gemini(Provider):
     rank = 3
     requires_end = True
     takes_files = frozenset({"image", "pdf", "audio", "text"})
+    takes_images = frozenset(("image/heic", "image/heif", "image/jpeg", "image/png", "image/webp"))
     takes_tools = True
     takes_schema = True
     iter_events = staticmethod(sniffing.iter_sse_or_json_array)
@@ -128,7 +139,8 @@ class Gemini(Provider):
         self, messages: Sequence[Message], model: str, *, options: Options = NO_OPTIONS
     ) -> requests.Request:
         system, others = split_system(messages)
-        turns = merge_turns((_role(message), self._build_parts(message)) for message in others)
+        signs = _EARLY_MODEL.search(model) is None
+        turns = merge_turns((_role(message), self._build_parts(message, signs)) for message in others)
         payload: dict[str, Any] = {"contents": [{"role": role, "parts": parts} for role, parts in turns]}
         if system:
             payload["systemInstruction"] = {"parts": [{"text": system}]}
@@ -162,7 +174,7 @@ class Gemini(Provider):
                 return [text, *_parse_metadata(record)]
         except (LookupError, TypeError, ValueError, AttributeError):
             pass
-        return self._parse_record(record)
+        return self._parse_record(exact_record(event))
 
     def _parse_record(self, record: Any) -> list[Any]:
         if classify.find_error(record) is not None:
@@ -180,13 +192,21 @@ class Gemini(Provider):
             *_parse_metadata(record),
         ]
 
-    def _build_parts(self, message: Message) -> list[dict[str, Any]]:
+    def takes_schema_for(self, model: str, options: Options) -> bool:
+        # Before version 3, calls of tools cannot be combined with JSON answers; what an alias means is not known.
+        return not options.tools or _LATE_MODEL.search(model) is not None
+
+    def _build_parts(self, message: Message, signs: bool) -> list[dict[str, Any]]:
         if isinstance(message, ToolResultMessage):
             return [{"functionResponse": {**_identify(message.call), "response": {"result": message.text}}}]
         contents = iter_parts(message.content, provider=self.name)
         parts = [{"text": part} if isinstance(part, str) else self._build_file(part) for part in contents]
         calls = message.calls if isinstance(message, ToolCallsMessage) else ()
-        return parts + [self._build_call(call) for call in calls]
+        built = [self._build_call(call) for call in calls]
+        if signs and built:
+            # A call made elsewhere has no signature, and without one on the first call the turn is rejected.
+            built[0].setdefault("thoughtSignature", _NO_SIGNATURE)
+        return parts + built
 
     def _build_call(self, call: ToolCall) -> dict[str, Any]:
         part: dict[str, Any] = {"functionCall": {**_identify(call), "args": call.arguments}}
@@ -195,7 +215,16 @@ class Gemini(Provider):
 
     def _build_file(self, file: File) -> dict[str, Any]:
         if file.url and not file.data:
-            return {"fileData": {"mimeType": file.media_type, "fileUri": file.url}}
+            if not file.media_type.endswith("*"):
+                return {"fileData": {"mimeType": file.media_type, "fileUri": file.url}}
+            if _OWN_FILE.match(file.url):
+                return {"fileData": {"fileUri": file.url}}
+            raise ConfigurationError(
+                f"{self.name} has to be told the type of a file, and {file.url!r} does not show it; pass the bytes, "
+                "as in files=requests.get(url, timeout=30).content",
+                provider=self.name,
+                action="next",
+            )
         return {"inlineData": {"mimeType": file.media_type, "data": encode_base64(file, provider=self.name)}}
 
 

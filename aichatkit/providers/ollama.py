@@ -21,6 +21,7 @@ from aichatkit.providers.request_bodies import (
     add_options,
     build_tool,
     encode_base64,
+    exact_record,
     iter_parts,
     parse_arguments,
     unsupported_file_error,
@@ -109,6 +110,7 @@ class Ollama(Provider):
             pass
         if classify.find_error(record) is not None:
             raise classify.event_error(record, provider=self.name, rules=self.rules)
+        record = exact_record(event)
         return [*_parse_message(record.get("message") or {}), *_parse_ending(record)]
 
     def _build_message(self, message: Message) -> dict[str, Any]:

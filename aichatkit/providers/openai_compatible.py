@@ -5,7 +5,6 @@ A service is a subclass, or a row of `services`, that sets name and URL; its dif
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -25,16 +24,21 @@ from aichatkit.providers.request_bodies import (
     build_tool,
     call_id,
     encode_base64,
+    exact_record,
     file_uri,
-    is_strict,
     stream_headers,
     text_of_file,
     unsupported_file_error,
 )
 
 if TYPE_CHECKING:
-    from aichatkit.providers import openai_images
+    from aichatkit import _json
+    from aichatkit.providers import openai_images, openai_signatures
+    from aichatkit.structured import dialects
 else:
+    _json = lazy_module("aichatkit._json")
+    dialects = lazy_module("aichatkit.structured.dialects")
+    openai_signatures = lazy_module("aichatkit.providers.openai_signatures")
     # Few models generate images.
     openai_images = lazy_module("aichatkit.providers.openai_images")
 
@@ -78,6 +82,8 @@ class OpenAICompatible(Provider):
     streams_schema: ClassVar[bool] = True
     #: Whether a stream ends with a repetition of the complete message.
     repeats_message: ClassVar[bool] = False
+    #: Regular expression for the ids of tool calls that the service takes.
+    call_ids: ClassVar[str] = r"[\s\S]{1,40}"
     #: Whether the model's reasoning must be sent back with tool results.
     wants_reasoning: ClassVar[bool] = False
 
@@ -128,7 +134,7 @@ class OpenAICompatible(Provider):
                 return text
         except (LookupError, TypeError):
             pass
-        return self._parse_record(record, event.type)
+        return self._parse_record(exact_record(event), event.type)
 
     def _parse_record(self, record: Any, event_type: str) -> list[Any]:
         error_code = (record.get("base_resp") or {}).get("status_code") if isinstance(record, dict) else None
@@ -165,15 +171,31 @@ class OpenAICompatible(Provider):
 
     def _build_message(self, message: Message) -> dict[str, Any]:
         if isinstance(message, ToolResultMessage):
-            return {"role": "tool", "tool_call_id": call_id(message.call), "content": message.text}
+            call = call_id(message.call, self.call_ids)
+            return {"role": "tool", "tool_call_id": call, "content": message.text}
         role = self.roles.get(message.role, message.role)
         payload = {"role": role, "content": self._build_content(message.content)}
         if isinstance(message, ToolCallsMessage):
             payload["content"] = payload["content"] or None
-            payload["tool_calls"] = [_build_call(call) for call in message.calls]
+            payload["tool_calls"] = [self._build_call(call) for call in message.calls]
+            payload.update(self._build_details(message))
             if self.wants_reasoning and message.reasoning:
                 payload["reasoning_content"] = message.reasoning
         return payload
+
+    def _build_call(self, call: ToolCall) -> dict[str, Any]:
+        function = {"name": call.name, "arguments": _json.dumps(call.arguments)}
+        built = {"id": call_id(call, self.call_ids), "type": "function", "function": function}
+        return {**built, **openai_signatures.signed_fields(call, provider=self.name)}
+
+    def _build_details(self, message: ToolCallsMessage) -> dict[str, Any]:
+        """Return the fields with the signed reasoning of a turn, in the order in which it came."""
+        fields: dict[str, Any] = {}
+        for thought in message.thoughts:
+            for name, value in openai_signatures.signed_fields(thought, provider=self.name).items():
+                fields[name] = [*fields.get(name, ()), *value] if isinstance(value, list) else value
+        merge = openai_signatures.merge_details
+        return {name: merge(value) if isinstance(value, list) else value for name, value in fields.items()}
 
     def _build_content(self, content: Content) -> Any:
         if isinstance(content, str):
@@ -198,12 +220,6 @@ class OpenAICompatible(Provider):
         return {"type": "file", "file": {"filename": file.name or "file", "file_data": uri}}
 
     def _response_format(self, schema: Mapping[str, Any]) -> dict[str, Any]:
-        return {
-            "type": "json_schema",
-            "json_schema": {"name": "answer", "schema": schema, "strict": is_strict(schema)},
-        }
-
-
-def _build_call(call: ToolCall) -> dict[str, Any]:
-    function = {"name": call.name, "arguments": json.dumps(call.arguments)}
-    return {"id": call_id(call), "type": "function", "function": function}
+        strict = dialects.strict(schema)
+        named = {"name": "answer", "schema": strict or schema, "strict": strict is not None}
+        return {"type": "json_schema", "json_schema": named}

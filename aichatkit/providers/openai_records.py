@@ -10,8 +10,9 @@ from aichatkit.chunks import Citation, Reasoning, ToolCallPart
 from aichatkit.providers.request_bodies import parse_arguments
 
 if TYPE_CHECKING:
-    from aichatkit.providers import openai_images
+    from aichatkit.providers import openai_images, openai_signatures
 else:
+    openai_signatures = lazy_module("aichatkit.providers.openai_signatures")
     openai_images = lazy_module("aichatkit.providers.openai_images")
 
 __all__ = ["find_tier", "find_usage", "parse_citations", "parse_message"]
@@ -31,10 +32,14 @@ def parse_message(message: Mapping[str, Any]) -> Iterator[Any]:
         if annotation.get("type") == "url_citation":
             source = annotation.get("url_citation") or annotation
             yield Citation(source["url"], source.get("title") or "")
+    if message.get("reasoning_details") or message.get("extra_content"):
+        yield Reasoning("", openai_signatures.sign_turn(message))
     for call in message.get("tool_calls") or ():
         function = call.get("function") or {}
         arguments = parse_arguments(function.get("arguments") or "")
-        yield ToolCallPart(call.get("index"), call.get("id") or "", function.get("name") or "", arguments)
+        name = function.get("name") or ""
+        signature = openai_signatures.sign_call(call)
+        yield ToolCallPart(call.get("index"), call.get("id") or "", name, arguments, signature)
 
 
 def parse_citations(record: Mapping[str, Any]) -> Iterator[Citation]:

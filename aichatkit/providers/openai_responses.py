@@ -5,30 +5,32 @@ An answer ends with `response.completed` or `response.incomplete`.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import requests
 
+from aichatkit import _json
 from aichatkit.chunks import Answered, Citation, Finish, Reasoning, ToolCall, ToolCallPart, Usage
 from aichatkit.classification import classify
 from aichatkit.events import Event, sniffing
 from aichatkit.messages import File, Message, ToolCallsMessage, ToolResultMessage
 from aichatkit.providers import openai_images
-from aichatkit.providers.base import NO_OPTIONS, Options, Provider, Tool
+from aichatkit.providers.base import NO_OPTIONS, WEB_IMAGES, Options, Provider, Tool
 from aichatkit.providers.openai_usage import parse_usage
 from aichatkit.providers.request_bodies import (
     add_options,
     call_id,
     file_uri,
-    is_strict,
     iter_parts,
     set_path,
     stream_headers,
     unsupported_file_error,
 )
+from aichatkit.structured import dialects
 
+#: The ids of tool calls that the service takes.
+_CALL_IDS = r"[\s\S]{1,40}"
 _FINISH_REASONS = {"completed": "stop", "max_output_tokens": "length"}
 _REASONING_DELTAS = ("response.reasoning_summary_text.delta", "response.reasoning_text.delta")
 
@@ -60,6 +62,7 @@ class OpenAIResponses(Provider):
     region_urls = r"https://(eu|us)\.api\.openai\.com"
     requires_end = True
     takes_files = frozenset({"image", "pdf", "text"})
+    takes_images = WEB_IMAGES
     takes_tools = True
     takes_schema = True
     iter_events = staticmethod(sniffing.iter_sse_or_json)
@@ -83,8 +86,9 @@ class OpenAIResponses(Provider):
         if options.tools:
             payload["tools"] = [_build_tool(tool) for tool in options.tools]
         if options.schema is not None:
-            response_format = {"type": "json_schema", "name": "answer", "schema": options.schema}
-            set_path(payload, "text.format", {**response_format, "strict": is_strict(options.schema)})
+            strict = dialects.strict(options.schema)
+            response_format = {"type": "json_schema", "name": "answer", "schema": strict or options.schema}
+            set_path(payload, "text.format", {**response_format, "strict": strict is not None})
         payload = add_options(payload, self.params, options, provider=self, model=model)
         return requests.Request("POST", self.api_endpoint, json=payload, headers=stream_headers(self, options))
 
@@ -107,7 +111,7 @@ class OpenAIResponses(Provider):
 
     def _build_items(self, message: Message) -> Iterator[dict[str, Any]]:
         if isinstance(message, ToolResultMessage):
-            yield {"type": "function_call_output", "call_id": call_id(message.call), "output": message.text}
+            yield {"type": "function_call_output", "call_id": call_id(message.call, _CALL_IDS), "output": message.text}
             return
         # The assistant's text is output, even when sent back as input.
         text_type = "output_text" if message.role == "assistant" else "input_text"
@@ -133,19 +137,20 @@ class OpenAIResponses(Provider):
 
 
 def _build_tool(tool: Tool) -> dict[str, Any]:
+    strict = dialects.strict(tool.parameters)
     # `strict` defaults to true.
     return {
         "type": "function",
         "name": tool.name,
         "description": tool.description,
-        "parameters": tool.parameters,
-        "strict": is_strict(tool.parameters),
+        "parameters": strict or tool.parameters,
+        "strict": strict is not None,
     }
 
 
 def _build_call(call: ToolCall) -> dict[str, Any]:
-    function = {"name": call.name, "arguments": json.dumps(call.arguments)}
-    return {"type": "function_call", "call_id": call_id(call), **function}
+    function = {"name": call.name, "arguments": _json.dumps(call.arguments)}
+    return {"type": "function_call", "call_id": call_id(call, _CALL_IDS), **function}
 
 
 def _parse_created(record: Mapping[str, Any]) -> Iterator[Any]:

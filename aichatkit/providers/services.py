@@ -58,6 +58,7 @@ SERVICES: Mapping[str, Mapping[str, Any]] = {
             seed="random_seed",
         ),
         "stream_usage": False,
+        "call_ids": "[a-zA-Z0-9]{9}",
     },
     "groq": {
         "url": "https://api.groq.com/openai/v1",

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from aichatkit._reasons import reason_of
+from aichatkit._surrogates import repair
 from aichatkit.errors import ConfigurationError
 from aichatkit.storage.private_files import replacing
 from aichatkit.transcripts import searchable_text
@@ -90,7 +91,7 @@ def write_text(path: str | os.PathLike[str], text: str) -> Path:
     """Write a file atomically, for its owner only; a file that is replaced keeps its permissions."""
     target = Path(path)
     with replacing(target) as file:
-        file.write(text)
+        file.write(repair(text))
     return target
 
 

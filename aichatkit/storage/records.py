@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from aichatkit import errors
+from aichatkit import _json, errors
 from aichatkit._dataclasses import field_names
 from aichatkit.chunks import Citation, Thought, ToolCall, Usage
 from aichatkit.errors import ChatError
@@ -33,7 +33,9 @@ def encode(outcome: Reply | ChatError) -> str:
     record["citations"] = [list(citation) for citation in outcome.citations]
     record["tool_calls"] = [asdict(call) for call in outcome.tool_calls]
     record["thoughts"] = [list(thought) for thought in outcome.thoughts]
-    return json.dumps({"reply": {name: value for name, value in record.items() if value not in (None, "", [], {})}})
+    record = {name: value for name, value in record.items() if value not in (None, "", [], {})}
+    # Only the arguments of tool calls hold numbers that a float cannot.
+    return (_json.dumps if outcome.tool_calls else json.dumps)({"reply": record})
 
 
 def decode(text: str) -> Reply | ChatError:
@@ -43,7 +45,7 @@ def decode(text: str) -> Reply | ChatError:
     'Paris.'
     """
     try:
-        record = json.loads(text)
+        record = _json.loads(text)
         return _parse_error(record["error"]) if "error" in record else _parse_reply(record["reply"])
     except (LookupError, TypeError, AttributeError) as error:
         reason = type(error).__name__

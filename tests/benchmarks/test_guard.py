@@ -25,8 +25,8 @@ LATE = """
     call.list_models call.request catalog.context_windows catalog.tokens classification.classify
     classification.decide classification.error_bodies classification.retry_after classification.table cli images
     limits.rate_limits limits.shared_rates middleware.budgets middleware.estimates middleware.fingerprints
-    middleware.tool_rounds sandbox storage.sqlite structured.convert structured.forms structured.schemas
-    structured.validation tools.functions
+    middleware.tool_rounds sandbox storage.sqlite structured.convert structured.dialects structured.fit
+    structured.forms structured.schemas structured.validation tools.functions tools.results
 """
 #: Modules of the package that making a client loads, with room for a few more: 42 at the time of writing.
 MOST_MODULES = 44

@@ -144,3 +144,22 @@ def test_sources_are_named_once_with_their_title():
 def test_model_notice_and_thoughts_are_noted():
     seen = gathered(Answered("real"), Notice("limit"), Notice(""), Reasoning("Hm"), Reasoning("."))
     assert (seen.model, seen.notice, seen.reasoning) == ("real", "limit", ["Hm", "."])
+
+
+def test_every_text_of_an_answer_can_be_encoded():
+    collector = Collector("m")
+    for chunk in (
+        Answered("m\ud83d", "id\ud83d"),
+        Citation("https://example.org/\ud83d", "A\ud83d\ude00"),
+        Finish("odd\ud83d"),
+        Reasoning("Hm\ud83d", "s"),
+        ToolCallPart(0, "c\ud83d", "look\ud83d", r'{"a": "\ud83d"}'),
+        ToolCallPart(1, "d", "look", "{broken\ud83d"),
+    ):
+        collector.add(chunk)
+    first, second = collector.tool_calls("openai")
+    assert (collector.model, collector.id, collector.reason) == ("m\ufffd", "id\ufffd", "odd\ufffd")
+    assert collector.citations == [Citation("https://example.org/\ufffd", "A😀")]
+    assert collector.thoughts("openai")[0].text == "Hm\ufffd"
+    assert (first.id, first.name, first.arguments) == ("c\ufffd", "look\ufffd", {"a": "\ufffd"})
+    assert second.broken == "{broken\ufffd"
