@@ -10,7 +10,7 @@ from recorded import recording
 
 from aichatkit import Client
 from aichatkit._dataclasses import replace
-from aichatkit.chunks import Answered, Citation, Finish, ToolCallPart
+from aichatkit.chunks import Answered, Citation, Finish, ToolCallPart, Usage
 from aichatkit.errors import (
     AuthenticationError,
     ConfigurationError,
