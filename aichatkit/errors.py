@@ -233,8 +233,9 @@ class ContentFilteredError(BadRequestError):
 
 
 class ModelNotFoundError(BadRequestError):
-    """The service does not know this model."""
+    """The service does not serve this model; `successor` is the name to use instead, None if not known."""
 
+    successor: str | None = None
     action = "next"
     scope = "model"
     cooldown = 3600.0

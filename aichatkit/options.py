@@ -10,15 +10,17 @@ from urllib.parse import urlsplit
 
 from aichatkit._lazy import lazy_module
 from aichatkit.call.targets import per_provider
-from aichatkit.catalog.models import Catalog, parse_layer, read_layer
-from aichatkit.catalog.own_prices import parse_prices
+from aichatkit.catalog.layers import parse_layer, read_layer
+from aichatkit.catalog.models import Catalog
 from aichatkit.errors import ConfigurationError
 from aichatkit.params import suggestion
 
 if TYPE_CHECKING:
+    from aichatkit.catalog import own_prices
     from aichatkit.limits import rate_limits
 else:
-    # Few clients set a rate limit.
+    # Few clients set prices or a rate limit.
+    own_prices = lazy_module("aichatkit.catalog.own_prices")
     rate_limits = lazy_module("aichatkit.limits.rate_limits")
 
 __all__ = [
@@ -66,8 +68,8 @@ def parse_catalog(catalog: Any, prices: Any) -> Catalog:
         raise ConfigurationError(
             f"catalog: must be the path of a JSON file or its content, not {type(catalog).__name__}"
         )
-    own_prices = parse_prices(prices)
-    return Catalog([*layers, *([own_prices] if own_prices else [])])
+    priced = None if prices is None else own_prices.parse_prices(prices)
+    return Catalog(layers if priced is None else [*layers, priced])
 
 
 def parse_hooks(hooks: Mapping[str, Callable[[Any], None]] | None) -> dict[str, Callable[[Any], None]]:

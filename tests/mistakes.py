@@ -428,8 +428,8 @@ MISTAKES = (
     Mistake(
         "providers are asked from last to first",
         "call/targets.py",
-        "return list(dict.fromkeys(targets))",
-        "return list(dict.fromkeys(reversed(targets)))",
+        "    for target in targets:\n        unique",
+        "    for target in reversed(targets):\n        unique",
         "call/test_targets.py call/test_fallback.py",
     ),
     Mistake(
@@ -466,6 +466,34 @@ MISTAKES = (
         'if not key.isascii() or not key.isprintable() or " " in key:',
         "if not key.isascii():",
         "call/test_targets.py",
+    ),
+    Mistake(
+        "a bare model of the catalog goes to deployments as well",
+        "call/targets.py",
+        "if provider.models and known.find(provider.name, model) is not None",
+        "if known.find(provider.priced_as or provider.name, model) is not None",
+        "call/test_targets.py",
+    ),
+    Mistake(
+        "a deployment without a name is asked for as any model",
+        "providers/azure.py",
+        "def missing_model(cls)",
+        "def missing_deployment(cls)",
+        "providers/test_azure.py",
+    ),
+    Mistake(
+        "Perplexity decides whether to search",
+        "providers/perplexity.py",
+        'payload.setdefault("tool_choice", "required")',
+        'payload.setdefault("tool_choice", "auto")',
+        "providers/test_perplexity.py",
+    ),
+    Mistake(
+        "an ended model is sent as it is",
+        "providers/perplexity.py",
+        "if model in _ENDED:",
+        "if model in ():",
+        "providers/test_perplexity.py",
     ),
     Mistake(
         "after a cooldown all calls come at once",

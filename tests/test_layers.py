@@ -33,6 +33,7 @@ ORDER = """
     _version _locks _lazy _reasons display.markup cli.paths
     display.reprs _dataclasses
     errors
+    catalog.layers
     catalog.models
     catalog.rates
     catalog.context_windows
@@ -54,11 +55,14 @@ ORDER = """
     tools call.collector call.cost limits.cooldowns limits.shared_rates
     limits.waits batch.journal batch.result_store
     call.answer limits.rate_limits limits.retries
-    registry call.request
+    registry call.request call.listings
+    catalog.model_infos
+    catalog.retirements
     streams call.targets
     cli.key_store
     options
     call.call
+    call.build
     call.attempt
     call.fallback chats.trimming
     call.list_models chats checks

@@ -124,7 +124,10 @@ def _is_near(before: float, after: float) -> bool:
 
 def _plain(rates: Mapping[str, Any]) -> dict[str, float]:
     numbers = {rate: rates[rate] for rate in _RATES if rate in rates}
-    return {rate: int(number) if number == int(number) else number for rate, number in numbers.items()}
+    if numbers.get("write", numbers["in"]) < numbers["in"]:
+        # The price of an hour in the cache, or of reading.
+        del numbers["write"]
+    return {rate: int(number) if number == int(number) else number for rate, number in numbers.items() if number}
 
 
 def _day_before(day: str) -> str:

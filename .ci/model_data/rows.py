@@ -103,16 +103,15 @@ def _is_relic(provider: str, name: str, row: Row) -> bool:
 
 def _build(provider: str, name: str, row: Row, sources: Sources) -> Record | None:
     record: Record = {"id": f"{provider}/{name}"}
-    rates = _rates(row, "", "")
-    if rates.get("in") == 0 and rates.get("out") == 0:
-        # A zero is a gap in the table unless the service says that the model is free.
+    rates = {**_rates(row, "", ""), **_dashscope_tiers(row)}
+    if "in" not in rates or "out" not in rates:
+        # A zero is a gap in the table unless the service says that the model is free; those are curated.
         rates = {}
     record.update(rates)
     if rates:
         tiers = _tiers(row, "", inclusive=provider == "xai")
         if tiers:
             record["tiers"] = tiers
-        record.update(_dashscope_tiers(row))
         for variant, suffix in _VARIANTS.items():
             price = _variant(provider, row, suffix, record)
             if price is not None:
@@ -145,10 +144,10 @@ def _rates(row: Row, tier: str, variant: str) -> dict[str, float]:
             price = row.get(f"{_LONG_WRITE}{tier}{variant}")
         if price is None and ours == "read" and not tier and not variant:
             price = row.get("input_cost_per_token_cache_hit")
-        if price is not None:
+        if price:
             rates[ours] = per_million(price)
-    if rates.get("write", 1) == 0 or rates.get("write", 1e9) < rates.get("in", 0):
-        # 0 means that writes cost what input costs; a price below that is one of reading, in the wrong column.
+    if rates.get("write", 1e9) < rates.get("in", 0):
+        # A price below that of input is one of reading, in the wrong column.
         del rates["write"]
     if not tier and not variant:
         media = {ours: row[column] for ours, column in _MEDIA_RATES.items() if row.get(column)}

@@ -17,6 +17,7 @@ from aichatkit.errors import (
     BadRequestError,
     ChatError,
     ConnectError,
+    ModelNotFoundError,
     PermissionDeniedError,
     QuotaExceededError,
     RateLimitError,
@@ -30,12 +31,13 @@ from aichatkit.transport.transport import Transport
 if TYPE_CHECKING:
     from aichatkit import _warnings, hooks
     from aichatkit.call.answer import Answer
-    from aichatkit.catalog import tokens
+    from aichatkit.catalog import retirements, tokens
     from aichatkit.limits.cooldowns import CooldownKey
 else:
     # Few calls have hooks, a rate limit, or a field that is refused.
     _warnings = lazy_module("aichatkit._warnings")
     hooks = lazy_module("aichatkit.hooks")
+    retirements = lazy_module("aichatkit.catalog.retirements")
     tokens = lazy_module("aichatkit.catalog.tokens")
 
 __all__ = ["TargetAttempts", "open_transport"]
@@ -76,6 +78,8 @@ class TargetAttempts:
         self.provider = self.context.provider(self.target.provider)
         model, catalog = self.target.model, self.context.catalog
         record = None if self.provider.is_free(model) else self.context.record(self.target)
+        if record is not None and ("retires" in record or "gone" in record):
+            retirements.warn_of_retirement(self.provider, model, record, catalog)
         options = call.options if record is None else replace(call.options, record=record)
         self._request = ProviderRequest(self.provider, model, call.messages, options, catalog, keep_raw=call.keep_raw)
         check_request(self._request)
@@ -113,6 +117,10 @@ class TargetAttempts:
         """Complete the final error, and record it in the cooldown table."""
         if isinstance(error, ChatError):
             error.provider, error.model = error.provider or self.state.provider, error.model or self.target.model
+            if isinstance(error, ModelNotFoundError) and error.successor is None:
+                retirements.explain_missing_model(
+                    error, self.provider, self.target.model, self.context.catalog, is_default=self.target.is_default
+                )
             if self._cooldown_key is not None and not isinstance(error, _KEY_ERRORS):
                 self.context.cooldowns.record_failure(self._cooldown_key, error)
         # If the target was not called after all, or gave no clear outcome, another call may probe it.

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
 from aichatkit._dataclasses import dataclass, field
 from aichatkit.call.targets import Target, parse_key
-from aichatkit.catalog.models import Catalog, Record
+from aichatkit.catalog.layers import Record
+from aichatkit.catalog.models import Catalog
 from aichatkit.limits.cooldowns import CooldownKey, Cooldowns
 from aichatkit.limits.retries import RetryBudget, RetryPolicy
 from aichatkit.limits.waits import Pauses, Sleeper, Wait

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import NamedTuple
 
-from aichatkit.catalog.models import Catalog, Record
+from aichatkit.catalog.layers import Record
+from aichatkit.catalog.models import Catalog
 from aichatkit.catalog.prices import NO_BILL, cost_of, saved_of
 from aichatkit.chunks import Bill, Usage
 from aichatkit.providers.base import Provider

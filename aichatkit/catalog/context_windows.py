@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aichatkit.catalog.models import Record
+from aichatkit.catalog.layers import Record
 
 __all__ = ["may_fit_more", "window_of"]
 

@@ -5,27 +5,28 @@ The data is `models.json`, one record a line; it is read when a record is first 
 
 from __future__ import annotations
 
-import json
-import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date
-from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
-from aichatkit._reasons import reason_of
-from aichatkit.errors import ConfigurationError
+from aichatkit.catalog.layers import (
+    Layer,
+    Record,
+    environment_layers,
+    environment_path,
+    plugin_layers,
+    registered_layers,
+    shipped,
+)
 
-__all__ = ["NO_RECORD", "Catalog", "Layer", "Record", "parse_layer", "read_layer", "shipped"]
-
-Record = Mapping[str, Any]
+__all__ = ["NO_RECORD", "Catalog"]
 
 NO_RECORD: Record = {}
 #: The date at the end of a pinned model version.
 _DATE_SUFFIX = re.compile(r"[-@](?:20\d\d-[01]\d-[0-3]\d|20\d\d[01]\d[0-3]\d)$")
 #: Gemini prefixes the names in its list with it.
 _PREFIX = "models/"
-_PATH_ENV = "AICHATKIT_CATALOG"
 _MAX_ALIASES = 4
 _MAX_MEMO = 1000
 #: Fields that belong to a price: one of them in a record replaces all of them in the record below.
@@ -38,19 +39,12 @@ PRICE_FIELDS = frozenset(
 )
 
 
-class Layer(NamedTuple):
-    """Records by "provider/model", and the date they are from."""
-
-    as_of: date
-    records: Mapping[str, Record]
-
-
 class Catalog:
     """The records of the package, under layers of the user's own: a later layer overrides an earlier one, by field."""
 
     def __init__(self, layers: Sequence[Layer] = ()) -> None:
         self.layers = tuple(layers)
-        self._memo: dict[tuple[str, str], Record | None] = {}
+        self._memo: dict[Any, Record | None] = {}
 
     def find(self, provider: str, model: str) -> Record | None:
         """Return the record of a model, None if there is none.
@@ -58,7 +52,8 @@ class Catalog:
         A dated name falls back to the undated one, and an alias takes its data from the model it stands for; a longer
         name never gets the record of a shorter one.
         """
-        key = (provider, model)
+        # More may be registered at any time.
+        key = (provider, model, len(registered_layers()), environment_path())
         if key not in self._memo:
             if len(self._memo) >= _MAX_MEMO:
                 self._memo.clear()
@@ -81,6 +76,10 @@ class Catalog:
         record = self._merged(f"{provider}/{name}")
         if record is None and (match := _DATE_SUFFIX.search(name)):
             record = self._merged(f"{provider}/{name[: match.start()]}")
+        if record is None:
+            # Looking for installed packages takes longer than all the rest.
+            layers = [layer.records.get(f"{provider}/{name}") for layer in plugin_layers()]
+            record = next(filter(None, layers), None)
         for _ in range(_MAX_ALIASES):
             if record is None or "alias" not in record:
                 break
@@ -103,46 +102,6 @@ class Catalog:
 
     def _stack(self) -> Iterator[Layer]:
         yield shipped()
-        path = os.environ.get(_PATH_ENV)
-        if path:
-            yield _read_once(path)
+        yield from registered_layers()
+        yield from environment_layers()
         yield from self.layers
-
-
-def parse_layer(data: object, *, source: str) -> Layer:
-    """Return the layer in a document of the catalog's format: {"about": {"date": ...}, "models": [record, ...]}.
-
-    Raises:
-        ConfigurationError: it is not in that format; the message names `source`.
-    """
-    try:
-        about, models = data["about"], data["models"]  # type: ignore[index]
-        return Layer(date.fromisoformat(about["date"]), {record["id"]: record for record in models})
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
-        problem, reason = f"{type(error).__name__}: {error}"[:100], reason_of(error)
-    raise ConfigurationError(f"{source}: not a catalog of models ({problem})", reason=reason)
-
-
-def read_layer(path: str | os.PathLike[str], *, source: str) -> Layer:
-    """Return the layer in a file; raise ConfigurationError if it cannot be read."""
-    try:
-        with open(path, encoding="utf-8") as file:
-            data = json.load(file)
-    except (OSError, ValueError, RecursionError) as error:
-        problem, reason = str(error)[:200], reason_of(error)
-    else:
-        return parse_layer(data, source=source)
-    raise ConfigurationError(f"{source}: the catalog cannot be read ({problem})", reason=reason)
-
-
-@cache
-def _read_once(path: str) -> Layer:
-    return read_layer(path, source=_PATH_ENV)
-
-
-@cache
-def shipped() -> Layer:
-    """Return the records that come with the package."""
-    path = os.path.join(os.path.dirname(__file__), "models.json")
-    # The loader also reads from a zipped package.
-    return parse_layer(json.loads(__loader__.get_data(path)), source="models.json")  # type: ignore[name-defined]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any, NamedTuple
 
-from aichatkit.catalog.models import Layer
+from aichatkit.catalog.layers import Layer
 from aichatkit.errors import ConfigurationError
 from aichatkit.params import is_number, suggestion
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import NamedTuple
 
-from aichatkit.catalog.models import Record
+from aichatkit.catalog.layers import Record
 from aichatkit.catalog.rates import Rates, rates_of
 from aichatkit.chunks import Bill, Usage
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import date, datetime, timezone
 from typing import Any, NamedTuple
 
-from aichatkit.catalog.models import Record
+from aichatkit.catalog.layers import Record
 
 __all__ = ["Rates", "rates_of"]
 

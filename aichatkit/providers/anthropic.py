@@ -52,16 +52,8 @@ class Anthropic(Provider):
     version = "/v1"
     path = "/v1/messages"
     models_path = "/v1/models?limit=1000"
-    default_model = "claude-sonnet-4-5"
-    models = (
-        "claude-sonnet-4-5",
-        "claude-haiku-4-5",
-        "claude-opus-4-5",
-        "claude-opus-4-1",
-        "claude-sonnet-4-0",
-        "claude-3-7-sonnet-latest",
-        "claude-3-5-haiku-latest",
-    )
+    default_model = "claude-sonnet-5-5"
+    models = ("claude-sonnet-5-5", "claude-haiku-5-5", "claude-opus-5-5", "claude-opus-5", "claude-fable-5-1")
     api_key_env = ("ANTHROPIC_API_KEY", _TOKEN_ENV)
     base_url_env = "ANTHROPIC_BASE_URL"
     key_header = "x-api-key"

@@ -16,7 +16,7 @@ import requests
 from aichatkit import events
 from aichatkit._dataclasses import dataclass, field
 from aichatkit._reasons import reason_of
-from aichatkit.errors import BadResponseError, ChatError, MissingKeyError
+from aichatkit.errors import BadResponseError, ChatError, MissingKeyError, UnknownModelError
 from aichatkit.messages import Message
 
 if TYPE_CHECKING:
@@ -119,6 +119,8 @@ class Provider:
     direct: ClassVar[bool] = False
     #: Name of the provider whose models and prices apply, if not its own.
     priced_as: ClassVar[str] = ""
+    #: Records of its models for the catalog, or the path of a file with them; for providers outside the package.
+    catalog: ClassVar[Any] = ()
     #: Whether answers cost nothing; of a server with `direct`, only while it is on this machine.
     free: ClassVar[bool] = False
     #: Regular expression for the base URLs of regions with prices of their own; group 1 is the region.
@@ -193,6 +195,14 @@ class Provider:
         return tokens.get("url", self.url) + self.models_path
 
     @classmethod
+    def for_endpoint(cls, endpoint: str) -> type[Provider] | None:
+        """Return the class for the models that answer only at another endpoint of the service, None if there is none.
+
+        `endpoint` is "responses" or "messages", as in the catalog.
+        """
+        return None
+
+    @classmethod
     def draws(cls, model: str) -> bool:
         """Return whether a model generates images."""
         return bool(cls.image_models) and _matches(cls.image_models, model)
@@ -226,6 +236,11 @@ class Provider:
             f"{cls.name}: no key; set {names} in the environment or pass api_key= (looked up: {names})",
             provider=cls.name,
         )
+
+    @classmethod
+    def missing_model(cls) -> UnknownModelError:
+        """Return the error for a call that names no model, at a provider without a default model."""
+        return UnknownModelError(f"{cls.name} has no default model; name one as '{cls.name}/model'", provider=cls.name)
 
 
 @lru_cache(maxsize=256)

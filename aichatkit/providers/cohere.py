@@ -36,8 +36,7 @@ class Cohere(OpenAICompatible):
     default_model = "command-a-03-2025"
     models = (
         "command-a-03-2025",
-        "command-a-reasoning-08-2025",
-        "command-a-vision-07-2025",
+        "command-a-plus-05-2026",
         "command-r7b-12-2024",
         "command-r-plus-08-2024",
         "command-r-08-2024",

@@ -5,6 +5,7 @@ The only end marker is a `finishReason` on the last candidate; a blocked prompt 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 from urllib.parse import quote
@@ -76,6 +77,10 @@ _TEXT_CANDIDATE = {"content", "index", "safetyRatings"}
 _TEXT_RECORD = {"candidates", "modelVersion", "responseId", "usageMetadata", "createTime"}
 
 
+#: Models that generate images only if asked for them.
+_DRAWS = re.compile(r"-image|nano-banana")
+
+
 class Gemini(Provider):
     """Chat with Google's Gemini models; the API key is sent in a header, never in the URL."""
 
@@ -84,15 +89,15 @@ class Gemini(Provider):
     version = "/v1beta"
     path = "/v1beta/models"
     models_path = "/v1beta/models?pageSize=1000"
-    default_model = "gemini-2.5-flash"
+    default_model = "gemini-flash-latest"
     models = (
-        "gemini-2.5-flash",
-        "gemini-2.5-flash-lite",
-        "gemini-2.5-pro",
-        "gemini-2.5-flash-image",
-        "gemini-2.0-flash",
-        "gemini-2.0-flash-lite",
-        "gemini-3-pro-preview",
+        "gemini-flash-latest",
+        "gemini-flash-lite-latest",
+        "gemini-pro-latest",
+        "gemini-3.8-flash",
+        "gemini-3.5-flash-lite",
+        "gemini-nano-banana-2.1",
+        "gemini-3-pro-image",
     )
     api_key_env = ("GEMINI_API_KEY", "GOOGLE_API_KEY")
     base_url_env = "GOOGLE_GEMINI_BASE_URL"
@@ -131,7 +136,7 @@ class Gemini(Provider):
         if options.schema is not None:
             set_path(payload, "generationConfig.responseMimeType", "application/json")
             set_path(payload, "generationConfig.responseJsonSchema", options.schema)
-        if "-image" in model:
+        if _DRAWS.search(model):
             set_path(payload, "generationConfig.responseModalities", ["TEXT", "IMAGE"])
         payload = add_options(payload, self.params, options)
         # A name with a slash already has its collection, such as tunedModels/mine.

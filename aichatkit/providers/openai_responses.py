@@ -41,9 +41,17 @@ class OpenAIResponses(Provider):
     path = "/responses"
     models_path = "/models"
     priced_as = "openai"
-    default_model = "gpt-5-mini"
-    models = ("gpt-5", "gpt-5-mini", "gpt-5-nano", "gpt-4.1", "gpt-4.1-mini", "gpt-4o", "gpt-4o-mini", "o3", "o4-mini")
-    api_key_env = "OPENAI_API_KEY"
+    default_model = "gpt-6-luna"
+    models: ClassVar[Sequence[str]] = (
+        "gpt-6-luna",
+        "gpt-6-sol",
+        "gpt-6.1-terra",
+        "gpt-6.1-sol",
+        "gpt-6-astra",
+        "gpt-5.4-mini",
+        "gpt-5.5-pro",
+    )
+    api_key_env: ClassVar[str | Sequence[str]] = "OPENAI_API_KEY"
     base_url_env = "OPENAI_BASE_URL"
     settings_env: ClassVar[Mapping[str, str]] = {
         "OpenAI-Organization": "OPENAI_ORG_ID",
@@ -140,7 +148,7 @@ def _build_call(call: ToolCall) -> dict[str, Any]:
 
 
 def _parse_created(record: Mapping[str, Any]) -> Iterator[Any]:
-    response = record["response"]
+    response = record.get("response") or {}
     if response.get("model"):
         yield Answered(response["model"], response.get("id") or "")
 

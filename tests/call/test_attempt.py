@@ -42,7 +42,7 @@ def service():
 
 @pytest.fixture
 def openai():
-    with Client(model="openai/gpt-4o", api_key="sk-test") as client:
+    with Client(model="openai/gpt-6-sol", api_key="sk-test") as client:
         yield client
 
 
@@ -59,7 +59,7 @@ def test_what_is_given_is_sent_and_none_is_not(service, openai):
 
 def test_a_refused_field_is_left_out_with_a_warning_at_the_user_s_line(service, openai):
     service.refuses.append("temperature")
-    with pytest.warns(UserWarning, match="gpt-4o does not take 'temperature'") as caught:
+    with pytest.warns(UserWarning, match="gpt-6-sol does not take 'temperature'") as caught:
         assert openai.ask("Hi", temperature=0.5).text == "Hi"
     assert [Path(warning.filename).name for warning in caught] == ["test_attempt.py"]
     assert ["temperature" in body for body in service.bodies] == [True, False]
@@ -85,8 +85,8 @@ def test_it_is_remembered_for_the_model_and_the_client(service, openai):
     openai.ask("Hi", temperature=0.5)
     assert "temperature" not in service.bodies[-1]
     assert len(service.bodies) == 3
-    with pytest.warns(UserWarning, match="gpt-4o-mini"):
-        openai.ask("Hi", temperature=0.5, model="openai/gpt-4o-mini")
+    with pytest.warns(UserWarning, match="gpt-6-luna"):
+        openai.ask("Hi", temperature=0.5, model="openai/gpt-6-luna")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         again = pickle.loads(pickle.dumps(openai))
