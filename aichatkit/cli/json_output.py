@@ -23,6 +23,7 @@ def format_reply(reply: Reply) -> str:
             "complete": reply.complete,
             "usage": asdict(reply.usage),
             "cost": reply.cost,
+            "saved": reply.saved,
             "elapsed": round(reply.elapsed, 3),
             "cached": reply.cached,
             "reasoning": reply.reasoning,
@@ -56,6 +57,10 @@ def format_usage(reply: Reply) -> str:
         parts.append(f"{_format_count(usage.input_tokens)} tokens in, {_format_count(usage.output_tokens)} out")
     else:
         parts.append("tokens unknown")
+    if usage.cached_tokens:
+        parts.append(f"{usage.cached_tokens} of them cached")
+    if usage.searches:
+        parts.append("1 search" if usage.searches == 1 else f"{usage.searches} searches")
     parts.append("cost unknown" if reply.cost is None else _format_dollars(reply.cost))
     parts.append(f"{reply.elapsed:.1f} s")
     attempts = len(reply.attempts)

@@ -112,7 +112,7 @@ def _charged(usage: Mapping[str, Any]) -> float | None:
         return ticks * _TICK
     cost = usage.get("cost")
     if isinstance(cost, Mapping):
-        return _amount(cost.get("total_cost"))
+        return _amount(cost.get("total_cost")) if cost.get("currency", "USD") == "USD" else None
     charged = _amount(cost)
     if charged is None or usage.get("is_byok") is not True:
         return charged

@@ -84,6 +84,9 @@ def test_an_answered_call_is_a_row_that_tells_all_of_it(make, sandbox, path):
         "total_tokens": reply.usage.total_tokens,
         "cached_tokens": reply.usage.cached_tokens,
         "reasoning_tokens": reply.usage.reasoning_tokens,
+        "cache_write_tokens": reply.usage.cache_write_tokens,
+        "searches": reply.usage.searches,
+        "saved": reply.saved,
         "cost": reply.cost,
         "cached": 0,
     }
