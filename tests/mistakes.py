@@ -599,8 +599,8 @@ MISTAKES = (
     Mistake(
         "what the service had in its cache is paid twice",
         "catalog/prices.py",
-        "(usage.input_tokens - cached) * price.input",
-        "usage.input_tokens * price.input",
+        "    rest -= cached + written\n",
+        "    rest -= written\n",
         "catalog/test_prices.py",
     ),
     Mistake(
@@ -703,10 +703,38 @@ MISTAKES = (
         "providers/test_openai.py",
     ),
     Mistake(
+        "the price of a long prompt begins one token early",
+        "catalog/rates.py",
+        'if input_tokens > above or (tier.get("inclusive") and input_tokens == above):',
+        "if input_tokens >= above:",
+        "catalog/test_prices.py",
+    ),
+    Mistake(
+        "the hours of a high price hold on days off too",
+        "catalog/rates.py",
+        "now.weekday() >= _SATURDAY or ",
+        "",
+        "catalog/test_prices.py",
+    ),
+    Mistake(
+        "a last count of zero replaces the real one",
+        "call/collector.py",
+        "return old if count is None or (old is not None and old > count) else count",
+        "return old if count is None else count",
+        "call/test_collector.py",
+    ),
+    Mistake(
+        "a budget lets all calls through that may cost more than is left",
+        "middleware/budgets.py",
+        "elif self._fits(needed) and not self._has_unbound:",
+        "elif self._fits(needed):",
+        "middleware/test_budgets.py",
+    ),
+    Mistake(
         "openai: tokens are counted on the wrong side",
-        "providers/openai_records.py",
-        'input_tokens=usage.get("prompt_tokens"),',
-        'input_tokens=usage.get("completion_tokens"),',
+        "providers/openai_usage.py",
+        '_count(usage, "prompt_tokens", "input_tokens"),',
+        '_count(usage, "completion_tokens", "input_tokens"),',
         "providers/test_openai.py",
     ),
     Mistake(

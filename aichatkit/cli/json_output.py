@@ -54,11 +54,10 @@ def format_usage(reply: Reply) -> str:
     usage = reply.usage
     parts = []
     if usage.input_tokens is not None or usage.output_tokens is not None:
-        parts.append(f"{_format_count(usage.input_tokens)} tokens in, {_format_count(usage.output_tokens)} out")
+        cached = f" ({usage.cached_tokens} cached)" if usage.cached_tokens else ""
+        parts.append(f"{_format_count(usage.input_tokens)} tokens in{cached}, {_format_count(usage.output_tokens)} out")
     else:
         parts.append("tokens unknown")
-    if usage.cached_tokens:
-        parts.append(f"{usage.cached_tokens} of them cached")
     if usage.searches:
         parts.append("1 search" if usage.searches == 1 else f"{usage.searches} searches")
     parts.append("cost unknown" if reply.cost is None else _format_dollars(reply.cost))

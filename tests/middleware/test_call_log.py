@@ -240,6 +240,20 @@ def test_the_file_tells_its_version(make, path):
     connection.close()
 
 
+def test_a_log_of_an_earlier_version_gets_the_columns_it_lacks(make, path):
+    make().close()
+    added = ("cache_write_tokens", "searches", "saved")
+    with sqlite3.connect(path) as connection:
+        old = [row[1] for row in connection.execute("PRAGMA table_info(calls)") if row[1] not in added]
+        connection.execute(f"CREATE TABLE earlier AS SELECT {', '.join(old)} FROM calls")
+        connection.execute("DROP TABLE calls")
+        connection.execute("ALTER TABLE earlier RENAME TO calls")
+    connection.close()
+    reply = make().ask("Hi")
+    (row,) = rows(path)
+    assert (row["cost"], row["saved"], row["searches"]) == (reply.cost, reply.saved, None)
+
+
 def test_a_log_of_a_newer_version_is_refused_at_once(make, path):
     make().close()
     with sqlite3.connect(path) as connection:
