@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     import difflib
     import numbers
 
-    from aichatkit import option_hints
+    from aichatkit.call import option_hints
 else:
     # Needed only after a typo, or for numbers of other packages.
     difflib = lazy_module("difflib")
     numbers = lazy_module("numbers")
-    option_hints = lazy_module("aichatkit.option_hints")
+    option_hints = lazy_module("aichatkit.call.option_hints")
 
 __all__ = [
     "EFFORTS",

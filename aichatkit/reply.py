@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Callable
 
 from aichatkit._dataclasses import dataclass, field
@@ -25,7 +25,7 @@ else:
     reprs = lazy_module("aichatkit.display.reprs")
     screen = lazy_module("aichatkit.display.screen")
 
-__all__ = ["Attempt", "Reply"]
+__all__ = ["Attempt", "Reply", "sum_known"]
 
 
 _FENCED_BLOCK = r"(?sm)^[ \t]*```\w*[ \t]*\r?\n(.*?)(?:^[ \t]*```|\Z)"
@@ -162,6 +162,20 @@ class Reply:
         # other representations.
         if not screen.just_shown(self):
             raise NotImplementedError
+
+
+def sum_known(amounts: Iterable[float | None]) -> float | None:
+    """Return the sum of amounts, None if one of them is not known.
+
+    >>> sum_known([0.25, 0.5]), sum_known([0.25, None])
+    (0.75, None)
+    """
+    total = 0.0
+    for amount in amounts:
+        if amount is None:
+            return None
+        total += amount
+    return total
 
 
 def _find_json(text: str) -> list[Any]:

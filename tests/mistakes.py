@@ -600,7 +600,7 @@ MISTAKES = (
         "what the service had in its cache is paid twice",
         "catalog/prices.py",
         "    rest -= cached + written\n",
-        "",
+        "    rest -= written\n",
         "catalog/test_prices.py",
     ),
     Mistake(
@@ -701,6 +701,34 @@ MISTAKES = (
         "return Finish(last=True)",
         "return None",
         "providers/test_openai.py",
+    ),
+    Mistake(
+        "the price of a long prompt begins one token early",
+        "catalog/rates.py",
+        'if input_tokens > above or (tier.get("inclusive") and input_tokens == above):',
+        "if input_tokens >= above:",
+        "catalog/test_prices.py",
+    ),
+    Mistake(
+        "the hours of a high price hold on days off too",
+        "catalog/rates.py",
+        "now.weekday() >= _SATURDAY or ",
+        "",
+        "catalog/test_prices.py",
+    ),
+    Mistake(
+        "a last count of zero replaces the real one",
+        "call/collector.py",
+        "return old if count is None or (old is not None and old > count) else count",
+        "return old if count is None else count",
+        "call/test_collector.py",
+    ),
+    Mistake(
+        "a budget lets all calls through that may cost more than is left",
+        "middleware/budgets.py",
+        "elif self._fits(needed) and not self._has_unbound:",
+        "elif self._fits(needed):",
+        "middleware/test_budgets.py",
     ),
     Mistake(
         "openai: tokens are counted on the wrong side",
@@ -887,8 +915,8 @@ MISTAKES = (
     Mistake(
         "a budget is looked at after it was passed",
         "middleware/budgets.py",
-        "total = reserved.plus(self._spent)",
-        "total = self._spent",
+        "return not self.is_exceeded_by(self._reserved.plus(amount))",
+        "return not self.is_exceeded_by(self._reserved)",
         "middleware/test_budgets.py batch/test_run.py",
     ),
     Mistake(

@@ -33,7 +33,7 @@ ORDER = """
     _version _locks _lazy _reasons _surrogates display.markup cli.paths storage.private_files display.plain
     display.reply_record
     display.reprs _dataclasses _json
-    errors option_hints
+    errors call.option_hints
     catalog.layers
     catalog.models
     catalog.rates

@@ -11,7 +11,8 @@ from fractions import Fraction
 import pytest
 
 import aichatkit as ai
-from aichatkit import Client, ConfigurationError, option_hints
+from aichatkit import Client, ConfigurationError
+from aichatkit.call import option_hints
 from aichatkit.options import CALL_OPTIONS
 from aichatkit.params import PARAMS, is_integer, is_number, parse_params, parse_value, reject_unsupported, suggestion
 from aichatkit.testing import Fake

@@ -14,7 +14,7 @@ from aichatkit.batch.task_queue import FinishedRow, Outcome, restore_outcome
 from aichatkit.chunks import Usage
 from aichatkit.display import markup, reprs
 from aichatkit.errors import ChatError, JournalError
-from aichatkit.reply import Reply
+from aichatkit.reply import Reply, sum_known
 from aichatkit.structured.forms import Form
 
 __all__ = ["Result", "Results"]
@@ -54,6 +54,11 @@ class Result:
     def cost(self) -> float | None:
         """The cost in US dollars, None if it is unknown or the row failed."""
         return None if self.reply is None else self.reply.cost
+
+    @property
+    def saved(self) -> float | None:
+        """What prompt caching saved in US dollars, None if it is unknown or the row failed."""
+        return None if self.reply is None else self.reply.saved
 
 
 class RunState(Protocol):
@@ -183,8 +188,12 @@ class Results(Sequence[Result]):
     @property
     def cost(self) -> float | None:
         """The total cost in US dollars, None if the cost of any reply is unknown."""
-        costs = [result.cost for result in self._iter_results() if result.reply is not None]
-        return None if None in costs else sum(cost for cost in costs if cost is not None)
+        return sum_known(result.cost for result in self._iter_results() if result.reply is not None)
+
+    @property
+    def saved(self) -> float | None:
+        """What prompt caching saved in total, in US dollars; None if it is unknown for any reply."""
+        return sum_known(result.saved for result in self._iter_results() if result.reply is not None)
 
     def finish(self) -> Results:
         """Wait for the run to finish and return these results.

@@ -30,7 +30,7 @@ from aichatkit.errors import (
     QuotaExceededError,
     RateLimitError,
 )
-from aichatkit.middleware.budgets import Budget, expense_of
+from aichatkit.middleware.budgets import Budget
 from aichatkit.middleware.estimates import Expense
 from aichatkit.reply import Reply
 
@@ -156,7 +156,7 @@ class BatchRun:
     def _reserve_budget(self, task: Task) -> bool:
         """Reserve what a row may cost; if that does not fit, wait for rows in flight, or stop if there are none."""
         for budget in self._options.budgets:
-            reserved = budget.reserve(task.expected)
+            reserved = budget.reserve(task.expected, task.highest)
             if reserved is None:
                 self._settle(task, Expense())
                 self._queue.requeue_first(task)
@@ -287,10 +287,10 @@ class BatchRun:
         self._queue.finished.extend((task.row, outcome) for task, outcome in finished)
 
     def _settle(self, task: Task, spent: Expense | None, reply: Reply | None = None) -> None:
-        """Replace the reserved amounts with what was spent; if that is unknown, the full reservation counts."""
+        """Replace the reserved amounts with what was spent; if that is unknown, the expected amount counts."""
+        actual = self._queue.expense_of(task, reply) if reply is not None else spent
         for budget, reserved in zip(self._options.budgets, task.reserved):
-            actual = expense_of(reply, reserved) if reply is not None else spent
-            budget.settle(reserved, reserved if actual is None else actual)
+            budget.settle(reserved, task.expected if actual is None else actual)
         task.reserved = []
 
     def _emit(self) -> Iterator[FinishedRow]:

@@ -59,11 +59,17 @@ class Collector:
             input_tokens = bill.prompt + (bill.tool_prompt or 0)
         if bill.visible is not None:
             output_tokens = bill.visible + (usage.reasoning_tokens or 0)
+        # More tokens from the cache than there are in all have been seen.
+        cached = usage.cached_tokens
+        if cached is not None and input_tokens is not None:
+            cached = min(cached, input_tokens)
         total = usage.total_tokens
         if input_tokens is not None and output_tokens is not None:
             # A total without all parts is smaller.
             total = max(input_tokens + output_tokens, total or 0)
-        return replace(usage, input_tokens=input_tokens, output_tokens=output_tokens, total_tokens=total)
+        return replace(
+            usage, input_tokens=input_tokens, output_tokens=output_tokens, total_tokens=total, cached_tokens=cached
+        )
 
     def total_bill(self) -> chunks.Bill:
         """Return what the answer is charged by in addition to its usage."""

@@ -31,9 +31,12 @@ def format_usage(reply: Reply) -> str:
     parts = []
     if usage.input_tokens is not None or usage.output_tokens is not None:
         noun = "token" if usage.input_tokens == 1 else "tokens"
-        parts.append(f"{_format_count(usage.input_tokens)} {noun} in, {_format_count(usage.output_tokens)} out")
+        cached = f" ({usage.cached_tokens} cached)" if usage.cached_tokens else ""
+        parts.append(f"{_format_count(usage.input_tokens)} {noun} in{cached}, {_format_count(usage.output_tokens)} out")
     else:
         parts.append("tokens unknown")
+    if usage.searches:
+        parts.append("1 search" if usage.searches == 1 else f"{usage.searches} searches")
     parts.append("cost unknown" if reply.cost is None else _format_dollars(reply.cost))
     parts.append(f"{reply.elapsed:.1f} s")
     attempts = len(reply.attempts)

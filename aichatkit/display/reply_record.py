@@ -21,6 +21,7 @@ def reply_record(reply: Any) -> dict[str, Any]:
         "complete": reply.complete,
         "usage": asdict(reply.usage),
         "cost": reply.cost,
+        "saved": reply.saved,
         "elapsed": round(reply.elapsed, 3),
         "cached": reply.cached,
         "reasoning": reply.reasoning,

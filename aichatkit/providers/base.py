@@ -131,6 +131,8 @@ class Provider:
     priced_as: ClassVar[str] = ""
     #: Records of its models for the catalog, or the path of a file with them; for providers outside the package.
     catalog: ClassVar[Any] = ()
+    #: Whether the service writes prompts to its cache without being asked, and charges for it.
+    writes_cache: ClassVar[bool] = False
     #: Whether answers cost nothing; of a server with `direct`, only while it is on this machine.
     free: ClassVar[bool] = False
     #: Regular expression for the base URLs of regions with prices of their own; group 1 is the region.

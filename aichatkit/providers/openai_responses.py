@@ -59,6 +59,7 @@ class OpenAIResponses(Provider):
         "OpenAI-Organization": "OPENAI_ORG_ID",
         "OpenAI-Project": "OPENAI_PROJECT_ID",
     }
+    writes_cache = True
     region_urls = r"https://(eu|us)\.api\.openai\.com"
     requires_end = True
     takes_files = frozenset({"image", "pdf", "text"})

@@ -70,12 +70,14 @@ def test_usage_and_cost_are_those_of_all(results):
     each = results[0].usage
     assert results.usage.output_tokens == 2 * each.output_tokens
     assert results.cost == pytest.approx(results[0].cost + results[2].cost)
+    assert (results.saved, results[0].saved, results[1].saved) == (0.0, 0.0, None)
     assert results[1].usage == Usage()
     assert results[1].cost is None
 
 
 def test_a_cost_that_is_not_known_makes_the_whole_unknown(client):
-    assert client.map(["Hi"], model="openai/unheard-of").cost is None
+    results = client.map(["Hi"], model="openai/unheard-of")
+    assert results.cost is results.saved is None
 
 
 def test_they_tell_themselves_shortly(results, client):

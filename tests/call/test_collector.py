@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aichatkit.call.collector import Collector
-from aichatkit.chunks import Answered, Citation, Finish, Notice, Reasoning, Thought, ToolCall, ToolCallPart, Usage
+from aichatkit.chunks import Answered, Bill, Citation, Finish, Notice, Reasoning, Thought, ToolCall, ToolCallPart, Usage
 from aichatkit.errors import BadResponseError
 
 
@@ -113,9 +113,22 @@ def test_thoughts_without_a_signature_are_nothing_to_send_back():
         ([Usage(1, 1), Usage(1, 2)], Usage(1, 2, 3)),
         ([Usage(1)], Usage(1)),
         ([], Usage()),
+        ([Usage(5, 1, 6), Usage(0, 0, 0)], Usage(5, 1, 6)),
+        ([Usage(5, 4), Usage(3, 1, 4)], Usage(5, 4, 9)),
+        ([Usage(5, 4, 3)], Usage(5, 4, 9)),
+        ([Usage("5", True, 7.0)], Usage(total_tokens=7)),
+        ([Usage(float("nan"), -1, float("inf"))], Usage()),
+        ([Usage(10, 1, cached_tokens=161)], Usage(10, 1, 11, cached_tokens=10)),
+        ([Usage(cached_tokens=9)], Usage(cached_tokens=9)),
+        (
+            [Usage(12, 1, cached_tokens=9, cache_write_tokens=2), Bill(uncached=1), Usage(2, 5), Bill(uncached=2)],
+            Usage(13, 5, 18, cached_tokens=9, cache_write_tokens=2),
+        ),
+        ([Usage(3), Bill(prompt=3, tool_prompt=4), Usage(5), Bill(prompt=5)], Usage(9)),
+        ([Bill(visible=3), Usage(reasoning_tokens=4)], Usage(None, 7, None, reasoning_tokens=4)),
     ],
 )
-def test_usage_is_the_last_word_and_has_a_total(chunks, usage):
+def test_usage_is_the_largest_that_was_reported_and_has_a_total(chunks, usage):
     assert gathered(*chunks).total_usage() == usage
 
 
@@ -163,3 +176,17 @@ def test_every_text_of_an_answer_can_be_encoded():
     assert collector.thoughts("openai")[0].text == "Hm\ufffd"
     assert (first.id, first.name, first.arguments) == ("c\ufffd", "look\ufffd", {"a": "\ufffd"})
     assert second.broken == "{broken\ufffd"
+
+
+def test_a_bill_keeps_the_last_word_and_the_largest_number():
+    seen = gathered(
+        Bill(cost=0.5, tier="auto", long_writes=3), Bill(cost=0.25, tier="flex"), Bill(long_writes=0), Reasoning("")
+    )
+    assert seen.total_bill() == Bill(cost=0.5, tier="flex", long_writes=3)
+    assert gathered(Reasoning("Hm.")).total_bill() == Bill(reasoned=True)
+
+
+@pytest.mark.parametrize(("model", "answer_id"), [(5, 7), (None, None), ([], {})])
+def test_a_model_or_an_id_that_is_no_text_is_nobodys(model, answer_id):
+    seen = gathered(Answered("m", "a"), Answered(model, answer_id))
+    assert (seen.model, seen.id) == ("m", "a")
