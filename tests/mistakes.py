@@ -93,7 +93,7 @@ MISTAKES = (
     Mistake(
         "a record that is cut off counts as broken JSON",
         "events/sse.py",
-        'raise _TruncatedRecordError("the answer ended in the middle of a record") from error',
+        'raise StreamInterruptedError("the answer ended in the middle of a record") from error',
         "raise",
         "events/test_sse.py",
     ),

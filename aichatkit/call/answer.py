@@ -394,6 +394,6 @@ def _record_events(events: Iterator[Event], raw: list[Any]) -> Iterator[Event]:
     for event in events:
         try:
             raw.append(event.json())
-        except ValueError:
+        except (ValueError, StreamInterruptedError):
             raw.append(event.data)
         yield event
