@@ -37,7 +37,16 @@ GROUPS: Mapping[str, tuple[str, ...]] = {"free": ("aichats", "aichatonline", "ai
 _ENTRY_POINTS = "aichatkit.providers"
 #: Modules of `providers` that do not define a provider.
 _NOT_PROVIDERS = (
-    *("base", "openai_compatible", "openai_images", "openai_records", "request_bodies", "services", "user_agents"),
+    *(
+        "base",
+        "odd_events",
+        "openai_compatible",
+        "openai_images",
+        "openai_records",
+        "request_bodies",
+        "services",
+        "user_agents",
+    ),
 )
 
 

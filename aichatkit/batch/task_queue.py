@@ -12,7 +12,7 @@ from aichatkit._dataclasses import dataclass, field, replace
 from aichatkit.batch.journal import CLAIMED_ELSEWHERE, Journal
 from aichatkit.batch.rows import Row, Source
 from aichatkit.call.call import Call
-from aichatkit.errors import ChatError, SchemaError
+from aichatkit.errors import ChatError, ContentFilteredError, SchemaError
 from aichatkit.middleware.estimates import Expense, expected_expense
 from aichatkit.middleware.fingerprints import fingerprint
 from aichatkit.reply import Reply
@@ -161,5 +161,5 @@ def restore_outcome(reply: Reply, schema: Form | None) -> Outcome:
         return reply
     try:
         return replace(reply, data=schema.parse(reply))
-    except SchemaError as error:
+    except (SchemaError, ContentFilteredError) as error:
         return error

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import chain
-from typing import Callable
+from typing import TYPE_CHECKING, Callable
 
+from aichatkit._lazy import lazy_module
 from aichatkit.errors import StreamInterruptedError
-from aichatkit.events.documents import iter_document, iter_records
 from aichatkit.events.json_lines import iter_json, iter_json_array
 from aichatkit.events.lines import MAX_LINE, drop_bom
 from aichatkit.events.plain import iter_data_lines, iter_text
 from aichatkit.events.sse import Event, iter_sse
+
+if TYPE_CHECKING:
+    from aichatkit.events import documents
+else:
+    # Few streams are documents.
+    documents = lazy_module("aichatkit.events.documents")
 
 __all__ = ["iter_data_lines_or_json", "iter_sse_or_json", "iter_sse_or_json_array", "iter_text_or_error"]
 
@@ -25,16 +31,18 @@ def iter_sse_or_json(blocks: Iterable[bytes], *, max_line: int = MAX_LINE) -> It
     >>> [event.data for event in iter_sse_or_json([b'{"a"', b': 1}'])]
     ['{"a": 1}']
     """
-    return _iter_stream_or_document(iter_sse, blocks, max_line, iter_rest=iter_records)
+    return _iter_stream_or_document(iter_sse, blocks, max_line)
 
 
 def iter_sse_or_json_array(blocks: Iterable[bytes], *, max_line: int = MAX_LINE) -> Iterator[Event]:
     """Yield server-sent events, each element of a JSON array, or a JSON object as one event of type "json".
 
+    An element is no document: only the last one of an answer is its end.
+
     >>> [event.data for event in iter_sse_or_json_array([b'[{"a"', b': 1}, {"a": 2}]'])]
     ['{"a": 1}', '{"a": 2}']
     """
-    return _iter_stream_or_document(iter_sse, blocks, max_line, iter_rest=iter_records, iter_array=iter_json_array)
+    return _iter_stream_or_document(iter_sse, blocks, max_line, iter_array=iter_json_array)
 
 
 def iter_data_lines_or_json(blocks: Iterable[bytes], *, max_line: int = MAX_LINE) -> Iterator[Event]:
@@ -69,7 +77,8 @@ def _iter_stream_or_document(
     iter_stream: Callable[..., Iterator[Event]],
     blocks: Iterable[bytes],
     max_line: int,
-    iter_rest: Callable[..., Iterator[Event]],
+    *,
+    iter_rest: Callable[..., Iterator[Event]] | None = None,
     iter_array: Callable[..., Iterator[Event]] | None = None,
 ) -> Iterator[Event]:
     """Detect a JSON document from the first byte that is neither whitespace nor part of a byte order mark."""
@@ -81,7 +90,8 @@ def _iter_stream_or_document(
         if start == b"[" and iter_array is not None:
             return iter_array(chain(buffered, blocks), max_line=max_line)
         if start and start in b"{[":
-            return iter_document(chain(buffered, blocks), max_line=max_line, iter_rest=iter_rest)
+            iter_rest = iter_rest or documents.iter_records
+            return documents.iter_document(chain(buffered, blocks), max_line=max_line, iter_rest=iter_rest)
         if start:
             break
     return iter_stream(chain(buffered, blocks), max_line=max_line)

@@ -12,10 +12,10 @@ from typing import Any, ClassVar
 import requests
 
 from aichatkit.chunks import Answered, Citation, Finish, Reasoning, ToolCall, ToolCallPart, Usage
-from aichatkit.classification import classify
 from aichatkit.events import Event, sniffing
 from aichatkit.messages import File, Message, ToolCallsMessage, ToolResultMessage
 from aichatkit.providers.base import NO_OPTIONS, Options, Provider
+from aichatkit.providers.odd_events import check_error, parse_unreadable
 from aichatkit.providers.request_bodies import (
     add_options,
     call_id,
@@ -111,15 +111,17 @@ class Anthropic(Provider):
         return requests.Request("POST", self.api_endpoint, json=payload, headers=dict(self.headers))
 
     def parse_event(self, event: Event) -> Any:
-        record = event.json()
-        event_type = record.get("type")
+        try:
+            record = event.json()
+        except ValueError:
+            return parse_unreadable(self, event)
+        event_type = record.get("type") if isinstance(record, dict) else None
         if event_type == "content_block_delta":
             return _parse_delta(record)
         if event_type == "message":
             return list(_parse_message(record))
-        if classify.find_error(record) is not None:
-            raise classify.event_error(record, provider=self.name, rules=self.rules)
-        parse = _PARSERS.get(event_type)
+        check_error(self, event, record)
+        parse = _PARSERS.get(event_type or "")
         return list(parse(record)) if parse else None
 
     def _build_blocks(self, message: Message) -> list[dict[str, Any]]:
@@ -199,7 +201,9 @@ def _parse_start(record: Mapping[str, Any]) -> Iterator[Any]:
 
 
 def _parse_head(message: Mapping[str, Any]) -> Iterator[Any]:
-    yield Answered(message["model"], message.get("id") or "")
+    model, id = message.get("model"), message.get("id")
+    if model and isinstance(model, str):
+        yield Answered(model, id if isinstance(id, str) else "")
     yield from _parse_usage(message.get("usage"))
 
 

@@ -188,7 +188,6 @@ SERVICES: Mapping[str, Mapping[str, Any]] = {
         "params": _params("max_tokens response_format temperature top_p"),
         "takes_files": _TEXT,
         "takes_schema": False,
-        "repeats_message": True,
         "rules": (
             Rule(None, r"^(?:1002|1039)$", RateLimitError),
             Rule(None, r"^(?:1004|2049)$", AuthenticationError),
