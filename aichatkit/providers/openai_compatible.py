@@ -119,6 +119,8 @@ class OpenAICompatible(Provider):
             text = delta["content"]
             if (
                 text.__class__ is str
+                and text
+                and event.type != "json"
                 and (len(delta) == 1 or (len(delta) == 2 and "role" in delta))
                 and not choice.get("finish_reason")
                 and not choice.get("index")
