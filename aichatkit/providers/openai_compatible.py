@@ -19,12 +19,13 @@ from aichatkit.messages import Content, File, Message, ToolCallsMessage, ToolRes
 from aichatkit.providers.base import NO_OPTIONS, Options, Provider
 from aichatkit.providers.openai_records import (
     dicts_in,
+    find_tier,
     find_usage,
     has_content,
     parse_citations,
     parse_message,
-    parse_usage,
 )
+from aichatkit.providers.openai_usage import parse_usage
 from aichatkit.providers.request_bodies import (
     add_options,
     audio_format,
@@ -102,7 +103,8 @@ class OpenAICompatible(Provider):
         if self.stream_usage and payload["stream"]:
             payload["stream_options"] = {"include_usage": True}
         names = {**self.params, **self.own_params} if self.url == type(self).url else self.params
-        body, headers = add_options(payload, names, options), stream_headers(self, options)
+        body = add_options(payload, names, options, provider=self, model=model)
+        headers = stream_headers(self, options)
         return requests.Request("POST", self.api_endpoint, json=body, headers=headers)
 
     def parse_event(self, event: Event) -> Any:
@@ -154,7 +156,7 @@ class OpenAICompatible(Provider):
             *([Answered(model, id if isinstance(id, str) else "")] if model and isinstance(model, str) else ()),
             *(chunk for choice in choices for chunk in self._parse_choice(choice, event_type)),
             *parse_citations(record),
-            *parse_usage(find_usage(record, choices)),
+            *parse_usage(find_usage(record, choices), tier=find_tier(record)),
             # A JSON document that parses is complete; some bridges send it without a finish reason.
             *([Finish()] if event_type == "json" else ()),
         ]

@@ -182,7 +182,7 @@ def test_what_follows_an_end_marker_withdraws_it(chunk):
     assert seen.ended
 
 
-@pytest.mark.parametrize("count", ["12", 1.5, True, -1, [], {}, float("inf")])
+@pytest.mark.parametrize("count", ["12", True, -1, [], {}, float("inf")])
 def test_what_is_no_count_was_not_reported(count):
     assert gathered(Usage(count, 2, count, count, count)).total_usage() == Usage(None, 2)
 
