@@ -93,8 +93,6 @@ def iter_json_lines_or_document(blocks: Iterable[bytes], *, max_line: int = MAX_
 
 
 def _iter_whole(text: str, max_line: int, iter_rest: Callable[..., Iterator[Event]]) -> Iterator[Event]:
-    if not text.strip(JSON_WHITESPACE):
-        return
     event = TrailingEvent(text, "json")
     try:
         event.json()

@@ -31,7 +31,7 @@ def read(reader, body, size=1000, **options):
         (' \r\n\t[{"é": 1}]', [(' \r\n\t[{"é": 1}]', "json")]),
         ("\ufeff \n{}", [(" \n{}", "json")]),
         # Something behind the first record: lines, with or without the names of fields.
-        ("{}\n\nevent: x\ndata: a\n\nerror: b\nid: 1\n: c\n{}", [*FIRST, ("a", "x"), ("b", "error"), *FIRST]),
+        ("{}\n\nevent: x\ndata: a\n\nerror: b\nid: 1\n: c\ndata:\n{}", [*FIRST, ("a", "x"), ("b", "error"), *FIRST]),
         ('{"a": 1}\n\n \n', [('{"a": 1}\n\n \n', "json")]),
         ('{\n"a": 1}\n\ndata: b\n\n', [('{\n"a": 1}', "json"), ("b", "message")]),
         ('{"a": 1}{"b": 2}\n', [('{"a": 1}', "json"), ('{"b": 2}', "message")]),
@@ -126,6 +126,7 @@ def test_a_document_is_bounded(reader):
         ("oops\n{}\n", ["oops", "{}"]),
         ("", []),
         (" \n", []),
+        ("  ", []),
     ],
 )
 def test_lines_or_a_document_over_several(size, body, expected):

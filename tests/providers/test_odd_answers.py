@@ -378,6 +378,11 @@ def test_the_words_of_a_site_that_failed_are_no_text(text, words, size):
         site.parse_event(last)
 
 
+def test_an_error_object_of_the_site_is_an_error(asks):
+    with pytest.raises(ServerError, match="broke"):
+        asks("aichatfree", b'{"error": {"message": "It broke."}}', content_type="text/plain")
+
+
 @pytest.mark.parametrize(
     "text",
     [f"An {DIED} is status 500.", "I", "Int", "It is called internal server error", f"{DIED}s", '{"errors": 1}'],
