@@ -57,6 +57,7 @@ _NOT_PROVIDERS = (
     *(
         "base",
         "effort_fields",
+        "odd_events",
         "openai_compatible",
         "openai_images",
         "openai_records",

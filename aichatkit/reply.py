@@ -164,6 +164,9 @@ class Reply:
             raise NotImplementedError
 
 
+_THOUGHTS = re.compile(r"\A\s*<think(?:ing)?>.*?</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
+
+
 def sum_known(amounts: Iterable[float | None]) -> float | None:
     """Return the sum of amounts, None if one of them is not known.
 
@@ -179,7 +182,11 @@ def sum_known(amounts: Iterable[float | None]) -> float | None:
 
 
 def _find_json(text: str) -> list[Any]:
-    """Return the JSON values in a text: the text itself, else fenced blocks, else values within the prose."""
+    """Return the JSON values in a text: the text itself, else fenced blocks, else values within the prose.
+
+    A model without a reasoning parser thinks aloud first; JSON in its thoughts is not the answer.
+    """
+    text = re.sub(_THOUGHTS, "", text, count=1)
     for candidates in ([text], [block[1] for block in re.finditer(_FENCED_BLOCK, text)]):
         values = [value for value in map(_parse_json, candidates) if value is not _NOT_JSON]
         if values:

@@ -93,7 +93,7 @@ MISTAKES = (
     Mistake(
         "a record that is cut off counts as broken JSON",
         "events/sse.py",
-        'raise _TruncatedRecordError("the answer ended in the middle of a record") from error',
+        'raise StreamInterruptedError("the answer ended in the middle of a record") from error',
         "raise",
         "events/test_sse.py",
     ),
@@ -680,6 +680,34 @@ MISTAKES = (
         'if not record.get("response") or classify.find_error(record) is not None:',
         "if classify.find_error(record) is not None:",
         "providers/test_aichat.py",
+    ),
+    Mistake(
+        "a call under another id runs without its arguments",
+        "call/tool_calls.py",
+        "return not changes_id or part.position is not None or bool(part.arguments)",
+        "return not changes_id",
+        "call/test_collector.py",
+    ),
+    Mistake(
+        "arguments that contradict each other are taken",
+        "call/tool_calls.py",
+        "self.arguments = part.arguments if extends else received + part.arguments",
+        "self.arguments = part.arguments",
+        "call/test_collector.py",
+    ),
+    Mistake(
+        "text behind an end marker leaves it standing",
+        "call/answer.py",
+        "collector.add_text()",
+        "collector.model",
+        "call/test_answer.py",
+    ),
+    Mistake(
+        "an error field between events is passed over",
+        "events/sse.py",
+        'yield event_cls(value, "error", self.last_id)',
+        "continue",
+        "events/test_sse.py",
     ),
     Mistake(
         "aichatfree: the parts of the signature are swapped",

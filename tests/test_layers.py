@@ -57,8 +57,10 @@ ORDER = """
     sandbox storage.records batch.progress batch.tables batch.workers
     providers
     hooks catalog.tokens
-    tools call.collector call.cost limits.cooldowns limits.shared_rates
+    tools call.tool_calls call.closings
+    call.collector call.cost limits.cooldowns limits.shared_rates
     limits.waits batch.journal batch.result_store
+    call.base_answer
     call.answer limits.rate_limits limits.retries
     registry call.request call.listings call.model_rules
     call.refused_fields

@@ -12,7 +12,7 @@ from aichatkit._dataclasses import dataclass, field, replace
 from aichatkit.batch.journal import CLAIMED_ELSEWHERE, Journal
 from aichatkit.batch.rows import Row, Source
 from aichatkit.call.call import Call
-from aichatkit.errors import ChatError, SchemaError
+from aichatkit.errors import ChatError, ContentFilteredError, SchemaError
 from aichatkit.middleware.budgets import expense_of
 from aichatkit.middleware.estimates import Expense, estimate_partial, expected_expense, highest_cost
 from aichatkit.middleware.fingerprints import fingerprint
@@ -178,5 +178,5 @@ def restore_outcome(reply: Reply, schema: Form | None) -> Outcome:
         return reply
     try:
         return replace(reply, data=schema.parse(reply))
-    except SchemaError as error:
+    except (SchemaError, ContentFilteredError) as error:
         return error
