@@ -23,6 +23,7 @@ from aichatkit.errors import (
     StreamInterruptedError,
     TimedOutError,
 )
+from aichatkit.transport.encodings import UnknownEncodingError
 
 __all__ = ["READ_ERRORS", "SEND_ERRORS", "causes_of", "translate_read", "translate_send"]
 
@@ -97,6 +98,12 @@ def _translate_in_body(causes: list[BaseException], label: str) -> ChatError:
             phase="read",
             maybe_processed=True,
         )
+    for cause in causes:
+        if isinstance(cause, UnknownEncodingError):
+            return BadResponseError(
+                f"{label}: the answer is encoded as {cause}, which cannot be decoded here; "
+                "let the service or the gateway before it send it plain"
+            )
     if _any(causes, (zlib.error, urllib3_errors.DecodeError, requests.exceptions.ContentDecodingError)):
         return BadResponseError(f"{label}: the compressed answer is damaged")
     return StreamInterruptedError(

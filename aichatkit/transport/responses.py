@@ -14,6 +14,7 @@ from typing import Any, Callable
 import requests
 
 from aichatkit.errors import ChatError, StreamInterruptedError, TimedOutError
+from aichatkit.transport.encodings import read_start
 from aichatkit.transport.exceptions import READ_ERRORS, translate_read
 from aichatkit.transport.readers import find_socket, pick_reader, shut_down
 from aichatkit.transport.timeouts import Deadline
@@ -46,7 +47,8 @@ class Response:
         self._label = label
         self.closed = False
         self._response = response
-        self._read, self._framing = pick_reader(response)
+        self._next, self._framing = pick_reader(response)
+        self._read = self._read_first
         self._socket = find_socket(response.raw)
         self._read_timeout = self._socket_timeout = read_timeout
         self._deadline = deadline
@@ -75,6 +77,10 @@ class Response:
             failure = self._failure(http.client.IncompleteRead(b"", getattr(self._framing, "length", None)), handled)
         self.close()
         raise failure
+
+    def _read_first(self) -> bytes:
+        self._read = self._next
+        return read_start(self._next)
 
     def read_body(self, limit: int) -> tuple[bytes, bool]:
         """Return the body up to `limit` bytes, and whether that is all of it."""
@@ -174,7 +180,8 @@ class Response:
     def _release(self) -> None:
         self.closed = True
         raw: Any = self._response.raw
-        if not getattr(self._framing, "reusable", True):
+        if self.status < 200 or not getattr(self._framing, "reusable", True):
+            # After an interim response the real one still follows on the connection.
             self._response.close()
             return
         if self._framing is not None:
