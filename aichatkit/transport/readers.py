@@ -19,8 +19,9 @@ import urllib3
 from aichatkit.transport.chunked import ChunkedBody, is_chunked
 from aichatkit.transport.encodings import INFLATED, UnknownEncodingError, encoding_of, inflate, unknown_framing
 from aichatkit.transport.response_heads import is_http_client_response
+from aichatkit.transport.timeouts import Deadline
 
-__all__ = ["BLOCK", "find_socket", "mime_type", "pick_reader", "shut_down"]
+__all__ = ["BLOCK", "bound_reads", "find_socket", "mime_type", "pick_reader", "shut_down"]
 
 #: Bytes requested per read; only an upper bound, as reads return what has arrived.
 BLOCK = 65536
@@ -68,6 +69,31 @@ def find_socket(raw: Any) -> socket.socket | None:
     if sock is None:
         sock = getattr(getattr(raw, "_connection", None), "sock", None)
     return sock if hasattr(sock, "settimeout") else None
+
+
+class _BoundedFile(socket.SocketIO):
+    """The file of a socket whose reads end with a deadline, however often a few bytes arrive."""
+
+    deadline: Deadline
+    _sock: socket.socket
+
+    def readinto(self, buffer: Any) -> int | None:
+        remaining = self.deadline.remaining() or 0
+        if remaining <= 0:
+            raise socket.timeout("timed out")
+        limit = self._sock.gettimeout()
+        if limit is None or limit > remaining:
+            self._sock.settimeout(remaining)
+        return super().readinto(buffer)
+
+
+def bound_reads(file: Any, deadline: Deadline) -> None:
+    """Make every read of a response's file end with a deadline that has an end; test doubles are left alone."""
+    raw: Any = getattr(file, "raw", None)
+    if type(raw) in (socket.SocketIO, _BoundedFile):
+        # The buffered reader around it may hold data already, so it cannot be replaced.
+        raw.__class__ = _BoundedFile
+        raw.deadline = deadline
 
 
 def shut_down(sock: socket.socket) -> None:

@@ -16,7 +16,7 @@ import requests
 from aichatkit.errors import ChatError, StreamInterruptedError, TimedOutError
 from aichatkit.transport.encodings import read_start
 from aichatkit.transport.exceptions import READ_ERRORS, translate_read
-from aichatkit.transport.readers import find_socket, pick_reader, shut_down
+from aichatkit.transport.readers import bound_reads, find_socket, pick_reader, shut_down
 from aichatkit.transport.timeouts import Deadline
 
 __all__ = ["Response"]
@@ -47,13 +47,15 @@ class Response:
         self._label = label
         self.closed = False
         self._response = response
-        self._next, self._framing = pick_reader(response)
-        self._read = self._read_first
+        self._read, self._framing = pick_reader(response)
+        self._started = False
         self._socket = find_socket(response.raw)
         self._read_timeout = self._socket_timeout = read_timeout
         self._deadline = deadline
         self._clock = clock
         self._enforces_deadline = deadline.total is not None
+        if self._enforces_deadline:
+            bound_reads(_file_of(response), deadline)
         self._cancelled = False
 
     def read_block(self) -> bytes:
@@ -64,7 +66,7 @@ class Response:
             self._apply_deadline()
         handled = sys.exc_info()[1]
         try:
-            block = self._read()
+            block = self._read() if self._started else self._read_start()
         except (EOFError, AttributeError, ValueError, *READ_ERRORS) as error:
             # Reading a file that another thread has closed raises a variety of errors.
             failure = self._failure(error, handled)
@@ -77,10 +79,6 @@ class Response:
             failure = self._failure(http.client.IncompleteRead(b"", getattr(self._framing, "length", None)), handled)
         self.close()
         raise failure
-
-    def _read_first(self) -> bytes:
-        self._read = self._next
-        return read_start(self._next)
 
     def read_body(self, limit: int) -> tuple[bytes, bool]:
         """Return the body up to `limit` bytes, and whether that is all of it."""
@@ -99,6 +97,7 @@ class Response:
         """Return the start of an error body, limited in size and time; errors while reading it are ignored."""
         end = self._clock() + _ERROR_SECONDS
         self._enforces_deadline = False
+        bound_reads(_file_of(self._response), Deadline(_ERROR_SECONDS))
         parts: list[bytes] = []
         size = 0
         try:
@@ -141,6 +140,10 @@ class Response:
         self._cancelled = True
         if self._socket is not None and not self.closed:
             shut_down(self._socket)
+
+    def _read_start(self) -> bytes:
+        self._started = True
+        return read_start(self._read)
 
     def _apply_deadline(self) -> None:
         try:
@@ -185,10 +188,14 @@ class Response:
             self._response.close()
             return
         if self._framing is not None:
-            if self._socket_timeout != self._read_timeout:
+            if self._deadline.total is not None or self._socket_timeout != self._read_timeout:
                 # A pooled connection must not keep the short timeout of its last read.
                 self._set_timeout(self._read_timeout)
             raw._fp.close()
         release = getattr(raw, "release_conn", None)
         if release is not None:
             release()
+
+
+def _file_of(response: requests.Response) -> Any:
+    return getattr(getattr(response.raw, "_fp", None), "fp", None)

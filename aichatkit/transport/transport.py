@@ -108,7 +108,7 @@ class Transport:
         timeout = self._deadline.bound_timeout(self._timeout)
         handled = sys.exc_info()[1]
         try:
-            with self._connections.pending_request(fresh=self._fresh) as pending:
+            with self._connections.pending_request(fresh=self._fresh, deadline=self._deadline) as pending:
                 received = self._exchange(request, timeout)
                 response = Response(received, label=self._label(url), read_timeout=timeout[1], deadline=self._deadline)
                 # Inside the block, so that `Connections.close` can wake this thread at any time.
@@ -116,6 +116,7 @@ class Transport:
         except SEND_ERRORS as error:
             failure = self._send_failure(error, self._label(url), handled)
             if isinstance(failure, ConnectError):
+                self._connections.forget_settings()
                 failure.stale = pending.reused and failure.maybe_processed
         else:
             elapsed = time.monotonic() - started
@@ -163,7 +164,13 @@ class Transport:
         headers = {**(request.headers or {}), **self._connections.headers, **self._headers}
         hooks = [*_as_list(session.hooks.get("response")), self._keep_cookies]
         send = self._send_prepared if self._connections.owns_session else self._send_with_user_session
-        return send(session, request, headers, hooks, timeout)
+        try:
+            return send(session, request, headers, hooks, timeout)
+        except requests.HTTPError as error:
+            # A hook of the user called `raise_for_status`.
+            if error.response is None or error.response.status_code < 400:
+                raise
+            return error.response
 
     def _send_prepared(
         self,
