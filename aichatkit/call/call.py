@@ -59,10 +59,14 @@ class CallContext:
     def copy(self) -> CallContext:
         """Return the context for a copy of the client: with connections of its own, and the same keys and cache."""
         copy = type(self).__new__(type(self))
-        copy.__setstate__({**self.__getstate__(), "keys": dict(self.keys), "cache": self.cache})
+        copy.__setstate__({**self._state(), "keys": dict(self.keys), "cache": self.cache})
         return copy
 
     def __getstate__(self) -> dict[str, Any]:
+        self.connections.check_portable()
+        return self._state()
+
+    def _state(self) -> dict[str, Any]:
         # Keys are not pickled: the process that loads this reads them from its own environment. An in-memory cache may
         # be large, and other processes cannot share it.
         own = {"connections": self.connections.portable(), "keys": {}, "_providers": {}, "_cooldown_keys": {}}

@@ -19,9 +19,10 @@ from aichatkit._version import __version__
 from aichatkit.errors import ConfigurationError
 from aichatkit.transport.pools import PendingRequest, track_connections
 from aichatkit.transport.prepared import HeaderCache, remember
+from aichatkit.transport.secrets import is_secret
 from aichatkit.transport.timeouts import Deadline
 
-__all__ = ["POOL_SIZE", "Connections"]
+__all__ = ["POOL_SIZE", "Connections", "PlainSession"]
 
 #: Connections kept per host, 0 for no limit: a pool smaller than the number of threads closes connections that the
 #: next request needs. The pool never holds more than there were concurrent requests.
@@ -120,8 +121,18 @@ class Connections:
             self._renew()
         return PendingRequest(self._pending, self._lock, fresh=fresh, deadline=deadline)
 
+    def check_portable(self) -> None:
+        """Raise if the client's own headers or proxies hold secrets, which must not be pickled."""
+        names = [f"header {name}" for name, value in self.headers.items() if is_secret(name, value)]
+        names += [f"proxy for {name}" for name, url in self.proxies.items() if "@" in str(url)]
+        if names:
+            raise ConfigurationError(
+                f"a client with a secret in its {names[0]} cannot be pickled; create it in the other process, "
+                "or give the secret by the environment"
+            )
+
     def portable(self) -> dict[str, Any]:
-        """Return constructor arguments that can be pickled; a Session created by the package is left out."""
+        """Return constructor arguments for a copy; a Session created by the package is left out."""
         session = None if self.owns_session else self._session
         return {"session": session, "proxies": self.proxies, "verify": self.verify, "headers": self.headers}
 
@@ -237,8 +248,15 @@ class _Adapter(HTTPAdapter):
             super().cert_verify(conn, url, verify, cert)  # type: ignore[no-untyped-call]
 
 
+class PlainSession(requests.Session):
+    """A Session that follows no redirect, and does not look for where one would lead."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Return None, as the address may be no address at all."""
+
+
 def _build_session() -> requests.Session:
-    session = requests.Session()
+    session = PlainSession()
     adapter = _Adapter()
     session.mount("https://", adapter)
     session.mount("http://", adapter)

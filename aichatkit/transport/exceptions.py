@@ -10,7 +10,7 @@ import re
 import socket
 import ssl
 import zlib
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
 import requests
 from urllib3 import exceptions as urllib3_errors
@@ -26,7 +26,7 @@ from aichatkit.errors import (
 )
 from aichatkit.transport.encodings import UnknownEncodingError
 
-__all__ = ["READ_ERRORS", "SEND_ERRORS", "causes_of", "translate_read", "translate_send"]
+__all__ = ["READ_ERRORS", "SEND_ERRORS", "causes_of", "passed_through", "translate_read", "translate_send"]
 
 #: Everything `requests` and the layers below it raise while a request is sent.
 SEND_ERRORS = (requests.RequestException, urllib3_errors.HTTPError, http.client.HTTPException, OSError, UnicodeError)
@@ -190,13 +190,17 @@ def causes_of(error: BaseException, handled: BaseException | None = None) -> Ite
 
 def _is_connecting(causes: list[BaseException]) -> bool:
     """Return whether a failure came from urllib3's code that connects, up to the end of the TLS handshake."""
-    for cause in causes:
-        trace = cause.__traceback__
-        while trace is not None:
-            code = trace.tb_frame.f_code
-            if code.co_name in _CONNECTING and "urllib3" in code.co_filename:
-                return True
-            trace = trace.tb_next
+    return any(passed_through(cause, _CONNECTING, "urllib3") for cause in causes)
+
+
+def passed_through(error: BaseException, functions: Container[str], package: str) -> bool:
+    """Return whether an exception was raised in or below one of these functions of a package."""
+    trace = error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        if code.co_name in functions and package in code.co_filename:
+            return True
+        trace = trace.tb_next
     return False
 
 

@@ -21,7 +21,7 @@ from aichatkit._lazy import lazy_module
 from aichatkit._reasons import reason_of
 from aichatkit.errors import BadResponseError, ChatError, ConfigurationError, ConnectError
 from aichatkit.transport.connections import Connections
-from aichatkit.transport.exceptions import SEND_ERRORS, translate_send
+from aichatkit.transport.exceptions import SEND_ERRORS, passed_through, translate_send
 from aichatkit.transport.prepared import KeyAuth, empty_jar, prepare
 from aichatkit.transport.responses import Response
 from aichatkit.transport.secrets import hide, keys_in
@@ -171,6 +171,16 @@ class Transport:
             if error.response is None or error.response.status_code < 400:
                 raise
             return error.response
+        except ValueError as error:
+            # The user's Session looks where a redirect would lead, though it shall not follow it.
+            if isinstance(error, requests.RequestException) or not passed_through(
+                error, ("resolve_redirects",), "requests"
+            ):
+                raise
+            reason = reason_of(error)
+        raise BadResponseError(
+            f"{self._provider}: redirected to an address that cannot be read; check base_url", reason=reason
+        )
 
     def _send_prepared(
         self,
