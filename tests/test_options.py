@@ -78,7 +78,7 @@ def test_addresses_are_taken(url):
     assert parse_url(url) == url
 
 
-@pytest.mark.parametrize("url", ["localhost:8000", "ftp://example.com", "http://", "https:///v1", "http://a\n", 5, ""])
+@pytest.mark.parametrize("url", ["localhost:8000", "ftp://example.com", "http://", "https:///v1", "http://a\nb", 5, ""])
 def test_what_is_no_address_is_refused(url):
     with pytest.raises(ConfigurationError, match="base_url"):
         parse_url(url)

@@ -259,10 +259,10 @@ def test_a_secret_that_the_network_quotes_is_not_in_the_reason(kind, name, call)
     given = {"headers": {name: f"Bearer {key}"}} if name else {"api_key": key}
     with requests.Session() as session:
         session.mount("http://", Quoting(kind))
-        url = f"http://openai.example/v1?token={PASSWORD}"
+        session.params = {"token": PASSWORD}
         client = Client(
             **{"model": "openai/m", "api_key": "sk-other-0123456789", "retry": 0, **given},
-            base_url=url,
+            base_url="http://openai.example/v1",
             session=session,
         )
         with client, pytest.raises(ChatError) as caught:

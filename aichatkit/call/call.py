@@ -16,6 +16,7 @@ from aichatkit.messages import Message
 from aichatkit.options import parse_url
 from aichatkit.providers.base import Options, Provider
 from aichatkit.transport.connections import Connections
+from aichatkit.transport.secrets import keys_in
 from aichatkit.transport.timeouts import Deadline, Timeout
 
 if TYPE_CHECKING:
@@ -140,6 +141,13 @@ class Call:
     def sleeper(self) -> Sleeper:
         """Return how this call waits."""
         return Sleeper(self.deadline, self.context.closing, self.context.on_wait, self.policy.sleep)
+
+    def secrets(self) -> list[str]:
+        """Return every API key this call may send."""
+        client_keys = [key for keys in self.context.keys.values() for key in keys]
+        env_keys = [key for target in self.targets if (key := target.provider.find_key())]
+        headers = (self.context.connections.headers, self.headers)
+        return [*client_keys, *env_keys, *(key for part in headers for key in keys_in(part))]
 
 
 def memoize(memo: dict[Any, T], key: Any, value: T) -> T:
