@@ -14,7 +14,18 @@ from aichatkit.messages import Message
 from aichatkit.reply import Reply
 from aichatkit.transport.secrets import hide
 
-__all__ = ["ChunkInfo", "ErrorInfo", "Hook", "ReplyInfo", "RequestInfo", "redact_error", "redact_headers", "redact_keys", "redact_url", "run_hook"]
+__all__ = [
+    "ChunkInfo",
+    "ErrorInfo",
+    "Hook",
+    "ReplyInfo",
+    "RequestInfo",
+    "redact_error",
+    "redact_headers",
+    "redact_keys",
+    "redact_url",
+    "run_hook",
+]
 
 logger = logging.getLogger(__name__)
 

@@ -268,7 +268,8 @@ def test_a_secret_that_the_network_quotes_is_not_in_the_reason(kind, name, call)
         with client, pytest.raises(ChatError) as caught:
             call(client)
     reason = caught.value.reason
-    assert reason.startswith(f"{kind.__name__}: no http://openai.example/v1/") and " with {" in reason
+    assert reason.startswith(f"{kind.__name__}: no http://openai.example/v1/")
+    assert " with {" in reason
     assert "token" not in reason
     assert "Bearer [key]" in reason
     assert "http://proxy:80 in <" in reason

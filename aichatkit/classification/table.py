@@ -139,8 +139,8 @@ _EXCEEDED_CONTEXT = (
 )
 #: What servers say of a path they do not have.
 WRONG_ADDRESS = (
-    r"unexpected endpoint|(?:invalid|unknown) (?:url|path|route|endpoint) ?\(|cannot (?:post|get) /|no route (?:matches|for)"
-    r"|(?:path|route|endpoint) (?:is |was )?not found|unknown request url"
+    r"unexpected endpoint|(?:invalid|unknown) (?:url|path|route|endpoint) ?\(|cannot (?:post|get) /"
+    r"|no route (?:matches|for)|(?:path|route|endpoint) (?:is |was )?not found|unknown request url"
 )
 _MODEL = r"\bmodels?\b.{0,200}(?:not[ _](?:found|exist)|does not exist|decommissioned)|unknown model|invalid model"
 

@@ -133,7 +133,7 @@ def _base_url(value: str) -> str:
     ('http://127.0.0.1:11434', 'http://127.0.0.1:8080/ollama', 'https://gpu.example', 'http://[::1]:11434')
     """
     scheme, separator, rest = value.rpartition("://")
-    address, slash, path = rest.partition("/")
+    address, _slash, path = rest.partition("/")
     if address.count(":") > 1 and not address.startswith("["):
         address = f"[{address}]"
     host, colon, port = (address, "", "") if address.endswith("]") else address.rpartition(":")

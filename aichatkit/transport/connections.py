@@ -39,7 +39,7 @@ _NO_PROXIES = {"http": None, "https": None, "all": None}
 
 #: The environment variables `requests` reads for a request, as the keys of the dict behind `os.environ`.
 _VARIABLES = tuple(
-    os.environ.encodekey(name)  # type: ignore[attr-defined]
+    os.environ.encodekey(name)
     for lower in ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "requests_ca_bundle", "curl_ca_bundle")
     for name in (lower, lower.upper())
 )
@@ -84,7 +84,8 @@ class Connections:
     def settings(self, url: str, proxies: Mapping[str, str] | None, direct: bool) -> dict[str, Any]:
         """Return the `Session.send` arguments for a URL: proxies, verify, cert.
 
-        They are kept per host until the environment changes. Explicit proxies take precedence over the environment, the call's over the client's; `direct` disables all.
+        They are kept per host until the environment changes. Explicit proxies take precedence over the environment, the
+        call's over the client's; `direct` disables all.
         """
         explicit = self.explicit_proxies(proxies, direct)
         parts = urlsplit(url)

@@ -1,4 +1,4 @@
-"""Compressed bytes -> bytes: gzip in any number of members and deflate with or without its header, in bounded pieces."""
+"""Compressed bytes -> bytes: gzip in any number of members, deflate with or without its header, in bounded pieces."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ _MAX_INFLATED = 1 << 20
 #: Values that servers send for a body that is not encoded; names of character sets are recognized as well.
 _PLAIN = frozenset({"", "identity", "none", "7bit", "8bit", "binary", "chunked", "aws-chunked"})
 _GZIP, _GZIP_WINDOW = b"\x1f\x8b", 31
+#: Bytes of text among which one is certainly not valid as compressed data.
+_TELLING = 64
 #: What an encoded body without a Content-Encoding starts with; no text or JSON does, as none of it is UTF-8.
 _SIGNATURES = {b"\x1f\x8b\x08": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 
@@ -74,6 +76,9 @@ def inflate(read: Reader, encoding: str, *, maybe_decoded: bool = False) -> Iter
     if not block:
         return
     window = _window_of(block, encoding)
+    # Without a header it takes more bytes to tell what is not compressed.
+    while maybe_decoded and window < 0 and len(block) < _TELLING and (more := read()):
+        block += more
     if maybe_decoded and not _fits(window, block):
         yield block
         yield from iter(read, b"")

@@ -209,7 +209,8 @@ def _is_about_a_file(error: BaseException) -> bool:
     if isinstance(error, requests.RequestException) or _any([error], (*_TIMED_OUT, *_BROKEN, socket.gaierror)):
         return False
     if isinstance(error, ssl.SSLError):
-        return error.library in ("PEM", "X509") or "PEM" in str(error.reason)
+        library, reason = getattr(error, "library", None), getattr(error, "reason", None)
+        return library in ("PEM", "X509") or "PEM" in str(reason)
     return isinstance(error, OSError) and (error.errno is None or error.filename is not None)
 
 

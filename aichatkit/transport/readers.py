@@ -35,11 +35,12 @@ def pick_reader(response: requests.Response) -> tuple[Reader, Any]:
     The caller checks that object for a truncated body.
     """
     headers, raw = response.headers, response.raw
-    content = getattr(response, "_content", False)
+    content: Any = getattr(response, "_content", False)
     if content is not False:
         # A hook or an auth of the user has read the body; requests keeps what it decoded.
         return _blocks_reader([content or b""]), None
-    encoding, inner = encoding_of(headers), getattr(raw, "_fp", None)
+    encoding = encoding_of(headers)
+    inner: Any = getattr(raw, "_fp", None)
     is_inner_known = is_http_client_response(inner)
     if is_inner_known and (framing := unknown_framing(headers)):
         return _refusing_reader(framing), None

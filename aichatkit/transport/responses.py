@@ -97,7 +97,9 @@ class Response:
         """Return the start of an error body, limited in size and time; errors while reading it are ignored."""
         end = self._clock() + _ERROR_SECONDS
         self._enforces_deadline = False
-        bound_reads(_file_of(self._response), Deadline(_ERROR_SECONDS))
+        remaining = self._deadline.remaining()
+        seconds = _ERROR_SECONDS if remaining is None else min(_ERROR_SECONDS, remaining)
+        bound_reads(_file_of(self._response), Deadline(seconds))
         parts: list[bytes] = []
         size = 0
         try:

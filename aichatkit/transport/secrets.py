@@ -14,7 +14,9 @@ _KEY_HEADERS = frozenset({"api-key", "authorization", "x-api-key", "x-goog-api-k
 _SECRET_NAME = re.compile(
     r"auth|key|token|secret|cookie|passw|pwd|credential|session|signature|jwt|assertion", re.IGNORECASE
 )
-_SECRET_VALUE = re.compile(r"\s*(?:(?:bearer|basic|digest|token|negotiate|aws4-\S+)\s|(?:sk|gsk|xai|hf|AIza)[-_A-Za-z])", re.I)
+_SECRET_VALUE = re.compile(
+    r"\s*(?:(?:bearer|basic|digest|token|negotiate|aws4-\S+)\s|(?:sk|gsk|xai|hf|AIza)[-_A-Za-z])", re.I
+)
 #: Minimum length of a truncated key to hide: all keys of a service share a prefix of up to eight characters.
 _PREFIX_LENGTH = 12
 

@@ -92,7 +92,13 @@ TABLE = [
     (DeadlineExceededError("x"), 0, ""),
     (AuthenticationError("x", action="refresh"), 0, ""),
 ]
-REACH = {"provider": (1, 1, 1, 0), "key": (1, 1, 0, 0), "model": (1, 0, 0, 0), "any key": (1, 0, 1, 0), "": (0, 0, 0, 0)}
+REACH = {
+    "provider": (1, 1, 1, 0),
+    "key": (1, 1, 0, 0),
+    "model": (1, 0, 0, 0),
+    "any key": (1, 0, 1, 0),
+    "": (0, 0, 0, 0),
+}
 
 
 @pytest.mark.parametrize(("error", "seconds", "scope"), TABLE)

@@ -104,8 +104,9 @@ def test_the_address_is_checked_once_the_connection_stands(fetch, trap, authorit
 def test_not_even_a_greeting_reaches_an_address_that_is_not_public(fetch, all_names_lead_here):
     heard = []
     with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"https://pictures.example:{listener.getsockname()[1]}/x.gif"
         with pytest.raises(BlockedError, match="not public"):
-            fetch(f"https://pictures.example:{listener.getsockname()[1]}/x.gif")
+            fetch(url)
         taken, _ = listener.accept()
         with taken:
             heard.append(taken.recv(100))
@@ -114,18 +115,18 @@ def test_not_even_a_greeting_reaches_an_address_that_is_not_public(fetch, all_na
 
 @pytest.mark.parametrize("location", ["http://[/", "https://[::1", "//[", "https://h:port/x.gif", "http://[v1.x]/"])
 def test_a_redirect_to_no_address_is_told(fetch, location):
-    with RawServer([response(b"", status="302 Found", headers=[("Location", location)])]) as server:
-        with pytest.raises(ChatError) as caught:
-            fetch(f"{server.url}/x.gif", home=server.url)
+    script = [response(b"", status="302 Found", headers=[("Location", location)])]
+    with RawServer(script) as server, pytest.raises(ChatError) as caught:
+        fetch(f"{server.url}/x.gif", home=server.url)
     assert isinstance(caught.value, (BadResponseError, BlockedError))
     assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize("kind", ["application/json", "text/plain", "text/html", "video/mp4", "application/pdf"])
 def test_only_types_of_pictures_are_taken(fetch, kind):
-    with RawServer([response(PICTURE, headers=[("Content-Type", kind)])]) as server:
-        with pytest.raises(BadResponseError, match=f"{kind} came"):
-            fetch(f"{server.url}/x.gif", home=server.url)
+    script = [response(PICTURE, headers=[("Content-Type", kind)])]
+    with RawServer(script) as server, pytest.raises(BadResponseError, match=f"{kind} came"):
+        fetch(f"{server.url}/x.gif", home=server.url)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,6 @@ import requests
 from aichatkit.sandbox.raw import RawServer, chunk, chunked_head, response
 from aichatkit.transport import connections, pools
 from aichatkit.transport.connections import Connections
-from aichatkit.transport.response_heads import FastResponse
 from aichatkit.transport.timeouts import Deadline, Timeout
 from aichatkit.transport.transport import Transport
 
