@@ -170,7 +170,7 @@ MISTAKES = (
     ),
     Mistake(
         "a compressed body that is cut off is whole",
-        "transport/readers.py",
+        "transport/encodings.py",
         'raise EOFError("compressed body ended early")',
         "return",
         "transport/test_readers.py",
@@ -192,7 +192,7 @@ MISTAKES = (
     Mistake(
         "the CA file is read for every connection",
         "transport/connections.py",
-        "_contexts[location] = context",
+        "remember(_contexts, key, context)",
         "context.check_hostname = True",
         "transport/test_transport.py",
     ),
@@ -206,8 +206,8 @@ MISTAKES = (
     Mistake(
         "a picture is fetched from a private address",
         "transport/downloads.py",
-        "if not is_public(self.sock.getpeername()[0]):",
-        "if not self.sock:",
+        "if not is_public(sock.getpeername()[0]):",
+        "if not sock:",
         "transport/test_downloads.py",
     ),
     Mistake(
@@ -235,8 +235,8 @@ MISTAKES = (
     Mistake(
         "the reason of an error quotes a header",
         "transport/exceptions.py",
-        "return type(innermost).__name__ if isinstance(innermost, _QUOTING) else reason_of(innermost)",
-        "return reason_of(innermost)",
+        "if isinstance(innermost, _QUOTING):",
+        "if not innermost:",
         "transport/test_exceptions.py",
     ),
     Mistake(
