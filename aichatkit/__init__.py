@@ -2,7 +2,7 @@
 
     import aichatkit as ai
 
-    print(ai.ask("Capital of France?", model="openai/gpt-4o-mini"))
+    print(ai.ask("Capital of France?", model="openai/gpt-6-luna"))
 
 Nothing is loaded before it is used: importing this package costs next to nothing.
 """
@@ -14,15 +14,19 @@ from aichatkit._version import __version__ as __version__
 # For type checkers, which do not run `__getattr__`; never executed.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from aichatkit._warnings import RetiredModelWarning as RetiredModelWarning
     from aichatkit._warnings import TrimmedWarning as TrimmedWarning
     from aichatkit.api import ask as ask
     from aichatkit.api import chat as chat
     from aichatkit.api import image as image
     from aichatkit.api import map as map
+    from aichatkit.api import model_info as model_info
     from aichatkit.api import models as models
     from aichatkit.api import stream as stream
     from aichatkit.batch.results import Result as Result
     from aichatkit.batch.results import Results as Results
+    from aichatkit.catalog.model_infos import ModelInfo as ModelInfo
+    from aichatkit.catalog.model_infos import ModelPrices as ModelPrices
     from aichatkit.chats.chat import Chat as Chat
     from aichatkit.checks import Check as Check
     from aichatkit.chunks import Usage as Usage
@@ -82,11 +86,12 @@ if TYPE_CHECKING:
     keys = key_store
 
 _PUBLIC = {
-    "api": ("ask", "chat", "image", "map", "models", "stream"),
+    "api": ("ask", "chat", "image", "map", "model_info", "models", "stream"),
     "client": ("Client",),
     "storage.archive": ("search_saved",),
     "middleware.cache": ("Cache",),
-    "_warnings": ("TrimmedWarning",),
+    "_warnings": ("RetiredModelWarning", "TrimmedWarning"),
+    "catalog.model_infos": ("ModelInfo", "ModelPrices"),
     "chats.chat": ("Chat",),
     "checks": ("Check",),
     "streams": ("Stream",),

@@ -5,9 +5,13 @@ from __future__ import annotations
 import sys
 import warnings
 
-__all__ = ["TrimmedWarning", "warn_user"]
+__all__ = ["RetiredModelWarning", "TrimmedWarning", "warn_user"]
 
 _INTERNAL = frozenset({"aichatkit", "tenacity"})
+
+
+class RetiredModelWarning(UserWarning):
+    """A model is retired or will be within 60 days; the message names its successor."""
 
 
 class TrimmedWarning(UserWarning):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from aichatkit._locks import Lock
 from aichatkit.batch.results import Results
@@ -13,7 +13,10 @@ from aichatkit.messages import Prompt
 from aichatkit.reply import Reply
 from aichatkit.streams import Stream
 
-__all__ = ["ask", "chat", "default_client", "image", "map", "models", "stream"]
+if TYPE_CHECKING:
+    from aichatkit.catalog.model_infos import ModelInfo
+
+__all__ = ["ask", "chat", "default_client", "image", "map", "model_info", "models", "stream"]
 
 
 def ask(prompt: Prompt, **options: Any) -> Reply:
@@ -55,9 +58,28 @@ def map(prompts: Any, template: str | None = None, **options: Any) -> Results:
     return default_client().map(prompts, template, **options)
 
 
-def models(provider: str | None = None) -> list[str]:
+@overload
+def models(provider: str | None = None, *, details: Literal[False] = False) -> list[str]: ...
+@overload
+def models(provider: str | None = None, *, details: Literal[True]) -> list[ModelInfo]: ...
+def models(provider: str | None = None, *, details: bool = False) -> list[str] | list[ModelInfo]:
     """Return model names: of one provider as the service lists them, else all known ones; see `Client.models`."""
-    return default_client().models(provider)
+    client = default_client()
+    return client.models(provider, details=True) if details else client.models(provider)
+
+
+def model_info(name: str) -> ModelInfo:
+    """Return what the catalog knows about "provider/model": prices, context window, retirement, efforts.
+
+    It is read from the package's own data; nothing is sent.
+
+    >>> model_info("openai/gpt-6-luna").prices.input
+    0.1
+
+    Raises:
+        UnknownModelError: the catalog has no record of it.
+    """
+    return default_client().model_info(name)
 
 
 _default: list[Client] = []

@@ -9,6 +9,7 @@ from aichatkit._dataclasses import dataclass, field
 
 __all__ = [
     "Answered",
+    "Bill",
     "Citation",
     "Finish",
     "Notice",
@@ -20,6 +21,7 @@ __all__ = [
     "Usage",
     "is_generated_call_id",
     "make_call_id",
+    "parse_count",
 ]
 
 
@@ -29,6 +31,8 @@ class Usage:
 
     `cached_tokens` are the input tokens served from the service's prompt cache and are included in `input_tokens`.
     `reasoning_tokens` are the output tokens spent on reasoning and are included in `output_tokens`.
+    `cache_write_tokens` are the input tokens written to the prompt cache and are included in `input_tokens`.
+    `searches` counts the searches the service ran for the answer, which it charges for.
     """
 
     input_tokens: int | None = None
@@ -36,6 +40,40 @@ class Usage:
     total_tokens: int | None = None
     cached_tokens: int | None = None
     reasoning_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    searches: int | None = None
+
+
+class Bill(NamedTuple):
+    """What a service reports for the bill in addition to `Usage`; None or empty for what it does not report.
+
+    `cost` is in US dollars, as charged, and beats any price table.
+    `tier` is the service tier that served the request, `speed` and `region` what else multiplies the price.
+    The counts are parts of those in `Usage`. Four are there for services that report a total in parts: the input is
+    `uncached` and what was read from and written to the cache, or `prompt` and `tool_prompt`; the output is `visible`
+    and reasoning. `billed_input` and `billed_output` replace the totals if a service charges for fewer tokens.
+    """
+
+    cost: float | None = None
+    tier: str = ""
+    speed: str = ""
+    region: str = ""
+    search_size: str = ""
+    uncached: int | None = None
+    prompt: int | None = None
+    tool_prompt: int | None = None
+    visible: int | None = None
+    long_writes: int | None = None
+    audio_input: int | None = None
+    audio_output: int | None = None
+    audio_cached: int | None = None
+    image_input: int | None = None
+    image_output: int | None = None
+    citation_tokens: int | None = None
+    billed_input: int | None = None
+    billed_output: int | None = None
+    #: Whether the model reasoned, if the service does not count the tokens.
+    reasoned: bool = False
 
 
 class Finish(NamedTuple):
@@ -153,3 +191,14 @@ def is_generated_call_id(call_id: str) -> bool:
     (True, False)
     """
     return re.fullmatch("call[0-9]{5,}", call_id) is not None
+
+
+def parse_count(value: Any) -> int | None:
+    """Return a count that a service reports as an integer, None for anything that is not a count.
+
+    >>> parse_count(5), parse_count(5.0), parse_count("5"), parse_count(True), parse_count(-1)
+    (5, 5, None, None, None)
+    """
+    if value.__class__ is float and 0 <= value < float("inf"):
+        return int(value)
+    return value if value.__class__ is int and value >= 0 else None

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping, MutableMapping
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any, Callable, Literal, overload
 
 import requests
 
-from aichatkit._dataclasses import replace
 from aichatkit._lazy import lazy_module
+from aichatkit.call.build import Defaults, build_call
 from aichatkit.call.call import Call, CallContext
 from aichatkit.call.targets import (
     Keys,
@@ -22,17 +22,15 @@ from aichatkit.call.targets import (
     parse_keys,
     per_provider,
 )
-from aichatkit.catalog.prices import parse_prices
 from aichatkit.chats.chat import Chat
-from aichatkit.chunks import ToolCall
 from aichatkit.errors import BadResponseError, ConfigurationError
 from aichatkit.limits.cooldowns import Cooldowns, Cooling
 from aichatkit.limits.retries import RetryBudget, RetryPolicy
 from aichatkit.limits.waits import Pauses
-from aichatkit.messages import Prompt, parse_messages
+from aichatkit.messages import Prompt
 from aichatkit.options import (
     CALL_OPTIONS,
-    parse_extra,
+    parse_catalog,
     parse_headers,
     parse_hooks,
     parse_proxies,
@@ -41,36 +39,33 @@ from aichatkit.options import (
     parse_verify,
 )
 from aichatkit.params import parse_params
-from aichatkit.providers.base import Options
 from aichatkit.registry import GROUPS, Registry, registry
 from aichatkit.reply import Reply
 from aichatkit.streams import Stream
 from aichatkit.transport.connections import Connections
-from aichatkit.transport.timeouts import Deadline, Timeout
+from aichatkit.transport.timeouts import Timeout
 
 if TYPE_CHECKING:
-    from aichatkit import attachments, checks, images
+    from aichatkit import checks, images
     from aichatkit.batch import mapper
     from aichatkit.batch.results import Results
     from aichatkit.call import list_models
+    from aichatkit.catalog import model_infos
+    from aichatkit.catalog.model_infos import ModelInfo
     from aichatkit.limits import rate_limits
     from aichatkit.middleware import budgets, call_log, observe, pipeline
     from aichatkit.middleware import cache as caches
     from aichatkit.middleware import telemetry as telemetries
     from aichatkit.middleware.estimates import Estimate
-    from aichatkit.structured import forms
-    from aichatkit.tools import functions
 else:
     # What only some clients or calls need.
-    attachments = lazy_module("aichatkit.attachments")
     budgets = lazy_module("aichatkit.middleware.budgets")
     caches = lazy_module("aichatkit.middleware.cache")
     call_log = lazy_module("aichatkit.middleware.call_log")
     checks = lazy_module("aichatkit.checks")
-    forms = lazy_module("aichatkit.structured.forms")
-    functions = lazy_module("aichatkit.tools.functions")
     images = lazy_module("aichatkit.images")
     list_models = lazy_module("aichatkit.call.list_models")
+    model_infos = lazy_module("aichatkit.catalog.model_infos")
     mapper = lazy_module("aichatkit.batch.mapper")
     observe = lazy_module("aichatkit.middleware.observe")
     pipeline = lazy_module("aichatkit.middleware.pipeline")
@@ -102,6 +97,7 @@ class Client:
         retry: retries after the first attempt (default 2, 0 for none), or a RetryPolicy.
         rate: "60/min" or a Rate, kept separately for each provider and key, or a dict by provider.
         prices: your own prices, {"provider/model": (input, output)} in US dollars per million tokens.
+        catalog: your own records of models, the path of a JSON file in the format of the package's.
         budget: US dollars, by the price table, that all answers of this client together do not exceed.
         cache: a path, a Cache or a dict that stores answers to identical calls; calls with tools, or with a
             temperature above 0 and no seed, are not cached.
@@ -129,7 +125,8 @@ class Client:
         timeout: float | tuple[float, float] | Timeout | None = None,
         retry: int | RetryPolicy | None = None,
         rate: str | rate_limits.Rate | Mapping[str, str | rate_limits.Rate] | None = None,
-        prices: Mapping[str, tuple[float, ...]] | None = None,
+        prices: Mapping[str, tuple[float, ...] | Mapping[str, Any]] | None = None,
+        catalog: str | os.PathLike[str] | Mapping[str, Any] | None = None,
         budget: float | None = None,
         cache: str | os.PathLike[str] | MutableMapping[str, str] | None = None,
         hooks: Mapping[str, Callable[[Any], None]] | None = None,
@@ -139,11 +136,14 @@ class Client:
     ) -> None:
         if session is not None and not isinstance(session, requests.Session):
             raise ConfigurationError(f"session: must be a requests.Session, not {type(session).__name__}")
-        self._model = model
-        self._system = system
-        self._timeout = Timeout.of(timeout)
-        self._policy = RetryPolicy.of(retry)
-        self._params = parse_params(params, options=Client.__init__.__kwdefaults__ or ())
+        policy = RetryPolicy.of(retry)
+        self._defaults = Defaults(
+            model,
+            system,
+            Timeout.of(timeout),
+            policy,
+            parse_params(params, options=Client.__init__.__kwdefaults__ or ()),
+        )
         names = named_providers(model) if isinstance(api_key, (str, list, tuple)) or isinstance(base_url, str) else []
         keys = per_provider(api_key, names, option="api_key")
         keys = {name: parse_keys(key, provider=name) for name, key in keys.items()}
@@ -154,8 +154,7 @@ class Client:
         self._log = None if log is None else call_log.CallLog(log)
         observed = bool(hooks) or self._log is not None or telemetry is not None
         observers = observe.build_observers(hooks, self._log, telemetry) if observed else ()
-        self._prices = parse_prices(prices)
-        now = self._policy.now
+        now = policy.now
         self._context = CallContext(
             connections=Connections(
                 session, proxies=parse_proxies(proxies), verify=parse_verify(verify), headers=parse_headers(headers)
@@ -164,8 +163,9 @@ class Client:
             keys=keys,
             base_urls=base_urls,
             cooldowns=Cooldowns(now),
-            retry_budget=RetryBudget(self._policy.budget),
+            retry_budget=RetryBudget(policy.budget),
             pauses=Pauses(now),
+            catalog=parse_catalog(catalog, prices),
             budget=None if budget is None else budgets.Budget(budget),
             cache=None if cache is None else caches.parse_cache(cache),
             rate_limiter=rate_limits.RateLimiter(rates, now) if (rates := parse_rates(rate)) else None,
@@ -231,12 +231,23 @@ class Client:
             )
         return pictures[0] if len(pictures) == 1 else pictures[0].joined(pictures[1:])
 
-    def models(self, provider: str | None = None) -> list[str]:
-        """Return model names: of one provider as the service lists them for the key, else all known ones."""
+    @overload
+    def models(self, provider: str | None = None, *, details: Literal[False] = False) -> list[str]: ...
+    @overload
+    def models(self, provider: str | None = None, *, details: Literal[True]) -> list[ModelInfo]: ...
+    def models(self, provider: str | None = None, *, details: bool = False) -> list[str] | list[ModelInfo]:
+        """Return model names: of one provider as the service lists them for the key, else all known ones.
+
+        With `details`, return a `ModelInfo` for each: what the catalog knows, and over it what the service itself says.
+        """
         if provider is None or provider in GROUPS:
-            classes = registry.importable() if provider is None else [registry[name] for name in GROUPS[provider]]
-            return [f"{cls.name}/{model}" for cls in classes for model in cls.models]
-        return list_models.list_models(registry[provider], self._build_call("models", 0, model=provider))
+            return list_models.known_models(provider, details=details, catalog=self._context.catalog)
+        call = self._build_call("models", 0, model=list_models.any_model(provider))
+        return list_models.list_models(registry[provider], call, details=details)
+
+    def model_info(self, name: str) -> ModelInfo:
+        """Return what the catalog knows about "provider/model"; raise UnknownModelError if it has no record."""
+        return model_infos.find_info(name, self._context.catalog)
 
     def map(
         self,
@@ -306,7 +317,7 @@ class Client:
         The answers cost what a short answer costs; a failure is a `Check` with its error and raises nothing.
         """
         checks.check_options(options)
-        defaults = {"retry": 0, "timeout": checks.DEFAULT_TIMEOUT if self._timeout == Timeout() else None}
+        defaults = {"retry": 0, "timeout": checks.DEFAULT_TIMEOUT if self._defaults.timeout == Timeout() else None}
         return checks.check_targets(self._build_call(checks.PROMPT, 0, model=model, **{**defaults, **options}))
 
     def close(self) -> None:
@@ -332,7 +343,7 @@ class Client:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<Client model={self._model!r}>"
+        return f"<Client model={self._defaults.model!r}>"
 
     def __copy__(self) -> Client:
         copy = type(self).__new__(type(self))
@@ -342,59 +353,8 @@ class Client:
     def __deepcopy__(self, memo: dict[int, Any]) -> Client:
         return self.__copy__()
 
-    def _build_call(
-        self,
-        prompt: Prompt,
-        repairs: int,
-        /,
-        *,
-        model: Model = None,
-        system: str | None = None,
-        files: Any = (),
-        tools: Any = (),
-        max_rounds: int = 8,
-        approve: Callable[[ToolCall], bool] | None = None,
-        schema: Any = None,
-        extra: Mapping[str, Any] | None = None,
-        strict: bool = False,
-        raw: bool = False,
-        timeout: float | tuple[float, float] | Timeout | None = None,
-        retry: int | RetryPolicy | None = None,
-        headers: Mapping[str, str] | None = None,
-        proxies: str | Mapping[str, str] | None = None,
-        **params: Any,
-    ) -> Call:
-        """Return the call for a prompt and its options; raise ConfigurationError if one is invalid."""
-        if self._context.closing.is_set():
-            raise ConfigurationError("the client is closed; make a new one")
-        call_params = parse_params(params, options=CALL_OPTIONS) if params else {}
-        limit = self._timeout if timeout is None else Timeout.of(timeout)
-        policy = self._policy if retry is None else RetryPolicy.of(retry)
-        messages = parse_messages(prompt, system=self._system if system is None else system)
-        plain = isinstance(files, tuple) and not files and all(isinstance(message.content, str) for message in messages)
-        call = Call(
-            context=self._context,
-            targets=self._targets(self._model if model is None else model),
-            messages=messages if plain else attachments.with_files(messages, files),
-            options=Options(params={**self._params, **call_params}, extra={} if extra is None else parse_extra(extra)),
-            timeout=limit,
-            deadline=Deadline(limit.total, policy.now),
-            policy=policy,
-            headers={} if headers is None else parse_headers(headers),
-            proxies=None if proxies is None else parse_proxies(proxies),
-            prices=self._prices,
-            strict=strict,
-            keep_raw=raw,
-            max_rounds=max_rounds,
-            repairs=repairs,
-        )
-        if schema is None and approve is None and (tools is None or tools == ()):
-            return call
-        toolbox, form = functions.Toolbox(() if tools is None else tools, approve), forms.Form.of(schema)
-        if not (toolbox or form):
-            return call
-        call_options = replace(call.options, tools=toolbox.tools, schema=form.schema if form else None)
-        return replace(call, options=call_options, toolbox=toolbox, schema=form)
+    def _build_call(self, prompt: Prompt, repairs: int, /, **options: Any) -> Call:
+        return build_call(self._context, self._defaults, self._targets, prompt, repairs, **options)
 
     def _targets(self, model: Model) -> list[Target]:
         return find_targets(model, keys=self._context.keys)

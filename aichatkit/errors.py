@@ -94,6 +94,9 @@ class ChatError(Exception):
     scope: ClassVar[str] = ""
     #: Length of the cooldown in seconds, unless the service specifies one.
     cooldown: ClassVar[float] = 0.0
+    #: What the service refused, and the changes to the request that follow; both are taken off before it is raised.
+    _refused: Any = ()
+    _changes: Any = ()
 
     def __init__(
         self,
@@ -236,8 +239,9 @@ class ContentFilteredError(BadRequestError):
 
 
 class ModelNotFoundError(BadRequestError):
-    """The service does not know this model."""
+    """The service does not serve this model; `successor` is the name to use instead, None if not known."""
 
+    successor: str | None = None
     action = "next"
     scope = "model"
     cooldown = 3600.0

@@ -10,18 +10,23 @@ from urllib.parse import urlsplit
 
 from aichatkit._lazy import lazy_module
 from aichatkit.call.targets import per_provider
+from aichatkit.catalog.layers import parse_layer, read_layer
+from aichatkit.catalog.models import Catalog
 from aichatkit.errors import ConfigurationError
 from aichatkit.params import suggestion
 
 if TYPE_CHECKING:
+    from aichatkit.catalog import own_prices
     from aichatkit.limits import rate_limits
 else:
-    # Few clients set a rate limit.
+    # Few clients set prices or a rate limit.
+    own_prices = lazy_module("aichatkit.catalog.own_prices")
     rate_limits = lazy_module("aichatkit.limits.rate_limits")
 
 __all__ = [
     "CALL_OPTIONS",
     "HOOKS",
+    "parse_catalog",
     "parse_extra",
     "parse_headers",
     "parse_hooks",
@@ -55,6 +60,21 @@ _ENDPOINT = re.compile(
     r"|(?:/v[0-9]\w*)?/models/[^/]+:(?:streamG|g)enerateContent$"
 )
 _HEADER_NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+
+
+def parse_catalog(catalog: Any, prices: Any) -> Catalog:
+    """Return the catalog with the user's own records and prices over those of the package."""
+    layers = []
+    if isinstance(catalog, Mapping):
+        layers.append(parse_layer(catalog, source="catalog"))
+    elif isinstance(catalog, (str, os.PathLike)):
+        layers.append(read_layer(catalog, source="catalog"))
+    elif catalog is not None:
+        raise ConfigurationError(
+            f"catalog: must be the path of a JSON file or its content, not {type(catalog).__name__}"
+        )
+    priced = None if prices is None else own_prices.parse_prices(prices)
+    return Catalog(layers if priced is None else [*layers, priced])
 
 
 def parse_hooks(hooks: Mapping[str, Callable[[Any], None]] | None) -> dict[str, Callable[[Any], None]]:

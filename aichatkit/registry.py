@@ -20,11 +20,13 @@ if TYPE_CHECKING:
     import pkgutil
     from importlib import metadata
 
+    from aichatkit.catalog import layers
     from aichatkit.providers import services
 else:
     # Needed only to list all providers, and to find one that is not a module of `providers`.
     metadata = lazy_module("importlib.metadata")
     pkgutil = lazy_module("pkgutil")
+    layers = lazy_module("aichatkit.catalog.layers")
     services = lazy_module("aichatkit.providers.services")
 
 __all__ = ["GROUPS", "Registry", "register", "registry"]
@@ -37,7 +39,20 @@ GROUPS: Mapping[str, tuple[str, ...]] = {"free": ("aichats", "aichatonline", "ai
 _ENTRY_POINTS = "aichatkit.providers"
 #: Modules of `providers` that do not define a provider.
 _NOT_PROVIDERS = (
-    *("base", "openai_compatible", "openai_images", "openai_records", "request_bodies", "services", "user_agents"),
+    *(
+        "base",
+        "effort_fields",
+        "openai_compatible",
+        "openai_images",
+        "openai_records",
+        "openai_usage",
+        "anthropic_usage",
+        "gemini_usage",
+        "request_bodies",
+        "routes",
+        "services",
+        "user_agents",
+    ),
 )
 
 
@@ -85,6 +100,8 @@ class Registry(Mapping[str, "type[Provider]"]):
             raise ConfigurationError(
                 f"register: there is a provider {name!r} already; take another name, or pass replace=True"
             )
+        if provider.catalog:
+            layers.register_records(name, provider.catalog)
         self._registered[name] = provider
 
     def _is_predefined(self, name: str) -> bool:
@@ -100,7 +117,10 @@ class Registry(Mapping[str, "type[Provider]"]):
         if entry is None:
             raise UnknownProviderError(f"there is no provider {name!r}{suggestion(name, list(self))}")
         try:
-            return _parse_plugin(entry.load(), name)
+            plugin = _parse_plugin(entry.load(), name)
+            if plugin.catalog:
+                layers.register_records(name, plugin.catalog)
+            return plugin
         except Exception as error:
             # Third-party code may raise anything on import; it must not break the other providers.
             problem = f"{type(error).__name__}: {error}"
@@ -137,12 +157,14 @@ def register(
     api_key_env: str | tuple[str, ...] = (),
     default_model: str = "",
     replace: bool = False,
+    catalog: Any = (),
     **row: Any,
 ) -> type[Provider]:
     """Register a provider: a subclass of Provider, or the name and base URL of an OpenAI-compatible service.
 
     `api_key_env` names the environment variable, or variables, of the key; without it, no key is required.
     Names of built-in providers and plugins are taken; `replace=True` overrides them.
+    `catalog` has the records of its models, as in the package's models.json: prices, windows, parameters.
     `row` sets attributes of `OpenAICompatible` for a service that deviates from the defaults.
 
     Example: `register("my-gateway", url="https://llm.example.com/v1", api_key_env="MY_GATEWAY_KEY")`
@@ -151,12 +173,14 @@ def register(
         if not url or not url.startswith(("http://", "https://")):
             raise ConfigurationError("register: pass url= with the http address of the OpenAI-compatible service")
         attributes = {"url": url.rstrip("/"), "api_key_env": api_key_env, "default_model": default_model}
-        service = _build_service(provider, {**attributes, "needs_key": bool(api_key_env), **row})
+        service = _build_service(provider, {**attributes, "needs_key": bool(api_key_env), "catalog": catalog, **row})
         registry.add(service, replace=replace)
         return service
     if url is not None or api_key_env or default_model or row:
         raise ConfigurationError("register: url, api_key_env and all other options go with a name, not with a class")
     registry.add(provider, replace=replace)
+    if catalog:
+        layers.register_records(provider.name, catalog)
     return provider
 
 

@@ -35,7 +35,7 @@ PROMPT = [{"role": "user", "content": "Tell me a long story of a dog and a cat."
 
 def with_aichatkit(url: str) -> Iterator[str]:
     """Stream with this package."""
-    with Client(model="openai/gpt-4o-mini", base_url=url, api_key="any", timeout=Timeout(5, SILENCE)) as client:
+    with Client(model="openai/gpt-6-luna", base_url=url, api_key="any", timeout=Timeout(5, SILENCE)) as client:
         yield from client.stream(PROMPT)
 
 
@@ -44,7 +44,7 @@ def with_openai(url: str) -> Iterator[str]:
     from openai import OpenAI
 
     with OpenAI(base_url=url, api_key="any", timeout=SILENCE) as client:
-        for chunk in client.chat.completions.create(model="gpt-4o-mini", messages=PROMPT, stream=True):
+        for chunk in client.chat.completions.create(model="gpt-6-luna", messages=PROMPT, stream=True):
             yield (chunk.choices[0].delta.content or "") if chunk.choices else ""
 
 
@@ -54,7 +54,7 @@ def with_litellm(url: str) -> Iterator[str]:
 
     litellm.suppress_debug_info = True
     options = {"api_base": url, "api_key": "any", "timeout": SILENCE, "stream": True}
-    for chunk in litellm.completion(model="openai/gpt-4o-mini", messages=PROMPT, **options):
+    for chunk in litellm.completion(model="openai/gpt-6-luna", messages=PROMPT, **options):
         yield chunk.choices[0].delta.content or ""
 
 

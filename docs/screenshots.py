@@ -40,7 +40,7 @@ CELLS = (
     'chat.show("What should I see in Lisbon?")',
     '%%chat -o answer -s "You write Python."\nWrite a function that fills {name} into f"Hello {name}!"',
     'ai.map(["Capital of France?", "Capital of Spain?", "Capital of Italy?"])',
-    'ai.ask("Hi", model="opnai/gpt-4o")',
+    'ai.ask("Hi", model="opnai/gpt-6-luna")',
 )
 COMMANDS = (
     'aichatkit "What should I see in Lisbon?"',
@@ -60,7 +60,7 @@ def terminal() -> None:
             "PS1": "$ ",
             "TERM": "xterm-256color",
             "LANG": "C.UTF-8",
-            "AICHATKIT_MODEL": "openai/gpt-4o-mini",
+            "AICHATKIT_MODEL": "openai/gpt-6-luna",
             "OPENAI_API_KEY": "any",
             "OPENAI_BASE_URL": f"{sandbox.url}/v1",
         }

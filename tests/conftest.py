@@ -78,6 +78,13 @@ def no_network(monkeypatch: pytest.MonkeyPatch, nobodys_home: Path) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", guarded_look_up)
 
 
+@pytest.fixture(autouse=True)
+def fresh_catalog(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget what other tests registered, and which retired models this process has reported."""
+    monkeypatch.setattr("aichatkit.catalog.layers._registered", [])
+    monkeypatch.setattr("aichatkit.catalog.retirements._reported", set())
+
+
 @pytest.fixture
 def slept() -> list[float]:
     """The waits that were asked for, in seconds, none of which was really waited."""

@@ -428,8 +428,8 @@ MISTAKES = (
     Mistake(
         "providers are asked from last to first",
         "call/targets.py",
-        "return list(dict.fromkeys(targets))",
-        "return list(dict.fromkeys(reversed(targets)))",
+        "    for target in targets:\n        unique",
+        "    for target in reversed(targets):\n        unique",
         "call/test_targets.py call/test_fallback.py",
     ),
     Mistake(
@@ -466,6 +466,34 @@ MISTAKES = (
         'if not key.isascii() or not key.isprintable() or " " in key:',
         "if not key.isascii():",
         "call/test_targets.py",
+    ),
+    Mistake(
+        "a bare model of the catalog goes to deployments as well",
+        "call/targets.py",
+        "if provider.models and known.find(provider.name, model) is not None",
+        "if known.find(provider.priced_as or provider.name, model) is not None",
+        "call/test_targets.py",
+    ),
+    Mistake(
+        "a deployment without a name is asked for as any model",
+        "providers/azure.py",
+        "def missing_model(cls)",
+        "def missing_deployment(cls)",
+        "providers/test_azure.py",
+    ),
+    Mistake(
+        "Perplexity decides whether to search",
+        "providers/perplexity.py",
+        'payload.setdefault("tool_choice", "required")',
+        'payload.setdefault("tool_choice", "auto")',
+        "providers/test_perplexity.py",
+    ),
+    Mistake(
+        "an ended model is sent as it is",
+        "providers/perplexity.py",
+        "if model in _ENDED:",
+        "if model in ():",
+        "providers/test_perplexity.py",
     ),
     Mistake(
         "after a cooldown all calls come at once",
@@ -571,8 +599,8 @@ MISTAKES = (
     Mistake(
         "what the service had in its cache is paid twice",
         "catalog/prices.py",
-        "(usage.input_tokens - cached) * price.input",
-        "usage.input_tokens * price.input",
+        "    rest -= cached + written\n",
+        "",
         "catalog/test_prices.py",
     ),
     Mistake(
@@ -676,9 +704,9 @@ MISTAKES = (
     ),
     Mistake(
         "openai: tokens are counted on the wrong side",
-        "providers/openai_records.py",
-        'input_tokens=usage.get("prompt_tokens"),',
-        'input_tokens=usage.get("completion_tokens"),',
+        "providers/openai_usage.py",
+        '_count(usage, "prompt_tokens", "input_tokens"),',
+        '_count(usage, "completion_tokens", "input_tokens"),',
         "providers/test_openai.py",
     ),
     Mistake(
@@ -955,5 +983,77 @@ MISTAKES = (
         "        self.connections.check_portable()\n",
         "",
         "test_pickles.py",
+    ),
+    # What a model takes.
+    Mistake(
+        "an effort that the model lacks becomes a higher one",
+        "catalog/efforts.py",
+        "return str(lower[-1] if lower else levels[0])",
+        "return str(levels[-1])",
+        "catalog/test_parameters.py providers/test_effort_fields.py",
+    ),
+    Mistake(
+        "a thinking budget leaves nothing for the answer",
+        "catalog/efforts.py",
+        "_ANSWER_TOKENS, _MIN_BUDGET = 1024, 1024",
+        "_ANSWER_TOKENS, _MIN_BUDGET = 0, 1024",
+        "providers/test_effort_fields.py",
+    ),
+    Mistake(
+        "a client warns of every call that leaves something out",
+        "call/model_rules.py",
+        "if warned.setdefault((provider, model, change.topic), token) is token:",
+        "if token:",
+        "catalog/test_parameters.py",
+    ),
+    Mistake(
+        "thoughts are requested for a call without reasoning",
+        "providers/effort_fields.py",
+        'return effort != "none" and not options.hide_thoughts',
+        'return effort != "none"',
+        "providers/test_effort_fields.py",
+    ),
+    # Refused parameters.
+    Mistake(
+        "a limit that is refused under its name is left out",
+        "classification/refused_params.py",
+        'yield Refused(name, "rename", wordings.replacement(text))',
+        'yield Refused(name, "leave_out")',
+        "classification/test_refused_params.py call/test_call_refusals.py",
+    ),
+    Mistake(
+        "a suggestion is taken for what is refused",
+        "classification/refused_params.py",
+        "find_names(wordings.subject(clause))",
+        "find_names(clause)",
+        "classification/test_refused_params.py",
+    ),
+    Mistake(
+        "a field of the history is taken for a parameter",
+        "classification/parameter_names.py",
+        "return len(parts) > 1 and any(part in _FOREIGN for part in parts)",
+        "return False",
+        "classification/test_refused_params.py",
+    ),
+    Mistake(
+        "an effort is rounded up",
+        "call/refusal_actions.py",
+        "for level in reversed(levels) if _SCALE.index(level) <= place",
+        "for level in levels if _SCALE.index(level) >= place",
+        "call/test_refusal_actions.py",
+    ),
+    Mistake(
+        "a call is repeated as long as something else is refused",
+        "call/attempt.py",
+        "            self._repeated = True\n",
+        "            self._repeated = False\n",
+        "call/test_attempt.py",
+    ),
+    Mistake(
+        "what the caller put into the body is left out",
+        "call/refusals.py",
+        'change.do not in ("rename", "auto", "leave_empty") and fields.get(options.extra, change.path) is not None',
+        "False",
+        "call/test_call_refusals.py",
     ),
 )

@@ -47,14 +47,14 @@ def test_image_gives_a_picture(monkeypatch, sandbox):
 
 
 def test_models_lists_names():
-    assert "gpt-4o" in ai.models("openai")
+    assert "gpt-6-sol" in ai.models("openai")
     assert "offline/eliza" in ai.models()
 
 
 def test_options_of_a_call_are_passed_on(sandbox):
-    ai.ask("Hi", model="openai/gpt-4o", temperature=0.3, system="Be brief.")
+    ai.ask("Hi", model="openai/gpt-6-sol", temperature=0.3, system="Be brief.")
     body = sandbox.requests[-1].json()
-    assert (body["model"], body["temperature"], len(body["messages"])) == ("gpt-4o", 0.3, 2)
+    assert (body["model"], body["temperature"], len(body["messages"])) == ("gpt-6-sol", 0.3, 2)
 
 
 def test_all_share_one_client():

@@ -16,7 +16,7 @@ from aichatkit.transport.timeouts import Timeout
 
 def test_a_provider_that_answers_is_well(client):
     (check,) = client.check("openai")
-    assert (check.provider, check.model, check.ok, check.error) == ("openai", "gpt-4o-mini", True, None)
+    assert (check.provider, check.model, check.ok, check.error) == ("openai", "gpt-6-luna", True, None)
     assert check.text
     assert check.elapsed > 0
 
@@ -98,5 +98,5 @@ def test_who_is_not_known_is_an_error_of_the_call(client):
 def test_a_check_reads_as_a_line(client, sandbox):
     sandbox.script("server-error")
     line = str(client.check()[0])
-    assert line.startswith("openai/gpt-4o-mini: ServerError: openai")
+    assert line.startswith("openai/gpt-6-luna: ServerError: openai")
     assert " answered (" in str(client.check()[0])

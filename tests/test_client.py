@@ -513,8 +513,8 @@ def test_a_copy_with_the_user_s_session_keeps_it(session):
 
 
 def test_neither_repr_nor_str_shows_a_key():
-    client = Client(model="openai/gpt-4o", api_key="sk-secret")
-    assert repr(client) == str(client) == "<Client model='openai/gpt-4o'>"
+    client = Client(model="openai/gpt-6-sol", api_key="sk-secret")
+    assert repr(client) == str(client) == "<Client model='openai/gpt-6-sol'>"
 
 
 # Models.
@@ -523,7 +523,7 @@ def test_neither_repr_nor_str_shows_a_key():
 def test_models_of_a_provider_are_what_the_service_lists(client, sandbox):
     names = client.models("openai")
     assert names == sorted(names)
-    assert "gpt-4o-mini" in names
+    assert "gpt-6-luna" in names
     assert (sandbox.requests[-1].path, sandbox.requests[-1].headers["Authorization"]) == (
         "/v1/models",
         "Bearer sk-test",
@@ -537,7 +537,7 @@ def test_models_of_a_site_are_those_known_here(client, sandbox):
 
 def test_models_of_everything_name_their_providers(client, sandbox):
     names = client.models()
-    assert {"openai/gpt-4o", "aichats/dalle", "offline/eliza"} <= set(names)
+    assert {"openai/gpt-6-sol", "aichats/dalle", "offline/eliza"} <= set(names)
     assert sandbox.requests == []
 
 

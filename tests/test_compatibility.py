@@ -18,6 +18,9 @@ from aichatkit.messages import ToolCallsMessage, ToolResultMessage
 from aichatkit.middleware.fingerprints import fingerprint
 from aichatkit.testing import Fake, Replay
 
+# Files of earlier versions name models of their time.
+pytestmark = pytest.mark.filterwarnings("ignore::aichatkit.RetiredModelWarning")
+
 MODEL = "openai/gpt-4o"
 
 
@@ -161,8 +164,8 @@ SIGNATURES = {
     "Chat.to_markdown": "(self)",
     "Chat.undo": "(self)",
     "Client": "(*, model=None, system=None, api_key=None, base_url=None, session=None, proxies=None, verify=None,"
-    " headers=None, timeout=None, retry=None, rate=None, prices=None, budget=None, cache=None, hooks=None, log=None,"
-    " telemetry=None, **params)",
+    " headers=None, timeout=None, retry=None, rate=None, prices=None, catalog=None, budget=None, cache=None,"
+    " hooks=None, log=None, telemetry=None, **params)",
     "Client.ask": "(self, prompt, **options)",
     "Client.chat": "(self, *, system=None, **options)",
     "Client.check": "(self, model=None, **options)",
@@ -171,7 +174,7 @@ SIGNATURES = {
     "Client.image": "(self, prompt, *, model=None, **options)",
     "Client.map": "(self, prompts, template=None, *, model=None, workers=8, progress=None, resume=None, executor=None,"
     " schema=None, on_error='keep', as_completed=False, budget=None, max_tokens_total=None, **options)",
-    "Client.models": "(self, provider=None)",
+    "Client.models": "(self, provider=None, *, details=False)",
     "Client.stream": "(self, prompt, **options)",
     "ImageResponse.bytes": "(self, index=0)",
     "ImageResponse.save": "(self, path)",
@@ -195,8 +198,8 @@ SIGNATURES = {
     "chat": "(**options)",
     "image": "(prompt, **options)",
     "map": "(prompts, template=None, **options)",
-    "models": "(provider=None)",
-    "register": "(provider, *, url=None, api_key_env=(), default_model='', replace=False, **row)",
+    "models": "(provider=None, *, details=False)",
+    "register": "(provider, *, url=None, api_key_env=(), default_model='', replace=False, catalog=(), **row)",
     "search_saved": "(folder, words='')",
     "stream": "(prompt, **options)",
 }
@@ -208,6 +211,8 @@ def test_the_fingerprint_of_a_call_stays(prompt, options, expected):
     assert fingerprint(call).hex() == expected
 
 
+# What was written then names a model of then.
+@pytest.mark.filterwarnings("ignore::aichatkit.RetiredModelWarning")
 def test_an_earlier_journal_is_resumed(tmp_path):
     path = tmp_path / "journal.sqlite"
     connection = sqlite3.connect(path)
@@ -242,6 +247,8 @@ def test_an_earlier_conversation_is_loaded_and_saved_the_same(tmp_path):
     assert {**json.loads(path.read_text(encoding="utf-8")), "saved": CHAT["saved"]} == CHAT
 
 
+# What was written then names a model of then.
+@pytest.mark.filterwarnings("ignore::aichatkit.RetiredModelWarning")
 def test_an_earlier_recording_is_played(tmp_path):
     path = tmp_path / "recording.json"
     path.write_text(json.dumps(RECORDING), encoding="utf-8")

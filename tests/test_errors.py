@@ -49,7 +49,7 @@ TREE = [
 CLASSES = [getattr(errors, name) for name, _, _ in TREE]
 FIELDS = {
     "provider": "openai",
-    "model": "gpt-4o",
+    "model": "gpt-6-sol",
     "status": 429,
     "code": "insufficient_quota",
     "retry_after": 7.5,
@@ -99,7 +99,7 @@ def test_the_reason_is_not_part_of_the_message(error):
 @pytest.mark.parametrize("error", CLASSES)
 def test_every_error_pickles_with_all_its_fields(error):
     made = error("Gone.", **FIELDS)
-    made.attempts = [ai.Attempt("openai", "gpt-4o", error=made, wait=2.0, elapsed=0.5)]
+    made.attempts = [ai.Attempt("openai", "gpt-6-sol", error=made, wait=2.0, elapsed=0.5)]
     made.gave_up = "tried 3 times"
     again = pickle.loads(pickle.dumps(made))
     assert type(again) is error
@@ -161,7 +161,7 @@ def test_what_a_service_does_becomes_its_error(client, sandbox, fault, expected,
         client.ask("Hi", retry=0)
     error = caught.value
     assert type(error) is expected
-    assert (error.status, error.provider, error.model) == (status, "openai", "gpt-4o-mini")
+    assert (error.status, error.provider, error.model) == (status, "openai", "gpt-6-luna")
     assert [attempt.error for attempt in error.attempts] == [error]
 
 

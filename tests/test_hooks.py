@@ -78,7 +78,7 @@ def test_the_request_tells_what_is_sent_and_no_secret(make, sandbox, seen):
     client = make(headers={"X-Token": "hidden-token", "Accept-Language": "de"}, system="Be brief.")
     client.ask("Hi", temperature=0.5, headers={"Cookie": "hidden-cookie"})
     (record,) = records(seen, "request")
-    assert (record.provider, record.model, record.method) == ("openai", "gpt-4o-mini", "POST")
+    assert (record.provider, record.model, record.method) == ("openai", "gpt-6-luna", "POST")
     assert record.url == f"{sandbox.url}/v1/chat/completions"
     assert record.messages == [Message("system", "Be brief."), Message("user", "Hi")]
     assert (record.params, record.attempt) == ({"temperature": 0.5}, 1)
@@ -101,7 +101,7 @@ def test_a_call_that_fails_tells_its_error_once(make, sandbox, seen):
     with pytest.raises(QuotaExceededError) as caught:
         make().ask("Hi")
     assert names(seen) == ["request", "error"]
-    assert (seen[-1][1].provider, seen[-1][1].model, seen[-1][1].error) == ("openai", "gpt-4o-mini", caught.value)
+    assert (seen[-1][1].provider, seen[-1][1].model, seen[-1][1].error) == ("openai", "gpt-6-luna", caught.value)
 
 
 def test_a_stream_that_breaks_off_tells_its_error(make, sandbox, seen):
@@ -137,9 +137,9 @@ def raise_interrupt():
 
 def test_a_fallback_is_told_by_who_answered(make, sandbox, seen):
     sandbox.script("model-not-found")
-    make(model=["openai/gpt-4o", "openai/gpt-4o-mini"]).ask("Hi")
-    assert [record.model for record in records(seen, "request")] == ["gpt-4o", "gpt-4o-mini"]
-    assert records(seen, "reply")[0].model == "gpt-4o-mini"
+    make(model=["openai/gpt-6-sol", "openai/gpt-6-luna"]).ask("Hi")
+    assert [record.model for record in records(seen, "request")] == ["gpt-6-sol", "gpt-6-luna"]
+    assert records(seen, "reply")[0].model == "gpt-6-luna"
 
 
 def test_rounds_of_tools_are_one_call_of_several_requests(make, sandbox, seen):
@@ -219,21 +219,23 @@ def test_without_hooks_a_call_is_not_wrapped(client):
     ("record", "text"),
     [
         (
-            RequestInfo("openai", "gpt-4o", "POST", "https://a.example/v1", {}, [Message("user", "Hi")], {}),
-            "POST https://a.example/v1 for openai/gpt-4o, 1 message, try 1",
+            RequestInfo("openai", "gpt-6-sol", "POST", "https://a.example/v1", {}, [Message("user", "Hi")], {}),
+            "POST https://a.example/v1 for openai/gpt-6-sol, 1 message, try 1",
         ),
-        (ChunkInfo("openai", "gpt-4o", "Hi", 3), "openai/gpt-4o [3] 'Hi'"),
+        (ChunkInfo("openai", "gpt-6-sol", "Hi", 3), "openai/gpt-6-sol [3] 'Hi'"),
         (
-            ReplyInfo("openai", "gpt-4o", Reply("Hi", "openai", "gpt-4o", usage=Usage(1, 2, 3), cost=0.00001), 1.25),
-            "openai/gpt-4o answered in 1.2 s: 2 characters, 3 tokens, 0.000010 US dollars",
-        ),
-        (
-            ReplyInfo("openai", "gpt-4o", Reply("Hi", "openai", "gpt-4o"), 1.0),
-            "openai/gpt-4o answered in 1.0 s: 2 characters",
+            ReplyInfo(
+                "openai", "gpt-6-sol", Reply("Hi", "openai", "gpt-6-sol", usage=Usage(1, 2, 3), cost=0.00001), 1.25
+            ),
+            "openai/gpt-6-sol answered in 1.2 s: 2 characters, 3 tokens, 0.000010 US dollars",
         ),
         (
-            ErrorInfo("openai", "gpt-4o", QuotaExceededError("used up"), 1.0),
-            "openai/gpt-4o failed after 1.0 s: QuotaExceededError: used up",
+            ReplyInfo("openai", "gpt-6-sol", Reply("Hi", "openai", "gpt-6-sol"), 1.0),
+            "openai/gpt-6-sol answered in 1.0 s: 2 characters",
+        ),
+        (
+            ErrorInfo("openai", "gpt-6-sol", QuotaExceededError("used up"), 1.0),
+            "openai/gpt-6-sol failed after 1.0 s: QuotaExceededError: used up",
         ),
     ],
 )

@@ -177,7 +177,7 @@ def test_an_image_is_asked_for_and_downloaded(client, tmp_path):
 def test_a_picture_may_be_saved_after_the_time_of_its_call(client, sandbox, tmp_path):
     now = [0.0]
     policy = RetryPolicy(clock=lambda: now[0])
-    picture = client.image("a cat", model="openai/dall-e-3", timeout=Timeout(total=5), retry=policy)
+    picture = client.image("a cat", model="openai/dall-e-of-old", timeout=Timeout(total=5), retry=policy)
     now[0] += 60
     assert picture.save(tmp_path / "cat")
 

@@ -39,7 +39,7 @@ def test_an_error_needs_no_client():
 
 def test_a_client_loads_no_provider():
     loaded = loaded_after(
-        "import aichatkit\naichatkit.Client(model=['openai/gpt-4o', 'free'], api_key={'openai': 'k'}).chat(seed=1)"
+        "import aichatkit\naichatkit.Client(model=['openai/gpt-6-sol', 'free'], api_key={'openai': 'k'}).chat(seed=1)"
     )
     own = {name for name in loaded if name.startswith("aichatkit.providers.")}
     assert own == {"aichatkit.providers.base"}

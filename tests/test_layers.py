@@ -30,13 +30,21 @@ EXTRAS = {
 #: Each module may import only from those before it; one line is a step of the data's way.
 #: A wing stands for all of its modules that have no place of their own.
 ORDER = """
-    _version _locks _lazy _reasons display.markup cli.paths catalog.context_windows
+    _version _locks _lazy _reasons display.markup cli.paths
     display.reprs _dataclasses
     errors
+    catalog.layers
+    catalog.models
+    catalog.rates
+    catalog.context_windows
     storage.sqlite params
-    transport.timeouts chunks providers.user_agents _warnings structured.validation
+    transport.timeouts chunks providers.user_agents _warnings structured.validation catalog.efforts
     notebook.cell_options messages events.lines classification.table batch.templates classification.rules
     events classification.error_bodies classification.retry_after catalog.prices structured.schemas batch.rows
+    catalog.own_prices
+    catalog.parameters
+    classification.parameter_names classification.refusal_wordings
+    classification.refused_params
     classification.decide
     events.sniffing classification.classify structured.convert
     images
@@ -47,14 +55,21 @@ ORDER = """
     sandbox storage.records batch.progress batch.tables batch.workers
     providers
     hooks catalog.tokens
-    tools call.collector limits.cooldowns limits.shared_rates
+    tools call.collector call.cost limits.cooldowns limits.shared_rates
     limits.waits batch.journal batch.result_store
     call.answer limits.rate_limits limits.retries
-    registry call.request
+    registry call.request call.listings call.model_rules
+    call.refused_fields
+    call.refusal_actions
+    call.refusals
+    registry call.request call.listings
+    catalog.model_infos
+    catalog.retirements
     streams call.targets
     cli.key_store
     options
     call.call
+    call.build
     call.attempt
     call.fallback chats.trimming
     call.list_models chats checks

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from aichatkit import Client, ConfigurationError, Rate
+from aichatkit.call.build import build_call
 from aichatkit.options import (
     CALL_OPTIONS,
     parse_extra,
@@ -116,7 +117,7 @@ def test_extra_is_a_dict(client, sandbox):
 def test_the_options_of_a_call_are_those_its_methods_take():
     taken = {
         name
-        for name, parameter in inspect.signature(Client._build_call).parameters.items()
+        for name, parameter in inspect.signature(build_call).parameters.items()
         if parameter.kind is parameter.KEYWORD_ONLY
     }
     assert set(CALL_OPTIONS) == taken

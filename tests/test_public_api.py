@@ -30,6 +30,7 @@ OPERANDS = {
     "image": ["prompt"],
     "map": ["prompts", "template"],
     "models": ["provider"],
+    "model_info": ["name"],
     "register": ["provider"],
     "search_saved": ["folder", "words"],
     "Client": [],

@@ -213,7 +213,7 @@ def test_a_package_that_cannot_be_imported_does_not_stop_the_others(monkeypatch,
     monkeypatch.setenv("OPENAI_BASE_URL", f"{sandbox.url}/v1")
     with Client() as client:
         assert client.ask("Hi").provider == "openai"
-        assert "openai/gpt-4o" in client.models()
+        assert "openai/gpt-6-sol" in client.models()
 
 
 def test_a_service_may_say_what_it_does_differently(sandbox):

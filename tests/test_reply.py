@@ -11,7 +11,7 @@ from aichatkit import Attempt, RateLimitError, Reply, SchemaError, Usage
 
 
 def reply(text="Paris.", **fields):
-    return Reply(text=text, provider="openai", model="gpt-4o-mini", **fields)
+    return Reply(text=text, provider="openai", model="gpt-6-luna", **fields)
 
 
 def test_the_text_is_what_str_gives():
@@ -73,7 +73,7 @@ def test_a_reply_tells_usage_model_end_and_time(client):
     answer = client.ask("Hello")
     assert (answer.provider, answer.model, answer.finish_reason, answer.complete) == (
         "openai",
-        "gpt-4o-mini",
+        "gpt-6-luna",
         "stop",
         True,
     )
@@ -90,7 +90,7 @@ def test_a_service_without_an_end_marker_cannot_tell_that_it_is_complete(client)
 def test_attempts_tell_the_whole_story(client, sandbox):
     sandbox.script("rate-limit,retry_after=2")
     first, second = client.ask("Hello").attempts
-    assert (first.provider, first.model, type(first.error)) == ("openai", "gpt-4o-mini", RateLimitError)
+    assert (first.provider, first.model, type(first.error)) == ("openai", "gpt-6-luna", RateLimitError)
     assert first.wait == pytest.approx(2.2)
     assert (second.error, second.wait) == (None, 0)
 
@@ -112,7 +112,7 @@ def test_neither_reply_nor_attempt_can_be_changed():
     with pytest.raises(AttributeError):
         reply().text = "London."
     with pytest.raises(AttributeError):
-        Attempt("openai", "gpt-4o").wait = 5
+        Attempt("openai", "gpt-6-sol").wait = 5
 
 
 def test_headers_and_raw_records_stay_out_of_the_repr():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Callable
 
@@ -11,7 +11,8 @@ from aichatkit import chunks
 from aichatkit._dataclasses import replace
 from aichatkit._lazy import lazy_module
 from aichatkit.call.collector import ADDERS, Collector
-from aichatkit.catalog.prices import Price, cost_of
+from aichatkit.call.cost import charge_of, utc_now
+from aichatkit.catalog.models import Catalog
 from aichatkit.classification import classify
 from aichatkit.errors import (
     APIError,
@@ -118,7 +119,7 @@ class Answer(BaseAnswer):
         alt: str = "",
         started: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
-        prices: Mapping[str, Price] | None = None,
+        catalog: Catalog | None = None,
         keep_raw: bool = False,
         turn: int = 0,
     ) -> None:
@@ -132,7 +133,7 @@ class Answer(BaseAnswer):
         self._alt = alt
         self._started = started
         self._clock = clock
-        self._prices = prices or {}
+        self._catalog = catalog or Catalog()
         self._raw: list[Any] | None = [] if keep_raw else None
         self._parts: list[str] = []
         self._collector = Collector(model, self._parts, turn=turn)
@@ -323,7 +324,9 @@ class Answer(BaseAnswer):
             raise self._empty_error()
         if self.provider.draws(self.model) and not collector.images:
             raise BadResponseError(f"{name}: {self.model} answered with text and no picture")
-        text, usage = self.text, collector.total_usage()
+        text, usage, bill = self.text, collector.total_usage(), collector.total_bill()
+        models = (collector.model, self.model)
+        cost, saved = charge_of(self.provider, models, usage, self._catalog, bill, at=utc_now())
         if text:
             # Keep one copy, not the pieces as well.
             self._parts[:] = [text]
@@ -342,18 +345,13 @@ class Answer(BaseAnswer):
             attempts=self.attempts,
             headers=self._response.headers,
             elapsed=self._clock() - self._started,
-            cost=self._cost(usage),
+            cost=cost,
+            saved=saved,
             raw=self._raw or [],
             id=collector.id,
         )
         self.close()
         self._notify_complete(self.reply)
-
-    def _cost(self, usage: chunks.Usage) -> float | None:
-        """Return the cost by the model that answered, else by the one that was requested."""
-        names = dict.fromkeys((self._collector.model, self.model))
-        costs = (cost_of(self.provider.priced_as or self.provider.name, name, usage, self._prices) for name in names)
-        return next((cost for cost in costs if cost is not None), None)
 
     def _empty_error(self) -> ChatError:
         collector, name = self._collector, self.provider.name
@@ -364,7 +362,7 @@ class Answer(BaseAnswer):
                 {"error": collector.notice}, provider=name, model=self.model, rules=self.provider.rules
             )
         if collector.reason == "length":
-            return EmptyAnswerError(f"{name}: no text came before the length limit; raise max_tokens", action="stop")
+            return EmptyAnswerError(f"{name}: {collector.length_problem()}", action="stop")
         return EmptyAnswerError(f"{name}: the service answered with status {self._response.status} and no text")
 
     def _break_off(self, error: ChatError) -> ChatError:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
 from aichatkit._dataclasses import dataclass, field
 from aichatkit.call.targets import Target, parse_key
-from aichatkit.catalog.prices import Price
+from aichatkit.catalog.layers import Record
+from aichatkit.catalog.models import Catalog
 from aichatkit.limits.cooldowns import CooldownKey, Cooldowns
 from aichatkit.limits.retries import RetryBudget, RetryPolicy
 from aichatkit.limits.waits import Pauses, Sleeper, Wait
@@ -21,6 +22,7 @@ from aichatkit.transport.timeouts import Deadline, Timeout
 
 if TYPE_CHECKING:
     from aichatkit.call.answer import Answer
+    from aichatkit.call.refusals import Change
     from aichatkit.limits.rate_limits import RateLimiter
     from aichatkit.middleware.budgets import Budget
     from aichatkit.middleware.observe import Observer
@@ -46,14 +48,17 @@ class CallContext:
     cooldowns: Cooldowns
     retry_budget: RetryBudget
     pauses: Pauses
+    catalog: Catalog = field(default_factory=Catalog, repr=False)
     rate_limiter: RateLimiter | None = None
     cache: MutableMapping[str, str] | None = None
     budget: Budget | None = None
     observers: Sequence[Observer] = ()
     on_request: Callable[[Any], None] | None = None
     on_wait: Callable[[Wait], None] | None = None
-    #: Parameters that a model refused, by provider and model; later calls omit them.
-    refused_params: dict[tuple[str, str], frozenset[str]] = field(default_factory=dict)
+    #: Changes to requests that follow from what a model refused, by provider and model; later calls apply them.
+    refused_params: dict[tuple[str, str], tuple[Change, ...]] = field(default_factory=dict)
+    #: What was warned of once, by provider, model and topic.
+    warned: dict[tuple[str, str, str], Any] = field(default_factory=dict, repr=False)
     _providers: dict[tuple[type[Provider], str | None], Provider] = field(default_factory=dict, repr=False)
     _cooldown_keys: dict[tuple[str, str | None, str], CooldownKey] = field(default_factory=dict, repr=False)
 
@@ -71,6 +76,7 @@ class CallContext:
         # Keys are not pickled: the process that loads this reads them from its own environment. An in-memory cache may
         # be large, and other processes cannot share it.
         own = {"connections": self.connections.portable(), "keys": {}, "_providers": {}, "_cooldown_keys": {}}
+        own["warned"] = {}
         if isinstance(self.cache, dict):
             own["cache"] = {}
         return {name: value for name, value in {**vars(self), **own}.items() if name != "closing"}
@@ -87,6 +93,10 @@ class CallContext:
             url = parse_url(env_url, source=provider_cls.base_url_env or provider_cls.name) if env_url else None
         memo_key = (provider_cls, url)
         return self._providers.get(memo_key) or memoize(self._providers, memo_key, provider_cls(url))
+
+    def record(self, target: Target) -> Record | None:
+        """Return what the catalog knows about a target's model, None if nothing."""
+        return self.catalog.find(target.provider.priced_as or target.provider.name, target.model)
 
     def keys_for(self, provider: Provider) -> Sequence[str | None]:
         """Return the keys to send, [None] if none is needed; raise MissingKeyError if one is missing."""
@@ -125,7 +135,6 @@ class Call:
     policy: RetryPolicy
     headers: Mapping[str, str]
     proxies: Mapping[str, str] | None
-    prices: Mapping[str, Price] = field(default_factory=dict, repr=False)
     strict: bool = False
     keep_raw: bool = False
     toolbox: Toolbox | None = None

@@ -70,7 +70,8 @@ def _try_in_order(
 ) -> Answer | None:
     too_long: list[Target] = []
     for target in call.targets:
-        if not all(context_windows.may_fit_more(_name(target), than=_name(other)) for other in too_long):
+        record = call.context.record
+        if not all(context_windows.may_fit_more(record(target), than=record(other)) for other in too_long):
             skipped.append(target)
             continue
         if len(call.targets) > 1 and _on_cooldown(target, call.context):
@@ -106,7 +107,7 @@ def _try_target(call: Call, target: Target, sleeper: Sleeper, attempts: list[Att
 
 
 def _name(target: Target) -> str:
-    return f"{target.provider.priced_as or target.provider.name}/{target.model}"
+    return f"{target.provider.name}/{target.model}"
 
 
 def _await_any(call: Call, sleeper: Sleeper, waited: float) -> float:

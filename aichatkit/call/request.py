@@ -15,18 +15,23 @@ from aichatkit._dataclasses import dataclass, field, replace
 from aichatkit._lazy import lazy_module
 from aichatkit._reasons import reason_of
 from aichatkit.call.answer import Answer
-from aichatkit.catalog.prices import Price
-from aichatkit.errors import ConfigurationError
+from aichatkit.catalog.models import Catalog
+from aichatkit.errors import ChatError, ConfigurationError
 from aichatkit.messages import File, Message, iter_files, text_of_file
 from aichatkit.providers.base import Options, Provider, parsing
+from aichatkit.transport.responses import Response
 from aichatkit.transport.transport import Transport
 
 if TYPE_CHECKING:
     import inspect
+
+    from aichatkit.call import refusals
 else:
     inspect = lazy_module("inspect")
+    # Few models refuse a parameter.
+    refusals = lazy_module("aichatkit.call.refusals")
 
-__all__ = ["ProviderRequest", "check_request", "optional_fields", "prepare", "send_request"]
+__all__ = ["ProviderRequest", "check_request", "prepare", "send_request"]
 
 # Made once: `json.dumps` makes an encoder for every call if it gets an option.
 _encode = json.JSONEncoder(allow_nan=False).encode
@@ -40,9 +45,9 @@ class ProviderRequest:
     model: str
     messages: Sequence[Message]
     options: Options
-    prices: Mapping[str, Price] = field(default_factory=dict, repr=False)
-    #: Fields of the body, by the service's names, that are not sent.
-    omitted: frozenset[str] = frozenset()
+    catalog: Catalog = field(default_factory=Catalog, repr=False)
+    #: Changes to the body that follow from what the model refused.
+    changes: Sequence[refusals.Change] = ()
     keep_raw: bool = False
 
 
@@ -54,19 +59,28 @@ def send_request(
     on_request: Callable[[requests.Request], None] | None = None,
 ) -> Answer:
     """Send the request and return the answer with its first text received; raise one of our errors."""
-    started = clock()
+    started, asked = clock(), request
     request = _with_instructions(request)
     if "text" not in request.provider.takes_files:
         request = replace(request, messages=_with_text_files(request.messages))
     http_request = _build(request, http)
-    if request.omitted:
-        optional = optional_fields(request)
-        for name in request.omitted & set(optional):
-            _remove_field(http_request.json, optional[name])
+    body: Any = http_request.json
+    for change in request.changes:
+        refusals.apply(body, change, request.options)
     http_request = _encode_body(http_request, request.provider)
     if on_request is not None:
         on_request(http_request)
-    response = http.send(http_request)
+    try:
+        return _open(request, http.send(http_request), http, started=started, clock=clock)
+    except ChatError as error:
+        if error._refused:
+            refusals.note_refusal(error, body, asked)
+        raise
+
+
+def _open(
+    request: ProviderRequest, response: Response, http: Transport, *, started: float, clock: Callable[[], float]
+) -> Answer:
     if not 200 <= response.status < 300:
         raise http.refusal(response, model=request.model)
     answer = Answer(
@@ -77,7 +91,7 @@ def send_request(
         alt=_last_text(request.messages),
         started=started,
         clock=clock,
-        prices=request.prices,
+        catalog=request.catalog,
         keep_raw=request.keep_raw,
         turn=len(request.messages),
     )
@@ -87,15 +101,6 @@ def send_request(
         answer.close()
         raise
     return answer
-
-
-def optional_fields(request: ProviderRequest) -> dict[str, str]:
-    """Return the fields that may be omitted if the model refuses them: the name in an error -> the path."""
-    provider = request.provider
-    # A service may name a parameter differently at its own base URL than at others.
-    tables = [provider.params, getattr(provider, "own_params", {})]
-    paths = {"stream_options", *(table[name] for table in tables for name in request.options.params if name in table)}
-    return {**{path.rpartition(".")[2]: path for path in paths}, **{path: path for path in paths}}
 
 
 def prepare(provider: Provider, http: Transport) -> Mapping[str, str]:
@@ -152,13 +157,6 @@ def _encode_body(request: requests.Request, provider: Provider) -> requests.Requ
     )
 
 
-def _remove_field(body: Any, path: str) -> None:
-    *outer, last = path.split(".")
-    for name in outer:
-        body = body.get(name, {})
-    body.pop(last, None)
-
-
 def _check_file(file: File, provider: Provider) -> None:
     name = file.name or f"the {file.kind}"
     if file.kind not in provider.takes_files and not (file.kind == "text" and file.data):
@@ -173,8 +171,11 @@ def _check_file(file: File, provider: Provider) -> None:
 
 def _with_instructions(request: ProviderRequest) -> ProviderRequest:
     """For a service without structured output, ask for JSON in the last user message."""
+    is_refused = bool(request.changes) and refusals.describes_schema(request.changes)
+    if is_refused:
+        request = refusals.schema_in_words(request)
     schema = request.options.schema
-    if schema is None or request.provider.takes_schema:
+    if schema is None or (request.provider.takes_schema and not is_refused):
         return request
     instructions = f"Answer with nothing but JSON that fits this JSON schema:\n{json.dumps(schema, ensure_ascii=False)}"
     position = max((i for i, message in enumerate(request.messages) if message.role == "user"), default=None)

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Union
 
+from aichatkit.catalog import models
 from aichatkit.errors import ConfigurationError, MissingKeyError, UnknownModelError, UnknownProviderError
 from aichatkit.params import suggestion
 from aichatkit.providers.base import Provider
@@ -30,10 +31,11 @@ Keys = Union[str, Sequence[str], Mapping[str, "str | Sequence[str]"], None]
 
 
 class Target(NamedTuple):
-    """A provider and one of its models."""
+    """A provider and one of its models; `is_default` is True if the package chose the model."""
 
     provider: type[Provider]
     model: str
+    is_default: bool = False
 
 
 def find_targets(model: Model, *, keys: Mapping[str, Any] | None = None) -> list[Target]:
@@ -47,7 +49,10 @@ def find_targets(model: Model, *, keys: Mapping[str, Any] | None = None) -> list
         if model is None:
             raise _no_model_error()
     targets = [target for name in _names(model) for target in _targets(name, keys)]
-    return list(dict.fromkeys(targets))
+    unique: dict[tuple[type[Provider], str], Target] = {}
+    for target in targets:
+        unique.setdefault((target.provider, target.model), target)
+    return list(unique.values())
 
 
 def parse_keys(value: Any, *, provider: str) -> list[str]:
@@ -87,7 +92,7 @@ def named_providers(model: Model) -> list[str]:
         elif slash:
             raise _unknown_provider_error(first)
         else:
-            names += [provider.name for provider in _mainstream() if name in provider.models]
+            names += [provider.name for provider in _listing_providers(name)]
     return list(dict.fromkeys(names))
 
 
@@ -177,14 +182,12 @@ def _target(provider: type[Provider], model: str) -> Target:
             model=model,
         )
     if not model and not provider.default_model:
-        raise UnknownModelError(
-            f"{provider.name} has no default model; name one as '{provider.name}/model'", provider=provider.name
-        )
-    return Target(provider, model or provider.default_model)
+        raise provider.missing_model()
+    return Target(provider, model or provider.default_model, not model)
 
 
 def _listing(model: str, keys: Mapping[str, Any]) -> Iterator[Target]:
-    listing = [provider for provider in _mainstream() if model in provider.models]
+    listing = _listing_providers(model)
     if not listing:
         names = [*registry, *GROUPS, *(listed for provider in _mainstream() for listed in provider.models)]
         raise UnknownModelError(
@@ -199,6 +202,15 @@ def _listing(model: str, keys: Mapping[str, Any]) -> Iterator[Target]:
         )
     for provider in keyed:
         yield Target(provider, model)
+
+
+def _listing_providers(model: str) -> list[type[Provider]]:
+    """Return the mainstream providers that list a model, else those with a record of it: `models` has only a few."""
+    mainstream = _mainstream()
+    known = models.Catalog()
+    return [provider for provider in mainstream if model in provider.models] or [
+        provider for provider in mainstream if provider.models and known.find(provider.name, model) is not None
+    ]
 
 
 def _no_model_error() -> ConfigurationError:

@@ -1,125 +1,131 @@
-"""Token usage -> cost, from a dated table of list prices in US dollars per million tokens.
-
-Prices change without notice: the table carries its date, a client's `prices=` overrides it, and a model without an
-entry has no price rather than a guessed one.
-"""
+"""Token usage -> cost in US dollars, by the record of a model; a price that is not known is never guessed."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from datetime import datetime
+from typing import NamedTuple
 
-from aichatkit.chunks import Usage
-from aichatkit.errors import ConfigurationError
-from aichatkit.params import is_number
+from aichatkit.catalog.layers import Record
+from aichatkit.catalog.rates import Rates, rates_of
+from aichatkit.chunks import Bill, Usage
 
-__all__ = ["PRICES", "PRICES_DATE", "Price", "cost_of", "parse_prices"]
+__all__ = ["NO_BILL", "cost_of", "saved_of"]
 
-PRICES_DATE = "2025-10-31"
-
-_EXPECTED = 'prices: must look like {"provider/model": (dollars_in, dollars_out)}, in US dollars for a million tokens'
-#: What identifies a model's version at the end of its name: a date, or `latest`.
-_VERSION_SUFFIX = r"(?:[-@]20\d\d-?[01]\d-?[0-3]\d|-latest)\Z"
+NO_BILL = Bill()
 
 
-class Price(NamedTuple):
-    """Price in US dollars per million tokens.
+class _Item(NamedTuple):
+    """Tokens charged at one rate."""
 
-    `cached` applies to input tokens read from the prompt cache; None means that they cost as much as other input.
+    tokens: int
+    rate: str
+
+
+def cost_of(record: Record | None, usage: Usage, bill: Bill = NO_BILL, *, at: datetime | None = None) -> float | None:
+    """Return the cost of an answer in US dollars, None if the price or a count it needs is not known.
+
+    `at` is when the answer was complete; without it, the dearest hour of the day counts.
+
+    >>> cost_of({"in": 2, "out": 8, "read": 0.5}, Usage(40_600, 1_900, cached_tokens=12_400))
+    0.0778
     """
-
-    input: float
-    output: float
-    cached: float | None = None
-
-
-PRICES: Mapping[str, Price] = {
-    "openai/gpt-3.5-turbo": Price(0.50, 1.50),
-    "openai/gpt-4": Price(30.00, 60.00),
-    "openai/gpt-4-turbo": Price(10.00, 30.00),
-    "openai/gpt-4.1": Price(2.00, 8.00, 0.50),
-    "openai/gpt-4.1-mini": Price(0.40, 1.60, 0.10),
-    "openai/gpt-4.1-nano": Price(0.10, 0.40, 0.025),
-    "openai/gpt-4o": Price(2.50, 10.00, 1.25),
-    "openai/gpt-4o-2024-05-13": Price(5.00, 15.00),
-    "openai/gpt-4o-mini": Price(0.15, 0.60, 0.075),
-    "openai/gpt-5": Price(1.25, 10.00, 0.125),
-    "openai/gpt-5-mini": Price(0.25, 2.00, 0.025),
-    "openai/gpt-5-nano": Price(0.05, 0.40, 0.005),
-    "openai/o1": Price(15.00, 60.00, 7.50),
-    "openai/o3": Price(2.00, 8.00, 0.50),
-    "openai/o3-mini": Price(1.10, 4.40, 0.55),
-    "openai/o4-mini": Price(1.10, 4.40, 0.275),
-    "anthropic/claude-3-5-haiku": Price(0.80, 4.00, 0.08),
-    "anthropic/claude-3-7-sonnet": Price(3.00, 15.00, 0.30),
-    "anthropic/claude-haiku-4-5": Price(1.00, 5.00, 0.10),
-    "anthropic/claude-opus-4-1": Price(15.00, 75.00, 1.50),
-    "anthropic/claude-sonnet-4": Price(3.00, 15.00, 0.30),
-    "anthropic/claude-sonnet-4-0": Price(3.00, 15.00, 0.30),
-    "anthropic/claude-sonnet-4-5": Price(3.00, 15.00, 0.30),
-    "gemini/gemini-2.0-flash": Price(0.10, 0.40, 0.025),
-    "gemini/gemini-2.5-flash": Price(0.30, 2.50, 0.075),
-    "gemini/gemini-2.5-flash-lite": Price(0.10, 0.40, 0.025),
-    "gemini/gemini-2.5-pro": Price(1.25, 10.00, 0.31),
-    "offline/eliza": Price(0.0, 0.0),
-}
-#: Models that charge more for long prompts, each by its own rules: an unknown cost is better than one too low.
-_LONG_CONTEXT_MODELS = frozenset(
-    {
-        "anthropic/claude-sonnet-4",
-        "anthropic/claude-sonnet-4-0",
-        "anthropic/claude-sonnet-4-5",
-        "gemini/gemini-2.5-pro",
-    }
-)
-_LONG_CONTEXT_TOKENS = 200_000
+    if bill.cost is not None:
+        return bill.cost
+    rates = _rates(record, usage, bill, at)
+    if record is None or rates is None:
+        return None
+    tokens = _total(rates, [*_input_items(usage, bill), *_output_items(rates, usage, bill)])
+    fees = _fees(record, usage, bill)
+    return None if tokens is None or fees is None else tokens / 1e6 + fees
 
 
-def cost_of(provider: str, model: str, usage: Usage, prices: Mapping[str, Price]) -> float | None:
-    """Return the cost of an answer in US dollars, None if the price or the token counts are unknown.
+def saved_of(record: Record | None, usage: Usage, bill: Bill = NO_BILL, *, at: datetime | None = None) -> float | None:
+    """Return the US dollars that prompt caching saved, less the surcharge on writes; None if that is not known.
 
-    >>> round(cost_of("openai", "gpt-4o-2024-08-06", Usage(1000, 100), PRICES), 6)
-    0.0035
+    >>> saved_of({"in": 2, "out": 8, "read": 0.5}, Usage(40_600, 1_900, cached_tokens=12_400))
+    0.0186
     """
-    if usage.input_tokens is None or usage.output_tokens is None:
+    rates = None if usage.cached_tokens is None else _rates(record, usage, bill, at)
+    if rates is None:
         return None
-    price = _find_price(f"{provider}/{model}", prices)
-    if price is None:
+    items = _input_items(usage, bill)
+    paid = _total(rates, items)
+    full = _total(rates, [_Item(tokens, _UNCACHED.get(rate, rate)) for tokens, rate in items])
+    return None if paid is None or full is None else round((full - paid) / 1e6, 12)
+
+
+#: The rate that tokens would be charged at if nothing had been cached.
+_UNCACHED = {"read": "in", "write": "in", "write_long": "in", "audio_read": "audio_in"}
+
+
+def _rates(record: Record | None, usage: Usage, bill: Bill, at: datetime | None) -> Rates | None:
+    if record is None or usage.input_tokens is None or usage.output_tokens is None:
         return None
-    if usage.input_tokens > _LONG_CONTEXT_TOKENS:
-        name = _without_version(f"{provider}/{model}")
-        if name in _LONG_CONTEXT_MODELS and price is PRICES[name]:
+    return rates_of(record, usage.input_tokens, tier=bill.tier, speed=bill.speed, region=bill.region, at=at)
+
+
+def _total(rates: Rates, items: list[_Item]) -> float | None:
+    total = 0.0
+    for tokens, name in items:
+        rate = rates.get(name) if tokens else 0.0
+        if rate is None:
             return None
-    cached = min(usage.cached_tokens or 0, usage.input_tokens)
-    cached_price = price.input if price.cached is None else price.cached
-    input_cost = (usage.input_tokens - cached) * price.input + cached * cached_price
-    return (input_cost + usage.output_tokens * price.output) / 1e6
+        total += tokens * rate
+    return total
 
 
-def parse_prices(prices: Mapping[str, Any] | None) -> dict[str, Price]:
-    """Return the price table updated with `prices`, a mapping of "provider/model" to (input, output) or a Price."""
-    if prices is not None and not isinstance(prices, Mapping):
-        raise ConfigurationError(_EXPECTED)
-    table = dict(PRICES)
-    for name, value in (prices or {}).items():
-        if not isinstance(name, str) or "/" not in name or not _is_price(value):
-            raise ConfigurationError(f"{_EXPECTED}; {str(name)[:100]!r} does not")
-        table[name] = Price(*value)
-    return table
+def _input_items(usage: Usage, bill: Bill) -> list[_Item]:
+    """Return the input by rate; a part that is larger than the rest of the total counts as all of the rest."""
+    rest = (usage.input_tokens or 0) if bill.billed_input is None else bill.billed_input
+
+    def take(count: int | None, limit: int) -> int:
+        return min(count or 0, limit)
+
+    cached = take(usage.cached_tokens, rest)
+    written = take(usage.cache_write_tokens, rest - cached)
+    long_writes, audio_cached = take(bill.long_writes, written), take(bill.audio_cached, cached)
+    rest -= cached + written
+    audio = take((bill.audio_input or 0) - audio_cached, rest)
+    images = take(bill.image_input, rest - audio)
+    return [
+        _Item(rest - audio - images, "in"),
+        _Item(cached - audio_cached, "read"),
+        _Item(written - long_writes, "write"),
+        _Item(long_writes, "write_long"),
+        _Item(audio, "audio_in"),
+        _Item(audio_cached, "audio_read"),
+        _Item(images, "image_in"),
+        _Item(bill.citation_tokens or 0, "citation"),
+    ]
 
 
-def _is_price(value: Any) -> bool:
-    if not isinstance(value, (tuple, list)) or len(value) not in (2, 3):
-        return False
-    numbers = value[:2] if len(value) == 3 and value[2] is None else value
-    return all(is_number(number) and number < float("inf") for number in numbers)
+def _output_items(rates: Rates, usage: Usage, bill: Bill) -> Iterator[_Item]:
+    rest = (usage.output_tokens or 0) if bill.billed_output is None else bill.billed_output
+    audio = min(bill.audio_output or 0, rest)
+    images = min(bill.image_output or 0, rest - audio)
+    rest -= audio + images
+    reasoning = min(usage.reasoning_tokens or 0, rest)
+    if "thinking_out" in rates.by_name and bill.visible is None and (reasoning or bill.reasoned):
+        # Some models have a second price for the whole output, which applies if they reasoned.
+        reasoning = rest
+    yield _Item(rest - reasoning, "out")
+    yield _Item(reasoning, "thinking_out")
+    yield _Item(audio, "audio_out")
+    yield _Item(images, "image_out")
 
 
-def _find_price(name: str, prices: Mapping[str, Price]) -> Price | None:
-    """Return the price of a model, or of the model it is a version of: "gpt-4o-2024-08-06" costs what "gpt-4o" does."""
-    return prices.get(name) or prices.get(_without_version(name))
-
-
-def _without_version(name: str) -> str:
-    return re.sub(_VERSION_SUFFIX, "", name)
+def _fees(record: Record, usage: Usage, bill: Bill) -> float | None:
+    """Return what is charged for the request and for searches, None if a price is not known."""
+    fee = record.get("per_request", 0.0)
+    price, unit = record.get("search"), record.get("search_unit")
+    searches = usage.searches or 0
+    if unit == "request":
+        searches = 1
+    elif unit == "prompt":
+        searches = min(searches, 1)
+    if not searches:
+        return float(fee)
+    if isinstance(price, dict):
+        price = price.get(bill.search_size.lower())
+    return None if price is None else float(fee + searches * price)

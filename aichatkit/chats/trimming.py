@@ -66,7 +66,8 @@ def _turn_starts(history: Sequence[Message]) -> list[int]:
 def _window_limit(call: Call) -> int:
     """Return the token limit for `trim="auto"`: the smallest known context window, less room for the answer."""
     names = [f"{target.provider.priced_as or target.provider.name}/{target.model}" for target in call.targets]
-    windows = [window for window in map(window_of, names) if window is not None]
+    records = map(call.context.record, call.targets)
+    windows = [window for window in map(window_of, records) if window is not None]
     if not windows:
         raise ConfigurationError(
             f"trim: the context window of {' and '.join(names)} is not known; pass a number of tokens, trim=8000"

@@ -6,6 +6,7 @@ from argparse import ArgumentParser, Namespace
 from typing import Any
 
 from aichatkit.call.targets import model_from_environment
+from aichatkit.cli.catalog_file import catalog_option
 from aichatkit.cli.key_store import keys_for
 from aichatkit.cli.key_values import parse_param_options
 from aichatkit.cli.output import print_stderr
@@ -39,6 +40,7 @@ def open_client(args: Namespace, *, model: Any = None) -> Client:
         api_key=keys_for(model) or None,
         timeout=args.timeout,
         retry=args.retry,
+        catalog=catalog_option(),
         hooks={"wait": print_stderr},
         **parse_param_options(getattr(args, "option", ())),
     )

@@ -15,13 +15,12 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from aichatkit._version import __version__
-from aichatkit.call.attempt import is_local
 from aichatkit.call.targets import named_providers, parse_key
 from aichatkit.cli import key_store
 from aichatkit.client import Client
 from aichatkit.errors import AuthenticationError, ChatError, ConfigurationError, ConnectError
 from aichatkit.options import parse_url
-from aichatkit.providers.base import Provider
+from aichatkit.providers.base import Provider, is_local
 from aichatkit.registry import GROUPS, registry
 from aichatkit.transport.connections import Connections
 from aichatkit.transport.probe import TLS, Probe, probe

@@ -29,7 +29,9 @@ def build_parser() -> ArgumentParser:
 def run(args: Namespace) -> int:
     """Generate and save the image, and return the exit code."""
     if not args.model:
-        raise ConfigurationError("image: name a model that draws, such as -m openai/gpt-image-1 or -m aichats/dalle")
+        raise ConfigurationError(
+            "image: name a model that draws, such as -m openai/gpt-image-2.5-flare or -m aichats/dalle"
+        )
     with open_client(args) as client:
         for path in client.image(" ".join(args.prompt)).save(args.out):
             write_stdout(f"{path}\n")

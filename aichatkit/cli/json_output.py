@@ -47,8 +47,8 @@ def format_usage(reply: Reply) -> str:
     """Return provider, model, tokens, cost and time as one line.
 
     >>> from aichatkit.chunks import Usage
-    >>> format_usage(Reply("Paris.", "openai", "gpt-4o", usage=Usage(12, 3, 15), cost=0.00006, elapsed=0.81))
-    'openai/gpt-4o: 12 tokens in, 3 out, $0.00006, 0.8 s'
+    >>> format_usage(Reply("Paris.", "openai", "gpt-6-sol", usage=Usage(12, 3, 15), cost=0.00006, elapsed=0.81))
+    'openai/gpt-6-sol: 12 tokens in, 3 out, $0.00006, 0.8 s'
     """
     usage = reply.usage
     parts = []

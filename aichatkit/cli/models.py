@@ -1,24 +1,41 @@
-"""`aichatkit models`: list model names for -m."""
+"""`aichatkit models`: list model names for -m, and what is known about them."""
 
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from datetime import date
 
+from aichatkit.catalog.model_infos import ModelInfo
+from aichatkit.cli.catalog_file import update_catalog
 from aichatkit.cli.client_options import open_client
-from aichatkit.cli.output import strip_control_characters, write_stdout
+from aichatkit.cli.output import print_stderr, strip_control_characters, write_stdout
 from aichatkit.registry import GROUPS
 
 __all__ = ["build_parser", "run"]
+
+_COLUMNS = ("model", "input", "output", "window", "max output", "retires", "use instead")
 
 
 def build_parser() -> ArgumentParser:
     """Build the argument parser."""
     parser = ArgumentParser(
         prog="aichatkit models",
-        description="List models as -m takes them: those a service tells for your key, or all that are known here.",
+        description="List models as -m takes them: those a service lists for your key, or all known ones.",
         allow_abbrev=False,
     )
     parser.add_argument("provider", nargs="?", help="the service to ask; without it nothing is sent")
+    parser.add_argument(
+        "--details",
+        action="store_true",
+        help="also show prices (US dollars per million tokens), context windows and retirement dates",
+    )
+    parser.add_argument(
+        "--update",
+        nargs="?",
+        const="",
+        metavar="URL",
+        help="download a newer catalog of models from URL or from AICHATKIT_CATALOG_URL; nothing else is done",
+    )
     parser.add_argument("--timeout", type=float, metavar="SECONDS", help="for connecting and for silence")
     parser.add_argument("--retry", type=int, metavar="N", help="retries after the first attempt (default 2)")
     return parser
@@ -28,7 +45,40 @@ def run(args: Namespace) -> int:
     """List the models and return the exit code."""
     args.model = None if args.provider is None else [args.provider]
     with open_client(args) as client:
-        for name in client.models(args.provider):
-            is_qualified = args.provider in (None, *GROUPS)
-            write_stdout(f"{name}\n" if is_qualified else f"{args.provider}/{strip_control_characters(name)}\n")
+        if args.update is not None:
+            path, day = update_catalog(client, args.update)
+            write_stdout(f"{path}\n")
+            print_stderr(f"the command line now uses this catalog of {day}; in Python set AICHATKIT_CATALOG={path}")
+        elif args.details:
+            _write_table(client.models(args.provider, details=True))
+        else:
+            for name in client.models(args.provider):
+                is_qualified = args.provider in (None, *GROUPS)
+                write_stdout(f"{name}\n" if is_qualified else f"{args.provider}/{strip_control_characters(name)}\n")
     return 0
+
+
+def _write_table(infos: list[ModelInfo]) -> None:
+    """Write one line per model, columns separated by tabs; an unknown value is empty."""
+    write_stdout("\t".join(_COLUMNS) + "\n")
+    for info in infos:
+        cells = (
+            f"{info.provider}/{info.name}",
+            _number(info.prices.input),
+            _number(info.prices.output),
+            _number(info.context_window),
+            _number(info.max_output),
+            _retirement(info),
+            info.successor or "",
+        )
+        write_stdout(strip_control_characters("\t".join(cells)).replace("\n", " ") + "\n")
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.10g}"
+
+
+def _retirement(info: ModelInfo) -> str:
+    if info.retires is None:
+        return "gone" if info.retired else ""
+    return f"{info.retires}{' (gone)' if info.retires <= date.today() else ''}"

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from aichatkit._dataclasses import dataclass
 from aichatkit.call.call import Call
-from aichatkit.catalog.prices import cost_of
+from aichatkit.call.cost import cost_at
+from aichatkit.call.targets import Target
 from aichatkit.catalog.tokens import count_call, count_tokens
 from aichatkit.chunks import Usage
 from aichatkit.errors import ConfigurationError
@@ -76,7 +77,7 @@ def estimate_partial(call: Call, text: str) -> Expense:
 def check_priced(call: Call) -> None:
     """Raise ConfigurationError if the price of a model that the call may use is not known."""
     for target in call.targets:
-        if cost_of(target.provider.priced_as or target.provider.name, target.model, Usage(1, 1), call.prices) is None:
+        if _cost_at(target, Usage(1, 1), call) is None:
             name = f"{target.provider.name}/{target.model}"
             raise ConfigurationError(f"budget: the price of {name} is not known; pass prices={{{name!r}: (in, out)}}")
 
@@ -88,9 +89,10 @@ def _usage(call: Call) -> Usage:
 
 
 def _cost(call: Call, usage: Usage) -> float | None:
-    costs = [
-        cost_of(target.provider.priced_as or target.provider.name, target.model, usage, call.prices)
-        for target in call.targets
-    ]
+    costs = [_cost_at(target, usage, call) for target in call.targets]
     priced = [cost for cost in costs if cost is not None]
     return max(priced) if priced and len(priced) == len(costs) else None
+
+
+def _cost_at(target: Target, usage: Usage, call: Call) -> float | None:
+    return cost_at(call.context.provider(target.provider), target.model, usage, call.context.catalog)

@@ -22,6 +22,7 @@ class Aichat(Provider):
     """Chat with chat-gpt.org."""
 
     name = "aichat"
+    free = True
     url = "https://chat-gpt.org"
     path = "/api/text"
     working = False

@@ -50,6 +50,7 @@ class AIChatFree(Provider):
     """Chat with aichatfree.info or, with `base_url`, any GeminiProChat site."""
 
     name = "aichatfree"
+    free = True
     url = "https://aichatfree.info"
     path = "/api/generate"
     working = False

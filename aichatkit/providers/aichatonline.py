@@ -30,6 +30,7 @@ class AiChatOnline(Provider):
     """Chat with aichatonline.org."""
 
     name = "aichatonline"
+    free = True
     url = "https://aichatonlineorg.erweima.ai"
     path = "/aichatonline/api/chat/gpt"
     working = False

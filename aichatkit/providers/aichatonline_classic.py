@@ -24,6 +24,7 @@ class AiChatOnlineClassic(Provider):
     """Chat with the older aichatonline.org or, with `base_url`, any site that runs the AI Engine plugin."""
 
     name = "aichatonline-classic"
+    free = True
     url = "https://aichatonline.org"
     path = "/chatgpt/wp-json/mwai-ui/v1/chats/submit"
     working = False

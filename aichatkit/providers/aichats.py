@@ -23,6 +23,7 @@ class AiChats(Provider):
     """Chat with ai-chats.org, or generate images with the model `dalle`."""
 
     name = "aichats"
+    free = True
     url = "https://ai-chats.org"
     path = "/chat/send2/"
     working = False

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import requests
 
+from aichatkit.errors import UnknownModelError
 from aichatkit.messages import Message
 from aichatkit.providers.base import NO_OPTIONS, Options
 from aichatkit.providers.openai_compatible import OpenAICompatible
@@ -34,9 +35,8 @@ class Azure(OpenAICompatible):
     path = "/openai/v1/chat/completions"
     models_path = "/openai/v1/models"
     not_running = "Set AZURE_OPENAI_ENDPOINT, or pass base_url=, with the address of your resource"
-    priced_as = "openai"
-    default_model = "gpt-4o-mini"
-    # Deployment names are chosen by their owner.
+    # Deployment names are chosen by their owner, so there is no default.
+    default_model = ""
     models = ()
     api_key_env = ("AZURE_OPENAI_API_KEY", "AZURE_API_KEY", "AZURE_OPENAI_AD_TOKEN")
     base_url_env = "AZURE_OPENAI_ENDPOINT"
@@ -47,6 +47,14 @@ class Azure(OpenAICompatible):
     roles: ClassVar[Mapping[str, str]] = {}
     params: ClassVar[Mapping[str, str]] = {**OpenAICompatible.params, "max_tokens": "max_completion_tokens"}
     takes_files = frozenset({"image", "pdf", "audio", "text"})
+
+    @classmethod
+    def missing_model(cls) -> UnknownModelError:
+        return UnknownModelError(
+            f"{cls.name} needs the name of your deployment: model='{cls.name}/DEPLOYMENT' "
+            f"(on the command line: -m {cls.name}/DEPLOYMENT)",
+            provider=cls.name,
+        )
 
     def wants_key(self) -> bool:
         return True

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Callable, ClassVar
+from urllib.parse import urlsplit
 
 import requests
 
 from aichatkit import events
 from aichatkit._dataclasses import dataclass, field
 from aichatkit._reasons import reason_of
-from aichatkit.errors import BadResponseError, ChatError, ConfigurationError, MissingKeyError
+from aichatkit.errors import BadResponseError, ChatError, ConfigurationError, MissingKeyError, UnknownModelError
 from aichatkit.messages import Message
 
 if TYPE_CHECKING:
     from aichatkit.classification import classify
     from aichatkit.transport.transport import Transport
 
-__all__ = ["NO_OPTIONS", "Options", "Provider", "Tool", "parsing", "unreadable"]
+__all__ = ["NO_OPTIONS", "Options", "Provider", "Tool", "is_local", "parsing", "unreadable"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ class Options:
 
     `params` are sampling parameters under the package's names, `tokens` what `prepare` returned, `tools` the functions
     the model may call, `schema` the JSON schema for structured output, `extra` fields copied into the body unchanged.
+    `record` is what the catalog knows about the model, empty if nothing. `hide_thoughts` is set if the caller wants no
+    reasoning, although the model may not be able to switch it off.
     """
 
     params: Mapping[str, Any] = field(default_factory=dict)
@@ -37,6 +41,8 @@ class Options:
     tools: Sequence[Tool] = ()
     schema: Mapping[str, Any] | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+    record: Mapping[str, Any] = field(default_factory=dict)
+    hide_thoughts: bool = False
 
 
 NO_OPTIONS = Options()
@@ -96,6 +102,8 @@ class Provider:
     key_prefix: ClassVar[str] = "Bearer "
     #: Supported sampling parameters: the package's name -> the service's name.
     params: ClassVar[Mapping[str, str]] = {}
+    #: The form in which the service takes `reasoning_effort`, by its name in `effort_fields`; empty for a plain field.
+    effort_style: ClassVar[str] = ""
     #: Supported attachments: "image", "pdf", "text", "audio"; empty for text-only services.
     takes_files: ClassVar[frozenset[str]] = frozenset()
     #: Maximum size of an attachment, in bytes.
@@ -113,8 +121,14 @@ class Provider:
     trims_start: ClassVar[bool] = False
     #: Whether to bypass proxies if the server is on this machine.
     direct: ClassVar[bool] = False
-    #: Name of the provider whose prices apply, if not its own.
+    #: Name of the provider whose models and prices apply, if not its own.
     priced_as: ClassVar[str] = ""
+    #: Records of its models for the catalog, or the path of a file with them; for providers outside the package.
+    catalog: ClassVar[Any] = ()
+    #: Whether answers cost nothing; of a server with `direct`, only while it is on this machine.
+    free: ClassVar[bool] = False
+    #: Regular expression for the base URLs of regions with prices of their own; group 1 is the region.
+    region_urls: ClassVar[str] = ""
     #: Default read timeout, in seconds.
     read_timeout: ClassVar[float] = 60.0
     #: Order in which providers with a key are chosen by default, lowest first; 0 is never chosen.
@@ -172,6 +186,15 @@ class Provider:
         """Return whether an API key is required; a server at another `base_url` may work without one."""
         return self.needs_key and bool(self.key_variables()) and self.url == type(self).url
 
+    def is_free(self, model: str) -> bool:
+        """Return whether an answer of a model costs nothing."""
+        return self.free and (not self.direct or is_local(self.url))
+
+    def region(self) -> str:
+        """Return the region of the base URL if prices depend on it, else an empty string."""
+        match = re.match(self.region_urls, self.url) if self.region_urls else None
+        return "" if match is None else match[1]
+
     def sign(self, key: str) -> tuple[str, str]:
         """Return the name and value of the header that carries the API key."""
         return self.key_header, self.key_prefix + key
@@ -179,6 +202,14 @@ class Provider:
     def models_url(self, tokens: Mapping[str, str]) -> str:
         """Return the URL of the list of models; `tokens` is what `prepare` returned."""
         return tokens.get("url", self.url) + self.models_path
+
+    @classmethod
+    def for_endpoint(cls, endpoint: str) -> type[Provider] | None:
+        """Return the class for the models that answer only at another endpoint of the service, None if there is none.
+
+        `endpoint` is "responses" or "messages", as in the catalog.
+        """
+        return None
 
     @classmethod
     def draws(cls, model: str) -> bool:
@@ -214,6 +245,21 @@ class Provider:
             f"{cls.name}: no key; set {names} in the environment or pass api_key= (looked up: {names})",
             provider=cls.name,
         )
+
+    @classmethod
+    def missing_model(cls) -> UnknownModelError:
+        """Return the error for a call that names no model, at a provider without a default model."""
+        return UnknownModelError(f"{cls.name} has no default model; name one as '{cls.name}/model'", provider=cls.name)
+
+
+@lru_cache(maxsize=256)
+def is_local(url: str) -> bool:
+    """Return whether an address is on this machine."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 @lru_cache(maxsize=256)

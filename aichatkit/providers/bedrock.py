@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import os
 import re
+from typing import TYPE_CHECKING
 
+from aichatkit._lazy import lazy_module
 from aichatkit.errors import ConfigurationError
 from aichatkit.providers.openai_compatible import OpenAICompatible
+
+if TYPE_CHECKING:
+    from aichatkit.providers import routes
+    from aichatkit.providers.base import Provider
+else:
+    # Few models need another endpoint.
+    routes = lazy_module("aichatkit.providers.routes")
 
 _REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
 
@@ -17,7 +26,7 @@ class Bedrock(OpenAICompatible):
     name = "bedrock"
     url = "https://bedrock-mantle.us-east-1.api.aws/v1"
     default_model = "openai.gpt-oss-20b"
-    models = ("openai.gpt-oss-20b", "openai.gpt-oss-120b", "qwen.qwen3-32b", "mistral.ministral-3-8b-instruct")
+    models = ("openai.gpt-oss-20b", "openai.gpt-oss-120b", "qwen.qwen3-32b", "qwen.qwen3-next-80b-a3b-instruct")
     api_key_env = "AWS_BEARER_TOKEN_BEDROCK"
     rank = 13
 
@@ -30,6 +39,10 @@ class Bedrock(OpenAICompatible):
                 provider=cls.name,
             )
         return cls.url.replace("us-east-1", region) if region else None
+
+    @classmethod
+    def for_endpoint(cls, endpoint: str) -> type[Provider] | None:
+        return {"messages": routes.BedrockMessages, "responses": routes.BedrockResponses}.get(endpoint)
 
     def wants_key(self) -> bool:
         return super().wants_key() or self.url.endswith(".api.aws/v1")

@@ -34,6 +34,7 @@ class ChatGptt(Provider):
     """Chat with chatgptt.me or, with `base_url`, any site that runs the AI Power plugin."""
 
     name = "chatgptt"
+    free = True
     url = "https://chatgptt.me"
     path = "/wp-admin/admin-ajax.php"
     working = False

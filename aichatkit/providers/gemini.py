@@ -5,6 +5,7 @@ The only end marker is a `finishReason` on the last candidate; a blocked prompt 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 from urllib.parse import quote
@@ -27,6 +28,7 @@ from aichatkit.errors import ContentFilteredError
 from aichatkit.events import Event, sniffing
 from aichatkit.messages import File, Message, ToolCallsMessage, ToolResultMessage
 from aichatkit.providers.base import NO_OPTIONS, Options, Provider, Tool
+from aichatkit.providers.gemini_usage import parse_usage
 from aichatkit.providers.request_bodies import (
     add_options,
     encode_base64,
@@ -75,6 +77,10 @@ _TEXT_CANDIDATE = {"content", "index", "safetyRatings"}
 _TEXT_RECORD = {"candidates", "modelVersion", "responseId", "usageMetadata", "createTime"}
 
 
+#: Models that generate images only if asked for them.
+_DRAWS = re.compile(r"-image|nano-banana")
+
+
 class Gemini(Provider):
     """Chat with Google's Gemini models; the API key is sent in a header, never in the URL."""
 
@@ -83,15 +89,15 @@ class Gemini(Provider):
     version = "/v1beta"
     path = "/v1beta/models"
     models_path = "/v1beta/models?pageSize=1000"
-    default_model = "gemini-2.5-flash"
+    default_model = "gemini-flash-latest"
     models = (
-        "gemini-2.5-flash",
-        "gemini-2.5-flash-lite",
-        "gemini-2.5-pro",
-        "gemini-2.5-flash-image",
-        "gemini-2.0-flash",
-        "gemini-2.0-flash-lite",
-        "gemini-3-pro-preview",
+        "gemini-flash-latest",
+        "gemini-flash-lite-latest",
+        "gemini-pro-latest",
+        "gemini-3.8-flash",
+        "gemini-3.5-flash-lite",
+        "gemini-nano-banana-2.1",
+        "gemini-3-pro-image",
     )
     api_key_env = ("GEMINI_API_KEY", "GOOGLE_API_KEY")
     base_url_env = "GOOGLE_GEMINI_BASE_URL"
@@ -108,7 +114,7 @@ class Gemini(Provider):
         "logprobs": "generationConfig.responseLogprobs",
         "max_tokens": "generationConfig.maxOutputTokens",
         "presence_penalty": "generationConfig.presencePenalty",
-        "reasoning_effort": "generationConfig.thinkingConfig.thinkingLevel",
+        "reasoning_effort": "generationConfig.thinkingConfig",
         "seed": "generationConfig.seed",
         "stop": "generationConfig.stopSequences",
         "temperature": "generationConfig.temperature",
@@ -116,6 +122,7 @@ class Gemini(Provider):
         "top_logprobs": "generationConfig.logprobs",
         "top_p": "generationConfig.topP",
     }
+    effort_style = "gemini"
 
     def build_request(
         self, messages: Sequence[Message], model: str, *, options: Options = NO_OPTIONS
@@ -130,9 +137,9 @@ class Gemini(Provider):
         if options.schema is not None:
             set_path(payload, "generationConfig.responseMimeType", "application/json")
             set_path(payload, "generationConfig.responseJsonSchema", options.schema)
-        if "-image" in model:
+        if _DRAWS.search(model):
             set_path(payload, "generationConfig.responseModalities", ["TEXT", "IMAGE"])
-        payload = add_options(payload, self.params, options)
+        payload = add_options(payload, self.params, options, provider=self, model=model)
         # A name with a slash already has its collection, such as tunedModels/mine.
         resource = model if "/" in model else f"models/{model}"
         url = f"{self.url}{self.version}/{quote(resource)}:streamGenerateContent?alt=sse"
@@ -211,25 +218,18 @@ def _parse_metadata(record: Mapping[str, Any]) -> list[Any]:
     chunks: list[Any] = []
     if record.get("modelVersion"):
         chunks.append(Answered(record["modelVersion"], record.get("responseId") or ""))
-    usage = record.get("usageMetadata")
-    if usage:
-        counts = [usage[name] for name in ("candidatesTokenCount", "thoughtsTokenCount") if usage.get(name)]
-        chunks.append(
-            Usage(
-                input_tokens=usage.get("promptTokenCount"),
-                output_tokens=sum(counts) if counts else None,
-                total_tokens=usage.get("totalTokenCount"),
-                cached_tokens=usage.get("cachedContentTokenCount"),
-                reasoning_tokens=usage.get("thoughtsTokenCount"),
-            )
-        )
+    chunks += parse_usage(record.get("usageMetadata"))
     return chunks
 
 
 def _parse_candidate(candidate: Mapping[str, Any]) -> Iterator[Any]:
     for part in (candidate.get("content") or {}).get("parts") or ():
         yield from _parse_part(part)
-    for chunk in (candidate.get("groundingMetadata") or {}).get("groundingChunks") or ():
+    grounding = candidate.get("groundingMetadata") or {}
+    if grounding.get("webSearchQueries"):
+        # Queries may be listed twice, and are charged for once.
+        yield Usage(searches=len(set(grounding["webSearchQueries"])))
+    for chunk in grounding.get("groundingChunks") or ():
         yield from _parse_citation(chunk.get("web") or {})
     metadata = candidate.get("citationMetadata") or {}
     for source in metadata.get("citationSources") or metadata.get("citations") or ():

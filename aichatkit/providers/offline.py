@@ -34,6 +34,7 @@ class Offline(OpenAICompatible):
     models = ("eliza",)
     needs_key = False
     direct = True
+    free = True
 
     def prepare(self, http: Transport) -> Mapping[str, str]:
         return {"url": _sandbox_url()}

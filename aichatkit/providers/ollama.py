@@ -6,6 +6,7 @@ The first call to a model loads it, which may take minutes. Ollama's OpenAI-comp
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -43,6 +44,7 @@ class Ollama(Provider):
     base_url_env = "OLLAMA_HOST"
     needs_key = False
     direct = True
+    free = True
     read_timeout = 300.0
     not_running = "Start it with: ollama serve"
     requires_end = True
@@ -63,12 +65,17 @@ class Ollama(Provider):
         "top_k": "options.top_k",
         "top_p": "options.top_p",
     }
+    effort_style = "ollama"
 
     @classmethod
     def find_base_url(cls) -> str | None:
         # `set` of Windows and some service files keep the quotes.
         host = os.environ.get(cls.base_url_env, "").strip().strip("\"'").strip()
         return _base_url(host) if host else None
+
+    def is_free(self, model: str) -> bool:
+        # Models of Ollama's cloud are charged for, although the local server passes them on.
+        return super().is_free(model) and not re.search(r"[:-]cloud$", model)
 
     def build_request(
         self, messages: Sequence[Message], model: str, *, options: Options = NO_OPTIONS
@@ -82,7 +89,7 @@ class Ollama(Provider):
             payload["tools"] = [build_tool(tool) for tool in options.tools]
         if options.schema is not None:
             payload["format"] = options.schema
-        payload = add_options(payload, self.params, options)
+        payload = add_options(payload, self.params, options, provider=self, model=model)
         return requests.Request("POST", self.api_endpoint, json=payload, headers=dict(self.headers))
 
     def parse_event(self, event: events.Event) -> Any:

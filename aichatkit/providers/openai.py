@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
+from aichatkit._lazy import lazy_module
 from aichatkit.providers.openai_compatible import OpenAICompatible
+
+if TYPE_CHECKING:
+    from aichatkit.providers import routes
+    from aichatkit.providers.base import Provider
+else:
+    # Few models need another endpoint.
+    routes = lazy_module("aichatkit.providers.routes")
 
 
 class OpenAI(OpenAICompatible):
@@ -12,25 +20,16 @@ class OpenAI(OpenAICompatible):
 
     name = "openai"
     url = "https://api.openai.com/v1"
-    default_model = "gpt-4o-mini"
+    default_model = "gpt-6-luna"
     models = (
-        "gpt-4o",
-        "gpt-4o-mini",
-        "gpt-4.1",
-        "gpt-4.1-mini",
-        "gpt-4.1-nano",
-        "gpt-4-turbo",
-        "gpt-4",
-        "gpt-3.5-turbo",
-        "o1",
-        "o3",
-        "o3-mini",
-        "o4-mini",
-        "gpt-5",
-        "gpt-5-mini",
-        "gpt-5-nano",
-        "gpt-image-1",
-        "dall-e-3",
+        "gpt-6-luna",
+        "gpt-6-sol",
+        "gpt-6.1-terra",
+        "gpt-6.1-sol",
+        "gpt-6-astra",
+        "gpt-5.4-mini",
+        "gpt-image-2.5-flare",
+        "gpt-image-2.5-sunburst",
     )
     api_key_env = "OPENAI_API_KEY"
     base_url_env = "OPENAI_BASE_URL"
@@ -39,4 +38,9 @@ class OpenAI(OpenAICompatible):
     settings_env: ClassVar = {"OpenAI-Organization": "OPENAI_ORG_ID", "OpenAI-Project": "OPENAI_PROJECT_ID"}
     roles: ClassVar = {}
     takes_files = frozenset({"image", "pdf", "audio", "text"})
+    region_urls = r"https://(eu|us)\.api\.openai\.com"
     image_models = r"dall-e|gpt-image|chatgpt-image"
+
+    @classmethod
+    def for_endpoint(cls, endpoint: str) -> type[Provider] | None:
+        return routes.OpenAIModelsOnResponses if endpoint == "responses" else None

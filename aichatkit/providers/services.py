@@ -10,7 +10,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from aichatkit.classification.classify import Rule
-from aichatkit.errors import AuthenticationError, ContentFilteredError, QuotaExceededError, RateLimitError
+from aichatkit.errors import (
+    AuthenticationError,
+    BadRequestError,
+    ContentFilteredError,
+    ModelNotFoundError,
+    QuotaExceededError,
+    RateLimitError,
+)
 
 __all__ = ["SERVICES"]
 
@@ -19,7 +26,7 @@ _ALL_FILES = frozenset({"image", "pdf", "audio", "text"})
 _SAMPLING = "frequency_penalty max_tokens presence_penalty seed stop temperature top_p"
 _OPEN_MODELS = f"{_SAMPLING} logit_bias logprobs response_format top_k top_logprobs user min_p repetition_penalty"
 # Local servers: used only if named; the key is optional, and loading a model may take minutes.
-_LOCAL = {"needs_key": False, "read_timeout": 300.0, "direct": True}
+_LOCAL = {"needs_key": False, "read_timeout": 300.0, "direct": True, "free": True}
 
 
 def _params(names: str, **renamed: str) -> Mapping[str, str]:
@@ -33,7 +40,7 @@ SERVICES: Mapping[str, Mapping[str, Any]] = {
         "base_url_env": "OPENROUTER_BASE_URL",
         "rank": 5,
         "default_model": "openrouter/auto",
-        "models": ("openrouter/auto", "openai/gpt-4o-mini", "anthropic/claude-sonnet-4.5", "google/gemini-2.5-flash"),
+        "models": ("openrouter/auto", "openai/gpt-6-luna", "anthropic/claude-sonnet-5.5", "google/gemini-3.8-flash"),
         "headers": {"X-Title": "aichatkit"},
         "params": _params(f"{_OPEN_MODELS} parallel_tool_calls verbosity", reasoning_effort="reasoning.effort"),
         "takes_files": _ALL_FILES,
@@ -57,22 +64,25 @@ SERVICES: Mapping[str, Mapping[str, Any]] = {
         "api_key_env": "GROQ_API_KEY",
         "base_url_env": "GROQ_BASE_URL",
         "rank": 8,
-        "default_model": "llama-3.3-70b-versatile",
-        "models": ("llama-3.3-70b-versatile", "llama-3.1-8b-instant", "openai/gpt-oss-120b", "openai/gpt-oss-20b"),
+        "default_model": "openai/gpt-oss-120b",
+        "models": ("openai/gpt-oss-120b", "openai/gpt-oss-20b", "qwen/qwen3.8-27b"),
         "own_params": {"max_tokens": "max_completion_tokens"},
         "stream_usage": False,
         "streams_schema": False,
+        "effort_style": "groq",
     },
     "deepseek": {
         "url": "https://api.deepseek.com",
         "api_key_env": "DEEPSEEK_API_KEY",
         "rank": 9,
-        "default_model": "deepseek-chat",
-        "models": ("deepseek-chat", "deepseek-reasoner"),
+        "default_model": "deepseek-flash",
+        "models": ("deepseek-flash", "deepseek-v4-pro"),
         # The newer name of max_tokens would be silently ignored.
         "params": _params(
-            "frequency_penalty logprobs max_tokens presence_penalty response_format stop temperature top_logprobs top_p"
+            "frequency_penalty logprobs max_tokens presence_penalty reasoning_effort response_format stop temperature"
+            " top_logprobs top_p"
         ),
+        "effort_style": "switch",
         "takes_files": _TEXT,
         "takes_schema": False,
         "wants_reasoning": True,
@@ -81,19 +91,21 @@ SERVICES: Mapping[str, Mapping[str, Any]] = {
         "url": "https://api.x.ai/v1",
         "api_key_env": "XAI_API_KEY",
         "rank": 10,
-        "default_model": "grok-4-fast",
-        "models": ("grok-4", "grok-4-fast", "grok-3", "grok-3-mini", "grok-2-image"),
+        "default_model": "grok-4.3",
+        "models": ("grok-4.3", "grok-4.7", "grok-4.6", "grok-imagine-image-2.0"),
         "image_models": r"grok-.*image",
+        "region_urls": r"https://(us)-[a-z]+-[0-9]\.api\.x\.ai",
     },
     "together": {
         "url": "https://api.together.xyz/v1",
         "api_key_env": "TOGETHER_API_KEY",
         "rank": 11,
-        "default_model": "meta-llama/Llama-3.3-70B-Instruct-Turbo",
+        "default_model": "openai/gpt-oss-120b",
         "models": (
-            "meta-llama/Llama-3.3-70B-Instruct-Turbo",
-            "Qwen/Qwen2.5-7B-Instruct-Turbo",
-            "deepseek-ai/DeepSeek-V3",
+            "openai/gpt-oss-120b",
+            "deepseek-ai/DeepSeek-V4.1-Flash",
+            "meta-models/Muse-Glimmer-30B",
+            "zai-org/GLM-5.3-Flash",
         ),
         "params": _params(_OPEN_MODELS, reasoning_effort="reasoning_effort"),
         "image_models": r"black-forest-labs/",
@@ -104,18 +116,18 @@ SERVICES: Mapping[str, Mapping[str, Any]] = {
         "rank": 12,
         # Many people have the token only to download models.
         "chosen_by_key": False,
-        "default_model": "meta-llama/Llama-3.3-70B-Instruct",
-        "models": ("meta-llama/Llama-3.3-70B-Instruct", "openai/gpt-oss-120b", "Qwen/Qwen2.5-72B-Instruct"),
+        "default_model": "openai/gpt-oss-120b",
+        "models": ("openai/gpt-oss-120b", "openai/gpt-oss-20b"),
     },
     "fireworks": {
         "url": "https://api.fireworks.ai/inference/v1",
         "api_key_env": ("FIREWORKS_API_KEY", "FIREWORKS_AI_API_KEY"),
         "rank": 14,
-        "default_model": "accounts/fireworks/models/llama-v3p3-70b-instruct",
+        "default_model": "accounts/fireworks/models/deepseek-v4p1-flash",
         "models": (
-            "accounts/fireworks/models/llama-v3p3-70b-instruct",
-            "accounts/fireworks/models/deepseek-v3",
-            "accounts/fireworks/models/gpt-oss-120b",
+            "accounts/fireworks/models/deepseek-v4p1-flash",
+            "accounts/fireworks/models/glm-5p3-flash",
+            "accounts/fireworks/models/kimi-k3",
         ),
         "params": _params(_OPEN_MODELS, reasoning_effort="reasoning_effort"),
     },
@@ -123,8 +135,8 @@ SERVICES: Mapping[str, Mapping[str, Any]] = {
         "url": "https://api.cerebras.ai/v1",
         "api_key_env": "CEREBRAS_API_KEY",
         "rank": 16,
-        "default_model": "llama-3.3-70b",
-        "models": ("llama-3.3-70b", "llama3.1-8b", "gpt-oss-120b", "qwen-3-32b"),
+        "default_model": "gpt-oss-120b",
+        "models": ("gpt-oss-120b", "qwen-3.8-27b", "gemma-4-31b"),
         "params": _params(
             "logprobs parallel_tool_calls reasoning_effort response_format seed stop temperature top_logprobs top_p"
             " user",
@@ -132,27 +144,18 @@ SERVICES: Mapping[str, Mapping[str, Any]] = {
         ),
         "takes_files": _TEXT,
     },
-    "perplexity": {
-        "url": "https://api.perplexity.ai",
-        "api_key_env": ("PERPLEXITY_API_KEY", "PERPLEXITYAI_API_KEY"),
-        "rank": 17,
-        "default_model": "sonar",
-        "models": ("sonar", "sonar-pro", "sonar-reasoning-pro", "sonar-deep-research"),
-        "models_path": "",
-        "params": _params(
-            "frequency_penalty max_tokens presence_penalty reasoning_effort response_format temperature top_k top_p"
-        ),
-        "stream_usage": False,
-        "takes_tools": False,
-    },
     "dashscope": {
         "url": "https://dashscope-intl.aliyuncs.com/compatible-mode/v1",
         "api_key_env": ("DASHSCOPE_API_KEY", "ALIBABA_API_KEY"),
         "base_url_env": "DASHSCOPE_BASE_URL",
         "rank": 18,
-        "default_model": "qwen-plus",
-        "models": ("qwen-plus", "qwen-max", "qwen-turbo", "qwen3-coder-plus", "qwen-vl-plus"),
-        "params": _params(f"{_SAMPLING} logprobs parallel_tool_calls response_format top_k top_logprobs"),
+        "default_model": "qwen3.8-flash",
+        "models": ("qwen3.8-flash", "qwen3.8-max", "qwen3.8-omni-flash", "qwen3.7-max"),
+        "params": _params(
+            f"{_SAMPLING} logprobs parallel_tool_calls response_format top_k top_logprobs",
+            reasoning_effort="enable_thinking",
+        ),
+        "effort_style": "qwen",
         "takes_files": frozenset({"image", "audio", "text"}),
         "takes_schema": False,
     },
@@ -161,9 +164,12 @@ SERVICES: Mapping[str, Mapping[str, Any]] = {
         "api_key_env": ("MOONSHOT_API_KEY", "MOONSHOTAI_API_KEY"),
         "base_url_env": "MOONSHOT_BASE_URL",
         "rank": 20,
-        "default_model": "kimi-k2-turbo-preview",
-        "models": ("kimi-k2-turbo-preview", "kimi-k2-thinking", "moonshot-v1-8k", "moonshot-v1-128k"),
-        "params": _params("frequency_penalty max_tokens presence_penalty response_format stop temperature top_p"),
+        "default_model": "kimi-k2.6",
+        "models": ("kimi-k2.6", "kimi-k2.7-code", "kimi-k3", "kimi-k3.1-pro"),
+        "params": _params(
+            "frequency_penalty max_tokens presence_penalty reasoning_effort response_format stop temperature top_p"
+        ),
+        "effort_style": "switch",
         "wants_reasoning": True,
         "takes_schema": False,
     },
@@ -172,9 +178,10 @@ SERVICES: Mapping[str, Mapping[str, Any]] = {
         "api_key_env": "ZAI_API_KEY",
         "base_url_env": "ZAI_BASE_URL",
         "rank": 21,
-        "default_model": "glm-4.6",
-        "models": ("glm-4.6", "glm-4.5", "glm-4.5-air", "glm-4.5-flash", "glm-4.5v"),
-        "params": _params("max_tokens response_format stop temperature top_p", user="user_id"),
+        "default_model": "glm-5.3-flash",
+        "models": ("glm-5.3-flash", "glm-5.3", "glm-4.7", "glm-5v-turbo"),
+        "params": _params("max_tokens reasoning_effort response_format stop temperature top_p", user="user_id"),
+        "effort_style": "switch",
         "stream_usage": False,
         "takes_schema": False,
     },
@@ -183,13 +190,15 @@ SERVICES: Mapping[str, Mapping[str, Any]] = {
         "api_key_env": "MINIMAX_API_KEY",
         "base_url_env": "MINIMAX_BASE_URL",
         "rank": 22,
-        "default_model": "MiniMax-M2",
-        "models": ("MiniMax-M2", "MiniMax-M1", "MiniMax-Text-01"),
+        "default_model": "MiniMax-M3",
+        "models": ("MiniMax-M3",),
         "params": _params("max_tokens response_format temperature top_p"),
         "takes_files": _TEXT,
         "takes_schema": False,
         "repeats_message": True,
         "rules": (
+            Rule(None, r"unknown model", ModelNotFoundError),
+            Rule(None, r"^2013$", BadRequestError),
             Rule(None, r"^(?:1002|1039)$", RateLimitError),
             Rule(None, r"^(?:1004|2049)$", AuthenticationError),
             Rule(None, r"^1008$", QuotaExceededError),
@@ -200,8 +209,8 @@ SERVICES: Mapping[str, Mapping[str, Any]] = {
         "url": "https://api.deepinfra.com/v1/openai",
         "api_key_env": "DEEPINFRA_API_KEY",
         "rank": 23,
-        "default_model": "meta-llama/Llama-3.3-70B-Instruct-Turbo",
-        "models": ("meta-llama/Llama-3.3-70B-Instruct-Turbo", "deepseek-ai/DeepSeek-V3.1", "openai/gpt-oss-120b"),
+        "default_model": "openai/gpt-oss-120b",
+        "models": ("openai/gpt-oss-120b", "deepseek-ai/DeepSeek-V4.1-Flash", "zai-org/GLM-5.2"),
         "params": _params(_OPEN_MODELS, reasoning_effort="reasoning_effort"),
     },
     "nvidia": {
@@ -209,41 +218,46 @@ SERVICES: Mapping[str, Mapping[str, Any]] = {
         "api_key_env": ("NVIDIA_API_KEY", "NVIDIA_NIM_API_KEY"),
         "base_url_env": "NVIDIA_BASE_URL",
         "rank": 24,
-        "default_model": "meta/llama-3.3-70b-instruct",
-        "models": ("meta/llama-3.3-70b-instruct", "meta/llama-3.1-8b-instruct", "openai/gpt-oss-120b"),
-        "params": _params(_SAMPLING, response_format="response_format"),
+        "default_model": "openai/gpt-oss-120b",
+        "models": ("openai/gpt-oss-120b",),
+        "params": _params(f"{_SAMPLING} reasoning_effort response_format"),
         "takes_schema": False,
     },
     "nebius": {
         "url": "https://api.studio.nebius.com/v1",
         "api_key_env": "NEBIUS_API_KEY",
         "rank": 25,
-        "default_model": "meta-llama/Llama-3.3-70B-Instruct",
-        "models": ("meta-llama/Llama-3.3-70B-Instruct", "Qwen/Qwen3-235B-A22B-Instruct-2507", "openai/gpt-oss-120b"),
-        "params": _params(f"{_SAMPLING} logit_bias logprobs response_format top_logprobs user top_k"),
+        "default_model": "openai/gpt-oss-120b",
+        "models": ("openai/gpt-oss-120b", "deepseek-ai/DeepSeek-V4.1-Flash", "zai-org/GLM-5.3-Flash"),
+        "params": _params(f"{_SAMPLING} logit_bias logprobs reasoning_effort response_format top_logprobs user top_k"),
     },
     "sambanova": {
         "url": "https://api.sambanova.ai/v1",
         "api_key_env": "SAMBANOVA_API_KEY",
         "rank": 26,
-        "default_model": "Meta-Llama-3.3-70B-Instruct",
-        "models": ("Meta-Llama-3.3-70B-Instruct", "DeepSeek-V3-0324", "gpt-oss-120b"),
-        "params": _params("max_tokens response_format stop temperature top_k top_p"),
+        "default_model": "gpt-oss-120b",
+        "models": ("gpt-oss-120b", "DeepSeek-V3.2", "Meta-Llama-3.3-70B-Instruct"),
+        "params": _params("max_tokens reasoning_effort response_format stop temperature top_k top_p"),
     },
     "vercel": {
         "url": "https://ai-gateway.vercel.sh/v1",
         "api_key_env": ("VERCEL_AI_GATEWAY_API_KEY", "AI_GATEWAY_API_KEY"),
         "rank": 27,
-        "default_model": "openai/gpt-4o-mini",
-        "models": ("openai/gpt-4o-mini", "anthropic/claude-sonnet-4.5", "google/gemini-2.5-flash"),
+        "default_model": "openai/gpt-6-luna",
+        "models": ("openai/gpt-6-luna", "anthropic/claude-sonnet-5.5", "google/gemini-3.8-flash"),
+        "params": _params(
+            f"{_SAMPLING} logit_bias logprobs parallel_tool_calls response_format top_logprobs user verbosity",
+            reasoning_effort="reasoning.effort",
+        ),
         "takes_files": frozenset({"image", "pdf", "text"}),
     },
     "meta": {
         "url": "https://api.meta.ai/v1",
         "api_key_env": ("META_API_KEY", "MODEL_API_KEY"),
         "rank": 28,
-        "default_model": "Llama-3.3-70B-Instruct",
-        "models": ("Llama-3.3-70B-Instruct", "Llama-4-Maverick-17B-128E-Instruct-FP8"),
+        "default_model": "muse-spark-1.3",
+        "models": ("muse-spark-1.3", "muse-spark-1.2", "muse-wonder-1.0", "muse-image-1.0"),
+        "image_models": r"muse-image",
         "takes_schema": False,
     },
     "lmstudio": {

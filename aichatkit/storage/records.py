@@ -39,7 +39,7 @@ def encode(outcome: Reply | ChatError) -> str:
 def decode(text: str) -> Reply | ChatError:
     """Return the reply or error encoded in `text`; raise ValueError if it is not one.
 
-    >>> decode(encode(Reply("Paris.", "openai", "gpt-4o"))).text
+    >>> decode(encode(Reply("Paris.", "openai", "gpt-6-sol"))).text
     'Paris.'
     """
     try:

@@ -141,7 +141,7 @@ def test_what_every_row_would_meet_ends_the_run(client, sandbox, fault, kind):
 
 def test_a_used_up_quota_moves_on_to_the_next_service(client, sandbox):
     sandbox.script("quota")
-    results = client.map(numbered(5), workers=1, model=["openai/gpt-4o", "aichats"])
+    results = client.map(numbered(5), workers=1, model=["openai/gpt-6-sol", "aichats"])
     assert [result.reply.provider for result in results] == ["aichats"] * 5
     assert results.stopped is None
 
@@ -192,7 +192,7 @@ def test_a_pause_the_service_asks_for_holds_for_all_workers():
         # The one that was refused waits by its own retry; a call that comes later would not know.
         sandbox.script("rate-limit,retry_after=7")
         assert client.ask("first", retry=policy).text
-        client._context.pauses.note(CooldownKey.of("openai", None, "gpt-4o-mini"), 9.0)
+        client._context.pauses.note(CooldownKey.of("openai", None, "gpt-6-luna"), 9.0)
         assert client.ask("patience is for rows").text
         assert slept == [7]
         assert client.map(["a", "b"], workers=1).errors == [None, None]
@@ -256,7 +256,7 @@ def test_a_pause_that_is_too_long_ends_the_run(client, sandbox, slept):
 
 
 def test_nobody_asks_during_a_pause_that_is_too_long(client, sandbox):
-    client._context.pauses.note(CooldownKey.of("openai", "sk-test", "gpt-4o-mini"), 3600)
+    client._context.pauses.note(CooldownKey.of("openai", "sk-test", "gpt-6-luna"), 3600)
     results = client.map(numbered(9), workers=1)
     assert sandbox.requests == []
     assert "asked to be left alone" in str(results.errors[0])
@@ -280,9 +280,9 @@ def test_the_rate_of_the_client_holds_for_the_run(sandbox):
 
 def test_a_budget_is_not_passed(client, sandbox):
     sandbox.says("one two three four five")
-    whole = client.map(numbered(1), model="openai/gpt-4o", max_tokens=5).cost
+    whole = client.map(numbered(1), model="openai/gpt-6-sol", max_tokens=5).cost
     sandbox.requests.clear()
-    results = client.map(numbered(20), model="openai/gpt-4o", max_tokens=5, budget=whole * 8, workers=3)
+    results = client.map(numbered(20), model="openai/gpt-6-sol", max_tokens=5, budget=whole * 8, workers=3)
     assert results.cost <= whole * 8
     assert 5 <= len(sandbox.requests) <= 8
     assert isinstance(results.stopped, BudgetExceededError)
@@ -310,7 +310,7 @@ def test_refused_rows_cost_nothing(client, sandbox):
 
 
 def test_the_budget_of_the_client_holds_for_asking_and_for_runs(sandbox):
-    prices = {"openai/gpt-4o-mini": (0.0, 1_000_000.0)}
+    prices = {"openai/gpt-6-luna": (0.0, 1_000_000.0)}
     sandbox.says("word")
     with Client(model="openai", base_url=f"{sandbox.url}/v1", budget=3, prices=prices, max_tokens=1, retry=0) as client:
         assert client.ask("a").cost == 1
@@ -326,7 +326,7 @@ def test_the_budget_of_the_client_holds_for_asking_and_for_runs(sandbox):
 
 
 def test_an_answer_that_broke_off_counts_as_expected(sandbox):
-    prices = {"openai/gpt-4o-mini": (0.0, 1_000_000.0)}
+    prices = {"openai/gpt-6-luna": (0.0, 1_000_000.0)}
     with Client(model="openai", base_url=f"{sandbox.url}/v1", budget=1, prices=prices, max_tokens=1, retry=0) as client:
         sandbox.script("cut,after=0")
         with pytest.raises(ChatError):
@@ -338,7 +338,7 @@ def test_an_answer_that_broke_off_counts_as_expected(sandbox):
 @pytest.fixture
 def spender(sandbox):
     """A client that pays a dollar for each token of an answer, and takes an answer to have fifty."""
-    prices = {"openai/gpt-4o-mini": (0.0, 1_000_000.0)}
+    prices = {"openai/gpt-6-luna": (0.0, 1_000_000.0)}
     options = {"budget": 60, "prices": prices, "max_tokens": 50, "retry": 0}
     with Client(model="openai", api_key="sk-test", base_url=f"{sandbox.url}/v1", **options) as client:
         yield client
@@ -419,7 +419,7 @@ def test_changed_rows_are_asked_anew_and_the_others_kept(client, sandbox, journa
 
 @pytest.mark.parametrize(
     "options",
-    [{"model": "openai/gpt-4o"}, {"temperature": 0.5}, {"system": "Brief."}, {"schema": int}, {"extra": {"a": 1}}],
+    [{"model": "openai/gpt-6-sol"}, {"temperature": 0.5}, {"system": "Brief."}, {"schema": int}, {"extra": {"a": 1}}],
 )
 def test_another_model_or_parameter_is_another_question(client, sandbox, journal, options):
     sandbox.says("1")

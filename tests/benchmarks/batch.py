@@ -67,7 +67,7 @@ def with_requests(url: str, workers: int, rows: int) -> None:
     session.mount("http://", adapter)
 
     def ask(prompt: str) -> str:
-        body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": prompt}], "stream": True}
+        body = {"model": "gpt-6-luna", "messages": [{"role": "user", "content": prompt}], "stream": True}
         answer = session.post(f"{url}/chat/completions", json=body, timeout=60).content
         events = [line[6:] for line in answer.splitlines() if line.startswith(b"data: {")]
         return "".join(choice["delta"]["content"] for event in events for choice in json.loads(event)["choices"])
@@ -82,7 +82,7 @@ def with_litellm(url: str, workers: int, rows: int) -> None:
 
     messages = [[{"role": "user", "content": prompt}] for prompt in prompts(rows)]
     answers = litellm.batch_completion(
-        model="openai/gpt-4o-mini", messages=messages, max_workers=workers, api_base=url, api_key="sk-test"
+        model="openai/gpt-6-luna", messages=messages, max_workers=workers, api_base=url, api_key="sk-test"
     )
     assert all(answer.choices[0].message.content for answer in answers)
 

@@ -8,7 +8,7 @@ import pytest
 
 import aichatkit as ai
 from aichatkit import Client, ConfigurationError, MissingKeyError, UnknownModelError, UnknownProviderError, register
-from aichatkit.call.targets import find_targets
+from aichatkit.call.targets import find_targets, named_providers
 from aichatkit.registry import GROUPS, registry
 from aichatkit.sandbox import Sandbox
 
@@ -31,13 +31,13 @@ def names(model, **options):
 @pytest.mark.parametrize(
     ("model", "targets"),
     [
-        ("openai/gpt-4o", ["openai/gpt-4o"]),
-        ("openai/ft:gpt-4o:me::1/2", ["openai/ft:gpt-4o:me::1/2"]),
-        ("openai", ["openai/gpt-4o-mini"]),
+        ("openai/gpt-6-sol", ["openai/gpt-6-sol"]),
+        ("openai/ft:gpt-6-sol:me::1/2", ["openai/ft:gpt-6-sol:me::1/2"]),
+        ("openai", ["openai/gpt-6-luna"]),
         ("offline", ["offline/eliza"]),
         ("aichats/dalle", ["aichats/dalle"]),
-        (["openai/o3", "aichats"], ["openai/o3", "aichats/gpt-4"]),
-        (("openai", "openai", "offline"), ["openai/gpt-4o-mini", "offline/eliza"]),
+        (["openai/gpt-6.1-sol", "aichats"], ["openai/gpt-6.1-sol", "aichats/gpt-4"]),
+        (("openai", "openai", "offline"), ["openai/gpt-6-luna", "offline/eliza"]),
         ("free/gpt-4", ["aichats/gpt-4", "chatgptt/gpt-4"]),
         ("free/gpt-4o-mini", ["aichatonline/gpt-4o-mini", "chatgptt/gpt-4o-mini"]),
         (["aichat", "free/gpt-4"], ["aichat/gpt-3.5-turbo", "aichats/gpt-4", "chatgptt/gpt-4"]),
@@ -65,19 +65,29 @@ def test_only_the_first_slash_parts_a_name(sandbox):
 
 
 def test_the_service_gets_the_model_without_its_provider(client, sandbox):
-    client.ask("Hi", model="openai/gpt-4o")
-    assert sandbox.requests[-1].json()["model"] == "gpt-4o"
+    client.ask("Hi", model="openai/gpt-6-sol")
+    assert sandbox.requests[-1].json()["model"] == "gpt-6-sol"
 
 
 def test_a_bare_model_goes_to_the_provider_that_lists_it_and_has_a_key(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    assert names("gpt-4o") == ["openai/gpt-4o"]
+    assert names("gpt-6-sol") == ["openai/gpt-6-sol"]
 
 
 def test_a_key_given_by_hand_counts_as_one(sandbox):
     urls = {"openai": f"{sandbox.url}/v1"}
-    with Client(model="gpt-4o", api_key={"openai": KEY}, base_url=urls) as client:
+    with Client(model="gpt-6-sol", api_key={"openai": KEY}, base_url=urls) as client:
         assert client.ask("Hi").provider == "openai"
+
+
+def test_a_bare_model_that_only_the_catalog_knows_goes_to_its_service(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("MISTRAL_API_KEY", KEY)
+    # Azure's deployments have names of their own: the catalog's names are no use there.
+    monkeypatch.setenv("AZURE_OPENAI_API_KEY", KEY)
+    assert names("gpt-5.4-2026-03-05") == ["openai/gpt-5.4-2026-03-05"]
+    assert names("ministral-8b-latest") == ["mistral/ministral-8b-latest"]
+    assert named_providers("ministral-8b-latest") == ["mistral"]
 
 
 def test_a_bare_model_never_goes_to_a_site():
@@ -91,18 +101,18 @@ def test_a_bare_model_never_goes_to_a_site():
     ("model", "error", "told"),
     [
         ("opnai", UnknownModelError, "no provider lists the model 'opnai'; did you mean 'openai'"),
-        ("opnai/gpt-4o", UnknownProviderError, "there is no provider 'opnai'; did you mean 'openai'"),
+        ("opnai/gpt-6-sol", UnknownProviderError, "there is no provider 'opnai'; did you mean 'openai'"),
         ("fre/gpt-4", UnknownProviderError, "did you mean 'free'"),
-        ("OpenAI/gpt-4o", UnknownProviderError, "there is no provider 'OpenAI'"),
-        ("gpt-4oo", UnknownModelError, "did you mean 'gpt-4o'.*name its provider as 'provider/gpt-4oo'"),
+        ("OpenAI/gpt-6-sol", UnknownProviderError, "there is no provider 'OpenAI'"),
+        ("gpt-6-soll", UnknownModelError, "did you mean 'gpt-6-sol'.*name its provider as 'provider/gpt-6-soll'"),
         (
             "chatgptt/gpt-4o-mni",
             UnknownModelError,
             "chatgptt has no model 'gpt-4o-mni'; did you mean 'gpt-4o-mini'.*has",
         ),
         ("free/gpt-5", UnknownModelError, "no provider of 'free' lists 'gpt-5'; did you mean 'gpt-4'.*they list dalle"),
-        ("gpt-4o", MissingKeyError, "no key for 'gpt-4o'; set one of .*OPENAI_API_KEY.* or pass api_key="),
-        ("openai/gpt-4o", MissingKeyError, "openai: no key; set OPENAI_API_KEY in the environment or pass api_key="),
+        ("gpt-6-sol", MissingKeyError, "no key for 'gpt-6-sol'; set one of .*OPENAI_API_KEY.* or pass api_key="),
+        ("openai/gpt-6-sol", MissingKeyError, "openai: no key; set OPENAI_API_KEY in the environment or pass api_key="),
         ([], ConfigurationError, "list is empty"),
         ("", ConfigurationError, "not ''"),
         (" ", ConfigurationError, "not ' '"),
@@ -141,7 +151,7 @@ def test_aichatkit_model_comes_before_keys(monkeypatch):
 
 def test_else_the_first_mainstream_provider_with_a_key_is_asked(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    assert names(None) == ["openai/gpt-4o-mini"]
+    assert names(None) == ["openai/gpt-6-luna"]
 
 
 def test_a_token_that_people_have_for_other_reasons_chooses_nothing_but_is_told_of(monkeypatch):
@@ -152,7 +162,7 @@ def test_a_token_that_people_have_for_other_reasons_chooses_nothing_but_is_told_
 
 
 def test_a_key_given_by_hand_chooses_as_well(monkeypatch):
-    assert names(None, keys={"openai": KEY}) == ["openai/gpt-4o-mini"]
+    assert names(None, keys={"openai": KEY}) == ["openai/gpt-6-luna"]
 
 
 def test_an_empty_variable_is_no_key(monkeypatch):
@@ -220,7 +230,7 @@ def test_a_bad_key_in_the_environment_is_told_without_showing_it(monkeypatch, sa
 
 
 @pytest.mark.parametrize("option", ["api_key", "base_url"])
-@pytest.mark.parametrize("model", [["openai", "offline"], "free", ["openai/gpt-4o", "free/gpt-4"]])
+@pytest.mark.parametrize("model", [["openai", "offline"], "free", ["openai/gpt-6-sol", "free/gpt-4"]])
 def test_one_value_for_several_providers_is_refused(option, model):
     with pytest.raises(ConfigurationError, match=f"{option}: one value cannot serve .*pass a dict by provider"):
         Client(model=model, **{option: "https://example.org"})
@@ -234,7 +244,7 @@ def test_one_value_without_a_provider_is_refused(model):
 
 def test_a_misspelt_provider_is_told_before_its_key():
     with pytest.raises(UnknownProviderError, match="did you mean 'openai'"):
-        Client(model="opnai/gpt-4o", api_key=KEY)
+        Client(model="opnai/gpt-6-sol", api_key=KEY)
 
 
 @pytest.mark.parametrize("option", ["api_key", "base_url"])
@@ -244,9 +254,9 @@ def test_a_dict_with_an_unknown_provider_is_refused_with_the_nearest(option):
 
 
 def test_a_model_that_several_services_list_wants_one_named_before_it_takes_a_key():
-    register("second", url="https://example.org/v1", models=("gpt-4o",), rank=99)
+    register("second", url="https://example.org/v1", models=("gpt-6-sol",), rank=99)
     with pytest.raises(ConfigurationError, match=r"one value cannot serve openai, .*second.*'provider/model'"):
-        Client(model="gpt-4o", api_key=KEY)
+        Client(model="gpt-6-sol", api_key=KEY)
 
 
 def test_a_list_of_keys_for_one_provider_is_checked_key_by_key():
@@ -257,7 +267,7 @@ def test_a_list_of_keys_for_one_provider_is_checked_key_by_key():
 
 
 def test_one_key_may_serve_several_models_of_one_provider():
-    Client(model=["openai/gpt-4o", "openai/o3"], api_key=KEY).close()
+    Client(model=["openai/gpt-6-sol", "openai/gpt-6.1-sol"], api_key=KEY).close()
 
 
 def test_a_dict_gives_each_provider_its_own_key(sandbox, policy):

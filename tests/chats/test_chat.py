@@ -40,12 +40,16 @@ def test_a_system_message_goes_before_each_turn_and_is_no_part_of_the_history(cl
 
 
 def test_options_of_a_chat_hold_for_every_turn_and_those_of_a_turn_win(client, sandbox):
-    chat = client.chat(model="openai/gpt-4o", temperature=0.1)
+    chat = client.chat(model="openai/gpt-6-sol", temperature=0.1)
     chat.ask("Hi")
-    chat.ask("Ho", temperature=0.9, model="openai/o3", system="Be rude.")
+    chat.ask("Ho", temperature=0.9, model="openai/gpt-6-luna", system="Be rude.")
     first, second = (request.json() for request in sandbox.requests)
-    assert (first["model"], first["temperature"]) == ("gpt-4o", 0.1)
-    assert (second["model"], second["temperature"], second["messages"][0]["content"]) == ("o3", 0.9, "Be rude.")
+    assert (first["model"], first["temperature"]) == ("gpt-6-sol", 0.1)
+    assert (second["model"], second["temperature"], second["messages"][0]["content"]) == (
+        "gpt-6-luna",
+        0.9,
+        "Be rude.",
+    )
 
 
 def test_a_streamed_turn_enters_when_it_has_ended_and_not_before(client):
@@ -116,23 +120,23 @@ def test_undo_takes_what_came_without_a_question(client):
 
 
 def test_a_fork_starts_from_the_same_history_and_goes_its_own_way(client, sandbox):
-    chat = client.chat(system="Be brief.", model="openai/gpt-4o", seed=7)
+    chat = client.chat(system="Be brief.", model="openai/gpt-6-sol", seed=7)
     chat.ask("Hi")
     before = chat.history
     fork = chat.fork()
     fork.ask("Ho")
     assert (len(fork.history), chat.history) == (4, before)
     body = sandbox.requests[-1].json()
-    assert (body["model"], body["seed"], body["messages"][0]["content"]) == ("gpt-4o", 7, "Be brief.")
+    assert (body["model"], body["seed"], body["messages"][0]["content"]) == ("gpt-6-sol", 7, "Be brief.")
 
 
 def test_a_saved_conversation_goes_on_where_it_was(client, sandbox, tmp_path):
-    chat = client.chat(system="Be brief.", model="openai/gpt-4o")
+    chat = client.chat(system="Be brief.", model="openai/gpt-6-sol")
     chat.ask("Grüße, 世界!")
     loaded = Chat.load(chat.save(tmp_path / "chat.json"), client=client)
     assert loaded.history == chat.history
     loaded.ask("Ho")
-    assert sandbox.requests[-1].json()["model"] == "gpt-4o"
+    assert sandbox.requests[-1].json()["model"] == "gpt-6-sol"
     assert [role for role, _ in sent(sandbox)] == ["system", "user", "assistant", "user"]
 
 
@@ -170,7 +174,7 @@ def test_headers_and_tools_stay_out_of_the_file(client, tmp_path):
 
 def test_what_json_cannot_hold_is_told_and_nothing_is_written(client, tmp_path):
     with pytest.raises(ConfigurationError, match="JSON"):
-        client.chat(stop={"a"}).save(tmp_path / "chat.json")
+        client.chat(logit_bias={"1": {2}}).save(tmp_path / "chat.json")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -178,12 +182,12 @@ def test_a_file_of_the_first_version_is_read(client, tmp_path):
     first = {
         "aichatkit": 1,
         "system": "Be brief.",
-        "model": "openai/gpt-4o",
+        "model": "openai/gpt-6-sol",
         "messages": [{"role": "user", "content": "Hi"}],
     }
     (tmp_path / "chat.json").write_text(json.dumps(first), encoding="utf-8")
     chat = Chat.load(tmp_path / "chat.json", client=client)
-    assert (chat.system, chat.model, chat.history) == ("Be brief.", "openai/gpt-4o", [Message("user", "Hi")])
+    assert (chat.system, chat.model, chat.history) == ("Be brief.", "openai/gpt-6-sol", [Message("user", "Hi")])
 
 
 def test_a_file_of_a_newer_version_says_so(client, tmp_path):
@@ -424,7 +428,7 @@ def test_thoughts_of_another_form_are_refused():
 def test_an_answer_without_anything_does_not_enter():
     class Asks(Client):
         def ask(self, prompt, **options):
-            return Reply("", "openai", "gpt-4o")
+            return Reply("", "openai", "gpt-6-sol")
 
     chat = Asks().chat()
     chat.ask("Stock of A-17?")

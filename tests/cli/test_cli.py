@@ -87,21 +87,21 @@ def test_a_system_message_is_sent(sandbox):
 
 
 def test_a_model_is_asked_for(sandbox):
-    main(["-m", "openai/gpt-4o", "Hi"])
-    assert sandbox.requests[-1].json()["model"] == "gpt-4o"
+    main(["-m", "openai/gpt-6-sol", "Hi"])
+    assert sandbox.requests[-1].json()["model"] == "gpt-6-sol"
 
 
 def test_more_models_are_fallbacks_in_their_order(sandbox, capsys):
     sandbox.script("quota")
-    assert main(["-m", "openai/gpt-4o", "-m", "offline", "Hi"]) == 0
-    assert [request.json()["model"] for request in sandbox.requests] == ["gpt-4o"]
+    assert main(["-m", "openai/gpt-6-sol", "-m", "offline", "Hi"]) == 0
+    assert [request.json()["model"] for request in sandbox.requests] == ["gpt-6-sol"]
     assert capsys.readouterr().out
 
 
 def test_aichatkit_model_is_asked_where_no_model_is_given(sandbox, monkeypatch, capsys):
-    monkeypatch.setenv("AICHATKIT_MODEL", "openai/o3")
+    monkeypatch.setenv("AICHATKIT_MODEL", "openai/gpt-6.1-sol")
     assert main(["Hi"]) == 0
-    assert sandbox.requests[-1].json()["model"] == "o3"
+    assert sandbox.requests[-1].json()["model"] == "gpt-6.1-sol"
     assert capsys.readouterr().err == ""
 
 
@@ -172,8 +172,8 @@ def test_a_character_the_terminal_does_not_have_does_not_end_it(sandbox):
     [
         ([], "nothing was asked"),
         ([" "], "nothing was asked"),
-        (["-m", "opnai/gpt-4o", "Hi"], "there is no provider 'opnai'; did you mean 'openai'"),
-        (["-m", "gpt-4oo", "Hi"], "did you mean 'gpt-4o'"),
+        (["-m", "opnai/gpt-6-sol", "Hi"], "there is no provider 'opnai'; did you mean 'openai'"),
+        (["-m", "gpt-6-soll", "Hi"], "did you mean 'gpt-6-sol'"),
         (["-m", "free/gpt-5", "Hi"], "no provider of 'free' lists"),
         (["-s", " ", "Hi"], "system"),
         (["--timeout", "0", "Hi"], "positive number of seconds"),

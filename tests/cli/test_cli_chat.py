@@ -106,12 +106,13 @@ def test_the_offline_eliza_says_who_she_is(say, monkeypatch, capsys):
 
 
 def test_the_model_changes_and_the_history_stays(say, sandbox, asked, capsys):
-    assert say("Hi", "/model", "/model openai/gpt-4o", "Ho", "/model openai/o3 offline") == 0
-    assert sandbox.requests[-1].json()["model"] == "gpt-4o"
+    assert say("Hi", "/model", "/model openai/gpt-6-sol", "Ho", "/model openai/gpt-6.1-sol offline") == 0
+    assert sandbox.requests[-1].json()["model"] == "gpt-6-sol"
     assert len(asked()) == 3
     told = capsys.readouterr().err.splitlines()
     assert told == [
-        f"aichatkit: the model is {name}" for name in ("chosen by the keys", "openai/gpt-4o", "openai/o3, offline")
+        f"aichatkit: the model is {name}"
+        for name in ("chosen by the keys", "openai/gpt-6-sol", "openai/gpt-6.1-sol, offline")
     ]
 
 

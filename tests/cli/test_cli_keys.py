@@ -117,7 +117,7 @@ def test_a_stored_key_answers_where_none_is_in_the_environment(monkeypatch, sand
     sandbox.says("Paris.")
     keys.store("openai", SECRET)
     assert main(["Capital of France?"]) == 0
-    assert main(["-m", "openai/gpt-4o", "Capital of France?"]) == 0
+    assert main(["-m", "openai/gpt-6-sol", "Capital of France?"]) == 0
     assert tuple(capsys.readouterr()) == ("Paris.\nParis.\n", "")
     assert {request.headers["Authorization"] for request in sandbox.requests} == {f"Bearer {SECRET}"}
 
@@ -190,9 +190,9 @@ def test_providers_with_a_key_are_checked(two, capsys):
 
 def test_those_named_are_checked_alone_and_a_failure_is_told(two, capsys):
     two.script("unauthorized")
-    assert main(["providers", "--check", "openai/gpt-4o"]) == 1
+    assert main(["providers", "--check", "openai/gpt-6-sol"]) == 1
     line = capsys.readouterr().out
-    assert line.startswith("bad   openai/gpt-4o: AuthenticationError: openai: the key was refused")
+    assert line.startswith("bad   openai/gpt-6-sol: AuthenticationError: openai: the key was refused")
     assert SECRET not in line
     assert len(two.requests) == 1
 

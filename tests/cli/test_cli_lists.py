@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("service")
 
 
 def test_a_picture_is_saved_and_its_path_printed(sandbox, tmp_path, capsys):
-    assert main(["image", "a", "cat", "-m", "openai/gpt-image-1", "-o", "cat.png"]) == 0
+    assert main(["image", "a", "cat", "-m", "openai/gpt-image-2.5-flare", "-o", "cat.png"]) == 0
     assert capsys.readouterr().out == "cat.png\n"
     assert (tmp_path / "cat.png").read_bytes().startswith(b"\x89PNG")
     assert sandbox.requests[-1].json()["prompt"] == "a cat"
@@ -29,12 +29,12 @@ def test_a_picture_is_saved_and_its_path_printed(sandbox, tmp_path, capsys):
 
 def test_a_picture_needs_a_model_that_draws(sandbox, capsys):
     assert main(["image", "a cat"]) == 2
-    assert "-m openai/gpt-image-1" in capsys.readouterr().err
+    assert "-m openai/gpt-image-2.5-flare" in capsys.readouterr().err
     assert sandbox.requests == []
 
 
 def test_a_model_that_only_talks_is_an_error(sandbox, capsys):
-    assert main(["image", "a cat", "-m", "openai/gpt-4o"]) == 1
+    assert main(["image", "a cat", "-m", "openai/gpt-6-sol"]) == 1
     assert "no picture came" in capsys.readouterr().err
 
 

@@ -46,7 +46,7 @@ def test_every_row_is_answered(sandbox, capsys):
 
 def test_json_lines_go_in_and_out(folder):
     (folder / "in.jsonl").write_text('"Hi"\n{"prompt": "Ho", "id": 5}\n', encoding="utf-8")
-    assert main(["map", "in.jsonl", "-o", "out.jsonl", "-m", "openai/gpt-4o", "-s", "Brief.", "-w", "2"]) == 0
+    assert main(["map", "in.jsonl", "-o", "out.jsonl", "-m", "openai/gpt-6-sol", "-s", "Brief.", "-w", "2"]) == 0
     rows = [json.loads(line) for line in (folder / "out.jsonl").read_text(encoding="utf-8").splitlines()]
     assert (rows[0]["prompt"], rows[1]["id"]) == ("Hi", 5)
     assert rows[0]["answer"]

@@ -105,7 +105,7 @@ def test_an_answer_cannot_order_the_terminal_about(sandbox, screen, options):
 
 
 def test_an_error_cannot_order_the_terminal_about_either(capsys):
-    main(["-m", "openai/gpt-4o\x1b[2J", "-t", "\x1b[2J", "Hi"])
+    main(["-m", "openai/gpt-6-sol\x1b[2J", "-t", "\x1b[2J", "Hi"])
     assert "\x1b" not in capsys.readouterr().err
 
 

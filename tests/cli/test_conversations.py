@@ -46,12 +46,12 @@ def test_a_conversation_goes_on_by_its_name(asked, sandbox, files):
 
 
 def test_a_model_holds_for_the_conversation_until_another_is_given(sandbox):
-    main(["-m", "openai/gpt-4o", "Hi"])
+    main(["-m", "openai/gpt-6-sol", "Hi"])
     main(["-c", "Ho"])
-    assert sandbox.requests[-1].json()["model"] == "gpt-4o"
-    main(["-c", "-m", "openai/o3", "Ho"])
+    assert sandbox.requests[-1].json()["model"] == "gpt-6-sol"
+    main(["-c", "-m", "openai/gpt-6.1-sol", "Ho"])
     main(["-c", "Ho"])
-    assert sandbox.requests[-1].json()["model"] == "o3"
+    assert sandbox.requests[-1].json()["model"] == "gpt-6.1-sol"
 
 
 def test_a_conversation_with_a_model_is_not_taken_for_one_without(monkeypatch, capsys):
@@ -126,7 +126,7 @@ def test_a_conversation_that_cannot_go_on_is_told(sandbox, tmp_path, capsys, wor
 def test_json_tells_the_whole_reply(sandbox, capsys):
     sandbox.says("Grüße.")
     sandbox.script("quota")
-    assert main(["--json", "-m", "openai/gpt-4o", "-m", "offline", "Hello"]) == 0
+    assert main(["--json", "-m", "openai/gpt-6-sol", "-m", "offline", "Hello"]) == 0
     record = json.loads(capsys.readouterr().out)
     assert (record["provider"], record["model"], record["finish_reason"]) == ("offline", "eliza", "stop")
     assert record["usage"]["total_tokens"] > 0
@@ -145,10 +145,10 @@ def test_json_holds_characters_and_data_as_they_are(sandbox, capsys):
 
 def test_usage_is_told_in_one_line_on_standard_error(sandbox, capsys):
     sandbox.says("Paris.")
-    assert main(["--usage", "-m", "openai/gpt-4o", "Capital of France?"]) == 0
+    assert main(["--usage", "-m", "openai/gpt-6-sol", "Capital of France?"]) == 0
     out, err = capsys.readouterr()
     assert out == "Paris.\n"
-    assert err.startswith("aichatkit: openai/gpt-4o")
+    assert err.startswith("aichatkit: openai/gpt-6-sol")
     assert " tokens in, " in err
     assert "$0.0" in err
     assert err.count("\n") == 1

@@ -188,7 +188,7 @@ def test_a_keyring_that_is_no_longer_there_is_told_and_its_key_can_be_forgotten(
 def test_the_keys_a_model_needs_are_found(monkeypatch):
     keys.store("openai", "sk-one")
     keys.store("anthropic", "sk-two")
-    assert keys.keys_for("openai/gpt-4o") == {"openai": "sk-one"}
+    assert keys.keys_for("openai/gpt-6-sol") == {"openai": "sk-one"}
     assert keys.keys_for(["openai", "anthropic", "offline"]) == {"openai": "sk-one", "anthropic": "sk-two"}
     assert keys.keys_for(None) == {"openai": "sk-one", "anthropic": "sk-two"}
     monkeypatch.setenv("OPENAI_API_KEY", "sk-environment")

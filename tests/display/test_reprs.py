@@ -11,12 +11,12 @@ from aichatkit.messages import File, Message
 
 
 def reply(text="**Paris**", **fields):
-    return Reply(text=text, provider="openai", model="gpt-4o-mini", **fields)
+    return Reply(text=text, provider="openai", model="gpt-6-luna", **fields)
 
 
 def limited(**fields):
     first = RateLimitError("openai: rate limited")
-    attempts = [Attempt("openai", "gpt-4o", first, wait=2.1, elapsed=0.3), Attempt("groq", "x", None, elapsed=1.0)]
+    attempts = [Attempt("openai", "gpt-6-sol", first, wait=2.1, elapsed=0.3), Attempt("groq", "x", None, elapsed=1.0)]
     return RateLimitError("openai: rate limited; <wait>", attempts=attempts, **fields)
 
 
@@ -75,9 +75,9 @@ def test_files_in_a_chat_are_named():
 def test_an_error_is_told_with_its_tries():
     assert error_lines(limited()) == [
         "RateLimitError: openai: rate limited; <wait>",
-        "  try  asked          outcome         seconds  waited",
-        "  1    openai/gpt-4o  RateLimitError  0.3      2.1",
-        "  2    groq/x         answered        1.0      0.0",
+        "  try  asked             outcome         seconds  waited",
+        "  1    openai/gpt-6-sol  RateLimitError  0.3      2.1",
+        "  2    groq/x            answered        1.0      0.0",
     ]
 
 

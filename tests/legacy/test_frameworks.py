@@ -41,7 +41,7 @@ def browser(service):
 def test_flask_answers(browser, service):
     service.says("Paris.")
     answer = browser.post("/ask", json={"prompt": "Capital of France?"})
-    assert answer.get_json() == {"answer": "Paris.", "provider": "openai", "model": "gpt-4o-mini"}
+    assert answer.get_json() == {"answer": "Paris.", "provider": "openai", "model": "gpt-6-luna"}
 
 
 def test_flask_streams_piece_by_piece(browser, service):

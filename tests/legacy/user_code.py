@@ -30,7 +30,7 @@ def stock(article: str) -> int:
 def ask_all() -> None:
     """Ask in every way there is."""
     client = Client(
-        model=["openai/gpt-4o-mini", "offline"],
+        model=["openai/gpt-6-luna", "offline"],
         session=requests.Session(),
         timeout=Timeout(total=30),
         retry=RetryPolicy(attempts=2),

@@ -93,7 +93,7 @@ def test_a_hit_costs_no_budget(sandbox, kept):
 @pytest.mark.parametrize(
     "options",
     [
-        {"model": "openai/gpt-4o"},
+        {"model": "openai/gpt-6-sol"},
         {"temperature": 0},
         {"max_tokens": 5},
         {"system": "Be brief."},
@@ -189,7 +189,7 @@ def test_neither_keys_nor_headers_nor_prompts_are_kept(client, kept):
 def test_a_replay_that_is_closed_early_is_unfinished(client):
     client.ask("Hi")
     stream = client.stream("Hi")
-    assert (stream.provider, stream.model, stream.attempts) == ("openai", "gpt-4o-mini", [])
+    assert (stream.provider, stream.model, stream.attempts) == ("openai", "gpt-6-luna", [])
     assert next(stream) == "First"
     stream.cancel()
     with pytest.raises(StreamInterruptedError) as caught:

@@ -70,7 +70,7 @@ def test_an_answered_call_is_a_row_that_tells_all_of_it(make, sandbox, path):
         "id": 1,
         "status": "ok",
         "provider": "openai",
-        "model": "gpt-4o-mini",
+        "model": "gpt-6-luna",
         "answered_by": reply.model,
         "request_id": reply.request_id,
         "error": None,

@@ -90,13 +90,13 @@ def make(sandbox, policy, collected):
 def test_a_call_is_a_span_with_the_names_of_the_conventions(make, sandbox, collected):
     reply = make().ask("Hi", temperature=0.5, max_tokens=100, top_p=1, seed=7, stop="\n")
     span, port = collected.span, int(sandbox.url.rpartition(":")[2])
-    assert (span.name, span.kind) == ("chat gpt-4o-mini", trace.SpanKind.CLIENT)
+    assert (span.name, span.kind) == ("chat gpt-6-luna", trace.SpanKind.CLIENT)
     told = dict(span.attributes)
     assert 0 < told.pop("gen_ai.response.time_to_first_chunk") < 10
     assert told == {
         "gen_ai.operation.name": "chat",
         "gen_ai.provider.name": "openai",
-        "gen_ai.request.model": "gpt-4o-mini",
+        "gen_ai.request.model": "gpt-6-luna",
         "gen_ai.request.temperature": 0.5,
         "gen_ai.request.max_tokens": 100,
         "gen_ai.request.top_p": 1.0,
@@ -191,18 +191,18 @@ def test_retries_are_one_span_that_counts_them(make, sandbox, collected):
 
 def test_a_fallback_is_told_by_who_answered(make, sandbox, collected):
     sandbox.script("model-not-found")
-    make(model=["openai/gpt-4o", "openai/gpt-4o-mini"]).ask("Hi")
+    make(model=["openai/gpt-6-sol", "openai/gpt-6-luna"]).ask("Hi")
     assert (collected.span.name, collected.span.attributes["gen_ai.request.model"]) == (
-        "chat gpt-4o-mini",
-        "gpt-4o-mini",
+        "chat gpt-6-luna",
+        "gpt-6-luna",
     )
 
 
 def test_where_all_have_failed_the_span_is_that_of_the_first(make, sandbox, collected):
     sandbox.script("model-not-found", "model-not-found")
     with pytest.raises(AllProvidersFailedError):
-        make(model=["openai/gpt-4o", "openai/gpt-4o-mini"]).ask("Hi")
-    assert collected.span.name == "chat gpt-4o"
+        make(model=["openai/gpt-6-sol", "openai/gpt-6-luna"]).ask("Hi")
+    assert collected.span.name == "chat gpt-6-sol"
 
 
 def test_duration_and_tokens_are_counted_with_the_recommended_buckets(make, sandbox, collected):
@@ -213,7 +213,7 @@ def test_duration_and_tokens_are_counted_with_the_recommended_buckets(make, sand
     assert dict(duration.attributes) == {
         "gen_ai.operation.name": "chat",
         "gen_ai.provider.name": "openai",
-        "gen_ai.request.model": "gpt-4o-mini",
+        "gen_ai.request.model": "gpt-6-luna",
         "gen_ai.response.model": reply.model,
         "server.address": "127.0.0.1",
         "server.port": int(sandbox.url.rpartition(":")[2]),
@@ -316,9 +316,9 @@ def test_a_schema_asks_for_json_and_several_stops_are_a_list(make, sandbox, coll
 
 
 def test_a_drawing_is_generated_content(make, sandbox, collected):
-    make().image("A cat", model="openai/gpt-image-1")
+    make().image("A cat", model="openai/gpt-image-2.5-flare")
     span = collected.span
-    assert (span.name, span.attributes["gen_ai.output.type"]) == ("generate_content gpt-image-1", "image")
+    assert (span.name, span.attributes["gen_ai.output.type"]) == ("generate_content gpt-image-2.5-flare", "image")
 
 
 def test_the_rows_of_a_map_are_below_the_caller_s_span(make, collected):

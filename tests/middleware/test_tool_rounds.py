@@ -152,13 +152,13 @@ def test_usage_cost_time_and_attempts_are_added_up(client, sandbox):
     answer = client.ask(ASKED, tools=[add])
     assert [type(attempt.error).__name__ for attempt in answer.attempts] == ["NoneType", "RateLimitError", "NoneType"]
     assert answer.usage.total_tokens == answer.usage.input_tokens + answer.usage.output_tokens
-    assert answer.cost == pytest.approx((answer.usage.input_tokens * 0.15 + answer.usage.output_tokens * 0.6) / 1e6)
+    assert answer.cost == pytest.approx((answer.usage.input_tokens * 0.1 + answer.usage.output_tokens * 0.5) / 1e6)
     assert answer.usage.input_tokens > len(ASKED.split())
 
 
 def test_a_stream_tells_attempts_model_and_provider(client):
     stream = client.stream(ASKED, tools=[add])
-    assert (stream.provider, stream.model, len(stream.attempts), stream.reply) == ("openai", "gpt-4o-mini", 1, None)
+    assert (stream.provider, stream.model, len(stream.attempts), stream.reply) == ("openai", "gpt-6-luna", 1, None)
     assert "open" in repr(stream)
     assert next(stream) == "The"
     assert len(stream.attempts) == 2
@@ -222,9 +222,9 @@ def test_the_next_provider_of_a_list_takes_the_tools(client):
 def test_the_provider_that_asked_for_tools_is_asked_first_again(client, sandbox):
     # This refusal leaves no cooldown that would keep the first away.
     sandbox.script("context-too-long")
-    answer = client.ask(ASKED, tools=[add], model=["openai/refused", "openai/gpt-4o"])
+    answer = client.ask(ASKED, tools=[add], model=["openai/refused", "openai/gpt-6-sol"])
     asked = [json.loads(request.body)["model"] for request in sandbox.requests]
-    assert (answer.model, asked) == ("gpt-4o", ["refused", "gpt-4o", "gpt-4o"])
+    assert (answer.model, asked) == ("gpt-6-sol", ["refused", "gpt-6-sol", "gpt-6-sol"])
 
 
 def test_a_chat_remembers_prompt_and_answer_only(client, sandbox):
@@ -278,7 +278,7 @@ def told():
             for body in bodies:
                 status, body = body if isinstance(body, tuple) else (200, body)
                 mock.add("POST", URL, body=body, status=status, content_type="text/event-stream")
-            return Client(model="openai/gpt-4o", api_key="sk-test", retry=0)
+            return Client(model="openai/gpt-6-sol", api_key="sk-test", retry=0)
 
         line_up.calls = mock.calls
         yield line_up
@@ -431,5 +431,5 @@ def test_a_slot_is_free_for_the_next_round_when_the_first_answer_is_only_a_tool_
     told(asks(""), streamed({"content": "3"}))
     # Without it the second round waits for the slot of the first, here until the total time is over.
     limits = {"rate": Rate(concurrent=1), "timeout": Timeout(total=5)}
-    with Client(model="openai/gpt-4o", api_key="sk-test", retry=0, **limits) as client:
+    with Client(model="openai/gpt-6-sol", api_key="sk-test", retry=0, **limits) as client:
         assert client.ask("1 + 2?", tools=[add]).text == "3"

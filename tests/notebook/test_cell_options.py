@@ -18,9 +18,9 @@ def test_a_line_is_the_question_as_it_is(line):
 
 
 def test_options_stand_before_the_question():
-    args, question = parse_line("""-m openai/gpt-4o --system="Be \t'brief'." --no-stream -o x What's "up"?""")
+    args, question = parse_line("""-m openai/gpt-6-sol --system="Be \t'brief'." --no-stream -o x What's "up"?""")
     assert question == """What's "up"?"""
-    assert (args.model, args.system, args.no_stream, args.out) == (["openai/gpt-4o"], "Be \t'brief'.", True, "x")
+    assert (args.model, args.system, args.no_stream, args.out) == (["openai/gpt-6-sol"], "Be \t'brief'.", True, "x")
 
 
 def test_two_dashes_end_the_options():
@@ -28,11 +28,11 @@ def test_two_dashes_end_the_options():
 
 
 def test_a_cell_has_its_model_and_options_above_it():
-    line = "openai/gpt-4o -o x -s 'Be brief.' -f a.png -f b.pdf -c talk --reset -t -p seed=1 --client mine --plain"
+    line = "openai/gpt-6-sol -o x -s 'Be brief.' -f a.png -f b.pdf -c talk --reset -t -p seed=1 --client mine --plain"
     args, question = parse_cell(line, "\nWhat {is} 'that'?\n\n-s\n")
     assert question == "What {is} 'that'?\n\n-s"
     assert vars(args) == {
-        "provider_model": "openai/gpt-4o",
+        "provider_model": "openai/gpt-6-sol",
         "model": [],
         "out": "x",
         "system": "Be brief.",

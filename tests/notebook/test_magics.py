@@ -60,13 +60,15 @@ def test_help_and_other_cells_are_left_alone(shell, sandbox, capsys, tmp_path):
 
 
 def test_a_cell_asks_with_options_and_braces_in_it_are_safe(shell, sandbox):
-    run(shell, "%%chat openai/gpt-4o -o answer -s 'Be {brief}.' -p temperature=0.5\nIs {this} $safe?\n\nYes: `{x!r}`")
+    run(
+        shell, "%%chat openai/gpt-6-sol -o answer -s 'Be {brief}.' -p temperature=0.5\nIs {this} $safe?\n\nYes: `{x!r}`"
+    )
     body = last_body(sandbox)
     assert body["messages"] == [
         {"role": "system", "content": "Be {brief}."},
         {"role": "user", "content": "Is {this} $safe?\n\nYes: `{x!r}`"},
     ]
-    assert (body["model"], body["temperature"]) == ("gpt-4o", 0.5)
+    assert (body["model"], body["temperature"]) == ("gpt-6-sol", 0.5)
     assert isinstance(shell.user_ns["answer"], Reply)
     assert shell.user_ns["answer"].complete is True
 
@@ -78,17 +80,17 @@ def test_each_cell_is_asked_by_itself(shell, sandbox):
 
 
 def test_a_named_conversation_goes_on_in_a_variable(shell, sandbox):
-    run(shell, "%%chat openai/gpt-4o -c talk -s 'Be brief.'\nMy dog is Rex.")
+    run(shell, "%%chat openai/gpt-6-sol -c talk -s 'Be brief.'\nMy dog is Rex.")
     run(shell, "%chat -c talk His name?")
     body = last_body(sandbox)
     assert [message["role"] for message in body["messages"]] == ["system", "user", "assistant", "user"]
-    assert body["model"] == "gpt-4o"
+    assert body["model"] == "gpt-6-sol"
     talk = shell.user_ns["talk"]
     assert isinstance(talk, Chat)
     assert len(talk.history) == 4
     run(shell, "%%chat openai -c talk -s 'Be long.'\nAnd now?")
     assert last_body(sandbox)["messages"][0]["content"] == "Be long."
-    assert (talk.system, talk.model) == ("Be brief.", "openai/gpt-4o")
+    assert (talk.system, talk.model) == ("Be brief.", "openai/gpt-6-sol")
 
 
 def test_a_conversation_is_begun_anew_with_its_client(shell, sandbox):
@@ -178,7 +180,7 @@ def test_a_refusal_leaves_no_old_answer_behind(shell, sandbox):
     with pytest.raises(RateLimitError):
         run(shell, "%chat -o answer Hi")
     answer = shell.user_ns["answer"]
-    assert (answer.text, answer.complete, answer.provider, answer.model) == ("", False, "openai", "gpt-4o-mini")
+    assert (answer.text, answer.complete, answer.provider, answer.model) == ("", False, "openai", "gpt-6-luna")
 
 
 def test_an_interrupt_keeps_what_came_and_the_history_whole(shell, sandbox, monkeypatch):

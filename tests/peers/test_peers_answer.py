@@ -19,7 +19,7 @@ def session():
 
 
 def ask(session, base_url, prompt, **kwargs):
-    payload = {"model": "gpt-4o-mini", "stream": True, "messages": [{"role": "user", "content": prompt}]}
+    payload = {"model": "gpt-6-luna", "stream": True, "messages": [{"role": "user", "content": prompt}]}
     kwargs.setdefault("headers", {"Authorization": "Bearer test"})
     return session.post(f"{base_url}/v1/chat/completions", json=payload, timeout=10, **kwargs)
 

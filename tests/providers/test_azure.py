@@ -9,7 +9,8 @@ import pytest
 from recorded import recording
 
 from aichatkit import Client
-from aichatkit.errors import ConnectError, ContentFilteredError, MissingKeyError
+from aichatkit.cli import main
+from aichatkit.errors import ConnectError, ContentFilteredError, MissingKeyError, UnknownModelError
 
 ENDPOINT = "https://mine.openai.azure.com"
 TOKEN = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJtZSJ9.c2ln"
@@ -72,14 +73,33 @@ def test_a_key_has_a_header_of_its_own_and_a_token_is_a_bearer_token(told, web, 
 def test_without_a_key_nothing_is_sent_to_any_resource(web, monkeypatch):
     monkeypatch.setenv("AZURE_OPENAI_ENDPOINT", ENDPOINT)
     with Client() as client, pytest.raises(MissingKeyError, match="AZURE_OPENAI_API_KEY, AZURE_API_KEY"):
-        client.ask("Hi", model="azure")
+        client.ask("Hi", model="azure/my-gpt")
     assert not web.calls
 
 
 def test_without_an_address_the_variable_for_it_is_named(monkeypatch):
     monkeypatch.setenv("AZURE_OPENAI_API_KEY", "az-test")
     with Client(retry=0) as client, pytest.raises(ConnectError, match="Set AZURE_OPENAI_ENDPOINT"):
-        client.ask("Hi", model="azure")
+        client.ask("Hi", model="azure/my-gpt")
+
+
+NO_DEPLOYMENT = r"azure needs the name of your deployment: model='azure/DEPLOYMENT'"
+
+
+@pytest.mark.parametrize("model", ["azure", ["azure", "offline"], "azure/", None])
+def test_without_a_deployment_one_is_asked_for_and_nothing_is_sent(model, web, monkeypatch):
+    monkeypatch.setenv("AZURE_OPENAI_ENDPOINT", ENDPOINT)
+    monkeypatch.setenv("AZURE_OPENAI_API_KEY", "az-test")
+    with Client() as client, pytest.raises(UnknownModelError, match=NO_DEPLOYMENT):
+        client.ask("Hi", model=model)
+    assert not web.calls
+
+
+def test_the_command_line_asks_for_a_deployment_in_its_own_words(web, monkeypatch, capsys):
+    monkeypatch.setenv("AZURE_OPENAI_API_KEY", "az-test")
+    assert main(["-m", "azure", "Hi"]) == 2
+    assert "-m azure/DEPLOYMENT" in capsys.readouterr().err
+    assert not web.calls
 
 
 def test_a_first_chunk_without_choices_says_nothing(told):
@@ -97,6 +117,6 @@ def test_a_filtered_prompt_is_a_filter(told):
 
 
 def test_it_lists_models_at_the_resource(told, web):
-    web.get(f"{ENDPOINT}/openai/v1/models", json={"data": [{"id": "gpt-4o"}]})
+    web.get(f"{ENDPOINT}/openai/v1/models", json={"data": [{"id": "gpt-6-luna"}]})
     with Client(retry=0) as client:
-        assert client.models("azure") == ["gpt-4o"]
+        assert client.models("azure") == ["gpt-6-luna"]

@@ -63,7 +63,7 @@ def test_turns_are_contents_and_the_system_s_words_stand_apart():
 def test_the_model_stands_in_the_address_and_the_key_in_a_header_only(told, web):
     told(says("Hi", "STOP"))
     sent = web.calls[0].request
-    path = "/v1beta/models/gemini-2.5-flash:streamGenerateContent?alt=sse"
+    path = "/v1beta/models/gemini-flash-latest:streamGenerateContent?alt=sse"
     assert sent.url == f"https://generativelanguage.googleapis.com{path}"
     assert sent.headers["x-goog-api-key"] == "AIza-test"
     assert "Authorization" not in sent.headers
@@ -81,13 +81,13 @@ def test_a_model_s_name_cannot_leave_its_place(model, named):
 def test_parameters_stand_in_one_object():
     params = {"max_tokens": 9, "stop": "END", "top_k": 5, "temperature": 0, "reasoning_effort": "low"}
     extra = {"generationConfig": {"candidateCount": 1}, "safetySettings": []}
-    sent = wires.body("gemini", params=params, extra=extra)
+    sent = wires.body("gemini", model="gemini-flash-latest", params=params, extra=extra)
     assert sent["generationConfig"] == {
         "maxOutputTokens": 9,
         "stopSequences": ["END"],
         "topK": 5,
         "temperature": 0,
-        "thinkingConfig": {"thinkingLevel": "low"},
+        "thinkingConfig": {"thinkingLevel": "LOW", "includeThoughts": True},
         "candidateCount": 1,
     }
     assert sent["safetySettings"] == []
@@ -98,8 +98,9 @@ def test_a_schema_is_sent_as_json_schema():
     assert config == {"responseMimeType": "application/json", "responseJsonSchema": wires.STRICT}
 
 
-def test_a_model_that_draws_is_asked_for_pictures_too():
-    config = wires.body("gemini", model="gemini-2.5-flash-image")["generationConfig"]
+@pytest.mark.parametrize("model", ["gemini-3-pro-image", "gemini-nano-banana-2.1", "gemini-3.1-flash-lite-image"])
+def test_a_model_that_draws_is_asked_for_pictures_too(model):
+    config = wires.body("gemini", model=model)["generationConfig"]
     assert config == {"responseModalities": ["TEXT", "IMAGE"]}
 
 

@@ -403,8 +403,8 @@ def test_each_wire_lists_its_models(box, path, headers, model):
     ("wishes", "form"),
     [
         ({}, "b64_json"),
-        ({"model": "dall-e-3"}, "url"),
-        ({"model": "dall-e-3", "response_format": "b64_json"}, "b64_json"),
+        ({"model": "dall-e-of-old"}, "url"),
+        ({"model": "dall-e-of-old", "response_format": "b64_json"}, "b64_json"),
     ],
 )
 def test_a_picture_comes_as_data_or_as_an_address(box, wishes, form):

@@ -15,7 +15,7 @@ from aichatkit.storage.records import decode, encode
 REPLY = Reply(
     text="Paris \ud83d é",
     provider="openai",
-    model="gpt-4o",
+    model="gpt-6-sol",
     complete=True,
     finish_reason="stop",
     usage=Usage(1, 2, 3),

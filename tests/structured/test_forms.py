@@ -16,7 +16,7 @@ from aichatkit.structured.validation import find_errors
 
 
 def reply(text, **fields):
-    return Reply(text, "openai", "gpt-4o", **fields)
+    return Reply(text, "openai", "gpt-6-sol", **fields)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_a_form_parses_its_data(target_type, text, data):
 def test_what_does_not_fit_says_why_and_keeps_the_text(target_type, text, reason):
     with pytest.raises(SchemaError, match=reason) as caught:
         Form.of(target_type).parse(reply(text))
-    assert (caught.value.partial, caught.value.provider, caught.value.model) == (text, "openai", "gpt-4o")
+    assert (caught.value.partial, caught.value.provider, caught.value.model) == (text, "openai", "gpt-6-sol")
 
 
 def test_an_answer_cut_at_its_length_says_so():

@@ -19,7 +19,7 @@ data: [DONE]
 
 """
 
-_WHOLE = """{"id": "c", "object": "chat.completion", "created": 1, "model": "gpt-4o-mini", "choices": [{"index": 0,
+_WHOLE = """{"id": "c", "object": "chat.completion", "created": 1, "model": "gpt-6-luna", "choices": [{"index": 0,
 "message": {"role": "assistant", "content": %s}, "finish_reason": "stop"}],
 "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}}"""
 

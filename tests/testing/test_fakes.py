@@ -108,7 +108,7 @@ def test_a_pydantic_model_is_sent_as_json():
     assert Fake([kind(city="Paris")]).client().ask("Of France?", schema=kind).data == kind(city="Paris")
 
 
-@pytest.mark.parametrize("model", ["openai/gpt-image-1", "aichats/dalle"])
+@pytest.mark.parametrize("model", ["openai/gpt-image-2.5-flare", "aichats/dalle"])
 def test_a_model_that_draws_draws_and_may_fail(model):
     fake = Fake(["a picture", Quota()])
     client = fake.client(model=model)
@@ -138,7 +138,7 @@ def test_a_dict_answers_by_the_longest_words_of_the_prompt():
 
 
 def test_the_models_of_a_service_are_listed():
-    assert "gpt-4o" in Fake("x").client().models("openai")
+    assert "gpt-6-sol" in Fake("x").client().models("openai")
 
 
 # What goes wrong.

@@ -9,7 +9,7 @@ from aichatkit.sandbox.exchange import APIError, Request, Response, json_respons
 from aichatkit.sandbox.pictures import png
 from aichatkit.sandbox.wires.base import Call, Route, Wire, parse_json, require_fields, sse_event
 
-MODELS = ("eliza", "eliza-mini", "gpt-4o", "gpt-4o-mini")
+MODELS = ("eliza", "eliza-mini", "gpt-6-luna", "gpt-6-sol")
 
 #: Compatible services have different prefixes before the path.
 ANY_BASE = r"(?:/[\w.-]+)*"

@@ -47,11 +47,13 @@ def _chat_request(record: dict[str, Any]) -> ChatRequest:
     items = [item for item in items if isinstance(item, dict)]
     results = list(itertools.takewhile(lambda item: item.get("type") == "function_call_output", reversed(items)))
     choice = record.get("tool_choice")
-    text_format = (record.get("text") or {}).get("format") or {}
-    schemas = {"json_object": {}, "json_schema": text_format.get("schema", {})}
+    # Perplexity takes the schema where chat completions has it.
+    text_format = (record.get("text") or {}).get("format") or record.get("response_format") or {}
+    schema = text_format.get("schema") or (text_format.get("json_schema") or {}).get("schema", {})
+    schemas = {"json_object": {}, "json_schema": schema}
     return ChatRequest(
         turns=[content_text(item.get("content")) for item in items if item.get("role") == "user"],
-        tools={str(tool.get("name")): tool.get("parameters", {}) for tool in record.get("tools") or ()},
+        tools={str(tool["name"]): tool.get("parameters", {}) for tool in record.get("tools") or () if "name" in tool},
         tool_choice=choice.get("name") if isinstance(choice, dict) else {"required": "*"}.get(str(choice)),
         tool_results=[str(item.get("output")) for item in reversed(results)],
         schema=schemas.get(text_format.get("type", "")),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import anthropic
 from asked import PARAMETERS, TOOL, City, checked
 
-MODEL = "claude-haiku-4-5"
+MODEL = "claude-haiku-5-5"
 TOOLS = [{"name": TOOL["name"], "description": TOOL["description"], "input_schema": PARAMETERS}]
 
 

@@ -8,7 +8,7 @@ import json
 import openai
 from asked import TOOL, City, checked
 
-MODEL = "gpt-4o-mini"
+MODEL = "gpt-6-luna"
 TOOLS = [{"type": "function", "function": TOOL}]
 
 
@@ -57,7 +57,7 @@ def models(client):
 
 
 def draw(client, prompt):
-    (image,) = checked(client.images.generate(model="gpt-image-1", prompt=prompt)).data
+    (image,) = checked(client.images.generate(model="gpt-image-2.5-flare", prompt=prompt)).data
     return {"start": base64.b64decode(image.b64_json)[1:4].decode()}
 
 

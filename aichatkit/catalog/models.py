@@ -1,0 +1,107 @@
+"""Provider and model -> record: what the catalog knows about a model, from the package's data and the user's own.
+
+The data is `models.json`, one record a line; it is read when a record is first needed, never at import.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from datetime import date
+from typing import Any
+
+from aichatkit.catalog.layers import (
+    Layer,
+    Record,
+    environment_layers,
+    environment_path,
+    plugin_layers,
+    registered_layers,
+    shipped,
+)
+
+__all__ = ["NO_RECORD", "Catalog"]
+
+NO_RECORD: Record = {}
+#: The date at the end of a pinned model version.
+_DATE_SUFFIX = re.compile(r"[-@](?:20\d\d-[01]\d-[0-3]\d|20\d\d[01]\d[0-3]\d)$")
+#: Gemini prefixes the names in its list with it.
+_PREFIX = "models/"
+_MAX_ALIASES = 4
+_MAX_MEMO = 1000
+#: Fields that belong to a price: one of them in a record replaces all of them in the record below.
+PRICE_FIELDS = frozenset(
+    (
+        *("in", "out", "read", "write", "write_long", "thinking_out", "audio_in", "audio_out", "audio_read"),
+        *("image_in", "image_out", "search", "search_unit", "citation", "per_request", "tiers", "uplift", "fast"),
+        *("batch", "flex", "priority", "peak", "since", "until", "next", "free"),
+    )
+)
+
+
+class Catalog:
+    """The records of the package, under layers of the user's own: a later layer overrides an earlier one, by field."""
+
+    def __init__(self, layers: Sequence[Layer] = ()) -> None:
+        self.layers = tuple(layers)
+        self._memo: dict[Any, Record | None] = {}
+
+    def find(self, provider: str, model: str) -> Record | None:
+        """Return the record of a model, None if there is none.
+
+        A dated name falls back to the undated one, and an alias takes its data from the model it stands for; a longer
+        name never gets the record of a shorter one.
+        """
+        # More may be registered at any time.
+        key = (provider, model, len(registered_layers()), environment_path())
+        if key not in self._memo:
+            if len(self._memo) >= _MAX_MEMO:
+                self._memo.clear()
+            self._memo[key] = self._find(provider, model)
+        return self._memo[key]
+
+    def as_of(self, provider: str, model: str) -> date:
+        """Return the date of the data on a model: that of the last layer with a record of it."""
+        layers = [layer for layer in self._stack() if f"{provider}/{model}" in layer.records]
+        return layers[-1].as_of if layers else shipped().as_of
+
+    def names(self, provider: str) -> list[str]:
+        """Return the names of a provider's models, retired ones included."""
+        prefix = f"{provider}/"
+        found = {name: None for layer in self._stack() for name in layer.records if name.startswith(prefix)}
+        return [name[len(prefix) :] for name in found]
+
+    def _find(self, provider: str, model: str) -> Record | None:
+        name = model[len(_PREFIX) :] if model.startswith(_PREFIX) else model
+        record = self._merged(f"{provider}/{name}")
+        if record is None and (match := _DATE_SUFFIX.search(name)):
+            record = self._merged(f"{provider}/{name[: match.start()]}")
+        if record is None:
+            # Looking for installed packages takes longer than all the rest.
+            layers = [layer.records.get(f"{provider}/{name}") for layer in plugin_layers()]
+            record = next(filter(None, layers), None)
+        for _ in range(_MAX_ALIASES):
+            if record is None or "alias" not in record:
+                break
+            target = self._merged(f"{provider}/{record['alias']}") or {}
+            own = {field: value for field, value in record.items() if field != "alias"}
+            record = {**target, **own, "stands_for": record["alias"]}
+        return record
+
+    def _merged(self, name: str) -> Record | None:
+        merged: dict[str, Any] | None = None
+        for layer in self._stack():
+            record = layer.records.get(name)
+            if record is None:
+                continue
+            below = merged or {}
+            if not PRICE_FIELDS.isdisjoint(record):
+                below = {field: value for field, value in below.items() if field not in PRICE_FIELDS}
+            merged = {**below, **record}
+        return merged
+
+    def _stack(self) -> Iterator[Layer]:
+        yield shipped()
+        yield from registered_layers()
+        yield from environment_layers()
+        yield from self.layers

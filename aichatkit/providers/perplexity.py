@@ -1,0 +1,124 @@
+"""Perplexity's Agent API: the Responses protocol with its own fields for schemas, usage and search results.
+
+Chat completions ended on 2026-09-27. Models are named `vendor/model`, such as `perplexity/sonar`; presets, which choose
+the model themselves, are `preset/fast`, `preset/low`, `preset/medium` and `preset/high`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+import requests
+
+from aichatkit._dataclasses import replace
+from aichatkit.chunks import Citation
+from aichatkit.classification import classify
+from aichatkit.errors import ModelNotFoundError
+from aichatkit.events import Event
+from aichatkit.messages import Message
+from aichatkit.providers.base import NO_OPTIONS, Options
+from aichatkit.providers.openai_responses import OpenAIResponses
+from aichatkit.providers.request_bodies import is_strict
+
+_PRESET = "preset/"
+#: The model that answers from the web; others search only if `extra` passes the tool.
+_SEARCHING = "perplexity/sonar"
+#: Models of the chat completions API -> what the vendor names as the successor.
+_ENDED = {
+    "sonar": _SEARCHING,
+    "sonar-pro": f"{_PRESET}low",
+    "sonar-reasoning": f"{_PRESET}medium",
+    "sonar-reasoning-pro": f"{_PRESET}medium",
+    "sonar-deep-research": f"{_PRESET}high",
+}
+_RESULTS = ("response.reasoning.search_results", "search_results")
+
+
+class Perplexity(OpenAIResponses):
+    """Chat with Perplexity's models through the Agent API; `perplexity/sonar` searches the web for every answer."""
+
+    name = "perplexity"
+    url = "https://api.perplexity.ai"
+    version = "/v1"
+    path = "/v1/responses"
+    models_path = "/v1/models"
+    priced_as = ""
+    default_model = _SEARCHING
+    models = (_SEARCHING, "perplexity/glm-5.3-flash", "openai/gpt-6-luna", "google/gemini-3.8-flash", "xai/grok-4.3")
+    api_key_env = ("PERPLEXITY_API_KEY", "PERPLEXITYAI_API_KEY")
+    base_url_env = ""
+    settings_env: ClassVar[Mapping[str, str]] = {}
+    rank = 17
+    takes_files = frozenset({"image", "text"})
+    params: ClassVar[Mapping[str, str]] = {
+        "max_tokens": "max_output_tokens",
+        "reasoning_effort": "reasoning.effort",
+        "response_format": "response_format",
+        "temperature": "temperature",
+        "top_p": "top_p",
+    }
+    # Summaries of the reasoning are OpenAI's own.
+    effort_style = ""
+
+    def build_request(
+        self, messages: Sequence[Message], model: str, *, options: Options = NO_OPTIONS
+    ) -> requests.Request:
+        if model in _ENDED:
+            raise _ended_error(model)
+        request = super().build_request(messages, model, options=replace(options, schema=None))
+        payload: dict[str, Any] = request.json  # type: ignore[assignment]
+        if model.startswith(_PRESET):
+            del payload["model"]
+            payload["preset"] = model[len(_PRESET) :]
+        elif model == _SEARCHING:
+            _add_search(payload, options)
+        if options.schema is not None:
+            schema = {"name": "answer", "schema": options.schema, "strict": is_strict(options.schema)}
+            payload["response_format"] = {"type": "json_schema", "json_schema": schema}
+        return request
+
+    def parse_event(self, event: Event) -> Any:
+        parsed = super().parse_event(event)
+        if parsed.__class__ is str or event.data.startswith("[DONE]"):
+            return parsed
+        record = event.json()
+        if record.get("type") == "response.cancelled":
+            raise classify.event_error({**record, "type": "response.failed"}, provider=self.name, rules=self.rules)
+        return [*_parse_sources(record), *(parsed or ())]
+
+    def _build_items(self, message: Message) -> Iterator[dict[str, Any]]:
+        for item in super()._build_items(message):
+            # The type is required, and the parts of an assistant's message are not accepted.
+            if "role" in item and item["role"] == "assistant":
+                item = {**item, "content": message.text}
+            yield {"type": "message", **item}
+
+
+def _add_search(payload: dict[str, Any], options: Options) -> None:
+    if "tools" in options.extra:
+        return
+    payload["tools"] = [*payload.get("tools", ()), {"type": "web_search"}]
+    # Otherwise the model decides whether to search, as it must if there are functions to call.
+    if not options.tools:
+        payload.setdefault("tool_choice", "required")
+
+
+def _ended_error(model: str) -> ModelNotFoundError:
+    error = ModelNotFoundError(
+        f"perplexity: the chat completions model {model!r} was retired on 2026-09-27; "
+        f"its successor in the Agent API is 'perplexity/{_ENDED[model]}'",
+        provider="perplexity",
+        model=model,
+    )
+    error.successor = _ENDED[model]
+    return error
+
+
+def _parse_sources(record: Any) -> Iterator[Citation]:
+    """Yield the search results in an event, in the item it reports, or in the items of a complete response."""
+    items = [record, record.get("item") or {}, *(record.get("output") or ())]
+    for item in items:
+        if item.get("type") in _RESULTS:
+            for result in item["results"]:
+                yield Citation(result["url"], result.get("title") or "")

@@ -1,0 +1,58 @@
+"""Other endpoints of a service, for models that answer only there: same name, key and prices, another protocol."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from aichatkit.providers.anthropic import Anthropic
+from aichatkit.providers.bedrock import Bedrock
+from aichatkit.providers.openai_responses import OpenAIResponses
+
+__all__ = ["BedrockMessages", "BedrockResponses", "OpenAIModelsOnResponses"]
+
+
+class OpenAIModelsOnResponses(OpenAIResponses):
+    """OpenAI's models that answer only through the Responses API."""
+
+    name = "openai"
+    priced_as = ""
+
+
+class BedrockResponses(OpenAIResponses):
+    """Models on Bedrock that answer only through the Responses API."""
+
+    name = "bedrock"
+    priced_as = ""
+    url = "https://bedrock-mantle.us-east-1.api.aws/openai/v1"
+    path = "/responses"
+    api_key_env = Bedrock.api_key_env
+    base_url_env = ""
+    settings_env: ClassVar[dict[str, str]] = {}
+
+    @classmethod
+    def find_base_url(cls) -> str | None:
+        region_url = Bedrock.find_base_url()
+        return f"{region_url[: -len('/v1')]}/openai/v1" if region_url else None
+
+    def wants_key(self) -> bool:
+        return True
+
+
+class BedrockMessages(Anthropic):
+    """Claude on Bedrock, which answers only through Anthropic's Messages API."""
+
+    name = "bedrock"
+    url = "https://bedrock-mantle.us-east-1.api.aws/anthropic"
+    path = "/v1/messages"
+    api_key_env = Bedrock.api_key_env  # type: ignore[assignment]
+    base_url_env = ""
+    key_header = "Authorization"
+    key_prefix = "Bearer "
+
+    @classmethod
+    def find_base_url(cls) -> str | None:
+        region_url = Bedrock.find_base_url()
+        return f"{region_url[: -len('/v1')]}/anthropic" if region_url else None
+
+    def wants_key(self) -> bool:
+        return True

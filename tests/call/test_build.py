@@ -1,0 +1,84 @@
+"""A call is built from the options of the client and its own; a model at another endpoint is sent there."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+
+from aichatkit import Client, ConnectError
+from aichatkit.providers.bedrock import Bedrock
+from aichatkit.providers.openai import OpenAI
+from aichatkit.providers.routes import BedrockMessages, BedrockResponses, OpenAIModelsOnResponses
+
+
+def provider_of(model, **options):
+    with Client(model=model, **options) as client:
+        (target,) = client._build_call("Hi", 0).targets
+        return target.provider
+
+
+@pytest.mark.parametrize(
+    ("model", "provider"),
+    [
+        ("openai/gpt-5.5-pro", OpenAIModelsOnResponses),
+        ("openai/gpt-6-luna", OpenAI),
+        ("openai/unheard-of", OpenAI),
+        ("bedrock/openai.gpt-6.1-sol", BedrockResponses),
+        ("bedrock/anthropic.claude-sonnet-5-5", BedrockMessages),
+        ("bedrock/openai.gpt-oss-20b", Bedrock),
+    ],
+)
+def test_a_model_that_answers_at_another_endpoint_is_sent_there(model, provider):
+    assert provider_of(model) is provider
+
+
+def test_an_endpoint_that_the_service_does_not_have_changes_nothing():
+    catalog = {"about": {"date": "2026-11-26"}, "models": [{"id": "openai/x", "endpoint": "messages"}]}
+    assert provider_of("openai/x", catalog=catalog) is OpenAI
+
+
+def test_a_server_at_another_address_is_asked_as_it_was_given(monkeypatch):
+    assert provider_of("openai/gpt-5.5-pro", base_url="https://gateway.example/v1") is OpenAI
+    monkeypatch.setenv("OPENAI_BASE_URL", "https://gateway.example/v1")
+    assert provider_of("openai/gpt-5.5-pro") is OpenAI
+
+
+@pytest.mark.parametrize(
+    ("model", "url", "header"),
+    [
+        ("openai/gpt-5.5-pro", "https://api.openai.com/v1/responses", "Authorization"),
+        (
+            "bedrock/openai.gpt-6.1-sol",
+            "https://bedrock-mantle.eu-west-1.api.aws/openai/v1/responses",
+            "Authorization",
+        ),
+        (
+            "bedrock/anthropic.claude-sonnet-5-5",
+            "https://bedrock-mantle.eu-west-1.api.aws/anthropic/v1/messages",
+            "Authorization",
+        ),
+    ],
+)
+def test_it_goes_to_the_address_of_the_endpoint_with_the_key_of_the_service(monkeypatch, model, url, header):
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    seen = []
+    name = model.partition("/")[0]
+    client = Client(model=model, api_key={name: "sk-of-mine"}, hooks={"request": seen.append}, retry=0)
+    with client, pytest.raises(ConnectError):
+        client.ask("Hi", timeout=5)
+    (request,) = seen
+    assert (request.provider, request.url) == (name, url)
+
+
+@pytest.mark.parametrize("provider", [BedrockMessages, BedrockResponses])
+def test_a_route_of_bedrock_needs_bedrock_s_key_and_region(provider, monkeypatch):
+    assert provider().wants_key()
+    assert provider.find_base_url() is None
+    monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", "token")
+    assert provider.find_key() == "token"
+    assert provider().sign("token") == ("Authorization", "Bearer token")
+
+
+def test_a_routed_target_pickles():
+    assert pickle.loads(pickle.dumps(OpenAIModelsOnResponses)) is OpenAIModelsOnResponses
