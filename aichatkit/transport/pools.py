@@ -125,12 +125,11 @@ class _TrackedMixin:
     def _new_conn(self) -> Any:
         parent: Any = super()
         sock = parent._new_conn()
-        deadline, limit = _deadline(), sock.gettimeout()
-        if limit is not None:
-            # All handshakes together get the time of one connection attempt.
-            self._handshake = Deadline(limit if deadline is None else max(min(limit, deadline.remaining() or 0), 0))
-        elif deadline is not None:
-            self._handshake = deadline
+        deadline = _deadline()
+        limits = (sock.gettimeout(), None if deadline is None else deadline.remaining())
+        known = [limit for limit in limits if limit is not None]
+        # All handshakes together get the time of one connection attempt.
+        self._handshake = Deadline(min(known)) if known else None
         self._bound_handshake(sock)
         return sock
 
