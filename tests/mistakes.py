@@ -934,7 +934,7 @@ MISTAKES = (
         "classification/refused_params.py",
         'yield Refused(name, "rename", wordings.replacement(text))',
         'yield Refused(name, "leave_out")',
-        "classification/test_refused_params.py call/test_refusals.py",
+        "classification/test_refused_params.py call/test_refused.py",
     ),
     Mistake(
         "a suggestion is taken for what is refused",
@@ -966,9 +966,9 @@ MISTAKES = (
     ),
     Mistake(
         "what the caller put into the body is left out",
-        "call/refusals.py",
+        "call/refused.py",
         'change.do not in ("rename", "auto", "leave_empty") and fields.get(options.extra, change.path) is not None',
         "False",
-        "call/test_refusals.py",
+        "call/test_refused.py",
     ),
 )

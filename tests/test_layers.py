@@ -57,7 +57,7 @@ ORDER = """
     call.answer limits.rate_limits limits.retries
     call.refused_fields
     call.refusal_actions
-    call.refusals
+    call.refused
     registry call.request call.listings
     catalog.model_infos
     catalog.retirements

@@ -30,7 +30,7 @@ from aichatkit.transport.transport import Transport
 
 if TYPE_CHECKING:
     from aichatkit import _warnings, hooks
-    from aichatkit.call import refusals
+    from aichatkit.call import refused
     from aichatkit.call.answer import Answer
     from aichatkit.catalog import retirements, tokens
     from aichatkit.limits.cooldowns import CooldownKey
@@ -38,7 +38,7 @@ else:
     # Few calls have hooks, a rate limit, or a field that is refused.
     _warnings = lazy_module("aichatkit._warnings")
     hooks = lazy_module("aichatkit.hooks")
-    refusals = lazy_module("aichatkit.call.refusals")
+    refused = lazy_module("aichatkit.call.refused")
     retirements = lazy_module("aichatkit.catalog.retirements")
     tokens = lazy_module("aichatkit.catalog.tokens")
 
@@ -75,7 +75,7 @@ class TargetAttempts:
         self._cooldown_key: CooldownKey | None = None
         self._memo_key = (target.provider.name, target.model)
         self._repeated = False
-        self._learned: Sequence[refusals.Change] = ()
+        self._learned: Sequence[refused.Change] = ()
 
     def check(self) -> None:
         """Raise if the target cannot be called as requested; nothing is sent."""
@@ -143,7 +143,7 @@ class TargetAttempts:
             try:
                 return self._open_once(request, cooldown_key, key)
             except BadRequestError as error:
-                demanded = refusals.take_changes(error) if error._changes and not self.call.strict else ()
+                demanded = refused.take_changes(error) if error._changes and not self.call.strict else ()
                 self._remember(demanded)
                 if self._repeated and demanded:
                     error.message += "; one repetition is allowed, and the next call is sent without what it refuses"
@@ -152,13 +152,13 @@ class TargetAttempts:
                     raise
             self._repeated = True
 
-    def _remember(self, changes: Sequence[refusals.Change]) -> None:
+    def _remember(self, changes: Sequence[refused.Change]) -> None:
         """Remember the changes that a model demands and warn of them; forget those of this call that did not help."""
         memo, name, model = self.context.refused_params, self.provider.name, self.target.model
         known = memo.get(self._memo_key, ())
         if changes:
             memoize(memo, self._memo_key, (*known, *(change for change in changes if change not in known)))
-            for sentence in refusals.describe(changes):
+            for sentence in refused.describe(changes):
                 _warnings.warn_user(f"{name}: {model} {sentence}; strict=True forbids that")
         elif self._learned:
             memo[self._memo_key] = tuple(change for change in known if change not in self._learned)
