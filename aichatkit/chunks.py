@@ -21,6 +21,7 @@ __all__ = [
     "Usage",
     "is_generated_call_id",
     "make_call_id",
+    "parse_count",
 ]
 
 
@@ -48,12 +49,31 @@ class Bill(NamedTuple):
 
     `cost` is in US dollars, as charged, and beats any price table.
     `tier` is the service tier that served the request, `speed` and `region` what else multiplies the price.
+    The counts are parts of those in `Usage`. Four are there for services that report a total in parts: the input is
+    `uncached` and what was read from and written to the cache, or `prompt` and `tool_prompt`; the output is `visible`
+    and reasoning. `billed_input` and `billed_output` replace the totals if a service charges for fewer tokens.
     """
 
     cost: float | None = None
     tier: str = ""
     speed: str = ""
     region: str = ""
+    search_size: str = ""
+    uncached: int | None = None
+    prompt: int | None = None
+    tool_prompt: int | None = None
+    visible: int | None = None
+    long_writes: int | None = None
+    audio_input: int | None = None
+    audio_output: int | None = None
+    audio_cached: int | None = None
+    image_input: int | None = None
+    image_output: int | None = None
+    citation_tokens: int | None = None
+    billed_input: int | None = None
+    billed_output: int | None = None
+    #: Whether the model reasoned, if the service does not count the tokens.
+    reasoned: bool = False
 
 
 class Finish(NamedTuple):
@@ -171,3 +191,14 @@ def is_generated_call_id(call_id: str) -> bool:
     (True, False)
     """
     return re.fullmatch("call[0-9]{5,}", call_id) is not None
+
+
+def parse_count(value: Any) -> int | None:
+    """Return a count that a service reports as an integer, None for anything that is not a count.
+
+    >>> parse_count(5), parse_count(5.0), parse_count("5"), parse_count(True), parse_count(-1)
+    (5, 5, None, None, None)
+    """
+    if value.__class__ is float and 0 <= value < float("inf"):
+        return int(value)
+    return value if value.__class__ is int and value >= 0 else None

@@ -16,11 +16,11 @@ from aichatkit.errors import ConfigurationError
 from aichatkit.params import suggestion
 
 if TYPE_CHECKING:
-    from aichatkit.catalog import prices as own_prices
+    from aichatkit.catalog import own_prices
     from aichatkit.limits import rate_limits
 else:
     # Few clients set prices or a rate limit.
-    own_prices = lazy_module("aichatkit.catalog.prices")
+    own_prices = lazy_module("aichatkit.catalog.own_prices")
     rate_limits = lazy_module("aichatkit.limits.rate_limits")
 
 __all__ = [

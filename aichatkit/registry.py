@@ -41,9 +41,13 @@ _ENTRY_POINTS = "aichatkit.providers"
 _NOT_PROVIDERS = (
     *(
         "base",
+        "effort_fields",
         "openai_compatible",
         "openai_images",
         "openai_records",
+        "openai_usage",
+        "anthropic_usage",
+        "gemini_usage",
         "request_bodies",
         "routes",
         "services",

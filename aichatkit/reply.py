@@ -55,7 +55,8 @@ class Reply:
     `tool_calls` are the calls left for the caller to run.
     `attempts` lists every attempt in order, `elapsed` is in seconds, `headers` are the response headers.
     `raw` holds the decoded records of the stream if the call was made with `raw=True`.
-    `cost` is in US dollars, None if the price or the token usage is unknown.
+    `cost` is in US dollars, None if the price or the token usage is unknown. `saved` is what the service's prompt cache
+    saved, less what writing to it cost in addition; it may be negative.
     `cached` is True if the reply came from the client's cache, at no cost.
     `id` is the service's ID for the answer, or empty.
     """
@@ -80,6 +81,7 @@ class Reply:
     id: str = ""
     #: Reasoning that the service requires back together with the tool calls it led to.
     thoughts: list[Thought] = field(default_factory=list, repr=False)
+    saved: float | None = None
 
     def __str__(self) -> str:
         return self.text

@@ -599,8 +599,8 @@ MISTAKES = (
     Mistake(
         "what the service had in its cache is paid twice",
         "catalog/prices.py",
-        "(usage.input_tokens - cached) * price.input",
-        "usage.input_tokens * price.input",
+        "    rest -= cached + written\n",
+        "",
         "catalog/test_prices.py",
     ),
     Mistake(
@@ -704,9 +704,9 @@ MISTAKES = (
     ),
     Mistake(
         "openai: tokens are counted on the wrong side",
-        "providers/openai_records.py",
-        'input_tokens=usage.get("prompt_tokens"),',
-        'input_tokens=usage.get("completion_tokens"),',
+        "providers/openai_usage.py",
+        '_count(usage, "prompt_tokens", "input_tokens"),',
+        '_count(usage, "completion_tokens", "input_tokens"),',
         "providers/test_openai.py",
     ),
     Mistake(
@@ -970,5 +970,34 @@ MISTAKES = (
         'change.do not in ("rename", "auto", "leave_empty") and fields.get(options.extra, change.path) is not None',
         "False",
         "call/test_refused.py",
+    ),
+    # What a model takes.
+    Mistake(
+        "an effort that the model lacks becomes a higher one",
+        "catalog/efforts.py",
+        "return str(lower[-1] if lower else levels[0])",
+        "return str(levels[-1])",
+        "catalog/test_parameters.py providers/test_effort_fields.py",
+    ),
+    Mistake(
+        "a thinking budget leaves nothing for the answer",
+        "catalog/efforts.py",
+        "_ANSWER_TOKENS, _MIN_BUDGET = 1024, 1024",
+        "_ANSWER_TOKENS, _MIN_BUDGET = 0, 1024",
+        "providers/test_effort_fields.py",
+    ),
+    Mistake(
+        "a client warns of every call that leaves something out",
+        "call/model_rules.py",
+        "if warned.setdefault((provider, model, change.topic), token) is token:",
+        "if token:",
+        "catalog/test_parameters.py",
+    ),
+    Mistake(
+        "thoughts are requested for a call without reasoning",
+        "providers/effort_fields.py",
+        'return effort != "none" and not options.hide_thoughts',
+        'return effort != "none"',
+        "providers/test_effort_fields.py",
     ),
 )

@@ -164,8 +164,8 @@ SIGNATURES = {
     "Chat.to_markdown": "(self)",
     "Chat.undo": "(self)",
     "Client": "(*, model=None, system=None, api_key=None, base_url=None, session=None, proxies=None, verify=None,"
-    " headers=None, timeout=None, retry=None, rate=None, prices=None, catalog=None, budget=None, cache=None, hooks=None, log=None,"
-    " telemetry=None, **params)",
+    " headers=None, timeout=None, retry=None, rate=None, prices=None, catalog=None, budget=None, cache=None,"
+    " hooks=None, log=None, telemetry=None, **params)",
     "Client.ask": "(self, prompt, **options)",
     "Client.chat": "(self, *, system=None, **options)",
     "Client.check": "(self, model=None, **options)",
@@ -211,6 +211,8 @@ def test_the_fingerprint_of_a_call_stays(prompt, options, expected):
     assert fingerprint(call).hex() == expected
 
 
+# What was written then names a model of then.
+@pytest.mark.filterwarnings("ignore::aichatkit.RetiredModelWarning")
 def test_an_earlier_journal_is_resumed(tmp_path):
     path = tmp_path / "journal.sqlite"
     connection = sqlite3.connect(path)
@@ -245,6 +247,8 @@ def test_an_earlier_conversation_is_loaded_and_saved_the_same(tmp_path):
     assert {**json.loads(path.read_text(encoding="utf-8")), "saved": CHAT["saved"]} == CHAT
 
 
+# What was written then names a model of then.
+@pytest.mark.filterwarnings("ignore::aichatkit.RetiredModelWarning")
 def test_an_earlier_recording_is_played(tmp_path):
     path = tmp_path / "recording.json"
     path.write_text(json.dumps(RECORDING), encoding="utf-8")

@@ -35,13 +35,16 @@ ORDER = """
     errors
     catalog.layers
     catalog.models
+    catalog.rates
     catalog.context_windows
     storage.sqlite params
-    transport.timeouts chunks providers.user_agents _warnings structured.validation
+    transport.timeouts chunks providers.user_agents _warnings structured.validation catalog.efforts
     notebook.cell_options messages events.lines classification.table batch.templates classification.rules
     events classification.error_bodies classification.retry_after catalog.prices structured.schemas batch.rows
     classification.parameter_names classification.refusal_wordings
     classification.refused_params
+    catalog.own_prices
+    catalog.parameters
     classification.decide
     events.sniffing classification.classify structured.convert
     images
@@ -58,7 +61,7 @@ ORDER = """
     call.refused_fields
     call.refusal_actions
     call.refused
-    registry call.request call.listings
+    registry call.request call.listings call.model_rules
     catalog.model_infos
     catalog.retirements
     streams call.targets

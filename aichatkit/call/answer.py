@@ -11,7 +11,7 @@ from aichatkit import chunks
 from aichatkit._dataclasses import replace
 from aichatkit._lazy import lazy_module
 from aichatkit.call.collector import ADDERS, Collector
-from aichatkit.call.cost import cost_at
+from aichatkit.call.cost import charge_of, utc_now
 from aichatkit.catalog.models import Catalog
 from aichatkit.classification import classify
 from aichatkit.errors import (
@@ -324,7 +324,9 @@ class Answer(BaseAnswer):
             raise self._empty_error()
         if self.provider.draws(self.model) and not collector.images:
             raise BadResponseError(f"{name}: {self.model} answered with text and no picture")
-        text, usage = self.text, collector.total_usage()
+        text, usage, bill = self.text, collector.total_usage(), collector.total_bill()
+        models = (collector.model, self.model)
+        cost, saved = charge_of(self.provider, models, usage, self._catalog, bill, at=utc_now())
         if text:
             # Keep one copy, not the pieces as well.
             self._parts[:] = [text]
@@ -343,8 +345,8 @@ class Answer(BaseAnswer):
             attempts=self.attempts,
             headers=self._response.headers,
             elapsed=self._clock() - self._started,
-            # The model that answered, else the one that was requested.
-            cost=cost_at(self.provider, (collector.model, self.model), usage, self._catalog, collector.bill),
+            cost=cost,
+            saved=saved,
             raw=self._raw or [],
             id=collector.id,
         )
@@ -360,7 +362,7 @@ class Answer(BaseAnswer):
                 {"error": collector.notice}, provider=name, model=self.model, rules=self.provider.rules
             )
         if collector.reason == "length":
-            return EmptyAnswerError(f"{name}: no text came before the length limit; raise max_tokens", action="stop")
+            return EmptyAnswerError(f"{name}: {collector.length_problem()}", action="stop")
         return EmptyAnswerError(f"{name}: the service answered with status {self._response.status} and no text")
 
     def _break_off(self, error: ChatError) -> ChatError:

@@ -30,15 +30,16 @@ from aichatkit.transport.transport import Transport
 
 if TYPE_CHECKING:
     from aichatkit import _warnings, hooks
-    from aichatkit.call import refused
+    from aichatkit.call import model_rules, refused
     from aichatkit.call.answer import Answer
     from aichatkit.catalog import retirements, tokens
     from aichatkit.limits.cooldowns import CooldownKey
 else:
-    # Few calls have hooks, a rate limit, or a field that is refused.
+    # Few calls have parameters, hooks, a rate limit, or a field that is refused.
     _warnings = lazy_module("aichatkit._warnings")
     hooks = lazy_module("aichatkit.hooks")
     refused = lazy_module("aichatkit.call.refused")
+    model_rules = lazy_module("aichatkit.call.model_rules")
     retirements = lazy_module("aichatkit.catalog.retirements")
     tokens = lazy_module("aichatkit.catalog.tokens")
 
@@ -86,8 +87,14 @@ class TargetAttempts:
         if record is not None and ("retires" in record or "gone" in record):
             retirements.warn_of_retirement(self.provider, model, record, catalog)
         options = call.options if record is None else replace(call.options, record=record)
+        options, changes = model_rules.adapt_options(self.provider, model, options) if options.params else (options, ())
         self._request = ProviderRequest(self.provider, model, call.messages, options, catalog, keep_raw=call.keep_raw)
         check_request(self._request)
+        if changes:
+            warned = self.context.warned
+            model_rules.report_changes(
+                changes, provider=self.provider.name, model=model, strict=call.strict, warned=warned
+            )
 
     def keys(self) -> Sequence[str | None]:
         """Return the keys to send; raise MissingKeyError if one is missing."""
@@ -212,8 +219,7 @@ class TargetAttempts:
         texts = (message.content for message in call.messages if isinstance(message.content, str))
         weight = sum(map(tokens.estimate_tokens, texts))
         max_tokens = call.options.params.get("max_tokens")
-        # Other types are for the service to reject.
-        weight += max_tokens if isinstance(max_tokens, int) else 0
+        weight += max_tokens or 0
         slot, waited = limiter.acquire(key.provider, key.key, key.model, max(weight, 1), self.state.sleeper)
         self.state.paced += waited
         return lambda reply: slot.release(reply.usage.total_tokens if reply is not None else None)

@@ -56,6 +56,8 @@ class CallContext:
     on_wait: Callable[[Wait], None] | None = None
     #: Changes to requests that follow from what a model refused, by provider and model; later calls apply them.
     refused_params: dict[tuple[str, str], tuple[Change, ...]] = field(default_factory=dict)
+    #: What was warned of once, by provider, model and topic.
+    warned: dict[tuple[str, str, str], Any] = field(default_factory=dict, repr=False)
     _providers: dict[tuple[type[Provider], str | None], Provider] = field(default_factory=dict, repr=False)
     _cooldown_keys: dict[tuple[str, str | None, str], CooldownKey] = field(default_factory=dict, repr=False)
 
@@ -69,6 +71,7 @@ class CallContext:
         # Keys are not pickled: the process that loads this reads them from its own environment. An in-memory cache may
         # be large, and other processes cannot share it.
         own = {"connections": self.connections.portable(), "keys": {}, "_providers": {}, "_cooldown_keys": {}}
+        own["warned"] = {}
         if isinstance(self.cache, dict):
             own["cache"] = {}
         return {name: value for name, value in {**vars(self), **own}.items() if name != "closing"}

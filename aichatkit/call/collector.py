@@ -43,11 +43,24 @@ class Collector:
         ADDERS[type(chunk)](self, chunk)
 
     def total_usage(self) -> chunks.Usage:
-        """Return the usage, with the total computed if the service sent only its parts."""
-        usage = self.usage
-        if usage.total_tokens is not None or usage.input_tokens is None or usage.output_tokens is None:
-            return usage
-        return replace(usage, total_tokens=usage.input_tokens + usage.output_tokens)
+        """Return the usage, with the totals of services that send only their parts."""
+        usage, bill = self.usage, self.bill
+        input_tokens, output_tokens = usage.input_tokens, usage.output_tokens
+        if bill.uncached is not None:
+            input_tokens = bill.uncached + (usage.cached_tokens or 0) + (usage.cache_write_tokens or 0)
+        if bill.prompt is not None:
+            input_tokens = bill.prompt + (bill.tool_prompt or 0)
+        if bill.visible is not None:
+            output_tokens = bill.visible + (usage.reasoning_tokens or 0)
+        total = usage.total_tokens
+        if input_tokens is not None and output_tokens is not None:
+            # A total without all parts is smaller.
+            total = max(input_tokens + output_tokens, total or 0)
+        return replace(usage, input_tokens=input_tokens, output_tokens=output_tokens, total_tokens=total)
+
+    def total_bill(self) -> chunks.Bill:
+        """Return what the answer is charged by in addition to its usage."""
+        return self.bill._replace(reasoned=True) if any(self.reasoning) else self.bill
 
     def tool_calls(self, provider: str) -> list[chunks.ToolCall]:
         """Return the assembled tool calls; raise BadResponseError if one was cut off by the length limit."""
@@ -71,6 +84,16 @@ class Collector:
         # Some services end an answer with tool calls like any other.
         return "tool_calls" if self.calls and self.reason in (None, "stop") else self.reason
 
+    def length_problem(self) -> str:
+        """Return why an answer that reached the length limit has no text."""
+        thoughts = self.usage.reasoning_tokens
+        if not thoughts and not self.reasoning:
+            return "no text came before the length limit; raise max_tokens"
+        used = f" ({thoughts:,} tokens)" if thoughts else ""
+        return (
+            f"the thoughts used up the length limit{used} before any text; raise max_tokens or lower reasoning_effort"
+        )
+
     def add_finish(self, finish: chunks.Finish) -> None:
         """Add an end marker."""
         self.ended = self.ended or finish.ends
@@ -78,14 +101,12 @@ class Collector:
         self.reason = finish.reason or self.reason
 
     def add_usage(self, usage: chunks.Usage) -> None:
-        """Add token counts; services send them in pieces, and the last value counts."""
-        counts = {name: value for name, value in vars(usage).items() if value is not None}
-        self.usage = chunks.Usage(**{**vars(self.usage), **counts})
+        """Add token counts; services send them in pieces, and a piece never replaces a larger count."""
+        self.usage = chunks.Usage(*map(_larger_count, vars(self.usage).values(), vars(usage).values()))
 
     def add_bill(self, bill: chunks.Bill) -> None:
         """Add what the service reports for the bill."""
-        reported = {name: value for name, value in bill._asdict().items() if value not in (None, "")}
-        self.bill = self.bill._replace(**reported)
+        self.bill = chunks.Bill(*map(_later, self.bill, bill))
 
     def add_call(self, part: chunks.ToolCallPart) -> None:
         """Append a piece of a tool call to its call; some services do not number calls, or number each of them 0."""
@@ -119,8 +140,9 @@ class Collector:
 
     def add_answered(self, chunk: chunks.Answered) -> None:
         """Add the id of the answer and the model that produces it."""
-        self.model = chunk.model
-        self.id = chunk.id or self.id
+        # Some bridges send other types.
+        self.model = chunk.model if isinstance(chunk.model, str) else self.model
+        self.id = chunk.id if chunk.id and isinstance(chunk.id, str) else self.id
 
     def add_notice(self, chunk: chunks.Notice) -> None:
         """Add a message that the service sent instead of an answer."""
@@ -137,6 +159,18 @@ ADDERS: dict[type, Callable[[Collector, Any], None]] = {
     chunks.Reasoning: Collector.add_reasoning,
     chunks.Citation: Collector.add_citation,
 }
+
+
+def _larger_count(old: int | None, new: Any) -> int | None:
+    count = chunks.parse_count(new)
+    return old if count is None or (old is not None and old > count) else count
+
+
+def _later(old: Any, new: Any) -> Any:
+    """Return the later of two words, the larger of two numbers."""
+    if new is None or new == "" or (old.__class__ is not str and old is not None and old > new):
+        return old
+    return new
 
 
 def _tool_call(parts: list[str], provider: str) -> chunks.ToolCall:

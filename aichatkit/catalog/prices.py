@@ -2,66 +2,130 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import date
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from datetime import datetime
+from typing import NamedTuple
 
-from aichatkit.catalog.layers import Layer, Record
+from aichatkit.catalog.layers import Record
+from aichatkit.catalog.rates import Rates, rates_of
 from aichatkit.chunks import Bill, Usage
-from aichatkit.errors import ConfigurationError
-from aichatkit.params import is_number
 
-__all__ = ["NO_BILL", "Price", "cost_of", "parse_prices"]
+__all__ = ["NO_BILL", "cost_of", "saved_of"]
 
 NO_BILL = Bill()
 
-_EXPECTED = 'prices: must look like {"provider/model": (dollars_in, dollars_out)}, in US dollars for a million tokens'
+
+class _Item(NamedTuple):
+    """Tokens charged at one rate."""
+
+    tokens: int
+    rate: str
 
 
-class Price(NamedTuple):
-    """Price in US dollars per million tokens.
-
-    `cached` applies to input tokens read from the prompt cache; None means that they cost as much as other input.
-    """
-
-    input: float
-    output: float
-    cached: float | None = None
-
-
-def cost_of(record: Record | None, usage: Usage, bill: Bill = NO_BILL) -> float | None:
+def cost_of(record: Record | None, usage: Usage, bill: Bill = NO_BILL, *, at: datetime | None = None) -> float | None:
     """Return the cost of an answer in US dollars, None if the price or a count it needs is not known.
+
+    `at` is when the answer was complete; without it, the dearest hour of the day counts.
 
     >>> cost_of({"in": 2, "out": 8, "read": 0.5}, Usage(40_600, 1_900, cached_tokens=12_400))
     0.0778
     """
     if bill.cost is not None:
         return bill.cost
+    rates = _rates(record, usage, bill, at)
+    if record is None or rates is None:
+        return None
+    tokens = _total(rates, [*_input_items(usage, bill), *_output_items(rates, usage, bill)])
+    fees = _fees(record, usage, bill)
+    return None if tokens is None or fees is None else tokens / 1e6 + fees
+
+
+def saved_of(record: Record | None, usage: Usage, bill: Bill = NO_BILL, *, at: datetime | None = None) -> float | None:
+    """Return the US dollars that prompt caching saved, less the surcharge on writes; None if that is not known.
+
+    >>> saved_of({"in": 2, "out": 8, "read": 0.5}, Usage(40_600, 1_900, cached_tokens=12_400))
+    0.0186
+    """
+    rates = None if usage.cached_tokens is None else _rates(record, usage, bill, at)
+    if rates is None:
+        return None
+    items = _input_items(usage, bill)
+    paid = _total(rates, items)
+    full = _total(rates, [_Item(tokens, _UNCACHED.get(rate, rate)) for tokens, rate in items])
+    return None if paid is None or full is None else round((full - paid) / 1e6, 12)
+
+
+#: The rate that tokens would be charged at if nothing had been cached.
+_UNCACHED = {"read": "in", "write": "in", "write_long": "in", "audio_read": "audio_in"}
+
+
+def _rates(record: Record | None, usage: Usage, bill: Bill, at: datetime | None) -> Rates | None:
     if record is None or usage.input_tokens is None or usage.output_tokens is None:
         return None
-    if "in" not in record or "out" not in record:
-        return None
-    cached = min(usage.cached_tokens or 0, usage.input_tokens)
-    input_cost = (usage.input_tokens - cached) * record["in"] + cached * record.get("read", record["in"])
-    return float(input_cost + usage.output_tokens * record["out"]) / 1e6
+    return rates_of(record, usage.input_tokens, tier=bill.tier, speed=bill.speed, region=bill.region, at=at)
 
 
-def parse_prices(prices: Mapping[str, Any] | None) -> Layer | None:
-    """Return the user's own prices as a layer of the catalog, None if there are none."""
-    if prices is not None and not isinstance(prices, Mapping):
-        raise ConfigurationError(_EXPECTED)
-    records = {}
-    for name, value in (prices or {}).items():
-        if not isinstance(name, str) or "/" not in name or not _is_price(value):
-            raise ConfigurationError(f"{_EXPECTED}; {str(name)[:100]!r} does not")
-        price = Price(*value)
-        cached = {} if price.cached is None else {"read": price.cached}
-        records[name] = {"id": name, "in": price.input, "out": price.output, **cached}
-    return Layer(date.today(), records) if records else None
+def _total(rates: Rates, items: list[_Item]) -> float | None:
+    total = 0.0
+    for tokens, name in items:
+        rate = rates.get(name) if tokens else 0.0
+        if rate is None:
+            return None
+        total += tokens * rate
+    return total
 
 
-def _is_price(value: Any) -> bool:
-    if not isinstance(value, (tuple, list)) or len(value) not in (2, 3):
-        return False
-    numbers = value[:2] if len(value) == 3 and value[2] is None else value
-    return all(is_number(number) and number < float("inf") for number in numbers)
+def _input_items(usage: Usage, bill: Bill) -> list[_Item]:
+    """Return the input by rate; a part that is larger than the rest of the total counts as all of the rest."""
+    rest = (usage.input_tokens or 0) if bill.billed_input is None else bill.billed_input
+
+    def take(count: int | None, limit: int) -> int:
+        return min(count or 0, limit)
+
+    cached = take(usage.cached_tokens, rest)
+    written = take(usage.cache_write_tokens, rest - cached)
+    long_writes, audio_cached = take(bill.long_writes, written), take(bill.audio_cached, cached)
+    rest -= cached + written
+    audio = take((bill.audio_input or 0) - audio_cached, rest)
+    images = take(bill.image_input, rest - audio)
+    return [
+        _Item(rest - audio - images, "in"),
+        _Item(cached - audio_cached, "read"),
+        _Item(written - long_writes, "write"),
+        _Item(long_writes, "write_long"),
+        _Item(audio, "audio_in"),
+        _Item(audio_cached, "audio_read"),
+        _Item(images, "image_in"),
+        _Item(bill.citation_tokens or 0, "citation"),
+    ]
+
+
+def _output_items(rates: Rates, usage: Usage, bill: Bill) -> Iterator[_Item]:
+    rest = (usage.output_tokens or 0) if bill.billed_output is None else bill.billed_output
+    audio = min(bill.audio_output or 0, rest)
+    images = min(bill.image_output or 0, rest - audio)
+    rest -= audio + images
+    reasoning = min(usage.reasoning_tokens or 0, rest)
+    if "thinking_out" in rates.by_name and bill.visible is None and (reasoning or bill.reasoned):
+        # Some models have a second price for the whole output, which applies if they reasoned.
+        reasoning = rest
+    yield _Item(rest - reasoning, "out")
+    yield _Item(reasoning, "thinking_out")
+    yield _Item(audio, "audio_out")
+    yield _Item(images, "image_out")
+
+
+def _fees(record: Record, usage: Usage, bill: Bill) -> float | None:
+    """Return what is charged for the request and for searches, None if a price is not known."""
+    fee = record.get("per_request", 0.0)
+    price, unit = record.get("search"), record.get("search_unit")
+    searches = usage.searches or 0
+    if unit == "request":
+        searches = 1
+    elif unit == "prompt":
+        searches = min(searches, 1)
+    if not searches:
+        return float(fee)
+    if isinstance(price, dict):
+        price = price.get(bill.search_size.lower())
+    return None if price is None else float(fee + searches * price)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from aichatkit.errors import ConfigurationError
-from aichatkit.params import parse_params
+from aichatkit.params import check_names, parse_value
 
 __all__ = ["parse_key_values", "parse_param_options"]
 
@@ -39,13 +39,13 @@ def parse_param_options(texts: Sequence[str]) -> dict[str, Any]:
     {'temperature': 0.2, 'stop': 'END'}
     """
     pairs = parse_key_values(texts, option="-o")
-    parse_params(pairs, options=())
+    check_names(pairs, options=())
     return {name: _parse_value(name, text) for name, text in pairs.items()}
 
 
 def _parse_value(name: str, text: str) -> Any:
     if name in _STRINGS:
-        return text
+        return parse_value(name, text)
     try:
         value = json.loads(text)
     except ValueError:
@@ -58,4 +58,4 @@ def _parse_value(name: str, text: str) -> Any:
     ):
         if name in names and not is_valid:
             raise ConfigurationError(f"-o {name}: must be {expected}, not {text!r}")
-    return value
+    return parse_value(name, text if name == "stop" and not isinstance(value, list) else value)

@@ -95,4 +95,4 @@ def _cost(call: Call, usage: Usage) -> float | None:
 
 
 def _cost_at(target: Target, usage: Usage, call: Call) -> float | None:
-    return cost_at(call.context.provider(target.provider), [target.model], usage, call.context.catalog)
+    return cost_at(call.context.provider(target.provider), target.model, usage, call.context.catalog)

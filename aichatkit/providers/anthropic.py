@@ -11,12 +11,14 @@ from typing import Any, ClassVar
 
 import requests
 
-from aichatkit.chunks import Answered, Citation, Finish, Reasoning, ToolCall, ToolCallPart, Usage
+from aichatkit.chunks import Answered, Citation, Finish, Reasoning, ToolCall, ToolCallPart
 from aichatkit.classification import classify
 from aichatkit.events import Event, sniffing
 from aichatkit.messages import File, Message, ToolCallsMessage, ToolResultMessage
+from aichatkit.providers.anthropic_usage import parse_usage
 from aichatkit.providers.base import NO_OPTIONS, Options, Provider
 from aichatkit.providers.request_bodies import (
+    DEFAULT_MAX_TOKENS,
     add_options,
     call_id,
     encode_base64,
@@ -29,8 +31,6 @@ from aichatkit.providers.request_bodies import (
     unsupported_file_error,
 )
 
-#: Sent if the caller sets no `max_tokens`; all current models support it.
-_DEFAULT_MAX_TOKENS = 8192
 _TOKEN_ENV = "ANTHROPIC_AUTH_TOKEN"
 _BLOCKS = {"image": "image", "pdf": "document"}
 _FINISH_REASONS = {
@@ -73,6 +73,7 @@ class Anthropic(Provider):
         "top_p": "top_p",
         "user": "metadata.user_id",
     }
+    effort_style = "anthropic"
 
     def sign(self, key: str) -> tuple[str, str]:
         if key == os.environ.get(_TOKEN_ENV):
@@ -86,7 +87,7 @@ class Anthropic(Provider):
         turns = merge_turns((_role(message), self._build_blocks(message)) for message in others)
         payload: dict[str, Any] = {
             "model": model,
-            "max_tokens": _DEFAULT_MAX_TOKENS,
+            "max_tokens": options.record.get("max_out", DEFAULT_MAX_TOKENS),
             "messages": [{"role": role, "content": blocks} for role, blocks in turns],
             "stream": True,
         }
@@ -99,7 +100,7 @@ class Anthropic(Provider):
             ]
         if options.schema is not None:
             set_path(payload, "output_config.format", {"type": "json_schema", "schema": options.schema})
-        payload = add_options(payload, self.params, options)
+        payload = add_options(payload, self.params, options, provider=self, model=model)
         return requests.Request("POST", self.api_endpoint, json=payload, headers=dict(self.headers))
 
     def parse_event(self, event: Event) -> Any:
@@ -192,7 +193,7 @@ def _parse_start(record: Mapping[str, Any]) -> Iterator[Any]:
 
 def _parse_head(message: Mapping[str, Any]) -> Iterator[Any]:
     yield Answered(message["model"], message.get("id") or "")
-    yield from _parse_usage(message.get("usage"))
+    yield from parse_usage(message.get("usage"))
 
 
 def _parse_block_start(record: Mapping[str, Any]) -> Iterator[Any]:
@@ -215,7 +216,7 @@ def _parse_block(index: int, block: Mapping[str, Any]) -> Iterator[Any]:
 
 def _parse_ending(record: Mapping[str, Any]) -> Iterator[Any]:
     yield Finish(_finish_reason(record["delta"]), ends=False)
-    yield from _parse_usage(record.get("usage"))
+    yield from parse_usage(record.get("usage"))
 
 
 def _parse_stop(record: Mapping[str, Any]) -> Iterator[Any]:
@@ -239,12 +240,3 @@ def _parse_citations(citations: Sequence[Mapping[str, Any]]) -> Iterator[Citatio
     for citation in citations:
         if citation.get("url"):
             yield Citation(citation["url"], citation.get("title") or "")
-
-
-def _parse_usage(usage: Mapping[str, Any] | None) -> Iterator[Usage]:
-    if usage:
-        # Unlike everywhere else, `input_tokens` does not include cached tokens here.
-        names = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
-        counts = [usage[name] for name in names if usage.get(name) is not None]
-        input_tokens = None if usage.get("input_tokens") is None else sum(counts)
-        yield Usage(input_tokens, usage.get("output_tokens"), cached_tokens=usage.get("cache_read_input_tokens"))

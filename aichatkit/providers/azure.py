@@ -35,7 +35,6 @@ class Azure(OpenAICompatible):
     path = "/openai/v1/chat/completions"
     models_path = "/openai/v1/models"
     not_running = "Set AZURE_OPENAI_ENDPOINT, or pass base_url=, with the address of your resource"
-    priced_as = "openai"
     # Deployment names are chosen by their owner, so there is no default.
     default_model = ""
     models = ()

@@ -32,7 +32,8 @@ class Options:
 
     `params` are sampling parameters under the package's names, `tokens` what `prepare` returned, `tools` the functions
     the model may call, `schema` the JSON schema for structured output, `extra` fields copied into the body unchanged.
-    `record` is what the catalog knows about the model, empty if nothing.
+    `record` is what the catalog knows about the model, empty if nothing. `hide_thoughts` is set if the caller wants no
+    reasoning, although the model may not be able to switch it off.
     """
 
     params: Mapping[str, Any] = field(default_factory=dict)
@@ -41,6 +42,7 @@ class Options:
     schema: Mapping[str, Any] | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
     record: Mapping[str, Any] = field(default_factory=dict)
+    hide_thoughts: bool = False
 
 
 NO_OPTIONS = Options()
@@ -100,6 +102,8 @@ class Provider:
     key_prefix: ClassVar[str] = "Bearer "
     #: Supported sampling parameters: the package's name -> the service's name.
     params: ClassVar[Mapping[str, str]] = {}
+    #: The form in which the service takes `reasoning_effort`, by its name in `effort_fields`; empty for a plain field.
+    effort_style: ClassVar[str] = ""
     #: Supported attachments: "image", "pdf", "text", "audio"; empty for text-only services.
     takes_files: ClassVar[frozenset[str]] = frozenset()
     #: Maximum size of an attachment, in bytes.
@@ -123,6 +127,8 @@ class Provider:
     catalog: ClassVar[Any] = ()
     #: Whether answers cost nothing; of a server with `direct`, only while it is on this machine.
     free: ClassVar[bool] = False
+    #: Regular expression for the base URLs of regions with prices of their own; group 1 is the region.
+    region_urls: ClassVar[str] = ""
     #: Default read timeout, in seconds.
     read_timeout: ClassVar[float] = 60.0
     #: Order in which providers with a key are chosen by default, lowest first; 0 is never chosen.
@@ -178,6 +184,11 @@ class Provider:
     def is_free(self, model: str) -> bool:
         """Return whether an answer of a model costs nothing."""
         return self.free and (not self.direct or is_local(self.url))
+
+    def region(self) -> str:
+        """Return the region of the base URL if prices depend on it, else an empty string."""
+        match = re.match(self.region_urls, self.url) if self.region_urls else None
+        return "" if match is None else match[1]
 
     def sign(self, key: str) -> tuple[str, str]:
         """Return the name and value of the header that carries the API key."""

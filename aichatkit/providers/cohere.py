@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
-from aichatkit.chunks import Citation, Finish, Reasoning, ToolCallPart, Usage
+from aichatkit.chunks import Bill, Citation, Finish, Reasoning, ToolCallPart, Usage, parse_count
 from aichatkit.classification import classify
 from aichatkit.events import Event
 from aichatkit.providers.openai_compatible import OpenAICompatible
@@ -50,6 +50,7 @@ class Cohere(OpenAICompatible):
         "logprobs": "logprobs",
         "max_tokens": "max_tokens",
         "presence_penalty": "presence_penalty",
+        "reasoning_effort": "thinking",
         "response_format": "response_format",
         "seed": "seed",
         "stop": "stop_sequences",
@@ -57,6 +58,7 @@ class Cohere(OpenAICompatible):
         "top_k": "k",
         "top_p": "p",
     }
+    effort_style = "cohere"
 
     def parse_event(self, event: Event) -> Any:
         if event.data.startswith("[DONE]"):
@@ -76,14 +78,7 @@ class Cohere(OpenAICompatible):
     def _parse_ending(self, ending: Mapping[str, Any]) -> Iterator[Any]:
         if ending.get("error"):
             raise classify.event_error({"error": ending["error"]}, provider=self.name, rules=self.rules)
-        usage = ending.get("usage") or {}
-        # Fewer tokens may be billed than were processed.
-        counts = usage.get("tokens") or usage.get("billed_units") or {}
-        yield Usage(
-            _parse_count(counts.get("input_tokens")),
-            _parse_count(counts.get("output_tokens")),
-            cached_tokens=_parse_count(usage.get("cached_tokens")),
-        )
+        yield from _parse_usage(ending.get("usage"))
         reason = ending.get("finish_reason") or "stop"
         yield Finish(_FINISH_REASONS.get(reason, reason))
 
@@ -113,5 +108,15 @@ def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value] if value else []
 
 
-def _parse_count(count: float | None) -> int | None:
-    return None if count is None else int(count)
+def _parse_usage(usage: Any) -> Iterator[Usage | Bill]:
+    if not isinstance(usage, Mapping):
+        return
+    processed, billed = (
+        {name: parse_count(counts.get(name)) for name in ("input_tokens", "output_tokens")}
+        if isinstance(counts := usage.get(field), Mapping)
+        else {}
+        for field in ("tokens", "billed_units")
+    )
+    yield Usage(**(processed or billed), cached_tokens=parse_count(usage.get("cached_tokens")))
+    # Fewer tokens may be billed than were processed.
+    yield Bill(billed_input=billed.get("input_tokens"), billed_output=billed.get("output_tokens"))

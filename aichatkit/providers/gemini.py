@@ -28,6 +28,7 @@ from aichatkit.errors import ContentFilteredError
 from aichatkit.events import Event, sniffing
 from aichatkit.messages import File, Message, ToolCallsMessage, ToolResultMessage
 from aichatkit.providers.base import NO_OPTIONS, Options, Provider, Tool
+from aichatkit.providers.gemini_usage import parse_usage
 from aichatkit.providers.request_bodies import (
     add_options,
     encode_base64,
@@ -113,7 +114,7 @@ class Gemini(Provider):
         "logprobs": "generationConfig.responseLogprobs",
         "max_tokens": "generationConfig.maxOutputTokens",
         "presence_penalty": "generationConfig.presencePenalty",
-        "reasoning_effort": "generationConfig.thinkingConfig.thinkingLevel",
+        "reasoning_effort": "generationConfig.thinkingConfig",
         "seed": "generationConfig.seed",
         "stop": "generationConfig.stopSequences",
         "temperature": "generationConfig.temperature",
@@ -121,6 +122,7 @@ class Gemini(Provider):
         "top_logprobs": "generationConfig.logprobs",
         "top_p": "generationConfig.topP",
     }
+    effort_style = "gemini"
 
     def build_request(
         self, messages: Sequence[Message], model: str, *, options: Options = NO_OPTIONS
@@ -137,7 +139,7 @@ class Gemini(Provider):
             set_path(payload, "generationConfig.responseJsonSchema", options.schema)
         if _DRAWS.search(model):
             set_path(payload, "generationConfig.responseModalities", ["TEXT", "IMAGE"])
-        payload = add_options(payload, self.params, options)
+        payload = add_options(payload, self.params, options, provider=self, model=model)
         # A name with a slash already has its collection, such as tunedModels/mine.
         resource = model if "/" in model else f"models/{model}"
         url = f"{self.url}{self.version}/{quote(resource)}:streamGenerateContent?alt=sse"
@@ -216,25 +218,18 @@ def _parse_metadata(record: Mapping[str, Any]) -> list[Any]:
     chunks: list[Any] = []
     if record.get("modelVersion"):
         chunks.append(Answered(record["modelVersion"], record.get("responseId") or ""))
-    usage = record.get("usageMetadata")
-    if usage:
-        counts = [usage[name] for name in ("candidatesTokenCount", "thoughtsTokenCount") if usage.get(name)]
-        chunks.append(
-            Usage(
-                input_tokens=usage.get("promptTokenCount"),
-                output_tokens=sum(counts) if counts else None,
-                total_tokens=usage.get("totalTokenCount"),
-                cached_tokens=usage.get("cachedContentTokenCount"),
-                reasoning_tokens=usage.get("thoughtsTokenCount"),
-            )
-        )
+    chunks += parse_usage(record.get("usageMetadata"))
     return chunks
 
 
 def _parse_candidate(candidate: Mapping[str, Any]) -> Iterator[Any]:
     for part in (candidate.get("content") or {}).get("parts") or ():
         yield from _parse_part(part)
-    for chunk in (candidate.get("groundingMetadata") or {}).get("groundingChunks") or ():
+    grounding = candidate.get("groundingMetadata") or {}
+    if grounding.get("webSearchQueries"):
+        # Queries may be listed twice, and are charged for once.
+        yield Usage(searches=len(set(grounding["webSearchQueries"])))
+    for chunk in grounding.get("groundingChunks") or ():
         yield from _parse_citation(chunk.get("web") or {})
     metadata = candidate.get("citationMetadata") or {}
     for source in metadata.get("citationSources") or metadata.get("citations") or ():

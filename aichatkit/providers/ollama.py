@@ -65,6 +65,7 @@ class Ollama(Provider):
         "top_k": "options.top_k",
         "top_p": "options.top_p",
     }
+    effort_style = "ollama"
 
     @classmethod
     def find_base_url(cls) -> str | None:
@@ -87,7 +88,7 @@ class Ollama(Provider):
             payload["tools"] = [build_tool(tool) for tool in options.tools]
         if options.schema is not None:
             payload["format"] = options.schema
-        payload = add_options(payload, self.params, options)
+        payload = add_options(payload, self.params, options, provider=self, model=model)
         return requests.Request("POST", self.api_endpoint, json=payload, headers=dict(self.headers))
 
     def parse_event(self, event: events.Event) -> Any:

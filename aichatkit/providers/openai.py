@@ -38,6 +38,7 @@ class OpenAI(OpenAICompatible):
     settings_env: ClassVar = {"OpenAI-Organization": "OPENAI_ORG_ID", "OpenAI-Project": "OPENAI_PROJECT_ID"}
     roles: ClassVar = {}
     takes_files = frozenset({"image", "pdf", "audio", "text"})
+    region_urls = r"https://(eu|us)\.api\.openai\.com"
     image_models = r"dall-e|gpt-image|chatgpt-image"
 
     @classmethod

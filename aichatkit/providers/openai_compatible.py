@@ -17,7 +17,8 @@ from aichatkit.classification import classify
 from aichatkit.events import Event, sniffing
 from aichatkit.messages import Content, File, Message, ToolCallsMessage, ToolResultMessage
 from aichatkit.providers.base import NO_OPTIONS, Options, Provider
-from aichatkit.providers.openai_records import find_usage, parse_citations, parse_message, parse_usage
+from aichatkit.providers.openai_records import find_tier, find_usage, parse_citations, parse_message
+from aichatkit.providers.openai_usage import parse_usage
 from aichatkit.providers.request_bodies import (
     add_options,
     audio_format,
@@ -96,7 +97,8 @@ class OpenAICompatible(Provider):
         if self.stream_usage and payload["stream"]:
             payload["stream_options"] = {"include_usage": True}
         names = {**self.params, **self.own_params} if self.url == type(self).url else self.params
-        body, headers = add_options(payload, names, options), stream_headers(self, options)
+        body = add_options(payload, names, options, provider=self, model=model)
+        headers = stream_headers(self, options)
         return requests.Request("POST", self.api_endpoint, json=body, headers=headers)
 
     def parse_event(self, event: Event) -> Any:
@@ -146,7 +148,7 @@ class OpenAICompatible(Provider):
             *([Answered(record["model"], record.get("id") or "")] if record.get("model") else ()),
             *(chunk for choice in choices for chunk in self._parse_choice(choice, event_type)),
             *parse_citations(record),
-            *parse_usage(find_usage(record, choices)),
+            *parse_usage(find_usage(record, choices), tier=find_tier(record)),
             # A JSON document that parses is complete; some bridges send it without a finish reason.
             *([Finish()] if event_type == "json" else ()),
         ]

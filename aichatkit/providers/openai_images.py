@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from aichatkit.chunks import Finish, Picture, Usage
+from aichatkit.chunks import Bill, Finish, Picture, Usage
 from aichatkit.errors import ConfigurationError
 from aichatkit.images import data_uri
 from aichatkit.messages import Message
 from aichatkit.providers.base import Options
+from aichatkit.providers.openai_usage import parse_usage
 from aichatkit.providers.request_bodies import add_options
 
 __all__ = ["PATH", "build_payload", "decode_picture", "parse_pictures", "picture_from_uri"]
@@ -29,9 +30,7 @@ def build_payload(messages: Sequence[Message], model: str, options: Options, *, 
 def parse_pictures(record: Mapping[str, Any]) -> list[Any]:
     """Return the chunks of an image generation response."""
     pictures = [_parse_picture(entry) for entry in record["data"]]
-    counts = record.get("usage") or {}
-    usage = Usage(counts.get("input_tokens"), counts.get("output_tokens"), counts.get("total_tokens"))
-    return [*pictures, usage, Finish("stop", last=True)]
+    return [*pictures, *_parse_usage(record.get("usage")), Finish("stop", last=True)]
 
 
 def picture_from_uri(uri: str) -> Picture:
@@ -48,3 +47,16 @@ def _parse_picture(entry: Mapping[str, Any]) -> Picture:
     if entry.get("url"):
         return picture_from_uri(str(entry["url"]))
     return decode_picture(entry["b64_json"])
+
+
+def _parse_usage(usage: Any) -> Iterator[Usage | Bill]:
+    """Yield the usage; output without details is tokens of images."""
+    output = None
+    for chunk in parse_usage(usage):
+        if isinstance(chunk, Usage):
+            output = chunk.output_tokens
+        elif chunk.image_output is not None:
+            output = None
+        yield chunk
+    if output is not None and "output_tokens_details" not in usage:
+        yield Bill(image_output=output)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from aichatkit._lazy import lazy_module
-from aichatkit.chunks import Citation, Reasoning, ToolCallPart, Usage
+from aichatkit.chunks import Citation, Reasoning, ToolCallPart
 from aichatkit.providers.request_bodies import parse_arguments
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 else:
     openai_images = lazy_module("aichatkit.providers.openai_images")
 
-__all__ = ["find_usage", "parse_citations", "parse_message", "parse_usage"]
+__all__ = ["find_tier", "find_usage", "parse_citations", "parse_message"]
 
 
 def parse_message(message: Mapping[str, Any]) -> Iterator[Any]:
@@ -45,25 +45,18 @@ def parse_citations(record: Mapping[str, Any]) -> Iterator[Citation]:
 
 def find_usage(record: Mapping[str, Any], choices: Sequence[Mapping[str, Any]]) -> Any:
     """Return the usage: services send it next to the choices, inside one, or under a custom key."""
-    parents = [record, record.get("x_groq") or {}, *choices]
+    parents = [record, _groq_part(record), *choices]
     return next((parent["usage"] for parent in parents if parent.get("usage")), None)
 
 
-def parse_usage(usage: Mapping[str, Any] | None) -> Iterator[Usage]:
-    """Yield the token counts, if there are any."""
-    if usage:
-        cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens")
-        reasoning = (usage.get("completion_tokens_details") or {}).get("reasoning_tokens")
-        yield Usage(
-            input_tokens=usage.get("prompt_tokens"),
-            output_tokens=usage.get("completion_tokens"),
-            total_tokens=usage.get("total_tokens"),
-            # DeepSeek and Moonshot have their own field names.
-            cached_tokens=usage.get("prompt_cache_hit_tokens", usage.get("cached_tokens"))
-            if cached is None
-            else cached,
-            reasoning_tokens=usage.get("reasoning_tokens") if reasoning is None else reasoning,
-        )
+def find_tier(record: Mapping[str, Any]) -> Any:
+    """Return the service tier that served the request, as the service names it."""
+    return record.get("service_tier") or _groq_part(record).get("service_tier")
+
+
+def _groq_part(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    part = record.get("x_groq")
+    return part if isinstance(part, Mapping) else {}
 
 
 def _parse_content(content: Any) -> Iterator[Any]:

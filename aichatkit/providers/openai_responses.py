@@ -17,6 +17,7 @@ from aichatkit.events import Event, sniffing
 from aichatkit.messages import File, Message, ToolCallsMessage, ToolResultMessage
 from aichatkit.providers import openai_images
 from aichatkit.providers.base import NO_OPTIONS, Options, Provider, Tool
+from aichatkit.providers.openai_usage import parse_usage
 from aichatkit.providers.request_bodies import (
     add_options,
     call_id,
@@ -33,7 +34,7 @@ _REASONING_DELTAS = ("response.reasoning_summary_text.delta", "response.reasonin
 
 
 class OpenAIResponses(Provider):
-    """Chat with OpenAI's models through the Responses API; request reasoning summaries with `extra`."""
+    """Chat with OpenAI's models through the Responses API."""
 
     name = "openai-responses"
     url = "https://api.openai.com/v1"
@@ -56,6 +57,7 @@ class OpenAIResponses(Provider):
         "OpenAI-Organization": "OPENAI_ORG_ID",
         "OpenAI-Project": "OPENAI_PROJECT_ID",
     }
+    region_urls = r"https://(eu|us)\.api\.openai\.com"
     requires_end = True
     takes_files = frozenset({"image", "pdf", "text"})
     takes_tools = True
@@ -71,6 +73,7 @@ class OpenAIResponses(Provider):
         "user": "user",
         "verbosity": "text.verbosity",
     }
+    effort_style = "responses"
 
     def build_request(
         self, messages: Sequence[Message], model: str, *, options: Options = NO_OPTIONS
@@ -82,7 +85,7 @@ class OpenAIResponses(Provider):
         if options.schema is not None:
             response_format = {"type": "json_schema", "name": "answer", "schema": options.schema}
             set_path(payload, "text.format", {**response_format, "strict": is_strict(options.schema)})
-        payload = add_options(payload, self.params, options)
+        payload = add_options(payload, self.params, options, provider=self, model=model)
         return requests.Request("POST", self.api_endpoint, json=payload, headers=stream_headers(self, options))
 
     def parse_event(self, event: Event) -> Any:
@@ -215,15 +218,16 @@ def _parse_citations(annotations: Sequence[Mapping[str, Any]]) -> Iterator[Citat
 def _parse_ending(response: Mapping[str, Any]) -> Iterator[Any]:
     if response.get("model"):
         yield Answered(response["model"], response.get("id") or "")
-    usage = response.get("usage")
-    if usage:
-        yield Usage(
-            usage.get("input_tokens"),
-            usage.get("output_tokens"),
-            usage.get("total_tokens"),
-            cached_tokens=(usage.get("input_tokens_details") or {}).get("cached_tokens"),
-            reasoning_tokens=(usage.get("output_tokens_details") or {}).get("reasoning_tokens"),
-        )
+    yield from parse_usage(response.get("usage"), tier=response.get("service_tier"))
+    yield from _parse_searches(response)
     # An incomplete response may have no reason; then use its status.
     reason = (response.get("incomplete_details") or {}).get("reason") or response.get("status") or "completed"
     yield Finish(_FINISH_REASONS.get(reason, reason), last=True)
+
+
+def _parse_searches(response: Mapping[str, Any]) -> Iterator[Usage]:
+    """Yield the number of searches, each of which is charged for; reading a page that was found is free."""
+    calls = [item for item in response.get("output") or () if item.get("type") == "web_search_call"]
+    searches = [item for item in calls if (item.get("action") or {}).get("type", "search") == "search"]
+    if calls:
+        yield Usage(searches=len(searches))

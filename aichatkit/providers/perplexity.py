@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import requests
 
 from aichatkit._dataclasses import replace
-from aichatkit.chunks import Bill, Citation, Usage
+from aichatkit.chunks import Citation
 from aichatkit.classification import classify
 from aichatkit.errors import ModelNotFoundError
 from aichatkit.events import Event
@@ -58,6 +58,8 @@ class Perplexity(OpenAIResponses):
         "temperature": "temperature",
         "top_p": "top_p",
     }
+    # Summaries of the reasoning are OpenAI's own.
+    effort_style = ""
 
     def build_request(
         self, messages: Sequence[Message], model: str, *, options: Options = NO_OPTIONS
@@ -83,7 +85,7 @@ class Perplexity(OpenAIResponses):
         record = event.json()
         if record.get("type") == "response.cancelled":
             raise classify.event_error({**record, "type": "response.failed"}, provider=self.name, rules=self.rules)
-        return [*_parse_sources(record), *(parsed or ()), *_parse_billing(record.get("response") or record)]
+        return [*_parse_sources(record), *(parsed or ())]
 
     def _build_items(self, message: Message) -> Iterator[dict[str, Any]]:
         for item in super()._build_items(message):
@@ -120,16 +122,3 @@ def _parse_sources(record: Any) -> Iterator[Citation]:
         if item.get("type") in _RESULTS:
             for result in item["results"]:
                 yield Citation(result["url"], result.get("title") or "")
-
-
-def _parse_billing(response: Mapping[str, Any]) -> Iterator[Usage | Bill]:
-    usage = response.get("usage") or {}
-    details = usage.get("input_tokens_details") or {}
-    searches = (usage.get("tool_calls_details") or {}).get("search_web") or {}
-    if usage:
-        yield Usage(
-            cached_tokens=details.get("cache_read_input_tokens"),
-            cache_write_tokens=details.get("cache_creation_input_tokens"),
-            searches=searches.get("invocation"),
-        )
-        yield Bill(cost=(usage.get("cost") or {}).get("total_cost"))

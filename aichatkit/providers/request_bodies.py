@@ -7,14 +7,22 @@ import json
 import random
 import string
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from aichatkit._lazy import lazy_module
 from aichatkit.chunks import Thought, ToolCall
 from aichatkit.errors import ConfigurationError
 from aichatkit.messages import Content, File, Message, text_of_file
 from aichatkit.providers.base import Options, Provider, Tool
 
+if TYPE_CHECKING:
+    from aichatkit.providers import effort_fields
+else:
+    # Few calls set `reasoning_effort`.
+    effort_fields = lazy_module("aichatkit.providers.effort_fields")
+
 __all__ = [
+    "DEFAULT_MAX_TOKENS",
     "add_options",
     "build_tool",
     "call_id",
@@ -33,13 +41,26 @@ __all__ = [
     "unsupported_file_error",
 ]
 
+#: Output limit for a model that the catalog does not know, if the service demands one.
+DEFAULT_MAX_TOKENS = 8192
 _AUDIO_FORMATS = {"mpeg": "mp3", "x-wav": "wav", "wave": "wav", "x-m4a": "m4a", "mp4": "m4a"}
 
 
-def add_options(payload: dict[str, Any], names: Mapping[str, str], options: Options) -> dict[str, Any]:
+def add_options(
+    payload: dict[str, Any],
+    names: Mapping[str, str],
+    options: Options,
+    *,
+    provider: Provider | None = None,
+    model: str = "",
+) -> dict[str, Any]:
     """Return the body with the sampling parameters under the service's names, and `extra` merged in unchanged."""
     for name, value in options.params.items():
-        set_path(payload, names[name], [value] if name == "stop" and isinstance(value, str) else value)
+        if provider is not None and name == "reasoning_effort":
+            for path, field in effort_fields.effort_fields(provider, model, options).items():
+                set_path(payload, path, field)
+        else:
+            set_path(payload, names[name], [value] if name == "stop" and isinstance(value, str) else value)
     return _deep_merge(payload, options.extra)
 
 

@@ -176,7 +176,7 @@ def _chunk(data: bytes) -> bytes:
 def _openai(choices: list[dict[str, object]]) -> bytes:
     names = {"id": "chatcmpl-bench0000000000000000000", "object": "chat.completion.chunk", "created": 1700000000}
     more = {"service_tier": "default", "system_fingerprint": "fp_bench00000"}
-    return _data({**names, "model": "gpt-4o-mini-2024-07-18", **more, "choices": choices, "obfuscation": "x" * 12})
+    return _data({**names, "model": "gpt-6-luna-2026-09-01", **more, "choices": choices, "obfuscation": "x" * 12})
 
 
 def _data(record: object) -> bytes:

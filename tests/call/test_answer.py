@@ -4,7 +4,8 @@ import pytest
 from answer_doubles import FakeResponse, FakeTransport, Scripted, answered
 
 from aichatkit.call.answer import Answer
-from aichatkit.catalog.prices import Price
+from aichatkit.catalog.models import Catalog
+from aichatkit.catalog.own_prices import parse_prices
 from aichatkit.chunks import Answered, Citation, Finish, Notice, Picture, Reasoning, ToolCallPart, Usage
 from aichatkit.errors import (
     BadResponseError,
@@ -73,9 +74,9 @@ def test_the_price_is_that_of_the_model_that_answered_else_of_the_one_that_was_a
     usage = Usage(input_tokens=1_000_000, output_tokens=0)
     for model, cost in (("dear", 9.0), ("unknown", 2.0)):
         provider = Scripted(Answered(model), "Hi", usage)
-        prices = {"scripted/dear": Price(9, 1), "scripted/asked": Price(2, 1)}
+        catalog = Catalog([parse_prices({"scripted/dear": (9, 1), "scripted/asked": (2, 1)})])
         response = FakeResponse([b"0", b"1", b"2"])
-        answer = Answer(provider, "asked", response, http=FakeTransport(), prices=prices)
+        answer = Answer(provider, "asked", response, http=FakeTransport(), catalog=catalog)
         list(answer)
         assert answer.reply.cost == cost
 
@@ -137,7 +138,9 @@ def test_an_error_at_the_start_is_raised_by_the_start():
     ("script", "kind", "action", "told"),
     [
         ([END], EmptyAnswerError, "retry", "no text"),
-        ([Finish("length", last=True)], EmptyAnswerError, "stop", "max_tokens"),
+        ([Finish("length", last=True)], EmptyAnswerError, "stop", "no text came before the length limit"),
+        ([Reasoning("Hm."), Finish("length", last=True)], EmptyAnswerError, "stop", "lower reasoning_effort"),
+        ([Usage(reasoning_tokens=4000), Finish("length", last=True)], EmptyAnswerError, "stop", "limit (4,000 tokens)"),
         ([Finish("content_filter", last=True)], ContentFilteredError, "stop", "filter"),
         ([Finish("error", last=True)], ServerError, "retry", "failed"),
         ([Notice("Insufficient quota")], QuotaExceededError, "next", "quota"),

@@ -242,9 +242,9 @@ def test_a_file_a_provider_takes_passes():
 @pytest.mark.parametrize(
     "options",
     [
-        {"stop": {"a"}},
-        {"temperature": object()},
-        {"temperature": float("nan")},
+        {"logit_bias": {"1": {2}}},
+        {"extra": {"a": object()}},
+        {"extra": {"a": float("nan")}},
         {"extra": {"at": b"bytes"}},
         {"tools": [{"type": "function", "function": {"name": "f", "parameters": {"enum": {1}}}}]},
     ],

@@ -42,11 +42,11 @@ def test_a_system_message_goes_before_each_turn_and_is_no_part_of_the_history(cl
 def test_options_of_a_chat_hold_for_every_turn_and_those_of_a_turn_win(client, sandbox):
     chat = client.chat(model="openai/gpt-6-sol", temperature=0.1)
     chat.ask("Hi")
-    chat.ask("Ho", temperature=0.9, model="openai/gpt-6.1-sol", system="Be rude.")
+    chat.ask("Ho", temperature=0.9, model="openai/gpt-6-luna", system="Be rude.")
     first, second = (request.json() for request in sandbox.requests)
     assert (first["model"], first["temperature"]) == ("gpt-6-sol", 0.1)
     assert (second["model"], second["temperature"], second["messages"][0]["content"]) == (
-        "gpt-6.1-sol",
+        "gpt-6-luna",
         0.9,
         "Be rude.",
     )
@@ -174,7 +174,7 @@ def test_headers_and_tools_stay_out_of_the_file(client, tmp_path):
 
 def test_what_json_cannot_hold_is_told_and_nothing_is_written(client, tmp_path):
     with pytest.raises(ConfigurationError, match="JSON"):
-        client.chat(stop={"a"}).save(tmp_path / "chat.json")
+        client.chat(logit_bias={"1": {2}}).save(tmp_path / "chat.json")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -10,7 +10,7 @@ from recorded import recording
 
 from aichatkit import Client
 from aichatkit._dataclasses import replace
-from aichatkit.chunks import Answered, Citation, Finish, ToolCallPart
+from aichatkit.chunks import Answered, Citation, Finish, ToolCallPart, Usage
 from aichatkit.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -187,10 +187,17 @@ def test_without_the_last_event_the_answer_is_cut(told):
     assert caught.value.partial == "Hi"
 
 
-def test_the_last_word_on_usage_overwrites_and_the_cache_counts(told):
+def test_usage_of_the_end_replaces_smaller_counts_and_the_cache_counts_as_input(told):
     first = start(input_tokens=3, cache_read_input_tokens=100, cache_creation_input_tokens=20, output_tokens=1)
     usage = told(first, says("Hi"), ending(input_tokens=4, cache_read_input_tokens=100, output_tokens=7), STOP).usage
-    assert (usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.total_tokens) == (104, 7, 100, 111)
+    assert usage == Usage(124, 7, 131, cached_tokens=100, cache_write_tokens=20)
+
+
+@pytest.mark.parametrize("end", [{"input_tokens": 0}, {"input_tokens": 3, "cache_read_input_tokens": 0}, {}])
+def test_usage_of_the_end_that_says_less_replaces_nothing(told, end):
+    first = start(input_tokens=3, cache_read_input_tokens=100, cache_creation_input_tokens=20, output_tokens=1)
+    usage = told(first, says("Hi"), ending(output_tokens=7, **end), STOP).usage
+    assert (usage.input_tokens, usage.cached_tokens, usage.cache_write_tokens) == (123, 100, 20)
 
 
 def test_usage_of_the_end_may_hold_output_alone(told):

@@ -81,13 +81,13 @@ def test_a_model_s_name_cannot_leave_its_place(model, named):
 def test_parameters_stand_in_one_object():
     params = {"max_tokens": 9, "stop": "END", "top_k": 5, "temperature": 0, "reasoning_effort": "low"}
     extra = {"generationConfig": {"candidateCount": 1}, "safetySettings": []}
-    sent = wires.body("gemini", params=params, extra=extra)
+    sent = wires.body("gemini", model="gemini-flash-latest", params=params, extra=extra)
     assert sent["generationConfig"] == {
         "maxOutputTokens": 9,
         "stopSequences": ["END"],
         "topK": 5,
         "temperature": 0,
-        "thinkingConfig": {"thinkingLevel": "low"},
+        "thinkingConfig": {"thinkingLevel": "LOW", "includeThoughts": True},
         "candidateCount": 1,
     }
     assert sent["safetySettings"] == []

@@ -240,9 +240,10 @@ def test_usage_is_told_with_its_details(read):
     [
         [delta({"content": "Hello"}, usage={"prompt_tokens": 3, "completion_tokens": 1}), STOP],
         [
-            delta({"content": "Hel"}, usage={"prompt_tokens": 3, "completion_tokens": 9}),
+            delta({"content": "Hel"}, usage={"prompt_tokens": 3, "completion_tokens": 0}),
             delta({"content": "lo"}, usage={"prompt_tokens": 3, "completion_tokens": 1}),
             STOP,
+            event({"choices": [], "usage": {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}}),
         ],
         [says("Hello"), delta({}, "stop", x_groq={"id": "req", "usage": {"prompt_tokens": 3, "completion_tokens": 1}})],
         [says("Hello"), delta({}, "stop", usage={"prompt_tokens": 3, "completion_tokens": 1}), DONE],
@@ -254,7 +255,7 @@ def test_usage_is_told_with_its_details(read):
     ],
     ids=["beside choices", "repeated", "Groq", "at the reason", "no delta", "no choices"],
 )
-def test_usage_is_found_wherever_it_stands_and_the_last_word_counts(read, parts):
+def test_usage_is_found_wherever_it_stands_and_the_largest_count_holds(read, parts):
     reply = read(*parts)
     assert (reply.text, reply.usage.input_tokens, reply.usage.output_tokens) == ("Hello", 3, 1)
 
@@ -433,7 +434,7 @@ def test_sources_are_told_once(read):
         ([event({"choices": {"0": 1}})], BadResponseError),
         ([delta({"content": 7})], BadResponseError),
         ([delta({"content": ["x"]})], BadResponseError),
-        ([event({"usage": [1]})], BadResponseError),
+        ([event({"usage": [1]})], StreamInterruptedError),
         ([b'{"choices": [{"message": {"content": "Hel'], StreamInterruptedError),
         ([b"<!doctype html><title>Welcome</title>"], BadResponseError),
         ([b"<title>Just a moment...</title>"], BlockedError),

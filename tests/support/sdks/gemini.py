@@ -6,7 +6,7 @@ from asked import TOOL, City
 from google import genai
 from google.genai import types
 
-MODEL = "gemini-2.5-flash"
+MODEL = "gemini-flash-latest"
 TOOLS = {"tools": [{"function_declarations": [TOOL]}], "automatic_function_calling": {"disable": True}}
 
 
