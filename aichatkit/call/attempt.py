@@ -150,14 +150,21 @@ class TargetAttempts:
             try:
                 return self._open_once(request, cooldown_key, key)
             except BadRequestError as error:
-                demanded = refused.take_changes(error) if error._changes and not self.call.strict else ()
-                self._remember(demanded)
-                if self._repeated and demanded:
+                demanded = self._demanded(error) if error._changes else ()
+                new = [change for change in demanded if change.do != "again"]
+                self._remember(new)
+                if self._repeated and new:
                     error.message += "; one repetition is allowed, and the next call is sent without what it refuses"
                     error.args = (error.message,)
                 if self._repeated or not demanded:
                     raise
             self._repeated = True
+
+    def _demanded(self, error: ChatError) -> Sequence[refused.Change]:
+        """Return the changes that a refusal demands, without those to parameters that the caller did not choose."""
+        changes = refused.take_changes(error)
+        asked = self.call.options.params
+        return [] if self.call.strict else [each for each in changes if each.do != "again" or each.param in asked]
 
     def _remember(self, changes: Sequence[refused.Change]) -> None:
         """Remember the changes that a model demands and warn of them; forget those of this call that did not help."""
