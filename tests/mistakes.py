@@ -934,7 +934,7 @@ MISTAKES = (
         "classification/refused_params.py",
         'yield Refused(name, "rename", wordings.replacement(text))',
         'yield Refused(name, "leave_out")',
-        "classification/test_refused_params.py call/test_refused.py",
+        "classification/test_refused_params.py call/test_call_refusals.py",
     ),
     Mistake(
         "a suggestion is taken for what is refused",
@@ -966,10 +966,10 @@ MISTAKES = (
     ),
     Mistake(
         "what the caller put into the body is left out",
-        "call/refused.py",
+        "call/refusals.py",
         'change.do not in ("rename", "auto", "leave_empty") and fields.get(options.extra, change.path) is not None',
         "False",
-        "call/test_refused.py",
+        "call/test_call_refusals.py",
     ),
     # What a model takes.
     Mistake(

@@ -60,7 +60,7 @@ ORDER = """
     call.answer limits.rate_limits limits.retries
     call.refused_fields
     call.refusal_actions
-    call.refused
+    call.refusals
     registry call.request call.listings call.model_rules
     catalog.model_infos
     catalog.retirements

@@ -30,7 +30,7 @@ from aichatkit.transport.transport import Transport
 
 if TYPE_CHECKING:
     from aichatkit import _warnings, hooks
-    from aichatkit.call import model_rules, refused
+    from aichatkit.call import model_rules, refusals
     from aichatkit.call.answer import Answer
     from aichatkit.catalog import retirements, tokens
     from aichatkit.limits.cooldowns import CooldownKey
@@ -38,7 +38,7 @@ else:
     # Few calls have parameters, hooks, a rate limit, or a field that is refused.
     _warnings = lazy_module("aichatkit._warnings")
     hooks = lazy_module("aichatkit.hooks")
-    refused = lazy_module("aichatkit.call.refused")
+    refusals = lazy_module("aichatkit.call.refusals")
     model_rules = lazy_module("aichatkit.call.model_rules")
     retirements = lazy_module("aichatkit.catalog.retirements")
     tokens = lazy_module("aichatkit.catalog.tokens")
@@ -76,7 +76,7 @@ class TargetAttempts:
         self._cooldown_key: CooldownKey | None = None
         self._memo_key = (target.provider.name, target.model)
         self._repeated = False
-        self._learned: Sequence[refused.Change] = ()
+        self._learned: Sequence[refusals.Change] = ()
 
     def check(self) -> None:
         """Raise if the target cannot be called as requested; nothing is sent."""
@@ -160,19 +160,19 @@ class TargetAttempts:
                     raise
             self._repeated = True
 
-    def _demanded(self, error: ChatError) -> Sequence[refused.Change]:
+    def _demanded(self, error: ChatError) -> Sequence[refusals.Change]:
         """Return the changes that a refusal demands, without those to parameters that the caller did not choose."""
-        changes = refused.take_changes(error)
+        changes = refusals.take_changes(error)
         asked = self.call.options.params
         return [] if self.call.strict else [each for each in changes if each.do != "again" or each.param in asked]
 
-    def _remember(self, changes: Sequence[refused.Change]) -> None:
+    def _remember(self, changes: Sequence[refusals.Change]) -> None:
         """Remember the changes that a model demands and warn of them; forget those of this call that did not help."""
         memo, name, model = self.context.refused_params, self.provider.name, self.target.model
         known = memo.get(self._memo_key, ())
         if changes:
             memoize(memo, self._memo_key, (*known, *(change for change in changes if change not in known)))
-            for sentence in refused.describe(changes):
+            for sentence in refusals.describe(changes):
                 _warnings.warn_user(f"{name}: {model} {sentence}; strict=True forbids that")
         elif self._learned:
             memo[self._memo_key] = tuple(change for change in known if change not in self._learned)

@@ -21,7 +21,7 @@ from aichatkit.transport.timeouts import Deadline, Timeout
 
 if TYPE_CHECKING:
     from aichatkit.call.answer import Answer
-    from aichatkit.call.refused import Change
+    from aichatkit.call.refusals import Change
     from aichatkit.limits.rate_limits import RateLimiter
     from aichatkit.middleware.budgets import Budget
     from aichatkit.middleware.observe import Observer

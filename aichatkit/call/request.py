@@ -25,11 +25,11 @@ from aichatkit.transport.transport import Transport
 if TYPE_CHECKING:
     import inspect
 
-    from aichatkit.call import refused
+    from aichatkit.call import refusals
 else:
     inspect = lazy_module("inspect")
     # Few models refuse a parameter.
-    refused = lazy_module("aichatkit.call.refused")
+    refusals = lazy_module("aichatkit.call.refusals")
 
 __all__ = ["ProviderRequest", "check_request", "prepare", "send_request"]
 
@@ -47,7 +47,7 @@ class ProviderRequest:
     options: Options
     catalog: Catalog = field(default_factory=Catalog, repr=False)
     #: Changes to the body that follow from what the model refused.
-    changes: Sequence[refused.Change] = ()
+    changes: Sequence[refusals.Change] = ()
     keep_raw: bool = False
 
 
@@ -66,7 +66,7 @@ def send_request(
     http_request = _build(request, http)
     body: Any = http_request.json
     for change in request.changes:
-        refused.apply(body, change, request.options)
+        refusals.apply(body, change, request.options)
     http_request = _encode_body(http_request, request.provider)
     if on_request is not None:
         on_request(http_request)
@@ -74,7 +74,7 @@ def send_request(
         return _open(request, http.send(http_request), http, started=started, clock=clock)
     except ChatError as error:
         if error._refused:
-            refused.note_refusal(error, body, asked)
+            refusals.note_refusal(error, body, asked)
         raise
 
 
@@ -171,9 +171,9 @@ def _check_file(file: File, provider: Provider) -> None:
 
 def _with_instructions(request: ProviderRequest) -> ProviderRequest:
     """For a service without structured output, ask for JSON in the last user message."""
-    is_refused = bool(request.changes) and refused.describes_schema(request.changes)
+    is_refused = bool(request.changes) and refusals.describes_schema(request.changes)
     if is_refused:
-        request = refused.schema_in_words(request)
+        request = refusals.schema_in_words(request)
     schema = request.options.schema
     if schema is None or (request.provider.takes_schema and not is_refused):
         return request

@@ -7,7 +7,7 @@ from copy import deepcopy
 import pytest
 
 from aichatkit.call.refusal_actions import ACTIONS, SENTENCES
-from aichatkit.call.refused import Change, apply, describe
+from aichatkit.call.refusals import Change, apply, describe
 from aichatkit.call.refused_fields import find_paths, renamed, schema_of
 from aichatkit.providers.base import Options
 

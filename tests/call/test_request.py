@@ -7,7 +7,7 @@ import pytest
 import requests
 from answer_doubles import Scripted
 
-from aichatkit.call.refused import Change
+from aichatkit.call.refusals import Change
 from aichatkit.call.request import ProviderRequest, check_request, prepare, send_request
 from aichatkit.chunks import Finish
 from aichatkit.errors import BadResponseError, ChatError, ConfigurationError, ServerError
