@@ -16,7 +16,7 @@ from pages import blocks_of
 
 import aichatkit
 from aichatkit import Client
-from aichatkit.catalog.prices import PRICES_DATE
+from aichatkit.catalog.layers import shipped
 from aichatkit.limits.retries import RetryPolicy
 from aichatkit.registry import GROUPS, registry
 
@@ -183,7 +183,7 @@ def test_the_figures_told_are_those_of_the_tests():
 
 
 def test_the_date_of_the_prices_is_told():
-    assert f"list prices of {PRICES_DATE}" in README
+    assert f"list prices of {shipped().as_of}" in README
 
 
 def test_the_numbers_told_are_the_defaults():

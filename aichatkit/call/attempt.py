@@ -38,8 +38,8 @@ else:
     # Few calls have parameters, hooks, a rate limit, or a field that is refused.
     _warnings = lazy_module("aichatkit._warnings")
     hooks = lazy_module("aichatkit.hooks")
-    refusals = lazy_module("aichatkit.call.refusals")
     model_rules = lazy_module("aichatkit.call.model_rules")
+    refusals = lazy_module("aichatkit.call.refusals")
     retirements = lazy_module("aichatkit.catalog.retirements")
     tokens = lazy_module("aichatkit.catalog.tokens")
 
@@ -150,21 +150,14 @@ class TargetAttempts:
             try:
                 return self._open_once(request, cooldown_key, key)
             except BadRequestError as error:
-                demanded = self._demanded(error) if error._changes else ()
-                new = [change for change in demanded if change.do != "again"]
-                self._remember(new)
-                if self._repeated and new:
+                demanded = refusals.take_changes(error) if error._changes and not self.call.strict else ()
+                self._remember(demanded)
+                if self._repeated and demanded:
                     error.message += "; one repetition is allowed, and the next call is sent without what it refuses"
                     error.args = (error.message,)
                 if self._repeated or not demanded:
                     raise
             self._repeated = True
-
-    def _demanded(self, error: ChatError) -> Sequence[refusals.Change]:
-        """Return the changes that a refusal demands, without those to parameters that the caller did not choose."""
-        changes = refusals.take_changes(error)
-        asked = self.call.options.params
-        return [] if self.call.strict else [each for each in changes if each.do != "again" or each.param in asked]
 
     def _remember(self, changes: Sequence[refusals.Change]) -> None:
         """Remember the changes that a model demands and warn of them; forget those of this call that did not help."""

@@ -6,7 +6,7 @@ What the caller put into `extra` is only ever renamed, never left out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -26,15 +26,8 @@ __all__ = ["Change", "apply", "describe", "describes_schema", "note_refusal", "s
 _KEPT = frozenset({"tools", "max_tokens", "messages", "model"})
 
 
-#: What is demanded of a value: if it made no difference, the value is one that is taken.
-_VALUES = frozenset({"at_least", "at_most", "first", "not_value", "one_of"})
-
-
 class Change(NamedTuple):
-    """A lasting change to the requests for one model; `path` is the field, `do` and `to` are those of `Refused`.
-
-    "again" changes nothing: the request had the form that is demanded, so it may be sent once more.
-    """
+    """A lasting change to the requests for one model; `path` is the field, `do` and `to` are those of `Refused`."""
 
     param: str
     path: str
@@ -44,7 +37,7 @@ class Change(NamedTuple):
 
 def note_refusal(error: ChatError, body: object, request: ProviderRequest) -> None:
     """Replace what an error says is refused by the changes that make the refused body acceptable."""
-    refused: Sequence[Refused] = vars(error).pop("_refused", ())
+    refused: Iterable[Refused] = vars(error).pop("_refused", ())
     if not isinstance(body, dict):
         return
     if body.get("tools") and any(each.name == "tools" for each in refused):
@@ -53,10 +46,13 @@ def note_refusal(error: ChatError, body: object, request: ProviderRequest) -> No
     trial, changes, effective = deepcopy(body), list[Change](), False
     for change in (change for each in refused for change in _changes(each, trial, request)):
         is_new = change.do == "in_words" or apply(trial, change, request.options)
-        effective = effective or is_new
-        if is_new or change.do == "leave_out":
+        # What the catalog has left out may have been replaced by a form that the model refuses as well.
+        is_known = change.param in request.options.left_out
+        effective = effective or is_new or is_known
+        if is_new or is_known or change.do == "leave_out":
             changes.append(change)
-    error._changes = tuple(changes if effective else _fulfilled(refused, body, request))
+    if effective:
+        error._changes = tuple(changes)
 
 
 def take_changes(error: ChatError) -> tuple[Change, ...]:
@@ -130,17 +126,6 @@ def _changes(refused: Refused, body: dict[str, Any], request: ProviderRequest) -
         target = fields.renamed(path, to) if do == "rename" else to
         if do != "rename" or target is not None:
             yield Change(param, path, do, target)
-
-
-def _fulfilled(refused: Iterable[Refused], body: dict[str, Any], request: ProviderRequest) -> Iterator[Change]:
-    """Yield the parameters that a body has as the service demands, because the catalog knew of it before."""
-    tables = (request.provider.params, getattr(request.provider, "own_params", {}))
-    for name, do, to in (each for each in refused if each.name != "response_format"):
-        paths = fields.find_paths(name, tables, body)
-        sent = {path for _, path in paths if fields.get(body, path) is not None}
-        is_own = any(fields.get(request.options.extra, path) is not None for _, path in paths)
-        if not is_own and (not sent if do == "leave_out" else do in _VALUES or (do == "rename" and to in sent)):
-            yield from (Change(param, path, "again") for param, path in paths)
 
 
 def _format_changes(do: str, to: Any, body: dict[str, Any], options: Options) -> Iterator[Change]:

@@ -484,29 +484,6 @@ def test_strict_heals_nothing(served, model, params, status, body, expected):
     assert len(service.bodies) == 1
 
 
-#: Model, parameters, refusal: the body has the demanded form already, as the catalog or the provider knew of it.
-KNOWN = [
-    ("ollama/llama3.2", {"reasoning_effort": "high"}, '"llama3.2" does not support thinking'),
-    (
-        "openai/x",
-        {"max_tokens": 5},
-        "'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.",
-    ),
-    ("openai/x", {"max_tokens": 5}, "max_tokens must be at most 4096"),
-]
-
-
-@pytest.mark.parametrize(("model", "params", "words"), KNOWN)
-def test_what_is_sent_as_demanded_is_sent_once_more_and_not_again(served, model, params, words):
-    client, service = served(model, (400, error(words)))
-    assert quiet(lambda: client.ask("Hi", **params))[0].text == "Hi"
-    assert service.bodies[0] == service.bodies[1]
-    service.refusals += [(400, error(words))] * 2
-    with pytest.raises(BadRequestError) as caught:
-        quiet(lambda: client.ask("Hi", **params))
-    assert (len(service.bodies), "next call" in str(caught.value)) == (4, False)
-
-
 def test_every_face_heals(served):
     client, service = served("openai/x", (400, ONLY_DEFAULT))
     assert quiet(lambda: client.stream("Hi", temperature=0.5).read().text)[0] == "Hi"
