@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Callable
 
 from aichatkit._dataclasses import dataclass, field
@@ -16,18 +16,22 @@ from aichatkit.messages import Message, ToolCallsMessage
 if TYPE_CHECKING:
     from aichatkit import _json
     from aichatkit.classification import retry_after
+    from aichatkit.display import reply_record as reply_records
     from aichatkit.display import reprs, screen
 else:
     _json = lazy_module("aichatkit._json")
     retry_after = lazy_module("aichatkit.classification.retry_after")
+    reply_records = lazy_module("aichatkit.display.reply_record")
     reprs = lazy_module("aichatkit.display.reprs")
     screen = lazy_module("aichatkit.display.screen")
 
-__all__ = ["Attempt", "Reply"]
+__all__ = ["Attempt", "Reply", "sum_known"]
 
 
 _FENCED_BLOCK = r"(?sm)^[ \t]*```\w*[ \t]*\r?\n(.*?)(?:^[ \t]*```|\Z)"
 _MAX_DECODES = 1000
+#: Characters of the text that `repr` shows.
+_MAX_REPR = 200
 _NOT_JSON = object()
 
 
@@ -89,6 +93,18 @@ class Reply:
     def __str__(self) -> str:
         return self.text
 
+    def __format__(self, spec: str) -> str:
+        return format(self.text, spec)
+
+    def __repr__(self) -> str:
+        text = self.text if len(self.text) <= _MAX_REPR else f"{self.text[:_MAX_REPR]}..."
+        incomplete = "" if self.complete is not False else ", broken off"
+        return f"<{type(self).__name__} {text!r} from {self.provider}/{self.model}{incomplete}>"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the reply as plain data for JSON, with its attempts and limits; without headers and raw records."""
+        return reply_records.reply_record(self)
+
     @property
     def limits(self) -> dict[str, Any]:
         """The service's rate limits, read from the response headers; empty if it sends none.
@@ -148,8 +164,29 @@ class Reply:
             raise NotImplementedError
 
 
+_THOUGHTS = re.compile(r"\A\s*<think(?:ing)?>.*?</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
+
+
+def sum_known(amounts: Iterable[float | None]) -> float | None:
+    """Return the sum of amounts, None if one of them is not known.
+
+    >>> sum_known([0.25, 0.5]), sum_known([0.25, None])
+    (0.75, None)
+    """
+    total = 0.0
+    for amount in amounts:
+        if amount is None:
+            return None
+        total += amount
+    return total
+
+
 def _find_json(text: str) -> list[Any]:
-    """Return the JSON values in a text: the text itself, else fenced blocks, else values within the prose."""
+    """Return the JSON values in a text: the text itself, else fenced blocks, else values within the prose.
+
+    A model without a reasoning parser thinks aloud first; JSON in its thoughts is not the answer.
+    """
+    text = re.sub(_THOUGHTS, "", text, count=1)
     for candidates in ([text], [block[1] for block in re.finditer(_FENCED_BLOCK, text)]):
         values = [value for value in map(_parse_json, candidates) if value is not _NOT_JSON]
         if values:

@@ -7,7 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any, Callable, Optional
@@ -17,6 +17,7 @@ from aichatkit._surrogates import repair
 from aichatkit.batch.templates import is_missing
 from aichatkit.errors import ChatError, ConfigurationError
 from aichatkit.reply import Reply
+from aichatkit.storage.private_files import replacing
 
 __all__ = ["Record", "build_frame", "outcome_columns", "parse_path", "save"]
 
@@ -146,18 +147,10 @@ def _jsonable(value: Any) -> Any:
 @contextmanager
 def _open_atomically(path: Path) -> Iterator[Any]:
     """Open a temporary file that replaces `path` once everything is written."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        try:
-            with temporary.open("w", encoding="utf-8", newline="") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-            return
-        finally:
-            with suppress(OSError):
-                temporary.unlink()
+        with replacing(path, newline="") as file:
+            yield file
+        return
     except OSError as error:
         problem, reason = error.strerror or type(error).__name__, reason_of(error)
     raise ConfigurationError(f"save: {str(path)!r} cannot be written: {problem}", reason=reason)

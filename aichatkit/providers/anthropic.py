@@ -12,11 +12,11 @@ from typing import Any, ClassVar
 import requests
 
 from aichatkit.chunks import Answered, Citation, Finish, Reasoning, ToolCall, ToolCallPart
-from aichatkit.classification import classify
 from aichatkit.events import Event, sniffing
 from aichatkit.messages import File, Message, ToolCallsMessage, ToolResultMessage
 from aichatkit.providers.anthropic_usage import parse_usage
 from aichatkit.providers.base import NO_OPTIONS, WEB_IMAGES, Options, Provider
+from aichatkit.providers.odd_events import check_error, parse_unreadable
 from aichatkit.providers.request_bodies import (
     DEFAULT_MAX_TOKENS,
     add_options,
@@ -110,15 +110,17 @@ class Anthropic(Provider):
         return requests.Request("POST", self.api_endpoint, json=payload, headers=dict(self.headers))
 
     def parse_event(self, event: Event) -> Any:
-        record = event.json()
-        event_type = record.get("type")
+        try:
+            record = event.json()
+        except ValueError:
+            return parse_unreadable(self, event)
+        event_type = record.get("type") if isinstance(record, dict) else None
         if event_type == "content_block_delta":
             return _parse_delta(record)
         if event_type == "message":
             return list(_parse_message(exact_record(event)))
-        if classify.find_error(record) is not None:
-            raise classify.event_error(record, provider=self.name, rules=self.rules)
-        parse = _PARSERS.get(event_type)
+        check_error(self, event, record)
+        parse = _PARSERS.get(event_type or "")
         return list(parse(exact_record(event))) if parse else None
 
     def _build_blocks(self, message: Message) -> list[dict[str, Any]]:
@@ -213,7 +215,9 @@ def _parse_start(record: Mapping[str, Any]) -> Iterator[Any]:
 
 
 def _parse_head(message: Mapping[str, Any]) -> Iterator[Any]:
-    yield Answered(message["model"], message.get("id") or "")
+    model, id = message.get("model"), message.get("id")
+    if model and isinstance(model, str):
+        yield Answered(model, id if isinstance(id, str) else "")
     yield from parse_usage(message.get("usage"))
 
 

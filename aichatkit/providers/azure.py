@@ -43,6 +43,7 @@ class Azure(OpenAICompatible):
     settings_env: ClassVar[Mapping[str, str]] = {"api-version": "OPENAI_API_VERSION"}
     key_header = "api-key"
     key_prefix = ""
+    writes_cache = True
     rank = 6
     roles: ClassVar[Mapping[str, str]] = {}
     params: ClassVar[Mapping[str, str]] = {**OpenAICompatible.params, "max_tokens": "max_completion_tokens"}

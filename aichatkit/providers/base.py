@@ -33,7 +33,8 @@ class Options:
     `params` are sampling parameters under the package's names, `tokens` what `prepare` returned, `tools` the functions
     the model may call, `schema` the JSON schema for structured output, `extra` fields copied into the body unchanged.
     `record` is what the catalog knows about the model, empty if nothing. `hide_thoughts` is set if the caller wants no
-    reasoning, although the model may not be able to switch it off.
+    reasoning, although the model may not be able to switch it off; `left_out` are the caller's parameters that the
+    model is known to refuse.
     """
 
     params: Mapping[str, Any] = field(default_factory=dict)
@@ -43,6 +44,7 @@ class Options:
     extra: Mapping[str, Any] = field(default_factory=dict)
     record: Mapping[str, Any] = field(default_factory=dict)
     hide_thoughts: bool = False
+    left_out: frozenset[str] = frozenset()
 
 
 NO_OPTIONS = Options()
@@ -129,6 +131,8 @@ class Provider:
     priced_as: ClassVar[str] = ""
     #: Records of its models for the catalog, or the path of a file with them; for providers outside the package.
     catalog: ClassVar[Any] = ()
+    #: Whether the service writes prompts to its cache without being asked, and charges for it.
+    writes_cache: ClassVar[bool] = False
     #: Whether answers cost nothing; of a server with `direct`, only while it is on this machine.
     free: ClassVar[bool] = False
     #: Regular expression for the base URLs of regions with prices of their own; group 1 is the region.
@@ -245,7 +249,7 @@ class Provider:
         """Return the error for a missing key; it names every variable looked up."""
         names = ", ".join(cls.key_variables())
         return MissingKeyError(
-            f"{cls.name}: no key; set {names} in the environment or pass api_key= (looked up: {names})",
+            f"{cls.name}: no key; set {names} in the environment or pass api_key=",
             provider=cls.name,
         )
 

@@ -14,6 +14,7 @@ import requests
 
 from aichatkit.chunks import (
     Answered,
+    ArgumentFields,
     Citation,
     Finish,
     Picture,
@@ -23,12 +24,12 @@ from aichatkit.chunks import (
     Usage,
     is_generated_call_id,
 )
-from aichatkit.classification import classify
 from aichatkit.errors import ConfigurationError, ContentFilteredError
 from aichatkit.events import Event, sniffing
 from aichatkit.messages import File, Message, ToolCallsMessage, ToolResultMessage
 from aichatkit.providers.base import NO_OPTIONS, Options, Provider, Tool
 from aichatkit.providers.gemini_usage import parse_usage
+from aichatkit.providers.odd_events import check_error, parse_unreadable
 from aichatkit.providers.request_bodies import (
     add_options,
     encode_base64,
@@ -82,6 +83,8 @@ _NO_SIGNATURE = "skip_thought_signature_validator"
 #: Files that the service knows the types of: uploaded ones, and films.
 _OWN_FILE = re.compile(r"https://(?:generativelanguage\.googleapis\.com/|(?:www\.)?youtube\.com/|youtu\.be/)")
 
+_STEP = re.compile(r"""\.([^.\[\]]+)|\[([0-9]+)\]|\[['"]([^'"]+)['"]\]""")
+_PATH = re.compile(rf"\$(?:{_STEP.pattern})+")
 #: The fields of a candidate that is text only, and of a record that holds nothing but such a candidate.
 _TEXT_CANDIDATE = {"content", "index", "safetyRatings"}
 _TEXT_RECORD = {"candidates", "modelVersion", "responseId", "usageMetadata", "createTime"}
@@ -158,7 +161,10 @@ class Gemini(Provider):
         return requests.Request("POST", url, json=payload, headers=dict(self.headers))
 
     def parse_event(self, event: Event) -> Any:
-        record = event.json()
+        try:
+            record = event.json()
+        except ValueError:
+            return parse_unreadable(self, event)
         # Fast path: one text, and the metadata that every record has.
         try:
             (candidate,) = record["candidates"]
@@ -170,15 +176,15 @@ class Gemini(Provider):
                 and not candidate.get("index")
                 and candidate.keys() <= _TEXT_CANDIDATE
                 and record.keys() <= _TEXT_RECORD
+                and event.type != "json"
             ):
                 return [text, *_parse_metadata(record)]
         except (LookupError, TypeError, ValueError, AttributeError):
             pass
-        return self._parse_record(exact_record(event))
+        return self._parse_record(exact_record(event), event)
 
-    def _parse_record(self, record: Any) -> list[Any]:
-        if classify.find_error(record) is not None:
-            raise classify.event_error(record, provider=self.name, rules=self.rules)
+    def _parse_record(self, record: Any, event: Event) -> list[Any]:
+        check_error(self, event, record)
         blocked = (record.get("promptFeedback") or {}).get("blockReason")
         if blocked:
             raise ContentFilteredError(
@@ -190,6 +196,8 @@ class Gemini(Provider):
         return [
             *(chunk for candidate in candidates for chunk in _parse_candidate(candidate)),
             *_parse_metadata(record),
+            # A JSON document that parses is complete; some bridges send it without a finish reason.
+            *([Finish()] if event.type == "json" else ()),
         ]
 
     def takes_schema_for(self, model: str, options: Options) -> bool:
@@ -277,9 +285,37 @@ def _parse_part(part: Mapping[str, Any]) -> Iterator[Any]:
     if data.get("data") and not part.get("thought"):
         yield Picture(data=f"data:{data['mimeType']};base64,{data['data']}")
     call = part.get("functionCall")
-    if call:
-        arguments = parse_arguments(call.get("args") or {})
-        yield ToolCallPart(None, call.get("id") or "", call["name"], arguments, part.get("thoughtSignature") or "")
+    if call is not None:
+        yield from _parse_call(call, part.get("thoughtSignature") or "")
+
+
+def _parse_call(call: Mapping[str, Any], signature: str) -> Iterator[Any]:
+    """Yield a call, whole or field by field: a piece without a name goes on with the call before it."""
+    comes_in_pieces = bool(call.get("willContinue") or call.get("partialArgs"))
+    if call.get("name"):
+        arguments = "" if comes_in_pieces and not call.get("args") else parse_arguments(call.get("args") or {})
+        yield ToolCallPart(None, call.get("id") or "", call["name"], arguments, signature)
+    if comes_in_pieces or not call.get("name"):
+        pieces = call.get("partialArgs") or ()
+        fields = [(_parse_path(piece["jsonPath"]), _field_value(piece)) for piece in pieces]
+        yield ArgumentFields(fields, more=bool(call.get("willContinue")))
+
+
+def _parse_path(path: str) -> list[str | int]:
+    """Return the steps of a JSON path.
+
+    >>> _parse_path("$.stops[0].city"), _parse_path("$['a b']")
+    (['stops', 0, 'city'], ['a b'])
+    """
+    if not _PATH.fullmatch(path):
+        raise ValueError(f"no path of an argument: {path}")
+    return [int(index) if index else quoted or name for name, index, quoted in _STEP.findall(path)]
+
+
+def _field_value(piece: Mapping[str, Any]) -> Any:
+    if "nullValue" in piece:
+        return None
+    return next(piece[name] for name in ("stringValue", "numberValue", "boolValue") if name in piece)
 
 
 def _parse_citation(source: Mapping[str, Any]) -> Iterator[Citation]:

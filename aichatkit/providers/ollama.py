@@ -15,6 +15,7 @@ import requests
 from aichatkit import events
 from aichatkit.chunks import Answered, Finish, Reasoning, ToolCallPart, Usage
 from aichatkit.classification import classify
+from aichatkit.events import documents
 from aichatkit.messages import Message, ToolCallsMessage, ToolResultMessage
 from aichatkit.providers.base import NO_OPTIONS, Options, Provider
 from aichatkit.providers.request_bodies import (
@@ -52,7 +53,7 @@ class Ollama(Provider):
     takes_files = frozenset({"image", "text"})
     takes_tools = True
     takes_schema = True
-    iter_events = staticmethod(events.iter_json_lines)
+    iter_events = staticmethod(documents.iter_json_lines_or_document)
     params: ClassVar[Mapping[str, str]] = {
         "frequency_penalty": "options.frequency_penalty",
         "max_tokens": "options.num_predict",

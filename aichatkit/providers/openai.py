@@ -40,6 +40,7 @@ class OpenAI(OpenAICompatible):
     roles: ClassVar = {}
     takes_files = frozenset({"image", "pdf", "audio", "text"})
     takes_images = WEB_IMAGES
+    writes_cache = True
     region_urls = r"https://(eu|us)\.api\.openai\.com"
     image_models = r"dall-e|gpt-image|chatgpt-image"
 

@@ -196,7 +196,6 @@ SERVICES: Mapping[str, Mapping[str, Any]] = {
         "params": _params("max_tokens response_format temperature top_p"),
         "takes_files": _TEXT,
         "takes_schema": False,
-        "repeats_message": True,
         "rules": (
             Rule(None, r"unknown model", ModelNotFoundError),
             Rule(None, r"^2013$", BadRequestError),

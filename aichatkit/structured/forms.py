@@ -9,7 +9,8 @@ from typing import Any
 from aichatkit import _json
 from aichatkit._dataclasses import dataclass
 from aichatkit._reasons import reason_of
-from aichatkit.errors import SchemaError
+from aichatkit.classification.error_bodies import clean
+from aichatkit.errors import ContentFilteredError, SchemaError
 from aichatkit.reply import Reply
 from aichatkit.structured.convert import convert, is_pydantic_model
 from aichatkit.structured.dialects import JSON_TEXT
@@ -58,6 +59,7 @@ class Form:
 
         Raises:
             SchemaError: the text is not JSON or does not fit the schema; `partial` holds the text.
+            ContentFilteredError: the text is a refusal.
         """
         reason, repairable = "", True
         try:
@@ -70,6 +72,14 @@ class Form:
             problem, reason = f"{type(error).__name__}: {error}", reason_of(error)
             # Something else failed than the data; the next answer would end in the same way.
             repairable = not isinstance(error, RuntimeError)
+        if reply.finish_reason == "content_filter":
+            raise ContentFilteredError(
+                f"{reply.provider}: the model refused to answer: {clean(reply.text, 300)}",
+                provider=reply.provider,
+                model=reply.model,
+                partial=reply.text,
+                attempts=reply.attempts,
+            )
         if reply.finish_reason == "length":
             problem = "it was cut at the length limit; raise max_tokens"
         failure = SchemaError(

@@ -20,7 +20,9 @@ from aichatkit import (
     Timeout,
     ToolError,
 )
+from aichatkit.chunks import Usage
 from aichatkit.messages import ToolCallsMessage, ToolResultMessage
+from aichatkit.middleware.tool_rounds import _total_usage
 
 PROVIDERS = {
     "openai": "/v1",
@@ -157,6 +159,11 @@ def test_usage_cost_time_and_attempts_are_added_up(client, sandbox):
     assert answer.usage.total_tokens == answer.usage.input_tokens + answer.usage.output_tokens
     assert answer.cost == pytest.approx((answer.usage.input_tokens * 0.1 + answer.usage.output_tokens * 0.5) / 1e6)
     assert answer.usage.input_tokens > len(ASKED.split())
+
+
+def test_parts_of_the_usage_count_in_rounds_that_tell_them_and_totals_only_if_all_do():
+    first, second = Usage(1, 2, 3, 4, None, 5, None), Usage(10, None, 30, 40, None, None, 2)
+    assert _total_usage([first, second]) == Usage(11, None, 33, 44, None, 5, 2)
 
 
 def test_a_stream_tells_attempts_model_and_provider(client):

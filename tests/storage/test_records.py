@@ -18,7 +18,7 @@ REPLY = Reply(
     model="gpt-6-sol",
     complete=True,
     finish_reason="stop",
-    usage=Usage(1, 2, 3),
+    usage=Usage(1, 2, 3, 4, 5, 6, 7),
     images=["https://example.com/a.png"],
     reasoning="Hm.",
     citations=[Citation("https://example.com", "Example")],
@@ -26,6 +26,7 @@ REPLY = Reply(
     elapsed=1.5,
     thoughts=[Thought("Hm.", "anthropic:s", False, 3, 1)],
     cost=0.25,
+    saved=-0.125,
 )
 
 
@@ -99,3 +100,24 @@ def test_numbers_of_calls_keep_their_digits():
 
 def test_half_a_character_of_an_older_record_is_replaced():
     assert decode('{"reply": {"text": "Paris \\ud83d", "provider": "a", "model": "b"}}').text == "Paris \ufffd"
+
+
+def test_an_earlier_version_can_read_what_it_knows_of_a_reply():
+    reply = json.loads(encode(REPLY))["reply"]
+    assert set(reply["usage"]) == {"input_tokens", "output_tokens", "total_tokens", "cached_tokens", "reasoning_tokens"}
+    assert "saved" not in reply
+
+
+def test_a_record_of_an_earlier_version_is_read():
+    told = '{"reply": {"text": "a", "provider": "b", "model": "c", "usage": {"input_tokens": 1}, "cost": 2.0}}'
+    assert decode(told) == Reply("a", "b", "c", usage=Usage(1), cost=2.0)
+
+
+def test_a_record_of_a_later_version_is_read_as_far_as_it_is_known():
+    record = json.loads(encode(REPLY))
+    record["reply"].update(usage={**record["reply"]["usage"], "moods": 3}, news=1)
+    record["reply"]["citations"] = [[*citation, 5, 9] for citation in record["reply"]["citations"]]
+    record["reply"]["thoughts"] = [[*thought, 5, 9] for thought in record["reply"]["thoughts"]]
+    record["reply"]["tool_calls"] = [{**call, "mood": 1} for call in record["reply"]["tool_calls"]]
+    record["later"].update(moods=1, usage={**record["later"]["usage"], "steps": 1})
+    assert decode(json.dumps(record)) == REPLY
