@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import requests
 
 from aichatkit._lazy import lazy_module
+from aichatkit._surrogates import repair
 
 if TYPE_CHECKING:
     from aichatkit.display import reprs
@@ -115,6 +116,8 @@ class ChatError(Exception):
         param: str | None = None,
         reason: str = "",
     ) -> None:
+        # It may quote what a service sent, and has to be printed.
+        message = repair(str(message))
         super().__init__(message)
         self.message = message
         self.provider = provider
@@ -122,7 +125,7 @@ class ChatError(Exception):
         self.status = status
         self.code = code
         self.retry_after = retry_after
-        self.partial = partial
+        self.partial = repair(partial)
         self.attempts = list(attempts)
         self.request_id = request_id
         self.maybe_processed = maybe_processed
@@ -311,6 +314,9 @@ class BudgetExceededError(ChatError):
 
 class SchemaError(ChatError):
     """The answer does not match the schema; `partial` holds its text."""
+
+    #: False if asking the model again would not help.
+    repairable: bool = True
 
 
 class ToolError(ChatError):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
 from aichatkit._lazy import lazy_module
 from aichatkit.errors import ConfigurationError
@@ -11,13 +12,18 @@ from aichatkit.errors import ConfigurationError
 if TYPE_CHECKING:
     import difflib
     import numbers
+
+    from aichatkit.call import option_hints
 else:
     # Needed only after a typo, or for numbers of other packages.
     difflib = lazy_module("difflib")
     numbers = lazy_module("numbers")
+    option_hints = lazy_module("aichatkit.call.option_hints")
 
 __all__ = [
     "EFFORTS",
+    "INTEGERS",
+    "NUMBERS",
     "PARAMS",
     "check_names",
     "is_integer",
@@ -38,6 +44,9 @@ _EFFORT_WORDS = {
     **dict.fromkeys(("lowest", "minimum"), "minimal"),
     **dict.fromkeys(("default", "enabled", "normal", "on", "true"), "medium"),
 }
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+_Class = TypeVar("_Class", bound=type)
 
 #: Sampling parameters by their common names; each provider declares which it supports and what it calls them.
 PARAMS = frozenset(
@@ -63,6 +72,10 @@ PARAMS = frozenset(
     }
 )
 
+#: Those whose values are numbers, and whole numbers.
+NUMBERS = ("frequency_penalty", "min_p", "presence_penalty", "repetition_penalty", "temperature", "top_p")
+INTEGERS = ("max_tokens", "seed", "top_k", "top_logprobs")
+
 
 def parse_params(params: Mapping[str, Any], *, options: Iterable[str]) -> dict[str, Any]:
     """Return the parameters that are not None; reject unknown names, suggesting a parameter or one of `options`."""
@@ -71,10 +84,14 @@ def parse_params(params: Mapping[str, Any], *, options: Iterable[str]) -> dict[s
 
 
 def check_names(names: Iterable[str], *, options: Iterable[str]) -> None:
-    """Raise ConfigurationError for a name that no parameter has, suggesting a parameter or one of `options`."""
+    """Raise ConfigurationError for a name that no parameter has.
+
+    It suggests a parameter or one of `options`, or says where an option belongs.
+    """
     for name in names:
         if name not in PARAMS:
-            raise ConfigurationError(f"unknown option or parameter {name!r}{suggestion(name, [*options, *PARAMS])}")
+            hint = option_hints.hint_for(name) or suggestion(name, [*options, *PARAMS])
+            raise ConfigurationError(f"unknown option or parameter {name!r}{hint}")
 
 
 def parse_value(name: str, value: Any) -> Any:
@@ -97,6 +114,33 @@ def reject_unsupported(params: Mapping[str, Any], supported: Collection[str], *,
             names = sorted(supported)
             hint = f"it takes {', '.join(names)}" if names else "it takes no parameters"
             raise ConfigurationError(f"{provider} does not take {name!r}; {hint}", provider=provider, action="next")
+
+
+def with_operand(function: _Function) -> _Function:
+    """Return the function with an error of ours where its prompt is missing or an option is passed without a name."""
+    code: Any = function.__code__
+    wants_self = code.co_varnames[:1] == ("self",)
+    count, takes_prompt = code.co_argcount, "prompt" in code.co_varnames[: code.co_argcount]
+
+    @functools.wraps(function)
+    def call(*operands: Any, **options: Any) -> Any:
+        if len(operands) > count or (takes_prompt and len(operands) < count and "prompt" not in options):
+            name = "Client" if function.__name__ == "__init__" else function.__name__
+            raise ConfigurationError(f"{name}: {option_hints.operand_hint(name, operands[wants_self:])}")
+        return function(*operands, **options)
+
+    # Read for suggestions.
+    call.__kwdefaults__ = function.__kwdefaults__  # type: ignore[attr-defined]
+    return call  # type: ignore[return-value]
+
+
+def with_operands(cls: _Class) -> _Class:
+    """Return the class with `with_operand` on the methods that take a prompt, and on a constructor without operands."""
+    for name in ("ask", "stream", "show", "chat", "__init__"):
+        method = vars(cls).get(name)
+        if method is not None and (name != "__init__" or method.__code__.co_argcount == 1):
+            setattr(cls, name, with_operand(method))
+    return cls
 
 
 def is_integer(value: Any, *, minimum: int) -> bool:

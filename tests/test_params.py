@@ -12,7 +12,10 @@ import pytest
 
 import aichatkit as ai
 from aichatkit import Client, ConfigurationError
+from aichatkit.call import option_hints
+from aichatkit.options import CALL_OPTIONS
 from aichatkit.params import PARAMS, is_integer, is_number, parse_params, parse_value, reject_unsupported, suggestion
+from aichatkit.testing import Fake
 
 LATER = [name for name in ("rate", "budget", "cache") if name not in inspect.signature(Client).parameters]
 
@@ -253,3 +256,97 @@ def test_every_parameter_has_a_check_of_its_value():
     for name in PARAMS:
         with pytest.raises(ConfigurationError, match=f"{name} must be"):
             parse_value(name, object())
+
+
+@pytest.mark.parametrize("option", sorted(option_hints._CLIENT))
+@pytest.mark.parametrize("method", ["ask", "stream", "chat", "map"])
+def test_an_option_of_the_client_is_named_as_such(option, method):
+    arguments = {"chat": []}.get(method, ["Hi"])
+    client = Fake("Yes.").client()
+    if option == "budget" and method == "map":
+        assert client.map(["Hi"], budget=5, progress=False)[0].text == "Yes."
+        return
+    with pytest.raises(ConfigurationError) as caught:
+        getattr(client, method)(*arguments, **{option: "x"})
+    assert str(caught.value) == (
+        f"unknown option or parameter {option!r}; it belongs to the client: Client({option}=...)"
+    )
+
+
+def test_the_hints_know_the_options_as_they_are():
+    made = set(inspect.signature(Client).parameters) - {"params"}
+    per_call = {*CALL_OPTIONS, *inspect.signature(Client.map).parameters}
+    assert made - per_call | {"budget"} == option_hints._CLIENT
+    assert set(CALL_OPTIONS) - made == option_hints._CALL
+    assert set(inspect.signature(Client.map).parameters) >= option_hints._MAP
+    known = {*PARAMS, *CALL_OPTIONS, *made}
+    assert known & {*option_hints._HINTS, *option_hints._FIELDS.split()} == set()
+
+
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        ("max_retries", "retry="),
+        ("images", "files="),
+        ("attachments", "files="),
+        ("instructions", "system="),
+        ("response_model", "schema="),
+        ("max_workers", "workers= of map"),
+        ("n", "extra={'n': ...}"),
+        ("tool_choice", "extra={'tool_choice': ...}"),
+        ("stream", "stream(...)"),
+        ("messages", "ask(messages)"),
+        ("max_completion_tokens", "did you mean 'max_tokens'?"),
+        ("stop_sequences", "did you mean 'stop'?"),
+        ("api_base", "Client(base_url=...)"),
+        ("models", "model=[...]"),
+        ("workers", "it belongs to map(...)"),
+        ("trim", "client.chat(trim=...)"),
+    ],
+)
+def test_the_words_of_other_libraries_are_translated(option, told):
+    client = Fake("Yes.").client()
+    for call in (client.ask, client.stream):
+        with pytest.raises(ConfigurationError) as caught:
+            call("x", **{option: 3})
+        assert told in str(caught.value)
+    with pytest.raises(ConfigurationError, match="unknown option or parameter 'tools'; it belongs to a call"):
+        Client(tools=[len])
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (
+            lambda c: Client("openai/gpt-6-luna"),
+            "Client: takes options by name only; the model is model='openai/gpt-6-luna'",
+        ),
+        (
+            lambda c: ai.chat("hi"),
+            "chat: takes options by name only, such as model= and system=; a prompt is asked next",
+        ),
+        (lambda c: c.chat("hi"), "chat: takes options by name only"),
+        (lambda c: ai.ask(model="offline", messages=[]), "ask: takes a prompt first, a text or a list of messages"),
+        (lambda c: ai.stream(), "stream: takes a prompt first"),
+        (lambda c: c.ask(), "ask: takes a prompt first"),
+        (lambda c: c.stream(messages=[]), "stream: takes a prompt first"),
+        (lambda c: c.chat().ask(), "ask: takes a prompt first"),
+        (lambda c: c.chat().show(), "show: takes a prompt first"),
+        (lambda c: c.ask("hi", "openai"), "ask: takes one prompt, and options by name, such as model='openai'"),
+        (lambda c: ai.ask("hi", "openai"), "ask: takes one prompt, and options by name, such as model='openai'"),
+        (
+            lambda c: c.ask("hi", messages=[]),
+            "unknown option or parameter 'messages'; messages are passed as the prompt",
+        ),
+    ],
+)
+def test_what_is_passed_without_its_name_is_told(client, sandbox, call, told):
+    with pytest.raises(ConfigurationError) as caught:
+        call(client)
+    assert str(caught.value).startswith(told)
+    assert sandbox.requests == []
+
+
+def test_a_prompt_may_be_passed_by_its_name(sandbox, client):
+    sandbox.says("Yes.")
+    assert client.ask(prompt="Hi").text == client.chat().ask(prompt="Hi").text == "Yes."

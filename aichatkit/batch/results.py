@@ -14,7 +14,7 @@ from aichatkit.batch.task_queue import FinishedRow, Outcome, restore_outcome
 from aichatkit.chunks import Usage
 from aichatkit.display import markup, reprs
 from aichatkit.errors import ChatError, JournalError
-from aichatkit.reply import Reply
+from aichatkit.reply import Reply, sum_known
 from aichatkit.structured.forms import Form
 
 __all__ = ["Result", "Results"]
@@ -55,11 +55,17 @@ class Result:
         """The cost in US dollars, None if it is unknown or the row failed."""
         return None if self.reply is None else self.reply.cost
 
+    @property
+    def saved(self) -> float | None:
+        """What prompt caching saved in US dollars, None if it is unknown or the row failed."""
+        return None if self.reply is None else self.reply.saved
+
 
 class RunState(Protocol):
     """What `Results` needs of a run, active or finished."""
 
     stopped: ChatError | None
+    unasked: int
 
     @property
     def interrupted(self) -> bool:
@@ -127,12 +133,17 @@ class Results(Sequence[Result]):
     def __repr__(self) -> str:
         if self._outcomes is not None:
             return f"<Results, {len(self._store)} so far>"
-        failed = sum(result.error is not None for result in self)
-        return f"<Results of {len(self)} rows, {failed} failed>"
+        failed = sum(result.error is not None for result in self._iter_results()) - self._run.unasked
+        unasked = f", {self._run.unasked} not asked" if self._run.unasked else ""
+        return f"<Results of {len(self)} rows, {failed} failed{unasked}>"
 
     def _repr_html_(self) -> str:
         # Displaying must not wait for a run that is still in progress.
-        return f"<p>{markup.escape(self)}</p>" if self._outcomes is not None else reprs.results_html(self)
+        return (
+            f"<p>{markup.escape(self)}</p>"
+            if self._outcomes is not None
+            else reprs.results_html(self, self._run.unasked)
+        )
 
     @property
     def stopped(self) -> ChatError | None:
@@ -177,8 +188,12 @@ class Results(Sequence[Result]):
     @property
     def cost(self) -> float | None:
         """The total cost in US dollars, None if the cost of any reply is unknown."""
-        costs = [result.cost for result in self._iter_results() if result.reply is not None]
-        return None if None in costs else sum(cost for cost in costs if cost is not None)
+        return sum_known(result.cost for result in self._iter_results() if result.reply is not None)
+
+    @property
+    def saved(self) -> float | None:
+        """What prompt caching saved in total, in US dollars; None if it is unknown for any reply."""
+        return sum_known(result.saved for result in self._iter_results() if result.reply is not None)
 
     def finish(self) -> Results:
         """Wait for the run to finish and return these results.
@@ -245,7 +260,7 @@ class Results(Sequence[Result]):
 
     def __getstate__(self) -> dict[str, Any]:
         self.finish()
-        return {**self.__dict__, "_run": FinishedRun(self._run.stopped, self._run.interrupted)}
+        return {**self.__dict__, "_run": FinishedRun(self._run.stopped, self._run.unasked, self._run.interrupted)}
 
 
 @dataclass(frozen=True)
@@ -253,6 +268,7 @@ class FinishedRun:
     """The picklable state of a finished run."""
 
     stopped: ChatError | None
+    unasked: int
     interrupted: bool
 
     def handling_interrupts(self) -> AbstractContextManager[None]:

@@ -30,7 +30,7 @@ from aichatkit.errors import (
     QuotaExceededError,
     RateLimitError,
 )
-from aichatkit.middleware.budgets import Budget, expense_of
+from aichatkit.middleware.budgets import Budget
 from aichatkit.middleware.estimates import Expense
 from aichatkit.reply import Reply
 
@@ -73,6 +73,8 @@ class BatchRun:
     def __init__(self, tasks: TaskQueue, options: RunOptions) -> None:
         #: The reason why rows were not sent, None if all were.
         self.stopped: ChatError | None = None
+        #: Number of rows that were not sent.
+        self.unasked = 0
         self._queue = tasks
         self._options = options
         #: Futures that are done; None wakes up the main thread.
@@ -108,7 +110,9 @@ class BatchRun:
                     break
             stopped = self.stopped
             if stopped is not None:
-                yield from ((row, row.error or stopped) for row in self._queue.drain())
+                for row in self._queue.drain():
+                    self.unasked += row.error is None
+                    yield row, row.error or stopped
         finally:
             self._close()
         if self._failure is not None:
@@ -143,6 +147,8 @@ class BatchRun:
     def _submit_ready(self) -> None:
         while self.stopped is None and self._in_flight < (1 if self._suspected else self._options.workers):
             task = self._queue.next()
+            if task is None and self._queue.failure is not None and not self._queue.waits_for_others:
+                self._fail(self._queue.failure)
             if task is None or not self._reserve_budget(task):
                 return
             self._submit(task)
@@ -150,7 +156,7 @@ class BatchRun:
     def _reserve_budget(self, task: Task) -> bool:
         """Reserve what a row may cost; if that does not fit, wait for rows in flight, or stop if there are none."""
         for budget in self._options.budgets:
-            reserved = budget.reserve(task.expected)
+            reserved = budget.reserve(task.expected, task.highest)
             if reserved is None:
                 self._settle(task, Expense())
                 self._queue.requeue_first(task)
@@ -281,10 +287,10 @@ class BatchRun:
         self._queue.finished.extend((task.row, outcome) for task, outcome in finished)
 
     def _settle(self, task: Task, spent: Expense | None, reply: Reply | None = None) -> None:
-        """Replace the reserved amounts with what was spent; if that is unknown, the full reservation counts."""
+        """Replace the reserved amounts with what was spent; if that is unknown, the expected amount counts."""
+        actual = self._queue.expense_of(task, reply) if reply is not None else spent
         for budget, reserved in zip(self._options.budgets, task.reserved):
-            actual = expense_of(reply, reserved) if reply is not None else spent
-            budget.settle(reserved, reserved if actual is None else actual)
+            budget.settle(reserved, task.expected if actual is None else actual)
         task.reserved = []
 
     def _emit(self) -> Iterator[FinishedRow]:

@@ -12,8 +12,9 @@ from aichatkit._dataclasses import dataclass, field, replace
 from aichatkit.batch.journal import CLAIMED_ELSEWHERE, Journal
 from aichatkit.batch.rows import Row, Source
 from aichatkit.call.call import Call
-from aichatkit.errors import ChatError, SchemaError
-from aichatkit.middleware.estimates import Expense, expected_expense
+from aichatkit.errors import ChatError, ContentFilteredError, SchemaError
+from aichatkit.middleware.budgets import expense_of
+from aichatkit.middleware.estimates import Expense, estimate_partial, expected_expense, highest_cost
 from aichatkit.middleware.fingerprints import fingerprint
 from aichatkit.reply import Reply
 from aichatkit.structured.forms import Form
@@ -35,13 +36,14 @@ _LOOKUP_INTERVAL = 0.25
 class Task:
     """One row to send.
 
-    `expected` is its estimated expense and `reserved` what each budget has reserved for it. `rate_limits` and
-    `worker_deaths` count the failures after which it is sent again.
+    `expected` is its estimated expense, `highest` the most money it may cost, and `reserved` what each budget has
+    reserved for it. `rate_limits` and `worker_deaths` count the failures after which it is sent again.
     """
 
     row: Row
     key: bytes = b""
     expected: Expense = field(default_factory=Expense)
+    highest: float = 0.0
     reserved: list[Expense] = field(default_factory=list)
     rate_limits: int = 0
     worker_deaths: int = 0
@@ -63,6 +65,8 @@ class TaskQueue:
     ) -> None:
         #: Rows with their outcomes, not yet yielded by the run.
         self.finished: deque[FinishedRow] = deque()
+        #: The error of the input, which has no more rows then.
+        self.failure: ChatError | None = None
         self._source = source
         self._build_call = build_call
         self._journal = journal
@@ -95,6 +99,14 @@ class TaskQueue:
             self._claim([self._claimed_elsewhere.popleft() for _ in range(count)])
         return self._ready.popleft() if self._ready else None
 
+    def expense_of(self, task: Task, reply: Reply) -> Expense:
+        """Return the cost of a row's reply; what the service does not report is estimated from the text."""
+        expected = task.expected
+        if reply.cost is None and self._build_call is not None and self._has_budget:
+            estimate = estimate_partial(self._build_call(task.row.prompt), reply.reasoning + reply.text)
+            expected = expected.at_least(estimate)
+        return expense_of(reply, expected)
+
     def requeue_first(self, task: Task) -> None:
         """Put a row back, before all others."""
         self._ready.appendleft(task)
@@ -115,7 +127,12 @@ class TaskQueue:
             yield from self._source.rows
 
     def _read_rows(self) -> None:
-        rows = list(islice(self._source.rows, self._batch_size))
+        rows: list[Row] = []
+        try:
+            rows.extend(islice(self._source.rows, self._batch_size))
+        except ChatError as error:
+            # The rows before it are asked.
+            self.failure = error
         self._is_source_exhausted = len(rows) < self._batch_size
         tasks = [task for task in map(self._try_build_task, rows) if task is not None]
         if self._journal is not None and tasks:
@@ -140,7 +157,7 @@ class TaskQueue:
             return Task(row)
         call = self._build_call(row.prompt)
         key = fingerprint(call) if self._journal is not None else b""
-        return Task(row, key, expected_expense(call) if self._has_budget else Expense())
+        return Task(row, key, expected_expense(call), highest_cost(call)) if self._has_budget else Task(row, key)
 
     def _claim(self, tasks: list[Task]) -> None:
         """Claim rows in the journal; some may be answered already, or claimed by another process."""
@@ -161,5 +178,5 @@ def restore_outcome(reply: Reply, schema: Form | None) -> Outcome:
         return reply
     try:
         return replace(reply, data=schema.parse(reply))
-    except SchemaError as error:
+    except (SchemaError, ContentFilteredError) as error:
         return error

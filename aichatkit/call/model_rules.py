@@ -23,7 +23,13 @@ def adapt_options(provider: Provider, model: str, options: Options) -> tuple[Opt
         return options, ()
     service = service_of(provider, options.record)
     adapted = adapt(options.params, options.record, service=service, model=model, supported=provider.params)
-    changed = replace(options, params=adapted.params, record=adapted.record, hide_thoughts=adapted.hide_thoughts)
+    changed = replace(
+        options,
+        params=adapted.params,
+        record=adapted.record,
+        hide_thoughts=adapted.hide_thoughts,
+        left_out=frozenset(options.params) - frozenset(adapted.params),
+    )
     return changed, adapted.changes
 
 

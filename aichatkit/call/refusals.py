@@ -46,8 +46,10 @@ def note_refusal(error: ChatError, body: object, request: ProviderRequest) -> No
     trial, changes, effective = deepcopy(body), list[Change](), False
     for change in (change for each in refused for change in _changes(each, trial, request)):
         is_new = change.do == "in_words" or apply(trial, change, request.options)
-        effective = effective or is_new
-        if is_new or change.do == "leave_out":
+        # What the catalog has left out may have been replaced by a form that the model refuses as well.
+        is_known = change.param in request.options.left_out
+        effective = effective or is_new or is_known
+        if is_new or is_known or change.do == "leave_out":
             changes.append(change)
     if effective:
         error._changes = tuple(changes)

@@ -14,10 +14,11 @@ from aichatkit import params
 from aichatkit._dataclasses import dataclass, field, replace
 from aichatkit._lazy import lazy_module
 from aichatkit._reasons import reason_of
+from aichatkit._surrogates import repair_escapes
 from aichatkit.call.answer import Answer
 from aichatkit.catalog.models import Catalog
 from aichatkit.errors import ChatError, ConfigurationError
-from aichatkit.messages import File, Message, iter_files, text_of_file
+from aichatkit.messages import File, Message, ToolCallsMessage, iter_files, text_of_file
 from aichatkit.providers.base import Options, Provider, parsing
 from aichatkit.transport.responses import Response
 from aichatkit.transport.transport import Transport
@@ -25,8 +26,10 @@ from aichatkit.transport.transport import Transport
 if TYPE_CHECKING:
     import inspect
 
+    from aichatkit import _json
     from aichatkit.call import refusals
 else:
+    _json = lazy_module("aichatkit._json")
     inspect = lazy_module("inspect")
     # Few models refuse a parameter.
     refusals = lazy_module("aichatkit.call.refusals")
@@ -67,7 +70,7 @@ def send_request(
     body: Any = http_request.json
     for change in request.changes:
         refusals.apply(body, change, request.options)
-    http_request = _encode_body(http_request, request.provider)
+    http_request = _encode_body(http_request, request)
     if on_request is not None:
         on_request(http_request)
     try:
@@ -138,21 +141,24 @@ def _build(request: ProviderRequest, http: Transport) -> requests.Request:
     return http_request
 
 
-def _encode_body(request: requests.Request, provider: Provider) -> requests.Request:
+def _encode_body(http_request: requests.Request, request: ProviderRequest) -> requests.Request:
     """Encode the body as JSON here: a value that cannot be encoded is known to come from the caller."""
-    if request.json is None:
-        return request
+    if http_request.json is None:
+        return http_request
+    # Only the arguments of tool calls hold numbers that a float cannot.
+    encode = _json.dumps if any(isinstance(message, ToolCallsMessage) for message in request.messages) else _encode
     try:
-        body = _encode(request.json).encode()
+        body = repair_escapes(encode(http_request.json)).encode()
     except (TypeError, ValueError, RecursionError) as error:
         problem, reason = str(error) or type(error).__name__, reason_of(error)
     else:
-        request.data, request.json = body, None
-        request.headers = {"Content-Type": "application/json", **(request.headers or {})}
-        return request
+        http_request.data, http_request.json = body, None
+        http_request.headers = {"Content-Type": "application/json", **(http_request.headers or {})}
+        return http_request
+    name = request.provider.name
     raise ConfigurationError(
-        f"{provider.name}: the request cannot be told in JSON ({problem}); check parameters, extra, tools and messages",
-        provider=provider.name,
+        f"{name}: the request cannot be told in JSON ({problem}); check parameters, extra, tools and messages",
+        provider=name,
         reason=reason,
     )
 
@@ -162,11 +168,21 @@ def _check_file(file: File, provider: Provider) -> None:
     if file.kind not in provider.takes_files and not (file.kind == "text" and file.data):
         takes = f"it takes {', '.join(sorted(provider.takes_files))}" if provider.takes_files else "it takes text only"
         problem = f"does not take {file.kind} files ({name}); {takes}"
+    elif file.kind == "image" and not _takes_image(file, provider):
+        kinds = ", ".join(sorted(name.partition("/")[2] for name in provider.takes_images))
+        problem = f"does not take pictures of the type {file.media_type} ({name}), only {kinds}; convert it first"
     elif len(file.data) > provider.max_file:
         problem = f"takes files of at most {provider.max_file:,} bytes, and {name} has {len(file.data):,}"
     else:
         return
     raise ConfigurationError(f"{provider.name} {problem}", provider=provider.name, action="next")
+
+
+def _takes_image(file: File, provider: Provider) -> bool:
+    """Return whether a service takes pictures of this type; that of an address may not be known."""
+    media_type = {"image/jpg": "image/jpeg"}.get(file.media_type, file.media_type)
+    is_known = bool(file.data) or not media_type.endswith("*")
+    return not provider.takes_images or not is_known or media_type in provider.takes_images
 
 
 def _with_instructions(request: ProviderRequest) -> ProviderRequest:
@@ -175,7 +191,7 @@ def _with_instructions(request: ProviderRequest) -> ProviderRequest:
     if is_refused:
         request = refusals.schema_in_words(request)
     schema = request.options.schema
-    if schema is None or (request.provider.takes_schema and not is_refused):
+    if schema is None or (request.provider.takes_schema_for(request.model, request.options) and not is_refused):
         return request
     instructions = f"Answer with nothing but JSON that fits this JSON schema:\n{json.dumps(schema, ensure_ascii=False)}"
     position = max((i for i, message in enumerate(request.messages) if message.role == "user"), default=None)

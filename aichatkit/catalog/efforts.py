@@ -35,7 +35,7 @@ _NEVER_OFF: Record = {"thinking": "always", "effort": "low medium high xhigh max
 _THINKS_ON_OLLAMA = (
     r"qwen[34]|deepseek-(r|v3\.|v[4-9])|magistral|glm-|kimi-k(2\.|[3-9])|minimax-m|nemotron-3|gemma4|think"
 )
-#: Services that run other vendors' models: a missing capability only means that nobody has listed it.
+#: Services that run other vendors' models.
 _HOSTS = ("bedrock", "deepinfra", "fireworks", "huggingface", "nebius", "nvidia", "sambanova", "together", "vllm")
 #: Model families -> fields of their records: the services, a pattern for the lower-case name, the fields.
 _FAMILIES: tuple[tuple[str, str, Record], ...] = (
@@ -77,29 +77,25 @@ _FAMILIES: tuple[tuple[str, str, Record], ...] = (
     ("ollama ollama-v1", r"coder|instruct|embed", _NO_EFFORT),
     ("ollama", _THINKS_ON_OLLAMA, _SWITCH),
     ("ollama-v1", _THINKS_ON_OLLAMA, _FOUR),
-    (" ".join(_HOSTS), r"gpt-oss", _THREE),
+    ("ollama ollama-v1", r"llama|llava|gemma[23]?($|:|-)|mi[sx]tral|phi|qwen[12]?($|:|\.|-)|command", _NO_EFFORT),
+    (" ".join((*_HOSTS, "groq", "cerebras")), r"gpt-oss", _THREE),
     (" ".join(_HOSTS), r"kimi-k3", {"effort": "low high max"}),
     (" ".join(_HOSTS), r"llama|instruct|coder|mi[sx]tral|gemma-[23]|phi-|nova-|command-r|nemo-|qwen2", _NO_EFFORT),
 )
-#: What is assumed of any other model of a service: that it is like the newest ones.
+#: What is assumed of any other model of a service: the form of its newest ones; a refusal tells which efforts it takes.
 _NEWEST: Mapping[str, Record] = {
-    "openai": {"effort": "none low medium high xhigh max"},
     "anthropic": _NEVER_OFF,
-    "gemini": {"thinking": "level", **_THREE},
-    "xai": {"effort": "low medium high xhigh"},
-    "deepseek": {"effort": "none low high max", "effort_map": {"medium": "high"}},
-    "mistral": {"effort": "none high"},
-    "groq": _THREE,
-    "moonshot": {"thinking": "level", "effort": "low high max"},
-    "zai": {"effort": "none low high max"},
+    "gemini": {"thinking": "level", "effort": "minimal low medium high xhigh"},
+    "moonshot": {"thinking": "level", "effort": _ALL},
     "dashscope": {"effort": "none low medium high xhigh max"},
-    "cerebras": _THREE,
-    "meta": {"effort": "none minimal low medium high xhigh"},
     "cohere": _BUDGET,
-    "perplexity": {"effort": "minimal low medium high"},
-    **dict.fromkeys(_HOSTS, _FOUR),
-    **dict.fromkeys(("minimax", "nvidia", "sambanova", "ollama", "ollama-v1", "lmstudio", "llamacpp"), _NO_EFFORT),
+    "ollama": {"effort": "none low medium high max"},
+    **dict.fromkeys(("minimax", "nvidia", "sambanova", "lmstudio", "llamacpp"), _NO_EFFORT),
 }
+#: Services whose records list what the models can do: what is missing there, the model cannot.
+_LISTED = frozenset(
+    ("anthropic", "cerebras", "cohere", "dashscope", "gemini", "groq", "meta", "mistral", "moonshot", "openai", "xai")
+)
 
 
 def with_effort(record: Record, service: str, model: str) -> Record:
@@ -114,11 +110,9 @@ def with_effort(record: Record, service: str, model: str) -> Record:
     for services, pattern, fields in _FAMILIES:
         if service in services.split() and re.search(pattern, name):
             return {**record, **fields}
-    if service not in _NEWEST:
-        return {**record, "effort": _ALL}
-    if service not in _HOSTS and "caps" in record and "reasoning" not in record["caps"].split():
+    if service in _LISTED and "caps" in record and "reasoning" not in record["caps"].split():
         return {**record, **_NO_EFFORT}
-    return {**record, **_NEWEST[service]}
+    return {**record, **_NEWEST.get(service, {"effort": _ALL})}
 
 
 def clamp(effort: str, record: Record) -> str:

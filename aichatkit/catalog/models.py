@@ -34,7 +34,7 @@ PRICE_FIELDS = frozenset(
     (
         *("in", "out", "read", "write", "write_long", "thinking_out", "audio_in", "audio_out", "audio_read"),
         *("image_in", "image_out", "search", "search_unit", "citation", "per_request", "tiers", "uplift", "fast"),
-        *("batch", "flex", "priority", "peak", "since", "until", "next", "free"),
+        *("batch", "flex", "priority", "peak", "since", "until", "next", "free", "own"),
     )
 )
 
@@ -85,7 +85,7 @@ class Catalog:
                 break
             target = self._merged(f"{provider}/{record['alias']}") or {}
             own = {field: value for field, value in record.items() if field != "alias"}
-            record = {**target, **own, "stands_for": record["alias"]}
+            record = {**_over(target, own), "stands_for": record["alias"]}
         return record
 
     def _merged(self, name: str) -> Record | None:
@@ -94,10 +94,7 @@ class Catalog:
             record = layer.records.get(name)
             if record is None:
                 continue
-            below = merged or {}
-            if not PRICE_FIELDS.isdisjoint(record):
-                below = {field: value for field, value in below.items() if field not in PRICE_FIELDS}
-            merged = {**below, **record}
+            merged = _over(merged or {}, record)
         return merged
 
     def _stack(self) -> Iterator[Layer]:
@@ -105,3 +102,10 @@ class Catalog:
         yield from registered_layers()
         yield from environment_layers()
         yield from self.layers
+
+
+def _over(below: Record, record: Record) -> dict[str, Any]:
+    """Return a record over another one; one price field replaces all of them."""
+    if not PRICE_FIELDS.isdisjoint(record):
+        below = {field: value for field, value in below.items() if field not in PRICE_FIELDS}
+    return {**below, **record}

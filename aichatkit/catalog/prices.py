@@ -80,7 +80,7 @@ def _input_items(usage: Usage, bill: Bill) -> list[_Item]:
     rest = (usage.input_tokens or 0) if bill.billed_input is None else bill.billed_input
 
     def take(count: int | None, limit: int) -> int:
-        return min(count or 0, limit)
+        return max(0, min(count or 0, limit))
 
     cached = take(usage.cached_tokens, rest)
     written = take(usage.cache_write_tokens, rest - cached)

@@ -9,7 +9,7 @@ from aichatkit._dataclasses import replace
 from aichatkit._locks import Lock
 from aichatkit.call.call import Call
 from aichatkit.errors import BudgetExceededError, ChatError, ConfigurationError
-from aichatkit.middleware.estimates import Expense, check_priced, estimate_partial, expected_expense
+from aichatkit.middleware.estimates import Expense, check_priced, estimate_partial, expected_expense, highest_cost
 from aichatkit.params import is_number
 from aichatkit.reply import Reply
 
@@ -17,13 +17,28 @@ if TYPE_CHECKING:
     from aichatkit.call.answer import Answer
     from aichatkit.call.answer_like import AnswerLike
 
-__all__ = ["Budget", "expense_of", "within_budget"]
+__all__ = ["Budget", "Reservation", "expense_of", "within_budget"]
+
+
+class Reservation(Expense):
+    """What a budget reserves for a call; `is_bound` is False if the answer may cost more."""
+
+    is_bound: bool = True
+
+    @classmethod
+    def of(cls, amount: Expense, *, is_bound: bool) -> Reservation:
+        """Return the reservation of an amount."""
+        reservation = cls(*amount)
+        reservation.is_bound = is_bound
+        return reservation
 
 
 class Budget:
     """A limit on money or tokens that many threads spend; calls in progress reserve what they may cost.
 
-    A call reserves its expected cost, or that of the most expensive call before if that is more.
+    A call reserves the most it may cost if that fits. If not, it reserves its expected cost, or that of the most
+    expensive call before if that is more, and is the only one in progress that may cost more than it reserved: so the
+    limit is exceeded by one answer at most.
     """
 
     def __init__(self, money: Any = None, tokens: Any = None) -> None:
@@ -32,6 +47,7 @@ class Budget:
         self._spent = Expense()
         self._reserved = Expense()
         self._largest = Expense()
+        self._has_unbound = False
         self._lock = Lock()
 
     def __bool__(self) -> bool:
@@ -42,16 +58,23 @@ class Budget:
         """What has been spent."""
         return self._spent
 
-    def reserve(self, amount: Expense) -> Expense | None:
-        """Reserve what a call may cost and return it; None if it does not fit."""
+    def reserve(self, amount: Expense, highest: float = 0.0) -> Expense | None:
+        """Reserve what a call may cost and return it; None if it does not fit.
+
+        `amount` is its expected cost, `highest` the most money it may cost if that is more.
+        """
         with self._lock:
             needed = amount.at_least(self._largest)
-            reserved = self._reserved.plus(needed)
-            total = reserved.plus(self._spent)
-            if _exceeds(total.money, self.money) or _exceeds(total.tokens, self.tokens):
+            highest_needed = needed.at_least(Expense(money=highest))
+            if self._fits(highest_needed):
+                reservation = Reservation.of(highest_needed, is_bound=True)
+            elif self._fits(needed) and not self._has_unbound:
+                reservation = Reservation.of(needed, is_bound=False)
+                self._has_unbound = True
+            else:
                 return None
-            self._reserved = reserved
-            return needed
+            self._reserved = self._reserved.plus(reservation)
+            return reservation
 
     def settle(self, reserved: Expense, spent: Expense) -> None:
         """Replace what was reserved by what was spent."""
@@ -60,8 +83,15 @@ class Budget:
             money = self._reserved.money - reserved.money
             tokens = self._reserved.tokens - reserved.tokens
             self._reserved = Expense(money if tokens > 0 else 0.0, tokens)
+            if isinstance(reserved, Reservation) and not reserved.is_bound:
+                self._has_unbound = False
             self._spent = self._spent.plus(spent)
             self._largest = self._largest.at_least(spent)
+
+    def is_exceeded_by(self, amount: Expense) -> bool:
+        """Return whether what has been spent and `amount` exceed the limit."""
+        total = self._spent.plus(amount)
+        return _exceeds(total.money, self.money) or _exceeds(total.tokens, self.tokens)
 
     def exceeded(self) -> BudgetExceededError:
         """Return the error for a call that no longer fits."""
@@ -70,11 +100,16 @@ class Budget:
             amounts.append(f"{self._spent.money:.4f} of {self.money:g} US dollars")
         if self.tokens is not None:
             amounts.append(f"{self._spent.tokens} of {self.tokens:g} tokens")
-        return BudgetExceededError(f"not asked: the budget could be passed, with {' and '.join(amounts)} spent")
+        reserved = self._reserved.money if self.money is not None else 0.0
+        hint = f", and {reserved:.4f} reserved for calls in progress; max_tokens= reserves less" if reserved else ""
+        return BudgetExceededError(f"not asked: the budget could be passed, with {' and '.join(amounts)} spent{hint}")
+
+    def _fits(self, amount: Expense) -> bool:
+        return not self.is_exceeded_by(self._reserved.plus(amount))
 
     def __getstate__(self) -> dict[str, Any]:
         # Calls in progress here are not in progress in the process that loads this.
-        return {**self.__dict__, "_lock": None, "_reserved": Expense()}
+        return {**self.__dict__, "_lock": None, "_reserved": Expense(), "_has_unbound": False}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _lock=Lock())
@@ -84,7 +119,7 @@ def within_budget(call: Call, open_next: Callable[[Call], AnswerLike]) -> Answer
     """Open an answer within the client's budget, and count its cost when it has ended.
 
     An answer that is closed early counts as its prompt and the text received; one that breaks off counts as at least
-    its expected cost.
+    its expected cost. A call with tools goes on to its next round only while the budget is not exceeded.
 
     Raises:
         BudgetExceededError: the call could exceed the budget; nothing was sent.
@@ -92,7 +127,8 @@ def within_budget(call: Call, open_next: Callable[[Call], AnswerLike]) -> Answer
     budget = call.context.budget
     assert budget is not None
     check_priced(call)
-    reserved = budget.reserve(expected_expense(call))
+    expected = expected_expense(call)
+    reserved = budget.reserve(expected, highest_cost(call))
     if reserved is None:
         raise budget.exceeded()
     opened: list[Answer] = []
@@ -102,20 +138,32 @@ def within_budget(call: Call, open_next: Callable[[Call], AnswerLike]) -> Answer
         opened.append(answer)
         answer.when_failed(failures.append)
 
+    def before_round() -> None:
+        if budget.is_exceeded_by(_spent_so_far(call, opened, expected)):
+            raise budget.exceeded()
+
     def on_closed(reply: Reply | None) -> None:
-        spent = expense_of(reply, reserved) if reply is not None else _spent_so_far(call, opened, reserved)
-        budget.settle(reserved, spent.at_least(reserved) if failures else spent)
+        spent = _spent_so_far(call, opened, expected) if reply is None else expense_of(reply, _estimate(call, reply))
+        budget.settle(reserved, spent.at_least(expected) if failures else spent)
         # An error holds the frames it passed through, which hold these.
         opened.clear()
         failures.clear()
 
     try:
-        answer = open_next(replace(call, on_answer=on_answer))
+        answer = open_next(replace(call, on_answer=on_answer, before_round=before_round))
     except ChatError as error:
-        budget.settle(reserved, reserved if error.maybe_processed or error.partial else Expense())
+        budget.settle(reserved, expected if error.maybe_processed or error.partial else Expense())
         raise
     answer.when_closed(on_closed)
     return answer
+
+
+def _estimate(call: Call, reply: Reply) -> Expense:
+    """Return the expected cost of a reply: that of its text, if the service does not report the tokens."""
+    expected = expected_expense(call)
+    if reply.cost is not None:
+        return expected
+    return expected.at_least(estimate_partial(call, reply.reasoning + reply.text))
 
 
 def expense_of(reply: Reply, expected: Expense) -> Expense:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import os
@@ -20,6 +19,8 @@ from aichatkit.storage.sqlite import Database
 from aichatkit.transcripts import message_to_dict
 
 if TYPE_CHECKING:
+    import sqlite3
+
     from aichatkit.middleware.observe import Observation
     from aichatkit.reply import Attempt
 
@@ -53,12 +54,18 @@ _COLUMNS = {
     "first_text": "REAL",
     "attempts": "TEXT NOT NULL",
 }
+#: Columns that files of earlier versions lack; both versions can write to a file that has them.
+_LATER_COLUMNS = {"cache_write_tokens": "INTEGER", "searches": "INTEGER", "saved": "REAL"}
+_COLUMNS.update(_LATER_COLUMNS)
 _LAYOUT = f"""
 CREATE TABLE IF NOT EXISTS calls (id INTEGER PRIMARY KEY, {", ".join(map(" ".join, _COLUMNS.items()))});
 CREATE INDEX IF NOT EXISTS calls_by_time ON calls (time)
 """
 _INSERT = f"INSERT INTO calls ({', '.join(_COLUMNS)}) VALUES ({', '.join(f':{name}' for name in _COLUMNS)})"
-_USAGE = ("input_tokens", "output_tokens", "total_tokens", "cached_tokens", "reasoning_tokens")
+_USAGE = (
+    *("input_tokens", "output_tokens", "total_tokens", "cached_tokens", "reasoning_tokens"),
+    *("cache_write_tokens", "searches"),
+)
 #: Seconds to wait for another program that has locked the file before a row is dropped.
 _LOCK_TIMEOUT = 5.0
 
@@ -78,12 +85,11 @@ class CallLog:
         self._lock = ReentrantLock()
         self._writing = False
         self._warned = False
-        with contextlib.suppress(OSError):
-            # Prompts and answers are private.
-            os.close(os.open(self._path, os.O_CREAT | os.O_EXCL, 0o600))
         # A file that cannot be used is reported before anything is sent.
-        with self._database.reading():
-            pass
+        with self._database.reading() as connection:
+            missing = _missing_columns(connection)
+        if missing:
+            self._add_columns()
 
     def begin(self, observation: Observation) -> None:
         """Do nothing: the row is written at the end."""
@@ -96,6 +102,12 @@ class CallLog:
     def close(self) -> None:
         """Close the file; the next call opens it again."""
         self._database.close()
+
+    def _add_columns(self) -> None:
+        with self._database.transaction() as connection:
+            # Another process may have added them in the meantime.
+            for name in _missing_columns(connection):
+                connection.execute(f"ALTER TABLE calls ADD COLUMN {name} {_LATER_COLUMNS[name]}")
 
     def _write(self) -> None:
         """Write the pending rows.
@@ -131,6 +143,11 @@ class CallLog:
         self.__dict__.update(state, _pending=deque(), _lock=ReentrantLock(), _writing=False, _warned=False)
 
 
+def _missing_columns(connection: sqlite3.Connection) -> list[str]:
+    present = {row[1] for row in connection.execute("PRAGMA table_info(calls)")}
+    return [name for name in _LATER_COLUMNS if name not in present]
+
+
 def _row(observation: Observation) -> dict[str, Any]:
     reply, error, call = observation.reply, observation.error, observation.call
     started_at = datetime.fromtimestamp(observation.started_at, timezone.utc).replace(tzinfo=None)
@@ -151,7 +168,7 @@ def _row(observation: Observation) -> dict[str, Any]:
     if reply is not None:
         row.update({name: getattr(reply.usage, name) for name in _USAGE})
         row.update(answered_by=reply.model, request_id=reply.request_id, finish_reason=reply.finish_reason)
-        row.update(text=reply.text, cost=reply.cost, cached=int(reply.cached))
+        row.update(text=reply.text, cost=reply.cost, saved=reply.saved, cached=int(reply.cached))
     if error is not None:
         row.update(error=type(error).__name__, message=str(error))
     if isinstance(error, ChatError):

@@ -5,18 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from aichatkit._dataclasses import dataclass
+from aichatkit._dataclasses import dataclass, replace
 from aichatkit.call.call import Call
-from aichatkit.call.cost import cost_at
+from aichatkit.call.cost import cost_at, utc_now
 from aichatkit.call.targets import Target
 from aichatkit.catalog.tokens import count_call, count_tokens
-from aichatkit.chunks import Usage
+from aichatkit.chunks import Bill, Usage
 from aichatkit.errors import ConfigurationError
 
-__all__ = ["Estimate", "Expense", "check_priced", "estimate_calls", "estimate_partial", "expected_expense"]
+__all__ = [
+    "Estimate",
+    "Expense",
+    "check_priced",
+    "estimate_calls",
+    "estimate_partial",
+    "expected_expense",
+    "highest_cost",
+]
 
-#: Tokens assumed for an answer that `max_tokens` does not limit.
-_ANSWER_TOKENS = 256
+#: Tokens expected of an answer that `max_tokens` does not limit, and the most if no limit of the model is known.
+_ANSWER_TOKENS, _LONGEST_ANSWER = 256, 128_000
+#: Some services charge a fee for each request by the size of its search.
+_EXPECTED, _HIGHEST = Bill(search_size="low"), Bill(search_size="high")
 
 
 class Expense(NamedTuple):
@@ -67,6 +77,12 @@ def expected_expense(call: Call) -> Expense:
     return Expense(_cost(call, usage) or 0.0, usage.total_tokens or 0)
 
 
+def highest_cost(call: Call) -> float:
+    """Return the most that an answer may cost: the longest that its limit allows, at the dearest price."""
+    usage = _usage(call)
+    return max(_highest_cost_at(target, usage, call) for target in call.targets)
+
+
 def estimate_partial(call: Call, text: str) -> Expense:
     """Return the cost of an answer that stopped after `text`: that of its prompt and the text."""
     input_tokens, output_tokens = _usage(call).input_tokens or 0, count_tokens(text, call.targets[0].model)
@@ -95,4 +111,15 @@ def _cost(call: Call, usage: Usage) -> float | None:
 
 
 def _cost_at(target: Target, usage: Usage, call: Call) -> float | None:
-    return cost_at(call.context.provider(target.provider), target.model, usage, call.context.catalog)
+    provider, catalog = call.context.provider(target.provider), call.context.catalog
+    return cost_at(provider, target.model, usage, catalog, _EXPECTED, at=utc_now())
+
+
+def _highest_cost_at(target: Target, usage: Usage, call: Call) -> float:
+    provider, record = call.context.provider(target.provider), call.context.record(target) or {}
+    limit = call.options.params.get("max_tokens") or record.get("max_out") or record.get("window") or _LONGEST_ANSWER
+    # Reasoning counts towards the limit, and may have a price of its own.
+    highest = replace(usage, output_tokens=limit, reasoning_tokens=limit)
+    if record.get("write") and provider.writes_cache:
+        highest = replace(highest, cache_write_tokens=usage.input_tokens)
+    return cost_at(provider, target.model, highest, call.context.catalog, _HIGHEST) or 0.0

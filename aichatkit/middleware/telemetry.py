@@ -184,8 +184,11 @@ def _response(observation: Observation) -> dict[str, Any]:
                 "gen_ai.usage.input_tokens": usage.input_tokens,
                 "gen_ai.usage.output_tokens": usage.output_tokens,
                 "gen_ai.usage.cache_read.input_tokens": usage.cached_tokens,
+                "gen_ai.usage.cache_creation.input_tokens": usage.cache_write_tokens,
                 "gen_ai.usage.reasoning.output_tokens": usage.reasoning_tokens,
                 "aichatkit.cost": reply.cost,
+                "aichatkit.saved": reply.saved,
+                "aichatkit.searches": usage.searches,
                 "aichatkit.cached": reply.cached or None,
             }
         )

@@ -13,7 +13,7 @@ from aichatkit.chunks import Usage
 from aichatkit.errors import ChatError, ConfigurationError, SchemaError, StreamInterruptedError, ToolError
 from aichatkit.messages import Message, ToolResultMessage
 from aichatkit.params import is_integer
-from aichatkit.reply import Attempt, Reply
+from aichatkit.reply import Attempt, Reply, sum_known
 
 if TYPE_CHECKING:
     from aichatkit.call.answer_like import AnswerLike
@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 
 __all__ = ["ToolRounds"]
 
+#: Counts that services may leave out if they are zero.
+_PARTS = ("cached_tokens", "reasoning_tokens", "cache_write_tokens", "searches")
 _Error = TypeVar("_Error", bound=ChatError)
+#: More calls in one answer come from a model that repeats itself.
+_MAX_CALLS = 256
 
 
 class ToolRounds(BaseAnswer):
@@ -45,6 +49,8 @@ class ToolRounds(BaseAnswer):
         self._schema = call.schema
         self._repairs = call.repairs
         self._replies: list[Reply] = []
+        #: The calls and results of the rounds so far, for the history of a chat.
+        self._turn: list[Message] = []
         #: Text and attempts of the rounds before the current one.
         self._earlier_text = ""
         self._earlier_attempts: list[Attempt] = []
@@ -147,6 +153,8 @@ class ToolRounds(BaseAnswer):
         attempts = self.attempts
         targets = _prefer_current(self._answer, self._call.targets)
         try:
+            if self._call.before_round is not None:
+                self._call.before_round()
             answer = self._open_next(replace(self._call, messages=list(self._messages), targets=targets))
         except ChatError as error:
             failure = error
@@ -165,12 +173,14 @@ class ToolRounds(BaseAnswer):
         if self._toolbox.can_run(reply.tool_calls):
             return self._run_tools(reply)
         complete = _combine(reply, self._replies, self.text, self.attempts)
+        if self._turn:
+            complete = replace(complete, turn=[*self._turn, reply.message])
         # Tool calls that the caller has to run come before the answer that has to fit the schema.
         if self._schema is not None and not reply.tool_calls:
             try:
                 complete = replace(complete, data=self._schema.parse(reply))
             except SchemaError as error:
-                if self._repairs and reply.finish_reason != "length":
+                if self._repairs and error.repairable and reply.finish_reason != "length":
                     return self._repair(reply, error.message)
                 error.attempts = self.attempts
                 raise
@@ -178,15 +188,28 @@ class ToolRounds(BaseAnswer):
 
     def _run_tools(self, reply: Reply) -> list[Message]:
         if not self._remaining:
-            raise ToolError(
-                f"{reply.provider}: the model still asks for tools when the rounds are used up; raise max_rounds",
-                provider=reply.provider,
-                model=reply.model,
-                partial=self.text,
-                attempts=self.attempts,
+            raise self._tool_error(
+                reply, "the model still asks for tools when the rounds are used up; raise max_rounds"
+            )
+        count = len(reply.tool_calls)
+        if count > _MAX_CALLS:
+            raise self._tool_error(
+                reply, f"the model asks for {count:,} tool calls at once, and at most {_MAX_CALLS} are run"
             )
         self._remaining -= 1
-        return [reply.message, *(ToolResultMessage("tool", self._toolbox.run(call), call) for call in reply.tool_calls)]
+        results = [ToolResultMessage("tool", self._toolbox.run(call), call) for call in reply.tool_calls]
+        round_messages = [reply.message, *results]
+        self._turn += round_messages
+        return round_messages
+
+    def _tool_error(self, reply: Reply, problem: str) -> ToolError:
+        return ToolError(
+            f"{reply.provider}: {problem}",
+            provider=reply.provider,
+            model=reply.model,
+            partial=self.text,
+            attempts=self.attempts,
+        )
 
     def _repair(self, reply: Reply, problem: str) -> list[Message]:
         self._repairs -= 1
@@ -208,7 +231,6 @@ def _prefer_current(answer: AnswerLike, targets: Sequence[Target]) -> Sequence[T
 
 def _combine(last: Reply, replies: Sequence[Reply], text: str, attempts: list[Attempt]) -> Reply:
     """Return the last reply with the text, images, usage and cost of all rounds."""
-    costs = [reply.cost for reply in replies]
     offset = len(text) - len(last.text)
     return replace(
         last,
@@ -219,14 +241,16 @@ def _combine(last: Reply, replies: Sequence[Reply], text: str, attempts: list[At
         thoughts=[thought._replace(after_text=thought.after_text + offset) for thought in last.thoughts],
         raw=[record for reply in replies for record in reply.raw],
         usage=_total_usage([reply.usage for reply in replies]),
-        cost=None if None in costs else sum(cost for cost in costs if cost is not None),
+        cost=sum_known([reply.cost for reply in replies]),
+        saved=sum_known([reply.saved for reply in replies]),
         attempts=attempts,
         elapsed=sum(reply.elapsed for reply in replies),
     )
 
 
 def _total_usage(usages: Sequence[Usage]) -> Usage:
-    """Return the usage of all rounds; a count that one of them lacks is None."""
-    names = field_names(Usage)
-    columns = {name: [getattr(usage, name) for usage in usages] for name in names}
-    return Usage(**{name: None if None in column else sum(column) for name, column in columns.items()})
+    """Return the usage of all rounds; a total that one of them lacks is None, a part counts where it is reported."""
+    columns = {name: [getattr(usage, name) for usage in usages] for name in field_names(Usage)}
+    totals = {name: column for name, column in columns.items() if name not in _PARTS or column == [None] * len(column)}
+    parts = {name: sum(filter(None, column)) for name, column in columns.items() if name not in totals}
+    return Usage(**parts, **{name: None if None in column else sum(column) for name, column in totals.items()})

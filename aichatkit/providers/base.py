@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from aichatkit.classification import classify
     from aichatkit.transport.transport import Transport
 
-__all__ = ["NO_OPTIONS", "Options", "Provider", "Tool", "is_local", "parsing", "unreadable"]
+__all__ = ["NO_OPTIONS", "WEB_IMAGES", "Options", "Provider", "Tool", "is_local", "parsing", "unreadable"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,8 @@ class Options:
     `params` are sampling parameters under the package's names, `tokens` what `prepare` returned, `tools` the functions
     the model may call, `schema` the JSON schema for structured output, `extra` fields copied into the body unchanged.
     `record` is what the catalog knows about the model, empty if nothing. `hide_thoughts` is set if the caller wants no
-    reasoning, although the model may not be able to switch it off.
+    reasoning, although the model may not be able to switch it off; `left_out` are the caller's parameters that the
+    model is known to refuse.
     """
 
     params: Mapping[str, Any] = field(default_factory=dict)
@@ -43,9 +44,12 @@ class Options:
     extra: Mapping[str, Any] = field(default_factory=dict)
     record: Mapping[str, Any] = field(default_factory=dict)
     hide_thoughts: bool = False
+    left_out: frozenset[str] = frozenset()
 
 
 NO_OPTIONS = Options()
+#: The pictures of the web, which most services take and nothing else.
+WEB_IMAGES = frozenset(("image/gif", "image/jpeg", "image/png", "image/webp"))
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,8 @@ class Provider:
     effort_style: ClassVar[str] = ""
     #: Supported attachments: "image", "pdf", "text", "audio"; empty for text-only services.
     takes_files: ClassVar[frozenset[str]] = frozenset()
+    #: Media types of the pictures that the service takes; empty if all, or not known.
+    takes_images: ClassVar[frozenset[str]] = frozenset()
     #: Maximum size of an attachment, in bytes.
     max_file: ClassVar[int] = 20 << 20
     #: Whether the service supports tool calling, and whether it enforces a JSON schema on the answer itself.
@@ -125,6 +131,8 @@ class Provider:
     priced_as: ClassVar[str] = ""
     #: Records of its models for the catalog, or the path of a file with them; for providers outside the package.
     catalog: ClassVar[Any] = ()
+    #: Whether the service writes prompts to its cache without being asked, and charges for it.
+    writes_cache: ClassVar[bool] = False
     #: Whether answers cost nothing; of a server with `direct`, only while it is on this machine.
     free: ClassVar[bool] = False
     #: Regular expression for the base URLs of regions with prices of their own; group 1 is the region.
@@ -181,6 +189,10 @@ class Provider:
         Text, one of `aichatkit.chunks`, a sequence of both, or None; raise a `ChatError` for a failure.
         """
         raise NotImplementedError(f"{type(self).__name__} has no parse_event")
+
+    def takes_schema_for(self, model: str, options: Options) -> bool:
+        """Return whether the service enforces a schema in this call; if not, it is asked for in words."""
+        return self.takes_schema
 
     def wants_key(self) -> bool:
         """Return whether an API key is required; a server at another `base_url` may work without one."""
@@ -242,7 +254,7 @@ class Provider:
         """Return the error for a missing key; it names every variable looked up."""
         names = ", ".join(cls.key_variables())
         return MissingKeyError(
-            f"{cls.name}: no key; set {names} in the environment or pass api_key= (looked up: {names})",
+            f"{cls.name}: no key; set {names} in the environment or pass api_key=",
             provider=cls.name,
         )
 

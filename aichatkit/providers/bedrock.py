@@ -28,6 +28,7 @@ class Bedrock(OpenAICompatible):
     default_model = "openai.gpt-oss-20b"
     models = ("openai.gpt-oss-20b", "openai.gpt-oss-120b", "qwen.qwen3-32b", "qwen.qwen3-next-80b-a3b-instruct")
     api_key_env = "AWS_BEARER_TOKEN_BEDROCK"
+    writes_cache = True
     rank = 13
 
     @classmethod

@@ -63,7 +63,7 @@ def _switch(path: str, effort: str, rules: Record, options: Options) -> Fields:
     thinking, fields = rules.get("thinking"), Fields()
     if thinking != "level":
         fields["thinking"] = {"type": "disabled" if effort == "none" else "enabled"}
-    if thinking != "switch" and effort != "none":
+    if thinking == "level" or (thinking != "switch" and effort != "none"):
         fields[path] = effort
     return fields
 
@@ -79,7 +79,7 @@ def _cohere(path: str, effort: str, rules: Record, options: Options) -> Fields:
 
 
 def _ollama(path: str, effort: str, rules: Record, options: Options) -> Fields:
-    return {path: effort != "none" if rules.get("thinking") == "switch" else effort}
+    return {path: effort != "none" if rules.get("thinking") == "switch" or effort == "none" else effort}
 
 
 def _gemini(path: str, effort: str, rules: Record, options: Options) -> Fields:

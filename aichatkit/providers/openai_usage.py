@@ -112,7 +112,7 @@ def _charged(usage: Mapping[str, Any]) -> float | None:
         return ticks * _TICK
     cost = usage.get("cost")
     if isinstance(cost, Mapping):
-        return _amount(cost.get("total_cost"))
+        return _amount(cost.get("total_cost")) if cost.get("currency", "USD") == "USD" else None
     charged = _amount(cost)
     if charged is None or usage.get("is_byok") is not True:
         return charged
@@ -131,10 +131,8 @@ def _searches(usage: Mapping[str, Any]) -> int | None:
 
 def _long_writes(usage: Mapping[str, Any], details: Mapping[str, Any]) -> int | None:
     by_lifetime = _mapping(details, "cache_write_tokens_details", "cache_creation_token_details")
-    return _first(
-        _count(by_lifetime, "ttl_12h_tokens", "ttl_1h_tokens", "ephemeral_1h_input_tokens"),
-        _count(_mapping(usage, "cache_creation"), "ephemeral_1h_input_tokens"),
-    )
+    lifetimes = {**_mapping(usage, "cache_creation"), **by_lifetime}
+    return _count(lifetimes, "ttl_12h_tokens", "ttl_1h_tokens", "ephemeral_1h_input_tokens")
 
 
 def _count(record: Mapping[str, Any], *names: str) -> int | None:

@@ -58,6 +58,7 @@ SERVICES: Mapping[str, Mapping[str, Any]] = {
             seed="random_seed",
         ),
         "stream_usage": False,
+        "call_ids": "[a-zA-Z0-9]{9}",
     },
     "groq": {
         "url": "https://api.groq.com/openai/v1",
@@ -195,7 +196,6 @@ SERVICES: Mapping[str, Mapping[str, Any]] = {
         "params": _params("max_tokens response_format temperature top_p"),
         "takes_files": _TEXT,
         "takes_schema": False,
-        "repeats_message": True,
         "rules": (
             Rule(None, r"unknown model", ModelNotFoundError),
             Rule(None, r"^2013$", BadRequestError),

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
-from aichatkit import errors
+from aichatkit import _json, errors
 from aichatkit._dataclasses import field_names
 from aichatkit.chunks import Citation, Thought, ToolCall, Usage
 from aichatkit.errors import ChatError
@@ -15,9 +15,14 @@ from aichatkit.reply import Reply
 
 __all__ = ["decode", "encode"]
 
+_T = TypeVar("_T")
+
 #: The attributes that are stored.
 _REPLY = ("text", "provider", "model", "complete", "finish_reason", "images", "reasoning", "elapsed", "cost", "id")
-_USAGE = field_names(Usage)
+_USAGE = ("input_tokens", "output_tokens", "total_tokens", "cached_tokens", "reasoning_tokens")
+#: Stored next to the reply: earlier versions can read only a reply that has no fields they do not know.
+_LATER_USAGE = ("cache_write_tokens", "searches")
+_LATER_REPLY = ("saved",)
 #: Without `reason`: an older version, which does not know it, could not read the record.
 _ERROR = ("provider", "model", "status", "code", "retry_after", "partial", "request_id", "maybe_processed", "param")
 
@@ -28,12 +33,17 @@ def encode(outcome: Reply | ChatError) -> str:
         return json.dumps({"error": _error_record(outcome)})
     record = {name: getattr(outcome, name) for name in _REPLY}
     # Not `asdict`, which copies every number and would take longer than everything else here.
-    usage = outcome.usage
-    record["usage"] = {name: count for name in _USAGE if (count := getattr(usage, name)) is not None}
+    record["usage"] = _known_values(outcome.usage, _USAGE)
     record["citations"] = [list(citation) for citation in outcome.citations]
     record["tool_calls"] = [asdict(call) for call in outcome.tool_calls]
     record["thoughts"] = [list(thought) for thought in outcome.thoughts]
-    return json.dumps({"reply": {name: value for name, value in record.items() if value not in (None, "", [], {})}})
+    later = _known_values(outcome, _LATER_REPLY)
+    later_usage = _known_values(outcome.usage, _LATER_USAGE)
+    newer = {**later, **({"usage": later_usage} if later_usage else {})}
+    record = {name: value for name, value in record.items() if value not in (None, "", [], {})}
+    # Only the arguments of tool calls hold numbers that a float cannot.
+    dumps = _json.dumps if outcome.tool_calls else json.dumps
+    return dumps({"reply": record, **({"later": newer} if newer else {})})
 
 
 def decode(text: str) -> Reply | ChatError:
@@ -43,8 +53,8 @@ def decode(text: str) -> Reply | ChatError:
     'Paris.'
     """
     try:
-        record = json.loads(text)
-        return _parse_error(record["error"]) if "error" in record else _parse_reply(record["reply"])
+        record = _json.loads(text)
+        return _parse_error(record["error"]) if "error" in record else _parse_reply(record)
     except (LookupError, TypeError, AttributeError) as error:
         reason = type(error).__name__
     raise ValueError(f"no record of an answer ({reason})")
@@ -69,11 +79,22 @@ def _parse_error(record: Mapping[str, Any]) -> ChatError:
     return error
 
 
+def _known_values(instance: Any, names: Sequence[str]) -> dict[str, Any]:
+    return {name: value for name in names if (value := getattr(instance, name)) is not None}
+
+
 def _parse_reply(record: Mapping[str, Any]) -> Reply:
+    reply, later = record["reply"], record.get("later", {})
+    usage = {**reply.get("usage", {}), **later.get("usage", {})}
     parts = {
-        "usage": Usage(**record.get("usage", {})),
-        "citations": [Citation(*citation) for citation in record.get("citations", ())],
-        "tool_calls": [ToolCall(**call) for call in record.get("tool_calls", ())],
-        "thoughts": [Thought(*thought) for thought in record.get("thoughts", ())],
+        "usage": _build(Usage, usage),
+        "citations": [Citation(*citation[: len(Citation._fields)]) for citation in reply.get("citations", ())],
+        "tool_calls": [_build(ToolCall, call) for call in reply.get("tool_calls", ())],
+        "thoughts": [Thought(*thought[: len(Thought._fields)]) for thought in reply.get("thoughts", ())],
     }
-    return Reply(**{"text": "", **record, **parts})
+    return _build(Reply, {"text": "", **reply, **later, **parts})
+
+
+def _build(cls: type[_T], values: Mapping[str, Any]) -> _T:
+    """Return an instance with the fields that this version has; a later one may have stored others."""
+    return cls(**{name: values[name] for name in field_names(cls) if name in values})

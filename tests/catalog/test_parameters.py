@@ -241,8 +241,8 @@ def test_the_parameters_of_the_caller_stay_as_they_are():
     [
         ({"effort": "high"}, "openai", "high"),
         ({"caps": "tools"}, "openai", ""),
-        ({"caps": "tools reasoning"}, "xai", "low medium high xhigh"),
-        ({"caps": "tools"}, "deepinfra", "none low medium high"),
+        ({"caps": "tools reasoning"}, "xai", "none minimal low medium high xhigh max"),
+        ({"caps": "tools"}, "deepinfra", "none minimal low medium high xhigh max"),
         ({}, "house", "none minimal low medium high xhigh max"),
         ({"caps": "tools"}, "house", "none minimal low medium high xhigh max"),
     ],

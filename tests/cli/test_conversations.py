@@ -9,6 +9,7 @@ import stat
 import pytest
 
 from aichatkit import Reply
+from aichatkit.chunks import Usage
 from aichatkit.cli import main
 from aichatkit.cli.json_output import format_usage
 
@@ -158,6 +159,13 @@ def test_usage_tells_how_often_it_was_tried(sandbox, capsys):
     sandbox.script("rate-limit,retry_after_ms=5")
     main(["--usage", "Hi"])
     assert "2 tries" in capsys.readouterr().err
+
+
+def test_counts_that_change_the_price_are_told():
+    counts = Usage(12, 3, 15, cached_tokens=8, searches=1)
+    told = format_usage(Reply("Yes.", "openai", "m", usage=counts, cost=0.5))
+    assert told == "openai/m: 12 tokens in (8 cached), 3 out, 1 search, $0.5, 0.0 s"
+    assert "2 searches" in format_usage(Reply("Yes.", "openai", "m", usage=Usage(searches=2)))
 
 
 def test_what_a_service_does_not_tell_is_unknown(sandbox):

@@ -7,6 +7,7 @@ import pickle
 
 import pytest
 
+from aichatkit import Client
 from aichatkit.chunks import Usage
 from aichatkit.errors import BudgetExceededError, ConfigurationError
 from aichatkit.middleware.budgets import Budget, expense_of
@@ -81,3 +82,50 @@ def test_what_a_service_does_not_tell_counts_as_expected():
     assert expense_of(reply, Expense(0.5, 7)) == Expense(0.5, 7)
     told = Reply("a", "b", "c", cost=0.0, usage=Usage(total_tokens=3))
     assert expense_of(told, Expense(0.5, 7)) == Expense(0.0, 3)
+
+
+def test_what_may_cost_more_is_held_back_whole_where_it_fits():
+    purse = Budget(money=1.0)
+    assert purse.reserve(Expense(0.1, 5), 0.6) == Expense(0.6, 5)
+    assert purse.reserve(Expense(0.1, 5), 0.4) == Expense(0.4, 5)
+
+
+def test_one_call_at_a_time_may_cost_more_than_is_left():
+    purse = Budget(money=1.0)
+    first = purse.reserve(Expense(0.1, 5), 3.0)
+    assert first == Expense(0.1, 5)
+    assert purse.reserve(Expense(0.1, 5), 3.0) is None
+    assert purse.reserve(Expense(0.1, 5), 0.2) == Expense(0.2, 5)
+    purse.settle(first, Expense(0.3, 5))
+    assert purse.reserve(Expense(0.1, 5), 3.0) == Expense(0.3, 5)
+    assert copy.deepcopy(purse).reserve(Expense(0.1, 5), 3.0) is not None
+
+
+def test_the_error_tells_what_is_held_back_for_others():
+    purse = Budget(money=1.0)
+    purse.reserve(Expense(0.75, 5))
+    assert "0.0000 of 1 US dollars spent, and 0.7500 reserved" in str(purse.exceeded())
+    assert "max_tokens= reserves less" in str(purse.exceeded())
+
+
+def test_an_answer_that_tells_no_tokens_counts_its_text(sandbox):
+    prices = {"openai/mine": (0.0, 1_000_000.0)}
+    sandbox.says("word " * 400)
+    with Client(model="openai/mine", base_url=f"{sandbox.url}/v1", budget=9999, prices=prices) as client:
+        reply = client.ask("Hi", extra={"stream_options": None})
+        assert reply.cost is None
+        assert client._context.budget.spent.money > 400
+        client.map(["Hi"], extra={"stream_options": None}, progress=False)
+        assert client._context.budget.spent.money > 800
+
+
+def test_a_call_with_tools_goes_on_only_while_the_budget_is_not_spent(sandbox):
+    def add(a: int, b: int) -> int:
+        return a + b
+
+    prices = {"openai/mine": (0.0, 1_000_000.0)}
+    with Client(model="openai/mine", base_url=f"{sandbox.url}/v1", budget=2, prices=prices, max_tokens=1) as client:
+        with pytest.raises(BudgetExceededError, match="of 2 US dollars"):
+            client.ask('call add {"a": 1, "b": 2}', tools=[add])
+        assert len(sandbox.requests) == 1
+        assert client._context.budget.spent.money > 2

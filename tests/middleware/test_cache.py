@@ -87,7 +87,8 @@ def test_a_hit_costs_no_budget(sandbox, kept):
     with Client(**options) as client:
         client.ask("Hi")
     with Client(**options, budget=0) as client:
-        assert client.ask("Hi").cached
+        reply = client.ask("Hi")
+        assert (reply.cached, reply.cost, reply.saved) == (True, 0.0, 0.0)
 
 
 @pytest.mark.parametrize(

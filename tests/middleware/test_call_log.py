@@ -84,6 +84,9 @@ def test_an_answered_call_is_a_row_that_tells_all_of_it(make, sandbox, path):
         "total_tokens": reply.usage.total_tokens,
         "cached_tokens": reply.usage.cached_tokens,
         "reasoning_tokens": reply.usage.reasoning_tokens,
+        "cache_write_tokens": reply.usage.cache_write_tokens,
+        "searches": reply.usage.searches,
+        "saved": reply.saved,
         "cost": reply.cost,
         "cached": 0,
     }
@@ -192,7 +195,7 @@ def test_parts_that_are_no_files_are_kept_as_they_are(make, path):
 
 def test_half_a_character_spoils_no_row(make, sandbox, path):
     make().ask("Half: \ud83d")
-    assert "Half: ?" in rows(path)[0]["messages"]
+    assert "Half: \ufffd" in rows(path)[0]["messages"]
 
 
 def test_every_row_of_a_map_is_logged(make, path):
@@ -235,6 +238,20 @@ def test_the_file_tells_its_version(make, path):
         assert connection.execute("PRAGMA user_version").fetchone() == (1,)
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     connection.close()
+
+
+def test_a_log_of_an_earlier_version_gets_the_columns_it_lacks(make, path):
+    make().close()
+    added = ("cache_write_tokens", "searches", "saved")
+    with sqlite3.connect(path) as connection:
+        old = [row[1] for row in connection.execute("PRAGMA table_info(calls)") if row[1] not in added]
+        connection.execute(f"CREATE TABLE earlier AS SELECT {', '.join(old)} FROM calls")
+        connection.execute("DROP TABLE calls")
+        connection.execute("ALTER TABLE earlier RENAME TO calls")
+    connection.close()
+    reply = make().ask("Hi")
+    (row,) = rows(path)
+    assert (row["cost"], row["saved"], row["searches"]) == (reply.cost, reply.saved, None)
 
 
 def test_a_log_of_a_newer_version_is_refused_at_once(make, path):

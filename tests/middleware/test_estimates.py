@@ -12,6 +12,7 @@ from aichatkit import Client
 from aichatkit.catalog import tokens
 from aichatkit.catalog.tokens import count_tokens
 from aichatkit.errors import ConfigurationError
+from aichatkit.middleware.estimates import highest_cost
 
 
 @pytest.fixture(autouse=True)
@@ -104,3 +105,29 @@ def test_tokens_are_counted_where_the_tables_are_there(tiktoken, client):
 
 def test_nothing_is_fetched_where_the_tables_are_missing(tiktoken):
     assert count_tokens("three whole words", "gpt-4o-mini") == 5
+
+
+@pytest.mark.usefixtures("plain")
+@pytest.mark.parametrize(
+    ("model", "options", "dollars"),
+    [
+        ("openai/gpt-6-luna", {"max_tokens": 100}, 14 * 0.125 + 100 * 0.5),
+        ("openai/gpt-6-luna", {}, 14 * 0.125 + 128_000 * 0.5),
+        ("groq/openai/gpt-oss-120b", {"max_tokens": 100}, 14 * 0.15 + 100 * 0.6),
+        ("deepseek/deepseek-flash", {"max_tokens": 100}, 2 * (14 * 0.15 + 100 * 0.6)),
+        ("dashscope/qwen-plus", {"max_tokens": 100}, 14 * 0.4 + 100 * 4),
+        ("openai/mine", {}, 14 * 1 + 128_000 * 2),
+        (["offline", "openai/mine"], {"max_tokens": 100}, 14 * 1 + 100 * 2),
+        ("openai/unheard-of", {}, 0),
+    ],
+)
+def test_the_most_an_answer_may_cost(model, options, dollars):
+    with Client(model=model, prices={"openai/mine": (1, 2)}) as client:
+        call = client._build_call("x" * 40, 1, **options)
+        assert highest_cost(call) == pytest.approx(dollars / 1e6)
+
+
+@pytest.mark.usefixtures("plain")
+def test_a_fee_for_each_request_counts():
+    with Client(prices={"openai/mine": {"input": 0, "output": 0, "per_request": 0.25}}) as client:
+        assert client.estimate(["Hi"] * 4, model="openai/mine").cost == 1.0

@@ -114,6 +114,7 @@ def test_a_call_is_a_span_with_the_names_of_the_conventions(make, sandbox, colle
         "server.port": port,
         "aichatkit.attempts": 1,
         "aichatkit.cost": reply.cost,
+        "aichatkit.saved": reply.saved,
     }
     assert reply.id
     assert span.status.status_code is trace.StatusCode.UNSET

@@ -20,7 +20,9 @@ from aichatkit import (
     Timeout,
     ToolError,
 )
+from aichatkit.chunks import Usage
 from aichatkit.messages import ToolCallsMessage, ToolResultMessage
+from aichatkit.middleware.tool_rounds import _total_usage
 
 PROVIDERS = {
     "openai": "/v1",
@@ -111,7 +113,10 @@ def fail():
 
 def test_every_protocol_fits_a_schema_after_its_tools(tooled, sandbox):
     sandbox.says(None)
-    answer = tooled.ask(ASKED, tools=[add], schema={"type": "object", "properties": {"n": {"type": "integer"}}})
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}}}
+    # Earlier models of Gemini are asked for JSON in words, which the sandbox does not understand.
+    model = "gemini/gemini-3.8-flash" if "gemini" in repr(tooled) else None
+    answer = tooled.ask(ASKED, tools=[add], schema=schema, model=model)
     assert answer.data == {"n": 0}
 
 
@@ -154,6 +159,11 @@ def test_usage_cost_time_and_attempts_are_added_up(client, sandbox):
     assert answer.usage.total_tokens == answer.usage.input_tokens + answer.usage.output_tokens
     assert answer.cost == pytest.approx((answer.usage.input_tokens * 0.1 + answer.usage.output_tokens * 0.5) / 1e6)
     assert answer.usage.input_tokens > len(ASKED.split())
+
+
+def test_parts_of_the_usage_count_in_rounds_that_tell_them_and_totals_only_if_all_do():
+    first, second = Usage(1, 2, 3, 4, None, 5, None), Usage(10, None, 30, 40, None, None, 2)
+    assert _total_usage([first, second]) == Usage(11, None, 33, 44, None, 5, 2)
 
 
 def test_a_stream_tells_attempts_model_and_provider(client):
@@ -227,19 +237,15 @@ def test_the_provider_that_asked_for_tools_is_asked_first_again(client, sandbox)
     assert (answer.model, asked) == ("gpt-6-sol", ["refused", "gpt-6-sol", "gpt-6-sol"])
 
 
-def test_a_chat_remembers_prompt_and_answer_only(client, sandbox):
-    chat = client.chat()
-    chat.ask(ASKED, tools=[add])
-    assert [(message.role, message.text) for message in chat.history] == [
-        ("user", ASKED),
-        ("assistant", "The tool says: 3"),
-    ]
-    chat.ask("And now?")
-    assert [message["role"] for message in json.loads(sandbox.requests[-1].body)["messages"]] == [
-        "user",
-        "assistant",
-        "user",
-    ]
+@pytest.mark.parametrize("streams", [False, True])
+def test_a_chat_remembers_calls_and_results(tooled, sandbox, streams):
+    chat = tooled.chat(tools=[add])
+    for prompt in (ASKED, "And now?"):
+        "".join(chat.stream(prompt)) if streams else chat.ask(prompt)
+    kinds = [type(message).__name__ for message in chat.history]
+    assert kinds == ["Message", "ToolCallsMessage", "ToolResultMessage", "Message", "Message", "Message"]
+    assert (chat.history[1].calls[0].arguments, chat.history[2].text) == ({"a": 1, "b": 2}, "3")
+    assert '"3"' in sandbox.requests[-1].body.decode()
 
 
 def test_a_chat_saves_the_turns_of_tools(client, tmp_path):

@@ -93,6 +93,28 @@ def test_billed_units_count_where_nothing_else_is_told(told):
     assert (usage.input_tokens, usage.output_tokens) == (3, 2)
 
 
+@pytest.mark.parametrize(
+    ("usage", "counts", "dollars"),
+    [
+        (
+            {
+                "billed_units": {"input_tokens": 17, "output_tokens": 12},
+                "tokens": {"input_tokens": 512, "output_tokens": 14},
+            },
+            (512, 14, None),
+            17 * 2.5 + 12 * 10,
+        ),
+        ({"tokens": {"input_tokens": 512, "output_tokens": 14}, "cached_tokens": 384}, (512, 14, 384), 512 * 2.5 + 140),
+        ({"tokens": "12", "billed_units": []}, (None, None, None), None),
+        ("odd", (None, None, None), None),
+    ],
+)
+def test_what_is_billed_may_be_less_than_what_was_processed(told, usage, counts, dollars):
+    reply = told(says("Hi"), ended(usage=usage))
+    assert (reply.usage.input_tokens, reply.usage.output_tokens, reply.usage.cached_tokens) == counts
+    assert reply.cost == (None if dollars is None else pytest.approx(dollars / 1e6))
+
+
 def test_plans_and_thoughts_are_kept_apart(told):
     reply = told(
         message("tool-plan-delta", tool_plan="I look. "),

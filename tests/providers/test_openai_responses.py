@@ -172,7 +172,7 @@ def test_sources_are_citations(told):
 def test_a_picture_is_a_picture():
     item = {"type": "image_generation_call", "result": base64.b64encode(wires.PNG).decode()}
     found = wires.chunks(NAME, wires.event({"type": "response.output_item.done", "item": item}))
-    assert found == [Picture(data="data:image/png;base64,iVBORw0KGgo=")]
+    assert [part for whole in found for part in whole.parts] == [Picture(data="data:image/png;base64,iVBORw0KGgo=")]
 
 
 def test_an_error_event_is_an_error_even_as_the_third_event(told):
@@ -214,6 +214,47 @@ def test_a_response_that_was_not_streamed_is_read():
     assert (wires.text(found), wires.thoughts(found)) == ("Hello!", "Hm.")
     assert wires.calls(found) == [ToolCallPart(2, "c1", "now", "{}")]
     assert wires.usage(found) == {"input_tokens": 3, "output_tokens": 4, "reasoning_tokens": 2}
+
+
+WRITTEN = {"cache_write_tokens": 2000, "cache_write_tokens_details": {"ttl_12h_tokens": 1500}, "cached_tokens": 8000}
+
+
+@pytest.mark.parametrize(
+    ("usage", "fields", "counts", "dollars"),
+    [
+        (
+            {"input_tokens_details": WRITTEN},
+            {},
+            (8000, 2000, None),
+            2000 * 2 + 8000 * 0.1 + 500 * 2.5 + 1500 * 5 + 9000,
+        ),
+        ({}, {"service_tier": "flex"}, (None, None, None), 12_000 + 4500),
+        (
+            {},
+            {"output": [{"type": "web_search_call", "action": {"type": "search"}}] * 2},
+            (None, None, 2),
+            33_000 + 20_000,
+        ),
+        (
+            {},
+            {"output": [{"type": "web_search_call"}, {"type": "web_search_call", "action": {"type": "open_page"}}]},
+            (None, None, 1),
+            33_000 + 10_000,
+        ),
+    ],
+)
+@pytest.mark.parametrize("kind", ["document", "stream"])
+def test_usage_is_counted_and_billed(asks, monkeypatch, kind, usage, fields, counts, dollars):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+    told = {"input_tokens": 12_000, "output_tokens": 900, "total_tokens": 12_900, **usage}
+    message = {"type": "message", "content": [{"type": "output_text", "text": "Hi"}]}
+    response = {"id": "r", "object": "response", "model": "gpt-6.1-sol", "status": "completed", **fields, "usage": told}
+    response["output"] = [*response.get("output", ()), message]
+    ended = {"type": "response.completed", "response": response}
+    parts = [wires.event({"type": "response.output_text.delta", "delta": "Hi"}), wires.event(ended)]
+    reply = asks(f"{NAME}/gpt-6.1-sol", b"".join(parts) if kind == "stream" else json.dumps(response).encode())
+    assert (reply.usage.cached_tokens, reply.usage.cache_write_tokens, reply.usage.searches) == counts
+    assert reply.cost == pytest.approx(dollars / 1e6)
 
 
 def test_it_is_never_chosen_by_a_key_beside_the_usual_provider():

@@ -6,19 +6,19 @@ import json
 
 import pytest
 
-from aichatkit import errors
+from aichatkit import _json, errors
 from aichatkit.chunks import Citation, Thought, ToolCall, Usage
 from aichatkit.errors import AllProvidersFailedError, ChatError, ConnectError, QuotaExceededError, RateLimitError
 from aichatkit.reply import Reply
 from aichatkit.storage.records import decode, encode
 
 REPLY = Reply(
-    text="Paris \ud83d é",
+    text="Paris é",
     provider="openai",
     model="gpt-6-sol",
     complete=True,
     finish_reason="stop",
-    usage=Usage(1, 2, 3),
+    usage=Usage(1, 2, 3, 4, 5, 6, 7),
     images=["https://example.com/a.png"],
     reasoning="Hm.",
     citations=[Citation("https://example.com", "Example")],
@@ -26,6 +26,7 @@ REPLY = Reply(
     elapsed=1.5,
     thoughts=[Thought("Hm.", "anthropic:s", False, 3, 1)],
     cost=0.25,
+    saved=-0.125,
 )
 
 
@@ -89,3 +90,34 @@ def test_the_reason_of_an_error_is_not_stored_as_an_older_version_could_not_read
     record = encode(ConnectError("Gone.", reason="OSError: refused"))
     assert "refused" not in record
     assert decode(record).reason == ""
+
+
+def test_numbers_of_calls_keep_their_digits():
+    number = _json.Digits("98765432109876543.210")
+    (call,) = decode(encode(Reply("", "a", "b", tool_calls=[ToolCall("1", "pay", {"sum": number})]))).tool_calls
+    assert str(call.arguments["sum"]) == str(number)
+
+
+def test_half_a_character_of_an_older_record_is_replaced():
+    assert decode('{"reply": {"text": "Paris \\ud83d", "provider": "a", "model": "b"}}').text == "Paris \ufffd"
+
+
+def test_an_earlier_version_can_read_what_it_knows_of_a_reply():
+    reply = json.loads(encode(REPLY))["reply"]
+    assert set(reply["usage"]) == {"input_tokens", "output_tokens", "total_tokens", "cached_tokens", "reasoning_tokens"}
+    assert "saved" not in reply
+
+
+def test_a_record_of_an_earlier_version_is_read():
+    told = '{"reply": {"text": "a", "provider": "b", "model": "c", "usage": {"input_tokens": 1}, "cost": 2.0}}'
+    assert decode(told) == Reply("a", "b", "c", usage=Usage(1), cost=2.0)
+
+
+def test_a_record_of_a_later_version_is_read_as_far_as_it_is_known():
+    record = json.loads(encode(REPLY))
+    record["reply"].update(usage={**record["reply"]["usage"], "moods": 3}, news=1)
+    record["reply"]["citations"] = [[*citation, 5, 9] for citation in record["reply"]["citations"]]
+    record["reply"]["thoughts"] = [[*thought, 5, 9] for thought in record["reply"]["thoughts"]]
+    record["reply"]["tool_calls"] = [{**call, "mood": 1} for call in record["reply"]["tool_calls"]]
+    record["later"].update(moods=1, usage={**record["later"]["usage"], "steps": 1})
+    assert decode(json.dumps(record)) == REPLY
