@@ -129,8 +129,8 @@ MISTAKES = (
     Mistake(
         "redirects are followed",
         "transport/transport.py",
-        "return session.send(prepared, timeout=timeout, allow_redirects=False, **settings)",
-        "return session.send(prepared, timeout=timeout, allow_redirects=True, **settings)",
+        "            allow_redirects=False,\n",
+        "            allow_redirects=True,\n",
         "transport/test_transport.py",
     ),
     Mistake(
