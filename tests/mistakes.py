@@ -839,8 +839,8 @@ MISTAKES = (
     Mistake(
         "a budget is looked at after it was passed",
         "middleware/budgets.py",
-        "total = reserved.plus(self._spent)",
-        "total = self._spent",
+        "return not self.is_exceeded_by(self._reserved.plus(amount))",
+        "return not self.is_exceeded_by(Expense())",
         "middleware/test_budgets.py batch/test_run.py",
     ),
     Mistake(
