@@ -149,7 +149,9 @@ _ALIASES = {"keys": "cli.key_store"}
 #: What `%load_ext aichatkit` looks up; for IPython only, so not public.
 _HOOKS = ("load_ipython_extension", "unload_ipython_extension")
 
-__all__ = sorted([*_MODULE_OF, "__version__"])
+_NAMES = sorted([*_MODULE_OF, "__version__"])
+#: What `import *` brings: not `map`, which would hide Python's own.
+__all__ = [name for name in _NAMES if name != "map"]
 
 # A library stays silent unless its user configures logging.
 _logging.getLogger(__name__).addHandler(_logging.NullHandler())
@@ -171,4 +173,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> "list[str]":
-    return __all__
+    return _NAMES

@@ -115,7 +115,7 @@ def _add_methods(cls: Any, frozen: bool) -> Any:
         "__match_args__": tuple(fields),
         # A frozen instance refuses attribute assignment, so its values go straight into `__dict__`.
         "__init__": _compile_init(cls, fields, "_dict['{}']" if frozen else "self.{}"),
-        "__repr__": _repr,
+        "__repr__": vars(cls).get("__repr__", _repr),
         "__eq__": _eq,
         "__hash__": _hash if frozen else None,
         _VALUES: staticmethod(attrgetter(*fields)),

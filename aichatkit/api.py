@@ -10,6 +10,7 @@ from aichatkit.chats.chat import Chat
 from aichatkit.client import Client
 from aichatkit.images import ImageResponse
 from aichatkit.messages import Prompt
+from aichatkit.params import with_operand
 from aichatkit.reply import Reply
 from aichatkit.streams import Stream
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["ask", "chat", "default_client", "image", "map", "model_info", "models", "stream"]
 
 
+@with_operand
 def ask(prompt: Prompt, **options: Any) -> Reply:
     """Ask with the default client and return the finished reply; options and errors are those of `Client.ask`.
 
@@ -28,6 +30,7 @@ def ask(prompt: Prompt, **options: Any) -> Reply:
     return default_client().ask(prompt, **options)
 
 
+@with_operand
 def stream(prompt: Prompt, **options: Any) -> Stream:
     """Ask with the default client and return the opened stream; options and errors are those of `Client.stream`.
 
@@ -39,6 +42,7 @@ def stream(prompt: Prompt, **options: Any) -> Stream:
     return default_client().stream(prompt, **options)
 
 
+@with_operand
 def chat(**options: Any) -> Chat:
     """Return a conversation on the default client; its options are those of `Client.chat` and apply to every turn."""
     return default_client().chat(**options)

@@ -6,6 +6,7 @@ import io
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
@@ -31,6 +32,8 @@ _SIGNATURES = (
     (rb"....ftypM4[AB]", "audio", "audio/mp4"),
     (rb"....ftyp(?:hei[cxms]|hev[cx]|mif1|msf1)", "image", "image/heic"),
 )
+#: How far from the start of a file its `%PDF-` may be.
+_PDF_START = 1024
 _BYTE_ORDER_MARKS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
 _TEXT_TYPES = {
     ".csv": "text/csv",
@@ -43,8 +46,12 @@ _TEXT_TYPES = {
     ".xml": "text/xml",
 }
 _BY_SUFFIX = {
+    ".avif": ("image", "image/avif"),
+    ".bmp": ("image", "image/bmp"),
     ".flac": ("audio", "audio/flac"),
     ".gif": ("image", "image/gif"),
+    ".heic": ("image", "image/heic"),
+    ".heif": ("image", "image/heif"),
     ".jpeg": ("image", "image/jpeg"),
     ".jpg": ("image", "image/jpeg"),
     ".m4a": ("audio", "audio/mp4"),
@@ -52,10 +59,18 @@ _BY_SUFFIX = {
     ".ogg": ("audio", "audio/ogg"),
     ".pdf": ("pdf", "application/pdf"),
     ".png": ("image", "image/png"),
+    ".tif": ("image", "image/tiff"),
+    ".tiff": ("image", "image/tiff"),
     ".wav": ("audio", "audio/wav"),
     ".webp": ("image", "image/webp"),
     **{suffix: ("text", media_type) for suffix, media_type in _TEXT_TYPES.items()},
 }
+#: The tag of a photo that says how the camera was held, and how PIL turns the picture upright for each value.
+_ORIENTATION = 0x0112
+_TURNS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
+#: The modes that PNG has, those that only PIL has for transparency, and a mode that cannot be converted without loss.
+_PNG_MODES = frozenset(("1", "F", "I", "I;16", "L", "LA", "P", "RGB", "RGBA"))
+_ALPHA_MODES = {"La": "LA", "PA": "RGBA", "RGBa": "RGBA"}
 _BYTES_LIKE = (bytes, bytearray, memoryview)
 
 
@@ -76,7 +91,7 @@ def load_file(source: Any) -> File:
     if hasattr(source, "savefig"):
         return _from_bytes(_save_image(source.savefig, format="png"), "figure.png")
     if hasattr(source, "save") and hasattr(source, "mode"):
-        return _from_bytes(_save_image(source.save, format="PNG"), "image.png")
+        return _from_bytes(_save_image(partial(_save_upright, source), format="PNG"), "image.png")
     if hasattr(source, "read"):
         return _from_open_file(source)
     raise ConfigurationError(f"files: cannot read a {type(source).__name__}; pass a path, URL, bytes or an open file")
@@ -180,6 +195,8 @@ def _from_bytes(content: bytes, name: str) -> File:
     except BadResponseError:
         media_type = ""
     text = _decode_text(content) if media_type in ("", "image/bmp", "image/svg+xml") else None
+    if not media_type and _is_late_pdf(content, text, name):
+        return File("pdf", "application/pdf", name, content)
     # Text may start like an image (a bitmap starts with "BM"), and SVG drawings are sent as text.
     if text is not None:
         suffix = ".svg" if media_type == "image/svg+xml" else Path(name).suffix.lower()
@@ -189,6 +206,16 @@ def _from_bytes(content: bytes, name: str) -> File:
     return File("image", media_type, name, content)
 
 
+def _is_late_pdf(content: bytes, text: str | None, name: str) -> bool:
+    """Return whether a PDF begins somewhere in the first 1,024 bytes, as its readers allow.
+
+    Text that only speaks of PDFs is text.
+    """
+    start = content.find(b"%PDF-", 0, _PDF_START)
+    is_padding = not content[: max(start, 0)].strip(b"\xef\xbb\xbf\x00 \t\r\n\f")
+    return start >= 0 and (is_padding or text is None or name.lower().endswith(".pdf"))
+
+
 def _decode_text(content: bytes) -> str | None:
     bom, encoding = next(((bom, name) for bom, name in _BYTE_ORDER_MARKS if content.startswith(bom)), (b"", "utf-8"))
     try:
@@ -196,6 +223,20 @@ def _decode_text(content: bytes) -> str | None:
     except UnicodeDecodeError:
         return None
     return None if "\0" in text else text
+
+
+def _save_upright(picture: Any, buffer: Any, **options: Any) -> None:
+    """Save a PIL image the way it is to be seen, in colours that PNG has."""
+    if not hasattr(picture, "getexif"):  # it only resembles a picture of PIL
+        picture.save(buffer, **options)
+        return
+    turn = _TURNS.get(picture.getexif().get(_ORIENTATION))
+    if turn is not None:
+        picture = picture.transpose(turn)
+    if picture.mode not in _PNG_MODES:
+        picture = picture.convert(_ALPHA_MODES.get(picture.mode, "RGB"))
+    # Written as well, the orientation would turn it once more.
+    picture.save(buffer, exif=b"", **options)
 
 
 def _save_image(save: Any, **options: Any) -> bytes:

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import re
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aichatkit._dataclasses import dataclass, field
 
+if TYPE_CHECKING:
+    from aichatkit.errors import ChatError
+
 __all__ = [
     "Answered",
+    "ArgumentFields",
     "Bill",
     "Citation",
     "Finish",
     "Notice",
+    "Part",
     "Picture",
     "Reasoning",
+    "Refusal",
     "Thought",
     "ToolCall",
     "ToolCallPart",
+    "Unread",
     "Usage",
+    "Whole",
     "is_generated_call_id",
     "make_call_id",
     "parse_count",
@@ -149,6 +158,7 @@ class ToolCallPart(NamedTuple):
     Without one, a piece with a name starts a new call and any other piece belongs to the latest.
     A piece with neither ID nor name, for a call that never started, is not for one of our tools.
     `signature` must be sent back to the service with the tool's result.
+    With `whole`, the piece repeats a whole call of which pieces may have come before.
     """
 
     position: int | None
@@ -156,6 +166,45 @@ class ToolCallPart(NamedTuple):
     name: str = ""
     arguments: str = ""
     signature: str = ""
+    whole: bool = False
+
+
+class ArgumentFields(NamedTuple):
+    """Fields of the latest call's arguments, each with its path; the texts of one path are joined.
+
+    `more` says that further fields of the call follow.
+    """
+
+    fields: Sequence[tuple[Sequence[str | int], Any]]
+    more: bool = False
+
+
+class Refusal(NamedTuple):
+    """Text with which the model refuses to answer."""
+
+    text: str
+
+
+class Unread(NamedTuple):
+    """A part of the answer that cannot be read; an error only if nothing else of it can be."""
+
+    error: ChatError
+
+
+class Whole(NamedTuple):
+    """Chunks that repeat a part of the answer, or all of it, once it is complete; taken as far as they are new.
+
+    `keys` are the names of the part, any of which identifies it; without keys it is the whole answer.
+    """
+
+    parts: Sequence[Any]
+    keys: Sequence[Any] = ()
+
+
+class Part(NamedTuple):
+    """The start of a part of the answer, by its names: pieces of it follow."""
+
+    keys: Sequence[Any]
 
 
 @dataclass(frozen=True)

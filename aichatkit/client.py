@@ -38,7 +38,7 @@ from aichatkit.options import (
     parse_url,
     parse_verify,
 )
-from aichatkit.params import parse_params
+from aichatkit.params import parse_params, with_operands
 from aichatkit.registry import GROUPS, Registry, registry
 from aichatkit.reply import Reply
 from aichatkit.streams import Stream
@@ -74,6 +74,7 @@ else:
 __all__ = ["Client"]
 
 
+@with_operands
 class Client:
     """A client for chat services, over one `requests.Session`.
 
@@ -150,8 +151,7 @@ class Client:
         base_urls = per_provider(base_url, names, option="base_url")
         base_urls = {name: parse_url(url) for name, url in base_urls.items()}
         hooks = parse_hooks(hooks)
-        # Only now, as it creates its file.
-        self._log = None if log is None else call_log.CallLog(log)
+        self._log = None if log is None else call_log.CallLog(log)  # only now, as it creates its file
         observed = bool(hooks) or self._log is not None or telemetry is not None
         observers = observe.build_observers(hooks, self._log, telemetry) if observed else ()
         now = policy.now
@@ -225,7 +225,8 @@ class Client:
             provider = stream.provider
         if not pictures:
             raise BadResponseError(
-                f"{provider}: no picture came, only text; choose a model that draws, such as 'aichats/dalle'",
+                f"{provider}: no picture came, only text; choose a model that draws, "
+                "such as 'openai/gpt-image-2.5-flare'",
                 provider=provider,
                 partial=stream.text,
             )

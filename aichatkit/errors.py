@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import requests
 
 from aichatkit._lazy import lazy_module
+from aichatkit._surrogates import repair
 
 if TYPE_CHECKING:
     from aichatkit.display import reprs
@@ -93,6 +94,9 @@ class ChatError(Exception):
     scope: ClassVar[str] = ""
     #: Length of the cooldown in seconds, unless the service specifies one.
     cooldown: ClassVar[float] = 0.0
+    #: What the service refused, and the changes to the request that follow; both are taken off before it is raised.
+    _refused: Any = ()
+    _changes: Any = ()
 
     def __init__(
         self,
@@ -111,6 +115,8 @@ class ChatError(Exception):
         param: str | None = None,
         reason: str = "",
     ) -> None:
+        # It may quote what a service sent, and has to be printed.
+        message = repair(str(message))
         super().__init__(message)
         self.message = message
         self.provider = provider
@@ -118,7 +124,7 @@ class ChatError(Exception):
         self.status = status
         self.code = code
         self.retry_after = retry_after
-        self.partial = partial
+        self.partial = repair(partial)
         self.attempts = list(attempts)
         self.request_id = request_id
         self.maybe_processed = maybe_processed
@@ -305,6 +311,9 @@ class BudgetExceededError(ChatError):
 
 class SchemaError(ChatError):
     """The answer does not match the schema; `partial` holds its text."""
+
+    #: False if asking the model again would not help.
+    repairable: bool = True
 
 
 class ToolError(ChatError):

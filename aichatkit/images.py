@@ -8,7 +8,7 @@ import builtins
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable
-from urllib.parse import unquote_to_bytes
+from urllib.parse import unquote, unquote_to_bytes
 
 from aichatkit._lazy import lazy_module
 from aichatkit._reasons import reason_of
@@ -22,6 +22,7 @@ else:
 __all__ = ["ImageResponse", "data_uri", "decode_data_uri", "image_type"]
 
 #: First bytes -> media type and file extension.
+_URL_LETTERS = str.maketrans("-_", "+/")
 _SIGNATURES = (
     (b"\x89PNG\r\n\x1a\n", "image/png", ".png"),
     (b"\xff\xd8\xff", "image/jpeg", ".jpg"),
@@ -170,7 +171,11 @@ def decode_data_uri(uri: str) -> bytes:
     """Return the bytes of a data URI; raise BadResponseError if it is malformed."""
     head, _, body = uri.partition(",")
     try:
-        return base64.b64decode(body, validate=True) if head.endswith(";base64") else unquote_to_bytes(body)
+        if not head.lower().endswith(";base64"):
+            return unquote_to_bytes(body)
+        # Line breaks, percent signs, the letters of URLs and missing padding all occur, and leave no doubt.
+        text = "".join(unquote(body).split()).rstrip("=").translate(_URL_LETTERS)
+        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except (binascii.Error, ValueError) as error:
         reason = reason_of(error)
     raise BadResponseError("the picture's data is damaged", reason=reason)

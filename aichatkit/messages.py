@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Union
+from typing import TYPE_CHECKING, Any, Union
 
 from aichatkit._dataclasses import dataclass, field, replace
+from aichatkit._lazy import lazy_module
 from aichatkit._reasons import reason_of
+from aichatkit._surrogates import repair
 from aichatkit.chunks import Thought, ToolCall
 from aichatkit.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from aichatkit import _json
+else:
+    # Most prompts are text.
+    _json = lazy_module("aichatkit._json")
 
 __all__ = [
     "Content",
@@ -91,14 +98,16 @@ def parse_messages(prompt: Any, *, system: str | None = None, history: Iterable[
     >>> parse_messages([{"from": "bot", "content": "Hello!"}, "Bye"])
     [Message(role='assistant', content='Hello!'), Message(role='user', content='Bye')]
     """
-    parsed = list(map(_parse_message, _list_items(prompt)))
+    parsed = _without_empty(list(map(_parse_message, _list_items(prompt))))
     if not parsed:
         raise ConfigurationError("prompt: there are no messages; pass a string or at least one message")
+    for message in parsed:
+        _check_content(message)
     messages = _link_tool_results([*history, *parsed])
     if system is not None:
         if not isinstance(system, str) or not system.strip():
             raise ConfigurationError("system: must be a string with text in it")
-        messages.insert(0, Message("system", system))
+        messages.insert(0, Message("system", repair(system)))
     return messages
 
 
@@ -164,8 +173,53 @@ def _parse_message(item: Any) -> Message:
         raise ConfigurationError(f"message: must be a string, a dict or a Message, not {type(item).__name__}")
     if message.role not in ROLES:
         raise ConfigurationError(f"message: role must be one of {', '.join(ROLES)}, not {message.role!r}")
-    _check_content(message)
-    return message
+    if isinstance(message, ToolResultMessage) and not isinstance(message.content, str):
+        return replace(message, content=_parse_result(message.content))
+    return _repaired(message)
+
+
+def _repaired(message: Message) -> Message:
+    """Return the message with text that can be encoded; most messages are returned as they are."""
+    content: Any = message.content
+    if isinstance(content, str):
+        fixed: Any = repair(content)
+    elif isinstance(content, (list, tuple)) and not all(map(_is_encodable, content)):
+        fixed = [part if _is_encodable(part) else {**part, "text": repair(part["text"])} for part in content]
+    else:
+        return message
+    return message if fixed is content else replace(message, content=fixed)
+
+
+def _is_encodable(part: Any) -> bool:
+    text = part.get("text") if isinstance(part, Mapping) else None
+    return not isinstance(text, str) or repair(text) is text
+
+
+def _without_empty(messages: Sequence[Message]) -> list[Message]:
+    """Return the messages without empty ones, which services reject; the last stays, as a prompt must have text.
+
+    An empty answer comes from histories of other programs, and says nothing even as the last.
+    """
+    last = len(messages) - 1
+    return [
+        message
+        for i, message in enumerate(messages)
+        if not (_is_empty(message) and (i < last or (message.role == "assistant" and last)))
+    ]
+
+
+def _is_empty(message: Message) -> bool:
+    if isinstance(message, (ToolCallsMessage, ToolResultMessage)):
+        return False
+    content: Any = message.content
+    if isinstance(content, str) or content is None:
+        return not (content or "").strip()
+    return isinstance(content, (list, tuple)) and not any(map(_says_something, content))
+
+
+def _says_something(part: Any) -> bool:
+    is_text = isinstance(part, Mapping) and part.get("type") == "text" and isinstance(part.get("text"), str)
+    return not is_text or bool(part["text"].strip())
 
 
 def _parse_mapping(record: Mapping[str, Any]) -> Message:
@@ -179,27 +233,56 @@ def _parse_mapping(record: Mapping[str, Any]) -> Message:
         raise ConfigurationError('message: it has no "role"; use {"role": "user", "content": "..."}')
     if role == "tool" and "tool_call_id" in record:
         call = ToolCall(str(record["tool_call_id"]), "")
-        return ToolResultMessage("tool", text_of(record.get("content") or ""), call)
+        return ToolResultMessage("tool", _parse_result(record.get("content")), call)
     if role == "assistant" and record.get("tool_calls"):
         calls, thoughts = map(_parse_call, record["tool_calls"]), map(_parse_thought, record.get("thoughts") or ())
+        content = record.get("content")
         return ToolCallsMessage(
-            role, record.get("content") or "", tuple(calls), str(record.get("reasoning") or ""), tuple(thoughts)
+            role,
+            "" if content is None or content == [] else content,
+            tuple(calls),
+            str(record.get("reasoning") or ""),
+            tuple(thoughts),
         )
     if "content" not in record:
         raise ConfigurationError('message: it has no "content"; use {"role": "user", "content": "..."}')
     return Message(role, record["content"])
 
 
+def _parse_result(content: Any) -> str:
+    """Return the result of a tool as text: text parts joined, and anything else as JSON."""
+    if content is None or isinstance(content, str):
+        return repair(content or "")
+    parts = list(content) if isinstance(content, (list, tuple)) else []
+    if parts and all(isinstance(part, Mapping) and isinstance(part.get("type"), str) for part in parts):
+        for part in parts:
+            _check_part(part)
+        return repair(text_of(parts))
+    try:
+        return repair(_json.dumps(content))
+    except (TypeError, ValueError, RecursionError) as error:
+        reason = reason_of(error)
+    raise ConfigurationError(
+        f"message: the content of a tool message must be text or JSON data, not {type(content).__name__}",
+        reason=reason,
+    )
+
+
 def _parse_call(call: Any) -> ToolCall:
-    """Parse a tool call in OpenAI's format."""
+    """Parse a tool call in OpenAI's format; its arguments may also be an object."""
     reason = ""
     try:
         function = call["function"]
-        arguments = json.loads(function.get("arguments") or "{}")
-        if isinstance(arguments, dict):
+        arguments = function.get("arguments")
+        text = arguments if isinstance(arguments, str) else _json.dumps({} if arguments is None else arguments)
+        fields = _json.loads_object(text)
+        if fields is None:
+            # For the reason why it is none.
+            _json.loads(text)
+        else:
             signature = str(call.get("signature") or "")
-            return ToolCall(str(call.get("id") or ""), str(function["name"]), arguments, signature)
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
+            return ToolCall(str(call.get("id") or ""), str(function["name"]), fields, signature)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         reason = reason_of(error)
     raise ConfigurationError(
         'message: a tool call must look like {"id": "...", "function": {"name": "...", "arguments": "{...}"}}',
@@ -218,9 +301,12 @@ def _parse_thought(thought: Any) -> Thought:
 
 def _link_tool_results(messages: Sequence[Message]) -> list[Message]:
     """Link each tool result to its call: in OpenAI's format a result has only the call's ID."""
-    calls = {call.id: call for message in messages if isinstance(message, ToolCallsMessage) for call in message.calls}
+    calls: dict[str, ToolCall] = {}
     linked: list[Message] = []
     for message in messages:
+        if isinstance(message, ToolCallsMessage):
+            # Some services use the same ids in every turn.
+            calls.update((call.id, call) for call in message.calls)
         if isinstance(message, ToolResultMessage) and not message.call.name:
             call = calls.get(message.call.id)
             if call is None:

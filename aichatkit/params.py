@@ -2,19 +2,51 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
 from aichatkit._lazy import lazy_module
 from aichatkit.errors import ConfigurationError
 
 if TYPE_CHECKING:
     import difflib
-else:
-    # Needed only after a typo.
-    difflib = lazy_module("difflib")
+    import numbers
 
-__all__ = ["PARAMS", "is_integer", "is_number", "parse_params", "reject_unsupported", "suggestion"]
+    from aichatkit.call import option_hints
+else:
+    # Needed only after a typo, or for numbers of other packages.
+    difflib = lazy_module("difflib")
+    numbers = lazy_module("numbers")
+    option_hints = lazy_module("aichatkit.call.option_hints")
+
+__all__ = [
+    "EFFORTS",
+    "INTEGERS",
+    "NUMBERS",
+    "PARAMS",
+    "check_names",
+    "is_integer",
+    "is_number",
+    "parse_params",
+    "parse_value",
+    "reject_unsupported",
+    "suggestion",
+]
+
+#: Values of `reasoning_effort`, from no reasoning to the most.
+EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+#: Words for an effort that people bring from elsewhere.
+_EFFORT_WORDS = {
+    **dict.fromkeys(("disabled", "false", "no", "off"), "none"),
+    **dict.fromkeys(("extra-high", "extra_high", "very-high", "very_high", "x-high"), "xhigh"),
+    **dict.fromkeys(("highest", "maximum", "ultra"), "max"),
+    **dict.fromkeys(("lowest", "minimum"), "minimal"),
+    **dict.fromkeys(("default", "enabled", "normal", "on", "true"), "medium"),
+}
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+_Class = TypeVar("_Class", bound=type)
 
 #: Sampling parameters by their common names; each provider declares which it supports and what it calls them.
 PARAMS = frozenset(
@@ -40,13 +72,39 @@ PARAMS = frozenset(
     }
 )
 
+#: Those whose values are numbers, and whole numbers.
+NUMBERS = ("frequency_penalty", "min_p", "presence_penalty", "repetition_penalty", "temperature", "top_p")
+INTEGERS = ("max_tokens", "seed", "top_k", "top_logprobs")
+
 
 def parse_params(params: Mapping[str, Any], *, options: Iterable[str]) -> dict[str, Any]:
     """Return the parameters that are not None; reject unknown names, suggesting a parameter or one of `options`."""
-    for name in params:
+    check_names(params, options=options)
+    return {name: parse_value(name, value) for name, value in params.items() if value is not None}
+
+
+def check_names(names: Iterable[str], *, options: Iterable[str]) -> None:
+    """Raise ConfigurationError for a name that no parameter has.
+
+    It suggests a parameter or one of `options`, or says where an option belongs.
+    """
+    for name in names:
         if name not in PARAMS:
-            raise ConfigurationError(f"unknown option or parameter {name!r}{suggestion(name, [*options, *PARAMS])}")
-    return {name: value for name, value in params.items() if value is not None}
+            hint = option_hints.hint_for(name) or suggestion(name, [*options, *PARAMS])
+            raise ConfigurationError(f"unknown option or parameter {name!r}{hint}")
+
+
+def parse_value(name: str, value: Any) -> Any:
+    """Return the value of a parameter, with numbers of other packages as plain ones; reject what no service accepts.
+
+    >>> parse_value("temperature", 0.2)
+    0.2
+    >>> parse_value("temperature", "hot")
+    Traceback (most recent call last):
+    ...
+    aichatkit.errors.ConfigurationError: temperature must be a number, got 'hot'
+    """
+    return _PARSERS[name](name, value)
 
 
 def reject_unsupported(params: Mapping[str, Any], supported: Collection[str], *, provider: str) -> None:
@@ -56,6 +114,33 @@ def reject_unsupported(params: Mapping[str, Any], supported: Collection[str], *,
             names = sorted(supported)
             hint = f"it takes {', '.join(names)}" if names else "it takes no parameters"
             raise ConfigurationError(f"{provider} does not take {name!r}; {hint}", provider=provider, action="next")
+
+
+def with_operand(function: _Function) -> _Function:
+    """Return the function with an error of ours where its prompt is missing or an option is passed without a name."""
+    code: Any = function.__code__
+    wants_self = code.co_varnames[:1] == ("self",)
+    count, takes_prompt = code.co_argcount, "prompt" in code.co_varnames[: code.co_argcount]
+
+    @functools.wraps(function)
+    def call(*operands: Any, **options: Any) -> Any:
+        if len(operands) > count or (takes_prompt and len(operands) < count and "prompt" not in options):
+            name = "Client" if function.__name__ == "__init__" else function.__name__
+            raise ConfigurationError(f"{name}: {option_hints.operand_hint(name, operands[wants_self:])}")
+        return function(*operands, **options)
+
+    # Read for suggestions.
+    call.__kwdefaults__ = function.__kwdefaults__  # type: ignore[attr-defined]
+    return call  # type: ignore[return-value]
+
+
+def with_operands(cls: _Class) -> _Class:
+    """Return the class with `with_operand` on the methods that take a prompt, and on a constructor without operands."""
+    for name in ("ask", "stream", "show", "chat", "__init__"):
+        method = vars(cls).get(name)
+        if method is not None and (name != "__init__" or method.__code__.co_argcount == 1):
+            setattr(cls, name, with_operand(method))
+    return cls
 
 
 def is_integer(value: Any, *, minimum: int) -> bool:
@@ -89,3 +174,114 @@ def suggestion(name: str, names: Iterable[str]) -> str:
     originals = {original.lower(): original for original in names}
     matches = difflib.get_close_matches(name.strip().lower(), originals, n=1)
     return f"; did you mean {originals[matches[0]]!r}?" if matches else ""
+
+
+def _parse_effort(name: str, value: Any) -> str:
+    if value in EFFORTS:
+        return str(value)
+    word = str(value).strip().lower()
+    meant = f"; did you mean {_EFFORT_WORDS[word]!r}?" if word in _EFFORT_WORDS else suggestion(word, EFFORTS)
+    raise _wrong(name, f"one of {', '.join(EFFORTS)}", value, meant)
+
+
+def _parse_verbosity(name: str, value: Any) -> str:
+    if value in ("low", "medium", "high"):
+        return str(value)
+    raise _wrong(name, "low, medium or high", value)
+
+
+def _number(minimum: float, maximum: float | None = None) -> Callable[[str, Any], Any]:
+    def parse(name: str, value: Any) -> Any:
+        number = _plain(value)
+        if isinstance(number, bool) or not isinstance(number, (int, float)) or number - number != 0:
+            raise _wrong(name, "a number", value)
+        return _in_range(name, number, minimum, maximum)
+
+    return parse
+
+
+def _integer(minimum: int | None = None) -> Callable[[str, Any], Any]:
+    def parse(name: str, value: Any) -> Any:
+        number = _plain(value)
+        if isinstance(number, bool) or not isinstance(number, int):
+            raise _wrong(name, "an integer", value)
+        return _in_range(name, number, minimum, None)
+
+    return parse
+
+
+def _in_range(name: str, number: float, minimum: float | None, maximum: float | None) -> float:
+    is_low = minimum is not None and number < minimum
+    if is_low or (maximum is not None and number > maximum):
+        raise _wrong(name, f"at least {minimum}" if maximum is None else f"between {minimum} and {maximum}", number)
+    return number
+
+
+def _parse_bool(name: str, value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise _wrong(name, "True or False", value)
+
+
+def _parse_logprobs(name: str, value: Any) -> Any:
+    # Some services take the number of alternatives here.
+    if isinstance(value, bool) or is_integer(value, minimum=0):
+        return value
+    raise _wrong(name, "True or False", value)
+
+
+def _parse_stop(name: str, value: Any) -> Any:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, (list, tuple)) and all(isinstance(text, str) for text in value):
+        return list(value)
+    raise _wrong(name, "a string or a list of strings", value)
+
+
+def _parse_text(name: str, value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    raise _wrong(name, "a string", value)
+
+
+def _parse_mapping(name: str, value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return value
+    hint = "; for a class or a JSON schema, use schema=" if name == "response_format" else ""
+    raise _wrong(name, "a dict", value, hint)
+
+
+def _plain(value: Any) -> Any:
+    """Return a number of another package, such as numpy, as an int or a float."""
+    if isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    return float(value) if isinstance(value, numbers.Real) else value
+
+
+def _wrong(name: str, expected: str, value: Any, hint: str = "") -> ConfigurationError:
+    return ConfigurationError(f"{name} must be {expected}, got {repr(value)[:100]}{hint}")
+
+
+_PARSERS: Mapping[str, Callable[[str, Any], Any]] = {
+    "frequency_penalty": _number(-2, 2),
+    "logit_bias": _parse_mapping,
+    "logprobs": _parse_logprobs,
+    "max_tokens": _integer(1),
+    "min_p": _number(0, 1),
+    "parallel_tool_calls": _parse_bool,
+    "presence_penalty": _number(-2, 2),
+    "reasoning_effort": _parse_effort,
+    "repetition_penalty": _number(0),
+    "response_format": _parse_mapping,
+    "seed": _integer(),
+    "stop": _parse_stop,
+    "temperature": _number(0, 2),
+    # A negative one means no limit at some servers.
+    "top_k": _integer(),
+    "top_logprobs": _integer(0),
+    "top_p": _number(0, 1),
+    "user": _parse_text,
+    "verbosity": _parse_verbosity,
+}

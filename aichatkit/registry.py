@@ -6,7 +6,7 @@ import importlib
 import importlib.util
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from aichatkit import providers
@@ -29,21 +29,39 @@ else:
     layers = lazy_module("aichatkit.catalog.layers")
     services = lazy_module("aichatkit.providers.services")
 
-__all__ = ["GROUPS", "Registry", "register", "registry"]
+__all__ = ["GROUPS", "Registry", "provider_suggestion", "register", "registry"]
 
 logger = logging.getLogger(__name__)
 
 #: Provider groups by name; members are tried in this order.
 GROUPS: Mapping[str, tuple[str, ...]] = {"free": ("aichats", "aichatonline", "aichat", "aichatfree", "chatgptt")}
 
+#: Free sites are named by who wants them, and in no hint: most do not answer.
+_SITES = {*GROUPS, *GROUPS["free"], "aichatonline-classic"}
+#: What services and their models are called elsewhere -> their provider here.
+_OTHER_NAMES = {
+    **dict.fromkeys(("chatgpt", "gpt", "dall-e", "dalle"), "openai"),
+    **dict.fromkeys(("claude", "sonnet", "opus", "haiku"), "anthropic"),
+    **dict.fromkeys(("google", "googleai", "google-genai", "vertex", "vertexai", "bard", "gemma"), "gemini"),
+    **dict.fromkeys(("grok", "x-ai"), "xai"),
+    **dict.fromkeys(("aws", "amazon", "nova"), "bedrock"),
+    **dict.fromkeys(("microsoft", "copilot"), "azure"),
+    **dict.fromkeys(("alibaba", "qwen"), "dashscope"),
+    **dict.fromkeys(("zhipu", "glm"), "zai"),
+    **dict.fromkeys(("pplx", "sonar"), "perplexity"),
+    **{"kimi": "moonshot", "command": "cohere", "hf": "huggingface", "llama": "ollama"},
+}
 _ENTRY_POINTS = "aichatkit.providers"
 #: Modules of `providers` that do not define a provider.
 _NOT_PROVIDERS = (
     *(
         "base",
+        "effort_fields",
+        "odd_events",
         "openai_compatible",
         "openai_images",
         "openai_records",
+        "openai_signatures",
         "openai_usage",
         "anthropic_usage",
         "gemini_usage",
@@ -114,7 +132,7 @@ class Registry(Mapping[str, "type[Provider]"]):
             return _build_service(name, services.SERVICES[name])
         entry = self._entry_points().get(name)
         if entry is None:
-            raise UnknownProviderError(f"there is no provider {name!r}{suggestion(name, list(self))}")
+            raise UnknownProviderError(f"there is no provider {name!r}{provider_suggestion(name)}")
         try:
             plugin = _parse_plugin(entry.load(), name)
             if plugin.catalog:
@@ -229,3 +247,19 @@ def _find_class(module: Any, name: str) -> type[Provider]:
         if isinstance(value, type) and issubclass(value, Provider) and value.__dict__.get("name") == name:
             return value
     raise UnknownProviderError(f"module {module.__name__} defines no provider named {name!r}")
+
+
+def provider_suggestion(name: str, models: Iterable[str] = ()) -> str:
+    """Return "; did you mean ...?" for the provider that is called `name` elsewhere, else for the nearest name.
+
+    >>> provider_suggestion("google"), provider_suggestion("opnai"), provider_suggestion("claude-9")
+    ("; did you mean 'gemini'?", "; did you mean 'openai'?", "; did you mean 'anthropic/claude-9'?")
+    """
+    word = name.strip().lower()
+    if word in _OTHER_NAMES:
+        return f"; did you mean {_OTHER_NAMES[word]!r}?"
+    nearest = suggestion(name, [*(known for known in registry if known not in _SITES), *models])
+    family = re.split(r"[-_.: \d]", word)[0]
+    if not nearest and family in _OTHER_NAMES:
+        return f"; did you mean '{_OTHER_NAMES[family]}/{name}'?"
+    return nearest

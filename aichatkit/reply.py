@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Callable
 
 from aichatkit._dataclasses import dataclass, field
 from aichatkit._lazy import lazy_module
+from aichatkit._surrogates import repair, repair_escapes
 from aichatkit.chunks import Citation, Thought, ToolCall, Usage
 from aichatkit.errors import ChatError, SchemaError
 from aichatkit.messages import Message, ToolCallsMessage
 
 if TYPE_CHECKING:
+    from aichatkit import _json
     from aichatkit.classification import retry_after
+    from aichatkit.display import reply_record as reply_records
     from aichatkit.display import reprs, screen
 else:
+    _json = lazy_module("aichatkit._json")
     retry_after = lazy_module("aichatkit.classification.retry_after")
+    reply_records = lazy_module("aichatkit.display.reply_record")
     reprs = lazy_module("aichatkit.display.reprs")
     screen = lazy_module("aichatkit.display.screen")
 
@@ -25,8 +29,9 @@ __all__ = ["Attempt", "Reply", "sum_known"]
 
 
 _FENCED_BLOCK = r"(?sm)^[ \t]*```\w*[ \t]*\r?\n(.*?)(?:^[ \t]*```|\Z)"
-_DECODER = json.JSONDecoder()
 _MAX_DECODES = 1000
+#: Characters of the text that `repr` shows.
+_MAX_REPR = 200
 _NOT_JSON = object()
 
 
@@ -81,10 +86,24 @@ class Reply:
     id: str = ""
     #: Reasoning that the service requires back together with the tool calls it led to.
     thoughts: list[Thought] = field(default_factory=list, repr=False)
+    #: With rounds of tool calls, what they add to a conversation: the calls, their results, and the answer itself.
+    turn: list[Message] = field(default_factory=list, repr=False)
     saved: float | None = None
 
     def __str__(self) -> str:
         return self.text
+
+    def __format__(self, spec: str) -> str:
+        return format(self.text, spec)
+
+    def __repr__(self) -> str:
+        text = self.text if len(self.text) <= _MAX_REPR else f"{self.text[:_MAX_REPR]}..."
+        incomplete = "" if self.complete is not False else ", broken off"
+        return f"<{type(self).__name__} {text!r} from {self.provider}/{self.model}{incomplete}>"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the reply as plain data for JSON, with its attempts and limits; without headers and raw records."""
+        return reply_records.reply_record(self)
 
     @property
     def limits(self) -> dict[str, Any]:
@@ -113,11 +132,21 @@ class Reply:
         Raises:
             SchemaError: the text contains no JSON value, or more than one.
         """
-        values = _find_json(self.text)
-        if len(values) == 1:
+        try:
+            return _json.plain(self._exact_json(self.text))
+        except RecursionError:
+            raise self._not_json("it is nested too deeply") from None
+
+    def _exact_json(self, text: str) -> Any:
+        """Return the JSON value in a part of the text, with the digits of its numbers as they were sent."""
+        values = _find_json(text)
+        # Some models give their answer twice.
+        if values and all(map(_same_as(values[0]), values)):
             return values[0]
-        reason = f"there are {len(values)} of them" if values else "it holds none"
-        raise SchemaError(
+        raise self._not_json(f"there are {len(values)} of them" if values else "it holds none")
+
+    def _not_json(self, reason: str) -> SchemaError:
+        return SchemaError(
             f"{self.provider}: the answer is not JSON ({reason})",
             provider=self.provider,
             model=self.model,
@@ -135,6 +164,9 @@ class Reply:
             raise NotImplementedError
 
 
+_THOUGHTS = re.compile(r"\A\s*<think(?:ing)?>.*?</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
+
+
 def sum_known(amounts: Iterable[float | None]) -> float | None:
     """Return the sum of amounts, None if one of them is not known.
 
@@ -150,20 +182,29 @@ def sum_known(amounts: Iterable[float | None]) -> float | None:
 
 
 def _find_json(text: str) -> list[Any]:
-    """Return the JSON values in a text: the text itself, else fenced blocks, else values within the prose."""
+    """Return the JSON values in a text: the text itself, else fenced blocks, else values within the prose.
+
+    A model without a reasoning parser thinks aloud first; JSON in its thoughts is not the answer.
+    """
+    text = re.sub(_THOUGHTS, "", text, count=1)
     for candidates in ([text], [block[1] for block in re.finditer(_FENCED_BLOCK, text)]):
         values = [value for value in map(_parse_json, candidates) if value is not _NOT_JSON]
         if values:
             return values
-    embedded = list(_iter_embedded_json(text))
+    embedded = list(_iter_embedded_json(repair(repair_escapes(text))))
     # Prefer objects: prose also contains reference marks such as [1].
     return [value for value in embedded if isinstance(value, dict)] or embedded
 
 
+def _same_as(first: Any) -> Callable[[Any], bool]:
+    # Not by equality, which does not tell True from 1.
+    return lambda value: value is first or _json.dumps(value) == _json.dumps(first)
+
+
 def _parse_json(text: str) -> Any:
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
+        return _json.loads(text)
+    except ValueError:
         return _NOT_JSON
 
 
@@ -176,7 +217,7 @@ def _iter_embedded_json(text: str) -> Iterator[Any]:
         if count > _MAX_DECODES:
             return
         try:
-            value, end = _DECODER.raw_decode(text, match.start())
-        except (ValueError, RecursionError):
+            value, end = _json.raw_decode(text, match.start())
+        except ValueError:
             continue
         yield value

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import quote
 
+from aichatkit import _json
 from aichatkit.messages import Content, File, Message, ToolCallsMessage, ToolResultMessage
 
 __all__ = ["message_to_dict", "messages_to_markdown", "searchable_text"]
@@ -24,7 +25,7 @@ def message_to_dict(message: Message) -> dict[str, Any]:
         record["tool_calls"] = [
             {
                 "id": call.id,
-                "function": {"name": call.name, "arguments": json.dumps(call.arguments)},
+                "function": {"name": call.name, "arguments": _json.dumps(call.arguments)},
                 **({"signature": call.signature} if call.signature else {}),
             }
             for call in message.calls

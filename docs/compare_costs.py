@@ -246,7 +246,8 @@ def told(read: Callable[[Case], float | None], case: Case) -> str:
     """Return what a package says, in bold where that is not the bill."""
     try:
         cost = read(case)
-    except Exception:  # noqa: BLE001 - a package that cannot price an answer has no figure
+    except Exception:
+        # A package that cannot price an answer has no figure.
         if read is with_aichatkit:
             raise
         cost = None
@@ -260,7 +261,9 @@ def main() -> None:
     """Print the table as Markdown."""
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
     readers = {name: read for name, read in READERS.items() if name == "aichatkit" or is_installed(name)}
-    write(["answer", "model", "bill", *(name if name == "aichatkit" else f"{name} {version(name)}" for name in readers)])
+    write(
+        ["answer", "model", "bill", *(name if name == "aichatkit" else f"{name} {version(name)}" for name in readers)]
+    )
     write(["---"] * (len(readers) + 3))
     for case in CASES:
         bill = case.dollars / 1e6 + case.fee

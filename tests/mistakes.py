@@ -22,8 +22,8 @@ MISTAKES = (
     Mistake(
         "the system's words come last",
         "messages.py",
-        'messages.insert(0, Message("system", system))',
-        'messages.append(Message("system", system))',
+        'messages.insert(0, Message("system", repair(system)))',
+        'messages.append(Message("system", repair(system)))',
         "test_messages.py",
     ),
     Mistake(
@@ -93,7 +93,7 @@ MISTAKES = (
     Mistake(
         "a record that is cut off counts as broken JSON",
         "events/sse.py",
-        'raise _TruncatedRecordError("the answer ended in the middle of a record") from error',
+        'raise StreamInterruptedError("the answer ended in the middle of a record") from error',
         "raise",
         "events/test_sse.py",
     ),
@@ -542,8 +542,8 @@ MISTAKES = (
     Mistake(
         "a tool is run unless it is forbidden in so many words",
         "tools/functions.py",
-        "if self._approve is not None and not self._approve(call):",
-        "if self._approve is not None and self._approve(call) is False:",
+        "self._approve is not None and not self._approve(replace(call, arguments=fields)):",
+        "self._approve is not None and self._approve(replace(call, arguments=fields)) is False:",
         "tools/test_functions.py middleware/test_tool_rounds.py",
     ),
     Mistake(
@@ -620,8 +620,8 @@ MISTAKES = (
     Mistake(
         "a failed call exits with 0",
         "cli/__init__.py",
-        "    except errors.ChatError as error:\n        print_stderr(error)\n        return 1",
-        "    except errors.ChatError as error:\n        print_stderr(error)\n        return 0",
+        "return 2 if isinstance(error, errors.ConfigurationError) else 1",
+        "return 2 if isinstance(error, errors.ConfigurationError) else 0",
         "cli/test_cli.py",
     ),
     Mistake(
@@ -680,6 +680,34 @@ MISTAKES = (
         'if not record.get("response") or classify.find_error(record) is not None:',
         "if classify.find_error(record) is not None:",
         "providers/test_aichat.py",
+    ),
+    Mistake(
+        "a call under another id runs without its arguments",
+        "call/tool_calls.py",
+        "return not changes_id or part.position is not None or bool(part.arguments)",
+        "return not changes_id",
+        "call/test_collector.py",
+    ),
+    Mistake(
+        "arguments that contradict each other are taken",
+        "call/tool_calls.py",
+        "self.arguments = part.arguments if extends else received + part.arguments",
+        "self.arguments = part.arguments",
+        "call/test_collector.py",
+    ),
+    Mistake(
+        "text behind an end marker leaves it standing",
+        "call/answer.py",
+        "collector.add_text()",
+        "collector.model",
+        "call/test_answer.py",
+    ),
+    Mistake(
+        "an error field between events is passed over",
+        "events/sse.py",
+        'yield event_cls(value, "error", self.last_id)',
+        "continue",
+        "events/test_sse.py",
     ),
     Mistake(
         "aichatfree: the parts of the signature are swapped",
@@ -811,16 +839,92 @@ MISTAKES = (
     Mistake(
         "a row that another process asks is asked here too",
         "batch/journal.py",
-        "return owner != self.owner and until > now and not _has_exited(owner)",
+        "return owner != self.owner and (until > now if alive is None else alive)",
         "return False",
         "batch/test_journal.py batch/test_run.py",
     ),
     Mistake(
         "a claim holds although its process is dead",
         "batch/journal.py",
-        "until > now and not _has_exited(owner)",
+        "(until > now if alive is None else alive)",
         "until > now",
         "batch/test_journal.py",
+    ),
+    Mistake(
+        "a claim ends with its lease although its process is at work",
+        "batch/journal.py",
+        "(until > now if alive is None else alive)",
+        "until > now and alive is not False",
+        "batch/test_journal.py",
+    ),
+    Mistake(
+        "a process that has ended and is not waited for counts as alive",
+        "batch/journal.py",
+        """return "" if fields[0] in ("Z", "X") else fields[19]""",
+        "return fields[19]",
+        "batch/test_journal.py",
+    ),
+    Mistake(
+        "the rows of others are given back as well",
+        "batch/journal.py",
+        'f"DELETE FROM claims WHERE owner = ? AND key IN ({placeholders})"',
+        'f"DELETE FROM claims WHERE owner <> ?||key AND key IN ({placeholders})"',
+        "batch/test_journal.py",
+    ),
+    Mistake(
+        "a failure that may have been charged is free",
+        "batch/run.py",
+        "self._settle(task, None if outcome.maybe_processed or outcome.partial else Expense())",
+        "self._settle(task, Expense())",
+        "batch/test_run.py",
+    ),
+    Mistake(
+        "rows whose worker died are asked side by side",
+        "batch/run.py",
+        "self._in_flight < (1 if self._suspected else self._options.workers)",
+        "self._in_flight < self._options.workers",
+        "batch/test_executors.py",
+    ),
+    Mistake(
+        "a limited row comes before those that are ready",
+        "batch/task_queue.py",
+        """        self._ready.append(task)
+
+    def drain""",
+        """        self._ready.appendleft(task)
+
+    def drain""",
+        "batch/test_run.py",
+    ),
+    Mistake(
+        "a file is written through a link",
+        "storage/private_files.py",
+        "_NEW = os.O_CREAT | os.O_EXCL",
+        "_NEW = os.O_CREAT",
+        "storage/test_private_files.py",
+    ),
+    Mistake(
+        "a price is a formula",
+        "display/markup.py",
+        """        if match["price"]:
+            return "\\\\$"
+""",
+        "",
+        "display/test_markup.py",
+    ),
+    Mistake(
+        "escape sequences reach a terminal",
+        "display/screen.py",
+        "        text = strip_control_characters(text)\n",
+        "",
+        "display/test_screen.py",
+    ),
+    Mistake(
+        "a row of the wrong length ends the run",
+        "batch/csv_rows.py",
+        "yield BadRow(dict(zip(columns, cells)), _length_error(path, line, len(cells), len(columns)))",
+        "raise _length_error(path, line, len(cells), len(columns))",
+        "batch/test_csv_rows.py",
     ),
     Mistake(
         "equal rows have one key",
@@ -840,7 +944,7 @@ MISTAKES = (
         "a budget is looked at after it was passed",
         "middleware/budgets.py",
         "return not self.is_exceeded_by(self._reserved.plus(amount))",
-        "return not self.is_exceeded_by(Expense())",
+        "return not self.is_exceeded_by(self._reserved)",
         "middleware/test_budgets.py batch/test_run.py",
     ),
     Mistake(
@@ -874,29 +978,17 @@ MISTAKES = (
     Mistake(
         "a file that is being written stands where the whole one was",
         "batch/tables.py",
-        '    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")\n'
-        "    try:\n"
-        "        try:\n"
-        '            with temporary.open("w", encoding="utf-8", newline="") as file:\n'
-        "                yield file\n"
-        "                file.flush()\n"
-        "                os.fsync(file.fileno())\n"
-        "            os.replace(temporary, path)\n"
-        "            return\n"
-        "        finally:\n"
-        "            with suppress(OSError):\n"
-        "                temporary.unlink()\n",
-        "    try:\n"
-        '        with path.open("w", encoding="utf-8", newline="") as file:\n'
-        "            yield file\n"
-        "        return\n",
+        """        with replacing(path, newline="") as file:
+""",
+        """        with path.open("w", encoding="utf-8", newline="") as file:
+""",
         "batch/test_results.py",
     ),
     Mistake(
         "all rows are drawn at once",
         "batch/task_queue.py",
-        "rows = list(islice(self._source.rows, self._batch_size))",
-        "rows = list(islice(self._source.rows, 100_000))",
+        "rows.extend(islice(self._source.rows, self._batch_size))",
+        "rows.extend(islice(self._source.rows, 100_000))",
         "batch/test_run.py",
     ),
     # Tests of users, and packages of others.
@@ -955,5 +1047,126 @@ MISTAKES = (
         "self.is_shut_down = True",
         "self.is_shut_down = False",
         "sandbox/test_sandbox_server.py",
+    ),
+    Mistake(
+        "half a character at the end of a piece is not kept for the next",
+        "_surrogates.py",
+        'if "\\ud800" <= piece[-1] <= "\\udbff":',
+        'if "\\ud800" <= piece[-1] < "\\ud800":',
+        "test_json.py",
+    ),
+    Mistake(
+        "a number too large for a float is infinite",
+        "_json.py",
+        'if number in (float("inf"), float("-inf")):',
+        "if number is None:",
+        "test_json.py",
+    ),
+    Mistake(
+        "text is read as data where text is wanted",
+        "structured/fit.py",
+        "        if not isinstance(schema, Mapping) or _fits(value, schema, self.root):\n            return value",
+        "        if not isinstance(schema, Mapping):\n            return value",
+        "structured/test_fit.py",
+    ),
+    Mistake(
+        "null is left out where it has a meaning",
+        "structured/fit.py",
+        "if not (is_default and not _fits(None, inner, self.root)):",
+        "if not is_default:",
+        "structured/test_fit.py",
+    ),
+    Mistake(
+        "a strict schema may have references beside other words",
+        "structured/dialects.py",
+        'return set(schema) <= {"$ref", "$defs", "definitions"} and all',
+        "return all",
+        "structured/test_dialects.py",
+    ),
+    Mistake(
+        "the ids of other services are all the same",
+        "providers/request_bodies.py",
+        'hashlib.sha256(name.encode("utf-8", "replace"))',
+        'hashlib.sha256(b"")',
+        "providers/test_call_data.py",
+    ),
+    Mistake(
+        "a chat forgets the calls of its tools",
+        "chats/chat.py",
+        "*(reply.turn or [reply.message])",
+        "reply.message",
+        "middleware/test_tool_rounds.py",
+    ),
+    # What a model takes.
+    Mistake(
+        "an effort that the model lacks becomes a higher one",
+        "catalog/efforts.py",
+        "return str(lower[-1] if lower else levels[0])",
+        "return str(levels[-1])",
+        "catalog/test_parameters.py providers/test_effort_fields.py",
+    ),
+    Mistake(
+        "a thinking budget leaves nothing for the answer",
+        "catalog/efforts.py",
+        "_ANSWER_TOKENS, _MIN_BUDGET = 1024, 1024",
+        "_ANSWER_TOKENS, _MIN_BUDGET = 0, 1024",
+        "providers/test_effort_fields.py",
+    ),
+    Mistake(
+        "a client warns of every call that leaves something out",
+        "call/model_rules.py",
+        "if warned.setdefault((provider, model, change.topic), token) is token:",
+        "if token:",
+        "catalog/test_parameters.py",
+    ),
+    Mistake(
+        "thoughts are requested for a call without reasoning",
+        "providers/effort_fields.py",
+        'return effort != "none" and not options.hide_thoughts',
+        'return effort != "none"',
+        "providers/test_effort_fields.py",
+    ),
+    # Refused parameters.
+    Mistake(
+        "a limit that is refused under its name is left out",
+        "classification/refused_params.py",
+        'yield Refused(name, "rename", wordings.replacement(text))',
+        'yield Refused(name, "leave_out")',
+        "classification/test_refused_params.py call/test_call_refusals.py",
+    ),
+    Mistake(
+        "a suggestion is taken for what is refused",
+        "classification/refused_params.py",
+        "find_names(wordings.subject(clause))",
+        "find_names(clause)",
+        "classification/test_refused_params.py",
+    ),
+    Mistake(
+        "a field of the history is taken for a parameter",
+        "classification/parameter_names.py",
+        "return len(parts) > 1 and any(part in _FOREIGN for part in parts)",
+        "return False",
+        "classification/test_refused_params.py",
+    ),
+    Mistake(
+        "an effort is rounded up",
+        "call/refusal_actions.py",
+        "for level in reversed(levels) if _SCALE.index(level) <= place",
+        "for level in levels if _SCALE.index(level) >= place",
+        "call/test_refusal_actions.py",
+    ),
+    Mistake(
+        "a call is repeated as long as something else is refused",
+        "call/attempt.py",
+        "            self._repeated = True\n",
+        "            self._repeated = False\n",
+        "call/test_attempt.py",
+    ),
+    Mistake(
+        "what the caller put into the body is left out",
+        "call/refusals.py",
+        'change.do not in ("rename", "auto", "leave_empty") and fields.get(options.extra, change.path) is not None',
+        "False",
+        "call/test_call_refusals.py",
     ),
 )

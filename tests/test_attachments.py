@@ -351,3 +351,120 @@ def test_a_file_of_no_known_kind_is_told_once(tmp_path):
     path.write_bytes(b"\x00\x01\xff")
     with pytest.raises(ConfigurationError, match=r"^files: a\.bin is no picture"):
         load_file(path)
+
+
+JUNK = [b"\r\n\r\n", b"\xef\xbb\xbf", b"\x00" * 100, b"HTTP/1.1 200 OK\r\n\r\n\xff", b"\xe2\xe3" * 500]
+
+
+@pytest.mark.parametrize("junk", JUNK)
+def test_a_pdf_may_begin_a_little_later(junk):
+    assert load_file(junk + PDF) == File("pdf", "application/pdf", "", junk + PDF)
+
+
+def test_text_before_a_pdf_is_a_matter_of_its_name(tmp_path):
+    page = b"Saved by a printer.\n" + PDF
+    for name, kind in (("a.pdf", "pdf"), ("a.txt", "text"), ("A.PDF", "pdf")):
+        (tmp_path / name).write_bytes(page)
+        assert load_file(tmp_path / name).kind == kind
+
+
+@pytest.mark.parametrize("content", [b"\xff" * 1024 + PDF, b"\xff no pdf"])
+def test_what_begins_too_late_is_no_pdf(content):
+    with pytest.raises(ConfigurationError, match="no picture, PDF, audio or UTF-8 text"):
+        load_file(content)
+
+
+def test_a_picture_with_a_pdf_in_it_is_a_picture():
+    assert load_file(PNG[:60] + PDF).kind == "image"
+
+
+def data_uri(head, change=lambda text: text):
+    return head + "," + change(base64.b64encode(b"\xfb\xff" + PDF).decode())
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        data_uri("data:application/pdf;base64"),
+        data_uri("data:;BASE64"),
+        data_uri("data:;base64", lambda text: text.rstrip("=")),
+        data_uri("data:;base64", lambda text: text.replace("+", "-").replace("/", "_")),
+        data_uri("data:;base64", lambda text: text[:8] + "\r\n " + text[8:]),
+        data_uri("data:;base64", lambda text: text.replace("=", "%3D").replace("+", "%2B")),
+    ],
+)
+def test_data_uris_come_in_several_forms(uri):
+    assert load_file(uri).data == b"\xfb\xff" + PDF
+
+
+HEIC = b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00heic"
+AVIF = b"\x00\x00\x00\x1cftypavif\x00\x00\x00\x00avif"
+REFUSED = {
+    "heic": HEIC,
+    "avif": AVIF,
+    "tiff": b"II*\x00\x08\x00\x00\x00" + b"\xff" * 9,
+    "bmp": b"BM\x46\x00\x00\x00\xff\xfe",
+}
+WEB_ONLY = ("openai", "openai-responses", "anthropic", "azure")
+
+
+@pytest.mark.parametrize("provider", WEB_ONLY)
+@pytest.mark.parametrize("kind", REFUSED)
+def test_pictures_a_service_refuses_are_not_sent(provider, kind, tmp_path, sandbox):
+    (tmp_path / "a.bin").write_bytes(REFUSED[kind])
+    uri = f"data:;base64,{base64.b64encode(REFUSED[kind]).decode()}"
+    part = {"role": "user", "content": [{"type": "image_url", "image_url": {"url": uri}}]}
+    with Client(model=f"{provider}/gpt-6-luna", api_key={provider: "sk-test"}, base_url=sandbox.url) as client:
+        for files in (REFUSED[kind], tmp_path / "a.bin", uri, f"https://example.org/a.{kind}"):
+            with pytest.raises(ConfigurationError, match=f"image/{kind}.*only gif, jpeg, png, webp") as caught:
+                client.ask("Hi", files=files)
+            assert caught.value.action == "next"
+        with pytest.raises(ConfigurationError, match=f"image/{kind}"):
+            client.chat().ask([part])
+    assert sandbox.requests == []
+
+
+@pytest.mark.parametrize("provider", WEB_ONLY)
+def test_pictures_of_the_web_and_of_unknown_types_are_sent(provider, sandbox):
+    base = {"openai": "/v1", "openai-responses": "/v1", "azure": "/openai/v1", "anthropic": ""}[provider]
+    with Client(model=provider, api_key={provider: "sk-test"}, base_url=sandbox.url + base) as client:
+        jpg = File("image", "image/jpg", "a.jpg", b"\xff\xd8\xff")
+        client.ask("Hi", files=[PNG, jpg, "https://example.org/picture"], model=f"{provider}/gpt-6-luna")
+    assert len(sandbox.requests) == 1
+
+
+def test_gemini_takes_photos_of_telephones_but_no_animations(sandbox):
+    with Client(model="gemini", api_key={"gemini": "sk-test"}, base_url=sandbox.url) as client:
+        client.ask("Hi", files=HEIC)
+        with pytest.raises(ConfigurationError, match="image/gif"):
+            client.ask("Hi", files=b"GIF89a\x01\x00")
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_photo_is_sent_upright(orientation):
+    image, ops = pytest.importorskip("PIL.Image"), pytest.importorskip("PIL.ImageOps")
+    photo = image.new("RGB", (3, 2))
+    photo.putpixel((0, 0), (255, 0, 0))
+    exif = image.Exif()
+    exif[0x0112] = orientation
+    taken = io.BytesIO()
+    photo.save(taken, "PNG", exif=exif)
+    opened = image.open(taken)
+    sent = image.open(io.BytesIO(load_file(opened).data))
+    assert sent.tobytes() == ops.exif_transpose(opened).tobytes()
+    assert sent.getexif().get(0x0112) is None
+    # The user's own picture is not altered.
+    assert opened.size == (3, 2)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "L", "1", "CMYK", "I;16", "LA", "YCbCr", "RGBa", "HSV"])
+def test_pictures_of_all_modes_are_sent(mode):
+    image = pytest.importorskip("PIL.Image")
+    made = image.new("RGBA", (2, 2)).convert("RGBa") if mode == "RGBa" else image.new(mode, (2, 2))
+    assert load_file(made).media_type == "image/png"
+
+
+def test_a_picture_in_numbers_is_refused():
+    image = pytest.importorskip("PIL.Image")
+    with pytest.raises(ConfigurationError, match="cannot be saved as PNG"):
+        load_file(image.new("F", (2, 2)))

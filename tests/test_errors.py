@@ -220,3 +220,12 @@ def test_an_error_of_a_refused_prompt_stops_at_the_first_provider(client, sandbo
     with pytest.raises(errors.ContentFilteredError):
         client.ask("Hi", model=["openai", "aichats"])
     assert len(sandbox.requests) == 1
+
+
+def test_an_error_can_be_printed_whatever_it_quotes():
+    error = errors.ChatError("The service said caf\udce9.", partial="Half: \ud83d")
+    assert (str(error), error.message, error.partial) == (
+        "The service said caf\ufffd.",
+        "The service said caf\ufffd.",
+        "Half: \ufffd",
+    )

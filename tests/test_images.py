@@ -93,7 +93,7 @@ def test_data_may_be_written_with_percent_signs():
     assert ImageResponse(["data:image/svg+xml,%3Csvg/%3E"]).bytes() == b"<svg/>"
 
 
-@pytest.mark.parametrize("body", ["abc", "?", "\N{LATIN SMALL LETTER E WITH ACUTE}abc"])
+@pytest.mark.parametrize("body", ["abcde", "?", "\N{LATIN SMALL LETTER E WITH ACUTE}abc"])
 def test_damaged_data_is_told(body):
     with pytest.raises(BadResponseError, match="damaged") as caught:
         ImageResponse([f"data:image/png;base64,{body}"]).bytes()

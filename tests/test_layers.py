@@ -30,18 +30,23 @@ EXTRAS = {
 #: Each module may import only from those before it; one line is a step of the data's way.
 #: A wing stands for all of its modules that have no place of their own.
 ORDER = """
-    _version _locks _lazy _reasons display.markup cli.paths
-    display.reprs _dataclasses
-    errors
+    _version _locks _lazy _reasons _surrogates display.markup cli.paths storage.private_files display.plain
+    display.reply_record
+    display.reprs _dataclasses _json
+    errors call.option_hints
     catalog.layers
     catalog.models
     catalog.rates
     catalog.context_windows
     storage.sqlite params
-    transport.timeouts chunks providers.user_agents _warnings structured.validation
-    notebook.cell_options messages events.lines classification.table batch.templates classification.rules
-    events classification.error_bodies classification.retry_after catalog.prices structured.schemas batch.rows
+    transport.timeouts chunks providers.user_agents _warnings structured.validation catalog.efforts
+    notebook.cell_options messages events.lines classification.table batch.templates batch.csv_rows classification.rules
+    events classification.error_bodies classification.retry_after catalog.prices
+    structured.schemas structured.dialects structured.fit batch.rows
     catalog.own_prices
+    catalog.parameters
+    classification.parameter_names classification.refusal_wordings
+    classification.refused_params
     classification.decide
     events.sniffing classification.classify structured.convert
     images
@@ -52,14 +57,20 @@ ORDER = """
     sandbox storage.records batch.progress batch.tables batch.workers
     providers
     hooks catalog.tokens
-    tools call.collector call.cost limits.cooldowns limits.shared_rates
+    tools call.tool_calls call.closings
+    call.collector call.cost limits.cooldowns limits.shared_rates
     limits.waits batch.journal batch.result_store
+    call.base_answer
     call.answer limits.rate_limits limits.retries
+    registry call.request call.listings call.model_rules
+    call.refused_fields
+    call.refusal_actions
+    call.refusals
     registry call.request call.listings
     catalog.model_infos
     catalog.retirements
     streams call.targets
-    cli.key_store
+    cli.key_store cli.error_text
     options
     call.call
     call.build

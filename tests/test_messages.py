@@ -6,7 +6,7 @@ import pytest
 
 from aichatkit import Client, ConfigurationError, Message
 from aichatkit.chunks import ToolCall
-from aichatkit.messages import File, format_prompt, iter_files, parse_messages, text_of_file
+from aichatkit.messages import File, ToolResultMessage, format_prompt, iter_files, parse_messages, text_of_file
 
 PICTURE = {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}
 
@@ -161,3 +161,106 @@ def test_extra_fields_that_are_no_dict_are_refused(client, sandbox, extra):
     with pytest.raises(ConfigurationError, match="extra: must be a dict"):
         client.ask("Hi", extra=extra)
     assert sandbox.requests == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fields"),
+    [
+        ({"n": 1}, {"n": 1}),
+        ({}, {}),
+        (None, {}),
+        ("", {}),
+        (" ", {}),
+        ("null", {}),
+        (r'"{\"n\": 1}"', {"n": 1}),
+    ],
+)
+def test_the_arguments_of_a_call_may_be_an_object_or_missing(arguments, fields):
+    assert parse_messages(["Stock?", asks(arguments)])[1].calls[0].arguments == fields
+
+
+@pytest.mark.parametrize("arguments", ['{"n": NaN}', {"n": float("inf")}, {"n": {1}}, [1], "[1]", 5, "5", False])
+def test_arguments_that_are_no_json_object_are_refused(arguments):
+    with pytest.raises(ConfigurationError, match="a tool call must look like"):
+        parse_messages(["Stock?", asks(arguments)])
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ("12", "12"),
+        ("", ""),
+        (None, ""),
+        (0, "0"),
+        (False, "false"),
+        (1.5, "1.5"),
+        ({"n": [12, "ü"]}, '{"n": [12, "\\u00fc"]}'),
+        ([], "[]"),
+        ([12, None], "[12, null]"),
+        ([{"n": 1}], '[{"n": 1}]'),
+        ([{"type": "text", "text": "1"}, {"type": "text", "text": "2"}], "1\n2"),
+        (({"type": "text", "text": "1"},), "1"),
+        ("caf\udce9", "caf\ufffd"),
+    ],
+)
+def test_the_content_of_a_result_becomes_text(content, text):
+    result = {"role": "tool", "tool_call_id": "call_1", "content": content}
+    given = ToolResultMessage("tool", content, ToolCall("call_1", "stock"))
+    for message in (result, given):
+        assert parse_messages(["Stock?", asks(), message])[2].content == text
+
+
+@pytest.mark.parametrize("content", [b"12", {1}, float("nan"), {"n": object()}])
+def test_a_result_that_is_no_data_is_refused(content):
+    with pytest.raises(ConfigurationError, match="must be text or JSON data"):
+        parse_messages(["Stock?", asks(), {"role": "tool", "tool_call_id": "call_1", "content": content}])
+
+
+@pytest.mark.parametrize("part", [PICTURE, {"type": "text", "text": 5}])
+def test_a_result_has_no_other_parts_than_text(part):
+    with pytest.raises(ConfigurationError, match="part of type"):
+        parse_messages(["Stock?", asks(), {"role": "tool", "tool_call_id": "call_1", "content": [part]}])
+
+
+def test_results_belong_to_the_latest_call_of_their_id():
+    first, second = asks('{"part": "1"}'), asks('{"part": "2"}')
+    result = {"role": "tool", "tool_call_id": "call_1", "content": "12"}
+    messages = parse_messages(["Stock?", first, result, second, result])
+    assert [message.call.arguments for message in (messages[2], messages[4])] == [{"part": "1"}, {"part": "2"}]
+
+
+@pytest.mark.parametrize(
+    "content", ["", " \n", None, [], [{"type": "text", "text": " "}], ({"type": "text", "text": ""},)]
+)
+def test_empty_turns_are_left_out(content):
+    empty = {"role": "assistant", "content": content}
+    assert parse_messages(["Hi", empty, "Bye"]) == [Message("user", "Hi"), Message("user", "Bye")]
+    assert parse_messages(["Hi", empty]) == [Message("user", "Hi")]
+    assert parse_messages([{"role": "user", "content": content}, "Hi"]) == [Message("user", "Hi")]
+    for prompt in ([empty], ["Hi", {"role": "user", "content": content}]):
+        with pytest.raises(ConfigurationError, match="content"):
+            parse_messages(prompt)
+
+
+def test_a_turn_with_a_picture_or_a_call_is_not_empty():
+    picture = {"role": "assistant", "content": [PICTURE]}
+    assert len(parse_messages(["Hi", picture, asks(), "Bye"])) == 4
+    assert parse_messages(["Hi", {**asks(), "content": []}])[1].content == ""
+
+
+@pytest.mark.parametrize("content", [0, 5, {"text": "Hi"}])
+def test_a_turn_of_calls_has_text_or_parts(content):
+    with pytest.raises(ConfigurationError, match="content must be a string or a list of parts"):
+        parse_messages(["Hi", {**asks(), "content": content}])
+
+
+def test_half_a_character_is_replaced_wherever_it_comes_from():
+    parts = [{"type": "text", "text": "a\ud83d"}, PICTURE, {"type": "text", "text": "b"}]
+    messages = parse_messages([Message("user", parts), "c\ude00"], system="d\ud83d")
+    assert [messages[0].text, messages[1].content, messages[2].text] == [
+        "d\ufffd",
+        [{"type": "text", "text": "a\ufffd"}, PICTURE, {"type": "text", "text": "b"}],
+        "c\ufffd",
+    ]
+    # What the user passed is not altered.
+    assert parts[0]["text"] == "a\ud83d"

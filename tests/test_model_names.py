@@ -48,6 +48,14 @@ ALLOWED = {
     # What a retired name leads to.
     "docs/models.md": "openai/gpt-4.1-nano gpt-4.1-nano",
     "aichatkit/providers/perplexity.py": "*",
+    # Refusals as services wrote them.
+    "tests/classification/test_refused_params.py": "*",
+    "tests/call/test_cost.py": "*",
+    "tests/providers/test_gemini_usage.py": "*",
+    "tests/providers/test_openai_usage.py": "*",
+    # Families of models by the start of their names.
+    "aichatkit/catalog/efforts.py": "gpt-5 grok-3-mini o1",
+    "tests/providers/test_effort_fields.py": "*",
     "tests/providers/test_perplexity.py": "*",
     "tests/catalog/": "*",
     "tests/cli/test_cli_catalog.py": "*",
@@ -65,7 +73,7 @@ ALLOWED = {
     # Bytes as received: recordings, error texts, a mock server's own names, files of earlier versions.
     "tests/providers/test_anthropic.py": "claude-sonnet-4-5-20250929",
     "tests/providers/test_azure.py": "gpt-4o-mini-2024-07-18",
-    "tests/providers/test_gemini.py": "gemini-2.5-flash",
+    "tests/providers/test_gemini.py": "*",
     "tests/providers/test_openai_responses.py": "gpt-4o-mini-2024-07-18",
     "tests/classification/test_classify.py": "gpt-4 gpt-4o",
     "tests/peers/test_openai_peers.py": "openai/o3-mini o3-mini",

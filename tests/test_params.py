@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import inspect
+import numbers
+import re
+from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 
 import aichatkit as ai
-from aichatkit import BadRequestError, Client, ConfigurationError
-from aichatkit.params import PARAMS, is_integer, is_number, parse_params, reject_unsupported, suggestion
+from aichatkit import Client, ConfigurationError
+from aichatkit.call import option_hints
+from aichatkit.options import CALL_OPTIONS
+from aichatkit.params import PARAMS, is_integer, is_number, parse_params, parse_value, reject_unsupported, suggestion
+from aichatkit.testing import Fake
 
 LATER = [name for name in ("rate", "budget", "cache") if name not in inspect.signature(Client).parameters]
 
@@ -118,10 +125,10 @@ def test_a_name_like_nothing_gets_no_suggestion():
     assert suggestion("zzz", PARAMS) == ""
 
 
-def test_a_wrong_value_is_refused_by_the_service(client, sandbox):
-    with pytest.raises(BadRequestError, match="whole number"):
+def test_a_wrong_value_is_refused_before_anything_is_sent(client, sandbox):
+    with pytest.raises(ConfigurationError, match="max_tokens must be an integer, got '5'"):
         client.ask("Hi", max_tokens="5")
-    assert len(sandbox.requests) == 1
+    assert sandbox.requests == []
 
 
 @pytest.mark.parametrize(
@@ -154,3 +161,192 @@ def test_the_minimum_is_allowed_and_the_bound_above_is_not(value):
 def test_a_number_may_be_as_large_as_it_likes(value):
     assert is_number(value)
     assert is_number(value, above=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("temperature", "hot", "temperature must be a number, got 'hot'"),
+        ("temperature", "0.2", "temperature must be a number, got '0.2'"),
+        ("temperature", True, "temperature must be a number, got True"),
+        ("temperature", float("nan"), "temperature must be a number, got nan"),
+        ("temperature", float("inf"), "temperature must be a number, got inf"),
+        ("temperature", -0.1, "temperature must be between 0 and 2, got -0.1"),
+        ("temperature", Decimal("0.5"), "temperature must be a number, got Decimal('0.5')"),
+        ("temperature", 9, "temperature must be between 0 and 2, got 9"),
+        ("presence_penalty", 3, "presence_penalty must be between -2 and 2, got 3"),
+        ("top_p", 7, "top_p must be between 0 and 1, got 7"),
+        ("min_p", -1, "min_p must be between 0 and 1, got -1"),
+        ("presence_penalty", [], "presence_penalty must be a number, got []"),
+        ("frequency_penalty", "x", "frequency_penalty must be a number, got 'x'"),
+        ("repetition_penalty", -1, "repetition_penalty must be at least 0, got -1"),
+        ("max_tokens", -1, "max_tokens must be at least 1, got -1"),
+        ("max_tokens", 0, "max_tokens must be at least 1, got 0"),
+        ("max_tokens", 10.0, "max_tokens must be an integer, got 10.0"),
+        ("max_tokens", True, "max_tokens must be an integer, got True"),
+        ("seed", "x", "seed must be an integer, got 'x'"),
+        ("top_k", 2.5, "top_k must be an integer, got 2.5"),
+        ("top_logprobs", -1, "top_logprobs must be at least 0, got -1"),
+        ("stop", 5, "stop must be a string or a list of strings, got 5"),
+        ("stop", ["a", 1], "stop must be a string or a list of strings, got ['a', 1]"),
+        ("logprobs", "yes", "logprobs must be True or False, got 'yes'"),
+        ("parallel_tool_calls", 1, "parallel_tool_calls must be True or False, got 1"),
+        ("logit_bias", [1], "logit_bias must be a dict, got [1]"),
+        (
+            "response_format",
+            "json",
+            "response_format must be a dict, got 'json'; for a class or a JSON schema, use",
+        ),
+        ("user", 7, "user must be a string, got 7"),
+        ("verbosity", "loud", "verbosity must be low, medium or high, got 'loud'"),
+        (
+            "reasoning_effort",
+            1024,
+            "must be one of none, minimal, low, medium, high, xhigh, max, got 1024",
+        ),
+        ("reasoning_effort", "hihg", "did you mean 'high'?"),
+        ("reasoning_effort", "High", "did you mean 'high'?"),
+        ("reasoning_effort", "off", "did you mean 'none'?"),
+        ("reasoning_effort", "maximum", "did you mean 'max'?"),
+        ("reasoning_effort", ["low"], "got ['low']"),
+    ],
+)
+def test_a_value_that_no_service_takes_is_refused_before_anything_is_sent(client, sandbox, name, value, message):
+    with pytest.raises(ConfigurationError, match=re.escape(message)):
+        client.ask("Hi", **{name: value})
+    with pytest.raises(ConfigurationError, match=re.escape(message)):
+        Client(**{name: value})
+    assert sandbox.requests == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "parsed"),
+    [
+        ("temperature", 0, 0),
+        ("temperature", Fraction(1, 4), 0.25),
+        ("seed", -1, -1),
+        ("top_k", -1, -1),
+        ("stop", "END", "END"),
+        ("stop", ("a", "b"), ["a", "b"]),
+        ("stop", [], []),
+        ("logprobs", False, False),
+        ("logprobs", 3, 3),
+        ("parallel_tool_calls", False, False),
+        ("logit_bias", {"1": 2}, {"1": 2}),
+        ("user", "me", "me"),
+        ("verbosity", "low", "low"),
+        ("reasoning_effort", "xhigh", "xhigh"),
+        ("max_tokens", 1, 1),
+    ],
+)
+def test_a_value_that_some_service_takes_is_accepted(name, value, parsed):
+    assert parse_params({name: value}, options=()) == {name: parsed}
+
+
+def test_numbers_of_other_packages_are_sent_as_plain_ones():
+    @numbers.Integral.register
+    class Count:
+        def __int__(self):
+            return 7
+
+    assert parse_value("seed", Count()) == 7
+
+
+def test_every_parameter_has_a_check_of_its_value():
+    for name in PARAMS:
+        with pytest.raises(ConfigurationError, match=f"{name} must be"):
+            parse_value(name, object())
+
+
+@pytest.mark.parametrize("option", sorted(option_hints._CLIENT))
+@pytest.mark.parametrize("method", ["ask", "stream", "chat", "map"])
+def test_an_option_of_the_client_is_named_as_such(option, method):
+    arguments = {"chat": []}.get(method, ["Hi"])
+    client = Fake("Yes.").client()
+    if option == "budget" and method == "map":
+        assert client.map(["Hi"], budget=5, progress=False)[0].text == "Yes."
+        return
+    with pytest.raises(ConfigurationError) as caught:
+        getattr(client, method)(*arguments, **{option: "x"})
+    assert str(caught.value) == (
+        f"unknown option or parameter {option!r}; it belongs to the client: Client({option}=...)"
+    )
+
+
+def test_the_hints_know_the_options_as_they_are():
+    made = set(inspect.signature(Client).parameters) - {"params"}
+    per_call = {*CALL_OPTIONS, *inspect.signature(Client.map).parameters}
+    assert made - per_call | {"budget"} == option_hints._CLIENT
+    assert set(CALL_OPTIONS) - made == option_hints._CALL
+    assert set(inspect.signature(Client.map).parameters) >= option_hints._MAP
+    known = {*PARAMS, *CALL_OPTIONS, *made}
+    assert known & {*option_hints._HINTS, *option_hints._FIELDS.split()} == set()
+
+
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        ("max_retries", "retry="),
+        ("images", "files="),
+        ("attachments", "files="),
+        ("instructions", "system="),
+        ("response_model", "schema="),
+        ("max_workers", "workers= of map"),
+        ("n", "extra={'n': ...}"),
+        ("tool_choice", "extra={'tool_choice': ...}"),
+        ("stream", "stream(...)"),
+        ("messages", "ask(messages)"),
+        ("max_completion_tokens", "did you mean 'max_tokens'?"),
+        ("stop_sequences", "did you mean 'stop'?"),
+        ("api_base", "Client(base_url=...)"),
+        ("models", "model=[...]"),
+        ("workers", "it belongs to map(...)"),
+        ("trim", "client.chat(trim=...)"),
+    ],
+)
+def test_the_words_of_other_libraries_are_translated(option, told):
+    client = Fake("Yes.").client()
+    for call in (client.ask, client.stream):
+        with pytest.raises(ConfigurationError) as caught:
+            call("x", **{option: 3})
+        assert told in str(caught.value)
+    with pytest.raises(ConfigurationError, match="unknown option or parameter 'tools'; it belongs to a call"):
+        Client(tools=[len])
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (
+            lambda c: Client("openai/gpt-6-luna"),
+            "Client: takes options by name only; the model is model='openai/gpt-6-luna'",
+        ),
+        (
+            lambda c: ai.chat("hi"),
+            "chat: takes options by name only, such as model= and system=; a prompt is asked next",
+        ),
+        (lambda c: c.chat("hi"), "chat: takes options by name only"),
+        (lambda c: ai.ask(model="offline", messages=[]), "ask: takes a prompt first, a text or a list of messages"),
+        (lambda c: ai.stream(), "stream: takes a prompt first"),
+        (lambda c: c.ask(), "ask: takes a prompt first"),
+        (lambda c: c.stream(messages=[]), "stream: takes a prompt first"),
+        (lambda c: c.chat().ask(), "ask: takes a prompt first"),
+        (lambda c: c.chat().show(), "show: takes a prompt first"),
+        (lambda c: c.ask("hi", "openai"), "ask: takes one prompt, and options by name, such as model='openai'"),
+        (lambda c: ai.ask("hi", "openai"), "ask: takes one prompt, and options by name, such as model='openai'"),
+        (
+            lambda c: c.ask("hi", messages=[]),
+            "unknown option or parameter 'messages'; messages are passed as the prompt",
+        ),
+    ],
+)
+def test_what_is_passed_without_its_name_is_told(client, sandbox, call, told):
+    with pytest.raises(ConfigurationError) as caught:
+        call(client)
+    assert str(caught.value).startswith(told)
+    assert sandbox.requests == []
+
+
+def test_a_prompt_may_be_passed_by_its_name(sandbox, client):
+    sandbox.says("Yes.")
+    assert client.ask(prompt="Hi").text == client.chat().ask(prompt="Hi").text == "Yes."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import importlib
 import inspect
 import pkgutil
@@ -15,7 +16,7 @@ import aichatkit
 from aichatkit import errors
 
 PACKAGE = Path(aichatkit.__file__).parent
-PUBLIC = [name for name in aichatkit.__all__ if name != "__version__"]
+PUBLIC = [name for name in dir(aichatkit) if name != "__version__"]
 CLASSES = [getattr(aichatkit, name) for name in PUBLIC if inspect.isclass(getattr(aichatkit, name))]
 MODULES = [
     info.name for info in pkgutil.walk_packages([str(PACKAGE)], "aichatkit.") if info.name != "aichatkit.__main__"
@@ -76,7 +77,7 @@ def test_all_is_sorted_and_without_doubles():
     assert aichatkit.__all__ == sorted(set(aichatkit.__all__))
 
 
-@pytest.mark.parametrize("name", aichatkit.__all__)
+@pytest.mark.parametrize("name", dir(aichatkit))
 def test_every_name_of_all_is_there_and_shown(name):
     assert getattr(aichatkit, name) is not None
     assert name in dir(aichatkit)
@@ -113,11 +114,18 @@ def test_stored_keys_are_found_where_the_docs_import_them():
 
 
 def test_only_public_names_are_shown():
-    assert dir(aichatkit) == aichatkit.__all__
+    assert dir(aichatkit) == sorted([*aichatkit.__all__, "map"])
+
+
+def test_a_star_import_hides_nothing_of_python():
+    names = {}
+    exec("from aichatkit import *", names)
+    assert {name for name in names if name in vars(builtins) and not name.startswith("__")} == set()
+    assert names["ask"] is aichatkit.ask
 
 
 def test_every_other_name_of_the_package_is_private_or_a_module():
-    shown = {name for name in vars(aichatkit) if not name.startswith("_")} - set(aichatkit.__all__) - {"TYPE_CHECKING"}
+    shown = {name for name in vars(aichatkit) if not name.startswith("_")} - set(dir(aichatkit)) - {"TYPE_CHECKING"}
     assert {name for name in shown if not inspect.ismodule(getattr(aichatkit, name))} == set()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from aichatkit import Client, ConfigurationError, UnknownProviderError, register
 from aichatkit.providers.base import Provider
 from aichatkit.providers.openai_compatible import OpenAICompatible
-from aichatkit.registry import GROUPS, Registry, registry
+from aichatkit.registry import _OTHER_NAMES, GROUPS, Registry, provider_suggestion, registry
 
 PLUGIN = '''
 from aichatkit.providers.openai_compatible import OpenAICompatible
@@ -71,8 +72,40 @@ def test_what_is_no_provider_is_not_there(name):
 
 
 def test_an_unknown_name_gets_the_nearest():
-    with pytest.raises(UnknownProviderError, match=r"there is no provider 'aichat5'; did you mean 'aichats?'"):
-        registry["aichat5"]
+    with pytest.raises(UnknownProviderError, match=r"there is no provider 'opnai'; did you mean 'openai'"):
+        registry["opnai"]
+
+
+@pytest.mark.parametrize(
+    "name", ["chatgpt", "aichat5", "chatgpt1", "free1", "aichatfre", "aichatonlin", "aichat-online"]
+)
+def test_no_hint_leads_to_a_free_site(name):
+    sites = {*GROUPS, *GROUPS["free"], "aichatonline-classic"}
+    assert {repr(site) for site in sites} & set(re.findall("'[^']*'", provider_suggestion(name))) == set()
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("google", "gemini"),
+        ("Claude", "anthropic"),
+        ("chatgpt", "openai"),
+        ("gpt", "openai"),
+        ("grok", "xai"),
+        ("claude-sonnet-9", "anthropic/claude-sonnet-9"),
+        ("grok-code-9", "xai/grok-code-9"),
+        ("OpenAi", "openai"),
+        ("mistrl", "mistral"),
+    ],
+)
+def test_the_name_of_a_model_or_firm_leads_to_its_provider(name, hint):
+    assert provider_suggestion(name) == f"; did you mean {hint!r}?"
+    assert provider_suggestion("qqqqq") == ""
+
+
+def test_every_name_used_elsewhere_leads_to_a_provider():
+    assert set(_OTHER_NAMES.values()) <= set(registry)
+    assert set(_OTHER_NAMES) & set(registry) == set()
 
 
 def test_the_error_is_a_lookup_error_so_that_get_works_as_with_any_mapping():

@@ -3,11 +3,33 @@
 from __future__ import annotations
 
 import copy
+import json
 import pickle
+from dataclasses import dataclass
+from datetime import date
+from enum import Enum
 
 import pytest
 
 from aichatkit import Attempt, RateLimitError, Reply, SchemaError, Usage
+from aichatkit.testing import Failure, Fake
+
+
+@dataclass
+class Dog:
+    name: str
+    age: int
+
+
+class Color(Enum):
+    RED = "red"
+
+
+class Modelled:
+    """As pydantic's models."""
+
+    def model_dump(self, *, mode):
+        return {"mode": mode}
 
 
 def reply(text="Paris.", **fields):
@@ -136,3 +158,74 @@ def test_what_is_inside_of_json_is_not_found_a_second_time():
 def test_where_several_are_meant_none_is_chosen():
     with pytest.raises(SchemaError, match="there are 2 of them"):
         reply('{"a": 1} or {"a": 2}').json()
+
+
+@pytest.mark.parametrize(
+    "text", ['{"a": 1}{"a": 1}', '{"a": 1}\n{"a": 1}', "```json\n[1]\n```\nOr:\n```json\n[1]\n```"]
+)
+def test_an_answer_given_twice_is_one_answer(text):
+    assert reply(text).json() in ({"a": 1}, [1])
+
+
+@pytest.mark.parametrize("text", ['{"a": 1}{"a": true}', "[1][1.0]", '{"a": NaN}', "[1e999]"])
+def test_answers_that_only_look_the_same_are_none(text):
+    with pytest.raises(SchemaError, match="not JSON"):
+        reply(text).json()
+
+
+def test_json_has_ordinary_floats():
+    assert type(reply('{"price": 1.10}').json()["price"]) is float
+
+
+def test_data_nested_too_deeply_is_a_schema_error():
+    with pytest.raises(SchemaError, match="nested too deeply") as caught:
+        reply("See: " + "[" * 200 + "]" * 200).json()
+    assert caught.value.__context__ is None or caught.value.__suppress_context__
+
+
+def test_half_a_character_in_json_is_replaced():
+    assert reply(r'So: {"a": "\ud83d"}').json() == {"a": "\ufffd"}
+
+
+# As text and as data.
+
+
+@pytest.mark.parametrize("spec", ["", ">10", "^9", ".3", "*<8.2s"])
+def test_a_reply_is_formatted_as_its_text(spec):
+    assert format(reply("Yes."), spec) == format("Yes.", spec)
+    with pytest.raises(ValueError, match="format"):
+        format(reply("Yes."), "d")
+
+
+def test_a_reply_is_shown_in_one_short_line():
+    assert repr(reply("Yes.")) == "<Reply 'Yes.' from openai/gpt-6-luna>"
+    shown = repr(reply("long\n" * 1000, complete=False, headers={"x": "secret"}, reasoning="r" * 1000))
+    assert len(shown) < 300
+    assert "\n" not in shown
+    assert shown.endswith("...' from openai/gpt-6-luna, broken off>")
+
+
+def test_a_reply_as_a_dict_is_plain_data():
+    answered = Fake([Failure(500), '{"name": "Rex", "age": 3}']).client(model="openai").ask("Dog?", schema=Dog)
+    record = answered.to_dict()
+    assert json.loads(json.dumps(record)) == record
+    assert record["data"] == {"name": "Rex", "age": 3}
+    assert (record["text"], record["usage"]["input_tokens"]) == (answered.text, answered.usage.input_tokens)
+    assert [attempt["error"] is None for attempt in record["attempts"]] == [False, True]
+    assert "headers" not in record
+
+
+@pytest.mark.parametrize(
+    ("data", "plain"),
+    [
+        (None, None),
+        ([Dog("Rex", 3)], [{"name": "Rex", "age": 3}]),
+        (Modelled(), {"mode": "json"}),
+        ({"on": date(2026, 1, 2)}, {"on": "2026-01-02"}),
+        ({"one"}, ["one"]),
+        ({(1, 2): Color.RED, Color.RED: 0.5}, {"[1, 2]": "red", "red": 0.5}),
+        (Dog, str(Dog)),
+    ],
+)
+def test_data_of_any_type_is_plain_in_the_dict(data, plain):
+    assert reply(data=data).to_dict()["data"] == plain

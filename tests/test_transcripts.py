@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from aichatkit import _json
 from aichatkit.chunks import ToolCall
 from aichatkit.messages import File, Message, ToolCallsMessage, ToolResultMessage
 from aichatkit.transcripts import message_to_dict, messages_to_markdown, searchable_text
@@ -107,3 +108,9 @@ def test_words_of_a_saved_turn_name_files_and_tools():
 @pytest.mark.parametrize("turn", [None, {}, {"content": [1, {"type": "image"}]}, {"tool_calls": [1]}])
 def test_a_turn_that_is_none_has_no_words(turn):
     assert searchable_text(turn) == ""
+
+
+def test_arguments_are_saved_with_all_digits():
+    call = ToolCall("c1", "pay", _json.loads('{"sum": 98765432109876543.210}'))
+    (saved,) = message_to_dict(ToolCallsMessage("assistant", "", (call,)))["tool_calls"]
+    assert saved["function"]["arguments"] == '{"sum": 98765432109876543.210}'

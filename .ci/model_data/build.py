@@ -53,6 +53,8 @@ def build(sources: Sources, curated: Mapping[str, Any]) -> dict[str, dict[str, A
             record = records.get(f"{provider}/{model}")
             if record is not None and "retires" not in record:
                 record["gone" if status == "removed" else "deprecated"] = True
+    for facts in curated["records"]:
+        records.setdefault(facts["id"], {"id": facts["id"]})
     for family in curated["families"]:
         for record in records.values():
             if re.match(family["match"], record["id"]):

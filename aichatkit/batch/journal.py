@@ -1,7 +1,7 @@
 """Finished rows <-> SQLite file: a rerun sends only the missing rows, and several processes can share one run.
 
-A row belongs to the process that claimed it until its lease expires or that process exits; written answers are never
-replaced.
+A row belongs to the process that claimed it until that process exits, or where that cannot be known, as on another
+machine, until its lease expires; written answers are never replaced.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Callable
 
-from aichatkit._reasons import reason_of
 from aichatkit.errors import ConfigurationError, JournalError
 from aichatkit.reply import Reply
 from aichatkit.storage.records import decode, encode
@@ -81,7 +80,9 @@ class Journal:
         with self._database.transaction(durable=False) as connection:
             now = self._clock()
             records = dict(select_in(connection, "SELECT key, record FROM answers WHERE key", keys))
-            claims = select_in(connection, "SELECT key, owner, until FROM claims WHERE key", keys)
+            claims = select_in(
+                connection, "SELECT key, CAST(owner AS TEXT), CAST(until AS REAL) FROM claims WHERE key", keys
+            )
             claimed = {key for key, owner, until in claims if self._is_valid_elsewhere(owner, until, now)}
             free = [key for key in keys if key not in records and key not in claimed]
             until = now + self._lease
@@ -117,23 +118,24 @@ class Journal:
         self._database.close()
 
     def _is_valid_elsewhere(self, owner: str, until: float, now: float) -> bool:
-        return owner != self.owner and until > now and not _has_exited(owner)
+        # The clocks of two processes may differ by more than a lease, also on one machine, as in containers.
+        alive = None if owner == self.owner else _is_alive(owner)
+        return owner != self.owner and (until > now if alive is None else alive)
 
     def _delete_claims(self, connection: Any, keys: Sequence[bytes]) -> None:
         for batch in iter_batches(keys):
             placeholders = ", ".join("?" * len(batch))
             connection.execute(f"DELETE FROM claims WHERE owner = ? AND key IN ({placeholders})", [self.owner, *batch])
 
-    def _parse_reply(self, record: str) -> Reply:
+    def _parse_reply(self, record: Any) -> Reply:
         try:
             reply = decode(record)
-        except (ValueError, TypeError) as error:
-            problem, reason = str(error), reason_of(error)
-        else:
-            if isinstance(reply, Reply):
-                return reply
-            problem, reason = "an error stands where an answer should", ""
-        raise self._database.damage_error(problem, reason)
+        except (ValueError, TypeError):
+            # The error would quote the record.
+            reply = None
+        if not isinstance(reply, Reply):
+            raise self._database.damage_error()
+        return reply
 
     def _renew_claims(self) -> None:
         while not self._closing.wait(self._lease / 3):
@@ -146,20 +148,24 @@ class Journal:
                 logger.exception("the claims of this run were not renewed")
 
 
-def _has_exited(owner: str) -> bool:
-    """Return whether an owner is known to have exited; of owners on other machines, only the lease is known."""
-    host, pid, start_time, _ = owner.rsplit(":", 3)
-    if host != platform.node():
-        return False
+def _is_alive(owner: str) -> bool | None:
+    """Return whether an owner is at work; None if that is not known, as of owners on other machines."""
+    host, pid, start_time, _ = [*owner.rsplit(":", 3), "", "", ""][:4]
+    if host != platform.node() or not pid.isdecimal():
+        return None
     if int(pid) == os.getpid():
-        return owner not in _open_owners
-    return start_time != "" and start_time != _start_time(int(pid))
+        return owner in _open_owners
+    return start_time == _start_time(int(pid)) if start_time else None
 
 
 def _start_time(pid: int) -> str:
-    """Return when a process started, in clock ticks since boot, to detect a reused process ID; "" if unknown."""
+    """Return when a process started, in clock ticks since boot, to detect a reused process ID; "" if unknown.
+
+    A process that has ended has none, even if its parent has not asked for its exit code yet.
+    """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
     except OSError:
         return ""
-    return stat.rpartition(")")[2].split()[19]
+    fields = stat.rpartition(")")[2].split()
+    return "" if fields[0] in ("Z", "X") else fields[19]

@@ -65,6 +65,7 @@ class RunState(Protocol):
     """What `Results` needs of a run, active or finished."""
 
     stopped: ChatError | None
+    unasked: int
 
     @property
     def interrupted(self) -> bool:
@@ -132,12 +133,17 @@ class Results(Sequence[Result]):
     def __repr__(self) -> str:
         if self._outcomes is not None:
             return f"<Results, {len(self._store)} so far>"
-        failed = sum(result.error is not None for result in self)
-        return f"<Results of {len(self)} rows, {failed} failed>"
+        failed = sum(result.error is not None for result in self._iter_results()) - self._run.unasked
+        unasked = f", {self._run.unasked} not asked" if self._run.unasked else ""
+        return f"<Results of {len(self)} rows, {failed} failed{unasked}>"
 
     def _repr_html_(self) -> str:
         # Displaying must not wait for a run that is still in progress.
-        return f"<p>{markup.escape(self)}</p>" if self._outcomes is not None else reprs.results_html(self)
+        return (
+            f"<p>{markup.escape(self)}</p>"
+            if self._outcomes is not None
+            else reprs.results_html(self, self._run.unasked)
+        )
 
     @property
     def stopped(self) -> ChatError | None:
@@ -254,7 +260,7 @@ class Results(Sequence[Result]):
 
     def __getstate__(self) -> dict[str, Any]:
         self.finish()
-        return {**self.__dict__, "_run": FinishedRun(self._run.stopped, self._run.interrupted)}
+        return {**self.__dict__, "_run": FinishedRun(self._run.stopped, self._run.unasked, self._run.interrupted)}
 
 
 @dataclass(frozen=True)
@@ -262,6 +268,7 @@ class FinishedRun:
     """The picklable state of a finished run."""
 
     stopped: ChatError | None
+    unasked: int
     interrupted: bool
 
     def handling_interrupts(self) -> AbstractContextManager[None]:

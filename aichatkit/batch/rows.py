@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from aichatkit._dataclasses import dataclass, field
 from aichatkit._reasons import reason_of
+from aichatkit.batch.csv_rows import BadRow, iter_lines, read_csv
 from aichatkit.batch.templates import Template, is_missing
 from aichatkit.errors import ChatError, ConfigurationError
 from aichatkit.messages import Message
@@ -54,7 +54,8 @@ def read_rows(prompts: Any, template: str | None = None) -> Source:
         ConfigurationError: the input is of an unsupported type, cannot be opened, or lacks a column that is needed.
     """
     parsed = None if template is None else Template(template)
-    items, columns = _labeled_items(prompts)
+    items, columns = _labeled_items(prompts, parsed.names if parsed else ())
+    items = _convert_errors(items)
     if columns is not None:
         _check_columns(parsed, columns)
     else:
@@ -66,10 +67,10 @@ def read_rows(prompts: Any, template: str | None = None) -> Source:
     return Source(rows, size, prompts if is_table else None, size is not None or is_file)
 
 
-def _labeled_items(prompts: Any) -> tuple[Iterator[tuple[Any, Any]], list[str] | None]:
+def _labeled_items(prompts: Any, wanted: Sequence[str]) -> tuple[Iterator[tuple[Any, Any]], list[str] | None]:
     """Return pairs of label and item, and the column names if they are known without reading a row."""
     if isinstance(prompts, (str, os.PathLike)):
-        return _read_file(prompts)
+        return _read_file(prompts, wanted)
     if hasattr(prompts, "itertuples"):
         columns = [str(column) for column in prompts.columns]
         tuples = prompts.itertuples(index=True, name=None)
@@ -99,17 +100,26 @@ def _check_columns(template: Template | None, columns: list[str]) -> None:
 
 def _check_first_item(template: Template | None, items: Iterator[tuple[Any, Any]]) -> Iterator[tuple[Any, Any]]:
     """Check the columns of the first item, and return an iterator over all of them."""
-    for first in items:
-        item = first[1]
-        if _is_record(item):
-            _check_columns(template, [str(name) for name in item])
-        elif template is not None:
-            _single_name(template)
-        return chain([first], items)
-    return iter(())
+    try:
+        first = next(items, None)
+    except ConfigurationError:
+        raise
+    except ChatError as error:
+        # The run raises it, with its results.
+        return _raise_later(error)
+    if first is None:
+        return iter(())
+    item = first[1]
+    if _is_record(item):
+        _check_columns(template, [str(name) for name in item])
+    elif template is not None:
+        _single_name(template)
+    return chain([first], items)
 
 
 def _build_row(position: int, index: Any, item: Any, template: Template | None) -> Row:
+    if isinstance(item, BadRow):
+        return Row(position, index, None, item.fields, item.error)
     fields = item if _is_record(item) else None
     try:
         return Row(position, index, _build_prompt(item, fields, template), fields)
@@ -154,7 +164,7 @@ def _prompt_column(columns: list[Any]) -> Any:
     )
 
 
-def _read_file(path: Any) -> tuple[Iterator[tuple[Any, Any]], list[str] | None]:
+def _read_file(path: Any, wanted: Sequence[str]) -> tuple[Iterator[tuple[Any, Any]], list[str] | None]:
     path = Path(path)
     if path.suffix.lower() not in _SUFFIXES:
         raise ConfigurationError(
@@ -163,47 +173,38 @@ def _read_file(path: Any) -> tuple[Iterator[tuple[Any, Any]], list[str] | None]:
     if not path.is_file():
         raise ConfigurationError(f"prompts: there is no file {str(path)!r}")
     if path.suffix.lower() == ".csv":
-        lines = _read_csv(path)
+        lines = read_csv(path, wanted)
         return enumerate(lines), next(lines)
     return enumerate(_read_json_lines(path)), None
 
 
-def _read_csv(path: Path) -> Iterator[Any]:
-    """Yield the list of column names, then a dict for each row."""
-    with _open(path, newline="") as file:
-        reader = csv.DictReader(file)
-        try:
-            yield list(reader.fieldnames or ())
-            for number, record in enumerate(reader):
-                if None in record or None in record.values():
-                    raise ConfigurationError(f"{path}: row {number} has more or fewer cells than there are columns")
-                yield record
-            return
-        except (csv.Error, UnicodeDecodeError) as error:
-            failure = ConfigurationError(
-                f"{path}: line {reader.line_num + 1} cannot be read: {error}", reason=reason_of(error)
-            )
-    raise failure
-
-
 def _read_json_lines(path: Path) -> Iterator[Any]:
-    with _open(path) as file:
-        number = 1
-        try:
-            for line in file:
-                if line.strip():
-                    yield json.loads(line)
-                number += 1
-            return
-        except ValueError as error:
-            failure = ConfigurationError(f"{path}: line {number} cannot be read: {error}", reason=reason_of(error))
+    for number, line in enumerate(iter_lines(path), 1):
+        if line.strip():
+            yield _parse_json_line(line, path, number)
+
+
+def _parse_json_line(line: str, path: Path, number: int) -> Any:
+    try:
+        return json.loads(line)
+    except ValueError as error:
+        problem, reason = str(error), reason_of(error)
+    raise ConfigurationError(f"{path}: line {number} cannot be read: {problem}", reason=reason)
+
+
+def _convert_errors(items: Iterator[Any]) -> Iterator[Any]:
+    """Yield the items; what the user's own iterable raises becomes an error that can carry the results."""
+    try:
+        yield from items
+        return
+    except ChatError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the user's code may raise anything
+        failure = ChatError(f"prompts: they raised {type(error).__name__}: {error}", reason=reason_of(error))
+        failure.__cause__ = error
     raise failure
 
 
-def _open(path: Path, **options: Any) -> Any:
-    try:
-        # Spreadsheets write a byte order mark in front of the first column's name.
-        return path.open(encoding="utf-8-sig", **options)
-    except OSError as error:
-        problem, reason = error.strerror or type(error).__name__, reason_of(error)
-    raise ConfigurationError(f"prompts: {str(path)!r} cannot be opened: {problem}", reason=reason)
+def _raise_later(error: ChatError) -> Iterator[Any]:
+    raise error
+    yield

@@ -73,6 +73,8 @@ class BatchRun:
     def __init__(self, tasks: TaskQueue, options: RunOptions) -> None:
         #: The reason why rows were not sent, None if all were.
         self.stopped: ChatError | None = None
+        #: Number of rows that were not sent.
+        self.unasked = 0
         self._queue = tasks
         self._options = options
         #: Futures that are done; None wakes up the main thread.
@@ -108,7 +110,9 @@ class BatchRun:
                     break
             stopped = self.stopped
             if stopped is not None:
-                yield from ((row, row.error or stopped) for row in self._queue.drain())
+                for row in self._queue.drain():
+                    self.unasked += row.error is None
+                    yield row, row.error or stopped
         finally:
             self._close()
         if self._failure is not None:
@@ -143,6 +147,8 @@ class BatchRun:
     def _submit_ready(self) -> None:
         while self.stopped is None and self._in_flight < (1 if self._suspected else self._options.workers):
             task = self._queue.next()
+            if task is None and self._queue.failure is not None and not self._queue.waits_for_others:
+                self._fail(self._queue.failure)
             if task is None or not self._reserve_budget(task):
                 return
             self._submit(task)

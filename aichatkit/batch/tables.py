@@ -7,15 +7,17 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any, Callable, Optional
 
 from aichatkit._reasons import reason_of
+from aichatkit._surrogates import repair
 from aichatkit.batch.templates import is_missing
 from aichatkit.errors import ChatError, ConfigurationError
 from aichatkit.reply import Reply
+from aichatkit.storage.private_files import replacing
 
 __all__ = ["Record", "build_frame", "outcome_columns", "parse_path", "save"]
 
@@ -49,7 +51,7 @@ def save(path: Any, records: Callable[[], Iterable[Record]]) -> None:
             writer.writeheader()
             writer.writerows({name: _cell(value) for name, value in line.items()} for line in lines)
         else:
-            file.writelines(json.dumps(_jsonable(line), ensure_ascii=False, default=_jsonable) + "\n" for line in lines)
+            file.writelines(_json_text(_jsonable(line)) + "\n" for line in lines)
 
 
 def build_frame(table: Any, records: Callable[[], Iterable[Record]], labels: list[Any]) -> Any:
@@ -113,7 +115,19 @@ def _cell(value: Any) -> Any:
     if is_missing(value):
         return ""
     plain = value if isinstance(value, (str, int, float, list, tuple, dict)) else _jsonable(value)
-    return plain if isinstance(plain, (str, int, float)) else json.dumps(plain, ensure_ascii=False, default=_jsonable)
+    if isinstance(plain, str):
+        return repair(plain)
+    return plain if isinstance(plain, (int, float)) else _json_text(plain)
+
+
+def _json_text(value: Any) -> str:
+    """Return JSON text that every program can read: with null for NaN and infinities."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, default=_jsonable, allow_nan=False)
+    except ValueError:
+        parsed = json.loads(json.dumps(value, default=_jsonable), parse_constant=lambda name: None)
+        text = json.dumps(parsed, ensure_ascii=False)
+    return repair(text)
 
 
 def _jsonable(value: Any) -> Any:
@@ -133,18 +147,10 @@ def _jsonable(value: Any) -> Any:
 @contextmanager
 def _open_atomically(path: Path) -> Iterator[Any]:
     """Open a temporary file that replaces `path` once everything is written."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        try:
-            with temporary.open("w", encoding="utf-8", newline="") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-            return
-        finally:
-            with suppress(OSError):
-                temporary.unlink()
+        with replacing(path, newline="") as file:
+            yield file
+        return
     except OSError as error:
         problem, reason = error.strerror or type(error).__name__, reason_of(error)
     raise ConfigurationError(f"save: {str(path)!r} cannot be written: {problem}", reason=reason)

@@ -12,7 +12,7 @@ from aichatkit._dataclasses import dataclass, field, replace
 from aichatkit.batch.journal import CLAIMED_ELSEWHERE, Journal
 from aichatkit.batch.rows import Row, Source
 from aichatkit.call.call import Call
-from aichatkit.errors import ChatError, SchemaError
+from aichatkit.errors import ChatError, ContentFilteredError, SchemaError
 from aichatkit.middleware.budgets import expense_of
 from aichatkit.middleware.estimates import Expense, estimate_partial, expected_expense, highest_cost
 from aichatkit.middleware.fingerprints import fingerprint
@@ -65,6 +65,8 @@ class TaskQueue:
     ) -> None:
         #: Rows with their outcomes, not yet yielded by the run.
         self.finished: deque[FinishedRow] = deque()
+        #: The error of the input, which has no more rows then.
+        self.failure: ChatError | None = None
         self._source = source
         self._build_call = build_call
         self._journal = journal
@@ -125,7 +127,12 @@ class TaskQueue:
             yield from self._source.rows
 
     def _read_rows(self) -> None:
-        rows = list(islice(self._source.rows, self._batch_size))
+        rows: list[Row] = []
+        try:
+            rows.extend(islice(self._source.rows, self._batch_size))
+        except ChatError as error:
+            # The rows before it are asked.
+            self.failure = error
         self._is_source_exhausted = len(rows) < self._batch_size
         tasks = [task for task in map(self._try_build_task, rows) if task is not None]
         if self._journal is not None and tasks:
@@ -171,5 +178,5 @@ def restore_outcome(reply: Reply, schema: Form | None) -> Outcome:
         return reply
     try:
         return replace(reply, data=schema.parse(reply))
-    except SchemaError as error:
+    except (SchemaError, ContentFilteredError) as error:
         return error

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Callable
 from aichatkit import chunks
 from aichatkit._dataclasses import replace
 from aichatkit._lazy import lazy_module
+from aichatkit._surrogates import join_pieces, repair
+from aichatkit.call.base_answer import BaseAnswer
 from aichatkit.call.collector import ADDERS, Collector
 from aichatkit.call.cost import charge_of, utc_now
 from aichatkit.catalog.models import Catalog
@@ -34,7 +36,6 @@ from aichatkit.transport.transport import Transport
 
 if TYPE_CHECKING:
     from aichatkit import images
-    from aichatkit.call.answer_like import AnswerLike
 else:
     # Few models draw.
     images = lazy_module("aichatkit.images")
@@ -46,61 +47,6 @@ _SNIFF_SIZE = 512
 #: Pieces of text kept before they are joined: a short string takes several times the memory of its text.
 _MAX_PARTS = 500
 _UNREADABLE = (ValueError, LookupError, TypeError, AttributeError)
-
-
-class BaseAnswer:
-    """What answers in progress share: iteration and callbacks. `reply` is None until the answer is complete."""
-
-    reply: Reply | None = None
-    _chunks: Iterator[str]
-
-    def __init__(self) -> None:
-        self._on_complete: list[Callable[[Reply], None]] = []
-        self._on_closed: list[Callable[[Reply | None], None]] = []
-        self._on_failed: list[Callable[[ChatError], None]] = []
-
-    def __iter__(self) -> Iterator[str]:
-        return self._chunks
-
-    def __next__(self) -> str:
-        return next(self._chunks)
-
-    def unfinished(self: AnswerLike) -> StreamInterruptedError:
-        """Return the error for an answer that was closed before its end."""
-        return StreamInterruptedError(
-            f"{self.provider.name}: the stream was closed before the answer ended",
-            provider=self.provider.name,
-            model=self.model,
-            partial=self.text,
-            attempts=self.attempts,
-        )
-
-    def when_complete(self, callback: Callable[[Reply], None]) -> None:
-        """Call `callback` with the reply when the answer is complete, or now if it is already."""
-        if self.reply is None:
-            self._on_complete.append(callback)
-        else:
-            callback(self.reply)
-
-    def when_closed(self, callback: Callable[[Reply | None], None]) -> None:
-        """Call `callback` once when nothing more is read, with the reply if there is one."""
-        self._on_closed.append(callback)
-
-    def when_failed(self, callback: Callable[[ChatError], None]) -> None:
-        """Call `callback` with the error that breaks the answer off."""
-        self._on_failed.append(callback)
-
-    def _notify_complete(self, reply: Reply) -> None:
-        for callback in self._on_complete:
-            callback(reply)
-
-    def _notify_closed(self) -> None:
-        while self._on_closed:
-            self._on_closed.pop()(self.reply)
-
-    def _notify_failed(self, error: ChatError) -> None:
-        for callback in self._on_failed:
-            callback(error)
 
 
 class Answer(BaseAnswer):
@@ -127,7 +73,8 @@ class Answer(BaseAnswer):
         self.provider = provider
         self.model = model
         self.attempts: list[Attempt] = []
-        self.closed = False
+        self.closed = self._cancelled = False
+        self._last_event: Event | None = None
         self._response = response
         self._http = http
         self._alt = alt
@@ -136,7 +83,7 @@ class Answer(BaseAnswer):
         self._catalog = catalog or Catalog()
         self._raw: list[Any] | None = [] if keep_raw else None
         self._parts: list[str] = []
-        self._collector = Collector(model, self._parts, turn=turn)
+        self._collector = Collector(model, self._parts, turn=turn, limit=provider.max_answer)
         self._chunks = self._read()
 
     @property
@@ -147,7 +94,7 @@ class Answer(BaseAnswer):
     @property
     def reasoning(self) -> str:
         """The model's reasoning received so far."""
-        return "".join(self._collector.reasoning)
+        return repair("".join(self._collector.reasoning))
 
     def start(self) -> None:
         """Read up to the first text, or to the end of an answer that has none and needs none."""
@@ -172,6 +119,7 @@ class Answer(BaseAnswer):
 
     def cancel(self) -> None:
         """Wake up a reader in another thread, which then raises."""
+        self._cancelled = True
         self._response.cancel()
 
     def _replay(self, first: str) -> Iterator[str]:
@@ -179,7 +127,7 @@ class Answer(BaseAnswer):
         yield first
 
     def _read(self) -> Iterator[str]:
-        parts, joined, remaining = self._parts, 0, self.provider.max_answer
+        parts, joined, remaining, collector = self._parts, 0, self.provider.max_answer, self._collector
         try:
             for text in self._texts_without_notice():
                 if self.closed:
@@ -190,7 +138,7 @@ class Answer(BaseAnswer):
                     parts[joined:] = ["".join(parts[joined:])]
                     joined += 1
                 remaining -= len(text)
-                if remaining < 0:
+                if remaining < collector.size:
                     raise BadResponseError(
                         f"{self.provider.name}: the answer is longer than {self.provider.max_answer} characters"
                     )
@@ -206,7 +154,7 @@ class Answer(BaseAnswer):
         raise self._break_off(failure)
 
     def _texts_without_notice(self) -> Iterator[str]:
-        texts = self._texts()
+        texts = join_pieces(self._texts())
         if not (self.provider.checks_notices or self.provider.trims_start):
             return texts
         return self._hold_back_start(texts)
@@ -237,7 +185,8 @@ class Answer(BaseAnswer):
         parse, collector = self.provider.parse_event, self._collector
         event: Any = None
         try:
-            for event in self._events():
+            events = self._events()
+            for event in events:
                 chunk = parse(event)
                 if chunk.__class__ is str:
                     if chunk:
@@ -251,8 +200,17 @@ class Answer(BaseAnswer):
                             collector.add(part)
                         else:
                             yield from self._unpack(part)
+                    if collector.ended:
+                        break
+            if not collector.last:
+                # What follows an end marker tells whether it was the last word.
+                for event in events:
+                    for text in self._unpack(parse(event) or ()):
+                        collector.add_text()
+                        yield text
                     if collector.last:
                         break
+            self._last_event = event
             return self._check_end()
         except ChatError:
             raise
@@ -281,7 +239,15 @@ class Answer(BaseAnswer):
                 model=self.model,
                 rules=self.provider.rules,
             )
-        return chain((first,), iter(response.read_block, b""))
+        return chain((first,), self._iter_blocks())
+
+    def _iter_blocks(self) -> Iterator[bytes]:
+        try:
+            yield from iter(self._response.read_block, b"")
+        except (StreamInterruptedError, TimedOutError):
+            # Nothing of the answer is missing once its end marker is here.
+            if self._cancelled or not self._collector.ended:
+                raise
 
     def _unpack(self, chunk: Any) -> Iterator[str]:
         if isinstance(chunk, str):
@@ -291,6 +257,12 @@ class Answer(BaseAnswer):
             yield self._load_image(chunk)
         elif type(chunk) in ADDERS:
             self._collector.add(chunk)
+        elif isinstance(chunk, chunks.Refusal):
+            self._collector.refused = True
+            yield chunk.text
+        elif isinstance(chunk, chunks.Whole):
+            for part in self._collector.iter_new(chunk):
+                yield from self._unpack(part)
         elif isinstance(chunk, Sequence):
             for part in chunk:
                 yield from self._unpack(part)
@@ -310,6 +282,8 @@ class Answer(BaseAnswer):
         if collector.last:
             self._response.finish()
         elif not collector.ended and self.provider.requires_end and not self.closed:
+            if not self._parts and (failure := self._told_failure()):
+                raise failure
             raise StreamInterruptedError(
                 f"{self.provider.name}: the answer ended without its end marker, so it may be cut off; ask again",
                 action="retry",
@@ -318,8 +292,10 @@ class Answer(BaseAnswer):
 
     def _finish(self) -> None:
         collector, name = self._collector, self.provider.name
-        if collector.reason == "error":
-            raise ServerError(f"{name}: the service says the answer failed (finish reason error)", maybe_processed=True)
+        if collector.failed:
+            raise ServerError(
+                f"{name}: the service says the answer failed (finish reason {collector.failed})", maybe_processed=True
+            )
         if not self._parts and not collector.calls:
             raise self._empty_error()
         if self.provider.draws(self.model) and not collector.images:
@@ -338,7 +314,7 @@ class Answer(BaseAnswer):
             finish_reason=collector.finish_reason(),
             usage=usage,
             images=collector.images,
-            reasoning="".join(collector.reasoning),
+            reasoning=self.reasoning,
             citations=collector.citations,
             tool_calls=collector.tool_calls(name),
             thoughts=collector.thoughts(name),
@@ -361,9 +337,22 @@ class Answer(BaseAnswer):
             return classify.event_error(
                 {"error": collector.notice}, provider=name, model=self.model, rules=self.provider.rules
             )
+        if failure := self._told_failure() or collector.unread:
+            return failure
         if collector.reason == "length":
-            return EmptyAnswerError(f"{name}: no text came before the length limit; raise max_tokens", action="stop")
+            return EmptyAnswerError(f"{name}: {collector.length_problem()}", action="stop")
         return EmptyAnswerError(f"{name}: the service answered with status {self._response.status} and no text")
+
+    def _told_failure(self) -> ChatError | None:
+        """Return the error that a record tells of which is no answer at all, in the service's own words."""
+        event = self._last_event
+        try:
+            record = event.json() if event is not None else None
+        except (ValueError, StreamInterruptedError):
+            return None
+        if not isinstance(record, dict) or not classify.has_message(record):
+            return None
+        return classify.event_error(record, provider=self.provider.name, model=self.model, rules=self.provider.rules)
 
     def _break_off(self, error: ChatError) -> ChatError:
         """Close the answer and return its error, with the text received; once there is text, nothing is retried."""
@@ -392,6 +381,6 @@ def _record_events(events: Iterator[Event], raw: list[Any]) -> Iterator[Event]:
     for event in events:
         try:
             raw.append(event.json())
-        except ValueError:
+        except (ValueError, StreamInterruptedError):
             raw.append(event.data)
         yield event

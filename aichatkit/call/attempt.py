@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Callable
 from aichatkit._dataclasses import replace
 from aichatkit._lazy import lazy_module
 from aichatkit.call.call import Call, memoize
-from aichatkit.call.request import ProviderRequest, check_request, optional_fields, send_request
+from aichatkit.call.request import ProviderRequest, check_request, send_request
 from aichatkit.call.targets import Target
 from aichatkit.errors import (
     AuthenticationError,
@@ -30,13 +30,16 @@ from aichatkit.transport.transport import Transport
 
 if TYPE_CHECKING:
     from aichatkit import _warnings, hooks
+    from aichatkit.call import model_rules, refusals
     from aichatkit.call.answer import Answer
     from aichatkit.catalog import retirements, tokens
     from aichatkit.limits.cooldowns import CooldownKey
 else:
-    # Few calls have hooks, a rate limit, or a field that is refused.
+    # Few calls have parameters, hooks, a rate limit, or a field that is refused.
     _warnings = lazy_module("aichatkit._warnings")
     hooks = lazy_module("aichatkit.hooks")
+    model_rules = lazy_module("aichatkit.call.model_rules")
+    refusals = lazy_module("aichatkit.call.refusals")
     retirements = lazy_module("aichatkit.catalog.retirements")
     tokens = lazy_module("aichatkit.catalog.tokens")
 
@@ -71,6 +74,9 @@ class TargetAttempts:
             clock_of(call.policy),
         )
         self._cooldown_key: CooldownKey | None = None
+        self._memo_key = (target.provider.name, target.model)
+        self._repeated = False
+        self._learned: Sequence[refusals.Change] = ()
 
     def check(self) -> None:
         """Raise if the target cannot be called as requested; nothing is sent."""
@@ -81,8 +87,14 @@ class TargetAttempts:
         if record is not None and ("retires" in record or "gone" in record):
             retirements.warn_of_retirement(self.provider, model, record, catalog)
         options = call.options if record is None else replace(call.options, record=record)
+        options, changes = model_rules.adapt_options(self.provider, model, options) if options.params else (options, ())
         self._request = ProviderRequest(self.provider, model, call.messages, options, catalog, keep_raw=call.keep_raw)
         check_request(self._request)
+        if changes:
+            warned = self.context.warned
+            model_rules.report_changes(
+                changes, provider=self.provider.name, model=model, strict=call.strict, warned=warned
+            )
 
     def keys(self) -> Sequence[str | None]:
         """Return the keys to send; raise MissingKeyError if one is missing."""
@@ -103,7 +115,7 @@ class TargetAttempts:
             self._cooldown_key = cooldown_key
             started = self.state.clock()
             try:
-                return self._open_without_refused(cooldown_key, key)
+                return self._open_adapted(cooldown_key, key)
             except _KEY_ERRORS as error:
                 self.context.cooldowns.record_failure(cooldown_key, error)
                 error.__traceback__ = None
@@ -130,24 +142,34 @@ class TargetAttempts:
     def _cooldown_key_of(self, key: str | None) -> CooldownKey:
         return self.context.cooldown_key(self.provider.name, key, self.target.model)
 
-    def _open_without_refused(self, cooldown_key: CooldownKey, key: str | None) -> Answer:
-        """Omit fields that the model refuses, unless the call is strict, and remember them for later calls."""
-        memo = self.context.refused_params
-        memo_key = (self.provider.name, self.target.model)
+    def _open_adapted(self, cooldown_key: CooldownKey, key: str | None) -> Answer:
+        """Send what the model is known to take; if it refuses more, repeat that once in the form that it demands."""
         while True:
-            omitted = frozenset() if self.call.strict else memo.get(memo_key, frozenset())
-            request = replace(self._request, omitted=omitted) if omitted else self._request
+            changes = () if self.call.strict else self.context.refused_params.get(self._memo_key, ())
+            request = replace(self._request, changes=changes) if changes else self._request
             try:
                 return self._open_once(request, cooldown_key, key)
             except BadRequestError as error:
-                refused = error.param if not self.call.strict else None
-                if refused is None or refused in omitted or refused not in optional_fields(request):
+                demanded = refusals.take_changes(error) if error._changes and not self.call.strict else ()
+                self._remember(demanded)
+                if self._repeated and demanded:
+                    error.message += "; one repetition is allowed, and the next call is sent without what it refuses"
+                    error.args = (error.message,)
+                if self._repeated or not demanded:
                     raise
-            memoize(memo, memo_key, omitted | {refused})
-            _warnings.warn_user(
-                f"{self.provider.name}: {self.target.model} does not take {refused!r}, so it is left out; "
-                "strict=True forbids that"
-            )
+            self._repeated = True
+
+    def _remember(self, changes: Sequence[refusals.Change]) -> None:
+        """Remember the changes that a model demands and warn of them; forget those of this call that did not help."""
+        memo, name, model = self.context.refused_params, self.provider.name, self.target.model
+        known = memo.get(self._memo_key, ())
+        if changes:
+            memoize(memo, self._memo_key, (*known, *(change for change in changes if change not in known)))
+            for sentence in refusals.describe(changes):
+                _warnings.warn_user(f"{name}: {model} {sentence}; strict=True forbids that")
+        elif self._learned:
+            memo[self._memo_key] = tuple(change for change in known if change not in self._learned)
+        self._learned = changes
 
     def _open_once(self, request: ProviderRequest, cooldown_key: CooldownKey, key: str | None) -> Answer:
         context = self.context
@@ -197,8 +219,7 @@ class TargetAttempts:
         texts = (message.content for message in call.messages if isinstance(message.content, str))
         weight = sum(map(tokens.estimate_tokens, texts))
         max_tokens = call.options.params.get("max_tokens")
-        # Other types are for the service to reject.
-        weight += max_tokens if isinstance(max_tokens, int) else 0
+        weight += max_tokens or 0
         slot, waited = limiter.acquire(key.provider, key.key, key.model, max(weight, 1), self.state.sleeper)
         self.state.paced += waited
         return lambda reply: slot.release(reply.usage.total_tokens if reply is not None else None)

@@ -94,7 +94,7 @@ def build_call(
     toolbox, form = functions.Toolbox(() if tools is None else tools, approve), forms.Form.of(schema)
     if not (toolbox or form):
         return call
-    call_options = replace(call.options, tools=toolbox.tools, schema=form.schema if form else None)
+    call_options = replace(call.options, tools=toolbox.tools, schema=form.sent if form else None)
     return replace(call, options=call_options, toolbox=toolbox, schema=form)
 
 

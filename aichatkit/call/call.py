@@ -21,6 +21,7 @@ from aichatkit.transport.timeouts import Deadline, Timeout
 
 if TYPE_CHECKING:
     from aichatkit.call.answer import Answer
+    from aichatkit.call.refusals import Change
     from aichatkit.limits.rate_limits import RateLimiter
     from aichatkit.middleware.budgets import Budget
     from aichatkit.middleware.observe import Observer
@@ -53,8 +54,10 @@ class CallContext:
     observers: Sequence[Observer] = ()
     on_request: Callable[[Any], None] | None = None
     on_wait: Callable[[Wait], None] | None = None
-    #: Parameters that a model refused, by provider and model; later calls omit them.
-    refused_params: dict[tuple[str, str], frozenset[str]] = field(default_factory=dict)
+    #: Changes to requests that follow from what a model refused, by provider and model; later calls apply them.
+    refused_params: dict[tuple[str, str], tuple[Change, ...]] = field(default_factory=dict)
+    #: What was warned of once, by provider, model and topic.
+    warned: dict[tuple[str, str, str], Any] = field(default_factory=dict, repr=False)
     _providers: dict[tuple[type[Provider], str | None], Provider] = field(default_factory=dict, repr=False)
     _cooldown_keys: dict[tuple[str, str | None, str], CooldownKey] = field(default_factory=dict, repr=False)
 
@@ -68,6 +71,7 @@ class CallContext:
         # Keys are not pickled: the process that loads this reads them from its own environment. An in-memory cache may
         # be large, and other processes cannot share it.
         own = {"connections": self.connections.portable(), "keys": {}, "_providers": {}, "_cooldown_keys": {}}
+        own["warned"] = {}
         if isinstance(self.cache, dict):
             own["cache"] = {}
         return {name: value for name, value in {**vars(self), **own}.items() if name != "closing"}

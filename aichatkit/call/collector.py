@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from typing import Any, Callable
+import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Callable
 
 from aichatkit import chunks
 from aichatkit._dataclasses import replace
-from aichatkit.errors import BadResponseError
+from aichatkit._lazy import lazy_module
+from aichatkit._surrogates import repair
+from aichatkit.call.tool_calls import CallAssembler
+from aichatkit.errors import BadResponseError, ChatError
+
+if TYPE_CHECKING:
+    from aichatkit import _json
+    from aichatkit.call import closings
+else:
+    # Most answers call no tools, and few services tell anything twice.
+    _json = lazy_module("aichatkit._json")
+    closings = lazy_module("aichatkit.call.closings")
 
 __all__ = ["ADDERS", "Collector"]
+
+#: Finish reasons that mean the answer was given up, whatever the protocol.
+_FAILURES = frozenset(
+    {
+        *("abort", "aborted", "cancel", "canceled", "cancelled", "user_cancel", "interrupted", "timed_out", "timeout"),
+        *("error", "failed", "failure", "engine_error", "internal_error", "internal_server_error", "network_error"),
+        *("server_error", "system_error", "upstream_error", "engine_overloaded", "overloaded", "service_unavailable"),
+        "insufficient_system_resource",
+    }
+)
 
 
 class Collector:
@@ -19,7 +40,7 @@ class Collector:
     `parts` are the pieces of text received so far; `turn` makes the ids of tool calls unique within a conversation.
     """
 
-    def __init__(self, model: str, parts: Sequence[str] = (), *, turn: int = 0) -> None:
+    def __init__(self, model: str, parts: Sequence[str] = (), *, turn: int = 0, limit: float = math.inf) -> None:
         self.model = model
         self.id = ""
         self.ended = False
@@ -30,12 +51,19 @@ class Collector:
         self.reasoning: list[str] = []
         self.citations: list[chunks.Citation] = []
         self.images: list[str] = []
-        self.calls: list[list[str]] = []
+        self.calls = CallAssembler()
+        self.refused = False
+        #: The finish reason that says the service gave the answer up.
+        self.failed = ""
+        self.unread: ChatError | None = None
+        #: The length of the reasoning, and the most that it and the arguments of calls may have.
+        self.size = 0
+        self.limit = limit
         self._parts = parts
         self._turn = turn
-        self._unsigned = ""
+        self._unsigned: list[str] = []
         self._thoughts: list[chunks.Thought] = []
-        self._open_calls: dict[int | None, list[str]] = {}
+        self._closings: closings.Closings | None = None
         self.notice = ""
 
     def add(self, chunk: Any) -> None:
@@ -70,10 +98,11 @@ class Collector:
 
     def tool_calls(self, provider: str) -> list[chunks.ToolCall]:
         """Return the assembled tool calls; raise BadResponseError if one was cut off by the length limit."""
-        for number, parts in enumerate(self.calls):
-            # Results refer to these ids, and the conversation may continue at a service that requires them.
-            parts[0] = parts[0] or chunks.make_call_id(self._turn, number)
-        calls = [_tool_call(parts, provider) for parts in self.calls]
+        opened = self.calls.calls
+        # Results refer to these ids, and the conversation may continue at a service that requires them.
+        ids = [call.id or chunks.make_call_id(self._turn, number) for number, call in enumerate(opened)]
+        parts = [[id, call.name, call.arguments, call.signature] for id, call in zip(ids, opened)]
+        calls = [_tool_call(part, provider) for part in parts]
         for call in calls:
             if call.broken and self.reason == "length":
                 raise BadResponseError(
@@ -87,14 +116,28 @@ class Collector:
 
     def finish_reason(self) -> str | None:
         """Return why the answer ended."""
+        if self.refused and self.reason in (None, "stop"):
+            return "content_filter"
         # Some services end an answer with tool calls like any other.
         return "tool_calls" if self.calls and self.reason in (None, "stop") else self.reason
+
+    def length_problem(self) -> str:
+        """Return why an answer that reached the length limit has no text."""
+        thoughts = self.usage.reasoning_tokens
+        if not thoughts and not self.reasoning:
+            return "no text came before the length limit; raise max_tokens"
+        used = f" ({thoughts:,} tokens)" if thoughts else ""
+        return (
+            f"the thoughts used up the length limit{used} before any text; raise max_tokens or lower reasoning_effort"
+        )
 
     def add_finish(self, finish: chunks.Finish) -> None:
         """Add an end marker."""
         self.ended = self.ended or finish.ends
         self.last = self.last or finish.last
-        self.reason = finish.reason or self.reason
+        self.reason = repair(finish.reason) if finish.reason else self.reason
+        if str(finish.reason).lower() in _FAILURES:
+            self.failed = str(finish.reason)
 
     def add_usage(self, usage: chunks.Usage) -> None:
         """Add token counts; services send them in pieces, and a piece never replaces a larger count."""
@@ -105,29 +148,51 @@ class Collector:
         self.bill = chunks.Bill(*map(_later, self.bill, bill))
 
     def add_call(self, part: chunks.ToolCallPart) -> None:
-        """Append a piece of a tool call to its call; some services do not number calls, or number each of them 0."""
-        call = self._open_calls.get(part.position)
-        if call is None and not part.id and not part.name:
-            return
-        if call is None or (part.position is None and part.name) or (part.id and call[0] not in ("", part.id)):
-            call = self._open_calls[part.position] = ["", "", "", ""]
-            self.calls.append(call)
-        call[0] = call[0] or part.id
-        call[1] = call[1] or part.name
-        call[2] += part.arguments
-        call[3] = call[3] or part.signature
+        """Append a piece of a tool call to its call."""
+        self.ended = self.last
+        self.calls.add(part)
+        self._check_size()
+
+    def add_fields(self, part: chunks.ArgumentFields) -> None:
+        """Add arguments of a tool call that arrive field by field."""
+        self.ended = self.last
+        self.calls.add_fields(part)
+        self._check_size()
 
     def add_reasoning(self, piece: chunks.Reasoning) -> None:
         """Add a piece of the model's reasoning."""
+        # What follows an end marker shows that it came too early.
+        self.ended = self.last or (self.ended and not piece.text)
         self.reasoning.append(piece.text)
-        self._unsigned += piece.text
+        self._unsigned.append(piece.text)
+        self.size += len(piece.text)
+        self._check_size()
         if piece.signature:
             position = sum(map(len, self._parts)), len(self.calls)
-            self._thoughts.append(chunks.Thought(self._unsigned, piece.signature, piece.hidden, *position))
-            self._unsigned = ""
+            self._thoughts.append(
+                chunks.Thought(repair("".join(self._unsigned)), piece.signature, piece.hidden, *position)
+            )
+            self._unsigned.clear()
+
+    def add_text(self) -> None:
+        """Note that text followed an end marker, which then was none."""
+        self.ended = self.last
+
+    def add_part(self, part: chunks.Part) -> None:
+        """Note where a part of the answer begins."""
+        self._told_twice().begin(part)
+
+    def iter_new(self, whole: chunks.Whole) -> Iterator[Any]:
+        """Yield what a repetition has beyond what came before it."""
+        return self._told_twice().iter_new(whole)
+
+    def _told_twice(self) -> closings.Closings:
+        self._closings = self._closings or closings.Closings(self, self._parts)
+        return self._closings
 
     def add_citation(self, citation: chunks.Citation) -> None:
         """Add a source; some services repeat all of them with every chunk, and some send the title later."""
+        citation = chunks.Citation(repair(citation.url), repair(citation.title))
         same = next((other for other in self.citations if other.url == citation.url), None)
         if same is None:
             self.citations.append(citation)
@@ -137,12 +202,20 @@ class Collector:
     def add_answered(self, chunk: chunks.Answered) -> None:
         """Add the id of the answer and the model that produces it."""
         # Some bridges send other types.
-        self.model = chunk.model if isinstance(chunk.model, str) else self.model
-        self.id = chunk.id if chunk.id and isinstance(chunk.id, str) else self.id
+        self.model = repair(chunk.model) if isinstance(chunk.model, str) else self.model
+        self.id = repair(chunk.id) if chunk.id and isinstance(chunk.id, str) else self.id
 
     def add_notice(self, chunk: chunks.Notice) -> None:
         """Add a message that the service sent instead of an answer."""
         self.notice = chunk.text or self.notice
+
+    def add_unread(self, chunk: chunks.Unread) -> None:
+        """Add the error of a part that cannot be read."""
+        self.unread = self.unread or chunk.error
+
+    def _check_size(self) -> None:
+        if self.size + self.calls.size > self.limit:
+            raise BadResponseError(f"the reasoning and tool calls are longer than {self.limit} characters")
 
 
 ADDERS: dict[type, Callable[[Collector, Any], None]] = {
@@ -154,6 +227,9 @@ ADDERS: dict[type, Callable[[Collector, Any], None]] = {
     chunks.Notice: Collector.add_notice,
     chunks.Reasoning: Collector.add_reasoning,
     chunks.Citation: Collector.add_citation,
+    chunks.ArgumentFields: Collector.add_fields,
+    chunks.Part: Collector.add_part,
+    chunks.Unread: Collector.add_unread,
 }
 
 
@@ -170,12 +246,9 @@ def _later(old: Any, new: Any) -> Any:
 
 
 def _tool_call(parts: list[str], provider: str) -> chunks.ToolCall:
-    try:
-        # Calls without arguments have an empty text on some services, and null on others.
-        arguments = json.loads(parts[2].strip() or "null")
-    except (ValueError, RecursionError):
-        arguments = parts[2]
-    signature = f"{provider}:{parts[3]}" if parts[3] else ""
-    if arguments is not None and not isinstance(arguments, dict):
-        return chunks.ToolCall(parts[0], parts[1], {}, signature, parts[2])
-    return chunks.ToolCall(parts[0], parts[1], arguments or {}, signature)
+    call_id, name, text, signature = map(repair, parts)
+    arguments = _json.loads_object(text)
+    signature = f"{provider}:{signature}" if signature else ""
+    if arguments is None:
+        return chunks.ToolCall(call_id, name, {}, signature, text)
+    return chunks.ToolCall(call_id, name, arguments, signature)

@@ -67,7 +67,7 @@ def _billed_record(provider: Provider, answered: str, requested: str, catalog: C
 def _is_version(answered: str, requested: str) -> bool:
     """Return whether the model that answered may be a version of the one requested.
 
-    >>> _is_version("gpt-4o-2024-08-06", "gpt-4o"), _is_version("grok-4.3", "grok-4-fast")
+    >>> _is_version("gpt-6-luna-2026-09-22", "gpt-6-luna"), _is_version("gpt-6-luna", "gpt-6-sol")
     (True, False)
     """
     short, long = sorted((answered.lower(), requested.lower()), key=len)

@@ -14,19 +14,27 @@ from aichatkit import params
 from aichatkit._dataclasses import dataclass, field, replace
 from aichatkit._lazy import lazy_module
 from aichatkit._reasons import reason_of
+from aichatkit._surrogates import repair_escapes
 from aichatkit.call.answer import Answer
 from aichatkit.catalog.models import Catalog
-from aichatkit.errors import ConfigurationError
-from aichatkit.messages import File, Message, iter_files, text_of_file
+from aichatkit.errors import ChatError, ConfigurationError
+from aichatkit.messages import File, Message, ToolCallsMessage, iter_files, text_of_file
 from aichatkit.providers.base import Options, Provider, parsing
+from aichatkit.transport.responses import Response
 from aichatkit.transport.transport import Transport
 
 if TYPE_CHECKING:
     import inspect
-else:
-    inspect = lazy_module("inspect")
 
-__all__ = ["ProviderRequest", "check_request", "optional_fields", "prepare", "send_request"]
+    from aichatkit import _json
+    from aichatkit.call import refusals
+else:
+    _json = lazy_module("aichatkit._json")
+    inspect = lazy_module("inspect")
+    # Few models refuse a parameter.
+    refusals = lazy_module("aichatkit.call.refusals")
+
+__all__ = ["ProviderRequest", "check_request", "prepare", "send_request"]
 
 # Made once: `json.dumps` makes an encoder for every call if it gets an option.
 _encode = json.JSONEncoder(allow_nan=False).encode
@@ -41,8 +49,8 @@ class ProviderRequest:
     messages: Sequence[Message]
     options: Options
     catalog: Catalog = field(default_factory=Catalog, repr=False)
-    #: Fields of the body, by the service's names, that are not sent.
-    omitted: frozenset[str] = frozenset()
+    #: Changes to the body that follow from what the model refused.
+    changes: Sequence[refusals.Change] = ()
     keep_raw: bool = False
 
 
@@ -54,19 +62,28 @@ def send_request(
     on_request: Callable[[requests.Request], None] | None = None,
 ) -> Answer:
     """Send the request and return the answer with its first text received; raise one of our errors."""
-    started = clock()
+    started, asked = clock(), request
     request = _with_instructions(request)
     if "text" not in request.provider.takes_files:
         request = replace(request, messages=_with_text_files(request.messages))
     http_request = _build(request, http)
-    if request.omitted:
-        optional = optional_fields(request)
-        for name in request.omitted & set(optional):
-            _remove_field(http_request.json, optional[name])
-    http_request = _encode_body(http_request, request.provider)
+    body: Any = http_request.json
+    for change in request.changes:
+        refusals.apply(body, change, request.options)
+    http_request = _encode_body(http_request, request)
     if on_request is not None:
         on_request(http_request)
-    response = http.send(http_request)
+    try:
+        return _open(request, http.send(http_request), http, started=started, clock=clock)
+    except ChatError as error:
+        if error._refused:
+            refusals.note_refusal(error, body, asked)
+        raise
+
+
+def _open(
+    request: ProviderRequest, response: Response, http: Transport, *, started: float, clock: Callable[[], float]
+) -> Answer:
     if not 200 <= response.status < 300:
         raise http.refusal(response, model=request.model)
     answer = Answer(
@@ -87,15 +104,6 @@ def send_request(
         answer.close()
         raise
     return answer
-
-
-def optional_fields(request: ProviderRequest) -> dict[str, str]:
-    """Return the fields that may be omitted if the model refuses them: the name in an error -> the path."""
-    provider = request.provider
-    # A service may name a parameter differently at its own base URL than at others.
-    tables = [provider.params, getattr(provider, "own_params", {})]
-    paths = {"stream_options", *(table[name] for table in tables for name in request.options.params if name in table)}
-    return {**{path.rpartition(".")[2]: path for path in paths}, **{path: path for path in paths}}
 
 
 def prepare(provider: Provider, http: Transport) -> Mapping[str, str]:
@@ -133,30 +141,26 @@ def _build(request: ProviderRequest, http: Transport) -> requests.Request:
     return http_request
 
 
-def _encode_body(request: requests.Request, provider: Provider) -> requests.Request:
+def _encode_body(http_request: requests.Request, request: ProviderRequest) -> requests.Request:
     """Encode the body as JSON here: a value that cannot be encoded is known to come from the caller."""
-    if request.json is None:
-        return request
+    if http_request.json is None:
+        return http_request
+    # Only the arguments of tool calls hold numbers that a float cannot.
+    encode = _json.dumps if any(isinstance(message, ToolCallsMessage) for message in request.messages) else _encode
     try:
-        body = _encode(request.json).encode()
+        body = repair_escapes(encode(http_request.json)).encode()
     except (TypeError, ValueError, RecursionError) as error:
         problem, reason = str(error) or type(error).__name__, reason_of(error)
     else:
-        request.data, request.json = body, None
-        request.headers = {"Content-Type": "application/json", **(request.headers or {})}
-        return request
+        http_request.data, http_request.json = body, None
+        http_request.headers = {"Content-Type": "application/json", **(http_request.headers or {})}
+        return http_request
+    name = request.provider.name
     raise ConfigurationError(
-        f"{provider.name}: the request cannot be told in JSON ({problem}); check parameters, extra, tools and messages",
-        provider=provider.name,
+        f"{name}: the request cannot be told in JSON ({problem}); check parameters, extra, tools and messages",
+        provider=name,
         reason=reason,
     )
-
-
-def _remove_field(body: Any, path: str) -> None:
-    *outer, last = path.split(".")
-    for name in outer:
-        body = body.get(name, {})
-    body.pop(last, None)
 
 
 def _check_file(file: File, provider: Provider) -> None:
@@ -164,6 +168,9 @@ def _check_file(file: File, provider: Provider) -> None:
     if file.kind not in provider.takes_files and not (file.kind == "text" and file.data):
         takes = f"it takes {', '.join(sorted(provider.takes_files))}" if provider.takes_files else "it takes text only"
         problem = f"does not take {file.kind} files ({name}); {takes}"
+    elif file.kind == "image" and not _takes_image(file, provider):
+        kinds = ", ".join(sorted(name.partition("/")[2] for name in provider.takes_images))
+        problem = f"does not take pictures of the type {file.media_type} ({name}), only {kinds}; convert it first"
     elif len(file.data) > provider.max_file:
         problem = f"takes files of at most {provider.max_file:,} bytes, and {name} has {len(file.data):,}"
     else:
@@ -171,10 +178,20 @@ def _check_file(file: File, provider: Provider) -> None:
     raise ConfigurationError(f"{provider.name} {problem}", provider=provider.name, action="next")
 
 
+def _takes_image(file: File, provider: Provider) -> bool:
+    """Return whether a service takes pictures of this type; that of an address may not be known."""
+    media_type = {"image/jpg": "image/jpeg"}.get(file.media_type, file.media_type)
+    is_known = bool(file.data) or not media_type.endswith("*")
+    return not provider.takes_images or not is_known or media_type in provider.takes_images
+
+
 def _with_instructions(request: ProviderRequest) -> ProviderRequest:
     """For a service without structured output, ask for JSON in the last user message."""
+    is_refused = bool(request.changes) and refusals.describes_schema(request.changes)
+    if is_refused:
+        request = refusals.schema_in_words(request)
     schema = request.options.schema
-    if schema is None or request.provider.takes_schema:
+    if schema is None or (request.provider.takes_schema_for(request.model, request.options) and not is_refused):
         return request
     instructions = f"Answer with nothing but JSON that fits this JSON schema:\n{json.dumps(schema, ensure_ascii=False)}"
     position = max((i for i, message in enumerate(request.messages) if message.role == "user"), default=None)

@@ -10,7 +10,7 @@ from aichatkit.catalog import models
 from aichatkit.errors import ConfigurationError, MissingKeyError, UnknownModelError, UnknownProviderError
 from aichatkit.params import suggestion
 from aichatkit.providers.base import Provider
-from aichatkit.registry import GROUPS, registry
+from aichatkit.registry import GROUPS, provider_suggestion, registry
 
 __all__ = [
     "Keys",
@@ -20,11 +20,14 @@ __all__ = [
     "find_targets",
     "model_from_environment",
     "named_providers",
+    "no_model_error",
     "parse_key",
     "parse_keys",
     "per_provider",
 ]
 
+#: The environment variable that names the model where none is passed.
+_VARIABLE = "AICHATKIT_MODEL"
 Model = Union[str, Sequence[str], None]
 PerProvider = Union[str, Mapping[str, str], None]
 Keys = Union[str, Sequence[str], Mapping[str, "str | Sequence[str]"], None]
@@ -44,10 +47,25 @@ def find_targets(model: Model, *, keys: Mapping[str, Any] | None = None) -> list
     `keys` names the providers that the client has a key for.
     """
     keys = keys or {}
+    if model is not None:
+        return _find_all(model, keys)
+    model = model_from_environment(keys)
     if model is None:
-        model = model_from_environment(keys)
-        if model is None:
-            raise _no_model_error()
+        raise no_model_error()
+    try:
+        if "," in model:
+            raise ConfigurationError(
+                f"holds the name of one model, not {model!r}; for fallbacks repeat -m, or pass a list, model=[...]"
+            )
+        return _find_all(model, keys)
+    except ConfigurationError as error:
+        # The user sees a name that is nowhere in their code.
+        if os.environ.get(_VARIABLE):
+            error.message = f"{_VARIABLE}: {error.message}"
+        raise
+
+
+def _find_all(model: Model, keys: Mapping[str, Any]) -> list[Target]:
     targets = [target for name in _names(model) for target in _targets(name, keys)]
     unique: dict[tuple[type[Provider], str], Target] = {}
     for target in targets:
@@ -65,7 +83,7 @@ def parse_keys(value: Any, *, provider: str) -> list[str]:
 
 def model_from_environment(keys: Mapping[str, Any]) -> str | None:
     """Return AICHATKIT_MODEL, else the first mainstream provider that has a key, else None."""
-    model = os.environ.get("AICHATKIT_MODEL")
+    model = os.environ.get(_VARIABLE)
     if model:
         return model
     return next(
@@ -115,7 +133,7 @@ def per_provider(value: Any, names: Sequence[str], *, option: str) -> dict[str, 
     if isinstance(value, Mapping):
         for name in value:
             if name not in registry:
-                raise UnknownProviderError(f"{option}: there is no provider {name!r}{suggestion(name, list(registry))}")
+                raise UnknownProviderError(f"{option}: there is no provider {name!r}{provider_suggestion(name)}")
         return dict(value)
     if not isinstance(value, (str, list, tuple)):
         raise ConfigurationError(f"{option}: must be a string or a dict by provider, not {type(value).__name__}")
@@ -123,6 +141,9 @@ def per_provider(value: Any, names: Sequence[str], *, option: str) -> dict[str, 
         raise ConfigurationError(
             f"{option}: pass a model that names its provider, or a dict by provider, {option}={{name: ...}}"
         )
+    if option == "api_key":
+        # A list often ends with offline, which answers without a service.
+        names = [name for name in names if name != "offline"] or names
     if len(set(names)) > 1:
         raise ConfigurationError(
             f"{option}: one value cannot serve {', '.join(dict.fromkeys(names))}; "
@@ -158,7 +179,7 @@ def _targets(name: str, keys: Mapping[str, Any]) -> Iterator[Target]:
 
 
 def _unknown_provider_error(provider: str) -> UnknownProviderError:
-    return UnknownProviderError(f"there is no provider {provider!r}{suggestion(provider, [*registry, *GROUPS])}")
+    return UnknownProviderError(f"there is no provider {provider!r}{provider_suggestion(provider)}")
 
 
 def _group(group: str, model: str) -> Iterator[Target]:
@@ -189,9 +210,10 @@ def _target(provider: type[Provider], model: str) -> Target:
 def _listing(model: str, keys: Mapping[str, Any]) -> Iterator[Target]:
     listing = _listing_providers(model)
     if not listing:
-        names = [*registry, *GROUPS, *(listed for provider in _mainstream() for listed in provider.models)]
+        names = [listed for provider in _mainstream() for listed in provider.models]
         raise UnknownModelError(
-            f"no provider lists the model {model!r}{suggestion(model, names)}; name its provider as 'provider/{model}'",
+            f"no provider lists the model {model!r}{provider_suggestion(model, names)}; "
+            f"name its provider as 'provider/{model}'",
             model=model,
         )
     keyed = [provider for provider in listing if provider.name in keys or provider.find_key()]
@@ -213,7 +235,8 @@ def _listing_providers(model: str) -> list[type[Provider]]:
     ]
 
 
-def _no_model_error() -> ConfigurationError:
+def no_model_error() -> ConfigurationError:
+    """Return the error for a call without a model and without a key that could choose one."""
     mainstream = _mainstream()
     variables = ", ".join(
         name for provider in mainstream if provider.chosen_by_key for name in provider.key_variables()

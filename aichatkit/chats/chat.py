@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from aichatkit._lazy import lazy_module
 from aichatkit.errors import ConfigurationError
 from aichatkit.messages import Message, Prompt, ToolCallsMessage, ToolResultMessage, parse_messages
-from aichatkit.params import PARAMS
+from aichatkit.params import PARAMS, with_operands
 from aichatkit.reply import Reply
 from aichatkit.streams import Stream
 
@@ -40,6 +40,7 @@ logger = logging.getLogger(__name__)
 _SAVED_OPTIONS = PARAMS | {"trim"}
 
 
+@with_operands
 class Chat:
     """A conversation with one client; `history` holds the messages of its complete turns.
 
@@ -114,7 +115,16 @@ class Chat:
         return transcripts.messages_to_markdown(self.history, system=self.system)
 
     def export(self, path: str | os.PathLike[str]) -> Path:
-        """Write the conversation as Markdown and return the path; `load` cannot read it, use `save` for that."""
+        """Write the conversation as Markdown to a .md file, or as `save` does to a .json file, and return the path.
+
+        Raises:
+            ConfigurationError: the path has another suffix; nothing is written.
+        """
+        suffix = Path(path).suffix.lower()
+        if suffix == ".json":
+            return self.save(path)
+        if suffix not in (".md", ".markdown"):
+            raise ConfigurationError(f"export: {os.fspath(path)!r} must end in .md or .json")
         return archive.write_text(path, self.to_markdown())
 
     def save(self, path: str | os.PathLike[str]) -> Path:
@@ -192,7 +202,7 @@ class Chat:
         # `reply.message` includes the tool calls, so that the next turn can supply their results.
         if reply.text or reply.tool_calls:
             with self._lock:
-                self._history += [*messages, reply.message]
+                self._history += [*messages, *(reply.turn or [reply.message])]
 
 
 def _check_tool_results(history: Sequence[Message], messages: Sequence[Message]) -> None:

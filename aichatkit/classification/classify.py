@@ -13,14 +13,16 @@ from aichatkit.classification.rules import Rule, find_error, is_html, may_be_htm
 from aichatkit.errors import ChatError
 
 if TYPE_CHECKING:
-    from aichatkit.classification import decide
+    from aichatkit.classification import decide, error_bodies
 else:
+    error_bodies = lazy_module("aichatkit.classification.error_bodies")
     decide = lazy_module("aichatkit.classification.decide")
 
 __all__ = [
     "Rule",
     "event_error",
     "find_error",
+    "has_message",
     "is_challenge",
     "is_html",
     "limit_notice",
@@ -55,6 +57,15 @@ def event_error(payload: object, *, provider: str, model: str | None = None, rul
     'OverloadedError'
     """
     return decide.event_error(payload, provider=provider, model=model, rules=rules)
+
+
+def has_message(record: object) -> bool:
+    """Return whether a record holds words that `event_error` would tell.
+
+    >>> has_message({"status": "435", "msg": "Model not support"}), has_message({"choices": []})
+    (True, False)
+    """
+    return error_bodies.parse_record(record).message.lower() not in ("", "ok", "success")
 
 
 def is_challenge(text: str) -> bool:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from aichatkit.classification.error_bodies import ErrorBody, clean, parse_body, parse_record
+from aichatkit.classification.refused_params import Refused, find_refused
 from aichatkit.classification.retry_after import parse_retry_after
 from aichatkit.classification.rules import Rule, find_error, is_html
 from aichatkit.classification.table import (
@@ -30,6 +31,8 @@ from aichatkit.errors import (
     BadRequestError,
     BadResponseError,
     ChatError,
+    ContextTooLongError,
+    ModelNotFoundError,
     QuotaExceededError,
     RateLimitError,
     ServerError,
@@ -42,6 +45,8 @@ _MAX_TEXT = 2048
 _MAX_MESSAGE = 500
 _MAX_NOTICE = 400
 _BY_STATUS_FAMILY: dict[int, type[ChatError]] = {4: BadRequestError, 5: ServerError}
+#: Statuses of a refused parameter; 0 is an error inside a 200.
+_REFUSING = frozenset({0, 400, 404, 422})
 # The gateway got no valid response; the service may have processed the request anyway.
 _MAYBE_PROCESSED = frozenset({502, 504, 520, 524})
 _REQUEST_IDS = ("x-request-id", "request-id", "x-generation-id", "apim-request-id", "cf-ray")
@@ -59,6 +64,7 @@ class _Failure(NamedTuple):
     retry_after: float | None = None
     header_retry_after: float | None = None  #: `retry_after` from the headers only
     request_id: str | None = None
+    refused: tuple[Refused, ...] = ()
 
 
 def response_error(
@@ -84,7 +90,9 @@ def event_error(payload: object, *, provider: str, model: str | None = None, rul
     body = parse_record(payload)
     retry_after = parse_retry_after({}, payload, body.message)
     raw = _dump_json(payload) if rules else ""
-    failure = _Failure(body.status, body, _flags(body, {"delay": retry_after is not None}), raw, retry_after)
+    flags = _flags(body, {"delay": retry_after is not None})
+    refused = find_refused(payload) if body.status in _REFUSING else ()
+    failure = _Failure(body.status, body, flags, raw, retry_after, refused=refused)
     error_type, action = _decide(failure, rules)
     return _build_error(error_type, action, failure, body.status, provider=provider, model=model)
 
@@ -128,7 +136,10 @@ def _parse_response(status: int, fields: Mapping[str, str], content: bytes, now:
     if 200 <= status < 300 and find_error(record) is not None:
         status = body.status
     request_id = next(filter(None, (clean(fields.get(name, ""), 200) for name in _REQUEST_IDS)), None)
-    return _Failure(status, body, _flags(body, flags), text[:_MAX_TEXT], retry_after, header_retry_after, request_id)
+    refused = find_refused(record) if status in _REFUSING and not is_page else ()
+    return _Failure(
+        status, body, _flags(body, flags), text[:_MAX_TEXT], retry_after, header_retry_after, request_id, refused
+    )
 
 
 def _retry_fields(fields: Mapping[str, str]) -> dict[str, str]:
@@ -165,6 +176,14 @@ def _flags(body: ErrorBody, flags: Mapping[str, bool]) -> frozenset[str]:
 
 def _decide(failure: _Failure, rules: Sequence[Rule]) -> tuple[type[ChatError], str | None]:
     """Return the error type, and an action if it differs from the type's own."""
+    error_type, action = _look_up(failure, rules)
+    # The words of a refused parameter are exact; those of the table are wide.
+    if failure.refused and error_type in (ContextTooLongError, ModelNotFoundError, ServerError):
+        return BadRequestError, "next" if failure.status == 404 else None
+    return error_type, action
+
+
+def _look_up(failure: _Failure, rules: Sequence[Rule]) -> tuple[type[ChatError], str | None]:
     text = "\n".join((failure.body.message, *failure.body.codes, failure.raw))
     for rule in rules:
         if rule.status in (None, failure.status) and re.search(rule.text, text, re.IGNORECASE | re.MULTILINE):
@@ -208,7 +227,7 @@ def _build_error(
 ) -> ChatError:
     # A delay from the body counts only if waiting can help at all: Gemini sends one with an exhausted daily quota.
     delay = failure.retry_after if issubclass(error_type, (RateLimitError, ServerError)) else None
-    return error_type(
+    error = error_type(
         _build_message(error_type, provider, model, status, failure.body, delay),
         provider=provider,
         model=model,
@@ -217,9 +236,12 @@ def _build_error(
         retry_after=failure.header_retry_after if delay is None else delay,
         request_id=failure.request_id or failure.body.request_id,
         action=action,
-        param=failure.body.param,
+        param=failure.body.param or next((refused.name for refused in failure.refused), None),
         maybe_processed=status in _MAYBE_PROCESSED and issubclass(error_type, ServerError),
     )
+    if failure.refused and issubclass(error_type, BadRequestError):
+        error._refused = failure.refused
+    return error
 
 
 def _build_message(

@@ -13,7 +13,19 @@ __all__ = ["ErrorBody", "clean", "parse_body", "parse_record"]
 
 _MAX_MESSAGE = 2048
 _CODE_KEYS = ("error_code", "code", "status", "type", "reason", "quotaId", "limit_source", "error_type", "__type")
-_MESSAGE_KEYS = ("message", "msg", "error", "detail", "errorMessage", "error_description", "title")
+_MESSAGE_KEYS = (
+    "message",
+    "msg",
+    "error",
+    "detail",
+    "errorMessage",
+    "error_description",
+    "title",
+    "errmsg",
+    "error_msg",
+    "status_msg",
+    "errorMsg",
+)
 _NO_CODES = frozenset({"", "error", "failed", "response.failed"})
 _UNPRINTABLE = re.compile(r"[\x00-\x20\x7f-\xa0\u200e\u200f\u2028-\u202e\u2066-\u2069]+")
 _EVENT_DATA = re.compile(r"^data: ?(.*)$", re.MULTILINE)

@@ -156,7 +156,7 @@ _OVERLOAD_CODES = (
 )
 _CONTEXT_CODES = (
     r"\w*context_(?:length|window)_exceeded|exceed_context_size_error|request_too_large|string_above_max_length"
-    r"|(?:prompt|input)_too_long"
+    r"|(?:prompt|input)_too_long|too_many_prompt_tokens"
 )
 _FILTER_CODES = (
     r"content_filter\w*|content_policy\w*|responsibleaipolicyviolation|moderation\w*|data_?inspection_?failed"
@@ -234,6 +234,8 @@ ROWS: tuple[Row, ...] = (
     Row({400}, "claim", _LEAD_IN + r"(?:incorrect|invalid|expired|missing) api[ -]?key", AuthenticationError),
     Row({400}, "code", "failed_precondition|permission_\\w+|organization_on_hold", PermissionDeniedError),
     Row(_INVALID, "claim", _MODEL, ModelNotFoundError),
+    # OpenRouter: the model is there, but none of its hosts takes what was asked for.
+    Row({404}, "message", r"no endpoints found that (?:can )?(?:support|handle)", BadRequestError, "next"),
     Row(_NOT_FOUND, "code", r"not_?found(?:_error)?", ModelNotFoundError),
     Row(_NOT_FOUND, "message", r"model|deployment|not[ _]?found|not exist|no endpoints", ModelNotFoundError),
     # The type that an error inside a 200 names, if nothing more specific matched.

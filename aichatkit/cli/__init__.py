@@ -19,8 +19,10 @@ from aichatkit.cli.signals import exit_on_signals
 
 if TYPE_CHECKING:
     from aichatkit import errors
+    from aichatkit.cli import error_text
 else:
     errors = lazy_module("aichatkit.errors")
+    error_text = lazy_module("aichatkit.cli.error_text")
 
 __all__ = ["main"]
 
@@ -46,12 +48,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The process that read our output has exited.
         discard_stdout()
         return 1
-    except errors.ConfigurationError as error:
-        print_stderr(error)
-        return 2
     except errors.ChatError as error:
-        print_stderr(error)
-        return 1
+        print_stderr(error_text.in_words(error))
+        return 2 if isinstance(error, errors.ConfigurationError) else 1
     except OSError as error:
         discard_stdout()
         print_stderr(error)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
+from aichatkit._lazy import lazy_module
 from aichatkit._version import __version__
 from aichatkit.chats.chat import Chat
 from aichatkit.cli.client_options import (
@@ -19,10 +21,16 @@ from aichatkit.cli.commands import COMMANDS
 from aichatkit.cli.conversations import SavedChat, add_saving_options
 from aichatkit.cli.json_output import format_json, format_reply, format_usage
 from aichatkit.cli.output import print_stderr, write_stdout
+from aichatkit.cli.parser import Parser
 from aichatkit.cli.prompts import Prompt, add_prompt_options, build_prompt
 from aichatkit.cli.schema_option import parse_schema_option
 from aichatkit.cli.writers import add_writer_options, open_writer
 from aichatkit.reply import Reply
+
+if TYPE_CHECKING:
+    import difflib
+else:
+    difflib = lazy_module("difflib")
 
 __all__ = ["build_parser", "run"]
 
@@ -41,13 +49,12 @@ exit codes: 0 answered, with map every row; 1 the call failed; 2 wrong usage; 13
 def build_parser() -> ArgumentParser:
     """Build the argument parser."""
     commands = "\n".join(f"  {name:<11} {summary}" for name, summary in COMMANDS.items())
-    parser = ArgumentParser(
+    parser = Parser(
         prog="aichatkit",
         usage="aichatkit [options] question ...\n       aichatkit COMMAND ...",
         description="Ask a chat service and print its answer as it comes.",
         epilog=_EPILOG.format(commands=commands),
         formatter_class=RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     add_prompt_options(parser)
     add_client_options(parser)
@@ -67,6 +74,7 @@ def build_parser() -> ArgumentParser:
 
 def run(args: Namespace) -> int:
     """Send the question and return the exit code."""
+    _note_near_command(args.prompt)
     prompt = build_prompt(args)
     if not prompt.text:
         build_parser().print_usage(sys.stderr)
@@ -84,6 +92,19 @@ def run(args: Namespace) -> int:
     if args.usage and reply is not None:
         print_stderr(format_usage(reply))
     return 0
+
+
+def _note_near_command(words: Sequence[str]) -> None:
+    """Say on standard error that a question of one word is not the command that it resembles."""
+    if len(words) != 1 or words[0] in COMMANDS:
+        return
+    word = words[0].lower()
+    if word in ("help", "version"):
+        meant = f"--{word}"
+    else:
+        meant = next(iter(difflib.get_close_matches(word, COMMANDS, n=1, cutoff=0.75)), "")
+    if meant:
+        print_stderr(f"{words[0]!r} is asked as a question; for the command it is: aichatkit {meant}")
 
 
 def _ask(args: Namespace, chat: Chat, prompt: Prompt, options: dict[str, Any]) -> Reply:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 
+from aichatkit.call.fallback import check_call
 from aichatkit.chats.chat import Chat
 from aichatkit.cli.client_options import (
     add_client_options,
@@ -13,8 +14,10 @@ from aichatkit.cli.client_options import (
     open_client,
 )
 from aichatkit.cli.conversations import SavedChat, add_saving_options
+from aichatkit.cli.error_text import in_words
 from aichatkit.cli.json_output import format_usage
 from aichatkit.cli.output import print_stderr, write_stdout
+from aichatkit.cli.parser import Parser
 from aichatkit.cli.paths import data_folder
 from aichatkit.cli.slash_commands import SLASH_COMMANDS, SlashCommands
 from aichatkit.cli.terminal_input import input_history, is_interactive, read_input
@@ -26,12 +29,11 @@ __all__ = ["build_parser", "run"]
 
 def build_parser() -> ArgumentParser:
     """Build the argument parser."""
-    parser = ArgumentParser(
+    parser = Parser(
         prog="aichatkit chat",
         description="Talk in turns; Ctrl-C stops an answer, Ctrl-D or /quit leaves.",
         epilog="commands inside:\n" + "\n".join(f"  {name:<8} {summary}" for name, summary in SLASH_COMMANDS.items()),
         formatter_class=RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     add_client_options(parser)
     parser.add_argument("-s", "--system", help="instructions that go before everything")
@@ -47,6 +49,8 @@ def run(args: Namespace) -> int:
     saved_chat = SavedChat(args)
     chat = saved_chat.open(open_client(args, model=saved_chat.model), model=model_option(args), system=args.system)
     try:
+        # A missing key is told before anything is typed.
+        check_call(chat.client._build_call("?", 0, model=chat.model))
         announce_offline(args, model=chat.model)
         # Import the renderer now: keys typed while it loads would be echoed into the first frame.
         open_writer(args)
@@ -81,7 +85,7 @@ def _converse(args: Namespace, chat: Chat, saved_chat: SavedChat) -> int:
             write_stdout("\n")
         except ChatError as error:
             failed += 1
-            print_stderr(error)
+            print_stderr(in_words(error))
     if is_interactive():
         write_stdout("\n")
     return failed

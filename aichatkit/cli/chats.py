@@ -7,9 +7,11 @@ from pathlib import Path
 
 from aichatkit.chats.chat import Chat
 from aichatkit.cli.conversations import chats_folder, find_chat_path, latest_chat_path
-from aichatkit.cli.output import print_stderr, strip_control_characters, write_stdout
+from aichatkit.cli.output import print_stderr, write_stdout
+from aichatkit.cli.parser import Parser
 from aichatkit.cli.writers import add_writer_options, open_writer
 from aichatkit.client import Client
+from aichatkit.display.plain import strip_control_characters
 from aichatkit.errors import ConfigurationError
 from aichatkit.storage.archive import Saved, search_saved
 
@@ -18,10 +20,9 @@ __all__ = ["build_parser", "run"]
 
 def build_parser() -> ArgumentParser:
     """Build the argument parser."""
-    parser = ArgumentParser(
+    parser = Parser(
         prog="aichatkit chats",
         description="What was asked and answered so far; ask on with: aichatkit --chat NAME.",
-        allow_abbrev=False,
     )
     actions = parser.add_subparsers(dest="action", required=True, metavar="list|show|search|export")
     actions.add_parser("list", help="list them, the newest first", description="List them, the newest first.")
@@ -68,13 +69,7 @@ def _show(args: Namespace) -> int:
 
 
 def _export(name: str, path: Path) -> int:
-    chat = _load(find_chat_path(name))
-    if path.suffix.lower() == ".json":
-        chat.save(path)
-    elif path.suffix.lower() in (".md", ".markdown"):
-        chat.export(path)
-    else:
-        raise ConfigurationError(f"{path}: must end in .md or .json")
+    _load(find_chat_path(name)).export(path)
     print_stderr(f"written to {path}")
     return 0
 

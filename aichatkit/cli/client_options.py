@@ -11,6 +11,7 @@ from aichatkit.cli.key_store import keys_for
 from aichatkit.cli.key_values import parse_param_options
 from aichatkit.cli.output import print_stderr
 from aichatkit.client import Client
+from aichatkit.errors import ConfigurationError
 
 __all__ = ["add_client_options", "add_param_option", "announce_offline", "choose_model", "model_option", "open_client"]
 
@@ -48,6 +49,9 @@ def open_client(args: Namespace, *, model: Any = None) -> Client:
 
 def model_option(args: Namespace) -> Any:
     """Return the value of -m: a model, a list of models if the option is repeated, None without it."""
+    for name in args.model or ():
+        if "," in name:
+            raise ConfigurationError(f"-m: takes the name of one model, not {name!r}; for fallbacks repeat -m")
     return args.model[0] if args.model and len(args.model) == 1 else args.model
 
 

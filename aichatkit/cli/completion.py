@@ -14,7 +14,7 @@ from aichatkit.registry import GROUPS, registry
 __all__ = ["build_parser", "run"]
 
 _SHELLS = ("bash", "zsh", "fish")
-_FILE_ARGUMENTS = ("file", "input", "out", "path", "resume", "schema", "template")
+_FILE_ARGUMENTS = ("file", "input", "journal", "out", "path", "schema", "template")
 _PROVIDER_ARGUMENTS = ("model", "provider", "service")
 _EPILOG = (
     "bash: aichatkit completion bash > ~/.local/share/bash-completion/completions/aichatkit; "

@@ -17,11 +17,12 @@ from urllib.parse import urlsplit
 from aichatkit._version import __version__
 from aichatkit.call.targets import named_providers, parse_key
 from aichatkit.cli import key_store
+from aichatkit.cli.error_text import in_words
 from aichatkit.client import Client
-from aichatkit.errors import AuthenticationError, ChatError, ConfigurationError, ConnectError
+from aichatkit.errors import AuthenticationError, ChatError, ConfigurationError, ConnectError, UnknownProviderError
 from aichatkit.options import parse_url
 from aichatkit.providers.base import Provider, is_local
-from aichatkit.registry import GROUPS, registry
+from aichatkit.registry import GROUPS, provider_suggestion, registry
 from aichatkit.transport.connections import Connections
 from aichatkit.transport.probe import TLS, Probe, probe
 
@@ -50,11 +51,14 @@ def diagnose(services: Sequence[str] | None = None) -> Iterator[Finding]:
     """Yield the findings, those of the quick checks first.
 
     `services` names providers, models or groups; without it, every provider with a key set or stored is checked.
+
+    Raises:
+        UnknownProviderError: a service is none of these; nothing is checked.
     """
+    names = _expand_groups(services) if services else key_store.names_with_keys()
     yield _check_versions()
     yield from _check_proxies()
     yield from _check_certificates()
-    names = _expand_groups(services) if services else key_store.names_with_keys()
     yield from _check_keys(names)
     with ThreadPoolExecutor(_MAX_WORKERS, "aichatkit-doctor") as pool:
         findings = [finding for service_findings in pool.map(_check_service, names) for finding in service_findings]
@@ -99,7 +103,13 @@ def _check_certificates() -> Iterator[Finding]:
 
 
 def _expand_groups(services: Sequence[str]) -> list[str]:
-    return [name for service in services for name in (GROUPS.get(service) or named_providers(service))]
+    names: list[str] = []
+    for service in services:
+        found = GROUPS.get(service) or named_providers(service)
+        if not found:
+            raise UnknownProviderError(f"there is no provider {service!r}{provider_suggestion(service)}")
+        names += found
+    return list(dict.fromkeys(names))
 
 
 def _check_keys(names: Sequence[str]) -> Iterator[Finding]:
@@ -116,7 +126,7 @@ def _check_keys(names: Sequence[str]) -> Iterator[Finding]:
                 parse_key(key, provider=name)
                 yield Finding("ok", "keys", f"{name}: set by {variable}" if variable else f"{name}: stored")
             elif provider_cls.needs_key:
-                yield Finding("bad", "keys", str(provider_cls.missing_key()))
+                yield Finding("bad", "keys", in_words(provider_cls.missing_key()))
         except ConfigurationError as error:
             yield Finding("bad", "keys", f"{variable or name}: {error}")
 

@@ -6,18 +6,18 @@ from argparse import ArgumentParser, Namespace
 
 from aichatkit.cli.diagnostics import diagnose
 from aichatkit.cli.output import print_stderr, write_stdout
+from aichatkit.cli.parser import Parser
 
 __all__ = ["build_parser", "run"]
 
 
 def build_parser() -> ArgumentParser:
     """Build the argument parser."""
-    parser = ArgumentParser(
+    parser = Parser(
         prog="aichatkit doctor",
         description="Look at versions, proxies, certificates, keys, names and the clock, and whether services can be "
         "reached. No prompt is sent, and no key and no password is shown.",
         epilog="exit codes: 0 nothing is wrong; 1 something is",
-        allow_abbrev=False,
     )
     parser.add_argument(
         "service", nargs="*", help="providers or groups, such as openai or free; without it all that a key is known for"

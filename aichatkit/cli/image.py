@@ -6,6 +6,7 @@ from argparse import ArgumentParser, Namespace
 
 from aichatkit.cli.client_options import add_client_options, open_client
 from aichatkit.cli.output import write_stdout
+from aichatkit.cli.parser import Parser
 from aichatkit.errors import ConfigurationError
 
 __all__ = ["build_parser", "run"]
@@ -13,10 +14,9 @@ __all__ = ["build_parser", "run"]
 
 def build_parser() -> ArgumentParser:
     """Build the argument parser."""
-    parser = ArgumentParser(
+    parser = Parser(
         prog="aichatkit image",
         description="Have a picture made and save it; the path of what was written is printed.",
-        allow_abbrev=False,
     )
     parser.add_argument("prompt", nargs="+", help="what it shows; several words need no quotes")
     parser.add_argument(
@@ -29,9 +29,7 @@ def build_parser() -> ArgumentParser:
 def run(args: Namespace) -> int:
     """Generate and save the image, and return the exit code."""
     if not args.model:
-        raise ConfigurationError(
-            "image: name a model that draws, such as -m openai/gpt-image-2.5-flare or -m aichats/dalle"
-        )
+        raise ConfigurationError("image: name a model that draws, such as -m openai/gpt-image-2.5-flare")
     with open_client(args) as client:
         for path in client.image(" ".join(args.prompt)).save(args.out):
             write_stdout(f"{path}\n")

@@ -3,40 +3,16 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from typing import Any
 
-from aichatkit.reply import Attempt, Reply
+from aichatkit.reply import Reply
 
 __all__ = ["format_json", "format_reply", "format_usage"]
 
 
 def format_reply(reply: Reply) -> str:
     """Return the complete reply as one JSON object."""
-    return format_json(
-        {
-            "text": reply.text,
-            "data": reply.data,
-            "provider": reply.provider,
-            "model": reply.model,
-            "finish_reason": reply.finish_reason,
-            "complete": reply.complete,
-            "usage": asdict(reply.usage),
-            "cost": reply.cost,
-            "saved": reply.saved,
-            "elapsed": round(reply.elapsed, 3),
-            "cached": reply.cached,
-            "reasoning": reply.reasoning,
-            "citations": [{"url": citation.url, "title": citation.title} for citation in reply.citations],
-            "tool_calls": [
-                {"id": call.id, "name": call.name, "arguments": call.arguments} for call in reply.tool_calls
-            ],
-            "images": reply.images,
-            "limits": reply.limits,
-            "request_id": reply.request_id,
-            "attempts": [_attempt_record(attempt) for attempt in reply.attempts],
-        }
-    )
+    return format_json(reply.to_dict())
 
 
 def format_json(value: Any) -> str:
@@ -54,8 +30,9 @@ def format_usage(reply: Reply) -> str:
     usage = reply.usage
     parts = []
     if usage.input_tokens is not None or usage.output_tokens is not None:
+        noun = "token" if usage.input_tokens == 1 else "tokens"
         cached = f" ({usage.cached_tokens} cached)" if usage.cached_tokens else ""
-        parts.append(f"{_format_count(usage.input_tokens)} tokens in{cached}, {_format_count(usage.output_tokens)} out")
+        parts.append(f"{_format_count(usage.input_tokens)} {noun} in{cached}, {_format_count(usage.output_tokens)} out")
     else:
         parts.append("tokens unknown")
     if usage.searches:
@@ -75,13 +52,3 @@ def _format_dollars(dollars: float) -> str:
 
 def _format_count(tokens: int | None) -> str:
     return "?" if tokens is None else str(tokens)
-
-
-def _attempt_record(attempt: Attempt) -> dict[str, Any]:
-    return {
-        "provider": attempt.provider,
-        "model": attempt.model,
-        "error": None if attempt.error is None else f"{type(attempt.error).__name__}: {attempt.error}",
-        "wait": round(attempt.wait, 3),
-        "elapsed": round(attempt.elapsed, 3),
-    }

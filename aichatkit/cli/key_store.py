@@ -18,9 +18,8 @@ from aichatkit._reasons import reason_of
 from aichatkit.call.targets import Model, named_providers, parse_key
 from aichatkit.cli.paths import config_folder, write_private
 from aichatkit.errors import ConfigurationError, UnknownProviderError
-from aichatkit.params import suggestion
 from aichatkit.providers.base import Provider
-from aichatkit.registry import registry
+from aichatkit.registry import provider_suggestion, registry
 
 __all__ = [
     "check_provider",
@@ -53,7 +52,7 @@ def store(provider: str, key: str) -> str:
 def check_provider(provider: str) -> None:
     """Raise an error unless `provider` exists and takes a key."""
     if provider not in registry:
-        raise UnknownProviderError(f"there is no provider {provider!r}{suggestion(provider, list(registry))}")
+        raise UnknownProviderError(f"there is no provider {provider!r}{provider_suggestion(provider)}")
     if not registry[provider].key_variables():
         raise ConfigurationError(f"{provider}: takes no key", provider=provider)
 
@@ -76,9 +75,10 @@ def stored(provider: str) -> str | None:
 
 
 def remove(provider: str) -> bool:
-    """Delete the stored key of a provider, and return whether there was one."""
+    """Delete the stored key of a provider, and return whether there was one; raise an error if there is no provider."""
     keys = _read()
     if provider not in keys:
+        check_provider(provider)
         return False
     backend = _keyring()
     if keys.pop(provider) is None and backend is not None:

@@ -7,12 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from aichatkit.errors import ConfigurationError
-from aichatkit.params import parse_params
+from aichatkit.params import INTEGERS, NUMBERS, PARAMS, parse_value, suggestion
 
 __all__ = ["parse_key_values", "parse_param_options"]
 
-_NUMBERS = ("frequency_penalty", "min_p", "presence_penalty", "repetition_penalty", "temperature", "top_p")
-_INTEGERS = ("max_tokens", "seed", "top_k", "top_logprobs")
 _BOOLEANS = ("logprobs", "parallel_tool_calls")
 _STRINGS = ("reasoning_effort", "user", "verbosity")
 
@@ -39,23 +37,26 @@ def parse_param_options(texts: Sequence[str]) -> dict[str, Any]:
     {'temperature': 0.2, 'stop': 'END'}
     """
     pairs = parse_key_values(texts, option="-o")
-    parse_params(pairs, options=())
+    for name in pairs:
+        if name not in PARAMS:
+            hint = suggestion(name, PARAMS) or f"; there are {', '.join(sorted(PARAMS))}"
+            raise ConfigurationError(f"-o: there is no parameter {name!r}{hint}")
     return {name: _parse_value(name, text) for name, text in pairs.items()}
 
 
 def _parse_value(name: str, text: str) -> Any:
     if name in _STRINGS:
-        return text
+        return parse_value(name, text)
     try:
         value = json.loads(text)
     except ValueError:
         value = text
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     for names, is_valid, expected in (
-        (_NUMBERS, is_number, "a number"),
-        (_INTEGERS, is_number and isinstance(value, int), "a whole number"),
+        (NUMBERS, is_number, "a number"),
+        (INTEGERS, is_number and isinstance(value, int), "a whole number"),
         (_BOOLEANS, isinstance(value, bool), "true or false"),
     ):
         if name in names and not is_valid:
             raise ConfigurationError(f"-o {name}: must be {expected}, not {text!r}")
-    return value
+    return parse_value(name, text if name == "stop" and not isinstance(value, list) else value)

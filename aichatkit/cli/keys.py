@@ -8,6 +8,7 @@ from argparse import ArgumentParser, Namespace
 
 from aichatkit.cli import key_store
 from aichatkit.cli.output import print_stderr, write_stdout
+from aichatkit.cli.parser import Parser
 from aichatkit.registry import registry
 
 __all__ = ["build_parser", "run"]
@@ -23,7 +24,7 @@ _EPILOG = (
 
 def build_parser() -> ArgumentParser:
     """Build the argument parser."""
-    parser = ArgumentParser(prog="aichatkit keys", description=_DESCRIPTION, epilog=_EPILOG, allow_abbrev=False)
+    parser = Parser(prog="aichatkit keys", description=_DESCRIPTION, epilog=_EPILOG)
     actions = parser.add_subparsers(dest="action", required=True, metavar="set|list|remove")
     for name, summary in (("set", "store the key of a service"), ("remove", "forget the key of a service")):
         action = actions.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import os
 from argparse import ArgumentParser, Namespace
+from pathlib import Path
 
 from aichatkit.batch.tables import parse_path
 from aichatkit.cli.client_options import add_client_options, announce_offline, choose_model
+from aichatkit.cli.error_text import in_words
 from aichatkit.cli.key_store import keys_for
 from aichatkit.cli.output import print_stderr
+from aichatkit.cli.parser import Parser
 from aichatkit.client import Client
+from aichatkit.errors import ConfigurationError
 
 __all__ = ["build_parser", "run"]
 
 
 def build_parser() -> ArgumentParser:
     """Build the argument parser."""
-    parser = ArgumentParser(
+    parser = Parser(
         prog="aichatkit map",
         description="Ask for every row of a CSV or JSON lines file, and write it with the answers beside.",
         epilog="Ctrl-C finishes what is under way and writes what is there; a second one stops at once.",
-        allow_abbrev=False,
     )
     parser.add_argument("input", help="a .csv or .jsonl file")
     parser.add_argument("-p", "--prompt", help="such as 'Translate: {text}', where text is a column")
@@ -28,8 +32,9 @@ def build_parser() -> ArgumentParser:
     parser.add_argument("-s", "--system", help="instructions that go before every prompt")
     parser.add_argument("-w", "--workers", type=int, default=8, help="rows under way at once (default 8)")
     parser.add_argument(
-        "--resume", nargs="?", const="", metavar="JOURNAL", help="ask only what is missing (default: OUT.sqlite)"
+        "--resume", action="store_true", help="keep a journal, OUT.sqlite, and ask only what is missing in it"
     )
+    parser.add_argument("--journal", metavar="FILE", help="another journal for --resume, which it stands for")
     parser.add_argument("--budget", type=float, metavar="DOLLARS", help="do not spend more, by the price table")
     return parser
 
@@ -37,7 +42,9 @@ def build_parser() -> ArgumentParser:
 def run(args: Namespace) -> int:
     """Send the prompt of every row and return the exit code."""
     out = parse_path(args.out)
-    resume = None if args.resume is None else args.resume or f"{out}.sqlite"
+    resume = args.journal or (f"{out}.sqlite" if args.resume else None)
+    if _is_same_file(args.input, out):
+        raise ConfigurationError(f"-o: {str(out)!r} is the input, which would be replaced; name another file")
     options = {"system": args.system} if args.system else {}
     model = choose_model(args)
     # No wait hook: the progress bar shows the waits.
@@ -52,5 +59,15 @@ def run(args: Namespace) -> int:
     if results.stopped is not None:
         print_stderr(results.stopped)
     elif failed:
-        print_stderr(f"the first that failed: {failed[0].error}")
+        error = failed[0].error
+        assert error is not None
+        print_stderr(f"the first that failed: {in_words(error)}")
     return 130 if results.interrupted else 1 if failed else 0
+
+
+def _is_same_file(first: str, second: Path) -> bool:
+    try:
+        return os.path.samefile(first, second)
+    except OSError:
+        # One of the two is not there.
+        return False

@@ -12,8 +12,8 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Callable
 
-from aichatkit.cli.output import strip_control_characters
 from aichatkit.cli.writers import Writer
+from aichatkit.display.plain import strip_control_characters
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

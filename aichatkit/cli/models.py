@@ -8,7 +8,9 @@ from datetime import date
 from aichatkit.catalog.model_infos import ModelInfo
 from aichatkit.cli.catalog_file import update_catalog
 from aichatkit.cli.client_options import open_client
-from aichatkit.cli.output import print_stderr, strip_control_characters, write_stdout
+from aichatkit.cli.output import print_stderr, write_stdout
+from aichatkit.cli.parser import Parser
+from aichatkit.display.plain import strip_control_characters
 from aichatkit.registry import GROUPS
 
 __all__ = ["build_parser", "run"]
@@ -18,10 +20,9 @@ _COLUMNS = ("model", "input", "output", "window", "max output", "retires", "use 
 
 def build_parser() -> ArgumentParser:
     """Build the argument parser."""
-    parser = ArgumentParser(
+    parser = Parser(
         prog="aichatkit models",
         description="List models as -m takes them: those a service lists for your key, or all known ones.",
-        allow_abbrev=False,
     )
     parser.add_argument("provider", nargs="?", help="the service to ask; without it nothing is sent")
     parser.add_argument(

@@ -7,6 +7,7 @@ from argparse import ArgumentParser, Namespace
 from aichatkit.checks import DEFAULT_TIMEOUT
 from aichatkit.cli import key_store
 from aichatkit.cli.output import write_stdout
+from aichatkit.cli.parser import Parser
 from aichatkit.client import Client
 from aichatkit.errors import ConfigurationError
 from aichatkit.providers.base import Provider
@@ -18,11 +19,10 @@ __all__ = ["build_parser", "run"]
 
 def build_parser() -> ArgumentParser:
     """Build the argument parser."""
-    parser = ArgumentParser(
+    parser = Parser(
         prog="aichatkit providers",
         description="List the providers with their keys, which are not shown, and the models they take by default.",
         epilog="A check costs what a short answer costs. exit codes with --check: 0 all answered; 1 one did not",
-        allow_abbrev=False,
     )
     parser.add_argument(
         "name", nargs="*", help="with --check: providers, models or groups; without it all that a key is known for"

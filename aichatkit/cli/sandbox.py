@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 
+from aichatkit._reasons import reason_of
 from aichatkit.cli.output import print_stderr, write_stdout
-from aichatkit.sandbox import serve
+from aichatkit.cli.parser import Parser
+from aichatkit.errors import ConfigurationError
+from aichatkit.params import suggestion
+from aichatkit.sandbox import Sandbox, serve
 
 __all__ = ["build_parser", "run"]
 
 
 def build_parser() -> ArgumentParser:
     """Build the argument parser."""
-    parser = ArgumentParser(
+    parser = Parser(
         prog="aichatkit sandbox",
         description="Serve the chat services' protocols on this machine until Ctrl-C.",
-        allow_abbrev=False,
     )
     parser.add_argument("--port", type=_parse_port, default=0, help="default: a free one")
     parser.add_argument("--host", default="127.0.0.1", help="default: 127.0.0.1")
@@ -29,10 +32,16 @@ def run(args: Namespace) -> int:
     """Serve until interrupted and return the exit code."""
     try:
         serve(args.port, host=args.host, delay=args.delay, seed=args.seed, fault=args.fault, announce=_announce)
-    except (OSError, ValueError) as error:
+    except OSError as error:
         print_stderr(error)
         return 1
-    return 0
+    except ValueError as error:
+        problem, reason = str(error), reason_of(error)
+    else:
+        return 0
+    name = str(args.fault).partition(",")[0]
+    hint = "" if name in Sandbox.faults() else suggestion(name, Sandbox.faults())
+    raise ConfigurationError(f"--fault: {problem}{hint}", reason=reason)
 
 
 def _announce(url: str) -> None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import os
+import re
 import stat
 import sys
 import threading
 
 from aichatkit._reasons import reason_of
 from aichatkit.attachments import load_file
-from aichatkit.cli.output import print_stderr
 from aichatkit.errors import ConfigurationError
 from aichatkit.messages import File
 
@@ -20,19 +19,43 @@ __all__ = ["STDIN_TIMEOUT", "read_stdin", "read_stdin_bytes"]
 #: Under cron, ssh and CI an inherited pipe may stay open and empty forever.
 STDIN_TIMEOUT = 3.0
 
+#: Control characters that no text has.
+_NO_TEXT = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f-\x9f]")
+
 
 def read_stdin(*, timeout: float | None, explicit: bool = False) -> str | File:
-    """Return piped input as text, or as a File if it is an image, a PDF or audio."""
+    """Return piped input as text, or as a File if it is an image, a PDF or audio.
+
+    Raises:
+        ConfigurationError: the pipe sends nothing within `timeout` seconds, or bytes of no known kind.
+    """
     content = read_stdin_bytes(timeout=timeout, explicit=explicit)
     if not content:
         return ""
     try:
         file = load_file(content)
-    except ConfigurationError:
-        # Text in the system's encoding, possibly with invalid bytes.
-        encoding = getattr(sys.stdin, "encoding", None) or "utf-8"
-        return io.TextIOWrapper(io.BytesIO(content), encoding=encoding, errors="replace").read()
-    return file.data.decode() if file.kind == "text" else file
+    except ConfigurationError as error:
+        reason = error.reason
+    else:
+        return file.data.decode() if file.kind == "text" else file
+    text = _decode_locale(content)
+    if text is not None:
+        return text
+    raise ConfigurationError(
+        "what came through the pipe is neither text in UTF-8 nor a picture, PDF or audio; for text in another encoding "
+        "set PYTHONIOENCODING, as in PYTHONIOENCODING=latin-1, or convert it with iconv",
+        reason=reason,
+    )
+
+
+def _decode_locale(content: bytes) -> str | None:
+    """Return text in the system's encoding, None if the bytes are no such text."""
+    try:
+        text = content.decode(getattr(sys.stdin, "encoding", None) or "utf-8")
+    except UnicodeDecodeError:
+        return None
+    # Some encodings give every byte a character.
+    return None if _NO_TEXT.search(text) else text
 
 
 def read_stdin_bytes(*, timeout: float | None, explicit: bool = False) -> bytes:
@@ -52,8 +75,10 @@ def read_stdin_bytes(*, timeout: float | None, explicit: bool = False) -> bytes:
     reader = _Reader(descriptor)
     reader.start()
     if not reader.ready.wait(timeout):
-        print_stderr("nothing came through the pipe, so it is left alone; to wait for it, add - to the question")
-        return b""
+        raise ConfigurationError(
+            f"nothing has come through the pipe for {timeout:g} seconds, and it is still open; "
+            "add - to the question to wait for it, or < /dev/null to ask without it"
+        )
     reader.join()
     if reader.error is not None:
         raise reader.error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import select
 import sys
 from collections.abc import Iterator, Sequence
@@ -13,6 +14,7 @@ from typing import Any
 
 from aichatkit.cli.output import print_stderr
 from aichatkit.cli.paths import private_umask
+from aichatkit.errors import ConfigurationError
 
 __all__ = ["input_history", "is_interactive", "read_input"]
 
@@ -22,6 +24,8 @@ readline: Any = import_module("readline") if find_spec("readline") else None
 _PROMPT, _CONTINUATION = "> ", ". "
 _QUOTES, _FENCES = '"""', ("```", "~~~")
 _MAX_HISTORY = 1000
+#: What bytes become that cannot be decoded.
+_UNDECODED = re.compile("[\udc80-\udcff]")
 
 
 def is_interactive() -> bool:
@@ -109,12 +113,14 @@ def _read_until(delimiter: str) -> list[str]:
 
 
 def _read_line(prompt: str) -> str | None:
-    if is_interactive():
-        try:
-            return input(prompt)
-        except EOFError:
-            return None
-    line = sys.stdin.readline() if sys.stdin is not None else ""
+    try:
+        line = input(prompt) + "\n" if is_interactive() else sys.stdin.readline() if sys.stdin is not None else ""
+    except EOFError:
+        return None
+    if _UNDECODED.search(line):
+        raise ConfigurationError(
+            f"a line is not text in {sys.stdin.encoding}, so it is not asked: {_UNDECODED.sub('?', line)[:60].strip()}"
+        )
     return line.rstrip("\n") if line else None
 
 

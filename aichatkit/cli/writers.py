@@ -10,7 +10,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
 from aichatkit._lazy import lazy_module
-from aichatkit.cli.output import strip_control_characters, write_stdout
+from aichatkit.cli.output import write_stdout
+from aichatkit.display.plain import strip_control_characters
 
 if TYPE_CHECKING:
     from aichatkit.cli import markdown

@@ -10,19 +10,28 @@ import html
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-__all__ = ["collapsible", "collapsible_html", "escape", "images_html", "sanitize"]
+__all__ = ["NO_MATH", "collapsible", "collapsible_html", "escape", "images_html", "sanitize"]
+
+#: Attribute of HTML in which front ends draw no formulas (MathJax 2 and later ones).
+NO_MATH = 'class="tex2jax_ignore mathjax_ignore"'
 
 _LINE_END = re.compile(r"\r\n|\n|\r")
 _FENCE = re.compile(r" *(`{3,}|~{3,})(.*)")
 #: List markers that begin a list without an empty line before it.
 _INTERRUPTING = ("-", "*", "+", "1.", "1)")
 _ITEM = re.compile(r" *([-*+]|\d{1,9}[.)])( {1,4}|$)")
-#: Outside code blocks: an escaped character, a code span (a table may cut one at a bar), an autolink, backticks
-#: without their counterpart on this line, a URL, an image, a possible start of an image, a possible start of a tag.
+#: Outside code blocks: a formula between TeX's brackets, one that begins with a number, a price, an escaped character,
+#: a code span (a table may cut one at a bar), an autolink, backticks without their counterpart on this line, a URL, an
+#: image, a possible start of an image, a possible start of a tag.
 _TOKEN = re.compile(
-    r"\\[^<]|(?<!`)(?P<ticks>`+)(?!`)[^|]{0,2000}?(?<!`)(?P=ticks)(?!`)|<https?://[^\s<>`]*>|(?P<lone>`+)|(?P<address>\w{1,12}://[^\s<!]*)"
+    r"\\\((?P<inline>[^`$]{1,1000}?)\\\)|\\\[(?P<display>[^`$]{1,1000}?)\\\](?![(\[])|\$\$"
+    r"|\$(?=\.?\d)(?:[^$`\s]{0,200}[\w)}\]]|[^$`\\^]{0,200}[\\^][^$`]{0,200}(?<![\s\\]))\$(?!\d)|(?P<price>\$(?=\.?\d))"
+    r"|\\[^<]|(?<!`)(?P<ticks>`+)(?!`)[^|]{0,2000}?(?<!`)(?P=ticks)(?!`)|<https?://[^\s<>`]*>|(?P<lone>`+)|(?P<address>\w{1,12}://[^\s<!]*)"
     r"|!\[(?P<alt>[^\[\]]*)\]\((?P<target>[^()\s]+)\)|(?P<opening>!\[)|(?P<tag>\\?<(?=[A-Za-z/!?]))"
 )
+#: The start of a formula of several lines.
+_DISPLAY = re.compile(r"(?<!\\)(?:\\\\)*\\\[(?!.*\\\])")
+_MAX_FORMULA_LINES = 50
 _DATA = re.compile(r"data:image/[\w.+-]+(?:;[\w=-]+)*,[^\s()<>\[\]\"'\\`]+")
 _PLACEHOLDER = re.compile(r"image-\d+")
 
@@ -30,7 +39,8 @@ _PLACEHOLDER = re.compile(r"image-\d+")
 def sanitize(text: str, images: Sequence[str] = ()) -> str:
     r"""Return Markdown with HTML escaped and images turned into links, except `images`, which the service itself sent.
 
-    Code is left unchanged if it is certain to be code; otherwise a `<` in it may appear as `&lt;`.
+    Code is left unchanged if it is certain to be code; otherwise a `<` in it may appear as `&lt;`. Formulas in TeX's
+    brackets get dollars, which is what front ends draw, and the dollar of a price is escaped.
 
     >>> sanitize("**A** <b> and `<b>` ![x](http://example.org/x.png)")
     '**A** &lt;b> and `<b>` [picture: x](http://example.org/x.png)'
@@ -75,10 +85,11 @@ class _Sanitizer:
         self._fence_indent = 0
         self._previous_line = ""
         self._list_indents = [0]
+        self._formula_end = -1
 
-    def iter_lines(self, lines: Iterable[str]) -> Iterator[str]:
+    def iter_lines(self, lines: Sequence[str]) -> Iterator[str]:
         """Yield the sanitized lines, and a closing fence if a code block is left open."""
-        for line in lines:
+        for number, line in enumerate(lines):
             indent = len(line) - len(line.lstrip(" "))
             if self._fence and line.strip(" \t") and indent < self._fence_indent:
                 # The list item that contains the block may have ended, and the block with it.
@@ -90,9 +101,24 @@ class _Sanitizer:
                     self._fence, self._trust_fences = "", self._trust_fences and indent <= self._fence_indent
                 yield line
             else:
-                yield self._sanitize_line(line, indent)
+                yield self._sanitize_line(self._with_dollars(line, lines, number), indent)
         if self._fence:
             yield " " * self._fence_indent + self._fence
+
+    def _with_dollars(self, line: str, lines: Sequence[str], number: int) -> str:
+        """Return a line with the brackets of a formula of several lines replaced, if it holds one of them."""
+        if number == self._formula_end:
+            line = line.replace("\\]", "$$", 1)
+        opening = _DISPLAY.search(line)
+        if number < self._formula_end or opening is None:
+            return line
+        for end in range(number + 1, min(number + _MAX_FORMULA_LINES, len(lines))):
+            if not lines[end].strip() or "`" in lines[end]:
+                break
+            if "\\]" in lines[end]:
+                self._formula_end = end
+                return f"{line[: opening.end() - 2]}$${line[opening.end() :]}"
+        return line
 
     def _sanitize_line(self, line: str, indent: int) -> str:
         match = _FENCE.fullmatch(line)
@@ -132,6 +158,11 @@ class _Sanitizer:
             return match[0].replace("<", "&lt;").replace("![", "[picture: ")
         if match["tag"]:
             return "&lt;"
+        if match["price"]:
+            return "\\$"
+        if match["inline"] or match["display"]:
+            formula = _TOKEN.sub(self._replace, match[0][2:-2])
+            return f"${formula.strip()}$" if match["inline"] else f"$${formula}$$"
         if match["opening"]:
             return "[picture: "
         return self._replace_image(match) if match["target"] else match[0]

@@ -69,20 +69,23 @@ def error_html(error: Any) -> str:
     text = f"<b>{type(error).__name__}</b>: {markup.escape(error)}"
     if len(error.attempts) > 1:
         text += _table(_attempt_rows(error.attempts))
-    return text + (markup.collapsible_html(error.partial, "What had come") if error.partial else "")
+    text += markup.collapsible_html(error.partial, "What had come") if error.partial else ""
+    return f"<div {markup.NO_MATH}>{text}</div>"
 
 
-def results_html(results: Any) -> str:
-    """Return batch results as HTML: counts, tokens and cost, then a table of the first rows."""
-    failed, tokens, cost = len(results.failed), results.usage.total_tokens, results.cost
-    summary = [_plural(len(results), "row"), f"{len(results) - failed:,} answered", f"{failed:,} failed"]
+def results_html(results: Any, unasked: int) -> str:
+    """Return batch results as HTML: counts, tokens and cost, then the first rows; `unasked` are not failures."""
+    missing, tokens, cost = len(results.failed), results.usage.total_tokens, results.cost
+    summary = [_plural(len(results), "row"), f"{len(results) - missing:,} answered", f"{missing - unasked:,} failed"]
+    summary += [f"{unasked:,} not asked"] if unasked else []
     summary += [] if tokens is None else [_plural(tokens, "token")]
     summary += [] if cost is None else [f"${cost:.4f}"]
     text = f"<p>{', '.join(summary)}</p>"
     if results.stopped is not None:
         text += f"<p>{markup.escape(results.stopped)}</p>"
     text += _table([("", "prompt", "answer"), *(_result_row(result) for result in results[:_MAX_ROWS])])
-    return text + (f"<p>... {len(results) - _MAX_ROWS:,} more</p>" if len(results) > _MAX_ROWS else "")
+    text += f"<p>... {len(results) - _MAX_ROWS:,} more</p>" if len(results) > _MAX_ROWS else ""
+    return f"<div {markup.NO_MATH}>{text}</div>"
 
 
 def _result_row(result: Any) -> tuple[str, str, str]:

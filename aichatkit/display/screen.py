@@ -8,6 +8,7 @@ import weakref
 from typing import TYPE_CHECKING, Any, Callable, Protocol
 
 from aichatkit.display import markup
+from aichatkit.display.plain import strip_control_characters, write_encodable
 from aichatkit.display.reprs import running_shell
 from aichatkit.errors import ChatError
 from aichatkit.images import ImageResponse
@@ -98,8 +99,9 @@ class TextScreen:
         self._write(f"({note})\n" if note else "")
 
     def _write(self, text: str) -> None:
+        text = strip_control_characters(text)
         if text and sys.stdout is not None:
-            sys.stdout.write(text)
+            write_encodable(sys.stdout, text)
             sys.stdout.flush()
             self._end = text[-1]
 
@@ -123,7 +125,7 @@ class NotebookScreen:
                 {
                     "text/html": markup.collapsible_html(reasoning, title),
                     "text/markdown": markup.collapsible(reasoning, title),
-                    "text/plain": f"({title}: {reasoning})",
+                    "text/plain": f"({title}: {strip_control_characters(reasoning)})",
                 }
             )
 
@@ -152,7 +154,10 @@ class NotebookScreen:
     def _update(self, note: str = "") -> None:
         text = "".join(self._parts)
         if text or note:
-            rendered, plain = ("\n\n".join(filter(None, [part, note])) for part in (markup.sanitize(text), text))
+            rendered, plain = (
+                "\n\n".join(filter(None, [part, note]))
+                for part in (markup.sanitize(text), strip_control_characters(text))
+            )
             self._area.put({"text/markdown": rendered, "text/plain": plain})
         self._parts = [text]
         self._next_update = self._clock() + max(_INTERVAL, self._size * _INTERVAL_PER_CHARACTER)

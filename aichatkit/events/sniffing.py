@@ -4,20 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import chain
-from typing import Callable
+from typing import TYPE_CHECKING, Callable
 
+from aichatkit._lazy import lazy_module
+from aichatkit.errors import StreamInterruptedError
 from aichatkit.events.json_lines import iter_json, iter_json_array
 from aichatkit.events.lines import MAX_LINE, drop_bom
 from aichatkit.events.plain import iter_data_lines, iter_text
 from aichatkit.events.sse import Event, iter_sse
 
+if TYPE_CHECKING:
+    from aichatkit.events import documents
+else:
+    # Few streams are documents.
+    documents = lazy_module("aichatkit.events.documents")
+
 __all__ = ["iter_data_lines_or_json", "iter_sse_or_json", "iter_sse_or_json_array", "iter_text_or_error"]
 
 _ERROR = b'{"error"'
+_BOM_OR_SPACE = b"\xef\xbb\xbf \t\r\n"
 
 
 def iter_sse_or_json(blocks: Iterable[bytes], *, max_line: int = MAX_LINE) -> Iterator[Event]:
-    """Yield server-sent events, or a JSON body as one event of type "json".
+    """Yield server-sent events, or a JSON body as one event of type "json"; several JSON records are events as well.
 
     >>> [event.data for event in iter_sse_or_json([b'{"a"', b': 1}'])]
     ['{"a": 1}']
@@ -26,17 +35,19 @@ def iter_sse_or_json(blocks: Iterable[bytes], *, max_line: int = MAX_LINE) -> It
 
 
 def iter_sse_or_json_array(blocks: Iterable[bytes], *, max_line: int = MAX_LINE) -> Iterator[Event]:
-    """Yield server-sent events, or each element of a JSON array as an event of type "json"; an object counts as one.
+    """Yield server-sent events, each element of a JSON array, or a JSON object as one event of type "json".
+
+    An element is no document: only the last one of an answer is its end.
 
     >>> [event.data for event in iter_sse_or_json_array([b'[{"a"', b': 1}, {"a": 2}]'])]
     ['{"a": 1}', '{"a": 2}']
     """
-    return _iter_stream_or_document(iter_sse, blocks, max_line, iter_document=iter_json_array)
+    return _iter_stream_or_document(iter_sse, blocks, max_line, iter_array=iter_json_array)
 
 
 def iter_data_lines_or_json(blocks: Iterable[bytes], *, max_line: int = MAX_LINE) -> Iterator[Event]:
     """Yield the text after `data: ` on each line, or a JSON body as one event of type "json"."""
-    return _iter_stream_or_document(iter_data_lines, blocks, max_line)
+    return _iter_stream_or_document(iter_data_lines, blocks, max_line, iter_rest=iter_data_lines)
 
 
 def iter_text_or_error(blocks: Iterable[bytes], *, max_line: int = MAX_LINE) -> Iterator[Event]:
@@ -66,17 +77,22 @@ def _iter_stream_or_document(
     iter_stream: Callable[..., Iterator[Event]],
     blocks: Iterable[bytes],
     max_line: int,
-    iter_document: Callable[..., Iterator[Event]] = iter_json,
+    *,
+    iter_rest: Callable[..., Iterator[Event]] | None = None,
+    iter_array: Callable[..., Iterator[Event]] | None = None,
 ) -> Iterator[Event]:
     """Detect a JSON document from the first byte that is neither whitespace nor part of a byte order mark."""
     blocks = iter(blocks)
     buffered: list[bytes] = []
     for block in blocks:
         buffered.append(block)
-        start = b"".join(buffered).lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
+        start = b"".join(buffered).lstrip(_BOM_OR_SPACE)[:1]
+        if start == b"[" and iter_array is not None:
+            return iter_array(chain(buffered, blocks), max_line=max_line)
+        if start and start in b"{[":
+            iter_rest = iter_rest or documents.iter_records
+            return documents.iter_document(chain(buffered, blocks), max_line=max_line, iter_rest=iter_rest)
         if start:
-            if start in b"{[":
-                return _mark_as_json(iter_document(chain(buffered, blocks), max_line=max_line))
             break
     return iter_stream(chain(buffered, blocks), max_line=max_line)
 
@@ -85,13 +101,7 @@ def _mark_if_error(events: Iterator[Event]) -> Iterator[Event]:
     for event in events:
         try:
             record = event.json()
-        except ValueError:
+        except (ValueError, StreamInterruptedError):
             record = None
         is_error = isinstance(record, dict) and list(record) == ["error"] and isinstance(record["error"], dict)
         yield Event(event.data, "json" if is_error else "message")
-
-
-def _mark_as_json(events: Iterator[Event]) -> Iterator[Event]:
-    for event in events:
-        event.type = "json"
-        yield event

@@ -38,6 +38,8 @@ class Event:
     def json(self) -> Any:
         """Return `data` parsed as JSON, the same object on every call; raise ValueError if it is invalid.
 
+        The last record of a body that was cut off raises `StreamInterruptedError` instead.
+
         >>> Event('{"text": "Hi"}').json()
         {'text': 'Hi'}
         """
@@ -57,8 +59,8 @@ class Event:
             raise json.JSONDecodeError("Expecting value", self.data, 1)
         try:
             return json.loads(self.data.strip(JSON_WHITESPACE))
-        except RecursionError:
-            raise ValueError("the JSON is nested too deeply") from None
+        except RecursionError as error:
+            raise ValueError("the JSON is nested too deeply") from error
 
 
 class TrailingEvent(Event):
@@ -72,19 +74,25 @@ class TrailingEvent(Event):
         except ValueError as error:
             if not self.data.lstrip(JSON_WHITESPACE).startswith("{"):
                 raise
-            raise _TruncatedRecordError("the answer ended in the middle of a record") from error
+            if isinstance(error.__cause__, RecursionError):
+                raise
+            raise StreamInterruptedError("the answer ended in the middle of a record") from error
 
 
 def iter_sse(blocks: Iterable[bytes], *, max_line: int = MAX_LINE) -> Iterator[Event]:
     r"""Yield server-sent events (WHATWG HTML, 9.2.6), including a last one without its blank line.
 
-    Events without data, comments, `retry` and unknown fields are skipped.
+    Events without data, or with blank data, comments, `retry` and unknown fields are skipped.
+    What gateways write beside the rules counts: a line that is a JSON object is an event, a field `error` an event of
+    the type "error", and a second `data:` line with JSON behind a complete record begins an event of its own.
     `max_line` limits the entire event, comments included.
 
     >>> list(iter_sse([b'event: error\ndata: {"co', b'de": 1}\n\n: ping\n\ndata: [DONE]']))
     [Event('{"code": 1}', type='error', id=''), TrailingEvent('[DONE]', type='message', id='')]
+    >>> list(iter_sse([b'error: it broke\n\n']))
+    [Event('it broke', type='error', id='')]
     """
-    last_id = ""
+    block = _Block()
     for text, terminated in iter_runs(blocks, b"\n\n", max_line):
         event_cls = Event if terminated else TrailingEvent
         position, size = 0, len(text)
@@ -97,32 +105,62 @@ def iter_sse(blocks: Iterable[bytes], *, max_line: int = MAX_LINE) -> Iterator[E
                 start, end = end + 1, text.find("\n", end + 1)
             if text[start : start + 5] == "data:" and text[end + 1] == "\n":
                 start += 6 if text[start + 5] == " " else 5
-                yield event_cls(text[start:end], event_type, last_id)
+                if end - start > 8 or event_type == "error" or text[start:end].strip():
+                    yield event_cls(text[start:end], event_type, block.last_id)
                 position = end + 2
             elif end == position:
                 position += 1
             else:
                 end = text.find("\n\n", position)
-                data, event_type, last_id = _parse_fields(text[position:end].split("\n"), last_id)
-                if data is not None:
-                    yield event_cls(data, event_type, last_id)
+                yield from block.iter_events(text[position:end].split("\n"), event_cls)
                 position = end + 2
 
 
-class _TruncatedRecordError(StreamInterruptedError, ValueError):
-    """The response ended inside a JSON record; also a ValueError, as `Event.json` promises."""
+class _Block:
+    """Reads the lines up to a blank line, field by field; remembers the last id."""
+
+    def __init__(self) -> None:
+        self.last_id = ""
+
+    def iter_events(self, lines: list[str], event_cls: type[Event]) -> Iterator[Event]:
+        """Yield the events of the lines: one by the rules, several where a gateway left out the blank lines."""
+        self._type = "message"
+        data: list[str] = []
+        bare: list[str] = []
+        for line in lines:
+            field, _, value = line.partition(":")
+            value = value[1:] if value[:1] == " " else value
+            if bare and field not in ("data", "event"):
+                bare.append(line)
+                if _is_json("\n".join(bare)):
+                    yield self._event(bare, event_cls)
+            elif line.lstrip(JSON_WHITESPACE)[:1] == "{":
+                bare.append(line)
+                if _is_json(line):
+                    yield self._event(bare, event_cls)
+            elif field == "data":
+                if data and value[:1] in ("{", "[") and _is_json("\n".join(data)):
+                    yield self._event(data, event_cls)
+                data.append(value)
+            elif field == "event":
+                self._type = value or "message"
+            elif field == "error":
+                yield event_cls(value, "error", self.last_id)
+            elif field == "id" and "\0" not in value:
+                self.last_id = value
+        for rest in (data, bare):
+            if "".join(rest).strip() or (rest and self._type == "error"):
+                yield self._event(rest, event_cls)
+
+    def _event(self, lines: list[str], event_cls: type[Event]) -> Event:
+        event = event_cls("\n".join(lines), self._type, self.last_id)
+        lines.clear()
+        return event
 
 
-def _parse_fields(lines: list[str], last_id: str) -> tuple[str | None, str, str]:
-    data: list[str] = []
-    event_type = "message"
-    for line in lines:
-        field, _, value = line.partition(":")
-        value = value[1:] if value[:1] == " " else value
-        if field == "data":
-            data.append(value)
-        elif field == "event":
-            event_type = value or "message"
-        elif field == "id" and "\0" not in value:
-            last_id = value
-    return "\n".join(data) if data else None, event_type, last_id
+def _is_json(text: str) -> bool:
+    try:
+        Event(text).json()
+    except ValueError:
+        return False
+    return True

@@ -10,7 +10,19 @@ from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 from aichatkit._dataclasses import dataclass
 from aichatkit._lazy import lazy_module
 from aichatkit._locks import Lock
-from aichatkit.errors import ChatError, ConfigurationError, DeadlineExceededError, RateLimitError
+from aichatkit.errors import (
+    BadResponseError,
+    ChatError,
+    ConfigurationError,
+    ConnectError,
+    DeadlineExceededError,
+    EmptyAnswerError,
+    OverloadedError,
+    RateLimitError,
+    ServerError,
+    StreamInterruptedError,
+    TimedOutError,
+)
 from aichatkit.limits.cooldowns import CooldownKey
 from aichatkit.transport.timeouts import Deadline
 
@@ -26,6 +38,17 @@ logger = logging.getLogger(__name__)
 
 #: Shorter waits, in seconds, are not announced: they would read as 0.0 s.
 _MIN_ANNOUNCED = 0.05
+#: Error -> what it is called beside a wait.
+_TROUBLES = (
+    (RateLimitError, "rate limited by {}"),
+    (OverloadedError, "{} is overloaded"),
+    (StreamInterruptedError, "the answer of {} broke off"),
+    (ConnectError, "no connection to {}"),
+    (TimedOutError, "no answer from {} in time"),
+    (EmptyAnswerError, "an empty answer from {}"),
+    (BadResponseError, "an answer of {} that cannot be read"),
+    (ServerError, "{} failed on its side"),
+)
 #: Pauses kept before expired ones are dropped.
 _MAX_PAUSES = 1000
 
@@ -48,8 +71,10 @@ class Wait(NamedTuple):
             return f"pacing {self.provider}, waiting for a free place"
         if self.error is None:
             return f"pacing {self.provider}, waiting {self.seconds:.1f} s"
-        reason = "rate limited by" if isinstance(self.error, RateLimitError) else f"{type(self.error).__name__} from"
-        return f"{reason} {self.provider}, " + (f"waiting {self.seconds:.1f} s" if self.seconds else "at once again")
+        reason = next((words for cls, words in _TROUBLES if isinstance(self.error, cls)), "an error of {}")
+        # Shorter waits would read as 0.0 s.
+        then = f"waiting {self.seconds:.1f} s" if self.seconds >= _MIN_ANNOUNCED else "asking again at once"
+        return f"{reason.format(self.provider)}, {then}"
 
 
 @dataclass(frozen=True)

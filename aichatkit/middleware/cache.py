@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Callable
 from aichatkit._dataclasses import replace
 from aichatkit.call.answer import BaseAnswer
 from aichatkit.call.call import Call
-from aichatkit.errors import ConfigurationError, JournalError, SchemaError
+from aichatkit.errors import ConfigurationError, ContentFilteredError, JournalError, SchemaError
 from aichatkit.middleware.fingerprints import fingerprint
 from aichatkit.params import is_number
 from aichatkit.reply import Attempt, Reply
@@ -187,6 +187,6 @@ def _decode_entry(record: str, schema: Form | None) -> Reply | None:
         return replace(
             reply, cached=True, cost=0.0, saved=0.0, elapsed=0.0, data=None if schema is None else schema.parse(reply)
         )
-    except (ValueError, TypeError, SchemaError):
+    except (ValueError, TypeError, SchemaError, ContentFilteredError):
         # An unusable entry counts as missing, and is replaced.
         return None

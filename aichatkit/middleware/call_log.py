@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import os
@@ -86,9 +85,6 @@ class CallLog:
         self._lock = ReentrantLock()
         self._writing = False
         self._warned = False
-        with contextlib.suppress(OSError):
-            # Prompts and answers are private.
-            os.close(os.open(self._path, os.O_CREAT | os.O_EXCL, 0o600))
         # A file that cannot be used is reported before anything is sent.
         with self._database.reading() as connection:
             missing = _missing_columns(connection)

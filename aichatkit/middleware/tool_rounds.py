@@ -25,6 +25,8 @@ __all__ = ["ToolRounds"]
 #: Counts that services may leave out if they are zero.
 _PARTS = ("cached_tokens", "reasoning_tokens", "cache_write_tokens", "searches")
 _Error = TypeVar("_Error", bound=ChatError)
+#: More calls in one answer come from a model that repeats itself.
+_MAX_CALLS = 256
 
 
 class ToolRounds(BaseAnswer):
@@ -47,6 +49,8 @@ class ToolRounds(BaseAnswer):
         self._schema = call.schema
         self._repairs = call.repairs
         self._replies: list[Reply] = []
+        #: The calls and results of the rounds so far, for the history of a chat.
+        self._turn: list[Message] = []
         #: Text and attempts of the rounds before the current one.
         self._earlier_text = ""
         self._earlier_attempts: list[Attempt] = []
@@ -169,12 +173,14 @@ class ToolRounds(BaseAnswer):
         if self._toolbox.can_run(reply.tool_calls):
             return self._run_tools(reply)
         complete = _combine(reply, self._replies, self.text, self.attempts)
+        if self._turn:
+            complete = replace(complete, turn=[*self._turn, reply.message])
         # Tool calls that the caller has to run come before the answer that has to fit the schema.
         if self._schema is not None and not reply.tool_calls:
             try:
                 complete = replace(complete, data=self._schema.parse(reply))
             except SchemaError as error:
-                if self._repairs and reply.finish_reason != "length":
+                if self._repairs and error.repairable and reply.finish_reason != "length":
                     return self._repair(reply, error.message)
                 error.attempts = self.attempts
                 raise
@@ -182,15 +188,28 @@ class ToolRounds(BaseAnswer):
 
     def _run_tools(self, reply: Reply) -> list[Message]:
         if not self._remaining:
-            raise ToolError(
-                f"{reply.provider}: the model still asks for tools when the rounds are used up; raise max_rounds",
-                provider=reply.provider,
-                model=reply.model,
-                partial=self.text,
-                attempts=self.attempts,
+            raise self._tool_error(
+                reply, "the model still asks for tools when the rounds are used up; raise max_rounds"
+            )
+        count = len(reply.tool_calls)
+        if count > _MAX_CALLS:
+            raise self._tool_error(
+                reply, f"the model asks for {count:,} tool calls at once, and at most {_MAX_CALLS} are run"
             )
         self._remaining -= 1
-        return [reply.message, *(ToolResultMessage("tool", self._toolbox.run(call), call) for call in reply.tool_calls)]
+        results = [ToolResultMessage("tool", self._toolbox.run(call), call) for call in reply.tool_calls]
+        round_messages = [reply.message, *results]
+        self._turn += round_messages
+        return round_messages
+
+    def _tool_error(self, reply: Reply, problem: str) -> ToolError:
+        return ToolError(
+            f"{reply.provider}: {problem}",
+            provider=reply.provider,
+            model=reply.model,
+            partial=self.text,
+            attempts=self.attempts,
+        )
 
     def _repair(self, reply: Reply, problem: str) -> list[Message]:
         self._repairs -= 1

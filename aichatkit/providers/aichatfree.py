@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any, ClassVar
 
@@ -22,6 +23,36 @@ from aichatkit.events import sniffing
 from aichatkit.messages import Message
 from aichatkit.providers import user_agents
 from aichatkit.providers.base import Provider
+
+#: What a site appends to its answer when it fails after the head of its response.
+_FAILURE = "Internal server error"
+#: In a sentence of the model they begin with a small letter.
+_STARTS = re.compile("I")
+
+
+def _iter_events(blocks: Iterable[bytes], *, max_line: int = events.MAX_LINE) -> Iterator[events.Event]:
+    """Yield the text, and the words of a failure at its very end as an event of the type "error"."""
+    held = ""
+    for event in sniffing.iter_text_or_error(blocks, max_line=max_line):
+        if event.type != "message":
+            yield event
+            continue
+        held += event.data
+        start = _start_of_failure(held)
+        if start:
+            yield events.Event(held[:start])
+        held = held[start:]
+    if held:
+        yield events.Event(held, "error" if held.strip().lower() == _FAILURE.lower() else "message")
+
+
+def _start_of_failure(text: str) -> int:
+    """Return where the words of a failure begin that may end the text; its length if they do not."""
+    for match in _STARTS.finditer(text, max(0, len(text) - 2 * len(_FAILURE))):
+        words = text[match.start() :].lower()
+        if _FAILURE.lower().startswith(words) or words.rstrip() == _FAILURE.lower():
+            return match.start()
+    return len(text)
 
 
 def generate_signature(time: int, text: str, secret: str = "") -> str:
@@ -46,7 +77,7 @@ class AIChatFree(Provider):
     checks_notices = True
     # The underlying model's per-minute quota, with any status: waiting helps.
     rules = (Rule(None, r"quota exceeded", RateLimitError),)
-    iter_events = staticmethod(sniffing.iter_text_or_error)
+    iter_events = staticmethod(_iter_events)
 
     #: The secret a site was built with; empty on most sites.
     secret: ClassVar[str] = ""
@@ -79,6 +110,8 @@ class AIChatFree(Provider):
     def parse_event(self, event: events.Event) -> str:
         if event.type == "json":
             raise classify.event_error(event.json(), provider=self.name, rules=self.rules)
+        if event.type == "error":
+            raise classify.event_error({"error": event.data.strip()}, provider=self.name, rules=self.rules)
         return event.data
 
 

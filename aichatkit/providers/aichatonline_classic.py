@@ -17,6 +17,7 @@ from aichatkit.events import sniffing
 from aichatkit.messages import Message
 from aichatkit.providers import user_agents
 from aichatkit.providers.base import Provider
+from aichatkit.providers.odd_events import check_error, parse_unreadable
 from aichatkit.providers.request_bodies import random_string
 
 
@@ -56,15 +57,19 @@ class AiChatOnlineClassic(Provider):
         return requests.Request("POST", self.api_endpoint, json=payload, headers=headers)
 
     def parse_event(self, event: events.Event) -> Any:
-        record = event.json()
-        event_type = record.get("type")
+        try:
+            record = event.json()
+        except ValueError:
+            return parse_unreadable(self, event)
+        event_type = record.get("type") if isinstance(record, dict) else None
         if event_type == "live":
             return record["data"]
         if event_type == "end":
             return Finish("stop", last=True)
         if event_type == "error":
             raise classify.event_error({"error": record.get("data")}, provider=self.name, rules=self.rules)
-        if classify.find_error(record) is not None or record.get("success") is False:
+        check_error(self, event, record)
+        if record.get("success") is False:
             raise classify.event_error(record, provider=self.name, rules=self.rules)
         if "reply" in record:
             return [record["reply"], Finish("stop", last=True)]

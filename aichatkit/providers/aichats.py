@@ -50,8 +50,10 @@ class AiChats(Provider):
         return requests.Request("POST", self.api_endpoint, json=payload, headers=headers)
 
     def parse_event(self, event: events.Event) -> Any:
-        if event.type != "json":
+        if event.type == "message":
             return event.data
+        if event.type == "error":
+            raise classify.event_error({"error": event.data}, provider=self.name, rules=self.rules)
         record = event.json()
         if classify.find_error(record) is not None:
             raise classify.event_error(record, provider=self.name, rules=self.rules)

@@ -12,15 +12,17 @@ from typing import Any, ClassVar
 import requests
 
 from aichatkit.chunks import Answered, Citation, Finish, Reasoning, ToolCall, ToolCallPart
-from aichatkit.classification import classify
 from aichatkit.events import Event, sniffing
 from aichatkit.messages import File, Message, ToolCallsMessage, ToolResultMessage
 from aichatkit.providers.anthropic_usage import parse_usage
-from aichatkit.providers.base import NO_OPTIONS, Options, Provider
+from aichatkit.providers.base import NO_OPTIONS, WEB_IMAGES, Options, Provider
+from aichatkit.providers.odd_events import check_error, parse_unreadable
 from aichatkit.providers.request_bodies import (
+    DEFAULT_MAX_TOKENS,
     add_options,
     call_id,
     encode_base64,
+    exact_record,
     find_signature,
     iter_parts,
     merge_turns,
@@ -29,10 +31,11 @@ from aichatkit.providers.request_bodies import (
     split_system,
     unsupported_file_error,
 )
+from aichatkit.structured import dialects
 
-#: Sent if the caller sets no `max_tokens`; all current models support it.
-_DEFAULT_MAX_TOKENS = 8192
 _TOKEN_ENV = "ANTHROPIC_AUTH_TOKEN"
+#: The ids of tool calls that the service takes.
+_CALL_IDS = "[a-zA-Z0-9_-]+"
 _BLOCKS = {"image": "image", "pdf": "document"}
 _FINISH_REASONS = {
     "end_turn": "stop",
@@ -62,6 +65,7 @@ class Anthropic(Provider):
     rank = 2
     requires_end = True
     takes_files = frozenset({"image", "pdf", "text"})
+    takes_images = WEB_IMAGES
     takes_tools = True
     takes_schema = True
     iter_events = staticmethod(sniffing.iter_sse_or_json)
@@ -74,6 +78,7 @@ class Anthropic(Provider):
         "top_p": "top_p",
         "user": "metadata.user_id",
     }
+    effort_style = "anthropic"
 
     def sign(self, key: str) -> tuple[str, str]:
         if key == os.environ.get(_TOKEN_ENV):
@@ -84,10 +89,10 @@ class Anthropic(Provider):
         self, messages: Sequence[Message], model: str, *, options: Options = NO_OPTIONS
     ) -> requests.Request:
         system, others = split_system(messages)
-        turns = merge_turns((_role(message), self._build_blocks(message)) for message in others)
+        turns = _without_last_blanks(merge_turns((_role(message), self._build_blocks(message)) for message in others))
         payload: dict[str, Any] = {
             "model": model,
-            "max_tokens": _DEFAULT_MAX_TOKENS,
+            "max_tokens": options.record.get("max_out", DEFAULT_MAX_TOKENS),
             "messages": [{"role": role, "content": blocks} for role, blocks in turns],
             "stream": True,
         }
@@ -99,29 +104,36 @@ class Anthropic(Provider):
                 for tool in options.tools
             ]
         if options.schema is not None:
-            set_path(payload, "output_config.format", {"type": "json_schema", "schema": options.schema})
-        payload = add_options(payload, self.params, options)
+            schema = dialects.for_anthropic(options.schema)
+            set_path(payload, "output_config.format", {"type": "json_schema", "schema": schema})
+        payload = add_options(payload, self.params, options, provider=self, model=model)
         return requests.Request("POST", self.api_endpoint, json=payload, headers=dict(self.headers))
 
     def parse_event(self, event: Event) -> Any:
-        record = event.json()
-        event_type = record.get("type")
+        try:
+            record = event.json()
+        except ValueError:
+            return parse_unreadable(self, event)
+        event_type = record.get("type") if isinstance(record, dict) else None
         if event_type == "content_block_delta":
             return _parse_delta(record)
         if event_type == "message":
-            return list(_parse_message(record))
-        if classify.find_error(record) is not None:
-            raise classify.event_error(record, provider=self.name, rules=self.rules)
-        parse = _PARSERS.get(event_type)
-        return list(parse(record)) if parse else None
+            return list(_parse_message(exact_record(event)))
+        check_error(self, event, record)
+        parse = _PARSERS.get(event_type or "")
+        return list(parse(exact_record(event))) if parse else None
 
     def _build_blocks(self, message: Message) -> list[dict[str, Any]]:
         if isinstance(message, ToolResultMessage):
-            return [{"type": "tool_result", "tool_use_id": call_id(message.call), "content": message.text}]
+            return [{"type": "tool_result", "tool_use_id": call_id(message.call, _CALL_IDS), "content": message.text}]
         if isinstance(message, ToolCallsMessage) and isinstance(message.content, str):
             return list(self._interleave(message, message.content))
         parts = iter_parts(message.content, provider=self.name)
-        blocks = [{"type": "text", "text": part} if isinstance(part, str) else self._build_file(part) for part in parts]
+        blocks = [
+            block
+            for part in parts
+            for block in (_build_text(part) if isinstance(part, str) else [self._build_file(part)])
+        ]
         return [*blocks, *_build_calls(message.calls)] if isinstance(message, ToolCallsMessage) else blocks
 
     def _interleave(self, message: ToolCallsMessage, text: str) -> Iterator[dict[str, Any]]:
@@ -155,6 +167,14 @@ def _role(message: Message) -> str:
     return "assistant" if message.role == "assistant" else "user"
 
 
+def _without_last_blanks(turns: list[tuple[str, list[dict[str, Any]]]]) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Return the turns; an answer that the model is to go on with must not end in white space."""
+    if turns and turns[-1][0] == "assistant" and turns[-1][1][-1]["type"] == "text":
+        (*blocks, last) = turns[-1][1]
+        return [*turns[:-1], ("assistant", [*blocks, {**last, "text": last["text"].rstrip()}])]
+    return turns
+
+
 def _build_text(text: str) -> Iterator[dict[str, Any]]:
     # A blank block is rejected.
     if text.strip():
@@ -162,7 +182,10 @@ def _build_text(text: str) -> Iterator[dict[str, Any]]:
 
 
 def _build_calls(calls: Sequence[ToolCall]) -> list[dict[str, Any]]:
-    return [{"type": "tool_use", "id": call_id(call), "name": call.name, "input": call.arguments} for call in calls]
+    return [
+        {"type": "tool_use", "id": call_id(call, _CALL_IDS), "name": call.name, "input": call.arguments}
+        for call in calls
+    ]
 
 
 def _parse_delta(record: Mapping[str, Any]) -> Any:
@@ -192,7 +215,9 @@ def _parse_start(record: Mapping[str, Any]) -> Iterator[Any]:
 
 
 def _parse_head(message: Mapping[str, Any]) -> Iterator[Any]:
-    yield Answered(message["model"], message.get("id") or "")
+    model, id = message.get("model"), message.get("id")
+    if model and isinstance(model, str):
+        yield Answered(model, id if isinstance(id, str) else "")
     yield from parse_usage(message.get("usage"))
 
 

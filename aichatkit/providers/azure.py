@@ -15,7 +15,7 @@ import requests
 
 from aichatkit.errors import UnknownModelError
 from aichatkit.messages import Message
-from aichatkit.providers.base import NO_OPTIONS, Options
+from aichatkit.providers.base import NO_OPTIONS, WEB_IMAGES, Options
 from aichatkit.providers.openai_compatible import OpenAICompatible
 
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:-preview)?")
@@ -48,6 +48,7 @@ class Azure(OpenAICompatible):
     roles: ClassVar[Mapping[str, str]] = {}
     params: ClassVar[Mapping[str, str]] = {**OpenAICompatible.params, "max_tokens": "max_completion_tokens"}
     takes_files = frozenset({"image", "pdf", "audio", "text"})
+    takes_images = WEB_IMAGES
 
     @classmethod
     def missing_model(cls) -> UnknownModelError:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from aichatkit.classification import classify
     from aichatkit.transport.transport import Transport
 
-__all__ = ["NO_OPTIONS", "Options", "Provider", "Tool", "is_local", "parsing", "unreadable"]
+__all__ = ["NO_OPTIONS", "WEB_IMAGES", "Options", "Provider", "Tool", "is_local", "parsing", "unreadable"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,9 @@ class Options:
 
     `params` are sampling parameters under the package's names, `tokens` what `prepare` returned, `tools` the functions
     the model may call, `schema` the JSON schema for structured output, `extra` fields copied into the body unchanged.
-    `record` is what the catalog knows about the model, empty if nothing.
+    `record` is what the catalog knows about the model, empty if nothing. `hide_thoughts` is set if the caller wants no
+    reasoning, although the model may not be able to switch it off; `left_out` are the caller's parameters that the
+    model is known to refuse.
     """
 
     params: Mapping[str, Any] = field(default_factory=dict)
@@ -41,9 +43,13 @@ class Options:
     schema: Mapping[str, Any] | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
     record: Mapping[str, Any] = field(default_factory=dict)
+    hide_thoughts: bool = False
+    left_out: frozenset[str] = frozenset()
 
 
 NO_OPTIONS = Options()
+#: The pictures of the web, which most services take and nothing else.
+WEB_IMAGES = frozenset(("image/gif", "image/jpeg", "image/png", "image/webp"))
 
 
 @dataclass(frozen=True)
@@ -100,8 +106,12 @@ class Provider:
     key_prefix: ClassVar[str] = "Bearer "
     #: Supported sampling parameters: the package's name -> the service's name.
     params: ClassVar[Mapping[str, str]] = {}
+    #: The form in which the service takes `reasoning_effort`, by its name in `effort_fields`; empty for a plain field.
+    effort_style: ClassVar[str] = ""
     #: Supported attachments: "image", "pdf", "text", "audio"; empty for text-only services.
     takes_files: ClassVar[frozenset[str]] = frozenset()
+    #: Media types of the pictures that the service takes; empty if all, or not known.
+    takes_images: ClassVar[frozenset[str]] = frozenset()
     #: Maximum size of an attachment, in bytes.
     max_file: ClassVar[int] = 20 << 20
     #: Whether the service supports tool calling, and whether it enforces a JSON schema on the answer itself.
@@ -175,6 +185,10 @@ class Provider:
         """
         raise NotImplementedError(f"{type(self).__name__} has no parse_event")
 
+    def takes_schema_for(self, model: str, options: Options) -> bool:
+        """Return whether the service enforces a schema in this call; if not, it is asked for in words."""
+        return self.takes_schema
+
     def wants_key(self) -> bool:
         """Return whether an API key is required; a server at another `base_url` may work without one."""
         return self.needs_key and bool(self.key_variables()) and self.url == type(self).url
@@ -235,7 +249,7 @@ class Provider:
         """Return the error for a missing key; it names every variable looked up."""
         names = ", ".join(cls.key_variables())
         return MissingKeyError(
-            f"{cls.name}: no key; set {names} in the environment or pass api_key= (looked up: {names})",
+            f"{cls.name}: no key; set {names} in the environment or pass api_key=",
             provider=cls.name,
         )
 

@@ -23,6 +23,7 @@ from aichatkit.events import sniffing
 from aichatkit.messages import Message
 from aichatkit.providers import user_agents
 from aichatkit.providers.base import NO_OPTIONS, Options, Provider
+from aichatkit.providers.odd_events import check_error, parse_unreadable
 
 if TYPE_CHECKING:
     from aichatkit.transport.transport import Transport
@@ -85,7 +86,11 @@ class ChatGptt(Provider):
     def parse_event(self, event: events.Event) -> Any:
         if event.data.startswith("[DONE]"):
             return Finish("stop", last=True)
-        record = event.json()
+        try:
+            record = event.json()
+        except ValueError:
+            return parse_unreadable(self, event)
+        check_error(self, event, record)
         if record.get("tokenLimitReached"):
             raise RateLimitError(
                 f"{self.name}: the token limit for visitors is reached ({record.get('msg', '')}); ask another provider",

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from aichatkit.chunks import Bill, Citation, Finish, Reasoning, ToolCallPart, Usage, parse_count
 from aichatkit.classification import classify
 from aichatkit.events import Event
+from aichatkit.providers.odd_events import check_error, parse_unreadable
 from aichatkit.providers.openai_compatible import OpenAICompatible
 
 _FINISH_REASONS = {
@@ -50,6 +51,7 @@ class Cohere(OpenAICompatible):
         "logprobs": "logprobs",
         "max_tokens": "max_tokens",
         "presence_penalty": "presence_penalty",
+        "reasoning_effort": "thinking",
         "response_format": "response_format",
         "seed": "seed",
         "stop": "stop_sequences",
@@ -57,19 +59,25 @@ class Cohere(OpenAICompatible):
         "top_k": "k",
         "top_p": "p",
     }
+    effort_style = "cohere"
 
     def parse_event(self, event: Event) -> Any:
         if event.data.startswith("[DONE]"):
             return Finish(last=True)
-        record = event.json()
-        event_type = record.get("type")
+        try:
+            record = event.json()
+        except ValueError:
+            return parse_unreadable(self, event)
+        event_type = record.get("type") if isinstance(record, dict) else None
         if event_type in _DELTAS:
             return list(_parse_message(record["delta"]["message"], record.get("index")))
         if event_type == "message-end":
             return list(self._parse_ending(record["delta"]))
         if event_type is None and "message" in record and "finish_reason" in record:
             return [*_parse_message(record["message"], None), *self._parse_ending(record)]
-        if event_type is None or classify.find_error(record) is not None:
+        check_error(self, event, record)
+        if event_type is None and isinstance(record, dict) and isinstance(record.get("message"), str):
+            # An error as the API sends it with other statuses; any other record without a type is a sign of life.
             raise classify.event_error(record, provider=self.name, rules=self.rules)
         return None
 

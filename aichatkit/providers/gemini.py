@@ -14,6 +14,7 @@ import requests
 
 from aichatkit.chunks import (
     Answered,
+    ArgumentFields,
     Citation,
     Finish,
     Picture,
@@ -23,15 +24,16 @@ from aichatkit.chunks import (
     Usage,
     is_generated_call_id,
 )
-from aichatkit.classification import classify
-from aichatkit.errors import ContentFilteredError
+from aichatkit.errors import ConfigurationError, ContentFilteredError
 from aichatkit.events import Event, sniffing
 from aichatkit.messages import File, Message, ToolCallsMessage, ToolResultMessage
 from aichatkit.providers.base import NO_OPTIONS, Options, Provider, Tool
 from aichatkit.providers.gemini_usage import parse_usage
+from aichatkit.providers.odd_events import check_error, parse_unreadable
 from aichatkit.providers.request_bodies import (
     add_options,
     encode_base64,
+    exact_record,
     find_signature,
     iter_parts,
     merge_turns,
@@ -72,6 +74,17 @@ _REASON_NUMBERS = (
     "MALFORMED_FUNCTION_CALL",
 )
 
+#: Models that ask for no signatures, and models that take tools and a schema together.
+_EARLY_MODEL, _LATE_MODEL = (
+    re.compile(r"gemini-[12](?![0-9])|gemma|learnlm"),
+    re.compile(r"gemini-(?:[3-9]|[1-9][0-9])"),
+)
+_NO_SIGNATURE = "skip_thought_signature_validator"
+#: Files that the service knows the types of: uploaded ones, and films.
+_OWN_FILE = re.compile(r"https://(?:generativelanguage\.googleapis\.com/|(?:www\.)?youtube\.com/|youtu\.be/)")
+
+_STEP = re.compile(r"""\.([^.\[\]]+)|\[([0-9]+)\]|\[['"]([^'"]+)['"]\]""")
+_PATH = re.compile(rf"\$(?:{_STEP.pattern})+")
 #: The fields of a candidate that is text only, and of a record that holds nothing but such a candidate.
 _TEXT_CANDIDATE = {"content", "index", "safetyRatings"}
 _TEXT_RECORD = {"candidates", "modelVersion", "responseId", "usageMetadata", "createTime"}
@@ -106,6 +119,7 @@ class Gemini(Provider):
     rank = 3
     requires_end = True
     takes_files = frozenset({"image", "pdf", "audio", "text"})
+    takes_images = frozenset(("image/heic", "image/heif", "image/jpeg", "image/png", "image/webp"))
     takes_tools = True
     takes_schema = True
     iter_events = staticmethod(sniffing.iter_sse_or_json_array)
@@ -114,7 +128,7 @@ class Gemini(Provider):
         "logprobs": "generationConfig.responseLogprobs",
         "max_tokens": "generationConfig.maxOutputTokens",
         "presence_penalty": "generationConfig.presencePenalty",
-        "reasoning_effort": "generationConfig.thinkingConfig.thinkingLevel",
+        "reasoning_effort": "generationConfig.thinkingConfig",
         "seed": "generationConfig.seed",
         "stop": "generationConfig.stopSequences",
         "temperature": "generationConfig.temperature",
@@ -122,12 +136,14 @@ class Gemini(Provider):
         "top_logprobs": "generationConfig.logprobs",
         "top_p": "generationConfig.topP",
     }
+    effort_style = "gemini"
 
     def build_request(
         self, messages: Sequence[Message], model: str, *, options: Options = NO_OPTIONS
     ) -> requests.Request:
         system, others = split_system(messages)
-        turns = merge_turns((_role(message), self._build_parts(message)) for message in others)
+        signs = _EARLY_MODEL.search(model) is None
+        turns = merge_turns((_role(message), self._build_parts(message, signs)) for message in others)
         payload: dict[str, Any] = {"contents": [{"role": role, "parts": parts} for role, parts in turns]}
         if system:
             payload["systemInstruction"] = {"parts": [{"text": system}]}
@@ -138,14 +154,17 @@ class Gemini(Provider):
             set_path(payload, "generationConfig.responseJsonSchema", options.schema)
         if _DRAWS.search(model):
             set_path(payload, "generationConfig.responseModalities", ["TEXT", "IMAGE"])
-        payload = add_options(payload, self.params, options)
+        payload = add_options(payload, self.params, options, provider=self, model=model)
         # A name with a slash already has its collection, such as tunedModels/mine.
         resource = model if "/" in model else f"models/{model}"
         url = f"{self.url}{self.version}/{quote(resource)}:streamGenerateContent?alt=sse"
         return requests.Request("POST", url, json=payload, headers=dict(self.headers))
 
     def parse_event(self, event: Event) -> Any:
-        record = event.json()
+        try:
+            record = event.json()
+        except ValueError:
+            return parse_unreadable(self, event)
         # Fast path: one text, and the metadata that every record has.
         try:
             (candidate,) = record["candidates"]
@@ -157,15 +176,15 @@ class Gemini(Provider):
                 and not candidate.get("index")
                 and candidate.keys() <= _TEXT_CANDIDATE
                 and record.keys() <= _TEXT_RECORD
+                and event.type != "json"
             ):
                 return [text, *_parse_metadata(record)]
         except (LookupError, TypeError, ValueError, AttributeError):
             pass
-        return self._parse_record(record)
+        return self._parse_record(exact_record(event), event)
 
-    def _parse_record(self, record: Any) -> list[Any]:
-        if classify.find_error(record) is not None:
-            raise classify.event_error(record, provider=self.name, rules=self.rules)
+    def _parse_record(self, record: Any, event: Event) -> list[Any]:
+        check_error(self, event, record)
         blocked = (record.get("promptFeedback") or {}).get("blockReason")
         if blocked:
             raise ContentFilteredError(
@@ -177,15 +196,25 @@ class Gemini(Provider):
         return [
             *(chunk for candidate in candidates for chunk in _parse_candidate(candidate)),
             *_parse_metadata(record),
+            # A JSON document that parses is complete; some bridges send it without a finish reason.
+            *([Finish()] if event.type == "json" else ()),
         ]
 
-    def _build_parts(self, message: Message) -> list[dict[str, Any]]:
+    def takes_schema_for(self, model: str, options: Options) -> bool:
+        # Before version 3, calls of tools cannot be combined with JSON answers; what an alias means is not known.
+        return not options.tools or _LATE_MODEL.search(model) is not None
+
+    def _build_parts(self, message: Message, signs: bool) -> list[dict[str, Any]]:
         if isinstance(message, ToolResultMessage):
             return [{"functionResponse": {**_identify(message.call), "response": {"result": message.text}}}]
         contents = iter_parts(message.content, provider=self.name)
         parts = [{"text": part} if isinstance(part, str) else self._build_file(part) for part in contents]
         calls = message.calls if isinstance(message, ToolCallsMessage) else ()
-        return parts + [self._build_call(call) for call in calls]
+        built = [self._build_call(call) for call in calls]
+        if signs and built:
+            # A call made elsewhere has no signature, and without one on the first call the turn is rejected.
+            built[0].setdefault("thoughtSignature", _NO_SIGNATURE)
+        return parts + built
 
     def _build_call(self, call: ToolCall) -> dict[str, Any]:
         part: dict[str, Any] = {"functionCall": {**_identify(call), "args": call.arguments}}
@@ -194,7 +223,16 @@ class Gemini(Provider):
 
     def _build_file(self, file: File) -> dict[str, Any]:
         if file.url and not file.data:
-            return {"fileData": {"mimeType": file.media_type, "fileUri": file.url}}
+            if not file.media_type.endswith("*"):
+                return {"fileData": {"mimeType": file.media_type, "fileUri": file.url}}
+            if _OWN_FILE.match(file.url):
+                return {"fileData": {"fileUri": file.url}}
+            raise ConfigurationError(
+                f"{self.name} has to be told the type of a file, and {file.url!r} does not show it; pass the bytes, "
+                "as in files=requests.get(url, timeout=30).content",
+                provider=self.name,
+                action="next",
+            )
         return {"inlineData": {"mimeType": file.media_type, "data": encode_base64(file, provider=self.name)}}
 
 
@@ -247,9 +285,37 @@ def _parse_part(part: Mapping[str, Any]) -> Iterator[Any]:
     if data.get("data") and not part.get("thought"):
         yield Picture(data=f"data:{data['mimeType']};base64,{data['data']}")
     call = part.get("functionCall")
-    if call:
-        arguments = parse_arguments(call.get("args") or {})
-        yield ToolCallPart(None, call.get("id") or "", call["name"], arguments, part.get("thoughtSignature") or "")
+    if call is not None:
+        yield from _parse_call(call, part.get("thoughtSignature") or "")
+
+
+def _parse_call(call: Mapping[str, Any], signature: str) -> Iterator[Any]:
+    """Yield a call, whole or field by field: a piece without a name goes on with the call before it."""
+    comes_in_pieces = bool(call.get("willContinue") or call.get("partialArgs"))
+    if call.get("name"):
+        arguments = "" if comes_in_pieces and not call.get("args") else parse_arguments(call.get("args") or {})
+        yield ToolCallPart(None, call.get("id") or "", call["name"], arguments, signature)
+    if comes_in_pieces or not call.get("name"):
+        pieces = call.get("partialArgs") or ()
+        fields = [(_parse_path(piece["jsonPath"]), _field_value(piece)) for piece in pieces]
+        yield ArgumentFields(fields, more=bool(call.get("willContinue")))
+
+
+def _parse_path(path: str) -> list[str | int]:
+    """Return the steps of a JSON path.
+
+    >>> _parse_path("$.stops[0].city"), _parse_path("$['a b']")
+    (['stops', 0, 'city'], ['a b'])
+    """
+    if not _PATH.fullmatch(path):
+        raise ValueError(f"no path of an argument: {path}")
+    return [int(index) if index else quoted or name for name, index, quoted in _STEP.findall(path)]
+
+
+def _field_value(piece: Mapping[str, Any]) -> Any:
+    if "nullValue" in piece:
+        return None
+    return next(piece[name] for name in ("stringValue", "numberValue", "boolValue") if name in piece)
 
 
 def _parse_citation(source: Mapping[str, Any]) -> Iterator[Citation]:

@@ -15,12 +15,14 @@ import requests
 from aichatkit import events
 from aichatkit.chunks import Answered, Finish, Reasoning, ToolCallPart, Usage
 from aichatkit.classification import classify
+from aichatkit.events import documents
 from aichatkit.messages import Message, ToolCallsMessage, ToolResultMessage
 from aichatkit.providers.base import NO_OPTIONS, Options, Provider
 from aichatkit.providers.request_bodies import (
     add_options,
     build_tool,
     encode_base64,
+    exact_record,
     iter_parts,
     parse_arguments,
     unsupported_file_error,
@@ -51,7 +53,7 @@ class Ollama(Provider):
     takes_files = frozenset({"image", "text"})
     takes_tools = True
     takes_schema = True
-    iter_events = staticmethod(events.iter_json_lines)
+    iter_events = staticmethod(documents.iter_json_lines_or_document)
     params: ClassVar[Mapping[str, str]] = {
         "frequency_penalty": "options.frequency_penalty",
         "max_tokens": "options.num_predict",
@@ -65,6 +67,7 @@ class Ollama(Provider):
         "top_k": "options.top_k",
         "top_p": "options.top_p",
     }
+    effort_style = "ollama"
 
     @classmethod
     def find_base_url(cls) -> str | None:
@@ -87,7 +90,7 @@ class Ollama(Provider):
             payload["tools"] = [build_tool(tool) for tool in options.tools]
         if options.schema is not None:
             payload["format"] = options.schema
-        payload = add_options(payload, self.params, options)
+        payload = add_options(payload, self.params, options, provider=self, model=model)
         return requests.Request("POST", self.api_endpoint, json=payload, headers=dict(self.headers))
 
     def parse_event(self, event: events.Event) -> Any:
@@ -108,6 +111,7 @@ class Ollama(Provider):
             pass
         if classify.find_error(record) is not None:
             raise classify.event_error(record, provider=self.name, rules=self.rules)
+        record = exact_record(event)
         return [*_parse_message(record.get("message") or {}), *_parse_ending(record)]
 
     def _build_message(self, message: Message) -> dict[str, Any]:

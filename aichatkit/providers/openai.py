@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from aichatkit._lazy import lazy_module
+from aichatkit.providers.base import WEB_IMAGES
 from aichatkit.providers.openai_compatible import OpenAICompatible
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class OpenAI(OpenAICompatible):
     settings_env: ClassVar = {"OpenAI-Organization": "OPENAI_ORG_ID", "OpenAI-Project": "OPENAI_PROJECT_ID"}
     roles: ClassVar = {}
     takes_files = frozenset({"image", "pdf", "audio", "text"})
+    takes_images = WEB_IMAGES
     writes_cache = True
     region_urls = r"https://(eu|us)\.api\.openai\.com"
     image_models = r"dall-e|gpt-image|chatgpt-image"

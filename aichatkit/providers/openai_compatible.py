@@ -5,19 +5,25 @@ A service is a subclass, or a row of `services`, that sets name and URL; its dif
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import requests
 
 from aichatkit._lazy import lazy_module
-from aichatkit.chunks import Answered, Finish, ToolCall
+from aichatkit.chunks import Answered, Finish, ToolCall, Whole
 from aichatkit.classification import classify
 from aichatkit.events import Event, sniffing
 from aichatkit.messages import Content, File, Message, ToolCallsMessage, ToolResultMessage
 from aichatkit.providers.base import NO_OPTIONS, Options, Provider
-from aichatkit.providers.openai_records import find_tier, find_usage, parse_citations, parse_message
+from aichatkit.providers.openai_records import (
+    dicts_in,
+    find_tier,
+    find_usage,
+    has_content,
+    parse_citations,
+    parse_message,
+)
 from aichatkit.providers.openai_usage import parse_usage
 from aichatkit.providers.request_bodies import (
     add_options,
@@ -25,17 +31,23 @@ from aichatkit.providers.request_bodies import (
     build_tool,
     call_id,
     encode_base64,
+    exact_record,
     file_uri,
-    is_strict,
     stream_headers,
     text_of_file,
     unsupported_file_error,
 )
 
 if TYPE_CHECKING:
-    from aichatkit.providers import openai_images
+    from aichatkit import _json
+    from aichatkit.providers import odd_events, openai_images, openai_signatures
+    from aichatkit.structured import dialects
 else:
-    # Few models generate images.
+    _json = lazy_module("aichatkit._json")
+    dialects = lazy_module("aichatkit.structured.dialects")
+    openai_signatures = lazy_module("aichatkit.providers.openai_signatures")
+    # Few streams have odd events, and few models generate images.
+    odd_events = lazy_module("aichatkit.providers.odd_events")
     openai_images = lazy_module("aichatkit.providers.openai_images")
 
 __all__ = ["OpenAICompatible"]
@@ -76,8 +88,8 @@ class OpenAICompatible(Provider):
     stream_usage: ClassVar[bool] = True
     #: Whether structured output can be streamed.
     streams_schema: ClassVar[bool] = True
-    #: Whether a stream ends with a repetition of the complete message.
-    repeats_message: ClassVar[bool] = False
+    #: Regular expression for the ids of tool calls that the service takes.
+    call_ids: ClassVar[str] = r"[\s\S]{1,40}"
     #: Whether the model's reasoning must be sent back with tool results.
     wants_reasoning: ClassVar[bool] = False
 
@@ -97,7 +109,8 @@ class OpenAICompatible(Provider):
         if self.stream_usage and payload["stream"]:
             payload["stream_options"] = {"include_usage": True}
         names = {**self.params, **self.own_params} if self.url == type(self).url else self.params
-        body, headers = add_options(payload, names, options), stream_headers(self, options)
+        body = add_options(payload, names, options, provider=self, model=model)
+        headers = stream_headers(self, options)
         return requests.Request("POST", self.api_endpoint, json=body, headers=headers)
 
     def parse_event(self, event: Event) -> Any:
@@ -106,11 +119,7 @@ class OpenAICompatible(Provider):
         except ValueError:
             if event.data.startswith("[DONE]"):
                 return Finish(last=True)
-            if not event.data.strip():
-                return None
-            if event.type == "error":
-                raise classify.event_error({"error": event.data}, provider=self.name, rules=self.rules) from None
-            raise
+            return odd_events.parse_unreadable(self, event)
         # Fast path: text and nothing else, the bulk of every stream.
         try:
             choice = record["choices"][0]
@@ -118,33 +127,39 @@ class OpenAICompatible(Provider):
             text = delta["content"]
             if (
                 text.__class__ is str
+                and text
+                and event.type != "json"
                 and (len(delta) == 1 or (len(delta) == 2 and "role" in delta))
                 and not choice.get("finish_reason")
                 and not choice.get("index")
                 and not record.get("usage")
                 and "error" not in record
+                and "error" not in choice
+                and "citations" not in record
+                and "search_results" not in record
             ):
                 return text
         except (LookupError, TypeError):
             pass
-        return self._parse_record(record, event.type)
+        return self._parse_record(exact_record(event), event.type)
 
     def _parse_record(self, record: Any, event_type: str) -> list[Any]:
-        error_code = (record.get("base_resp") or {}).get("status_code") if isinstance(record, dict) else None
-        if error_code:
-            raise classify.event_error(
-                {"error": {"code": error_code, "message": record["base_resp"].get("status_msg")}},
-                provider=self.name,
-                rules=self.rules,
-            )
+        status = record.get("base_resp") if isinstance(record, dict) else None
+        error_code = status.get("status_code") if isinstance(status, dict) else None
+        if isinstance(status, dict) and error_code:
+            error = {"error": {"code": error_code, "message": status.get("status_msg")}}
+            raise classify.event_error(error, provider=self.name, rules=self.rules)
         if event_type == "error" or classify.find_error(record) is not None:
             raise classify.event_error(record, provider=self.name, rules=self.rules)
-        if event_type == "json" and "data" in record and "choices" not in record:
+        if event_type == "json" and isinstance(record.get("data"), list) and "choices" not in record:
             return openai_images.parse_pictures(record)
         # More than one choice is sent only if `extra` requests it; the first is the answer.
-        choices = [choice for choice in record.get("choices") or () if not choice.get("index")][:1]
+        choices = [choice for choice in dicts_in(record.get("choices")) if not choice.get("index")][:1]
+        if choices and classify.find_error(choices[0]) is not None:
+            raise classify.event_error(choices[0], provider=self.name, rules=self.rules)
+        model, id = record.get("model"), record.get("id")
         return [
-            *([Answered(record["model"], record.get("id") or "")] if record.get("model") else ()),
+            *([Answered(model, id if isinstance(id, str) else "")] if model and isinstance(model, str) else ()),
             *(chunk for choice in choices for chunk in self._parse_choice(choice, event_type)),
             *parse_citations(record),
             *parse_usage(find_usage(record, choices), tier=find_tier(record)),
@@ -153,26 +168,45 @@ class OpenAICompatible(Provider):
         ]
 
     def _parse_choice(self, choice: Mapping[str, Any], event_type: str) -> Iterator[Any]:
-        message = choice.get("delta") or {}
-        # A service that does not stream, or not this time, sends the complete message.
-        if not message and (event_type == "json" or not self.repeats_message):
-            message = choice.get("message") or {}
-        yield from parse_message(message)
+        delta, message = (value if isinstance(value, dict) else {} for value in map(choice.get, ("delta", "message")))
+        if event_type == "json":
+            # A service that does not stream, or not this time, sends the complete message.
+            yield from parse_message(message if has_content(message) else delta, is_whole=True)
+        else:
+            yield from parse_message(delta)
+            if message and not has_content(delta):
+                yield Whole(tuple(parse_message(message, is_whole=True, repeats=True)))
         reason = choice.get("finish_reason")
         if reason:
             yield Finish(_FINISH_REASONS.get(reason, reason))
 
     def _build_message(self, message: Message) -> dict[str, Any]:
         if isinstance(message, ToolResultMessage):
-            return {"role": "tool", "tool_call_id": call_id(message.call), "content": message.text}
+            call = call_id(message.call, self.call_ids)
+            return {"role": "tool", "tool_call_id": call, "content": message.text}
         role = self.roles.get(message.role, message.role)
         payload = {"role": role, "content": self._build_content(message.content)}
         if isinstance(message, ToolCallsMessage):
             payload["content"] = payload["content"] or None
-            payload["tool_calls"] = [_build_call(call) for call in message.calls]
+            payload["tool_calls"] = [self._build_call(call) for call in message.calls]
+            payload.update(self._build_details(message))
             if self.wants_reasoning and message.reasoning:
                 payload["reasoning_content"] = message.reasoning
         return payload
+
+    def _build_call(self, call: ToolCall) -> dict[str, Any]:
+        function = {"name": call.name, "arguments": _json.dumps(call.arguments)}
+        built = {"id": call_id(call, self.call_ids), "type": "function", "function": function}
+        return {**built, **openai_signatures.signed_fields(call, provider=self.name)}
+
+    def _build_details(self, message: ToolCallsMessage) -> dict[str, Any]:
+        """Return the fields with the signed reasoning of a turn, in the order in which it came."""
+        fields: dict[str, Any] = {}
+        for thought in message.thoughts:
+            for name, value in openai_signatures.signed_fields(thought, provider=self.name).items():
+                fields[name] = [*fields.get(name, ()), *value] if isinstance(value, list) else value
+        merge = openai_signatures.merge_details
+        return {name: merge(value) if isinstance(value, list) else value for name, value in fields.items()}
 
     def _build_content(self, content: Content) -> Any:
         if isinstance(content, str):
@@ -197,12 +231,6 @@ class OpenAICompatible(Provider):
         return {"type": "file", "file": {"filename": file.name or "file", "file_data": uri}}
 
     def _response_format(self, schema: Mapping[str, Any]) -> dict[str, Any]:
-        return {
-            "type": "json_schema",
-            "json_schema": {"name": "answer", "schema": schema, "strict": is_strict(schema)},
-        }
-
-
-def _build_call(call: ToolCall) -> dict[str, Any]:
-    function = {"name": call.name, "arguments": json.dumps(call.arguments)}
-    return {"id": call_id(call), "type": "function", "function": function}
+        strict = dialects.strict(schema)
+        named = {"name": "answer", "schema": strict or schema, "strict": strict is not None}
+        return {"type": "json_schema", "json_schema": named}

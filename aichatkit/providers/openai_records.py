@@ -6,41 +6,63 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from aichatkit._lazy import lazy_module
-from aichatkit.chunks import Citation, Reasoning, ToolCallPart
+from aichatkit.chunks import Citation, Reasoning, Refusal, ToolCallPart
 from aichatkit.providers.request_bodies import parse_arguments
 
 if TYPE_CHECKING:
-    from aichatkit.providers import openai_images
+    from aichatkit.providers import openai_images, openai_signatures
 else:
+    openai_signatures = lazy_module("aichatkit.providers.openai_signatures")
     openai_images = lazy_module("aichatkit.providers.openai_images")
 
-__all__ = ["find_tier", "find_usage", "parse_citations", "parse_message"]
+__all__ = ["dicts_in", "find_tier", "find_usage", "has_content", "parse_citations", "parse_message"]
 
 
-def parse_message(message: Mapping[str, Any]) -> Iterator[Any]:
-    """Yield the chunks of a message or delta: reasoning, text, images, citations, tool calls."""
+_CONTENT = ("content", "refusal", "tool_calls", "reasoning_content", "reasoning", "images")
+
+
+def has_content(message: Mapping[str, Any]) -> bool:
+    """Return whether a message or delta holds anything of the answer."""
+    return any(message.get(name) for name in _CONTENT)
+
+
+def dicts_in(values: Any) -> list[Mapping[str, Any]]:
+    """Return the objects in a list; anything else is passed over, as it must not cost the text beside it."""
+    return [value for value in values if isinstance(value, dict)] if isinstance(values, list) else []
+
+
+def parse_message(message: Mapping[str, Any], *, is_whole: bool = False, repeats: bool = False) -> Iterator[Any]:
+    """Yield the chunks of a message or delta: reasoning, text, images, citations, tool calls.
+
+    Each entry of a message that `is_whole` is a call of its own; one that `repeats` may have been told in pieces.
+    """
     reasoning = message.get("reasoning_content") or message.get("reasoning")
     if isinstance(reasoning, str):
         yield Reasoning(reasoning)
+    elif not reasoning:
+        yield from _parse_details(message.get("reasoning_details"))
     yield from _parse_content(message.get("content"))
-    if message.get("refusal"):
-        yield str(message["refusal"])
-    for image in message.get("images") or ():
-        yield openai_images.picture_from_uri(image["image_url"]["url"])
-    for annotation in message.get("annotations") or ():
+    if isinstance(message.get("refusal"), str) and message["refusal"]:
+        yield Refusal(message["refusal"])
+    yield from _parse_images(message.get("images"))
+    for annotation in dicts_in(message.get("annotations")):
         if annotation.get("type") == "url_citation":
-            source = annotation.get("url_citation") or annotation
-            yield Citation(source["url"], source.get("title") or "")
-    for call in message.get("tool_calls") or ():
+            yield from _parse_citation(annotation.get("url_citation") or annotation)
+    if message.get("reasoning_details") or message.get("extra_content"):
+        yield Reasoning("", openai_signatures.sign_turn(message))
+    for number, call in enumerate(dicts_in(message.get("tool_calls"))):
         function = call.get("function") or {}
         arguments = parse_arguments(function.get("arguments") or "")
-        yield ToolCallPart(call.get("index"), call.get("id") or "", function.get("name") or "", arguments)
+        position = number if is_whole else call.get("index")
+        name, signature = function.get("name") or "", openai_signatures.sign_call(call)
+        yield ToolCallPart(position, call.get("id") or "", name, arguments, signature, whole=repeats)
 
 
 def parse_citations(record: Mapping[str, Any]) -> Iterator[Citation]:
     """Yield the citations outside the message, from a list with titles if there is one."""
-    for source in record.get("search_results") or record.get("citations") or ():
-        yield Citation(source) if isinstance(source, str) else Citation(source["url"], source.get("title") or "")
+    sources = record.get("search_results") or record.get("citations")
+    for source in sources if isinstance(sources, list) else ():
+        yield from _parse_citation({"url": source} if isinstance(source, str) else source)
 
 
 def find_usage(record: Mapping[str, Any], choices: Sequence[Mapping[str, Any]]) -> Any:
@@ -68,3 +90,24 @@ def _parse_content(content: Any) -> Iterator[Any]:
             yield Reasoning("".join(item.get("text", "") for item in part.get("thinking") or ()))
         else:
             yield str(part.get("text") or "")
+
+
+def _parse_details(details: Any) -> Iterator[Reasoning]:
+    for detail in dicts_in(details):
+        text = detail.get("text") or detail.get("summary")
+        if isinstance(text, str):
+            yield Reasoning(text)
+
+
+def _parse_images(images: Any) -> Iterator[Any]:
+    for image in dicts_in(images):
+        source = image.get("image_url")
+        uri = source.get("url") if isinstance(source, dict) else None
+        if uri and isinstance(uri, str):
+            yield openai_images.picture_from_uri(uri)
+
+
+def _parse_citation(source: Any) -> Iterator[Citation]:
+    url, title = (source.get("url"), source.get("title")) if isinstance(source, dict) else (None, None)
+    if url and isinstance(url, str):
+        yield Citation(url, title if isinstance(title, str) else "")

@@ -5,36 +5,51 @@ An answer ends with `response.completed` or `response.incomplete`.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import requests
 
-from aichatkit.chunks import Answered, Citation, Finish, Reasoning, ToolCall, ToolCallPart, Usage
-from aichatkit.classification import classify
+from aichatkit import _json
+from aichatkit.chunks import (
+    Answered,
+    Citation,
+    Finish,
+    Part,
+    Reasoning,
+    Refusal,
+    ToolCall,
+    ToolCallPart,
+    Unread,
+    Usage,
+    Whole,
+)
+from aichatkit.errors import BadResponseError
 from aichatkit.events import Event, sniffing
 from aichatkit.messages import File, Message, ToolCallsMessage, ToolResultMessage
 from aichatkit.providers import openai_images
-from aichatkit.providers.base import NO_OPTIONS, Options, Provider, Tool
+from aichatkit.providers.base import NO_OPTIONS, WEB_IMAGES, Options, Provider, Tool
+from aichatkit.providers.odd_events import check_error, parse_unreadable
 from aichatkit.providers.openai_usage import parse_usage
 from aichatkit.providers.request_bodies import (
     add_options,
     call_id,
     file_uri,
-    is_strict,
     iter_parts,
     set_path,
     stream_headers,
     unsupported_file_error,
 )
+from aichatkit.structured import dialects
 
+#: The ids of tool calls that the service takes.
+_CALL_IDS = r"[\s\S]{1,40}"
 _FINISH_REASONS = {"completed": "stop", "max_output_tokens": "length"}
 _REASONING_DELTAS = ("response.reasoning_summary_text.delta", "response.reasoning_text.delta")
 
 
 class OpenAIResponses(Provider):
-    """Chat with OpenAI's models through the Responses API; request reasoning summaries with `extra`."""
+    """Chat with OpenAI's models through the Responses API."""
 
     name = "openai-responses"
     url = "https://api.openai.com/v1"
@@ -61,6 +76,7 @@ class OpenAIResponses(Provider):
     region_urls = r"https://(eu|us)\.api\.openai\.com"
     requires_end = True
     takes_files = frozenset({"image", "pdf", "text"})
+    takes_images = WEB_IMAGES
     takes_tools = True
     takes_schema = True
     iter_events = staticmethod(sniffing.iter_sse_or_json)
@@ -74,6 +90,7 @@ class OpenAIResponses(Provider):
         "user": "user",
         "verbosity": "text.verbosity",
     }
+    effort_style = "responses"
 
     def build_request(
         self, messages: Sequence[Message], model: str, *, options: Options = NO_OPTIONS
@@ -83,31 +100,33 @@ class OpenAIResponses(Provider):
         if options.tools:
             payload["tools"] = [_build_tool(tool) for tool in options.tools]
         if options.schema is not None:
-            response_format = {"type": "json_schema", "name": "answer", "schema": options.schema}
-            set_path(payload, "text.format", {**response_format, "strict": is_strict(options.schema)})
-        payload = add_options(payload, self.params, options)
+            strict = dialects.strict(options.schema)
+            response_format = {"type": "json_schema", "name": "answer", "schema": strict or options.schema}
+            set_path(payload, "text.format", {**response_format, "strict": strict is not None})
+        payload = add_options(payload, self.params, options, provider=self, model=model)
         return requests.Request("POST", self.api_endpoint, json=payload, headers=stream_headers(self, options))
 
     def parse_event(self, event: Event) -> Any:
-        # Gateways end a stream as in chat completions.
-        if event.data.startswith("[DONE]"):
-            return None
-        record = event.json()
-        event_type = record.get("type")
+        try:
+            record = event.json()
+        except ValueError:
+            # Gateways end a stream as in chat completions.
+            return parse_unreadable(self, event)
+        event_type = record.get("type") if isinstance(record, dict) else None
         if event_type == "response.output_text.delta":
-            return record["delta"]
-        if classify.find_error(record) is not None or event.type == "error":
-            raise classify.event_error(record, provider=self.name, rules=self.rules)
+            # Only what is not the first part of its item needs its name.
+            return [Part(_keys(record)), record["delta"]] if record.get("content_index") else record["delta"]
+        check_error(self, event, record)
         if event_type in _REASONING_DELTAS:
             return Reasoning(record["delta"])
         if record.get("object") == "response":
             return [*_parse_output(record), *_parse_ending(record)]
-        parse = _PARSERS.get(event_type)
+        parse = _PARSERS.get(event_type or "")
         return list(parse(record)) if parse else None
 
     def _build_items(self, message: Message) -> Iterator[dict[str, Any]]:
         if isinstance(message, ToolResultMessage):
-            yield {"type": "function_call_output", "call_id": call_id(message.call), "output": message.text}
+            yield {"type": "function_call_output", "call_id": call_id(message.call, _CALL_IDS), "output": message.text}
             return
         # The assistant's text is output, even when sent back as input.
         text_type = "output_text" if message.role == "assistant" else "input_text"
@@ -133,19 +152,20 @@ class OpenAIResponses(Provider):
 
 
 def _build_tool(tool: Tool) -> dict[str, Any]:
+    strict = dialects.strict(tool.parameters)
     # `strict` defaults to true.
     return {
         "type": "function",
         "name": tool.name,
         "description": tool.description,
-        "parameters": tool.parameters,
-        "strict": is_strict(tool.parameters),
+        "parameters": strict or tool.parameters,
+        "strict": strict is not None,
     }
 
 
 def _build_call(call: ToolCall) -> dict[str, Any]:
-    function = {"name": call.name, "arguments": json.dumps(call.arguments)}
-    return {"type": "function_call", "call_id": call_id(call), **function}
+    function = {"name": call.name, "arguments": _json.dumps(call.arguments)}
+    return {"type": "function_call", "call_id": call_id(call, _CALL_IDS), **function}
 
 
 def _parse_created(record: Mapping[str, Any]) -> Iterator[Any]:
@@ -155,7 +175,21 @@ def _parse_created(record: Mapping[str, Any]) -> Iterator[Any]:
 
 
 def _parse_refusal(record: Mapping[str, Any]) -> Iterator[Any]:
-    yield record["delta"]
+    yield Part(_keys(record))
+    yield Refusal(record["delta"])
+
+
+def _parse_part_added(record: Mapping[str, Any]) -> Iterator[Any]:
+    yield Part(_keys(record))
+
+
+def _parse_text_done(record: Mapping[str, Any]) -> Iterator[Any]:
+    refusal = record.get("refusal")
+    yield Whole((Refusal(refusal) if isinstance(refusal, str) else record.get("text") or "",), _keys(record))
+
+
+def _parse_reasoning_done(record: Mapping[str, Any]) -> Iterator[Any]:
+    yield Whole((Reasoning(record.get("text") or ""),), _keys(record, "reasoning"))
 
 
 def _parse_annotation(record: Mapping[str, Any]) -> Iterator[Any]:
@@ -165,48 +199,103 @@ def _parse_annotation(record: Mapping[str, Any]) -> Iterator[Any]:
 def _parse_item_added(record: Mapping[str, Any]) -> Iterator[Any]:
     item = record["item"]
     if item["type"] == "function_call":
-        yield ToolCallPart(record["output_index"], item["call_id"], item["name"], item.get("arguments") or "")
+        yield _call_part(item, record.get("output_index"))
+    elif item["type"] == "message":
+        yield Part(_keys({**record, "item_id": item.get("id")}))
 
 
 def _parse_arguments(record: Mapping[str, Any]) -> Iterator[Any]:
-    yield ToolCallPart(record["output_index"], arguments=record["delta"])
+    yield ToolCallPart(record.get("output_index"), arguments=record["delta"])
+
+
+def _parse_arguments_done(record: Mapping[str, Any]) -> Iterator[Any]:
+    arguments = record.get("arguments") or ""
+    yield ToolCallPart(record.get("output_index"), name=record.get("name") or "", arguments=arguments, whole=True)
 
 
 def _parse_item_done(record: Mapping[str, Any]) -> Iterator[Any]:
-    yield from _parse_image(record["item"])
+    item = record["item"]
+    position = {"item_id": item.get("id"), "output_index": record.get("output_index")}
+    if item["type"] == "message":
+        for index, part in enumerate(item.get("content") or ()):
+            yield Whole(tuple(_parse_content(part)), _keys({**position, "content_index": index}))
+    else:
+        yield Whole(tuple(_parse_item(item, record.get("output_index"), repeats=True)), _keys(position, "item"))
 
 
 def _parse_end(record: Mapping[str, Any]) -> Iterator[Any]:
-    yield from _parse_ending({"status": record["type"].rpartition(".")[2], **record["response"]})
+    response = record["response"]
+    if response.get("output"):
+        yield Whole(tuple(_parse_output(response, repeats=True)))
+    yield from _parse_ending({"status": record["type"].rpartition(".")[2], **response})
 
 
 _PARSERS = {
     "response.created": _parse_created,
+    "response.content_part.added": _parse_part_added,
     "response.refusal.delta": _parse_refusal,
+    "response.refusal.done": _parse_text_done,
+    "response.output_text.done": _parse_text_done,
     "response.output_text.annotation.added": _parse_annotation,
     "response.output_item.added": _parse_item_added,
     "response.function_call_arguments.delta": _parse_arguments,
+    "response.function_call_arguments.done": _parse_arguments_done,
+    "response.reasoning_summary_text.done": _parse_reasoning_done,
+    "response.reasoning_text.done": _parse_reasoning_done,
     "response.output_item.done": _parse_item_done,
     "response.completed": _parse_end,
     "response.incomplete": _parse_end,
 }
 
 
-def _parse_output(response: Mapping[str, Any]) -> Iterator[Any]:
+def _keys(record: Mapping[str, Any], kind: str = "text") -> tuple[Any, ...]:
+    """Return the names of a part: services leave out one or the other."""
+    index = record.get("content_index", record.get("summary_index")) or 0
+    names = ("item_id", "output_index")
+    return tuple((kind, name, record[name], index) for name in names if record.get(name) is not None) or (
+        (kind, "", "", index),
+    )
+
+
+def _parse_output(response: Mapping[str, Any], *, repeats: bool = False) -> Iterator[Any]:
     for index, item in enumerate(response["output"]):
-        for part in item.get("summary") or ():
-            yield Reasoning(part["text"])
-        if item["type"] == "message":
-            for part in item["content"]:
-                yield part.get("text") or part.get("refusal") or ""
-                yield from _parse_citations(part.get("annotations") or ())
-        yield from _parse_item_added({"item": item, "output_index": index})
-        yield from _parse_image(item)
+        yield from _parse_item(item, index, repeats=repeats)
 
 
-def _parse_image(item: Mapping[str, Any]) -> Iterator[Any]:
-    if item["type"] == "image_generation_call" and item.get("result"):
-        yield openai_images.decode_picture(item["result"])
+def _parse_item(item: Mapping[str, Any], position: int | None, *, repeats: bool = False) -> Iterator[Any]:
+    item_type = item["type"]
+    if item_type == "message":
+        for part in item.get("content") or ():
+            yield from _parse_content(part)
+    elif item_type == "reasoning":
+        for part in (*(item.get("summary") or ()), *(item.get("content") or ())):
+            yield Reasoning(part.get("text") or "")
+    elif item_type == "function_call":
+        yield _call_part(item, position, whole=repeats)
+    elif item_type == "image_generation_call" and item.get("result"):
+        yield _picture(item["result"])
+
+
+def _parse_content(part: Mapping[str, Any]) -> Iterator[Any]:
+    if part.get("refusal"):
+        yield Refusal(part["refusal"])
+    else:
+        yield part.get("text") or ""
+    yield from _parse_citations(part.get("annotations") or ())
+
+
+def _call_part(item: Mapping[str, Any], position: int | None, *, whole: bool = False) -> ToolCallPart:
+    id = item.get("call_id") or item.get("id") or ""
+    return ToolCallPart(position, id, item.get("name") or "", item.get("arguments") or "", whole=whole)
+
+
+def _picture(data: str) -> Any:
+    try:
+        return openai_images.decode_picture(data)
+    except BadResponseError as error:
+        return Unread(error)
+    except ValueError:
+        return Unread(BadResponseError("what came is not a picture, as its base64 is damaged"))
 
 
 def _parse_citations(annotations: Sequence[Mapping[str, Any]]) -> Iterator[Citation]:

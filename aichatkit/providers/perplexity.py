@@ -19,7 +19,7 @@ from aichatkit.events import Event
 from aichatkit.messages import Message
 from aichatkit.providers.base import NO_OPTIONS, Options
 from aichatkit.providers.openai_responses import OpenAIResponses
-from aichatkit.providers.request_bodies import is_strict
+from aichatkit.structured import dialects
 
 _PRESET = "preset/"
 #: The model that answers from the web; others search only if `extra` passes the tool.
@@ -58,6 +58,8 @@ class Perplexity(OpenAIResponses):
         "temperature": "temperature",
         "top_p": "top_p",
     }
+    # Summaries of the reasoning are OpenAI's own.
+    effort_style = ""
 
     def build_request(
         self, messages: Sequence[Message], model: str, *, options: Options = NO_OPTIONS
@@ -72,7 +74,8 @@ class Perplexity(OpenAIResponses):
         elif model == _SEARCHING:
             _add_search(payload, options)
         if options.schema is not None:
-            schema = {"name": "answer", "schema": options.schema, "strict": is_strict(options.schema)}
+            strict = dialects.strict(options.schema)
+            schema = {"name": "answer", "schema": strict or options.schema, "strict": strict is not None}
             payload["response_format"] = {"type": "json_schema", "json_schema": schema}
         return request
 

@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 import base64
-import json
+import hashlib
 import random
+import re
 import string
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from aichatkit import _json
+from aichatkit._lazy import lazy_module
 from aichatkit.chunks import Thought, ToolCall
 from aichatkit.errors import ConfigurationError
+from aichatkit.events import Event
 from aichatkit.messages import Content, File, Message, text_of_file
 from aichatkit.providers.base import Options, Provider, Tool
 
+if TYPE_CHECKING:
+    from aichatkit.providers import effort_fields
+else:
+    # Few calls set `reasoning_effort`.
+    effort_fields = lazy_module("aichatkit.providers.effort_fields")
+
 __all__ = [
+    "DEFAULT_MAX_TOKENS",
     "add_options",
     "build_tool",
     "call_id",
     "encode_base64",
+    "exact_record",
     "file_uri",
     "find_signature",
-    "is_strict",
     "iter_parts",
     "merge_turns",
     "parse_arguments",
@@ -33,13 +44,27 @@ __all__ = [
     "unsupported_file_error",
 ]
 
+_ARGUMENTS = re.compile(r'"(?:args|arguments|input)"\s*:\s*\{')
+#: Output limit for a model that the catalog does not know, if the service demands one.
+DEFAULT_MAX_TOKENS = 8192
 _AUDIO_FORMATS = {"mpeg": "mp3", "x-wav": "wav", "wave": "wav", "x-m4a": "m4a", "mp4": "m4a"}
 
 
-def add_options(payload: dict[str, Any], names: Mapping[str, str], options: Options) -> dict[str, Any]:
+def add_options(
+    payload: dict[str, Any],
+    names: Mapping[str, str],
+    options: Options,
+    *,
+    provider: Provider | None = None,
+    model: str = "",
+) -> dict[str, Any]:
     """Return the body with the sampling parameters under the service's names, and `extra` merged in unchanged."""
     for name, value in options.params.items():
-        set_path(payload, names[name], [value] if name == "stop" and isinstance(value, str) else value)
+        if provider is not None and name == "reasoning_effort":
+            for path, field in effort_fields.effort_fields(provider, model, options).items():
+                set_path(payload, path, field)
+        else:
+            set_path(payload, names[name], [value] if name == "stop" and isinstance(value, str) else value)
     return _deep_merge(payload, options.extra)
 
 
@@ -141,35 +166,6 @@ def merge_turns(turns: Iterable[tuple[str, list[Any]]]) -> list[tuple[str, list[
     return merged
 
 
-def is_strict(schema: Any) -> bool:
-    """Return whether a schema qualifies for strict mode.
-
-    Every object must be closed and require all its fields, every value must have a type, and no keyword may be one that
-    strict modes reject.
-
-    >>> closed = {"type": "object", "required": ["n"], "additionalProperties": False}
-    >>> is_strict({**closed, "properties": {"n": {"type": "integer"}}}), is_strict({**closed, "properties": {"n": {}}})
-    (True, False)
-    >>> is_strict({"type": "array", "items": {"type": "object", "properties": {"n": {}}}})
-    False
-    """
-    if isinstance(schema, list):
-        return all(map(is_strict, schema))
-    if not isinstance(schema, Mapping):
-        return True
-    # Keywords that strict modes reject; a field that happens to have such a name only loses strict mode.
-    if any(keyword in schema for keyword in ("allOf", "oneOf", "not", "prefixItems", "patternProperties")):
-        return False
-    fields = schema.get("properties")
-    if (isinstance(fields, Mapping) and not all(fields.values())) or schema.get("items", True) == {}:
-        return False
-    if schema.get("type") == "object" or "properties" in schema:
-        is_closed = schema.get("additionalProperties") is False
-        if not is_closed or set(schema.get("properties", ())) != set(schema.get("required", ())):
-            return False
-    return all(map(is_strict, schema.values()))
-
-
 def build_tool(tool: Tool) -> dict[str, Any]:
     """Return a tool's definition in the format of chat completions."""
     return {
@@ -178,9 +174,19 @@ def build_tool(tool: Tool) -> dict[str, Any]:
     }
 
 
-def call_id(call: ToolCall) -> str:
-    """Return the id that links a tool call to its result; the tool's name if the call has none."""
-    return call.id or call.name
+def call_id(call: ToolCall, form: str = "") -> str:
+    """Return the id that links a tool call to its result; the tool's name if the call has none.
+
+    `form` is a regular expression for the ids that the service takes. Others, from another service, are replaced: by
+    the same one in call and result, and by different ones for different calls.
+
+    >>> call_id(ToolCall("functions.look:0", "look"), "[a-zA-Z0-9]{9}")
+    'ec0002042'
+    """
+    name = call.id or call.name
+    if not form or re.fullmatch(form, name):
+        return name
+    return hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:9]
 
 
 def find_signature(call: ToolCall | Thought, *, provider: str) -> str:
@@ -195,7 +201,23 @@ def find_signature(call: ToolCall | Thought, *, provider: str) -> str:
 
 def parse_arguments(arguments: Any) -> str:
     """Return a tool call's arguments as JSON text, whether received as text or as an object."""
-    return arguments if isinstance(arguments, str) else json.dumps(arguments or {})
+    if isinstance(arguments, str):
+        return arguments
+    try:
+        return _json.dumps(arguments or {})
+    except (ValueError, RecursionError):
+        # With NaN or an infinity, or nested too deeply, they are no arguments that anything can be called with.
+        return "arguments that are no JSON"
+
+
+def exact_record(event: Event) -> Any:
+    """Return the record of an event; if it has arguments of calls as an object, with the digits of their numbers."""
+    if _ARGUMENTS.search(event.data) is None:
+        return event.json()
+    try:
+        return _json.loads_record(event.data)
+    except RecursionError:
+        return event.json()
 
 
 def stream_headers(provider: Provider, options: Options) -> dict[str, str]:

@@ -10,7 +10,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from aichatkit.classification.classify import Rule
-from aichatkit.errors import AuthenticationError, ContentFilteredError, QuotaExceededError, RateLimitError
+from aichatkit.errors import (
+    AuthenticationError,
+    BadRequestError,
+    ContentFilteredError,
+    ModelNotFoundError,
+    QuotaExceededError,
+    RateLimitError,
+)
 
 __all__ = ["SERVICES"]
 
@@ -51,6 +58,7 @@ SERVICES: Mapping[str, Mapping[str, Any]] = {
             seed="random_seed",
         ),
         "stream_usage": False,
+        "call_ids": "[a-zA-Z0-9]{9}",
     },
     "groq": {
         "url": "https://api.groq.com/openai/v1",
@@ -62,6 +70,7 @@ SERVICES: Mapping[str, Mapping[str, Any]] = {
         "own_params": {"max_tokens": "max_completion_tokens"},
         "stream_usage": False,
         "streams_schema": False,
+        "effort_style": "groq",
     },
     "deepseek": {
         "url": "https://api.deepseek.com",
@@ -71,8 +80,10 @@ SERVICES: Mapping[str, Mapping[str, Any]] = {
         "models": ("deepseek-flash", "deepseek-v4-pro"),
         # The newer name of max_tokens would be silently ignored.
         "params": _params(
-            "frequency_penalty logprobs max_tokens presence_penalty response_format stop temperature top_logprobs top_p"
+            "frequency_penalty logprobs max_tokens presence_penalty reasoning_effort response_format stop temperature"
+            " top_logprobs top_p"
         ),
+        "effort_style": "switch",
         "takes_files": _TEXT,
         "takes_schema": False,
         "wants_reasoning": True,
@@ -141,7 +152,11 @@ SERVICES: Mapping[str, Mapping[str, Any]] = {
         "rank": 18,
         "default_model": "qwen3.8-flash",
         "models": ("qwen3.8-flash", "qwen3.8-max", "qwen3.8-omni-flash", "qwen3.7-max"),
-        "params": _params(f"{_SAMPLING} logprobs parallel_tool_calls response_format top_k top_logprobs"),
+        "params": _params(
+            f"{_SAMPLING} logprobs parallel_tool_calls response_format top_k top_logprobs",
+            reasoning_effort="enable_thinking",
+        ),
+        "effort_style": "qwen",
         "takes_files": frozenset({"image", "audio", "text"}),
         "takes_schema": False,
     },
@@ -152,7 +167,10 @@ SERVICES: Mapping[str, Mapping[str, Any]] = {
         "rank": 20,
         "default_model": "kimi-k2.6",
         "models": ("kimi-k2.6", "kimi-k2.7-code", "kimi-k3", "kimi-k3.1-pro"),
-        "params": _params("frequency_penalty max_tokens presence_penalty response_format stop temperature top_p"),
+        "params": _params(
+            "frequency_penalty max_tokens presence_penalty reasoning_effort response_format stop temperature top_p"
+        ),
+        "effort_style": "switch",
         "wants_reasoning": True,
         "takes_schema": False,
     },
@@ -163,7 +181,8 @@ SERVICES: Mapping[str, Mapping[str, Any]] = {
         "rank": 21,
         "default_model": "glm-5.3-flash",
         "models": ("glm-5.3-flash", "glm-5.3", "glm-4.7", "glm-5v-turbo"),
-        "params": _params("max_tokens response_format stop temperature top_p", user="user_id"),
+        "params": _params("max_tokens reasoning_effort response_format stop temperature top_p", user="user_id"),
+        "effort_style": "switch",
         "stream_usage": False,
         "takes_schema": False,
     },
@@ -177,8 +196,9 @@ SERVICES: Mapping[str, Mapping[str, Any]] = {
         "params": _params("max_tokens response_format temperature top_p"),
         "takes_files": _TEXT,
         "takes_schema": False,
-        "repeats_message": True,
         "rules": (
+            Rule(None, r"unknown model", ModelNotFoundError),
+            Rule(None, r"^2013$", BadRequestError),
             Rule(None, r"^(?:1002|1039)$", RateLimitError),
             Rule(None, r"^(?:1004|2049)$", AuthenticationError),
             Rule(None, r"^1008$", QuotaExceededError),
@@ -200,7 +220,7 @@ SERVICES: Mapping[str, Mapping[str, Any]] = {
         "rank": 24,
         "default_model": "openai/gpt-oss-120b",
         "models": ("openai/gpt-oss-120b",),
-        "params": _params(_SAMPLING, response_format="response_format"),
+        "params": _params(f"{_SAMPLING} reasoning_effort response_format"),
         "takes_schema": False,
     },
     "nebius": {
@@ -209,7 +229,7 @@ SERVICES: Mapping[str, Mapping[str, Any]] = {
         "rank": 25,
         "default_model": "openai/gpt-oss-120b",
         "models": ("openai/gpt-oss-120b", "deepseek-ai/DeepSeek-V4.1-Flash", "zai-org/GLM-5.3-Flash"),
-        "params": _params(f"{_SAMPLING} logit_bias logprobs response_format top_logprobs user top_k"),
+        "params": _params(f"{_SAMPLING} logit_bias logprobs reasoning_effort response_format top_logprobs user top_k"),
     },
     "sambanova": {
         "url": "https://api.sambanova.ai/v1",
@@ -217,7 +237,7 @@ SERVICES: Mapping[str, Mapping[str, Any]] = {
         "rank": 26,
         "default_model": "gpt-oss-120b",
         "models": ("gpt-oss-120b", "DeepSeek-V3.2", "Meta-Llama-3.3-70B-Instruct"),
-        "params": _params("max_tokens response_format stop temperature top_k top_p"),
+        "params": _params("max_tokens reasoning_effort response_format stop temperature top_k top_p"),
     },
     "vercel": {
         "url": "https://ai-gateway.vercel.sh/v1",
@@ -225,6 +245,10 @@ SERVICES: Mapping[str, Mapping[str, Any]] = {
         "rank": 27,
         "default_model": "openai/gpt-6-luna",
         "models": ("openai/gpt-6-luna", "anthropic/claude-sonnet-5.5", "google/gemini-3.8-flash"),
+        "params": _params(
+            f"{_SAMPLING} logit_bias logprobs parallel_tool_calls response_format top_logprobs user verbosity",
+            reasoning_effort="reasoning.effort",
+        ),
         "takes_files": frozenset({"image", "pdf", "text"}),
     },
     "meta": {

@@ -123,7 +123,13 @@ class APIError(Exception):
     }
 
     def __init__(
-        self, reason: str, message: str = "", *, status: int | None = None, headers: Iterable[tuple[str, str]] = ()
+        self,
+        reason: str,
+        message: str = "",
+        *,
+        status: int | None = None,
+        headers: Iterable[tuple[str, str]] = (),
+        code: str | None = None,
     ) -> None:
         default_status, default_message = self.reasons[reason]
         super().__init__(message or default_message)
@@ -133,6 +139,8 @@ class APIError(Exception):
         self.explicit_status = status
         self.status = status or default_status
         self.headers = list(headers)
+        #: The code for a field that is refused, in protocols that have one.
+        self.code = code
 
     def message_from(self, messages: Mapping[str, str]) -> str:
         """Return the message for this reason from `messages`, unless the error has a message of its own."""

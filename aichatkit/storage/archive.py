@@ -6,19 +6,19 @@ line uses, and when it saves them, is decided in `cli.conversations`.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import os
 import re
-import threading
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from aichatkit._reasons import reason_of
+from aichatkit._surrogates import repair
 from aichatkit.errors import ConfigurationError
+from aichatkit.storage.private_files import replacing
 from aichatkit.transcripts import searchable_text
 
 __all__ = ["Saved", "read_chat", "search_saved", "write_chat", "write_text"]
@@ -88,19 +88,10 @@ def write_chat(path: str | os.PathLike[str], record: Mapping[str, Any]) -> Path:
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> Path:
-    """Write a file atomically, keeping its permissions: readers see either the old or the new content."""
+    """Write a file atomically, for its owner only; a file that is replaced keeps its permissions."""
     target = Path(path)
-    temporary = target.with_name(f"{target.name}.{os.getpid()}-{threading.get_ident()}.part")
-    try:
-        temporary.touch()
-        with contextlib.suppress(FileNotFoundError):
-            # Restrict access before any content is written.
-            temporary.chmod(target.stat().st_mode & 0o777)
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with replacing(target) as file:
+        file.write(repair(text))
     return target
 
 

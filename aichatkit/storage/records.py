@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, TypeVar
 
-from aichatkit import errors
+from aichatkit import _json, errors
 from aichatkit._dataclasses import field_names
 from aichatkit.chunks import Citation, Thought, ToolCall, Usage
 from aichatkit.errors import ChatError
@@ -39,12 +39,11 @@ def encode(outcome: Reply | ChatError) -> str:
     record["thoughts"] = [list(thought) for thought in outcome.thoughts]
     later = _known_values(outcome, _LATER_REPLY)
     later_usage = _known_values(outcome.usage, _LATER_USAGE)
-    return json.dumps(
-        {
-            "reply": {name: value for name, value in record.items() if value not in (None, "", [], {})},
-            **({"later": {**later, **({"usage": later_usage} if later_usage else {})}} if later or later_usage else {}),
-        }
-    )
+    newer = {**later, **({"usage": later_usage} if later_usage else {})}
+    record = {name: value for name, value in record.items() if value not in (None, "", [], {})}
+    # Only the arguments of tool calls hold numbers that a float cannot.
+    dumps = _json.dumps if outcome.tool_calls else json.dumps
+    return dumps({"reply": record, **({"later": newer} if newer else {})})
 
 
 def decode(text: str) -> Reply | ChatError:
@@ -54,7 +53,7 @@ def decode(text: str) -> Reply | ChatError:
     'Paris.'
     """
     try:
-        record = json.loads(text)
+        record = _json.loads(text)
         return _parse_error(record["error"]) if "error" in record else _parse_reply(record)
     except (LookupError, TypeError, AttributeError) as error:
         reason = type(error).__name__

@@ -11,6 +11,7 @@ from typing import Any
 from aichatkit._locks import Lock
 from aichatkit._reasons import reason_of
 from aichatkit.errors import JournalError
+from aichatkit.storage.private_files import create_private
 
 __all__ = ["Database", "insert_rows", "iter_batches", "select_in"]
 
@@ -28,6 +29,8 @@ _REASONS = (
     ("not a database", "it is damaged or no database; move it away or delete it"),
     ("readonly", "it cannot be written; look at the rights of the file and its folder"),
     ("unable to open", "it cannot be opened; look at the folder and its rights"),
+    # This message quotes what the file holds.
+    ("Could not decode", "it is damaged; move it away or delete it"),
 )
 
 
@@ -103,9 +106,9 @@ class Database:
         if connection is not None:
             connection.close()
 
-    def damage_error(self, problem: str, reason: str = "") -> JournalError:
-        """Return the error for a record that cannot be read."""
-        return JournalError(f"{self._label()}: it is damaged ({problem}); move it away or delete it", reason=reason)
+    def damage_error(self) -> JournalError:
+        """Return the error for a record that cannot be read; it shows nothing of the record."""
+        return JournalError(f"{self._label()}: a record in it is damaged; move it away or delete it")
 
     def _connection(self) -> sqlite3.Connection:
         # A connection must not be carried across a fork: the child opens its own and leaves the parent's untouched.
@@ -116,6 +119,8 @@ class Database:
         return connection
 
     def _open(self) -> sqlite3.Connection:
+        if self.path not in ("", ":memory:"):
+            create_private(self.path)
         connection = sqlite3.connect(
             self.path, timeout=self._lock_timeout, isolation_level=None, check_same_thread=False
         )
@@ -154,7 +159,8 @@ class Database:
             yield
             return
         except sqlite3.Error as error:
-            message, reason = str(error), reason_of(error)
+            message = str(error)
+            reason = type(error).__name__ if "Could not decode" in message else reason_of(error)
         explanation = next((text for phrase, text in _REASONS if phrase in message), message)
         raise JournalError(f"{self._label()}: {explanation}", reason=reason)
 

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
+from aichatkit import _json
 from aichatkit._dataclasses import dataclass
 from aichatkit._reasons import reason_of
-from aichatkit.errors import SchemaError
+from aichatkit.classification.error_bodies import clean
+from aichatkit.errors import ContentFilteredError, SchemaError
 from aichatkit.reply import Reply
 from aichatkit.structured.convert import convert, is_pydantic_model
+from aichatkit.structured.dialects import JSON_TEXT
+from aichatkit.structured.fit import fit_texts
 from aichatkit.structured.schemas import schema_of
 from aichatkit.structured.validation import find_errors
 
 __all__ = ["Form"]
+
+#: Thoughts that some models write before the answer, as text.
+_LEADING_THOUGHTS = re.compile(r"\s*<(think|thinking)>.*?</\1>", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -41,27 +49,40 @@ class Form:
         definitions = {name: schema.pop(name) for name in ("$defs", "definitions") if name in schema}
         return cls(target_type, {**_wrap(schema), **definitions}, True)
 
+    @property
+    def sent(self) -> Mapping[str, Any]:
+        """The schema for the service: the objects of pydantic models are closed, as strict modes require."""
+        return self.schema if isinstance(self.target_type, Mapping) else _closed(self.schema)
+
     def parse(self, reply: Reply) -> Any:
         """Return the data of a reply.
 
         Raises:
             SchemaError: the text is not JSON or does not fit the schema; `partial` holds the text.
+            ContentFilteredError: the text is a refusal.
         """
-        reason = ""
+        reason, repairable = "", True
         try:
-            value = self._unwrap(reply.json())
-            document = {"value": value} if self.is_wrapped else value
-            errors = [] if is_pydantic_model(self.target_type) else find_errors(document, self.schema)
-            if not errors:
-                return value if isinstance(self.target_type, Mapping) else convert(value, self.target_type)
-            problem = "; ".join(errors)
+            return self._parse(reply)
+        except _UnfitError as error:
+            problem = str(error)
         except SchemaError:
             problem = "it is not JSON"
-        except (ValueError, TypeError, LookupError, ArithmeticError, AssertionError) as error:
+        except Exception as error:  # noqa: BLE001 - a class of the user's own may raise anything
             problem, reason = f"{type(error).__name__}: {error}", reason_of(error)
+            # Something else failed than the data; the next answer would end in the same way.
+            repairable = not isinstance(error, RuntimeError)
+        if reply.finish_reason == "content_filter":
+            raise ContentFilteredError(
+                f"{reply.provider}: the model refused to answer: {clean(reply.text, 300)}",
+                provider=reply.provider,
+                model=reply.model,
+                partial=reply.text,
+                attempts=reply.attempts,
+            )
         if reply.finish_reason == "length":
             problem = "it was cut at the length limit; raise max_tokens"
-        raise SchemaError(
+        failure = SchemaError(
             f"{reply.provider}: the answer does not fit the schema: {problem}",
             provider=reply.provider,
             model=reply.model,
@@ -69,11 +90,54 @@ class Form:
             attempts=reply.attempts,
             reason=reason,
         )
+        failure.repairable = repairable
+        raise failure
+
+    def _parse(self, reply: Reply) -> Any:
+        value = self._unwrap(reply._exact_json(_without_thoughts(reply.text)))
+        document = fit_texts({"value": value} if self.is_wrapped else value, self.schema)
+        errors = [] if is_pydantic_model(self.target_type) else find_errors(document, self.schema)
+        if errors:
+            raise _UnfitError("; ".join(errors))
+        value = document["value"] if self.is_wrapped else document
+        return _json.plain(value) if isinstance(self.target_type, Mapping) else convert(value, self.target_type)
 
     def _unwrap(self, value: Any) -> Any:
+        if (
+            isinstance(value, Mapping)
+            and set(value) == {JSON_TEXT}
+            and JSON_TEXT not in self.schema.get("properties", ())
+        ):
+            value = value[JSON_TEXT]
         # A model that got the schema as part of the prompt may answer with the bare value.
         has_wrapper = self.is_wrapped and isinstance(value, Mapping) and set(value) == {"value"}
         return value["value"] if has_wrapper else value
+
+
+def _closed(schema: Any) -> Any:
+    """Return a schema whose objects are closed if they require all their fields and say nothing of others."""
+    if isinstance(schema, list):
+        return [_closed(item) for item in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    closed = {name: value if name in ("enum", "const", "default") else _closed(value) for name, value in schema.items()}
+    fields = schema.get("properties")
+    if (
+        schema.get("type") == "object"
+        and isinstance(fields, Mapping)
+        and set(fields) == set(schema.get("required", ()))
+    ):
+        closed.setdefault("additionalProperties", False)
+    return closed
+
+
+def _without_thoughts(text: str) -> str:
+    match = _LEADING_THOUGHTS.match(text)
+    return text[match.end() :] if match else text
+
+
+class _UnfitError(Exception):
+    """The data does not fit the schema; the message says where."""
 
 
 def _wrap(schema: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
+from decimal import Decimal, InvalidOperation
 from typing import Any, Callable
 from urllib.parse import unquote
 
-__all__ = ["find_errors"]
+__all__ = ["find_errors", "resolve"]
 
 _TYPES: dict[str, Callable[[Any], bool]] = {
     "string": lambda value: isinstance(value, str),
@@ -20,15 +22,31 @@ _TYPES: dict[str, Callable[[Any], bool]] = {
 }
 
 
-def find_errors(value: Any, schema: Mapping[str, Any]) -> list[str]:
+def find_errors(value: Any, schema: Any, root: Any = None) -> list[str]:
     """Return the validation errors of a value, each starting with its path; an empty list if the value is valid.
 
-    Unknown schema keywords are ignored.
+    Unknown schema keywords are ignored. `root` is the schema that holds the definitions, if not this one.
 
     >>> find_errors({"n": "x"}, {"type": "object", "properties": {"n": {"type": "integer"}}})
     ['n: must be integer, not a string']
     """
-    return [f"{path or 'the answer'}: {message}" for path, message in _Validator(schema).iter_errors(value, schema, "")]
+    errors = _Validator(root or schema).iter_errors(value, schema, "")
+    return [f"{path or 'the answer'}: {message}" for path, message in errors]
+
+
+def resolve(schema: Any, root: Any) -> Any:
+    """Return a schema with its reference followed to a definition in `root`; {} for one that leads nowhere."""
+    for _ in range(20):  # a reference may lead to another, and in a broken schema back to itself
+        reference = schema.get("$ref") if isinstance(schema, Mapping) else None
+        if not isinstance(reference, str) or not reference.startswith("#"):
+            return schema
+        resolved: Any = root
+        for step in reference[1:].split("/")[1:]:
+            step = unquote(step).replace("~1", "/").replace("~0", "~")
+            resolved = resolved.get(step, {}) if isinstance(resolved, Mapping) else {}
+        siblings = {name: value for name, value in schema.items() if name != "$ref"}
+        schema = {**resolved, **siblings} if isinstance(resolved, Mapping) else resolved
+    return {}
 
 
 #: Pairs of path and message.
@@ -42,7 +60,7 @@ class _Validator:
         self.root = root
 
     def iter_errors(self, value: Any, schema: Any, path: str) -> _Errors:
-        schema = self._resolve(schema)
+        schema = resolve(schema, self.root)
         if not isinstance(schema, Mapping):
             if schema is False:
                 yield path, "is not allowed"
@@ -73,6 +91,7 @@ class _Validator:
                 yield path, f"fits none of the forms that are allowed ({details})"
 
     def _object_errors(self, value: Mapping[str, Any], schema: Mapping[str, Any], path: str) -> _Errors:
+        yield from _size_errors(len(value), schema, "Properties", "fields", path)
         properties, additional = schema.get("properties", {}), schema.get("additionalProperties", True)
         patterns = schema.get("patternProperties", {})
         for name in schema.get("required", ()):
@@ -95,19 +114,6 @@ class _Validator:
             inner = prefix[index] if index < len(prefix) else rest
             yield from self.iter_errors(item, inner, _join(path, str(index)))
 
-    def _resolve(self, schema: Any) -> Any:
-        for _ in range(20):  # a reference may lead to another, and in a broken schema back to itself
-            reference = schema.get("$ref") if isinstance(schema, Mapping) else None
-            if not isinstance(reference, str) or not reference.startswith("#"):
-                return schema
-            resolved: Any = self.root
-            for step in reference[1:].split("/")[1:]:
-                step = unquote(step).replace("~1", "/").replace("~0", "~")
-                resolved = resolved.get(step, {}) if isinstance(resolved, Mapping) else {}
-            siblings = {name: value for name, value in schema.items() if name != "$ref"}
-            schema = {**resolved, **siblings} if isinstance(resolved, Mapping) else resolved
-        return {}
-
 
 def _value_errors(value: Any, schema: Mapping[str, Any], path: str) -> _Errors:
     if "enum" in schema and not any(_is_equal(value, option) for option in schema["enum"]):
@@ -120,6 +126,8 @@ def _value_errors(value: Any, schema: Mapping[str, Any], path: str) -> _Errors:
             yield path, f"does not match {schema['pattern']!r}"
     elif isinstance(value, list):
         yield from _size_errors(len(value), schema, "Items", "items", path)
+        if schema.get("uniqueItems") is True and _has_repeats(value):
+            yield path, "has an item twice"
     elif _TYPES["number"](value):
         yield from _range_errors(value, schema, path)
 
@@ -141,6 +149,8 @@ def _range_errors(value: float, schema: Mapping[str, Any], path: str) -> _Errors
         yield path, f"must be at most {bounds['maximum']}, not {value}"
     if "exclusiveMinimum" in bounds and value <= bounds["exclusiveMinimum"]:
         yield path, f"must be more than {bounds['exclusiveMinimum']}, not {value}"
+    if bounds.get("multipleOf", 0) > 0 and not _is_multiple(value, bounds["multipleOf"]):
+        yield path, f"must be a multiple of {bounds['multipleOf']}, not {value}"
     if "exclusiveMaximum" in bounds and value >= bounds["exclusiveMaximum"]:
         yield path, f"must be less than {bounds['exclusiveMaximum']}, not {value}"
 
@@ -154,6 +164,18 @@ def _matches(pattern: str, text: str) -> bool:
 
 def _is_equal(value: Any, other: Any) -> bool:
     return bool(value == other) and isinstance(value, bool) == isinstance(other, bool)
+
+
+def _is_multiple(value: float, step: float) -> bool:
+    # As floats, 0.3 is no multiple of 0.1.
+    try:
+        return Decimal(str(value)) % Decimal(str(step)) == 0
+    except InvalidOperation:  # the numbers are too far apart to tell
+        return True
+
+
+def _has_repeats(items: list[Any]) -> bool:
+    return len({json.dumps(item, sort_keys=True) for item in items}) < len(items)
 
 
 def _is_integral(value: Any) -> bool:

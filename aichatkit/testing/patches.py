@@ -9,7 +9,8 @@ import requests
 from requests.adapters import BaseAdapter, HTTPAdapter
 
 from aichatkit import api
-from aichatkit.call import attempt
+from aichatkit.call import attempt, targets
+from aichatkit.errors import ChatError
 from aichatkit.limits import retries
 from aichatkit.limits.waits import Sleeper
 from aichatkit.providers.base import Provider
@@ -28,13 +29,19 @@ class NetworkPatch:
     `choose_adapter` returns the adapter to use, given a function that returns the original one.
     Only requests sent by the package are affected, not others in the process.
     With a `clock`, waits return immediately, there is no jitter, and every service has a fake API key.
+    `key_note` is added to the errors for a missing key.
     """
 
     def __init__(
-        self, choose_adapter: Callable[[Callable[[], BaseAdapter]], BaseAdapter], *, clock: Clock | None = None
+        self,
+        choose_adapter: Callable[[Callable[[], BaseAdapter]], BaseAdapter],
+        *,
+        clock: Clock | None = None,
+        key_note: str = "",
     ) -> None:
         self._choose_adapter = choose_adapter
         self._clock = clock
+        self._key_note = key_note
         self._undo: list[Callable[[], None]] = []
 
     def apply(self) -> None:
@@ -48,6 +55,9 @@ class NetworkPatch:
         self._patch(requests.Session, "get_adapter", get_adapter)
         if self._clock is not None:
             self._patch_clock(self._clock)
+        if self._key_note:
+            self._add_key_note(Provider, "missing_key")
+            self._add_key_note(targets, "no_model_error")
 
     def remove(self) -> None:
         """Undo the patch."""
@@ -74,6 +84,17 @@ class NetworkPatch:
         for module in (retries, attempt):
             self._patch(module, "random", SimpleNamespace(random=float))
         self._patch(Provider, "find_key", classmethod(lambda cls: API_KEY if cls.key_variables() else None))
+
+    def _add_key_note(self, owner: Any, name: str) -> None:
+        original: Any = vars(owner)[name]
+        make_error = getattr(original, "__func__", original)
+
+        def missing(*args: Any) -> ChatError:
+            error: ChatError = make_error(*args)
+            error.message += self._key_note
+            return error
+
+        self._patch(owner, name, classmethod(missing) if isinstance(original, classmethod) else missing)
 
     def _patch(self, owner: Any, name: str, value: Any) -> None:
         original = vars(owner)[name]

@@ -49,6 +49,7 @@ class Replay:
         if mode not in MODES:
             raise ConfigurationError(f"replay: there is no mode {mode!r}{suggestion(mode, MODES)}; there are {MODES}")
         self.path = Path(path)
+        problem = "recorded anew" if mode == "all" else "not there yet"
         self.recording = mode == "all" or (mode == "once" and not self.path.exists())
         self.ignored = set(_IGNORED_FIELDS)
         self._again = again
@@ -57,7 +58,13 @@ class Replay:
         self._failures: list[str] = []
         self._lock = Lock()
         self._clock = Clock()
-        self._patch = NetworkPatch(partial(_ReplayAdapter, self), clock=None if self.recording else self._clock)
+        self._patch = NetworkPatch(
+            partial(_ReplayAdapter, self),
+            clock=None if self.recording else self._clock,
+            key_note=f"; the key is needed to record the answers, as {self.path} is {problem}"
+            if self.recording
+            else "",
+        )
 
     @property
     def waits(self) -> list[float]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import inspect
-import json
 import logging
 import re
 import typing
@@ -13,13 +11,17 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any, Callable, NamedTuple, Optional
 
+from aichatkit._dataclasses import replace
 from aichatkit._reasons import reason_of
+from aichatkit._surrogates import repair
 from aichatkit.chunks import ToolCall
 from aichatkit.errors import ConfigurationError
 from aichatkit.providers.base import Tool
 from aichatkit.structured.convert import convert
+from aichatkit.structured.fit import fit_arguments
 from aichatkit.structured.schemas import Field, hints_of, object_schema
 from aichatkit.structured.validation import find_errors
+from aichatkit.tools.results import result_text
 
 __all__ = ["Toolbox"]
 
@@ -29,7 +31,6 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 _ARGS_HEADING = re.compile(r"^(?:Args|Arguments|Parameters):[ \t]*$", re.MULTILINE)
 _HEADING = re.compile(r"^(?:Returns?|Raises|Yields|Examples?|Attributes|Notes?|See Also|Todo|Warnings?):", re.MULTILINE)
 _ARG_LINE = re.compile(r"`?\*{0,2}(\w+)`?\s*(?:\([^)]*\))?:\s*(.*)")
-_MAX_RESULT_CHARS = 200_000
 
 
 class _Function(NamedTuple):
@@ -82,20 +83,22 @@ class Toolbox:
             return f"Error: there is no tool {call.name!r}; there are: {', '.join(self._tools)}"
         if call.broken:
             return "Error: the arguments are not a JSON object; call again with one"
-        errors = find_errors(call.arguments, self._tools[call.name].parameters)
+        parameters = self._tools[call.name].parameters
+        try:
+            fields = fit_arguments(call.arguments, parameters)
+            errors = find_errors(fields, parameters)
+        except RecursionError:
+            errors = ["they are nested too deeply"]
         if errors:
             return f"Error: the arguments do not fit: {'; '.join(errors)}"
-        if self._approve is not None and not self._approve(call):
+        if self._approve is not None and not self._approve(replace(call, arguments=fields)):
             return "Error: the user did not allow this call"
         try:
-            arguments = {name: convert(value, function.hints[name]) for name, value in call.arguments.items()}
-            text = _result_text(function.call(**arguments))
+            arguments = {name: convert(value, function.hints[name]) for name, value in fields.items()}
+            return result_text(function.call(**arguments), call.name)
         except Exception as error:  # noqa: BLE001 - whatever a user's function raises is reported to the model
             logger.debug("the tool %s failed (%s)", call.name, type(error).__name__)
-            return f"Error: {type(error).__name__}: {error}"
-        if len(text) <= _MAX_RESULT_CHARS:
-            return text
-        return f"{text[:_MAX_RESULT_CHARS]}\n[cut: the result has {len(text):,} characters]"
+            return repair(f"Error: {type(error).__name__}: {error}")
 
     def _add(self, tool: Any) -> None:
         if isinstance(tool, Mapping):
@@ -124,7 +127,12 @@ def _parse_signature(function: Any) -> tuple[str, list[Field]]:
     for parameter in _parameters_of(function, name):
         if parameter.name in bound:
             continue
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
+        if parameter.kind is parameter.POSITIONAL_ONLY:
+            raise ConfigurationError(
+                f"tools: the parameter {parameter.name!r} of {name} is positional-only, and a tool is called by names; "
+                "wrap it in a function of your own"
+            )
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             raise ConfigurationError(f"tools: {name} takes {parameter}; a tool's parameters need plain names")
         hint = hints.get(parameter.name, Any)
         # Models send null for arguments they leave out.
@@ -203,20 +211,3 @@ def _parse_args_section(lines: Sequence[str]) -> dict[str, str]:
         elif name:  # a continuation line
             descriptions[name] = f"{descriptions[name]} {line.strip()}".strip()
     return descriptions
-
-
-def _result_text(result: Any) -> str:
-    if inspect.isgenerator(result):
-        result = list(result)
-    return result if isinstance(result, str) else json.dumps(result, ensure_ascii=False, default=_to_json)
-
-
-def _to_json(value: Any) -> Any:
-    """Return the JSON representation of a value that `json` cannot encode."""
-    if hasattr(value, "model_dump"):
-        return value.model_dump(mode="json")
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    if isinstance(value, (set, frozenset)):
-        return sorted(value, key=str)
-    return value.value if isinstance(value, Enum) else str(value)

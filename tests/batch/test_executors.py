@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
@@ -73,6 +74,44 @@ class BrokenOnSubmit(Here):
 
 class KilledWorker(Exception):
     """As Dask names it."""
+
+
+class Broken(Executor):
+    """Take rows, and break once there are two of them."""
+
+    def __init__(self):
+        self.futures = []
+
+    def submit(self, fn, /, *args, **kwargs):
+        if len(self.futures) == 2:
+            raise BrokenExecutor("a worker died")
+        self.futures.append(Future())
+        if len(self.futures) == 2:
+            for future in self.futures:
+                future.set_exception(BrokenExecutor("a worker died"))
+        return self.futures[-1]
+
+
+class Slow(Executor):
+    """Answer each row in a thread, a little later; `most` is how many were under way at once."""
+
+    def __init__(self):
+        self.now = self.most = 0
+        self._lock = threading.Lock()
+
+    def submit(self, fn, /, *args, **kwargs):
+        with self._lock:
+            self.now += 1
+            self.most = max(self.most, self.now)
+        future = Future()
+        threading.Timer(0.02, self._answer, (future, fn, args)).start()
+        return future
+
+    def _answer(self, future, fn, args):
+        outcome = fn(*args)
+        with self._lock:
+            self.now -= 1
+        future.set_result(outcome)
 
 
 # Real executors.
@@ -303,3 +342,11 @@ def test_threads_are_made_as_they_are_needed_and_end():
     pool.shutdown(wait=True)
     assert not any(thread.is_alive() for thread in pool._threads)
     ThreadWorkers(1).shutdown(wait=False)
+
+
+def test_rows_whose_worker_died_are_asked_one_after_the_other(caller):
+    slow = Slow()
+    executors = iter([Broken(), slow])
+    results = caller.map(numbered(2), executor=lambda: next(executors), workers=2)
+    assert results.failed == []
+    assert slow.most == 1

@@ -7,6 +7,7 @@ import os
 import pickle
 import signal
 import sqlite3
+import subprocess
 import sys
 import threading
 import time
@@ -150,6 +151,58 @@ def test_a_claim_of_another_machine_ends_with_its_lease(opened, path):
     assert other.claim([b"a"]) == [None]
 
 
+@pytest.mark.parametrize("apart", [-7200.0, 61.0, 7200.0])
+def test_a_claim_of_a_living_process_of_this_machine_holds_whatever_the_clocks_say(opened, apart):
+    first_clock, second_clock = Clock(), Clock()
+    second_clock.now += apart
+    opened(clock=first_clock).claim([b"a"])
+    assert opened(clock=second_clock).claim([b"a"]) == [CLAIMED_ELSEWHERE]
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="the state of processes is read from /proc")
+def test_a_claim_of_another_living_process_holds_and_ends_with_it_though_nobody_waits_for_it(opened, path):
+    clock = Clock()
+    opened(clock=clock).claim([b"a"])
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        pretend_elsewhere(
+            path, f"{journal.platform.node()}:{process.pid}:{journal._start_time(process.pid)}:{'ab' * 4}"
+        )
+        clock.now += 7200
+        assert opened(clock=clock).claim([b"a"]) == [CLAIMED_ELSEWHERE]
+        process.kill()
+        # Not `wait`, which would remove the process that has ended.
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        clock.now -= 7200
+        assert opened(clock=clock).claim([b"a"]) == [None]
+
+
+@pytest.mark.parametrize("owner", ["nonsense", "", f"{journal.platform.node()}:pid:5:abcd", b"\xe9"])
+def test_a_claim_of_an_owner_that_cannot_be_read_ends_with_its_lease_or_is_told(opened, path, owner):
+    clock = Clock()
+    opened(clock=clock).claim([b"a"])
+    pretend_elsewhere(path, owner)
+    other = opened(clock=clock)
+    if isinstance(owner, bytes):
+        with pytest.raises(JournalError, match="it is damaged"):
+            other.claim([b"a"])
+        return
+    assert other.claim([b"a"]) == [CLAIMED_ELSEWHERE]
+    clock.now += 61
+    assert other.claim([b"a"]) == [None]
+
+
+def test_what_others_hold_stays_theirs_when_rows_are_given_back(opened):
+    first, second, third = opened(), opened(), opened()
+    first.claim([b"a"])
+    second.claim([b"b"])
+    first.release([b"a", b"b"])
+    assert third.claim([b"a", b"b"]) == [None, CLAIMED_ELSEWHERE]
+    first.write([(b"c", answer("C")), (b"b", answer("B"))])
+    with second._database.reading() as connection:
+        owners = connection.execute("SELECT owner FROM claims WHERE key = ?", (b"b",)).fetchall()
+    assert owners == [(second.owner,)]
+
+
 def test_a_claim_is_renewed_while_its_process_works(opened, path):
     clock = Clock()
     first = opened(lease=0.03, clock=clock)
@@ -219,14 +272,52 @@ def test_a_file_that_cannot_be_used_is_told_and_left_as_it_is(path, spoil, messa
     assert before == (path.read_bytes() if path.is_file() else None)
 
 
-@pytest.mark.parametrize("record", ["nonsense", encode(ChatError("x"))])
-def test_a_record_that_is_no_answer_is_told(opened, path, record):
+@pytest.mark.parametrize(
+    "record",
+    [
+        "'nonsense SECRET'",
+        "x'1b5b33316dff'",
+        "CAST(x'1b5b33316dff534543524554' AS TEXT)",
+        "5",
+        '\'{"reply": {"SECRET": 1}}\'',
+        '\'{"reply": {"text": "x", "usage": {"SECRET": 1}}}\'',
+        "'" + encode(ChatError("SECRET")) + "'",
+    ],
+)
+def test_a_record_that_is_no_answer_is_told_without_what_it_holds(opened, path, record):
     first = opened()
     with sqlite3.connect(path) as connection:
-        connection.execute("INSERT INTO answers VALUES (?, ?)", (b"k", record))
+        connection.execute(f"INSERT INTO answers VALUES (?, {record})", (b"k",))
     connection.close()
-    with pytest.raises(JournalError, match="it is damaged"):
+    with pytest.raises(JournalError, match="damaged; move it away or delete it") as caught:
         first.claim([b"k"])
+    told = f"{caught.value} {caught.value.reason} {caught.value.__cause__}"
+    assert "SECRET" not in told
+    assert "decode" not in told
+    assert told.isprintable()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="rights are a matter of POSIX")
+@pytest.mark.parametrize("as_link", [False, True])
+def test_a_journal_is_for_its_owner_only(tmp_path, opened, path, as_link):
+    if as_link:
+        path.symlink_to(tmp_path / "elsewhere.sqlite")
+    before = os.umask(0o022)
+    try:
+        opened().claim([b"a"])
+    finally:
+        os.umask(before)
+    rights = {name.name: name.stat().st_mode & 0o777 for name in tmp_path.iterdir()}
+    assert set(rights.values()) == {0o600}, rights
+
+
+def test_a_database_in_memory_makes_no_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    database = Database(":memory:", "CREATE TABLE IF NOT EXISTS t (a)", name="the file")
+    with database.transaction() as connection:
+        connection.execute("INSERT INTO t VALUES (1)")
+    database.close()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_locked_file_is_told(opened, path):

@@ -13,6 +13,7 @@ import pytest
 
 from aichatkit import ChatError, Client, ConfigurationError, JournalError, Usage
 from aichatkit.errors import ContentFilteredError
+from aichatkit.testing import BadRequest, Fake, Quota
 
 ROWS = [{"id": 1, "text": "One."}, {"id": 2, "text": None}, {"id": 3, "text": "Three."}]
 
@@ -314,3 +315,33 @@ def test_a_disk_without_room_for_results_ends_the_run_and_keeps_those_there_are(
     assert caught.value.results is results
     assert 128 <= len(results) < 200
     assert len(sandbox.requests) == results.text.count("ErrorBody.")
+
+
+def test_rows_that_were_never_asked_did_not_fail():
+    results = Fake(["A", BadRequest(), Quota()]).client().map(list("abcdef"), workers=1, progress=False)
+    shown = "<Results of 6 rows, 2 failed, 3 not asked>"
+    assert repr(results) == repr(pickle.loads(pickle.dumps(results))) == shown
+    assert "6 rows, 1 answered, 2 failed, 3 not asked" in results._repr_html_()
+    assert len(results.failed) == 5
+
+
+def test_files_hold_no_numbers_that_only_python_reads(client, tmp_path):
+    odd = {"nan": [float("nan"), 1.5], "inf": float("-inf"), "price": 1.25}
+    results = client.map([{"prompt": "Hi", "odd": odd, "inf": float("inf")}])
+    results.save(tmp_path / "out.jsonl")
+    refuse = pytest.fail
+    row = json.loads((tmp_path / "out.jsonl").read_text(), parse_constant=refuse)
+    assert (row["odd"], row["inf"]) == ({"nan": [None, 1.5], "inf": None, "price": 1.25}, None)
+    results.save(tmp_path / "out.csv")
+    (line,) = read_csv(tmp_path / "out.csv")
+    assert json.loads(line["odd"], parse_constant=refuse) == row["odd"]
+
+
+def test_half_a_character_of_the_input_is_saved(client, tmp_path):
+    results = client.map([{"prompt": "Hi", "text": "caf\udce9", "list": ["\ud83d"]}])
+    results.save(tmp_path / "out.csv")
+    results.save(tmp_path / "out.jsonl")
+    (line,) = read_csv(tmp_path / "out.csv")
+    row = json.loads((tmp_path / "out.jsonl").read_text(encoding="utf-8"))
+    assert (line["text"], line["list"]) == ("caf\ufffd", '["\ufffd"]')
+    assert (row["text"], row["list"]) == ("caf\ufffd", ["\ufffd"])

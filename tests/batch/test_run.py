@@ -27,6 +27,8 @@ from aichatkit import (
     SchemaError,
 )
 from aichatkit.batch.journal import Journal
+from aichatkit.batch.rows import read_rows
+from aichatkit.batch.task_queue import TaskQueue
 from aichatkit.limits.cooldowns import CooldownKey
 from aichatkit.middleware.fingerprints import fingerprint
 from aichatkit.reply import Reply
@@ -119,14 +121,83 @@ def test_raise_ends_the_run_at_the_first_row_that_fails(client, sandbox):
     assert caught.value.results[0].text
 
 
-def test_an_error_of_the_input_comes_out_as_it_is(client):
+@pytest.mark.parametrize("error", [LookupError("no more"), KeyError("gone"), OSError(5, "disk"), ValueError("odd")])
+@pytest.mark.parametrize("workers", [1, 2, 8])
+@pytest.mark.parametrize("as_completed", [False, True])
+def test_an_error_of_the_input_keeps_what_was_answered(client, sandbox, error, workers, as_completed):
     def prompts():
-        yield "a"
-        yield "b"
-        raise LookupError("no more")
+        yield "p0"
+        yield "p1"
+        yield "p2"
+        raise error
 
-    with pytest.raises(LookupError, match="no more"):
+    with pytest.raises(ChatError, match=f"prompts: they raised {type(error).__name__}") as caught:
+        list(client.map(prompts(), workers=workers, as_completed=as_completed))
+    assert caught.value.__cause__ is error
+    assert len(caught.value.results) == 3
+    assert all(caught.value.results.text)
+    assert sorted(asked(sandbox)) == ["p0", "p1", "p2"]
+    assert caught.value.results.stopped is caught.value
+
+
+def test_an_error_of_the_input_keeps_the_answers_of_a_journal_as_well(client, sandbox, journal):
+    def prompts():
+        yield from numbered(5)
+        raise KeyError("gone")
+
+    for _ in range(2):
+        with pytest.raises(ChatError, match="KeyError") as caught:
+            client.map(prompts(), workers=3, resume=journal)
+        assert all(caught.value.results.text)
+        assert len(caught.value.results) == 5
+    assert len(sandbox.requests) == 5
+
+
+def test_an_input_that_fails_at_once_has_no_results(client, sandbox):
+    def prompts():
+        raise KeyError("gone")
+        yield
+
+    with pytest.raises(ChatError, match="prompts: they raised KeyError: 'gone'") as caught:
         client.map(prompts())
+    assert len(caught.value.results) == 0
+    assert sandbox.requests == []
+
+
+def test_a_file_that_cannot_be_read_to_its_end_keeps_what_was_answered(client, tmp_path):
+    (tmp_path / "in.csv").write_bytes(b"text\na\nb\ncaf\xe9\n")
+    with pytest.raises(ConfigurationError, match="line 4 cannot be read") as caught:
+        client.map(tmp_path / "in.csv", workers=8)
+    assert len(caught.value.results) == 2
+    assert all(caught.value.results.text)
+
+
+def test_a_row_that_may_have_been_charged_counts_against_the_budget(client, sandbox):
+    sandbox.script(*["cut,after=2"] * 20)
+    results = client.map(numbered(20), workers=1, retry=0, max_tokens=100, max_tokens_total=350)
+    assert 2 <= len(sandbox.requests) <= 4
+    assert isinstance(results.stopped, BudgetExceededError)
+    partial = results.errors[0]
+    assert partial.partial
+    assert results.usage.total_tokens is None
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_limited_row_is_asked_after_those_that_are_ready(tmp_path, workers):
+    source, journal = read_rows(numbered(4)), Journal(tmp_path / "j.sqlite")
+    with Client(model="offline") as client:
+        queue = TaskQueue(
+            source,
+            build_call=lambda prompt: client._build_call(prompt, 1),
+            journal=journal,
+            schema=None,
+            batch_size=4,
+        )
+        limited = queue.next()
+        queue.requeue_last(limited)
+        order = [queue.next().row.prompt for _ in range(4)]
+    journal.close()
+    assert order == ["p1", "p2", "p3", "p0"]
 
 
 @pytest.mark.parametrize(("fault", "kind"), [("quota", QuotaExceededError), ("unauthorized", AuthenticationError)])

@@ -6,7 +6,7 @@ from answer_doubles import FakeResponse, FakeTransport, Scripted, answered
 from aichatkit.call.answer import Answer
 from aichatkit.catalog.models import Catalog
 from aichatkit.catalog.own_prices import parse_prices
-from aichatkit.chunks import Answered, Citation, Finish, Notice, Picture, Reasoning, ToolCallPart, Usage
+from aichatkit.chunks import Answered, Citation, Finish, Notice, Picture, Reasoning, ToolCallPart, Unread, Usage
 from aichatkit.errors import (
     BadResponseError,
     BlockedError,
@@ -90,8 +90,39 @@ def test_after_the_last_marker_the_end_is_looked_for_and_nothing_more_is_read():
 def test_a_marker_that_is_not_the_last_lets_more_follow():
     answer = answered("a", Finish("stop"), "b")
     assert list(answer) == ["a", "b"]
-    assert answer.reply.complete is True
+    # Text behind a marker shows that it came too early.
+    assert answer.reply.complete is None
     assert answer.fake.done == ["close"]
+
+
+@pytest.mark.parametrize("chunk", ["b", Reasoning("b"), ToolCallPart(0, "a", "f")])
+def test_a_marker_that_came_too_early_hides_no_cut(chunk):
+    error = error_of(answered("a", Finish("stop"), chunk, requires_end=True), StreamInterruptedError)
+    assert error.partial == ("ab" if chunk == "b" else "a")
+    again = answered("a", Finish("stop"), chunk, "", None, Finish("stop"), requires_end=True)
+    list(again)
+    assert again.reply.complete is True
+
+
+@pytest.mark.parametrize("failure", [StreamInterruptedError("reset"), TimedOutError("silent")])
+@pytest.mark.parametrize("marker", [Finish("stop"), Finish("length")])
+def test_a_connection_that_breaks_after_the_marker_costs_nothing(failure, marker):
+    answer = answered("a", marker, ending=failure, requires_end=True)
+    assert list(answer) == ["a"]
+    assert (answer.reply.complete, answer.reply.finish_reason) == (True, marker.reason)
+
+
+def test_a_cancelled_answer_is_no_answer_even_after_its_marker():
+    answer = answered("a", Finish("stop"), ending=StreamInterruptedError("cancelled"), requires_end=True)
+    assert next(answer) == "a"
+    answer.cancel()
+    error_of(answer, StreamInterruptedError)
+
+
+def test_a_picture_that_cannot_be_read_is_the_error_of_an_answer_without_text():
+    broken = BadResponseError("no picture")
+    assert error_of(answered(Unread(broken), END), BadResponseError) is broken
+    assert list(answered(Unread(broken), "a", END)) == ["a"]
 
 
 def test_without_a_marker_completeness_is_unknown():
@@ -138,7 +169,9 @@ def test_an_error_at_the_start_is_raised_by_the_start():
     ("script", "kind", "action", "told"),
     [
         ([END], EmptyAnswerError, "retry", "no text"),
-        ([Finish("length", last=True)], EmptyAnswerError, "stop", "max_tokens"),
+        ([Finish("length", last=True)], EmptyAnswerError, "stop", "no text came before the length limit"),
+        ([Reasoning("Hm."), Finish("length", last=True)], EmptyAnswerError, "stop", "lower reasoning_effort"),
+        ([Usage(reasoning_tokens=4000), Finish("length", last=True)], EmptyAnswerError, "stop", "limit (4,000 tokens)"),
         ([Finish("content_filter", last=True)], ContentFilteredError, "stop", "filter"),
         ([Finish("error", last=True)], ServerError, "retry", "failed"),
         ([Notice("Insufficient quota")], QuotaExceededError, "next", "quota"),

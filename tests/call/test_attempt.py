@@ -42,7 +42,7 @@ def service():
 
 @pytest.fixture
 def openai():
-    with Client(model="openai/gpt-6-sol", api_key="sk-test") as client:
+    with Client(model="openai/gpt-x", api_key="sk-test") as client:
         yield client
 
 
@@ -59,7 +59,7 @@ def test_what_is_given_is_sent_and_none_is_not(service, openai):
 
 def test_a_refused_field_is_left_out_with_a_warning_at_the_user_s_line(service, openai):
     service.refuses.append("temperature")
-    with pytest.warns(UserWarning, match="gpt-6-sol does not take 'temperature'") as caught:
+    with pytest.warns(UserWarning, match="gpt-x does not take 'temperature'") as caught:
         assert openai.ask("Hi", temperature=0.5).text == "Hi"
     assert [Path(warning.filename).name for warning in caught] == ["test_attempt.py"]
     assert ["temperature" in body for body in service.bodies] == [True, False]
@@ -85,8 +85,8 @@ def test_it_is_remembered_for_the_model_and_the_client(service, openai):
     openai.ask("Hi", temperature=0.5)
     assert "temperature" not in service.bodies[-1]
     assert len(service.bodies) == 3
-    with pytest.warns(UserWarning, match="gpt-6-luna"):
-        openai.ask("Hi", temperature=0.5, model="openai/gpt-6-luna")
+    with pytest.warns(UserWarning, match="gpt-y"):
+        openai.ask("Hi", temperature=0.5, model="openai/gpt-y")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         again = pickle.loads(pickle.dumps(openai))
@@ -107,12 +107,24 @@ def test_strict_forbids_it_also_where_it_is_remembered(service, openai):
     assert "temperature" in service.bodies[-1]
 
 
-def test_several_fields_are_left_out_one_after_the_other(service, openai):
-    service.refuses += ["temperature", "max_completion_tokens", "stream_options"]
-    with pytest.warns(UserWarning) as caught:  # noqa: PT030 - the three are counted
-        openai.ask("Hi", temperature=0.5, max_tokens=5, seed=1)
-    assert len(caught) == 3
-    assert set(service.bodies[-1]) == {"model", "messages", "stream", "seed"}
+def test_one_call_is_repeated_once_and_the_next_is_right_at_once(service, openai):
+    service.refuses += ["temperature", "top_p"]
+    asked = {"temperature": 0.5, "top_p": 0.9, "seed": 1}
+    with pytest.warns(UserWarning, match="does not take"), pytest.raises(BadRequestError, match="the next call"):
+        openai.ask("Hi", **asked)
+    assert openai.ask("Hi", **asked).text == "Hi"
+    assert len(service.bodies) == 3
+    assert set(service.bodies[-1]) == {"model", "messages", "stream", "stream_options", "seed"}
+
+
+def test_a_change_that_does_not_help_is_forgotten(service, openai):
+    service.replace("POST", URL, json=refusal("temperature"), status=400)
+    with pytest.warns(UserWarning, match="temperature"), pytest.raises(BadRequestError) as caught:
+        openai.ask("Hi", temperature=0.5)
+    assert (caught.value.param, len(service.calls)) == ("temperature", 2)
+    with pytest.warns(UserWarning, match="temperature"), pytest.raises(BadRequestError):
+        openai.ask("Hi", temperature=0.5)
+    assert "temperature" in json.loads(service.calls[2].request.body)
 
 
 @pytest.mark.parametrize("param", ["messages", "model", "logit_bias", "", None, "messages[0].content"])

@@ -9,7 +9,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aichatkit.call.collector import Collector
-from aichatkit.chunks import Answered, Bill, Citation, Finish, Notice, Reasoning, Thought, ToolCall, ToolCallPart, Usage
+from aichatkit.chunks import (
+    Answered,
+    ArgumentFields,
+    Bill,
+    Citation,
+    Finish,
+    Notice,
+    Reasoning,
+    Thought,
+    ToolCall,
+    ToolCallPart,
+    Usage,
+)
 from aichatkit.errors import BadResponseError
 
 
@@ -57,6 +69,26 @@ P = ToolCallPart
         ([P(0, "a", "f")], [("a", "f", {})]),
         ([P(0, "a", "f", "null")], [("a", "f", {})]),
         ([P(0, "a", "f", " ")], [("a", "f", {})]),
+        # Another id with every piece of one call, with and without its name.
+        ([P(0, "a", "f"), P(0, "b", "", '{"x": 1}')], [("a", "f", {"x": 1})]),
+        ([P(None, "a", "f", '{"x"'), P(None, "b", "", ": 1}")], [("a", "f", {"x": 1})]),
+        ([P(0, "a", "f"), P(0, "b", "f", '{"x": 1}')], [("a", "f", {"x": 1})]),
+        ([P(0, "a", "f", '{"x"'), P(0, "b", "f", ": 1}")], [("a", "f", {"x": 1})]),
+        ([P(0, "a", "f", '{"x":'), P(0, "", "f", " 1}")], [("a", "f", {"x": 1})]),
+        ([P(None, "", "f"), P(None, "", "f", '{"x": 1}')], [("call00000", "f", {"x": 1})]),
+        # Another id and another name are another call.
+        ([P(0, "a", "f"), P(0, "b", "g", '{"x": 1}')], [("a", "f", {}), ("b", "g", {"x": 1})]),
+        ([P(None, "a", "f"), P(None, "b", "f")], [("a", "f", {}), ("b", "f", {})]),
+        # Whole calls that all have the number 0, and no id.
+        (
+            [P(0, "", "f", '{"x": 1}'), P(0, "", "f", '{"x": 2}'), P(0, "", "g", "{}")],
+            [("call00000", "f", {"x": 1}), ("call00001", "f", {"x": 2}), ("call00002", "g", {})],
+        ),
+        # The name comes in pieces, or late, or again with every piece.
+        ([P(0, "a", "wea"), P(0, "", "ther"), P(0, arguments="{}")], [("a", "weather", {})]),
+        ([P(None, "a", "wea"), P(None, "", "ther"), P(None, arguments="{}")], [("a", "weather", {})]),
+        ([P(0, "a", "f"), P(0, "", "f"), P(0, "a", "f", "{}")], [("a", "f", {})]),
+        ([P(0, "a", "", '{"x": 1}'), P(0, "", "f")], [("a", "f", {"x": 1})]),
         # A piece of a call that never began.
         ([P(3, arguments='{"x": 1}')], []),
         ([P(0, "a", "f", "{}"), P(1, arguments="{}")], [("a", "f", {})]),
@@ -64,6 +96,102 @@ P = ToolCallPart
 )
 def test_pieces_of_calls_come_together(parts, found):
     assert calls(*parts) == found
+
+
+def W(position, id="", name="", arguments=""):
+    """Return a piece that repeats a whole call."""
+    return P(position, id, name, arguments, whole=True)
+
+
+@pytest.mark.parametrize(
+    ("parts", "found"),
+    [
+        # Told only when it is complete.
+        ([W(0, "a", "f", '{"x": 1}')], [("a", "f", {"x": 1})]),
+        # Once, however often it is told.
+        ([P(0, "a", "f", '{"x": 1}'), W(0, arguments='{"x":1}'), W(0, "a", "f", '{"x": 1}')], [("a", "f", {"x": 1})]),
+        ([P(1, "a", "f", '{"x": 1}'), W(0, "a", "f", '{"x": 1}')], [("a", "f", {"x": 1})]),
+        ([P(1, "a", "f", '{"x": 1}'), W(0, "other", "f", '{"x": 1}')], [("a", "f", {"x": 1})]),
+        # What the pieces lack.
+        ([P(0, "a", "f"), W(0, arguments='{"x": 1}')], [("a", "f", {"x": 1})]),
+        ([P(0, "a", "f"), W(0, "other", "f", '{"x": 1}')], [("a", "f", {"x": 1})]),
+        ([P(0, "a", "f", '{"x'), W(None, "a", "f", '{"x": 1}')], [("a", "f", {"x": 1})]),
+        ([P(0, "a", "f", '": 1}'), W(0, "a", "f", '{"x": 1}')], [("a", "f", {"x": 1})]),
+        ([P(0, "", "f"), W(None, "a", "f", '{"x": 1}')], [("a", "f", {"x": 1})]),
+        ([P(0, "", "f", "{}"), W(None, "", "g", "{}")], [("call00000", "f", {}), ("call00001", "g", {})]),
+        # An end without arguments takes nothing away.
+        ([P(0, "a", "f", '{"x": 1}'), W(0, "a", "f", "{}"), W(0, "a", "f")], [("a", "f", {"x": 1})]),
+        # Several calls, and those that only the end tells.
+        (
+            [P(0, "a", "f", '{"x": 1}'), W(0, "a", "f", '{"x": 1}'), W(1, "b", "f", '{"x": 2}')],
+            [("a", "f", {"x": 1}), ("b", "f", {"x": 2})],
+        ),
+        ([W(0, "a", "f", '{"x": 1}'), W(1, "a", "f", '{"x": 2}')], [("a", "f", {"x": 1}), ("a", "f", {"x": 2})]),
+        ([W(0, "", "f", "{}"), W(1, "", "f", "{}")], [("call00000", "f", {}), ("call00001", "f", {})]),
+    ],
+)
+def test_a_repeated_call_is_one_call_with_all_that_was_told_of_it(parts, found):
+    assert calls(*parts) == found
+
+
+def test_arguments_that_contradict_each_other_are_broken():
+    (call,) = gathered(P(0, "a", "f", '{"x": 1}'), W(0, "a", "f", '{"x": 2}')).tool_calls("p")
+    assert (call.arguments, call.broken) == ({}, '{"x": 1}{"x": 2}')
+
+
+F = ArgumentFields
+
+
+@pytest.mark.parametrize(
+    ("parts", "arguments"),
+    [
+        ([F([(["city"], "Par")], more=True), F([(["city"], "is")]), F(())], {"city": "Paris"}),
+        ([F((), more=True), F(())], {}),
+        ([F([(["a"], 1.5), (["b"], None), (["c"], True)])], {"a": 1.5, "b": None, "c": True}),
+        ([F([(["a", 0, "b"], "x"), (["a", 0, "b"], "y"), (["a", 1, "b"], "z")])], {"a": [{"b": "xy"}, {"b": "z"}]}),
+        ([F([(["a", 0], "x"), (["a", 1], "y"), (["a", 0], "z")])], {"a": ["xz", "y"]}),
+    ],
+)
+def test_arguments_come_field_by_field(parts, arguments):
+    (call,) = gathered(P(None, "a", "f"), *parts).tool_calls("gemini")
+    assert (call.arguments, call.broken) == (arguments, "")
+
+
+def test_arguments_of_which_more_was_announced_are_broken():
+    (call,) = gathered(P(None, "a", "f"), F([(["city"], "Par")], more=True)).tool_calls("gemini")
+    assert (call.arguments, call.broken) == ({}, '{"city": "Par"')
+
+
+def test_fields_without_a_call_are_nothing():
+    assert gathered(F([(["city"], "Paris")])).tool_calls("gemini") == []
+
+
+@pytest.mark.parametrize("chunk", [Reasoning("a" * 6), P(0, "a", "f", "b" * 6), F([(["x"], "c" * 6)])])
+def test_reasoning_and_calls_have_a_bound(chunk):
+    seen = Collector("asked", limit=12)
+    seen.add(P(None, "", "f"))
+    seen.add(chunk)
+    with pytest.raises(BadResponseError, match="longer than 12"):
+        seen.add(chunk)
+
+
+@pytest.mark.parametrize("chunk", [Reasoning("Hm."), P(0, "a", "f"), F([(["x"], 1)])])
+def test_what_follows_an_end_marker_withdraws_it(chunk):
+    seen = gathered(P(None, "", "f"), Finish("stop"), chunk)
+    assert not seen.ended
+    seen.add(Finish())
+    assert seen.ended
+
+
+@pytest.mark.parametrize("count", ["12", True, -1, [], {}, float("inf")])
+def test_what_is_no_count_was_not_reported(count):
+    assert gathered(Usage(count, 2, count, count, count)).total_usage() == Usage(None, 2)
+
+
+def test_a_refusal_is_a_finish_reason_of_its_own():
+    seen = gathered(Finish("stop"))
+    seen.refused = True
+    assert seen.finish_reason() == "content_filter"
 
 
 @settings(deadline=None)
@@ -157,6 +285,25 @@ def test_sources_are_named_once_with_their_title():
 def test_model_notice_and_thoughts_are_noted():
     seen = gathered(Answered("real"), Notice("limit"), Notice(""), Reasoning("Hm"), Reasoning("."))
     assert (seen.model, seen.notice, seen.reasoning) == ("real", "limit", ["Hm", "."])
+
+
+def test_every_text_of_an_answer_can_be_encoded():
+    collector = Collector("m")
+    for chunk in (
+        Answered("m\ud83d", "id\ud83d"),
+        Citation("https://example.org/\ud83d", "A\ud83d\ude00"),
+        Finish("odd\ud83d"),
+        Reasoning("Hm\ud83d", "s"),
+        ToolCallPart(0, "c\ud83d", "look\ud83d", r'{"a": "\ud83d"}'),
+        ToolCallPart(1, "d", "look", "{broken\ud83d"),
+    ):
+        collector.add(chunk)
+    first, second = collector.tool_calls("openai")
+    assert (collector.model, collector.id, collector.reason) == ("m\ufffd", "id\ufffd", "odd\ufffd")
+    assert collector.citations == [Citation("https://example.org/\ufffd", "A😀")]
+    assert collector.thoughts("openai")[0].text == "Hm\ufffd"
+    assert (first.id, first.name, first.arguments) == ("c\ufffd", "look\ufffd", {"a": "\ufffd"})
+    assert second.broken == "{broken\ufffd"
 
 
 def test_a_bill_keeps_the_last_word_and_the_largest_number():

@@ -7,7 +7,8 @@ import pytest
 import requests
 from answer_doubles import Scripted
 
-from aichatkit.call.request import ProviderRequest, check_request, optional_fields, prepare, send_request
+from aichatkit.call.refusals import Change
+from aichatkit.call.request import ProviderRequest, check_request, prepare, send_request
 from aichatkit.chunks import Finish
 from aichatkit.errors import BadResponseError, ChatError, ConfigurationError, ServerError
 from aichatkit.messages import File, Message
@@ -61,8 +62,8 @@ def http():
     held.close()
 
 
-def asked(provider, *, omitted=(), **options) -> ProviderRequest:
-    return ProviderRequest(provider, "model-1", MESSAGES, Options(**options), omitted=frozenset(omitted))
+def asked(provider, *, changes=(), **options) -> ProviderRequest:
+    return ProviderRequest(provider, "model-1", MESSAGES, Options(**options), changes=changes)
 
 
 def read(ask: ProviderRequest, http: Transport) -> str:
@@ -92,12 +93,14 @@ def test_tokens_are_options_where_the_request_takes_them(http):
     assert "x-token" not in sent.headers
 
 
+HEAT = Change("temperature", "generation.heat", "leave_out")
+
+
 def test_fields_are_left_out_wherever_they_stand(http):
     with RawServer(BODY) as server:
-        read(asked(WithOptions(server.url), omitted=["heat", "schema"], params={"temperature": 1}), http)
+        read(asked(WithOptions(server.url), changes=[HEAT], params={"temperature": 1}), http)
         sent = server.requests[0].json()
-    # The schema is no optional parameter, so it stays.
-    assert sent == {"model": "model-1", "token": None, "said": ["Hi"], "generation": {}, "schema": None}
+    assert sent == {"model": "model-1", "token": None, "said": ["Hi"], "schema": None}
 
 
 def test_leaving_a_field_out_of_a_body_that_is_no_object_does_nothing(http):
@@ -106,17 +109,8 @@ def test_leaving_a_field_out_of_a_body_that_is_no_object_does_nothing(http):
             return requests.Request("POST", self.api_endpoint, json=["heat"])
 
     with RawServer(BODY) as server:
-        read(asked(Listed(server.url), omitted=["heat"]), http)
+        read(asked(Listed(server.url), changes=[HEAT]), http)
         assert server.requests[0].json() == ["heat"]
-
-
-def test_the_fields_that_may_be_left_out_are_those_that_were_optional():
-    ask = asked(WithOptions("http://x"), params={"temperature": 1, "other": 2})
-    assert optional_fields(ask) == {
-        "stream_options": "stream_options",
-        "generation.heat": "generation.heat",
-        "heat": "generation.heat",
-    }
 
 
 def test_a_schema_the_service_does_not_know_is_asked_for_in_words(http):
@@ -248,9 +242,9 @@ def test_a_file_a_provider_takes_passes():
 @pytest.mark.parametrize(
     "options",
     [
-        {"stop": {"a"}},
-        {"temperature": object()},
-        {"temperature": float("nan")},
+        {"logit_bias": {"1": {2}}},
+        {"extra": {"a": object()}},
+        {"extra": {"a": float("nan")}},
         {"extra": {"at": b"bytes"}},
         {"tools": [{"type": "function", "function": {"name": "f", "parameters": {"enum": {1}}}}]},
     ],

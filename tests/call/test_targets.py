@@ -102,7 +102,7 @@ def test_a_bare_model_never_goes_to_a_site():
     [
         ("opnai", UnknownModelError, "no provider lists the model 'opnai'; did you mean 'openai'"),
         ("opnai/gpt-6-sol", UnknownProviderError, "there is no provider 'opnai'; did you mean 'openai'"),
-        ("fre/gpt-4", UnknownProviderError, "did you mean 'free'"),
+        ("opnai/gpt-4", UnknownProviderError, "did you mean 'openai'"),
         ("OpenAI/gpt-6-sol", UnknownProviderError, "there is no provider 'OpenAI'"),
         ("gpt-6-soll", UnknownModelError, "did you mean 'gpt-6-sol'.*name its provider as 'provider/gpt-6-soll'"),
         (
@@ -229,8 +229,21 @@ def test_a_bad_key_in_the_environment_is_told_without_showing_it(monkeypatch, sa
     assert sandbox.requests == []
 
 
+@pytest.mark.parametrize(
+    ("model", "providers"),
+    [
+        (["openai", "offline"], {"openai"}),
+        (["offline", "openai/gpt-6-luna", "openai"], {"openai"}),
+        ("offline", {"offline"}),
+    ],
+)
+def test_a_key_goes_to_those_of_a_list_that_take_one(model, providers):
+    with Client(model=model, api_key=KEY) as client:
+        assert client._context.keys == {name: [KEY] for name in providers}
+
+
 @pytest.mark.parametrize("option", ["api_key", "base_url"])
-@pytest.mark.parametrize("model", [["openai", "offline"], "free", ["openai/gpt-6-sol", "free/gpt-4"]])
+@pytest.mark.parametrize("model", [["openai", "groq", "offline"], "free", ["openai/gpt-6-sol", "free/gpt-4"]])
 def test_one_value_for_several_providers_is_refused(option, model):
     with pytest.raises(ConfigurationError, match=f"{option}: one value cannot serve .*pass a dict by provider"):
         Client(model=model, **{option: "https://example.org"})

@@ -9,6 +9,7 @@ import pickle
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
 
@@ -42,11 +43,11 @@ def test_a_system_message_goes_before_each_turn_and_is_no_part_of_the_history(cl
 def test_options_of_a_chat_hold_for_every_turn_and_those_of_a_turn_win(client, sandbox):
     chat = client.chat(model="openai/gpt-6-sol", temperature=0.1)
     chat.ask("Hi")
-    chat.ask("Ho", temperature=0.9, model="openai/gpt-6.1-sol", system="Be rude.")
+    chat.ask("Ho", temperature=0.9, model="openai/gpt-6-luna", system="Be rude.")
     first, second = (request.json() for request in sandbox.requests)
     assert (first["model"], first["temperature"]) == ("gpt-6-sol", 0.1)
     assert (second["model"], second["temperature"], second["messages"][0]["content"]) == (
-        "gpt-6.1-sol",
+        "gpt-6-luna",
         0.9,
         "Be rude.",
     )
@@ -174,7 +175,7 @@ def test_headers_and_tools_stay_out_of_the_file(client, tmp_path):
 
 def test_what_json_cannot_hold_is_told_and_nothing_is_written(client, tmp_path):
     with pytest.raises(ConfigurationError, match="JSON"):
-        client.chat(stop={"a"}).save(tmp_path / "chat.json")
+        client.chat(logit_bias={"1": {2}}).save(tmp_path / "chat.json")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -243,6 +244,27 @@ def test_an_export_is_markdown_for_people(client, sandbox, tmp_path):
     chat.ask("Grüße")
     text = chat.export(tmp_path / "chat.md").read_text(encoding="utf-8")
     assert text == chat.to_markdown() == "## System\n\nBe brief.\n\n## User\n\nGrüße\n\n## Assistant\n\nHello!\n"
+
+
+def test_an_export_to_json_is_what_save_writes(client, tmp_path):
+    chat = client.chat(history=["Hi"])
+    assert Chat.load(chat.export(tmp_path / "chat.JSON"), client=client).history == chat.history
+
+
+@pytest.mark.parametrize("name", ["x.pdf", "x.txt", "x.docx", "x.md.bak", "x", ".md"])
+@pytest.mark.parametrize("kind", [str, Path])
+def test_an_export_to_another_kind_of_file_is_refused(client, tmp_path, name, kind):
+    with pytest.raises(ConfigurationError, match=r"must end in \.md or \.json"):
+        client.chat(history=["Hi"]).export(kind(tmp_path / name))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("write", [Chat.save, Chat.export])
+def test_a_path_that_cannot_be_written_is_told_as_it_was_given(client, tmp_path, write):
+    path = tmp_path / "nowhere" / "x.json"
+    with pytest.raises(FileNotFoundError) as caught:
+        write(client.chat(history=["Hi"]), path)
+    assert str(caught.value) == f"[Errno 2] No such file or directory: {str(path)!r}"
 
 
 @pytest.mark.parametrize(

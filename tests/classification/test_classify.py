@@ -211,6 +211,10 @@ CATALOGUE = [
     (403, openrouter(403, "flagged", reasons=["violence"], flagged_input="x"), ContentFilteredError),
     (408, openrouter(408), ServerError),
     (404, openrouter(404, "No endpoints found for x"), ModelNotFoundError),
+    (404, openrouter(404, "No endpoints found that support image input"), BadRequestError),
+    (404, openrouter(404, "No endpoints found that support tool use"), BadRequestError),
+    (400, {"error": {"message": "Too long.", "type": "too_many_prompt_tokens", "code": 400}}, ContextTooLongError),
+    (400, {"error": "max_tokens: 9 > 8, which is the maximum allowed number of output tokens"}, BadRequestError),
     (400, openrouter(400, "Provider returned error", raw="prompt is too long: 9 tokens"), ContextTooLongError),
     # DeepSeek
     (402, openai("invalid_request_error", "Insufficient Balance"), QuotaExceededError),

@@ -48,9 +48,9 @@ def piped(monkeypatch, tmp_path):
     """Put content behind standard input, as a redirected file does."""
     with contextlib.ExitStack() as opened:
 
-        def pipe(content):
+        def pipe(content, encoding="utf-8"):
             path = tmp_path / "piped"
             path.write_bytes(content if isinstance(content, bytes) else content.encode())
-            monkeypatch.setattr(sys, "stdin", opened.enter_context(path.open(encoding="utf-8")))
+            monkeypatch.setattr(sys, "stdin", opened.enter_context(path.open(encoding=encoding)))
 
         yield pipe

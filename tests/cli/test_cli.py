@@ -117,7 +117,7 @@ def test_without_key_and_model_the_offline_eliza_answers_and_says_so(monkeypatch
 def test_a_wait_is_told_on_standard_error(sandbox, capsys):
     sandbox.script("rate-limit,retry_after_ms=5")
     assert main(["Hi"]) == 0
-    assert "aichatkit: rate limited by openai, waiting 0.0 s\n" in capsys.readouterr().err
+    assert "aichatkit: rate limited by openai, asking again at once\n" in capsys.readouterr().err
 
 
 # What comes through a pipe.
@@ -153,9 +153,11 @@ def test_a_pipe_that_holds_nothing_changes_nothing(sandbox):
     assert asked(sandbox) == [("user", "Hi")]
 
 
-def test_bytes_that_are_no_text_do_not_end_it():
-    done = run("Hi", piped=b"\xff\xfe report", env={**os.environ, "PYTHONUTF8": "1"})
-    assert (done.returncode, done.stderr) == (0, b"")
+def test_bytes_that_are_no_text_are_refused(sandbox):
+    done = run("Hi", piped=b"\xff \xfe report", env={**os.environ, "PYTHONUTF8": "1"})
+    assert done.returncode == 2
+    assert done.stderr.startswith(b"aichatkit: what came through the pipe is neither text")
+    assert sandbox.requests == []
 
 
 def test_a_character_the_terminal_does_not_have_does_not_end_it(sandbox):
@@ -395,14 +397,17 @@ def test_the_offline_eliza_is_not_announced_where_nothing_is_asked(monkeypatch, 
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "code", "told"),
     [
-        (["--fault", "nope"], "there is no fault 'nope'"),
-        (["--host", "192.0.2.1"], "assign"),
+        (["--fault", "nope"], 2, "there is no fault 'nope'"),
+        (["--fault", "rate-limt"], 2, "did you mean 'rate-limit'"),
+        (["--fault", "cut,x=1"], 2, "the fault 'cut' takes"),
+        (["--fault", "cut,times=x"], 2, "--fault: "),
+        (["--host", "192.0.2.1"], 1, "assign"),
     ],
 )
-def test_a_sandbox_that_cannot_start_is_told_with_code_1(words, told, capsys):
-    assert main(["sandbox", *words]) == 1
+def test_a_sandbox_that_cannot_start_is_told(words, code, told, capsys):
+    assert main(["sandbox", *words]) == code
     out, err = capsys.readouterr()
     assert out == ""
     assert told in err
@@ -440,3 +445,134 @@ def test_without_any_output_it_fails_quietly(monkeypatch):
     monkeypatch.setattr(sys, "stdout", None)
     monkeypatch.setattr(sys, "stderr", None)
     assert main(["-m", "offline", "Hello"]) == 1
+
+
+# Nearly right.
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--temperature", "0.2"], "as in -o temperature=0.2"),
+        (["--temperature=0.7"], "as in -o temperature=0.7"),
+        (["--max-tokens", "5"], "as in -o max_tokens=200"),
+        (["--max_completion_tokens=5"], "as in -o max_tokens=5"),
+        (["--min-p", "1"], "as in -o min_p=VALUE"),
+        (["--sytem", "x"], "did you mean '--system'?"),
+        (["--no-steam"], "did you mean '--no-stream'?"),
+        (["--api-key", "x"], "aichatkit keys set SERVICE"),
+        (["--key=x"], "aichatkit keys set SERVICE"),
+        (["--base-url", "x"], "OPENAI_BASE_URL"),
+        (["--attachment", "x"], "go along with -f"),
+        (["--stream"], "unless there is --no-stream"),
+        (["--format", "json"], "there are --json and --schema"),
+        (["--max-retries", "1"], "set with --retry"),
+        (["--qqqqqq"], "unrecognized arguments: --qqqqqq\n"),
+        (["--retry", "x"], "argument --retry: must be a whole number, not 'x'"),
+        (["--timeout", "x"], "argument --timeout: must be a number, not 'x'"),
+    ],
+)
+def test_a_wrong_flag_leads_to_the_right_one(sandbox, capsys, words, told):
+    with pytest.raises(SystemExit) as caught:
+        main([*words, "Hi"])
+    assert caught.value.code == 2
+    assert told in capsys.readouterr().err
+    assert sandbox.requests == []
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["map", "in.csv", "-o", "out.csv", "--concurrency", "3"], "set with --workers"),
+        (["map", "in.csv", "-o", "out.csv", "--worker", "3"], "did you mean '--workers'?"),
+        (["map", "in.csv", "-o", "out.csv", "--temperature", "3"], "unrecognized arguments: --temperature 3\n"),
+        (["sandbox", "--prt", "3"], "did you mean '--port'?"),
+        (["sandbox", "--threads", "3"], "unrecognized arguments: --threads 3\n"),
+        (["chats", "show", "--plan"], "did you mean '--plain'?"),
+    ],
+)
+def test_other_commands_lead_to_their_flags_only(capsys, words, told):
+    with pytest.raises(SystemExit):
+        main(words)
+    assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [("mdoels", "models"), ("Models", "models"), ("docter", "doctor"), ("help", "--help"), ("Version", "--version")],
+)
+def test_a_word_close_to_a_command_is_asked_with_a_note(sandbox, capsys, word, meant):
+    assert main([word]) == 0
+    assert asked(sandbox) == [("user", word)]
+    assert f"aichatkit: {word!r} is asked as a question; for the command it is: aichatkit {meant}\n" in (
+        capsys.readouterr().err
+    )
+
+
+@pytest.mark.parametrize("words", [["Hello"], ["ask", "models"], ["mdoels", "please"], ["Paris?"]])
+def test_other_questions_get_no_note(capsys, words):
+    assert main(words) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_a_missing_key_is_told_as_on_a_command_line(monkeypatch, sandbox, capsys):
+    monkeypatch.delenv("OPENAI_API_KEY")
+    monkeypatch.delenv("OPENAI_BASE_URL")
+    for words in (["-m", "openai", "Hi"], ["chat", "-m", "openai"]):
+        assert main(words) == 2
+        err = capsys.readouterr().err
+        assert "set OPENAI_API_KEY in the environment, or store it with: aichatkit keys set openai" in err
+        assert "api_key=" not in err
+        assert err.count("OPENAI_API_KEY") == 1
+    assert sandbox.requests == []
+
+
+def test_a_missing_key_of_a_model_s_name_is_told_so_too(monkeypatch, capsys):
+    monkeypatch.delenv("OPENAI_API_KEY")
+    assert main(["-m", "gpt-6-luna", "Hi"]) == 2
+    err = capsys.readouterr().err
+    assert "in the environment, or store it with: aichatkit keys set SERVICE" in err
+    assert "api_key=" not in err
+
+
+@pytest.mark.parametrize(
+    "command", [["Hi"], ["chat"], ["map", "in.csv", "-p", "{text}", "-o", "out.csv"], ["map", "in.csv", "-o", "o.csv"]]
+)
+@pytest.mark.parametrize("model", ["nix", "opnai/x", "free/nope", "openai/gpt-6-luna,offline", " "])
+def test_the_variable_of_a_wrong_model_is_named(monkeypatch, tmp_path, sandbox, capsys, command, model):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in.csv").write_text("text\na\n", encoding="utf-8")
+    monkeypatch.setenv("AICHATKIT_MODEL", model)
+    assert main(command) == 2
+    err = capsys.readouterr().err
+    assert "aichatkit: AICHATKIT_MODEL: " in err
+    assert ("repeat -m" in err) is ("," in model)
+    assert sandbox.requests == []
+
+
+def test_several_models_in_one_flag_are_refused(sandbox, capsys):
+    assert main(["-m", "openai/gpt-6-luna,offline", "Hi"]) == 2
+    assert "-m: takes the name of one model, not 'openai/gpt-6-luna,offline'; for fallbacks repeat -m" in (
+        capsys.readouterr().err
+    )
+    assert sandbox.requests == []
+
+
+@pytest.mark.parametrize("words", [["Hi"], ["--no-stream", "Hi"], ["-m", "openai", "-m", "openai/gpt-6-luna", "Hi"]])
+def test_where_there_is_no_network_the_doctor_is_named(monkeypatch, capsys, words):
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
+    assert main(["--retry", "1", *words]) == 1
+    err = capsys.readouterr().err
+    assert "offline or behind a proxy" in err
+    assert err.endswith("aichatkit doctor openai\n")
+    assert "ConnectError" not in err
+
+
+def test_a_chat_and_a_map_without_a_network_name_the_doctor_too(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in.csv").write_text("text\na\n", encoding="utf-8")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
+    monkeypatch.setattr(sys, "stdin", io.StringIO("Hi\n"))
+    for words in (["chat"], ["map", "in.csv", "-o", "out.csv"]):
+        assert main([*words, "--retry", "0"]) == 1
+        assert "aichatkit doctor openai" in capsys.readouterr().err

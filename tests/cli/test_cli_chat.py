@@ -70,6 +70,13 @@ def test_a_question_may_have_several_lines(say, asked, typed, said):
     assert asked() == [("user", said)]
 
 
+def test_a_line_that_is_no_text_is_not_asked_and_the_others_are(sandbox, run, asked):
+    done = run("chat", piped=b"Hi\ncaf\xe9 \x80\nHo\n", env={**os.environ, "PYTHONUTF8": "1"})
+    assert done.returncode == 1
+    assert b"a line is not text in utf-8, so it is not asked: caf? ?" in done.stderr
+    assert [content for role, content in asked() if role == "user"] == ["Hi", "Ho"]
+
+
 def test_the_conversation_is_saved_after_each_turn_and_goes_on(say, saved, asked):
     say("I am Rex.")
     say("Who am I?", options=["-c"])
@@ -85,7 +92,7 @@ def test_nothing_is_saved_where_that_is_not_wanted(say, saved):
 
 def test_usage_is_told_after_each_answer(say, capsys):
     say("Hi", "Ho", options=["--usage"])
-    assert capsys.readouterr().err.count(" tokens in, ") == 2
+    assert capsys.readouterr().err.count(" in, ") == 2
 
 
 def test_a_failed_turn_leaves_the_conversation_and_ends_in_code_1(say, sandbox, asked, capsys):

@@ -171,6 +171,37 @@ def test_the_doctor_knows_whom_it_is_asked_about(capsys):
     assert "there is no provider 'nobody'" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("services", "told"),
+    [
+        (["opnai"], "there is no provider 'opnai'; did you mean 'openai'?"),
+        (["openai", "antropic"], "there is no provider 'antropic'; did you mean 'anthropic'?"),
+        (["google"], "there is no provider 'google'; did you mean 'gemini'?"),
+        (["qqqqq", "openai"], "there is no provider 'qqqqq'"),
+    ],
+)
+def test_the_doctor_refuses_a_wrong_name_before_it_looks_at_anything(capsys, services, told):
+    assert main(["doctor", *services]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", f"aichatkit: {told}\n")
+
+
+def test_the_doctor_tells_of_a_missing_key_as_the_command_line_does(monkeypatch, capsys):
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9")
+    main(["doctor", "openai"])
+    out = capsys.readouterr().out
+    assert "aichatkit keys set openai" in out
+    assert "api_key=" not in out
+
+
+def test_a_wrong_name_of_a_stored_key_gets_the_nearest(capsys):
+    keys.store("openai", SECRET)
+    assert main(["keys", "remove", "opnai"]) == 2
+    assert "there is no provider 'opnai'; did you mean 'openai'?" in capsys.readouterr().err
+    assert main(["keys", "remove", "groq"]) == 1
+    assert keys.stored("openai") == SECRET
+
+
 @pytest.fixture
 def two(monkeypatch, sandbox):
     """Two services, one with its key in the environment and one with a stored key."""

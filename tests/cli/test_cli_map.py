@@ -53,7 +53,12 @@ def test_json_lines_go_in_and_out(folder):
 
 
 @pytest.mark.parametrize(
-    ("words", "journal"), [(["--resume"], "out.csv.sqlite"), (["--resume", "j.sqlite"], "j.sqlite")]
+    ("words", "journal"),
+    [
+        (["--resume"], "out.csv.sqlite"),
+        (["--journal", "j.sqlite"], "j.sqlite"),
+        (["--resume", "--journal", "j.sqlite"], "j.sqlite"),
+    ],
 )
 def test_a_second_run_asks_nothing(sandbox, folder, words, journal):
     command = ["map", "in.csv", "-p", "{text}", "-o", "out.csv", *words]
@@ -61,6 +66,22 @@ def test_a_second_run_asks_nothing(sandbox, folder, words, journal):
     assert main(command) == 0
     assert len(sandbox.requests) == 2
     assert (folder / journal).exists()
+
+
+def test_resume_takes_no_word_from_the_input(sandbox):
+    assert main(["map", "-p", "{text}", "-o", "out.csv", "--resume", "in.csv"]) == 0
+    assert len(sandbox.requests) == 2
+
+
+@pytest.mark.parametrize("out", ["in.csv", "./in.csv", "link.csv", "sub/../in.csv"])
+def test_the_input_is_not_replaced(sandbox, folder, capsys, out):
+    (folder / "sub").mkdir()
+    (folder / "link.csv").symlink_to(folder / "in.csv")
+    before = (folder / "in.csv").read_bytes()
+    assert main(["map", "in.csv", "-p", "{text}", "-o", out]) == 2
+    assert "is the input, which would be replaced" in capsys.readouterr().err
+    assert (folder / "in.csv").read_bytes() == before
+    assert sandbox.requests == []
 
 
 def test_rows_that_fail_are_told_and_written(sandbox, capsys):

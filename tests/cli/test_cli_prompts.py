@@ -65,10 +65,46 @@ def test_text_in_the_encoding_of_another_system_is_read(asked, piped):
     assert asked() == [("user", "Translate:\n\nGrüße")]
 
 
-def test_bytes_that_are_no_text_are_sent_as_question_marks(asked, piped):
-    piped(b"caf\xe9 \x80\r\n")
+@pytest.mark.parametrize(
+    ("encoding", "content", "text"),
+    [
+        ("latin-1", "Caf\xe9, na\xefve", "Caf\xe9, na\xefve"),
+        ("cp1252", "\u201cCaf\xe9\u201d for 5 \u20ac", "\u201cCaf\xe9\u201d for 5 \u20ac"),
+        ("koi8-r", "\u041f\u0440\u0438\u0432\u0435\u0442", "\u041f\u0440\u0438\u0432\u0435\u0442"),
+        ("shift_jis", "\u65e5\u672c\r\n", "\u65e5\u672c"),
+    ],
+)
+def test_text_in_the_encoding_of_this_system_is_read(asked, piped, encoding, content, text):
+    piped(content.encode(encoding), encoding=encoding)
+    assert main(["Translate:"]) == 0
+    assert asked() == [("user", f"Translate:\n\n{text}")]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii", "latin-1", "cp1252"])
+def test_text_in_utf_8_is_read_on_every_system(asked, piped, encoding):
+    piped("Gr\xfc\xdfe \u65e5".encode(), encoding=encoding)
     main(["Translate:"])
-    assert asked() == [("user", "Translate:\n\ncaf\N{REPLACEMENT CHARACTER} \N{REPLACEMENT CHARACTER}")]
+    assert asked() == [("user", "Translate:\n\nGr\xfc\xdfe \u65e5")]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "content"),
+    [
+        ("utf-8", b"caf\xe9 \x80\r\n"),
+        ("utf-8", "\u20ac 5".encode("cp1252")),
+        ("utf-8", bytes(range(128, 256)) * 12),
+        ("utf-8", b"text with a \0 in it"),
+        ("latin-1", b"PK\x03\x04 \xe9 an archive"),
+        ("cp1252", b"\x81\x8d"),
+        ("ascii", b"caf\xe9"),
+    ],
+)
+@pytest.mark.parametrize("words", [["Translate:"], [], ["Translate:", "-f", "-"]])
+def test_bytes_that_are_no_text_are_refused(sandbox, piped, capsys, encoding, content, words):
+    piped(content, encoding=encoding)
+    assert main(words) == 2
+    assert "neither text in UTF-8 nor a picture" in capsys.readouterr().err
+    assert sandbox.requests == []
 
 
 # The pipe.
@@ -84,11 +120,12 @@ def open_pipe(monkeypatch):
         os.close(target)
 
 
-def test_a_question_does_not_wait_for_a_pipe_that_brings_nothing(asked, open_pipe, monkeypatch, capsys):
+@pytest.mark.parametrize("words", [["Hi"], ["Hi", "-t", "Sum up: {question}"], ["-t", "{text}", "-p", "text=Hi"]])
+def test_a_question_is_not_asked_without_a_pipe_that_brings_nothing_yet(sandbox, open_pipe, monkeypatch, capsys, words):
     monkeypatch.setattr("aichatkit.cli.prompts.STDIN_TIMEOUT", 0.01)
-    assert main(["Hi"]) == 0
-    assert asked() == [("user", "Hi")]
-    assert "nothing came through the pipe" in capsys.readouterr().err
+    assert main(words) == 2
+    assert "add - to the question to wait for it, or < /dev/null" in capsys.readouterr().err
+    assert sandbox.requests == []
 
 
 def test_a_pipe_that_began_is_read_to_its_end(asked, open_pipe, monkeypatch):
@@ -111,16 +148,15 @@ def test_a_dash_or_the_lack_of_a_question_waits_for_the_pipe(sandbox, open_pipe,
     assert "late" in str(sandbox.requests[-1].json()["messages"])
 
 
-def test_a_process_that_gave_up_on_a_pipe_ends(sandbox):
-    sandbox.says("Paris.")
+def test_a_process_that_gave_up_on_a_pipe_ends():
     code = "import sys\nfrom aichatkit.cli import main, prompts\n"
     code += "prompts.STDIN_TIMEOUT = 0.05\nsys.exit(main(['Capital?']))"
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen([sys.executable, "-c", code], **pipes) as process:
         try:
-            assert process.wait(timeout=30) == 0
-            assert process.stdout.read() == b"Paris.\n"
-            assert b"nothing came through the pipe" in process.stderr.read()
+            assert process.wait(timeout=30) == 2
+            assert process.stdout.read() == b""
+            assert b"nothing has come through the pipe" in process.stderr.read()
         finally:
             process.kill()
 

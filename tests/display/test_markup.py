@@ -180,3 +180,31 @@ def test_a_long_text_takes_time_in_step_with_its_length(part):
 
 def test_many_marks_of_code_that_fit_no_other_take_no_long_time():
     assert sanitize("".join("`" * length + " " for length in range(1, 700)))
+
+
+# Formulas and prices.
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("price $5 and then $6, total $11", r"price \$5 and then \$6, total \$11"),
+        ("US$5k, $.50 to -$3; $5/month", r"US\$5k, \$.50 to -\$3; \$5/month"),
+        (r"\$5 is escaped already", r"\$5 is escaped already"),
+        ("**$5** | $6 |", r"**\$5** | \$6 |"),
+        ("`$5` and `` `$6 ``", "`$5` and `` `$6 ``"),
+        ("```sh\necho $1 \\\\(a\\\\)\n```\n$5", "```sh\necho $1 \\\\(a\\\\)\n```\n\\$5"),
+        ("$x = 5$, $2^n$, $10^{-3}$, $5$, $3x$ and $$5x$$", "$x = 5$, $2^n$, $10^{-3}$, $5$, $3x$ and $$5x$$"),
+        (r"so \(a^2\) and \[ E=mc^2 \] hold", "so $a^2$ and $$ E=mc^2 $$ hold"),
+        (r"\( 5x < y \)", "$5x < y$"),
+        (r"\(a<b\) <b> \(![x](http://example.org/x.png)\)", "$a&lt;b$ &lt;b> $[picture: x](http://example.org/x.png)$"),
+        (r"a backslash \\(x\\) and a \[link\](http://example.org)", None),
+        ("\\[\nx < y \\\\\n5\n\\]\n$5", "$$\nx < y \\\\\n5\n$$\n\\$5"),
+        ("\\[ a\n+ b \\] and \\[ c\n+ d \\]", "$$ a\n+ b $$ and $$ c\n+ d $$"),
+        ("\\[ a\n\nb \\]", None),
+        ("\\[ a\n`b` \\]", None),
+        ("\\[ a\nb", None),
+    ],
+)
+def test_formulas_are_told_from_prices(text, shown):
+    assert sanitize(text) == (text if shown is None else shown)

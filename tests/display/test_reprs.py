@@ -6,8 +6,10 @@ import pytest
 from notebook_shell import drop_shell, make_shell
 
 from aichatkit import Attempt, ChatError, Client, ConfigurationError, RateLimitError, Reply
+from aichatkit.display.markup import NO_MATH
 from aichatkit.display.reprs import chat_markdown, error_html, error_lines, reply_markdown
 from aichatkit.messages import File, Message
+from aichatkit.testing import Fake
 
 
 def reply(text="**Paris**", **fields):
@@ -113,10 +115,10 @@ def test_an_error_that_was_never_raised_has_no_place():
 
 def test_an_error_shows_itself_as_html_with_everything_escaped():
     shown = error_html(limited(partial="<script>"))
-    assert shown.startswith("<b>RateLimitError</b>: openai: rate limited; &lt;wait&gt;<table>")
+    assert shown.startswith(f"<div {NO_MATH}><b>RateLimitError</b>: openai: rate limited; &lt;wait&gt;<table>")
     assert "<td" in shown
     assert "&lt;script&gt;</pre></details>" in shown
-    assert ChatError("<b>")._repr_html_() == "<b>ChatError</b>: &lt;b&gt;"
+    assert ChatError("<b>")._repr_html_() == f"<div {NO_MATH}><b>ChatError</b>: &lt;b&gt;</div>"
 
 
 def test_ipython_shows_an_error_short(tmp_path, capsys):
@@ -139,9 +141,9 @@ def test_results_show_how_many_and_the_first_rows(client, sandbox):
     sandbox.says("<b>Paris</b>" + "s" * 400)
     results = client.map([f"<i>{number}" for number in range(12)], workers=8).finish()
     shown = results._repr_html_()
-    assert shown.startswith("<p>12 rows, 12 answered, 0 failed, ")
+    assert shown.startswith(f"<div {NO_MATH}><p>12 rows, 12 answered, 0 failed, ")
     assert ", $" in shown
-    assert shown.endswith("<p>... 2 more</p>")
+    assert shown.endswith("<p>... 2 more</p></div>")
     assert (shown.count("<tr>"), shown.count("<td")) == (11, 30)
     assert "&lt;i&gt;9" in shown
     assert "<b>" not in shown
@@ -152,7 +154,7 @@ def test_results_show_errors_and_why_rows_were_not_asked(client, sandbox):
     sandbox.script("quota")
     results = client.map([[{"role": "user", "content": "a"}], "b"], workers=1).finish()
     shown = results._repr_html_()
-    assert shown.startswith("<p>2 rows, 0 answered, 2 failed")
+    assert shown.startswith(f"<div {NO_MATH}><p>2 rows, 0 answered, 1 failed, 1 not asked")
     assert "QuotaExceededError: " in shown
     assert "{&#x27;role&#x27;" in shown or "Message(" in shown
     assert results.stopped is not None
@@ -170,4 +172,11 @@ def test_results_that_are_under_way_are_not_waited_for(client, sandbox):
 def test_results_without_tokens_or_prices_show_neither():
     with Client(model="offline") as client:
         shown = client.map(["a"]).finish()._repr_html_()
-    assert shown.startswith("<p>1 row, 1 answered, 0 failed")
+    assert shown.startswith(f"<div {NO_MATH}><p>1 row, 1 answered, 0 failed")
+
+
+def test_no_formula_is_made_of_the_prices_in_a_table_or_an_error():
+    results = Fake("price $5 and $6").client().map(["x"], progress=False)
+    for shown in (results._repr_html_(), error_html(ChatError("$5 of $6 are spent"))):
+        assert shown.startswith('<div class="tex2jax_ignore mathjax_ignore">')
+        assert shown.endswith("</div>")

@@ -14,6 +14,7 @@ from aichatkit import Chat, ImageResponse, Reply, ServerError, StreamInterrupted
 from aichatkit.chunks import Finish, Picture, Reasoning
 from aichatkit.display.screen import NotebookScreen, TextScreen, in_notebook, just_shown, mark_shown, open_screen, show
 from aichatkit.streams import Stream
+from aichatkit.testing import Fake
 
 pytest.importorskip("IPython")
 
@@ -267,3 +268,33 @@ def test_a_picture_shows_itself(notebook):
     assert notebook.shell.display_formatter.format(picture)[0]["image/png"] == "iVBORw0KGgo="
     two = ImageResponse([PIXEL, "https://x.example/a.png"])
     assert notebook.shell.display_formatter.format(two)[0]["text/html"].count("<img") == 2
+
+
+# A terminal.
+
+ESCAPES = "a\x1b[31mred\x1b]0;title\x07 \x9b2J\x9d0;x\x9c\x90q\x08\r\n\tb\x7f"
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_no_escape_sequence_reaches_a_terminal(capsys, live):
+    show(Stream(answered(ESCAPES, END)), screen=TextScreen(live=live))
+    assert capsys.readouterr().out == "a[31mred]0;title 2J0;xq\n\tb\n"
+
+
+def test_the_plain_text_of_a_notebook_has_no_escape_sequence_either(notebook):
+    show(Stream(answered(Reasoning("x\x1b[2J"), ESCAPES, END)))
+    assert "\x1b" not in str([shown["text/plain"] for shown in notebook.shown])
+
+
+@pytest.mark.parametrize(
+    ("encoding", "shown"),
+    [("ascii", "caf? ? ?"), ("cp1252", "caf\xe9 ? ?"), ("utf-8", "caf\xe9 \u2713 ?"), ("shift_jis", "caf? ? ?")],
+)
+def test_what_a_terminal_cannot_encode_is_replaced_and_the_turn_is_kept(monkeypatch, encoding, shown):
+    out = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr(sys, "stdout", out)
+    chat = Fake("caf\xe9 \u2713").client().chat()
+    reply = chat.show("x")
+    TextScreen().add(" \udc80")
+    assert out.buffer.getvalue().decode(encoding).replace("\n", "") == shown
+    assert (len(chat.history), reply.text) == (2, "caf\xe9 \u2713")

@@ -6,10 +6,12 @@ import pytest
 
 from aichatkit.errors import BadResponseError
 from aichatkit.events import Event
+from aichatkit.events.documents import iter_json_lines_or_document
 from aichatkit.events.sniffing import iter_data_lines_or_json, iter_sse_or_json, iter_text_or_error
 
 SIZES = [1, 2, 3, 7, 1000]
 ERROR = '{"error": {"message": "Nö."}}'
+FIRST = [("{}", "message")]
 
 
 def read(reader, body, size=1000, **options):
@@ -24,11 +26,16 @@ def read(reader, body, size=1000, **options):
         ('data: {"a": 1}\n\nevent: x\ndata: b\n\n', [('{"a": 1}', "message"), ("b", "x")]),
         ("\n\n\r\n  data: a\n\ndata: b\n\n", [("b", "message")]),
         ("\ufeffdata: a\n\n", [("a", "message")]),
-        (': ping\n\n{"a": 1}\n\ndata: é🌞\n\n', [("é🌞", "message")]),
+        (': ping\n\n{"a": 1}\n\ndata: é🌞\n\n', [('{"a": 1}', "message"), ("é🌞", "message")]),
         ('{"a":\n 1}', [('{"a":\n 1}', "json")]),
         (' \r\n\t[{"é": 1}]', [(' \r\n\t[{"é": 1}]', "json")]),
         ("\ufeff \n{}", [(" \n{}", "json")]),
-        ("{}\n\ndata: a\n\n", [("{}\n\ndata: a\n\n", "json")]),
+        # Something behind the first record: lines, with or without the names of fields.
+        ("{}\n\nevent: x\ndata: a\n\nerror: b\nid: 1\n: c\ndata:\n{}", [*FIRST, ("a", "x"), ("b", "error"), *FIRST]),
+        ('{"a": 1}\n\n \n', [('{"a": 1}\n\n \n', "json")]),
+        ('{\n"a": 1}\n\ndata: b\n\n', [('{\n"a": 1}', "json"), ("b", "message")]),
+        ('{"a": 1}{"b": 2}\n', [('{"a": 1}', "json"), ('{"b": 2}', "message")]),
+        ('{"a', [('{"a', "json")]),
         ("", []),
         (" \n\ufeff", []),
         ("hello", []),
@@ -45,9 +52,9 @@ def test_events_or_one_document(size, body, expected):
         ("data: a\n\ndata:  é🌞\r\ndata:c\ndata: \n", [("a", "message"), (" é🌞\r", "message")]),
         ('data: {"a"\ndata: }', [('{"a"', "message"), ("}", "message")]),
         (f"data: a\n{ERROR}\ndata: b\n", [("a", "message"), (ERROR, "json"), ("b", "message")]),
-        ('data: a\n{"code": 1}\n', [("a", "message")]),
+        ('data: a\n{"code": 1}\nerror: no\n', [("a", "message"), ('{"code": 1}', "json"), ("no", "error")]),
         (f"\n{ERROR}", [(f"\n{ERROR}", "json")]),
-        ('{"data": []}\ndata: a\n', [('{"data": []}\ndata: a\n', "json")]),
+        ('{"data": []}\ndata: a\n', [('{"data": []}', "json"), ("a", "message")]),
         ("", []),
     ],
 )
@@ -105,3 +112,22 @@ def test_an_event_is_out_before_the_next_block_is_asked_for(reader, first):
 def test_a_document_is_bounded(reader):
     with pytest.raises(BadResponseError):
         read(reader, ERROR.encode() * 3, max_line=len(ERROR))
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ('{"a": 1}\n{"b": 2}\n', ['{"a": 1}', '{"b": 2}']),
+        ('\n \n{"a": 1}\n', ['{"a": 1}']),
+        ('{"a": 1}', ['{"a": 1}']),
+        ('{\n"a": 1\n}\n', ['{\n"a": 1\n}\n']),
+        ('{\n"a": 1\n}\n{"b": 2}\n', ['{\n"a": 1\n}', '{"b": 2}']),
+        ("oops\n{}\n", ["oops", "{}"]),
+        ("", []),
+        (" \n", []),
+        ("  ", []),
+    ],
+)
+def test_lines_or_a_document_over_several(size, body, expected):
+    assert [data for data, _ in read(iter_json_lines_or_document, body.encode(), size)] == expected

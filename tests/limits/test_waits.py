@@ -7,11 +7,18 @@ import pytest
 
 from aichatkit import Client
 from aichatkit.errors import (
+    BadResponseError,
+    ChatError,
     ConfigurationError,
     ConnectError,
     DeadlineExceededError,
+    EmptyAnswerError,
     OverloadedError,
     RateLimitError,
+    ServerError,
+    StreamInterruptedError,
+    StreamStalledError,
+    TimedOutError,
 )
 from aichatkit.limits.cooldowns import CooldownKey
 from aichatkit.limits.waits import Pauses, Sleeper, Wait
@@ -29,9 +36,18 @@ def waiting(slept, *, total=None, hook=None):
         (Wait("openai", "m", 12.04), "pacing openai, waiting 12.0 s"),
         (Wait("openai", "m", 0.0), "pacing openai, waiting for a free place"),
         (Wait("openai", "m", 12.0, RateLimitError("slow")), "rate limited by openai, waiting 12.0 s"),
-        (Wait("openai", "m", 0.0, RateLimitError("slow")), "rate limited by openai, at once again"),
-        (Wait("openai", "m", 1.5, OverloadedError("busy")), "OverloadedError from openai, waiting 1.5 s"),
-        (Wait("openai", "m", 1.5, ConnectError("gone")), "ConnectError from openai, waiting 1.5 s"),
+        (Wait("openai", "m", 0.0, RateLimitError("slow")), "rate limited by openai, asking again at once"),
+        (Wait("openai", "m", 0.04, RateLimitError("slow")), "rate limited by openai, asking again at once"),
+        (Wait("openai", "m", 0.05, RateLimitError("slow")), "rate limited by openai, waiting 0.1 s"),
+        (Wait("openai", "m", 1.5, OverloadedError("busy")), "openai is overloaded, waiting 1.5 s"),
+        (Wait("openai", "m", 1.5, ConnectError("gone")), "no connection to openai, waiting 1.5 s"),
+        (Wait("openai", "m", 1.5, TimedOutError("slow")), "no answer from openai in time, waiting 1.5 s"),
+        (Wait("openai", "m", 1.5, StreamStalledError("slow")), "the answer of openai broke off, waiting 1.5 s"),
+        (Wait("openai", "m", 1.5, StreamInterruptedError("cut")), "the answer of openai broke off, waiting 1.5 s"),
+        (Wait("openai", "m", 1.5, EmptyAnswerError("none")), "an empty answer from openai, waiting 1.5 s"),
+        (Wait("openai", "m", 1.5, BadResponseError("odd")), "an answer of openai that cannot be read, waiting 1.5 s"),
+        (Wait("openai", "m", 1.5, ServerError("500")), "openai failed on its side, waiting 1.5 s"),
+        (Wait("openai", "m", 1.5, ChatError("other")), "an error of openai, waiting 1.5 s"),
     ],
 )
 def test_a_wait_tells_whom_why_and_how_long(wait, told):

@@ -195,7 +195,7 @@ def test_parts_that_are_no_files_are_kept_as_they_are(make, path):
 
 def test_half_a_character_spoils_no_row(make, sandbox, path):
     make().ask("Half: \ud83d")
-    assert "Half: ?" in rows(path)[0]["messages"]
+    assert "Half: \ufffd" in rows(path)[0]["messages"]
 
 
 def test_every_row_of_a_map_is_logged(make, path):

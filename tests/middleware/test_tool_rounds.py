@@ -113,7 +113,10 @@ def fail():
 
 def test_every_protocol_fits_a_schema_after_its_tools(tooled, sandbox):
     sandbox.says(None)
-    answer = tooled.ask(ASKED, tools=[add], schema={"type": "object", "properties": {"n": {"type": "integer"}}})
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}}}
+    # Earlier models of Gemini are asked for JSON in words, which the sandbox does not understand.
+    model = "gemini/gemini-3.8-flash" if "gemini" in repr(tooled) else None
+    answer = tooled.ask(ASKED, tools=[add], schema=schema, model=model)
     assert answer.data == {"n": 0}
 
 
@@ -234,19 +237,15 @@ def test_the_provider_that_asked_for_tools_is_asked_first_again(client, sandbox)
     assert (answer.model, asked) == ("gpt-6-sol", ["refused", "gpt-6-sol", "gpt-6-sol"])
 
 
-def test_a_chat_remembers_prompt_and_answer_only(client, sandbox):
-    chat = client.chat()
-    chat.ask(ASKED, tools=[add])
-    assert [(message.role, message.text) for message in chat.history] == [
-        ("user", ASKED),
-        ("assistant", "The tool says: 3"),
-    ]
-    chat.ask("And now?")
-    assert [message["role"] for message in json.loads(sandbox.requests[-1].body)["messages"]] == [
-        "user",
-        "assistant",
-        "user",
-    ]
+@pytest.mark.parametrize("streams", [False, True])
+def test_a_chat_remembers_calls_and_results(tooled, sandbox, streams):
+    chat = tooled.chat(tools=[add])
+    for prompt in (ASKED, "And now?"):
+        "".join(chat.stream(prompt)) if streams else chat.ask(prompt)
+    kinds = [type(message).__name__ for message in chat.history]
+    assert kinds == ["Message", "ToolCallsMessage", "ToolResultMessage", "Message", "Message", "Message"]
+    assert (chat.history[1].calls[0].arguments, chat.history[2].text) == ({"a": 1, "b": 2}, "3")
+    assert '"3"' in sandbox.requests[-1].body.decode()
 
 
 def test_a_chat_saves_the_turns_of_tools(client, tmp_path):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from aichatkit.display.markup import NO_MATH
 from aichatkit.sandbox import Sandbox
 
 nbformat = pytest.importorskip("nbformat")
@@ -68,7 +69,7 @@ def test_a_notebook_shows_everything(kernel, sandbox):
     assert data("chat")[0]["text/markdown"].endswith(f"**Assistant**\n\n{shown}")
     bar, table = data("results = ")
     assert "application/vnd.jupyter.widget-view+json" in bar
-    assert table["text/html"].startswith("<p>3 rows, 3 answered, 0 failed, ")
+    assert table["text/html"].startswith(f"<div {NO_MATH}><p>3 rows, 3 answered, 0 failed, ")
     assert "Capital of &lt;Italy&gt;?" in table["text/html"]
     assert data("import os")[-1]["text/html"].startswith("<b>")
     assert "QuotaExceededError" in data("import os")[-1]["text/html"]

@@ -10,7 +10,7 @@ from recorded import recording
 
 from aichatkit import Client
 from aichatkit._dataclasses import replace
-from aichatkit.chunks import Answered, Citation, Finish, ToolCallPart, Usage
+from aichatkit.chunks import Answered, Citation, Finish, ToolCall, ToolCallPart, Usage
 from aichatkit.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -365,3 +365,35 @@ def test_calls_beside_parts_are_sent_after_them():
     asked = ToolCallsMessage("assistant", [{"type": "text", "text": "Let me see."}], (wires.CALL,))
     blocks = wires.body("anthropic", [asked])["messages"][0]["content"]
     assert [entry["type"] for entry in blocks] == ["text", "tool_use"]
+
+
+@pytest.mark.parametrize(
+    ("content", "sent"),
+    [
+        ("The answer is \n", [{"type": "text", "text": "The answer is"}]),
+        ("The answer is", [{"type": "text", "text": "The answer is"}]),
+        ([{"type": "text", "text": "One. "}, {"type": "text", "text": "Two: "}, {"type": "text", "text": " "}],
+         [{"type": "text", "text": "One. "}, {"type": "text", "text": "Two:"}]),
+    ],
+)  # fmt: skip
+def test_an_answer_to_go_on_with_does_not_end_in_blanks(content, sent):
+    turns = [Message("user", "Hi "), Message("assistant", content)]
+    messages = wires.body("anthropic", turns)["messages"]
+    assert messages == [
+        {"role": "user", "content": [{"type": "text", "text": "Hi "}]},
+        {"role": "assistant", "content": sent},
+    ]
+
+
+def test_a_call_at_the_end_and_earlier_answers_stay_as_they_are():
+    turns = [Message("user", "Hi"), Message("assistant", "Ho "), Message("user", "Go on.")]
+    assert wires.body("anthropic", turns)["messages"][1]["content"] == [{"type": "text", "text": "Ho "}]
+    calling = ToolCallsMessage("assistant", "See: ", (ToolCall("a", "look"),))
+    assert wires.body("anthropic", [Message("user", "Hi"), calling])["messages"][1]["content"][0]["text"] == "See: "
+
+
+def test_a_schema_is_sent_as_the_service_takes_it():
+    schema = {"type": "object", "properties": {"n": {"type": "integer", "minimum": 1}}, "required": ["n"]}
+    sent = wires.body("anthropic", schema=schema)["output_config"]["format"]["schema"]
+    assert sent["additionalProperties"] is False
+    assert sent["properties"]["n"] == {"type": "integer", "description": "minimum: 1"}

@@ -12,6 +12,7 @@ from aichatkit import Client
 from aichatkit.chunks import Answered, Citation, Finish, Picture, ToolCall, ToolCallPart
 from aichatkit.errors import (
     AuthenticationError,
+    ConfigurationError,
     ContentFilteredError,
     EmptyAnswerError,
     QuotaExceededError,
@@ -19,7 +20,7 @@ from aichatkit.errors import (
     ServerError,
     StreamInterruptedError,
 )
-from aichatkit.messages import Message, ToolCallsMessage, ToolResultMessage
+from aichatkit.messages import File, Message, ToolCallsMessage, ToolResultMessage
 
 
 @pytest.fixture
@@ -27,8 +28,8 @@ def told(asks, monkeypatch):
     """Read one answer of these records."""
     monkeypatch.setenv("GEMINI_API_KEY", "AIza-test")
 
-    def read(*records, **options):
-        return asks("gemini", b"".join(map(wires.event, records)), **options)
+    def read(*records, model="gemini", **options):
+        return asks(model, b"".join(map(wires.event, records)), **options)
 
     return read
 
@@ -81,13 +82,13 @@ def test_a_model_s_name_cannot_leave_its_place(model, named):
 def test_parameters_stand_in_one_object():
     params = {"max_tokens": 9, "stop": "END", "top_k": 5, "temperature": 0, "reasoning_effort": "low"}
     extra = {"generationConfig": {"candidateCount": 1}, "safetySettings": []}
-    sent = wires.body("gemini", params=params, extra=extra)
+    sent = wires.body("gemini", model="gemini-flash-latest", params=params, extra=extra)
     assert sent["generationConfig"] == {
         "maxOutputTokens": 9,
         "stopSequences": ["END"],
         "topK": 5,
         "temperature": 0,
-        "thinkingConfig": {"thinkingLevel": "low"},
+        "thinkingConfig": {"thinkingLevel": "LOW", "includeThoughts": True},
         "candidateCount": 1,
     }
     assert sent["safetySettings"] == []
@@ -134,7 +135,7 @@ def test_calls_and_results_of_tools_are_parts_and_keep_their_signature():
 def test_a_call_without_id_goes_by_its_name():
     call = ToolCall("", "weather")
     turns = [Message("user", "Hi"), ToolCallsMessage("assistant", "", (call,)), ToolResultMessage("tool", "rain", call)]
-    _, asked, result = wires.body("gemini", turns)["contents"]
+    _, asked, result = wires.body("gemini", turns, model="gemini-2.5-flash")["contents"]
     assert asked["parts"] == [{"functionCall": {"name": "weather", "args": {}}}]
     assert result["parts"] == [{"functionResponse": {"name": "weather", "response": {"result": "rain"}}}]
 
@@ -333,3 +334,55 @@ def test_it_lists_models_without_what_stands_before_their_names(web, monkeypatch
     web.get(url, json={"models": [{"name": "models/gemini-b"}, {"name": "models/gemini-a"}]})
     with Client(retry=0) as client:
         assert client.models("gemini") == ["gemini-a", "gemini-b"]
+
+
+@pytest.mark.parametrize(
+    ("model", "signed"),
+    [
+        ("gemini-3-pro-preview", True),
+        ("gemini-3.5-flash", True),
+        ("gemini-flash-latest", True),
+        ("gemini-2.5-flash", False),
+        ("gemini-2.0-flash-lite", False),
+        ("gemini-1.5-pro", False),
+        ("gemma-3-27b-it", False),
+    ],
+)
+def test_the_first_call_of_a_step_made_elsewhere_goes_out_unchecked(model, signed):
+    calls = (ToolCall("a", "look"), ToolCall("b", "look"))
+    turns = [
+        Message("user", "Hi"),
+        ToolCallsMessage("assistant", "", calls),
+        *(ToolResultMessage("tool", "1", call) for call in calls),
+        ToolCallsMessage("assistant", "", (ToolCall("c", "look", {}, "gemini:c2ln"), ToolCall("d", "look"))),
+    ]
+    parts = [part for turn in wires.body("gemini", turns, model=model)["contents"] for part in turn["parts"]]
+    signatures = [part.get("thoughtSignature") for part in parts if "functionCall" in part]
+    first = "skip_thought_signature_validator" if signed else None
+    assert signatures == [first, None, "c2ln", None]
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ("gemini-2.5-unlisted", True),
+        ("gemini-2.0-unlisted", True),
+        ("gemini-flash-latest", True),
+        ("gemini-3-unlisted", False),
+        ("gemini-12-unlisted", False),
+    ],
+)
+def test_tools_and_a_schema_go_together_only_where_the_model_takes_both(told, web, model, words):
+    told(says("{}", "STOP"), model=f"gemini/{model}", tools=[{"name": "look"}], schema={"type": "object"})
+    told(says("{}", "STOP"), model=f"gemini/{model}", schema={"type": "object"})
+    both, alone = (json.loads(call.request.body) for call in web.calls)
+    assert ("responseMimeType" in both.get("generationConfig", {}), "JSON schema" in str(both)) == (not words, words)
+    assert "responseMimeType" in alone["generationConfig"]
+
+
+def test_an_address_that_does_not_show_a_type_is_refused_unless_the_service_knows_it():
+    with pytest.raises(ConfigurationError, match="pass the bytes"):
+        wires.body("gemini", wires.with_file(File("image", "image/*", url="https://example.org/dot")))
+    for url in ("https://generativelanguage.googleapis.com/v1beta/files/a", "https://www.youtube.com/watch?v=a"):
+        (turn,) = wires.body("gemini", wires.with_file(File("image", "image/*", url=url)))["contents"]
+        assert turn["parts"][1] == {"fileData": {"fileUri": url}}

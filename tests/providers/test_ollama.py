@@ -34,9 +34,10 @@ DONE = {"model": "llama3.2", "message": {"role": "assistant", "content": ""}, "d
 
 def test_parameters_stand_under_options():
     params = {"max_tokens": 9, "stop": "END", "repetition_penalty": 1.1, "reasoning_effort": "low", "seed": 7}
-    sent = wires.body("ollama", params=params, extra={"options": {"num_ctx": 4096}, "keep_alive": "5m"})
+    extra = {"options": {"num_ctx": 4096}, "keep_alive": "5m"}
+    sent = wires.body("ollama", model="gpt-oss", params=params, extra=extra)
     assert sent == {
-        "model": "llama3.2",
+        "model": "gpt-oss",
         "messages": [{"role": "user", "content": "Hi"}],
         "stream": True,
         "options": {"num_predict": 9, "stop": ["END"], "repeat_penalty": 1.1, "seed": 7, "num_ctx": 4096},

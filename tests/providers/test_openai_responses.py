@@ -172,7 +172,7 @@ def test_sources_are_citations(told):
 def test_a_picture_is_a_picture():
     item = {"type": "image_generation_call", "result": base64.b64encode(wires.PNG).decode()}
     found = wires.chunks(NAME, wires.event({"type": "response.output_item.done", "item": item}))
-    assert found == [Picture(data="data:image/png;base64,iVBORw0KGgo=")]
+    assert [part for whole in found for part in whole.parts] == [Picture(data="data:image/png;base64,iVBORw0KGgo=")]
 
 
 def test_an_error_event_is_an_error_even_as_the_third_event(told):

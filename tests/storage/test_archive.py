@@ -135,3 +135,7 @@ def test_many_threads_may_write_one_file(tmp_path):
         thread.join()
     assert target.read_text(encoding="utf-8") in texts
     assert [path.name for path in tmp_path.iterdir()] == ["file.txt"]
+
+
+def test_half_a_character_is_written_as_a_replacement(tmp_path):
+    assert write_text(tmp_path / "a.md", "caf\udce9").read_text(encoding="utf-8") == "caf\ufffd"

@@ -6,14 +6,14 @@ import json
 
 import pytest
 
-from aichatkit import errors
+from aichatkit import _json, errors
 from aichatkit.chunks import Citation, Thought, ToolCall, Usage
 from aichatkit.errors import AllProvidersFailedError, ChatError, ConnectError, QuotaExceededError, RateLimitError
 from aichatkit.reply import Reply
 from aichatkit.storage.records import decode, encode
 
 REPLY = Reply(
-    text="Paris \ud83d é",
+    text="Paris é",
     provider="openai",
     model="gpt-6-sol",
     complete=True,
@@ -90,6 +90,16 @@ def test_the_reason_of_an_error_is_not_stored_as_an_older_version_could_not_read
     record = encode(ConnectError("Gone.", reason="OSError: refused"))
     assert "refused" not in record
     assert decode(record).reason == ""
+
+
+def test_numbers_of_calls_keep_their_digits():
+    number = _json.Digits("98765432109876543.210")
+    (call,) = decode(encode(Reply("", "a", "b", tool_calls=[ToolCall("1", "pay", {"sum": number})]))).tool_calls
+    assert str(call.arguments["sum"]) == str(number)
+
+
+def test_half_a_character_of_an_older_record_is_replaced():
+    assert decode('{"reply": {"text": "Paris \\ud83d", "provider": "a", "model": "b"}}').text == "Paris \ufffd"
 
 
 def test_an_earlier_version_can_read_what_it_knows_of_a_reply():

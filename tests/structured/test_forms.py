@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import make_dataclass
 from datetime import date
-from typing import Any, Literal, Union
+from decimal import Decimal
+from enum import IntEnum
+from typing import Any, Literal, Optional, Union
 
 import pytest
 from structured_types import Address, Colour, Invoice, Item, Node, Point
@@ -244,3 +247,181 @@ def test_a_chat_remembers_the_text_of_a_structured_answer(client):
     chat = client.chat()
     answer = chat.ask("Read it.", schema=Item)
     assert [message.text for message in chat.history] == ["Read it.", answer.text]
+
+
+class Level(IntEnum):
+    LOW = 1
+    HIGH = 2
+
+
+@pytest.mark.parametrize(
+    ("target_type", "text", "data"),
+    [
+        (dict[Level, int], '{"1": 5}', {Level.LOW: 5}),
+        (dict[Colour, int], '{"red": 1}', {Colour.RED: 1}),
+        (dict[bool, int], '{"true": 1, "false": 2}', {True: 1, False: 2}),
+        (dict[int, str], '{"1": "a"}', {1: "a"}),
+        (dict[float, str], '{"1.5": "a"}', {1.5: "a"}),
+        (dict[Decimal, str], '{"1.10": "a"}', {Decimal("1.10"): "a"}),
+        (dict[date, str], '{"2026-11-21": "a"}', {date(2026, 11, 21): "a"}),
+        (dict[Literal[1, "b"], str], '{"1": "a", "b": "c"}', {1: "a", "b": "c"}),
+        (dict[Literal[Level.LOW], str], '{"1": "a"}', {Level.LOW: "a"}),
+        (dict[Union[str, int], str], '{"1": "a", "b": "c"}', {1: "a", "b": "c"}),
+        (dict[Union[int, Level], str], '{"x": "a"}', {"x": "a"}),
+        (dict[Optional[str], str], '{"null": "a", "b": "c"}', {None: "a", "b": "c"}),
+        (dict[Any, Any], '{"1": 1.10}', {"1": 1.1}),
+        (list[dict[Level, list[bool]]], '[{"2": [true]}]', [{Level.HIGH: [True]}]),
+    ],
+)
+def test_keys_become_their_type(target_type, text, data):
+    got = Form.of(target_type).parse(reply(text))
+    assert got == data
+    assert repr(got) == repr(data)
+
+
+@pytest.mark.parametrize(
+    ("target_type", "text"),
+    [
+        (dict[Level, int], '{"3": 5}'),
+        (dict[bool, int], '{"yes": 1}'),
+        (dict[int, int], '{"one": 1}'),
+        (dict[date, int], '{"soon": 1}'),
+        (dict[Decimal, int], '{"soon": 1}'),
+    ],
+)
+def test_keys_of_no_such_type_do_not_fit(target_type, text):
+    with pytest.raises(SchemaError, match="does not fit"):
+        Form.of(target_type).parse(reply(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "data"),
+    [
+        ('<think>Maybe {"value": 2}?</think>\n{"value": 1}', 1),
+        ('\n<thinking>[1]\n[2]</thinking> 1', 1),
+        ('{"value": "<think>x</think>"}', "<think>x</think>"),
+    ],
+)  # fmt: skip
+def test_thoughts_before_the_data_are_passed_over(text, data):
+    assert Form.of(Union[int, str]).parse(reply(text)) == data
+
+
+@pytest.mark.parametrize("text", ['{"value": 1} <think>{"value": 2}</think>', '<think>{"value": 1} {"value": 2}'])
+def test_thoughts_elsewhere_leave_it_unclear(text):
+    with pytest.raises(SchemaError, match="not JSON"):
+        Form.of(int).parse(reply(text))
+
+
+NUMBER = "98765432109876543.210"
+
+
+@pytest.mark.parametrize(
+    ("target_type", "text", "get"),
+    [
+        (Decimal, NUMBER, lambda data: data),
+        (list[Decimal], f"[{NUMBER}]", lambda data: data[0]),
+        (dict[str, Decimal], f'{{"a": {NUMBER}}}', lambda data: data["a"]),
+        (Union[Decimal, str], f'{{"value": {NUMBER}}}', lambda data: data),
+    ],
+)
+def test_decimals_keep_their_digits(target_type, text, get):
+    assert str(get(Form.of(target_type).parse(reply(text)))) == NUMBER
+
+
+@pytest.mark.parametrize(
+    ("target_type", "text"),
+    [
+        (float, "1.10"),
+        (Any, '{"value": 1.10}'),
+        (Union[str, float], '{"value": 1.10}'),
+        ({"type": "number"}, '{"value": 1.10}'),
+        (Literal[1], '{"value": 1.00}'),
+    ],
+)
+def test_other_numbers_are_ordinary_floats(target_type, text):
+    data = Form.of(target_type).parse(reply(text))
+    assert type(data) is float
+
+
+def test_whole_numbers_are_whole_by_their_digits():
+    assert Form.of(int).parse(reply("9007199254740993.0")) == 9007199254740993
+    with pytest.raises(SchemaError, match="must be integer"):
+        Form.of(int).parse(reply("9007199254740993.5"))
+
+
+def test_decimals_of_pydantic_keep_their_digits():
+    pydantic = pytest.importorskip("pydantic", minversion="2")
+
+    class Line(pydantic.BaseModel):
+        price: Decimal
+        rates: list[Decimal]
+        pair: tuple[Decimal, float]
+        by_name: dict[str, Decimal]
+        maybe: Optional[Decimal]  # noqa: UP045 - read at run time
+        other: Union[str, float]  # noqa: UP007
+        rest: Any
+        bag: dict
+        several: Optional[list[Decimal]]  # noqa: UP045
+        name: str
+
+    class Bill(pydantic.RootModel[list[Line]]):
+        pass
+
+    line = {"price": 0, "rates": [0], "pair": [0, 0], "by_name": {"a": 0}, "maybe": 0, "other": 0, "rest": 0}
+    line.update(bag={"a": 0}, several=[0], name="x")
+    text = json.dumps([line]).replace("0", NUMBER)
+    (made,) = Form.of(Bill).parse(reply(text)).root
+    decimals = [made.price, made.rates[0], made.pair[0], made.by_name["a"], made.maybe, made.several[0]]
+    assert [str(number) for number in decimals] == [NUMBER] * 6
+    assert [made.pair[1], made.other] == [float(NUMBER)] * 2
+
+
+def test_a_model_that_cannot_be_written_is_read_all_the_same():
+    pydantic = pytest.importorskip("pydantic", minversion="2")
+
+    class Made(pydantic.BaseModel):
+        price: Decimal
+
+        @classmethod
+        def model_json_schema(cls, **options: Any) -> Any:
+            if options.get("mode") == "serialization":
+                raise ValueError("no")
+            return super().model_json_schema(**options)
+
+    assert Form.of(Made).parse(reply('{"price": 1.10}')).price == Decimal("1.1")
+
+
+class OddError(Exception):
+    """An error that nobody else knows."""
+
+
+@pytest.mark.parametrize(
+    ("error", "repairable"), [(OddError("no"), True), (ValueError("no"), True), (RuntimeError("no"), False)]
+)
+def test_whatever_a_class_raises_is_an_answer_that_does_not_fit(error, repairable):
+    def refuse(self: Any) -> None:
+        raise error
+
+    form = Form.of(make_dataclass("Row", [("n", int)], namespace={"__post_init__": refuse}))
+    with pytest.raises(SchemaError, match=f"{type(error).__name__}: no") as caught:
+        form.parse(reply('{"n": 1}'))
+    assert caught.value.repairable is repairable
+    assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize(
+    ("schema", "value", "error"),
+    [
+        ({"uniqueItems": True}, [1, 2, 1], "has an item twice"),
+        ({"uniqueItems": True}, [{"a": 1, "b": 2}, {"b": 2, "a": 1}], "has an item twice"),
+        ({"uniqueItems": True}, [1, "1", True], ""),
+        ({"multipleOf": 0.1}, 0.3, ""),
+        ({"multipleOf": 0.1}, 0.35, "must be a multiple of 0.1, not 0.35"),
+        ({"multipleOf": 5}, 12, "must be a multiple of 5, not 12"),
+        ({"multipleOf": 1e-300}, 1e300, ""),
+        ({"minProperties": 2}, {"a": 1}, "has 1 fields; at least 2 are needed"),
+        ({"maxProperties": 1}, {"a": 1, "b": 2}, "has 2 fields; at most 1 are allowed"),
+    ],
+)
+def test_bounds_are_checked_here(schema, value, error):
+    assert "; ".join(find_errors(value, schema)).partition(": ")[2] == error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from itertools import combinations
@@ -20,27 +21,58 @@ def lines_of(body: bytes) -> list[str]:
 
 
 def sse_of(body: bytes, *, ended: bool = True) -> list[Any]:
-    """Return the server-sent events of a body, only the complete ones unless it has `ended`."""
+    """Return the server-sent events of a body, only the complete ones unless it has `ended`.
+
+    Beside the rules: blank data is none, a JSON object or a field `error` on a line is an event, and so is JSON after
+    data that is complete.
+    """
     lines = lines_of(body)
-    lines = [*lines, ""] if ended else lines[:-1]
-    events, data, kind, last_id = [], "", "", ""
+    # Nothing of a block is read before its blank line.
+    blank = max((index for index, line in enumerate(lines[:-1]) if not line), default=-1)
+    lines = [*lines, ""] if ended else lines[: blank + 1]
+    events: list[Any] = []
+    data: list[str] = []
+    bare: list[str] = []
+    kind, last_id = "", ""
+
+    def flush(rows: list[str]) -> None:
+        if "\n".join(rows).strip() or (rows and kind == "error"):
+            events.append((kind or "message", "\n".join(rows), last_id))
+        rows.clear()
+
     for line in lines:
         name, colon, value = line.partition(":")
         if value.startswith(" "):
             value = value[1:]
         if line == "":
-            if data:
-                events.append((kind or "message", data[:-1], last_id))
-            data, kind = "", ""
+            flush(data)
+            flush(bare)
+            kind = ""
+        elif (bare and name not in ("data", "event")) or line.lstrip(" \t").startswith("{"):
+            bare.append(line)
+            if is_json("\n".join(bare)):
+                flush(bare)
         elif colon and not name:
             continue
         elif name == "data":
-            data += value + "\n"
+            if data and value.startswith(("{", "[")) and is_json("\n".join(data)):
+                flush(data)
+            data.append(value)
         elif name == "event":
             kind = value
+        elif name == "error":
+            events.append(("error", value, last_id))
         elif name == "id" and "\0" not in value:
             last_id = value
     return events
+
+
+def is_json(text: str) -> bool:
+    try:
+        json.loads(text.strip(" \t\r\n"))
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def json_lines_of(body: bytes, *, ended: bool = True) -> list[Any]:

@@ -6,7 +6,7 @@ import json
 from dataclasses import fields
 from typing import Any
 
-from aichatkit.chunks import Reasoning, ToolCall, ToolCallPart, Usage
+from aichatkit.chunks import Reasoning, Refusal, ToolCall, ToolCallPart, Usage
 from aichatkit.messages import File, Message, ToolCallsMessage, ToolResultMessage, parse_messages
 from aichatkit.providers.base import Options, Tool
 from aichatkit.registry import registry
@@ -53,7 +53,9 @@ def chunks(name: str, answer: bytes) -> list[Any]:
 
 
 def text(found: list[Any]) -> str:
-    return "".join(chunk for chunk in found if isinstance(chunk, str))
+    return "".join(
+        chunk if isinstance(chunk, str) else chunk.text for chunk in found if isinstance(chunk, (str, Refusal))
+    )
 
 
 def thoughts(found: list[Any]) -> str:

@@ -9,7 +9,7 @@ import pytest
 import requests
 
 import aichatkit as ai
-from aichatkit import Client
+from aichatkit import Client, ConfigurationError
 from aichatkit.sandbox import RawServer, Sandbox
 from aichatkit.sandbox.raw import chunk, chunked_head
 from aichatkit.testing import Replay
@@ -287,3 +287,19 @@ def test_other_requests_of_the_process_are_not_recorded(path):
     with Sandbox() as sandbox, Replay(path).installed():
         requests.get(f"{sandbox.url}/v1/models", timeout=5)
     assert not path.exists()
+
+
+@pytest.mark.parametrize("mode", ["once", "all"])
+@pytest.mark.parametrize(("model", "told"), [("openai", "openai: no key"), (None, "no model was chosen")])
+def test_a_first_recording_without_a_key_says_what_the_key_is_for(tmp_path, monkeypatch, mode, model, told):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    path = tmp_path / "r.json"
+    replay = Replay(path, mode=mode)
+    state = "not there yet" if mode == "once" else "recorded anew"
+    with replay.installed(), Client(model=model) as client, pytest.raises(ConfigurationError) as caught:
+        client.ask("Hi")
+    assert str(caught.value).startswith(told)
+    assert str(caught.value).endswith(f"; the key is needed to record the answers, as {path} is {state}")
+    with Client(model=model) as client, pytest.raises(ConfigurationError) as caught:
+        client.ask("Hi")
+    assert "record" not in str(caught.value)

@@ -7,8 +7,9 @@ import functools
 import json
 import math
 from dataclasses import dataclass, field
-from enum import Enum
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional, TypedDict
+from decimal import Decimal
+from enum import Enum, IntEnum
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Optional, TypedDict
 
 import pytest
 
@@ -231,7 +232,7 @@ class Named:
         (lambda place: place, "'<lambda>' cannot name a tool"),
         (star, r"star takes \*places"),
         (stars, r"stars takes \*\*places"),
-        (only, "only takes place"),
+        (only, "parameter 'place' of only is positional-only"),
         (unresolved, "unresolved: the annotation of 'place' cannot be read .*OnlyForCheckers"),
         (wrong, "wrong.*place.* 5"),
         (foreign, "foreign.place: schema: Toolbox"),
@@ -369,7 +370,7 @@ class Answer:
         ([Answer()], '[{"unit": "k", "day": "2026-11-21", "tags": ["a", "b"]}]'),
         (frozenset({1}), "[1]"),
         ((n for n in (1, 2)), "[1, 2]"),
-        ({(1, 2): 3}, "Error: TypeError"),
+        ({(1, 2): 3}, '{"(1, 2)": 3}'),
         (Answer, '"<class'),
     ],
 )
@@ -395,3 +396,156 @@ def test_a_result_without_end_is_cut_and_says_so():
         return "x" * 300_000
 
     assert run(give).endswith("x\n[cut: the result has 300,000 characters]")
+
+
+def trip(city: str, days: int = 1, tags: list[str] = (), deep: bool = False, price: Decimal = Decimal(0)):
+    return [city, days, list(tags), deep, str(price)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "result"),
+    [
+        ({"days": "3"}, [3, [], False, "0"]),
+        ({"days": None, "tags": None, "deep": None}, [1, [], False, "0"]),
+        ({"tags": '["a"]', "deep": "true"}, [1, ["a"], True, "0"]),
+        ({"price": "98765432109876543.210"}, [1, [], False, "98765432109876543.210"]),
+    ],
+)
+def test_text_of_data_is_taken_and_null_is_a_default(arguments, result):
+    assert json.loads(run(trip, city="Oslo", **arguments)) == ["Oslo", *result]
+
+
+@pytest.mark.parametrize("arguments", [{"days": "three"}, {"days": "1.5"}, {"tags": "a, b"}, {"deep": "yes"}])
+def test_nothing_else_is_made_of_text(arguments):
+    assert run(trip, city="Oslo", **arguments).startswith("Error: the arguments do not fit")
+
+
+def test_null_is_no_argument_that_is_needed():
+    assert run(trip, city=None).startswith("Error: the arguments do not fit: city")
+
+
+def test_what_is_approved_is_what_is_run():
+    asked = []
+    run(trip, lambda call: asked.append(call) or True, city="Oslo", days="3", tags=None)
+    assert asked == [ToolCall("1", "trip", {"city": "Oslo", "days": 3})]
+
+
+@dataclass
+class Branch:
+    below: list[Branch]
+
+
+def test_arguments_beyond_the_recursion_limit_are_told_to_the_model():
+    deep: Any = {"below": []}
+    for _ in range(5000):
+        deep = {"below": [deep]}
+
+    def take(x: Branch):
+        raise AssertionError
+
+    assert run(take, x=deep) == "Error: the arguments do not fit: they are nested too deeply"
+
+
+class Tensor:
+    """As NumPy, PyTorch and others give theirs."""
+
+    def __init__(self, plain: Any, name: str = "tolist") -> None:
+        setattr(self, name, lambda: plain)
+
+
+class Strange:
+    def tolist(self):
+        return self
+
+    def __str__(self):
+        return "strange"
+
+
+class Spot(NamedTuple):
+    city: str
+
+
+class Rank(IntEnum):
+    FIRST = 1
+
+
+@pytest.mark.parametrize(
+    ("result", "text"),
+    [
+        (Tensor(3), "3"),
+        (Tensor([1, 2]), "[1, 2]"),
+        (Tensor([1], "to_list"), "[1]"),
+        (Tensor([{"a": 1}], "to_dicts"), '[{"a": 1}]'),
+        ({"n": Tensor(3)}, '{"n": 3}'),
+        ([Tensor(datetime.date(2026, 11, 21))], '["2026-11-21"]'),
+        (Strange(), '"strange"'),
+        (Tensor, '"<class'),
+        ({(1, 2): 3, 4: 5, None: 6, True: 7}, '{"(1, 2)": 3, "4": 5, "null": 6, "true": 7}'),
+        ({datetime.date(2026, 11, 21): 1, Unit.KELVIN: 2}, '{"2026-11-21": 1, "k": 2}'),
+        ([Rank.FIRST, Unit.KELVIN], '[1, "k"]'),
+        (Spot("Oslo"), '{"city": "Oslo"}'),
+        ({1, 2}, "[1, 2]"),
+        (b"raw", "\"b'raw'\""),
+        ("a\ud83d", "a\ufffd"),
+        (["a\ud83d\ude00"], '["a😀"]'),
+        (float("nan"), "NaN"),
+    ],
+)
+def test_results_of_other_libraries_are_numbers_and_lists(result, text):
+    def give():
+        return result
+
+    assert run(give).startswith(text)
+
+
+def test_arrays_and_tables_are_numbers_and_lists():
+    numpy, pandas = pytest.importorskip("numpy"), pytest.importorskip("pandas")
+    table = pandas.DataFrame({"a": [1, 2], "day": pandas.to_datetime(["2026-11-21"] * 2)})
+    results = [
+        (numpy.int64(3), 3),
+        (numpy.array([[1, 2]]), [[1, 2]]),
+        (numpy.float32(1.5), 1.5),
+        (numpy.bool_(True), True),
+        ({numpy.int64(1): numpy.int64(3)}, {"1": 3}),
+        (pandas.Series([1, 2]), [1, 2]),
+        (table[["a"]], [{"a": 1}, {"a": 2}]),
+        (table["day"].iloc[0], "2026-11-21 00:00:00"),
+    ]
+    for result, plain in results:
+
+        def give(result: Any = result):
+            return result
+
+        give.__annotations__.clear()
+        assert json.loads(Toolbox([functools.partial(give, result=result)]).run(ToolCall("1", "give"))) == plain
+
+
+async def inner():
+    return "x"
+
+
+async def pieces():
+    yield "x"
+
+
+@pytest.mark.parametrize("make", [inner, pieces])
+def test_a_result_that_has_to_be_awaited_is_refused(make):
+    def give():
+        return make()
+
+    assert run(give) == "Error: TypeError: give is async; pass a plain function"
+
+
+def test_a_result_that_holds_itself_is_told_to_the_model():
+    endless: list[Any] = []
+    endless.append(endless)
+
+    def give():
+        return endless
+
+    assert run(give).startswith("Error: RecursionError")
+
+
+def test_a_function_of_c_says_why_it_is_no_tool():
+    with pytest.raises(ConfigurationError, match=r"'obj' of len is positional-only.*wrap it"):
+        Toolbox([len])

@@ -8,6 +8,7 @@ from typing import Any
 
 from aichatkit.sandbox.exchange import APIError, Piece, Request, Response, json_response, stream_response
 from aichatkit.sandbox.wires.base import Call, Route, Wire, parse_json, sse_event
+from aichatkit.sandbox.wires.fields import BadField, check_fields, parse_fields
 from aichatkit.sandbox.wires.openai import MODELS, content_text
 from aichatkit.sandbox.wires.outputs import ChatRequest, Output, build_output
 
@@ -27,6 +28,32 @@ _MESSAGES = {
     "context-too-long": "prompt is too long: 9000 tokens > 8192 maximum",
     "content-filter": "Output blocked by content filtering policy",
     "overloaded": "Overloaded",
+}
+
+
+_FIELDS = parse_fields(
+    """
+    number temperature:0..1 top_p:0..1
+    integer max_tokens:1.. top_k:0..
+    boolean stream
+    strings stop_sequences
+    text system
+    objects tools
+    string tools.[].name tool_choice.name
+    object tools.[].input_schema tool_choice metadata thinking output_config output_format
+    object output_config.format output_config.format.schema output_format.schema
+    text messages.[].content
+    """
+)
+_EXPECTED = {
+    "number": "a valid number",
+    "integer": "a valid integer",
+    "boolean": "a valid boolean",
+    "string": "a valid string",
+    "object": "a valid dictionary",
+    "objects": "a valid list of dictionaries",
+    "strings": "a valid list of strings",
+    "text": "a valid string or list of dictionaries",
 }
 
 
@@ -59,6 +86,7 @@ class Anthropic(Wire):
             raise APIError("bad-request", "anthropic-version: header is required")
         record = parse_json(call.request)
         _validate(record)
+        check_fields(record, _FIELDS, _refuse_field)
         output = build_output(call, _chat_request(record))
         message = _message("msg_" + self.digest(json.dumps(record))[:24], record["model"], output)
         if not record.get("stream"):
@@ -91,6 +119,16 @@ class Anthropic(Wire):
 def _error_object(error: APIError) -> dict[str, Any]:
     _, error_type = _TYPES.get(error.reason, (0, "invalid_request_error"))
     return {"type": "error", "error": {"type": error_type, "message": error.message_from(_MESSAGES)}}
+
+
+def _refuse_field(bad: BadField) -> APIError:
+    place = bad.path.replace("[", ".").replace("]", "")
+    problem = f"Input should be {_EXPECTED[bad.field.kind]}"
+    if bad.is_out_of_bounds:
+        is_below = bad.field.low is not None and bad.value < bad.field.low
+        side, bound = ("greater", bad.field.low) if is_below else ("less", bad.field.high)
+        problem = f"Input should be {side} than or equal to {bound:g}"
+    return APIError("bad-request", f"{place}: {problem}")
 
 
 def _validate(record: dict[str, Any]) -> None:

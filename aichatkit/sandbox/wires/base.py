@@ -87,6 +87,9 @@ class Wire(ABC):
             return handler(call)
         except APIError as error:
             return self.error_response(error, call.request)
+        except (AttributeError, LookupError, TypeError, ValueError, RecursionError):
+            # A body of a shape that no service takes, deeper than the wire checks.
+            return self.error_response(APIError("bad-request"), call.request)
 
     @abstractmethod
     def error_response(self, error: APIError, request: Request | None = None) -> Response:
@@ -132,7 +135,7 @@ def parse_json(request: Request, *, any_content_type: bool = False) -> dict[str,
         raise APIError("wrong-type")
     try:
         record = request.json()
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise APIError("bad-request", "We could not parse the JSON body of your request.") from error
     if not isinstance(record, dict):
         raise APIError("bad-request", "The JSON body of your request has to be an object.")

@@ -8,6 +8,7 @@ from typing import Any
 
 from aichatkit.sandbox.exchange import APIError, Piece, Request, Response, json_response, stream_response
 from aichatkit.sandbox.wires.base import Call, Route, parse_json, require_fields, sse_event
+from aichatkit.sandbox.wires.fields import BadField, check_fields, parse_fields
 from aichatkit.sandbox.wires.openai import OpenAIWire, content_text, trailing_tool_results
 from aichatkit.sandbox.wires.outputs import ChatRequest, Output, build_output
 
@@ -16,6 +17,20 @@ _MESSAGES = {
     "quota": "You are using a Trial key, which is limited to 1000 API calls / month.",
     "context-too-long": "too many tokens: total number of tokens in the prompt cannot exceed 8192 - received 9000.",
 }
+
+
+_FIELDS = parse_fields(
+    """
+    number temperature:0..2 p:0..1 frequency_penalty:0..1 presence_penalty:0..1
+    integer max_tokens:1.. k:0..500 seed:0..
+    boolean stream logprobs strict_tools
+    strings stop_sequences
+    objects tools documents
+    string model tool_choice tools.[].function.name
+    object response_format tools.[].function tools.[].function.parameters thinking
+    object response_format.json_schema response_format.schema
+    """
+)
 
 
 class Cohere(OpenAIWire):
@@ -33,6 +48,7 @@ class Cohere(OpenAIWire):
         require_fields(record, [("messages", list)])
         if not record["messages"] or not all(isinstance(message, dict) for message in record["messages"]):
             raise APIError("bad-request", "invalid request: messages must not be empty")
+        check_fields(record, _FIELDS, _refuse_field)
         output = build_output(call, _chat_request(record))
         message_id = self.digest(json.dumps(record))[:32]
         if not record.get("stream"):
@@ -48,6 +64,13 @@ class Cohere(OpenAIWire):
         """Build an end event with the error."""
         delta = {"error": error.message_from(_MESSAGES), "finish_reason": "ERROR"}
         return sse_event({"type": "message-end", "delta": delta}, "message-end")
+
+
+def _refuse_field(bad: BadField) -> APIError:
+    if not bad.is_out_of_bounds:
+        return APIError("bad-request", f"invalid type: parameter {bad.path} must be {bad.expected}")
+    low, high = ("unbounded" if bound is None else f"{bound:g}" for bound in (bad.field.low, bad.field.high))
+    return APIError("bad-request", f"invalid request: {bad.path} must be between {low} and {high} inclusive")
 
 
 def _chat_request(record: dict[str, Any]) -> ChatRequest:

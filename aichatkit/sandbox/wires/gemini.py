@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from aichatkit.sandbox.exchange import APIError, Piece, Request, Response, json_response, stream_response
 from aichatkit.sandbox.wires.base import Call, Route, Wire, parse_json
+from aichatkit.sandbox.wires.fields import BadField, check_fields, parse_fields
 from aichatkit.sandbox.wires.openai import MODELS
 from aichatkit.sandbox.wires.outputs import ChatRequest, Output, build_output
 
@@ -27,6 +29,26 @@ _MESSAGES = {
 }
 _VERSION = "/v1(?:alpha|beta)?"
 _RPC = "type.googleapis.com/google.rpc."
+
+
+_FIELDS = parse_fields(
+    """
+    object generationConfig toolConfig toolConfig.functionCallingConfig
+    number generationConfig.temperature:0..2 generationConfig.topP:0..1
+    number generationConfig.presencePenalty:-2..2 generationConfig.frequencyPenalty:-2..2
+    integer generationConfig.topK:0.. generationConfig.maxOutputTokens:1.. generationConfig.seed
+    integer generationConfig.logprobs:0..20 generationConfig.candidateCount:1..8
+    boolean generationConfig.responseLogprobs
+    strings generationConfig.stopSequences toolConfig.functionCallingConfig.allowedFunctionNames
+    string generationConfig.responseMimeType
+    object generationConfig.thinkingConfig generationConfig.responseJsonSchema generationConfig.responseSchema
+    objects tools safetySettings tools.[].functionDeclarations
+    string tools.[].functionDeclarations.[].name
+    object tools.[].functionDeclarations.[].parameters tools.[].functionDeclarations.[].parametersJsonSchema
+    objects contents.[].parts
+    object contents.[].parts.[].functionResponse
+    """
+)
 
 
 class Gemini(Wire):
@@ -57,6 +79,7 @@ class Gemini(Wire):
         self.check_key(call)
         record = parse_json(call.request)
         _validate(record)
+        check_fields(record, _FIELDS, _refuse_field)
         output = build_output(call, _chat_request(record))
         model = call.request.path.rpartition("/")[2].partition(":")[0]
         head = {"modelVersion": model, "responseId": self.digest(json.dumps(record))[:22]}
@@ -116,6 +139,15 @@ def _violations(period: str, error: APIError) -> list[dict[str, Any]]:
     details: list[dict[str, Any]] = [{"@type": f"{_RPC}QuotaFailure", "violations": [quota]}]
     delays = [value for name, value in error.headers if name.lower() == "retry-after"]
     return details + [{"@type": f"{_RPC}RetryInfo", "retryDelay": f"{delay}s"} for delay in delays]
+
+
+def _refuse_field(bad: BadField) -> APIError:
+    place = re.sub(r"[A-Z]", lambda match: f"_{match[0].lower()}", bad.path)
+    value = json.dumps(bad.value)[:60]
+    if not bad.is_out_of_bounds:
+        return APIError("bad-request", f"Invalid value at '{place}' (must be {bad.expected}), {value}")
+    low, high = ("unbounded" if bound is None else f"{bound:g}" for bound in (bad.field.low, bad.field.high))
+    return APIError("bad-request", f"* {place}: value must be in the range [{low}, {high}], but got {value}")
 
 
 def _validate(record: dict[str, Any]) -> None:

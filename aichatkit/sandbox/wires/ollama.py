@@ -8,10 +8,28 @@ from typing import Any
 
 from aichatkit.sandbox.exchange import APIError, Piece, Request, Response, json_response, stream_response
 from aichatkit.sandbox.wires.base import Call, Route, Wire, parse_json
+from aichatkit.sandbox.wires.fields import BadField, check_fields, parse_fields
 from aichatkit.sandbox.wires.openai import MODELS, trailing_tool_results
 from aichatkit.sandbox.wires.outputs import ChatRequest, Output, build_output
 
 _CREATED = "2000-01-01T00:00:00Z"
+
+
+#: It takes numbers out of bounds.
+_FIELDS = parse_fields(
+    """
+    string model tools.[].function.name
+    object options
+    number options.temperature options.top_p options.min_p options.repeat_penalty
+    number options.presence_penalty options.frequency_penalty
+    integer options.top_k options.num_predict options.seed options.num_ctx
+    strings options.stop
+    boolean stream
+    choice format
+    objects tools
+    object tools.[].function tools.[].function.parameters
+    """
+)
 
 
 class Ollama(Wire):
@@ -36,6 +54,7 @@ class Ollama(Wire):
         messages = record.get("messages") or []
         if not isinstance(messages, list) or not all(isinstance(message, dict) for message in messages):
             raise APIError("bad-request", "json: cannot unmarshal into Go struct field ChatRequest.messages")
+        check_fields(record, _FIELDS, _refuse_field)
         output = build_output(call, _chat_request(record, messages))
         head = {"model": record["model"], "created_at": _CREATED}
         if record.get("stream", True):
@@ -45,6 +64,12 @@ class Ollama(Wire):
     def error_response(self, error: APIError, request: Request | None = None) -> Response:
         """Build an error object with a single key."""
         return json_response({"error": error.message}, error.status, error.headers)
+
+
+def _refuse_field(bad: BadField) -> APIError:
+    return APIError(
+        "bad-request", f"json: cannot unmarshal into Go struct field ChatRequest.{bad.path}: {bad.expected}"
+    )
 
 
 def _chat_request(record: dict[str, Any], messages: list[dict[str, Any]]) -> ChatRequest:

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import base64
+import json
+import re
 from typing import Any
+from urllib.parse import urlsplit
 
 from aichatkit.sandbox.exchange import APIError, Request, Response, json_response
 from aichatkit.sandbox.pictures import png
 from aichatkit.sandbox.wires.base import Call, Route, Wire, parse_json, require_fields, sse_event
+from aichatkit.sandbox.wires.fields import BadField, check_fields, parse_fields
 
 MODELS = ("eliza", "eliza-mini", "gpt-6-luna", "gpt-6-sol")
 
 #: Compatible services have different prefixes before the path.
 ANY_BASE = r"(?:/[\w.-]+)*"
+#: Base paths of OpenAI and of the services that are compatible: a version, with what some have before or behind it.
+_BASE = (
+    r"(?:/(?!v\d)[\w.-]+)*/(?:v1(?:/openai)?|v1beta/openai)|(?:/[\w.-]+)*/paas/v4"
+    r"|/openai/deployments/[\w.-]+|/v1(?:beta1)?/projects/[\w.-]+/locations/[\w.-]+/endpoints/[\w.-]+"
+)
+_STRICT_HOSTS = ("127.0.0.1", "::1", "localhost", "api.openai.com")
+
+_IMAGE_FIELDS = parse_fields("integer n:1..10\nstring model size quality response_format")
 
 _CODES = {
     "context-too-long": ("invalid_request_error", "context_length_exceeded"),
@@ -29,6 +41,14 @@ _CODES = {
 
 class OpenAIWire(Wire):
     """The base of the OpenAI wires, with their keys, errors and events."""
+
+    def check_address(self, call: Call) -> None:
+        """Reject a call below a base URL that a service would not know, such as one without its version."""
+        base = re.sub(r"/(?:chat/completions|responses|models|images/generations)$", "", call.request.path)
+        host = urlsplit(self.settings.url).hostname
+        # Other hosts are played by a fake, and services have paths of their own.
+        if host in _STRICT_HOSTS and not re.fullmatch(_BASE, base):
+            raise APIError("not-found", f"Invalid URL ({call.request.method} {call.request.path})")
 
     def check_key(self, call: Call) -> None:
         """Reject a call without a valid API key."""
@@ -62,15 +82,18 @@ class OpenAIModels(OpenAIWire):
 
     def models(self, call: Call) -> Response:
         """List some models."""
+        self.check_address(call)
         self.check_key(call)
         entries = [{"id": name, "object": "model", "created": 0, "owned_by": "sandbox"} for name in MODELS]
         return json_response({"object": "list", "data": entries})
 
     def images(self, call: Call) -> Response:
         """Generate images, returned as data, or as URLs by the older models."""
+        self.check_address(call)
         self.check_key(call)
         record = parse_json(call.request)
         require_fields(record, [("prompt", str)])
+        check_fields(record, _IMAGE_FIELDS, refuse_field)
         call.report_turns([record["prompt"]])
         is_older = str(record.get("model", "")).startswith("dall-e")
         as_url = record.get("response_format", "url" if is_older else "b64_json") == "url"
@@ -87,8 +110,26 @@ class OpenAIModels(OpenAIWire):
 
 def error_object(error: APIError) -> dict[str, Any]:
     """Build the error object, with the type and code for its reason."""
-    error_type, code = _CODES.get(error.reason, ("invalid_request_error", None))
+    error_type, code = _CODES.get(error.reason, ("invalid_request_error", error.code))
     return {"message": error.message, "type": error_type, "param": None, "code": code}
+
+
+def refuse_field(bad: BadField) -> APIError:
+    """Return the error for a field as OpenAI words it."""
+    value, field = json.dumps(bad.value)[:60], bad.field
+    if field.kind == "enum" and bad.is_out_of_bounds:
+        values = ", ".join(map(repr, field.values))
+        message = f"Invalid value: {bad.value[:60]!r}. Supported values are: {values}."
+        return APIError("bad-request", message, code="invalid_value")
+    if not bad.is_out_of_bounds:
+        message = f"Invalid type for '{bad.path}': expected {bad.expected}, but got {value} instead."
+        return APIError("bad-request", message, code="invalid_type")
+    kind = "integer" if field.kind == "integer" else "decimal"
+    is_below = field.low is not None and bad.value < field.low
+    side, sign, bound = ("below minimum", ">=", field.low) if is_below else ("above maximum", "<=", field.high)
+    message = f"Invalid '{bad.path}': {kind} {side} value. Expected a value {sign} {bound:g}, but got {value} instead."
+    code = f"{kind}_{'below_min' if is_below else 'above_max'}_value"
+    return APIError("bad-request", message, code=code)
 
 
 def content_text(content: Any) -> str:

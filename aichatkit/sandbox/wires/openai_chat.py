@@ -8,9 +8,28 @@ from typing import Any
 
 from aichatkit.sandbox.exchange import APIError, Piece, Response, json_response, stream_response
 from aichatkit.sandbox.wires.base import Call, Route, parse_json, require_fields, sse_event
-from aichatkit.sandbox.wires.openai import ANY_BASE, OpenAIWire, content_text, trailing_tool_results
+from aichatkit.sandbox.wires.fields import check_fields, parse_fields
+from aichatkit.sandbox.wires.openai import ANY_BASE, OpenAIWire, content_text, refuse_field, trailing_tool_results
 from aichatkit.sandbox.wires.outputs import ChatRequest, Output, ToolCall, build_output
 
+#: Also of compatible services.
+_FIELDS = parse_fields(
+    """
+    number temperature:0..2 top_p:0..1 presence_penalty:-2..2 frequency_penalty:-2..2 min_p:0..1 repetition_penalty
+    integer max_tokens:1.. max_completion_tokens:1.. seed n:1..128 top_logprobs:0..20 top_k random_seed
+    boolean stream parallel_tool_calls store stream_options.include_usage
+    flag logprobs
+    stops stop
+    string user response_format.json_schema.name tools.[].function.name
+    object logit_bias stream_options response_format metadata
+    object response_format.json_schema response_format.json_schema.schema
+    objects tools
+    object tools.[].function tools.[].function.parameters tool_choice.function
+    choice tool_choice
+    enum response_format.type:text|json_object|json_schema verbosity:low|medium|high
+    enum reasoning_effort:none|minimal|low|medium|high|xhigh|max|default
+    """
+)
 _ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 
 
@@ -22,9 +41,11 @@ class OpenAIChat(OpenAIWire):
 
     def chat(self, call: Call) -> Response:
         """Validate the request as the service does, then answer it."""
+        self.check_address(call)
         self.check_key(call)
         record = parse_json(call.request)
         _validate(record)
+        check_fields(record, _FIELDS, refuse_field)
         completion_id = "chatcmpl-" + self.digest(json.dumps(record))[:24]
         head = {"id": completion_id, "created": int(time.time()), "model": record["model"]}
         completion = _Completion(head, build_output(call, _chat_request(record)))

@@ -9,8 +9,23 @@ from typing import Any
 
 from aichatkit.sandbox.exchange import APIError, Piece, Response, json_response, stream_response
 from aichatkit.sandbox.wires.base import Call, Route, parse_json, sse_event
-from aichatkit.sandbox.wires.openai import ANY_BASE, OpenAIWire, content_text, error_object
+from aichatkit.sandbox.wires.fields import check_fields, parse_fields
+from aichatkit.sandbox.wires.openai import ANY_BASE, OpenAIWire, content_text, error_object, refuse_field
 from aichatkit.sandbox.wires.outputs import ChatRequest, Output, build_output
+
+_FIELDS = parse_fields(
+    """
+    number temperature:0..2 top_p:0..1
+    integer max_output_tokens:1.. top_logprobs:0..20
+    boolean stream parallel_tool_calls store
+    string user instructions previous_response_id tools.[].name
+    object text text.format text.format.schema reasoning metadata tools.[].parameters
+    objects tools
+    strings include
+    choice tool_choice
+    enum reasoning.effort:none|minimal|low|medium|high|xhigh|max|default text.verbosity:low|medium|high
+    """
+)
 
 
 class OpenAIResponses(OpenAIWire):
@@ -21,12 +36,14 @@ class OpenAIResponses(OpenAIWire):
 
     def chat(self, call: Call) -> Response:
         """Validate the request, then answer with items or events."""
+        self.check_address(call)
         self.check_key(call)
         record = parse_json(call.request)
         if not isinstance(record.get("model"), str):
             raise APIError("bad-request", "Missing required parameter: 'model'.")
         if not isinstance(record.get("input"), (str, list)) or not record["input"]:
             raise APIError("bad-request", "Missing required parameter: 'input'.")
+        check_fields(record, _FIELDS, refuse_field)
         output = build_output(call, _chat_request(record))
         response = _response("resp_" + self.digest(json.dumps(record))[:24], record, output)
         if not record.get("stream"):

@@ -1,0 +1,64 @@
+"""Text with lone surrogates -> text that every encoder takes; services and file names bring such halves in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+__all__ = ["join_pieces", "repair", "repair_escapes"]
+
+_ANY = re.compile("[\ud800-\udfff]")
+_PAIR_OR_HALF = re.compile("([\ud800-\udbff])([\udc00-\udfff])|[\ud800-\udfff]")
+#: One escape of JSON text: the two halves of a character, one half alone, or anything else after a backslash.
+_ESCAPE = re.compile(
+    r"(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\.", re.DOTALL
+)
+
+
+def repair(text: str) -> str:
+    r"""Return the text with halves that follow each other joined, and each lone half as U+FFFD.
+
+    >>> repair("a\ud83d\ude00b\ud83d")
+    'a😀b�'
+    """
+    if text.isascii() or not _ANY.search(text):
+        return text
+    return _PAIR_OR_HALF.sub(_joined, text)
+
+
+def repair_escapes(text: str) -> str:
+    r"""Return JSON text whose lone halves, written as escapes, are U+FFFD.
+
+    >>> repair_escapes(r'["\ud83d", "\ud83d\ude00", "\\ud83d"]')
+    '["\\ufffd", "\\ud83d\\ude00", "\\\\ud83d"]'
+    """
+    if "\\ud" not in text and "\\uD" not in text:
+        return text
+    return _ESCAPE.sub(lambda match: "\\ufffd" if match[2] else match[0], text)
+
+
+def join_pieces(pieces: Iterable[str]) -> Iterator[str]:
+    r"""Yield pieces of one text, repaired; half a character at the end of a piece waits for the next.
+
+    >>> list(join_pieces(["a\ud83d", "\ude00b", "\ud83d"]))
+    ['a', '😀b', '�']
+    """
+    half = ""
+    for piece in pieces:
+        if half or not piece.isascii():
+            if half:
+                piece, half = half + piece, ""
+            if "\ud800" <= piece[-1] <= "\udbff":
+                piece, half = piece[:-1], piece[-1]
+            piece = repair(piece)
+            if not piece:
+                continue
+        yield piece
+    if half:
+        yield "\ufffd"
+
+
+def _joined(match: re.Match[str]) -> str:
+    if match[1] is None:
+        return "\ufffd"
+    return chr(0x10000 + ((ord(match[1]) - 0xD800) << 10) + ord(match[2]) - 0xDC00)

@@ -1,0 +1,258 @@
+"""Error body -> the parameters it refuses, and what it demands in their place.
+
+The name stands in a field of its own (`param`, `loc`) or only in words; the words say what is wrong with it. What is no
+refusal of a parameter yields nothing: a prompt that is too long, a value out of range, a field of the history.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from aichatkit.classification import refusal_wordings as wordings
+from aichatkit.classification.parameter_names import canonical, find_names, foreign_paths, is_foreign
+
+__all__ = ["Refused", "find_refused"]
+
+_MAX_TEXT, _MAX_STATEMENTS, _MAX_DEPTH = 2000, 40, 6
+_TEXT_KEYS = ("message", "msg", "error", "detail", "description", "status_msg", "title", "error_description", "reason")
+_CODE_KEYS = ("code", "type")
+#: The location and message of a pydantic error whose list was turned into text, by JSON or by Python.
+_PRINTED_ERROR = re.compile(
+    r"['\"]loc['\"]: ?[\[(](?P<loc>[^\])]{0,200})[\])][^{}]{0,80}?"
+    r"['\"]msg['\"]: ?(?P<quote>['\"])(?P<msg>.{0,300}?)(?P=quote)"
+)
+
+
+class Refused(NamedTuple):
+    """One demand of a service.
+
+    `name` is the parameter: the package's name if that is known, else the service's. `do` is what is done about it, and
+    `to` the value for that, if there is one:
+
+    * "leave_out", or "rename" to another field
+    * "at_most" or "at_least" a number, or the "first" so many items of a list
+    * "one_of" the values of a tuple; "not_value": this value is not taken, and no others were told
+    * "auto": the model chooses whether to call a tool; "in_words": the schema is described in the prompt
+    * "leave_budget": an effort is sent too; "adaptive" or "budget": the model decides how much it thinks, or is told
+    * "off": no reasoning while there are tools; "no_thinking" without a stream; "tell": nothing can be done
+    """
+
+    name: str
+    do: str
+    to: Any = None
+
+
+class _Statement(NamedTuple):
+    text: str
+    hint: str = ""  #: the name or path of the field, from a field of the body
+    code: str = ""
+
+
+def find_refused(record: object) -> tuple[Refused, ...]:
+    """Return what an error body refuses; nothing if that is no parameter.
+
+    >>> find_refused({"error": {"message": "Unsupported parameter: 'top_p' is not supported with this model."}})
+    (Refused(name='top_p', do='leave_out', to=None),)
+    >>> find_refused({"error": {"message": "property 'store' is unsupported, did you mean 'stop'?"}})
+    ()
+    """
+    found: dict[Refused, None] = {}
+    for number, statement in enumerate(_statements(record)):
+        if number >= _MAX_STATEMENTS:
+            break
+        if wordings.NO_PARAMETER.search(statement.text):
+            # It says what the fault is; another part of the same body only repeats or wraps it.
+            return ()
+        found.update(dict.fromkeys(_read(statement)))
+    return tuple(found)
+
+
+def _statements(value: object, depth: int = 0) -> Iterator[_Statement]:
+    """Yield every text in a body, however deep, with the field it is about."""
+    if depth > _MAX_DEPTH:
+        return
+    if isinstance(value, str):
+        yield from _printed(value, depth)
+    elif isinstance(value, list):
+        for item in value[:_MAX_STATEMENTS]:
+            yield from _statements(item, depth + 1)
+    elif isinstance(value, Mapping):
+        code = " ".join(value[key] for key in _CODE_KEYS if isinstance(value.get(key), str))
+        for key, inner in value.items():
+            if key in _TEXT_KEYS and isinstance(inner, str) and not _is_printed(inner):
+                yield _Statement(inner[:_MAX_TEXT], _hint(value), code)
+            elif key not in ("loc", "input", "url", *_CODE_KEYS):
+                # An expected value of pydantic's context is in its message as well.
+                yield from _statements(inner, depth + 1)
+
+
+def _printed(text: str, depth: int) -> Iterator[_Statement]:
+    """Yield the statements of a text that holds a printed body, such as a vendor's in that of a gateway."""
+    start = min((index for index in map(text.find, "{[") if index >= 0), default=-1)
+    errors = [
+        _Statement(match["msg"], ".".join(re.findall(r"[A-Za-z_]\w*", match["loc"])))
+        for match in _PRINTED_ERROR.finditer(text[: 8 * _MAX_TEXT])
+    ]
+    try:
+        inner = json.JSONDecoder().raw_decode(text, start)[0] if start >= 0 else None
+    except (ValueError, RecursionError):
+        inner = None
+    if isinstance(inner, (dict, list)) and _has_text(inner):
+        yield from _statements(inner, depth + 1)
+    elif errors:
+        yield from errors
+    elif " " in text:
+        yield _Statement(text[:_MAX_TEXT])
+
+
+def _is_printed(text: str) -> bool:
+    return "{" in text or text.lstrip()[:1] == "["
+
+
+def _has_text(value: object) -> bool:
+    return bool(value) and (isinstance(value, dict) or (isinstance(value, list) and any(map(_has_text, value))))
+
+
+def _hint(error: Mapping[str, Any]) -> str:
+    location, param = error.get("loc"), error.get("param")
+    if isinstance(location, (list, tuple)):
+        return ".".join(part for part in location if isinstance(part, str))[:200]
+    return param[:200] if isinstance(param, str) else ""
+
+
+def _read(statement: _Statement) -> Iterator[Refused]:
+    """Yield what one statement refuses."""
+    text = wordings.straighten(statement.text)
+    hint = statement.hint
+    if "cache_control" in f"{hint} {text}" and wordings.REFUSES.search(text):
+        yield Refused("cache_control", "leave_out")
+        return
+    if is_foreign(hint) or (hint and canonical(hint) is None and foreign_paths(text)):
+        return
+    named = canonical(hint) if hint else None
+    special = list(_read_special(text, named))
+    if special:
+        yield from special
+        return
+    clauses = [named_clause for named_clause in wordings.clauses(text) if not foreign_paths(named_clause)]
+    if named is not None:
+        yield from _demand(named, " ".join(clauses), text, statement.code)
+        return
+    found = [refused for clause in clauses for refused in _read_clause(clause, text)]
+    if not found and re.fullmatch(r"[A-Za-z_][A-Za-z_.]{0,60}", hint) and _is_refusal(text, statement.code):
+        found = [Refused(hint, "leave_out")]
+    yield from found
+
+
+def _read_clause(clause: str, text: str) -> Iterator[Refused]:
+    names = list(dict.fromkeys(name for _, name in sorted(find_names(wordings.subject(clause)))))
+    lists_efforts = bool(wordings.efforts(clause)) and "reasoning_effort" in {name for _, name in find_names(clause)}
+    if not names and (lists_efforts or wordings.EFFORT_ALONE.search(clause)):
+        names = ["reasoning_effort"]
+    if "reasoning_effort" in names and "thinking" in names:
+        # The object around the effort.
+        names.remove("thinking")
+    for name in names:
+        yield from _demand(name, clause, text, "")
+
+
+def _read_special(text: str, named: str | None) -> Iterator[Refused]:
+    """Yield the refusals of a combination: which of the two has to give way is known."""
+    names = {name for clause in wordings.clauses(text) for _, name in find_names(clause)}
+    if wordings.TOOLS_WITH_EFFORT.search(text):
+        yield Refused("reasoning_effort", "off")
+    elif wordings.THINKING_NEEDS_STREAM.search(text):
+        yield Refused("thinking", "no_thinking")
+    elif wordings.NO_TOOL_PARSER.search(text):
+        yield Refused("tools", "tell")
+    elif wordings.MUST_THINK.search(text):
+        gone = re.search(r"\bremove\b", text, re.IGNORECASE)
+        yield Refused("thinking", "leave_out") if gone else Refused("thinking", "not_value", "none")
+    elif wordings.OWN_EFFORT.search(text):
+        yield Refused("thinking", "adaptive")
+    elif wordings.NO_ADAPTIVE.search(text):
+        yield Refused("thinking", "budget")
+    elif wordings.FORCED_TOOL.search(text) or ("tool_choice" in (named, *names) and wordings.REFUSES.search(text)):
+        yield Refused("tool_choice", "auto")
+    elif wordings.SCHEMA_WITH_TOOLS.search(text):
+        yield Refused("response_format", "in_words")
+    elif wordings.NOT_BOTH.search(text):
+        for pair, loser in wordings.PAIRS:
+            if pair <= names:
+                yield Refused(loser, "leave_budget" if loser == "thinking" else "leave_out")
+                return
+
+
+def _demand(name: str, clause: str, text: str, code: str) -> Iterator[Refused]:
+    """Yield what is demanded of one parameter; nothing if only its value is wrong, or if nothing is wrong with it."""
+    target = wordings.moved(text)
+    if target is not None and canonical(target) == name:
+        yield Refused(name, "rename", target)
+    elif name in ("max_tokens", "stop", "reasoning_effort", "thinking", "verbosity", "response_format", "tools"):
+        yield from _DEMANDS.get(name, _demand_effort)(name, clause, text, code)
+    elif _is_refusal(clause, code) and not wordings.OUT_OF_RANGE.search(clause):
+        names = ("presence_penalty", "frequency_penalty") if name == "penalty" else (name,)
+        names = ("logprobs", "top_logprobs") if name == "logprobs" else names
+        yield from (Refused(each, "leave_out") for each in names)
+
+
+def _is_refusal(clause: str, code: str) -> bool:
+    if wordings.VALUE_CODES.search(code):
+        return False
+    return wordings.REFUSES.search(clause) is not None or wordings.REFUSAL_CODES.search(code) is not None
+
+
+def _demand_max_tokens(name: str, clause: str, text: str, code: str) -> Iterator[Refused]:
+    lowest, highest = wordings.bounds(text)
+    if highest is not None:
+        yield Refused(name, "at_most", highest)
+    # A limit below 1 is the caller's own mistake.
+    if lowest is not None and lowest > 1:
+        yield Refused(name, "at_least", lowest)
+    if highest is None and lowest is None and _is_refusal(clause, code):
+        # Never left out: without a limit the answer may be long and dear.
+        yield Refused(name, "rename", wordings.replacement(text))
+
+
+def _demand_stop(name: str, clause: str, text: str, code: str) -> Iterator[Refused]:
+    if wordings.TOO_MANY.search(text):
+        yield Refused(name, "first", wordings.bounds(text)[1] or 4)
+    elif _is_refusal(clause, code):
+        yield Refused(name, "leave_out")
+
+
+def _demand_tools(name: str, clause: str, text: str, code: str) -> Iterator[Refused]:
+    if _is_refusal(clause, code) or wordings.TOO_MANY.search(text):
+        yield Refused(name, "tell")
+
+
+def _demand_format(name: str, clause: str, text: str, code: str) -> Iterator[Refused]:
+    taken = wordings.formats(text)
+    if taken:
+        yield Refused(name, "one_of", taken)
+    elif _is_refusal(clause, code) and not wordings.OUT_OF_RANGE.search(clause):
+        kind = re.search(r"json[_ ](schema|object)", text)
+        yield Refused(name, "in_words", f"json_{kind.group(1)}" if kind else None)
+
+
+def _demand_effort(name: str, clause: str, text: str, code: str) -> Iterator[Refused]:
+    taken = wordings.efforts(text)
+    lowest, highest = wordings.bounds(text)
+    if taken:
+        yield Refused(name, "one_of", taken)
+    elif lowest or highest:
+        yield from (Refused("thinking", do, to) for do, to in (("at_least", lowest), ("at_most", highest)) if to)
+    elif _is_refusal(clause, code) or wordings.REFUSES.search(text):
+        value = wordings.refused_effort(clause)
+        yield Refused(name, "not_value", value) if value else Refused(name, "leave_out")
+
+
+_DEMANDS = {
+    "max_tokens": _demand_max_tokens,
+    "stop": _demand_stop,
+    "tools": _demand_tools,
+    "response_format": _demand_format,
+}

@@ -1,0 +1,37 @@
+"""Errors -> what they say on a command line: its own options, stored keys and commands instead of Python's."""
+
+from __future__ import annotations
+
+import re
+
+from aichatkit.errors import AllProvidersFailedError, ChatError, ConnectError
+
+__all__ = ["in_words"]
+
+_API_KEY = re.compile(r"(?:(\S+): no key; )?(set (?:(?!\bset\b).)*? in the environment) or pass api_key=")
+
+
+def in_words(error: ChatError) -> str:
+    """Return the message of an error as the command line tells it, with what to do there.
+
+    >>> in_words(ChatError("openai: no key; set OPENAI_API_KEY in the environment or pass api_key="))
+    'openai: no key; set OPENAI_API_KEY in the environment, or store it with: aichatkit keys set openai'
+    """
+    text = _API_KEY.sub(_stored_key, str(error))
+    services = list(dict.fromkeys(failed.provider for failed in _leaves(error) if isinstance(failed, ConnectError)))
+    if not services:
+        return text
+    command = " ".join(["aichatkit doctor", *filter(None, services)])
+    return f"{text}; if this machine is offline or behind a proxy, this looks for the cause: {command}"
+
+
+def _stored_key(match: re.Match[str]) -> str:
+    provider, place = match.groups()
+    start = f"{provider}: no key; " if provider else ""
+    return f"{start}{place}, or store it with: aichatkit keys set {provider or 'SERVICE'}"
+
+
+def _leaves(error: ChatError) -> list[ChatError]:
+    if isinstance(error, AllProvidersFailedError):
+        return [leaf for part in error.errors for leaf in _leaves(part)]
+    return [error]

@@ -1,0 +1,59 @@
+"""Reply -> a dict of plain data, as for JSON; the arguments are duck-typed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, is_dataclass
+from enum import Enum
+from typing import Any
+
+__all__ = ["reply_record"]
+
+
+def reply_record(reply: Any) -> dict[str, Any]:
+    """Return everything a reply tells, except its headers and raw records, as values that JSON can hold."""
+    return {
+        "text": reply.text,
+        "data": _plain(reply.data),
+        "provider": reply.provider,
+        "model": reply.model,
+        "finish_reason": reply.finish_reason,
+        "complete": reply.complete,
+        "usage": asdict(reply.usage),
+        "cost": reply.cost,
+        "saved": reply.saved,
+        "elapsed": round(reply.elapsed, 3),
+        "cached": reply.cached,
+        "reasoning": reply.reasoning,
+        "citations": [{"url": citation.url, "title": citation.title} for citation in reply.citations],
+        "tool_calls": [{"id": call.id, "name": call.name, "arguments": call.arguments} for call in reply.tool_calls],
+        "images": reply.images,
+        "limits": reply.limits,
+        "request_id": reply.request_id,
+        "attempts": [_attempt_record(attempt) for attempt in reply.attempts],
+    }
+
+
+def _attempt_record(attempt: Any) -> dict[str, Any]:
+    return {
+        "provider": attempt.provider,
+        "model": attempt.model,
+        "error": None if attempt.error is None else f"{type(attempt.error).__name__}: {attempt.error}",
+        "wait": round(attempt.wait, 3),
+        "elapsed": round(attempt.elapsed, 3),
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Return structured data as JSON would have it: objects as dicts, keys, dates and the like as text."""
+    if hasattr(value, "model_dump") and not isinstance(value, type):
+        return value.model_dump(mode="json")
+    if is_dataclass(value) and not isinstance(value, type):
+        value = asdict(value)
+    if isinstance(value, Enum):
+        value = value.value
+    if isinstance(value, Mapping):
+        return {str(_plain(name)): _plain(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return list(map(_plain, value))
+    return value if value is None or isinstance(value, (str, int, float)) else str(value)

@@ -1,0 +1,27 @@
+"""Events that hold no record of the protocol, as gateways write them into any stream."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aichatkit.classification import classify
+from aichatkit.events import Event
+from aichatkit.providers.base import Provider
+
+__all__ = ["check_error", "parse_unreadable"]
+
+
+def check_error(provider: Provider, event: Event, record: Any) -> None:
+    """Raise the error that a record reports, by its content or by the type of its event."""
+    if event.type == "error" or classify.find_error(record) is not None:
+        raise classify.event_error(record, provider=provider.name, rules=provider.rules)
+
+
+def parse_unreadable(provider: Provider, event: Event) -> Any:
+    """Return what an event contains that is not JSON: the end marker of another protocol, a comment, a framed event."""
+    data = event.data.strip()
+    if event.type == "error":
+        raise classify.event_error({"error": data}, provider=provider.name, rules=provider.rules)
+    if data.startswith("data:"):
+        return provider.parse_event(Event(data[len("data:") :].strip(), event.type, event.id))
+    return None if not data or data.startswith(("[DONE]", ":")) else event.json()
