@@ -225,7 +225,8 @@ class Client:
             provider = stream.provider
         if not pictures:
             raise BadResponseError(
-                f"{provider}: no picture came, only text; choose a model that draws, such as 'openai/gpt-image-2.5-flare'",
+                f"{provider}: no picture came, only text; choose a model that draws, "
+                "such as 'openai/gpt-image-2.5-flare'",
                 provider=provider,
                 partial=stream.text,
             )

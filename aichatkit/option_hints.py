@@ -9,7 +9,19 @@ __all__ = ["hint_for", "operand_hint"]
 
 _CLIENT = frozenset(
     {
-        *("api_key", "base_url", "budget", "cache", "hooks", "log", "prices", "rate", "session", "telemetry"),
+        *(
+            "api_key",
+            "base_url",
+            "budget",
+            "cache",
+            "catalog",
+            "hooks",
+            "log",
+            "prices",
+            "rate",
+            "session",
+            "telemetry",
+        ),
         "verify",
     }
 )

@@ -297,7 +297,7 @@ def test_what_failed_below_is_the_reason_of_the_error(step, tmp_path, monkeypatc
         lambda: schema_option._read_json("[]", "x"),
         lambda: parse_messages(tool_call("[]")),
         lambda: Form.of(int).parse(Reply("none", "openai", "m")),
-        lambda: Database("", "", name="cache").damage_error("an error"),
+        lambda: Database("", "", name="cache").damage_error(),
     ],
 )
 def test_where_nothing_failed_below_there_is_no_reason(fail):

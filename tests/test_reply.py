@@ -171,11 +171,11 @@ def test_a_reply_is_formatted_as_its_text(spec):
 
 
 def test_a_reply_is_shown_in_one_short_line():
-    assert repr(reply("Yes.")) == "<Reply 'Yes.' from openai/gpt-4o-mini>"
+    assert repr(reply("Yes.")) == "<Reply 'Yes.' from openai/gpt-6-luna>"
     shown = repr(reply("long\n" * 1000, complete=False, headers={"x": "secret"}, reasoning="r" * 1000))
     assert len(shown) < 300
     assert "\n" not in shown
-    assert shown.endswith("...' from openai/gpt-4o-mini, broken off>")
+    assert shown.endswith("...' from openai/gpt-6-luna, broken off>")
 
 
 def test_a_reply_as_a_dict_is_plain_data():

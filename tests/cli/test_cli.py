@@ -538,7 +538,7 @@ def test_a_missing_key_of_a_model_s_name_is_told_so_too(monkeypatch, capsys):
 @pytest.mark.parametrize(
     "command", [["Hi"], ["chat"], ["map", "in.csv", "-p", "{text}", "-o", "out.csv"], ["map", "in.csv", "-o", "o.csv"]]
 )
-@pytest.mark.parametrize("model", ["nix", "opnai/x", "free/nope", "openai/gpt-4o,offline", " "])
+@pytest.mark.parametrize("model", ["nix", "opnai/x", "free/nope", "openai/gpt-6-luna,offline", " "])
 def test_the_variable_of_a_wrong_model_is_named(monkeypatch, tmp_path, sandbox, capsys, command, model):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "in.csv").write_text("text\na\n", encoding="utf-8")
@@ -551,14 +551,14 @@ def test_the_variable_of_a_wrong_model_is_named(monkeypatch, tmp_path, sandbox, 
 
 
 def test_several_models_in_one_flag_are_refused(sandbox, capsys):
-    assert main(["-m", "openai/gpt-4o,offline", "Hi"]) == 2
-    assert "-m: takes the name of one model, not 'openai/gpt-4o,offline'; for fallbacks repeat -m" in (
+    assert main(["-m", "openai/gpt-6-luna,offline", "Hi"]) == 2
+    assert "-m: takes the name of one model, not 'openai/gpt-6-luna,offline'; for fallbacks repeat -m" in (
         capsys.readouterr().err
     )
     assert sandbox.requests == []
 
 
-@pytest.mark.parametrize("words", [["Hi"], ["--no-stream", "Hi"], ["-m", "openai", "-m", "openai/gpt-4o", "Hi"]])
+@pytest.mark.parametrize("words", [["Hi"], ["--no-stream", "Hi"], ["-m", "openai", "-m", "openai/gpt-6-luna", "Hi"]])
 def test_where_there_is_no_network_the_doctor_is_named(monkeypatch, capsys, words):
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
     assert main(["--retry", "1", *words]) == 1
