@@ -529,7 +529,7 @@ def test_a_missing_key_is_told_as_on_a_command_line(monkeypatch, sandbox, capsys
 
 def test_a_missing_key_of_a_model_s_name_is_told_so_too(monkeypatch, capsys):
     monkeypatch.delenv("OPENAI_API_KEY")
-    assert main(["-m", "gpt-4o", "Hi"]) == 2
+    assert main(["-m", "gpt-6-luna", "Hi"]) == 2
     err = capsys.readouterr().err
     assert "in the environment, or store it with: aichatkit keys set SERVICE" in err
     assert "api_key=" not in err
