@@ -132,7 +132,7 @@ class Registry(Mapping[str, "type[Provider]"]):
             return _build_service(name, services.SERVICES[name])
         entry = self._entry_points().get(name)
         if entry is None:
-            raise UnknownProviderError(f"there is no provider {name!r}{provider_suggestion(name)}")
+            raise UnknownProviderError(f"there is no provider {name!r}{provider_suggestion(name, self)}")
         try:
             plugin = _parse_plugin(entry.load(), name)
             if plugin.catalog:
@@ -258,7 +258,7 @@ def provider_suggestion(name: str, models: Iterable[str] = ()) -> str:
     word = name.strip().lower()
     if word in _OTHER_NAMES:
         return f"; did you mean {_OTHER_NAMES[word]!r}?"
-    nearest = suggestion(name, [*(known for known in registry if known not in _SITES), *models])
+    nearest = suggestion(name, [*(known for known in [*registry, *models] if known not in _SITES)])
     family = re.split(r"[-_.: \d]", word)[0]
     if not nearest and family in _OTHER_NAMES:
         return f"; did you mean '{_OTHER_NAMES[family]}/{name}'?"

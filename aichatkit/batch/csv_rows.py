@@ -60,7 +60,8 @@ def iter_lines(path: Path, **options: Any) -> Iterator[str]:
             if bad:
                 raise ConfigurationError(
                     f"{path}: line {number} cannot be read: its byte 0x{ord(bad[0]) - 0xDC00:02x} is not UTF-8; "
-                    "save the file as UTF-8"
+                    "save the file as UTF-8",
+                    reason=f"UnicodeDecodeError: 'utf-8' codec can't decode byte 0x{ord(bad[0]) - 0xDC00:02x}",
                 )
             yield line
 

@@ -14,9 +14,11 @@ import secrets
 import threading
 import time
 from collections.abc import Iterable, Sequence
+from json import JSONDecodeError
 from pathlib import Path
 from typing import Any, Callable
 
+from aichatkit._reasons import reason_of
 from aichatkit.errors import ConfigurationError, JournalError
 from aichatkit.reply import Reply
 from aichatkit.storage.records import decode, encode
@@ -130,12 +132,14 @@ class Journal:
     def _parse_reply(self, record: Any) -> Reply:
         try:
             reply = decode(record)
-        except (ValueError, TypeError):
-            # The error would quote the record.
-            reply = None
-        if not isinstance(reply, Reply):
-            raise self._database.damage_error()
-        return reply
+        except (ValueError, TypeError) as error:
+            # The message of another error may quote the record.
+            reason = reason_of(error) if isinstance(error, JSONDecodeError) else type(error).__name__
+        else:
+            if isinstance(reply, Reply):
+                return reply
+            reason = ""
+        raise self._database.damage_error(reason)
 
     def _renew_claims(self) -> None:
         while not self._closing.wait(self._lease / 3):

@@ -106,9 +106,9 @@ class Database:
         if connection is not None:
             connection.close()
 
-    def damage_error(self) -> JournalError:
+    def damage_error(self, reason: str = "") -> JournalError:
         """Return the error for a record that cannot be read; it shows nothing of the record."""
-        return JournalError(f"{self._label()}: a record in it is damaged; move it away or delete it")
+        return JournalError(f"{self._label()}: a record in it is damaged; move it away or delete it", reason=reason)
 
     def _connection(self) -> sqlite3.Connection:
         # A connection must not be carried across a fork: the child opens its own and leaves the parent's untouched.

@@ -123,9 +123,8 @@ def test_a_model_of_the_ended_chat_is_answered_with_its_successor_and_nothing_is
 
 @pytest.mark.filterwarnings("ignore::aichatkit.RetiredModelWarning")
 def test_after_an_ended_model_the_next_of_the_list_answers(sandbox):
-    with Client(
-        model=["perplexity/sonar", "openai"], api_key={"openai": "k"}, base_url={"openai": f"{sandbox.url}/v1"}
-    ) as c:
+    urls = {"openai": f"{sandbox.url}/v1"}
+    with Client(model=["perplexity/sonar", "openai"], api_key={"openai": "k"}, base_url=urls) as c:
         assert c.ask("Hi").provider == "openai"
 
 
