@@ -90,7 +90,8 @@ class ChatError(Exception):
 
     #: What the client does next: "retry", "refresh" tokens and retry once, go on to the "next" provider, or "stop".
     action: str = "stop"
-    #: What the cooldown applies to: "model", "key", "provider", or "" for no cooldown.
+    #: What the cooldown applies to: the "model" with this key or with "any key", the "key", the "provider", or "" for
+    #: no cooldown. Behind one address there may be a server for each model, so a failed one says nothing of the others.
     scope: ClassVar[str] = ""
     #: Length of the cooldown in seconds, unless the service specifies one.
     cooldown: ClassVar[float] = 0.0
@@ -187,6 +188,8 @@ class ConnectError(TransportError, requests.ConnectionError):
 class TimedOutError(TransportError, requests.Timeout):
     """The service did not respond in time; `phase` is "connect", "head" or "read"."""
 
+    scope = "any key"
+
     def __init__(self, message: str = "", *, phase: str = "read", **fields: Any) -> None:
         super().__init__(message, **fields)
         self.phase = phase
@@ -267,7 +270,7 @@ class ServerError(APIError):
     """The service failed with an internal error."""
 
     action = "retry"
-    scope = "provider"
+    scope = "any key"
     cooldown = 10.0
 
 
@@ -279,7 +282,7 @@ class BadResponseError(ChatError):
     """The response cannot be parsed: HTML with status 200, invalid JSON, an oversized body, or a redirect."""
 
     action = "next"
-    scope = "provider"
+    scope = "any key"
     cooldown = 60.0
 
 
@@ -297,7 +300,7 @@ class TokenNotFoundError(BadResponseError, RuntimeError):
 class StreamInterruptedError(ChatError):
     """The answer was cut off or ended without its end marker; `partial` holds the text received."""
 
-    scope = "provider"
+    scope = "any key"
     cooldown = 10.0
 
 

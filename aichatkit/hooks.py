@@ -7,10 +7,25 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Callable, NamedTuple
 from urllib.parse import urlsplit
 
+from aichatkit._dataclasses import replace
+from aichatkit.chunks import ToolCall
+from aichatkit.errors import ChatError
 from aichatkit.messages import Message
 from aichatkit.reply import Reply
+from aichatkit.transport.secrets import hide
 
-__all__ = ["ChunkInfo", "ErrorInfo", "Hook", "ReplyInfo", "RequestInfo", "redact_headers", "redact_url", "run_hook"]
+__all__ = [
+    "ChunkInfo",
+    "ErrorInfo",
+    "Hook",
+    "ReplyInfo",
+    "RequestInfo",
+    "redact_error",
+    "redact_headers",
+    "redact_keys",
+    "redact_url",
+    "run_hook",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -101,6 +116,37 @@ def run_hook(name: str, hook: Any, record: Any) -> None:
         hook(record)
     except Exception:
         logger.exception("the %s hook failed", name)
+
+
+def redact_keys(value: Any, secrets: Sequence[str]) -> Any:
+    """Return messages or parameters with the API keys in their texts hidden; what holds none stays the same object.
+
+    >>> redact_keys(["my key is sk-12345678"], ["sk-12345678"])
+    ['my key is [key]']
+    """
+    if isinstance(value, str):
+        for secret in secrets:
+            value = hide(secret, value)
+        return value
+    if isinstance(value, Mapping):
+        return {name: redact_keys(part, secrets) for name, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        parts = [redact_keys(part, secrets) for part in value]
+        return parts if isinstance(value, list) else tuple(parts)
+    if isinstance(value, (Message, ToolCall)):
+        return replace(value, **{name: redact_keys(part, secrets) for name, part in vars(value).items()})
+    return value
+
+
+def redact_error(error: BaseException, secrets: Sequence[str]) -> None:
+    """Hide the API keys in the texts of an error of the package."""
+    if not isinstance(error, ChatError):
+        return
+    for name in ("message", "code", "param", "request_id", "reason"):
+        text = getattr(error, name)
+        if text:
+            setattr(error, name, redact_keys(text, secrets))
+    error.args = (error.message,)
 
 
 def redact_url(url: str) -> str:

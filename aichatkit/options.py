@@ -54,6 +54,11 @@ CALL_OPTIONS = (
     "tools",
 )
 HOOKS = ("request", "chunk", "wait", "reply", "error")
+#: The ends of the addresses that prompts are posted to; no base URL ends like that.
+_ENDPOINT = re.compile(
+    r"/chat/completions$|/v[0-9]\w*/(?:completions|messages|responses|chat)$"
+    r"|(?:/v[0-9]\w*)?/models/[^/]+:(?:streamG|g)enerateContent$"
+)
 _HEADER_NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 
 
@@ -115,19 +120,39 @@ def parse_extra(extra: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def parse_url(url: Any, *, source: str = "base_url") -> str:
-    """Return a valid base URL; `source` is the option or variable it comes from, for the error message."""
+    """Return a valid base URL; `source` is the option or variable it comes from, for the error message.
+
+    >>> parse_url(" https://gateway.example/v1 ")
+    'https://gateway.example/v1'
+    """
+    # Pasted values and lines of `.env` files often end with a blank.
+    url = url.strip() if isinstance(url, str) else url
     if (
         not isinstance(url, str)
         or not re.match(r"https?://[^/?#\s]", url, re.IGNORECASE)
         or not url.isprintable()
+        or any(map(str.isspace, url))
         or not _has_host(url)
     ):
         # Never show what precedes the "@": it may contain a password.
         shown = str(url).rpartition("@")[2][:60]
         raise ConfigurationError(f"{source}: must start with http:// or https:// and a host, not {shown!r}")
-    if "@" in urlsplit(url).netloc:
+    parts = urlsplit(url)
+    if "@" in parts.netloc:
         # The API key takes the Authorization header, so these would be silently ignored.
         raise ConfigurationError(f"{source}: must not hold a user and password; pass session= with its auth set")
+    if not _has_port(url):
+        raise ConfigurationError(f"{source}: the port must be a number from 1 to 65535")
+    if "?" in url or "#" in url:
+        # Paths are appended to it. Not shown, as a query may hold a key.
+        raise ConfigurationError(
+            f"{source}: must end before the {'?' if '?' in url else '#'}; "
+            "pass fields of a query with session=, set in its params"
+        )
+    if endpoint := _ENDPOINT.search(parts.path.rstrip("/")):
+        raise ConfigurationError(
+            f"{source}: {endpoint.group()} is added to it for each request, so it must end before that"
+        )
     return url
 
 
@@ -150,7 +175,22 @@ def parse_proxies(proxies: Any) -> dict[str, str]:
     for scheme, url in proxies.items():
         if url and scheme != "no_proxy" and not _has_host(url):
             raise ConfigurationError(f"proxies: the one for {scheme!r} names no host; it must be like http://host:3128")
-    return dict(proxies)
+        if url and scheme != "no_proxy" and not _has_port(url):
+            raise ConfigurationError(f"proxies: the one for {scheme!r} needs a port from 1 to 65535")
+    return {scheme: _with_scheme(url) if scheme != "no_proxy" else url for scheme, url in proxies.items()}
+
+
+def _with_scheme(url: str) -> str:
+    # requests takes "localhost:3128" for a URL of the scheme "localhost".
+    return url if not url or "://" in url else f"http://{url}"
+
+
+def _has_port(url: str) -> bool:
+    """Return whether the port of a URL is one, or left out."""
+    try:
+        return urlsplit(url if "://" in url else f"//{url}").port != 0
+    except ValueError:
+        return False
 
 
 def _has_host(url: str) -> bool:

@@ -129,8 +129,8 @@ MISTAKES = (
     Mistake(
         "redirects are followed",
         "transport/transport.py",
-        "return session.send(prepared, timeout=timeout, allow_redirects=False, **settings)",
-        "return session.send(prepared, timeout=timeout, allow_redirects=True, **settings)",
+        "            allow_redirects=False,\n",
+        "            allow_redirects=True,\n",
         "transport/test_transport.py",
     ),
     Mistake(
@@ -170,7 +170,7 @@ MISTAKES = (
     ),
     Mistake(
         "a compressed body that is cut off is whole",
-        "transport/readers.py",
+        "transport/encodings.py",
         'raise EOFError("compressed body ended early")',
         "return",
         "transport/test_readers.py",
@@ -192,7 +192,7 @@ MISTAKES = (
     Mistake(
         "the CA file is read for every connection",
         "transport/connections.py",
-        "_contexts[location] = context",
+        "remember(_contexts, key, context)",
         "context.check_hostname = True",
         "transport/test_transport.py",
     ),
@@ -206,8 +206,8 @@ MISTAKES = (
     Mistake(
         "a picture is fetched from a private address",
         "transport/downloads.py",
-        "if not is_public(self.sock.getpeername()[0]):",
-        "if not self.sock:",
+        "if not is_public(sock.getpeername()[0]):",
+        "if not sock:",
         "transport/test_downloads.py",
     ),
     Mistake(
@@ -235,8 +235,8 @@ MISTAKES = (
     Mistake(
         "the reason of an error quotes a header",
         "transport/exceptions.py",
-        "return type(innermost).__name__ if isinstance(innermost, _QUOTING) else reason_of(innermost)",
-        "return reason_of(innermost)",
+        "if isinstance(innermost, _QUOTING):",
+        "if not innermost:",
         "transport/test_exceptions.py",
     ),
     Mistake(
@@ -1096,6 +1096,62 @@ MISTAKES = (
         "*(reply.turn or [reply.message])",
         "reply.message",
         "middleware/test_tool_rounds.py",
+    ),
+    Mistake(
+        "a stale connection is asked again without a wait each time",
+        "limits/retries.py",
+        ' or (getattr(error, "stale", False) and call_state.attempt_number == 1):',
+        ' or getattr(error, "stale", False):',
+        "limits/test_retries.py",
+    ),
+    Mistake(
+        "a document is taken for a picture",
+        "transport/downloads.py",
+        'if content_type and not content_type.startswith("image/") and content_type != "application/octet-stream":',
+        'if content_type == "text/html":',
+        "transport/test_downloads.py",
+    ),
+    Mistake(
+        "an earlier end of a pause replaces the later",
+        "limits/waits.py",
+        "self._ends[key] = max(now + seconds, self._ends.get(key, 0.0))",
+        "self._ends[key] = now + seconds",
+        "limits/test_waits.py",
+    ),
+    Mistake(
+        "of several gzip members the first is taken for all",
+        "transport/encodings.py",
+        "if window != _GZIP_WINDOW or not block.startswith(_GZIP):",
+        "if window:",
+        "transport/test_encodings.py",
+    ),
+    Mistake(
+        "an interim response is taken for the answer",
+        "transport/response_heads.py",
+        "if status >= 200 or status == http.client.SWITCHING_PROTOCOLS:",
+        "if status != http.client.CONTINUE:",
+        "transport/test_response_heads.py",
+    ),
+    Mistake(
+        "a total time does not hold while a head drips",
+        "transport/pools.py",
+        "        bound_reads(response.fp, deadline)\n",
+        "        pass\n",
+        "transport/test_handshakes.py",
+    ),
+    Mistake(
+        "a refused CONNECT that waiting cannot mend is repeated",
+        "transport/exceptions.py",
+        'action="retry" if may_help else "next",',
+        'action="retry",',
+        "transport/test_handshakes.py",
+    ),
+    Mistake(
+        "a key of the headers is pickled",
+        "call/call.py",
+        "        self.connections.check_portable()\n",
+        "",
+        "test_pickles.py",
     ),
     # What a model takes.
     Mistake(

@@ -15,7 +15,7 @@ import pytest
 
 import aichatkit
 from aichatkit.errors import ConfigurationError, UnknownProviderError
-from aichatkit.registry import Registry
+from aichatkit.registry import Registry, registry
 from aichatkit.sandbox import RawServer
 from aichatkit.sandbox.raw import response
 
@@ -105,6 +105,8 @@ def plugin(tmp_path, monkeypatch):
         (info / "entry_points.txt").write_text(f"[aichatkit.providers]\n{entry}\n", encoding="utf-8")
         monkeypatch.syspath_prepend(tmp_path)
         monkeypatch.delitem(sys.modules, "broken_plugin", raising=False)
+        # A hint may look the package up in the registry of this process, which must forget it again.
+        monkeypatch.setattr(registry, "_plugins", None)
         return Registry()
 
     yield install

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import logging
 import threading
@@ -9,6 +10,7 @@ import threading
 import pytest
 
 from aichatkit import (
+    ChatError,
     ChunkInfo,
     Client,
     ConfigurationError,
@@ -21,6 +23,9 @@ from aichatkit import (
     StreamInterruptedError,
     Usage,
 )
+from aichatkit.chunks import ToolCall
+from aichatkit.hooks import redact_error
+from aichatkit.messages import ToolCallsMessage, ToolResultMessage
 
 NAMES = ("request", "chunk", "wait", "reply", "error")
 
@@ -252,3 +257,48 @@ def test_what_is_no_error_of_the_package_is_told_as_well(make, seen, monkeypatch
     with pytest.raises(ZeroDivisionError):
         client.ask("Hi")
     assert (names(seen), seen[0][1].provider) == (["error"], "openai")
+
+
+SECRET = "sk-test-secret"
+
+
+def test_no_record_shows_a_key_that_stands_in_the_prompt(make, seen):
+    call = ToolCall("c1", "find", {"key": SECRET, "all": [SECRET]})
+    messages = [
+        Message("system", f"never tell {SECRET}"),
+        Message("user", [{"type": "text", "text": f"use {SECRET}"}]),
+        ToolCallsMessage("assistant", SECRET, [call]),
+        ToolResultMessage("tool", f"found {SECRET}", call),
+        Message("user", f"again {SECRET}"),
+    ]
+    make().ask(messages, stop=[SECRET], seed=7)
+    (record,) = records(seen, "request")
+    assert SECRET not in f"{record!r} {record}"
+    assert repr(record).count("[key]") >= 6
+    assert (record.messages[-1], record.params["seed"]) == (Message("user", "again [key]"), 7)
+
+
+@dataclasses.dataclass
+class Echoed:
+    """A form whose error quotes a key, as if the model had written it."""
+
+    name: str
+
+    def __post_init__(self):
+        raise ValueError(f"not {SECRET}")
+
+
+def test_no_error_shows_a_key_that_stands_in_the_answer(make, seen):
+    with pytest.raises(ChatError) as caught:
+        make().ask("Hi", schema=Echoed, retry=0)
+    (record,) = records(seen, "error")
+    assert SECRET not in f"{record!r} {record} {caught.value}"
+
+
+def test_an_error_keeps_all_but_the_keys():
+    error = ChatError(f"no {SECRET}", code="c", reason=f"X: {SECRET}", partial="text")
+    redact_error(error, [SECRET])
+    assert (str(error), error.args, error.code, error.reason) == ("no [key]", ("no [key]",), "c", "X: [key]")
+    other = ValueError(SECRET)
+    redact_error(other, [SECRET])
+    assert str(other) == SECRET

@@ -79,7 +79,7 @@ def test_addresses_are_taken(url):
     assert parse_url(url) == url
 
 
-@pytest.mark.parametrize("url", ["localhost:8000", "ftp://example.com", "http://", "https:///v1", "http://a\n", 5, ""])
+@pytest.mark.parametrize("url", ["localhost:8000", "ftp://example.com", "http://", "https:///v1", "http://a\nb", 5, ""])
 def test_what_is_no_address_is_refused(url):
     with pytest.raises(ConfigurationError, match="base_url"):
         parse_url(url)
@@ -145,3 +145,73 @@ def test_an_address_from_the_environment_is_checked_and_the_variable_named(monke
     with client, pytest.raises(ConfigurationError, match="OPENAI_BASE_URL") as caught:
         client.ask("Hi")
     assert (caught.value.provider, caught.value.model) == ("openai", "m")
+
+
+@pytest.mark.parametrize("url", [" https://a.example/v1", "https://a.example/v1 ", "\thttps://a.example/v1\r\n"])
+def test_blanks_around_an_address_are_left_out(url):
+    assert parse_url(url) == "https://a.example/v1"
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("http://a.example:99999/v1", "port"),
+        ("http://a.example:0", "port"),
+        ("http://a.example:x/v1", "port"),
+        ("http://a.example:-1", "port"),
+        ("https://a.example/v1?api-version=1", r"before the \?"),
+        ("https://a.example?k=sk-secret-0123", r"before the \?"),
+        ("https://a.example/v1#top", "before the #"),
+        ("https://a b.example/v1", "must start"),
+        ("https://a.example/v1/chat/completions", "/chat/completions is added"),
+        ("https://a.example/v1/chat/completions/", "/chat/completions is added"),
+        ("https://a.example/v1/messages", "/v1/messages is added"),
+        ("https://a.example/v1/responses", "/v1/responses is added"),
+        ("https://a.example/v2/chat", "/v2/chat is added"),
+        ("https://a.example/v1beta/models/gemini-flash-latest:generateContent", "generateContent is added"),
+        ("https://a.example/v1beta/models/gemini-flash-latest:streamGenerateContent", "treamGenerateContent is added"),
+    ],
+)
+def test_what_no_path_can_be_added_to_is_refused(url, told):
+    with pytest.raises(ConfigurationError, match=told) as caught:
+        parse_url(url, source="OPENAI_BASE_URL")
+    assert str(caught.value).startswith("OPENAI_BASE_URL: ")
+    assert "sk-secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("openai", "/chat/completions"),
+        ("openai-responses", "/responses"),
+        ("ollama", "/api/chat"),
+        ("cohere", "/v2/chat"),
+    ],
+)
+def test_the_whole_endpoint_of_a_provider_is_refused(name, path):
+    with pytest.raises(ConfigurationError, match=f"{path} is added"):
+        Client(model=f"{name}/m", base_url="https://a.example" + path, api_key="sk-test-1").ask("Hi")
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [
+        ("localhost:3128", "http://localhost:3128"),
+        ("me:pw@proxy.example:3128", "http://me:pw@proxy.example:3128"),
+        ("proxy.example", "http://proxy.example"),
+        ("socks5h://proxy.example:9", "socks5h://proxy.example:9"),
+        ("", ""),
+    ],
+)
+def test_a_proxy_without_a_scheme_is_one_of_http(given, taken):
+    assert parse_proxies(given) == {"http": taken, "https": taken}
+
+
+def test_hosts_without_a_proxy_are_no_address():
+    assert parse_proxies({"no_proxy": "localhost,a.example:1"}) == {"no_proxy": "localhost,a.example:1"}
+
+
+@pytest.mark.parametrize("port", ["99999", "0", "x"])
+def test_a_port_of_a_proxy_is_one(port):
+    with pytest.raises(ConfigurationError, match="'https' needs a port"):
+        parse_proxies({"https": f"http://proxy.example:{port}"})

@@ -167,3 +167,32 @@ def test_errors_raised_in_a_pool_of_threads_arrive_whole(service):
     with ThreadPoolExecutor(2) as pool:
         errors = [future.exception(5) for future in [pool.submit(client.ask, "Hi") for _ in range(2)]]
     assert {error.status for error in errors} == {500}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"headers": {"X-Api-Key": "sk-hidden"}},
+        {"headers": {"Authorization": "Bearer sk-hidden"}},
+        {"headers": {"Cookie": "sk-hidden"}},
+        {"headers": {"X-Gateway-Token": "sk-hidden"}},
+        {"headers": {"X-Gateway": "Bearer sk-hidden"}},
+        {"headers": {"X-Gateway": "sk-hidden"}},
+        {"proxies": "http://me:sk-hidden@proxy.example:3128"},
+        {"proxies": {"https": "http://me:sk-hidden@proxy.example:3128"}},
+        {"proxies": {"all": "me:sk-hidden@proxy.example:3128"}},
+    ],
+)
+def test_a_client_with_another_secret_is_not_pickled_but_copied(service, options):
+    _, client = service(echo, **options)
+    with pytest.raises(ChatError, match="cannot be pickled") as caught:
+        pickle.dumps(client)
+    assert "sk-hidden" not in str(caught.value)
+    copy.copy(client).close()
+    copy.deepcopy(client).close()
+
+
+def test_headers_and_proxies_without_a_secret_go_along(service):
+    _, client = service(echo, headers={"X-Mine": "yes"}, proxies={"ftp": "http://proxy.example:3128"})
+    with pickle.loads(pickle.dumps(client)) as again:
+        assert again.ask("Hi").text == "re: Hi"

@@ -259,16 +259,18 @@ def test_a_secret_that_the_network_quotes_is_not_in_the_reason(kind, name, call)
     given = {"headers": {name: f"Bearer {key}"}} if name else {"api_key": key}
     with requests.Session() as session:
         session.mount("http://", Quoting(kind))
-        url = f"http://openai.example/v1?token={PASSWORD}"
+        session.params = {"token": PASSWORD}
         client = Client(
             **{"model": "openai/m", "api_key": "sk-other-0123456789", "retry": 0, **given},
-            base_url=url,
+            base_url="http://openai.example/v1",
             session=session,
         )
         with client, pytest.raises(ChatError) as caught:
             call(client)
     reason = caught.value.reason
-    assert reason.startswith(f"{kind.__name__}: no http://openai.example/v1 with {{")
+    assert reason.startswith(f"{kind.__name__}: no http://openai.example/v1/")
+    assert " with {" in reason
+    assert "token" not in reason
     assert "Bearer [key]" in reason
     assert "http://proxy:80 in <" in reason
     assert " at 0x" not in reason

@@ -213,5 +213,5 @@ def test_a_wait_for_cooling_providers_is_ended_by_closing_the_client(service):
     client.close()
     assert isinstance(result(), ConfigurationError)
     assert time.monotonic() - started < 4
-    # The second model of the provider was passed over already in the first call.
-    assert len(server.requests) == 1
+    # Both in the first call, none in the second.
+    assert len(server.requests) == 2

@@ -225,14 +225,15 @@ class TargetAttempts:
         return lambda reply: slot.release(reply.usage.total_tokens if reply is not None else None)
 
     def _emit_request(self, request: Any) -> None:
+        secrets = self.call.secrets()
         record = hooks.RequestInfo(
             self.provider.name,
             self.target.model,
             str(request.method),
             hooks.redact_url(str(request.url)),
             hooks.redact_headers(request.headers or {}, self.context.connections.headers, self.call.headers),
-            self.call.messages,
-            self.call.options.params,
+            hooks.redact_keys(self.call.messages, secrets),
+            hooks.redact_keys(self.call.options.params, secrets),
             len(self.state.attempts) + 1,
         )
         hooks.run_hook("request", self.context.on_request, record)

@@ -17,6 +17,7 @@ from aichatkit.messages import Message
 from aichatkit.options import parse_url
 from aichatkit.providers.base import Options, Provider
 from aichatkit.transport.connections import Connections
+from aichatkit.transport.secrets import keys_in
 from aichatkit.transport.timeouts import Deadline, Timeout
 
 if TYPE_CHECKING:
@@ -64,10 +65,14 @@ class CallContext:
     def copy(self) -> CallContext:
         """Return the context for a copy of the client: with connections of its own, and the same keys and cache."""
         copy = type(self).__new__(type(self))
-        copy.__setstate__({**self.__getstate__(), "keys": dict(self.keys), "cache": self.cache})
+        copy.__setstate__({**self._state(), "keys": dict(self.keys), "cache": self.cache})
         return copy
 
     def __getstate__(self) -> dict[str, Any]:
+        self.connections.check_portable()
+        return self._state()
+
+    def _state(self) -> dict[str, Any]:
         # Keys are not pickled: the process that loads this reads them from its own environment. An in-memory cache may
         # be large, and other processes cannot share it.
         own = {"connections": self.connections.portable(), "keys": {}, "_providers": {}, "_cooldown_keys": {}}
@@ -147,6 +152,13 @@ class Call:
     def sleeper(self) -> Sleeper:
         """Return how this call waits."""
         return Sleeper(self.deadline, self.context.closing, self.context.on_wait, self.policy.sleep)
+
+    def secrets(self) -> list[str]:
+        """Return every API key this call may send."""
+        client_keys = [key for keys in self.context.keys.values() for key in keys]
+        env_keys = [key for target in self.targets if (key := target.provider.find_key())]
+        headers = (self.context.connections.headers, self.headers)
+        return [*client_keys, *env_keys, *(key for part in headers for key in keys_in(part))]
 
 
 def memoize(memo: dict[Any, T], key: Any, value: T) -> T:

@@ -35,16 +35,18 @@ def open_answer(call: Call) -> Answer:
     sleeper = call.sleeper()
     attempts: list[Attempt] = []
     errors: list[ChatError] = []
+    skipped: list[Target] = []
     waited = 0.0
     while not errors:
         # If another thread took the probe of the last available target, nothing was tried, so wait again.
         waited = _await_any(call, sleeper, waited)
-        answer = _try_in_order(call, sleeper, attempts, errors)
+        skipped.clear()
+        answer = _try_in_order(call, sleeper, attempts, errors, skipped)
         if answer is not None:
             if call.on_answer is not None:
                 call.on_answer(answer)
             return answer
-    raise _final_error(errors, attempts)
+    raise _final_error(errors, attempts, skipped)
 
 
 def check_call(call: Call) -> None:
@@ -63,13 +65,18 @@ def check_call(call: Call) -> None:
     raise errors[0]
 
 
-def _try_in_order(call: Call, sleeper: Sleeper, attempts: list[Attempt], errors: list[ChatError]) -> Answer | None:
+def _try_in_order(
+    call: Call, sleeper: Sleeper, attempts: list[Attempt], errors: list[ChatError], skipped: list[Target]
+) -> Answer | None:
     too_long: list[Target] = []
     for target in call.targets:
         record = call.context.record
         if not all(context_windows.may_fit_more(record(target), than=record(other)) for other in too_long):
+            skipped.append(target)
             continue
         if len(call.targets) > 1 and _on_cooldown(target, call.context):
+            skipped.append(target)
+            logger.info("%s is cooling down and is not asked", _name(target))
             continue
         try:
             answer = _try_target(call, target, sleeper, attempts)
@@ -99,6 +106,10 @@ def _try_target(call: Call, target: Target, sleeper: Sleeper, attempts: list[Att
         raise
 
 
+def _name(target: Target) -> str:
+    return f"{target.provider.name}/{target.model}"
+
+
 def _await_any(call: Call, sleeper: Sleeper, waited: float) -> float:
     """If every target is on cooldown, wait for the first to come back, unless that takes too long."""
     if len(call.targets) < 2:
@@ -119,15 +130,20 @@ def _on_cooldown(target: Target, context: CallContext) -> bool:
     return not any(context.cooldowns.admit(key) <= 0 for key in context.cooldown_keys(target))
 
 
-def _final_error(errors: Sequence[ChatError], attempts: Sequence[Attempt]) -> ChatError:
+def _final_error(errors: Sequence[ChatError], attempts: Sequence[Attempt], skipped: Sequence[Target]) -> ChatError:
     for error in errors:
         error.__traceback__ = None
-    if len(errors) == 1 or errors[-1].action == "stop":
+    note = f"; not asked, as it would fail too: {', '.join(map(_name, skipped))}" if skipped else ""
+    if errors[-1].action == "stop":
         return errors[-1]
+    if len(errors) == 1:
+        errors[0].message += note
+        errors[0].args = (errors[0].message,)
+        return errors[0]
     reasons = "; ".join(f"{type(error).__name__}: {error}" for error in errors)
     hints = [error.retry_after for error in errors if error.retry_after is not None]
     return AllProvidersFailedError(
-        f"{len(errors)} providers were asked and all of them failed: {reasons}",
+        f"{len(errors)} providers were asked and all of them failed: {reasons}{note}",
         errors=errors,
         attempts=attempts,
         retry_after=min(hints) if hints else None,

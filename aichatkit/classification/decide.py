@@ -24,6 +24,7 @@ from aichatkit.classification.table import (
     NOTICE_CONTINUATION,
     NOTICE_STARTS,
     ROWS,
+    WRONG_ADDRESS,
     Row,
 )
 from aichatkit.errors import (
@@ -80,9 +81,9 @@ def response_error(
     """Build the error for a response other than 2xx, or for a 2xx that is an HTML page."""
     fields = {str(name).lower(): str(value) for name, value in headers.items()}
     failure = _parse_response(status, fields, bytes(body[:_MAX_BODY]), now)
-    error_type, action = _decide(failure, rules)
+    error_type, action, says = _decide(failure, rules)
     action = _override_action(error_type, action, fields.get("x-should-retry", ""))
-    return _build_error(error_type, action, failure, status, provider=provider, model=model)
+    return _build_error(error_type, action, says, failure, status, provider=provider, model=model)
 
 
 def event_error(payload: object, *, provider: str, model: str | None = None, rules: Sequence[Rule] = ()) -> ChatError:
@@ -93,8 +94,8 @@ def event_error(payload: object, *, provider: str, model: str | None = None, rul
     flags = _flags(body, {"delay": retry_after is not None})
     refused = find_refused(payload) if body.status in _REFUSING else ()
     failure = _Failure(body.status, body, flags, raw, retry_after, refused=refused)
-    error_type, action = _decide(failure, rules)
-    return _build_error(error_type, action, failure, body.status, provider=provider, model=model)
+    error_type, action, says = _decide(failure, rules)
+    return _build_error(error_type, action, says, failure, body.status, provider=provider, model=model)
 
 
 def is_challenge(text: str) -> bool:
@@ -174,25 +175,33 @@ def _flags(body: ErrorBody, flags: Mapping[str, bool]) -> frozenset[str]:
     return frozenset(name for name, is_set in {**flags, **body_flags}.items() if is_set)
 
 
-def _decide(failure: _Failure, rules: Sequence[Rule]) -> tuple[type[ChatError], str | None]:
-    """Return the error type, and an action if it differs from the type's own."""
-    error_type, action = _look_up(failure, rules)
+def _decide(failure: _Failure, rules: Sequence[Rule]) -> tuple[type[ChatError], str | None, tuple[str, str]]:
+    """Return the error type, an action if it differs from the type's own, and a description with an advice."""
+    error_type, action, says = _look_up(failure, rules)
     # The words of a refused parameter are exact; those of the table are wide.
     if failure.refused and error_type in (ContextTooLongError, ModelNotFoundError, ServerError):
-        return BadRequestError, "next" if failure.status == 404 else None
-    return error_type, action
+        return BadRequestError, "next" if failure.status == 404 else None, _describe(BadRequestError, failure)
+    return error_type, action, says
 
 
-def _look_up(failure: _Failure, rules: Sequence[Rule]) -> tuple[type[ChatError], str | None]:
+def _look_up(failure: _Failure, rules: Sequence[Rule]) -> tuple[type[ChatError], str | None, tuple[str, str]]:
     text = "\n".join((failure.body.message, *failure.body.codes, failure.raw))
     for rule in rules:
         if rule.status in (None, failure.status) and re.search(rule.text, text, re.IGNORECASE | re.MULTILINE):
-            return rule.error, rule.action
+            return rule.error, rule.action, rule.says or _describe(rule.error, failure)
     for row in ROWS:
         if failure.status in row.statuses and _matches(row, failure):
-            return row.error, row.action
+            return row.error, row.action, _describe(row.error, failure)
     default = _BY_STATUS_FAMILY.get(failure.status // 100, BadResponseError)
-    return BY_STATUS.get(failure.status, (default, None))
+    error_type, action = BY_STATUS.get(failure.status, (default, None))
+    return error_type, action, _describe(error_type, failure)
+
+
+def _describe(error_type: type[ChatError], failure: _Failure) -> tuple[str, str]:
+    description, advice = next(DESCRIPTIONS[base] for base in error_type.__mro__ if base in DESCRIPTIONS)
+    if issubclass(error_type, BadRequestError) and re.search(WRONG_ADDRESS, failure.body.message.lower()):
+        advice = "check base_url, which may lack a part such as /v1 at its end"
+    return description, advice
 
 
 def _matches(row: Row, failure: _Failure) -> bool:
@@ -219,6 +228,7 @@ def _override_action(error_type: type[ChatError], action: str | None, should_ret
 def _build_error(
     error_type: type[ChatError],
     action: str | None,
+    says: tuple[str, str],
     failure: _Failure,
     status: int,
     *,
@@ -228,7 +238,7 @@ def _build_error(
     # A delay from the body counts only if waiting can help at all: Gemini sends one with an exhausted daily quota.
     delay = failure.retry_after if issubclass(error_type, (RateLimitError, ServerError)) else None
     error = error_type(
-        _build_message(error_type, provider, model, status, failure.body, delay),
+        _build_message(says, provider, model, status, failure.body, delay),
         provider=provider,
         model=model,
         status=status or None,
@@ -245,14 +255,14 @@ def _build_error(
 
 
 def _build_message(
-    error_type: type[ChatError],
+    says: tuple[str, str],
     provider: str,
     model: str | None,
     status: int,
     body: ErrorBody,
     delay: float | None,
 ) -> str:
-    description, advice = next(DESCRIPTIONS[base] for base in error_type.__mro__ if base in DESCRIPTIONS)
+    description, advice = says
     codes = " ".join(filter(None, (str(status) if status else "", body.code)))
     message = body.message.rstrip(". ")
     if len(message) > _MAX_MESSAGE:

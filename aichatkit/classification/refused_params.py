@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any, NamedTuple
 
 from aichatkit.classification import refusal_wordings as wordings
@@ -16,7 +17,8 @@ from aichatkit.classification.parameter_names import canonical, find_names, fore
 
 __all__ = ["Refused", "find_refused"]
 
-_MAX_TEXT, _MAX_STATEMENTS, _MAX_DEPTH = 2000, 40, 6
+#: Characters of one text and of all texts that are read, and how deep and wide a body is.
+_MAX_TEXT, _MAX_TEXTS, _MAX_STATEMENTS, _MAX_DEPTH = 1000, 4000, 40, 6
 _TEXT_KEYS = ("message", "msg", "error", "detail", "description", "status_msg", "title", "error_description", "reason")
 _CODE_KEYS = ("code", "type")
 #: The location and message of a pydantic error whose list was turned into text, by JSON or by Python.
@@ -59,9 +61,11 @@ def find_refused(record: object) -> tuple[Refused, ...]:
     >>> find_refused({"error": {"message": "property 'store' is unsupported, did you mean 'stop'?"}})
     ()
     """
-    found: dict[Refused, None] = {}
-    for number, statement in enumerate(_statements(record)):
-        if number >= _MAX_STATEMENTS:
+    found, length = dict[Refused, None](), 0
+    # A body often says the same in several places.
+    for statement in dict.fromkeys(islice(_statements(record), _MAX_STATEMENTS)):
+        length += len(statement.text)
+        if length > _MAX_TEXTS:
             break
         if wordings.NO_PARAMETER.search(statement.text):
             # It says what the fault is; another part of the same body only repeats or wraps it.
@@ -94,7 +98,7 @@ def _printed(text: str, depth: int) -> Iterator[_Statement]:
     start = min((index for index in map(text.find, "{[") if index >= 0), default=-1)
     errors = [
         _Statement(match["msg"], ".".join(re.findall(r"[A-Za-z_]\w*", match["loc"])))
-        for match in _PRINTED_ERROR.finditer(text[: 8 * _MAX_TEXT])
+        for match in _PRINTED_ERROR.finditer(text[: 4 * _MAX_TEXT])
     ]
     try:
         inner = json.JSONDecoder().raw_decode(text, start)[0] if start >= 0 else None

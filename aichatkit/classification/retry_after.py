@@ -35,7 +35,7 @@ _DURATION = re.compile(rf"(?:{_NUMBER}{_UNIT})+")
 _PART = re.compile(rf"({_NUMBER}) ?({_UNIT})", re.ASCII | re.IGNORECASE)
 _TEXT = re.compile(
     r"\b(?:try again|retry|wait|resets?)(?: again)?(?: in| after| for)?(?: about| at least)? ?~?"
-    rf"((?:{_NUMBER} ?{_UNIT}(?:,? )?)+)",
+    rf"((?:{_NUMBER} ?{_UNIT}(?:,? (?:(?:and|&) )?)?)+)",
     re.ASCII | re.IGNORECASE,
 )
 _RFC3339 = re.compile(
@@ -48,7 +48,7 @@ _HTTP_DATE = re.compile(
     rf"|[A-Za-z]{{6,9}}, [0-9]{{2}}-[A-Za-z]{{3}}-[0-9]{{2}} {_CLOCK} (?:GMT|UTC)"
     rf"|[A-Za-z]{{3}} [A-Za-z]{{3}} +[0-9]{{1,2}} {_CLOCK} [0-9]{{4}}"
 )
-_BODY_KEYS = ("retry_after", "retry_after_seconds", "resets_in_seconds", "estimated_time")
+_BODY_KEYS = ("retry_after", "retry_after_seconds", "retryAfter", "retry-after", "resets_in_seconds", "estimated_time")
 _PROXIED = "llm_provider-"
 _MAX_VALUE = 500
 _MAX_TEXT = 2048
@@ -75,7 +75,7 @@ def parse_retry_after(
     clock = _server_time(fields, now)
     delays = (
         _header_delay(fields, clock),
-        _body_delay(body),
+        _body_delay(body, clock),
         _window_delay(fields, clock),
         _rate_limit_delay(fields),
         _message_delay(message),
@@ -134,16 +134,34 @@ def _parse_delay(value: str, clock: float) -> float | None:
     return None if date is None else _parse_number(date - clock)
 
 
-def _body_delay(body: object) -> float | None:
+def _body_delay(body: object, clock: float) -> float | None:
     for record in _iter_records(body):
         for key in _BODY_KEYS:
-            seconds = _parse_number(record.get(key))
+            seconds = _parse_delay_value(record.get(key))
             if seconds is not None:
                 return seconds
         delay = record.get("retryDelay")
         if isinstance(delay, str) and _DURATION.fullmatch(delay[:_MAX_VALUE]):
             return _parse_duration(delay)
+        headers = record.get("headers")
+        if isinstance(headers, Mapping):
+            # OpenRouter puts the headers that its response should have into the body.
+            fields = _lower_names(headers)
+            delay = _header_delay(fields, clock)
+            if delay is None:
+                delay = _window_delay(fields, clock)
+            if delay is not None:
+                return delay
     return None
+
+
+def _parse_delay_value(value: object) -> float | None:
+    """Parse a number of seconds, bare or as text, or a duration such as "7s"."""
+    if not isinstance(value, str):
+        return _parse_number(value)
+    text = value[:_MAX_VALUE].strip()
+    seconds = _parse_seconds(text)
+    return _parse_duration(text) if seconds is None and _DURATION.fullmatch(text) else seconds
 
 
 def _iter_records(body: object) -> Iterator[Mapping[str, object]]:

@@ -19,6 +19,7 @@ class Rule(NamedTuple):
     text: str  #: case-insensitive regular expression, searched in the lines of message, codes and body
     error: type[ChatError]
     action: str | None = None  #: replaces the error type's own action, such as "refresh"
+    says: tuple[str, str] | None = None  #: replaces the error type's own description and advice in the message
 
 
 def find_error(record: object) -> object | None:

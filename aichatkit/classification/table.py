@@ -35,6 +35,7 @@ __all__ = [
     "NOTICE_CONTINUATION",
     "NOTICE_STARTS",
     "ROWS",
+    "WRONG_ADDRESS",
     "Row",
 ]
 
@@ -129,6 +130,18 @@ _CONTEXT = (
     r"maximum context|context (?:length|window|size)|prompt is too long|input is too long|input token count"
     r"|too many (?:\w+ )?tokens|range of input length|exceeded model token limit|reduce the length|max_new_tokens"
 )
+# Local servers give these a 5xx; that they name a context is not enough there, as loading a model may fail for it.
+_EXCEEDED_CONTEXT = (
+    r"maximum context length|prompt is too long|input is too long|exceeded model token limit|range of input length"
+    r"|exceed\w*\b.{0,60}\bcontext (?:length|window|size)|context (?:length|window|size)\b.{0,40}\bexceed"
+    r"|(?:longer|larger|too (?:long|large|many \w+))\b.{0,60}\b(?:context (?:length|window|size)|maximum model length)"
+    r"|input token count\b.{0,40}\bexceed|reduce the length"
+)
+#: What servers say of a path they do not have.
+WRONG_ADDRESS = (
+    r"unexpected endpoint|(?:invalid|unknown) (?:url|path|route|endpoint) ?\(|cannot (?:post|get) /"
+    r"|no route (?:matches|for)|(?:path|route|endpoint) (?:is |was )?not found|unknown request url"
+)
 _MODEL = r"\bmodels?\b.{0,200}(?:not[ _](?:found|exist)|does not exist|decommissioned)|unknown model|invalid model"
 
 #: Codes that blame a specific part of the request.
@@ -218,6 +231,9 @@ ROWS: tuple[Row, ...] = (
     Row(_INVALID, "message", r"maximum context length (?:is|of) [0-9]|prompt is too long: [0-9]", ContextTooLongError),
     Row({403}, "message", r"tokens?\b.*\b(?:context|max_(?:new_)?tokens)", ContextTooLongError),
     Row({*_INVALID, 403}, "claim", _CONTEXT, ContextTooLongError),
+    Row(_SERVER_ERRORS, "claim", _EXCEEDED_CONTEXT, ContextTooLongError),
+    # LM Studio says so with a 200.
+    Row({_IN_BAND}, "message", WRONG_ADDRESS, BadRequestError, "next"),
     Row(
         {*_INVALID, 403},
         "claim",

@@ -12,7 +12,16 @@ from datetime import datetime, timedelta, timezone
 from typing import Callable, NamedTuple
 
 from aichatkit._locks import Lock
-from aichatkit.errors import ChatError, QuotaExceededError, RateLimitError, StreamInterruptedError
+from aichatkit.errors import (
+    BadResponseError,
+    BlockedError,
+    ChatError,
+    QuotaExceededError,
+    RateLimitError,
+    ServerError,
+    StreamInterruptedError,
+    TransportError,
+)
 
 __all__ = ["CooldownKey", "Cooldowns", "Cooling"]
 
@@ -24,6 +33,10 @@ _PROBE_WAIT = 1.0
 _MAX_PROBE = 60.0
 #: Entries in the table; the model names a client may be given are unlimited.
 _MAX_ENTRIES = 1000
+
+
+#: Failures of the service itself, whose cooldown doubles each time.
+_GROWING = (TransportError, ServerError, BlockedError, BadResponseError, StreamInterruptedError)
 
 
 class CooldownKey(NamedTuple):
@@ -39,14 +52,16 @@ class CooldownKey(NamedTuple):
         return cls(provider, hashlib.sha256(key.encode()).hexdigest()[:8] if key else "", model)
 
     def scoped(self, scope: str) -> CooldownKey:
-        """Return the entry that a failure of this scope ("provider", "key" or "model") applies to."""
+        """Return the entry that a failure of this scope applies to: "provider", "key", "model" or "any key"."""
         if scope == "provider":
             return CooldownKey(self.provider, "", "")
+        if scope == "any key":
+            return CooldownKey(self.provider, "", self.model)
         return CooldownKey(self.provider, self.key, self.model if scope == "model" else "")
 
     def scopes(self) -> tuple[CooldownKey, ...]:
         """Return all entries whose cooldown applies to this one."""
-        return tuple(dict.fromkeys(self.scoped(scope) for scope in ("provider", "key", "model")))
+        return tuple(dict.fromkeys(self.scoped(scope) for scope in ("provider", "any key", "key", "model")))
 
 
 class Cooling(NamedTuple):
@@ -176,6 +191,6 @@ def _duration(error: ChatError, failures: int) -> float:
         return 0.0
     if error.retry_after is not None:
         return max(error.retry_after, error.cooldown)
-    if error.scope == "provider":
+    if isinstance(error, _GROWING):
         return min(error.cooldown * 2.0 ** min(failures - 1, 10), _MAX_COOLDOWN)
     return error.cooldown

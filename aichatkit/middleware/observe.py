@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Callable, Protocol
 from aichatkit._lazy import lazy_module
 from aichatkit.call.call import Call
 from aichatkit.errors import ChatError, StreamInterruptedError
-from aichatkit.hooks import ChunkInfo, ErrorInfo, Hook, ReplyInfo, run_hook
+from aichatkit.hooks import ChunkInfo, ErrorInfo, Hook, ReplyInfo, redact_error, run_hook
 from aichatkit.reply import Attempt, Reply
-from aichatkit.transport.secrets import hide, keys_in
+from aichatkit.transport.secrets import hide
 
 if TYPE_CHECKING:
     from aichatkit.call.answer_like import AnswerLike
@@ -68,11 +68,7 @@ class Observation:
     def hide_keys(self, text: str) -> str:
         """Return a text with every API key in it hidden."""
         if self._secrets is None:
-            context = self.call.context
-            client_keys = [key for keys in context.keys.values() for key in keys]
-            env_keys = [key for target in self.call.targets if (key := target.provider.find_key())]
-            headers = (context.connections.headers, self.call.headers)
-            self._secrets = [*client_keys, *env_keys, *(key for part in headers for key in keys_in(part))]
+            self._secrets = self.call.secrets()
         for secret in self._secrets:
             text = hide(secret, text)
         return text
@@ -107,6 +103,7 @@ class Hooks:
         if observation.reply is not None and self._on_reply is not None:
             run_hook("reply", self._on_reply, ReplyInfo(*source, observation.reply, observation.elapsed))
         if observation.error is not None and self._on_error is not None:
+            redact_error(observation.error, observation.call.secrets())
             run_hook("error", self._on_error, ErrorInfo(*source, observation.error, observation.elapsed))
 
 

@@ -18,7 +18,13 @@ import requests
 from aichatkit import events
 from aichatkit.classification import classify
 from aichatkit.classification.classify import Rule
-from aichatkit.errors import ConfigurationError, RateLimitError
+from aichatkit.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    OverloadedError,
+    PermissionDeniedError,
+    RateLimitError,
+)
 from aichatkit.events import sniffing
 from aichatkit.messages import Message
 from aichatkit.providers import user_agents
@@ -64,6 +70,13 @@ def generate_signature(time: int, text: str, secret: str = "") -> str:
     return hashlib.sha256(f"{time}:{text}:{secret}".encode()).hexdigest()
 
 
+#: What a refused password or signature is about; the site takes no API key.
+_REFUSED = (
+    "the site refused its password or signature",
+    "set site_password, or secret, of a subclass of AIChatFree to what the site was built with",
+)
+
+
 class AIChatFree(Provider):
     """Chat with aichatfree.info or, with `base_url`, any GeminiProChat site."""
 
@@ -75,8 +88,20 @@ class AIChatFree(Provider):
     default_model = "gemini-1.5-pro"
     models = ("gemini-1.5-pro", "gemini-pro")
     checks_notices = True
-    # The underlying model's per-minute quota, with any status: waiting helps.
-    rules = (Rule(None, r"quota exceeded", RateLimitError),)
+    rules = (
+        # The underlying model's per-minute quota, with any status: waiting helps.
+        Rule(None, r"quota exceeded|\[429 ", RateLimitError),
+        Rule(None, r"\[503 |model is overloaded|experiencing high demand", OverloadedError),
+        # The site's own key, which no user of it can change.
+        Rule(
+            None,
+            r"api[ _]key (?:not (?:valid|found)|expired|\w+ (?:invalid|expired|leaked))|api_key_\w+|\[40[13] ",
+            PermissionDeniedError,
+            says=("the site's own key for its model was refused", "only the site can mend it; ask another provider"),
+        ),
+        Rule(401, "", AuthenticationError, says=_REFUSED),
+        Rule(None, r"invalid (?:password|signature)", AuthenticationError, says=_REFUSED),
+    )
     iter_events = staticmethod(_iter_events)
 
     #: The secret a site was built with; empty on most sites.

@@ -16,7 +16,7 @@ import requests
 from aichatkit import events
 from aichatkit._dataclasses import dataclass, field
 from aichatkit._reasons import reason_of
-from aichatkit.errors import BadResponseError, ChatError, MissingKeyError, UnknownModelError
+from aichatkit.errors import BadResponseError, ChatError, ConfigurationError, MissingKeyError, UnknownModelError
 from aichatkit.messages import Message
 
 if TYPE_CHECKING:
@@ -161,6 +161,11 @@ class Provider:
             self.url = base_url.rstrip("/")
             if self.version and self.url.endswith(self.version):
                 self.url = self.url[: -len(self.version)]
+            if self.path and self.url.endswith(self.path):
+                raise ConfigurationError(
+                    f"base_url: {self.path} is added to it for each request, so it must end before that",
+                    provider=self.name,
+                )
             if self.api_endpoint.startswith(default_url):
                 self.api_endpoint = self.url + self.api_endpoint[len(default_url) :]
 

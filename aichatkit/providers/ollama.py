@@ -71,7 +71,8 @@ class Ollama(Provider):
 
     @classmethod
     def find_base_url(cls) -> str | None:
-        host = os.environ.get(cls.base_url_env, "").strip().rstrip("/")
+        # `set` of Windows and some service files keep the quotes.
+        host = os.environ.get(cls.base_url_env, "").strip().strip("\"'").strip()
         return _base_url(host) if host else None
 
     def is_free(self, model: str) -> bool:
@@ -135,19 +136,25 @@ class Ollama(Provider):
         return payload
 
 
-def _base_url(host: str) -> str:
-    """Return the base URL for a value of OLLAMA_HOST: a host, a port, both, or a URL.
+def _base_url(value: str) -> str:
+    """Return the base URL for a value of OLLAMA_HOST, read as Ollama's own client does: all its parts are optional.
 
-    >>> _base_url("0.0.0.0"), _base_url(":8080"), _base_url("https://gpu.example")
-    ('http://127.0.0.1:11434', 'http://127.0.0.1:8080', 'https://gpu.example')
+    >>> _base_url("0.0.0.0"), _base_url(":8080/ollama"), _base_url("https://gpu.example"), _base_url("::1")
+    ('http://127.0.0.1:11434', 'http://127.0.0.1:8080/ollama', 'https://gpu.example', 'http://[::1]:11434')
     """
-    if "://" in host:
-        return host
-    if host.startswith(":"):
-        host = f"127.0.0.1{host}"
+    scheme, separator, rest = value.rpartition("://")
+    address, _slash, path = rest.partition("/")
+    if address.count(":") > 1 and not address.startswith("["):
+        address = f"[{address}]"
+    host, colon, port = (address, "", "") if address.endswith("]") else address.rpartition(":")
+    if not colon:
+        host, port = address, ""
+    if not port and not separator:
+        port = str(_PORT)
     # A server may listen on all interfaces; a client has to name one host.
-    host = re.sub(r"^0\.0\.0\.0(?=$|:)", "127.0.0.1", host)
-    return f"http://{host}" if re.search(r":[0-9]+$", host) else f"http://{host}:{_PORT}"
+    host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)
+    path = path.rstrip("/")
+    return f"{scheme or 'http'}://{host}{f':{port}' if port else ''}{f'/{path}' if path else ''}"
 
 
 def _parse_message(message: Mapping[str, Any]) -> Iterator[Any]:

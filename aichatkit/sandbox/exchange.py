@@ -130,6 +130,7 @@ class APIError(Exception):
         status: int | None = None,
         headers: Iterable[tuple[str, str]] = (),
         code: str | None = None,
+        param: str | None = None,
     ) -> None:
         default_status, default_message = self.reasons[reason]
         super().__init__(message or default_message)
@@ -141,6 +142,8 @@ class APIError(Exception):
         self.headers = list(headers)
         #: The code for a field that is refused, in protocols that have one.
         self.code = code
+        #: The field that the model refuses, in protocols that name it.
+        self.param = param
 
     def message_from(self, messages: Mapping[str, str]) -> str:
         """Return the message for this reason from `messages`, unless the error has a message of its own."""

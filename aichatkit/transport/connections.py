@@ -19,8 +19,10 @@ from aichatkit._version import __version__
 from aichatkit.errors import ConfigurationError
 from aichatkit.transport.pools import PendingRequest, track_connections
 from aichatkit.transport.prepared import HeaderCache, remember
+from aichatkit.transport.secrets import is_secret
+from aichatkit.transport.timeouts import Deadline
 
-__all__ = ["POOL_SIZE", "Connections"]
+__all__ = ["POOL_SIZE", "Connections", "PlainSession"]
 
 #: Connections kept per host, 0 for no limit: a pool smaller than the number of threads closes connections that the
 #: next request needs. The pool never holds more than there were concurrent requests.
@@ -35,7 +37,14 @@ _MAX_SETTINGS = 1000
 # `requests` drops proxies that are None, whether they come from the environment or from the Session.
 _NO_PROXIES = {"http": None, "https": None, "all": None}
 
-_contexts: dict[str, ssl.SSLContext] = {}
+#: The environment variables `requests` reads for a request, as the keys of the dict behind `os.environ`.
+_VARIABLES = tuple(
+    os.environ.encodekey(name)
+    for lower in ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "requests_ca_bundle", "curl_ca_bundle")
+    for name in (lower, lower.upper())
+)
+
+_contexts: dict[Any, ssl.SSLContext] = {}
 _contexts_lock = Lock()
 # Sessions of the parent process, kept alive: closing them could disturb the parent, or deadlock on a lock held at fork.
 _inherited: list[Any] = []
@@ -73,13 +82,14 @@ class Connections:
         return self._session
 
     def settings(self, url: str, proxies: Mapping[str, str] | None, direct: bool) -> dict[str, Any]:
-        """Return the `Session.send` arguments for a URL: proxies, verify, cert; the environment is read once per host.
+        """Return the `Session.send` arguments for a URL: proxies, verify, cert.
 
-        Explicit proxies take precedence over the environment, the call's over the client's; `direct` disables all.
+        They are kept per host until the environment changes. Explicit proxies take precedence over the environment, the
+        call's over the client's; `direct` disables all.
         """
         explicit = self.explicit_proxies(proxies, direct)
         parts = urlsplit(url)
-        key = (parts.scheme, parts.netloc, direct, tuple(sorted(explicit.items())))
+        key = (parts.scheme, parts.netloc, direct, tuple(sorted(explicit.items())), _environment())
         settings = self._settings.get(key)
         if settings is None:
             settings = dict(self.session.merge_environment_settings(url, explicit, True, self.verify, None))
@@ -99,17 +109,31 @@ class Connections:
         with self._lock:
             self.open_responses.add(response)
 
-    def pending_request(self, *, fresh: bool = False) -> PendingRequest:
+    def forget_settings(self) -> None:
+        """Read the environment again for the next request: after a failure the user may have changed it."""
+        self._settings = {}
+
+    def pending_request(self, *, fresh: bool = False, deadline: Deadline | None = None) -> PendingRequest:
         """Return a context manager: inside it, `close` wakes this thread while it waits for the response head.
 
-        `fresh` requires a new connection instead of a pooled one.
+        `fresh` requires a new connection instead of a pooled one; `deadline` holds for every wait inside.
         """
         if self._pid != os.getpid():
             self._renew()
-        return PendingRequest(self._pending, self._lock, fresh=fresh)
+        return PendingRequest(self._pending, self._lock, fresh=fresh, deadline=deadline)
+
+    def check_portable(self) -> None:
+        """Raise if the client's own headers or proxies hold secrets, which must not be pickled."""
+        names = [f"header {name}" for name, value in self.headers.items() if is_secret(name, value)]
+        names += [f"proxy for {name}" for name, url in self.proxies.items() if "@" in str(url)]
+        if names:
+            raise ConfigurationError(
+                f"a client with a secret in its {names[0]} cannot be pickled; create it in the other process, "
+                "or give the secret by the environment"
+            )
 
     def portable(self) -> dict[str, Any]:
-        """Return constructor arguments that can be pickled; a Session created by the package is left out."""
+        """Return constructor arguments for a copy; a Session created by the package is left out."""
         session = None if self.owns_session else self._session
         return {"session": session, "proxies": self.proxies, "verify": self.verify, "headers": self.headers}
 
@@ -146,6 +170,11 @@ class Connections:
         else:
             _renew_pools(self._session)
         self._pid = os.getpid()
+
+
+def _environment() -> tuple[Any, ...]:
+    # `os.environ.get` encodes the name and raises inside for every variable that is not set.
+    return tuple(map(os.environ._data.get, _VARIABLES))  # type: ignore[attr-defined]
 
 
 def _check_proxy(proxy: Any) -> None:
@@ -220,8 +249,15 @@ class _Adapter(HTTPAdapter):
             super().cert_verify(conn, url, verify, cert)  # type: ignore[no-untyped-call]
 
 
+class PlainSession(requests.Session):
+    """A Session that follows no redirect, and does not look for where one would lead."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Return None, as the address may be no address at all."""
+
+
 def _build_session() -> requests.Session:
-    session = requests.Session()
+    session = PlainSession()
     adapter = _Adapter()
     session.mount("https://", adapter)
     session.mount("http://", adapter)
@@ -233,12 +269,21 @@ def _build_session() -> requests.Session:
 
 def _ssl_context(verify: Any) -> ssl.SSLContext:
     location = requests.utils.DEFAULT_CA_BUNDLE_PATH if verify is True else str(verify)
-    with _contexts_lock:
-        context = _contexts.get(location)
-        if context is None:
-            is_directory = os.path.isdir(location)
-            context = ssl.create_default_context(
-                capath=location if is_directory else None, cafile=None if is_directory else location
-            )
-            _contexts[location] = context
-    return context
+    is_directory = os.path.isdir(location)
+    try:
+        found = os.stat(location)
+        # Bundles are renewed in place.
+        key = (location, found.st_mtime_ns, found.st_size, found.st_ino)
+        with _contexts_lock:
+            context = _contexts.get(key)
+            if context is None:
+                context = ssl.create_default_context(
+                    capath=location if is_directory else None, cafile=None if is_directory else location
+                )
+                remember(_contexts, key, context)
+    except OSError as error:
+        reason = str(error)
+    else:
+        return context
+    # Without a number, as `requests` raises it for a file that is missing; a bare ValueError becomes an InvalidURL.
+    raise OSError(reason)

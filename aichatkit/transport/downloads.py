@@ -1,7 +1,7 @@
 """Image URL -> bytes, without trusting the URL, since a server sent it.
 
 Only https and public IP addresses are allowed, without the user's key, cookies or headers; the address is checked after
-connecting and before anything is sent. The provider's own host, as configured, is always allowed.
+connecting and before anything is sent, even a TLS greeting. The provider's own host, as configured, is always allowed.
 Behind a proxy the address cannot be checked, as the proxy resolves the name.
 """
 
@@ -18,7 +18,7 @@ from requests.adapters import HTTPAdapter
 
 from aichatkit.errors import BadResponseError, BlockedError, ChatError
 from aichatkit.images import image_type
-from aichatkit.transport.connections import Connections
+from aichatkit.transport.connections import Connections, PlainSession
 from aichatkit.transport.exceptions import SEND_ERRORS, causes_of, translate_send
 from aichatkit.transport.readers import mime_type
 from aichatkit.transport.responses import Response
@@ -28,8 +28,18 @@ __all__ = ["download", "is_public"]
 
 _MAX_BYTES = 64 << 20
 _MAX_REDIRECTS = 3
-#: Global according to the standard library, yet it maps to any IPv4 address, private ones included.
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+#: Not public, whatever the standard library of this Python says of them: protocols of their own, and ways to IPv4.
+_NOT_PUBLIC = tuple(
+    map(
+        ipaddress.ip_network,
+        (
+            *("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20"),
+            *("0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "192.88.99.0/24", "198.18.0.0/15", "224.0.0.0/3"),
+        ),
+    )
+)
+#: IPv6 addresses in use on the public internet; the rest of the space is not assigned.
+_GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
 
 
 def download(
@@ -51,23 +61,20 @@ def download(
         if response.status not in (301, 302, 303, 307, 308):
             return _read_image(response)
         response.close()
-        url = urljoin(url, response.headers.get("Location", ""))
+        url = _redirected(url, response.headers.get("Location", ""))
     raise BadResponseError(f"{_host(url)}: the picture is behind more than {_MAX_REDIRECTS} redirects")
 
 
 def is_public(address: str) -> bool:
     """Return whether an IP address is on the public internet.
 
-    >>> is_public("93.184.215.14"), is_public("127.0.0.1"), is_public("::ffff:10.0.0.1"), is_public("100.64.0.1")
+    >>> is_public("93.184.215.14"), is_public("127.0.0.1"), is_public("::ffff:1.1.1.1"), is_public("100.64.0.1")
     (True, False, False, False)
     """
     ip = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(ip, ipaddress.IPv6Address):
-        if ip.ipv4_mapped is not None:
-            ip = ip.ipv4_mapped
-        elif ip in _NAT64 or ip.sixtofour is not None or ip.teredo is not None:
-            return False
-    return ip.is_global and not ip.is_multicast
+    if ip.version == 6 and ip not in _GLOBAL_UNICAST:
+        return False
+    return ip.is_global and not any(ip in network for network in _NOT_PUBLIC)
 
 
 class _PrivateAddress(OSError):
@@ -84,13 +91,14 @@ class _PublicAdapter(HTTPAdapter):
 
 
 def _public_pool(pool_cls: Any) -> Any:
-    def connect(self: Any) -> None:
-        pool_cls.ConnectionCls.connect(self)
-        if not is_public(self.sock.getpeername()[0]):
-            self.close()
+    def new_conn(self: Any) -> Any:
+        sock = pool_cls.ConnectionCls._new_conn(self)
+        if not is_public(sock.getpeername()[0]):
+            sock.close()
             raise _PrivateAddress("not a public address")
+        return sock
 
-    connection_cls = type("PublicConnection", (pool_cls.ConnectionCls,), {"connect": connect})
+    connection_cls = type("PublicConnection", (pool_cls.ConnectionCls,), {"_new_conn": new_conn})
     return type("PublicPool", (pool_cls,), {"ConnectionCls": connection_cls})
 
 
@@ -104,7 +112,7 @@ def _get(
 ) -> Response:
     if not is_own_host and urlsplit(url).scheme != "https":
         raise BlockedError(f"{_host(url)}: a picture is only fetched over https; its URL was {urlsplit(url).scheme}")
-    session = requests.Session()
+    session = PlainSession()
     session.headers["Accept-Encoding"] = "identity"
     if is_own_host:
         # Use the adapter that carries the chat requests to this host.
@@ -148,6 +156,14 @@ def _read_image(response: Response) -> bytes:
 
 def _not_public_error(url: str) -> BlockedError:
     return BlockedError(f"{_host(url)}: the picture's address is not public, so it was not asked")
+
+
+def _redirected(url: str, location: str) -> str:
+    try:
+        return urljoin(url, location)
+    except ValueError as error:
+        reason = type(error).__name__
+    raise BadResponseError(f"{_host(url)}: the picture is redirected to an address that cannot be read", reason=reason)
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:

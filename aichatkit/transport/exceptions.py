@@ -6,10 +6,11 @@ The error depends on how far the request got: not sent, possibly processed, or t
 from __future__ import annotations
 
 import http.client
+import re
 import socket
 import ssl
 import zlib
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
 import requests
 from urllib3 import exceptions as urllib3_errors
@@ -23,15 +24,16 @@ from aichatkit.errors import (
     StreamInterruptedError,
     TimedOutError,
 )
+from aichatkit.transport.encodings import UnknownEncodingError
 
-__all__ = ["READ_ERRORS", "SEND_ERRORS", "causes_of", "translate_read", "translate_send"]
+__all__ = ["READ_ERRORS", "SEND_ERRORS", "causes_of", "passed_through", "translate_read", "translate_send"]
 
 #: Everything `requests` and the layers below it raise while a request is sent.
 SEND_ERRORS = (requests.RequestException, urllib3_errors.HTTPError, http.client.HTTPException, OSError, UnicodeError)
 #: Everything they raise while a body is read; direct reads also raise errors of urllib3 and http.client.
 READ_ERRORS = (*SEND_ERRORS, zlib.error)
 
-_REFUSED = (urllib3_errors.NewConnectionError, ConnectionRefusedError)
+_REFUSED = (urllib3_errors.NewConnectionError, ConnectionRefusedError, socket.gaierror)
 _NOT_SENT = (*_REFUSED, urllib3_errors.ConnectTimeoutError)
 # Python 3.9 has two separate timeout classes.
 _TIMED_OUT = (urllib3_errors.ReadTimeoutError, TimeoutError, socket.timeout, requests.Timeout)
@@ -45,6 +47,10 @@ _UNSENDABLE = (
     requests.exceptions.InvalidProxyURL,
     UnicodeError,
 )
+#: The functions of urllib3 in which nothing of the request has been sent yet.
+_CONNECTING = frozenset({"connect", "_prepare_proxy", "_validate_conn"})
+#: What `http.client` says if a proxy refuses to connect.
+_TUNNEL = re.compile(r"Tunnel connection failed: ([0-9]{3})\b")
 #: Their messages quote the complete header or URL, and possibly a key with it.
 _QUOTING = (*_UNSENDABLE, http.client.InvalidURL)
 
@@ -54,15 +60,22 @@ def translate_send(error: BaseException, label: str, handled: BaseException | No
 
     `label` names the service; `handled` is the exception the caller was already handling, as for `causes_of`.
     """
-    if isinstance(error, _UNSENDABLE):
-        return ConfigurationError(
-            f"{label}: the request cannot be sent ({type(error).__name__}); check URL, headers and proxy",
-            reason=type(error).__name__,
-        )
     causes = list(causes_of(error, handled))
+    # A header of the response is the fault of the service, though requests gives it the same name.
+    if isinstance(error, _UNSENDABLE) and not _any(causes, urllib3_errors.InvalidHeader):
+        return _unsendable(error, label)
     failure = _translate_before_head(error, causes, label)
     failure.reason = _full_reason(causes)
     return failure
+
+
+def _unsendable(error: BaseException, label: str) -> ConfigurationError:
+    name = type(error).__name__
+    if isinstance(error, requests.exceptions.InvalidSchema) and "SOCKS" in str(error):
+        message = "a SOCKS proxy needs PySocks; install aichatkit[socks], or set another proxy"
+    else:
+        message = f"the request cannot be sent ({name}); check URL, headers and proxy"
+    return ConfigurationError(f"{label}: {message}", reason=name)
 
 
 def translate_read(error: BaseException, label: str, handled: BaseException | None = None) -> ChatError:
@@ -74,10 +87,14 @@ def translate_read(error: BaseException, label: str, handled: BaseException | No
 
 
 def _translate_before_head(error: BaseException, causes: list[BaseException], label: str) -> ChatError:
-    if isinstance(error, OSError) and not isinstance(error, requests.RequestException):
-        # `requests` wraps all network errors; a bare OSError is about the files of `verify` and `cert`.
+    if _is_about_a_file(error):
         return ConfigurationError(f"{label}: a certificate file cannot be read; check verify= and REQUESTS_CA_BUNDLE")
-    if isinstance(error, requests.ConnectTimeout) or any(map(_is_connect_timeout, causes)):
+    is_connecting = _is_connecting(causes)
+    if (
+        isinstance(error, requests.ConnectTimeout)
+        or any(map(_is_connect_timeout, causes))
+        or (is_connecting and _any(causes, _TIMED_OUT))
+    ):
         return TimedOutError(
             f"{label}: no connection in time; check the network or raise timeout connect=", phase="connect"
         )
@@ -87,7 +104,10 @@ def _translate_before_head(error: BaseException, causes: list[BaseException], la
             phase="head",
             maybe_processed=True,
         )
-    return _translate_connection(error, causes, label)
+    failure = _refused_tunnel(causes, label) or _translate_connection(error, causes, label)
+    if is_connecting:
+        failure.maybe_processed = False
+    return failure
 
 
 def _translate_in_body(causes: list[BaseException], label: str) -> ChatError:
@@ -97,6 +117,12 @@ def _translate_in_body(causes: list[BaseException], label: str) -> ChatError:
             phase="read",
             maybe_processed=True,
         )
+    for cause in causes:
+        if isinstance(cause, UnknownEncodingError):
+            return BadResponseError(
+                f"{label}: the answer is encoded as {cause}, which cannot be decoded here; "
+                "let the service or the gateway before it send it plain"
+            )
     if _any(causes, (zlib.error, urllib3_errors.DecodeError, requests.exceptions.ContentDecodingError)):
         return BadResponseError(f"{label}: the compressed answer is damaged")
     return StreamInterruptedError(
@@ -127,6 +153,25 @@ def _translate_connection(error: BaseException, causes: list[BaseException], lab
     return ConnectError(f"{label}: the request failed ({_reason(causes)})", maybe_processed=True)
 
 
+def _refused_tunnel(causes: list[BaseException], label: str) -> ConnectError | None:
+    """Return the error for a proxy that answers CONNECT with an error, None for any other failure."""
+    match = next(filter(None, (_TUNNEL.match(str(cause)) for cause in causes if type(cause) is OSError)), None)
+    if match is None:
+        return None
+    status = int(match.group(1))
+    # Never its own words: they may quote the password.
+    name = http.client.responses.get(status, "")
+    may_help = status >= 500 or status in (408, 425, 429)
+    advice = "try again later" if may_help else "waiting does not help"
+    if status == 407:
+        advice = "put its user and password into proxies= or the environment, as in http://user:password@host:3128"
+    return ConnectError(
+        f"{label}: the proxy did not connect ({f'{status} {name}'.rstrip()}); {advice}",
+        status=status,
+        action="retry" if may_help else "next",
+    )
+
+
 def causes_of(error: BaseException, handled: BaseException | None = None) -> Iterator[BaseException]:
     """Yield an error and its causes, following arguments, reasons and contexts, as each layer wraps in its own way.
 
@@ -141,6 +186,32 @@ def causes_of(error: BaseException, handled: BaseException | None = None) -> Ite
         visited.add(id(current))
         yield current
         pending.extend([getattr(current, "reason", None), *current.args, current.__cause__, current.__context__])
+
+
+def _is_connecting(causes: list[BaseException]) -> bool:
+    """Return whether a failure came from urllib3's code that connects, up to the end of the TLS handshake."""
+    return any(passed_through(cause, _CONNECTING, "urllib3") for cause in causes)
+
+
+def passed_through(error: BaseException, functions: Container[str], package: str) -> bool:
+    """Return whether an exception was raised in or below one of these functions of a package."""
+    trace = error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        if code.co_name in functions and package in code.co_filename:
+            return True
+        trace = trace.tb_next
+    return False
+
+
+def _is_about_a_file(error: BaseException) -> bool:
+    """Return whether a bare OSError is about the files of `verify` and `cert`, which `requests` does not wrap."""
+    if isinstance(error, requests.RequestException) or _any([error], (*_TIMED_OUT, *_BROKEN, socket.gaierror)):
+        return False
+    if isinstance(error, ssl.SSLError):
+        library, reason = getattr(error, "library", None), getattr(error, "reason", None)
+        return library in ("PEM", "X509") or "PEM" in str(reason)
+    return isinstance(error, OSError) and (error.errno is None or error.filename is not None)
 
 
 def _is_connect_timeout(cause: BaseException) -> bool:
@@ -176,4 +247,8 @@ def _reason(causes: list[BaseException]) -> str:
 def _full_reason(causes: list[BaseException]) -> str:
     # The exceptions of `requests` wrap another one, and may quote objects.
     innermost = _innermost([cause for cause in causes if not isinstance(cause, requests.RequestException)] or causes)
-    return type(innermost).__name__ if isinstance(innermost, _QUOTING) else reason_of(innermost)
+    if isinstance(innermost, _QUOTING):
+        return type(innermost).__name__
+    if tunnel := _TUNNEL.match(str(innermost)):
+        return f"OSError: {tunnel.group()} {http.client.responses.get(int(tunnel.group(1)), '')}".rstrip()
+    return reason_of(innermost)

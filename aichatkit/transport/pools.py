@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import http.client
+import socket
 import threading
 from typing import Any, ClassVar
 
 from aichatkit.transport.prepared import remember
-from aichatkit.transport.readers import shut_down
+from aichatkit.transport.readers import bound_reads, shut_down
 from aichatkit.transport.response_heads import FastResponse
+from aichatkit.transport.timeouts import Deadline
 
 __all__ = ["MAX_JOINED_BODY", "PendingRequest", "is_sending", "track_connections"]
 
@@ -29,8 +31,16 @@ class PendingRequest:
     `reused` is true if the connection has carried a response before; `fresh` requires a new connection.
     """
 
-    def __init__(self, registry: set[PendingRequest], lock: threading.Lock, *, fresh: bool = False) -> None:
+    def __init__(
+        self,
+        registry: set[PendingRequest],
+        lock: threading.Lock,
+        *,
+        fresh: bool = False,
+        deadline: Deadline | None = None,
+    ) -> None:
         self.fresh = fresh
+        self.deadline = deadline
         self.reused = False
         self._registry = registry
         self._lock = lock
@@ -71,9 +81,24 @@ def _tracked_pool(pool_cls: Any) -> Any:
     base_cls: Any = pool_cls.ConnectionCls
     namespace: dict[str, Any] = {"_header_lines": {}}
     if getattr(base_cls, "response_class", None) is http.client.HTTPResponse:
-        namespace["response_class"] = FastResponse
+        namespace["response_class"] = _open_response
     connection_cls = type("TrackedConnection", (_TrackedMixin, base_cls), namespace)
     return type("TrackedPool", (pool_cls,), {"ConnectionCls": connection_cls})
+
+
+def _open_response(connection: Any, sock: Any, *args: Any, **options: Any) -> FastResponse:
+    """Return the response of a connection: to a proxy's CONNECT while it connects, else to a request."""
+    response = FastResponse(sock, *args, **options)
+    deadline = connection._handshake or _deadline()
+    if deadline is not None:
+        bound_reads(response.fp, deadline)
+    return response
+
+
+def _deadline() -> Deadline | None:
+    """Return the deadline of the request this thread is sending, None if it has none."""
+    deadline: Deadline | None = getattr(getattr(_current, "request", None), "deadline", None)
+    return deadline if deadline is not None and deadline.total is not None else None
 
 
 class _TrackedMixin:
@@ -86,10 +111,41 @@ class _TrackedMixin:
     _unsent: bytes | None = None
     _has_answered = False
 
+    #: The end of the handshakes with a proxy and of TLS, while they last.
+    _handshake: Deadline | None = None
+
     def connect(self) -> None:
         parent: Any = super()
         self._has_answered = False
-        parent.connect()
+        try:
+            parent.connect()
+        finally:
+            self._handshake = None
+
+    def _new_conn(self) -> Any:
+        parent: Any = super()
+        sock = parent._new_conn()
+        deadline = _deadline()
+        limits = (sock.gettimeout(), None if deadline is None else deadline.remaining())
+        known = [limit for limit in limits if limit is not None]
+        # All handshakes together get the time of one connection attempt.
+        self._handshake = Deadline(min(known)) if known else None
+        self._bound_handshake(sock)
+        return sock
+
+    def _tunnel(self) -> None:
+        parent: Any = super()
+        parent._tunnel()
+        self._bound_handshake(self.sock)  # type: ignore[attr-defined]
+
+    def _bound_handshake(self, sock: Any) -> None:
+        if self._handshake is None:
+            return
+        remaining = self._handshake.remaining() or 0
+        if remaining <= 0:
+            sock.close()
+            raise socket.timeout("timed out")
+        sock.settimeout(remaining)
 
     def getresponse(self, *args: Any, **kwargs: Any) -> Any:
         parent: Any = super()

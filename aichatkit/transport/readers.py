@@ -9,22 +9,22 @@ from __future__ import annotations
 
 import socket
 import ssl
-import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any, Callable
 
 import requests
+import urllib3
 
 from aichatkit.transport.chunked import ChunkedBody, is_chunked
+from aichatkit.transport.encodings import INFLATED, UnknownEncodingError, encoding_of, inflate, unknown_framing
 from aichatkit.transport.response_heads import is_http_client_response
+from aichatkit.transport.timeouts import Deadline
 
-__all__ = ["BLOCK", "find_socket", "mime_type", "pick_reader", "shut_down"]
+__all__ = ["BLOCK", "bound_reads", "find_socket", "mime_type", "pick_reader", "shut_down"]
 
 #: Bytes requested per read; only an upper bound, as reads return what has arrived.
 BLOCK = 65536
-#: Decompressed bytes returned at a time, so that a small compressed body cannot exhaust the memory.
-_MAX_INFLATED = 1 << 20
 
 Reader = Callable[[], bytes]
 
@@ -34,23 +34,32 @@ def pick_reader(response: requests.Response) -> tuple[Reader, Any]:
 
     The caller checks that object for a truncated body.
     """
-    encoding = response.headers.get("Content-Encoding", "").strip().lower()
-    raw = response.raw
+    headers, raw = response.headers, response.raw
+    content: Any = getattr(response, "_content", False)
+    if content is not False:
+        # A hook or an auth of the user has read the body; requests keeps what it decoded.
+        return _blocks_reader([content or b""]), None
+    encoding = encoding_of(headers)
     inner: Any = getattr(raw, "_fp", None)
-    is_compressed = encoding in ("gzip", "x-gzip", "deflate")
-    if encoding in ("", "identity") or is_compressed:
-        # `ChunkedBody` joins chunks, so it only reads records: plain text keeps the pieces it was sent in, and the data
-        # before the damaged part of a compressed body is not lost.
-        if is_chunked(inner) and not is_compressed and _holds_records(response.headers):
+    is_inner_known = is_http_client_response(inner)
+    if is_inner_known and (framing := unknown_framing(headers)):
+        return _refusing_reader(framing), None
+    if not encoding:
+        # `ChunkedBody` joins chunks, so it only reads records: plain text keeps the pieces it was sent in.
+        if is_chunked(inner) and _holds_records(headers):
             body = ChunkedBody(inner, BLOCK)
             return body.read, body
-        if is_http_client_response(inner):
-            return _decoding_reader(partial(inner.read1, BLOCK), is_compressed), inner
-        if hasattr(raw, "read1"):
-            return _decoding_reader(_public_read1(raw), is_compressed), None
+    elif encoding not in INFLATED:
+        if encoding not in urllib3.HTTPResponse.CONTENT_DECODERS:
+            return _refusing_reader(encoding), None
+        return _blocks_reader(response.iter_content(1)), None
+    if is_inner_known:
+        # Not `ChunkedBody`: the data before the damaged part of a compressed body is not lost.
+        return _decoding_reader(partial(inner.read1, BLOCK), encoding), inner
+    if hasattr(raw, "read1"):
+        return _decoding_reader(_public_read1(raw), encoding, maybe_decoded=True), None
     # A test double may have content but no raw response to read it from.
-    blocks = iter([response.content or b""]) if raw is None else response.iter_content(1)
-    return partial(next, blocks, b""), None
+    return _blocks_reader([response.content or b""] if raw is None else response.iter_content(1)), None
 
 
 def find_socket(raw: Any) -> socket.socket | None:
@@ -61,6 +70,31 @@ def find_socket(raw: Any) -> socket.socket | None:
     if sock is None:
         sock = getattr(getattr(raw, "_connection", None), "sock", None)
     return sock if hasattr(sock, "settimeout") else None
+
+
+class _BoundedFile(socket.SocketIO):
+    """The file of a socket whose reads end with a deadline, however often a few bytes arrive."""
+
+    deadline: Deadline
+    _sock: socket.socket
+
+    def readinto(self, buffer: Any) -> int | None:
+        remaining = self.deadline.remaining() or 0
+        if remaining <= 0:
+            raise socket.timeout("timed out")
+        limit = self._sock.gettimeout()
+        if limit is None or limit > remaining:
+            self._sock.settimeout(remaining)
+        return super().readinto(buffer)
+
+
+def bound_reads(file: Any, deadline: Deadline) -> None:
+    """Make every read of a response's file end with a deadline that has an end; test doubles are left alone."""
+    raw: Any = getattr(file, "raw", None)
+    if type(raw) in (socket.SocketIO, _BoundedFile):
+        # The buffered reader around it may hold data already, so it cannot be replaced.
+        raw.__class__ = _BoundedFile
+        raw.deadline = deadline
 
 
 def shut_down(sock: socket.socket) -> None:
@@ -94,23 +128,16 @@ def _public_read1(raw: Any) -> Reader:
     return partial(raw.read1, BLOCK)
 
 
-def _decoding_reader(read: Reader, is_compressed: bool) -> Reader:
-    if not is_compressed:
-        return read
-    return partial(next, _inflate(read), b"")
+def _decoding_reader(read: Reader, encoding: str, *, maybe_decoded: bool = False) -> Reader:
+    return _blocks_reader(inflate(read, encoding, maybe_decoded=maybe_decoded)) if encoding else read
 
 
-def _inflate(read: Reader) -> Iterator[bytes]:
-    # 47: zlib or gzip, detected from the first bytes.
-    decoder = zlib.decompressobj(47)
-    while True:
-        block = read()
-        if not block:
-            if not decoder.eof:
-                raise EOFError("compressed body ended early")
-            return
-        while block:
-            data = decoder.decompress(block, _MAX_INFLATED)
-            if data:
-                yield data
-            block = decoder.unconsumed_tail
+def _blocks_reader(blocks: Iterable[bytes]) -> Reader:
+    return partial(next, iter(blocks), b"")
+
+
+def _refusing_reader(encoding: str) -> Reader:
+    def refuse() -> bytes:
+        raise UnknownEncodingError(encoding)
+
+    return refuse

@@ -22,6 +22,8 @@ _MAX_LINES = 99
 _STATUSES = frozenset(map(str, range(200, 600)))
 #: Lengths with this many digits are left to `http.client`; Python refuses to parse much longer ones.
 _DIGITS = 19
+#: Interim responses (100, 102, 103) that may come before the final one.
+_MAX_INTERIM = 100
 #: Responses without a body, whatever their headers say.
 _BODILESS = ("204", "304")
 #: The headers that determine where the body ends; if one is repeated, the first counts.
@@ -43,6 +45,15 @@ class FastResponse(http.client.HTTPResponse):
         head, end, _ = self.fp.peek().partition(b"\r\n\r\n")
         if not end or not self._begin_plain(head):
             super().begin()
+
+    def _read_status(self) -> tuple[str, int, str]:
+        """Return the status line of the final response, after any number of interim ones within reason."""
+        for _ in range(_MAX_INTERIM):
+            version, status, reason = super()._read_status()  # type: ignore[misc]
+            if status >= 200 or status == http.client.SWITCHING_PROTOCOLS:
+                return version, status, reason
+            http.client.parse_headers(self.fp)
+        raise http.client.HTTPException("too many interim responses")
 
     def _begin_plain(self, head: bytes) -> bool:
         """Set what `begin` sets and consume the head; return False, with nothing changed, if it is not plain."""

@@ -14,8 +14,9 @@ from typing import Any, Callable
 import requests
 
 from aichatkit.errors import ChatError, StreamInterruptedError, TimedOutError
+from aichatkit.transport.encodings import read_start
 from aichatkit.transport.exceptions import READ_ERRORS, translate_read
-from aichatkit.transport.readers import find_socket, pick_reader, shut_down
+from aichatkit.transport.readers import bound_reads, find_socket, pick_reader, shut_down
 from aichatkit.transport.timeouts import Deadline
 
 __all__ = ["Response"]
@@ -47,11 +48,14 @@ class Response:
         self.closed = False
         self._response = response
         self._read, self._framing = pick_reader(response)
+        self._started = False
         self._socket = find_socket(response.raw)
         self._read_timeout = self._socket_timeout = read_timeout
         self._deadline = deadline
         self._clock = clock
         self._enforces_deadline = deadline.total is not None
+        if self._enforces_deadline:
+            bound_reads(_file_of(response), deadline)
         self._cancelled = False
 
     def read_block(self) -> bytes:
@@ -62,7 +66,7 @@ class Response:
             self._apply_deadline()
         handled = sys.exc_info()[1]
         try:
-            block = self._read()
+            block = self._read() if self._started else self._read_start()
         except (EOFError, AttributeError, ValueError, *READ_ERRORS) as error:
             # Reading a file that another thread has closed raises a variety of errors.
             failure = self._failure(error, handled)
@@ -93,6 +97,9 @@ class Response:
         """Return the start of an error body, limited in size and time; errors while reading it are ignored."""
         end = self._clock() + _ERROR_SECONDS
         self._enforces_deadline = False
+        remaining = self._deadline.remaining()
+        seconds = _ERROR_SECONDS if remaining is None else min(_ERROR_SECONDS, remaining)
+        bound_reads(_file_of(self._response), Deadline(seconds))
         parts: list[bytes] = []
         size = 0
         try:
@@ -136,6 +143,10 @@ class Response:
         if self._socket is not None and not self.closed:
             shut_down(self._socket)
 
+    def _read_start(self) -> bytes:
+        self._started = True
+        return read_start(self._read)
+
     def _apply_deadline(self) -> None:
         try:
             self._set_timeout(self._deadline.bound(self._read_timeout))
@@ -174,14 +185,19 @@ class Response:
     def _release(self) -> None:
         self.closed = True
         raw: Any = self._response.raw
-        if not getattr(self._framing, "reusable", True):
+        if self.status < 200 or not getattr(self._framing, "reusable", True):
+            # After an interim response the real one still follows on the connection.
             self._response.close()
             return
         if self._framing is not None:
-            if self._socket_timeout != self._read_timeout:
+            if self._deadline.total is not None or self._socket_timeout != self._read_timeout:
                 # A pooled connection must not keep the short timeout of its last read.
                 self._set_timeout(self._read_timeout)
             raw._fp.close()
         release = getattr(raw, "release_conn", None)
         if release is not None:
             release()
+
+
+def _file_of(response: requests.Response) -> Any:
+    return getattr(getattr(response.raw, "_fp", None), "fp", None)

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
-__all__ = ["hide", "keys_in"]
+__all__ = ["hide", "is_secret", "keys_in"]
 
 #: Shorter keys are placeholders for local servers, such as "ollama" or "x", and may be common words in messages.
 _MIN_LENGTH = 7
 #: Headers in which a user may pass a key.
 _KEY_HEADERS = frozenset({"api-key", "authorization", "x-api-key", "x-goog-api-key"})
+_SECRET_NAME = re.compile(
+    r"auth|key|token|secret|cookie|passw|pwd|credential|session|signature|jwt|assertion", re.IGNORECASE
+)
+_SECRET_VALUE = re.compile(
+    r"\s*(?:(?:bearer|basic|digest|token|negotiate|aws4-\S+)\s|(?:sk|gsk|xai|hf|AIza)[-_A-Za-z])", re.I
+)
 #: Minimum length of a truncated key to hide: all keys of a service share a prefix of up to eight characters.
 _PREFIX_LENGTH = 12
 
@@ -17,6 +24,15 @@ _PREFIX_LENGTH = 12
 def keys_in(headers: Mapping[str, str]) -> list[str]:
     """Return the keys the user passed as headers, without a scheme such as Bearer."""
     return [value.split()[-1] for name, value in headers.items() if name.lower() in _KEY_HEADERS and value.split()]
+
+
+def is_secret(name: str, value: str) -> bool:
+    """Return whether a header is likely to carry a secret, by its name or by how its value starts.
+
+    >>> is_secret("X-Api-Key", "1"), is_secret("X-Mine", "Bearer 1"), is_secret("X-Mine", "yes")
+    (True, True, False)
+    """
+    return _SECRET_NAME.search(name) is not None or _SECRET_VALUE.match(value) is not None
 
 
 def hide(secret: str, text: str) -> str:

@@ -21,7 +21,7 @@ from aichatkit._lazy import lazy_module
 from aichatkit._reasons import reason_of
 from aichatkit.errors import BadResponseError, ChatError, ConfigurationError, ConnectError
 from aichatkit.transport.connections import Connections
-from aichatkit.transport.exceptions import SEND_ERRORS, translate_send
+from aichatkit.transport.exceptions import SEND_ERRORS, passed_through, translate_send
 from aichatkit.transport.prepared import KeyAuth, empty_jar, prepare
 from aichatkit.transport.responses import Response
 from aichatkit.transport.secrets import hide, keys_in
@@ -108,7 +108,7 @@ class Transport:
         timeout = self._deadline.bound_timeout(self._timeout)
         handled = sys.exc_info()[1]
         try:
-            with self._connections.pending_request(fresh=self._fresh) as pending:
+            with self._connections.pending_request(fresh=self._fresh, deadline=self._deadline) as pending:
                 received = self._exchange(request, timeout)
                 response = Response(received, label=self._label(url), read_timeout=timeout[1], deadline=self._deadline)
                 # Inside the block, so that `Connections.close` can wake this thread at any time.
@@ -116,6 +116,7 @@ class Transport:
         except SEND_ERRORS as error:
             failure = self._send_failure(error, self._label(url), handled)
             if isinstance(failure, ConnectError):
+                self._connections.forget_settings()
                 failure.stale = pending.reused and failure.maybe_processed
         else:
             elapsed = time.monotonic() - started
@@ -163,7 +164,23 @@ class Transport:
         headers = {**(request.headers or {}), **self._connections.headers, **self._headers}
         hooks = [*_as_list(session.hooks.get("response")), self._keep_cookies]
         send = self._send_prepared if self._connections.owns_session else self._send_with_user_session
-        return send(session, request, headers, hooks, timeout)
+        try:
+            return send(session, request, headers, hooks, timeout)
+        except requests.HTTPError as error:
+            # A hook of the user called `raise_for_status`.
+            if error.response is None or error.response.status_code < 400:
+                raise
+            return error.response
+        except ValueError as error:
+            # The user's Session looks where a redirect would lead, though it shall not follow it.
+            if isinstance(error, requests.RequestException) or not passed_through(
+                error, ("resolve_redirects",), "requests"
+            ):
+                raise
+            reason = reason_of(error)
+        raise BadResponseError(
+            f"{self._provider}: redirected to an address that cannot be read; check base_url", reason=reason
+        )
 
     def _send_prepared(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import warnings
@@ -595,6 +596,14 @@ def test_a_wrong_value_of_the_response_format_is_an_error(served):
     with pytest.raises(BadRequestError):
         client.ask("Hi", response_format={"type": "object"})
     assert len(service.bodies) == 1
+
+
+@pytest.mark.parametrize(("kind", "sent"), [("json_object", 2), ("text", 1), ("object", 1)])
+def test_a_format_is_left_out_only_if_it_is_one_that_others_take(served, kind, sent):
+    client, service = served("lmstudio/x", (400, {"error": "'response_format.type' must be 'json_schema' or 'text'"}))
+    with contextlib.suppress(BadRequestError):
+        quiet(lambda: client.ask("Hi", response_format={"type": kind}))
+    assert len(service.bodies) == sent
 
 
 @pytest.mark.parametrize(

@@ -431,3 +431,68 @@ def test_an_address_that_cannot_be_used_ends_a_run_before_it_starts(serve, monke
     with pytest.raises(ConfigurationError, match="GROQ_BASE_URL: must start with http"):
         client.map(["Hi"], model=["groq/m", "openai/m"], progress=False)
     assert server.requests == []
+
+
+# Several models of one service.
+
+PAGE = [response(b"<html><title>Sorry</title></html>", headers=[("Content-Type", "text/html")])]
+EMPTY = [chunked_head(), chunk(b"data: [DONE]\n\n"), chunk(b"")]
+FAILED = {
+    "500": ([response(b"", status="500 No")], 1),
+    "503": ([response(b'{"error": {"message": "x"}}', status="503 No")], 1),
+    "overloaded": ([response(b'{"error": {"type": "overloaded_error"}}', status="529 No")], 1),
+    "silence": ([0.4], 1),
+    "empty": (EMPTY, 1),
+    "page": (PAGE, 1),
+}
+
+
+def models_of(server):
+    return [json.loads(request.body)["model"] for request in server.requests]
+
+
+@pytest.mark.parametrize("how", ["ask", "stream", "chat", "map"])
+@pytest.mark.parametrize("failure", FAILED)
+def test_the_next_model_of_a_service_is_asked_after_a_failure_of_one(serve, failure, how):
+    def script(request):
+        return FAILED[failure][0] if json.loads(request.body)["model"] == "one" else ANSWER
+
+    server, _ = serve(script)
+    _, client = serve(
+        model=["openai/one", "openai/two", "offline"],
+        api_key={"openai": "sk-openai-1"},
+        base_url={"openai": server.url},
+        retry=0,
+        timeout=Timeout(read=0.2),
+    )
+    if how == "map":
+        (row,) = client.map(["Hi"], progress=False)
+        assert row.error is None
+    else:
+        reply = {"ask": client.ask, "stream": lambda text: client.stream(text).read(), "chat": client.chat().ask}[how](
+            "Hi"
+        )
+        assert reply.provider == "openai"
+    assert models_of(server) == ["one", "two"]
+
+
+@pytest.mark.parametrize("refusal", [DENIED, QUOTA])
+def test_a_refused_key_skips_the_other_models_of_its_service_and_says_so(serve, refusal, caplog):
+    caplog.set_level(logging.INFO, "aichatkit")
+    server, client = serve(refusal, model=["openai/one", "openai/two"], retry=0)
+    with pytest.raises((AuthenticationError, QuotaExceededError), match=r"not asked.*openai/two"):
+        client.ask("Hi")
+    assert models_of(server) == ["one"]
+    assert "openai/two is cooling down" in caplog.text
+
+
+def test_of_several_that_failed_what_was_skipped_is_told_too(serve):
+    one, two = serve(DENIED)[0], serve([response(b"", status="500 No")])[0]
+    _, client = serve(
+        model=["openai/one", "openai/two", "groq/x"],
+        api_key={"openai": "sk-openai-1", "groq": "gsk-groq-1"},
+        base_url={"openai": one.url, "groq": two.url},
+        retry=0,
+    )
+    with pytest.raises(AllProvidersFailedError, match=r"not asked.*openai/two"):
+        client.ask("Hi")

@@ -324,7 +324,7 @@ def test_a_server_of_one_s_own_needs_no_key(sandbox):
 # Addresses.
 
 
-@pytest.mark.parametrize("url", ["example.org", "ftp://example.org", "", "https://example.org/\n", 5])
+@pytest.mark.parametrize("url", ["example.org", "ftp://example.org", "", "https://example.org/\nx", 5])
 def test_an_address_that_is_none_is_refused_at_construction(url):
     with pytest.raises(ConfigurationError, match="base_url"):
         Client(base_url={"openai": url})

@@ -758,3 +758,54 @@ def test_ordinary_text_is_not_held_back(text):
 
 def test_an_honest_answer_is_let_go_at_the_first_word_that_explains():
     assert limit_notice("Too many requests is an HTTP error", ended=False) is False
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Context size has been exceeded.",
+        "the request exceeds the available context size, try increasing it",
+        "This model's maximum context length is 4096 tokens. However, you requested 5000 tokens",
+        "prompt is too long: 250000 tokens > 200000 maximum",
+        "input is too long for requested model",
+        "The prompt is longer than the context window of the model",
+        "Input token count (9) exceeds the maximum",
+    ],
+)
+@pytest.mark.parametrize("status", [500, 502, 503])
+def test_what_can_never_fit_is_not_asked_again_whatever_its_number(words, status):
+    body = {"error": {"message": words, "type": "server_error", "code": status}}
+    assert type(refused(status, body)) is ContextTooLongError
+    assert type(event_error(body, provider="test")) is ContextTooLongError
+
+
+@pytest.mark.parametrize("words", ["failed to allocate the context window", "no context", "internal error"])
+def test_another_failure_with_a_context_is_one_of_the_service(words):
+    assert type(refused(500, {"error": {"message": words}})) is ServerError
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Unexpected endpoint or method. (POST /chat/completions)",
+        "Unexpected endpoint or method. (GET /models)",
+        "Invalid URL (POST /v1/v1/chat/completions)",
+        "Cannot POST /chat/completions",
+        "no route matches POST /chat",
+    ],
+)
+def test_a_wrong_address_is_told_in_a_200_as_well(words):
+    for error in (
+        event_error({"error": words}, provider="test"),
+        refused(200, {"error": words}),
+        event_error({"error": {"message": words}}, provider="test"),
+        refused(404, {"error": {"message": words}}),
+    ):
+        assert isinstance(error, BadRequestError)
+        assert error.action == "next"
+        assert "base_url" in str(error)
+
+
+def test_a_rule_may_say_what_happened():
+    rule = Rule(401, "", AuthenticationError, says=("the door is locked", "ring the bell"))
+    assert str(refused(401, {"error": "No"}, rules=[rule])) == "acme: the door is locked (401): No; ring the bell"

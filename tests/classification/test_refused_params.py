@@ -414,4 +414,5 @@ def test_a_deep_or_long_body_is_read_in_part():
         deep = {"error": deep}
     assert find_refused(deep) == ()
     assert find_refused({"errors": [{"message": "No."}] * 100 + [{"message": WORDS}]}) == ()
+    assert find_refused({"errors": [{"message": f"{number}{'x' * 990}"} for number in range(5)], "msg": WORDS}) == ()
     assert find_refused({"errors": [{"message": "No."}] * 40, "details": [{"message": WORDS}]}) == ()

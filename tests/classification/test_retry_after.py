@@ -258,3 +258,46 @@ def test_limits_of_every_service_come_in_one_vocabulary(headers, limits):
 def test_limits_are_plain_json():
     limits = parse_rate_limits({"x-ratelimit-limit": "20", "x-ratelimit-reset": "1s"})
     assert json.loads(json.dumps(limits)) == limits
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("Please try again in 1 minute and 30 seconds.", 90),
+        ("try again in 1 minute, and 30 seconds", 90),
+        ("retry after 1 hour, 2 minutes and 3 seconds", 3723),
+        ("wait 2 min & 5 s", 125),
+        ("resets in 1h and 1m", 3660),
+        ("Try again in 5 seconds and read the docs of 7 days.", 5),
+    ],
+)
+def test_parts_of_a_duration_may_be_joined_by_words(text, seconds):
+    assert parse_retry_after({}, message=text) == seconds
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [("7", 7), (" 7.5 ", 7.5), ("7s", 7), ("1m30s", 90), (7, 7), ("", None), ("x", None), ("-7", None), ([7], None)],
+)
+@pytest.mark.parametrize("key", ["retry_after", "retry_after_seconds", "retryAfter", "resets_in_seconds"])
+def test_seconds_of_the_body_may_be_text(key, value, seconds):
+    assert parse_retry_after({}, {key: value}) == seconds
+    assert parse_retry_after({}, {"error": {key: value, "message": "slow down"}}) == seconds
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "1790000030500"}, 31),
+        ({"X-RateLimit-Remaining": 0, "X-RateLimit-Reset": 1790000030500}, 31),
+        ({"X-RateLimit-Remaining": "5", "X-RateLimit-Reset": "1790000030500"}, None),
+        ({"Retry-After": "9", "X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "1790000030500"}, 9),
+        ({}, None),
+        ("text", None),
+    ],
+)
+@pytest.mark.parametrize("place", ["error", "metadata"])
+def test_headers_in_the_body_are_read(headers, seconds, place):
+    body = {"error": {"metadata": {"headers": headers}} if place == "metadata" else {"headers": headers}}
+    assert parse_retry_after({}, body, now=1790000000.0) == seconds
+    assert parse_retry_after({"Retry-After": "3"}, body, now=1790000000.0) == 3

@@ -71,28 +71,34 @@ TABLE = [
     (QuotaExceededError("x"), 3600, "key"),
     (QuotaExceededError("x", retry_after=120), 120, "key"),
     (QuotaExceededError("x", retry_after=86400), 86400, "key"),
-    (OverloadedError("x"), 10, "provider"),
-    (ServerError("x"), 10, "provider"),
-    (ServerError("x", retry_after=30), 30, "provider"),
-    (ServerError("x", retry_after=1), 10, "provider"),
+    (OverloadedError("x"), 10, "any key"),
+    (ServerError("x"), 10, "any key"),
+    (ServerError("x", retry_after=30), 30, "any key"),
+    (ServerError("x", retry_after=1), 10, "any key"),
     (ConnectError("x"), 10, "provider"),
     (ConnectError("x", maybe_processed=True), 10, "provider"),
-    (TimedOutError("x"), 10, "provider"),
+    (TimedOutError("x"), 10, "any key"),
     (AuthenticationError("x"), 3600, "key"),
     (PermissionDeniedError("x"), 3600, "key"),
     (ModelNotFoundError("x"), 3600, "model"),
     (BlockedError("x"), 300, "provider"),
-    (EmptyAnswerError("x"), 10, "provider"),
-    (BadResponseError("x"), 60, "provider"),
-    (TokenNotFoundError("x"), 60, "provider"),
-    (StreamInterruptedError("x"), 10, "provider"),
+    (EmptyAnswerError("x"), 10, "any key"),
+    (BadResponseError("x"), 60, "any key"),
+    (TokenNotFoundError("x"), 60, "any key"),
+    (StreamInterruptedError("x"), 10, "any key"),
     (ContextTooLongError("x"), 0, ""),
     (BadRequestError("x"), 0, ""),
     (ContentFilteredError("x"), 0, ""),
     (DeadlineExceededError("x"), 0, ""),
     (AuthenticationError("x", action="refresh"), 0, ""),
 ]
-REACH = {"provider": (1, 1, 1, 0), "key": (1, 1, 0, 0), "model": (1, 0, 0, 0), "": (0, 0, 0, 0)}
+REACH = {
+    "provider": (1, 1, 1, 0),
+    "key": (1, 1, 0, 0),
+    "model": (1, 0, 0, 0),
+    "any key": (1, 0, 1, 0),
+    "": (0, 0, 0, 0),
+}
 
 
 @pytest.mark.parametrize(("error", "seconds", "scope"), TABLE)
@@ -230,7 +236,7 @@ def test_what_cools_is_listed_with_reason_and_end_the_longest_first(health):
     assert [(row.provider, row.model, row.reason, row.failures, row.seconds) for row in rows] == [
         ("groq", "", "QuotaExceededError", 1, 3600),
         ("groq", "m", "RateLimitError", 1, 40),
-        ("openai", "", "ServerError", 1, 10),
+        ("openai", "m", "ServerError", 1, 10),
     ]
     assert rows[2].key == ""
     assert timedelta(0) <= rows[0].until - before - timedelta(seconds=3600) < timedelta(seconds=5)

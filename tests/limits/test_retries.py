@@ -143,6 +143,17 @@ def test_what_was_surely_not_sent_does_not_count_as_ambiguous():
     assert run.calls == 4
 
 
+def stale(error: ConnectError) -> ConnectError:
+    error.stale = True
+    return error
+
+
+def test_a_stale_connection_is_replaced_at_once_and_the_second_is_waited_for():
+    run = Run(stale(ConnectError("a")), stale(ConnectError("b")), attempts=4, base=0.5)
+    assert (run(), run.calls) == ("opened", 3)
+    assert run.slept == [0.0, 1.0]
+
+
 # Fresh tokens.
 
 

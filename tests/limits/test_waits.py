@@ -147,3 +147,13 @@ def test_past_pauses_are_forgotten_when_there_are_many():
         pauses.note(CooldownKey.of("openai", None, f"m{number}"), 10.0)
     assert len(pauses._ends) <= 1000
     assert pauses.until(last) == 5000.0
+
+
+def test_a_later_end_of_a_pause_stays():
+    pauses = Pauses(lambda: 100.0)
+    key = CooldownKey.of("openai", None, "m")
+    pauses.note(key, 60.0)
+    pauses.note(key, 1.0)
+    assert (pauses.until(key), pauses.longest()) == (160.0, 60.0)
+    pauses.note(key, 90.0)
+    assert pauses.until(key) == 190.0

@@ -71,7 +71,7 @@ def test_a_notebook_shows_everything(kernel, sandbox):
     assert "application/vnd.jupyter.widget-view+json" in bar
     assert table["text/html"].startswith(f"<div {NO_MATH}><p>3 rows, 3 answered, 0 failed, ")
     assert "Capital of &lt;Italy&gt;?" in table["text/html"]
-    assert data("import os")[-1]["text/html"].startswith("<b>")
+    assert data("import os")[-1]["text/html"].startswith(f"<div {NO_MATH}><b>")
     assert "QuotaExceededError" in data("import os")[-1]["text/html"]
     assert "1 failed" in data("failures")[0]["text/html"]
     assert data("ai.image")[0]["image/png"]

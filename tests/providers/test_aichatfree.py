@@ -14,8 +14,11 @@ from aichatkit.errors import (
     BadRequestError,
     BadResponseError,
     BlockedError,
+    ChatError,
     ConfigurationError,
     EmptyAnswerError,
+    OverloadedError,
+    PermissionDeniedError,
     QuotaExceededError,
     RateLimitError,
     ServerError,
@@ -243,3 +246,40 @@ def test_what_came_before_a_cut_is_kept(client, sandbox):
 def test_an_honest_answer_about_quotas_comes_whole(asks):
     text = "Quota exceeded means that an allowance is used up."
     assert asks("aichatfree", text.encode()).text == text
+
+
+SITE_KEY = "[GoogleGenerativeAI Error]: Error fetching: [400 Bad Request] %s"
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "kind"),
+    [
+        (500, SITE_KEY % "API key not valid. Please pass a valid API key.", PermissionDeniedError),
+        (500, SITE_KEY % "API key expired. Please renew the API key.", PermissionDeniedError),
+        (
+            500,
+            "[GoogleGenerativeAI Error]: [403 Forbidden] Your API key was reported as leaked.",
+            PermissionDeniedError,
+        ),
+        (500, "[GoogleGenerativeAI Error]: [503 Service Unavailable] The model is overloaded.", OverloadedError),
+        (200, "The model is overloaded. Please try again later.", OverloadedError),
+        (500, "[GoogleGenerativeAI Error]: [429 Too Many Requests] Resource exhausted", RateLimitError),
+        (401, "Invalid password", AuthenticationError),
+        (401, "Invalid signature", AuthenticationError),
+        (400, "Invalid signature", AuthenticationError),
+        (401, "No", AuthenticationError),
+    ],
+)
+def test_the_words_of_the_model_behind_the_site_decide(asks, status, words, kind):
+    body = json.dumps({"error": {"code": f"{status} Error", "message": words}}).encode()
+    with pytest.raises(ChatError) as caught:
+        asks("aichatfree", body, status=status)
+    error = caught.value
+    assert type(error) is kind
+    told = str(error).replace(words.rstrip("."), "")
+    assert "API key" not in told
+    if kind is AuthenticationError:
+        assert "site_password" in told
+        assert "secret" in told
+    if kind is PermissionDeniedError:
+        assert error.action == "next"

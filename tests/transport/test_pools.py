@@ -9,9 +9,8 @@ import pytest
 import requests
 
 from aichatkit.sandbox.raw import RawServer, chunk, chunked_head, response
-from aichatkit.transport import connections, pools
+from aichatkit.transport import connections, pools, readers
 from aichatkit.transport.connections import Connections
-from aichatkit.transport.response_heads import FastResponse
 from aichatkit.transport.timeouts import Deadline, Timeout
 from aichatkit.transport.transport import Transport
 
@@ -121,7 +120,7 @@ def test_a_pool_that_was_closed_is_not_used_again(held, transport):
 def test_a_connection_that_answers_in_its_own_way_goes_on_doing_so():
     kinds = [type("Connection", (), {"response_class": kind}) for kind in (http.client.HTTPResponse, dict)]
     made = [pools._tracked_pool(type("Pool", (), {"ConnectionCls": kind})).ConnectionCls for kind in kinds]
-    assert [kind.response_class for kind in made] == [FastResponse, dict]
+    assert [kind.response_class for kind in made] == [pools._open_response, dict]
 
 
 @keeps_pools
@@ -177,3 +176,58 @@ def test_a_connection_of_another_kind_writes_its_headers_itself():
     for _ in range(2):
         made.putheader("A", "b")
     assert made.wrote == [("A", "b"), ("A", "b")]
+
+
+class Connecting:
+    """A connection whose socket is there already."""
+
+    def __init__(self, sock):
+        self.sock = sock
+
+    def _new_conn(self):
+        return self.sock
+
+    def _tunnel(self):
+        """The proxy agrees at once."""
+
+
+class Tracked(pools._TrackedMixin, Connecting):
+    pass
+
+
+@pytest.fixture
+def pair():
+    first, second = socket.socketpair()
+    with first, second:
+        yield first, second
+
+
+def test_handshakes_without_limits_have_none(pair):
+    connection = Tracked(pair[0])
+    assert connection._new_conn() is pair[0]
+    connection._tunnel()
+    assert pair[0].gettimeout() is None
+
+
+def test_the_handshakes_share_the_time_of_one_attempt(pair):
+    pair[0].settimeout(5)
+    connection = Tracked(pair[0])
+    connection._new_conn()
+    first = pair[0].gettimeout()
+    connection._tunnel()
+    assert 4 < pair[0].gettimeout() < first <= 5
+
+
+def test_a_handshake_past_the_deadline_does_not_begin(pair):
+    pair[0].settimeout(5)
+    connection = Tracked(pair[0])
+    with Connections().pending_request(deadline=Deadline(1e-9)), pytest.raises(socket.timeout):
+        connection._new_conn()
+    assert pair[0].fileno() == -1
+
+
+def test_a_read_past_the_deadline_does_not_begin(pair):
+    with pair[0].makefile("rb") as file:
+        readers.bound_reads(file, Deadline(1e-9))
+        with pytest.raises(socket.timeout):
+            file.read(1)

@@ -35,7 +35,6 @@ HEADS = [
     b"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n",
     b"HTTP/1.1 304 Not Modified\r\n\r\n",
     b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n",
-    b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n",
     b"HTTP/1.1 20x OK\r\n\r\n",
     b"HTTP/1.1 30\r\nContent-Length: 2\r\n\r\n",
     b"HTTP/1.1 5\r\n\r\n",
@@ -116,11 +115,36 @@ def test_a_damaged_head_is_read_as_http_client_reads_it():
     draw = random.Random(7)
     signs = [b"\r", b"\n", b"\r\n", b" ", b"\t", b":", b"\0", b"\xff", b"close", b"0", b"_"]
     for _ in range(3_000):
-        head = bytearray(draw.choice(HEADS[:26]))
+        head = bytearray(draw.choice(HEADS[:25]))
         for _ in range(draw.randint(1, 3)):
             at = draw.randrange(len(head) + 1)
             head[at : at + draw.randint(0, 2)] = draw.choice(signs)
         assert told(FastResponse, bytes(head) + BODY) == told(http.client.HTTPResponse, bytes(head) + BODY), bytes(head)
+
+
+INTERIM = [
+    pytest.param(b"HTTP/1.1 100 Continue\r\n\r\n", id="continue"),
+    pytest.param(b"HTTP/1.1 102 Processing\r\n\r\n" * 2, id="processing-twice"),
+    pytest.param(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nLink: </b>\r\n\r\n", id="early-hints"),
+    pytest.param(b"HTTP/1.1 103 Early Hints\r\nContent-Length: 5\r\n\r\nHTTP/1.1 100\r\n\r\n", id="mixed"),
+    pytest.param(b"HTTP/1.1 199 Odd\r\n\r\n", id="unknown"),
+    pytest.param(b"HTTP/1.1 102 Processing\r\n\r\n" * 99, id="many"),
+]
+
+
+@pytest.mark.parametrize("most", [1 << 20, 7])
+@pytest.mark.parametrize("interim", INTERIM)
+def test_interim_responses_are_passed_over(interim, most):
+    assert told(FastResponse, interim + PLAIN + BODY, most=most) == told(FastResponse, PLAIN + BODY, most=most)
+
+
+def test_interim_responses_without_end_are_no_answer():
+    with pytest.raises(http.client.HTTPException, match="interim"):
+        FastResponse(Sock(b"HTTP/1.1 100 Continue\r\n\r\n" * 101 + PLAIN)).begin()
+
+
+def test_a_switch_of_protocols_is_final():
+    assert told(FastResponse, b"HTTP/1.1 101 Switching Protocols\r\n\r\n")[1] == 101
 
 
 def test_a_plain_head_needs_no_parser_for_mail(monkeypatch):

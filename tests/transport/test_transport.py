@@ -801,3 +801,12 @@ def test_an_error_body_is_not_read_beyond_its_time(sandbox):
     late = Response(received, label="test", read_timeout=5, deadline=Deadline(), clock=lambda: next(moments))
     assert late.read_error() == b""
     assert late.closed
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_no_redirect_is_followed(transport, own):
+    found = [response(b"", status="302 Found", headers=[("Location", "/elsewhere")])]
+    with RawServer(found) as server, requests.Session() as session:
+        http = transport(server.url, None if own else Connections(session))
+        assert http.send(post(server.url)).status == 302
+        assert len(server.requests) == 1

@@ -9,6 +9,7 @@ from typing import Any
 from aichatkit.sandbox.exchange import APIError, Piece, Request, Response, json_response, stream_response
 from aichatkit.sandbox.wires.base import Call, Route, Wire, parse_json, sse_event
 from aichatkit.sandbox.wires.fields import BadField, check_fields, parse_fields
+from aichatkit.sandbox.wires.model_rules import check_retired, find_record, sampling_of
 from aichatkit.sandbox.wires.openai import MODELS, content_text
 from aichatkit.sandbox.wires.outputs import ChatRequest, Output, build_output
 
@@ -87,6 +88,7 @@ class Anthropic(Wire):
         record = parse_json(call.request)
         _validate(record)
         check_fields(record, _FIELDS, _refuse_field)
+        _check_model(record)
         output = build_output(call, _chat_request(record))
         message = _message("msg_" + self.digest(json.dumps(record))[:24], record["model"], output)
         if not record.get("stream"):
@@ -142,6 +144,21 @@ def _validate(record: dict[str, Any]) -> None:
             raise APIError("bad-request", f"messages.{index}.role: Input should be 'user' or 'assistant'")
         if not message.get("content"):
             raise APIError("bad-request", f"messages.{index}: all messages must have non-empty content")
+
+
+def _check_model(record: dict[str, Any]) -> None:
+    known = find_record("anthropic", record["model"])
+    check_retired(known, "model: {model}")
+    name = sampling_of(known, record, defaults=(1,))
+    if name is not None:
+        raise APIError("bad-request", f"`{name}` is not supported by this model.")
+    limit = known.get("max_out")
+    if limit is not None and record["max_tokens"] > limit:
+        raise APIError(
+            "bad-request",
+            f"max_tokens: {record['max_tokens']} > {limit}, which is the maximum allowed number of output tokens for "
+            f"{record['model']}",
+        )
 
 
 def _chat_request(record: dict[str, Any]) -> ChatRequest:

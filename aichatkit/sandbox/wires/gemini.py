@@ -10,6 +10,7 @@ from typing import Any
 from aichatkit.sandbox.exchange import APIError, Piece, Request, Response, json_response, stream_response
 from aichatkit.sandbox.wires.base import Call, Route, Wire, parse_json
 from aichatkit.sandbox.wires.fields import BadField, check_fields, parse_fields
+from aichatkit.sandbox.wires.model_rules import check_retired, find_record
 from aichatkit.sandbox.wires.openai import MODELS
 from aichatkit.sandbox.wires.outputs import ChatRequest, Output, build_output
 
@@ -80,8 +81,13 @@ class Gemini(Wire):
         record = parse_json(call.request)
         _validate(record)
         check_fields(record, _FIELDS, _refuse_field)
-        output = build_output(call, _chat_request(record))
         model = call.request.path.rpartition("/")[2].partition(":")[0]
+        check_retired(
+            find_record("gemini", model),
+            "This model models/{model} is no longer available to new users. Please update your code to use a newer "
+            "model for the latest features and improvements.",
+        )
+        output = build_output(call, _chat_request(record))
         head = {"modelVersion": model, "responseId": self.digest(json.dumps(record))[:22]}
         if not _is_streaming(call.request):
             return json_response(_chunk(head, output, _all_parts(output), is_last=True))

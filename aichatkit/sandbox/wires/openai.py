@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,6 +13,7 @@ from aichatkit.sandbox.exchange import APIError, Request, Response, json_respons
 from aichatkit.sandbox.pictures import png
 from aichatkit.sandbox.wires.base import Call, Route, Wire, parse_json, require_fields, sse_event
 from aichatkit.sandbox.wires.fields import BadField, check_fields, parse_fields
+from aichatkit.sandbox.wires.model_rules import check_retired, find_record, sampling_of, unsupported_effort
 
 MODELS = ("eliza", "eliza-mini", "gpt-6-luna", "gpt-6-sol")
 
@@ -111,7 +113,40 @@ class OpenAIModels(OpenAIWire):
 def error_object(error: APIError) -> dict[str, Any]:
     """Build the error object, with the type and code for its reason."""
     error_type, code = _CODES.get(error.reason, ("invalid_request_error", error.code))
-    return {"message": error.message, "type": error_type, "param": None, "code": code}
+    return {"message": error.message, "type": error_type, "param": error.param, "code": code}
+
+
+def check_model(record: Mapping[str, Any], *, effort: Any, effort_path: str, endpoint: str) -> None:
+    """Reject a model that is retired or of another endpoint, and parameters that it refuses, as OpenAI words it."""
+    known = find_record("openai", str(record["model"]))
+    check_retired(known, "The model `{model}` does not exist or you do not have access to it.")
+    if known.get("endpoint") == "responses" and endpoint == "chat":
+        raise APIError(
+            "model-not-found",
+            "This is not a chat model and thus not supported in the v1/chat/completions endpoint. "
+            "Did you mean to use v1/completions?",
+        )
+    name = sampling_of(known, record, defaults=(1, 0))
+    # A model that need not reason takes them while it does not.
+    reasons = "none" not in known.get("effort", "").split() or effort not in (None, "none")
+    if name is not None and reasons:
+        raise APIError(
+            "bad-request",
+            f"Unsupported value: '{name}' does not support {json.dumps(record[name])} with this model. "
+            "Only the default (1) value is supported.",
+            code="unsupported_value",
+            param=name,
+        )
+    efforts = unsupported_effort(known, effort)
+    if efforts is not None:
+        values = ", ".join(map(repr, efforts))
+        raise APIError(
+            "bad-request",
+            f"Unsupported value: '{effort}' is not supported with the '{record['model']}' model. "
+            f"Supported values are: {values}.",
+            code="unsupported_value",
+            param=effort_path,
+        )
 
 
 def refuse_field(bad: BadField) -> APIError:

@@ -9,7 +9,14 @@ from typing import Any
 from aichatkit.sandbox.exchange import APIError, Piece, Response, json_response, stream_response
 from aichatkit.sandbox.wires.base import Call, Route, parse_json, require_fields, sse_event
 from aichatkit.sandbox.wires.fields import check_fields, parse_fields
-from aichatkit.sandbox.wires.openai import ANY_BASE, OpenAIWire, content_text, refuse_field, trailing_tool_results
+from aichatkit.sandbox.wires.openai import (
+    ANY_BASE,
+    OpenAIWire,
+    check_model,
+    content_text,
+    refuse_field,
+    trailing_tool_results,
+)
 from aichatkit.sandbox.wires.outputs import ChatRequest, Output, ToolCall, build_output
 
 #: Also of compatible services.
@@ -46,6 +53,8 @@ class OpenAIChat(OpenAIWire):
         record = parse_json(call.request)
         _validate(record)
         check_fields(record, _FIELDS, refuse_field)
+        effort = record.get("reasoning_effort")
+        check_model(record, effort=effort, effort_path="reasoning_effort", endpoint="chat")
         completion_id = "chatcmpl-" + self.digest(json.dumps(record))[:24]
         head = {"id": completion_id, "created": int(time.time()), "model": record["model"]}
         completion = _Completion(head, build_output(call, _chat_request(record)))

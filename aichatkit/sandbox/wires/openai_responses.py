@@ -10,7 +10,7 @@ from typing import Any
 from aichatkit.sandbox.exchange import APIError, Piece, Response, json_response, stream_response
 from aichatkit.sandbox.wires.base import Call, Route, parse_json, sse_event
 from aichatkit.sandbox.wires.fields import check_fields, parse_fields
-from aichatkit.sandbox.wires.openai import ANY_BASE, OpenAIWire, content_text, error_object, refuse_field
+from aichatkit.sandbox.wires.openai import ANY_BASE, OpenAIWire, check_model, content_text, error_object, refuse_field
 from aichatkit.sandbox.wires.outputs import ChatRequest, Output, build_output
 
 _FIELDS = parse_fields(
@@ -44,6 +44,8 @@ class OpenAIResponses(OpenAIWire):
         if not isinstance(record.get("input"), (str, list)) or not record["input"]:
             raise APIError("bad-request", "Missing required parameter: 'input'.")
         check_fields(record, _FIELDS, refuse_field)
+        effort = (record.get("reasoning") or {}).get("effort")
+        check_model(record, effort=effort, effort_path="reasoning.effort", endpoint="responses")
         output = build_output(call, _chat_request(record))
         response = _response("resp_" + self.digest(json.dumps(record))[:24], record, output)
         if not record.get("stream"):
