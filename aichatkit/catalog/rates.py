@@ -47,7 +47,9 @@ class Rates(NamedTuple):
         input_rate = self.by_name["in"]
         if name == "thinking_out":
             return self.by_name["out"]
-        if name == "write_long" and "write" in self.by_name:
+        if name == "write" and self.service == "anthropic":
+            return _multiple(1.25, input_rate)
+        if name == "write_long" and ("write" in self.by_name or self.service == "anthropic"):
             return _multiple(_LONG_WRITES.get(self.service), input_rate)
         if name == "read" and self.service == "fireworks":
             return _multiple(0.5, input_rate)

@@ -124,6 +124,12 @@ def usage(input_tokens, output_tokens, **parts):
             Bill(tier="batch", long_writes=4000),
             (100 * 2 + 4000 * 4 + 500 * 10) / 1e6,
         ),
+        (
+            {"id": "anthropic/n", "in": 4, "out": 20},
+            usage(9000, 5, cache_write_tokens=8000),
+            Bill(long_writes=6000),
+            (1000 * 4 + 2000 * 5 + 6000 * 8 + 5 * 20) / 1e6,
+        ),
         (ANTHROPIC, usage(1000, 500), Bill(region="us"), 1.1 * (1000 * 4 + 500 * 20) / 1e6),
         (ANTHROPIC, usage(1000, 500), Bill(region="not_available"), (1000 * 4 + 500 * 20) / 1e6),
         (ANTHROPIC, usage(1000, 500), Bill(speed="fast"), 2 * (1000 * 4 + 500 * 20) / 1e6),
