@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import aichatkit
+from aichatkit.catalog.models import Catalog
 from aichatkit.errors import ConfigurationError, UnknownProviderError
 from aichatkit.registry import Registry, registry
 from aichatkit.sandbox import RawServer
@@ -147,3 +148,14 @@ def test_a_name_that_is_not_installed_is_told_with_the_nearest(plugin):
     registry = plugin("", entry="my-site = broken_plugin:Site")
     with pytest.raises(UnknownProviderError, match="did you mean 'my-site'"):
         registry["my-sit"]
+
+
+def test_a_provider_of_a_package_may_bring_records_of_its_models(plugin):
+    source = (
+        "from aichatkit.providers.openai_compatible import OpenAICompatible\n"
+        "class Site(OpenAICompatible):\n"
+        "    name = 'broken-site'\n    url = 'https://llm.example.com/v1'\n"
+        "    catalog = [{'id': 'small', 'window': 8000}]\n"
+    )
+    assert plugin(source)["broken-site"].url == "https://llm.example.com/v1"
+    assert Catalog().find("broken-site", "small")["window"] == 8000

@@ -40,14 +40,14 @@ def _iter_events(blocks: Iterable[bytes], *, max_line: int = events.MAX_LINE) ->
     """Yield the text, and the words of a failure at its very end as an event of the type "error"."""
     held = ""
     for event in sniffing.iter_text_or_error(blocks, max_line=max_line):
-        if event.type != "message":
+        if event.type == "message":
+            held += event.data
+            start = _start_of_failure(held)
+            if start:
+                yield events.Event(held[:start])
+            held = held[start:]
+        else:
             yield event
-            continue
-        held += event.data
-        start = _start_of_failure(held)
-        if start:
-            yield events.Event(held[:start])
-        held = held[start:]
     if held:
         yield events.Event(held, "error" if held.strip().lower() == _FAILURE.lower() else "message")
 

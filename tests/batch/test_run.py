@@ -9,6 +9,7 @@ import sqlite3
 import threading
 import time
 from itertools import count
+from types import SimpleNamespace
 
 import pytest
 
@@ -28,6 +29,7 @@ from aichatkit import (
 )
 from aichatkit.batch.journal import Journal
 from aichatkit.batch.rows import read_rows
+from aichatkit.batch.run import BatchRun
 from aichatkit.batch.task_queue import TaskQueue
 from aichatkit.limits.cooldowns import CooldownKey
 from aichatkit.middleware.fingerprints import fingerprint
@@ -688,3 +690,19 @@ def test_a_run_that_is_refused_makes_no_journal(client, tmp_path):
     with pytest.raises(ConfigurationError, match="progress"):
         client.map(["a"], progress="yes", resume=tmp_path / "run.sqlite")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_rows_in_flight_are_collected_when_the_run_is_left():
+    run = BatchRun.__new__(BatchRun)
+    closed = []
+    run._queue = SimpleNamespace(is_exhausted=True)
+    run._options = SimpleNamespace(progress=SimpleNamespace(close=lambda: closed.append("progress")), journal=None)
+    run._executor, run._interrupts, run._handles_interrupts, run._in_flight = None, 0, False, 2
+
+    def collect():
+        run._in_flight -= 1
+        closed.append("row")
+
+    run._collect = collect
+    run._close()
+    assert closed == ["row", "row", "progress"]

@@ -10,6 +10,7 @@ from aichatkit import Client, ConnectError
 from aichatkit.providers.bedrock import Bedrock
 from aichatkit.providers.openai import OpenAI
 from aichatkit.providers.routes import BedrockMessages, BedrockResponses, OpenAIModelsOnResponses
+from aichatkit.registry import registry
 
 
 def provider_of(model, **options):
@@ -31,6 +32,11 @@ def provider_of(model, **options):
 )
 def test_a_model_that_answers_at_another_endpoint_is_sent_there(model, provider):
     assert provider_of(model) is provider
+
+
+def test_most_services_have_one_endpoint():
+    assert OpenAI.for_endpoint("messages") is None
+    assert registry["groq"].for_endpoint("responses") is None
 
 
 def test_an_endpoint_that_the_service_does_not_have_changes_nothing():

@@ -20,6 +20,7 @@ from aichatkit import Chat
 from aichatkit.cli import main
 from aichatkit.cli import terminal_input as lines
 from aichatkit.cli.terminal_input import input_history, read_input
+from aichatkit.errors import ConfigurationError
 
 pytestmark = pytest.mark.usefixtures("service")
 
@@ -464,3 +465,9 @@ def test_a_history_that_cannot_be_written_is_told(editor, tmp_path, capsys):
     with input_history(tmp_path / "history", [], save=True):
         pass
     assert "is not saved" in capsys.readouterr().err
+
+
+def test_a_line_that_is_not_text_is_not_asked(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"caf\xe9\n"), "utf-8", "surrogateescape"))
+    with pytest.raises(ConfigurationError, match=r"a line is not text in utf-8, so it is not asked: caf\?"):
+        read_input()

@@ -154,6 +154,7 @@ def test_an_answer_without_text_is_an_error(asks, body):
         (b'{"error": "Something broke."}', ServerError),
         (b'\n {"error": {"message": "Too many requests", "code": 429}}', RateLimitError),
         (b'{"error": "You have reached your daily limit."}', QuotaExceededError),
+        (b"error: Something broke.\n", ServerError),
     ],
 )
 def test_an_error_object_with_success_is_an_error(asks, body, kind):

@@ -204,3 +204,19 @@ def test_a_number_of_pictures_that_is_none_is_refused(number):
             urllib.request.urlopen(request)
         assert caught.value.code == 400
         caught.value.close()
+
+
+@pytest.mark.parametrize(
+    ("wire", "fields", "words"),
+    [
+        ("cohere", {"p": 7}, "p must be between 0 and 1 inclusive"),
+        ("cohere", {"max_tokens": 0}, "max_tokens must be between 1 and unbounded inclusive"),
+        ("gemini", {"generationConfig": {"temperature": 9}}, ""),
+        ("gemini", {"generationConfig": {"topP": 7}}, ""),
+    ],
+)
+def test_a_number_out_of_bounds_is_refused(box, wire, fields, words):
+    path, headers, body = WIRES[wire]
+    told = talk(box, path, {**body, **fields}, headers=headers)
+    assert told.status == 400
+    assert words in told.body.decode()

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aichatkit._dataclasses import dataclass, field
-from aichatkit.sandbox.exchange import APIError
 from aichatkit.sandbox.wires.base import Call, fragments
 from aichatkit.sandbox.wires.schemas import minimal_instance
 
@@ -97,8 +96,6 @@ def build_output(call: Call, request: ChatRequest) -> Output:
     reasoning = fragments(f"The user says: {prompt}") if _wants_reasoning(call, prompt) else []
     parts = [] if tool_calls else fragments(call.answer_text(request.turns, default=_default_text(request)))
     limit = len(parts) if request.max_tokens is None else request.max_tokens
-    if not isinstance(limit, int):
-        raise APIError("bad-request", "The limit of tokens must be a whole number.")
     return Output(reasoning, parts[:limit], tool_calls, limit < len(parts), tokens)
 
 
