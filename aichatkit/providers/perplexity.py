@@ -18,6 +18,7 @@ from aichatkit.errors import ModelNotFoundError
 from aichatkit.events import Event
 from aichatkit.messages import Message
 from aichatkit.providers.base import NO_OPTIONS, Options
+from aichatkit.providers.openai_compatible import OpenAICompatible
 from aichatkit.providers.openai_responses import OpenAIResponses
 from aichatkit.structured import dialects
 
@@ -65,7 +66,10 @@ class Perplexity(OpenAIResponses):
         self, messages: Sequence[Message], model: str, *, options: Options = NO_OPTIONS
     ) -> requests.Request:
         if model in _ENDED:
-            raise _ended_error(model)
+            if self.url == type(self).url:
+                raise _ended_error(model)
+            # A gateway may still answer for it.
+            return _PerplexityChat(self.url).build_request(messages, model, options=options)
         request = super().build_request(messages, model, options=replace(options, schema=None))
         payload: dict[str, Any] = request.json  # type: ignore[assignment]
         if model.startswith(_PRESET):
@@ -80,6 +84,8 @@ class Perplexity(OpenAIResponses):
         return request
 
     def parse_event(self, event: Event) -> Any:
+        if '"choices"' in event.data:
+            return _CHAT.parse_event(event)
         parsed = super().parse_event(event)
         if parsed.__class__ is str or event.data.startswith("[DONE]"):
             return parsed
@@ -94,6 +100,16 @@ class Perplexity(OpenAIResponses):
             if "role" in item and item["role"] == "assistant":
                 item = {**item, "content": message.text}
             yield {"type": "message", **item}
+
+
+class _PerplexityChat(OpenAICompatible):
+    """The chat completions that Perplexity had, as gateways may still speak them."""
+
+    name = Perplexity.name
+    url = Perplexity.url
+
+
+_CHAT = _PerplexityChat()
 
 
 def _add_search(payload: dict[str, Any], options: Options) -> None:

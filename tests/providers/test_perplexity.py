@@ -6,6 +6,7 @@ import json
 
 import provider_wires as wires
 import pytest
+import responses
 from recorded import recording
 
 from aichatkit import Client, RetiredModelWarning
@@ -158,3 +159,24 @@ def test_it_answers_and_fills_a_schema_at_the_sandbox(sandbox):
     with Client(model="perplexity", api_key="k", base_url=sandbox.url) as client:
         assert client.ask("Hello").text
         assert set(client.ask("Hello", schema=wires.STRICT).data) == {"n"}
+
+
+@pytest.mark.filterwarnings("ignore::aichatkit.RetiredModelWarning")
+@pytest.mark.parametrize("model", ["sonar-pro", "perplexity/sonar"])
+def test_a_gateway_may_still_answer_in_the_form_of_chat_completions(model):
+    usage = {"prompt_tokens": 26, "completion_tokens": 832, "total_tokens": 858, "search_context_size": "high"}
+    document = {
+        "model": model,
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": "Paris."}, "finish_reason": "stop"}],
+        "search_results": [{"title": "Paris", "url": "https://example.org/paris"}],
+        "usage": usage,
+    }
+    with responses.RequestsMock() as web:
+        path = "/chat/completions" if model == "sonar-pro" else "/v1/responses"
+        web.post(f"https://gateway.example{path}", json=document)
+        with Client(model=f"perplexity/{model}", base_url="https://gateway.example") as client:
+            reply = client.ask("Capital of France?")
+    assert (reply.text, reply.complete) == ("Paris.", True)
+    assert reply.citations == [Citation("https://example.org/paris", "Paris")]
+    if model == "sonar-pro":
+        assert reply.cost == pytest.approx(26 * 3e-6 + 832 * 15e-6 + 0.014)
