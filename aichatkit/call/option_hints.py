@@ -32,18 +32,18 @@ _MAP = frozenset(
 )
 #: Words of other libraries by what does the same here.
 _ELSEWHERE = {
-    "retries are set with retry=": "max_retries num_retries retries max_attempts retry_count",
-    "files go along with files=[...]": (
+    "did you mean retry=?": "max_retries num_retries retries max_attempts retry_count",
+    "did you mean files=[...]?": (
         "images image image_url image_urls attachments attachment file documents document audio pdf media"
     ),
-    "instructions are given with system=": (
+    "did you mean system=, the system prompt?": (
         "instructions instruction system_prompt system_message system_instruction developer preamble"
     ),
-    "structured output is asked for with schema=": (
+    "did you mean schema=, for structured output?": (
         "response_model response_schema output_schema json_schema output_type output_model text_format result_type "
         "response_mime_type"
     ),
-    "rows under way at once are set with workers= of map": (
+    "did you mean workers= of map?": (
         "max_workers concurrency max_concurrency n_jobs num_workers threads"
     ),
     "did you mean 'max_tokens'?": (
@@ -55,14 +55,14 @@ _ELSEWHERE = {
     "did you mean 'timeout'?": "request_timeout timeout_ms read_timeout",
     "did you mean 'headers'?": "extra_headers default_headers",
     "did you mean 'extra'?": "extra_body",
-    "several models are a list, model=[...]": "models fallbacks fallback",
-    "the provider stands before the model, model='provider/model'": "provider custom_llm_provider",
-    "an answer is streamed by stream(...) in the place of ask": "stream streaming",
+    "did you mean model=[...], a list of models?": "models fallbacks fallback",
+    "did you mean model='provider/model'?": "provider custom_llm_provider",
+    "did you mean stream(...) instead of ask(...)?": "stream streaming",
     "messages are passed as the prompt, ask(messages)": "messages",
     "the prompt comes first, ask(prompt)": "question query",
-    "a key belongs to the client: Client(api_key=...)": "key token openai_api_key anthropic_api_key api_token",
-    "an address belongs to the client: Client(base_url=...)": "api_base endpoint url host azure_endpoint",
-    "a Session belongs to the client: Client(session=...)": "http_client client transport",
+    "did you mean Client(api_key=...)?": "key token openai_api_key anthropic_api_key api_token",
+    "did you mean Client(base_url=...)?": "api_base endpoint url host azure_endpoint",
+    "did you mean Client(session=...)?": "http_client client transport",
 }
 #: Fields of services that go into the body as they are.
 _FIELDS = (
@@ -79,7 +79,7 @@ def hint_for(name: str) -> str:
     """Return "; ..." with what to write in the place of a name, or an empty string.
 
     >>> hint_for("max_retries"), hint_for("workers")
-    ('; retries are set with retry=', '; it belongs to map(...)')
+    ('; did you mean retry=?', '; it belongs to map(...)')
     """
     if name in _HINTS:
         return f"; {_HINTS[name]}"
