@@ -43,9 +43,7 @@ _ELSEWHERE = {
         "response_model response_schema output_schema json_schema output_type output_model text_format result_type "
         "response_mime_type"
     ),
-    "did you mean workers= of map?": (
-        "max_workers concurrency max_concurrency n_jobs num_workers threads"
-    ),
+    "did you mean workers= of map?": ("max_workers concurrency max_concurrency n_jobs num_workers threads"),
     "did you mean 'max_tokens'?": (
         "max_completion_tokens max_output_tokens max_new_tokens maxOutputTokens num_predict max_length"
     ),
