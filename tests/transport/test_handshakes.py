@@ -12,6 +12,7 @@ import time
 import pytest
 import requests
 import trustme
+import urllib3
 
 from aichatkit import Client, RetryPolicy, Timeout
 from aichatkit.errors import (
@@ -234,6 +235,7 @@ def test_a_bare_error_of_an_adapter_is_about_the_network(error, kind):
     assert type(caught.value) is kind
 
 
+@pytest.mark.skipif(urllib3.__version__.startswith("1."), reason="this version connects before it reads the file")
 def test_a_certificate_that_is_none_is_told(tmp_path):
     bundle = tmp_path / "ca.pem"
     bundle.write_text("no certificate")
