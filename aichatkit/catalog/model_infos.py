@@ -87,6 +87,8 @@ def find_info(name: str, catalog: Catalog) -> ModelInfo:
     if first in registry:
         provider_cls = registry[first]
         model = model or provider_cls.default_model
+        if not model:
+            raise provider_cls.missing_model()
         found = build_info(provider_cls, model, catalog)
         if found is not None:
             return found

@@ -80,7 +80,7 @@ class OpenAICompatible(Provider):
     takes_schema = True
     iter_events = staticmethod(sniffing.iter_sse_or_json)
     params: ClassVar[Mapping[str, str]] = {name: name for name in _PARAMS.split()}
-    #: Parameter names that differ, used only at the service's own URL: servers at other URLs may not know them.
+    #: Parameter names that differ, used at the service's own URL and for its own reasoning models only.
     own_params: ClassVar[Mapping[str, str]] = {}
     #: Roles that have another name at the service.
     roles: ClassVar[Mapping[str, str]] = {"developer": "system"}
@@ -108,7 +108,9 @@ class OpenAICompatible(Provider):
             payload["stream"] = self.streams_schema
         if self.stream_usage and payload["stream"]:
             payload["stream_options"] = {"include_usage": True}
-        names = {**self.params, **self.own_params} if self.url == type(self).url else self.params
+        # Behind another address, a model of the service's own still has the service's names.
+        has_own_names = self.url == type(self).url or "effort" in options.record
+        names = {**self.params, **self.own_params} if has_own_names else self.params
         body = add_options(payload, names, options, provider=self, model=model)
         headers = stream_headers(self, options)
         return requests.Request("POST", self.api_endpoint, json=body, headers=headers)

@@ -76,6 +76,11 @@ def test_a_provider_alone_is_its_default_model():
     assert aichatkit.model_info("openai").name == registry["openai"].default_model
 
 
+def test_a_provider_without_a_default_says_what_it_needs():
+    with pytest.raises(UnknownModelError, match="azure needs the name of your deployment"):
+        aichatkit.model_info("azure")
+
+
 def test_a_provider_with_the_models_of_another_tells_them_under_its_own_name():
     info = aichatkit.model_info("openai-responses/gpt-5.5-pro")
     assert (info.provider, info.endpoint, info.prices.input) == ("openai-responses", "responses", 30)

@@ -108,6 +108,7 @@ def test_a_call_is_a_span_with_the_names_of_the_conventions(make, sandbox, colle
         "gen_ai.response.finish_reasons": ("stop",),
         "gen_ai.usage.input_tokens": reply.usage.input_tokens,
         "gen_ai.usage.output_tokens": reply.usage.output_tokens,
+        "gen_ai.usage.cache_creation.input_tokens": reply.usage.cache_write_tokens,
         "gen_ai.usage.cache_read.input_tokens": reply.usage.cached_tokens,
         "gen_ai.usage.reasoning.output_tokens": reply.usage.reasoning_tokens,
         "server.address": "127.0.0.1",

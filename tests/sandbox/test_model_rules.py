@@ -70,6 +70,34 @@ def test_more_tokens_than_a_model_can_write_are_refused(sandbox):
     assert told.json()["error"]["message"].startswith("max_tokens: 128001 > 128000, which is the maximum")
 
 
+def test_a_model_that_reasons_takes_only_the_newer_name_of_the_limit(sandbox):
+    told = chat(sandbox, "gpt-6-luna", max_tokens=9).json()["error"]
+    assert (told["param"], told["code"]) == ("max_tokens", "unsupported_parameter")
+    assert chat(sandbox, "gpt-6-luna", max_completion_tokens=9).status_code == 200
+    assert chat(sandbox, "gpt-4o", max_tokens=9).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("model", "name"), [("gpt-6-luna", "max_completion_tokens"), ("gpt-4o", "max_tokens"), ("my-own", "max_tokens")]
+)
+@pytest.mark.filterwarnings("ignore::aichatkit.RetiredModelWarning")
+def test_a_client_sends_the_name_that_the_model_takes_behind_any_address(sandbox, model, name):
+    with Client(model=f"openai/{model}", api_key="k", base_url=f"{sandbox.url}/v1", retry=0) as client:
+        assert client.ask("Hi", max_tokens=9).complete
+    assert sandbox.requests[-1].json()[name] == 9
+    assert len(sandbox.requests) == 1
+
+
+def test_usage_has_the_form_that_each_service_sends(sandbox):
+    usage = claude(sandbox, "claude-sonnet-5-5").json()["usage"]
+    assert (usage["cache_read_input_tokens"], usage["service_tier"]) == (0, "standard")
+    details = chat(sandbox, "gpt-6-luna").json()["usage"]["prompt_tokens_details"]
+    assert details == {"cached_tokens": 0, "cache_write_tokens": 0, "audio_tokens": 0}
+    contents = {"contents": [{"parts": [{"text": "Hi"}]}]}
+    usage = post(sandbox, "/v1beta/models/m:generateContent", contents).json()["usageMetadata"]
+    assert usage["promptTokensDetails"] == [{"modality": "TEXT", "tokenCount": usage["promptTokenCount"]}]
+
+
 def test_what_is_served_as_another_model_is_answered():
     assert find_record("xai", "grok-4-fast")["served_as"] == "grok-4.3"
 

@@ -198,7 +198,15 @@ def _message(message_id: str, model: str, output: Output) -> dict[str, Any]:
         "content": content,
         "stop_reason": output.finish_reason("end_turn", "max_tokens", "tool_use"),
         "stop_sequence": None,
-        "usage": {"input_tokens": output.prompt_tokens, "output_tokens": output.output_tokens},
+        "usage": {
+            "input_tokens": output.prompt_tokens,
+            "cache_creation_input_tokens": 0,
+            "cache_read_input_tokens": 0,
+            "cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 0},
+            "output_tokens": output.output_tokens,
+            "output_tokens_details": {"thinking_tokens": len(output.reasoning_parts)},
+            "service_tier": "standard",
+        },
     }
 
 

@@ -207,7 +207,11 @@ def _chunk(
     head: dict[str, Any], output: Output, parts: list[dict[str, Any]], *, is_last: bool = False
 ) -> dict[str, Any]:
     candidate: dict[str, Any] = {"content": {"parts": parts, "role": "model"}, "index": 0}
-    usage = {"promptTokenCount": output.prompt_tokens, "totalTokenCount": output.prompt_tokens}
+    usage: dict[str, Any] = {
+        "promptTokenCount": output.prompt_tokens,
+        "totalTokenCount": output.prompt_tokens,
+        "promptTokensDetails": [{"modality": "TEXT", "tokenCount": output.prompt_tokens}],
+    }
     if is_last:
         candidate["finishReason"] = output.finish_reason("STOP", "MAX_TOKENS", "STOP")
         usage["candidatesTokenCount"] = output.output_tokens - len(output.reasoning_parts)

@@ -126,6 +126,13 @@ def check_model(record: Mapping[str, Any], *, effort: Any, effort_path: str, end
             "This is not a chat model and thus not supported in the v1/chat/completions endpoint. "
             "Did you mean to use v1/completions?",
         )
+    if endpoint == "chat" and "effort" in known and record.get("max_tokens") is not None:
+        raise APIError(
+            "bad-request",
+            "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.",
+            code="unsupported_parameter",
+            param="max_tokens",
+        )
     name = sampling_of(known, record, defaults=(1, 0))
     # A model that need not reason takes them while it does not.
     reasons = "none" not in known.get("effort", "").split() or effort not in (None, "none")

@@ -74,8 +74,8 @@ class _Completion:
             "prompt_tokens": output.prompt_tokens,
             "completion_tokens": output.output_tokens,
             "total_tokens": output.prompt_tokens + output.output_tokens,
-            "prompt_tokens_details": {"cached_tokens": 0},
-            "completion_tokens_details": {"reasoning_tokens": len(output.reasoning_parts)},
+            "prompt_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0, "audio_tokens": 0},
+            "completion_tokens_details": {"reasoning_tokens": len(output.reasoning_parts), "audio_tokens": 0},
         }
 
     def as_object(self) -> Response:

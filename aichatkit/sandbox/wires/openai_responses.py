@@ -91,6 +91,7 @@ def _response(response_id: str, record: dict[str, Any], output: Output) -> dict[
     return {
         "id": response_id,
         "object": "response",
+        "service_tier": "default",
         "created_at": 0,
         "status": "incomplete" if output.truncated else "completed",
         "error": None,
