@@ -52,7 +52,7 @@ def proxy():
 
 def behind(url, **parameters):
     # "openai/" would send what comes over Anthropic's protocol to Responses.
-    return {"model": "hosted_vllm/gpt-6-luna", "api_base": f"{url}/v1", "api_key": "sk-behind", **parameters}
+    return {"model": "hosted_vllm/eliza", "api_base": f"{url}/v1", "api_key": "sk-behind", **parameters}
 
 
 @pytest.fixture(params=PROTOCOLS)

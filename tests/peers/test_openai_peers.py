@@ -75,6 +75,8 @@ def test_aimock_says_why_an_answer_is_short(told):
     assert told.ask("stop at the limit").finish_reason == "length"
 
 
+# It reasons under names of its time only.
+@pytest.mark.filterwarnings("ignore::aichatkit.RetiredModelWarning")
 def test_aimock_reasoning_stays_out_of_the_text(told):
     reply = told.ask("think first", model="openai/o3-mini")
     assert (reply.text, reply.reasoning) == ("42", "Six times seven is forty-two.")
