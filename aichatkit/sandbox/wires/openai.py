@@ -129,7 +129,8 @@ def check_model(record: Mapping[str, Any], *, effort: Any, effort_path: str, end
     if endpoint == "chat" and "effort" in known and record.get("max_tokens") is not None:
         raise APIError(
             "bad-request",
-            "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.",
+            "Unsupported parameter: 'max_tokens' is not supported with this model. "
+            "Use 'max_completion_tokens' instead.",
             code="unsupported_parameter",
             param="max_tokens",
         )
