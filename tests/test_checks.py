@@ -64,7 +64,7 @@ def test_what_is_left_alone_is_asked_as_well(client, sandbox):
 
 def test_options_of_a_call_are_taken(client, sandbox):
     client.check("openai", max_tokens=5)
-    assert sandbox.requests[0].json()["max_tokens"] == 5
+    assert sandbox.requests[0].json()["max_completion_tokens"] == 5
 
 
 @pytest.mark.parametrize("option", [{"tools": [print]}, {"schema": int}, {"approve": print}, {"max_rounds": 2}])
