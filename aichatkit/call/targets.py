@@ -62,6 +62,7 @@ def find_targets(model: Model, *, keys: Mapping[str, Any] | None = None) -> list
         # The user sees a name that is nowhere in their code.
         if os.environ.get(_VARIABLE):
             error.message = f"{_VARIABLE}: {error.message}"
+            error.args = (error.message,)
         raise
 
 
