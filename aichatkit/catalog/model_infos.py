@@ -9,7 +9,8 @@ from typing import Any
 
 from aichatkit._dataclasses import dataclass, replace
 from aichatkit.catalog.layers import Record
-from aichatkit.catalog.models import Catalog
+from aichatkit.catalog.models import Catalog, is_retired
+from aichatkit.catalog.rates import RATE_NAMES
 from aichatkit.errors import UnknownModelError
 from aichatkit.params import suggestion
 from aichatkit.providers.base import Provider
@@ -17,14 +18,6 @@ from aichatkit.registry import registry
 
 __all__ = ["ModelInfo", "ModelPrices", "build_info", "find_info", "nearest_names"]
 
-#: A field of `ModelPrices` -> that of a record.
-_RATES = {
-    "input": "in",
-    "output": "out",
-    "cache_read": "read",
-    "cache_write": "write",
-    "cache_write_1h": "write_long",
-}
 _MAX_NAMES = 3
 
 
@@ -125,11 +118,6 @@ def nearest_names(provider_cls: type[Provider], model: str, catalog: Catalog) ->
     return get_close_matches(model, live, n=_MAX_NAMES, cutoff=0.6)
 
 
-def is_retired(record: Record, day: date) -> bool:
-    """Return whether a model is gone on a day."""
-    return bool(record.get("gone")) or ("retires" in record and date.fromisoformat(record["retires"]) <= day)
-
-
 def _parse_record(provider: str, model: str, record: Record, as_of: date) -> ModelInfo:
     return ModelInfo(
         provider=provider,
@@ -162,19 +150,19 @@ def _parse_prices(record: Record) -> ModelPrices:
 
 
 def _rates(record: Record) -> ModelPrices:
-    rates = {ours: record.get(theirs) for ours, theirs in _RATES.items()}
+    rates = {ours: record.get(theirs) for ours, theirs in RATE_NAMES.items()}
     return ModelPrices(**rates, tiers=tuple(_tiers(record.get("tiers", ()))))
 
 
 def _tiers(tiers: Iterable[Record]) -> Iterable[Mapping[str, float]]:
     for tier in tiers:
-        yield {"above": tier["above"], **{ours: tier[theirs] for ours, theirs in _RATES.items() if theirs in tier}}
+        yield {"above": tier["above"], **{ours: tier[theirs] for ours, theirs in RATE_NAMES.items() if theirs in tier}}
 
 
 def _variant(base: ModelPrices, price: Any) -> ModelPrices:
     if isinstance(price, Mapping):
         return _rates(price)
-    rates = {rate: value * price for rate in _RATES if (value := getattr(base, rate)) is not None}
+    rates = {rate: value * price for rate in RATE_NAMES if (value := getattr(base, rate)) is not None}
     scaled = [
         {name: value if name == "above" else value * price for name, value in tier.items()} for tier in base.tiers
     ]

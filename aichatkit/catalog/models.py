@@ -19,8 +19,9 @@ from aichatkit.catalog.layers import (
     registered_layers,
     shipped,
 )
+from aichatkit.catalog.rates import TOKEN_RATES
 
-__all__ = ["NO_RECORD", "Catalog"]
+__all__ = ["NO_RECORD", "Catalog", "is_retired"]
 
 NO_RECORD: Record = {}
 #: The date at the end of a pinned model version.
@@ -32,9 +33,9 @@ _MAX_MEMO = 1000
 #: Fields that belong to a price: one of them in a record replaces all of them in the record below.
 PRICE_FIELDS = frozenset(
     (
-        *("in", "out", "read", "write", "write_long", "thinking_out", "audio_in", "audio_out", "audio_read"),
-        *("image_in", "image_out", "search", "search_unit", "citation", "per_request", "tiers", "uplift", "fast"),
-        *("batch", "flex", "priority", "peak", "since", "until", "next", "free", "own"),
+        *TOKEN_RATES,
+        *("search", "search_unit", "per_request", "tiers", "uplift", "fast", "batch", "flex", "priority", "peak"),
+        *("since", "until", "next", "free", "own"),
     )
 )
 
@@ -102,6 +103,11 @@ class Catalog:
         yield from registered_layers()
         yield from environment_layers()
         yield from self.layers
+
+
+def is_retired(record: Record, day: date) -> bool:
+    """Return whether a model is gone on a day."""
+    return bool(record.get("gone")) or ("retires" in record and date.fromisoformat(record["retires"]) <= day)
 
 
 def _over(below: Record, record: Record) -> dict[str, Any]:
