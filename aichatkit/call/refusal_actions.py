@@ -1,4 +1,4 @@
-"""What is done to a request body because of a refusal, and how a warning says so."""
+"""Changes to a request body after a refusal, and the sentences that warn of them."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from aichatkit.params import EFFORTS
 
 __all__ = ["ACTIONS", "BECOMES_BUDGET", "LOSSES", "SENTENCES"]
 
-#: Where an effort that is left out becomes a budget.
+#: Fields whose effort becomes a budget when it is left out.
 BECOMES_BUDGET = (LEVEL, "output_config.effort")
 
 _SCALE = EFFORTS[1:]
 #: Tokens of reasoning if the effort is not one of ours, and instead of a budget of 0 that the model refuses.
 _USUAL_BUDGET, _LEAST_BUDGET = 8192, 512
 
-#: What a parameter that is left out no longer does, where that is not plain.
+#: The effect of leaving a parameter out, if it is not obvious.
 LOSSES = {
     "stop": "; the stop words no longer end the answer",
-    "stream_options": "; the usage of a stream may not be told",
+    "stream_options": "; streams may not report their usage",
     "response_format": "; the answer may be in another format",
 }
 SENTENCES = {
-    "rename": "takes {to!r} in place of {path!r}, so that name is sent",
+    "rename": "takes {to!r} instead of {path!r}, so that name is sent",
     "at_most": "takes at most {to} for {param!r}, so that is sent",
     "at_least": "takes no less than {to} for {param!r}, so that is sent",
     "first": "takes at most {to} stop words, so only the first {to} are sent; the others no longer end the answer",
@@ -65,7 +65,7 @@ def _leave_out(body: Body, path: str, to: Any) -> bool:
         set_field(body, BUDGET, _USUAL_BUDGET if budget is None else budget)
         return True
     if path == "reasoning_effort":
-        # Groq and others show reasoning by a field of its own, which is refused as well.
+        # Groq and others show reasoning if a separate field requests it, which is refused as well.
         body.pop("reasoning_format", None)
     if path == "reasoning.effort":
         pop_field(body, "reasoning.summary")
@@ -120,7 +120,7 @@ def _adaptive(body: Body, path: str, to: Any) -> bool:
 
 def _strip_everywhere(body: Body, name: str) -> bool:
     stripped = _without(body, name)
-    changed = stripped != body
+    changed: bool = stripped != body
     body.clear()
     body.update(stripped)
     return changed
@@ -181,7 +181,7 @@ def _one_of(body: Body, path: str, to: Any) -> bool:
 def _nearest(effort: str, taken: Sequence[str]) -> str:
     """Return the next lower value that is taken, else the lowest: rounding up costs money.
 
-    "none" is the off switch: only "minimal" becomes it, and only where the one other value is "high".
+    "none" switches reasoning off: only "minimal" becomes "none", and only if the one other value is "high".
     """
     names = {each.lower(): each for each in taken}
     if effort == "minimal" and set(names) == {"none", "high"}:
@@ -217,10 +217,10 @@ def _think_after_all(body: Body) -> bool:
 
 def _auto(body: Body, path: str, to: Any) -> bool:
     value = get(body, path)
-    kind = value.get("type") if isinstance(value, Mapping) else value
+    choice_type = value.get("type") if isinstance(value, Mapping) else value
     if value is None:
         return False
-    if path != "tool_choice" or kind in ("any", "tool"):
+    if path != "tool_choice" or choice_type in ("any", "tool"):
         rest = {name: each for name, each in value.items() if name != "name"} if isinstance(value, Mapping) else {}
         set_field(body, path, {**rest, "type": "auto"} if rest else "AUTO")
         return True
