@@ -1,4 +1,4 @@
-"""Record -> `ModelInfo`: what is known about a model, in the words of the API."""
+"""Record -> `ModelInfo`: what is known about a model, under public names."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class ModelPrices:
 class ModelInfo:
     """What the catalog knows about a model; None or empty for what it does not know.
 
-    `context_window` counts input tokens, `max_output` those of an answer with its reasoning.
+    `context_window` counts input tokens, `max_output` output tokens including reasoning.
     `retires` is the day the service stops the model, which may have passed; `successor` is the name to use then.
     `retired` is True for a model that is gone, also if the day is not known.
     `efforts` are the values of `reasoning_effort` that the model takes.
@@ -96,15 +96,15 @@ def find_info(name: str, catalog: Catalog) -> ModelInfo:
     return known
 
 
-def build_info(provider_cls: type[Provider], model: str, catalog: Catalog, **told: Any) -> ModelInfo | None:
-    """Return what is known about a model, None if nothing; `told` are fields that the service itself reports."""
+def build_info(provider_cls: type[Provider], model: str, catalog: Catalog, **listed: Any) -> ModelInfo | None:
+    """Return what is known about a model, None if nothing; `listed` are fields that the service itself reports."""
     owner = provider_cls.priced_as or provider_cls.name
     record = catalog.find(owner, model)
-    if record is None and not told:
+    if record is None and not listed:
         return None
     info = _parse_record(provider_cls.name, model, record or {}, catalog.as_of(owner, model))
-    prices = told.pop("prices", None)
-    known = {field: value for field, value in told.items() if value is not None}
+    prices = listed.pop("prices", None)
+    known = {field: value for field, value in listed.items() if value is not None}
     if prices is not None:
         known["prices"] = replace(info.prices, **{rate: value for rate, value in prices.items() if value is not None})
     return replace(info, **known) if known else info

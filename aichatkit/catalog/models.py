@@ -50,8 +50,8 @@ class Catalog:
     def find(self, provider: str, model: str) -> Record | None:
         """Return the record of a model, None if there is none.
 
-        A dated name falls back to the undated one, and an alias takes its data from the model it stands for; a longer
-        name never gets the record of a shorter one.
+        A dated name falls back to the undated one, and an alias takes its data from its target; a longer name
+        never gets the record of a shorter one.
         """
         # More may be registered at any time.
         key = (provider, model, len(registered_layers()), environment_path())
@@ -62,7 +62,7 @@ class Catalog:
         return self._memo[key]
 
     def as_of(self, provider: str, model: str) -> date:
-        """Return the date of the data on a model: that of the last layer with a record of it."""
+        """Return the date of the data on a model: the date of the last layer that has a record of it."""
         layers = [layer for layer in self._stack() if f"{provider}/{model}" in layer.records]
         return layers[-1].as_of if layers else shipped().as_of
 
@@ -78,7 +78,7 @@ class Catalog:
         if record is None and (match := _DATE_SUFFIX.search(name)):
             record = self._merged(f"{provider}/{name[: match.start()]}")
         if record is None:
-            # Looking for installed packages takes longer than all the rest.
+            # Last, as searching installed packages is slow.
             layers = [layer.records.get(f"{provider}/{name}") for layer in plugin_layers()]
             record = next(filter(None, layers), None)
         for _ in range(_MAX_ALIASES):

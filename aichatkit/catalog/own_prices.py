@@ -98,7 +98,9 @@ def _parse_tiers(name: str, value: Any) -> list[dict[str, Any]]:
 
 def _parse_tier(name: str, tier: Mapping[Any, Any]) -> dict[str, Any]:
     if "above" not in tier:
-        raise ConfigurationError(f"prices: {name!r}: a tier needs 'above', the tokens of a prompt it starts after")
+        raise ConfigurationError(
+            f"prices: {name!r}: a tier needs 'above', the number of prompt tokens above which it applies"
+        )
     above = _parse_number(name, "above", tier["above"])
     return {"above": above, **_parse_rates(name, tier, ("above", *RATE_NAMES))}
 

@@ -52,7 +52,7 @@ class Rates(NamedTuple):
         return None if rate is None else rate * self.factor
 
     def _implied(self, name: str) -> float | None:
-        """Return a rate that the record does not have: that of other input or output, None if it may be higher."""
+        """Return the rate for a missing one: the input or output rate, None if it may be higher."""
         input_rate = self.by_name["in"]
         if name == "thinking_out":
             return self.by_name["out"]
