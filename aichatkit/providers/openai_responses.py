@@ -241,12 +241,12 @@ _PARSERS = {
 }
 
 
-def _keys(record: Mapping[str, Any], kind: str = "text") -> tuple[Any, ...]:
+def _keys(record: Mapping[str, Any], part_type: str = "text") -> tuple[Any, ...]:
     """Return the names of a part: services leave out one or the other."""
     index = record.get("content_index", record.get("summary_index")) or 0
     names = ("item_id", "output_index")
-    return tuple((kind, name, record[name], index) for name in names if record.get(name) is not None) or (
-        (kind, "", "", index),
+    return tuple((part_type, name, record[name], index) for name in names if record.get(name) is not None) or (
+        (part_type, "", "", index),
     )
 
 
@@ -288,7 +288,7 @@ def _picture(data: str) -> Any:
     except BadResponseError as error:
         return Unread(error)
     except ValueError:
-        return Unread(BadResponseError("what came is not a picture, as its base64 is damaged"))
+        return Unread(BadResponseError("the picture cannot be decoded: its base64 is damaged"))
 
 
 def _parse_citations(annotations: Sequence[Mapping[str, Any]]) -> Iterator[Citation]:
