@@ -1,4 +1,4 @@
-"""Renew aichatkit/catalog/models.json from the newest price tables: `python .ci/refresh_models.py`.
+"""Update aichatkit/catalog/models.json from the newest price tables: `python .ci/refresh_models.py`.
 
 It downloads the wheels of the sources with pip and reads them as archives. A price that changed by more than three
 times, a model that vanished and a new service stop it until a person has looked: `--accept` takes them.
@@ -25,7 +25,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--wheels", type=Path, help="folder with wheels; what it lacks is downloaded into it")
     parser.add_argument("--date", default=date.today().isoformat(), help="date of the data (default: today)")
-    parser.add_argument("--accept", action="store_true", help="write the file in spite of the alarms")
+    parser.add_argument("--accept", action="store_true", help="write the file despite the alarms")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         wheels = args.wheels or Path(folder)
@@ -37,7 +37,7 @@ def main() -> int:
         sys.exit(f"models.json would have {len(text.encode()):,} bytes, more than {_MAX_BYTES:,}")
     before = json.loads(_FILE.read_text("utf-8")) if _FILE.exists() else {"about": {"date": ""}, "models": []}
     if args.date < before["about"]["date"]:
-        sys.exit(f"the data would be older than the present one, of {before['about']['date']}")
+        sys.exit(f"the data would be older than the current data of {before['about']['date']}")
     alarms = list(build.iter_alarms({record["id"]: record for record in before["models"]}, records))
     for alarm in alarms:
         sys.stderr.write(f"look: {alarm}\n")

@@ -1,4 +1,4 @@
-"""Give the examples of README and docs another model of OpenAI: `python .ci/rename_example_model.py gpt-6.1-terra`.
+"""Replace the OpenAI model in the examples of README and docs: `python .ci/rename_example_model.py gpt-6.1-terra`.
 
 README names it in one sentence, "The examples use `openai/...`"; from there the tests take the name that all examples
 must have.

@@ -36,9 +36,9 @@ logger = logging.getLogger(__name__)
 #: Provider groups by name; members are tried in this order.
 GROUPS: Mapping[str, tuple[str, ...]] = {"free": ("aichats", "aichatonline", "aichat", "aichatfree", "chatgptt")}
 
-#: Free sites are named by who wants them, and in no hint: most do not answer.
+#: Never suggested: most of the free sites do not answer.
 _SITES = {*GROUPS, *GROUPS["free"], "aichatonline-classic"}
-#: What services and their models are called elsewhere -> their provider here.
+#: Other names of services and their models -> the provider.
 _OTHER_NAMES = {
     **dict.fromkeys(("chatgpt", "gpt", "dall-e", "dalle"), "openai"),
     **dict.fromkeys(("claude", "sonnet", "opus", "haiku"), "anthropic"),

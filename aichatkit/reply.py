@@ -197,7 +197,7 @@ def _find_json(text: str) -> list[Any]:
 
 
 def _same_as(first: Any) -> Callable[[Any], bool]:
-    # Not by equality, which does not tell True from 1.
+    # Not by equality, as True == 1.
     return lambda value: value is first or _json.dumps(value) == _json.dumps(first)
 
 

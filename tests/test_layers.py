@@ -35,8 +35,8 @@ ORDER = """
     display.reprs _dataclasses _json
     errors call.option_hints
     catalog.layers
-    catalog.models
     catalog.rates
+    catalog.models
     catalog.context_windows
     storage.sqlite params
     transport.timeouts chunks providers.user_agents _warnings structured.validation catalog.efforts
@@ -62,7 +62,7 @@ ORDER = """
     limits.waits batch.journal batch.result_store
     call.base_answer
     call.answer limits.rate_limits limits.retries
-    registry call.request call.listings call.model_rules
+    call.model_rules
     call.refused_fields
     call.refusal_actions
     call.refusals

@@ -323,7 +323,7 @@ def test_the_words_of_other_libraries_are_translated(option, told):
         ),
         (
             lambda c: ai.chat("hi"),
-            "chat: takes options by name only, such as model= and system=; a prompt is asked next",
+            "chat: takes options by name only, such as model= and system=; pass the prompt to ask()",
         ),
         (lambda c: c.chat("hi"), "chat: takes options by name only"),
         (lambda c: ai.ask(model="offline", messages=[]), "ask: takes a prompt first, a text or a list of messages"),

@@ -147,7 +147,7 @@ def _rates(row: Row, tier: str, variant: str) -> dict[str, float]:
         if price:
             rates[ours] = per_million(price)
     if rates.get("write", 1e9) < rates.get("in", 0):
-        # A price below that of input is one of reading, in the wrong column.
+        # A price below the input rate is a cache read in the wrong column.
         del rates["write"]
     if not tier and not variant:
         media = {ours: row[column] for ours, column in _MEDIA_RATES.items() if row.get(column)}

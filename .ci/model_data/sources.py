@@ -78,7 +78,7 @@ def download(folder: Path) -> None:
 
 
 def read(folder: Path, *, day: str) -> Sources:
-    """Read the wheels in a folder; of prices with a start, those that hold on `day` count, and the next is told."""
+    """Read the wheels in a folder; of dated prices, use those valid on `day`, and add the next as `next`."""
     wheels = {package: _newest(folder, package) for package in PACKAGES}
     table = json.loads(_text(wheels["litellm"], "litellm/model_prices_and_context_window_backup.json"))
     snapshot = json.loads(_text(wheels["model-prices"], "model_prices/snapshot.json"))

@@ -203,7 +203,7 @@ class Answer(BaseAnswer):
                     if collector.ended:
                         break
             if not collector.last:
-                # What follows an end marker tells whether it was the last word.
+                # Events after an end marker show whether it was the real end.
                 for event in events:
                     for text in self._unpack(parse(event) or ()):
                         collector.add_text()
@@ -282,7 +282,7 @@ class Answer(BaseAnswer):
         if collector.last:
             self._response.finish()
         elif not collector.ended and self.provider.requires_end and not self.closed:
-            if not self._parts and (failure := self._told_failure()):
+            if not self._parts and (failure := self._reported_failure()):
                 raise failure
             raise StreamInterruptedError(
                 f"{self.provider.name}: the answer ended without its end marker, so it may be cut off; ask again",
@@ -337,14 +337,14 @@ class Answer(BaseAnswer):
             return classify.event_error(
                 {"error": collector.notice}, provider=name, model=self.model, rules=self.provider.rules
             )
-        if failure := self._told_failure() or collector.unread:
+        if failure := self._reported_failure() or collector.unread:
             return failure
         if collector.reason == "length":
             return EmptyAnswerError(f"{name}: {collector.length_problem()}", action="stop")
         return EmptyAnswerError(f"{name}: the service answered with status {self._response.status} and no text")
 
-    def _told_failure(self) -> ChatError | None:
-        """Return the error that a record tells of which is no answer at all, in the service's own words."""
+    def _reported_failure(self) -> ChatError | None:
+        """Return the error in a last record that is not part of an answer, with the service's message."""
         event = self._last_event
         try:
             record = event.json() if event is not None else None

@@ -143,7 +143,7 @@ class TargetAttempts:
         return self.context.cooldown_key(self.provider.name, key, self.target.model)
 
     def _open_adapted(self, cooldown_key: CooldownKey, key: str | None) -> Answer:
-        """Send what the model is known to take; if it refuses more, repeat that once in the form that it demands."""
+        """Send what the model is known to accept; if it refuses more, adapt the request and repeat it once."""
         while True:
             changes = () if self.call.strict else self.context.refused_params.get(self._memo_key, ())
             request = replace(self._request, changes=changes) if changes else self._request
@@ -153,14 +153,14 @@ class TargetAttempts:
                 demanded = refusals.take_changes(error) if error._changes and not self.call.strict else ()
                 self._remember(demanded)
                 if self._repeated and demanded:
-                    error.message += "; one repetition is allowed, and the next call is sent without what it refuses"
+                    error.message += "; a request is adapted only once; the next call will omit the refused parameter"
                     error.args = (error.message,)
                 if self._repeated or not demanded:
                     raise
             self._repeated = True
 
     def _remember(self, changes: Sequence[refusals.Change]) -> None:
-        """Remember the changes that a model demands and warn of them; forget those of this call that did not help."""
+        """Store the changes that a model requires, with a warning; drop those of this call that did not help."""
         memo, name, model = self.context.refused_params, self.provider.name, self.target.model
         known = memo.get(self._memo_key, ())
         if changes:

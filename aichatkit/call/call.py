@@ -57,13 +57,13 @@ class CallContext:
     on_wait: Callable[[Wait], None] | None = None
     #: Changes to requests that follow from what a model refused, by provider and model; later calls apply them.
     refused_params: dict[tuple[str, str], tuple[Change, ...]] = field(default_factory=dict)
-    #: What was warned of once, by provider, model and topic.
+    #: Warnings already issued, by provider, model and topic.
     warned: dict[tuple[str, str, str], Any] = field(default_factory=dict, repr=False)
     _providers: dict[tuple[type[Provider], str | None], Provider] = field(default_factory=dict, repr=False)
     _cooldown_keys: dict[tuple[str, str | None, str], CooldownKey] = field(default_factory=dict, repr=False)
 
     def copy(self) -> CallContext:
-        """Return the context for a copy of the client: with connections of its own, and the same keys and cache."""
+        """Return the context for a copy of the client: new connections, the same keys and cache."""
         copy = type(self).__new__(type(self))
         copy.__setstate__({**self._state(), "keys": dict(self.keys), "cache": self.cache})
         return copy

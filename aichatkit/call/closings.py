@@ -1,4 +1,4 @@
-"""Chunks that repeat what came before -> those that are new, as services tell much of an answer twice."""
+"""Chunks that repeat earlier ones -> only what is new: services send much of an answer twice."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ __all__ = ["Closings"]
 
 
 class Closings:
-    """Finds out what a closing event has beyond the pieces that came before it."""
+    """Determines what a closing event adds to the pieces received before it."""
 
     def __init__(self, collector: Collector, texts: Sequence[str]) -> None:
         self._collector = collector
         self._texts = texts
         self._seen: set[Any] = set()
-        #: How much of the text belongs to parts that are told to the end, and how much came from closing events.
+        #: How many characters belong to finished parts, and how many were received in closing events.
         self._closed = 0
         self._repeated = 0
 
@@ -31,7 +31,7 @@ class Closings:
         self._seen.update(part.keys)
 
     def iter_new(self, whole: chunks.Whole) -> Iterator[Any]:
-        """Yield the chunks, without what came before."""
+        """Yield the chunks, without what was received before."""
         collector = self._collector
         if not whole.keys:
             collector.calls.forget_settled()
@@ -50,11 +50,11 @@ class Closings:
 
     def _new_text(self, whole: chunks.Whole, text: str) -> str:
         received = "".join(self._texts)
-        is_told = bool(self._seen.intersection(whole.keys))
+        is_repeated = bool(self._seen.intersection(whole.keys))
         since = received[self._closed :] if whole.keys else received
         self._seen.update(whole.keys)
-        if not text or is_told or since.startswith(text):
-            self._closed += len(text) if since.startswith(text) and not is_told else 0
+        if not text or is_repeated or since.startswith(text):
+            self._closed += len(text) if since.startswith(text) and not is_repeated else 0
             return ""
         if text.startswith(since):
             new = text[len(since) :]
@@ -62,7 +62,7 @@ class Closings:
             # A service that sends pieces where others repeat the whole message.
             new = text
         else:
-            # What the pieces told stands.
+            # The text received in pieces is kept.
             new = ""
         self._closed = len(received) + len(new)
         self._repeated += len(new)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from aichatkit import _json
     from aichatkit.call import closings
 else:
-    # Most answers call no tools, and few services tell anything twice.
+    # Most answers call no tools, and few services send anything twice.
     _json = lazy_module("aichatkit._json")
     closings = lazy_module("aichatkit.call.closings")
 
@@ -80,7 +80,7 @@ class Collector:
             input_tokens = bill.prompt + (bill.tool_prompt or 0)
         if bill.visible is not None:
             output_tokens = bill.visible + (usage.reasoning_tokens or 0)
-        # More tokens from the cache than there are in all have been seen.
+        # Some services report more cached tokens than input tokens.
         cached = usage.cached_tokens
         if cached is not None and input_tokens is not None:
             cached = min(cached, input_tokens)
@@ -93,7 +93,7 @@ class Collector:
         )
 
     def total_bill(self) -> chunks.Bill:
-        """Return what the answer is charged by in addition to its usage."""
+        """Return what determines the price of the answer in addition to its usage."""
         return self.bill._replace(reasoned=True) if any(self.reasoning) else self.bill
 
     def tool_calls(self, provider: str) -> list[chunks.ToolCall]:
@@ -125,11 +125,9 @@ class Collector:
         """Return why an answer that reached the length limit has no text."""
         thoughts = self.usage.reasoning_tokens
         if not thoughts and not self.reasoning:
-            return "no text came before the length limit; raise max_tokens"
+            return "the length limit was reached before any text; raise max_tokens"
         used = f" ({thoughts:,} tokens)" if thoughts else ""
-        return (
-            f"the thoughts used up the length limit{used} before any text; raise max_tokens or lower reasoning_effort"
-        )
+        return f"reasoning used up the length limit{used} before any text; raise max_tokens or lower reasoning_effort"
 
     def add_finish(self, finish: chunks.Finish) -> None:
         """Add an end marker."""
@@ -175,18 +173,18 @@ class Collector:
             self._unsigned.clear()
 
     def add_text(self) -> None:
-        """Note that text followed an end marker, which then was none."""
+        """Note that text followed an end marker, so it was not the end."""
         self.ended = self.last
 
     def add_part(self, part: chunks.Part) -> None:
         """Note where a part of the answer begins."""
-        self._told_twice().begin(part)
+        self._get_closings().begin(part)
 
     def iter_new(self, whole: chunks.Whole) -> Iterator[Any]:
-        """Yield what a repetition has beyond what came before it."""
-        return self._told_twice().iter_new(whole)
+        """Yield what a repetition adds to the chunks before it."""
+        return self._get_closings().iter_new(whole)
 
-    def _told_twice(self) -> closings.Closings:
+    def _get_closings(self) -> closings.Closings:
         self._closings = self._closings or closings.Closings(self, self._parts)
         return self._closings
 

@@ -16,7 +16,7 @@ from aichatkit.providers.base import Provider
 
 __all__ = ["Charge", "charge_of", "cost_at", "utc_now"]
 
-#: Names of models that stand for another one, whose name the answer has.
+#: Names that are aliases of another model; the answer reports the real name.
 _ALIAS = re.compile(r"(?:^|[-/:])(?:latest|auto|default)$")
 
 
@@ -56,12 +56,12 @@ def utc_now() -> datetime:
 
 def _billed_record(provider: Provider, answered: str, requested: str, catalog: Catalog) -> Record | None:
     """Return the record of the model that is billed: the one that answered, unless the user priced the other."""
-    billed, asked = _find(provider, answered, catalog), _find(provider, requested, catalog)
+    billed, wanted = _find(provider, answered, catalog), _find(provider, requested, catalog)
     is_version = _is_version(answered, requested)
-    if asked is not None and asked.get("own") and (billed is None or (is_version and not billed.get("own"))):
-        return asked
+    if wanted is not None and wanted.get("own") and (billed is None or (is_version and not billed.get("own"))):
+        return wanted
     # A model that is not in the catalog may be dearer than the one requested.
-    return asked if billed is None and is_version else billed
+    return wanted if billed is None and is_version else billed
 
 
 def _is_version(answered: str, requested: str) -> bool:

@@ -76,7 +76,7 @@ def _try_in_order(
             continue
         if len(call.targets) > 1 and _on_cooldown(target, call.context):
             skipped.append(target)
-            logger.info("%s is cooling down and is not asked", _name(target))
+            logger.info("%s is on cooldown and is skipped", _name(target))
             continue
         try:
             answer = _try_target(call, target, sleeper, attempts)
@@ -133,7 +133,7 @@ def _on_cooldown(target: Target, context: CallContext) -> bool:
 def _final_error(errors: Sequence[ChatError], attempts: Sequence[Attempt], skipped: Sequence[Target]) -> ChatError:
     for error in errors:
         error.__traceback__ = None
-    note = f"; not asked, as it would fail too: {', '.join(map(_name, skipped))}" if skipped else ""
+    note = f"; skipped: {', '.join(map(_name, skipped))}" if skipped else ""
     if errors[-1].action == "stop":
         return errors[-1]
     if len(errors) == 1:

@@ -58,8 +58,8 @@ def list_models(provider_cls: type[Provider], call: Call, *, details: bool = Fal
         return sorted(listed) if provider_cls.models_path else list(listed)
     infos = []
     for name in sorted(listed):
-        told = parse_listing(listed[name]) if listed[name] else {}
-        infos.append(build_info(provider_cls, name, catalog, **told) or ModelInfo(provider_cls.name, name))
+        fields = parse_listing(listed[name]) if listed[name] else {}
+        infos.append(build_info(provider_cls, name, catalog, **fields) or ModelInfo(provider_cls.name, name))
     return infos
 
 

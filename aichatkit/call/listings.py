@@ -19,7 +19,7 @@ _WINDOWS = (
 _OUTPUTS = ("max_output_tokens", "max_completion_tokens", "outputTokenLimit", "max_tokens")
 _RETIRES = ("shutdown_date", "retires_at", "deprecation", "deprecation_date", "expiration_date")
 _SUCCESSORS = ("deprecation_replacement_model", "successor", "replacement_model")
-#: Names of prices by service; those of the first two are strings for one token, of the others numbers for a million.
+#: Names of prices; a string is the price of one token, a number the price of a million.
 _PRICES = {
     "input": ("prompt", "input", "input_tokens"),
     "output": ("completion", "output", "output_tokens"),

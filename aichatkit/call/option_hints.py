@@ -30,7 +30,7 @@ _CHAT = frozenset({"history", "trim"})
 _MAP = frozenset(
     {"as_completed", "executor", "max_tokens_total", "on_error", "progress", "resume", "template", "workers"}
 )
-#: Words of other libraries by what does the same here.
+#: Hint -> the names that other libraries use for the same thing.
 _ELSEWHERE = {
     "did you mean retry=?": "max_retries num_retries retries max_attempts retry_count",
     "did you mean files=[...]?": (
@@ -62,7 +62,7 @@ _ELSEWHERE = {
     "did you mean Client(base_url=...)?": "api_base endpoint url host azure_endpoint",
     "did you mean Client(session=...)?": "http_client client transport",
 }
-#: Fields of services that go into the body as they are.
+#: Fields of services, which `extra` copies into the body unchanged.
 _FIELDS = (
     "n best_of tool_choice function_call store metadata service_tier modalities prediction safety_settings suffix echo "
     "safety_identifier prompt_cache_key generation_config thinking thinking_budget thinking_config reasoning "
@@ -74,7 +74,7 @@ _HINTS = {name: hint for hint, names in _ELSEWHERE.items() for name in names.spl
 
 
 def hint_for(name: str) -> str:
-    """Return "; ..." with what to write in the place of a name, or an empty string.
+    """Return "; ..." with what to write instead of a name, or an empty string.
 
     >>> hint_for("max_retries"), hint_for("workers")
     ('; did you mean retry=?', '; it belongs to map(...)')
@@ -93,7 +93,7 @@ def hint_for(name: str) -> str:
 
 
 def operand_hint(name: str, operands: Sequence[Any]) -> str:
-    """Return what to write where too many values, or none, are passed without a name.
+    """Return the hint for a call with too many positional arguments, or none.
 
     >>> operand_hint("Client", ["openai"])
     "takes options by name only; the model is model='openai'"
@@ -103,5 +103,7 @@ def operand_hint(name: str, operands: Sequence[Any]) -> str:
     if name == "Client":
         return f"takes options by name only; the model is model={operands[0]!r:.60}"
     if name == "chat":
-        return "takes options by name only, such as model= and system=; a prompt is asked next, as in chat().ask('Hi')"
+        return (
+            "takes options by name only, such as model= and system=; pass the prompt to ask(), as in chat().ask('Hi')"
+        )
     return f"takes one prompt, and options by name, such as model={operands[1]!r:.60}"

@@ -1,4 +1,4 @@
-"""What is done to a request body because of a refusal, and how a warning says so."""
+"""Changes to a request body after a refusal, and the sentences that warn of them."""
 
 from __future__ import annotations
 
@@ -16,25 +16,26 @@ from aichatkit.call.refused_fields import (
     pop_field,
     set_field,
 )
+from aichatkit.catalog.efforts import budget_for, fit_budget
+from aichatkit.params import EFFORTS
 
 __all__ = ["ACTIONS", "BECOMES_BUDGET", "LOSSES", "SENTENCES"]
 
-#: Where an effort that is left out becomes a budget.
+#: Fields whose effort becomes a budget when it is left out.
 BECOMES_BUDGET = (LEVEL, "output_config.effort")
 
-_SCALE = ("minimal", "low", "medium", "high", "xhigh", "max")
-#: Tokens of reasoning for an effort, for models that take a budget and no effort.
-_EFFORT_BUDGETS = {"none": 0, "minimal": 1024, "low": 2048, "medium": 8192, "high": 24576, "xhigh": 32768, "max": 32768}
-_MIN_BUDGET, _ANSWER_TOKENS, _LEAST_BUDGET = 1024, 1024, 512
+_SCALE = EFFORTS[1:]
+#: Tokens of reasoning if the effort is not one of ours, and instead of a budget of 0 that the model refuses.
+_USUAL_BUDGET, _LEAST_BUDGET = 8192, 512
 
-#: What a parameter that is left out no longer does, where that is not plain.
+#: The effect of leaving a parameter out, if it is not obvious.
 LOSSES = {
     "stop": "; the stop words no longer end the answer",
-    "stream_options": "; the usage of a stream may not be told",
+    "stream_options": "; streams may not report their usage",
     "response_format": "; the answer may be in another format",
 }
 SENTENCES = {
-    "rename": "takes {to!r} in place of {path!r}, so that name is sent",
+    "rename": "takes {to!r} instead of {path!r}, so that name is sent",
     "at_most": "takes at most {to} for {param!r}, so that is sent",
     "at_least": "takes no less than {to} for {param!r}, so that is sent",
     "first": "takes at most {to} stop words, so only the first {to} are sent; the others no longer end the answer",
@@ -55,16 +56,16 @@ def _leave_out(body: Body, path: str, to: Any) -> bool:
     if to is not None and get(body, f"{path}.type") != to:
         return False
     if path == "cache_control":
-        return _strip(body, path)
+        return _strip_everywhere(body, path)
     if path == "output_config.effort":
         return _effort_to_budget(body, path)
     if path == LEVEL and get(body, path) is not None:
-        level = str(get(body, path)).lower()
+        budget = budget_for(str(get(body, path)).lower(), {}, "gemini")
         pop_field(body, path)
-        set_field(body, BUDGET, 1024 if level == "low" else _EFFORT_BUDGETS.get(level, 8192))
+        set_field(body, BUDGET, _USUAL_BUDGET if budget is None else budget)
         return True
     if path == "reasoning_effort":
-        # Groq and others show reasoning by a field of its own, which is refused as well.
+        # Groq and others show reasoning if a separate field requests it, which is refused as well.
         body.pop("reasoning_format", None)
     if path == "reasoning.effort":
         pop_field(body, "reasoning.summary")
@@ -92,8 +93,8 @@ def _effort_to_budget(body: Body, path: str) -> bool:
 
 
 def _set_budget(body: Body, effort: str) -> None:
-    budget = min(_EFFORT_BUDGETS.get(effort, 0), body.get("max_tokens", 0) - _ANSWER_TOKENS)
-    if budget >= _MIN_BUDGET:
+    budget = fit_budget(budget_for(effort, {}, "anthropic") or 0, body.get("max_tokens", 0))
+    if budget:
         body["thinking"] = {"type": "enabled", "budget_tokens": budget}
 
 
@@ -112,15 +113,24 @@ def _adaptive(body: Body, path: str, to: Any) -> bool:
         return False
     body["thinking"] = {"type": "adaptive"}
     if get(body, "output_config.effort") is None:
-        fits = [effort for effort in _SCALE[1:4] if _EFFORT_BUDGETS[effort] <= budget]
+        fits = [effort for effort in _SCALE[1:4] if (budget_for(effort, {}, "anthropic") or 0) <= budget]
         set_field(body, "output_config.effort", fits[-1] if fits else "low")
     return True
 
 
-def _strip(value: Any, name: str) -> bool:
-    items = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else ()
-    removed = isinstance(value, dict) and value.pop(name, None) is not None
-    return any([removed, *(_strip(item, name) for item in items)])
+def _strip_everywhere(body: Body, name: str) -> bool:
+    stripped = _without(body, name)
+    changed: bool = stripped != body
+    body.clear()
+    body.update(stripped)
+    return changed
+
+
+def _without(value: Any, name: str) -> Any:
+    """Return a copy without the fields of a name: the body shares objects with the caller's."""
+    if isinstance(value, dict):
+        return {key: _without(item, name) for key, item in value.items() if key != name}
+    return [_without(item, name) for item in value] if isinstance(value, list) else value
 
 
 def _rename(body: Body, path: str, to: Any) -> bool:
@@ -171,7 +181,7 @@ def _one_of(body: Body, path: str, to: Any) -> bool:
 def _nearest(effort: str, taken: Sequence[str]) -> str:
     """Return the next lower value that is taken, else the lowest: rounding up costs money.
 
-    "none" is the off switch: only "minimal" becomes it, and only where the one other value is "high".
+    "none" switches reasoning off: only "minimal" becomes "none", and only if the one other value is "high".
     """
     names = {each.lower(): each for each in taken}
     if effort == "minimal" and set(names) == {"none", "high"}:
@@ -207,10 +217,10 @@ def _think_after_all(body: Body) -> bool:
 
 def _auto(body: Body, path: str, to: Any) -> bool:
     value = get(body, path)
-    kind = value.get("type") if isinstance(value, Mapping) else value
+    choice_type = value.get("type") if isinstance(value, Mapping) else value
     if value is None:
         return False
-    if path != "tool_choice" or kind in ("any", "tool"):
+    if path != "tool_choice" or choice_type in ("any", "tool"):
         rest = {name: each for name, each in value.items() if name != "name"} if isinstance(value, Mapping) else {}
         set_field(body, path, {**rest, "type": "auto"} if rest else "AUTO")
         return True

@@ -27,7 +27,7 @@ _KEPT = frozenset({"tools", "max_tokens", "messages", "model"})
 
 
 class Change(NamedTuple):
-    """A lasting change to the requests for one model; `path` is the field, `do` and `to` are those of `Refused`."""
+    """A lasting change to the requests for one model; `path` is the field; `do` and `to` are as in `Refused`."""
 
     param: str
     path: str
@@ -46,7 +46,7 @@ def note_refusal(error: ChatError, body: object, request: ProviderRequest) -> No
     trial, changes, effective = deepcopy(body), list[Change](), False
     for change in (change for each in refused for change in _changes(each, trial, request)):
         is_new = change.do == "in_words" or apply(trial, change, request.options)
-        # What the catalog has left out may have been replaced by a form that the model refuses as well.
+        # The model may also refuse what replaced a parameter that the catalog left out.
         is_known = change.param in request.options.left_out
         effective = effective or is_new or is_known
         if is_new or is_known or change.do == "leave_out":
@@ -74,10 +74,10 @@ def describes_schema(changes: Iterable[Change]) -> bool:
 
 
 def schema_in_words(request: ProviderRequest) -> ProviderRequest:
-    """Return a request whose schema, also that of the caller's `response_format`, is one for the prompt."""
+    """Return a request with the schema of the caller's `response_format`, if any, moved to `options.schema`."""
     options = request.options
-    given = options.params.get("response_format")
-    schema = fields.schema_of(given) if isinstance(given, Mapping) else None
+    response_format = options.params.get("response_format")
+    schema = fields.schema_of(response_format) if isinstance(response_format, Mapping) else None
     if options.schema is not None or schema is None:
         return request
     params = {name: value for name, value in options.params.items() if name != "response_format"}
@@ -85,7 +85,7 @@ def schema_in_words(request: ProviderRequest) -> ProviderRequest:
 
 
 def describe(changes: Iterable[Change]) -> Iterator[str]:
-    """Yield a sentence for each kind of change, for a warning."""
+    """Yield one sentence for the warning about each type of change."""
     changes = list(changes)
     budgets = [change for change in changes if change.do == "leave_out" and change.path in BECOMES_BUDGET]
     if budgets:
@@ -129,19 +129,23 @@ def _changes(refused: Refused, body: dict[str, Any], request: ProviderRequest) -
 
 
 def _format_changes(do: str, to: Any, body: dict[str, Any], options: Options) -> Iterator[Change]:
-    """Yield how the answer's format is asked for, if not by the field that was refused."""
+    """Yield the change that replaces a refused response format."""
     for path in fields.FORMATS:
         value = fields.get(body, path)
         if value is None or fields.get(options.extra, path) is not None:
             continue
-        kind = value.get("type") if isinstance(value, Mapping) else None
-        is_known = options.schema is not None or kind in (None, "json_object", "json_schema")
+        format_type = value.get("type") if isinstance(value, Mapping) else None
+        is_known = options.schema is not None or format_type in (None, "json_object", "json_schema")
         is_meant = (
-            kind not in to if do == "one_of" else to in (None, kind) or kind is None or options.schema is not None
+            format_type not in to
+            if do == "one_of"
+            else to in (None, format_type) or format_type is None or options.schema is not None
         )
         if is_known and is_meant:
-            asked = options.schema is not None or (isinstance(value, Mapping) and fields.schema_of(value) is not None)
-            yield Change("response_format", path, *(("in_words",) if asked else ("leave_out", kind)))
+            has_schema = options.schema is not None or (
+                isinstance(value, Mapping) and fields.schema_of(value) is not None
+            )
+            yield Change("response_format", path, *(("in_words",) if has_schema else ("leave_out", format_type)))
         return
 
 

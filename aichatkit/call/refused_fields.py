@@ -1,4 +1,4 @@
-"""The fields of a request body that a service may refuse, and where they stand in each protocol."""
+"""The fields of a request body that a service may refuse, and their paths in each protocol."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = [
 
 Body = dict[str, Any]
 
-#: Where the format of the answer is asked for.
+#: Fields that set the response format.
 FORMATS = (
     "response_format",
     "text.format",
@@ -33,7 +33,7 @@ FORMATS = (
     "generationConfig.responseJsonSchema",
     "format",
 )
-#: Where an effort stands as a word, and what else asks for reasoning.
+#: Fields that hold an effort as a word, those that hold a budget, and all that request reasoning.
 LEVELS = (
     "reasoning_effort",
     "reasoning.effort",

@@ -62,7 +62,7 @@ def send_request(
     on_request: Callable[[requests.Request], None] | None = None,
 ) -> Answer:
     """Send the request and return the answer with its first text received; raise one of our errors."""
-    started, asked = clock(), request
+    started, original = clock(), request
     request = _with_instructions(request)
     if "text" not in request.provider.takes_files:
         request = replace(request, messages=_with_text_files(request.messages))
@@ -77,7 +77,7 @@ def send_request(
         return _open(request, http.send(http_request), http, started=started, clock=clock)
     except ChatError as error:
         if error._refused:
-            refusals.note_refusal(error, body, asked)
+            refusals.note_refusal(error, body, original)
         raise
 
 
@@ -157,7 +157,7 @@ def _encode_body(http_request: requests.Request, request: ProviderRequest) -> re
         return http_request
     name = request.provider.name
     raise ConfigurationError(
-        f"{name}: the request cannot be told in JSON ({problem}); check parameters, extra, tools and messages",
+        f"{name}: the request is not JSON serializable ({problem}); check parameters, extra, tools and messages",
         provider=name,
         reason=reason,
     )
@@ -169,8 +169,8 @@ def _check_file(file: File, provider: Provider) -> None:
         takes = f"it takes {', '.join(sorted(provider.takes_files))}" if provider.takes_files else "it takes text only"
         problem = f"does not take {file.kind} files ({name}); {takes}"
     elif file.kind == "image" and not _takes_image(file, provider):
-        kinds = ", ".join(sorted(name.partition("/")[2] for name in provider.takes_images))
-        problem = f"does not take pictures of the type {file.media_type} ({name}), only {kinds}; convert it first"
+        types = ", ".join(sorted(name.partition("/")[2] for name in provider.takes_images))
+        problem = f"does not take images of type {file.media_type} ({name}), only {types}; convert it first"
     elif len(file.data) > provider.max_file:
         problem = f"takes files of at most {provider.max_file:,} bytes, and {name} has {len(file.data):,}"
     else:
@@ -179,7 +179,7 @@ def _check_file(file: File, provider: Provider) -> None:
 
 
 def _takes_image(file: File, provider: Provider) -> bool:
-    """Return whether a service takes pictures of this type; that of an address may not be known."""
+    """Return whether a service takes images of this type; the type of a URL may be unknown."""
     media_type = {"image/jpg": "image/jpeg"}.get(file.media_type, file.media_type)
     is_known = bool(file.data) or not media_type.endswith("*")
     return not provider.takes_images or not is_known or media_type in provider.takes_images

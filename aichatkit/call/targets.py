@@ -26,7 +26,7 @@ __all__ = [
     "per_provider",
 ]
 
-#: The environment variable that names the model where none is passed.
+#: The environment variable that names the model if none is passed.
 _VARIABLE = "AICHATKIT_MODEL"
 Model = Union[str, Sequence[str], None]
 PerProvider = Union[str, Mapping[str, str], None]
@@ -59,9 +59,10 @@ def find_targets(model: Model, *, keys: Mapping[str, Any] | None = None) -> list
             )
         return _find_all(model, keys)
     except ConfigurationError as error:
-        # The user sees a name that is nowhere in their code.
+        # The name is nowhere in the user's code.
         if os.environ.get(_VARIABLE):
             error.message = f"{_VARIABLE}: {error.message}"
+            error.args = (error.message,)
         raise
 
 

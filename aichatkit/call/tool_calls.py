@@ -62,7 +62,7 @@ class OpenCall:
         received = self.arguments
         if not part.arguments or _same(received, part.arguments) or _is_empty(part.arguments):
             return
-        # Two texts that contradict each other are no arguments at all.
+        # If two texts contradict each other, neither can be trusted: joined, they do not parse.
         extends = not received or part.arguments.startswith(received) or _parse(received) is None
         self.arguments = part.arguments if extends else received + part.arguments
 
@@ -124,7 +124,7 @@ class CallAssembler:
         self._settled.append(call)
 
     def _find(self, part: chunks.ToolCallPart) -> OpenCall | None:
-        """Return the call that is told whole, by the surest sign: services change ids and numbers."""
+        """Return the call that a whole one repeats, by the most reliable match: services change ids and numbers."""
         for call in self.calls:
             if part.id and call.id == part.id and (_agrees(call, part) or not self._is_settled(call)):
                 return call
@@ -156,7 +156,7 @@ def _continues(call: OpenCall, part: chunks.ToolCallPart) -> bool:
     if not call.name:
         return not changes_id
     if not call.has_arguments:
-        # A tool must not run without its arguments because they come under another id.
+        # A tool must not run without its arguments just because they have another id.
         if part.name == call.name:
             return not changes_id or part.position is not None or bool(part.arguments)
         return not changes_id and (part.position is not None or (bool(call.id) and not part.arguments))

@@ -82,7 +82,7 @@ _FAMILIES: tuple[tuple[str, str, Record], ...] = (
     (" ".join(_HOSTS), r"kimi-k3", {"effort": "low high max"}),
     (" ".join(_HOSTS), r"llama|instruct|coder|mi[sx]tral|gemma-[23]|phi-|nova-|command-r|nemo-|qwen2", _NO_EFFORT),
 )
-#: What is assumed of any other model of a service: the form of its newest ones; a refusal tells which efforts it takes.
+#: Assumed for any other model of a service: what its newest ones take; a refusal reports the accepted efforts.
 _NEWEST: Mapping[str, Record] = {
     "anthropic": _NEVER_OFF,
     "gemini": {"thinking": "level", "effort": "minimal low medium high xhigh"},

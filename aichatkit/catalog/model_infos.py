@@ -1,4 +1,4 @@
-"""Record -> `ModelInfo`: what is known about a model, in the words of the API."""
+"""Record -> `ModelInfo`: what is known about a model, under public names."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 
 from aichatkit._dataclasses import dataclass, replace
 from aichatkit.catalog.layers import Record
-from aichatkit.catalog.models import Catalog
+from aichatkit.catalog.models import Catalog, is_retired
+from aichatkit.catalog.rates import RATE_NAMES
 from aichatkit.errors import UnknownModelError
 from aichatkit.params import suggestion
 from aichatkit.providers.base import Provider
@@ -17,14 +18,6 @@ from aichatkit.registry import registry
 
 __all__ = ["ModelInfo", "ModelPrices", "build_info", "find_info", "nearest_names"]
 
-#: A field of `ModelPrices` -> that of a record.
-_RATES = {
-    "input": "in",
-    "output": "out",
-    "cache_read": "read",
-    "cache_write": "write",
-    "cache_write_1h": "write_long",
-}
 _MAX_NAMES = 3
 
 
@@ -55,7 +48,7 @@ class ModelPrices:
 class ModelInfo:
     """What the catalog knows about a model; None or empty for what it does not know.
 
-    `context_window` counts input tokens, `max_output` those of an answer with its reasoning.
+    `context_window` counts input tokens, `max_output` output tokens including reasoning.
     `retires` is the day the service stops the model, which may have passed; `successor` is the name to use then.
     `retired` is True for a model that is gone, also if the day is not known.
     `efforts` are the values of `reasoning_effort` that the model takes.
@@ -105,15 +98,15 @@ def find_info(name: str, catalog: Catalog) -> ModelInfo:
     return known
 
 
-def build_info(provider_cls: type[Provider], model: str, catalog: Catalog, **told: Any) -> ModelInfo | None:
-    """Return what is known about a model, None if nothing; `told` are fields that the service itself reports."""
+def build_info(provider_cls: type[Provider], model: str, catalog: Catalog, **listed: Any) -> ModelInfo | None:
+    """Return what is known about a model, None if nothing; `listed` are fields that the service itself reports."""
     owner = provider_cls.priced_as or provider_cls.name
     record = catalog.find(owner, model)
-    if record is None and not told:
+    if record is None and not listed:
         return None
     info = _parse_record(provider_cls.name, model, record or {}, catalog.as_of(owner, model))
-    prices = told.pop("prices", None)
-    known = {field: value for field, value in told.items() if value is not None}
+    prices = listed.pop("prices", None)
+    known = {field: value for field, value in listed.items() if value is not None}
     if prices is not None:
         known["prices"] = replace(info.prices, **{rate: value for rate, value in prices.items() if value is not None})
     return replace(info, **known) if known else info
@@ -125,11 +118,6 @@ def nearest_names(provider_cls: type[Provider], model: str, catalog: Catalog) ->
     names = dict.fromkeys([*provider_cls.models, *catalog.names(owner)])
     live = [name for name in names if not is_retired(catalog.find(owner, name) or {}, date.today())]
     return get_close_matches(model, live, n=_MAX_NAMES, cutoff=0.6)
-
-
-def is_retired(record: Record, day: date) -> bool:
-    """Return whether a model is gone on a day."""
-    return bool(record.get("gone")) or ("retires" in record and date.fromisoformat(record["retires"]) <= day)
 
 
 def _parse_record(provider: str, model: str, record: Record, as_of: date) -> ModelInfo:
@@ -164,19 +152,19 @@ def _parse_prices(record: Record) -> ModelPrices:
 
 
 def _rates(record: Record) -> ModelPrices:
-    rates = {ours: record.get(theirs) for ours, theirs in _RATES.items()}
+    rates = {ours: record.get(theirs) for ours, theirs in RATE_NAMES.items()}
     return ModelPrices(**rates, tiers=tuple(_tiers(record.get("tiers", ()))))
 
 
 def _tiers(tiers: Iterable[Record]) -> Iterable[Mapping[str, float]]:
     for tier in tiers:
-        yield {"above": tier["above"], **{ours: tier[theirs] for ours, theirs in _RATES.items() if theirs in tier}}
+        yield {"above": tier["above"], **{ours: tier[theirs] for ours, theirs in RATE_NAMES.items() if theirs in tier}}
 
 
 def _variant(base: ModelPrices, price: Any) -> ModelPrices:
     if isinstance(price, Mapping):
         return _rates(price)
-    rates = {rate: value * price for rate in _RATES if (value := getattr(base, rate)) is not None}
+    rates = {rate: value * price for rate in RATE_NAMES if (value := getattr(base, rate)) is not None}
     scaled = [
         {name: value if name == "above" else value * price for name, value in tier.items()} for tier in base.tiers
     ]

@@ -19,8 +19,9 @@ from aichatkit.catalog.layers import (
     registered_layers,
     shipped,
 )
+from aichatkit.catalog.rates import TOKEN_RATES
 
-__all__ = ["NO_RECORD", "Catalog"]
+__all__ = ["NO_RECORD", "Catalog", "is_retired"]
 
 NO_RECORD: Record = {}
 #: The date at the end of a pinned model version.
@@ -32,9 +33,9 @@ _MAX_MEMO = 1000
 #: Fields that belong to a price: one of them in a record replaces all of them in the record below.
 PRICE_FIELDS = frozenset(
     (
-        *("in", "out", "read", "write", "write_long", "thinking_out", "audio_in", "audio_out", "audio_read"),
-        *("image_in", "image_out", "search", "search_unit", "citation", "per_request", "tiers", "uplift", "fast"),
-        *("batch", "flex", "priority", "peak", "since", "until", "next", "free", "own"),
+        *TOKEN_RATES,
+        *("search", "search_unit", "per_request", "tiers", "uplift", "fast", "batch", "flex", "priority", "peak"),
+        *("since", "until", "next", "free", "own"),
     )
 )
 
@@ -49,8 +50,8 @@ class Catalog:
     def find(self, provider: str, model: str) -> Record | None:
         """Return the record of a model, None if there is none.
 
-        A dated name falls back to the undated one, and an alias takes its data from the model it stands for; a longer
-        name never gets the record of a shorter one.
+        A dated name falls back to the undated one, and an alias takes its data from its target; a longer name
+        never gets the record of a shorter one.
         """
         # More may be registered at any time.
         key = (provider, model, len(registered_layers()), environment_path())
@@ -61,7 +62,7 @@ class Catalog:
         return self._memo[key]
 
     def as_of(self, provider: str, model: str) -> date:
-        """Return the date of the data on a model: that of the last layer with a record of it."""
+        """Return the date of the data on a model: the date of the last layer that has a record of it."""
         layers = [layer for layer in self._stack() if f"{provider}/{model}" in layer.records]
         return layers[-1].as_of if layers else shipped().as_of
 
@@ -77,7 +78,7 @@ class Catalog:
         if record is None and (match := _DATE_SUFFIX.search(name)):
             record = self._merged(f"{provider}/{name[: match.start()]}")
         if record is None:
-            # Looking for installed packages takes longer than all the rest.
+            # Last, as searching installed packages is slow.
             layers = [layer.records.get(f"{provider}/{name}") for layer in plugin_layers()]
             record = next(filter(None, layers), None)
         for _ in range(_MAX_ALIASES):
@@ -102,6 +103,11 @@ class Catalog:
         yield from registered_layers()
         yield from environment_layers()
         yield from self.layers
+
+
+def is_retired(record: Record, day: date) -> bool:
+    """Return whether a model is gone on a day."""
+    return bool(record.get("gone")) or ("retires" in record and date.fromisoformat(record["retires"]) <= day)
 
 
 def _over(below: Record, record: Record) -> dict[str, Any]:

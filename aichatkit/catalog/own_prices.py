@@ -7,6 +7,7 @@ from datetime import date
 from typing import Any, NamedTuple
 
 from aichatkit.catalog.layers import Layer
+from aichatkit.catalog.rates import RATE_NAMES
 from aichatkit.errors import ConfigurationError
 from aichatkit.params import is_number, suggestion
 
@@ -16,16 +17,8 @@ _EXPECTED = (
     'prices: must look like {"provider/model": (dollars_in, dollars_out)} or {"provider/model": {"input": ..., '
     '"output": ...}}, in US dollars for a million tokens'
 )
-#: The user's names of rates -> those in records.
-_RATES = {
-    "input": "in",
-    "output": "out",
-    "cache_read": "read",
-    "cache_write": "write",
-    "cache_write_1h": "write_long",
-}
 _FEES = {"per_request": "per_request", "per_search": "search"}
-_NAMES = (*_RATES, "batch", "tiers", *_FEES)
+_NAMES = (*RATE_NAMES, "batch", "tiers", *_FEES)
 #: Names that other packages use.
 _OTHER_NAMES = {"in": "input", "out": "output", "cached": "cache_read", "cached_input": "cache_read"}
 
@@ -70,7 +63,7 @@ def _parse_named(name: str, value: Mapping[Any, Any]) -> dict[str, Any]:
     record = _parse_rates(name, value, _NAMES)
     if "batch" in value:
         batch = value["batch"]
-        record["batch"] = _parse_rates(name, batch, tuple(_RATES)) if isinstance(batch, Mapping) else batch
+        record["batch"] = _parse_rates(name, batch, tuple(RATE_NAMES)) if isinstance(batch, Mapping) else batch
         if not isinstance(batch, Mapping) and not _is_price(batch):
             raise ConfigurationError(
                 f"prices: {name!r}: batch must be a factor such as 0.5, or a dict of input and output, not {batch!r}"
@@ -91,7 +84,7 @@ def _parse_rates(name: str, value: Mapping[Any, Any], names: Sequence[str]) -> d
     for key in ("input", "output"):
         if key not in value:
             raise ConfigurationError(f"prices: {name!r}: {key!r} is missing")
-    return {field: _parse_number(name, key, value[key]) for key, field in _RATES.items() if key in value}
+    return {field: _parse_number(name, key, value[key]) for key, field in RATE_NAMES.items() if key in value}
 
 
 def _parse_tiers(name: str, value: Any) -> list[dict[str, Any]]:
@@ -105,9 +98,11 @@ def _parse_tiers(name: str, value: Any) -> list[dict[str, Any]]:
 
 def _parse_tier(name: str, tier: Mapping[Any, Any]) -> dict[str, Any]:
     if "above" not in tier:
-        raise ConfigurationError(f"prices: {name!r}: a tier needs 'above', the tokens of a prompt it starts after")
+        raise ConfigurationError(
+            f"prices: {name!r}: a tier needs 'above', the number of prompt tokens above which it applies"
+        )
     above = _parse_number(name, "above", tier["above"])
-    return {"above": above, **_parse_rates(name, tier, ("above", *_RATES))}
+    return {"above": above, **_parse_rates(name, tier, ("above", *RATE_NAMES))}
 
 
 def _parse_number(name: str, key: str, value: Any) -> float:

@@ -33,7 +33,7 @@ class Change(NamedTuple):
 class Adapted(NamedTuple):
     """The parameters that are sent.
 
-    `hide_thoughts` is set if the caller asked for no reasoning, although the model may not be able to switch it off.
+    `hide_thoughts` is set if the caller wants no reasoning, although the model may not be able to switch it off.
     """
 
     params: dict[str, Any]
@@ -144,7 +144,7 @@ def _drop_while_thinking(sent: dict[str, Any], record: Record, service: str) -> 
 
 
 def _drop(sent: dict[str, Any], refused: Collection[str], topic: str, problem: str) -> list[Change]:
-    """Remove parameters; those that would not have changed anything are not worth a word."""
+    """Remove parameters; report only those that would have had an effect."""
     dropped = [name for name in refused if name in sent]
     worth = [name for name in dropped if name not in _DEFAULTS or sent[name] != _DEFAULTS[name]]
     for name in dropped:

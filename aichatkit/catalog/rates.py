@@ -8,7 +8,20 @@ from typing import Any, NamedTuple
 
 from aichatkit.catalog.layers import Record
 
-__all__ = ["Rates", "rates_of"]
+__all__ = ["RATE_NAMES", "TOKEN_RATES", "Rates", "rates_of"]
+
+#: The public name of a rate -> its name in records.
+RATE_NAMES = {
+    "input": "in",
+    "output": "out",
+    "cache_read": "read",
+    "cache_write": "write",
+    "cache_write_1h": "write_long",
+}
+TOKEN_RATES = (
+    *RATE_NAMES.values(),
+    *("thinking_out", "citation", "audio_in", "audio_out", "audio_read", "image_in", "image_out"),
+)
 
 #: Names of the usual service tier in answers, and other names of the tiers in records.
 _STANDARD = frozenset(("", "auto", "default", "on_demand", "standard", "standard_only", "unspecified"))
@@ -16,10 +29,6 @@ _TIERS = {"fast": "priority", "batches": "batch"}
 #: Prefixes that some services give to the name of a tier.
 _TIER_PREFIXES = ("service_tier_", "on_demand_")
 _VARIANTS = ("batch", "flex", "priority")
-_TOKEN_RATES = (
-    *("in", "out", "read", "write", "write_long", "thinking_out", "citation"),
-    *("audio_in", "audio_out", "audio_read", "image_in", "image_out"),
-)
 #: Regions at the usual price, as services name them.
 _ANYWHERE = frozenset(("", "global", "not_available", "default"))
 #: What a write to the cache costs for longer than usual, as a multiple of the input rate.
@@ -43,7 +52,7 @@ class Rates(NamedTuple):
         return None if rate is None else rate * self.factor
 
     def _implied(self, name: str) -> float | None:
-        """Return a rate that the record does not have: that of other input or output, None if it may be higher."""
+        """Return the rate for a missing one: the input or output rate, None if it may be higher."""
         input_rate = self.by_name["in"]
         if name == "thinking_out":
             return self.by_name["out"]
@@ -106,7 +115,7 @@ def _at_date(record: Record, day: date | None) -> Record | None:
     if not later or today < later["since"]:
         return None
     # Service tiers with a factor follow the later price; those in dollars belong to the earlier one.
-    earlier = {*_TOKEN_RATES, "tiers", *(name for name in _VARIANTS if isinstance(record.get(name), Mapping))}
+    earlier = {*TOKEN_RATES, "tiers", *(name for name in _VARIANTS if isinstance(record.get(name), Mapping))}
     return {**{name: value for name, value in record.items() if name not in earlier}, **later}
 
 
@@ -140,7 +149,7 @@ def _unknown_tiers(record: Record) -> list[Mapping[str, Any]]:
 
 def _at_size(record: Record, input_tokens: int) -> Mapping[str, Any]:
     """Return the token rates for a prompt of a size; the rates of a tier apply to the whole request."""
-    base = {name: record[name] for name in _TOKEN_RATES if name in record}
+    base = {name: record[name] for name in TOKEN_RATES if name in record}
     found: Mapping[str, Any] | None = None
     for tier in sorted(record.get("tiers", ()), key=lambda tier: float(tier["above"])):
         above = tier["above"]
@@ -151,8 +160,8 @@ def _at_size(record: Record, input_tokens: int) -> Mapping[str, Any]:
 
 def _overridden(base: Mapping[str, Any], rates: Mapping[str, Any]) -> dict[str, Any]:
     """Return the rates that replace others; what only the others have is not known, unless it equals in or out."""
-    replaced = {name: rates[name] for name in _TOKEN_RATES if name in rates}
-    for name in _TOKEN_RATES:
+    replaced = {name: rates[name] for name in TOKEN_RATES if name in rates}
+    for name in TOKEN_RATES:
         if name in base and name not in replaced:
             same = "out" if name.endswith("out") else "in"
             replaced[name] = rates.get(same) if base[name] == base.get(same) else None

@@ -9,7 +9,7 @@ from aichatkit._lazy import lazy_module
 from aichatkit._version import __version__
 from aichatkit._warnings import RetiredModelWarning, warn_user
 from aichatkit.catalog.layers import Record
-from aichatkit.catalog.models import Catalog
+from aichatkit.catalog.models import Catalog, is_retired
 from aichatkit.errors import ModelNotFoundError
 from aichatkit.providers.base import Provider
 
@@ -32,7 +32,7 @@ def is_retiring(record: Record, day: date, *, notice: timedelta = _NOTICE) -> bo
     >>> is_retiring({"retires": "2027-01-14"}, date(2026, 11, 26)), is_retiring({}, date(2026, 11, 26))
     (True, False)
     """
-    return bool(record.get("gone")) or ("retires" in record and date.fromisoformat(record["retires"]) <= day + notice)
+    return is_retired(record, day + notice)
 
 
 def warn_of_retirement(provider: Provider, model: str, record: Record, catalog: Catalog) -> None:
@@ -60,7 +60,7 @@ def explain_missing_model(
     record = catalog.find(owner, model)
     today = date.today()
     hints = []
-    if record is not None and is_retiring(record, today, notice=timedelta()):
+    if record is not None and is_retired(record, today):
         hints.append(f"it {_when(record, today)}")
     if record is not None and "successor" in record:
         error.successor = record["successor"]

@@ -36,9 +36,9 @@ class Reservation(Expense):
 class Budget:
     """A limit on money or tokens that many threads spend; calls in progress reserve what they may cost.
 
-    A call reserves the most it may cost if that fits. If not, it reserves its expected cost, or that of the most
-    expensive call before if that is more, and is the only one in progress that may cost more than it reserved: so the
-    limit is exceeded by one answer at most.
+    A call reserves the most it may cost if that fits. If not, it reserves its expected cost, or the cost of the
+    most expensive call so far if that is more, and is the only one in progress that may cost more than it reserved:
+    so at most one answer exceeds the limit.
     """
 
     def __init__(self, money: Any = None, tokens: Any = None) -> None:
@@ -159,7 +159,7 @@ def within_budget(call: Call, open_next: Callable[[Call], AnswerLike]) -> Answer
 
 
 def _estimate(call: Call, reply: Reply) -> Expense:
-    """Return the expected cost of a reply: that of its text, if the service does not report the tokens."""
+    """Return the expected cost of a reply, estimated from its text if the service does not report tokens."""
     expected = expected_expense(call)
     if reply.cost is not None:
         return expected

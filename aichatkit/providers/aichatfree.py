@@ -97,7 +97,7 @@ class AIChatFree(Provider):
             None,
             r"api[ _]key (?:not (?:valid|found)|expired|\w+ (?:invalid|expired|leaked))|api_key_\w+|\[40[13] ",
             PermissionDeniedError,
-            says=("the site's own key for its model was refused", "only the site can mend it; ask another provider"),
+            says=("the site's own key for its model was refused", "only the site can fix it; use another provider"),
         ),
         Rule(401, "", AuthenticationError, says=_REFUSED),
         Rule(None, r"invalid (?:password|signature)", AuthenticationError, says=_REFUSED),

@@ -48,7 +48,7 @@ class Options:
 
 
 NO_OPTIONS = Options()
-#: The pictures of the web, which most services take and nothing else.
+#: Image types of the web, the only ones that most services take.
 WEB_IMAGES = frozenset(("image/gif", "image/jpeg", "image/png", "image/webp"))
 
 
@@ -191,7 +191,7 @@ class Provider:
         raise NotImplementedError(f"{type(self).__name__} has no parse_event")
 
     def takes_schema_for(self, model: str, options: Options) -> bool:
-        """Return whether the service enforces a schema in this call; if not, it is asked for in words."""
+        """Return whether the service enforces a schema in this call; if not, the prompt describes it."""
         return self.takes_schema
 
     def wants_key(self) -> bool:

@@ -119,7 +119,7 @@ def _parse_usage(usage: Any) -> Iterator[Usage | Bill]:
         return
     processed, billed = (
         {name: parse_count(counts.get(name)) for name in ("input_tokens", "output_tokens")}
-        if isinstance(counts := usage.get(field), Mapping)
+        if (counts := usage.get(field)) and isinstance(counts, Mapping)
         else {}
         for field in ("tokens", "billed_units")
     )

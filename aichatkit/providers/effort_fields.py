@@ -43,7 +43,7 @@ def effort_fields(provider: Provider, model: str, options: Options) -> Fields:
 
 def _field(path: str, effort: str, rules: Record, options: Options) -> Fields:
     if rules.get("thinking") == "budget" and effort != "none":
-        # Some models at Fireworks take a number of tokens in place of a level.
+        # Some models at Fireworks take a number of tokens instead of a level.
         return {path: _budget(effort, rules, options, "fireworks")}
     return {path: effort}
 
@@ -123,7 +123,7 @@ def _budget(effort: str, rules: Record, options: Options, service: str, *, defau
 
 
 def _shows(effort: str, options: Options) -> bool:
-    """Return whether the caller asked for reasoning, and so for the thoughts that a service hides by default."""
+    """Return whether the caller wants reasoning, and therefore the thoughts that a service hides by default."""
     return effort != "none" and not options.hide_thoughts
 
 

@@ -90,7 +90,7 @@ _TEXT_CANDIDATE = {"content", "index", "safetyRatings"}
 _TEXT_RECORD = {"candidates", "modelVersion", "responseId", "usageMetadata", "createTime"}
 
 
-#: Models that generate images only if asked for them.
+#: Models that generate images only if the request lists them as a modality.
 _DRAWS = re.compile(r"-image|nano-banana")
 
 
@@ -228,7 +228,7 @@ class Gemini(Provider):
             if _OWN_FILE.match(file.url):
                 return {"fileData": {"fileUri": file.url}}
             raise ConfigurationError(
-                f"{self.name} has to be told the type of a file, and {file.url!r} does not show it; pass the bytes, "
+                f"{self.name} needs the type of a file, and {file.url!r} does not show it; pass the bytes, "
                 "as in files=requests.get(url, timeout=30).content",
                 provider=self.name,
                 action="next",
@@ -308,7 +308,7 @@ def _parse_path(path: str) -> list[str | int]:
     (['stops', 0, 'city'], ['a b'])
     """
     if not _PATH.fullmatch(path):
-        raise ValueError(f"no path of an argument: {path}")
+        raise ValueError(f"not a path of an argument: {path}")
     return [int(index) if index else quoted or name for name, index, quoted in _STEP.findall(path)]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from aichatkit.classification import classify
@@ -9,6 +10,9 @@ from aichatkit.events import Event
 from aichatkit.providers.base import Provider
 
 __all__ = ["check_error", "parse_unreadable"]
+
+#: The field name of an event within an event, as gateways that frame a stream twice send it.
+_FRAME = re.compile(r"(?:data:\s*)+")
 
 
 def check_error(provider: Provider, event: Event, record: Any) -> None:
@@ -23,5 +27,5 @@ def parse_unreadable(provider: Provider, event: Event) -> Any:
     if event.type == "error":
         raise classify.event_error({"error": data}, provider=provider.name, rules=provider.rules)
     if data.startswith("data:"):
-        return provider.parse_event(Event(data[len("data:") :].strip(), event.type, event.id))
+        return provider.parse_event(Event(_FRAME.sub("", data), event.type, event.id))
     return None if not data or data.startswith(("[DONE]", ":")) else event.json()

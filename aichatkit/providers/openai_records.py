@@ -27,14 +27,15 @@ def has_content(message: Mapping[str, Any]) -> bool:
 
 
 def dicts_in(values: Any) -> list[Mapping[str, Any]]:
-    """Return the objects in a list; anything else is passed over, as it must not cost the text beside it."""
+    """Return the objects in a list; anything else is skipped, as it must not lose the text next to it."""
     return [value for value in values if isinstance(value, dict)] if isinstance(values, list) else []
 
 
 def parse_message(message: Mapping[str, Any], *, is_whole: bool = False, repeats: bool = False) -> Iterator[Any]:
     """Yield the chunks of a message or delta: reasoning, text, images, citations, tool calls.
 
-    Each entry of a message that `is_whole` is a call of its own; one that `repeats` may have been told in pieces.
+    With `is_whole`, each entry of `tool_calls` is a separate call; with `repeats`, the message may already have been
+    received in pieces.
     """
     reasoning = message.get("reasoning_content") or message.get("reasoning")
     if isinstance(reasoning, str):

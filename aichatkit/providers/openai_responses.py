@@ -30,6 +30,7 @@ from aichatkit.messages import File, Message, ToolCallsMessage, ToolResultMessag
 from aichatkit.providers import openai_images
 from aichatkit.providers.base import NO_OPTIONS, WEB_IMAGES, Options, Provider, Tool
 from aichatkit.providers.odd_events import check_error, parse_unreadable
+from aichatkit.providers.openai import OpenAI
 from aichatkit.providers.openai_usage import parse_usage
 from aichatkit.providers.request_bodies import (
     add_options,
@@ -56,16 +57,8 @@ class OpenAIResponses(Provider):
     path = "/responses"
     models_path = "/models"
     priced_as = "openai"
-    default_model = "gpt-6-luna"
-    models: ClassVar[Sequence[str]] = (
-        "gpt-6-luna",
-        "gpt-6-sol",
-        "gpt-6.1-terra",
-        "gpt-6.1-sol",
-        "gpt-6-astra",
-        "gpt-5.4-mini",
-        "gpt-5.5-pro",
-    )
+    default_model = OpenAI.default_model
+    models: ClassVar[Sequence[str]] = (*(name for name in OpenAI.models if not OpenAI.draws(name)), "gpt-5.5-pro")
     api_key_env: ClassVar[str | Sequence[str]] = "OPENAI_API_KEY"
     base_url_env = "OPENAI_BASE_URL"
     settings_env: ClassVar[Mapping[str, str]] = {
@@ -73,7 +66,7 @@ class OpenAIResponses(Provider):
         "OpenAI-Project": "OPENAI_PROJECT_ID",
     }
     writes_cache = True
-    region_urls = r"https://(eu|us)\.api\.openai\.com"
+    region_urls = OpenAI.region_urls
     requires_end = True
     takes_files = frozenset({"image", "pdf", "text"})
     takes_images = WEB_IMAGES
@@ -248,12 +241,12 @@ _PARSERS = {
 }
 
 
-def _keys(record: Mapping[str, Any], kind: str = "text") -> tuple[Any, ...]:
+def _keys(record: Mapping[str, Any], part_type: str = "text") -> tuple[Any, ...]:
     """Return the names of a part: services leave out one or the other."""
     index = record.get("content_index", record.get("summary_index")) or 0
     names = ("item_id", "output_index")
-    return tuple((kind, name, record[name], index) for name in names if record.get(name) is not None) or (
-        (kind, "", "", index),
+    return tuple((part_type, name, record[name], index) for name in names if record.get(name) is not None) or (
+        (part_type, "", "", index),
     )
 
 
@@ -295,7 +288,7 @@ def _picture(data: str) -> Any:
     except BadResponseError as error:
         return Unread(error)
     except ValueError:
-        return Unread(BadResponseError("what came is not a picture, as its base64 is damaged"))
+        return Unread(BadResponseError("the picture cannot be decoded: its base64 is damaged"))
 
 
 def _parse_citations(annotations: Sequence[Mapping[str, Any]]) -> Iterator[Citation]:

@@ -15,7 +15,7 @@ __all__ = ["merge_details", "sign_call", "sign_turn", "signed_fields"]
 _CALL_FIELDS = ("extra_content", "provider_specific_fields", "thought_signature")
 #: OpenRouter and gateways that follow it, and Google's endpoints.
 _TURN_FIELDS = ("reasoning_details", "extra_content")
-#: The fields of a piece of reasoning that continue those of the piece before.
+#: Fields whose text continues the text of the previous piece.
 _TEXTS = ("text", "summary", "data")
 
 
@@ -59,8 +59,8 @@ def merge_details(details: Sequence[Any]) -> list[Any]:
             merged.append(detail)
             continue
         joined = {name: last[name] + detail[name] for name in _TEXTS if _is_text(name, last) and _is_text(name, detail)}
-        told = {name: value for name, value in detail.items() if value is not None}
-        merged[-1] = {**last, **told, **joined}
+        updates = {name: value for name, value in detail.items() if value is not None}
+        merged[-1] = {**last, **updates, **joined}
     return merged
 
 

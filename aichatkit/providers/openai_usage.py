@@ -78,7 +78,7 @@ def _with_parts_on_top(usage: Mapping[str, Any], counts: Usage) -> Usage:
 
 
 def _rest(counts: Usage) -> int:
-    """Return by how much the overall total exceeds those of input and output."""
+    """Return by how much the overall total exceeds input plus output."""
     if counts.total_tokens is None or counts.input_tokens is None or counts.output_tokens is None:
         return 0
     return max(0, counts.total_tokens - counts.input_tokens - counts.output_tokens)

@@ -18,6 +18,7 @@ from aichatkit.errors import ModelNotFoundError
 from aichatkit.events import Event
 from aichatkit.messages import Message
 from aichatkit.providers.base import NO_OPTIONS, Options
+from aichatkit.providers.odd_events import parse_unreadable
 from aichatkit.providers.openai_compatible import OpenAICompatible
 from aichatkit.providers.openai_responses import OpenAIResponses
 from aichatkit.structured import dialects
@@ -84,12 +85,15 @@ class Perplexity(OpenAIResponses):
         return request
 
     def parse_event(self, event: Event) -> Any:
-        if '"choices"' in event.data:
+        try:
+            record = event.json()
+        except ValueError:
+            return parse_unreadable(self, event)
+        if isinstance(record, dict) and "choices" in record:
             return _CHAT.parse_event(event)
         parsed = super().parse_event(event)
-        if parsed.__class__ is str or event.data.startswith("[DONE]"):
+        if parsed.__class__ is str:
             return parsed
-        record = event.json()
         if record.get("type") == "response.cancelled":
             raise classify.event_error({**record, "type": "response.failed"}, provider=self.name, rules=self.rules)
         return [*_parse_sources(record), *(parsed or ())]

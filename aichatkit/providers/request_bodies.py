@@ -206,8 +206,8 @@ def parse_arguments(arguments: Any) -> str:
     try:
         return _json.dumps(arguments or {})
     except (ValueError, RecursionError):
-        # With NaN or an infinity, or nested too deeply, they are no arguments that anything can be called with.
-        return "arguments that are no JSON"
+        # With NaN or an infinity, or nested too deeply, no tool can be called with them.
+        return "arguments that are not JSON"
 
 
 def exact_record(event: Event) -> Any:

@@ -169,7 +169,7 @@ def test_an_error_at_the_start_is_raised_by_the_start():
     ("script", "kind", "action", "told"),
     [
         ([END], EmptyAnswerError, "retry", "no text"),
-        ([Finish("length", last=True)], EmptyAnswerError, "stop", "no text came before the length limit"),
+        ([Finish("length", last=True)], EmptyAnswerError, "stop", "the length limit was reached before any text"),
         ([Reasoning("Hm."), Finish("length", last=True)], EmptyAnswerError, "stop", "lower reasoning_effort"),
         ([Usage(reasoning_tokens=4000), Finish("length", last=True)], EmptyAnswerError, "stop", "limit (4,000 tokens)"),
         ([Finish("content_filter", last=True)], ContentFilteredError, "stop", "filter"),

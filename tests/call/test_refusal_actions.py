@@ -301,3 +301,11 @@ def test_every_change_has_a_sentence(do):
     (sentence,) = describe([Change("max_tokens", "max_tokens", do, to)])
     assert "{" not in sentence
     assert "('" not in sentence
+
+
+def test_leaving_out_a_nested_field_does_not_change_the_caller_s_objects():
+    system = [{"type": "text", "text": "a", "cache_control": {"type": "ephemeral"}}]
+    body = {"system": system}
+    assert apply(body, Change("cache_control", "cache_control", "leave_out"), Options())
+    assert body == {"system": [{"type": "text", "text": "a"}]}
+    assert system[0]["cache_control"] == {"type": "ephemeral"}

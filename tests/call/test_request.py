@@ -250,7 +250,7 @@ def test_a_file_a_provider_takes_passes():
     ],
 )
 def test_what_cannot_be_told_in_json_is_refused_before_anything_is_sent(client, sandbox, slept, options):
-    with pytest.raises(ConfigurationError, match=r"openai: the request cannot be told in JSON"):
+    with pytest.raises(ConfigurationError, match=r"openai: the request is not JSON serializable"):
         client.ask("Hi", **options)
     assert (sandbox.requests, slept) == ([], [])
 

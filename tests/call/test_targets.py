@@ -340,3 +340,11 @@ def test_an_address_given_by_hand_wins_over_the_environment(monkeypatch, sandbox
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
     with Client(model="openai", base_url=f"{sandbox.url}/v1") as client:
         assert client.ask("Hi").provider == "openai"
+
+
+def test_an_error_about_the_model_of_the_environment_names_the_variable_in_its_arguments_too(monkeypatch):
+    monkeypatch.setenv("AICHATKIT_MODEL", "nosuch/model")
+    with pytest.raises(ConfigurationError) as caught:
+        find_targets(None)
+    assert caught.value.args == (caught.value.message,)
+    assert caught.value.message.startswith("AICHATKIT_MODEL: ")

@@ -12,8 +12,8 @@ import responses
 
 import aichatkit
 from aichatkit import Client, ModelInfo, UnknownModelError
-from aichatkit.catalog.model_infos import is_retired, nearest_names
-from aichatkit.catalog.models import Catalog
+from aichatkit.catalog.model_infos import nearest_names
+from aichatkit.catalog.models import Catalog, is_retired
 from aichatkit.registry import registry
 
 

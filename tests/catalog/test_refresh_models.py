@@ -242,7 +242,7 @@ def test_data_older_than_the_present_is_refused(refresh):
     refresh()
     done, _ = refresh(day="2026-11-25")
     assert done.returncode == 1
-    assert "older than the present one, of 2026-11-26" in done.stderr
+    assert "older than the current data of 2026-11-26" in done.stderr
 
 
 def test_the_newest_wheel_counts(refresh, wheels):

@@ -174,3 +174,8 @@ def test_it_lists_models_from_the_older_version(web, monkeypatch):
     web.get(url, json={"models": [{"name": "command-a"}]})
     with Client(retry=0) as client:
         assert client.models("cohere") == ["command-a"]
+
+
+def test_without_counts_of_processed_tokens_the_billed_ones_count(told):
+    usage = told(says("Hi"), ended(usage={"tokens": {}, "billed_units": {"input_tokens": 3, "output_tokens": 4}})).usage
+    assert (usage.input_tokens, usage.output_tokens) == (3, 4)

@@ -18,6 +18,7 @@ from aichatkit.errors import (
     ServerError,
     StreamInterruptedError,
 )
+from aichatkit.events import Event
 from aichatkit.registry import registry
 
 KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "CO_API_KEY")
@@ -389,3 +390,8 @@ def test_an_error_object_of_the_site_is_an_error(asks):
 )
 def test_the_same_words_inside_of_a_text_are_text(asks, text):
     assert asks("aichatfree", text.encode(), content_type="text/plain").text == text
+
+
+@pytest.mark.parametrize("name", ["openai", "openai-responses", "anthropic", "gemini", "cohere", "perplexity"])
+def test_an_event_framed_thousands_of_times_is_read_like_one_framed_twice(name):
+    assert registry[name]().parse_event(Event("data:" * 5000, "message")) is None

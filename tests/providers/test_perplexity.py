@@ -180,3 +180,15 @@ def test_a_gateway_may_still_answer_in_the_form_of_chat_completions(model):
     assert reply.citations == [Citation("https://example.org/paris", "Paris")]
     if model == "sonar-pro":
         assert reply.cost == pytest.approx(26 * 3e-6 + 832 * 15e-6 + 0.014)
+
+
+@pytest.mark.parametrize("noise", [b"data: : ping\n\n", b"data: data:\n\n", b"data:  \n\n", b"data: [DONE]\n\n"])
+def test_events_that_are_not_json_are_skipped(asks, noise):
+    assert asks(NAME, noise + recording(NAME)).text == "The capital of France is Paris, la Ville Lumière."
+
+
+def test_a_response_that_repeats_a_tool_with_a_field_named_choices_is_not_a_chat_completion(asks):
+    tools = [{"type": "function", "parameters": {"properties": {"choices": {}}}}]
+    output = [{"type": "message", "content": [{"type": "output_text", "text": "Hi"}]}]
+    response = {"object": "response", "status": "completed", "tools": tools, "output": output}
+    assert asks(NAME, wires.event({"type": "response.completed", "response": response})).text == "Hi"
