@@ -322,7 +322,7 @@ def test_different_ids_stay_apart():
 
 
 def test_a_record_that_is_nested_too_deeply_is_told_as_any_other():
-    event = Event('{"args": {"x": ' + "[" * 5000 + "]" * 5000 + "}}")
+    event = Event('{"args": {"x": ' + "[" * 100_000 + "]" * 100_000 + "}}")
     failures = []
     for read in (event.json, lambda: exact_record(event)):
         with pytest.raises(Exception, match=r".") as caught:
