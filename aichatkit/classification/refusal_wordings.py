@@ -40,7 +40,7 @@ def _any(*patterns: str) -> re.Pattern[str]:
 
 
 _NOT = r"(?:not|n't)"
-#: A parameter is not taken.
+#: A parameter is not accepted.
 REFUSES = _any(
     r"\b(?:unsupported|unknown|unrecogni[sz]ed|unexpected|extraneous|incompatible|deprecated|unavailable|forbidden)\b",
     rf"{_NOT} (?:\w+ ){{0,2}}(?:support\w*|permit\w*|allow\w*|enabled|available|accept\w*|recogni[sz]\w*|applicable"
@@ -67,14 +67,14 @@ REFUSAL_CODES = _any(
 VALUE_CODES = _any(
     r"(?:decimal|integer|string|number|array)_(?:above|below|too)\w*|\w+_(?:parsing|type)\b|invalid_type"
 )
-#: A value is wrong, and its parameter is taken: the caller's own mistake.
+#: The parameter is accepted, but not this value: the caller's mistake.
 OUT_OF_RANGE = _any(
     r">=|<=|[<>] ?-?\d|(?:less|greater|larger|smaller|lower|higher) than(?! or equal to 0\.95)|\bat (?:least|most) \d"
     r"|\bbetween\b|\brange\b|\b(?:above|below) m(?:ax|in)|strictly|\bto be an? \w|valid (?:number|string|integer"
     r"|boolean)"
     r"|must be an? \w|must be positive|\btype\b.{0,30}\b(?:number|string|integer|boolean)|must be in\b|\[-?\d|取值|范围"
 )
-#: What the fault is instead: length, key, schema, history, attachment, model.
+#: The error is about something else: length, key, schema, history, attachment or model.
 NO_PARAMETER = _any(
     r"context (?:length|window|size)|maximum context|(?:prompt|input|messages?) (?:is|are|was) too long|total length of"
     r"|too many (?:prompt |input )(?:tokens|messages)|\+ ?[`'\"]?max_|reduce the length|token limit: ?\d|higher max_"
@@ -84,7 +84,7 @@ NO_PARAMETER = _any(
     r"|requires? (?:a )?streaming|must have stream"
     r"|model .{0,60}(?:does not exist|not found|is not available|decommission)|unknown model|\bquota\b|rate limit"
 )
-#: Two parameters exclude each other.
+#: Two parameters are mutually exclusive.
 NOT_BOTH = _any(
     r"(?:cannot|can't|can not|may not|must not|should not) (?:both |be both |be (?:specified|used|set|provided"
     r"|combined|given"
@@ -131,14 +131,14 @@ OWN_EFFORT = _any(
     r"|\buse [`'\"]?(?:thinking\.type[.= ]*)?adaptive"
 )
 NO_ADAPTIVE = _any(r"adaptive(?: thinking)?[`'\"]? (?:is )?(?:not|un)[ ]?supported|not support adaptive thinking")
-#: The server was started without what calling tools needs.
+#: The server was started without the options that tool calling needs.
 NO_TOOL_PARSER = _any(r"requires? (?:the )?[`'\"]?--(?:enable-auto-tool|jinja|tool-call)")
 TOO_MANY = _any(
     r"too (?:long|many)|(?:maximum|max) (?:length|number|items|of \d)|maximum number of items|(?:up to|at most"
     r"|no more than|more"
     r" than|exceed\w*) (?:\w+ ){0,3}\d|limit of|最多"
 )
-#: An effort is refused without the name of its parameter, by a value that no other parameter has.
+#: An effort is refused without naming its parameter, but the value exists for no other parameter.
 EFFORT_ALONE = _any(
     r"[`'\"](?:none|minimal|xhigh)[`'\"].{0,80}(?:unsupported|not supported|not valid|invalid)",
     r"(?:unsupported|invalid|unexpected|unknown) (?:value|variant|level)\W{1,4}(?:none|minimal|xhigh)\b",
@@ -147,7 +147,7 @@ EFFORT_ALONE = _any(
 
 _NUMBER = r"[`'\"]?(\d[\d,]*)"
 _RANGES = (
-    # The third group tells whether the upper end is excluded.
+    # The third group says whether the upper end is excluded.
     re.compile(r"[\[(] ?(\d[\d,]*) ?, ?(\d[\d,]*) ?([\])])"),
     re.compile(r"from (\d[\d,]*) \(inclusive\) to (\d[\d,]*) \((inclusive|exclusive)\)", re.IGNORECASE),
     re.compile(r"between (\d[\d,]*)()? and (\d[\d,]*)", re.IGNORECASE),
@@ -175,10 +175,10 @@ _AT_LEAST = _any(
 
 
 def straighten(text: str) -> str:
-    """Return a text with straight quotes and without its addresses and line breaks."""
+    """Return a text with straight quotes, and without URLs and line breaks."""
     text = re.sub(r"[\u2018\u2019\u00b4]", "'", re.sub(r"[\u201c\u201d\u300c\u300d]", '"', text))
     text = re.sub(r"https?://\S+", "", text)
-    # An indented line goes on with the one before it, as in pydantic's text.
+    # An indented line continues the previous one, as in pydantic's messages.
     return re.sub(r"\s*\n\s+", " : ", text).replace("\n", ". ")
 
 
@@ -204,7 +204,7 @@ _ASIDES = _any(
 
 
 def subject(clause: str) -> str:
-    """Return a sentence that refuses something or bounds it, without its conditions and suggestions.
+    """Return a sentence without its conditions and suggestions; "" if it only makes a suggestion.
 
     >>> subject("property 'store' is unsupported, did you mean 'stop'?")
     "property 'store' is unsupported, "
@@ -259,7 +259,7 @@ def _listed(text: str, word: re.Pattern[str]) -> tuple[str, ...]:
 
 
 def efforts(text: str) -> tuple[str, ...]:
-    """Return the efforts that a text lists as taken.
+    """Return the efforts that a text lists as supported.
 
     >>> efforts("Unsupported value: 'minimal'. Supported values are: 'low', 'medium', and 'high'.")
     ('low', 'medium', 'high')
@@ -268,12 +268,12 @@ def efforts(text: str) -> tuple[str, ...]:
 
 
 def formats(text: str) -> tuple[str, ...]:
-    """Return the types of `response_format` that a text lists as taken."""
+    """Return the types of `response_format` that a text lists as supported."""
     return _listed(text, _FORMAT_WORD)
 
 
 def moved(text: str) -> str | None:
-    """Return the field that a text says a parameter has moved to.
+    """Return the field that a parameter has moved to, according to a text.
 
     >>> moved("In the Responses API, this parameter has moved to 'text.format'. Try again with the new parameter.")
     'text.format'
@@ -283,7 +283,7 @@ def moved(text: str) -> str | None:
 
 
 def refused_effort(clause: str) -> str | None:
-    """Return the effort that a sentence says is not taken.
+    """Return the effort that a sentence calls unsupported.
 
     >>> refused_effort("Thinking level MINIMAL is not supported for this model."), refused_effort("effort is unknown")
     ('minimal', None)
@@ -300,7 +300,7 @@ _REPLACEMENT = _any(
 
 
 def replacement(text: str) -> str | None:
-    """Return the name that a text suggests in place of the one it refuses.
+    """Return the name that a text suggests instead of the refused one.
 
     >>> replacement("'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.")
     'max_completion_tokens'
