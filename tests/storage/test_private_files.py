@@ -1,4 +1,4 @@
-"""Files that are for their owner only, and are replaced as a whole or not at all."""
+"""Files that only their owner can read, replaced atomically."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_a_new_file_is_for_its_owner_only(tmp_path):
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o600, 0o640])
-def test_a_file_that_is_replaced_keeps_its_rights(tmp_path, mode):
+def test_a_replaced_file_keeps_its_permissions(tmp_path, mode):
     path = tmp_path / "a"
     path.write_text("old", encoding="utf-8")
     path.chmod(mode)
@@ -68,7 +68,7 @@ def test_a_block_that_fails_leaves_the_old_file(tmp_path):
     assert [path.read_text(encoding="utf-8") for path in tmp_path.iterdir()] == ["old"]
 
 
-def test_the_path_that_cannot_be_written_is_the_one_that_was_given(tmp_path):
+def test_the_error_names_the_path_of_the_caller(tmp_path):
     (tmp_path / "folder").mkdir()
     for path, problem in (
         (tmp_path / "nowhere" / "x.json", FileNotFoundError),
