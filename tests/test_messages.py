@@ -205,9 +205,9 @@ def test_arguments_that_are_not_a_json_object_are_rejected(arguments):
 )
 def test_the_content_of_a_result_becomes_text(content, text):
     result = {"role": "tool", "tool_call_id": "call_1", "content": content}
-    given = ToolResultMessage("tool", content, ToolCall("call_1", "stock"))
-    for message in (result, given):
-        assert parse_messages(["Stock?", asks(), message])[2].content == text
+    message = ToolResultMessage("tool", content, ToolCall("call_1", "stock"))
+    for item in (result, message):
+        assert parse_messages(["Stock?", asks(), item])[2].content == text
 
 
 @pytest.mark.parametrize("content", [b"12", {1}, float("nan"), {"n": object()}])

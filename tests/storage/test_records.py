@@ -109,8 +109,8 @@ def test_an_earlier_version_can_read_the_fields_it_knows():
 
 
 def test_a_record_of_an_earlier_version_is_read():
-    told = '{"reply": {"text": "a", "provider": "b", "model": "c", "usage": {"input_tokens": 1}, "cost": 2.0}}'
-    assert decode(told) == Reply("a", "b", "c", usage=Usage(1), cost=2.0)
+    text = '{"reply": {"text": "a", "provider": "b", "model": "c", "usage": {"input_tokens": 1}, "cost": 2.0}}'
+    assert decode(text) == Reply("a", "b", "c", usage=Usage(1), cost=2.0)
 
 
 def test_unknown_fields_of_a_later_version_are_ignored():

@@ -1,4 +1,4 @@
-"""What services take of a schema: strict modes and Anthropic's structured outputs."""
+"""The parts of a JSON schema that services support: strict modes and Anthropic's structured outputs."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def closed(**fields: Any) -> dict[str, Any]:
 
 
 def nodes(schema: Any) -> Iterator[dict[str, Any]]:
-    """Yield the schema and all within."""
+    """Yield the schema and all its subschemas."""
     if isinstance(schema, list):
         for item in schema:
             yield from nodes(item)
@@ -230,7 +230,7 @@ def test_models_without_defaults_are_closed_and_strict():
     assert sent is not None
     assert is_strict(sent)
     assert sent["properties"]["owner"]["description"] == "Who feeds it."
-    # What it takes is its own business.
+    # The model itself decides which fields it accepts.
     assert "additionalProperties" not in form.schema
 
 

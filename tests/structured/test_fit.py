@@ -1,4 +1,4 @@
-"""Data that is nearly right: what is taken without a guess, and what is left as it is."""
+"""Nearly valid data: what is converted without guessing, and what stays unchanged."""
 
 from __future__ import annotations
 

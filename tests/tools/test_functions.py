@@ -424,10 +424,10 @@ def test_null_is_rejected_for_a_required_argument():
     assert run(trip, city=None).startswith("Error: the arguments do not fit: city")
 
 
-def test_what_is_approved_is_what_is_run():
-    asked = []
-    run(trip, lambda call: asked.append(call) or True, city="Oslo", days="3", tags=None)
-    assert asked == [ToolCall("1", "trip", {"city": "Oslo", "days": 3})]
+def test_the_approved_arguments_are_those_of_the_call():
+    approved = []
+    run(trip, lambda call: approved.append(call) or True, city="Oslo", days="3", tags=None)
+    assert approved == [ToolCall("1", "trip", {"city": "Oslo", "days": 3})]
 
 
 @dataclass
@@ -447,7 +447,7 @@ def test_arguments_nested_too_deeply_are_reported_to_the_model():
 
 
 class Tensor:
-    """As NumPy, PyTorch and others give theirs."""
+    """An object with a conversion method, as in NumPy and PyTorch."""
 
     def __init__(self, plain: Any, name: str = "tolist") -> None:
         setattr(self, name, lambda: plain)
