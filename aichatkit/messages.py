@@ -214,10 +214,10 @@ def _is_empty(message: Message) -> bool:
     content: Any = message.content
     if isinstance(content, str) or content is None:
         return not (content or "").strip()
-    return isinstance(content, (list, tuple)) and not any(map(_says_something, content))
+    return isinstance(content, (list, tuple)) and not any(map(_has_content, content))
 
 
-def _says_something(part: Any) -> bool:
+def _has_content(part: Any) -> bool:
     is_text = isinstance(part, Mapping) and part.get("type") == "text" and isinstance(part.get("text"), str)
     return not is_text or bool(part["text"].strip())
 

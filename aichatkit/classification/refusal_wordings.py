@@ -93,6 +93,7 @@ NOT_BOTH = _any(
     r"use only one|(?:specify|set|use|send) either|one or the other",
     r"(?:both|together).{0,60}(?:not (?:supported|allowed|permitted)|unsupported)|不能同时",
 )
+#: Two parameters that exclude each other, and the one to leave out.
 PAIRS = (
     (frozenset({"temperature", "top_p"}), "top_p"),
     (frozenset({"frequency_penalty", "presence_penalty"}), "presence_penalty"),

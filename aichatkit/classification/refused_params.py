@@ -174,8 +174,8 @@ def _read_special(text: str, named: str | None) -> Iterator[Refused]:
     elif wordings.NO_TOOL_PARSER.search(text):
         yield Refused("tools", "report")
     elif wordings.MUST_THINK.search(text):
-        gone = re.search(r"\bremove\b", text, re.IGNORECASE)
-        yield Refused("thinking", "leave_out") if gone else Refused("thinking", "not_value", "none")
+        is_removable = re.search(r"\bremove\b", text, re.IGNORECASE)
+        yield Refused("thinking", "leave_out") if is_removable else Refused("thinking", "not_value", "none")
     elif wordings.OWN_EFFORT.search(text):
         yield Refused("thinking", "adaptive")
     elif wordings.NO_ADAPTIVE.search(text):
@@ -185,9 +185,9 @@ def _read_special(text: str, named: str | None) -> Iterator[Refused]:
     elif wordings.SCHEMA_WITH_TOOLS.search(text):
         yield Refused("response_format", "in_words")
     elif wordings.NOT_BOTH.search(text):
-        for pair, loser in wordings.PAIRS:
+        for pair, dropped in wordings.PAIRS:
             if pair <= names:
-                yield Refused(loser, "leave_budget" if loser == "thinking" else "leave_out")
+                yield Refused(dropped, "leave_budget" if dropped == "thinking" else "leave_out")
                 return
 
 
@@ -239,8 +239,8 @@ def _demand_format(name: str, clause: str, text: str, code: str) -> Iterator[Ref
     if allowed:
         yield Refused(name, "one_of", allowed)
     elif _is_refusal(clause, code) and not wordings.OUT_OF_RANGE.search(clause):
-        kind = re.search(r"json[_ ](schema|object)", text)
-        yield Refused(name, "in_words", f"json_{kind.group(1)}" if kind else None)
+        match = re.search(r"json[_ ](schema|object)", text)
+        yield Refused(name, "in_words", f"json_{match.group(1)}" if match else None)
 
 
 def _demand_effort(name: str, clause: str, text: str, code: str) -> Iterator[Refused]:
