@@ -1,4 +1,4 @@
-"""JSON by the letter: numbers keep their digits, NaN and infinities are refused, text can always be encoded."""
+"""Strict JSON: numbers keep their digits, NaN and infinities are rejected, text can always be encoded."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from aichatkit._surrogates import repair, repair_escapes
 
 __all__ = ["Digits", "dumps", "has_digits", "loads", "loads_object", "loads_record", "plain", "raw_decode"]
 
-#: Deeper data is refused: reading it, checking it and sending it back would end at Python's recursion limit.
+#: Deeper data is rejected: parsing, validating and encoding it again would hit Python's recursion limit.
 _MAX_DEPTH = 100
 _BRACKETS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]', re.DOTALL)
-#: A number goes through the encoder as a string with this mark, which nobody else can know.
+#: The encoder gets such a number as a string with this prefix, random so that no other text can start with it.
 _MARK = secrets.token_hex(8)
 _MARKED = re.compile(rf'"{_MARK}([^"]*)"')
 
 
 class Digits(float):
-    """A number that says more than a float can hold: `str` gives it as it was sent.
+    """A number that a float cannot represent exactly as written; `str` returns the original text.
 
     >>> Digits("98765432109876543.210")
     98765432109876543.210
@@ -44,7 +44,7 @@ class Digits(float):
         return type(self), (self._text,)
 
     def is_integer(self) -> bool:
-        """Return whether the number is whole as it was sent."""
+        """Return whether the number as written is whole."""
         digits, places = self._split()
         return not digits or places >= 0
 
@@ -56,7 +56,7 @@ class Digits(float):
         return -number if self._text.startswith("-") else number
 
     def _split(self) -> tuple[str, int]:
-        """Return the digits without zeros at the end, and the power of ten they are to be multiplied by."""
+        """Return the digits without trailing zeros, and the power of ten to multiply them by."""
         number, _, exponent = self._text.lstrip("-").lower().partition("e")
         whole, _, fraction = number.partition(".")
         digits = (whole + fraction).rstrip("0")
@@ -64,9 +64,9 @@ class Digits(float):
 
 
 def loads(text: str) -> Any:
-    r"""Return the value of JSON text; raise ValueError for anything else, such as NaN or a number beyond all floats.
+    r"""Return the value of JSON text; raise ValueError for anything else, such as NaN or 1e999.
 
-    Data that is nested too deeply is a RecursionError.
+    Data that is nested too deeply raises RecursionError.
 
     >>> loads('{"price": 1.10, "name": "\\ud83d"}')
     {'price': 1.10, 'name': '�'}
@@ -75,18 +75,18 @@ def loads(text: str) -> Any:
 
 
 def loads_record(text: str) -> Any:
-    """Return the value of a service's record with its digits; NaN is let through, for the part that it stands in."""
+    """Return the value of a service's record, with its digits; accept NaN, which only matters if its field is used."""
     return _RECORD_DECODER.decode(text)
 
 
 def raw_decode(text: str, start: int) -> tuple[Any, int]:
-    """Return the value that begins at an index, and the index after it; `text` is taken as it is."""
+    """Return the value that starts at an index, and the index after it; `text` is not repaired."""
     value, end = _DECODER.raw_decode(text, start)
     return _checked(text[start:end], value), end
 
 
 def loads_object(text: str) -> dict[str, Any] | None:
-    r"""Return the JSON object in a text, which may be encoded twice; None if there is none. No text is no fields.
+    r"""Return the JSON object in a text, which may be encoded twice; {} for an empty text, None for anything else.
 
     >>> loads_object('"{\\"city\\": \\"Oslo\\"}"'), loads_object(""), loads_object("[1]")
     ({'city': 'Oslo'}, {}, None)
@@ -116,7 +116,7 @@ def dumps(value: Any) -> str:
 
 
 def plain(value: Any) -> Any:
-    """Return a parsed value with ordinary floats, as other libraries expect them."""
+    """Return a parsed value with ordinary floats, as other libraries expect."""
     if isinstance(value, Digits):
         return float(value)
     if isinstance(value, list):
@@ -125,7 +125,7 @@ def plain(value: Any) -> Any:
 
 
 def has_digits(value: Any) -> bool:
-    """Return whether there are numbers in a value that say more than a float."""
+    """Return whether a value contains any `Digits`."""
     if isinstance(value, Mapping):
         return any(map(has_digits, value.values()))
     return any(map(has_digits, value)) if isinstance(value, (list, tuple)) else isinstance(value, Digits)
@@ -133,17 +133,22 @@ def has_digits(value: Any) -> bool:
 
 def _parse_float(text: str) -> float:
     number = float(text)
+    return number if repr(number) == text else Digits(text)
+
+
+def _parse_finite(text: str) -> float:
+    number = _parse_float(text)
     if number in (float("inf"), float("-inf")):
         raise ValueError(f"{text} is larger than any float")
-    return number if repr(number) == text else Digits(text)
+    return number
 
 
 def _refuse(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
-_DECODER = json.JSONDecoder(parse_float=_parse_float, parse_constant=_refuse)
-_RECORD_DECODER = json.JSONDecoder(parse_float=lambda text: float(text) if repr(float(text)) == text else Digits(text))
+_DECODER = json.JSONDecoder(parse_float=_parse_finite, parse_constant=_refuse)
+_RECORD_DECODER = json.JSONDecoder(parse_float=_parse_float)
 _encode = json.JSONEncoder(allow_nan=False).encode
 
 

@@ -1,4 +1,4 @@
-"""Text with lone surrogates -> text that every encoder takes; services and file names bring such halves in."""
+"""Text with lone surrogates -> text that can be encoded; they come from services, file names and cut-off streams."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ __all__ = ["join_pieces", "repair", "repair_escapes"]
 
 _ANY = re.compile("[\ud800-\udfff]")
 _PAIR_OR_HALF = re.compile("([\ud800-\udbff])([\udc00-\udfff])|[\ud800-\udfff]")
-#: One escape of JSON text: the two halves of a character, one half alone, or anything else after a backslash.
+#: One escape in JSON text: a surrogate pair, a lone surrogate, or any other escape.
 _ESCAPE = re.compile(
     r"(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\.", re.DOTALL
 )
 
 
 def repair(text: str) -> str:
-    r"""Return the text with halves that follow each other joined, and each lone half as U+FFFD.
+    r"""Return the text with surrogate pairs joined and lone surrogates replaced by U+FFFD.
 
     >>> repair("a\ud83d\ude00b\ud83d")
     'a😀b�'
@@ -27,7 +27,7 @@ def repair(text: str) -> str:
 
 
 def repair_escapes(text: str) -> str:
-    r"""Return JSON text whose lone halves, written as escapes, are U+FFFD.
+    r"""Return JSON text with escaped lone surrogates replaced by U+FFFD.
 
     >>> repair_escapes(r'["\ud83d", "\ud83d\ude00", "\\ud83d"]')
     '["\\ufffd", "\\ud83d\\ude00", "\\\\ud83d"]'
@@ -38,7 +38,7 @@ def repair_escapes(text: str) -> str:
 
 
 def join_pieces(pieces: Iterable[str]) -> Iterator[str]:
-    r"""Yield pieces of one text, repaired; half a character at the end of a piece waits for the next.
+    r"""Yield the pieces of a text, repaired; a surrogate at the end of a piece is held back for the next one.
 
     >>> list(join_pieces(["a\ud83d", "\ude00b", "\ud83d"]))
     ['a', '😀b', '�']

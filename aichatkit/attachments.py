@@ -32,7 +32,7 @@ _SIGNATURES = (
     (rb"....ftypM4[AB]", "audio", "audio/mp4"),
     (rb"....ftyp(?:hei[cxms]|hev[cx]|mif1|msf1)", "image", "image/heic"),
 )
-#: How far from the start of a file its `%PDF-` may be.
+#: `%PDF-` may appear anywhere in this many bytes at the start of a file.
 _PDF_START = 1024
 _BYTE_ORDER_MARKS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
 _TEXT_TYPES = {
@@ -65,10 +65,10 @@ _BY_SUFFIX = {
     ".webp": ("image", "image/webp"),
     **{suffix: ("text", media_type) for suffix, media_type in _TEXT_TYPES.items()},
 }
-#: The tag of a photo that says how the camera was held, and how PIL turns the picture upright for each value.
+#: The EXIF tag for how the camera was held, and PIL's transpose method that turns the picture upright.
 _ORIENTATION = 0x0112
 _TURNS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
-#: The modes that PNG has, those that only PIL has for transparency, and a mode that cannot be converted without loss.
+#: The modes of PNG, and replacements for PIL's other modes with transparency.
 _PNG_MODES = frozenset(("1", "F", "I", "I;16", "L", "LA", "P", "RGB", "RGBA"))
 _ALPHA_MODES = {"La": "LA", "PA": "RGBA", "RGBa": "RGBA"}
 _BYTES_LIKE = (bytes, bytearray, memoryview)
@@ -207,9 +207,9 @@ def _from_bytes(content: bytes, name: str) -> File:
 
 
 def _is_late_pdf(content: bytes, text: str | None, name: str) -> bool:
-    """Return whether a PDF begins somewhere in the first 1,024 bytes, as its readers allow.
+    """Return whether a PDF starts somewhere in the first 1,024 bytes, as PDF readers allow.
 
-    Text that only speaks of PDFs is text.
+    Text that merely mentions `%PDF-` is not a PDF.
     """
     start = content.find(b"%PDF-", 0, _PDF_START)
     is_padding = not content[: max(start, 0)].strip(b"\xef\xbb\xbf\x00 \t\r\n\f")
@@ -226,8 +226,8 @@ def _decode_text(content: bytes) -> str | None:
 
 
 def _save_upright(picture: Any, buffer: Any, **options: Any) -> None:
-    """Save a PIL image the way it is to be seen, in colours that PNG has."""
-    if not hasattr(picture, "getexif"):  # it only resembles a picture of PIL
+    """Save a PIL image upright, in a color mode that PNG supports."""
+    if not hasattr(picture, "getexif"):  # only resembles a PIL image
         picture.save(buffer, **options)
         return
     turn = _TURNS.get(picture.getexif().get(_ORIENTATION))
@@ -235,7 +235,7 @@ def _save_upright(picture: Any, buffer: Any, **options: Any) -> None:
         picture = picture.transpose(turn)
     if picture.mode not in _PNG_MODES:
         picture = picture.convert(_ALPHA_MODES.get(picture.mode, "RGB"))
-    # Written as well, the orientation would turn it once more.
+    # With the orientation still set, viewers would turn it again.
     picture.save(buffer, exif=b"", **options)
 
 

@@ -91,11 +91,11 @@ class ChatError(Exception):
     #: What the client does next: "retry", "refresh" tokens and retry once, go on to the "next" provider, or "stop".
     action: str = "stop"
     #: What the cooldown applies to: the "model" with this key or with "any key", the "key", the "provider", or "" for
-    #: no cooldown. Behind one address there may be a server for each model, so a failed one says nothing of the others.
+    #: no cooldown. Behind one address there may be a server for each model, so a failure says nothing about the others.
     scope: ClassVar[str] = ""
     #: Length of the cooldown in seconds, unless the service specifies one.
     cooldown: ClassVar[float] = 0.0
-    #: What the service refused, and the changes to the request that follow; both are taken off before it is raised.
+    #: The parameters that the service refused, and the changes to the request; both are removed before it is raised.
     _refused: Any = ()
     _changes: Any = ()
 
@@ -116,7 +116,7 @@ class ChatError(Exception):
         param: str | None = None,
         reason: str = "",
     ) -> None:
-        # It may quote what a service sent, and has to be printed.
+        # It may quote a service, and must be printable.
         message = repair(str(message))
         super().__init__(message)
         self.message = message
@@ -315,7 +315,7 @@ class BudgetExceededError(ChatError):
 class SchemaError(ChatError):
     """The answer does not match the schema; `partial` holds its text."""
 
-    #: False if asking the model again would not help.
+    #: False if another answer of the model would fail in the same way.
     repairable: bool = True
 
 

@@ -22,7 +22,6 @@ else:
 __all__ = ["ImageResponse", "data_uri", "decode_data_uri", "image_type"]
 
 #: First bytes -> media type and file extension.
-_URL_LETTERS = str.maketrans("-_", "+/")
 _SIGNATURES = (
     (b"\x89PNG\r\n\x1a\n", "image/png", ".png"),
     (b"\xff\xd8\xff", "image/jpeg", ".jpg"),
@@ -36,6 +35,8 @@ _SIGNATURES = (
 _EXTENSIONS = {extension for _, _, extension in _SIGNATURES} | {".webp", ".avif", ".svg"}
 #: Types that notebook front ends display natively.
 _DISPLAYABLE = ("image/png", "image/jpeg", "image/gif")
+#: The alphabet of URL-safe base64 -> the standard one.
+_STANDARD_BASE64 = str.maketrans("-_", "+/")
 _EXTENSION_ALIASES = {".jpg": (".jpeg",), ".tif": (".tiff",)}
 
 
@@ -173,8 +174,8 @@ def decode_data_uri(uri: str) -> bytes:
     try:
         if not head.lower().endswith(";base64"):
             return unquote_to_bytes(body)
-        # Line breaks, percent signs, the letters of URLs and missing padding all occur, and leave no doubt.
-        text = "".join(unquote(body).split()).rstrip("=").translate(_URL_LETTERS)
+        # Line breaks, percent-encoding, the URL-safe alphabet and missing padding are common and unambiguous.
+        text = "".join(unquote(body).split()).rstrip("=").translate(_STANDARD_BASE64)
         return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except (binascii.Error, ValueError) as error:
         reason = reason_of(error)

@@ -91,7 +91,7 @@ class ToolResultMessage(Message):
 
 
 def parse_messages(prompt: Any, *, system: str | None = None, history: Iterable[Message] = ()) -> list[Message]:
-    """Return the messages for a prompt; raise ConfigurationError if no service could answer them.
+    """Return the messages for a prompt; raise ConfigurationError if they are invalid for every service.
 
     >>> parse_messages("Hi", system="Be brief.")
     [Message(role='system', content='Be brief.'), Message(role='user', content='Hi')]
@@ -179,7 +179,7 @@ def _parse_message(item: Any) -> Message:
 
 
 def _repaired(message: Message) -> Message:
-    """Return the message with text that can be encoded; most messages are returned as they are."""
+    """Return the message with its lone surrogates replaced; most messages are returned unchanged."""
     content: Any = message.content
     if isinstance(content, str):
         fixed: Any = repair(content)
@@ -196,9 +196,9 @@ def _is_encodable(part: Any) -> bool:
 
 
 def _without_empty(messages: Sequence[Message]) -> list[Message]:
-    """Return the messages without empty ones, which services reject; the last stays, as a prompt must have text.
+    """Return the messages without empty ones, which services reject; an empty last message stays and is reported.
 
-    An empty answer comes from histories of other programs, and says nothing even as the last.
+    Histories of other programs contain empty answers, which are dropped even at the end.
     """
     last = len(messages) - 1
     return [
@@ -214,10 +214,10 @@ def _is_empty(message: Message) -> bool:
     content: Any = message.content
     if isinstance(content, str) or content is None:
         return not (content or "").strip()
-    return isinstance(content, (list, tuple)) and not any(map(_says_something, content))
+    return isinstance(content, (list, tuple)) and not any(map(_has_content, content))
 
 
-def _says_something(part: Any) -> bool:
+def _has_content(part: Any) -> bool:
     is_text = isinstance(part, Mapping) and part.get("type") == "text" and isinstance(part.get("text"), str)
     return not is_text or bool(part["text"].strip())
 
@@ -277,7 +277,7 @@ def _parse_call(call: Any) -> ToolCall:
         text = arguments if isinstance(arguments, str) else _json.dumps({} if arguments is None else arguments)
         fields = _json.loads_object(text)
         if fields is None:
-            # For the reason why it is none.
+            # Raises with the reason, unless it is JSON of another type.
             _json.loads(text)
         else:
             signature = str(call.get("signature") or "")
@@ -305,7 +305,7 @@ def _link_tool_results(messages: Sequence[Message]) -> list[Message]:
     linked: list[Message] = []
     for message in messages:
         if isinstance(message, ToolCallsMessage):
-            # Some services use the same ids in every turn.
+            # Some services use the same IDs in every turn.
             calls.update((call.id, call) for call in message.calls)
         if isinstance(message, ToolResultMessage) and not message.call.name:
             call = calls.get(message.call.id)

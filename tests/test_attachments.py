@@ -357,11 +357,11 @@ JUNK = [b"\r\n\r\n", b"\xef\xbb\xbf", b"\x00" * 100, b"HTTP/1.1 200 OK\r\n\r\n\x
 
 
 @pytest.mark.parametrize("junk", JUNK)
-def test_a_pdf_may_begin_a_little_later(junk):
+def test_a_pdf_can_start_after_some_junk(junk):
     assert load_file(junk + PDF) == File("pdf", "application/pdf", "", junk + PDF)
 
 
-def test_text_before_a_pdf_is_a_matter_of_its_name(tmp_path):
+def test_text_before_a_pdf_header_is_a_pdf_only_by_its_name(tmp_path):
     page = b"Saved by a printer.\n" + PDF
     for name, kind in (("a.pdf", "pdf"), ("a.txt", "text"), ("A.PDF", "pdf")):
         (tmp_path / name).write_bytes(page)
@@ -369,7 +369,7 @@ def test_text_before_a_pdf_is_a_matter_of_its_name(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"\xff" * 1024 + PDF, b"\xff no pdf"])
-def test_what_begins_too_late_is_no_pdf(content):
+def test_a_header_too_far_in_is_not_a_pdf(content):
     with pytest.raises(ConfigurationError, match="no picture, PDF, audio or UTF-8 text"):
         load_file(content)
 
@@ -393,7 +393,7 @@ def data_uri(head, change=lambda text: text):
         data_uri("data:;base64", lambda text: text.replace("=", "%3D").replace("+", "%2B")),
     ],
 )
-def test_data_uris_come_in_several_forms(uri):
+def test_data_uris_can_have_several_forms(uri):
     assert load_file(uri).data == b"\xfb\xff" + PDF
 
 
@@ -425,7 +425,7 @@ def test_pictures_a_service_refuses_are_not_sent(provider, kind, tmp_path, sandb
 
 
 @pytest.mark.parametrize("provider", WEB_ONLY)
-def test_pictures_of_the_web_and_of_unknown_types_are_sent(provider, sandbox):
+def test_image_urls_and_unknown_image_types_are_sent(provider, sandbox):
     base = {"openai": "/v1", "openai-responses": "/v1", "azure": "/openai/v1", "anthropic": ""}[provider]
     with Client(model=provider, api_key={provider: "sk-test"}, base_url=sandbox.url + base) as client:
         jpg = File("image", "image/jpg", "a.jpg", b"\xff\xd8\xff")
@@ -433,7 +433,7 @@ def test_pictures_of_the_web_and_of_unknown_types_are_sent(provider, sandbox):
     assert len(sandbox.requests) == 1
 
 
-def test_gemini_takes_photos_of_telephones_but_no_animations(sandbox):
+def test_gemini_supports_heic_but_not_gif(sandbox):
     with Client(model="gemini", api_key={"gemini": "sk-test"}, base_url=sandbox.url) as client:
         client.ask("Hi", files=HEIC)
         with pytest.raises(ConfigurationError, match="image/gif"):

@@ -1,4 +1,4 @@
-"""JSON by the letter: digits, what is no JSON, and text that can be encoded."""
+"""Strict JSON: digits, invalid numbers, and text that can be encoded."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_numbers_are_written_as_they_were_read(text):
 
 
 @pytest.mark.parametrize("text", ["1.5", "0.1", "1e+30", "-2.25"])
-def test_a_number_that_a_float_holds_is_a_float(text):
+def test_a_number_that_a_float_represents_exactly_is_a_float(text):
     assert type(_json.loads(text)) is float
 
 
@@ -45,25 +45,25 @@ def test_digits_survive_copies_and_other_processes(text):
         ("1e-999999999", False, 0),
     ],
 )
-def test_whole_numbers_are_told_by_their_digits(text, whole, number):
+def test_whole_numbers_are_detected_from_their_digits(text, whole, number):
     digits = _json.Digits(text)
     assert (digits.is_integer(), int(digits)) == (whole, number)
 
 
 @pytest.mark.parametrize("text", ["NaN", "[Infinity]", '{"x": -Infinity}', "1e999", "-1e400", "nan", ""])
-def test_what_is_no_number_of_json_is_refused(text):
+def test_numbers_outside_json_are_rejected(text):
     with pytest.raises(ValueError, match=r"."):
         _json.loads(text)
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), [float("-inf")]])
-def test_no_number_beyond_json_is_written(number):
+def test_numbers_outside_json_are_not_written(number):
     with pytest.raises(ValueError, match="Out of range"):
         _json.dumps(number)
 
 
 @pytest.mark.parametrize("text", ["[" * 101 + "]" * 101, '{"a":' * 101 + "1" + "}" * 101, "[" * 5000 + "]" * 5000])
-def test_what_is_nested_too_deeply_is_refused(text):
+def test_data_nested_too_deeply_is_rejected(text):
     with pytest.raises(RecursionError):
         _json.loads(text)
 
@@ -102,7 +102,7 @@ def test_a_text_cannot_pass_for_a_number():
     assert _json.dumps(["@1.5", _json.Digits("1.50")]) == '["@1.5", 1.50]'
 
 
-# Halves of characters
+# Surrogates
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_a_text_cannot_pass_for_a_number():
         ("\ud83d\ud83d\ude00", "\ufffd😀"),
     ],
 )
-def test_lone_halves_are_replaced_and_pairs_joined(text, repaired):
+def test_lone_surrogates_are_replaced_and_pairs_joined(text, repaired):
     assert repair(text) == repaired
     assert repair(repaired) is repaired
 
@@ -133,7 +133,7 @@ def test_lone_halves_are_replaced_and_pairs_joined(text, repaired):
         (r'"\u00e9"', r'"\u00e9"'),
     ],
 )
-def test_escapes_of_lone_halves_are_replaced(text, repaired):
+def test_escaped_lone_surrogates_are_replaced(text, repaired):
     assert repair_escapes(text) == repaired
 
 
@@ -148,5 +148,5 @@ def test_escapes_of_lone_halves_are_replaced(text, repaired):
         (["é", "😀"], ["é", "😀"]),
     ],
 )
-def test_halves_in_two_pieces_are_joined(pieces, joined):
+def test_surrogates_in_two_pieces_are_joined(pieces, joined):
     assert list(join_pieces(pieces)) == joined

@@ -180,7 +180,7 @@ def test_the_arguments_of_a_call_may_be_an_object_or_missing(arguments, fields):
 
 
 @pytest.mark.parametrize("arguments", ['{"n": NaN}', {"n": float("inf")}, {"n": {1}}, [1], "[1]", 5, "5", False])
-def test_arguments_that_are_no_json_object_are_refused(arguments):
+def test_arguments_that_are_not_a_json_object_are_rejected(arguments):
     with pytest.raises(ConfigurationError, match="a tool call must look like"):
         parse_messages(["Stock?", asks(arguments)])
 
@@ -205,19 +205,19 @@ def test_arguments_that_are_no_json_object_are_refused(arguments):
 )
 def test_the_content_of_a_result_becomes_text(content, text):
     result = {"role": "tool", "tool_call_id": "call_1", "content": content}
-    given = ToolResultMessage("tool", content, ToolCall("call_1", "stock"))
-    for message in (result, given):
-        assert parse_messages(["Stock?", asks(), message])[2].content == text
+    message = ToolResultMessage("tool", content, ToolCall("call_1", "stock"))
+    for item in (result, message):
+        assert parse_messages(["Stock?", asks(), item])[2].content == text
 
 
 @pytest.mark.parametrize("content", [b"12", {1}, float("nan"), {"n": object()}])
-def test_a_result_that_is_no_data_is_refused(content):
+def test_a_result_that_is_not_json_data_is_rejected(content):
     with pytest.raises(ConfigurationError, match="must be text or JSON data"):
         parse_messages(["Stock?", asks(), {"role": "tool", "tool_call_id": "call_1", "content": content}])
 
 
 @pytest.mark.parametrize("part", [PICTURE, {"type": "text", "text": 5}])
-def test_a_result_has_no_other_parts_than_text(part):
+def test_a_result_can_only_have_text_parts(part):
     with pytest.raises(ConfigurationError, match="part of type"):
         parse_messages(["Stock?", asks(), {"role": "tool", "tool_call_id": "call_1", "content": [part]}])
 
@@ -254,7 +254,7 @@ def test_a_turn_of_calls_has_text_or_parts(content):
         parse_messages(["Hi", {**asks(), "content": content}])
 
 
-def test_half_a_character_is_replaced_wherever_it_comes_from():
+def test_lone_surrogates_are_replaced_in_every_part_of_a_message():
     parts = [{"type": "text", "text": "a\ud83d"}, PICTURE, {"type": "text", "text": "b"}]
     messages = parse_messages([Message("user", parts), "c\ude00"], system="d\ud83d")
     assert [messages[0].text, messages[1].content, messages[2].text] == [

@@ -110,7 +110,7 @@ def _changes(refused: Refused, body: dict[str, Any], request: ProviderRequest) -
     name, do, to = refused
     if name == "tools" and body.get(name) == []:
         yield Change(name, name, "leave_empty")
-    if do == "tell" or (do == "leave_out" and name in _KEPT):
+    if do == "report" or (do == "leave_out" and name in _KEPT):
         return
     if do in ("off", "no_thinking"):
         # The field may not have been sent.

@@ -60,7 +60,7 @@ def event_error(payload: object, *, provider: str, model: str | None = None, rul
 
 
 def has_message(record: object) -> bool:
-    """Return whether a record holds words that `event_error` would tell.
+    """Return whether a record contains an error message for `event_error`.
 
     >>> has_message({"status": "435", "msg": "Model not support"}), has_message({"choices": []})
     (True, False)

@@ -176,9 +176,9 @@ def _flags(body: ErrorBody, flags: Mapping[str, bool]) -> frozenset[str]:
 
 
 def _decide(failure: _Failure, rules: Sequence[Rule]) -> tuple[type[ChatError], str | None, tuple[str, str]]:
-    """Return the error type, an action if it differs from the type's own, and a description with an advice."""
+    """Return the error type, an action if it differs from the type's own, and a description with advice."""
     error_type, action, says = _look_up(failure, rules)
-    # The words of a refused parameter are exact; those of the table are wide.
+    # The wordings for refused parameters are more specific than the patterns of the table.
     if failure.refused and error_type in (ContextTooLongError, ModelNotFoundError, ServerError):
         return BadRequestError, "next" if failure.status == 404 else None, _describe(BadRequestError, failure)
     return error_type, action, says

@@ -9,11 +9,12 @@ from typing import NamedTuple
 
 from aichatkit.classification.table import FAULT_CODES
 
-__all__ = ["ErrorBody", "clean", "parse_body", "parse_record"]
+__all__ = ["MESSAGE_KEYS", "ErrorBody", "clean", "parse_body", "parse_record"]
 
 _MAX_MESSAGE = 2048
 _CODE_KEYS = ("error_code", "code", "status", "type", "reason", "quotaId", "limit_source", "error_type", "__type")
-_MESSAGE_KEYS = (
+#: Fields with an error message, most specific first.
+MESSAGE_KEYS = (
     "message",
     "msg",
     "error",
@@ -140,7 +141,7 @@ def _find_status(layers: Sequence[Mapping[str, object]]) -> int:
 
 
 def _build_message(record: Mapping[str, object], details: Sequence[Mapping[str, object]]) -> str:
-    values = (_first(record.get(key)) for key in _MESSAGE_KEYS)
+    values = (_first(record.get(key)) for key in MESSAGE_KEYS)
     message = next((value for value in values if isinstance(value, str) and value.strip()), "")
     location = record.get("loc")
     if isinstance(location, list) and message:

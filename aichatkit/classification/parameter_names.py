@@ -1,4 +1,4 @@
-"""The names of request parameters, in any spelling of any service, and where they stand in a text.
+"""The names of request parameters, as each service spells them, and their positions in a text.
 
 Services write a parameter as a field (`max_completion_tokens`, `presencePenalty`), as a path into the body
 (`generation_config.top_k`, `body -> stop`), or in words ("thinking level").
@@ -13,7 +13,7 @@ __all__ = ["MAX_TOKENS", "canonical", "find_names", "is_foreign", "split_path"]
 
 MAX_TOKENS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "max_new_tokens", "num_predict")
 
-#: The package's name -> other names of the same parameter, without case and underscores.
+#: The package's name -> all names of the parameter, in lower case without underscores.
 _ALIASES = {
     "cache_control": "cachecontrol",
     "frequency_penalty": "frequencypenalty",
@@ -47,19 +47,19 @@ _ALIASES = {
 }
 _CANONICAL = {alias: name for name, aliases in _ALIASES.items() for alias in aliases.split()}
 
-#: First parts of a path that say nothing: what follows them is the field.
+#: First parts of a path that only wrap the parameters; the field comes after them.
 _SHELL_NAMES = (
     "body request generationconfig inferenceconfig parameters parameter params options extrabody outputconfig"
     " generatecontentrequest chatcompletionrequest root"
 )
-#: What holds the conversation, its tools or a schema: a field inside is not a parameter of the request.
+#: Parts that contain the conversation, tools or a schema: a field inside them is not a request parameter.
 _FOREIGN_NAMES = (
     "messages message input contents content history system systeminstruction tools functions functiondeclarations"
     " properties schema defs items attachments documents prompt header headers query"
 )
 _SHELLS, _FOREIGN = frozenset(_SHELL_NAMES.split()), frozenset(_FOREIGN_NAMES.split())
 
-#: Names that services write in words; what is found stands for the parameter.
+#: Parameters written in words: a pattern, and the parameter it refers to.
 _PHRASES: tuple[tuple[str, str], ...] = (
     (r"parallel (?:tool|function)[ -](?:calls?|calling|use)", "parallel_tool_calls"),
     (r"tool[ -]choice", "tool_choice"),
@@ -85,7 +85,7 @@ _PHRASES: tuple[tuple[str, str], ...] = (
 _PHRASE = re.compile("|".join(rf"\b(?P<p{i}>{text})\b" for i, (text, _) in enumerate(_PHRASES)), re.IGNORECASE)
 #: An identifier or a path of them.
 _NAME = re.compile(r"(?:\*+\.)?[A-Za-z_$][A-Za-z0-9_$]*(?:(?:\.|\[\w*\]\.?| ?-> ?)[A-Za-z0-9_$]+)*(?:\[\w*\])?")
-#: Names that are ordinary words too; they count where the text sets them apart.
+#: Names that are also ordinary words; they only count if the text marks them as names.
 _WORDS = frozenset(
     {"user", "stop", "seed", "k", "p", "think", "thinking", "reasoning", "format", "effort", "functions"}
 )
@@ -100,7 +100,7 @@ _NOUN_AFTER = re.compile(
 
 
 def canonical(name: str) -> str | None:
-    """Return the package's name of a parameter, by its name or path at a service; None if it is no parameter.
+    """Return the package's name of a parameter, by a service's name or path for it; None for anything else.
 
     >>> canonical("generationConfig.topK"), canonical("presencePenalty"), canonical("***.effort"), canonical("store")
     ('top_k', 'presence_penalty', 'reasoning_effort', None)
@@ -120,7 +120,7 @@ def is_foreign(path: str) -> bool:
 
 
 def split_path(path: str) -> list[str]:
-    """Return the parts of a path in lower case, without underscores, indexes and what only wraps the parameters."""
+    """Return the parts of a path in lower case, without underscores, indexes and mere wrappers."""
     parts = [re.sub(r"[^a-z]", "", part) for part in re.split(r"[.\[\]]+|\s*->\s*|/", path.lower())]
     parts = [part for part in parts if part]
     while len(parts) > 1 and parts[0] in _SHELLS:
@@ -129,7 +129,7 @@ def split_path(path: str) -> list[str]:
 
 
 def find_names(clause: str) -> Iterator[tuple[int, str]]:
-    """Yield the parameters that a clause names, each with its position; the names are the package's."""
+    """Yield the position and the package's name of each parameter that a clause mentions."""
     spans: list[tuple[int, int]] = []
     for match in _PHRASE.finditer(clause):
         spans.append(match.span())

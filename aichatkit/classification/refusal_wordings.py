@@ -40,21 +40,20 @@ def _any(*patterns: str) -> re.Pattern[str]:
 
 
 _NOT = r"(?:not|n't)"
-#: A parameter is not taken.
+#: A parameter is not accepted.
 REFUSES = _any(
     r"\b(?:unsupported|unknown|unrecogni[sz]ed|unexpected|extraneous|incompatible|deprecated|unavailable|forbidden)\b",
     rf"{_NOT} (?:\w+ ){{0,2}}(?:support\w*|permit\w*|allow\w*|enabled|available|accept\w*|recogni[sz]\w*|applicable"
     r"|implemented|compatible|configurable|adjustable|take|handle|valid for this)\b",
     rf"(?:can|could|may|must|should)(?: ?{_NOT}) be (?:\w+ )?(?:set|used|specified|provided|passed|sent|modified"
-    rf"|changed"
-    r"|overridden|present|combined|enabled|given|included)\b",
-    r"\bextra (?:inputs?|fields?|keys?)\b|cannot find field|not a (?:valid|known|supported) (?:field|param|arg"
-    r"|prop|key|opt)",
+    r"|changed|overridden|present|combined|enabled|given|included)\b",
+    r"\bextra (?:inputs?|fields?|keys?)\b|cannot find field",
+    r"not a (?:valid|known|supported) (?:field|param|arg|prop|key|opt)",
     r"additional properties are not|was unexpected|no longer (?:supported|accepted|available)|\bun(?:set|settable)\b",
     r"only (?:the )?default|\bfixed (?:at|to)\b|only [\w.]+ (?:is|are) (?:allowed|supported|accepted|permitted|valid)",
     r"(?:may|can|must) only be|(?:is|are) only (?:\w+ )?(?:allowed|supported|available|valid|accepted|permitted)",
-    r"must be (?:set to )?(?:unset|omitted|removed|absent|null|undefined|left out|(?:equal to )?(?:0\.\d+"
-    r"|[01](?:\.0)?)(?![\w.]))",
+    r"must be (?:set to )?(?:unset|omitted|removed|absent|null|undefined|left out"
+    r"|(?:equal to )?(?:0\.\d+|[01](?:\.0)?)(?![\w.]))",
     r"only supports? \w+ ?[=:] ?\d|restricted to|no endpoints found that|\bdoes not work\b|\bhas no effect\b"
     r"|did not expect|\bremove\b",
     r"不支持|不被支持|不支援|未知|无法识别|不允许|不可用|サポートされていません|使用できません|무효|지원하지",
@@ -67,14 +66,14 @@ REFUSAL_CODES = _any(
 VALUE_CODES = _any(
     r"(?:decimal|integer|string|number|array)_(?:above|below|too)\w*|\w+_(?:parsing|type)\b|invalid_type"
 )
-#: A value is wrong, and its parameter is taken: the caller's own mistake.
+#: The parameter is accepted, but not this value: the caller's mistake.
 OUT_OF_RANGE = _any(
-    r">=|<=|[<>] ?-?\d|(?:less|greater|larger|smaller|lower|higher) than(?! or equal to 0\.95)|\bat (?:least|most) \d"
-    r"|\bbetween\b|\brange\b|\b(?:above|below) m(?:ax|in)|strictly|\bto be an? \w|valid (?:number|string|integer"
-    r"|boolean)"
-    r"|must be an? \w|must be positive|\btype\b.{0,30}\b(?:number|string|integer|boolean)|must be in\b|\[-?\d|取值|范围"
+    r">=|<=|[<>] ?-?\d|(?:less|greater|larger|smaller|lower|higher) than(?! or equal to 0\.95)|\bat (?:least|most) \d",
+    r"\bbetween\b|\brange\b|\b(?:above|below) m(?:ax|in)|strictly|\bto be an? \w",
+    r"valid (?:number|string|integer|boolean)",
+    r"must be an? \w|must be positive|\btype\b.{0,30}\b(?:number|string|integer|boolean)|must be in\b|\[-?\d|取值|范围",
 )
-#: What the fault is instead: length, key, schema, history, attachment, model.
+#: The error is about something else: length, key, schema, history, attachment or model.
 NO_PARAMETER = _any(
     r"context (?:length|window|size)|maximum context|(?:prompt|input|messages?) (?:is|are|was) too long|total length of"
     r"|too many (?:prompt |input )(?:tokens|messages)|\+ ?[`'\"]?max_|reduce the length|token limit: ?\d|higher max_"
@@ -84,16 +83,17 @@ NO_PARAMETER = _any(
     r"|requires? (?:a )?streaming|must have stream"
     r"|model .{0,60}(?:does not exist|not found|is not available|decommission)|unknown model|\bquota\b|rate limit"
 )
-#: Two parameters exclude each other.
+#: Two parameters are mutually exclusive.
 NOT_BOTH = _any(
-    r"(?:cannot|can't|can not|may not|must not|should not) (?:both |be both |be (?:specified|used|set|provided"
-    r"|combined|given"
-    r"|sent|passed) (?:\w+ )?(?:together|both|at the same time|simultaneously|at once)|(?:specify|use|set"
-    r"|combine|provide|pass"
-    r"|send) both)|at the same time is not|choose (?:only )?one|\bnot both\b|mutually exclusive|only one of"
-    r"|use only one|(?:specify|set|use|send) either|one or the other"
-    r"|(?:both|together).{0,60}(?:not (?:supported|allowed|permitted)|unsupported)|不能同时"
+    r"(?:cannot|can't|can not|may not|must not|should not) (?:both |be both "
+    r"|be (?:specified|used|set|provided|combined|given|sent|passed)"
+    r" (?:\w+ )?(?:together|both|at the same time|simultaneously|at once)"
+    r"|(?:specify|use|set|combine|provide|pass|send) both)",
+    r"at the same time is not|choose (?:only )?one|\bnot both\b|mutually exclusive|only one of",
+    r"use only one|(?:specify|set|use|send) either|one or the other",
+    r"(?:both|together).{0,60}(?:not (?:supported|allowed|permitted)|unsupported)|不能同时",
 )
+#: Two parameters that exclude each other, and the one to leave out.
 PAIRS = (
     (frozenset({"temperature", "top_p"}), "top_p"),
     (frozenset({"frequency_penalty", "presence_penalty"}), "presence_penalty"),
@@ -101,9 +101,9 @@ PAIRS = (
     (frozenset({"tools", "response_format"}), "response_format"),
 )
 TOOLS_WITH_EFFORT = _any(
-    r"tools?\b.{0,40}\breasoning[_. ]?effort\b.{0,60}\bnot supported"
-    r"|reasoning[_. ]?effort\b.{0,60}\bnot supported.{0,20}"
-    r"\bwith (?:function )?tool|\bset [`'\"]?reasoning[_.]?effort[`'\"]? to [`'\"]?none"
+    r"tools?\b.{0,40}\breasoning[_. ]?effort\b.{0,60}\bnot supported",
+    r"reasoning[_. ]?effort\b.{0,60}\bnot supported.{0,20}\bwith (?:function )?tool",
+    r"\bset [`'\"]?reasoning[_.]?effort[`'\"]? to [`'\"]?none",
 )
 FORCED_TOOL = _any(
     r"(?:thinking|reasoning).{0,60}(?:forces? tool|tool_?choice|tool choice|forced tool)",
@@ -113,17 +113,16 @@ FORCED_TOOL = _any(
 SCHEMA_WITH_TOOLS = _any(
     r"(?:function calling|tools?|tool use).{0,40}(?:response[ _](?:mime[ _]type|format|schema)|json mode).{0,60}"
     r"(?:unsupported|not supported|cannot|not allowed)",
-    r"(?:json mode|response[ _]format|structured outputs?).{0,40}(?:cannot|can't|can not"
-    r"|not) (?:be )?(?:combined|used|supported)"
-    r".{0,20}\b(?:tools?|function)",
+    r"(?:json mode|response[ _]format|structured outputs?).{0,40}"
+    r"(?:cannot|can't|can not|not) (?:be )?(?:combined|used|supported).{0,20}\b(?:tools?|function)",
 )
 THINKING_NEEDS_STREAM = _any(
     r"enable_thinking.{0,60}(?:false|stream)|thinking.{0,30}only.{0,20}stream|(?:non-?stream\w*).{0,40}enable_thinking"
 )
 MUST_THINK = _any(
-    r"(?:reasoning|thinking).{0,40}(?:is mandatory|(?:cannot|can't|can not) be (?:disabled|turned off"
-    r"|switched off)|is required"
-    r"|must be enabled)|only works in thinking mode|restricted to true|(?:cannot|can't) disable (?:thinking|reasoning)",
+    r"(?:reasoning|thinking).{0,40}"
+    r"(?:is mandatory|(?:cannot|can't|can not) be (?:disabled|turned off|switched off)|is required|must be enabled)",
+    r"only works in thinking mode|restricted to true|(?:cannot|can't) disable (?:thinking|reasoning)",
     r"budget 0 is invalid|non-?thinking|thinking.?type\b.{0,40}\bdisabled\b|thinking_?budget to 0",
 )
 OWN_EFFORT = _any(
@@ -131,14 +130,13 @@ OWN_EFFORT = _any(
     r"|\buse [`'\"]?(?:thinking\.type[.= ]*)?adaptive"
 )
 NO_ADAPTIVE = _any(r"adaptive(?: thinking)?[`'\"]? (?:is )?(?:not|un)[ ]?supported|not support adaptive thinking")
-#: The server was started without what calling tools needs.
+#: The server was started without the options that tool calling needs.
 NO_TOOL_PARSER = _any(r"requires? (?:the )?[`'\"]?--(?:enable-auto-tool|jinja|tool-call)")
 TOO_MANY = _any(
-    r"too (?:long|many)|(?:maximum|max) (?:length|number|items|of \d)|maximum number of items|(?:up to|at most"
-    r"|no more than|more"
-    r" than|exceed\w*) (?:\w+ ){0,3}\d|limit of|最多"
+    r"too (?:long|many)|(?:maximum|max) (?:length|number|items|of \d)|maximum number of items",
+    r"(?:up to|at most|no more than|more than|exceed\w*) (?:\w+ ){0,3}\d|limit of|最多",
 )
-#: An effort is refused without the name of its parameter, by a value that no other parameter has.
+#: An effort is refused without naming its parameter, but the value exists for no other parameter.
 EFFORT_ALONE = _any(
     r"[`'\"](?:none|minimal|xhigh)[`'\"].{0,80}(?:unsupported|not supported|not valid|invalid)",
     r"(?:unsupported|invalid|unexpected|unknown) (?:value|variant|level)\W{1,4}(?:none|minimal|xhigh)\b",
@@ -147,7 +145,7 @@ EFFORT_ALONE = _any(
 
 _NUMBER = r"[`'\"]?(\d[\d,]*)"
 _RANGES = (
-    # The third group tells whether the upper end is excluded.
+    # The third group says whether the upper end is excluded.
     re.compile(r"[\[(] ?(\d[\d,]*) ?, ?(\d[\d,]*) ?([\])])"),
     re.compile(r"from (\d[\d,]*) \(inclusive\) to (\d[\d,]*) \((inclusive|exclusive)\)", re.IGNORECASE),
     re.compile(r"between (\d[\d,]*)()? and (\d[\d,]*)", re.IGNORECASE),
@@ -156,12 +154,12 @@ _RANGES = (
 _AT_MOST = (
     _any(rf"\d ?> ?{_NUMBER}"),
     _any(
-        rf"(?:exceeds?|above|over|larger than|greater than|beyond) the (?:\w+ ){{0,4}}(?:limit"
-        rf"|maximum)(?: \w+){{0,3}}? {_NUMBER}"
+        r"(?:exceeds?|above|over|larger than|greater than|beyond) the (?:\w+ ){0,4}"
+        rf"(?:limit|maximum)(?: \w+){{0,3}}? {_NUMBER}"
     ),
     _any(
-        rf"(?:<=|≤|(?:less|lower|smaller) than or equal to|at most|up to|no (?:more|greater|larger"
-        rf"|higher) than) ?{_NUMBER}"
+        r"(?:<=|≤|(?:less|lower|smaller) than or equal to|at most|up to|no (?:more|greater|larger|higher) than)"
+        rf" ?{_NUMBER}"
     ),
     _any(rf"(?:not|n't) exceed {_NUMBER}|cannot be (?:more|greater|larger|higher) than {_NUMBER}"),
     _any(rf"(?:maximum|max)(?: \w+){{0,5}}?(?: is| of|:| =|\uff1a)? ?\(?{_NUMBER}"),
@@ -169,16 +167,16 @@ _AT_MOST = (
 )
 _BELOW = _any(rf"(?:(?:less|lower|smaller|fewer) than|<) ?{_NUMBER}")
 _AT_LEAST = _any(
-    rf"(?:>=|≥|greater than or equal to|at least|no less than|not less than|minimum(?: \w+){{0,4}}?(?: is| of"
-    rf"|:)?) ?{_NUMBER}"
+    r"(?:>=|≥|greater than or equal to|at least|no less than|not less than"
+    rf"|minimum(?: \w+){{0,4}}?(?: is| of|:)?) ?{_NUMBER}"
 )
 
 
 def straighten(text: str) -> str:
-    """Return a text with straight quotes and without its addresses and line breaks."""
+    """Return a text with straight quotes, and without URLs and line breaks."""
     text = re.sub(r"[\u2018\u2019\u00b4]", "'", re.sub(r"[\u201c\u201d\u300c\u300d]", '"', text))
     text = re.sub(r"https?://\S+", "", text)
-    # An indented line goes on with the one before it, as in pydantic's text.
+    # An indented line continues the previous one, as in pydantic's messages.
     return re.sub(r"\s*\n\s+", " : ", text).replace("\n", ". ")
 
 
@@ -192,19 +190,18 @@ _ASIDES = _any(
     r"(?:,|\(| -|;|:)? ?\b(?:expected|expecting|supported|valid|allowed|accepted|available|permitted|known)"
     r" (?:\w+ ){0,2}(?:parameters|fields|keys|arguments|properties|options|values|one of|are|is)\b.*",
     r"\bexpected one of.*",
-    r"[,;]? ?\b(?:when|if|unless|once)\b(?! the parameter).*?\b(?:is|are|set|using|specified"
-    r"|enabled|present|used)\b[^,;]*",
+    r"[,;]? ?\b(?:when|if|unless|once)\b(?! the parameter).*?"
+    r"\b(?:is|are|set|using|specified|enabled|present|used)\b[^,;]*",
     r"\bwith (?!(?:this|the|that|your|model|a value)\b)[^,:;]*",
-    r"(?<!tool )(?<!function )\b(?:please |instead |try |to )?(?:use|using|switch to|try|replaced (?:by|with)"
-    r"|renamed to|moved to|in favou?r of|instead of)"
-    r" .*",
+    r"(?<!tool )(?<!function )\b(?:please |instead |try |to )?"
+    r"(?:use|using|switch to|try|replaced (?:by|with)|renamed to|moved to|in favou?r of|instead of) .*",
     r"\bto (?:drop|learn|disable|enable|control|get|avoid|fix|see|ignore) .*|\b(?:learn more|see |refer to|consult).*",
     r"\bexample.*|\bdefaults? to .*",
 )
 
 
 def subject(clause: str) -> str:
-    """Return a sentence that refuses something or bounds it, without its conditions and suggestions.
+    """Return a sentence without its conditions and suggestions; "" if it only makes a suggestion.
 
     >>> subject("property 'store' is unsupported, did you mean 'stop'?")
     "property 'store' is unsupported, "
@@ -259,7 +256,7 @@ def _listed(text: str, word: re.Pattern[str]) -> tuple[str, ...]:
 
 
 def efforts(text: str) -> tuple[str, ...]:
-    """Return the efforts that a text lists as taken.
+    """Return the efforts that a text lists as supported.
 
     >>> efforts("Unsupported value: 'minimal'. Supported values are: 'low', 'medium', and 'high'.")
     ('low', 'medium', 'high')
@@ -268,12 +265,12 @@ def efforts(text: str) -> tuple[str, ...]:
 
 
 def formats(text: str) -> tuple[str, ...]:
-    """Return the types of `response_format` that a text lists as taken."""
+    """Return the types of `response_format` that a text lists as supported."""
     return _listed(text, _FORMAT_WORD)
 
 
 def moved(text: str) -> str | None:
-    """Return the field that a text says a parameter has moved to.
+    """Return the field that a parameter has moved to, according to a text.
 
     >>> moved("In the Responses API, this parameter has moved to 'text.format'. Try again with the new parameter.")
     'text.format'
@@ -283,7 +280,7 @@ def moved(text: str) -> str | None:
 
 
 def refused_effort(clause: str) -> str | None:
-    """Return the effort that a sentence says is not taken.
+    """Return the effort that a sentence calls unsupported.
 
     >>> refused_effort("Thinking level MINIMAL is not supported for this model."), refused_effort("effort is unknown")
     ('minimal', None)
@@ -294,13 +291,12 @@ def refused_effort(clause: str) -> str | None:
 
 _REPLACEMENT = _any(
     r"\b(?:use|try|specify|replaced (?:by|with)|renamed to|moved to|in favou?r of|replace \w+ with|switch to"
-    r"|did you mean|改用)"
-    r"(?: |(?<=用)|\b)(?:the )?(?:new )?(?:parameter |field )?[`'\"]?([a-z_][\w.]*)"
+    r"|did you mean|改用)(?: |(?<=用)|\b)(?:the )?(?:new )?(?:parameter |field )?[`'\"]?([a-z_][\w.]*)"
 )
 
 
 def replacement(text: str) -> str | None:
-    """Return the name that a text suggests in place of the one it refuses.
+    """Return the name that a text suggests instead of the refused one.
 
     >>> replacement("'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.")
     'max_completion_tokens'

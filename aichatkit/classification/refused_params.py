@@ -1,7 +1,7 @@
-"""Error body -> the parameters it refuses, and what it demands in their place.
+"""Error body -> the parameters that the service refused, and what to send instead.
 
-The name stands in a field of its own (`param`, `loc`) or only in words; the words say what is wrong with it. What is no
-refusal of a parameter yields nothing: a prompt that is too long, a value out of range, a field of the history.
+The parameter is named in a separate field (`param`, `loc`) or only in the message; the message says what is wrong with
+it. Any other error yields nothing: a prompt that is too long, a value out of range, a field of the history.
 """
 
 from __future__ import annotations
@@ -13,15 +13,16 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from aichatkit.classification import refusal_wordings as wordings
+from aichatkit.classification.error_bodies import MESSAGE_KEYS
 from aichatkit.classification.parameter_names import canonical, find_names, foreign_paths, is_foreign
 
 __all__ = ["Refused", "find_refused"]
 
-#: Characters of one text and of all texts that are read, and how deep and wide a body is.
+#: Limits for a body: the characters of one text and of all texts, the number of statements, and the nesting depth.
 _MAX_TEXT, _MAX_TEXTS, _MAX_STATEMENTS, _MAX_DEPTH = 1000, 4000, 40, 6
-_TEXT_KEYS = ("message", "msg", "error", "detail", "description", "status_msg", "title", "error_description", "reason")
+_TEXT_KEYS = frozenset({*MESSAGE_KEYS, "description", "reason"})
 _CODE_KEYS = ("code", "type")
-#: The location and message of a pydantic error whose list was turned into text, by JSON or by Python.
+#: The location and message of a pydantic error that was printed as text, by JSON or by Python.
 _PRINTED_ERROR = re.compile(
     r"['\"]loc['\"]: ?[\[(](?P<loc>[^\])]{0,200})[\])][^{}]{0,80}?"
     r"['\"]msg['\"]: ?(?P<quote>['\"])(?P<msg>.{0,300}?)(?P=quote)"
@@ -29,17 +30,17 @@ _PRINTED_ERROR = re.compile(
 
 
 class Refused(NamedTuple):
-    """One demand of a service.
+    """One parameter that a service refused, and the change to the request that follows.
 
-    `name` is the parameter: the package's name if that is known, else the service's. `do` is what is done about it, and
-    `to` the value for that, if there is one:
+    `name` is the package's name of the parameter, or the service's if there is none. `do` is the change, and `to` its
+    value, if any:
 
     * "leave_out", or "rename" to another field
     * "at_most" or "at_least" a number, or the "first" so many items of a list
-    * "one_of" the values of a tuple; "not_value": this value is not taken, and no others were told
+    * "one_of" the values of a tuple; "not_value": this value is not supported, and the service lists no others
     * "auto": the model chooses whether to call a tool; "in_words": the schema is described in the prompt
-    * "leave_budget": an effort is sent too; "adaptive" or "budget": the model decides how much it thinks, or is told
-    * "off": no reasoning while there are tools; "no_thinking" without a stream; "tell": nothing can be done
+    * "leave_budget": an effort is sent too; "adaptive": the model decides how much it thinks, "budget": the caller
+    * "off": no reasoning while there are tools; "no_thinking" without a stream; "report": nothing can be changed
     """
 
     name: str
@@ -54,7 +55,7 @@ class _Statement(NamedTuple):
 
 
 def find_refused(record: object) -> tuple[Refused, ...]:
-    """Return what an error body refuses; nothing if that is no parameter.
+    """Return the parameters that an error body refuses; () for any other error.
 
     >>> find_refused({"error": {"message": "Unsupported parameter: 'top_p' is not supported with this model."}})
     (Refused(name='top_p', do='leave_out', to=None),)
@@ -68,7 +69,7 @@ def find_refused(record: object) -> tuple[Refused, ...]:
         if length > _MAX_TEXTS:
             break
         if wordings.NO_PARAMETER.search(statement.text):
-            # It says what the fault is; another part of the same body only repeats or wraps it.
+            # The error is about something else; the other parts of the body only repeat or wrap it.
             return ()
         found.update(dict.fromkeys(_read(statement)))
     return tuple(found)
@@ -89,12 +90,12 @@ def _statements(value: object, depth: int = 0) -> Iterator[_Statement]:
             if key in _TEXT_KEYS and isinstance(inner, str) and not _is_printed(inner):
                 yield _Statement(inner[:_MAX_TEXT], _hint(value), code)
             elif key not in ("loc", "input", "url", *_CODE_KEYS):
-                # An expected value of pydantic's context is in its message as well.
+                # Pydantic's context (`ctx`) needs no special case: its values are in the message as well.
                 yield from _statements(inner, depth + 1)
 
 
 def _printed(text: str, depth: int) -> Iterator[_Statement]:
-    """Yield the statements of a text that holds a printed body, such as a vendor's in that of a gateway."""
+    """Yield the statements of a text that may contain a printed body, as gateways quote the vendor's error."""
     start = min((index for index in map(text.find, "{[") if index >= 0), default=-1)
     errors = [
         _Statement(match["msg"], ".".join(re.findall(r"[A-Za-z_]\w*", match["loc"])))
@@ -128,7 +129,7 @@ def _hint(error: Mapping[str, Any]) -> str:
 
 
 def _read(statement: _Statement) -> Iterator[Refused]:
-    """Yield what one statement refuses."""
+    """Yield the parameters that one statement refuses."""
     text = wordings.straighten(statement.text)
     hint = statement.hint
     if "cache_control" in f"{hint} {text}" and wordings.REFUSES.search(text):
@@ -141,7 +142,7 @@ def _read(statement: _Statement) -> Iterator[Refused]:
     if special:
         yield from special
         return
-    clauses = [named_clause for named_clause in wordings.clauses(text) if not foreign_paths(named_clause)]
+    clauses = [clause for clause in wordings.clauses(text) if not foreign_paths(clause)]
     if named is not None:
         yield from _demand(named, " ".join(clauses), text, statement.code)
         return
@@ -157,24 +158,24 @@ def _read_clause(clause: str, text: str) -> Iterator[Refused]:
     if not names and (lists_efforts or wordings.EFFORT_ALONE.search(clause)):
         names = ["reasoning_effort"]
     if "reasoning_effort" in names and "thinking" in names:
-        # The object around the effort.
+        # Only the object that contains the effort.
         names.remove("thinking")
     for name in names:
         yield from _demand(name, clause, text, "")
 
 
 def _read_special(text: str, named: str | None) -> Iterator[Refused]:
-    """Yield the refusals of a combination: which of the two has to give way is known."""
+    """Yield the refusals of a combination of parameters, and of values with a known substitute."""
     names = {name for clause in wordings.clauses(text) for _, name in find_names(clause)}
     if wordings.TOOLS_WITH_EFFORT.search(text):
         yield Refused("reasoning_effort", "off")
     elif wordings.THINKING_NEEDS_STREAM.search(text):
         yield Refused("thinking", "no_thinking")
     elif wordings.NO_TOOL_PARSER.search(text):
-        yield Refused("tools", "tell")
+        yield Refused("tools", "report")
     elif wordings.MUST_THINK.search(text):
-        gone = re.search(r"\bremove\b", text, re.IGNORECASE)
-        yield Refused("thinking", "leave_out") if gone else Refused("thinking", "not_value", "none")
+        is_removable = re.search(r"\bremove\b", text, re.IGNORECASE)
+        yield Refused("thinking", "leave_out") if is_removable else Refused("thinking", "not_value", "none")
     elif wordings.OWN_EFFORT.search(text):
         yield Refused("thinking", "adaptive")
     elif wordings.NO_ADAPTIVE.search(text):
@@ -184,14 +185,14 @@ def _read_special(text: str, named: str | None) -> Iterator[Refused]:
     elif wordings.SCHEMA_WITH_TOOLS.search(text):
         yield Refused("response_format", "in_words")
     elif wordings.NOT_BOTH.search(text):
-        for pair, loser in wordings.PAIRS:
+        for pair, dropped in wordings.PAIRS:
             if pair <= names:
-                yield Refused(loser, "leave_budget" if loser == "thinking" else "leave_out")
+                yield Refused(dropped, "leave_budget" if dropped == "thinking" else "leave_out")
                 return
 
 
 def _demand(name: str, clause: str, text: str, code: str) -> Iterator[Refused]:
-    """Yield what is demanded of one parameter; nothing if only its value is wrong, or if nothing is wrong with it."""
+    """Yield the change for one parameter; nothing if it is not refused, or only its value is the caller's mistake."""
     target = wordings.moved(text)
     if target is not None and canonical(target) == name:
         yield Refused(name, "rename", target)
@@ -213,11 +214,11 @@ def _demand_max_tokens(name: str, clause: str, text: str, code: str) -> Iterator
     lowest, highest = wordings.bounds(text)
     if highest is not None:
         yield Refused(name, "at_most", highest)
-    # A limit below 1 is the caller's own mistake.
+    # A minimum of 1 or less means that the caller's value was wrong.
     if lowest is not None and lowest > 1:
         yield Refused(name, "at_least", lowest)
     if highest is None and lowest is None and _is_refusal(clause, code):
-        # Never left out: without a limit the answer may be long and dear.
+        # Never left out: without a limit, the answer may be long and expensive.
         yield Refused(name, "rename", wordings.replacement(text))
 
 
@@ -230,23 +231,23 @@ def _demand_stop(name: str, clause: str, text: str, code: str) -> Iterator[Refus
 
 def _demand_tools(name: str, clause: str, text: str, code: str) -> Iterator[Refused]:
     if _is_refusal(clause, code) or wordings.TOO_MANY.search(text):
-        yield Refused(name, "tell")
+        yield Refused(name, "report")
 
 
 def _demand_format(name: str, clause: str, text: str, code: str) -> Iterator[Refused]:
-    taken = wordings.formats(text)
-    if taken:
-        yield Refused(name, "one_of", taken)
+    allowed = wordings.formats(text)
+    if allowed:
+        yield Refused(name, "one_of", allowed)
     elif _is_refusal(clause, code) and not wordings.OUT_OF_RANGE.search(clause):
-        kind = re.search(r"json[_ ](schema|object)", text)
-        yield Refused(name, "in_words", f"json_{kind.group(1)}" if kind else None)
+        match = re.search(r"json[_ ](schema|object)", text)
+        yield Refused(name, "in_words", f"json_{match.group(1)}" if match else None)
 
 
 def _demand_effort(name: str, clause: str, text: str, code: str) -> Iterator[Refused]:
-    taken = wordings.efforts(text)
+    allowed = wordings.efforts(text)
     lowest, highest = wordings.bounds(text)
-    if taken:
-        yield Refused(name, "one_of", taken)
+    if allowed:
+        yield Refused(name, "one_of", allowed)
     elif lowest or highest:
         yield from (Refused("thinking", do, to) for do, to in (("at_least", lowest), ("at_most", highest)) if to)
     elif _is_refusal(clause, code) or wordings.REFUSES.search(text):

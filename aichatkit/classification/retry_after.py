@@ -145,7 +145,7 @@ def _body_delay(body: object, clock: float) -> float | None:
             return _parse_duration(delay)
         headers = record.get("headers")
         if isinstance(headers, Mapping):
-            # OpenRouter puts the headers that its response should have into the body.
+            # OpenRouter puts the vendor's rate limit headers in the body.
             fields = _lower_names(headers)
             delay = _header_delay(fields, clock)
             if delay is None:

@@ -130,14 +130,14 @@ _CONTEXT = (
     r"maximum context|context (?:length|window|size)|prompt is too long|input is too long|input token count"
     r"|too many (?:\w+ )?tokens|range of input length|exceeded model token limit|reduce the length|max_new_tokens"
 )
-# Local servers give these a 5xx; that they name a context is not enough there, as loading a model may fail for it.
+# Local servers use a 5xx for these. Naming the context is not enough here: loading a model may fail because of it.
 _EXCEEDED_CONTEXT = (
     r"maximum context length|prompt is too long|input is too long|exceeded model token limit|range of input length"
     r"|exceed\w*\b.{0,60}\bcontext (?:length|window|size)|context (?:length|window|size)\b.{0,40}\bexceed"
     r"|(?:longer|larger|too (?:long|large|many \w+))\b.{0,60}\b(?:context (?:length|window|size)|maximum model length)"
     r"|input token count\b.{0,40}\bexceed|reduce the length"
 )
-#: What servers say of a path they do not have.
+#: How servers report an unknown path.
 WRONG_ADDRESS = (
     r"unexpected endpoint|(?:invalid|unknown) (?:url|path|route|endpoint) ?\(|cannot (?:post|get) /"
     r"|no route (?:matches|for)|(?:path|route|endpoint) (?:is |was )?not found|unknown request url"
@@ -232,7 +232,7 @@ ROWS: tuple[Row, ...] = (
     Row({403}, "message", r"tokens?\b.*\b(?:context|max_(?:new_)?tokens)", ContextTooLongError),
     Row({*_INVALID, 403}, "claim", _CONTEXT, ContextTooLongError),
     Row(_SERVER_ERRORS, "claim", _EXCEEDED_CONTEXT, ContextTooLongError),
-    # LM Studio says so with a 200.
+    # LM Studio reports it with a 200.
     Row({_IN_BAND}, "message", WRONG_ADDRESS, BadRequestError, "next"),
     Row(
         {*_INVALID, 403},
@@ -250,7 +250,7 @@ ROWS: tuple[Row, ...] = (
     Row({400}, "claim", _LEAD_IN + r"(?:incorrect|invalid|expired|missing) api[ -]?key", AuthenticationError),
     Row({400}, "code", "failed_precondition|permission_\\w+|organization_on_hold", PermissionDeniedError),
     Row(_INVALID, "claim", _MODEL, ModelNotFoundError),
-    # OpenRouter: the model is there, but none of its hosts takes what was asked for.
+    # OpenRouter: the model exists, but none of its hosts supports a feature of the request.
     Row({404}, "message", r"no endpoints found that (?:can )?(?:support|handle)", BadRequestError, "next"),
     Row(_NOT_FOUND, "code", r"not_?found(?:_error)?", ModelNotFoundError),
     Row(_NOT_FOUND, "message", r"model|deployment|not[ _]?found|not exist|no endpoints", ModelNotFoundError),

@@ -1,4 +1,4 @@
-"""Bytes -> events: a JSON document, and what follows where something does, as gateways write JSON in many ways."""
+"""Bytes -> events: a JSON document, or a stream of JSON records, as gateways write JSON in many ways."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Callable
 from aichatkit.errors import StreamInterruptedError
 from aichatkit.events.json_lines import iter_json_lines
 from aichatkit.events.lines import MAX_LINE, drop_bom, iter_runs, too_long_error
-from aichatkit.events.sse import JSON_WHITESPACE, Event, TrailingEvent
+from aichatkit.events.sse import JSON_WHITESPACE, Event, TrailingEvent, is_json
 
 __all__ = ["iter_document", "iter_json_lines_or_document", "iter_records"]
 
@@ -22,8 +22,8 @@ def iter_document(
 ) -> Iterator[Event]:
     """Yield a JSON body as one event of type "json" once it has ended.
 
-    Where something other than white space follows its first line, and that line is complete, the body is no document
-    but a stream of records, which `iter_rest` reads.
+    If the first line is a complete JSON value and more than white space follows it, the body is not a document but a
+    stream of records, which `iter_rest` reads.
 
     >>> [(event.data, event.type) for event in iter_document([b'{"a":', b' 1}'], iter_rest=iter_records)]
     [('{"a": 1}', 'json')]
@@ -35,10 +35,10 @@ def iter_document(
     is_record = False
     end = -1
     for block in blocks:
-        seen = len(body)
+        size = len(body)
         body += block
-        if end < 0 and (end := _end_of_first_line(body, seen)) >= 0:
-            is_record = _is_json(bytes(body[:end]))
+        if end < 0 and (end := _end_of_first_line(body, size)) >= 0:
+            is_record = is_json(body[:end].decode("utf-8", "replace"))
         if is_record and body[end:].strip(_SPACE):
             yield from iter_rest(chain((bytes(body),), blocks), max_line=max_line)
             return
@@ -48,7 +48,7 @@ def iter_document(
 
 
 def iter_records(blocks: Iterable[bytes], *, max_line: int = MAX_LINE) -> Iterator[Event]:
-    r"""Yield one event per line that holds something, with or without the field name of a server-sent event.
+    r"""Yield one event per non-blank line, with or without the field name of a server-sent event.
 
     >>> [(event.data, event.type) for event in iter_records([b'{"n": 1}\n: ping\n\ndata: {"n": 2}\nerror: no'])]
     [('{"n": 1}', 'message'), ('{"n": 2}', 'message'), ('no', 'error')]
@@ -72,7 +72,7 @@ def iter_records(blocks: Iterable[bytes], *, max_line: int = MAX_LINE) -> Iterat
 
 
 def iter_json_lines_or_document(blocks: Iterable[bytes], *, max_line: int = MAX_LINE) -> Iterator[Event]:
-    r"""Yield one event per line, or a JSON document that takes several lines as one event.
+    r"""Yield one event per line, or a JSON document of several lines as one event.
 
     >>> [event.json() for event in iter_json_lines_or_document([b'{\n "n"', b": 1\n}"])]
     [{'n': 1}]
@@ -80,14 +80,14 @@ def iter_json_lines_or_document(blocks: Iterable[bytes], *, max_line: int = MAX_
     blocks = drop_bom(blocks)
     start = bytearray()
     for block in blocks:
-        seen = len(start)
+        size = len(start)
         start += block
-        if (end := _end_of_first_line(start, seen)) >= 0 or len(start) > max_line:
+        if (end := _end_of_first_line(start, size)) >= 0 or len(start) > max_line:
             break
     else:
         end = len(start)
     rest = chain((bytes(start),), blocks)
-    if start.lstrip(_SPACE)[:1] != b"{" or _is_json(bytes(start[:end])):
+    if start.lstrip(_SPACE)[:1] != b"{" or is_json(start[:end].decode("utf-8", "replace")):
         return iter_json_lines(rest, max_line=max_line)
     return iter_document(rest, max_line=max_line, iter_rest=iter_json_lines)
 
@@ -105,12 +105,11 @@ def _iter_whole(text: str, max_line: int, iter_rest: Callable[..., Iterator[Even
     yield event
 
 
-def _end_of_first_line(body: bytearray, seen: int) -> int:
-    """Return where the first line that is not blank ends, -1 if it has not ended; `seen` bytes were searched before."""
-    if body.find(b"\n", seen) < 0:
+def _end_of_first_line(body: bytearray, start: int) -> int:
+    """Return the end of the first non-blank line, -1 if it is incomplete; search for a line end from `start`."""
+    if body.find(b"\n", start) < 0:
         return -1
-    start = len(body) - len(body.lstrip(_SPACE))
-    return body.find(b"\n", start)
+    return body.find(b"\n", len(body) - len(body.lstrip(_SPACE)))
 
 
 def _end_of_first_value(text: str) -> int:
@@ -119,11 +118,3 @@ def _end_of_first_value(text: str) -> int:
         return json.JSONDecoder().raw_decode(text, start)[1]
     except (ValueError, RecursionError):
         return 0
-
-
-def _is_json(line: bytes) -> bool:
-    try:
-        Event(line.decode("utf-8", "replace")).json()
-    except ValueError:
-        return False
-    return True

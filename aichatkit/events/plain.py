@@ -31,7 +31,7 @@ def iter_data_lines(blocks: Iterable[bytes], *, max_line: int = MAX_LINE) -> Ite
     r"""Yield the text after `data: ` on each line that has any; the prefix must match exactly.
 
     These are not server-sent events: only LF ends a line, so further spaces and a CR are part of the text.
-    A JSON object on a line is an event of type "json", a field `error` one of type "error"; all others are skipped.
+    A line that is a JSON object is an event of type "json", a field `error` one of type "error"; others are skipped.
 
     >>> [event.data for event in iter_data_lines([b"data: a\ndata:  b\r\ndata:c\ndata: \n"])]
     ['a', ' b\r']

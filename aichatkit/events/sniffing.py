@@ -26,7 +26,7 @@ _BOM_OR_SPACE = b"\xef\xbb\xbf \t\r\n"
 
 
 def iter_sse_or_json(blocks: Iterable[bytes], *, max_line: int = MAX_LINE) -> Iterator[Event]:
-    """Yield server-sent events, or a JSON body as one event of type "json"; several JSON records are events as well.
+    """Yield server-sent events, or a JSON body as one event of type "json", or one event per JSON record.
 
     >>> [event.data for event in iter_sse_or_json([b'{"a"', b': 1}'])]
     ['{"a": 1}']
@@ -37,7 +37,7 @@ def iter_sse_or_json(blocks: Iterable[bytes], *, max_line: int = MAX_LINE) -> It
 def iter_sse_or_json_array(blocks: Iterable[bytes], *, max_line: int = MAX_LINE) -> Iterator[Event]:
     """Yield server-sent events, each element of a JSON array, or a JSON object as one event of type "json".
 
-    An element is no document: only the last one of an answer is its end.
+    An element alone does not end the answer; only the last one may.
 
     >>> [event.data for event in iter_sse_or_json_array([b'[{"a"', b': 1}, {"a": 2}]'])]
     ['{"a": 1}', '{"a": 2}']

@@ -9,7 +9,7 @@ from typing import Any
 from aichatkit.errors import StreamInterruptedError
 from aichatkit.events.lines import MAX_LINE, iter_runs
 
-__all__ = ["JSON_WHITESPACE", "Event", "TrailingEvent", "iter_sse"]
+__all__ = ["JSON_WHITESPACE", "Event", "TrailingEvent", "is_json", "iter_sse"]
 
 JSON_WHITESPACE = " \t\r\n"
 
@@ -83,8 +83,8 @@ def iter_sse(blocks: Iterable[bytes], *, max_line: int = MAX_LINE) -> Iterator[E
     r"""Yield server-sent events (WHATWG HTML, 9.2.6), including a last one without its blank line.
 
     Events without data, or with blank data, comments, `retry` and unknown fields are skipped.
-    What gateways write beside the rules counts: a line that is a JSON object is an event, a field `error` an event of
-    the type "error", and a second `data:` line with JSON behind a complete record begins an event of its own.
+    Some gateways break the rules: a line that is a JSON object is an event, the field `error` is an event of type
+    "error", and a `data:` line with JSON after a complete record starts a new event.
     `max_line` limits the entire event, comments included.
 
     >>> list(iter_sse([b'event: error\ndata: {"co', b'de": 1}\n\n: ping\n\ndata: [DONE]']))
@@ -117,13 +117,13 @@ def iter_sse(blocks: Iterable[bytes], *, max_line: int = MAX_LINE) -> Iterator[E
 
 
 class _Block:
-    """Reads the lines up to a blank line, field by field; remembers the last id."""
+    """Parses the lines up to a blank line, and remembers the last ID."""
 
     def __init__(self) -> None:
         self.last_id = ""
 
     def iter_events(self, lines: list[str], event_cls: type[Event]) -> Iterator[Event]:
-        """Yield the events of the lines: one by the rules, several where a gateway left out the blank lines."""
+        """Yield the events of the lines: usually one, several if a gateway left out the blank lines."""
         self._type = "message"
         data: list[str] = []
         bare: list[str] = []
@@ -132,14 +132,14 @@ class _Block:
             value = value[1:] if value[:1] == " " else value
             if bare and field not in ("data", "event"):
                 bare.append(line)
-                if _is_json("\n".join(bare)):
+                if is_json("\n".join(bare)):
                     yield self._event(bare, event_cls)
             elif line.lstrip(JSON_WHITESPACE)[:1] == "{":
                 bare.append(line)
-                if _is_json(line):
+                if is_json(line):
                     yield self._event(bare, event_cls)
             elif field == "data":
-                if data and value[:1] in ("{", "[") and _is_json("\n".join(data)):
+                if data and value[:1] in ("{", "[") and is_json("\n".join(data)):
                     yield self._event(data, event_cls)
                 data.append(value)
             elif field == "event":
@@ -158,7 +158,8 @@ class _Block:
         return event
 
 
-def _is_json(text: str) -> bool:
+def is_json(text: str) -> bool:
+    """Return whether a text is valid JSON."""
     try:
         Event(text).json()
     except ValueError:

@@ -33,9 +33,7 @@ _PROBE_WAIT = 1.0
 _MAX_PROBE = 60.0
 #: Entries in the table; the model names a client may be given are unlimited.
 _MAX_ENTRIES = 1000
-
-
-#: Failures of the service itself, whose cooldown doubles each time.
+#: Failures of the service itself, whose cooldown doubles with each repetition.
 _GROWING = (TransportError, ServerError, BlockedError, BadResponseError, StreamInterruptedError)
 
 
@@ -96,7 +94,7 @@ class Cooldowns:
         self._lock = Lock()
 
     def __getstate__(self) -> dict[str, object]:
-        # Not pickled: another process may have another address and key.
+        # Not pickled: another process may use another address and key.
         return {"_clock": self._clock}
 
     def __setstate__(self, state: dict[str, Callable[[], float]]) -> None:

@@ -290,7 +290,7 @@ class RateLimiter:
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        # Counts stay in this process; to share them is what a storage is for.
+        # Counts stay in this process; processes share them through a storage.
         return {"rates": self.rates, "clock": self._clock}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -38,16 +38,16 @@ logger = logging.getLogger(__name__)
 
 #: Shorter waits, in seconds, are not announced: they would read as 0.0 s.
 _MIN_ANNOUNCED = 0.05
-#: Error -> what it is called beside a wait.
-_TROUBLES = (
+#: Error type -> the reason for a wait.
+_REASONS = (
     (RateLimitError, "rate limited by {}"),
     (OverloadedError, "{} is overloaded"),
-    (StreamInterruptedError, "the answer of {} broke off"),
+    (StreamInterruptedError, "the answer from {} was cut off"),
     (ConnectError, "no connection to {}"),
     (TimedOutError, "no answer from {} in time"),
     (EmptyAnswerError, "an empty answer from {}"),
-    (BadResponseError, "an answer of {} that cannot be read"),
-    (ServerError, "{} failed on its side"),
+    (BadResponseError, "an unreadable answer from {}"),
+    (ServerError, "a server error from {}"),
 )
 #: Pauses kept before expired ones are dropped.
 _MAX_PAUSES = 1000
@@ -71,9 +71,8 @@ class Wait(NamedTuple):
             return f"pacing {self.provider}, waiting for a free place"
         if self.error is None:
             return f"pacing {self.provider}, waiting {self.seconds:.1f} s"
-        reason = next((words for cls, words in _TROUBLES if isinstance(self.error, cls)), "an error of {}")
-        # Shorter waits would read as 0.0 s.
-        then = f"waiting {self.seconds:.1f} s" if self.seconds >= _MIN_ANNOUNCED else "asking again at once"
+        reason = next((words for cls, words in _REASONS if isinstance(self.error, cls)), "an error from {}")
+        then = f"waiting {self.seconds:.1f} s" if self.seconds >= _MIN_ANNOUNCED else "retrying at once"
         return f"{reason.format(self.provider)}, {then}"
 
 

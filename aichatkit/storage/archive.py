@@ -88,7 +88,7 @@ def write_chat(path: str | os.PathLike[str], record: Mapping[str, Any]) -> Path:
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> Path:
-    """Write a file atomically, for its owner only; a file that is replaced keeps its permissions."""
+    """Write a file atomically; only its owner can read a new file, and a replaced one keeps its permissions."""
     target = Path(path)
     with replacing(target) as file:
         file.write(repair(text))

@@ -1,4 +1,4 @@
-"""Files that only their owner can read: created so from the first byte on, and replaced as a whole."""
+"""Files that only their owner can read, from the moment they are created; they are replaced atomically."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _NEW = os.O_CREAT | os.O_EXCL
 
 
 def create_private(path: str) -> None:
-    """Create an empty file that only its owner can read, unless there is a file; whoever opens it tells of errors."""
+    """Create an empty file that only its owner can read, unless it exists; opening it will report any error."""
     with contextlib.suppress(OSError):
-        # The target of a link that leads nowhere yet is the user's own file as well.
+        # A dangling link counts as well: its target is created.
         os.close(os.open(os.path.realpath(path), _NEW, 0o600))
 
 
@@ -25,12 +25,12 @@ def create_private(path: str) -> None:
 def replacing(path: Path, *, newline: str | None = None) -> Iterator[Any]:
     """Open a temporary text file that replaces `path` once the block ends: readers see the old or the new content.
 
-    A new file is for its owner only; one that is replaced keeps its permissions.
+    Only the owner can read a new file; a file that is replaced keeps its permissions.
 
     Raises:
-        OSError: the file cannot be written; the error names `path`, and the temporary file is gone.
+        OSError: the file cannot be written; the error names `path`, and the temporary file is removed.
     """
-    # An unforeseeable name, and never an existing file: in a shared folder, a link may have been laid there.
+    # An unpredictable name, and never an existing file: in a shared folder, someone may have created a link there.
     temporary = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
     try:
         descriptor = os.open(temporary, os.O_WRONLY | _NEW, 0o600)

@@ -20,7 +20,7 @@ _T = TypeVar("_T")
 #: The attributes that are stored.
 _REPLY = ("text", "provider", "model", "complete", "finish_reason", "images", "reasoning", "elapsed", "cost", "id")
 _USAGE = ("input_tokens", "output_tokens", "total_tokens", "cached_tokens", "reasoning_tokens")
-#: Stored next to the reply: earlier versions can read only a reply that has no fields they do not know.
+#: Stored next to the reply, as earlier versions cannot read a reply with unknown fields.
 _LATER_USAGE = ("cache_write_tokens", "searches")
 _LATER_REPLY = ("saved",)
 #: Without `reason`: an older version, which does not know it, could not read the record.
@@ -41,7 +41,7 @@ def encode(outcome: Reply | ChatError) -> str:
     later_usage = _known_values(outcome.usage, _LATER_USAGE)
     newer = {**later, **({"usage": later_usage} if later_usage else {})}
     record = {name: value for name, value in record.items() if value not in (None, "", [], {})}
-    # Only the arguments of tool calls hold numbers that a float cannot.
+    # Only the arguments of tool calls contain numbers that a float cannot represent.
     dumps = _json.dumps if outcome.tool_calls else json.dumps
     return dumps({"reply": record, **({"later": newer} if newer else {})})
 
@@ -96,5 +96,5 @@ def _parse_reply(record: Mapping[str, Any]) -> Reply:
 
 
 def _build(cls: type[_T], values: Mapping[str, Any]) -> _T:
-    """Return an instance with the fields that this version has; a later one may have stored others."""
+    """Return an instance with the fields that this version has; a later version may have stored others."""
     return cls(**{name: values[name] for name in field_names(cls) if name in values})

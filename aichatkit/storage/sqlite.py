@@ -29,7 +29,7 @@ _REASONS = (
     ("not a database", "it is damaged or no database; move it away or delete it"),
     ("readonly", "it cannot be written; look at the rights of the file and its folder"),
     ("unable to open", "it cannot be opened; look at the folder and its rights"),
-    # This message quotes what the file holds.
+    # This message quotes content of the file.
     ("Could not decode", "it is damaged; move it away or delete it"),
 )
 
@@ -107,7 +107,7 @@ class Database:
             connection.close()
 
     def damage_error(self, reason: str = "") -> JournalError:
-        """Return the error for a record that cannot be read; it shows nothing of the record."""
+        """Return the error for a record that cannot be read; it does not quote the record."""
         return JournalError(f"{self._label()}: a record in it is damaged; move it away or delete it", reason=reason)
 
     def _connection(self) -> sqlite3.Connection:

@@ -64,10 +64,10 @@ def is_pydantic_model(hint: Any) -> bool:
 
 
 def _with_decimals(value: Any, model: Any) -> Any:
-    """Return the value with decimals as text: pydantic reads numbers of JSON as floats, whatever their field."""
+    """Return the value with decimals as text: pydantic parses all JSON numbers as floats, even for a Decimal field."""
     if not _json.has_digits(value):
         return value
-    # A decimal is written as text and read from numbers as well; no other type without a format is.
+    # Only a Decimal serializes to text without a format and validates from both text and numbers.
     try:
         schema = model.model_json_schema(mode="serialization")
     except (RuntimeError, TypeError, ValueError):
@@ -81,9 +81,9 @@ def _decimals_as_text(value: Any, schema: Any, root: Any) -> Any:
         return value
     options = [resolve(option, root) for name in ("anyOf", "oneOf", "allOf") for option in schema.get(name, ())]
     if isinstance(value, _json.Digits):
-        kinds = [option for option in options or [schema] if isinstance(option, Mapping)]
-        is_decimal = any(kind.get("type") == "string" and "format" not in kind for kind in kinds)
-        return str(value) if is_decimal and all(kind.get("type") != "number" for kind in kinds) else value
+        forms = [option for option in options or [schema] if isinstance(option, Mapping)]
+        is_decimal = any(form.get("type") == "string" and "format" not in form for form in forms)
+        return str(value) if is_decimal and all(form.get("type") != "number" for form in forms) else value
     for option in options:
         value = _decimals_as_text(value, option, root)
     if isinstance(value, Mapping):
@@ -122,11 +122,11 @@ def _convert_object(value: Mapping[str, Any], hint: Any, args: Sequence[Any]) ->
 
 
 def _convert_key(name: str, hint: Any) -> Any:
-    """Convert a key, which is always text in JSON; raise ValueError if it is none of the type."""
+    """Convert a key, which is always text in JSON; raise ValueError if it does not fit the type."""
     hint = unwrap(hint)
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin in UNION_TYPES:
-        # "1" is a whole number first: as text it would be of the type str in any case.
+        # `str` comes last, as it fits any key: "1" becomes a number if the type allows one.
         options = sorted(args, key=lambda option: unwrap(option) is str)
         return next((key for option in options if (key := _try_key(name, option)) is not _NO_KEY), name)
     if origin is typing.Literal:
@@ -146,11 +146,11 @@ def _try_key(name: str, hint: Any) -> Any:
 
 
 def _find_key(name: str, keys: Mapping[Any, Any]) -> Any:
-    """Return the key that has this name in JSON."""
+    """Return the key with this name in JSON."""
     for value, key in keys.items():
         if name == (value if isinstance(value, str) else _json.dumps(value)):
             return key
-    raise ValueError(f"{name!r} is none of the keys {', '.join(map(str, keys))}")
+    raise ValueError(f"{name!r} is not one of the keys {', '.join(map(str, keys))}")
 
 
 def _with_utc_offset(text: str) -> str:

@@ -1,4 +1,4 @@
-"""JSON schema -> what a service takes of it: what it would refuse is told in the description, and checked here."""
+"""JSON schema -> the subset a service supports; other keywords move to the description and are validated locally."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from aichatkit.structured.validation import resolve
 
 __all__ = ["JSON_TEXT", "for_anthropic", "is_strict", "strict"]
 
-#: The only field of an answer that is JSON text as a whole.
+#: The only field of an answer that is JSON text.
 JSON_TEXT = "json_text"
 _FORMATS = frozenset(("date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"))
-#: Keywords that hold schemas by name, one schema, and a list of schemas.
+#: Keywords with schemas by name, with one schema, and with a list of schemas.
 _BY_NAME = ("properties", "$defs", "definitions")
 _SINGLE = ("items", "additionalProperties")
 _LISTS = ("anyOf",)
-#: Keywords of OpenAI's strict mode; any other one that limits the value is told in words.
+#: Keywords of OpenAI's strict mode; any other keyword moves to the description.
 _STRICT_KEYWORDS = frozenset(
     (
         *("$defs", "$ref", "additionalProperties", "anyOf", "const", "definitions", "description", "enum", "format"),
@@ -26,7 +26,7 @@ _STRICT_KEYWORDS = frozenset(
         *("pattern", "properties", "required", "title", "type"),
     )
 )
-#: What cannot be left out without changing the form of the data.
+#: Keywords that determine the shape of the data and so cannot be left out.
 _SHAPES = ("allOf", "oneOf", "not", "prefixItems", "patternProperties", "if", "then", "else", "dependentSchemas")
 _ANTHROPIC_KEYWORDS = frozenset(
     (
@@ -34,9 +34,9 @@ _ANTHROPIC_KEYWORDS = frozenset(
         *("properties", "required", "title", "type"),
     )
 )
-#: Parts of patterns that services cannot compile.
+#: Regular expression syntax that services cannot compile.
 _HARD_PATTERN = re.compile(r"\(\?|\\[bB1-9]")
-#: Said of nothing but the schema itself.
+#: Keywords about the schema itself, which the model need not know.
 _SILENT = frozenset(("$schema", "$id", "$comment", "$anchor", "discriminator", "deprecated", "readOnly", "writeOnly"))
 _JSON_TYPES: Sequence[tuple[type, str]] = (
     (bool, "boolean"),
@@ -50,7 +50,7 @@ _JSON_TYPES: Sequence[tuple[type, str]] = (
 
 
 def strict(schema: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Return the schema as strict mode takes it, None if it needs more than that, such as optional fields.
+    """Return the schema in the form of strict mode, None if that cannot express it, such as optional fields.
 
     >>> name = {"type": "object", "properties": {"n": {"type": "string", "minLength": 1}}, "required": ["n"]}
     >>> strict({**name, "additionalProperties": False})["properties"]
@@ -65,8 +65,8 @@ def strict(schema: Mapping[str, Any]) -> Mapping[str, Any] | None:
 def is_strict(schema: Any) -> bool:
     """Return whether a schema qualifies for strict mode.
 
-    Every object must be closed and require all its fields, every value must have a type, and no keyword may be one that
-    strict modes reject.
+    Every object must be closed and require all its fields, every value must have a type, and every keyword must be one
+    that strict modes accept.
 
     >>> closed = {"type": "object", "required": ["n"], "additionalProperties": False}
     >>> is_strict({**closed, "properties": {"n": {"type": "integer"}}}), is_strict({**closed, "properties": {"n": {}}})
@@ -94,30 +94,31 @@ def is_strict(schema: Any) -> bool:
 
 
 def for_anthropic(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the schema as Anthropic's structured outputs take it: closed, finite, and without bounds.
+    """Return the schema in the form of Anthropic's structured outputs: closed, without recursion and bounds.
 
-    A part that cannot be told, such as an object with any keys, is asked for as JSON text; `fit_texts` reads it.
+    A part that has no such form, such as an object with arbitrary keys, becomes a string of JSON text, which
+    `fit_texts` parses.
     """
     converted: dict[str, Any] = _Anthropic(schema).convert(schema)
     if converted.get("type") == "object":
         return converted
-    # The root has to be an object all the same.
+    # The root must be an object.
     fields = {JSON_TEXT: converted}
     return {"type": "object", "properties": fields, "required": [JSON_TEXT], "additionalProperties": False}
 
 
 class _Converter:
-    """Copies a schema with the keywords that a service knows; `root` is what references lead into."""
+    """Copies a schema with the keywords that a service supports; `root` resolves its references."""
 
     keywords: frozenset[str]
 
     def __init__(self, root: Mapping[str, Any]) -> None:
         self.root = root
-        #: References that are being followed, to notice those that lead back.
+        #: References that are being followed, to detect recursion.
         self.open: list[str] = []
 
     def convert(self, schema: Any) -> Any:
-        """Return the schema in the service's form."""
+        """Return the service's form of a schema."""
         if not isinstance(schema, Mapping):
             return schema
         if "$ref" in schema:
@@ -125,21 +126,21 @@ class _Converter:
         return self.convert_plain(_normalized(schema))
 
     def convert_reference(self, schema: Mapping[str, Any]) -> Any:
-        """Return what the service takes in place of a reference."""
+        """Return the service's form of a schema with a reference."""
 
     def convert_plain(self, schema: Mapping[str, Any]) -> Any:
-        """Return a schema that is no reference in the service's form."""
+        """Return the service's form of a schema without a reference."""
 
-    def convert_named(self, place: str, name: str, schema: Any) -> Any:
-        """Convert a field or definition; within a definition, references to it lead back."""
-        self.open.append(f"#/{place}/{name}")
+    def convert_named(self, keyword: str, name: str, schema: Any) -> Any:
+        """Convert a field or definition; a reference to it from inside is recursive."""
+        self.open.append(f"#/{keyword}/{name}")
         try:
             return self.convert(schema)
         finally:
             self.open.pop()
 
     def follow(self, schema: Mapping[str, Any], convert: Callable[[Any], Any]) -> Any:
-        """Convert the definition that a reference leads to, with what stands beside it."""
+        """Convert the definition that a reference points to, combined with the keywords next to the reference."""
         self.open.append(schema["$ref"])
         try:
             return convert(resolve(schema, self.root))
@@ -147,7 +148,7 @@ class _Converter:
             self.open.pop()
 
     def copy(self, schema: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the known keywords with their schemas converted, and the others in the description."""
+        """Return the supported keywords with their schemas converted, and the others in the description."""
         kept: dict[str, Any] = {}
         notes = []
         for name, value in schema.items():
@@ -162,14 +163,14 @@ class _Converter:
         return _described(kept, notes)
 
     def refuses(self, name: str, value: Any) -> bool:
-        """Return whether the service knows a keyword, but not this value."""
+        """Return whether the service rejects this value of a supported keyword."""
         if name == "pattern":
             return _HARD_PATTERN.search(str(value)) is not None
         return name == "format" and value not in _FORMATS
 
 
 class _Strict(_Converter):
-    """OpenAI's strict mode. It takes references, also recursive ones, if they stand alone."""
+    """OpenAI's strict mode. It supports references, even recursive ones, without other keywords next to them."""
 
     keywords = _STRICT_KEYWORDS
 
@@ -178,7 +179,7 @@ class _Strict(_Converter):
         if not siblings or any(name in siblings for name in _BY_NAME):
             return dict(schema)
         if schema["$ref"] in self.open or schema["$ref"] == "#":
-            # It leads back into itself, so it cannot be replaced by what it leads to.
+            # A recursive reference cannot be replaced by its definition.
             return _described({"anyOf": [{"$ref": schema["$ref"]}]}, [str(siblings.get("description") or "")])
         return self.follow(schema, self.convert)
 
@@ -222,7 +223,7 @@ class _Anthropic(_Converter):
             is_empty = schema.get("additionalProperties") is False and "patternProperties" not in schema
             return self.copy(schema) if is_empty else _json_text(schema, self.root)
         if isinstance(schema.get("additionalProperties"), Mapping):
-            # Its fields are not all that matters.
+            # Closing it would lose the other fields.
             return _json_text(schema, self.root)
         return {**self.copy({**schema, "additionalProperties": False}), "type": "object"}
 
@@ -253,12 +254,12 @@ class _Anthropic(_Converter):
 
 
 def _normalized(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the schema with a type for its constants, and with `anyOf` for `oneOf`, which few services know."""
+    """Return the schema with a type for its constants, and with `anyOf` for `oneOf`, which few services support."""
     normal = dict(schema)
     if "oneOf" in normal and "anyOf" not in normal:
         normal["anyOf"] = normal.pop("oneOf")
     if isinstance(normal.get("allOf"), list) and len(normal["allOf"]) == 1 and "$ref" in normal["allOf"][0]:
-        # How references got descriptions before they were allowed to have any.
+        # The way to describe a reference before other keywords were allowed next to it.
         (reference,) = normal.pop("allOf")
         return {**normal, **reference} if not normal else {"anyOf": [reference], **normal}
     if normal.pop("nullable", False) and isinstance(normal.get("type"), str):
@@ -275,7 +276,7 @@ def _type_names(value: Any) -> Iterator[str]:
 
 
 def _only(schema: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Return the part of a schema that is about one type."""
+    """Return the part of a schema that applies to one type."""
     if name == "null":
         return {"type": "null"}
     kept = {"type": name, **schema}
@@ -285,7 +286,7 @@ def _only(schema: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def _json_text(schema: Any, root: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the schema of a text that holds the JSON of a value."""
+    """Return the schema of a string with the JSON of a value."""
     shown = dict(schema) if isinstance(schema, Mapping) else {}
     description = str(shown.pop("description", ""))
     definitions = {

@@ -1,4 +1,4 @@
-"""JSON value that is nearly right + JSON schema -> the value that was meant, where nothing has to be guessed."""
+"""Nearly valid JSON value + JSON schema -> the intended value, if there is no doubt about it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ __all__ = ["fit_arguments", "fit_texts"]
 
 _NOTHING = object()
 _SCALARS = ("integer", "number", "boolean", "null")
-#: Parts that are tried: with forms to choose from at every level, there may be more than can ever be.
+#: Maximum number of parts to try: with alternatives at every level, their number grows exponentially.
 _MAX_STEPS = 2000
-#: As Python writes them.
+#: Python's spellings of JSON constants.
 _WORDS = {"True": True, "False": False, "None": None}
 
 
 def fit_texts(value: Any, schema: Mapping[str, Any]) -> Any:
-    """Return an answer with lists and objects in place of the text they were written as.
+    """Return an answer with the lists and objects that were written as text parsed.
 
     >>> fit_texts({"tags": '["a"]'}, {"properties": {"tags": {"type": "array"}}})
     {'tags': ['a']}
@@ -28,27 +28,27 @@ def fit_texts(value: Any, schema: Mapping[str, Any]) -> Any:
 
 
 def fit_arguments(value: Any, schema: Mapping[str, Any]) -> Any:
-    """Return the arguments of a call with text in place of nothing but text, and without null for a default.
+    """Return the arguments of a call with values that were written as text parsed, and without null for a default.
 
     >>> schema = {"properties": {"days": {"type": "integer"}, "unit": {"type": "string"}}}
     >>> fit_arguments({"days": "3", "unit": None}, schema)
     {'days': 3}
     """
-    kinds = ("array", "object", *_SCALARS)
-    return value if _fits(value, schema, schema) else _Fitter(schema, kinds, drops_null=True).fit(value, schema)
+    types = ("array", "object", *_SCALARS)
+    return value if _fits(value, schema, schema) else _Fitter(schema, types, drops_null=True).fit(value, schema)
 
 
 class _Fitter:
-    """Fits the parts of a value; text is read as JSON if that is of one of the `kinds` and the schema wants it."""
+    """Fits the parts of a value; text is parsed as JSON if the schema expects one of `types` instead."""
 
-    def __init__(self, root: Mapping[str, Any], kinds: tuple[str, ...], *, drops_null: bool = False) -> None:
+    def __init__(self, root: Mapping[str, Any], types: tuple[str, ...], *, drops_null: bool = False) -> None:
         self.root = root
-        self.kinds = kinds
+        self.types = types
         self.drops_null = drops_null
         self.steps = 0
 
     def fit(self, value: Any, schema: Any) -> Any:
-        """Return the value that was meant, or the same if it is not known."""
+        """Return the intended value, or the value unchanged if there is doubt."""
         self.steps += 1
         if self.steps > _MAX_STEPS:
             return value
@@ -86,7 +86,7 @@ class _Fitter:
 
     def _read(self, text: str, schema: Mapping[str, Any]) -> Any:
         names = schema.get("type") or ()
-        wanted = [name for name in ([names] if isinstance(names, str) else names) if name in self.kinds]
+        wanted = [name for name in ([names] if isinstance(names, str) else names) if name in self.types]
         if not wanted:
             return _NOTHING
         try:

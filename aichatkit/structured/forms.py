@@ -20,7 +20,7 @@ from aichatkit.structured.validation import find_errors
 
 __all__ = ["Form"]
 
-#: Thoughts that some models write before the answer, as text.
+#: Reasoning that some models write into the text before the answer.
 _LEADING_THOUGHTS = re.compile(r"\s*<(think|thinking)>.*?</\1>", re.DOTALL)
 
 
@@ -51,7 +51,7 @@ class Form:
 
     @property
     def sent(self) -> Mapping[str, Any]:
-        """The schema for the service: the objects of pydantic models are closed, as strict modes require."""
+        """The schema to send: the objects of pydantic models are closed, as strict modes require."""
         return self.schema if isinstance(self.target_type, Mapping) else _closed(self.schema)
 
     def parse(self, reply: Reply) -> Any:
@@ -68,9 +68,9 @@ class Form:
             problem = str(error)
         except SchemaError:
             problem = "it is not JSON"
-        except Exception as error:  # noqa: BLE001 - a class of the user's own may raise anything
+        except Exception as error:  # noqa: BLE001 - the user's class may raise anything
             problem, reason = f"{type(error).__name__}: {error}", reason_of(error)
-            # Something else failed than the data; the next answer would end in the same way.
+            # Not caused by the data: the next answer would fail in the same way.
             repairable = not isinstance(error, RuntimeError)
         if reply.finish_reason == "content_filter":
             raise ContentFilteredError(
@@ -115,7 +115,7 @@ class Form:
 
 
 def _closed(schema: Any) -> Any:
-    """Return a schema whose objects are closed if they require all their fields and say nothing of others."""
+    """Return a schema whose objects are closed if they require all their fields and do not mention others."""
     if isinstance(schema, list):
         return [_closed(item) for item in schema]
     if not isinstance(schema, Mapping):

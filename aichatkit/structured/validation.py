@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from decimal import Decimal, InvalidOperation
@@ -25,7 +24,7 @@ _TYPES: dict[str, Callable[[Any], bool]] = {
 def find_errors(value: Any, schema: Any, root: Any = None) -> list[str]:
     """Return the validation errors of a value, each starting with its path; an empty list if the value is valid.
 
-    Unknown schema keywords are ignored. `root` is the schema that holds the definitions, if not this one.
+    Unknown schema keywords are ignored. `root` is the schema with the definitions, if not this one.
 
     >>> find_errors({"n": "x"}, {"type": "object", "properties": {"n": {"type": "integer"}}})
     ['n: must be integer, not a string']
@@ -35,8 +34,8 @@ def find_errors(value: Any, schema: Any, root: Any = None) -> list[str]:
 
 
 def resolve(schema: Any, root: Any) -> Any:
-    """Return a schema with its reference followed to a definition in `root`; {} for one that leads nowhere."""
-    for _ in range(20):  # a reference may lead to another, and in a broken schema back to itself
+    """Return a schema with its reference followed to a definition in `root`; {} if that does not exist."""
+    for _ in range(20):  # a reference may point to another, and in a broken schema to itself
         reference = schema.get("$ref") if isinstance(schema, Mapping) else None
         if not isinstance(reference, str) or not reference.startswith("#"):
             return schema
@@ -149,10 +148,10 @@ def _range_errors(value: float, schema: Mapping[str, Any], path: str) -> _Errors
         yield path, f"must be at most {bounds['maximum']}, not {value}"
     if "exclusiveMinimum" in bounds and value <= bounds["exclusiveMinimum"]:
         yield path, f"must be more than {bounds['exclusiveMinimum']}, not {value}"
-    if bounds.get("multipleOf", 0) > 0 and not _is_multiple(value, bounds["multipleOf"]):
-        yield path, f"must be a multiple of {bounds['multipleOf']}, not {value}"
     if "exclusiveMaximum" in bounds and value >= bounds["exclusiveMaximum"]:
         yield path, f"must be less than {bounds['exclusiveMaximum']}, not {value}"
+    if bounds.get("multipleOf", 0) > 0 and not _is_multiple(value, bounds["multipleOf"]):
+        yield path, f"must be a multiple of {bounds['multipleOf']}, not {value}"
 
 
 def _matches(pattern: str, text: str) -> bool:
@@ -167,15 +166,24 @@ def _is_equal(value: Any, other: Any) -> bool:
 
 
 def _is_multiple(value: float, step: float) -> bool:
-    # As floats, 0.3 is no multiple of 0.1.
+    # As floats, 0.3 is not a multiple of 0.1.
     try:
         return Decimal(str(value)) % Decimal(str(step)) == 0
-    except InvalidOperation:  # the numbers are too far apart to tell
+    except InvalidOperation:  # the quotient has too many digits
         return True
 
 
 def _has_repeats(items: list[Any]) -> bool:
-    return len({json.dumps(item, sort_keys=True) for item in items}) < len(items)
+    return len(set(map(_identity, items))) < len(items)
+
+
+def _identity(value: Any) -> Any:
+    """Return a hashable value that is the same for equal JSON values, such as 1 and 1.0, but not for 1 and true."""
+    if isinstance(value, Mapping):
+        return frozenset((name, _identity(item)) for name, item in value.items())
+    if isinstance(value, list):
+        return tuple(map(_identity, value))
+    return Decimal(str(value)) if _TYPES["number"](value) else (type(value), value)
 
 
 def _is_integral(value: Any) -> bool:

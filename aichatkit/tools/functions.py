@@ -129,8 +129,8 @@ def _parse_signature(function: Any) -> tuple[str, list[Field]]:
             continue
         if parameter.kind is parameter.POSITIONAL_ONLY:
             raise ConfigurationError(
-                f"tools: the parameter {parameter.name!r} of {name} is positional-only, and a tool is called by names; "
-                "wrap it in a function of your own"
+                f"tools: the parameter {parameter.name!r} of {name} is positional-only, but tools are called with "
+                "keyword arguments; wrap it in another function"
             )
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             raise ConfigurationError(f"tools: {name} takes {parameter}; a tool's parameters need plain names")

@@ -1,4 +1,4 @@
-"""What a tool returns -> the text that the model gets."""
+"""The return value of a tool -> the text for the model."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ __all__ = ["result_text"]
 
 _MAX_CHARS = 200_000
 _PLAIN = (str, int, float, type(None))
-#: How others turn their arrays, columns and tables into lists: NumPy, pandas, PyTorch, Polars, PyArrow.
+#: Methods that convert arrays, columns and tables to lists, in NumPy, pandas, PyTorch, Polars and PyArrow.
 _TO_LISTS = ("tolist", "to_pylist", "to_dicts", "to_list")
 
 
 def result_text(result: Any, name: str) -> str:
-    """Return a result as text, JSON unless it is text already; a long one is cut.
+    """Return a result as text, encoded as JSON unless it is a string; a long one is truncated.
 
     Raises:
-        TypeError: the result has to be awaited; `name` is that of the tool.
+        TypeError: the result must be awaited; the message contains `name`, the tool's name.
     """
     if inspect.isawaitable(result) or inspect.isasyncgen(result):
         if inspect.iscoroutine(result):
@@ -60,7 +60,7 @@ def _jsonable(value: Any) -> Any:
 
 
 def _from_library(value: Any) -> Any:
-    """Return the lists and numbers of an array or table, and the text of anything else."""
+    """Return an array or table as lists and numbers, anything else as text."""
     if isinstance(value, type):
         return str(value)
     if hasattr(value, "iterrows"):
@@ -68,12 +68,12 @@ def _from_library(value: Any) -> Any:
     for name in _TO_LISTS:
         if callable(getattr(value, name, None)):
             plain = getattr(value, name)()
-            # Some return themselves: a column of pandas may hold anything.
+            # Some objects return themselves.
             return str(plain) if plain is value else _jsonable(plain)
     return str(value)
 
 
 def _key(name: Any) -> Any:
-    """Return a key that JSON may have; most are text already."""
+    """Return a key that `json` can encode."""
     name = name.value if isinstance(name, Enum) else name
     return name if isinstance(name, _PLAIN) else str(name)

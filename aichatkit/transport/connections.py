@@ -84,8 +84,8 @@ class Connections:
     def settings(self, url: str, proxies: Mapping[str, str] | None, direct: bool) -> dict[str, Any]:
         """Return the `Session.send` arguments for a URL: proxies, verify, cert.
 
-        They are kept per host until the environment changes. Explicit proxies take precedence over the environment, the
-        call's over the client's; `direct` disables all.
+        Cached per host until the environment changes. Explicit proxies take precedence over the environment, the call's
+        over the client's; `direct` disables all.
         """
         explicit = self.explicit_proxies(proxies, direct)
         parts = urlsplit(url)
@@ -110,26 +110,26 @@ class Connections:
             self.open_responses.add(response)
 
     def forget_settings(self) -> None:
-        """Read the environment again for the next request: after a failure the user may have changed it."""
+        """Read the proxy and certificate settings again for the next request, e.g. after a failed connection."""
         self._settings = {}
 
     def pending_request(self, *, fresh: bool = False, deadline: Deadline | None = None) -> PendingRequest:
         """Return a context manager: inside it, `close` wakes this thread while it waits for the response head.
 
-        `fresh` requires a new connection instead of a pooled one; `deadline` holds for every wait inside.
+        `fresh` requires a new connection instead of a pooled one; `deadline` limits every wait inside.
         """
         if self._pid != os.getpid():
             self._renew()
         return PendingRequest(self._pending, self._lock, fresh=fresh, deadline=deadline)
 
     def check_portable(self) -> None:
-        """Raise if the client's own headers or proxies hold secrets, which must not be pickled."""
+        """Raise ConfigurationError if the client's headers or proxies contain secrets, which must not be pickled."""
         names = [f"header {name}" for name, value in self.headers.items() if is_secret(name, value)]
         names += [f"proxy for {name}" for name, url in self.proxies.items() if "@" in str(url)]
         if names:
             raise ConfigurationError(
                 f"a client with a secret in its {names[0]} cannot be pickled; create it in the other process, "
-                "or give the secret by the environment"
+                "or set the secret in the environment"
             )
 
     def portable(self) -> dict[str, Any]:
@@ -173,7 +173,7 @@ class Connections:
 
 
 def _environment() -> tuple[Any, ...]:
-    # `os.environ.get` encodes the name and raises inside for every variable that is not set.
+    # Faster than `os.environ.get`, which encodes the name and catches an exception for every unset variable.
     return tuple(map(os.environ._data.get, _VARIABLES))  # type: ignore[attr-defined]
 
 
@@ -250,10 +250,10 @@ class _Adapter(HTTPAdapter):
 
 
 class PlainSession(requests.Session):
-    """A Session that follows no redirect, and does not look for where one would lead."""
+    """A Session that never follows redirects, nor parses their addresses."""
 
     def get_redirect_target(self, resp: requests.Response) -> None:
-        """Return None, as the address may be no address at all."""
+        """Return None: parsing the address may fail, even if the redirect is not followed."""
 
 
 def _build_session() -> requests.Session:
@@ -271,9 +271,9 @@ def _ssl_context(verify: Any) -> ssl.SSLContext:
     location = requests.utils.DEFAULT_CA_BUNDLE_PATH if verify is True else str(verify)
     is_directory = os.path.isdir(location)
     try:
-        found = os.stat(location)
-        # Bundles are renewed in place.
-        key = (location, found.st_mtime_ns, found.st_size, found.st_ino)
+        stat = os.stat(location)
+        # Bundles may be renewed in place.
+        key = (location, stat.st_mtime_ns, stat.st_size, stat.st_ino)
         with _contexts_lock:
             context = _contexts.get(key)
             if context is None:
@@ -285,5 +285,5 @@ def _ssl_context(verify: Any) -> ssl.SSLContext:
         reason = str(error)
     else:
         return context
-    # Without a number, as `requests` raises it for a file that is missing; a bare ValueError becomes an InvalidURL.
+    # Without an errno, as `requests` raises it for a missing file; `requests` turns a ValueError into an InvalidURL.
     raise OSError(reason)

@@ -1,7 +1,7 @@
 """Image URL -> bytes, without trusting the URL, since a server sent it.
 
 Only https and public IP addresses are allowed, without the user's key, cookies or headers; the address is checked after
-connecting and before anything is sent, even a TLS greeting. The provider's own host, as configured, is always allowed.
+connecting and before the TLS handshake. The provider's own host, as configured, is always allowed.
 Behind a proxy the address cannot be checked, as the proxy resolves the name.
 """
 
@@ -28,7 +28,7 @@ __all__ = ["download", "is_public"]
 
 _MAX_BYTES = 64 << 20
 _MAX_REDIRECTS = 3
-#: Not public, whatever the standard library of this Python says of them: protocols of their own, and ways to IPv4.
+#: Not public, although some versions of the standard library say so: special purposes, and gateways to IPv4.
 _NOT_PUBLIC = tuple(
     map(
         ipaddress.ip_network,
@@ -38,7 +38,7 @@ _NOT_PUBLIC = tuple(
         ),
     )
 )
-#: IPv6 addresses in use on the public internet; the rest of the space is not assigned.
+#: IPv6 addresses in use on the public internet; the rest of the space is unassigned.
 _GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
 
 
@@ -163,7 +163,7 @@ def _redirected(url: str, location: str) -> str:
         return urljoin(url, location)
     except ValueError as error:
         reason = type(error).__name__
-    raise BadResponseError(f"{_host(url)}: the picture is redirected to an address that cannot be read", reason=reason)
+    raise BadResponseError(f"{_host(url)}: the picture is redirected to an invalid URL", reason=reason)
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:

@@ -1,4 +1,4 @@
-"""Compressed bytes -> bytes: gzip in any number of members, deflate with or without its header, in bounded pieces."""
+"""Compressed bytes -> bytes: gzip with any number of members, deflate with or without a header, in limited pieces."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ __all__ = ["INFLATED", "UnknownEncodingError", "encoding_of", "inflate", "read_s
 
 #: The encodings `inflate` decodes.
 INFLATED = frozenset({"gzip", "x-gzip", "deflate"})
-#: Decompressed bytes returned at a time, so that a small compressed body cannot exhaust the memory.
+#: Maximum number of decompressed bytes returned at a time, so that a small compressed body cannot exhaust the memory.
 _MAX_INFLATED = 1 << 20
-#: Values that servers send for a body that is not encoded; names of character sets are recognized as well.
+#: Values that servers send for a body that is not encoded; some send the name of a character set.
 _PLAIN = frozenset({"", "identity", "none", "7bit", "8bit", "binary", "chunked", "aws-chunked"})
 _GZIP, _GZIP_WINDOW = b"\x1f\x8b", 31
-#: Bytes of text among which one is certainly not valid as compressed data.
+#: A text of this many bytes is never valid as compressed data.
 _TELLING = 64
-#: What an encoded body without a Content-Encoding starts with; no text or JSON does, as none of it is UTF-8.
+#: First bytes of an encoded body, to detect one without a Content-Encoding; none of them is valid UTF-8.
 _SIGNATURES = {b"\x1f\x8b\x08": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 
 Reader = Callable[[], bytes]
@@ -42,7 +42,7 @@ def encoding_of(headers: Mapping[str, str]) -> str:
 
 
 def unknown_framing(headers: Mapping[str, str]) -> str:
-    """Return the Transfer-Encoding if it is more than `chunked`, which is all that `http.client` reads; else "".
+    """Return the Transfer-Encoding if it is more than `chunked`, the only one `http.client` decodes; else "".
 
     >>> unknown_framing({"Transfer-Encoding": "gzip, chunked"}), unknown_framing({"Transfer-Encoding": "Chunked"})
     ('gzip, chunked', '')
@@ -52,7 +52,7 @@ def unknown_framing(headers: Mapping[str, str]) -> str:
 
 
 def read_start(read: Reader) -> bytes:
-    """Return the first block of a body without an encoding; raise if it is encoded all the same."""
+    """Return the first block of a body without an encoding; raise UnknownEncodingError if it is encoded after all."""
     start = read()
     while start and any(len(start) < len(signature) and signature.startswith(start) for signature in _SIGNATURES):
         block = read()
@@ -66,9 +66,9 @@ def read_start(read: Reader) -> bytes:
 
 
 def inflate(read: Reader, encoding: str, *, maybe_decoded: bool = False) -> Iterator[bytes]:
-    """Yield the decompressed bytes of a body, all members of it.
+    """Yield the decompressed bytes of a body with all its gzip members.
 
-    `maybe_decoded` takes a body that is decompressed already as it is: recorders keep the header beside such bytes.
+    `maybe_decoded` passes a body through that is already decompressed: recorders keep the header with such bytes.
     """
     block = read()
     while len(block) == 1 and (more := read()):
@@ -76,7 +76,7 @@ def inflate(read: Reader, encoding: str, *, maybe_decoded: bool = False) -> Iter
     if not block:
         return
     window = _window_of(block, encoding)
-    # Without a header it takes more bytes to tell what is not compressed.
+    # Without a zlib header it takes more bytes to detect data that is not compressed.
     while maybe_decoded and window < 0 and len(block) < _TELLING and (more := read()):
         block += more
     if maybe_decoded and not _fits(window, block):
@@ -93,7 +93,7 @@ def inflate(read: Reader, encoding: str, *, maybe_decoded: bool = False) -> Iter
             if not block and not decoder.eof:
                 raise EOFError("compressed body ended early")
             block = decoder.unconsumed_tail
-        # Servers that compress each event by itself send many members; zeros may fill the space between two.
+        # Servers that compress each event separately send many members; zeros may pad the space between two.
         block = decoder.unused_data.lstrip(b"\0")
         while len(block) < len(_GZIP) and _GZIP.startswith(block) and (more := read()):
             block = (block + more).lstrip(b"\0")

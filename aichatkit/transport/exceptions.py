@@ -47,9 +47,9 @@ _UNSENDABLE = (
     requests.exceptions.InvalidProxyURL,
     UnicodeError,
 )
-#: The functions of urllib3 in which nothing of the request has been sent yet.
+#: The functions of urllib3 that run before any of the request is sent.
 _CONNECTING = frozenset({"connect", "_prepare_proxy", "_validate_conn"})
-#: What `http.client` says if a proxy refuses to connect.
+#: The message of `http.client` if a proxy refuses to connect.
 _TUNNEL = re.compile(r"Tunnel connection failed: ([0-9]{3})\b")
 #: Their messages quote the complete header or URL, and possibly a key with it.
 _QUOTING = (*_UNSENDABLE, http.client.InvalidURL)
@@ -61,7 +61,7 @@ def translate_send(error: BaseException, label: str, handled: BaseException | No
     `label` names the service; `handled` is the exception the caller was already handling, as for `causes_of`.
     """
     causes = list(causes_of(error, handled))
-    # A header of the response is the fault of the service, though requests gives it the same name.
+    # An invalid header of the response is the service's fault, though requests uses the same name for it.
     if isinstance(error, _UNSENDABLE) and not _any(causes, urllib3_errors.InvalidHeader):
         return _unsendable(error, label)
     failure = _translate_before_head(error, causes, label)
@@ -120,8 +120,8 @@ def _translate_in_body(causes: list[BaseException], label: str) -> ChatError:
     for cause in causes:
         if isinstance(cause, UnknownEncodingError):
             return BadResponseError(
-                f"{label}: the answer is encoded as {cause}, which cannot be decoded here; "
-                "let the service or the gateway before it send it plain"
+                f"{label}: the answer is encoded as {cause}, which cannot be decoded; "
+                "configure the service or the gateway to send it uncompressed"
             )
     if _any(causes, (zlib.error, urllib3_errors.DecodeError, requests.exceptions.ContentDecodingError)):
         return BadResponseError(f"{label}: the compressed answer is damaged")
@@ -154,12 +154,12 @@ def _translate_connection(error: BaseException, causes: list[BaseException], lab
 
 
 def _refused_tunnel(causes: list[BaseException], label: str) -> ConnectError | None:
-    """Return the error for a proxy that answers CONNECT with an error, None for any other failure."""
+    """Return the error for a proxy that rejects CONNECT, None for any other failure."""
     match = next(filter(None, (_TUNNEL.match(str(cause)) for cause in causes if type(cause) is OSError)), None)
     if match is None:
         return None
     status = int(match.group(1))
-    # Never its own words: they may quote the password.
+    # Never the proxy's own text, which may quote the password.
     name = http.client.responses.get(status, "")
     may_help = status >= 500 or status in (408, 425, 429)
     advice = "try again later" if may_help else "waiting does not help"

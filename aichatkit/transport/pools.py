@@ -87,7 +87,7 @@ def _tracked_pool(pool_cls: Any) -> Any:
 
 
 def _open_response(connection: Any, sock: Any, *args: Any, **options: Any) -> FastResponse:
-    """Return the response of a connection: to a proxy's CONNECT while it connects, else to a request."""
+    """Create the response to a request, or to CONNECT while the connection to a proxy is set up."""
     response = FastResponse(sock, *args, **options)
     deadline = connection._handshake or _deadline()
     if deadline is not None:
@@ -111,7 +111,7 @@ class _TrackedMixin:
     _unsent: bytes | None = None
     _has_answered = False
 
-    #: The end of the handshakes with a proxy and of TLS, while they last.
+    #: The deadline of the handshakes with the proxy and of TLS, while they last.
     _handshake: Deadline | None = None
 
     def connect(self) -> None:
@@ -126,10 +126,10 @@ class _TrackedMixin:
         parent: Any = super()
         sock = parent._new_conn()
         deadline = _deadline()
-        limits = (sock.gettimeout(), None if deadline is None else deadline.remaining())
-        known = [limit for limit in limits if limit is not None]
+        candidates = (sock.gettimeout(), None if deadline is None else deadline.remaining())
+        limits = [limit for limit in candidates if limit is not None]
         # All handshakes together get the time of one connection attempt.
-        self._handshake = Deadline(min(known)) if known else None
+        self._handshake = Deadline(min(limits)) if limits else None
         self._bound_handshake(sock)
         return sock
 

@@ -37,7 +37,7 @@ def pick_reader(response: requests.Response) -> tuple[Reader, Any]:
     headers, raw = response.headers, response.raw
     content: Any = getattr(response, "_content", False)
     if content is not False:
-        # A hook or an auth of the user has read the body; requests keeps what it decoded.
+        # The user's hook or auth has read the body already; requests keeps the decoded content.
         return _blocks_reader([content or b""]), None
     encoding = encoding_of(headers)
     inner: Any = getattr(raw, "_fp", None)
@@ -73,7 +73,7 @@ def find_socket(raw: Any) -> socket.socket | None:
 
 
 class _BoundedFile(socket.SocketIO):
-    """The file of a socket whose reads end with a deadline, however often a few bytes arrive."""
+    """A socket file whose reads end at a deadline, even if a few bytes keep arriving."""
 
     deadline: Deadline
     _sock: socket.socket
@@ -89,7 +89,7 @@ class _BoundedFile(socket.SocketIO):
 
 
 def bound_reads(file: Any, deadline: Deadline) -> None:
-    """Make every read of a response's file end with a deadline that has an end; test doubles are left alone."""
+    """Make every read of a response's file end at a deadline that has a limit; leave test doubles unchanged."""
     raw: Any = getattr(file, "raw", None)
     if type(raw) in (socket.SocketIO, _BoundedFile):
         # The buffered reader around it may hold data already, so it cannot be replaced.

@@ -22,7 +22,7 @@ _MAX_LINES = 99
 _STATUSES = frozenset(map(str, range(200, 600)))
 #: Lengths with this many digits are left to `http.client`; Python refuses to parse much longer ones.
 _DIGITS = 19
-#: Interim responses (100, 102, 103) that may come before the final one.
+#: Maximum number of interim responses (100, 102, 103) before the final one.
 _MAX_INTERIM = 100
 #: Responses without a body, whatever their headers say.
 _BODILESS = ("204", "304")
@@ -47,7 +47,7 @@ class FastResponse(http.client.HTTPResponse):
             super().begin()
 
     def _read_status(self) -> tuple[str, int, str]:
-        """Return the status line of the final response, after any number of interim ones within reason."""
+        """Return the status line of the final response, skipping a limited number of interim ones."""
         for _ in range(_MAX_INTERIM):
             version, status, reason = super()._read_status()  # type: ignore[misc]
             if status >= 200 or status == http.client.SWITCHING_PROTOCOLS:

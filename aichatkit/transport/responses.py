@@ -186,7 +186,7 @@ class Response:
         self.closed = True
         raw: Any = self._response.raw
         if self.status < 200 or not getattr(self._framing, "reusable", True):
-            # After an interim response the real one still follows on the connection.
+            # The final response still follows an interim one on the connection.
             self._response.close()
             return
         if self._framing is not None:

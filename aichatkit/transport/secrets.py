@@ -27,7 +27,7 @@ def keys_in(headers: Mapping[str, str]) -> list[str]:
 
 
 def is_secret(name: str, value: str) -> bool:
-    """Return whether a header is likely to carry a secret, by its name or by how its value starts.
+    """Return whether a header is likely to contain a secret, judging by its name and the start of its value.
 
     >>> is_secret("X-Api-Key", "1"), is_secret("X-Mine", "Bearer 1"), is_secret("X-Mine", "yes")
     (True, True, False)

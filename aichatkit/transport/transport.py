@@ -167,20 +167,18 @@ class Transport:
         try:
             return send(session, request, headers, hooks, timeout)
         except requests.HTTPError as error:
-            # A hook of the user called `raise_for_status`.
+            # The user's hook called `raise_for_status`.
             if error.response is None or error.response.status_code < 400:
                 raise
             return error.response
         except ValueError as error:
-            # The user's Session looks where a redirect would lead, though it shall not follow it.
+            # The user's Session parses the address of a redirect, though it must not follow it.
             if isinstance(error, requests.RequestException) or not passed_through(
                 error, ("resolve_redirects",), "requests"
             ):
                 raise
             reason = reason_of(error)
-        raise BadResponseError(
-            f"{self._provider}: redirected to an address that cannot be read; check base_url", reason=reason
-        )
+        raise BadResponseError(f"{self._provider}: redirected to an invalid URL; check base_url", reason=reason)
 
     def _send_prepared(
         self,

@@ -260,7 +260,7 @@ def test_an_export_to_another_kind_of_file_is_refused(client, tmp_path, name, ki
 
 
 @pytest.mark.parametrize("write", [Chat.save, Chat.export])
-def test_a_path_that_cannot_be_written_is_told_as_it_was_given(client, tmp_path, write):
+def test_the_error_for_an_unwritable_path_names_it(client, tmp_path, write):
     path = tmp_path / "nowhere" / "x.json"
     with pytest.raises(FileNotFoundError) as caught:
         write(client.chat(history=["Hi"]), path)

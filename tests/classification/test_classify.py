@@ -773,14 +773,14 @@ def test_an_honest_answer_is_let_go_at_the_first_word_that_explains():
     ],
 )
 @pytest.mark.parametrize("status", [500, 502, 503])
-def test_what_can_never_fit_is_not_asked_again_whatever_its_number(words, status):
+def test_a_prompt_that_is_too_long_is_not_a_server_error_whatever_its_status(words, status):
     body = {"error": {"message": words, "type": "server_error", "code": status}}
     assert type(refused(status, body)) is ContextTooLongError
     assert type(event_error(body, provider="test")) is ContextTooLongError
 
 
 @pytest.mark.parametrize("words", ["failed to allocate the context window", "no context", "internal error"])
-def test_another_failure_with_a_context_is_one_of_the_service(words):
+def test_a_failure_that_merely_mentions_a_context_is_a_server_error(words):
     assert type(refused(500, {"error": {"message": words}})) is ServerError
 
 
@@ -794,7 +794,7 @@ def test_another_failure_with_a_context_is_one_of_the_service(words):
         "no route matches POST /chat",
     ],
 )
-def test_a_wrong_address_is_told_in_a_200_as_well(words):
+def test_a_wrong_address_is_detected_even_with_status_200(words):
     for error in (
         event_error({"error": words}, provider="test"),
         refused(200, {"error": words}),
@@ -806,6 +806,6 @@ def test_a_wrong_address_is_told_in_a_200_as_well(words):
         assert "base_url" in str(error)
 
 
-def test_a_rule_may_say_what_happened():
+def test_a_rule_can_replace_description_and_advice():
     rule = Rule(401, "", AuthenticationError, says=("the door is locked", "ring the bell"))
     assert str(refused(401, {"error": "No"}, rules=[rule])) == "acme: the door is locked (401): No; ring the bell"

@@ -213,16 +213,16 @@ WORDINGS = {
         ("tool_choice", AUTO)
     ],
     "No endpoints found that support tool use. To learn more about provider routing, visit: https://x.example/a": [
-        ("tools", "tell")
+        ("tools", "report")
     ],
-    "registry.ollama.ai/library/gemma:2b does not support tools": [("tools", "tell")],
-    "tool calling is not supported with this model": [("tools", "tell")],
-    '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set': [("tools", "tell")],
-    "tool use is not supported by this model": [("tools", "tell")],
+    "registry.ollama.ai/library/gemma:2b does not support tools": [("tools", "report")],
+    "tool calling is not supported with this model": [("tools", "report")],
+    '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set': [("tools", "report")],
+    "tool use is not supported by this model": [("tools", "report")],
     "Invalid value for 'tool_choice': expected one of 'auto' or 'none'": [("tool_choice", AUTO)],
     '"auto" tool choice is not supported': [("tool_choice", AUTO)],
     "Invalid 'tools': array too long. Expected an array with maximum length 128, but got an array with length 325.": [
-        ("tools", "tell")
+        ("tools", "report")
     ],
     "Invalid 'stop': array too long. Expected an array with maximum length 4, but got an array with length 9 "
     "instead.": [("stop", "first", 4)],
@@ -344,7 +344,7 @@ DECOYS = [
 
 
 @pytest.mark.parametrize("body", DECOYS, ids=lambda body: str(body)[-60:])
-def test_what_is_no_refusal_of_a_parameter_is_none(body):
+def test_other_errors_refuse_no_parameter(body):
     assert find_refused(body) == ()
 
 
@@ -387,28 +387,28 @@ def test_every_shape_of_body_is_read(shape):
     assert sent(*find_refused(SHAPES[shape])) == [("seed", OUT)]
 
 
-def test_a_body_names_several_at_once():
+def test_a_body_can_refuse_several_parameters():
     several = [{**PYDANTIC, "loc": ["body", name]} for name in ("seed", "stop", "max_completion_tokens")]
     assert sent(*find_refused({"detail": several})) == [("seed", OUT), ("stop", OUT), ("max_tokens", "rename")]
 
 
-def test_a_name_of_no_known_parameter_is_the_service_s_own():
+def test_an_unknown_parameter_keeps_the_name_of_the_service():
     assert sent(*find_refused(error("Unknown parameter: 'heat'", param="generation.heat"))) == [
         ("generation.heat", OUT)
     ]
 
 
-def test_a_value_that_only_the_field_tells_is_read_with_it():
+def test_a_value_is_attributed_to_the_field_of_the_body():
     body = error("Invalid value: 'max'. Supported values are: 'low', 'high'.", param="reasoning.effort")
     assert sent(*find_refused(body)) == [("reasoning_effort", "one_of", ("low", "high"))]
 
 
 @pytest.mark.parametrize("body", ["[" * 5000, {"error": "{" * 5000}, {"error": {"message": "x{" + "[" * 9000}}])
-def test_a_body_without_end_is_given_up(body):
+def test_a_body_nested_too_deeply_refuses_nothing(body):
     assert find_refused(body) == ()
 
 
-def test_a_deep_or_long_body_is_read_in_part():
+def test_only_part_of_a_deep_or_long_body_is_read():
     deep = error(WORDS)
     for _ in range(20):
         deep = {"error": deep}

@@ -271,7 +271,7 @@ def test_limits_are_plain_json():
         ("Try again in 5 seconds and read the docs of 7 days.", 5),
     ],
 )
-def test_parts_of_a_duration_may_be_joined_by_words(text, seconds):
+def test_parts_of_a_duration_can_be_joined_by_words(text, seconds):
     assert parse_retry_after({}, message=text) == seconds
 
 
@@ -280,7 +280,7 @@ def test_parts_of_a_duration_may_be_joined_by_words(text, seconds):
     [("7", 7), (" 7.5 ", 7.5), ("7s", 7), ("1m30s", 90), (7, 7), ("", None), ("x", None), ("-7", None), ([7], None)],
 )
 @pytest.mark.parametrize("key", ["retry_after", "retry_after_seconds", "retryAfter", "resets_in_seconds"])
-def test_seconds_of_the_body_may_be_text(key, value, seconds):
+def test_seconds_in_the_body_can_be_text(key, value, seconds):
     assert parse_retry_after({}, {key: value}) == seconds
     assert parse_retry_after({}, {"error": {key: value, "message": "slow down"}}) == seconds
 

@@ -117,7 +117,7 @@ def test_without_key_and_model_the_offline_eliza_answers_and_says_so(monkeypatch
 def test_a_wait_is_told_on_standard_error(sandbox, capsys):
     sandbox.script("rate-limit,retry_after_ms=5")
     assert main(["Hi"]) == 0
-    assert "aichatkit: rate limited by openai, asking again at once\n" in capsys.readouterr().err
+    assert "aichatkit: rate limited by openai, retrying at once\n" in capsys.readouterr().err
 
 
 # What comes through a pipe.

@@ -53,6 +53,6 @@ def test_a_data_line_ends_at_no_cr() -> None:
     assert data_of(iter_data_lines([b"data: a\rdata: b\n"])) == ["a\rdata: b"]
 
 
-def test_objects_and_errors_between_data_lines_are_events_of_their_own_type() -> None:
+def test_objects_and_errors_between_data_lines_have_their_own_event_type() -> None:
     events, _ = read(iter_data_lines, [b'data: a\n{"error": "No."}\nx: 1\nerror: it broke\n'])
     assert events == [("message", "a", ""), ("json", '{"error": "No."}', ""), ("error", "it broke", "")]

@@ -30,7 +30,7 @@ def read(reader, body, size=1000, **options):
         ('{"a":\n 1}', [('{"a":\n 1}', "json")]),
         (' \r\n\t[{"é": 1}]', [(' \r\n\t[{"é": 1}]', "json")]),
         ("\ufeff \n{}", [(" \n{}", "json")]),
-        # Something behind the first record: lines, with or without the names of fields.
+        # More lines after the first record, with or without field names.
         ("{}\n\nevent: x\ndata: a\n\nerror: b\nid: 1\n: c\ndata:\n{}", [*FIRST, ("a", "x"), ("b", "error"), *FIRST]),
         ('{"a": 1}\n\n \n', [('{"a": 1}\n\n \n', "json")]),
         ('{\n"a": 1}\n\ndata: b\n\n', [('{\n"a": 1}', "json"), ("b", "message")]),

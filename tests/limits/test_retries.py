@@ -148,7 +148,7 @@ def stale(error: ConnectError) -> ConnectError:
     return error
 
 
-def test_a_stale_connection_is_replaced_at_once_and_the_second_is_waited_for():
+def test_a_stale_connection_is_retried_immediately_the_first_time_only():
     run = Run(stale(ConnectError("a")), stale(ConnectError("b")), attempts=4, base=0.5)
     assert (run(), run.calls) == ("opened", 3)
     assert run.slept == [0.0, 1.0]

@@ -31,27 +31,27 @@ def waiting(slept, *, total=None, hook=None):
 
 
 @pytest.mark.parametrize(
-    ("wait", "told"),
+    ("wait", "text"),
     [
         (Wait("openai", "m", 12.04), "pacing openai, waiting 12.0 s"),
         (Wait("openai", "m", 0.0), "pacing openai, waiting for a free place"),
         (Wait("openai", "m", 12.0, RateLimitError("slow")), "rate limited by openai, waiting 12.0 s"),
-        (Wait("openai", "m", 0.0, RateLimitError("slow")), "rate limited by openai, asking again at once"),
-        (Wait("openai", "m", 0.04, RateLimitError("slow")), "rate limited by openai, asking again at once"),
+        (Wait("openai", "m", 0.0, RateLimitError("slow")), "rate limited by openai, retrying at once"),
+        (Wait("openai", "m", 0.04, RateLimitError("slow")), "rate limited by openai, retrying at once"),
         (Wait("openai", "m", 0.05, RateLimitError("slow")), "rate limited by openai, waiting 0.1 s"),
         (Wait("openai", "m", 1.5, OverloadedError("busy")), "openai is overloaded, waiting 1.5 s"),
         (Wait("openai", "m", 1.5, ConnectError("gone")), "no connection to openai, waiting 1.5 s"),
         (Wait("openai", "m", 1.5, TimedOutError("slow")), "no answer from openai in time, waiting 1.5 s"),
-        (Wait("openai", "m", 1.5, StreamStalledError("slow")), "the answer of openai broke off, waiting 1.5 s"),
-        (Wait("openai", "m", 1.5, StreamInterruptedError("cut")), "the answer of openai broke off, waiting 1.5 s"),
+        (Wait("openai", "m", 1.5, StreamStalledError("slow")), "the answer from openai was cut off, waiting 1.5 s"),
+        (Wait("openai", "m", 1.5, StreamInterruptedError("cut")), "the answer from openai was cut off, waiting 1.5 s"),
         (Wait("openai", "m", 1.5, EmptyAnswerError("none")), "an empty answer from openai, waiting 1.5 s"),
-        (Wait("openai", "m", 1.5, BadResponseError("odd")), "an answer of openai that cannot be read, waiting 1.5 s"),
-        (Wait("openai", "m", 1.5, ServerError("500")), "openai failed on its side, waiting 1.5 s"),
-        (Wait("openai", "m", 1.5, ChatError("other")), "an error of openai, waiting 1.5 s"),
+        (Wait("openai", "m", 1.5, BadResponseError("odd")), "an unreadable answer from openai, waiting 1.5 s"),
+        (Wait("openai", "m", 1.5, ServerError("500")), "a server error from openai, waiting 1.5 s"),
+        (Wait("openai", "m", 1.5, ChatError("other")), "an error from openai, waiting 1.5 s"),
     ],
 )
-def test_a_wait_tells_whom_why_and_how_long(wait, told):
-    assert str(wait) == told
+def test_a_wait_shows_its_provider_reason_and_length(wait, text):
+    assert str(wait) == text
 
 
 def test_a_wait_is_logged_handed_to_the_hook_and_slept(slept, caplog):

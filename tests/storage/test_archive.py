@@ -137,5 +137,5 @@ def test_many_threads_may_write_one_file(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["file.txt"]
 
 
-def test_half_a_character_is_written_as_a_replacement(tmp_path):
+def test_lone_surrogates_are_written_as_replacement_characters(tmp_path):
     assert write_text(tmp_path / "a.md", "caf\udce9").read_text(encoding="utf-8") == "caf\ufffd"

@@ -1,4 +1,4 @@
-"""Files that are for their owner only, and are replaced as a whole or not at all."""
+"""Files that only their owner can read, replaced atomically."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from aichatkit.storage.private_files import create_private, replacing
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="rights and links are a matter of POSIX")
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="permissions and symbolic links need POSIX")
 
 
 @pytest.fixture(autouse=True)
@@ -19,30 +19,30 @@ def umask():
     os.umask(before)
 
 
-def rights(path):
+def permissions(path):
     return path.stat().st_mode & 0o777
 
 
 def test_a_new_file_is_for_its_owner_only(tmp_path):
     create_private(str(tmp_path / "a"))
     with replacing(tmp_path / "b") as file:
-        assert {rights(path) for path in tmp_path.iterdir()} == {0o600}
+        assert {permissions(path) for path in tmp_path.iterdir()} == {0o600}
         file.write("new")
     assert (tmp_path / "b").read_text(encoding="utf-8") == "new"
-    assert rights(tmp_path / "b") == 0o600
+    assert permissions(tmp_path / "b") == 0o600
     assert sorted(os.listdir(tmp_path)) == ["a", "b"]
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o600, 0o640])
-def test_a_file_that_is_replaced_keeps_its_rights(tmp_path, mode):
+def test_a_replaced_file_keeps_its_permissions(tmp_path, mode):
     path = tmp_path / "a"
     path.write_text("old", encoding="utf-8")
     path.chmod(mode)
     with replacing(path) as file:
         file.write("new")
-    assert (path.read_text(encoding="utf-8"), rights(path)) == ("new", mode)
+    assert (path.read_text(encoding="utf-8"), permissions(path)) == ("new", mode)
     create_private(str(path))
-    assert (path.read_text(encoding="utf-8"), rights(path)) == ("new", mode)
+    assert (path.read_text(encoding="utf-8"), permissions(path)) == ("new", mode)
 
 
 def test_nothing_is_written_through_a_link(tmp_path, monkeypatch):
@@ -53,7 +53,7 @@ def test_nothing_is_written_through_a_link(tmp_path, monkeypatch):
     with pytest.raises(FileExistsError, match=r"out'$"), replacing(tmp_path / "out"):
         pass
     assert (tmp_path / "victim").read_text(encoding="utf-8") == "precious"
-    # A link in the place of the file itself is replaced.
+    # A link at the path itself is replaced.
     (tmp_path / "in").symlink_to(tmp_path / "victim")
     with replacing(tmp_path / "in") as file:
         file.write("new")
@@ -68,7 +68,7 @@ def test_a_block_that_fails_leaves_the_old_file(tmp_path):
     assert [path.read_text(encoding="utf-8") for path in tmp_path.iterdir()] == ["old"]
 
 
-def test_the_path_that_cannot_be_written_is_the_one_that_was_given(tmp_path):
+def test_the_error_names_the_path_of_the_caller(tmp_path):
     (tmp_path / "folder").mkdir()
     for path, problem in (
         (tmp_path / "nowhere" / "x.json", FileNotFoundError),

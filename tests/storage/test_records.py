@@ -98,22 +98,22 @@ def test_numbers_of_calls_keep_their_digits():
     assert str(call.arguments["sum"]) == str(number)
 
 
-def test_half_a_character_of_an_older_record_is_replaced():
+def test_lone_surrogates_in_an_older_record_are_replaced():
     assert decode('{"reply": {"text": "Paris \\ud83d", "provider": "a", "model": "b"}}').text == "Paris \ufffd"
 
 
-def test_an_earlier_version_can_read_what_it_knows_of_a_reply():
+def test_an_earlier_version_can_read_the_fields_it_knows():
     reply = json.loads(encode(REPLY))["reply"]
     assert set(reply["usage"]) == {"input_tokens", "output_tokens", "total_tokens", "cached_tokens", "reasoning_tokens"}
     assert "saved" not in reply
 
 
 def test_a_record_of_an_earlier_version_is_read():
-    told = '{"reply": {"text": "a", "provider": "b", "model": "c", "usage": {"input_tokens": 1}, "cost": 2.0}}'
-    assert decode(told) == Reply("a", "b", "c", usage=Usage(1), cost=2.0)
+    text = '{"reply": {"text": "a", "provider": "b", "model": "c", "usage": {"input_tokens": 1}, "cost": 2.0}}'
+    assert decode(text) == Reply("a", "b", "c", usage=Usage(1), cost=2.0)
 
 
-def test_a_record_of_a_later_version_is_read_as_far_as_it_is_known():
+def test_unknown_fields_of_a_later_version_are_ignored():
     record = json.loads(encode(REPLY))
     record["reply"].update(usage={**record["reply"]["usage"], "moods": 3}, news=1)
     record["reply"]["citations"] = [[*citation, 5, 9] for citation in record["reply"]["citations"]]

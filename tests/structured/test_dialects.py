@@ -1,4 +1,4 @@
-"""What services take of a schema: strict modes and Anthropic's structured outputs."""
+"""The parts of a JSON schema that services support: strict modes and Anthropic's structured outputs."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def closed(**fields: Any) -> dict[str, Any]:
 
 
 def nodes(schema: Any) -> Iterator[dict[str, Any]]:
-    """Yield the schema and all within."""
+    """Yield the schema and all its subschemas."""
     if isinstance(schema, list):
         for item in schema:
             yield from nodes(item)
@@ -84,7 +84,7 @@ def nodes(schema: Any) -> Iterator[dict[str, Any]]:
         ({"allOf": [NUMBER], "description": "A."}, {"anyOf": [NUMBER], "description": "A."}),
     ],
 )  # fmt: skip
-def test_strict_mode_gets_what_it_takes_and_is_told_the_rest(schema, sent):
+def test_strict_mode_gets_supported_keywords_and_a_description_of_the_rest(schema, sent):
     converted = strict({**closed(x=schema), "$defs": {"n": INTEGER}, "$schema": "https://json-schema.org"})
     assert converted == {**closed(x=sent), "$defs": {"n": INTEGER}}
 
@@ -107,11 +107,11 @@ def test_strict_mode_gets_what_it_takes_and_is_told_the_rest(schema, sent):
         {"$ref": "#/$defs/n", "description": "A number.", "$defs": {"n": closed(x=TEXT)}},
     ],
 )
-def test_what_needs_more_than_strict_mode_is_not_strict(schema):
+def test_schemas_beyond_strict_mode_are_not_strict(schema):
     assert strict(schema) is None
 
 
-def test_a_reference_that_leads_back_stands_alone():
+def test_a_recursive_reference_has_no_other_keywords():
     sent = strict(Form.of(Branch).schema)
     assert is_strict(sent)
     assert all(set(node) == {"$ref"} for node in nodes(sent) if "$ref" in node)
@@ -126,7 +126,7 @@ def test_a_described_reference_to_itself_keeps_its_description():
     assert sent["$defs"]["n"]["properties"]["next"]["anyOf"] == [{"$ref": "#/$defs/n"}]
 
 
-def test_a_reference_beside_other_words_is_not_strict():
+def test_a_reference_next_to_other_keywords_is_not_strict():
     assert not is_strict(closed(x={"$ref": "#/$defs/n", "description": "A number."}))
     assert not is_strict(closed(x={**TEXT, "format": "uri"}))
 
@@ -163,7 +163,7 @@ def test_anthropic_gets_a_closed_and_finite_schema_without_bounds(schema):
     assert all(node["minItems"] <= 1 for node in nodes(sent) if "minItems" in node)
 
 
-def test_anthropic_keeps_what_it_knows():
+def test_anthropic_keeps_the_keywords_it_supports():
     kept = closed(
         x={"type": "array", "items": TEXT, "minItems": 1},
         site={**TEXT, "format": "uri"},
@@ -174,7 +174,7 @@ def test_anthropic_keeps_what_it_knows():
     assert for_anthropic(kept) == kept
 
 
-def test_anthropic_is_told_the_bounds():
+def test_anthropic_gets_the_bounds_in_the_description():
     sent = for_anthropic(closed(x={**INTEGER, "minimum": 1, "description": "How many."}))
     assert sent["properties"]["x"] == {**INTEGER, "description": "How many.; minimum: 1"}
 
@@ -197,11 +197,11 @@ def test_parts_of_several_schemas_become_one():
         (tuple[int, Decimal], '{"value": [1, 2.50]}', (1, Decimal("2.50"))),
     ],
 )  # fmt: skip
-def test_what_is_asked_for_as_text_is_read(target, text, data):
+def test_parts_requested_as_json_text_are_parsed(target, text, data):
     assert Form.of(target).parse(Reply(text, "anthropic", "claude-sonnet-5-5")) == data
 
 
-def test_the_form_of_such_a_text_is_told():
+def test_the_description_contains_the_schema_of_json_text():
     sent = for_anthropic(Form.of(Branch).schema)
     below = sent["properties"]["value"]["properties"]["below"]
     assert below["items"]["type"] == "string"
@@ -230,7 +230,7 @@ def test_models_without_defaults_are_closed_and_strict():
     assert sent is not None
     assert is_strict(sent)
     assert sent["properties"]["owner"]["description"] == "Who feeds it."
-    # What it takes is its own business.
+    # The model itself decides which fields it accepts.
     assert "additionalProperties" not in form.schema
 
 
@@ -249,6 +249,6 @@ def test_models_with_defaults_or_open_fields_stay_as_they_are():
     assert [Form.of(cls).sent == Form.of(cls).schema for cls in (Pet, Open)] == [True, True]
 
 
-def test_a_schema_of_ones_own_is_sent_as_it_is():
+def test_the_schema_of_a_user_is_sent_unchanged():
     schema = {"type": "object", "properties": {"x": TEXT}, "required": ["x"]}
     assert Form.of(schema).sent == schema

@@ -1,4 +1,4 @@
-"""Data that is nearly right: what is taken without a guess, and what is left as it is."""
+"""Nearly valid data: what is converted without guessing, and what stays unchanged."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def field(schema, **more):
         ({"type": "object", "additionalProperties": INTEGER}, {"y": "7"}, {"y": 7}),
     ],
 )
-def test_text_of_what_is_wanted_is_taken(schema, value, fitted):
+def test_text_is_parsed_if_the_schema_expects_its_value(schema, value, fitted):
     assert fit_arguments({"x": value}, field(schema)) == {"x": fitted}
 
 
@@ -80,7 +80,7 @@ def test_nothing_is_guessed(schema, value):
         (field(INTEGER), {"z": None}, {"z": None}),
     ],
 )
-def test_null_stands_for_a_default(schema, value, fitted):
+def test_null_means_the_default(schema, value, fitted):
     assert fit_arguments(value, schema) == fitted
 
 
@@ -127,7 +127,7 @@ def test_forms_at_every_level_do_not_take_forever():
         ({}, None),
     ],
 )
-def test_what_is_right_stays_beside_what_is_not(schema, value):
+def test_valid_parts_are_kept_next_to_invalid_ones(schema, value):
     properties = {"x": schema, "n": INTEGER}
     fitted = fit_arguments({"x": value, "n": "1"}, {"type": "object", "properties": properties})
     assert fitted == {"x": value, "n": 1}

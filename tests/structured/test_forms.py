@@ -13,6 +13,7 @@ import pytest
 from structured_types import Address, Colour, Invoice, Item, Node, Point
 
 from aichatkit import Client, SchemaError
+from aichatkit._json import Digits
 from aichatkit.reply import Reply
 from aichatkit.structured.forms import Form
 from aichatkit.structured.validation import find_errors
@@ -289,7 +290,7 @@ def test_keys_become_their_type(target_type, text, data):
         (dict[Decimal, int], '{"soon": 1}'),
     ],
 )
-def test_keys_of_no_such_type_do_not_fit(target_type, text):
+def test_keys_that_do_not_fit_their_type_are_an_error(target_type, text):
     with pytest.raises(SchemaError, match="does not fit"):
         Form.of(target_type).parse(reply(text))
 
@@ -302,12 +303,12 @@ def test_keys_of_no_such_type_do_not_fit(target_type, text):
         ('{"value": "<think>x</think>"}', "<think>x</think>"),
     ],
 )  # fmt: skip
-def test_thoughts_before_the_data_are_passed_over(text, data):
+def test_reasoning_before_the_data_is_skipped(text, data):
     assert Form.of(Union[int, str]).parse(reply(text)) == data
 
 
 @pytest.mark.parametrize("text", ['{"value": 1} <think>{"value": 2}</think>', '<think>{"value": 1} {"value": 2}'])
-def test_thoughts_elsewhere_leave_it_unclear(text):
+def test_reasoning_elsewhere_is_ambiguous(text):
     with pytest.raises(SchemaError, match="not JSON"):
         Form.of(int).parse(reply(text))
 
@@ -376,7 +377,7 @@ def test_decimals_of_pydantic_keep_their_digits():
     assert [made.pair[1], made.other] == [float(NUMBER)] * 2
 
 
-def test_a_model_that_cannot_be_written_is_read_all_the_same():
+def test_a_model_without_a_serialization_schema_is_still_validated():
     pydantic = pytest.importorskip("pydantic", minversion="2")
 
     class Made(pydantic.BaseModel):
@@ -392,7 +393,7 @@ def test_a_model_that_cannot_be_written_is_read_all_the_same():
 
 
 class OddError(Exception):
-    """An error that nobody else knows."""
+    """An error that only the user's code knows."""
 
 
 @pytest.mark.parametrize(
@@ -415,6 +416,10 @@ def test_whatever_a_class_raises_is_an_answer_that_does_not_fit(error, repairabl
         ({"uniqueItems": True}, [1, 2, 1], "has an item twice"),
         ({"uniqueItems": True}, [{"a": 1, "b": 2}, {"b": 2, "a": 1}], "has an item twice"),
         ({"uniqueItems": True}, [1, "1", True], ""),
+        ({"uniqueItems": True}, [[1], [True], {"a": 1}, {"a": None}, None], ""),
+        ({"uniqueItems": True}, [1, 1.0], "has an item twice"),
+        ({"uniqueItems": True}, [Digits("98765432109876543.210"), Digits("98765432109876543.211")], ""),
+        ({"uniqueItems": True}, [Digits("1.10"), 1.1], "has an item twice"),
         ({"multipleOf": 0.1}, 0.3, ""),
         ({"multipleOf": 0.1}, 0.35, "must be a multiple of 0.1, not 0.35"),
         ({"multipleOf": 5}, 12, "must be a multiple of 5, not 12"),

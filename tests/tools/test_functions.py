@@ -411,23 +411,23 @@ def trip(city: str, days: int = 1, tags: list[str] = (), deep: bool = False, pri
         ({"price": "98765432109876543.210"}, [1, [], False, "98765432109876543.210"]),
     ],
 )
-def test_text_of_data_is_taken_and_null_is_a_default(arguments, result):
+def test_arguments_as_text_are_parsed_and_null_is_the_default(arguments, result):
     assert json.loads(run(trip, city="Oslo", **arguments)) == ["Oslo", *result]
 
 
 @pytest.mark.parametrize("arguments", [{"days": "three"}, {"days": "1.5"}, {"tags": "a, b"}, {"deep": "yes"}])
-def test_nothing_else_is_made_of_text(arguments):
+def test_other_text_is_not_converted(arguments):
     assert run(trip, city="Oslo", **arguments).startswith("Error: the arguments do not fit")
 
 
-def test_null_is_no_argument_that_is_needed():
+def test_null_is_rejected_for_a_required_argument():
     assert run(trip, city=None).startswith("Error: the arguments do not fit: city")
 
 
-def test_what_is_approved_is_what_is_run():
-    asked = []
-    run(trip, lambda call: asked.append(call) or True, city="Oslo", days="3", tags=None)
-    assert asked == [ToolCall("1", "trip", {"city": "Oslo", "days": 3})]
+def test_the_approved_arguments_are_those_of_the_call():
+    approved = []
+    run(trip, lambda call: approved.append(call) or True, city="Oslo", days="3", tags=None)
+    assert approved == [ToolCall("1", "trip", {"city": "Oslo", "days": 3})]
 
 
 @dataclass
@@ -435,7 +435,7 @@ class Branch:
     below: list[Branch]
 
 
-def test_arguments_beyond_the_recursion_limit_are_told_to_the_model():
+def test_arguments_nested_too_deeply_are_reported_to_the_model():
     deep: Any = {"below": []}
     for _ in range(5000):
         deep = {"below": [deep]}
@@ -447,7 +447,7 @@ def test_arguments_beyond_the_recursion_limit_are_told_to_the_model():
 
 
 class Tensor:
-    """As NumPy, PyTorch and others give theirs."""
+    """An object with a conversion method, as in NumPy and PyTorch."""
 
     def __init__(self, plain: Any, name: str = "tolist") -> None:
         setattr(self, name, lambda: plain)
@@ -529,14 +529,14 @@ async def pieces():
 
 
 @pytest.mark.parametrize("make", [inner, pieces])
-def test_a_result_that_has_to_be_awaited_is_refused(make):
+def test_an_awaitable_result_is_rejected(make):
     def give():
         return make()
 
     assert run(give) == "Error: TypeError: give is async; pass a plain function"
 
 
-def test_a_result_that_holds_itself_is_told_to_the_model():
+def test_a_recursive_result_is_reported_to_the_model():
     endless: list[Any] = []
     endless.append(endless)
 
@@ -546,6 +546,6 @@ def test_a_result_that_holds_itself_is_told_to_the_model():
     assert run(give).startswith("Error: RecursionError")
 
 
-def test_a_function_of_c_says_why_it_is_no_tool():
+def test_the_error_for_a_positional_only_parameter_explains_it():
     with pytest.raises(ConfigurationError, match=r"'obj' of len is positional-only.*wrap it"):
         Toolbox([len])

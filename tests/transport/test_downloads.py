@@ -101,20 +101,20 @@ def test_the_address_is_checked_once_the_connection_stands(fetch, trap, authorit
     assert trap.requests == []
 
 
-def test_not_even_a_greeting_reaches_an_address_that_is_not_public(fetch, all_names_lead_here):
-    heard = []
+def test_no_tls_handshake_reaches_a_private_address(fetch, all_names_lead_here):
+    received = []
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"https://pictures.example:{listener.getsockname()[1]}/x.gif"
         with pytest.raises(BlockedError, match="not public"):
             fetch(url)
         taken, _ = listener.accept()
         with taken:
-            heard.append(taken.recv(100))
-    assert heard == [b""]
+            received.append(taken.recv(100))
+    assert received == [b""]
 
 
 @pytest.mark.parametrize("location", ["http://[/", "https://[::1", "//[", "https://h:port/x.gif", "http://[v1.x]/"])
-def test_a_redirect_to_no_address_is_told(fetch, location):
+def test_a_redirect_to_an_invalid_url_is_an_error(fetch, location):
     script = [response(b"", status="302 Found", headers=[("Location", location)])]
     with RawServer(script) as server, pytest.raises(ChatError) as caught:
         fetch(f"{server.url}/x.gif", home=server.url)
@@ -123,7 +123,7 @@ def test_a_redirect_to_no_address_is_told(fetch, location):
 
 
 @pytest.mark.parametrize("kind", ["application/json", "text/plain", "text/html", "video/mp4", "application/pdf"])
-def test_only_types_of_pictures_are_taken(fetch, kind):
+def test_other_content_types_are_rejected(fetch, kind):
     script = [response(PICTURE, headers=[("Content-Type", kind)])]
     with RawServer(script) as server, pytest.raises(BadResponseError, match=f"{kind} came"):
         fetch(f"{server.url}/x.gif", home=server.url)

@@ -1,4 +1,4 @@
-"""Compressed bodies, whole or refused by name, on every kind of body."""
+"""Compressed bodies are decoded or rejected by name, on every wire."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def unpacked(data: bytes, encoding: str, size: int = 1 << 20, **options) -> byte
         pytest.param(zlib.compress(TEXT), "gzip", id="deflate-named-gzip"),
     ],
 )
-def test_every_form_is_read_whole(data, encoding, size):
+def test_every_form_is_decoded(data, encoding, size):
     assert unpacked(data, encoding, size) == TEXT
 
 
@@ -66,22 +66,22 @@ def test_every_form_is_read_whole(data, encoding, size):
         (raw_deflate(TEXT), "deflate"),
     ],
 )
-def test_a_body_that_ends_early_is_a_cut(data, encoding, size):
+def test_a_truncated_body_is_an_error(data, encoding, size):
     with pytest.raises(EOFError):
         unpacked(data[:-3], encoding, size)
 
 
-def test_nothing_is_no_compressed_body():
+def test_an_empty_body_stays_empty():
     assert unpacked(b"", "gzip") == b""
 
 
-def test_without_end_after_the_end_is_damaged():
+def test_endless_data_after_the_compressed_body_is_an_error():
     blocks = iter([gzip.compress(TEXT), *[b"-" * 65536] * 20])
     with pytest.raises(zlib.error):
         b"".join(inflate(lambda: next(blocks, b""), "gzip"))
 
 
-def test_output_that_fills_a_step_exactly_is_whole():
+def test_output_of_exactly_the_maximum_size_is_complete():
     data = b"x" * ((1 << 20) + 200)
     for made in (gzip.compress(data), zlib.compress(data), raw_deflate(data)):
         assert unpacked(made, "deflate", 50) == data
@@ -115,7 +115,7 @@ def test_a_recorded_body_may_be_decoded_already(encoding, size):
         ("a\0b", "a\0b"),
     ],
 )
-def test_the_encoding_is_what_its_header_names(value, encoding):
+def test_the_encoding_is_parsed_from_its_header(value, encoding):
     assert encoding_of({"Content-Encoding": value}) == encoding
 
 
@@ -123,20 +123,20 @@ def test_the_encoding_is_what_its_header_names(value, encoding):
     ("value", "unknown"),
     [("chunked", ""), ("CHUNKED ", ""), ("identity", ""), ("gzip, chunked", "gzip, chunked"), ("gzip", "gzip")],
 )
-def test_a_framing_is_chunked_or_unknown(value, unknown):
+def test_a_transfer_encoding_other_than_chunked_is_unknown(value, unknown):
     assert unknown_framing({"Transfer-Encoding": value}) == unknown
 
 
 @pytest.mark.parametrize("size", [1, 3, 100])
 @pytest.mark.parametrize(("data", "name"), [(gzip.compress(TEXT), "gzip"), (b"\x28\xb5\x2f\xfd\x04\0", "zstd")])
-def test_an_encoding_that_is_not_named_is_told(data, name, size):
+def test_an_undeclared_encoding_is_detected(data, name, size):
     blocks = iter([data[at : at + size] for at in range(0, len(data), size)])
     with pytest.raises(UnknownEncodingError, match=name):
         read_start(lambda: next(blocks, b""))
 
 
 @pytest.mark.parametrize("data", [b"", b"\x1f", b"(", b"(text", b"\x1f\x8bx"])
-def test_what_only_looks_like_one_is_handed_on(data):
+def test_data_that_only_resembles_an_encoding_is_passed_through(data):
     blocks = iter([data[:1], data[1:]])
     assert read_start(lambda: next(blocks, b"")) == data
 
@@ -147,7 +147,7 @@ PLAIN = {"openai": SSE, "aichatfree": b"Hello"}
 
 
 def ask(wire: str, body: bytes, *headers: tuple[str, str], status: str = "200 OK", chunked: bool = False):
-    """Return the answer to a prompt, or the error and how often it was asked."""
+    """Return the answer to a prompt, or the error and the number of requests."""
     kind = "text/event-stream" if wire == "openai" else "text/plain"
     sent = [response(body, status=status, headers=[("Content-Type", kind), *headers])]
     if chunked:
@@ -172,39 +172,39 @@ def ask(wire: str, body: bytes, *headers: tuple[str, str], status: str = "200 OK
         ("deflate", raw_deflate),
     ],
 )
-def test_an_answer_is_read_whole(wire, encoding, make):
+def test_a_compressed_answer_is_decoded(wire, encoding, make):
     assert ask(wire, make(PLAIN[wire]), ("Content-Encoding", encoding)) == "Hello"
 
 
 @pytest.mark.parametrize("wire", PLAIN)
 @pytest.mark.parametrize("value", ["identity", "", "utf-8", "UTF-8, identity"])
-def test_what_is_no_encoding_is_passed_over(wire, value):
+def test_values_that_name_no_encoding_are_ignored(wire, value):
     assert ask(wire, PLAIN[wire], ("Content-Encoding", value)) == "Hello"
 
 
 @pytest.mark.parametrize("wire", PLAIN)
 @pytest.mark.parametrize("value", ["x-unknown", "compress", "gzip, gzip", "deflate, gzip", "aes128gcm"])
-def test_an_unknown_encoding_is_named_and_asked_once(wire, value):
-    error, asked = ask(wire, gzip.compress(PLAIN[wire]), ("Content-Encoding", value))
-    assert (type(error), asked) == (BadResponseError, 1)
+def test_an_unknown_encoding_is_reported_without_a_retry(wire, value):
+    error, count = ask(wire, gzip.compress(PLAIN[wire]), ("Content-Encoding", value))
+    assert (type(error), count) == (BadResponseError, 1)
     assert value in str(error)
 
 
 @pytest.mark.parametrize("wire", PLAIN)
-def test_a_compressed_framing_is_named_and_asked_once(wire):
-    error, asked = ask(wire, gzip.compress(PLAIN[wire]), ("Transfer-Encoding", "gzip, chunked"), chunked=True)
-    assert (type(error), asked) == (BadResponseError, 1)
+def test_a_compressed_transfer_encoding_is_reported_without_a_retry(wire):
+    error, count = ask(wire, gzip.compress(PLAIN[wire]), ("Transfer-Encoding", "gzip, chunked"), chunked=True)
+    assert (type(error), count) == (BadResponseError, 1)
     assert "gzip, chunked" in str(error)
 
 
 @pytest.mark.parametrize("wire", PLAIN)
-def test_a_compressed_answer_without_the_header_is_told(wire):
-    error, asked = ask(wire, gzip.compress(PLAIN[wire]))
-    assert (type(error), asked) == (BadResponseError, 1)
+def test_a_compressed_answer_without_the_header_is_reported(wire):
+    error, count = ask(wire, gzip.compress(PLAIN[wire]))
+    assert (type(error), count) == (BadResponseError, 1)
     assert "gzip" in str(error)
 
 
-def test_a_cut_member_is_a_cut():
+def test_a_truncated_member_is_an_interrupted_stream():
     error, _ = ask("aichatfree", members(b"Hello", 3)[:-4], ("Content-Encoding", "gzip"))
     assert type(error) is StreamInterruptedError
 
@@ -213,7 +213,7 @@ def test_a_cut_member_is_a_cut():
     ("encoding", "make"),
     [("gzip", lambda data: members(data, 20)), ("deflate", zlib.compress), ("deflate", raw_deflate)],
 )
-def test_a_refusal_is_read_as_well(encoding, make):
+def test_an_error_body_is_decoded_as_well(encoding, make):
     body = json.dumps({"error": {"code": "insufficient_quota", "message": "You exceeded your current quota"}}).encode()
-    error, asked = ask("openai", make(body), ("Content-Encoding", encoding), status="429 Too Many Requests")
-    assert (type(error), asked) == (QuotaExceededError, 1)
+    error, count = ask("openai", make(body), ("Content-Encoding", encoding), status="429 Too Many Requests")
+    assert (type(error), count) == (QuotaExceededError, 1)

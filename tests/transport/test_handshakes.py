@@ -1,4 +1,4 @@
-"""Before the answer: interim responses, heads, proxies and TLS, and the limits that hold in each of them."""
+"""Before the answer: interim responses, heads, proxies and TLS, and their time limits."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ def client(url: str, **options) -> Client:
 
 
 def error_of(asked: Client) -> ChatError:
-    """Return the error of a question."""
+    """Return the error of a prompt."""
     with pytest.raises(ChatError) as caught:
         asked.ask("Hi")
     return caught.value
 
 
-def test_an_interim_response_shifts_no_answer():
+def test_answers_after_interim_responses_belong_to_their_prompts():
     with RawServer(echo) as server, client(server.url) as asked:
         assert [asked.ask(text).text for text in ("one", "two", "three")] == ["one", "two", "three"]
         assert server.connections == 1
@@ -67,26 +67,26 @@ def test_a_connection_of_a_users_session_is_not_kept_after_an_interim_response()
         assert server.connections == 2
 
 
-def dripping(piece: bytes):
+def trickling(piece: bytes):
     """Send a piece every few hundredths of a second, until the other side is gone."""
     for _ in range(100):
         yield piece
         time.sleep(0.03)
 
 
-DRIPS = {
-    "head": lambda: [b"HTTP/1.1 200 OK\r\n", dripping(b"X-Slow: y\r\n")],
-    "status": lambda: [b"HTTP/1.1 200 ", dripping(b"O")],
-    "interim": lambda: [dripping(b"HTTP/1.1 100 Continue\r\n\r\n")],
-    "chunk-size": lambda: [chunked_head(), b"5;", dripping(b"x")],
-    "trailer": lambda: [chunked_head(), b"0\r\n", dripping(b"X: y\r\n")],
-    "error-body": lambda: [b"HTTP/1.1 500 No\r\nTransfer-Encoding: chunked\r\n\r\n5;", dripping(b"x")],
+TRICKLES = {
+    "head": lambda: [b"HTTP/1.1 200 OK\r\n", trickling(b"X-Slow: y\r\n")],
+    "status": lambda: [b"HTTP/1.1 200 ", trickling(b"O")],
+    "interim": lambda: [trickling(b"HTTP/1.1 100 Continue\r\n\r\n")],
+    "chunk-size": lambda: [chunked_head(), b"5;", trickling(b"x")],
+    "trailer": lambda: [chunked_head(), b"0\r\n", trickling(b"X: y\r\n")],
+    "error-body": lambda: [b"HTTP/1.1 500 No\r\nTransfer-Encoding: chunked\r\n\r\n5;", trickling(b"x")],
 }
 
 
-@pytest.mark.parametrize("where", DRIPS)
-def test_the_total_time_holds_where_the_answer_drips(where):
-    with RawServer(lambda request: DRIPS[where]()) as server:
+@pytest.mark.parametrize("where", TRICKLES)
+def test_the_total_timeout_limits_a_response_that_trickles(where):
+    with RawServer(lambda request: TRICKLES[where]()) as server:
         asked = client(server.url, timeout=Timeout(connect=2, read=2, total=0.3))
         started = time.monotonic()
         error = error_of(asked)
@@ -99,8 +99,8 @@ def test_the_total_time_holds_where_the_answer_drips(where):
 
 @pytest.mark.parametrize("limits", [Timeout(connect=2, read=2, total=0.3), Timeout(connect=0.3, read=2)])
 @pytest.mark.parametrize("piece", [b"X-Slow: y\r\n", b""])
-def test_a_proxy_that_drips_or_is_silent_ends_with_the_limits(limits, piece):
-    with RawServer(lambda request: [b"HTTP/1.1 200 OK\r\n", dripping(piece)] if piece else [dripping(b"")]) as proxy:
+def test_the_timeouts_limit_a_proxy_that_trickles_or_is_silent(limits, piece):
+    with RawServer(lambda request: [b"HTTP/1.1 200 OK\r\n", trickling(piece)] if piece else [trickling(b"")]) as proxy:
         asked = client("https://far.example/v1", proxies=proxy.url, timeout=limits)
         started = time.monotonic()
         error = error_of(asked)
@@ -113,13 +113,13 @@ def test_a_proxy_that_drips_or_is_silent_ends_with_the_limits(limits, piece):
 
 @pytest.fixture
 def silent():
-    """The address of a server that takes connections and says nothing, and one that closes them."""
+    """The address of a server that accepts connections and never sends anything."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield f"127.0.0.1:{listener.getsockname()[1]}"
 
 
 @pytest.mark.parametrize("own", [True, False])
-def test_a_tls_handshake_that_stalls_was_not_sent(silent, own):
+def test_a_stalled_tls_handshake_is_a_connect_timeout(silent, own):
     session = None if own else requests.Session()
     with client(f"https://{silent}/v1", timeout=0.2, session=session) as asked:
         error = error_of(asked)
@@ -130,12 +130,12 @@ def test_a_tls_handshake_that_stalls_was_not_sent(silent, own):
         session.close()
 
 
-def test_the_total_time_holds_in_a_tls_handshake(silent):
+def test_the_total_timeout_limits_a_tls_handshake(silent):
     with client(f"https://{silent}/v1", timeout=Timeout(connect=5, read=5, total=0.2)) as asked:
         assert type(error_of(asked)) is DeadlineExceededError
 
 
-def test_a_server_that_closes_the_tls_handshake_was_sent_nothing():
+def test_nothing_was_sent_if_the_server_closes_the_tls_handshake():
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def close():
@@ -153,7 +153,7 @@ def test_a_server_that_closes_the_tls_handshake_was_sent_nothing():
 
 
 @pytest.mark.parametrize(
-    ("status", "asked_for", "told"),
+    ("status", "count", "advice"),
     [
         ("407 Proxy Authentication Required", 1, "user and password"),
         ("403 No, me:hunter2", 1, "waiting does not help"),
@@ -163,28 +163,28 @@ def test_a_server_that_closes_the_tls_handshake_was_sent_nothing():
         ("429 Too Many Requests", 3, "try again later"),
     ],
 )
-def test_a_proxy_that_refuses_is_told_by_its_number(status, asked_for, told):
+def test_the_error_of_a_proxy_shows_its_status(status, count, advice):
     retry = RetryPolicy(attempts=3, sleep=lambda seconds: None)
     with RawServer(lambda request: [response(b"", status=status), "close"]) as proxy:
         address = proxy.url.replace("://", "://me:hunter2@")
         with client("https://far.example/v1", proxies=address, retry=retry) as asked:
             error = error_of(asked)
-        assert len(proxy.requests) == asked_for
+        assert len(proxy.requests) == count
     assert type(error) is ConnectError
     assert (error.status, error.maybe_processed) == (int(status[:3]), False)
-    assert told in str(error)
+    assert advice in str(error)
     assert status[:3] in str(error)
     assert "hunter2" not in f"{error} {error.reason}"
 
 
-def test_socks_without_its_package_is_told():
+def test_a_socks_proxy_without_pysocks_is_explained():
     error = requests.exceptions.InvalidSchema("Missing dependencies for SOCKS support.")
     assert "aichatkit[socks]" in str(translate_send(error, "openai at host"))
     assert "InvalidSchema" in str(translate_send(requests.exceptions.InvalidSchema("No adapters"), "openai at host"))
 
 
 @pytest.mark.parametrize("lengths", ["Content-Length: 5\r\nContent-Length: 6", "Content-Length: 5, 6"])
-def test_two_lengths_are_the_services_fault(lengths):
+def test_two_content_lengths_are_a_bad_response(lengths):
     head = b"HTTP/1.1 200 OK\r\n" + lengths.encode() + b"\r\n\r\nabcde"
     with RawServer(lambda request: [head, "close"]) as server:
         with client(
@@ -236,7 +236,7 @@ def test_a_bare_error_of_an_adapter_is_about_the_network(error, kind):
 
 
 @pytest.mark.skipif(urllib3.__version__.startswith("1."), reason="this version connects before it reads the file")
-def test_a_certificate_that_is_none_is_told(tmp_path):
+def test_a_file_without_a_certificate_is_a_configuration_error(tmp_path):
     bundle = tmp_path / "ca.pem"
     bundle.write_text("no certificate")
     with client("https://127.0.0.1:9/v1", verify=str(bundle)) as asked:
@@ -263,7 +263,7 @@ def reading(answer, **options):
 
 @pytest.mark.parametrize("hook", [strict, reading])
 @pytest.mark.parametrize(("status", "kind"), REFUSALS)
-def test_a_hook_that_raises_or_reads_changes_no_refusal(hook, status, kind):
+def test_an_error_response_is_classified_even_if_a_hook_raises_or_reads_it(hook, status, kind):
     code = "insufficient_quota" if status.startswith("429") else "x"
     body = json.dumps({"error": {"code": code, "message": "words"}}).encode()
     with RawServer(lambda request: [response(body, status=status)]) as server, requests.Session() as session:
@@ -298,7 +298,7 @@ def test_another_error_of_a_hook_is_not_hidden(error):
 
 
 @pytest.mark.parametrize("own", [True, False])
-def test_a_redirect_to_no_address_is_told(own):
+def test_a_redirect_to_an_invalid_url_is_a_bad_response(own):
     head = response(b"", status="302 Found", headers=[("Location", "http://[/")])
     session = None if own else requests.Session()
     with RawServer(lambda request: [head]) as server, client(server.url, session=session) as asked:
@@ -307,10 +307,10 @@ def test_a_redirect_to_no_address_is_told(own):
         session.close()
 
 
-# What was read once is read again.
+# Settings are read again when they change.
 
 
-def test_a_proxy_of_the_environment_is_seen_by_a_client_that_exists(monkeypatch):
+def test_an_existing_client_notices_a_new_proxy_in_the_environment(monkeypatch):
     with RawServer(echo) as server, RawServer(lambda request: [response(b"no", status="502 Bad Gateway")]) as proxy:
         with client(server.url) as asked:
             assert asked.ask("one").text == "one"
@@ -323,11 +323,11 @@ def test_a_proxy_of_the_environment_is_seen_by_a_client_that_exists(monkeypatch)
 
 
 def test_settings_are_forgotten_after_a_failed_connection():
-    held = Connections()
-    held.settings("http://far.example", None, False)
-    assert held._settings
-    held.forget_settings()
-    assert not held._settings
+    connections = Connections()
+    connections.settings("http://far.example", None, False)
+    assert connections._settings
+    connections.forget_settings()
+    assert not connections._settings
 
 
 @pytest.fixture
@@ -343,7 +343,7 @@ def authorities(tmp_path):
     return made
 
 
-def test_a_bundle_that_is_renewed_in_place_is_read_by_a_new_client(authorities, tmp_path):
+def test_a_new_client_reads_a_bundle_that_was_renewed_in_place(authorities, tmp_path):
     bundle = tmp_path / "bundle.pem"
     for number, (text, context) in enumerate(authorities):
         bundle.write_text(text)
@@ -352,7 +352,7 @@ def test_a_bundle_that_is_renewed_in_place_is_read_by_a_new_client(authorities, 
             assert asked.ask("Hi").text == "Hi"
 
 
-def test_a_bundle_of_the_environment_is_seen_after_tls_failed(authorities, tmp_path, monkeypatch):
+def test_a_bundle_in_the_environment_is_read_after_tls_failed(authorities, tmp_path, monkeypatch):
     text, context = authorities[0]
     (tmp_path / "ca.pem").write_text(text)
     with RawServer(echo, tls=context) as server, client(server.url) as asked:

@@ -179,7 +179,7 @@ def test_a_connection_of_another_kind_writes_its_headers_itself():
 
 
 class Connecting:
-    """A connection whose socket is there already."""
+    """A connection with an open socket."""
 
     def __init__(self, sock):
         self.sock = sock
@@ -188,7 +188,7 @@ class Connecting:
         return self.sock
 
     def _tunnel(self):
-        """The proxy agrees at once."""
+        """The proxy accepts the connection."""
 
 
 class Tracked(pools._TrackedMixin, Connecting):
@@ -218,7 +218,7 @@ def test_the_handshakes_share_the_time_of_one_attempt(pair):
     assert 4 < pair[0].gettimeout() < first <= 5
 
 
-def test_a_handshake_past_the_deadline_does_not_begin(pair):
+def test_no_handshake_starts_after_the_deadline(pair):
     pair[0].settimeout(5)
     connection = Tracked(pair[0])
     with Connections().pending_request(deadline=Deadline(1e-9)), pytest.raises(socket.timeout):
@@ -226,7 +226,7 @@ def test_a_handshake_past_the_deadline_does_not_begin(pair):
     assert pair[0].fileno() == -1
 
 
-def test_a_read_past_the_deadline_does_not_begin(pair):
+def test_no_read_starts_after_the_deadline(pair):
     with pair[0].makefile("rb") as file:
         readers.bound_reads(file, Deadline(1e-9))
         with pytest.raises(socket.timeout):

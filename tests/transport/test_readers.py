@@ -321,7 +321,7 @@ def test_shutting_down_tls_leaves_its_state_to_the_reader():
 
 
 def test_an_encoding_that_urllib3_decodes_is_left_to_it(monkeypatch):
-    # It takes each one it does not know for deflate.
+    # urllib3 treats an encoding it does not know as deflate.
     monkeypatch.setattr(urllib3.HTTPResponse, "CONTENT_DECODERS", ["gzip", "deflate", "x-other"])
     body = zlib.compress(b"hello")
     head = b"HTTP/1.1 200 OK\r\nContent-Encoding: x-other\r\nContent-Length: %d\r\n\r\n" % len(body)

@@ -134,11 +134,11 @@ INTERIM = [
 
 @pytest.mark.parametrize("most", [1 << 20, 7])
 @pytest.mark.parametrize("interim", INTERIM)
-def test_interim_responses_are_passed_over(interim, most):
+def test_interim_responses_are_skipped(interim, most):
     assert told(FastResponse, interim + PLAIN + BODY, most=most) == told(FastResponse, PLAIN + BODY, most=most)
 
 
-def test_interim_responses_without_end_are_no_answer():
+def test_endless_interim_responses_are_an_error():
     with pytest.raises(http.client.HTTPException, match="interim"):
         FastResponse(Sock(b"HTTP/1.1 100 Continue\r\n\r\n" * 101 + PLAIN)).begin()
 

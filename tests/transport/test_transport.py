@@ -805,8 +805,8 @@ def test_an_error_body_is_not_read_beyond_its_time(sandbox):
 
 @pytest.mark.parametrize("own", [True, False])
 def test_no_redirect_is_followed(transport, own):
-    found = [response(b"", status="302 Found", headers=[("Location", "/elsewhere")])]
-    with RawServer(found) as server, requests.Session() as session:
+    redirect = [response(b"", status="302 Found", headers=[("Location", "/elsewhere")])]
+    with RawServer(redirect) as server, requests.Session() as session:
         http = transport(server.url, None if own else Connections(session))
         assert http.send(post(server.url)).status == 302
         assert len(server.requests) == 1
