@@ -54,7 +54,8 @@ def update_catalog(client: Client, url: str | None) -> tuple[Path, str]:
 
 def _check_secure(url: str) -> None:
     try:
-        is_secure = url.lower().startswith("https://") or is_local(url)
+        parts = urlsplit(url)
+        is_secure = bool(parts.hostname) and (parts.scheme == "https" or (parts.scheme == "http" and is_local(url)))
     except ValueError:
         is_secure = False
     if not is_secure:

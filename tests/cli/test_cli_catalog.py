@@ -143,7 +143,10 @@ def test_a_download_older_than_an_upgraded_package_is_not_used(published, capsys
     ("arguments", "words"),
     [
         ([], "pass the URL of a catalog, or set AICHATKIT_CATALOG_URL"),
-        *(([url], "https://") for url in ("http://example.com/x", "https//x", "http://[x", "ftp://example.com")),
+        *(
+            ([url], "https://")
+            for url in ("http://example.com/x", "https//x", "https://[x", "https://", "ftp://localhost")
+        ),
     ],
 )
 def test_an_update_needs_a_safe_address(capsys, arguments, words):
