@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-__all__ = ["join_pieces", "repair", "repair_escapes"]
+__all__ = ["UNDECODED", "join_pieces", "repair", "repair_escapes"]
+
+#: A byte that `errors="surrogateescape"` could not decode.
+UNDECODED = re.compile("[\udc80-\udcff]")
 
 _ANY = re.compile("[\ud800-\udfff]")
 _PAIR_OR_HALF = re.compile("([\ud800-\udbff])([\udc00-\udfff])|[\ud800-\udfff]")

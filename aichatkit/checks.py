@@ -47,7 +47,7 @@ class Check(NamedTuple):
 
 
 def check_options(options: Mapping[str, Any]) -> None:
-    """Raise ConfigurationError for options that do not apply: a check reads the text of one answer, nothing else."""
+    """Raise ConfigurationError for options that do not apply: a check reads only the text of one answer."""
     unsupported = {name: value for name, value in options.items() if name in _UNSUPPORTED}
     parse_params(unsupported, options=[name for name in CALL_OPTIONS if name not in _UNSUPPORTED])
 

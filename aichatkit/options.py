@@ -54,7 +54,7 @@ CALL_OPTIONS = (
     "tools",
 )
 HOOKS = ("request", "chunk", "wait", "reply", "error")
-#: The ends of the addresses that prompts are posted to; no base URL ends like that.
+#: The end of an endpoint URL; no base URL ends like this.
 _ENDPOINT = re.compile(
     r"/chat/completions$|/v[0-9]\w*/(?:completions|messages|responses|chat)$"
     r"|(?:/v[0-9]\w*)?/models/[^/]+:(?:streamG|g)enerateContent$"
@@ -63,7 +63,7 @@ _HEADER_NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 
 
 def parse_catalog(catalog: Any, prices: Any) -> Catalog:
-    """Return the catalog with the user's own records and prices over those of the package."""
+    """Return the catalog; the user's own records and prices take precedence over the package's."""
     layers = []
     if isinstance(catalog, Mapping):
         layers.append(parse_layer(catalog, source="catalog"))
@@ -92,7 +92,7 @@ def parse_hooks(hooks: Mapping[str, Callable[[Any], None]] | None) -> dict[str, 
 
 
 def parse_rates(rate: Any) -> dict[str, rate_limits.Rate]:
-    """Return the rate limits by provider name; the one under "" applies to all providers without their own."""
+    """Return the rate limits by provider name; the limit under "" applies to all other providers."""
     if rate is None:
         return {}
     by_provider = {"": rate} if not isinstance(rate, Mapping) else per_provider(rate, [], option="rate")
@@ -125,7 +125,7 @@ def parse_url(url: Any, *, source: str = "base_url") -> str:
     >>> parse_url(" https://gateway.example/v1 ")
     'https://gateway.example/v1'
     """
-    # Pasted values and lines of `.env` files often end with a blank.
+    # Pasted values and lines of `.env` files often end with whitespace.
     url = url.strip() if isinstance(url, str) else url
     if (
         not isinstance(url, str)
@@ -144,10 +144,10 @@ def parse_url(url: Any, *, source: str = "base_url") -> str:
     if not _has_port(url):
         raise ConfigurationError(f"{source}: the port must be a number from 1 to 65535")
     if "?" in url or "#" in url:
-        # Paths are appended to it. Not shown, as a query may hold a key.
+        # Paths are appended to it. The URL is not shown, as a query may hold a key.
         raise ConfigurationError(
             f"{source}: must end before the {'?' if '?' in url else '#'}; "
-            "pass fields of a query with session=, set in its params"
+            "pass query parameters with session=, in its `params`"
         )
     if endpoint := _ENDPOINT.search(parts.path.rstrip("/")):
         raise ConfigurationError(
@@ -181,12 +181,12 @@ def parse_proxies(proxies: Any) -> dict[str, str]:
 
 
 def _with_scheme(url: str) -> str:
-    # requests takes "localhost:3128" for a URL of the scheme "localhost".
+    # requests would parse "localhost:3128" as a URL with the scheme "localhost".
     return url if not url or "://" in url else f"http://{url}"
 
 
 def _has_port(url: str) -> bool:
-    """Return whether the port of a URL is one, or left out."""
+    """Return whether the port of a URL is valid or missing."""
     try:
         return urlsplit(url if "://" in url else f"//{url}").port != 0
     except ValueError:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from aichatkit.call import option_hints
 else:
-    # Needed only after a typo, or for numbers of other packages.
+    # Needed only after a typo, or for number types of other packages.
     difflib = lazy_module("difflib")
     numbers = lazy_module("numbers")
     option_hints = lazy_module("aichatkit.call.option_hints")
@@ -36,7 +36,7 @@ __all__ = [
 
 #: Values of `reasoning_effort`, from no reasoning to the most.
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
-#: Words for an effort that people bring from elsewhere.
+#: Words that other libraries use for an effort.
 _EFFORT_WORDS = {
     **dict.fromkeys(("disabled", "false", "no", "off"), "none"),
     **dict.fromkeys(("extra-high", "extra_high", "very-high", "very_high", "x-high"), "xhigh"),
@@ -48,31 +48,7 @@ _EFFORT_WORDS = {
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _Class = TypeVar("_Class", bound=type)
 
-#: Sampling parameters by their common names; each provider declares which it supports and what it calls them.
-PARAMS = frozenset(
-    {
-        "frequency_penalty",
-        "logit_bias",
-        "logprobs",
-        "max_tokens",
-        "min_p",
-        "parallel_tool_calls",
-        "presence_penalty",
-        "reasoning_effort",
-        "repetition_penalty",
-        "response_format",
-        "seed",
-        "stop",
-        "temperature",
-        "top_k",
-        "top_logprobs",
-        "top_p",
-        "user",
-        "verbosity",
-    }
-)
-
-#: Those whose values are numbers, and whole numbers.
+#: The parameters whose values are numbers, and integers.
 NUMBERS = ("frequency_penalty", "min_p", "presence_penalty", "repetition_penalty", "temperature", "top_p")
 INTEGERS = ("max_tokens", "seed", "top_k", "top_logprobs")
 
@@ -84,9 +60,9 @@ def parse_params(params: Mapping[str, Any], *, options: Iterable[str]) -> dict[s
 
 
 def check_names(names: Iterable[str], *, options: Iterable[str]) -> None:
-    """Raise ConfigurationError for a name that no parameter has.
+    """Raise ConfigurationError for a name that is not a parameter.
 
-    It suggests a parameter or one of `options`, or says where an option belongs.
+    The error suggests a parameter or one of `options`, or says where an option belongs.
     """
     for name in names:
         if name not in PARAMS:
@@ -95,7 +71,7 @@ def check_names(names: Iterable[str], *, options: Iterable[str]) -> None:
 
 
 def parse_value(name: str, value: Any) -> Any:
-    """Return the value of a parameter, with numbers of other packages as plain ones; reject what no service accepts.
+    """Return the value of a parameter, with NumPy numbers and the like converted; reject what no service accepts.
 
     >>> parse_value("temperature", 0.2)
     0.2
@@ -117,7 +93,7 @@ def reject_unsupported(params: Mapping[str, Any], supported: Collection[str], *,
 
 
 def with_operand(function: _Function) -> _Function:
-    """Return the function with an error of ours where its prompt is missing or an option is passed without a name."""
+    """Wrap a function to raise ConfigurationError for a missing prompt, or an option passed without its name."""
     code: Any = function.__code__
     wants_self = code.co_varnames[:1] == ("self",)
     count, takes_prompt = code.co_argcount, "prompt" in code.co_varnames[: code.co_argcount]
@@ -129,13 +105,13 @@ def with_operand(function: _Function) -> _Function:
             raise ConfigurationError(f"{name}: {option_hints.operand_hint(name, operands[wants_self:])}")
         return function(*operands, **options)
 
-    # Read for suggestions.
+    # The hints read them.
     call.__kwdefaults__ = function.__kwdefaults__  # type: ignore[attr-defined]
     return call  # type: ignore[return-value]
 
 
 def with_operands(cls: _Class) -> _Class:
-    """Return the class with `with_operand` on the methods that take a prompt, and on a constructor without operands."""
+    """Apply `with_operand` to the methods that take a prompt, and to a constructor that takes only keywords."""
     for name in ("ask", "stream", "show", "chat", "__init__"):
         method = vars(cls).get(name)
         if method is not None and (name != "__init__" or method.__code__.co_argcount == 1):
@@ -252,7 +228,7 @@ def _parse_mapping(name: str, value: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """Return a number of another package, such as numpy, as an int or a float."""
+    """Return a number of another package, such as NumPy, as an int or a float."""
     if isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, numbers.Integral):
@@ -278,10 +254,13 @@ _PARSERS: Mapping[str, Callable[[str, Any], Any]] = {
     "seed": _integer(),
     "stop": _parse_stop,
     "temperature": _number(0, 2),
-    # A negative one means no limit at some servers.
+    # Some servers take a negative number for no limit.
     "top_k": _integer(),
     "top_logprobs": _integer(0),
     "top_p": _number(0, 1),
     "user": _parse_text,
     "verbosity": _parse_verbosity,
 }
+
+#: Sampling parameters by their common names; each provider declares which it supports and what it calls them.
+PARAMS = frozenset(_PARSERS)

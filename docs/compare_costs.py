@@ -1,4 +1,4 @@
-"""Make the table of the page on costs: the same answers, priced by several packages.
+"""Print the comparison table of docs/costs.md: the same answers, priced by several packages.
 
 python docs/compare_costs.py      litellm and genai-prices are shown if they are installed; nothing is sent anywhere
 """
@@ -19,7 +19,7 @@ from aichatkit import Client
 
 
 class Case(NamedTuple):
-    """An answer and its bill: `dollars` for a million is worked out by hand from the vendor's list, plus `fee`."""
+    """An answer and its bill: `dollars` per million tokens, calculated by hand from the vendor's list, plus `fee`."""
 
     what: str
     name: str
@@ -30,13 +30,13 @@ class Case(NamedTuple):
 
 
 def chat(prompt: int, completion: int, **more: Any) -> dict[str, Any]:
-    """Return usage of chat completions."""
+    """Return usage in the format of chat completions."""
     counts = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
     return {**counts, **more}
 
 
 def gemini(prompt: int, answer: int, **more: Any) -> dict[str, Any]:
-    """Return usage of Gemini."""
+    """Return usage in the format of Gemini."""
     return {"promptTokenCount": prompt, "candidatesTokenCount": answer, **more}
 
 
@@ -44,19 +44,19 @@ LONG = {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 6000}
 CASES = [
     Case("plain", "openai/gpt-6-luna", chat(3000, 400), 3000 * 0.1 + 400 * 0.5),
     Case(
-        "read from the cache",
+        "cache read",
         "openai/gpt-6-luna",
         chat(9000, 400, prompt_tokens_details={"cached_tokens": 8192}),
         808 * 0.1 + 8192 * 0.01 + 400 * 0.5,
     ),
     Case(
-        "written to the cache",
+        "cache write",
         "openai/gpt-6-luna",
         chat(9000, 400, prompt_tokens_details={"cached_tokens": 0, "cache_write_tokens": 8000}),
         1000 * 0.1 + 8000 * 0.125 + 400 * 0.5,
     ),
     Case(
-        "written for 12 hours",
+        "cache write for 12 hours",
         "openai-responses/gpt-6-luna",
         {
             **{"input_tokens": 9000, "output_tokens": 400, "total_tokens": 9400},
@@ -68,57 +68,57 @@ CASES = [
         1000 * 0.1 + 8000 * 0.25 + 400 * 0.5,
     ),
     Case("long prompt", "openai/gpt-6-luna", chat(280_000, 400), 280_000 * 0.2 + 400 * 0.75),
-    Case("flex", "openai/gpt-6-luna", chat(3000, 400), 3000 * 0.05 + 400 * 0.25, fields={"service_tier": "flex"}),
+    Case("flex tier", "openai/gpt-6-luna", chat(3000, 400), 3000 * 0.05 + 400 * 0.25, fields={"service_tier": "flex"}),
     Case(
-        "written for an hour",
+        "cache write for an hour",
         "anthropic/claude-sonnet-5-5",
         {"input_tokens": 50, "cache_creation_input_tokens": 6000, "cache_creation": LONG, "output_tokens": 300},
         50 * 2 + 6000 * 4 + 300 * 10,
     ),
     Case(
-        "tier by all input",
+        "tier by total input",
         "anthropic/claude-haiku-5-5",
         {"input_tokens": 2000, "cache_read_input_tokens": 99_000, "output_tokens": 300},
         2000 * 0.5 + 99_000 * 0.05 + 300 * 2.5,
     ),
     Case(
-        "in one region",
+        "regional inference",
         "anthropic/claude-sonnet-5-5",
         {"input_tokens": 2000, "output_tokens": 300, "inference_geo": "us"},
         1.1 * (2000 * 2 + 300 * 10),
     ),
     Case(
-        "thoughts",
+        "thinking",
         "gemini/gemini-3.5-flash-lite",
         gemini(2000, 150, thoughtsTokenCount=700, totalTokenCount=2850),
         2000 * 0.3 + 850 * 2.5,
     ),
     Case(
-        "prompts of tools",
+        "tool-use prompt",
         "gemini/gemini-3.5-flash-lite",
         gemini(2000, 150, toolUsePromptTokenCount=2500, totalTokenCount=4650),
         4500 * 0.3 + 150 * 2.5,
     ),
     Case(
-        "flex",
+        "flex tier",
         "gemini/gemini-3.5-flash-lite",
         gemini(2000, 150, serviceTier="flex", totalTokenCount=2150),
         2000 * 0.15 + 150 * 1.25,
     ),
     Case(
-        "reasoning on top",
+        "reasoning outside output",
         "xai/grok-4.3",
         {**chat(40, 12, completion_tokens_details={"reasoning_tokens": 210}), "total_tokens": 262},
         40 * 1.25 + 222 * 2.5,
     ),
     Case(
-        "reasoning inside",
+        "reasoning within output",
         "xai/grok-4.3",
         chat(40, 222, completion_tokens_details={"reasoning_tokens": 210}),
         40 * 1.25 + 222 * 2.5,
     ),
-    Case("flat count of the cache", "moonshot/kimi-k3", chat(9000, 400, cached_tokens=8000), 3000 + 2400 + 6000),
-    Case("reported by the service", "openrouter/openai/gpt-6-luna", chat(3000, 400, cost=0.0007), 700),
+    Case("top-level `cached_tokens`", "moonshot/kimi-k3", chat(9000, 400, cached_tokens=8000), 3000 + 2400 + 6000),
+    Case("cost reported by service", "openrouter/openai/gpt-6-luna", chat(3000, 400, cost=0.0007), 700),
     Case(
         "billed units",
         "cohere/command-a-03-2025",
@@ -130,21 +130,21 @@ CASES = [
     ),
     Case("long prompt", "dashscope/qwen-plus", chat(260_000, 400), 260_000 * 1.2 + 400 * 3.6),
     Case(
-        "two searches",
+        "two web searches",
         "anthropic/claude-sonnet-5-5",
         {"input_tokens": 2000, "output_tokens": 300, "server_tool_use": {"web_search_requests": 2}},
         2000 * 2 + 300 * 10,
         fee=0.02,
     ),
-    Case("model that no table has", "openai/gpt-6.2-sol", chat(3000, 400), float("nan")),
+    Case("unknown model", "openai/gpt-6.2-sol", chat(3000, 400), float("nan")),
 ]
-#: Our names of services -> those of the other packages.
+#: Our provider name -> its name in the other package.
 LITELLM = {"openai-responses": "openai", "cohere": "cohere_chat"}
 GENAI = {"openai-responses": "openai", "gemini": "google", "xai": "x-ai", "moonshot": "moonshotai"}
 
 
 def document(case: Case) -> Any:
-    """Return the answer of the service as it comes over the wire."""
+    """Return the service's response body."""
     service, _, model = case.name.partition("/")
     if service == "anthropic":
         content = [{"type": "text", "text": "Hi"}]
@@ -166,7 +166,7 @@ def document(case: Case) -> Any:
 
 @contextmanager
 def serving(answer: Any) -> Iterator[str]:
-    """Serve one answer on this machine."""
+    """Serve one response body on localhost."""
     body = json.dumps(answer).encode()
 
     class Handler(BaseHTTPRequestHandler):
@@ -179,7 +179,7 @@ def serving(answer: Any) -> Iterator[str]:
             self.wfile.write(body)
 
         def log_message(self, *words: Any) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -188,7 +188,7 @@ def serving(answer: Any) -> Iterator[str]:
 
 
 def with_aichatkit(case: Case) -> float | None:
-    """Ask a server that gives the answer, and read the cost."""
+    """Send a prompt to a server that returns the answer, and read the cost."""
     service = case.name.partition("/")[0]
     options: dict[str, Any] = {"model": case.name, "api_key": {service: "any"}}
     with serving(document(case)) as url, Client(**options, base_url={service: url}) as client:
@@ -196,7 +196,7 @@ def with_aichatkit(case: Case) -> float | None:
 
 
 def with_litellm(case: Case) -> float | None:
-    """Price the usage as litellm's own transformations read it."""
+    """Price the usage as parsed by litellm's own transformations."""
     import litellm
     from litellm.llms.anthropic.chat.transformation import AnthropicConfig
     from litellm.llms.vertex_ai.gemini.vertex_and_google_ai_studio_gemini import VertexGeminiConfig
@@ -222,16 +222,16 @@ def with_litellm(case: Case) -> float | None:
 
 
 def with_genai_prices(case: Case) -> float | None:
-    """Price the answer as the documentation of genai-prices shows."""
+    """Price the answer as shown in the documentation of genai-prices."""
     import genai_prices
 
     service, _, model = case.name.partition("/")
     flavor = {"openai-responses": "responses", "anthropic": "default", "gemini": "default", "cohere": "default"}
     provider = GENAI.get(service, service)
     flavor_name = flavor.get(service, "chat")
-    found = genai_prices.extract_usage(document(case), provider_id=provider, api_flavor=flavor_name)
+    extracted = genai_prices.extract_usage(document(case), provider_id=provider, api_flavor=flavor_name)
     context = {"service_tier": tier} if (tier := case.fields.get("service_tier")) else None
-    price = genai_prices.calc_price(found.usage, model, provider_id=provider, price_context=context)
+    price = genai_prices.calc_price(extracted.usage, model, provider_id=provider, price_context=context)
     return float(price.total_price)
 
 
@@ -242,8 +242,8 @@ READERS: dict[str, Callable[[Case], float | None]] = {
 }
 
 
-def told(read: Callable[[Case], float | None], case: Case) -> str:
-    """Return what a package says, in bold where that is not the bill."""
+def cell(read: Callable[[Case], float | None], case: Case) -> str:
+    """Return the cost according to a package, in bold if it differs from the bill."""
     try:
         cost = read(case)
     except Exception:
@@ -268,11 +268,11 @@ def main() -> None:
     for case in CASES:
         bill = case.dollars / 1e6 + case.fee
         figure = "not known" if bill != bill else f"{bill:.7f}"
-        write([case.what, f"`{case.name}`", figure, *(told(read, case) for read in readers.values())])
+        write([case.what, f"`{case.name}`", figure, *(cell(read, case) for read in readers.values())])
 
 
 def is_installed(name: str) -> bool:
-    """Return whether a package is there."""
+    """Return whether a package is installed."""
     try:
         version(name)
     except PackageNotFoundError:

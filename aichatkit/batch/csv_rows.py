@@ -1,4 +1,4 @@
-"""CSV file -> column names and rows: the delimiter is found, and a row of the wrong length is an error of its own."""
+"""CSV file -> column names and rows: the delimiter is detected, and a row of the wrong length fails on its own."""
 
 from __future__ import annotations
 
@@ -11,30 +11,29 @@ from typing import Any, NamedTuple
 
 from aichatkit._locks import Lock
 from aichatkit._reasons import reason_of
+from aichatkit._surrogates import UNDECODED
 from aichatkit.errors import ConfigurationError
 
 __all__ = ["BadRow", "iter_lines", "read_csv"]
 
-#: Comma first: it is taken where another would do as well.
+#: Comma first: it wins a tie.
 _DELIMITERS = (",", ";", "\t", "|")
-#: Characters and rows from which the delimiter is found.
+#: Characters and rows that the delimiter is detected from.
 _SAMPLE_SIZE, _SAMPLE_ROWS = 1 << 16, 30
-#: The longest cell; the module's own limit is 128 KB, and counts for the whole process.
+#: The longest cell; the default of the csv module is 128 KB, and any other limit applies to the whole process.
 _MAX_CELL = (1 << 31) - 1
 _cell_limit_lock = Lock()
-#: What bytes become that are not UTF-8.
-_UNDECODED = re.compile("[\udc80-\udcff]")
 
 
 class BadRow(NamedTuple):
-    """A row that cannot be asked: the cells that have a column, and the error."""
+    """A row that cannot be sent: the cells that have a column, and the error."""
 
     fields: Mapping[str, str]
     error: ConfigurationError
 
 
 def read_csv(path: Path, wanted: Sequence[str]) -> Iterator[Any]:
-    """Yield the list of column names, then a dict or a `BadRow` for each row; `wanted` are columns of the template."""
+    """Yield the list of column names, then a dict or `BadRow` per row; `wanted` are the columns of the template."""
     delimiter = _find_delimiter(path, wanted)
     reader = csv.reader(iter_lines(path, newline=""), delimiter=delimiter)
     columns: list[str] | None = None
@@ -52,11 +51,11 @@ def read_csv(path: Path, wanted: Sequence[str]) -> Iterator[Any]:
 
 
 def iter_lines(path: Path, **options: Any) -> Iterator[str]:
-    """Yield the lines of a text file; one that is not UTF-8 is an error that names it."""
-    # A strict decoder works in blocks, so that its error would not tell the line.
+    """Yield the lines of a text file; the error for a line that is not UTF-8 gives its number."""
+    # A strict decoder works in blocks, so its error would not give the line.
     with open_text(path, errors="surrogateescape", **options) as file:
         for number, line in enumerate(file, 1):
-            bad = None if line.isascii() else _UNDECODED.search(line)
+            bad = None if line.isascii() else UNDECODED.search(line)
             if bad:
                 raise ConfigurationError(
                     f"{path}: line {number} cannot be read: its byte 0x{ord(bad[0]) - 0xDC00:02x} is not UTF-8; "
@@ -69,7 +68,7 @@ def iter_lines(path: Path, **options: Any) -> Iterator[str]:
 def open_text(path: Path, **options: Any) -> Any:
     """Open a text file; raise ConfigurationError if that fails."""
     try:
-        # Spreadsheets write a byte order mark in front of the first column's name.
+        # Spreadsheets write a byte order mark before the name of the first column.
         return path.open(encoding="utf-8-sig", **options)
     except OSError as error:
         problem, reason = error.strerror or type(error).__name__, reason_of(error)
@@ -77,7 +76,7 @@ def open_text(path: Path, **options: Any) -> Any:
 
 
 def _iter_rows(reader: Any, path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Yield the rows that are not blank, each with the number of the line on which it begins."""
+    """Yield the rows that are not blank, each with the number of its first line."""
     while True:
         line = reader.line_num + 1
         try:
@@ -102,14 +101,14 @@ def _next_row(reader: Any) -> list[str] | None:
 
 
 def _is_separator_line(cells: Sequence[str], delimiter: str) -> bool:
-    """Return whether a line tells a spreadsheet the delimiter: it is not the header."""
+    """Return whether a line only declares the delimiter for spreadsheets; it is not the header."""
     return delimiter.join(cells).lower() == f"sep={delimiter}"
 
 
-def _length_error(path: Path, line: int, found: int, expected: int) -> ConfigurationError:
-    cells = f"{found} cell{'' if found == 1 else 's'}"
+def _length_error(path: Path, line: int, count: int, expected: int) -> ConfigurationError:
+    cells = f"{count} cell{'' if count == 1 else 's'}"
     columns = f"{expected} column{'' if expected == 1 else 's'}"
-    hint = "; put a cell that holds the delimiter in double quotes" if found > expected else ""
+    hint = "; a cell that contains the delimiter must be in double quotes" if count > expected else ""
     return ConfigurationError(f"{path}: line {line} has {cells} for {columns}{hint}")
 
 
@@ -118,9 +117,10 @@ def _find_delimiter(path: Path, wanted: Sequence[str]) -> str:
         sample = file.read(_SAMPLE_SIZE)
     lines = sample.splitlines(keepends=True)
     if len(sample) == _SAMPLE_SIZE:
-        # The last one may be cut.
+        # The last one may be incomplete.
         del lines[-1:]
-    named = re.fullmatch("sep=(.)", next((line.strip("\r\n") for line in lines if line.strip()), ""), re.IGNORECASE)
+    # A quote cannot be a delimiter.
+    named = re.fullmatch('sep=([^"])', next((line.strip("\r\n") for line in lines if line.strip()), ""), re.IGNORECASE)
     if named:
         return named[1]
     scores = {delimiter: _score(lines, delimiter, wanted) for delimiter in _DELIMITERS}
@@ -128,7 +128,7 @@ def _find_delimiter(path: Path, wanted: Sequence[str]) -> str:
 
 
 def _score(lines: Iterable[str], delimiter: str, wanted: Sequence[str]) -> tuple[bool, bool]:
-    """Return whether a delimiter gives the columns of the template, and whether the rows then have several columns."""
+    """Return whether a delimiter yields the columns in the template, and whether most rows fit several columns."""
     try:
         rows = [cells for cells in islice(csv.reader(lines, delimiter=delimiter), _SAMPLE_ROWS) if cells]
     except csv.Error:

@@ -1,6 +1,6 @@
 """Finished rows <-> SQLite file: a rerun sends only the missing rows, and several processes can share one run.
 
-A row belongs to the process that claimed it until that process exits, or where that cannot be known, as on another
+A row belongs to the process that claimed it until that process exits or, if that cannot be determined, as on another
 machine, until its lease expires; written answers are never replaced.
 """
 
@@ -120,7 +120,7 @@ class Journal:
         self._database.close()
 
     def _is_valid_elsewhere(self, owner: str, until: float, now: float) -> bool:
-        # The clocks of two processes may differ by more than a lease, also on one machine, as in containers.
+        # The clocks of two processes may differ by more than a lease, even on one machine, as in containers.
         alive = None if owner == self.owner else _is_alive(owner)
         return owner != self.owner and (until > now if alive is None else alive)
 
@@ -133,7 +133,7 @@ class Journal:
         try:
             reply = decode(record)
         except (ValueError, TypeError) as error:
-            # The message of another error may quote the record.
+            # The messages of other errors may quote the record.
             reason = reason_of(error) if isinstance(error, JSONDecodeError) else type(error).__name__
         else:
             if isinstance(reply, Reply):
@@ -153,7 +153,7 @@ class Journal:
 
 
 def _is_alive(owner: str) -> bool | None:
-    """Return whether an owner is at work; None if that is not known, as of owners on other machines."""
+    """Return whether an owner is still running; None if unknown, as for owners on other machines."""
     host, pid, start_time, _ = [*owner.rsplit(":", 3), "", "", ""][:4]
     if host != platform.node() or not pid.isdecimal():
         return None
@@ -165,7 +165,7 @@ def _is_alive(owner: str) -> bool | None:
 def _start_time(pid: int) -> str:
     """Return when a process started, in clock ticks since boot, to detect a reused process ID; "" if unknown.
 
-    A process that has ended has none, even if its parent has not asked for its exit code yet.
+    A zombie has none: it has exited, but its parent has not read its exit code yet.
     """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")

@@ -63,7 +63,7 @@ def map_prompts(
     budget: float | None,
     max_tokens_total: int | None,
 ) -> Results:
-    """Ask every prompt and return the results; `options` are those of `ask`, for every row."""
+    """Send every prompt and return the results; `options` are passed to `ask` for every row."""
     if on_error not in _ON_ERROR:
         raise ConfigurationError(f"on_error: must be 'keep' or 'raise', not {on_error!r}")
     if not is_integer(workers, minimum=1):

@@ -105,7 +105,7 @@ def _check_first_item(template: Template | None, items: Iterator[tuple[Any, Any]
     except ConfigurationError:
         raise
     except ChatError as error:
-        # The run raises it, with its results.
+        # The run raises it, with the results so far.
         return _raise_later(error)
     if first is None:
         return iter(())
@@ -193,14 +193,14 @@ def _parse_json_line(line: str, path: Path, number: int) -> Any:
 
 
 def _convert_errors(items: Iterator[Any]) -> Iterator[Any]:
-    """Yield the items; what the user's own iterable raises becomes an error that can carry the results."""
+    """Yield the items; convert exceptions of the user's iterable to an error that can hold the results."""
     try:
         yield from items
         return
     except ChatError:
         raise
     except Exception as error:  # noqa: BLE001 - the user's code may raise anything
-        failure = ChatError(f"prompts: they raised {type(error).__name__}: {error}", reason=reason_of(error))
+        failure = ChatError(f"prompts: the iterable raised {type(error).__name__}: {error}", reason=reason_of(error))
         failure.__cause__ = error
     raise failure
 

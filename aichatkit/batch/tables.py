@@ -121,7 +121,7 @@ def _cell(value: Any) -> Any:
 
 
 def _json_text(value: Any) -> str:
-    """Return JSON text that every program can read: with null for NaN and infinities."""
+    """Return standard JSON text, with null for NaN and infinities."""
     try:
         text = json.dumps(value, ensure_ascii=False, default=_jsonable, allow_nan=False)
     except ValueError:

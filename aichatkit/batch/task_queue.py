@@ -36,7 +36,7 @@ _LOOKUP_INTERVAL = 0.25
 class Task:
     """One row to send.
 
-    `expected` is its estimated expense, `highest` the most money it may cost, and `reserved` what each budget has
+    `expected` is its estimated expense, `highest` its maximum cost in US dollars, and `reserved` what each budget has
     reserved for it. `rate_limits` and `worker_deaths` count the failures after which it is sent again.
     """
 
@@ -65,7 +65,7 @@ class TaskQueue:
     ) -> None:
         #: Rows with their outcomes, not yet yielded by the run.
         self.finished: deque[FinishedRow] = deque()
-        #: The error of the input, which has no more rows then.
+        #: The error that ended the input.
         self.failure: ChatError | None = None
         self._source = source
         self._build_call = build_call
@@ -100,7 +100,7 @@ class TaskQueue:
         return self._ready.popleft() if self._ready else None
 
     def expense_of(self, task: Task, reply: Reply) -> Expense:
-        """Return the cost of a row's reply; what the service does not report is estimated from the text."""
+        """Return the expense of a row's reply, estimated from its text if the service does not report it."""
         expected = task.expected
         if reply.cost is None and self._build_call is not None and self._has_budget:
             estimate = estimate_partial(self._build_call(task.row.prompt), reply.reasoning + reply.text)
@@ -131,7 +131,7 @@ class TaskQueue:
         try:
             rows.extend(islice(self._source.rows, self._batch_size))
         except ChatError as error:
-            # The rows before it are asked.
+            # The rows before it are still sent.
             self.failure = error
         self._is_source_exhausted = len(rows) < self._batch_size
         tasks = [task for task in map(self._try_build_task, rows) if task is not None]

@@ -95,7 +95,7 @@ def run(args: Namespace) -> int:
 
 
 def _note_near_command(words: Sequence[str]) -> None:
-    """Say on standard error that a question of one word is not the command that it resembles."""
+    """Print a note if a one-word question resembles a command."""
     if len(words) != 1 or words[0] in COMMANDS:
         return
     word = words[0].lower()
@@ -104,7 +104,7 @@ def _note_near_command(words: Sequence[str]) -> None:
     else:
         meant = next(iter(difflib.get_close_matches(word, COMMANDS, n=1, cutoff=0.75)), "")
     if meant:
-        print_stderr(f"{words[0]!r} is asked as a question; for the command it is: aichatkit {meant}")
+        print_stderr(f"{words[0]!r} is sent as a question; the command is: aichatkit {meant}")
 
 
 def _ask(args: Namespace, chat: Chat, prompt: Prompt, options: dict[str, Any]) -> Reply:

@@ -49,7 +49,7 @@ def run(args: Namespace) -> int:
     saved_chat = SavedChat(args)
     chat = saved_chat.open(open_client(args, model=saved_chat.model), model=model_option(args), system=args.system)
     try:
-        # A missing key is told before anything is typed.
+        # Report a missing key before anything is typed.
         check_call(chat.client._build_call("?", 0, model=chat.model))
         announce_offline(args, model=chat.model)
         # Import the renderer now: keys typed while it loads would be echoed into the first frame.

@@ -53,7 +53,7 @@ def diagnose(services: Sequence[str] | None = None) -> Iterator[Finding]:
     `services` names providers, models or groups; without it, every provider with a key set or stored is checked.
 
     Raises:
-        UnknownProviderError: a service is none of these; nothing is checked.
+        UnknownProviderError: a name is unknown; nothing is checked.
     """
     names = _expand_groups(services) if services else key_store.names_with_keys()
     yield _check_versions()
@@ -105,10 +105,10 @@ def _check_certificates() -> Iterator[Finding]:
 def _expand_groups(services: Sequence[str]) -> list[str]:
     names: list[str] = []
     for service in services:
-        found = GROUPS.get(service) or named_providers(service)
-        if not found:
+        members = GROUPS.get(service) or named_providers(service)
+        if not members:
             raise UnknownProviderError(f"there is no provider {service!r}{provider_suggestion(service)}")
-        names += found
+        names += members
     return list(dict.fromkeys(names))
 
 

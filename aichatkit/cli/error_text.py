@@ -1,4 +1,4 @@
-"""Errors -> what they say on a command line: its own options, stored keys and commands instead of Python's."""
+"""Error -> message for the command line: it suggests commands and stored keys instead of Python options."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _API_KEY = re.compile(r"(?:(\S+): no key; )?(set (?:(?!\bset\b).)*? in the envir
 
 
 def in_words(error: ChatError) -> str:
-    """Return the message of an error as the command line tells it, with what to do there.
+    """Return the message of an error, with advice for the command line.
 
     >>> in_words(ChatError("openai: no key; set OPENAI_API_KEY in the environment or pass api_key="))
     'openai: no key; set OPENAI_API_KEY in the environment, or store it with: aichatkit keys set openai'
@@ -22,13 +22,13 @@ def in_words(error: ChatError) -> str:
     if not services:
         return text
     command = " ".join(["aichatkit doctor", *filter(None, services)])
-    return f"{text}; if this machine is offline or behind a proxy, this looks for the cause: {command}"
+    return f"{text}; if this machine is offline or behind a proxy, find the cause with: {command}"
 
 
 def _stored_key(match: re.Match[str]) -> str:
-    provider, place = match.groups()
+    provider, advice = match.groups()
     start = f"{provider}: no key; " if provider else ""
-    return f"{start}{place}, or store it with: aichatkit keys set {provider or 'SERVICE'}"
+    return f"{start}{advice}, or store it with: aichatkit keys set {provider or 'SERVICE'}"
 
 
 def _leaves(error: ChatError) -> list[ChatError]:

@@ -75,7 +75,7 @@ def stored(provider: str) -> str | None:
 
 
 def remove(provider: str) -> bool:
-    """Delete the stored key of a provider, and return whether there was one; raise an error if there is no provider."""
+    """Delete the stored key of a provider, and return whether there was one; raise an error for an unknown provider."""
     keys = _read()
     if provider not in keys:
         check_provider(provider)

@@ -39,8 +39,8 @@ def parse_param_options(texts: Sequence[str]) -> dict[str, Any]:
     pairs = parse_key_values(texts, option="-o")
     for name in pairs:
         if name not in PARAMS:
-            hint = suggestion(name, PARAMS) or f"; there are {', '.join(sorted(PARAMS))}"
-            raise ConfigurationError(f"-o: there is no parameter {name!r}{hint}")
+            hint = suggestion(name, PARAMS) or f"; it must be one of {', '.join(sorted(PARAMS))}"
+            raise ConfigurationError(f"-o: unknown parameter {name!r}{hint}")
     return {name: _parse_value(name, text) for name, text in pairs.items()}
 
 

@@ -32,9 +32,9 @@ def build_parser() -> ArgumentParser:
     parser.add_argument("-s", "--system", help="instructions that go before every prompt")
     parser.add_argument("-w", "--workers", type=int, default=8, help="rows under way at once (default 8)")
     parser.add_argument(
-        "--resume", action="store_true", help="keep a journal, OUT.sqlite, and ask only what is missing in it"
+        "--resume", action="store_true", help="keep a journal, OUT.sqlite, and send only the rows missing from it"
     )
-    parser.add_argument("--journal", metavar="FILE", help="another journal for --resume, which it stands for")
+    parser.add_argument("--journal", metavar="FILE", help="resume with this journal instead of OUT.sqlite")
     parser.add_argument("--budget", type=float, metavar="DOLLARS", help="do not spend more, by the price table")
     return parser
 
@@ -44,7 +44,7 @@ def run(args: Namespace) -> int:
     out = parse_path(args.out)
     resume = args.journal or (f"{out}.sqlite" if args.resume else None)
     if _is_same_file(args.input, out):
-        raise ConfigurationError(f"-o: {str(out)!r} is the input, which would be replaced; name another file")
+        raise ConfigurationError(f"-o: {str(out)!r} is the input file and would be overwritten; name another file")
     options = {"system": args.system} if args.system else {}
     model = choose_model(args)
     # No wait hook: the progress bar shows the waits.
@@ -57,11 +57,11 @@ def run(args: Namespace) -> int:
         failed = results.failed
     print_stderr(f"{len(results) - len(failed)} of {len(results)} rows answered, written to {out}")
     if results.stopped is not None:
-        print_stderr(results.stopped)
+        print_stderr(in_words(results.stopped))
     elif failed:
         error = failed[0].error
         assert error is not None
-        print_stderr(f"the first that failed: {in_words(error)}")
+        print_stderr(f"the first error: {in_words(error)}")
     return 130 if results.interrupted else 1 if failed else 0
 
 
@@ -69,5 +69,5 @@ def _is_same_file(first: str, second: Path) -> bool:
     try:
         return os.path.samefile(first, second)
     except OSError:
-        # One of the two is not there.
+        # One of them does not exist.
         return False

@@ -1,9 +1,8 @@
-"""`aichatkit models`: list model names for -m, and what is known about them."""
+"""`aichatkit models`: list model names for -m, with details on request."""
 
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from datetime import date
 
 from aichatkit.catalog.model_infos import ModelInfo
 from aichatkit.cli.catalog_file import update_catalog
@@ -22,7 +21,7 @@ def build_parser() -> ArgumentParser:
     """Build the argument parser."""
     parser = Parser(
         prog="aichatkit models",
-        description="List models as -m takes them: those a service lists for your key, or all known ones.",
+        description="List models as -m takes them: the ones a service lists for your key, or all known ones.",
     )
     parser.add_argument("provider", nargs="?", help="the service to ask; without it nothing is sent")
     parser.add_argument(
@@ -35,7 +34,7 @@ def build_parser() -> ArgumentParser:
         nargs="?",
         const="",
         metavar="URL",
-        help="download a newer catalog of models from URL or from AICHATKIT_CATALOG_URL; nothing else is done",
+        help="download a newer model catalog from URL or AICHATKIT_CATALOG_URL, and list nothing",
     )
     parser.add_argument("--timeout", type=float, metavar="SECONDS", help="for connecting and for silence")
     parser.add_argument("--retry", type=int, metavar="N", help="retries after the first attempt (default 2)")
@@ -49,7 +48,7 @@ def run(args: Namespace) -> int:
         if args.update is not None:
             path, day = update_catalog(client, args.update)
             write_stdout(f"{path}\n")
-            print_stderr(f"the command line now uses this catalog of {day}; in Python set AICHATKIT_CATALOG={path}")
+            print_stderr(f"the command line now uses this catalog of {day}; in Python, set AICHATKIT_CATALOG={path}")
         elif args.details:
             _write_table(client.models(args.provider, details=True))
         else:
@@ -82,4 +81,4 @@ def _number(value: float | None) -> str:
 def _retirement(info: ModelInfo) -> str:
     if info.retires is None:
         return "gone" if info.retired else ""
-    return f"{info.retires}{' (gone)' if info.retires <= date.today() else ''}"
+    return f"{info.retires}{' (gone)' if info.retired else ''}"

@@ -39,5 +39,5 @@ def replace_unencodable() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     if isinstance(sys.stdin, io.TextIOWrapper):
-        # A line with bytes that cannot be decoded is refused once it is read; the others are fine.
+        # Only a line with undecodable bytes is rejected, when it is read.
         sys.stdin.reconfigure(errors="surrogateescape")

@@ -1,4 +1,4 @@
-"""The argument parser of the commands: a wrong flag leads to the right one."""
+"""The argument parser of all commands: the error for a wrong flag suggests the right one."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from aichatkit.params import PARAMS, suggestion
 
 __all__ = ["Parser"]
 
-#: Flags of other programs -> what does the same here.
+#: Flags of other programs -> the equivalent here.
 _ELSEWHERE = {
     **dict.fromkeys(("key", "api_key", "token"), "keys are stored with: aichatkit keys set SERVICE"),
-    **dict.fromkeys(("base_url", "api_base", "host"), "an address is set in the environment, as OPENAI_BASE_URL"),
-    **dict.fromkeys(("attachment", "image", "images", "files"), "files go along with -f"),
+    **dict.fromkeys(("base_url", "api_base", "host"), "base URLs are set in the environment, such as OPENAI_BASE_URL"),
+    **dict.fromkeys(("attachment", "image", "images", "files"), "files are attached with -f"),
     **dict.fromkeys(("stream", "streaming"), "answers are streamed unless there is --no-stream"),
-    **dict.fromkeys(("instructions", "system_prompt"), "instructions are given with --system"),
-    **dict.fromkeys(("format", "output_format"), "for JSON there are --json and --schema"),
+    **dict.fromkeys(("instructions", "system_prompt"), "the system prompt is set with --system"),
+    **dict.fromkeys(("format", "output_format"), "for JSON, use --json or --schema"),
     **dict.fromkeys(("max_retries", "retries", "num_retries"), "retries are set with --retry"),
-    **dict.fromkeys(("concurrency", "threads", "jobs"), "rows under way at once are set with --workers"),
+    **dict.fromkeys(("concurrency", "threads", "jobs"), "the number of parallel requests is set with --workers"),
 }
 #: Sampling parameters by other names.
 _RENAMED = {"max_completion_tokens": "max_tokens", "max_output_tokens": "max_tokens", "effort": "reasoning_effort"}
 _EXAMPLES = {"temperature": "0.2", "top_p": "0.9", "max_tokens": "200", "seed": "1", "reasoning_effort": "low"}
-_KINDS = {"int": "a whole number", "float": "a number"}
+_TYPE_NAMES = {"int": "a whole number", "float": "a number"}
 
 
 class Parser(ArgumentParser):
-    """An argument parser whose errors name the option that was probably meant."""
+    """An argument parser whose errors suggest the option that was probably meant."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"allow_abbrev": False, **options})
@@ -36,7 +36,9 @@ class Parser(ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Print the usage and the error, and exit with code 2."""
         message = re.sub(
-            r"invalid (int|float) value: (.*)", lambda match: f"must be {_KINDS[match[1]]}, not {match[2]}", message
+            r"invalid (int|float) value: (.*)",
+            lambda match: f"must be {_TYPE_NAMES[match[1]]}, not {match[2]}",
+            message,
         )
         flag = re.search(r"unrecognized arguments: .*?(?<!\S)(-\S+)", message)
         super().error(message + (self._hint(flag[1]) if flag else ""))
@@ -48,9 +50,9 @@ class Parser(ArgumentParser):
         name = _RENAMED.get(name, name)
         if name in PARAMS and "--option" in flags:
             example = value if equals else _EXAMPLES.get(name, "VALUE")
-            return f"; sampling parameters are given with -o, as in -o {name}={example}"
+            return f"; sampling parameters are set with -o, as in -o {name}={example}"
         elsewhere = _ELSEWHERE.get(name, "")
-        # Some commands lack the option that does it.
+        # Not every command has the option.
         needed = re.search(r"(?<!\S)--?[a-z][\w-]*$|--json", elsewhere)
         if elsewhere and (needed is None or needed[0] in flags):
             return f"; {elsewhere}"
@@ -58,7 +60,7 @@ class Parser(ArgumentParser):
 
 
 def _flags(parser: ArgumentParser) -> list[str]:
-    """Return the flags of a parser and of the parsers of its actions."""
+    """Return the flags of a parser and its subparsers."""
     flags = [option for action in parser._actions for option in action.option_strings]
     nested = [action.choices for action in parser._actions if isinstance(action.choices, dict)]
     return flags + [flag for choices in nested for action_parser in choices.values() for flag in _flags(action_parser)]

@@ -19,15 +19,15 @@ __all__ = ["STDIN_TIMEOUT", "read_stdin", "read_stdin_bytes"]
 #: Under cron, ssh and CI an inherited pipe may stay open and empty forever.
 STDIN_TIMEOUT = 3.0
 
-#: Control characters that no text has.
-_NO_TEXT = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f-\x9f]")
+#: Control characters that do not occur in text.
+_BINARY = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f-\x9f]")
 
 
 def read_stdin(*, timeout: float | None, explicit: bool = False) -> str | File:
     """Return piped input as text, or as a File if it is an image, a PDF or audio.
 
     Raises:
-        ConfigurationError: the pipe sends nothing within `timeout` seconds, or bytes of no known kind.
+        ConfigurationError: the pipe sends nothing within `timeout` seconds, or data of an unknown type.
     """
     content = read_stdin_bytes(timeout=timeout, explicit=explicit)
     if not content:
@@ -42,20 +42,20 @@ def read_stdin(*, timeout: float | None, explicit: bool = False) -> str | File:
     if text is not None:
         return text
     raise ConfigurationError(
-        "what came through the pipe is neither text in UTF-8 nor a picture, PDF or audio; for text in another encoding "
-        "set PYTHONIOENCODING, as in PYTHONIOENCODING=latin-1, or convert it with iconv",
+        "the piped input is neither UTF-8 text nor an image, PDF or audio; for text in another encoding, set "
+        "PYTHONIOENCODING, such as PYTHONIOENCODING=latin-1, or convert it with iconv",
         reason=reason,
     )
 
 
 def _decode_locale(content: bytes) -> str | None:
-    """Return text in the system's encoding, None if the bytes are no such text."""
+    """Return the bytes decoded in the system's encoding, None if they are not text."""
     try:
         text = content.decode(getattr(sys.stdin, "encoding", None) or "utf-8")
     except UnicodeDecodeError:
         return None
-    # Some encodings give every byte a character.
-    return None if _NO_TEXT.search(text) else text
+    # Some encodings decode any byte.
+    return None if _BINARY.search(text) else text
 
 
 def read_stdin_bytes(*, timeout: float | None, explicit: bool = False) -> bytes:
@@ -76,8 +76,8 @@ def read_stdin_bytes(*, timeout: float | None, explicit: bool = False) -> bytes:
     reader.start()
     if not reader.ready.wait(timeout):
         raise ConfigurationError(
-            f"nothing has come through the pipe for {timeout:g} seconds, and it is still open; "
-            "add - to the question to wait for it, or < /dev/null to ask without it"
+            f"the pipe has sent nothing for {timeout:g} seconds and is still open; "
+            "add - to the question to wait for it, or < /dev/null to send the question without it"
         )
     reader.join()
     if reader.error is not None:

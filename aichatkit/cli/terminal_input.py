@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import select
 import sys
 from collections.abc import Iterator, Sequence
@@ -12,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from aichatkit._surrogates import UNDECODED
 from aichatkit.cli.output import print_stderr
 from aichatkit.cli.paths import private_umask
 from aichatkit.errors import ConfigurationError
@@ -24,8 +24,6 @@ readline: Any = import_module("readline") if find_spec("readline") else None
 _PROMPT, _CONTINUATION = "> ", ". "
 _QUOTES, _FENCES = '"""', ("```", "~~~")
 _MAX_HISTORY = 1000
-#: What bytes become that cannot be decoded.
-_UNDECODED = re.compile("[\udc80-\udcff]")
 
 
 def is_interactive() -> bool:
@@ -117,10 +115,9 @@ def _read_line(prompt: str) -> str | None:
         line = input(prompt) + "\n" if is_interactive() else sys.stdin.readline() if sys.stdin is not None else ""
     except EOFError:
         return None
-    if _UNDECODED.search(line):
-        raise ConfigurationError(
-            f"a line is not text in {sys.stdin.encoding}, so it is not asked: {_UNDECODED.sub('?', line)[:60].strip()}"
-        )
+    if UNDECODED.search(line):
+        shown = UNDECODED.sub("?", line)[:60].strip()
+        raise ConfigurationError(f"this line is not valid {sys.stdin.encoding} and was not sent: {shown}")
     return line.rstrip("\n") if line else None
 
 

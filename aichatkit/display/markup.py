@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 __all__ = ["NO_MATH", "collapsible", "collapsible_html", "escape", "images_html", "sanitize"]
 
-#: Attribute of HTML in which front ends draw no formulas (MathJax 2 and later ones).
+#: HTML attribute that disables formulas in its element (MathJax 2 and later).
 NO_MATH = 'class="tex2jax_ignore mathjax_ignore"'
 
 _LINE_END = re.compile(r"\r\n|\n|\r")
@@ -29,7 +29,7 @@ _TOKEN = re.compile(
     r"|\\[^<]|(?<!`)(?P<ticks>`+)(?!`)[^|]{0,2000}?(?<!`)(?P=ticks)(?!`)|<https?://[^\s<>`]*>|(?P<lone>`+)|(?P<address>\w{1,12}://[^\s<!]*)"
     r"|!\[(?P<alt>[^\[\]]*)\]\((?P<target>[^()\s]+)\)|(?P<opening>!\[)|(?P<tag>\\?<(?=[A-Za-z/!?]))"
 )
-#: The start of a formula of several lines.
+#: The start of a formula that spans several lines.
 _DISPLAY = re.compile(r"(?<!\\)(?:\\\\)*\\\[(?!.*\\\])")
 _MAX_FORMULA_LINES = 50
 _DATA = re.compile(r"data:image/[\w.+-]+(?:;[\w=-]+)*,[^\s()<>\[\]\"'\\`]+")
@@ -40,7 +40,7 @@ def sanitize(text: str, images: Sequence[str] = ()) -> str:
     r"""Return Markdown with HTML escaped and images turned into links, except `images`, which the service itself sent.
 
     Code is left unchanged if it is certain to be code; otherwise a `<` in it may appear as `&lt;`. Formulas in TeX's
-    brackets get dollars, which is what front ends draw, and the dollar of a price is escaped.
+    brackets get dollar signs, which front ends render, and the dollar sign of a price is escaped.
 
     >>> sanitize("**A** <b> and `<b>` ![x](http://example.org/x.png)")
     '**A** &lt;b> and `<b>` [picture: x](http://example.org/x.png)'
@@ -106,7 +106,7 @@ class _Sanitizer:
             yield " " * self._fence_indent + self._fence
 
     def _with_dollars(self, line: str, lines: Sequence[str], number: int) -> str:
-        """Return a line with the brackets of a formula of several lines replaced, if it holds one of them."""
+        """Return a line with `$$` instead of the bracket that begins or ends a formula of several lines."""
         if number == self._formula_end:
             line = line.replace("\\]", "$$", 1)
         opening = _DISPLAY.search(line)

@@ -1,4 +1,4 @@
-"""Text of a service -> text that a terminal can take: no control characters, and only characters it can encode."""
+"""Text from a service -> text for a terminal: no control characters, and only characters it can encode."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def strip_control_characters(text: str) -> str:
 
 
 def write_encodable(stream: Any, text: str) -> None:
-    """Write text to a stream, with question marks for the characters that it cannot encode."""
+    """Write text to a stream, with question marks for characters it cannot encode."""
     try:
         stream.write(text)
     except UnicodeEncodeError as error:

@@ -1,4 +1,4 @@
-"""Reply -> a dict of plain data, as for JSON; the arguments are duck-typed."""
+"""Reply -> a dict of JSON serializable values; the arguments are duck-typed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["reply_record"]
 
 
 def reply_record(reply: Any) -> dict[str, Any]:
-    """Return everything a reply tells, except its headers and raw records, as values that JSON can hold."""
+    """Return the fields of a reply, except headers and raw records, as JSON serializable values."""
     return {
         "text": reply.text,
         "data": _plain(reply.data),
@@ -45,7 +45,7 @@ def _attempt_record(attempt: Any) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Return structured data as JSON would have it: objects as dicts, keys, dates and the like as text."""
+    """Return structured data as JSON serializable values: objects as dicts; keys, dates and the like as text."""
     if hasattr(value, "model_dump") and not isinstance(value, type):
         return value.model_dump(mode="json")
     if is_dataclass(value) and not isinstance(value, type):

@@ -74,7 +74,7 @@ def error_html(error: Any) -> str:
 
 
 def results_html(results: Any, unasked: int) -> str:
-    """Return batch results as HTML: counts, tokens and cost, then the first rows; `unasked` are not failures."""
+    """Return batch results as HTML: counts, tokens and cost, then the first rows; `unasked` rows did not fail."""
     missing, tokens, cost = len(results.failed), results.usage.total_tokens, results.cost
     summary = [_plural(len(results), "row"), f"{len(results) - missing:,} answered", f"{missing - unasked:,} failed"]
     summary += [f"{unasked:,} not asked"] if unasked else []

@@ -149,7 +149,7 @@ class Fake:
         except _PromptReceived as received:
             prompt = received.prompt
         else:
-            # A request that the real service would also reject uses no answer of the script, unless the next one is
+            # A request that the real service would also reject uses no scripted answer, unless the next one is
             # raw bytes: then the request is for another service with the same path.
             self.requests.append(Asked("", url, request.headers, request.body))
             return _raw_response(self._take_step("")) if self._is_raw_next() else response

@@ -49,7 +49,7 @@ class Replay:
         if mode not in MODES:
             raise ConfigurationError(f"replay: there is no mode {mode!r}{suggestion(mode, MODES)}; there are {MODES}")
         self.path = Path(path)
-        problem = "recorded anew" if mode == "all" else "not there yet"
+        state = "is recorded again" if mode == "all" else "does not exist yet"
         self.recording = mode == "all" or (mode == "once" and not self.path.exists())
         self.ignored = set(_IGNORED_FIELDS)
         self._again = again
@@ -61,9 +61,7 @@ class Replay:
         self._patch = NetworkPatch(
             partial(_ReplayAdapter, self),
             clock=None if self.recording else self._clock,
-            key_note=f"; the key is needed to record the answers, as {self.path} is {problem}"
-            if self.recording
-            else "",
+            key_note=f"; the key is needed to record the answers, as {self.path} {state}" if self.recording else "",
         )
 
     @property

@@ -92,6 +92,10 @@ def test_a_line_that_tells_the_delimiter_is_no_header(write, delimiter, first):
     assert prompts(write(content, "utf-8-sig"), "{text}") == ["a"]
 
 
+def test_a_quote_is_not_taken_for_a_delimiter(write):
+    assert prompts(write('sep="\ntext\nHi\n')) == ["text", "Hi"]
+
+
 def test_blank_lines_are_passed_over(write):
     path = write("\n\r\nid,text\n\n1,a\n   \n\t\n\n2,b\n\n")
     assert prompts(path, "{text}") == ["a", "b"]
@@ -104,7 +108,7 @@ def test_blank_lines_are_passed_over(write):
 @pytest.mark.parametrize(
     ("row", "told"),
     [
-        ("2,b,c", "line 4 has 3 cells for 2 columns; put a cell that holds the delimiter in double quotes"),
+        ("2,b,c", "line 4 has 3 cells for 2 columns; a cell that contains the delimiter must be in double quotes"),
         ("2", "line 4 has 1 cell for 2 columns"),
     ],
 )

@@ -133,7 +133,7 @@ def test_an_error_of_the_input_keeps_what_was_answered(client, sandbox, error, w
         yield "p2"
         raise error
 
-    with pytest.raises(ChatError, match=f"prompts: they raised {type(error).__name__}") as caught:
+    with pytest.raises(ChatError, match=f"prompts: the iterable raised {type(error).__name__}") as caught:
         list(client.map(prompts(), workers=workers, as_completed=as_completed))
     assert caught.value.__cause__ is error
     assert len(caught.value.results) == 3
@@ -160,7 +160,7 @@ def test_an_input_that_fails_at_once_has_no_results(client, sandbox):
         raise KeyError("gone")
         yield
 
-    with pytest.raises(ChatError, match="prompts: they raised KeyError: 'gone'") as caught:
+    with pytest.raises(ChatError, match="prompts: the iterable raised KeyError: 'gone'") as caught:
         client.map(prompts())
     assert len(caught.value.results) == 0
     assert sandbox.requests == []

@@ -156,7 +156,7 @@ def test_a_pipe_that_holds_nothing_changes_nothing(sandbox):
 def test_bytes_that_are_no_text_are_refused(sandbox):
     done = run("Hi", piped=b"\xff \xfe report", env={**os.environ, "PYTHONUTF8": "1"})
     assert done.returncode == 2
-    assert done.stderr.startswith(b"aichatkit: what came through the pipe is neither text")
+    assert done.stderr.startswith(b"aichatkit: the piped input is neither UTF-8 text")
     assert sandbox.requests == []
 
 
@@ -463,9 +463,9 @@ def test_without_any_output_it_fails_quietly(monkeypatch):
         (["--api-key", "x"], "aichatkit keys set SERVICE"),
         (["--key=x"], "aichatkit keys set SERVICE"),
         (["--base-url", "x"], "OPENAI_BASE_URL"),
-        (["--attachment", "x"], "go along with -f"),
+        (["--attachment", "x"], "attached with -f"),
         (["--stream"], "unless there is --no-stream"),
-        (["--format", "json"], "there are --json and --schema"),
+        (["--format", "json"], "use --json or --schema"),
         (["--max-retries", "1"], "set with --retry"),
         (["--qqqqqq"], "unrecognized arguments: --qqqqqq\n"),
         (["--retry", "x"], "argument --retry: must be a whole number, not 'x'"),
@@ -504,7 +504,7 @@ def test_other_commands_lead_to_their_flags_only(capsys, words, told):
 def test_a_word_close_to_a_command_is_asked_with_a_note(sandbox, capsys, word, meant):
     assert main([word]) == 0
     assert asked(sandbox) == [("user", word)]
-    assert f"aichatkit: {word!r} is asked as a question; for the command it is: aichatkit {meant}\n" in (
+    assert f"aichatkit: {word!r} is sent as a question; the command is: aichatkit {meant}\n" in (
         capsys.readouterr().err
     )
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import http.server
+import io
 import json
 import threading
 from datetime import date, timedelta
 
 import pytest
+import requests
 
 from aichatkit.catalog.layers import shipped
 from aichatkit.cli import main
@@ -30,11 +32,12 @@ def published():
     """A web server on loopback; its `body` is what it publishes."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
-        body, status = json.dumps(NEWER).encode(), 200
+        body, status, headers_sent = json.dumps(NEWER).encode(), 200, {}
 
         def do_GET(self):
             self.send_response(Handler.status)
-            self.send_header("Content-Length", str(len(Handler.body)))
+            for name, value in {"Content-Length": str(len(Handler.body)), **Handler.headers_sent}.items():
+                self.send_header(name, value)
             self.end_headers()
             self.wfile.write(Handler.body)
 
@@ -72,7 +75,7 @@ def test_an_update_is_kept_and_used_by_the_command_line(published, capsys, home)
     done = capsys.readouterr()
     path = home / "aichatkit" / "catalog.json"
     assert done.out == f"{path}\n"
-    assert f"in Python set AICHATKIT_CATALOG={path}" in done.err
+    assert f"in Python, set AICHATKIT_CATALOG={path}" in done.err
     assert catalog_option() == path
     assert main(["models", "--details"]) == 0
     assert rows(capsys.readouterr().out)["openai/brand-new"]["use instead"] == "newer"
@@ -106,12 +109,45 @@ def test_what_is_not_a_newer_catalog_is_refused_and_nothing_is_kept(published, c
 def test_a_server_that_refuses_is_an_error(published, capsys):
     published.status = 404
     assert main(["models", "--update", published.url]) == 1
-    assert "127.0.0.1 cannot be reached (HTTPError)" in capsys.readouterr().err
+    assert "the download from 127.0.0.1 failed (HTTPError)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("header", [("Content-Length", "999999"), ("Content-Encoding", "gzip")])
+def test_a_download_that_breaks_off_is_an_error(published, capsys, header):
+    published.headers_sent = dict([header])
+    assert main(["models", "--update", published.url]) == 1
+    assert "the download from 127.0.0.1 failed" in capsys.readouterr().err
+    assert catalog_option() is None
+
+
+def test_a_redirect_to_an_insecure_address_is_refused(published, monkeypatch, capsys):
+    class Redirected(requests.Response):
+        def __init__(self):
+            super().__init__()
+            self.status_code, self.url, self.raw = 200, "http://example.com/models.json", io.BytesIO(published.body)
+
+    monkeypatch.setattr(requests.Session, "get", lambda *_, **__: Redirected())
+    assert main(["models", "--update", "https://example.com/models.json"]) == 2
+    assert "must start with https://" in capsys.readouterr().err
+    assert catalog_option() is None
+
+
+def test_a_download_older_than_an_upgraded_package_is_not_used(published, capsys, home):
+    assert main(["models", "--update", published.url]) == 0
+    older = {**NEWER, "about": {"date": (shipped().as_of - timedelta(days=1)).isoformat()}}
+    (home / "aichatkit" / "catalog.json").write_text(json.dumps(older), encoding="utf-8")
+    assert catalog_option() is None
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
-    [([], "name the address of a catalog, or set AICHATKIT_CATALOG_URL"), (["http://example.com/x"], "https://")],
+    [
+        ([], "pass the URL of a catalog, or set AICHATKIT_CATALOG_URL"),
+        *(
+            ([url], "https://")
+            for url in ("http://example.com/x", "https//x", "https://[x", "https://", "ftp://localhost")
+        ),
+    ],
 )
 def test_an_update_needs_a_safe_address(capsys, arguments, words):
     assert main(["models", "--update", *arguments]) == 2

@@ -74,7 +74,7 @@ def test_a_question_may_have_several_lines(say, asked, typed, said):
 def test_a_line_that_is_no_text_is_not_asked_and_the_others_are(sandbox, run, asked):
     done = run("chat", piped=b"Hi\ncaf\xe9 \x80\nHo\n", env={**os.environ, "PYTHONUTF8": "1"})
     assert done.returncode == 1
-    assert b"a line is not text in utf-8, so it is not asked: caf? ?" in done.stderr
+    assert b"this line is not valid utf-8 and was not sent: caf? ?" in done.stderr
     assert [content for role, content in asked() if role == "user"] == ["Hi", "Ho"]
 
 
@@ -469,5 +469,5 @@ def test_a_history_that_cannot_be_written_is_told(editor, tmp_path, capsys):
 
 def test_a_line_that_is_not_text_is_not_asked(monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"caf\xe9\n"), "utf-8", "surrogateescape"))
-    with pytest.raises(ConfigurationError, match=r"a line is not text in utf-8, so it is not asked: caf\?"):
+    with pytest.raises(ConfigurationError, match=r"this line is not valid utf-8 and was not sent: caf\?"):
         read_input()

@@ -15,4 +15,4 @@ def test_every_service_that_was_not_reached_is_named_once():
     ]
     error = AllProvidersFailedError("all failed")
     error.errors = failures
-    assert in_words(error).endswith("this looks for the cause: aichatkit doctor openai ollama")
+    assert in_words(error).endswith("find the cause with: aichatkit doctor openai ollama")

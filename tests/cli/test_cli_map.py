@@ -79,7 +79,7 @@ def test_the_input_is_not_replaced(sandbox, folder, capsys, out):
     (folder / "link.csv").symlink_to(folder / "in.csv")
     before = (folder / "in.csv").read_bytes()
     assert main(["map", "in.csv", "-p", "{text}", "-o", out]) == 2
-    assert "is the input, which would be replaced" in capsys.readouterr().err
+    assert "is the input file and would be overwritten" in capsys.readouterr().err
     assert (folder / "in.csv").read_bytes() == before
     assert sandbox.requests == []
 
@@ -89,7 +89,7 @@ def test_rows_that_fail_are_told_and_written(sandbox, capsys):
     assert main(["map", "in.csv", "-p", "{text}", "-o", "out.csv", "-w", "1"]) == 1
     assert [bool(row["error"]) for row in read("out.csv")] == [False, True]
     assert "1 of 2 rows answered" in (told := capsys.readouterr().err)
-    assert "the first that failed: openai" in told
+    assert "the first error: openai" in told
 
 
 def test_a_run_that_stops_tells_why(capsys):

@@ -103,7 +103,7 @@ def test_text_in_utf_8_is_read_on_every_system(asked, piped, encoding):
 def test_bytes_that_are_no_text_are_refused(sandbox, piped, capsys, encoding, content, words):
     piped(content, encoding=encoding)
     assert main(words) == 2
-    assert "neither text in UTF-8 nor a picture" in capsys.readouterr().err
+    assert "neither UTF-8 text nor an image" in capsys.readouterr().err
     assert sandbox.requests == []
 
 
@@ -156,7 +156,7 @@ def test_a_process_that_gave_up_on_a_pipe_ends():
         try:
             assert process.wait(timeout=30) == 2
             assert process.stdout.read() == b""
-            assert b"nothing has come through the pipe" in process.stderr.read()
+            assert b"the pipe has sent nothing" in process.stderr.read()
         finally:
             process.kill()
 

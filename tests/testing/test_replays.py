@@ -295,11 +295,11 @@ def test_a_first_recording_without_a_key_says_what_the_key_is_for(tmp_path, monk
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     path = tmp_path / "r.json"
     replay = Replay(path, mode=mode)
-    state = "not there yet" if mode == "once" else "recorded anew"
+    state = "does not exist yet" if mode == "once" else "is recorded again"
     with replay.installed(), Client(model=model) as client, pytest.raises(ConfigurationError) as caught:
         client.ask("Hi")
     assert str(caught.value).startswith(told)
-    assert str(caught.value).endswith(f"; the key is needed to record the answers, as {path} is {state}")
+    assert str(caught.value).endswith(f"; the key is needed to record the answers, as {path} {state}")
     with Client(model=model) as client, pytest.raises(ConfigurationError) as caught:
         client.ask("Hi")
     assert "record" not in str(caught.value)
