@@ -37,7 +37,13 @@ def missing(page):
     prose = re.sub(r"^```.*?^```$", "", page, flags=re.DOTALL | re.MULTILINE)
     words = {word for code in in_code(prose) for word in code.split()}
     paths = {word for word in words if re.fullmatch(r"(?:aichatkit|docs|tests|\.ci)/[\w./]*|[\w./]+(?:/|\.py)", word)}
-    return sorted(path for path in paths if not any((base / path).exists() for base in (PACKAGE, ROOT)))
+    # An sdist has no hidden folders.
+    left_out = () if CONTRIBUTING.exists() else (".ci/",)
+    return sorted(
+        path
+        for path in paths
+        if not path.startswith(left_out) and not any((base / path).exists() for base in (PACKAGE, ROOT))
+    )
 
 
 def names_in(path):

@@ -69,6 +69,8 @@ def _fetch(client: Client, url: str) -> str:
             response.raise_for_status()
             # A redirect may lead elsewhere.
             _check_secure(response.url)
+            # urllib3 1.26 takes a body that is too short for a whole one unless asked to check.
+            response.raw.enforce_content_length = True
             for block in response.iter_content(_BLOCK_SIZE):
                 data += block
                 if len(data) > _MAX_BYTES:
