@@ -17,7 +17,7 @@ from aichatkit.streams import Stream
 if TYPE_CHECKING:
     from aichatkit.catalog.model_infos import ModelInfo
 
-__all__ = ["ask", "chat", "default_client", "image", "map", "model_info", "models", "stream"]
+__all__ = ["ask", "chat", "default_client", "embed", "image", "map", "model_info", "models", "stream"]
 
 
 @with_operand
@@ -51,6 +51,16 @@ def chat(**options: Any) -> Chat:
 def image(prompt: str, **options: Any) -> ImageResponse:
     """Generate an image with the default client; options and errors are those of `Client.image`."""
     return default_client().image(prompt, **options)
+
+
+def embed(texts: Any, template: str | None = None, **options: Any) -> Any:
+    """Return embeddings with the default client; options and errors are those of `Client.embed`.
+
+    >>> vectors = embed(["red fox", "grey wolf"], model="offline")
+    >>> len(vectors), len(vectors[0])
+    (2, 64)
+    """
+    return default_client().embed(texts, template, **options)
 
 
 def map(prompts: Any, template: str | None = None, **options: Any) -> Results:

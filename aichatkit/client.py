@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from aichatkit.call import list_models
     from aichatkit.catalog import model_infos
     from aichatkit.catalog.model_infos import ModelInfo
+    from aichatkit.embeddings import embed as embeddings
     from aichatkit.limits import rate_limits
     from aichatkit.middleware import budgets, call_log, observe, pipeline
     from aichatkit.middleware import cache as caches
@@ -64,6 +65,7 @@ else:
     call_log = lazy_module("aichatkit.middleware.call_log")
     checks = lazy_module("aichatkit.checks")
     images = lazy_module("aichatkit.images")
+    embeddings = lazy_module("aichatkit.embeddings.embed")
     list_models = lazy_module("aichatkit.call.list_models")
     model_infos = lazy_module("aichatkit.catalog.model_infos")
     mapper = lazy_module("aichatkit.batch.mapper")
@@ -310,6 +312,60 @@ class Client:
         counts as `max_tokens`, or as 256 tokens without it. A row that cannot be sent counts nothing.
         """
         return mapper.estimate_prompts(self, prompts, template, options)
+
+    def embed(
+        self,
+        texts: Any,
+        template: str | None = None,
+        *,
+        model: Model = None,
+        dimensions: int | None = None,
+        kind: str | None = None,
+        normalize: bool | None = None,
+        truncate: bool = False,
+        resume: Any = None,
+        workers: int = 8,
+        executor: Any = None,
+        on_error: str = "raise",
+        extra: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Any:
+        """Return the embeddings of a list, iterable, dict, frame, CSV or JSON lines file of texts; of one text, a list.
+
+        Texts are sent in batches within the limits of the service, equal ones once.
+
+        Args:
+            template: a text such as "{title}: {body}" that is filled with the columns of each row.
+            model: "provider/model"; one, as vectors of different models cannot be compared.
+            dimensions: how many numbers a vector has, if the model can shorten it.
+            kind: "document" or "query", for models that embed these differently.
+            normalize: whether vectors get the length 1; by default only those that were shortened.
+            truncate: whether the service may cut a text that is too long; by default that is an error.
+            resume: path of a journal, with which an interrupted run sends only what is missing.
+            on_error: "keep" returns the embeddings although some failed; see `Embeddings.errors`.
+            extra: fields for the body, sent as they are.
+            options: timeout, retry, headers and proxies.
+
+        Raises:
+            ConfigurationError: nothing was sent; an option or a text is invalid.
+            ChatError: a text failed; `results` has the embeddings so far.
+        """
+        return embeddings.embed_texts(
+            self,
+            texts,
+            template,
+            model=model,
+            dimensions=dimensions,
+            kind=kind,
+            normalize=normalize,
+            truncate=truncate,
+            resume=resume,
+            workers=workers,
+            executor=executor,
+            on_error=on_error,
+            extra=extra,
+            options=options,
+        )
 
     def check(self, model: Model = None, **options: Any) -> list[checks.Check]:
         """Ask every provider of `model` one small question, in parallel, and report which answer and why others do not.
