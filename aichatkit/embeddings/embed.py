@@ -73,7 +73,7 @@ def embed_texts(
     source = Source(read_rows([texts]).rows, 1) if is_single else read_rows(texts, template)
     if on_error == "raise" and isinstance(texts, (list, tuple)):
         _check_texts(texts, template)
-    identity = _identity(provider.url, target, settings, normalize)
+    identity = _identity(target, settings, normalize)
     journal = None if resume is None else VectorJournal(resume, identity)
     ask = BoundAsk(
         partial(embed_batch, client),
@@ -91,6 +91,7 @@ def embed_texts(
             ask=ask,
             service=service,
             identity=identity,
+            url=provider.url,
             provider=target.provider.name,
             model=target.model,
             price=price_of(provider, target.model, client._context.catalog),
@@ -175,11 +176,9 @@ def _check_dimensions(dimensions: int, target: Target, known: EmbeddingModel | N
         raise ConfigurationError(f"dimensions: {name} takes {', '.join(map(str, known.widths))}, not {dimensions}")
 
 
-def _identity(url: str, target: Target, options: EmbeddingOptions, normalize: bool | None) -> str:
+def _identity(target: Target, options: EmbeddingOptions, normalize: bool | None) -> str:
     """Return what decides which vector a text gets, in words that an error can show."""
     parts = [f"{target.provider.name}/{target.model}"]
-    if url != target.provider.url:
-        parts.append(f"at {url}")
     parts += [f"{name}={value!r}" for name, value in zip(options._fields, options) if value]
     if normalize is not None:
         parts.append(f"normalize={normalize}")

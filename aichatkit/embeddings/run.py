@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -52,6 +53,7 @@ class RunSettings:
     ask: BoundAsk
     service: EmbeddingService
     identity: str
+    url: str
     provider: str
     model: str
     price: float | None
@@ -99,30 +101,38 @@ class EmbeddingRun:
         """
         settings = self._settings
         executor = settings.make_executor()
-        try:
-            for batch in self._batches():
-                while len(self._in_flight) >= settings.workers and self._failure is None:
-                    self._collect()
-                if self._failure is None:
-                    self._submit(executor, batch)
-                if self._failure is not None:
-                    break
-            while self._in_flight:
-                self._collect()
-        except ChatError as error:
-            self._fail(error)
-        finally:
-            for future in self._in_flight:
-                future.cancel()
-            if settings.owns_executor:
-                executor.shutdown(wait=False)
+        with contextlib.ExitStack() as stack:
             if settings.journal is not None:
-                settings.journal.close()
+                stack.callback(settings.journal.close)
+            if settings.owns_executor:
+                stack.callback(executor.shutdown, wait=False)
+            # What is on its way is paid for, whatever ends the run.
+            stack.callback(self._drain)
+            try:
+                self._send_all(executor)
+            except ChatError as error:
+                self._fail(error)
         embeddings = self._embeddings()
         if self._failure is not None and self._must_raise:
             self._failure.results = embeddings  # type: ignore[attr-defined]
             raise self._failure
         return embeddings
+
+    def _send_all(self, executor: Any) -> None:
+        for batch in self._batches():
+            while len(self._in_flight) >= self._settings.workers:
+                self._collect()
+            if self._failure is None:
+                self._submit(executor, batch)
+            if self._failure is not None:
+                return
+
+    def _drain(self) -> None:
+        while self._in_flight:
+            try:
+                self._collect()
+            except ChatError as error:
+                self._fail(error)
 
     def _batches(self) -> Iterator[list[_Text]]:
         """Yield batches of texts that are neither known nor on their way, within the limits of a request."""
@@ -170,7 +180,7 @@ class EmbeddingRun:
         keys = [text.key for text in block]
         known: dict[bytes, Stored] = {} if settings.journal is None else settings.journal.read(keys)
         if settings.cache is not None:
-            cached = read_cache(settings.cache, [key for key in keys if key not in known])
+            cached = read_cache(settings.cache, settings.url, [key for key in keys if key not in known])
             if settings.journal is not None:
                 settings.journal.write(cached.items())
             known.update(cached)
@@ -213,6 +223,7 @@ class EmbeddingRun:
         """Wait for at least one batch, and store what came before anything else."""
         done, _ = wait(self._in_flight, return_when=FIRST_COMPLETED)
         for future in done:
+            # One by one: an error while one is stored must not lose the others.
             batch, reserved = self._in_flight.pop(future)
             error = future.exception()
             outcome: Any = error if error is not None else future.result()
@@ -254,7 +265,7 @@ class EmbeddingRun:
         if settings.journal is not None:
             settings.journal.write(entries)
         if settings.cache is not None:
-            write_cache(settings.cache, entries)
+            write_cache(settings.cache, settings.url, entries)
 
     def _width_error(self, size: int) -> BadResponseError:
         provider, model = self._settings.provider, self._settings.model

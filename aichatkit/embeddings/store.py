@@ -70,11 +70,11 @@ class VectorJournal:
         self._database.close()
 
 
-def read_cache(cache: MutableMapping[str, str], keys: Iterable[bytes]) -> dict[bytes, Stored]:
-    """Return the vectors that a client's cache has; an unusable entry counts as missing."""
+def read_cache(cache: MutableMapping[str, str], url: str, keys: Iterable[bytes]) -> dict[bytes, Stored]:
+    """Return the vectors that a client's cache has of a server; an unusable entry counts as missing."""
     found: dict[bytes, Stored] = {}
     for key in keys:
-        record = cache.get(key.hex())
+        record = cache.get(_cache_key(url, key))
         if record is None:
             continue
         try:
@@ -88,10 +88,14 @@ def read_cache(cache: MutableMapping[str, str], keys: Iterable[bytes]) -> dict[b
     return found
 
 
-def write_cache(cache: MutableMapping[str, str], entries: Iterable[tuple[bytes, Stored]]) -> None:
+def write_cache(cache: MutableMapping[str, str], url: str, entries: Iterable[tuple[bytes, Stored]]) -> None:
     """Add vectors to a client's cache; a cache that cannot be written is logged, and the vectors are returned."""
     try:
         for key, (vector, _) in entries:
-            cache[key.hex()] = json.dumps({"vector": base64.b64encode(vector).decode("ascii")})
+            cache[_cache_key(url, key)] = json.dumps({"vector": base64.b64encode(vector).decode("ascii")})
     except JournalError as error:
         logger.warning("embeddings were not kept: %s", error)
+
+
+def _cache_key(url: str, key: bytes) -> str:
+    return hashlib.sha256(url.encode() + b"\0" + key).hexdigest()
