@@ -12,12 +12,13 @@ import aichatkit
 
 PACKAGE = Path(aichatkit.__file__).parent
 #: Modules that may ask for `requests`: it talks HTTP only in `transport`; the others need its classes.
-REQUESTS = {"errors", "client", "call.request", "transport", "providers", "testing"}
+REQUESTS = {"errors", "client", "call.request", "transport", "providers", "embeddings", "testing"}
 #: What only some users have; it is imported in the function that needs it.
 EXTRAS = {
     "IPython",
     "keyring",
     "markdown_it",
+    "numpy",
     "opentelemetry",
     "pandas",
     "pyrate_limiter",
@@ -82,6 +83,12 @@ ORDER = """
     middleware.pipeline batch.task_queue
     batch.run batch.results
     batch.mapper
+    embeddings.services embeddings.vectors
+    embeddings.wires embeddings.store
+    embeddings.answers
+    embeddings.request
+    embeddings.run
+    embeddings.embed
     client
     api cli.diagnostics
     testing
