@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from aichatkit._dataclasses import replace
 from aichatkit.call.call import Call
 from aichatkit.call.fallback import open_answer
+from aichatkit.call.signatures import CallOptions, CheckOptions, options_of
 from aichatkit.call.targets import Target
 from aichatkit.errors import ChatError
 from aichatkit.limits.cooldowns import Cooldowns
@@ -24,7 +25,7 @@ PROMPT = "Reply with the word OK."
 #: The timeout of each check if neither the client nor the call sets one.
 DEFAULT_TIMEOUT = Timeout(total=30)
 _MAX_WORKERS = 16
-_UNSUPPORTED = ("approve", "max_rounds", "schema", "tools")
+_UNSUPPORTED = set(options_of(CallOptions)) - set(options_of(CheckOptions)) - {"model"}
 
 
 class Check(NamedTuple):

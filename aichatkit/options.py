@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, Callable
 from urllib.parse import urlsplit
 
 from aichatkit._lazy import lazy_module
+from aichatkit.call.signatures import CallOptions, options_of
 from aichatkit.call.targets import per_provider
 from aichatkit.catalog.layers import parse_layer, read_layer
 from aichatkit.catalog.models import Catalog
 from aichatkit.errors import ConfigurationError
-from aichatkit.params import suggestion
+from aichatkit.params import PARAMS, suggestion
 
 if TYPE_CHECKING:
     from aichatkit.catalog import own_prices
@@ -37,22 +38,7 @@ __all__ = [
 ]
 
 #: Options that `ask` and `stream` accept in addition to sampling parameters.
-CALL_OPTIONS = (
-    "approve",
-    "extra",
-    "files",
-    "headers",
-    "max_rounds",
-    "model",
-    "proxies",
-    "raw",
-    "retry",
-    "schema",
-    "strict",
-    "system",
-    "timeout",
-    "tools",
-)
+CALL_OPTIONS = tuple(sorted(set(options_of(CallOptions)) - PARAMS))
 HOOKS = ("request", "chunk", "wait", "reply", "error")
 #: The end of an endpoint URL; no base URL ends like this.
 _ENDPOINT = re.compile(

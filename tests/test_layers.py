@@ -70,7 +70,7 @@ ORDER = """
     catalog.model_infos
     catalog.retirements
     streams call.targets
-    cli.key_store cli.error_text
+    cli.key_store cli.error_text call.signatures
     options
     call.call
     call.build
@@ -223,4 +223,9 @@ def test_two_packages_are_enough_to_run():
     needed = (
         {name for module in TREES.keys() - plugin for name in outside(module)} - EXTRAS - set(sys.stdlib_module_names)
     )
-    assert needed == {"requests", "tenacity", "urllib3"}
+    assert needed - {"typing_extensions"} == {"requests", "tenacity", "urllib3"}
+
+
+@pytest.mark.parametrize("module", TREES)
+def test_typing_extensions_is_for_type_checkers_only(module):
+    assert not [name for name in imports(TREES[module]) if name.startswith("typing_extensions")]

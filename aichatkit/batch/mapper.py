@@ -18,6 +18,7 @@ from aichatkit.batch.task_queue import TaskQueue
 from aichatkit.batch.workers import BoundAsk, parse_executor
 from aichatkit.call.call import Call
 from aichatkit.call.fallback import check_call
+from aichatkit.call.signatures import CallOptions, MapOptions, options_of
 from aichatkit.errors import ConfigurationError
 from aichatkit.middleware.budgets import Budget
 from aichatkit.middleware.estimates import Estimate, check_priced, estimate_calls
@@ -35,33 +36,23 @@ __all__ = ["ask_row", "estimate_prompts", "map_prompts"]
 
 _ON_ERROR = ("keep", "raise")
 #: Options of `map` in addition to those of `ask`.
-_MAP_OPTIONS = (
-    "template",
-    "workers",
-    "progress",
-    "resume",
-    "executor",
-    "on_error",
-    "as_completed",
-    "budget",
-    "max_tokens_total",
-)
+_MAP_OPTIONS = ("template", *sorted(set(options_of(MapOptions)) - set(options_of(CallOptions))))
 
 
 def map_prompts(
     client: Client,
     prompts: Any,
     template: str | None,
-    options: Mapping[str, Any],
     *,
-    workers: int,
-    progress: bool | None,
-    resume: Any,
-    executor: Any,
-    on_error: str,
-    as_completed: bool,
-    budget: float | None,
-    max_tokens_total: int | None,
+    workers: int = 8,
+    progress: bool | None = None,
+    resume: Any = None,
+    executor: Any = None,
+    on_error: str = "keep",
+    as_completed: bool = False,
+    budget: float | None = None,
+    max_tokens_total: int | None = None,
+    **options: Any,
 ) -> Results:
     """Send every prompt and return the results; `options` are passed to `ask` for every row."""
     if on_error not in _ON_ERROR:

@@ -11,13 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aichatkit._lazy import lazy_module
+from aichatkit.call.signatures import CallOptions, ChatOptions, with_signatures
 from aichatkit.errors import ConfigurationError
 from aichatkit.messages import Message, Prompt, ToolCallsMessage, ToolResultMessage, parse_messages
-from aichatkit.params import PARAMS, with_operands
+from aichatkit.params import PARAMS
 from aichatkit.reply import Reply
 from aichatkit.streams import Stream
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from aichatkit import _warnings, attachments, transcripts
     from aichatkit.chats import trimming
     from aichatkit.client import Client
@@ -40,7 +43,7 @@ logger = logging.getLogger(__name__)
 _SAVED_OPTIONS = PARAMS | {"trim"}
 
 
-@with_operands
+@with_signatures
 class Chat:
     """A conversation with one client; `history` holds the messages of its complete turns.
 
@@ -50,24 +53,16 @@ class Chat:
     and a TrimmedWarning is issued when trimming starts.
     """
 
-    def __init__(
-        self,
-        client: Client,
-        *,
-        system: str | None = None,
-        history: Sequence[Any] = (),
-        model: Any = None,
-        trim: int | str | None = None,
-        **options: Any,
-    ) -> None:
+    def __init__(self, client: Client, **options: Unpack[ChatOptions]) -> None:
+        history, trim = options.pop("history", ()), options.pop("trim", None)
+        self.system = options.pop("system", None)
+        self.model = options.pop("model", None)
         client.check_options(options)
         self._trim = None if trim is None else trimming.parse_trim(trim)
         #: How many messages of the history were not sent with the last prompt.
         self.trimmed = 0
         self.client = client
-        self.system = system
-        self.model = model
-        self._options = options
+        self._options: dict[str, Any] = {**options}
         self._history = attachments.with_files(parse_messages(list(history))) if history else []
         self._lock = threading.Lock()
 
@@ -76,24 +71,24 @@ class Chat:
         """The messages of the complete turns, oldest first, as a new list."""
         return list(self._history)
 
-    def ask(self, prompt: Prompt, **options: Any) -> Reply:
+    def ask(self, prompt: Prompt, **options: Unpack[CallOptions]) -> Reply:
         """Send a prompt with the conversation history and return the reply; if this fails, the history is unchanged."""
-        messages, options = self._prepare_turn(prompt, options)
-        reply = self.client.ask(self._messages_to_send(messages, options), **options)
+        messages, merged = self._prepare_turn(prompt, options)
+        reply = self.client.ask(self._messages_to_send(messages, merged), **merged)
         self._add_turn(messages, reply)
         return reply
 
-    def stream(self, prompt: Prompt, **options: Any) -> Stream:
+    def stream(self, prompt: Prompt, **options: Unpack[CallOptions]) -> Stream:
         """Send a prompt with the conversation history and return the stream.
 
         The turn is added to the history once the stream is complete; a partial answer is not kept.
         """
-        messages, options = self._prepare_turn(prompt, options)
-        stream = self.client.stream(self._messages_to_send(messages, options), **options)
+        messages, merged = self._prepare_turn(prompt, options)
+        stream = self.client.stream(self._messages_to_send(messages, merged), **merged)
         stream.when_complete(partial(self._add_turn, messages))
         return stream
 
-    def show(self, prompt: Prompt, *, plain: bool = False, **options: Any) -> Reply:
+    def show(self, prompt: Prompt, *, plain: bool = False, **options: Unpack[CallOptions]) -> Reply:
         """Send a prompt with the conversation history and show the answer as it arrives; see `Stream.show`."""
         return self.stream(prompt, **options).show(plain=plain)
 
@@ -173,10 +168,10 @@ class Chat:
     def _repr_markdown_(self) -> str:
         return reprs.chat_markdown(self.system, self._history)
 
-    def _prepare_turn(self, prompt: Prompt, options: Mapping[str, Any]) -> tuple[list[Message], dict[str, Any]]:
+    def _prepare_turn(self, prompt: Prompt, options: Mapping[str, object]) -> tuple[list[Message], dict[str, Any]]:
         """Return the messages to add for a prompt, with their attachments, and the options of the call."""
-        merged = {"system": self.system, "model": self.model, **self._options, **options}
-        merged = {name: value for name, value in merged.items() if value is not None}
+        given = {"system": self.system, "model": self.model, **self._options, **options}
+        merged: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         history = self._history
         # Tool results refer to calls in the history.
         messages = parse_messages(prompt, history=history)[len(history) :]
