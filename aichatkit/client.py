@@ -28,6 +28,7 @@ from aichatkit.call.targets import (
     find_targets,
     named_providers,
     parse_keys,
+    parse_model,
     per_provider,
 )
 from aichatkit.chats.chat import Chat
@@ -124,8 +125,8 @@ class Client:
 
     def __init__(
         self,
-        *,
         model: Model = None,
+        *,
         system: str | None = None,
         api_key: Keys = None,
         base_url: PerProvider = None,
@@ -147,13 +148,15 @@ class Client:
     ) -> None:
         if session is not None and not isinstance(session, requests.Session):
             raise ConfigurationError(f"session: must be a requests.Session, not {type(session).__name__}")
+        if model is not None:
+            parse_model(model)
         policy = RetryPolicy.of(retry)
         self._defaults = Defaults(
             model,
             system,
             Timeout.of(timeout),
             policy,
-            parse_params(params, options=Client.__init__.__kwdefaults__ or ()),
+            parse_params(params, options=()),
         )
         names = named_providers(model) if isinstance(api_key, (str, list, tuple)) or isinstance(base_url, str) else []
         keys = per_provider(api_key, names, option="api_key")
@@ -298,7 +301,6 @@ class Client:
         Nothing is retried and each has 30 seconds in total, unless `retry` and `timeout` say otherwise.
         The answers cost what a short answer costs; a failure is a `Check` with its error and raises nothing.
         """
-        checks.check_options(options)
         defaults = {"retry": 0, "timeout": checks.DEFAULT_TIMEOUT if self._defaults.timeout == Timeout() else None}
         return checks.check_targets(self._build_call(checks.PROMPT, 0, model=model, **{**defaults, **options}))
 

@@ -31,6 +31,7 @@ __all__ = [
     "parse_value",
     "reject_unsupported",
     "suggestion",
+    "unknown_option",
 ]
 
 #: Values of `reasoning_effort`, from no reasoning to the most.
@@ -62,8 +63,13 @@ def check_names(names: Iterable[str], *, options: Iterable[str]) -> None:
     """
     for name in names:
         if name not in PARAMS:
-            hint = option_hints.hint_for(name) or suggestion(name, [*options, *PARAMS])
-            raise ConfigurationError(f"unknown option or parameter {name!r}{hint}")
+            raise unknown_option(name, [*options, *PARAMS])
+
+
+def unknown_option(name: str, accepted: Collection[str], function: str = "") -> ConfigurationError:
+    """Return the error for an option that a function does not take; `accepted` are those it does."""
+    hint = option_hints.hint_for(name, accepted, function) or suggestion(name, accepted)
+    return ConfigurationError(f"unknown option or parameter {name!r}{hint}")
 
 
 def parse_value(name: str, value: Any) -> Any:

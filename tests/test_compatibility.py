@@ -170,7 +170,7 @@ MAP = (
 
 SIGNATURES = {
     "Cache.close": "(self)",
-    "Chat": f"(client, *, {CONVERSATION})",
+    "Chat": f"(client=None, *, {CONVERSATION})",
     "Chat.ask": f"(self, prompt, *, {ASK})",
     "Chat.export": "(self, path)",
     "Chat.fork": "(self)",
@@ -180,7 +180,7 @@ SIGNATURES = {
     "Chat.stream": f"(self, prompt, *, {ASK})",
     "Chat.to_markdown": "(self)",
     "Chat.undo": "(self)",
-    "Client": "(*, model=None, system=None, api_key=None, base_url=None, session=None, proxies=None, verify=None,"
+    "Client": "(model=None, *, system=None, api_key=None, base_url=None, session=None, proxies=None, verify=None,"
     " headers=None, timeout=None, retry=None, rate=None, prices=None, catalog=None, budget=None, cache=None,"
     f" hooks=None, log=None, telemetry=None, {SAMPLING})",
     "Client.ask": f"(self, prompt, *, {ASK})",

@@ -33,7 +33,8 @@ ORDER = """
     _version _locks _lazy _reasons _surrogates display.markup cli.paths storage.private_files display.plain
     display.reply_record
     display.reprs _dataclasses _json
-    errors call.option_hints
+    errors call.other_words
+    call.option_hints
     catalog.layers
     catalog.rates
     catalog.models

@@ -18,13 +18,11 @@ from aichatkit.batch.task_queue import TaskQueue
 from aichatkit.batch.workers import BoundAsk, parse_executor
 from aichatkit.call.call import Call
 from aichatkit.call.fallback import check_call
-from aichatkit.call.signatures import CallOptions, MapOptions, options_of
 from aichatkit.errors import ConfigurationError
 from aichatkit.middleware.budgets import Budget
 from aichatkit.middleware.estimates import Estimate, check_priced, estimate_calls
 from aichatkit.middleware.pipeline import open_answer
-from aichatkit.options import CALL_OPTIONS
-from aichatkit.params import is_integer, parse_params
+from aichatkit.params import is_integer
 from aichatkit.reply import Reply
 from aichatkit.streams import Stream
 from aichatkit.structured.forms import Form
@@ -35,8 +33,6 @@ if TYPE_CHECKING:
 __all__ = ["ask_row", "estimate_prompts", "map_prompts"]
 
 _ON_ERROR = ("keep", "raise")
-#: Options of `map` in addition to those of `ask`.
-_MAP_OPTIONS = ("template", *sorted(set(options_of(MapOptions)) - set(options_of(CallOptions))))
 
 
 def map_prompts(
@@ -59,8 +55,6 @@ def map_prompts(
         raise ConfigurationError(f"on_error: must be 'keep' or 'raise', not {on_error!r}")
     if not is_integer(workers, minimum=1):
         raise ConfigurationError(f"workers: must be a whole number from 1 on, not {workers!r}")
-    params = {name: value for name, value in options.items() if name not in CALL_OPTIONS}
-    parse_params(params, options=(*CALL_OPTIONS, *_MAP_OPTIONS))
     run_budget = Budget(budget, max_tokens_total)
     sample, make_executor = client._build_call("?", 1, **options), parse_executor(executor)
     context = sample.context

@@ -14,6 +14,7 @@ from aichatkit.chunks import ToolCall
 from aichatkit.errors import ConfigurationError
 from aichatkit.limits.retries import RetryPolicy
 from aichatkit.messages import Message, Prompt
+from aichatkit.params import unknown_option
 from aichatkit.transport.timeouts import Timeout
 
 if TYPE_CHECKING:
@@ -153,22 +154,28 @@ def options_of(options: type) -> dict[str, str]:
 def with_signature(function: _Function) -> _Function:
     """Give a function whose `**options` are annotated `Unpack[...]` a signature that lists them all.
 
-    It also raises ConfigurationError for a missing prompt, or an option passed without its name.
+    It also takes `messages=` as the prompt, and raises ConfigurationError for a missing prompt, an unknown option, or
+    an option passed without its name.
     """
     code: Any = function.__code__
     wants_self = code.co_varnames[:1] == ("self",)
     count, takes_prompt = code.co_argcount, "prompt" in code.co_varnames[: code.co_argcount]
+    declaration = _declare(function)
+    accepted = declaration.__annotations__.keys() - {"return"}
+    name = function.__qualname__.partition(".")[0] if function.__name__ == "__init__" else function.__name__
 
     @functools.wraps(function)
     def call(*operands: Any, **options: Any) -> Any:
+        if takes_prompt and "messages" in options and "prompt" not in options and len(operands) < count:
+            options["prompt"] = options.pop("messages")
         if len(operands) > count or (takes_prompt and len(operands) < count and "prompt" not in options):
-            name = "Client" if function.__name__ == "__init__" else function.__name__
             raise ConfigurationError(f"{name}: {option_hints.operand_hint(name, operands[wants_self:])}")
+        for option in options:
+            if option not in accepted:
+                raise unknown_option(option, accepted, name)
         return function(*operands, **options)
 
-    # The hints read them.
-    call.__kwdefaults__ = function.__kwdefaults__  # type: ignore[attr-defined]
-    call.__wrapped__ = declaration = _declare(function)
+    call.__wrapped__ = declaration
     call.__annotations__ = declaration.__annotations__
     return call  # type: ignore[return-value]
 

@@ -45,15 +45,19 @@ _SAVED_OPTIONS = PARAMS | {"trim"}
 
 @with_signatures
 class Chat:
-    """A conversation with one client; `history` holds the messages of its complete turns.
+    """A conversation with one client, by default that of the package's functions.
 
+    `history` holds the messages of its complete turns.
     `ask` and `stream` take the options of the client's methods; options passed here apply to every turn.
     `trim=` limits the tokens of each request: if the conversation exceeds it, the oldest turns are not sent.
     It is a number of tokens, or "auto" for the model's context window. The history keeps all turns,
     and a TrimmedWarning is issued when trimming starts.
     """
 
-    def __init__(self, client: Client, **options: Unpack[ChatOptions]) -> None:
+    def __init__(self, client: Client | None = None, **options: Unpack[ChatOptions]) -> None:
+        if isinstance(client, str):
+            raise ConfigurationError(f"Chat: takes a Client first; pass the model by name, model={client!r:.60}")
+        client = _default_client() if client is None else client
         history, trim = options.pop("history", ()), options.pop("trim", None)
         self.system = options.pop("system", None)
         self.model = options.pop("model", None)
@@ -146,11 +150,6 @@ class Chat:
         """
         record = archive.read_chat(path)
         options = {name: value for name, value in record["options"].items() if name in _SAVED_OPTIONS}
-        if client is None:
-            # Imported here, as `api` is a later layer.
-            from aichatkit.api import default_client
-
-            client = default_client()
         try:
             return cls(client, system=record["system"], history=record["messages"], model=record["model"], **options)
         except ConfigurationError as error:
@@ -198,6 +197,13 @@ class Chat:
         if reply.text or reply.tool_calls:
             with self._lock:
                 self._history += [*messages, *(reply.turn or [reply.message])]
+
+
+def _default_client() -> Client:
+    # Imported here, as `api` is a later layer.
+    from aichatkit.api import default_client
+
+    return default_client()
 
 
 def _check_tool_results(history: Sequence[Message], messages: Sequence[Message]) -> None:
