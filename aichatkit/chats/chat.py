@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from aichatkit._lazy import lazy_module
 from aichatkit.call.signatures import CallOptions, ChatOptions, with_signatures
+from aichatkit.chunks import Usage
 from aichatkit.errors import ConfigurationError
 from aichatkit.messages import Message, Prompt, ToolCallsMessage, ToolResultMessage, parse_messages
 from aichatkit.params import PARAMS
-from aichatkit.reply import Reply
+from aichatkit.reply import Reply, sum_known, sum_usage
 from aichatkit.streams import Stream
 
 if TYPE_CHECKING:
@@ -68,12 +69,33 @@ class Chat:
         self.client = client
         self._options: dict[str, Any] = {**options}
         self._history = attachments.with_files(parse_messages(list(history))) if history else []
+        self._usage = Usage()
+        self._cost: float | None = 0.0
         self._lock = threading.Lock()
 
     @property
     def history(self) -> list[Message]:
         """The messages of the complete turns, oldest first, as a new list."""
         return list(self._history)
+
+    @property
+    def messages(self) -> list[Message]:
+        """The same as `history`."""
+        return self.history
+
+    @property
+    def usage(self) -> Usage:
+        """The total token usage of the replies, as far as services reported it; see `cost` for what counts."""
+        return self._usage
+
+    @property
+    def cost(self) -> float | None:
+        """The total cost of the replies in US dollars; None if the cost of any reply is unknown.
+
+        It includes replies that were removed by `undo` or `clear`, and those from before a `fork`, or a `save` and
+        `load`. The history that you pass and calls that failed are not counted, as there is no reply to them.
+        """
+        return self._cost
 
     def ask(self, prompt: Prompt, **options: Unpack[CallOptions]) -> Reply:
         """Send a prompt with the conversation history and return the reply; if this fails, the history is unchanged."""
@@ -104,10 +126,18 @@ class Chat:
             del self._history[start:]
         return removed
 
+    def clear(self) -> None:
+        """Remove all turns from the history; the system prompt, options, usage and cost stay."""
+        with self._lock:
+            self._history.clear()
+            self.trimmed = 0
+
     def fork(self) -> Chat:
         """Return an independent copy of the conversation, with the same client, history and options."""
         settings = {"system": self.system, "model": self.model, "trim": self._trim, **self._options}
-        return Chat(self.client, history=self.history, **settings)
+        copy = Chat(self.client, history=self.history, **settings)
+        copy._usage, copy._cost = self._usage, self._cost
+        return copy
 
     def to_markdown(self) -> str:
         """Return the conversation as Markdown; attachments are named, not embedded."""
@@ -136,6 +166,7 @@ class Chat:
             "system": self.system,
             "model": self.model,
             "options": {name: value for name, value in options.items() if name in _SAVED_OPTIONS and value is not None},
+            **archive.totals_record(self._usage, self._cost),
             "messages": list(map(transcripts.message_to_dict, self.history)),
         }
         return archive.write_chat(path, record)
@@ -151,15 +182,25 @@ class Chat:
         record = archive.read_chat(path)
         options = {name: value for name, value in record["options"].items() if name in _SAVED_OPTIONS}
         try:
-            return cls(client, system=record["system"], history=record["messages"], model=record["model"], **options)
+            chat = cls(client, system=record["system"], history=record["messages"], model=record["model"], **options)
         except ConfigurationError as error:
             raise ConfigurationError(f"{path}: {error}", reason=error.reason) from error
+        chat._usage, chat._cost = archive.read_totals(record)
+        return chat
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_lock"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _lock=threading.Lock())
+
+    def __len__(self) -> int:
+        """Return the number of messages in the history."""
+        return len(self._history)
+
+    def __bool__(self) -> bool:
+        # Not whether there are messages: a new conversation is a conversation.
+        return True
 
     def __repr__(self) -> str:
         return f"<Chat of {len(self._history)} messages>"
@@ -194,8 +235,9 @@ class Chat:
 
     def _add_turn(self, messages: Sequence[Message], reply: Reply) -> None:
         # `reply.message` includes the tool calls, so that the next turn can supply their results.
-        if reply.text or reply.tool_calls:
-            with self._lock:
+        with self._lock:
+            self._usage, self._cost = sum_usage([self._usage, reply.usage]), sum_known([self._cost, reply.cost])
+            if reply.text or reply.tool_calls:
                 self._history += [*messages, *(reply.turn or [reply.message])]
 
 
