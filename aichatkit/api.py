@@ -26,6 +26,9 @@ __all__ = ["ask", "chat", "default_client", "image", "map", "model_info", "model
 def ask(prompt: Prompt, **options: Unpack[CallOptions]) -> Reply:
     """Ask with the default client and return the finished reply; options and errors are those of `Client.ask`.
 
+    The most used: `model`, `system`, `temperature`, `max_tokens`, `files` for attachments, `tools` for tool calling and
+    `schema` for structured output.
+
     >>> ask("Hello!", model="offline").complete
     True
     """

@@ -150,6 +150,8 @@ class Client:
             raise ConfigurationError(f"session: must be a requests.Session, not {type(session).__name__}")
         if model is not None:
             parse_model(model)
+        if system is not None and not isinstance(system, str):
+            raise ConfigurationError("system: must be a string with text in it")
         policy = RetryPolicy.of(retry)
         self._defaults = Defaults(
             model,

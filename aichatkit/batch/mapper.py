@@ -22,6 +22,7 @@ from aichatkit.errors import ConfigurationError
 from aichatkit.middleware.budgets import Budget
 from aichatkit.middleware.estimates import Estimate, check_priced, estimate_calls
 from aichatkit.middleware.pipeline import open_answer
+from aichatkit.options import parse_flag
 from aichatkit.params import is_integer
 from aichatkit.reply import Reply
 from aichatkit.streams import Stream
@@ -53,6 +54,7 @@ def map_prompts(
     """Send every prompt and return the results; `options` are passed to `ask` for every row."""
     if on_error not in _ON_ERROR:
         raise ConfigurationError(f"on_error: must be 'keep' or 'raise', not {on_error!r}")
+    as_completed = parse_flag("as_completed", as_completed)
     if not is_integer(workers, minimum=1):
         raise ConfigurationError(f"workers: must be a whole number from 1 on, not {workers!r}")
     run_budget = Budget(budget, max_tokens_total)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,16 +59,21 @@ class Chat:
         if isinstance(client, str):
             raise ConfigurationError(f"Chat: takes a Client first; pass the model by name, model={client!r:.60}")
         client = _default_client() if client is None else client
+        history: Any
         history, trim = options.pop("history", ()), options.pop("trim", None)
         self.system = options.pop("system", None)
         self.model = options.pop("model", None)
         client.check_options(options)
+        history = () if history is None else history
+        if isinstance(history, (str, bytes, Mapping)) or not isinstance(history, Iterable):
+            raise ConfigurationError(f"history: must be a list of messages, not {type(history).__name__}")
         self._trim = None if trim is None else trimming.parse_trim(trim)
         #: How many messages of the history were not sent with the last prompt.
         self.trimmed = 0
         self.client = client
         self._options: dict[str, Any] = {**options}
-        self._history = attachments.with_files(parse_messages(list(history))) if history else []
+        turns = list(history)
+        self._history = attachments.with_files(parse_messages(turns)) if turns else []
         self._usage = Usage()
         self._cost: float | None = 0.0
         self._lock = threading.Lock()
