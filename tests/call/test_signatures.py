@@ -241,6 +241,9 @@ client.estimate(["a"], model="openai", max_tokens=5)
 client.check("openai", retry=0)
 chat = Chat(client, trim=1000, model=None, temperature=None)
 chat.ask("Hi", stop="END", raw=True, strict=True)
+Chat(model="offline").clear()
+total: float | None = Client("openai/gpt-6-luna").chat().cost
+count: int | None = chat.usage.total_tokens
 chat.show("Hi", plain=True, proxies="http://proxy.example:3128")
 """
 
