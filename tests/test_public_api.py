@@ -35,7 +35,7 @@ OPERANDS = {
     "model_info": ["name"],
     "register": ["provider"],
     "search_saved": ["folder", "words"],
-    "Client": [],
+    "Client": ["model"],
     "Client.ask": ["prompt"],
     "Client.stream": ["prompt"],
     "Client.chat": [],

@@ -20,7 +20,7 @@ def build_parser() -> ArgumentParser:
     """Build the argument parser."""
     parser = Parser(
         prog="aichatkit embed",
-        description="Turn a text, or each row of a CSV or JSON Lines file, into a vector, and write one JSON line each.",
+        description="Turn a text, or each row of a CSV or JSON Lines file, into a vector, one JSON line each.",
     )
     parser.add_argument("input", help="a .csv or .jsonl file, or a text")
     parser.add_argument("-p", "--prompt", help="text for each row, such as '{title}: {body}' with column names")

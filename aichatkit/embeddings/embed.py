@@ -17,7 +17,7 @@ from aichatkit.embeddings.vectors import Embeddings, Vector
 from aichatkit.embeddings.wires import EmbeddingOptions
 from aichatkit.errors import ConfigurationError, UnknownModelError
 from aichatkit.options import parse_extra
-from aichatkit.params import check_names, is_integer
+from aichatkit.params import is_integer
 from aichatkit.registry import registry
 
 if TYPE_CHECKING:
@@ -26,12 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["embed_texts"]
 
 _ON_ERROR = ("raise", "keep")
-#: Options that are passed on to each request.
-_CALL_OPTIONS = ("timeout", "retry", "headers", "proxies")
-_OPTIONS = (
-    *("model", "template", "dimensions", "kind", "normalize", "truncate", "resume", "workers", "executor"),
-    *("on_error", "extra", *_CALL_OPTIONS),
-)
 
 
 def embed_texts(
@@ -39,20 +33,19 @@ def embed_texts(
     texts: Any,
     template: str | None,
     *,
-    model: Model,
-    dimensions: int | None,
-    kind: str | None,
-    normalize: bool | None,
-    truncate: bool,
-    resume: Any,
-    workers: int,
-    executor: Any,
     on_error: str,
-    extra: Mapping[str, Any] | None,
-    options: Mapping[str, Any],
+    model: Model = None,
+    dimensions: int | None = None,
+    kind: str | None = None,
+    normalize: bool | None = None,
+    truncate: bool = False,
+    resume: Any = None,
+    workers: int = 8,
+    executor: Any = None,
+    extra: Mapping[str, Any] | None = None,
+    **options: Any,
 ) -> Embeddings | Vector:
-    """Return the embeddings of some texts, or the vector of a single one."""
-    check_names([name for name in options if name not in _CALL_OPTIONS], options=_OPTIONS)
+    """Return the embeddings of some texts, or the vector of a single one; `options` are those of each request."""
     _check(dimensions, kind, normalize, truncate, workers, on_error)
     target = _find_target(client, model)
     provider = client._context.provider(target.provider)
@@ -82,7 +75,7 @@ def embed_texts(
             "options": settings,
             "width": width,
             "normalize": dimensions is not None if normalize is None else normalize,
-            "call_options": dict(options),
+            "call_options": options,
         },
     )
     run = EmbeddingRun(
