@@ -277,7 +277,7 @@ def test_the_hints_know_the_options_as_they_are():
     assert set(CALL_OPTIONS) - made == option_hints._CALL
     assert set(inspect.signature(Client.map).parameters) >= option_hints._MAP
     known = {*PARAMS, *CALL_OPTIONS, *made, *option_hints._MAP, *option_hints._CHAT}
-    assert known & {*other_words._OURS, *other_words.FIELDS} == set()
+    assert known & {*other_words._OURS, *other_words.FIELDS, *other_words.COUNTS} == set()
     assert set(other_words._OPTIONS) - known == {"prompt"}
     assert set(other_words._OURS) & other_words.FIELDS == set()
     assert len(other_words._OURS) == sum(len(words.split()) for words in other_words._OPTIONS.values())
@@ -292,7 +292,7 @@ def test_the_hints_know_the_options_as_they_are():
         ("instructions", "system="),
         ("response_model", "schema="),
         ("max_workers", "did you mean workers=? It belongs to map(...)"),
-        ("n", "extra={'n': ...}"),
+        ("n", "use map([prompt] * 3)"),
         ("tool_choice", "extra={'tool_choice': ...}"),
         ("stream", "stream(...)"),
         ("messages", "ask(messages)"),

@@ -55,6 +55,8 @@ def hint_for(name: str, accepted: Collection[str] = (), function: str = "") -> s
     """
     if name in ("stream", "streaming"):
         return f"; {_STREAMS.get(function, 'to stream an answer, call stream(...)')}"
+    if name in other_words.COUNTS:
+        return "; a call gives one answer; for several to one prompt, use map([prompt] * 3)"
     if name in other_words.FIELDS:
         return "; fields of a service go in as they are" + (
             f": extra={{{name!r}: ...}}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["FIELDS", "option_for", "provider_for"]
+__all__ = ["COUNTS", "FIELDS", "option_for", "provider_for"]
 
 #: Our option -> its names elsewhere, in snake case.
 _OPTIONS = {
@@ -51,9 +51,11 @@ _OPTIONS = {
     "hooks": "callbacks callback event_hooks",
     "log": "log_file logger",
 }
+#: How many answers to give: a call gives one.
+COUNTS = frozenset({"n", "candidate_count", "num_completions", "num_generations", "num_return_sequences"})
 #: Fields of services, which `extra` adds to the body unchanged.
 _FIELDS = """
-    n best_of tool_choice function_call store metadata service_tier modalities prediction safety_settings suffix
+    best_of tool_choice function_call store metadata service_tier modalities prediction safety_settings suffix
     echo safety_identifier prompt_cache_key generation_config thinking thinking_budget thinking_config reasoning
     truncation web_search_options search_parameters stream_options include previous_response_id cache_control
     cached_content num_ctx keep_alive guided_json chat_template_kwargs safe_prompt plugins transforms mirostat

@@ -248,4 +248,4 @@ def _declare(function: Any) -> FunctionType:
 
 
 def _declaration() -> None:
-    """Do nothing."""
+    raise NotImplementedError("this function only declares a signature; call the one that it belongs to")

@@ -81,8 +81,13 @@ def calls(client, option, value="x"):
                 "Chat.show": "show(...) always streams",
             },
         ),
-        ("n", "extra={'n': ...}", {"Client": "in a call: ask(prompt, extra={'n': ...})"}),
-        ("tool_choice", "extra={'tool_choice': ...}", {}),
+        ("n", "a call gives one answer; for several to one prompt, use map([prompt] * 3)", {}),
+        ("candidate_count", "use map([prompt] * 3)", {}),
+        (
+            "tool_choice",
+            "extra={'tool_choice': ...}",
+            {"Client": "in a call: ask(prompt, extra={'tool_choice': ...})"},
+        ),
         ("max_workers", "did you mean workers=? It belongs to map(...)", {"map": "did you mean workers=?"}),
         ("max_completion_tokens", "did you mean max_tokens=?", {}),
         ("models", "model=[...]", {}),
@@ -126,6 +131,11 @@ def test_a_response_format_that_is_a_type_leads_to_schema():
     for call in calls(client, "response_format", int).values():
         with pytest.raises(ConfigurationError, match="for a class or a JSON schema, use schema="):
             call()
+
+
+def test_the_advice_for_several_answers_works():
+    results = Fake(["one", "two", "three"]).client().map(["Hi"] * 3, workers=1, progress=False)
+    assert results.text == ["one", "two", "three"]
 
 
 def test_messages_are_taken_as_the_prompt():

@@ -15,7 +15,6 @@ import pytest
 import aichatkit as ai
 from aichatkit import Chat, Client, ConfigurationError
 from aichatkit.batch.mapper import map_prompts
-from aichatkit.call import signatures
 from aichatkit.call.build import build_call
 from aichatkit.call.signatures import CallOptions, CheckOptions, MapOptions, SamplingOptions, options_of
 from aichatkit.options import CALL_OPTIONS
@@ -146,8 +145,10 @@ def test_methods_without_options_are_left_as_they_are():
     assert not hasattr(Chat.load, "__wrapped__")
 
 
-def test_the_function_inspected_does_nothing():
-    assert signatures._declaration() is None
+def test_the_function_that_is_inspected_cannot_be_called_by_mistake():
+    for function in (ai.ask, Client.ask):
+        with pytest.raises(NotImplementedError, match="only declares a signature"):
+            inspect.unwrap(function)(*["Hi"] * (2 if "self" in inspect.signature(function).parameters else 1))
 
 
 def test_options_stay_in_order():
