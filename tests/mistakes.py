@@ -625,10 +625,10 @@ MISTAKES = (
         "cli/test_cli.py",
     ),
     Mistake(
-        "a dash no longer waits for the pipe",
-        "cli/prompts.py",
-        "timeout=STDIN_TIMEOUT if is_complete and not explicit else None",
-        "timeout=STDIN_TIMEOUT",
+        "the note on a slow pipe is printed for a dash too",
+        "cli/stdin.py",
+        "if not explicit and not reader.ready.wait(NOTE_AFTER):",
+        "if not reader.ready.wait(NOTE_AFTER):",
         "cli/test_cli_prompts.py",
     ),
     Mistake(

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
+from typing import Any
 
 from aichatkit.batch.tables import parse_path
-from aichatkit.cli.client_options import add_client_options, announce_offline, choose_model
+from aichatkit.cli.client_options import add_client_options, add_param_option, announce_offline, open_client
 from aichatkit.cli.error_text import in_words
-from aichatkit.cli.key_store import keys_for
 from aichatkit.cli.output import print_stderr
 from aichatkit.cli.parser import Parser
-from aichatkit.client import Client
+from aichatkit.cli.schema_option import parse_schema_option
 from aichatkit.errors import ConfigurationError
 
 __all__ = ["build_parser", "run"]
@@ -22,20 +22,30 @@ def build_parser() -> ArgumentParser:
     """Build the argument parser."""
     parser = Parser(
         prog="aichatkit map",
-        description="Ask for every row of a CSV or JSON lines file, and write it with the answers beside.",
-        epilog="Ctrl-C finishes what is under way and writes what is there; a second one stops at once.",
+        description="Send a prompt for each row of a CSV or JSON Lines file, and add the answers as columns.",
+        epilog="Ctrl-C waits for the requests in progress and writes the answers so far; a second one stops at once.",
     )
     parser.add_argument("input", help="a .csv or .jsonl file")
-    parser.add_argument("-p", "--prompt", help="such as 'Translate: {text}', where text is a column")
-    parser.add_argument("-o", "--out", required=True, help="a .csv or .jsonl file, replaced when all is done")
+    parser.add_argument(
+        "-t",
+        "--template",
+        "--prompt",
+        dest="prompt",
+        metavar="TEMPLATE",
+        help="the prompt, such as 'Translate: {text}', where text is a column",
+    )
+    parser.add_argument("--out", required=True, help="a .csv or .jsonl file, replaced at the end of the run")
     add_client_options(parser)
-    parser.add_argument("-s", "--system", help="instructions that go before every prompt")
-    parser.add_argument("-w", "--workers", type=int, default=8, help="rows under way at once (default 8)")
+    parser.add_argument("-s", "--system", help="system prompt for every row")
+    add_param_option(parser)
+    parser.add_argument("--schema", help="answers in JSON of this shape, as with: aichatkit --schema")
+    parser.add_argument("-w", "--workers", type=int, default=8, help="rows in progress at once (default 8)")
+    parser.add_argument("--rate", help="limit of requests per provider, such as 60/min")
     parser.add_argument(
         "--resume", action="store_true", help="keep a journal, OUT.sqlite, and send only the rows missing from it"
     )
     parser.add_argument("--journal", metavar="FILE", help="resume with this journal instead of OUT.sqlite")
-    parser.add_argument("--budget", type=float, metavar="DOLLARS", help="do not spend more, by the price table")
+    parser.add_argument("--budget", type=float, metavar="DOLLARS", help="the most to spend, by the price table")
     return parser
 
 
@@ -44,11 +54,12 @@ def run(args: Namespace) -> int:
     out = parse_path(args.out)
     resume = args.journal or (f"{out}.sqlite" if args.resume else None)
     if _is_same_file(args.input, out):
-        raise ConfigurationError(f"-o: {str(out)!r} is the input file and would be overwritten; name another file")
-    options = {"system": args.system} if args.system else {}
-    model = choose_model(args)
+        raise ConfigurationError(f"--out: {str(out)!r} is the input file and would be overwritten; name another file")
+    options: dict[str, Any] = {"system": args.system} if args.system else {}
+    if args.schema is not None:
+        options["schema"] = parse_schema_option(args.schema)
     # No wait hook: the progress bar shows the waits.
-    with Client(model=model, api_key=keys_for(model) or None, timeout=args.timeout, retry=args.retry) as client:
+    with open_client(args, hooks=None, rate=args.rate) as client:
         results = client.map(
             args.input, args.prompt, workers=args.workers, resume=resume, budget=args.budget, **options
         )

@@ -156,7 +156,7 @@ def test_the_doctor_finds_a_service_well(monkeypatch, sandbox, capsys):
     assert SECRET not in said.out + said.err
 
 
-@pytest.mark.parametrize(("services", "count"), [(["openai"], "2 things are"), (["ollama"], "1 thing is")])
+@pytest.mark.parametrize(("services", "count"), [(["openai"], "2 problems found"), (["ollama"], "1 problem found")])
 def test_the_doctor_says_what_is_wrong(monkeypatch, capsys, services, count):
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:9")
@@ -242,4 +242,4 @@ def test_with_nobody_to_check_nobody_is_asked(capsys):
 @pytest.mark.parametrize("words", [["openai"], ["--timeout", "3"]])
 def test_options_of_a_check_without_one_are_refused(words, capsys):
     assert main(["providers", *words]) == 2
-    assert "go with --check" in capsys.readouterr().err
+    assert "need --check" in capsys.readouterr().err

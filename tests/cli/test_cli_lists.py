@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("service")
 
 
 def test_a_picture_is_saved_and_its_path_printed(sandbox, tmp_path, capsys):
-    assert main(["image", "a", "cat", "-m", "openai/gpt-image-2.5-flare", "-o", "cat.png"]) == 0
+    assert main(["image", "a", "cat", "-m", "openai/gpt-image-2.5-flare", "--out", "cat.png"]) == 0
     assert capsys.readouterr().out == "cat.png\n"
     assert (tmp_path / "cat.png").read_bytes().startswith(b"\x89PNG")
     assert sandbox.requests[-1].json()["prompt"] == "a cat"
@@ -74,8 +74,8 @@ def test_providers_tell_whether_a_key_is_there_and_never_the_key(monkeypatch, ca
     assert "key stored" in rows["mistral"]
     assert "set ANTHROPIC_API_KEY" in rows["anthropic"]
     assert "no key needed" in rows["offline"]
-    assert "OLLAMA_API_KEY if it wants one" in rows["ollama"]
-    assert "known not to answer" in rows["aichats"]
+    assert "OLLAMA_API_KEY if it needs one" in rows["ollama"]
+    assert "known to be down" in rows["aichats"]
     assert rows["free"].split()[1] == "aichats,"
     assert not [secret for secret in ("sk-secret", "sk-stored", "sk-test") if secret in out]
     assert set(registry) <= set(rows)
@@ -153,6 +153,15 @@ def test_a_conversation_is_exported(tmp_path, client):
     assert main(["chats", "export", "dogs", "dogs.json"]) == 0
     assert len(Chat.load(tmp_path / "dogs.json", client=client).history) == 2
     assert json.loads((tmp_path / "dogs.json").read_text(encoding="utf-8"))["system"] is None
+
+
+def test_conversations_are_deleted(capsys):
+    assert main(["chats", "delete", "dogs", "dgs"]) == 2
+    assert "did you mean 'dogs'" in capsys.readouterr().err
+    assert main(["chats", "show", "dogs"]) == 0
+    assert main(["chats", "delete", "dogs", "dogs"]) == 0
+    assert "deleted dogs" in capsys.readouterr().err
+    assert main(["chats", "show", "dogs"]) == 2
 
 
 # Completion.

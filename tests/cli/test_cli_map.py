@@ -46,7 +46,7 @@ def test_every_row_is_answered(sandbox, capsys):
 
 def test_json_lines_go_in_and_out(folder):
     (folder / "in.jsonl").write_text('"Hi"\n{"prompt": "Ho", "id": 5}\n', encoding="utf-8")
-    assert main(["map", "in.jsonl", "-o", "out.jsonl", "-m", "openai/gpt-6-sol", "-s", "Brief.", "-w", "2"]) == 0
+    assert main(["map", "in.jsonl", "--out", "out.jsonl", "-m", "openai/gpt-6-sol", "-s", "Brief.", "-w", "2"]) == 0
     rows = [json.loads(line) for line in (folder / "out.jsonl").read_text(encoding="utf-8").splitlines()]
     assert (rows[0]["prompt"], rows[1]["id"]) == ("Hi", 5)
     assert rows[0]["answer"]
@@ -61,7 +61,7 @@ def test_json_lines_go_in_and_out(folder):
     ],
 )
 def test_a_second_run_asks_nothing(sandbox, folder, words, journal):
-    command = ["map", "in.csv", "-p", "{text}", "-o", "out.csv", *words]
+    command = ["map", "in.csv", "-t", "{text}", "--out", "out.csv", *words]
     assert main(command) == 0
     assert main(command) == 0
     assert len(sandbox.requests) == 2
@@ -69,7 +69,7 @@ def test_a_second_run_asks_nothing(sandbox, folder, words, journal):
 
 
 def test_resume_takes_no_word_from_the_input(sandbox):
-    assert main(["map", "-p", "{text}", "-o", "out.csv", "--resume", "in.csv"]) == 0
+    assert main(["map", "-t", "{text}", "--out", "out.csv", "--resume", "in.csv"]) == 0
     assert len(sandbox.requests) == 2
 
 
@@ -78,7 +78,7 @@ def test_the_input_is_not_replaced(sandbox, folder, capsys, out):
     (folder / "sub").mkdir()
     (folder / "link.csv").symlink_to(folder / "in.csv")
     before = (folder / "in.csv").read_bytes()
-    assert main(["map", "in.csv", "-p", "{text}", "-o", out]) == 2
+    assert main(["map", "in.csv", "-t", "{text}", "--out", out]) == 2
     assert "is the input file and would be overwritten" in capsys.readouterr().err
     assert (folder / "in.csv").read_bytes() == before
     assert sandbox.requests == []
@@ -86,14 +86,14 @@ def test_the_input_is_not_replaced(sandbox, folder, capsys, out):
 
 def test_rows_that_fail_are_told_and_written(sandbox, capsys):
     sandbox.script(None, "content-filter")
-    assert main(["map", "in.csv", "-p", "{text}", "-o", "out.csv", "-w", "1"]) == 1
+    assert main(["map", "in.csv", "-t", "{text}", "--out", "out.csv", "-w", "1"]) == 1
     assert [bool(row["error"]) for row in read("out.csv")] == [False, True]
     assert "1 of 2 rows answered" in (told := capsys.readouterr().err)
     assert "the first error: openai" in told
 
 
 def test_a_run_that_stops_tells_why(capsys):
-    assert main(["map", "in.csv", "-p", "{text}", "-o", "out.csv", "--budget", "0"]) == 1
+    assert main(["map", "in.csv", "-t", "{text}", "--out", "out.csv", "--budget", "0"]) == 1
     assert "not asked: the budget could be passed" in capsys.readouterr().err
     assert len(read("out.csv")) == 2
 
@@ -101,10 +101,10 @@ def test_a_run_that_stops_tells_why(capsys):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["in.csv", "-p", "{txt}", "-o", "out.csv"], "did you mean 'text'"),
-        (["in.csv", "-p", "{text}", "-o", "out.txt"], "must end in .csv"),
-        (["nowhere.csv", "-p", "{text}", "-o", "out.csv"], "no file"),
-        (["in.csv", "-p", "{text}", "-o", "out.csv", "-w", "0"], "workers"),
+        (["in.csv", "-t", "{txt}", "--out", "out.csv"], "did you mean 'text'"),
+        (["in.csv", "-t", "{text}", "--out", "out.txt"], "must end in .csv"),
+        (["nowhere.csv", "-t", "{text}", "--out", "out.csv"], "no file"),
+        (["in.csv", "-t", "{text}", "--out", "out.csv", "-w", "0"], "workers"),
     ],
 )
 def test_wrong_usage_is_told_before_anything_is_asked(sandbox, capsys, words, told):
@@ -113,12 +113,28 @@ def test_wrong_usage_is_told_before_anything_is_asked(sandbox, capsys, words, to
     assert sandbox.requests == []
 
 
+def test_options_schema_and_rate_reach_the_requests(sandbox):
+    sandbox.says('{"word": "eins"}')
+    words = ["-o", "temperature=0.2", "--schema", "word", "--rate", "1000/s"]
+    assert main(["map", "in.csv", "-t", "{text}", "--out", "out.csv", "-m", "openai/gpt-6-luna", *words]) == 0
+    assert all("response_format" in request.json() for request in sandbox.requests)
+    assert [json.loads(row["data"]) for row in read("out.csv")] == [{"word": "eins"}] * 2
+
+
+@pytest.mark.parametrize(
+    "words", [["-o", "temperatur=1"], ["-o", "out.csv"], ["--rate", "often"], ["--schema", "name whatever"]]
+)
+def test_a_wrong_option_of_map_sends_nothing(sandbox, words):
+    assert main(["map", "in.csv", "-t", "{text}", "--out", "out.csv", *words]) == 2
+    assert sandbox.requests == []
+
+
 @pytest.mark.skipif(os.name != "posix", reason="signals are sent another way there")
 def test_ctrl_c_writes_what_is_there(folder, monkeypatch):
     (folder / "in.csv").write_text("text\n" + "word\n" * 200, encoding="utf-8")
     with Sandbox(delay=0.05) as slow:
         monkeypatch.setenv("OPENAI_BASE_URL", f"{slow.url}/v1")
-        command = [sys.executable, "-m", "aichatkit", "map", "in.csv", "-p", "{text}", "-o", "out.csv"]
+        command = [sys.executable, "-m", "aichatkit", "map", "in.csv", "-t", "{text}", "--out", "out.csv"]
         process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         end = time.monotonic() + 20
         while len(slow.requests) < 9 and time.monotonic() < end:
