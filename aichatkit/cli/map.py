@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from argparse import ArgumentParser, Namespace
-from pathlib import Path
 from typing import Any
 
-from aichatkit.batch.tables import parse_path
 from aichatkit.cli.client_options import add_client_options, add_param_option, announce_offline, open_client
 from aichatkit.cli.error_text import in_words
+from aichatkit.cli.map_files import journal_path, open_files
 from aichatkit.cli.output import print_stderr
 from aichatkit.cli.parser import Parser
 from aichatkit.cli.schema_option import parse_schema_option
-from aichatkit.errors import ConfigurationError
 
 __all__ = ["build_parser", "run"]
 
@@ -25,7 +22,7 @@ def build_parser() -> ArgumentParser:
         description="Send a prompt for each row of a CSV or JSON Lines file, and add the answers as columns.",
         epilog="Ctrl-C waits for the requests in progress and writes the answers so far; a second one stops at once.",
     )
-    parser.add_argument("input", help="a .csv or .jsonl file")
+    parser.add_argument("input", help="a .csv or .jsonl file, or - for standard input")
     parser.add_argument(
         "-t",
         "--template",
@@ -34,7 +31,15 @@ def build_parser() -> ArgumentParser:
         metavar="TEMPLATE",
         help="the prompt, such as 'Translate: {text}', where text is a column",
     )
-    parser.add_argument("--out", required=True, help="a .csv or .jsonl file, replaced at the end of the run")
+    parser.add_argument(
+        "--out",
+        required=True,
+        metavar="FILE",
+        help="a .csv or .jsonl file, replaced at the end of the run, or - for standard output",
+    )
+    parser.add_argument(
+        "--format", choices=("csv", "jsonl"), help="format of - (default: input as detected, output as the input)"
+    )
     add_client_options(parser)
     parser.add_argument("-s", "--system", help="system prompt for every row")
     add_param_option(parser)
@@ -51,34 +56,31 @@ def build_parser() -> ArgumentParser:
 
 def run(args: Namespace) -> int:
     """Send the prompt of every row and return the exit code."""
-    out = parse_path(args.out)
-    resume = args.journal or (f"{out}.sqlite" if args.resume else None)
-    if _is_same_file(args.input, out):
-        raise ConfigurationError(f"--out: {str(out)!r} is the input file and would be overwritten; name another file")
+    resume = journal_path(args)
     options: dict[str, Any] = {"system": args.system} if args.system else {}
     if args.schema is not None:
         options["schema"] = parse_schema_option(args.schema)
     # No wait hook: the progress bar shows the waits.
-    with open_client(args, hooks=None, rate=args.rate) as client:
-        results = client.map(
-            args.input, args.prompt, workers=args.workers, resume=resume, budget=args.budget, **options
-        )
+    with open_files(args) as (source, out), open_client(args, hooks=None, rate=args.rate) as client:
+        results = client.map(source, args.prompt, workers=args.workers, resume=resume, budget=args.budget, **options)
         announce_offline(args)
         results.save(out)
-        failed = results.failed
-    print_stderr(f"{len(results) - len(failed)} of {len(results)} rows answered, written to {out}")
+    return _report(results, args, is_resumable=resume is not None)
+
+
+def _report(results: Any, args: Namespace, *, is_resumable: bool) -> int:
+    """Print a summary and return the exit code."""
+    failed = results.failed
+    place = "standard output" if args.out == "-" else args.out
+    print_stderr(f"{len(results) - len(failed)} of {len(results)} rows answered, written to {place}")
     if results.stopped is not None:
         print_stderr(in_words(results.stopped))
+        if is_resumable:
+            print_stderr("to send the remaining rows, run the same command again")
+        else:
+            print_stderr("with --resume, the same command could continue from here")
     elif failed:
         error = failed[0].error
         assert error is not None
         print_stderr(f"the first error: {in_words(error)}")
     return 130 if results.interrupted else 1 if failed else 0
-
-
-def _is_same_file(first: str, second: Path) -> bool:
-    try:
-        return os.path.samefile(first, second)
-    except OSError:
-        # One of them does not exist.
-        return False

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -111,6 +113,60 @@ def test_wrong_usage_is_told_before_anything_is_asked(sandbox, capsys, words, to
     assert main(["map", *words]) == 2
     assert told in capsys.readouterr().err
     assert sandbox.requests == []
+
+
+@pytest.fixture
+def piped(monkeypatch, folder):
+    """Put content behind standard input, as a redirected file does."""
+    with contextlib.ExitStack() as opened:
+
+        def pipe(content):
+            (folder / "piped").write_bytes(content)
+            monkeypatch.setattr(sys, "stdin", opened.enter_context(open(folder / "piped", encoding="utf-8")))
+
+        yield pipe
+
+
+@pytest.mark.parametrize(
+    ("content", "words", "answers"),
+    [
+        (b'text\n"a, b"\n', [], 'text,answer,error\n"a, b",Eins.,\n'),
+        (b'text,n\n"a\r\nb",1\n', [], 'text,n,answer,error\n"a\r\nb",1,Eins.,\n'),
+        (b'\xef\xbb\xbf {"text": "a"}\n', [], '{"text": "a", "answer": "Eins.", "error": null, '),
+        (b"text\na\n", ["--format", "csv"], "text,answer,error\na,Eins.,\n"),
+    ],
+)
+def test_a_pipe_goes_in_and_out(sandbox, piped, capsys, content, words, answers):
+    sandbox.says("Eins.")
+    piped(content)
+    assert main(["map", "-", "-t", "{text}", "--out", "-", *words]) == 0
+    done = capsys.readouterr()
+    columns = r"(,input_tokens,output_tokens,cost|,\d*,\d*,[\d.e-]*)$"
+    assert re.sub(columns, "", done.out, flags=re.MULTILINE).startswith(answers)
+    assert done.err == "aichatkit: 1 of 1 rows answered, written to standard output\n"
+
+
+def test_a_file_goes_to_standard_output_in_another_format(sandbox, capsys):
+    sandbox.says("Eins.")
+    assert main(["map", "in.csv", "-t", "{text}", "--out", "-", "--format", "jsonl"]) == 0
+    assert [json.loads(line)["answer"] for line in capsys.readouterr().out.splitlines()] == ["Eins."] * 2
+
+
+def test_a_journal_for_standard_output_needs_a_name(sandbox, folder, capsys):
+    words = ["map", "in.csv", "-t", "{text}", "--out", "-", "--resume"]
+    assert main(words) == 2
+    assert "--journal FILE" in capsys.readouterr().err
+    assert sandbox.requests == []
+    assert main([*words, "--journal", "j.sqlite"]) == 0
+    assert (folder / "j.sqlite").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"), [([], "with --resume, the same"), (["--resume"], "run the same command again")]
+)
+def test_a_run_that_stops_says_how_to_continue(capsys, words, message):
+    assert main(["map", "in.csv", "-t", "{text}", "--out", "out.csv", "--budget", "0", *words]) == 1
+    assert message in capsys.readouterr().err
 
 
 def test_options_schema_and_rate_reach_the_requests(sandbox):
