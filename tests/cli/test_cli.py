@@ -491,7 +491,7 @@ def test_a_wrong_flag_leads_to_the_right_one(sandbox, capsys, words, told):
         (["map", "in.csv", "--out", "out.csv", "--temperature", "3"], "as in -o temperature="),
         (["image", "cat", "-o", "cat.png"], "; the output file is set with --out"),
         (["map", "in.csv", "--out", "out.csv", "-p", "{text}"], "; the prompt is set with --template"),
-        (["models", "-p", "x"], "unrecognized arguments: -p x\n"),
+        (["models", "-p", "x"], "unrecognized arguments: -p\n"),
         (["sandbox", "--prt", "3"], "did you mean '--port'?"),
         (["sandbox", "--threads", "3"], "unrecognized arguments: --threads 3\n"),
         (["chats", "show", "--plan"], "did you mean '--plain'?"),

@@ -155,8 +155,9 @@ def test_a_conversation_is_exported(tmp_path, client):
     assert json.loads((tmp_path / "dogs.json").read_text(encoding="utf-8"))["system"] is None
 
 
+@pytest.mark.usefixtures("talked")
 def test_conversations_are_deleted(capsys):
-    assert main(["chats", "delete", "dogs", "dgs"]) == 2
+    assert main(["chats", "delete", "dogs", "dgos"]) == 2
     assert "did you mean 'dogs'" in capsys.readouterr().err
     assert main(["chats", "show", "dogs"]) == 0
     assert main(["chats", "delete", "dogs", "dogs"]) == 0
