@@ -63,6 +63,12 @@ def _service_options(args: Namespace, model: Any) -> dict[str, Any]:
     providers = named_providers(name) if name != "offline" else []
     if len(providers) != 1:
         raise ConfigurationError(f"{flag}: applies to one provider; name it with -m, such as -m openai/MODEL")
+    # Set by the first call, before a chat switches models.
+    args.flag_provider = getattr(args, "flag_provider", providers[0])
+    if args.flag_provider != providers[0]:
+        raise ConfigurationError(
+            f"{flag}: was given for {args.flag_provider} and is not used for {providers[0]}; start another chat for it"
+        )
     if variable is not None:
         key = os.environ.get(variable)
         if not key:

@@ -24,7 +24,7 @@ SLASH_COMMANDS = {
     "/model": "[PROVIDER/MODEL ...] switch to another model, with fallbacks; alone: show the current one",
     "/system": "[TEXT] set the system prompt, - for none; alone: show it",
     "/file": "PATH attach a file or URL to the next question",
-    "/undo": "forget the last question and its answer",
+    "/undo": "remove the last question and its answer",
     "/save": "[NAME] save the conversation, under a name if given",
     "/quit": "leave, like Ctrl-D",
 }
@@ -78,10 +78,10 @@ class SlashCommands:
         if names:
             models = [settings.resolve(name) for name in names.split()]
             find_targets(models, keys=keys_for(models))
-            self._args.model = models
             previous = self._chat.client
-            # Another service may need a different stored key.
-            self._chat.client = open_client(self._args)
+            # Another service may need a different stored key, and must not get a key that was meant for the first.
+            self._chat.client = open_client(Namespace(**{**vars(self._args), "model": models}))
+            self._args.model = models
             self._chat.model = models[0] if len(models) == 1 else models
             previous.close()
         model = choose_model(self._args, self._chat.model) or "chosen by the keys"

@@ -176,6 +176,7 @@ def test_conversations_are_deleted(capsys):
         (["chats", "s"], {"search", "show"}),
         (["--us"], {"--usage"}),
         (["-m", "ope"], {"openai", "openai-responses", "openrouter"}),
+        (["-m", "fas"], {"fast"}),
         (["models", "anth"], {"anthropic"}),
         (["-f", "rep"], {"report.txt"}),
         (["map", "rep"], {"report.txt"}),
@@ -183,6 +184,7 @@ def test_conversations_are_deleted(capsys):
 )
 def test_bash_completes(tmp_path, capsys, typed, completed):
     pytest.importorskip("shtab")
+    main(["aliases", "set", "fast", "offline"])
     assert main(["completion", "bash"]) == 0
     (tmp_path / "completion.bash").write_text(capsys.readouterr().out, encoding="utf-8")
     (tmp_path / "report.txt").write_text("text", encoding="utf-8")

@@ -116,3 +116,13 @@ def test_a_base_url_without_any_provider_names_the_flag(sandbox, capsys, monkeyp
     monkeypatch.delenv("OPENAI_API_KEY")
     assert main(["--base-url", "http://127.0.0.1:9/v1", "Hi"]) == 2
     assert "name it with -m" in capsys.readouterr().err
+
+
+def test_a_chat_that_switches_models_takes_the_key_to_no_other_service(sandbox, monkeypatch, capsys, piped):
+    monkeypatch.setenv("GROQ_BASE_URL", f"{sandbox.url}/v1")
+    monkeypatch.setenv("WORK_KEY", "sk-work")
+    piped("One\n/model groq/openai/gpt-oss-120b\nTwo\n/model openai/gpt-6-sol\nThree\n")
+    words = ["-m", "openai/gpt-6-luna", "--base-url", f"{sandbox.url}/v1", "--api-key-env", "WORK_KEY"]
+    assert main(["chat", *words]) == 1
+    assert "--api-key-env: was given for openai and is not used for groq" in capsys.readouterr().err
+    assert [request.json()["model"] for request in sandbox.requests] == ["gpt-6-luna", "gpt-6-luna", "gpt-6-sol"]
