@@ -47,6 +47,7 @@ def open_client(args: Namespace, *, model: Any = None, **options: Any) -> Client
         timeout=args.timeout,
         retry=args.retry,
         catalog=catalog_option(),
+        log=settings.active_log(),
         **given,
         **parse_param_options(getattr(args, "option", ())),
     )

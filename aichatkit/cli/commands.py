@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, str] = {
     "embed": "turn texts into vectors",
     "image": "generate an image and save it",
     "keys": "store, list and remove API keys",
+    "logs": "log calls in a SQLite file, and list, search and show them",
     "map": "send a prompt for each row of a CSV or JSON Lines file",
     "models": "list the models of a provider or all known ones; set the default model",
     "providers": "list the providers and whether their keys are set",

@@ -1,4 +1,4 @@
-"""Settings of the command line in its config folder: the default model and aliases of models."""
+"""Settings of the command line in its config folder: the default model, aliases of models, and the log."""
 
 from __future__ import annotations
 
@@ -9,15 +9,25 @@ from typing import Any
 
 from aichatkit._reasons import reason_of
 from aichatkit.call.targets import named_providers
-from aichatkit.cli.paths import config_folder, write_private
+from aichatkit.cli.paths import config_folder, data_folder, write_private
 from aichatkit.errors import ConfigurationError, UnknownModelError
 from aichatkit.params import suggestion
 from aichatkit.registry import GROUPS, provider_suggestion, registry
 
-__all__ = ["aliases", "default_model", "remove_alias", "resolve", "set_alias", "set_default_model"]
+__all__ = [
+    "active_log",
+    "aliases",
+    "default_model",
+    "log_path",
+    "remove_alias",
+    "resolve",
+    "set_alias",
+    "set_default_model",
+    "set_logging",
+]
 
 _NAME = re.compile(r"\w[\w.-]{0,99}")
-_ALIASES, _DEFAULT = "aliases", "default_model"
+_ALIASES, _DEFAULT, _LOG = "aliases", "default_model", "log"
 
 
 def aliases() -> dict[str, str]:
@@ -65,6 +75,24 @@ def set_default_model(name: str | None) -> None:
     _write({**_read(), _DEFAULT: name})
 
 
+def set_logging(on: bool) -> None:
+    """Switch the log of calls on or off."""
+    _write({**_read(), _LOG: on})
+
+
+def log_path() -> Path:
+    """Return the path of the log of calls, which need not exist."""
+    return data_folder() / "calls.sqlite"
+
+
+def active_log() -> Path | None:
+    """Return the path to log to, None if the log is off; its folder is created."""
+    if not _read().get(_LOG):
+        return None
+    log_path().parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return log_path()
+
+
 def _check_model(name: str) -> None:
     # An error for an unknown provider comes from `named_providers`; other names may be those of models.
     if not named_providers(name):
@@ -86,7 +114,7 @@ def _read() -> dict[str, Any]:
     else:
         if _is_valid(settings):
             return dict(settings)
-        problem, reason = "it must be an object with the default model and the aliases", ""
+        problem, reason = "it must be an object with the default model, the aliases and the log", ""
     raise ConfigurationError(f"{path} cannot be read: {problem}; correct or delete it", reason=reason)
 
 
@@ -94,7 +122,7 @@ def _is_valid(settings: Any) -> bool:
     if not isinstance(settings, dict) or not isinstance(settings.get(_ALIASES, {}), dict):
         return False
     names = [*settings.get(_ALIASES, {}).values(), settings.get(_DEFAULT) or ""]
-    return all(isinstance(name, str) for name in names)
+    return all(isinstance(name, str) for name in names) and isinstance(settings.get(_LOG, False), bool)
 
 
 def _write(settings: dict[str, Any]) -> None:

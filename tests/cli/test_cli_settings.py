@@ -74,7 +74,9 @@ def test_a_wrong_default_is_an_error(words):
     assert main(["models", *words]) == 2
 
 
-@pytest.mark.parametrize("content", ["[]", "{", '{"aliases": []}', '{"aliases": {"a": 1}}', '{"default_model": 1}'])
+@pytest.mark.parametrize(
+    "content", ["[]", "{", '{"aliases": []}', '{"aliases": {"a": 1}}', '{"log": 1}', '{"default_model": 1}']
+)
 def test_damaged_settings_are_named(tmp_path, capsys, content):
     path = tmp_path / "config" / "aichatkit" / "settings.json"
     path.parent.mkdir(parents=True)
