@@ -653,13 +653,6 @@ MISTAKES = (
         "cli/test_cli_writers.py",
     ),
     Mistake(
-        "a chat sends the key of a flag to another service",
-        "cli/client_options.py",
-        "if args.flag_provider != providers[0]:",
-        "if not providers:",
-        "cli/test_cli_settings.py",
-    ),
-    Mistake(
         "an undone turn stays on disk",
         "cli/slash_commands.py",
         '        self._saved_chat.save(self._chat)\n        print_stderr("removed the last question',

@@ -40,6 +40,9 @@ class Parser(ArgumentParser):
             lambda match: f"must be {_TYPE_NAMES[match[1]]}, not {match[2]}",
             message,
         )
+        choice = re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message)
+        if choice:
+            message += suggestion(choice[1], re.findall(r"[\w-]+", choice[2]))
         flag = re.search(r"unrecognized arguments: .*?(?<!\S)(-\S+)", message)
         super().error(message + (self._hint(flag[1]) if flag else ""))
 

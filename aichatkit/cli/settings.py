@@ -63,9 +63,18 @@ def remove_alias(name: str) -> None:
 
 
 def default_model() -> str | None:
-    """Return the stored default model, with aliases resolved, None if none is set."""
+    """Return the stored default model, with aliases resolved, None if none is set; raise an error if it is unknown."""
     name = _read().get(_DEFAULT)
-    return None if name is None else resolve(name)
+    if name is None:
+        return None
+    try:
+        _check_model(resolve(name))
+    except ConfigurationError as error:
+        # The name is not in the command, so say where it comes from.
+        error.message = f"the default model {name!r} (change it with: aichatkit models default): {error.message}"
+        error.args = (error.message,)
+        raise
+    return resolve(name)
 
 
 def set_default_model(name: str | None) -> None:

@@ -492,6 +492,8 @@ def test_a_wrong_flag_leads_to_the_right_one(sandbox, capsys, words, told):
         (["image", "cat", "-o", "cat.png"], "; the output file is set with --out"),
         (["map", "in.csv", "--out", "out.csv", "-p", "{text}"], "; the prompt is set with --template"),
         (["models", "-p", "x"], "unrecognized arguments: -p\n"),
+        (["chats", "lst"], "; did you mean 'list'?"),
+        (["map", "in.csv", "--out", "-", "--format", "json"], "; did you mean 'jsonl'?"),
         (["sandbox", "--prt", "3"], "did you mean '--port'?"),
         (["sandbox", "--threads", "3"], "unrecognized arguments: --threads 3\n"),
         (["chats", "show", "--plan"], "did you mean '--plain'?"),

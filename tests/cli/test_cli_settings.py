@@ -128,3 +128,14 @@ def test_a_chat_that_switches_models_takes_the_key_to_no_other_service(sandbox, 
     assert main(["chat", *words]) == 1
     assert "--api-key-env: was given for openai and is not used for groq" in capsys.readouterr().err
     assert [request.json()["model"] for request in sandbox.requests] == ["gpt-6-luna", "gpt-6-luna", "gpt-6-sol"]
+
+
+def test_an_unknown_default_model_is_named_with_the_command_that_changes_it(capsys):
+    main(["aliases", "set", "fast", "openai/gpt-6-luna"])
+    main(["models", "default", "fast"])
+    main(["aliases", "remove", "fast"])
+    capsys.readouterr()
+    assert main(["Hi"]) == 2
+    assert "the default model 'fast' (change it with: aichatkit models default): " in capsys.readouterr().err
+    assert main(["models", "default", "-"]) == 0
+    assert main(["Hi"]) == 0
