@@ -1637,7 +1637,7 @@ MISTAKES = (
         "providers/ollama.py",
         '    elif record.get("done_reason"):\n        yield Finish(record["done_reason"])\n',
         '    else:\n        yield Finish(record.get("done_reason"))\n',
-        "faults/test_odd_records.py providers/test_ollama.py",
+        "providers/test_ollama.py",
     ),
     Mistake(
         "openai: a record with text in a side field is text only",
