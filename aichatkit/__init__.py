@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from aichatkit._warnings import TrimmedWarning as TrimmedWarning
     from aichatkit.api import ask as ask
     from aichatkit.api import chat as chat
+    from aichatkit.api import embed as embed
     from aichatkit.api import image as image
     from aichatkit.api import map as map
     from aichatkit.api import model_info as model_info
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from aichatkit.chunks import Usage as Usage
     from aichatkit.cli import key_store
     from aichatkit.client import Client as Client
+    from aichatkit.embeddings.vectors import Embeddings as Embeddings
     from aichatkit.errors import AllProvidersFailedError as AllProvidersFailedError
     from aichatkit.errors import APIError as APIError
     from aichatkit.errors import AuthenticationError as AuthenticationError
@@ -86,7 +88,7 @@ if TYPE_CHECKING:
     keys = key_store
 
 _PUBLIC = {
-    "api": ("ask", "chat", "image", "map", "model_info", "models", "stream"),
+    "api": ("ask", "chat", "embed", "image", "map", "model_info", "models", "stream"),
     "client": ("Client",),
     "storage.archive": ("search_saved",),
     "middleware.cache": ("Cache",),
@@ -98,6 +100,7 @@ _PUBLIC = {
     "reply": ("Attempt", "Reply"),
     "batch.results": ("Result", "Results"),
     "chunks": ("Usage",),
+    "embeddings.vectors": ("Embeddings",),
     "images": ("ImageResponse",),
     "messages": ("Message",),
     "registry": ("register",),
