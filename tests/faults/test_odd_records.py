@@ -31,12 +31,14 @@ st = pytest.importorskip("hypothesis.strategies")
 
 pytestmark = pytest.mark.slow
 #: Examples of each test that draws them, for each wire.
-EXAMPLES = 100
+EXAMPLES = 60
 BOUNDED = hypothesis.settings(
     derandomize=True,
     max_examples=EXAMPLES,
     deadline=None,
     database=None,
+    # The answers are short as they are.
+    phases=[hypothesis.Phase.generate],
     suppress_health_check=list(hypothesis.HealthCheck),
 )
 CUTS = st.lists(st.integers(0, 4000), max_size=8)
@@ -84,6 +86,18 @@ def runs_nothing_else(outcome: Outcome) -> bool:
 @pytest.mark.parametrize("wire", ALL_WIRES, ids=str)
 def test_the_answers_are_whole_before_anything_is_odd(wire: OddWire) -> None:
     assert is_exact(read(wire, [wire.body(wire.records)]), wire)
+
+
+@pytest.mark.parametrize("wire", ALL_WIRES, ids=str)
+def test_the_ends_of_lines_make_no_difference_wherever_they_are_cut(wire: OddWire) -> None:
+    body = wire.body(wire.records)
+    expected = read(wire, [body]).summary()
+    assert read(wire, [body.rstrip(b"\n")]).summary() == expected
+    # The lines of this site are no events, and a lone CR belongs to the text.
+    for end in [b"\r\n"] if wire.provider == "aichats" else [b"\r\n", b"\r"]:
+        others = body.replace(b"\n", end)
+        for place in (place for place in range(1, len(others)) if others[place - 1 : place] == b"\r"):
+            assert read(wire, [others[:place], others[place:]]).summary() == expected, (end, place)
 
 
 @pytest.mark.parametrize("wire", [*RECORD_WIRES, *CALL_WIRES], ids=str)
