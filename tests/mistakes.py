@@ -1646,4 +1646,11 @@ MISTAKES = (
         "",
         "providers/test_openai_usage.py providers/test_openai.py providers/test_odd_answers.py",
     ),
+    Mistake(
+        "an end marker that is cut off in its middle cannot be read",
+        "providers/odd_events.py",
+        "if isinstance(event, TrailingEvent) and _DONE.startswith(data):",
+        "if not data:",
+        "faults/test_odd_records.py",
+    ),
 )
