@@ -1653,4 +1653,11 @@ MISTAKES = (
         "if not data:",
         "faults/test_odd_records.py",
     ),
+    Mistake(
+        "the text of a closing event is added to its pieces whole",
+        "call/closings.py",
+        "new = text[len(since) :]",
+        "new = text",
+        "faults/test_odd_records.py",
+    ),
 )
