@@ -10,6 +10,7 @@ import signal
 import subprocess
 from pathlib import Path
 
+import odd_records
 import pytest
 from mistakes import MISTAKES
 from pages import blocks_of
@@ -171,6 +172,19 @@ def test_the_figures_told_are_those_of_the_tests():
     assert f"A matrix of {len(rows)} faults" in RELIABILITY
     assert f"makes {len(MISTAKES)} mistakes" in README
     assert f"the tests catch all {len(MISTAKES)}." in README
+    assert f"makes {len(MISTAKES)} mistakes" in RELIABILITY
+    wires = [*odd_records.RECORD_WIRES, *odd_records.CALL_WIRES]
+    answers = sum(len(odd_records.places(wire.records)) for wire in wires) * (len(odd_records.ODD_VALUES) + 1)
+    services = {wire.provider for wire in wires}
+    assert (
+        f"{answers:,} answers with one odd field, in every field of the records of {len(services)} services"
+        in RELIABILITY
+    )
+
+
+@pytest.mark.parametrize("row", table("what is odd", RELIABILITY), ids=lambda row: row[0])
+def test_the_tests_of_odd_answers_are_there(row):
+    assert (TESTS.parent / row[2].strip("`")).is_file()
 
 
 def test_the_date_of_the_prices_is_told():
