@@ -144,8 +144,8 @@ def test_the_table_tells_which_options_a_call_takes(option, per_call):
         ("the key is wrong", "unauthorized", 1),
         ("the request is wrong", "bad-request", 1),
         ("the service is overloaded", "overloaded", 3),
-        ("a web page comes in the place of an answer", "html", 1),
-        ("a bot check comes in the place of an answer", "challenge-200", 1),
+        ("an HTML page arrives instead of an answer", "html", 1),
+        ("a bot check arrives instead of an answer", "challenge-200", 1),
         ("the answer is empty", "empty", 3),
         ("a stream breaks off after its first text", "cut", 1),
         ("a stream ends without its end marker", "no-end-marker", 1),
@@ -182,7 +182,7 @@ def test_the_figures_told_are_those_of_the_tests():
     )
 
 
-@pytest.mark.parametrize("row", table("what is odd", RELIABILITY), ids=lambda row: row[0])
+@pytest.mark.parametrize("row", table("deviation", RELIABILITY), ids=lambda row: row[0])
 def test_the_tests_of_odd_answers_are_there(row):
     assert (TESTS.parent / row[2].strip("`")).is_file()
 
