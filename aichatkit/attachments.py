@@ -167,7 +167,7 @@ def _from_open_file(source: Any) -> File:
         content = content.encode() if isinstance(content, str) else bytes(content or b"")
         return _from_bytes(content, os.path.basename(name) if isinstance(name, str) else "")
     raise ConfigurationError(
-        f"files: cannot read the open file ({problem}); open it anew, in binary mode", reason=reason
+        f"files: cannot read the open file ({problem}); open it again, in binary mode", reason=reason
     )
 
 
@@ -202,7 +202,9 @@ def _from_bytes(content: bytes, name: str) -> File:
         suffix = ".svg" if media_type == "image/svg+xml" else Path(name).suffix.lower()
         return File("text", _TEXT_TYPES.get(suffix, "text/plain"), name, text.encode())
     if not media_type:
-        raise ConfigurationError(f"files: {name or 'the data'} is no picture, PDF, audio or UTF-8 text of a known kind")
+        raise ConfigurationError(
+            f"files: {name or 'the data'} is not an image, PDF, audio or UTF-8 text of a known type"
+        )
     return File("image", media_type, name, content)
 
 

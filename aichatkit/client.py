@@ -243,7 +243,7 @@ class Client:
             provider = stream.provider
         if not pictures:
             raise BadResponseError(
-                f"{provider}: no picture came, only text; choose a model that draws, "
+                f"{provider}: the answer has only text and no image; choose a model that generates images, "
                 "such as 'openai/gpt-image-2.5-flare'",
                 provider=provider,
                 partial=stream.text,

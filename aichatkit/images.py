@@ -139,7 +139,7 @@ def image_type(content: bytes) -> tuple[str, str]:
         return "image/avif", ".avif"
     if content[:256].lstrip().startswith((b"<svg", b"<?xml")) and b"<svg" in content[:4096]:
         return "image/svg+xml", ".svg"
-    raise BadResponseError("what came is not a picture of a known kind")
+    raise BadResponseError("the data is not an image of a known type")
 
 
 def data_uri(content: bytes) -> str:

@@ -32,7 +32,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.getgroup("aichatkit").addoption(
         "--aichatkit-record",
         choices=("none", "once", "all"),
-        help="what the fixture replay records: none (only play), once (what is not recorded yet), all (anew); "
+        help="what the fixture replay records: none (only play), once (what is not recorded yet), all (again); "
         "by default AICHATKIT_RECORD, else none where CI is set and once elsewhere",
     )
 

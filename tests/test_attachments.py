@@ -69,7 +69,7 @@ def test_others_see_the_same_in_it(content, kind, media_type):
     ],
 )
 def test_content_of_no_known_kind_is_refused(content):
-    with pytest.raises(ConfigurationError, match="no picture, PDF, audio or UTF-8 text"):
+    with pytest.raises(ConfigurationError, match="not an image, PDF, audio or UTF-8 text"):
         load_file(content)
 
 
@@ -349,7 +349,7 @@ def test_no_files_may_be_told_as_none(client):
 def test_a_file_of_no_known_kind_is_told_once(tmp_path):
     path = tmp_path / "a.bin"
     path.write_bytes(b"\x00\x01\xff")
-    with pytest.raises(ConfigurationError, match=r"^files: a\.bin is no picture"):
+    with pytest.raises(ConfigurationError, match=r"^files: a\.bin is not an image"):
         load_file(path)
 
 
@@ -370,7 +370,7 @@ def test_text_before_a_pdf_header_is_a_pdf_only_by_its_name(tmp_path):
 
 @pytest.mark.parametrize("content", [b"\xff" * 1024 + PDF, b"\xff no pdf"])
 def test_a_header_too_far_in_is_not_a_pdf(content):
-    with pytest.raises(ConfigurationError, match="no picture, PDF, audio or UTF-8 text"):
+    with pytest.raises(ConfigurationError, match="not an image, PDF, audio or UTF-8 text"):
         load_file(content)
 
 

@@ -46,7 +46,7 @@ def test_a_picture_s_kind_is_told_by_its_bytes(content, kind, extension):
     "content", [b"", b"<html>", b"RIFF\x10\x00\x00\x00WAVEfmt ", b'<?xml version="1.0"?><rss/>', b"\x89PNG"]
 )
 def test_what_is_no_picture_is_refused(content):
-    with pytest.raises(BadResponseError, match="not a picture"):
+    with pytest.raises(BadResponseError, match="not an image"):
         image_type(content)
 
 
@@ -191,7 +191,7 @@ def test_a_stream_stays_one_of_text_when_a_model_draws(client):
 
 
 def test_a_model_that_only_talks_is_told_with_what_it_said(client):
-    with pytest.raises(BadResponseError, match="openai: no picture came") as caught:
+    with pytest.raises(BadResponseError, match="openai: the answer has only text") as caught:
         client.image("a cat")
     assert caught.value.partial
     assert caught.value.provider == "openai"

@@ -152,7 +152,7 @@ def test_ci_plays_only_and_tells_how_to_record(run, monkeypatch):
         assert sandbox.requests == []
     done.assert_outcomes(failed=1)
     done.stdout.fnmatch_lines(
-        ["*there is no recording at *test_ask.json; *pytest --aichatkit-record=all*test_user.py::test_ask*"]
+        ["*cannot find a recording at *test_ask.json; *pytest --aichatkit-record=all*test_user.py::test_ask*"]
     )
 
 

@@ -56,7 +56,7 @@ def map_prompts(
         raise ConfigurationError(f"on_error: must be 'keep' or 'raise', not {on_error!r}")
     as_completed = parse_flag("as_completed", as_completed)
     if not is_integer(workers, minimum=1):
-        raise ConfigurationError(f"workers: must be a whole number from 1 on, not {workers!r}")
+        raise ConfigurationError(f"workers: must be an integer of at least 1, not {workers!r}")
     run_budget = Budget(budget, max_tokens_total)
     sample, make_executor = client._build_call("?", 1, **options), parse_executor(executor)
     context = sample.context

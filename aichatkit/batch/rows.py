@@ -168,10 +168,10 @@ def _read_file(path: Any, wanted: Sequence[str]) -> tuple[Iterator[tuple[Any, An
     path = Path(path)
     if path.suffix.lower() not in _SUFFIXES:
         raise ConfigurationError(
-            f"prompts: {str(path)[:60]!r} is no path that ends in {', '.join(_SUFFIXES)}; for a single prompt use ask"
+            f"prompts: {str(path)[:60]!r} is not a path ending in {', '.join(_SUFFIXES)}; for a single prompt use ask"
         )
     if not path.is_file():
-        raise ConfigurationError(f"prompts: there is no file {str(path)!r}")
+        raise ConfigurationError(f"prompts: cannot find the file {str(path)!r}")
     if path.suffix.lower() == ".csv":
         lines = read_csv(path, wanted)
         return enumerate(lines), next(lines)

@@ -120,7 +120,7 @@ class BatchRun:
 
     def stop(self) -> None:
         """Send no more rows; those in flight are finished."""
-        self._stop_with(ChatError("not asked: the run was left"))
+        self._stop_with(ChatError("not sent: the run was closed"))
 
     @contextlib.contextmanager
     def handling_interrupts(self) -> Iterator[None]:
@@ -141,7 +141,7 @@ class BatchRun:
         self._interrupts += 1
         if self._interrupts > 1:
             raise KeyboardInterrupt
-        self._stop_with(ChatError("not asked: the run was stopped with Ctrl-C"))
+        self._stop_with(ChatError("not sent: the run was stopped with Ctrl-C"))
         self._completed.put(None)
 
     def _submit_ready(self) -> None:
@@ -194,7 +194,7 @@ class BatchRun:
         if not self._options.owns_executor or self._broken_executors > _MAX_BROKEN_EXECUTORS:
             self._fail(
                 ChatError(
-                    f"executor: a worker died and took the executor with it ({type(error).__name__}); pass a function "
+                    f"executor: a worker died and broke the executor ({type(error).__name__}); pass a function "
                     "that makes one, so that it can be replaced, or start again with resume=",
                     reason=reason_of(error),
                 )
@@ -250,14 +250,14 @@ class BatchRun:
             failure = (
                 error
                 if isinstance(error, ChatError)
-                else ChatError(f"a row could not be asked: {problem}: {error}", reason=reason)
+                else ChatError(f"a row could not be sent: {problem}: {error}", reason=reason)
             )
             self._fail(failure)
             return failure
         task.worker_deaths += 1
         if task.worker_deaths > _MAX_WORKER_DEATHS:
             return ChatError(
-                f"executor: the worker died {task.worker_deaths} times while it asked this row ({problem})",
+                f"executor: the worker died {task.worker_deaths} times while it processed this row ({problem})",
                 reason=reason,
             )
         self._suspected += 1

@@ -299,7 +299,7 @@ class Answer(BaseAnswer):
         if not self._parts and not collector.calls:
             raise self._empty_error()
         if self.provider.draws(self.model) and not collector.images:
-            raise BadResponseError(f"{name}: {self.model} answered with text and no picture")
+            raise BadResponseError(f"{name}: {self.model} answered with text and no image")
         text, usage, bill = self.text, collector.total_usage(), collector.total_bill()
         models = (collector.model, self.model)
         cost, saved = charge_of(self.provider, models, usage, self._catalog, bill, at=utc_now())

@@ -122,7 +122,7 @@ class TargetAttempts:
                 self.state.record(error, started)
                 failures.append(error)
                 if len(keys) > 1:
-                    logger.info("%s: a key steps aside (%s)", self.provider.name, type(error).__name__)
+                    logger.info("%s: a key is skipped (%s)", self.provider.name, type(error).__name__)
         raise min(failures, key=_time_to_wait)
 
     def give_up(self, error: BaseException) -> None:
@@ -208,7 +208,7 @@ class TargetAttempts:
         while (until := pauses.until(key)) > max(waited_until, policy.now()):
             waited_until, remaining = until, until - policy.now()
             if remaining > policy.max_wait:
-                message = f"{key.provider}: it asked to be left alone, for {remaining:.0f} s more"
+                message = f"{key.provider}: it asked for a pause, of {remaining:.0f} s more"
                 raise RateLimitError(message, retry_after=remaining)
             # Jitter, as many rows wait for the same moment.
             seconds = remaining + (policy.random or random.random)() * min(1.0, remaining * 0.1)

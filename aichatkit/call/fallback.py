@@ -143,7 +143,7 @@ def _final_error(errors: Sequence[ChatError], attempts: Sequence[Attempt], skipp
     reasons = "; ".join(f"{type(error).__name__}: {error}" for error in errors)
     hints = [error.retry_after for error in errors if error.retry_after is not None]
     return AllProvidersFailedError(
-        f"{len(errors)} providers were asked and all of them failed: {reasons}{note}",
+        f"{len(errors)} providers were called and all of them failed: {reasons}{note}",
         errors=errors,
         attempts=attempts,
         retry_after=min(hints) if hints else None,
@@ -153,6 +153,6 @@ def _final_error(errors: Sequence[ChatError], attempts: Sequence[Attempt], skipp
 def _all_on_cooldown(context: CallContext, seconds: float) -> AllProvidersFailedError:
     rows = (f"{row.provider} ({row.reason}, {row.seconds:.0f} s)" for row in context.cooldowns.cooling())
     return AllProvidersFailedError(
-        f"every provider is cooling after failures: {', '.join(rows)}; the first is free in {seconds:.0f} s",
+        f"every provider is on cooldown after failures: {', '.join(rows)}; the first is available in {seconds:.0f} s",
         retry_after=seconds,
     )

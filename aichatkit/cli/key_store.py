@@ -147,7 +147,7 @@ def _read() -> dict[str, str | None]:
     except ValueError as error:
         record, reason = None, reason_of(error)
     if not isinstance(record, dict) or not all(isinstance(key, (str, type(None))) for key in record.values()):
-        raise ConfigurationError(f"{path}: is no file of keys; remove it and store them again", reason=reason)
+        raise ConfigurationError(f"{path}: is not a file of keys; remove it and store them again", reason=reason)
     return record
 
 

@@ -60,7 +60,7 @@ def error_lines(error: Any) -> list[str]:
         widths = [max(map(len, column)) for column in zip(*rows)]
         lines += ["  " + "  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
     if error.partial:
-        lines.append(f"{_plural(len(error.partial), 'character')} of the answer had come and are kept in `.partial`.")
+        lines.append(f"{_plural(len(error.partial), 'character')} of the answer were received and are in `.partial`.")
     return lines
 
 
@@ -69,7 +69,7 @@ def error_html(error: Any) -> str:
     text = f"<b>{type(error).__name__}</b>: {markup.escape(error)}"
     if len(error.attempts) > 1:
         text += _table(_attempt_rows(error.attempts))
-    text += markup.collapsible_html(error.partial, "What had come") if error.partial else ""
+    text += markup.collapsible_html(error.partial, "Text received") if error.partial else ""
     return f"<div {markup.NO_MATH}>{text}</div>"
 
 

@@ -104,7 +104,7 @@ def embed_texts(
 
 def _check(dimensions: Any, kind: Any, normalize: Any, truncate: Any, workers: Any, on_error: Any) -> None:
     if dimensions is not None and not is_integer(dimensions, minimum=1):
-        raise ConfigurationError(f"dimensions: must be a whole number from 1 on, not {dimensions!r}")
+        raise ConfigurationError(f"dimensions: must be an integer of at least 1, not {dimensions!r}")
     if kind is not None and kind not in KINDS:
         raise ConfigurationError(f"kind: must be {' or '.join(map(repr, KINDS))}, not {kind!r}")
     if normalize not in (None, True, False):
@@ -112,7 +112,7 @@ def _check(dimensions: Any, kind: Any, normalize: Any, truncate: Any, workers: A
     if truncate not in (True, False):
         raise ConfigurationError(f"truncate: must be True or False, not {truncate!r}")
     if not is_integer(workers, minimum=1):
-        raise ConfigurationError(f"workers: must be a whole number from 1 on, not {workers!r}")
+        raise ConfigurationError(f"workers: must be an integer of at least 1, not {workers!r}")
     if on_error not in _ON_ERROR:
         raise ConfigurationError(f"on_error: must be 'raise' or 'keep', not {on_error!r}")
 

@@ -97,7 +97,7 @@ def _parse_json(body: bytes, provider: Provider) -> Any:
     except (ValueError, RecursionError) as error:
         reason = reason_of(error)
     raise BadResponseError(
-        f"{provider.name}: JSON was expected and this came: {body[:100].decode('utf-8', 'replace')!r}",
+        f"{provider.name}: expected JSON and got: {body[:100].decode('utf-8', 'replace')!r}",
         provider=provider.name,
         reason=reason,
     )

@@ -220,7 +220,7 @@ class EmbeddingRun:
         self._in_flight[future] = (batch, reserved)
 
     def _collect(self) -> None:
-        """Wait for at least one batch, and store what came before anything else."""
+        """Wait for at least one batch, and store its result before anything else."""
         done, _ = wait(self._in_flight, return_when=FIRST_COMPLETED)
         for future in done:
             # One by one: an error while one is stored must not lose the others.
@@ -293,7 +293,7 @@ class EmbeddingRun:
 
     def _embeddings(self) -> Embeddings:
         settings = self._settings
-        unasked = self._failure or ChatError("not asked: the run ended before")
+        unasked = self._failure or ChatError("not sent: the run ended before")
         rows: list[bytes | ChatError] = []
         for row in self._rows:
             outcome = self._outcomes[row] if isinstance(row, bytes) else row

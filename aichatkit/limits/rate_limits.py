@@ -55,7 +55,7 @@ class Rate:
         for name in ("requests", "tokens"):
             parse_quota(getattr(self, name), name)
         if self.concurrent is not None and not is_integer(self.concurrent, minimum=1):
-            raise ConfigurationError(f"rate: concurrent must be a whole number from 1 on, not {self.concurrent!r}")
+            raise ConfigurationError(f"rate: concurrent must be an integer of at least 1, not {self.concurrent!r}")
         if self.requests is None and self.tokens is None and self.concurrent is None:
             raise ConfigurationError("rate: set at least one of requests, tokens and concurrent")
 

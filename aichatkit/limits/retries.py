@@ -57,7 +57,7 @@ class RetryPolicy:
             value = getattr(self, name)
             is_valid = is_number if name in _SECONDS else is_integer
             if not (is_valid(value, minimum=minimum) and value < 1e9):
-                raise ConfigurationError(f"retry: {name} must be a number from {minimum} on, not {value!r}")
+                raise ConfigurationError(f"retry: {name} must be a number of at least {minimum}, not {value!r}")
 
     @classmethod
     def of(cls, value: Any) -> RetryPolicy:
@@ -71,7 +71,7 @@ class RetryPolicy:
         if isinstance(value, cls):
             return value
         if not is_integer(value, minimum=0):
-            raise ConfigurationError(f"retry: must be a number of retries from 0 on, or a RetryPolicy, not {value!r}")
+            raise ConfigurationError(f"retry: must be a number of retries, at least 0, or a RetryPolicy, not {value!r}")
         return cls(attempts=value + 1)
 
     def now(self) -> float:

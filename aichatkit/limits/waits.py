@@ -90,7 +90,7 @@ class Sleeper:
         remaining = self.deadline.remaining()
         if remaining is not None and wait.seconds >= remaining:
             raise DeadlineExceededError(
-                f"{wait.provider}: {wait} would pass the total time of {self.deadline.total:g} s",
+                f"{wait.provider}: {wait} would pass the total timeout of {self.deadline.total:g} s",
                 provider=wait.provider,
                 model=wait.model,
                 retry_after=wait.seconds,

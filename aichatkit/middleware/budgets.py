@@ -102,7 +102,7 @@ class Budget:
             amounts.append(f"{self._spent.tokens} of {self.tokens:g} tokens")
         reserved = self._reserved.money if self.money is not None else 0.0
         hint = f", and {reserved:.4f} reserved for calls in progress; max_tokens= reserves less" if reserved else ""
-        return BudgetExceededError(f"not asked: the budget could be passed, with {' and '.join(amounts)} spent{hint}")
+        return BudgetExceededError(f"not sent: the budget could be exceeded, with {' and '.join(amounts)} spent{hint}")
 
     def _fits(self, amount: Expense) -> bool:
         return not self.is_exceeded_by(self._reserved.plus(amount))
@@ -191,5 +191,5 @@ def _exceeds(amount: float, limit: float | None) -> bool:
 
 def _parse_limit(value: Any, name: str) -> float | None:
     if value is not None and not (is_number(value) and value < math.inf):
-        raise ConfigurationError(f"{name}: must be a number from 0 on, not {value!r}")
+        raise ConfigurationError(f"{name}: must be a number of at least 0, not {value!r}")
     return value  # type: ignore[no-any-return]

@@ -65,7 +65,7 @@ def _validate(args: argparse.Namespace, question: str) -> tuple[argparse.Namespa
     if not question.strip():
         raise ConfigurationError("%chat: nothing was asked; write a question behind it, or in the cell under %%chat")
     if args.reset and args.chat is None:
-        raise ConfigurationError("%chat: --reset begins a conversation anew, and none is named; name it with -c")
+        raise ConfigurationError("%chat: --reset starts a conversation again, and none is named; name it with -c")
     return args, question.strip()
 
 

@@ -33,7 +33,7 @@ Options:
     -s, --system TEXT   instructions that go before the question
     -f, --file FILE     a file or URL that goes with the question; may be repeated
     -c, --chat NAME     go on with the conversation in this variable, which is begun where there is none
-    --reset             begin that conversation anew
+    --reset             start that conversation again
     -t, --template      fill {name} in the question and in --system from variables; {{ and }} are braces then
     -p, --param K=V     such as temperature=0.2; may be repeated
     --client NAME       ask with the Client in this variable

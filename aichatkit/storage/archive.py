@@ -85,7 +85,7 @@ def write_chat(path: str | os.PathLike[str], record: Mapping[str, Any]) -> Path:
         text = json.dumps({"aichatkit": _VERSION, "saved": now, **record}, ensure_ascii=False, indent=2)
     except (TypeError, ValueError) as error:
         raise ConfigurationError(
-            f"{path}: the conversation cannot be told in JSON ({error})", reason=reason_of(error)
+            f"{path}: the conversation cannot be written as JSON ({error})", reason=reason_of(error)
         ) from error
     return write_text(path, text + "\n")
 

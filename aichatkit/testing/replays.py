@@ -76,7 +76,7 @@ class Replay:
                 self._exchanges = load(self.path)
             except (ValueError, LookupError, TypeError) as error:
                 raise ConfigurationError(
-                    f"{self.path}: is no recording ({error}); record again: {self._again}", reason=reason_of(error)
+                    f"{self.path}: is not a recording ({error}); record again: {self._again}", reason=reason_of(error)
                 ) from error
         self._patch.apply()
         return self
@@ -132,7 +132,7 @@ class Replay:
 
     def _failure_message(self, wanted: list[str]) -> str:
         if not self._exchanges:
-            return f"there is no recording at {self.path}; make it, with your key set: {self._again}"
+            return f"cannot find a recording at {self.path}; make it, with your key set: {self._again}"
         recorded = [exchange.request.lines(self.ignored) for exchange in self._exchanges]
         if wanted in recorded:
             return f"{self.path}: this was asked more often than recorded: {wanted[0]}; record again: {self._again}"

@@ -146,7 +146,7 @@ def _read_image(response: Response) -> bytes:
     content_type = mime_type(response.headers)
     if content_type and not content_type.startswith("image/") and content_type != "application/octet-stream":
         response.close()
-        raise BadResponseError(f"{host}: a picture was expected and {content_type} came")
+        raise BadResponseError(f"{host}: expected an image and got {content_type}")
     content, complete = response.read_body(_MAX_BYTES)
     if not complete:
         raise BadResponseError(f"{host}: the picture is larger than {_MAX_BYTES} bytes")
@@ -155,7 +155,7 @@ def _read_image(response: Response) -> bytes:
 
 
 def _not_public_error(url: str) -> BlockedError:
-    return BlockedError(f"{_host(url)}: the picture's address is not public, so it was not asked")
+    return BlockedError(f"{_host(url)}: the picture's address is not public, so it was not fetched")
 
 
 def _redirected(url: str, location: str) -> str:

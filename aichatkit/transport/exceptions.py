@@ -149,7 +149,7 @@ def _translate_connection(error: BaseException, causes: list[BaseException], lab
     if _any(causes, _NOT_SENT):
         return ConnectError(f"{label}: cannot connect ({_reason(causes)}); is the host right and the service running?")
     if _any(causes, (http.client.HTTPException, requests.exceptions.InvalidHeader)):
-        return BadResponseError(f"{label}: what came back is not HTTP ({_reason(causes)})")
+        return BadResponseError(f"{label}: the response is not HTTP ({_reason(causes)})")
     return ConnectError(f"{label}: the request failed ({_reason(causes)})", maybe_processed=True)
 
 

@@ -88,7 +88,7 @@ class Deadline:
     def error(self, reason: str = "") -> DeadlineExceededError:
         """Build the error for a missed deadline."""
         return DeadlineExceededError(
-            f"the total time of {self.total:g} s ran out; allow more with timeout=Timeout(total=...)",
+            f"the total timeout of {self.total:g} s expired; raise it with timeout=Timeout(total=...)",
             reason=reason,
         )
 

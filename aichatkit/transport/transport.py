@@ -99,7 +99,7 @@ class Transport:
             return json.loads(text)
         except (ValueError, RecursionError) as error:
             reason = reason_of(error)
-        raise BadResponseError(f"{self._provider}: JSON was expected and this came: {text[:100]!r}", reason=reason)
+        raise BadResponseError(f"{self._provider}: expected JSON and got: {text[:100]!r}", reason=reason)
 
     def send(self, request: requests.Request) -> Response:
         """Send a request and return the response with its body unread; redirects are not followed."""

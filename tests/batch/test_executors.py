@@ -266,7 +266,7 @@ def test_a_row_that_kills_every_worker_fails_alone(caller, sandbox):
 
 
 def test_what_cannot_be_asked_there_ends_the_run(caller):
-    with pytest.raises(ChatError, match="a row could not be asked: ValueError: no such thing"):
+    with pytest.raises(ChatError, match="a row could not be sent: ValueError: no such thing"):
         caller.map(numbered(3), executor=Here(ValueError("no such thing")))
 
 
@@ -280,7 +280,7 @@ def test_an_executor_that_was_shut_down_is_told(caller):
 
 def test_executors_that_break_again_and_again_end_the_run(caller):
     made = []
-    with pytest.raises(ChatError, match="a worker died and took the executor with it"):
+    with pytest.raises(ChatError, match="a worker died and broke the executor"):
         caller.map(numbered(3), executor=lambda: made.append(1) or BrokenOnSubmit())
     assert len(made) == 4
 

@@ -262,7 +262,7 @@ def test_a_run_that_is_left_finishes_what_is_under_way(client, sandbox):
     assert 1 <= len(sandbox.requests) <= 6
     assert len([result for result in results if result.reply]) == len(sandbox.requests)
     assert len(results) == 50
-    assert "the run was left" in str(results.stopped)
+    assert "the run was closed" in str(results.stopped)
 
 
 def test_the_first_loop_has_the_rows_as_they_come_and_the_next_all_in_order(client):

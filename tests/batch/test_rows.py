@@ -133,7 +133,7 @@ def test_json_lines_hold_texts_or_columns(write):
 
 
 def test_a_file_that_is_not_there_is_told(tmp_path):
-    with pytest.raises(ConfigurationError, match="there is no file"):
+    with pytest.raises(ConfigurationError, match="cannot find the file"):
         read_rows(tmp_path / "in.csv")
 
 

@@ -294,7 +294,7 @@ def test_the_shortest_hint_of_all_is_told(chain):
         client.ask("Hi")
     assert caught.value.retry_after == 300
     # Both are cooling now, for longer than a call waits.
-    with pytest.raises(AllProvidersFailedError, match="cooling") as again:
+    with pytest.raises(AllProvidersFailedError, match="on cooldown") as again:
         client.ask("Hi")
     assert again.value.retry_after == 300
 

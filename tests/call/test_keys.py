@@ -170,7 +170,7 @@ def test_the_log_tells_that_a_key_steps_aside_and_not_which(keyed, caplog):
     caplog.set_level(logging.DEBUG, "aichatkit")
     one = keyed({A: [refused(402)], B: [whole("Hello")]})
     one.client.ask("Hi")
-    assert "openai: a key steps aside (QuotaExceededError)" in caplog.messages
+    assert "openai: a key is skipped (QuotaExceededError)" in caplog.messages
     assert A not in caplog.text
 
 

@@ -35,7 +35,7 @@ def test_a_picture_needs_a_model_that_draws(sandbox, capsys):
 
 def test_a_model_that_only_talks_is_an_error(sandbox, capsys):
     assert main(["image", "a cat", "-m", "openai/gpt-6-sol"]) == 1
-    assert "no picture came" in capsys.readouterr().err
+    assert "only text and no image" in capsys.readouterr().err
 
 
 # Models and providers.

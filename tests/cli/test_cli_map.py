@@ -96,7 +96,7 @@ def test_rows_that_fail_are_told_and_written(sandbox, capsys):
 
 def test_a_run_that_stops_tells_why(capsys):
     assert main(["map", "in.csv", "-t", "{text}", "--out", "out.csv", "--budget", "0"]) == 1
-    assert "not asked: the budget could be passed" in capsys.readouterr().err
+    assert "not sent: the budget could be exceeded" in capsys.readouterr().err
     assert len(read("out.csv")) == 2
 
 
@@ -105,7 +105,7 @@ def test_a_run_that_stops_tells_why(capsys):
     [
         (["in.csv", "-t", "{txt}", "--out", "out.csv"], "did you mean 'text'"),
         (["in.csv", "-t", "{text}", "--out", "out.txt"], "must end in .csv"),
-        (["nowhere.csv", "-t", "{text}", "--out", "out.csv"], "no file"),
+        (["nowhere.csv", "-t", "{text}", "--out", "out.csv"], "cannot find the file"),
         (["in.csv", "-t", "{text}", "--out", "out.csv", "-w", "0"], "workers"),
     ],
 )

@@ -91,7 +91,7 @@ def test_one_try_needs_no_table_and_many_are_cut():
 
 def test_an_error_tells_of_the_text_it_keeps():
     assert error_lines(ChatError("cut", partial="x" * 1200))[-1] == (
-        "1,200 characters of the answer had come and are kept in `.partial`."
+        "1,200 characters of the answer were received and are in `.partial`."
     )
     assert "1 character of" in error_lines(ChatError("cut", partial="x"))[-1]
 

@@ -390,7 +390,7 @@ def test_odd_but_clear_answers_are_understood(sandbox, policy, fault):
         ("not-a-number", "not finite"),
         ("zeros", "a vector of zeros"),
         ("base64-vectors,double=yes", "not finite|numbers where"),
-        ("html,on=embeddings", "JSON was expected"),
+        ("html,on=embeddings", "expected JSON"),
     ],
 )
 def test_an_answer_that_is_none_is_an_error(sandbox, policy, fault, words):
@@ -525,7 +525,7 @@ def test_another_key_takes_over(sandbox, policy):
     [
         ({}, "name a model"),
         ({"model": [MODEL, "mistral"]}, "one name"),
-        ({"model": MODEL, "dimensions": 0}, "dimensions: must be a whole number"),
+        ({"model": MODEL, "dimensions": 0}, "dimensions: must be an integer"),
         ({"model": MODEL, "dimensions": 9999}, "has at most 1536"),
         ({"model": "openai/text-embedding-ada-002", "dimensions": 5}, "always answers with 1536"),
         ({"model": "cohere/embed-v4.0", "dimensions": 300}, "takes 256, 512, 1024, 1536"),

@@ -467,7 +467,7 @@ def test_where_all_are_cooling_the_one_that_is_free_first_is_waited_for(cooling)
 
 def test_where_all_are_cooling_for_longer_than_a_wait_may_be_the_shortest_is_told(cooling):
     both = cooling()
-    with pytest.raises(AllProvidersFailedError, match="cooling") as caught:
+    with pytest.raises(AllProvidersFailedError, match="on cooldown") as caught:
         both.client.ask("Hi", retry=RetryPolicy(max_wait=30, sleep=both.sleep, clock=both.clock))
     assert (caught.value.retry_after, both.slept, both.asked) == (40, [], (1, 1))
     assert "openai (RateLimitError, 50 s), groq (RateLimitError, 40 s)" in str(caught.value)

@@ -87,7 +87,7 @@ def test_a_hook_may_end_the_call_by_what_is_no_ordinary_error(slept):
 @pytest.mark.parametrize("seconds", [5.0, 6.0])
 def test_a_wait_that_would_reach_the_deadline_is_neither_announced_nor_begun(slept, seconds):
     seen = []
-    with pytest.raises(DeadlineExceededError, match="total time of 5 s") as caught:
+    with pytest.raises(DeadlineExceededError, match="total timeout of 5 s") as caught:
         waiting(slept, total=5.0, hook=seen.append).wait(Wait("openai", "m", seconds))
     error = caught.value
     assert (seen, slept) == ([], [])

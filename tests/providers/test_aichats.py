@@ -188,7 +188,7 @@ def test_a_drawing_is_the_picture_itself_with_its_real_type(asks, web, online):
 
 
 def test_a_drawing_that_is_answered_with_text_is_an_error_with_the_text(asks):
-    with pytest.raises(BadResponseError, match="no picture") as caught:
+    with pytest.raises(BadResponseError, match="no image") as caught:
         asks("aichats/dalle", b"data: I cannot draw\n\n")
     assert caught.value.partial == "I cannot draw"
 

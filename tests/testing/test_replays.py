@@ -240,7 +240,9 @@ def test_asking_more_often_than_recorded_is_an_error(path):
 
 def test_a_missing_recording_tells_how_to_make_it_even_where_the_error_is_caught(path):
     with (
-        pytest.raises(AssertionError, match=r"no recording at .*answers.json; make it, with your key set: make record"),
+        pytest.raises(
+            AssertionError, match=r"cannot find a recording at .*answers.json; make it, with your key set: make record"
+        ),
         Replay(path, mode="none", again="make record").installed(),
         pytest.raises(AssertionError),
     ):
@@ -268,7 +270,7 @@ def test_all_records_anew(path):
 def test_a_file_that_is_no_recording_is_told(path, text):
     path.parent.mkdir()
     path.write_text(text, encoding="utf-8")
-    with pytest.raises(ai.ConfigurationError, match="is no recording"):
+    with pytest.raises(ai.ConfigurationError, match="is not a recording"):
         Replay(path).install()
 
 

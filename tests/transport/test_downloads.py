@@ -125,7 +125,7 @@ def test_a_redirect_to_an_invalid_url_is_an_error(fetch, location):
 @pytest.mark.parametrize("kind", ["application/json", "text/plain", "text/html", "video/mp4", "application/pdf"])
 def test_other_content_types_are_rejected(fetch, kind):
     script = [response(PICTURE, headers=[("Content-Type", kind)])]
-    with RawServer(script) as server, pytest.raises(BadResponseError, match=f"{kind} came"):
+    with RawServer(script) as server, pytest.raises(BadResponseError, match=f"got {kind}"):
         fetch(f"{server.url}/x.gif", home=server.url)
 
 
@@ -235,8 +235,8 @@ def test_redirects_are_counted(fetch, hops, works):
     ("answer", "told"),
     [
         (response(PICTURE, headers=[("Content-Type", "text/html; charset=utf-8")]), "text/html"),
-        (response(b"<html>", headers=IMAGE), "not a picture"),
-        (response(b"", headers=IMAGE), "not a picture"),
+        (response(b"<html>", headers=IMAGE), "not an image"),
+        (response(b"", headers=IMAGE), "not an image"),
         (response(b"gone", status="404 Not Found"), "status 404"),
         (response(b"", status="204 No Content"), "status 204"),
     ],

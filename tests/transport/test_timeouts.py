@@ -70,5 +70,5 @@ def test_when_the_deadline_has_come_nothing_more_is_begun(moment):
     now = [100.0]
     deadline = Deadline(10, lambda: now[0])
     now[0] = moment
-    with pytest.raises(DeadlineExceededError, match="total time of 10 s ran out"):
+    with pytest.raises(DeadlineExceededError, match="total timeout of 10 s expired"):
         deadline.bound(60)
