@@ -265,6 +265,9 @@ class Client:
         as_completed: bool = False,
         budget: float | None = None,
         max_tokens_total: int | None = None,
+        batch: bool = False,
+        wait: bool | float = True,
+        late: str = "batch",
         **options: Any,
     ) -> Results:
         """Ask every prompt of a list, iterable, dict, pandas or polars frame, CSV or JSON lines file.
@@ -282,6 +285,10 @@ class Client:
             as_completed: return immediately; the first loop over the results yields rows as they are completed.
             budget: US dollars, by the price table, that the run does not exceed.
             max_tokens_total: tokens that the run does not exceed.
+            batch: send the rows in the service's batch jobs, mostly at half the price and within a day; needs `resume`.
+            wait: with `batch`, wait until all jobs have ended, or for so many seconds; False sends and collects only.
+            late: with `batch`, what happens to rows that a job did not run: "batch" puts them into the next job, twice
+                at most, "live" asks them at once, "fail" gives them a BatchExpiredError.
             options: those of `ask`, the same for every row.
 
         Raises:
@@ -301,15 +308,21 @@ class Client:
             as_completed=as_completed,
             budget=budget,
             max_tokens_total=max_tokens_total,
+            batch=batch,
+            wait=wait,
+            late=late,
         )
 
-    def estimate(self, prompts: Any, template: str | None = None, **options: Any) -> Estimate:
+    def estimate(
+        self, prompts: Any, template: str | None = None, *, batch: bool = False, **options: Any
+    ) -> Estimate:
         """Return how many calls, tokens and US dollars `map` would take, without sending anything.
 
         Tokens are counted by tiktoken if it and its tables are installed, else four bytes count as one token; an answer
-        counts as `max_tokens`, or as 256 tokens without it. A row that cannot be sent counts nothing.
+        counts as `max_tokens`, or as 256 tokens without it. A row that cannot be sent counts nothing. With `batch`, the
+        prices are those of batch jobs.
         """
-        return mapper.estimate_prompts(self, prompts, template, options)
+        return mapper.estimate_prompts(self, prompts, template, options, batch=batch)
 
     def check(self, model: Model = None, **options: Any) -> list[checks.Check]:
         """Ask every provider of `model` one small question, in parallel, and report which answer and why others do not.

@@ -20,6 +20,7 @@
     ├─ StreamInterruptedError                the answer was cut off
     │  └─ StreamStalledError                 also a TimedOutError
     ├─ BudgetExceededError  SchemaError  ToolError  JournalError
+    ├─ BatchPendingError  BatchExpiredError  BatchGoneError     rows of batch jobs
     └─ AllProvidersFailedError               every provider in the list failed
 
 Classes also inherit from the `requests` and built-in exceptions that existing code already catches.
@@ -46,6 +47,9 @@ __all__ = [
     "AuthenticationError",
     "BadRequestError",
     "BadResponseError",
+    "BatchExpiredError",
+    "BatchGoneError",
+    "BatchPendingError",
     "BlockedError",
     "BudgetExceededError",
     "ChatError",
@@ -325,6 +329,26 @@ class ToolError(ChatError):
 
 class JournalError(ChatError):
     """The file of a batch journal or cache cannot be used; what it already contains is kept."""
+
+
+class _JobError(ChatError):
+    """The error of a row in a batch job; `job` is the ID of the job, or "" if it is not known."""
+
+    def __init__(self, message: str = "", *, job: str = "", **fields: Any) -> None:
+        super().__init__(message, **fields)
+        self.job = job
+
+
+class BatchPendingError(_JobError):
+    """The row is in a batch job that has not ended; the same call collects its answer later."""
+
+
+class BatchExpiredError(_JobError):
+    """The batch job expired before the row was answered, also in the jobs that followed; `job` is the last one."""
+
+
+class BatchGoneError(_JobError):
+    """The service no longer has the batch job or its results; the row is not sent again until the job is released."""
 
 
 class AllProvidersFailedError(ChatError):

@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterable, Sequence
 from json import JSONDecodeError
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, ClassVar
 
 from aichatkit._reasons import reason_of
 from aichatkit.errors import ConfigurationError, JournalError
@@ -47,10 +47,15 @@ _open_owners: set[str] = set()
 class Journal:
     """The journal of one run; `clock` returns wall-clock time, so that leases compare across machines."""
 
+    #: What the file contains, and the version it gets: earlier releases refuse one that contains batch jobs.
+    schema: ClassVar[str] = _SCHEMA
+    version: ClassVar[int] = 0
+
     def __init__(self, path: Any, *, lease: float = _LEASE, clock: Callable[[], float] = time.time) -> None:
         if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
             raise ConfigurationError(f"resume: must be the path of a journal, such as 'run.sqlite', not {path!r}")
-        self._database = Database(path, _SCHEMA, name="the journal")
+        self._database = Database(path, self.schema, name="the journal", version=self.version, readable=1)
+        self.path = os.fspath(path)
         self._lease = lease
         self._clock = clock
         self.owner = f"{platform.node()}:{os.getpid()}:{_start_time(os.getpid())}:{secrets.token_hex(4)}"
@@ -115,9 +120,15 @@ class Journal:
             self._renewer.join()
         # A claim that cannot be deleted expires with this process anyway.
         with contextlib.suppress(JournalError), self._database.transaction(durable=False) as connection:
-            connection.execute("DELETE FROM claims WHERE owner = ?", (self.owner,))
+            self._give_back(connection)
         _open_owners.discard(self.owner)
         self._database.close()
+
+    def _renew(self, connection: Any, until: float) -> None:
+        connection.execute("UPDATE claims SET until = ? WHERE owner = ?", (until, self.owner))
+
+    def _give_back(self, connection: Any) -> None:
+        connection.execute("DELETE FROM claims WHERE owner = ?", (self.owner,))
 
     def _is_valid_elsewhere(self, owner: str, until: float, now: float) -> bool:
         # The clocks of two processes may differ by more than a lease, even on one machine, as in containers.
@@ -145,9 +156,7 @@ class Journal:
         while not self._closing.wait(self._lease / 3):
             try:
                 with self._database.transaction(durable=False) as connection:
-                    connection.execute(
-                        "UPDATE claims SET until = ? WHERE owner = ?", (self._clock() + self._lease, self.owner)
-                    )
+                    self._renew(connection, self._clock() + self._lease)
             except JournalError:
                 logger.exception("the claims of this run were not renewed")
 
