@@ -19,17 +19,19 @@ from pathlib import Path
 from typing import Any, Callable, ClassVar
 
 from aichatkit._reasons import reason_of
-from aichatkit.errors import ConfigurationError, JournalError
+from aichatkit.errors import BatchPendingError, ConfigurationError, JournalError
 from aichatkit.reply import Reply
 from aichatkit.storage.records import decode, encode
 from aichatkit.storage.sqlite import Database, insert_rows, iter_batches, select_in
 
-__all__ = ["CLAIMED_ELSEWHERE", "Journal"]
+__all__ = ["CLAIMED_ELSEWHERE", "JOB_OWNER", "Journal"]
 
 logger = logging.getLogger(__name__)
 
 #: Marks a row that another process is working on.
 CLAIMED_ELSEWHERE = object()
+#: How the owner of a claim begins that is a batch job.
+JOB_OWNER = "job:"
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS answers (key BLOB NOT NULL PRIMARY KEY, record TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS claims (key BLOB NOT NULL PRIMARY KEY, owner TEXT NOT NULL, until REAL NOT NULL)
@@ -78,8 +80,11 @@ class Journal:
             insert_rows(connection, "INSERT OR REPLACE INTO seen VALUES", list(counts.items()))
         return keys
 
-    def claim(self, keys: Sequence[bytes]) -> list[Reply | object | None]:
-        """Claim rows; return for each its stored reply, `CLAIMED_ELSEWHERE`, or None if it is now claimed here."""
+    def claim(self, keys: Sequence[bytes]) -> list[Reply | BatchPendingError | object | None]:
+        """Claim rows; return for each its stored reply, or None if it is now claimed here.
+
+        A row that another process has claimed is `CLAIMED_ELSEWHERE`, and one in a batch job is an error.
+        """
         if self._renewer is None:
             self._renewer = threading.Thread(target=self._renew_claims, name="aichatkit-journal", daemon=True)
             self._renewer.start()
@@ -90,12 +95,16 @@ class Journal:
             claims = select_in(
                 connection, "SELECT key, CAST(owner AS TEXT), CAST(until AS REAL) FROM claims WHERE key", keys
             )
-            claimed = {key for key, owner, until in claims if self._is_valid_elsewhere(owner, until, now)}
+            claimed: dict[bytes, Any] = {
+                key: CLAIMED_ELSEWHERE if not owner.startswith(JOB_OWNER) else self._in_job()
+                for key, owner, until in claims
+                if self._is_valid_elsewhere(owner, until, now)
+            }
             free = [key for key in keys if key not in records and key not in claimed]
             until = now + self._lease
             insert_rows(connection, "INSERT OR REPLACE INTO claims VALUES", [(key, self.owner, until) for key in free])
         replies = {key: self._parse_reply(record) for key, record in records.items()}
-        return [replies.get(key, CLAIMED_ELSEWHERE if key in claimed else None) for key in keys]
+        return [replies.get(key, claimed.get(key)) for key in keys]
 
     def write(self, replies: Iterable[tuple[bytes, Reply]]) -> None:
         """Store the replies of claimed rows; they are on disk when this returns."""
@@ -123,6 +132,12 @@ class Journal:
             self._give_back(connection)
         _open_owners.discard(self.owner)
         self._database.close()
+
+    def _in_job(self) -> BatchPendingError:
+        return BatchPendingError(
+            "the row is in a batch job that has not ended, or whose results are gone; the same call with batch=True "
+            f"collects it, and `aichatkit jobs {self.path}` shows the jobs and gives them up"
+        )
 
     def _renew(self, connection: Any, until: float) -> None:
         connection.execute("UPDATE claims SET until = ? WHERE owner = ?", (until, self.owner))

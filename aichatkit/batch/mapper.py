@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import partial
@@ -116,6 +117,8 @@ def map_prompts(
     if context.rate_limiter is not None:
         waits["pacing"] = context.rate_limiter.longest
     bar = Progress(progress, source.size, waits)
+    if isinstance(resume, (str, os.PathLike)) and os.path.isfile(resume):
+        batch_jobs.collect_jobs(client, options, resume)
     journal = None if resume is None else Journal(resume)
     run_options = RunOptions(
         BoundAsk(partial(ask_row, client), options),

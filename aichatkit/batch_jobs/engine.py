@@ -88,45 +88,8 @@ class JobEngine:
             JobRefusedError: the service refused it; no row was asked, and its rows are free.
             ChatError: the upload failed; its rows are free.
         """
-        context, target = self._call.context, planned.target
-        provider = context.provider(target.provider)
-        keys = context.keys_for(provider)
-        key = keys[self._turn % len(keys)]
-        self._turn += 1
-        call = replace(self._call, targets=[target])
-        protocol = find_protocol(target.provider)(JobHTTP(provider, key, call))
-        now = self._clock()
-        values = {
-            "nonce": planned.nonce,
-            "provider": provider.name,
-            "place": place_of(provider),
-            "account": account_of(planned.nonce, key),
-            "api": protocol.api(),
-            "model": target.model,
-            "state": "planned",
-            "rows": len(planned.rows),
-            "bytes": planned.spool.size,
-            "tokens": planned.most.tokens,
-            "held": planned.most.money,
-            "cost": 0.0,
-            "created": now,
-        }
-        job = self.journal.plan(_new_record(values), planned.rows)
-        self._protocols[(job.provider, job.api, job.place, job.account)] = protocol
         try:
-            if protocol.is_inline:
-                self._spools[job.nonce] = planned.spool
-                return self._create(job, protocol, planned.spool)
-            try:
-                job = self.journal.update(job, state="uploading")
-                ref = protocol.upload(job, planned.spool)
-            except ChatError as error:
-                self.journal.drop(job)
-                if error.status == 413:
-                    raise JobRefusedError(job, error) from None
-                raise
-            job = self.journal.update(job, state="uploaded", input_ref=ref)
-            return self._create(job, protocol, None)
+            return self._send(planned)
         finally:
             if planned.nonce not in self._spools:
                 planned.spool.close()
@@ -192,6 +155,46 @@ class JobEngine:
     def put_off(self, job: JobRecord, seconds: float) -> JobRecord:
         """Look at a job again later."""
         return self.journal.update(job, tried=job.tried + 1, next_poll=self._clock() + seconds)
+
+    def _send(self, planned: PlannedJob) -> JobRecord:
+        context, target = self._call.context, planned.target
+        provider = context.provider(target.provider)
+        keys = context.keys_for(provider)
+        key = keys[self._turn % len(keys)]
+        self._turn += 1
+        call = replace(self._call, targets=[target])
+        protocol = find_protocol(target.provider)(JobHTTP(provider, key, call))
+        now = self._clock()
+        values = {
+            "nonce": planned.nonce,
+            "provider": provider.name,
+            "place": place_of(provider),
+            "account": account_of(planned.nonce, key),
+            "api": protocol.api(),
+            "model": target.model,
+            "state": "planned",
+            "rows": len(planned.rows),
+            "bytes": planned.spool.size,
+            "tokens": planned.most.tokens,
+            "held": planned.most.money,
+            "cost": 0.0,
+            "created": now,
+        }
+        job = self.journal.plan(_new_record(values), planned.rows)
+        self._protocols[(job.provider, job.api, job.place, job.account)] = protocol
+        if protocol.is_inline:
+            self._spools[job.nonce] = planned.spool
+            return self._create(job, protocol, planned.spool)
+        try:
+            job = self.journal.update(job, state="uploading")
+            ref = protocol.upload(job, planned.spool)
+        except ChatError as error:
+            self.journal.drop(job)
+            if error.status == 413:
+                raise JobRefusedError(job, error) from None
+            raise
+        job = self.journal.update(job, state="uploaded", input_ref=ref)
+        return self._create(job, protocol, None)
 
     def _create(self, job: JobRecord, protocol: JobProtocol, spool: Spool | None) -> JobRecord:
         now = self._clock()

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from typing import Any, NamedTuple
 
-from aichatkit.batch.journal import Journal
+from aichatkit.batch.journal import JOB_OWNER, Journal
 from aichatkit.batch_jobs.records import FINAL, JobRecord, JobRow, RowState
 from aichatkit.errors import ChatError
 from aichatkit.reply import Reply
@@ -227,7 +227,7 @@ class JobJournal(Journal):
         """Return the jobs that hold rows, by their keys."""
         with self._database.reading() as connection:
             owners = select_in(connection, "SELECT key, CAST(owner AS TEXT) FROM claims WHERE key", keys)
-        nonces = {key: owner[len(_PREFIX) :] for key, owner in owners if owner.startswith(_PREFIX)}
+        nonces = {key: owner[len(JOB_OWNER) :] for key, owner in owners if owner.startswith(JOB_OWNER)}
         jobs = {job.nonce: job for job in self.jobs()} if nonces else {}
         return {key: jobs[nonce] for key, nonce in nonces.items() if nonce in jobs}
 
@@ -273,9 +273,6 @@ class JobJournal(Journal):
         connection.execute("UPDATE jobs SET owner = '' WHERE owner = ?", (self.owner,))
 
 
-_PREFIX = "job:"
-
-
 def has_jobs(path: Any) -> bool:
     """Return whether a file is a journal that contains batch jobs; it is not created."""
     if not isinstance(path, (str, os.PathLike)) or not os.path.isfile(path):
@@ -287,4 +284,4 @@ def has_jobs(path: Any) -> bool:
 
 
 def _owner(job: JobRecord) -> str:
-    return f"{_PREFIX}{job.nonce}"
+    return f"{JOB_OWNER}{job.nonce}"

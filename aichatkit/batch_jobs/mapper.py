@@ -16,7 +16,7 @@ from aichatkit.batch.run import BatchRun, RunOptions
 from aichatkit.batch.task_queue import FinishedRow, Task, TaskQueue
 from aichatkit.batch_jobs import prices
 from aichatkit.batch_jobs.job import Job
-from aichatkit.batch_jobs.journal import JobJournal
+from aichatkit.batch_jobs.journal import JobJournal, has_jobs
 from aichatkit.batch_jobs.planner import PlannedRow, Planner
 from aichatkit.batch_jobs.protocols import PROVIDERS, find_protocol
 from aichatkit.batch_jobs.records import FINAL
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from aichatkit.batch.workers import BoundAsk
     from aichatkit.client import Client
 
-__all__ = ["estimate_in_jobs", "map_in_jobs"]
+__all__ = ["collect_jobs", "estimate_in_jobs", "map_in_jobs"]
 
 #: The wall clock, by which jobs are looked up: it goes on while this program does not run.
 _clock = time.time
@@ -129,6 +129,45 @@ def map_in_jobs(
     store = DiskStore() if source.size is None else MemoryStore()
     results = Results(run, store, schema=form, table=source.table, as_completed=as_completed)
     return results if as_completed else results.finish()
+
+
+def collect_jobs(client: Client, options: Mapping[str, Any], resume: Any) -> None:
+    """Collect what the jobs of a journal have answered by now, if it has any; used before rows are asked live."""
+    if not has_jobs(resume):
+        return
+    sample = client._build_call("?", 1, **options)
+    journal = JobJournal(resume)
+
+    def build_call(prompt: object) -> Call:
+        return client._build_call(prompt, 1, **options)  # type: ignore[arg-type]
+
+    planner = Planner(
+        Source(iter(()), 0),
+        build_call=build_call,
+        targets=sample.targets,
+        journal=journal,
+        schema=sample.schema,
+        budgets=(),
+        keeps_failures=False,
+        late="batch",
+    )
+    job_options = JobRunOptions(
+        call=sample,
+        journal=journal,
+        budgets=(),
+        run_budget=Budget(),
+        progress=Progress(False, 0, {}),
+        raise_on_error=False,
+        wait=0.0,
+        late="batch",
+        make_job=partial(Job.of, path=journal.path, client=client),
+        ask_live=lambda rows: iter(()),
+        sends=False,
+        clock=_clock,
+    )
+    run = JobRun(planner, job_options)
+    for _ in run:
+        pass
 
 
 def estimate_in_jobs(client: Client, prompts: Any, template: str | None, options: Mapping[str, Any]) -> Estimate:

@@ -8,7 +8,6 @@ from itertools import islice
 from typing import Any, Callable, NamedTuple
 
 from aichatkit._dataclasses import replace
-from aichatkit.batch.journal import CLAIMED_ELSEWHERE
 from aichatkit.batch.rows import Row, Source
 from aichatkit.batch.task_queue import FinishedRow, restore_outcome
 from aichatkit.batch_jobs.http import JobHTTP
@@ -168,10 +167,21 @@ class Planner:
             self.live += self._ready
             self._ready.clear()
             return None
+        protocol = self.protocol_of(self.target, self._build_call("?"))
+        spool = Spool(joined=protocol.is_inline)
+        planned = None
+        try:
+            planned = self._fill(spool, protocol)
+        finally:
+            if planned is None:
+                spool.close()
+        return planned
+
+    def _fill(self, spool: Spool, protocol: JobProtocol) -> PlannedJob | None:
         nonce, target = make_nonce(), self.target
         rows: list[JobRow] = []
         taken: list[PlannedRow] = []
-        most, spool = Expense(), None
+        most = Expense()
         while len(rows) < self.job_rows:
             planned = self._next_row()
             if planned is None:
@@ -180,12 +190,10 @@ class Planner:
             built = None if call is None else self._try_build(planned, call, target)
             if call is None or built is None:
                 continue
-            protocol = self.protocol_of(target, call)
             line = protocol.build_line(row_id(nonce, n), built.encoded)
             if len(line) + 1 > protocol.max_bytes:
                 self._finish_alone(planned, len(line), protocol)
                 continue
-            spool = spool or Spool(joined=protocol.is_inline)
             is_full = n >= min(self.job_rows, protocol.max_rows) or spool.size + len(line) + 1 > protocol.max_bytes
             needed = most.plus(highest_expense(call, target)) if self._budgets else most
             if is_full or not self._fits(needed):
@@ -195,11 +203,7 @@ class Planner:
             spool.add(line)
             rows.append(JobRow(n, planned.key, len(planned.replies) + 1, planned.tries))
             taken.append(planned)
-        if not rows or spool is None:
-            if spool is not None:
-                spool.close()
-            return None
-        return PlannedJob(nonce, target, rows, taken, spool, most)
+        return PlannedJob(nonce, target, rows, taken, spool, most) if rows else None
 
     def drain(self) -> Iterator[Row]:
         """Yield the rows that were not sent: those already read, and the rest of the input if it is finite."""
@@ -257,7 +261,7 @@ class Planner:
             last = latest.get(key)
             if isinstance(entry, Reply):
                 self.finished.append((row, restore_outcome(entry, self._schema)))
-            elif entry is CLAIMED_ELSEWHERE:
+            elif entry is not None:
                 self.waiting[key] = row
             elif last is not None and last.state == RowState.FAILED and keeps_failures:
                 # A run of several calls asks a row that failed again only once all of its jobs have ended.

@@ -170,8 +170,10 @@ class JobRun:
         wait = self._options.wait
         self._ends_at = None if wait is None else self._clock() + wait
         for job in self._journal.take_over():
-            if job.owner == self._journal.owner and job.state in UNSENT:
+            is_unsent = job.state in UNSENT or (job.state == "uploaded" and not self._options.sends)
+            if job.owner == self._journal.owner and is_unsent:
                 # What was to be sent has to be read again, so its rows are planned again.
+                self._engine.clean_up(job)
                 self._journal.drop(job)
         for job in self._journal.jobs():
             if job.state in FINAL:

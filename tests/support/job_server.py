@@ -302,7 +302,7 @@ class JobService:
     def results_file(self, lines):
         if not lines:
             return None
-        id = self.next_id("file-out")
+        id = self.next_id("files/out" if self.kind == "gemini" else "file-out")
         self.files[id] = b"".join(
             line if isinstance(line, bytes) else json.dumps(line).encode() + b"\n" for line in self.edit(lines)
         )

@@ -96,8 +96,7 @@ class GeminiJobs(JobProtocol):
         for record in remote.inline:
             yield self._parse_row(record, job)
         if job.output_ref:
-            # With the version, as every other path of the service.
-            for line in self.read_lines(self._url(f"{job.output_ref}:download?alt=media", download=True)):
+            for line in self.read_lines(self._url(f"{job.output_ref}:download?alt=media")):
                 yield self._parse_row(line, job)
 
     def cancel(self, job: JobRecord) -> None:
@@ -161,9 +160,8 @@ class GeminiJobs(JobProtocol):
             inline=inline,
         )
 
-    def _url(self, path: str, *, download: bool = False) -> str:
-        prefix = "/download" if download and not path.startswith("files/") else ""
-        return f"{self.provider.url}{prefix}{self.provider.version}/{path}"
+    def _url(self, path: str) -> str:
+        return f"{self.provider.url}{self.provider.version}/{path}"
 
 
 _FILES = ("responsesFile", "fileName", "file_name", "responses_file")
