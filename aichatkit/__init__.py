@@ -19,12 +19,14 @@ if TYPE_CHECKING:
     from aichatkit.api import ask as ask
     from aichatkit.api import chat as chat
     from aichatkit.api import image as image
+    from aichatkit.api import jobs as jobs
     from aichatkit.api import map as map
     from aichatkit.api import model_info as model_info
     from aichatkit.api import models as models
     from aichatkit.api import stream as stream
     from aichatkit.batch.results import Result as Result
     from aichatkit.batch.results import Results as Results
+    from aichatkit.batch_jobs.job import Job as Job
     from aichatkit.catalog.model_infos import ModelInfo as ModelInfo
     from aichatkit.catalog.model_infos import ModelPrices as ModelPrices
     from aichatkit.chats.chat import Chat as Chat
@@ -37,6 +39,9 @@ if TYPE_CHECKING:
     from aichatkit.errors import AuthenticationError as AuthenticationError
     from aichatkit.errors import BadRequestError as BadRequestError
     from aichatkit.errors import BadResponseError as BadResponseError
+    from aichatkit.errors import BatchExpiredError as BatchExpiredError
+    from aichatkit.errors import BatchGoneError as BatchGoneError
+    from aichatkit.errors import BatchPendingError as BatchPendingError
     from aichatkit.errors import BlockedError as BlockedError
     from aichatkit.errors import BudgetExceededError as BudgetExceededError
     from aichatkit.errors import ChatError as ChatError
@@ -86,7 +91,7 @@ if TYPE_CHECKING:
     keys = key_store
 
 _PUBLIC = {
-    "api": ("ask", "chat", "image", "map", "model_info", "models", "stream"),
+    "api": ("ask", "chat", "image", "jobs", "map", "model_info", "models", "stream"),
     "client": ("Client",),
     "storage.archive": ("search_saved",),
     "middleware.cache": ("Cache",),
@@ -97,6 +102,7 @@ _PUBLIC = {
     "streams": ("Stream",),
     "reply": ("Attempt", "Reply"),
     "batch.results": ("Result", "Results"),
+    "batch_jobs.job": ("Job",),
     "chunks": ("Usage",),
     "images": ("ImageResponse",),
     "messages": ("Message",),
@@ -115,6 +121,9 @@ _PUBLIC = {
         "AuthenticationError",
         "BadRequestError",
         "BadResponseError",
+        "BatchExpiredError",
+        "BatchGoneError",
+        "BatchPendingError",
         "BlockedError",
         "BudgetExceededError",
         "ChatError",

@@ -313,9 +313,7 @@ class Client:
             late=late,
         )
 
-    def estimate(
-        self, prompts: Any, template: str | None = None, *, batch: bool = False, **options: Any
-    ) -> Estimate:
+    def estimate(self, prompts: Any, template: str | None = None, *, batch: bool = False, **options: Any) -> Estimate:
         """Return how many calls, tokens and US dollars `map` would take, without sending anything.
 
         Tokens are counted by tiktoken if it and its tables are installed, else four bytes count as one token; an answer

@@ -276,7 +276,10 @@ class Results(Sequence[Result]):
 
     def __getstate__(self) -> dict[str, Any]:
         self.finish()
-        return {**self.__dict__, "_run": FinishedRun(self._run.stopped, self._run.unasked, self._run.interrupted, self.jobs)}
+        return {
+            **self.__dict__,
+            "_run": FinishedRun(self._run.stopped, self._run.unasked, self._run.interrupted, self.jobs),
+        }
 
 
 @dataclass(frozen=True)

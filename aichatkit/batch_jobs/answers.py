@@ -1,4 +1,4 @@
-"""Result of a row -> reply: its body is read by the provider like any answer that is not streamed, at the batch price."""
+"""Result of a row -> reply: its body is read by the provider like an unstreamed answer, at the batch price."""
 
 from __future__ import annotations
 

@@ -108,11 +108,11 @@ class Collection:
         return job
 
     def _write(self, job: JobRecord, block: list[RowResult]) -> JobRecord:
-        by_number = {number: result for result in block if (number := parse_row_id(job.nonce, result.row_id)) is not None}
+        by_number = {
+            number: result for result in block if (number := parse_row_id(job.nonce, result.row_id)) is not None
+        }
         rows = self._journal.rows_at(job, list(by_number))
-        findings = [
-            self._find(job, row, by_number[n]) for n, row in rows.items() if row.state == RowState.OUT
-        ]
+        findings = [self._find(job, row, by_number[n]) for n, row in rows.items() if row.state == RowState.OUT]
         return self._journal.write_findings(job, findings)
 
     def _find(self, job: JobRecord, row: JobRow, result: RowResult) -> Finding:

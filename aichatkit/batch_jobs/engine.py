@@ -1,4 +1,4 @@
-"""One step of one job at a time: upload, create, search, poll, collect; every step is in the journal before the next."""
+"""One step of one job at a time: upload, create, search, poll; each is in the journal before the next."""
 
 from __future__ import annotations
 
@@ -265,7 +265,9 @@ class JobEngine:
         try:
             protocol.cancel(twin)
         except ChatError as error:
-            logger.warning("%s: a second job with the same rows, %s, was not cancelled: %s", twin.provider, twin.id, error)
+            logger.warning(
+                "%s: a second job with the same rows, %s, was not cancelled: %s", twin.provider, twin.id, error
+            )
 
     def _poll(self, job: JobRecord, protocol: JobProtocol) -> tuple[JobRecord, RemoteJob | None]:
         try:
@@ -308,7 +310,9 @@ class JobEngine:
 
     def lose(self, job: JobRecord, error: ChatError) -> JobRecord:
         """Mark a job whose results the service no longer has; its rows stay claimed until it is released."""
-        gone = BatchGoneError(gone_message(job), job=job.id, provider=job.provider, model=job.model, status=error.status)
+        gone = BatchGoneError(
+            gone_message(job), job=job.id, provider=job.provider, model=job.model, status=error.status
+        )
         self.journal.finish(job, state="gone", note=error.message, error=gone)
         logger.warning("%s", gone)
         return job._replace(state="gone")

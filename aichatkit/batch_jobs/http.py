@@ -70,8 +70,8 @@ class JobHTTP:
     def start(self, url: str, payload: Any, headers: Mapping[str, str]) -> Mapping[str, str]:
         """Send a JSON body and return the headers of the response."""
         body = json.dumps(payload).encode()
-        build = lambda: self._json_request(url, body, headers)  # noqa: E731
-        return self._exchange(build, lambda response: Document(response.read_body(_MAX_DOCUMENT), response.headers))[1]
+        document: Document = self._exchange(lambda: self._json_request(url, body, headers), _read_head)
+        return document.headers
 
     def upload(
         self, url: str, body: Callable[[], FileBody], headers: Callable[[FileBody], Mapping[str, str]]
@@ -132,7 +132,12 @@ class _Exchange:
     """One request that `retry` may send more than once."""
 
     def __init__(
-        self, owner: JobHTTP, build: Callable[[], requests.Request], read: Callable[[Response], Any], size: int, key: Any
+        self,
+        owner: JobHTTP,
+        build: Callable[[], requests.Request],
+        read: Callable[[Response], Any],
+        size: int,
+        key: Any,
     ) -> None:
         call = owner.call
         policy = replace(call.policy, ambiguous=call.policy.attempts)
@@ -184,6 +189,10 @@ def _read_json(response: Response) -> Document:
     failure = BadResponseError(f"the response cannot be read: {problem}", reason=reason, maybe_processed=True)
     failure.action = "retry"
     raise failure
+
+
+def _read_head(response: Response) -> Document:
+    return Document(response.read_body(_MAX_DOCUMENT), response.headers)
 
 
 def _read_file(response: Response) -> Spool:

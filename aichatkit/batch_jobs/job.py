@@ -131,7 +131,7 @@ class Job:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A client is not pickled with its jobs.
-        values = [getattr(self, name) for name in type(self).__match_args__]  # type: ignore[attr-defined]
+        values = [getattr(self, name) for name in type(self).__match_args__]
         return type(self), (*values[:-1], None)
 
 

@@ -18,7 +18,7 @@ from aichatkit.batch_jobs.records import FINAL, JobRecord, JobRow, RowState
 from aichatkit.errors import ChatError
 from aichatkit.reply import Reply
 from aichatkit.storage.records import decode, encode
-from aichatkit.storage.sqlite import insert_rows, iter_batches, select_in
+from aichatkit.storage.sqlite import iter_batches, select_in
 
 __all__ = ["Finding", "JobJournal", "has_jobs"]
 

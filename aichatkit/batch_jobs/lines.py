@@ -52,7 +52,7 @@ class Spool:
 
     def __init__(self, *, joined: bool = False) -> None:
         self._joined = joined
-        self.file: IO[bytes] = tempfile.SpooledTemporaryFile(_MEMORY)  # type: ignore[assignment] # noqa: SIM115
+        self.file: IO[bytes] = tempfile.SpooledTemporaryFile(_MEMORY)  # noqa: SIM115
         self.size = 0
         self.count = 0
 

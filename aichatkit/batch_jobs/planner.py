@@ -30,7 +30,7 @@ from aichatkit.middleware.tool_rounds import repair_messages
 from aichatkit.reply import Reply
 from aichatkit.structured.forms import Form
 
-__all__ = ["Planner", "PlannedJob", "RowRequest", "build_row"]
+__all__ = ["PlannedJob", "Planner", "RowRequest", "build_row"]
 
 #: Rows per job unless the service takes fewer: a job that is lost or expires costs less, and progress is visible.
 _JOB_ROWS = 10_000
@@ -78,7 +78,7 @@ def build_row(call: Call, target: Target, protocol: JobProtocol) -> RowRequest:
     original = replace(attempt.request, changes=changes) if changes else attempt.request
     http = open_transport(attempt.provider, None, call)
     request, http_request = build_http_request(original, http)
-    body = protocol.adapt_body(http_request.json)
+    body = protocol.adapt_body(http_request.json or {})
     http_request.json = body
     encoded = encode_body(http_request, request).data
     assert isinstance(encoded, bytes)
@@ -240,14 +240,14 @@ class Planner:
         self._is_exhausted = len(rows) < _LOOKUPS
         found: list[tuple[Row, bytes]] = []
         for row in rows:
-            error = row.error
-            if error is None:
+            problem = row.error
+            if problem is None:
                 try:
                     found.append((row, fingerprint(self._build_call(row.prompt))))
-                except ChatError as problem:
-                    error = problem
-            if error is not None:
-                self.finished.append((row, error))
+                except ChatError as error:
+                    problem = error
+            if problem is not None:
+                self.finished.append((row, problem))
         keys = self._journal.assign_keys(base for _, base in found)
         self._claim([(row, key) for (row, _), key in zip(found, keys)], keeps_failures=self._keeps_failures)
 

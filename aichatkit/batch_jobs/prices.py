@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from aichatkit._dataclasses import replace
 from aichatkit.batch_jobs.protocols import find_protocol
@@ -57,11 +57,11 @@ def check_priced(call: Call, target: Target) -> None:
         )
 
 
-def estimate_jobs(calls: Sequence[Call] | object, target: Target) -> Estimate:
+def estimate_jobs(calls: Iterable[Call], target: Target) -> Estimate:
     """Return what the rows of jobs are expected to use, as `estimate_calls` does at the usual price."""
     count = input_tokens = output_tokens = 0
     total: float | None = 0.0
-    for call in calls:  # type: ignore[attr-defined]
+    for call in calls:
         prompt = count_call(call.messages, call.options, target.model)
         answer = call.options.params.get("max_tokens") or ANSWER_TOKENS
         cost = _cost(call, target, Usage(prompt, answer, prompt + answer), Bill(tier="batch", search_size="low"))

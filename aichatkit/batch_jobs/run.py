@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any
 
-from aichatkit._dataclasses import dataclass, replace
+from aichatkit._dataclasses import dataclass
 from aichatkit.batch.progress import Progress
 from aichatkit.batch.task_queue import FinishedRow
 from aichatkit.batch_jobs.collection import Collection

@@ -22,6 +22,7 @@ COMMANDS: Mapping[str, str] = {
     "completion": "print what completes these commands in a shell",
     "doctor": "look for what stands between this machine and the services",
     "image": "have a picture made and save it",
+    "jobs": "list, cancel and release the batch jobs of a journal",
     "keys": "store, list and remove keys of services",
     "map": "ask for every row of a CSV or JSON lines file",
     "models": "list the models of a provider, or all that are known here",

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
+from typing import Any
 
 from aichatkit.batch.tables import parse_path
 from aichatkit.cli.client_options import add_client_options, announce_offline, choose_model
 from aichatkit.cli.error_text import in_words
+from aichatkit.cli.jobs import RUNNING
 from aichatkit.cli.key_store import keys_for
 from aichatkit.cli.output import print_stderr
 from aichatkit.cli.parser import Parser
@@ -35,6 +37,17 @@ def build_parser() -> ArgumentParser:
         "--resume", action="store_true", help="keep a journal, OUT.sqlite, and send only the rows missing from it"
     )
     parser.add_argument("--journal", metavar="FILE", help="resume with this journal instead of OUT.sqlite")
+    parser.add_argument(
+        "--batch", action="store_true", help="send batch jobs: mostly half the price, within a day; implies --resume"
+    )
+    parser.add_argument(
+        "--no-wait",
+        action="store_true",
+        help="with --batch: send, collect what is there, and exit with 75 while jobs run; the same command goes on",
+    )
+    parser.add_argument(
+        "--max-tokens", type=int, metavar="N", help="the most tokens of an answer; --budget with --batch needs it"
+    )
     parser.add_argument("--budget", type=float, metavar="DOLLARS", help="do not spend more, by the price table")
     return parser
 
@@ -42,10 +55,16 @@ def build_parser() -> ArgumentParser:
 def run(args: Namespace) -> int:
     """Send the prompt of every row and return the exit code."""
     out = parse_path(args.out)
-    resume = args.journal or (f"{out}.sqlite" if args.resume else None)
+    resume = args.journal or (f"{out}.sqlite" if args.resume or args.batch else None)
+    if args.no_wait and not args.batch:
+        raise ConfigurationError("--no-wait is for --batch")
     if _is_same_file(args.input, out):
         raise ConfigurationError(f"-o: {str(out)!r} is the input file and would be overwritten; name another file")
-    options = {"system": args.system} if args.system else {}
+    options: dict[str, Any] = {"system": args.system} if args.system else {}
+    if args.max_tokens is not None:
+        options["max_tokens"] = args.max_tokens
+    if args.batch:
+        options.update(batch=True, wait=not args.no_wait)
     model = choose_model(args)
     # No wait hook: the progress bar shows the waits.
     with Client(model=model, api_key=keys_for(model) or None, timeout=args.timeout, retry=args.retry) as client:
@@ -54,7 +73,7 @@ def run(args: Namespace) -> int:
         )
         announce_offline(args)
         results.save(out)
-        failed = results.failed
+        pending, failed = results.pending, results.failed
     print_stderr(f"{len(results) - len(failed)} of {len(results)} rows answered, written to {out}")
     if results.stopped is not None:
         print_stderr(in_words(results.stopped))
@@ -62,7 +81,13 @@ def run(args: Namespace) -> int:
         error = failed[0].error
         assert error is not None
         print_stderr(f"the first error: {in_words(error)}")
-    return 130 if results.interrupted else 1 if failed else 0
+    if pending:
+        print_stderr(
+            f"{pending} rows are in batch jobs: the same command collects them, `aichatkit jobs {resume}` shows them"
+        )
+    if results.interrupted:
+        return 130
+    return RUNNING if pending else 1 if failed else 0
 
 
 def _is_same_file(first: str, second: Path) -> bool:

@@ -272,7 +272,12 @@ class JobService:
     def make_job(self, rows, **facts):
         assert len({id for id, _ in rows}) == len(rows)
         assert all(re.fullmatch("[a-zA-Z0-9_-]{1,64}", id) and "stream" not in body for id, body in rows)
-        job = Job(self, self.next_id({"anthropic": "msgbatch_", "gemini": "batches/b"}.get(self.kind, "batch_")), rows, **facts)
+        job = Job(
+            self,
+            self.next_id({"anthropic": "msgbatch_", "gemini": "batches/b"}.get(self.kind, "batch_")),
+            rows,
+            **facts,
+        )
         self.jobs[job.id] = job
         return job
 
@@ -377,7 +382,11 @@ class JobService:
         path = re.sub("^(/upload|/download)?/v1beta/", r"\1/", path)
         if path.endswith("Content") and "batch" not in path:
             status, extra, document = self.route_live(body)
-            return status, {**extra, "Content-Type": "text/event-stream"}, b"data: " + json.dumps(document).encode() + b"\n\n"
+            return (
+                status,
+                {**extra, "Content-Type": "text/event-stream"},
+                b"data: " + json.dumps(document).encode() + b"\n\n",
+            )
         if path == "/upload/files":
             assert headers["X-Goog-Upload-Command"] == "start"
             self.names["pending"] = json.loads(body)["file"]
@@ -444,7 +453,9 @@ class JobService:
         if path.endswith(":cancel"):
             job.facts["cancelled"] = True
         if path.endswith("/results"):
-            lines = [json.loads(line) if isinstance(line, bytes) else line for line in self.edit([*job.output, *job.errors])]
+            lines = [
+                json.loads(line) if isinstance(line, bytes) else line for line in self.edit([*job.output, *job.errors])
+            ]
             start = int(query.get("pagination_token", ["0"])[0])
             token = str(start + 2) if start + 2 < len(lines) else None
             return 200, {}, {"results": lines[start : start + 2], "pagination_token": token}

@@ -34,7 +34,8 @@ def find_protocol(provider_cls: type[Provider]) -> type[JobProtocol]:
     found = _PROTOCOLS.get(provider_cls.name)
     if found is None:
         raise ConfigurationError(
-            f"batch: {provider_cls.name} has no batch jobs here; leave batch= out, or use one of: {', '.join(PROVIDERS)}",
+            f"batch: {provider_cls.name} has no batch jobs here; leave batch= out, or use one of these providers: "
+            f"{', '.join(PROVIDERS)}",
             provider=provider_cls.name,
         )
     protocol: type[JobProtocol] = getattr(import_module(f"{__name__}.{found[0]}"), found[1])
