@@ -98,8 +98,8 @@ class Job:
                 return job
             if job.state != "gone" and job.note != "cancelled here":
                 raise ConfigurationError(
-                    f"{job.provider}: the job {job.id} may still run ({job.state}), and its rows would be charged twice; "
-                    "cancel it first"
+                    f"{job.provider}: the job {job.id} may still run ({job.state}), and its rows would be charged "
+                    "twice; cancel it first"
                 )
             engine.journal.release_job(job, note="released")
             return job._replace(state="released", note="released")

@@ -13,14 +13,16 @@ from typing import Any
 from aichatkit._dataclasses import dataclass
 from aichatkit.batch.progress import Progress
 from aichatkit.batch.task_queue import FinishedRow
+from aichatkit.batch_jobs import status
 from aichatkit.batch_jobs.collection import Collection
 from aichatkit.batch_jobs.engine import FATAL, JobEngine, JobRefusedError
+from aichatkit.batch_jobs.holdings import Holdings
 from aichatkit.batch_jobs.job import Job
 from aichatkit.batch_jobs.journal import JobJournal
 from aichatkit.batch_jobs.planner import PlannedRow, Planner
 from aichatkit.batch_jobs.records import FINAL, UNSENT, JobRecord, RemoteJob
 from aichatkit.call.call import Call
-from aichatkit.errors import BatchGoneError, BatchPendingError, ChatError, JournalError
+from aichatkit.errors import ChatError, JournalError
 from aichatkit.middleware.budgets import Budget
 from aichatkit.middleware.estimates import Expense
 from aichatkit.reply import Reply
@@ -81,7 +83,7 @@ class JobRun:
         self._handles_interrupts = False
         self._wake = threading.Event()
         self._failure: ChatError | None = None
-        self._held: dict[str, Expense] = {}
+        self._holdings = Holdings(options.budgets, options.run_budget)
         #: No job is sent before this time, and then one at a time, once the service's queue was full.
         self._not_before = 0.0
         self._is_queue_small = False
@@ -140,30 +142,17 @@ class JobRun:
 
     def notes(self) -> str:
         """Return the state of the jobs for the progress bar."""
-        active = [job for job in self._latest if job.state not in FINAL]
-        ended = len(self._latest) - len(active)
-        deadlines = [job.deadline for job in active if job.deadline]
-        until = f", ends by {time.strftime('%H:%M', time.localtime(max(deadlines)))}" if deadlines else ""
-        answered = sum(job.answered for job in active)
-        return f"{ended}/{len(self._latest)}, {answered:,} rows ready{until}"
+        return status.progress_note(self._latest)
 
     def next_look(self) -> float:
         """Return the seconds until jobs are looked at again."""
-        times = [job.next_poll for job in self._latest if job.state not in FINAL]
-        return max(0.0, min(times) - self._clock()) if times else 0.0
+        return status.next_look(self._latest, self._clock())
 
     def _interrupt(self, signum: int, frame: Any) -> None:
         self._interrupts += 1
         if self._interrupts > 1:
             raise KeyboardInterrupt
-        jobs = [job for job in self._latest if job.state not in FINAL]
-        rows = sum(job.rows for job in jobs)
-        self._stop_with(
-            ChatError(
-                f"stopped with Ctrl-C: {len(jobs)} jobs go on ({rows:,} rows); the same call collects them, and "
-                f"`aichatkit jobs {self._journal.path} --cancel` ends them"
-            )
-        )
+        self._stop_with(status.interrupted_error(self._latest, self._journal.path))
         self._wake.set()
 
     def _begin(self) -> None:
@@ -177,20 +166,9 @@ class JobRun:
                 self._journal.drop(job)
         for job in self._journal.jobs():
             if job.state in FINAL:
-                # The budget of a run covers its journal, as a run may take several calls.
-                self._options.run_budget.count(Expense(), Expense(job.held if job.cost is None else job.cost))
+                self._holdings.count_past(job)
             else:
-                self._hold(job)
-
-    def _hold(self, job: JobRecord) -> None:
-        held = Expense(job.held, job.tokens if self._options.budgets else 0)
-        self._held[job.nonce] = held
-        for budget in self._options.budgets:
-            budget.hold(held)
-
-    def _count(self, held: Expense, spent: Expense) -> None:
-        for budget in self._options.budgets:
-            budget.count(held, spent)
+                self._holdings.hold(job.nonce, Expense(job.held, job.tokens))
 
     def _send_jobs(self) -> None:
         planner = self._planner
@@ -213,9 +191,7 @@ class JobRun:
                 return
             for each in planned.planned:
                 planner.waiting[each.key] = each.row
-            self._held[planned.nonce] = planned.most
-            for budget in self._options.budgets:
-                budget.hold(planned.most)
+            self._holdings.hold(planned.nonce, planned.most)
             try:
                 self._engine.send(planned)
             except JobRefusedError as refusal:
@@ -224,7 +200,7 @@ class JobRun:
                 self._fail(error)
             except ChatError as error:
                 # The rows are free: the upload failed.
-                self._release(planned.nonce, Expense())
+                self._holdings.release(planned.nonce)
                 self._stop_with(error)
                 planner.look_again([each.key for each in planned.planned])
             self._remember()
@@ -234,7 +210,7 @@ class JobRun:
     def _after_refusal(self, refusal: JobRefusedError) -> None:
         """Send the rows of a job that was not created elsewhere, in smaller jobs, or not at all."""
         job, error = refusal.job, refusal.error
-        self._release(job.nonce, Expense())
+        self._holdings.release(job.nonce)
         if error.status == 413 and job.rows > 1:
             self._planner.job_rows = max(1, job.rows // 2)
         else:
@@ -277,10 +253,7 @@ class JobRun:
         if remote is not None:
             job = self._collect(job, remote)
         if job.state in FINAL:
-            held = self._held.get(job.nonce, Expense())
-            is_unknown = job.state == "done" and job.cost is None
-            lost = job.state == "gone"
-            self._release(job.nonce, held if is_unknown or lost else Expense(job.cost or 0.0, held.tokens))
+            self._holdings.settle(job)
             self._look_again(job)
 
     def _collect(self, job: JobRecord, remote: RemoteJob) -> JobRecord:
@@ -296,11 +269,6 @@ class JobRun:
             self._not_before = self._clock() + _QUEUE_PAUSE
             self._planner.job_rows = max(1, job.rows // 2)
         return job
-
-    def _release(self, nonce: str, spent: Expense) -> None:
-        held = self._held.pop(nonce, None)
-        if held is not None:
-            self._count(held, spent)
 
     def _look_again(self, job: JobRecord) -> None:
         if self._journal.find_job(job.nonce) is None:
@@ -415,24 +383,9 @@ class JobRun:
                 yield row, row.error or stopped
 
     def _pending(self, job: JobRecord | None) -> ChatError:
-        if job is None:
-            return BatchPendingError("another process is working on this row; the same call collects its answer later")
-        if job.state == "gone":
-            return BatchGoneError(
-                f"{job.provider}: the service no longer has the job {job.id} or its results; "
-                f"`aichatkit jobs {self._journal.path} --release` sends its rows again",
-                job=job.id,
-                provider=job.provider,
-                model=job.model,
-            )
-        is_ours = job.owner != self._journal.owner or self._engine.protocol_of(job) is not None
-        key = "" if is_ours else "; it was sent with another API key or to another base_url, so use the same ones"
-        return BatchPendingError(
-            f"{job.provider}: the row is in the job {job.id}, which has not ended; the same call collects it later{key}",
-            job=job.id,
-            provider=job.provider,
-            model=job.model,
-        )
+        is_ours = job is not None and job.owner == self._journal.owner
+        is_reachable = not is_ours or job is None or self._engine.protocol_of(job) is not None
+        return status.pending_error(job, self._journal.path, is_reachable=is_reachable)
 
     def _stop_with(self, error: ChatError) -> None:
         self.stopped = self.stopped or error
@@ -448,8 +401,6 @@ class JobRun:
             stack.callback(self._options.progress.close)
             stack.callback(self._journal.close)
             stack.callback(self._engine.close)
-            for nonce in list(self._held):
-                # What goes on in jobs is not in progress in this process any more.
-                self._release(nonce, Expense())
+            self._holdings.release_all()
             with contextlib.suppress(JournalError):
                 self.jobs = [self._options.make_job(job) for job in self._journal.jobs()]
