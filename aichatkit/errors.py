@@ -331,24 +331,28 @@ class JournalError(ChatError):
     """The file of a batch journal or cache cannot be used; what it already contains is kept."""
 
 
-class _JobError(ChatError):
-    """The error of a row in a batch job; `job` is the ID of the job, or "" if it is not known."""
+class BatchPendingError(ChatError):
+    """The row is in a batch job that has not ended; the same call collects its answer later. `job` is its ID."""
 
     def __init__(self, message: str = "", *, job: str = "", **fields: Any) -> None:
         super().__init__(message, **fields)
         self.job = job
 
 
-class BatchPendingError(_JobError):
-    """The row is in a batch job that has not ended; the same call collects its answer later."""
+class BatchExpiredError(ChatError):
+    """The batch job expired before the row was answered, as did those before it; `job` is the ID of the last one."""
+
+    def __init__(self, message: str = "", *, job: str = "", **fields: Any) -> None:
+        super().__init__(message, **fields)
+        self.job = job
 
 
-class BatchExpiredError(_JobError):
-    """The batch job expired before the row was answered, also in the jobs that followed; `job` is the last one."""
+class BatchGoneError(ChatError):
+    """The service no longer has the batch job `job` or its results; it has to be released before its rows are sent."""
 
-
-class BatchGoneError(_JobError):
-    """The service no longer has the batch job or its results; the row is not sent again until the job is released."""
+    def __init__(self, message: str = "", *, job: str = "", **fields: Any) -> None:
+        super().__init__(message, **fields)
+        self.job = job
 
 
 class AllProvidersFailedError(ChatError):

@@ -170,10 +170,11 @@ SIGNATURES = {
     "Client.chat": "(self, *, system=None, **options)",
     "Client.check": "(self, model=None, **options)",
     "Client.close": "(self)",
-    "Client.estimate": "(self, prompts, template=None, **options)",
+    "Client.estimate": "(self, prompts, template=None, *, batch=False, **options)",
     "Client.image": "(self, prompt, *, model=None, **options)",
     "Client.map": "(self, prompts, template=None, *, model=None, workers=8, progress=None, resume=None, executor=None,"
-    " schema=None, on_error='keep', as_completed=False, budget=None, max_tokens_total=None, **options)",
+    " schema=None, on_error='keep', as_completed=False, budget=None, max_tokens_total=None, batch=False,"
+    " wait=True, late='batch', **options)",
     "Client.models": "(self, provider=None, *, details=False)",
     "Client.stream": "(self, prompt, **options)",
     "ImageResponse.bytes": "(self, index=0)",

@@ -12,7 +12,7 @@ import aichatkit
 
 PACKAGE = Path(aichatkit.__file__).parent
 #: Modules that may ask for `requests`: it talks HTTP only in `transport`; the others need its classes.
-REQUESTS = {"errors", "client", "call.request", "transport", "providers", "testing"}
+REQUESTS = {"errors", "client", "call.request", "transport", "providers", "testing", "batch_jobs.http"}
 #: What only some users have; it is imported in the function that needs it.
 EXTRAS = {
     "IPython",
@@ -80,7 +80,8 @@ ORDER = """
     middleware.fingerprints middleware.estimates middleware.tool_rounds middleware.call_log middleware.telemetry
     middleware.budgets middleware.cache middleware.observe
     middleware.pipeline batch.task_queue
-    batch_jobs.records batch_jobs.lines batch_jobs.journal batch_jobs.http
+    batch_jobs.records batch_jobs.lines
+    batch_jobs.journal batch_jobs.http
     batch_jobs.protocols.base
     batch_jobs.protocols.openai_files batch_jobs.protocols.messages batch_jobs.protocols.operations
     batch_jobs.protocols.counters
@@ -124,7 +125,7 @@ def imports(tree, *, typing=False):
             yield from imports(node, typing=typing)
 
 
-#: Imports of a later step, each inside a function: a loaded conversation, and a job of a journal, get the default client.
+#: Imports of a later step, each inside a function: a loaded conversation and a listed job get the default client.
 UPWARDS = {("chats.chat", "api"), ("batch_jobs.job", "api")}
 
 TREES = {name_of(path): ast.parse(path.read_text(encoding="utf-8")) for path in sorted(PACKAGE.rglob("*.py"))}

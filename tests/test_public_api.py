@@ -31,6 +31,7 @@ OPERANDS = {
     "image": ["prompt"],
     "map": ["prompts", "template"],
     "models": ["provider"],
+    "jobs": ["path"],
     "model_info": ["name"],
     "register": ["provider"],
     "search_saved": ["folder", "words"],

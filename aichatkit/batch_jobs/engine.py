@@ -32,7 +32,7 @@ from aichatkit.errors import (
 from aichatkit.providers.base import Provider
 from aichatkit.registry import registry
 
-__all__ = ["JobEngine", "JobRefusedError", "account_of", "place_of"]
+__all__ = ["FATAL", "JobEngine"]
 
 logger = logging.getLogger(__name__)
 
@@ -49,19 +49,12 @@ _GONE = (404, 410)
 FATAL = (QuotaExceededError, AuthenticationError, PermissionDeniedError, ConfigurationError)
 
 
-class JobRefusedError(Exception):
-    """A service refused to create a job; `error` says why."""
-
-    def __init__(self, job: JobRecord, error: ChatError) -> None:
-        super().__init__(str(error))
-        self.job = job
-        self.error = error
-
-
 class JobEngine:
     """Advances jobs; `call` is a sample that brings the client's connections, keys and limits."""
 
     def __init__(self, journal: JobJournal, call: Call, *, clock: Callable[[], float]) -> None:
+        #: Why services refused to create jobs, by their nonces; the state of such a job is "refused".
+        self.refusals: dict[str, ChatError] = {}
         #: The IDs of jobs at the service that were looked at and belong to someone else.
         self.strangers: set[str] = set()
         #: The nonces of jobs whose last poll failed.
@@ -84,8 +77,9 @@ class JobEngine:
     def send(self, planned: PlannedJob) -> JobRecord:
         """Write a job down, upload its lines and create it.
 
+        If the service refused it, no row was sent, and its rows are free.
+
         Raises:
-            JobRefusedError: the service refused it; no row was asked, and its rows are free.
             ChatError: the upload failed; its rows are free.
         """
         try:
@@ -98,7 +92,6 @@ class JobEngine:
         """Take the next step of a job; return it, and what the service says once it has ended.
 
         Raises:
-            JobRefusedError: the service refused to create it; its rows are free.
             ChatError: the key is no longer accepted.
         """
         protocol = self.protocol_of(job)
@@ -191,7 +184,8 @@ class JobEngine:
         except ChatError as error:
             self.journal.drop(job)
             if error.status == 413:
-                raise JobRefusedError(job, error) from None
+                self.refusals[job.nonce] = error
+                return job._replace(state="refused")
             raise
         job = self.journal.update(job, state="uploaded", input_ref=ref)
         return self._create(job, protocol, None)
@@ -215,7 +209,8 @@ class JobEngine:
             self._drop_spool(job)
             self.journal.finish(job, state="refused", note=failure.message)
             self.clean_up(job)
-            raise JobRefusedError(job, failure)
+            self.refusals[job.nonce] = failure
+            return job._replace(state="refused")
         # It may have been created: sent again, it might be paid twice.
         self._drop_spool(job)
         logger.warning("%s; whether the job was created is looked up before anything else is sent", failure)

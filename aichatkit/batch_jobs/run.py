@@ -15,7 +15,7 @@ from aichatkit.batch.progress import Progress
 from aichatkit.batch.task_queue import FinishedRow
 from aichatkit.batch_jobs import status
 from aichatkit.batch_jobs.collection import Collection
-from aichatkit.batch_jobs.engine import FATAL, JobEngine, JobRefusedError
+from aichatkit.batch_jobs.engine import FATAL, JobEngine
 from aichatkit.batch_jobs.holdings import Holdings
 from aichatkit.batch_jobs.job import Job
 from aichatkit.batch_jobs.journal import JobJournal
@@ -193,9 +193,9 @@ class JobRun:
                 planner.waiting[each.key] = each.row
             self._holdings.hold(planned.nonce, planned.most)
             try:
-                self._engine.send(planned)
-            except JobRefusedError as refusal:
-                self._after_refusal(refusal)
+                job = self._engine.send(planned)
+                if job.state == "refused":
+                    self._after_refusal(job)
             except JournalError as error:
                 self._fail(error)
             except ChatError as error:
@@ -207,9 +207,9 @@ class JobRun:
         if planner.failure is not None and planner.is_done:
             self._fail(planner.failure)
 
-    def _after_refusal(self, refusal: JobRefusedError) -> None:
+    def _after_refusal(self, job: JobRecord) -> None:
         """Send the rows of a job that was not created elsewhere, in smaller jobs, or not at all."""
-        job, error = refusal.job, refusal.error
+        error = self._engine.refusals.pop(job.nonce)
         self._holdings.release(job.nonce)
         if error.status == 413 and job.rows > 1:
             self._planner.job_rows = max(1, job.rows // 2)
@@ -239,8 +239,6 @@ class JobRun:
                 return
             try:
                 self._advance(job)
-            except JobRefusedError as refusal:
-                self._after_refusal(refusal)
             except JournalError as error:
                 self._fail(error)
                 return
@@ -252,7 +250,9 @@ class JobRun:
         job, remote = self._engine.advance(job)
         if remote is not None:
             job = self._collect(job, remote)
-        if job.state in FINAL:
+        if job.state == "refused" and job.nonce in self._engine.refusals:
+            self._after_refusal(job)
+        elif job.state in FINAL:
             self._holdings.settle(job)
             self._look_again(job)
 

@@ -91,7 +91,7 @@ class Budget:
         with self._lock:
             money = max(0.0, self._reserved.money - held.money)
             self._reserved = Expense(money, max(0, self._reserved.tokens - held.tokens))
-            self._spent = self._spent.plus(spent)
+            self._spent = spent.plus(self._spent)
 
     def settle(self, reserved: Expense, spent: Expense) -> None:
         """Replace what was reserved by what was spent."""
