@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Callable
+from typing import Any, Callable
 
 from aichatkit import _warnings
 from aichatkit._dataclasses import replace
@@ -21,11 +21,13 @@ from aichatkit.call import refusals
 from aichatkit.call.attempt import open_transport
 from aichatkit.call.call import Call, memoize
 from aichatkit.errors import (
+    AuthenticationError,
     BadRequestError,
     BatchExpiredError,
     ChatError,
     ContentFilteredError,
     ModelNotFoundError,
+    QuotaExceededError,
     SchemaError,
 )
 from aichatkit.middleware.cache import store_reply
@@ -40,6 +42,8 @@ logger = logging.getLogger(__name__)
 _BLOCK = 300
 #: How often an answer that does not fit its schema is asked again, and a row that was not run is put into a job again.
 _REPAIRS, _MAX_TRIES = 1, 2
+#: Errors of a row that every other row would meet as well.
+_ENDS_RUN = (QuotaExceededError, AuthenticationError)
 _QUEUE_FULL = ("token_limit_exceeded", "too_many_tasks", "request_limit_exceeded")
 
 
@@ -53,6 +57,7 @@ class Collection:
         *,
         waiting: Mapping[bytes, Row],
         call_of: Callable[[PlannedRow], Call],
+        raw: dict[bytes, list[Any]],
         late: str,
         repairs: int = _REPAIRS,
     ) -> None:
@@ -65,6 +70,7 @@ class Collection:
         self._journal = engine.journal
         self._call = call
         self._waiting = waiting
+        self._raw = raw
         self._call_of = call_of
         self._max_tries = 0 if late == "fail" else _MAX_TRIES
         self._repairs = repairs
@@ -151,6 +157,8 @@ class Collection:
         if drafts:
             reply = combine_replies(reply, [*drafts, reply], reply.text, reply.attempts)
         waiting = self._waiting.get(row.key)
+        if waiting is not None and reply.raw:
+            self._raw[row.key] = reply.raw
         if waiting is not None and self._call.context.cache is not None:
             store_reply(self._call_of(PlannedRow(waiting, row.key)), reply)
         return Finding(row, RowState.ANSWERED, reply, None, cost)
@@ -163,7 +171,7 @@ class Collection:
 
     def _failed(self, job: JobRecord, row: JobRow, error: ChatError) -> Finding:
         error.provider, error.model = error.provider or job.provider, error.model or job.model
-        if isinstance(error, FATAL):
+        if isinstance(error, _ENDS_RUN):
             self.fatal = self.fatal or error
             return Finding(row, RowState.UNRUN, None, error)
         may_repeat = error.action == "retry" or error.status in (408, 409) or self._heal(job, row, error)

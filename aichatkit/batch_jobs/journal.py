@@ -196,12 +196,6 @@ class JobJournal(Journal):
                     found[row[0]] = JobRow(*row)
         return found
 
-    def replies(self, keys: Sequence[bytes]) -> dict[bytes, Reply]:
-        """Return the stored replies of rows, by their keys."""
-        with self._database.reading() as connection:
-            records = select_in(connection, "SELECT key, record FROM answers WHERE key", keys)
-        return {key: self._parse_reply(record) for key, record in records}
-
     def drafts(self, keys: Sequence[bytes]) -> dict[bytes, list[Reply]]:
         """Return the answers of rows that did not fit their schema, in order, by their keys."""
         with self._database.reading() as connection:

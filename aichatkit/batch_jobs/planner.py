@@ -104,6 +104,8 @@ class Planner:
         self.finished: deque[FinishedRow] = deque()
         #: Rows in jobs, or claimed by another process, by their keys.
         self.waiting: dict[bytes, Row] = {}
+        #: Lines of the results of rows that were collected here, for calls with `raw=True`.
+        self.raw: dict[bytes, list[Any]] = {}
         #: Rows that are asked live.
         self.live: list[PlannedRow] = []
         #: The error that ended the input, and the one that says that no further row fits the budget.
@@ -260,6 +262,7 @@ class Planner:
         for (row, key), entry in zip(rows, entries):
             last = latest.get(key)
             if isinstance(entry, Reply):
+                entry.raw.extend(self.raw.pop(key, ()))
                 self.finished.append((row, restore_outcome(entry, self._schema)))
             elif entry is not None:
                 self.waiting[key] = row
@@ -295,10 +298,13 @@ class Planner:
             return None
 
     def _finish_alone(self, planned: PlannedRow, size: int, protocol: JobProtocol) -> None:
+        if self._late == "live":
+            self.live.append(planned)
+            return
         self._journal.release([planned.key])
         error = ConfigurationError(
             f"{protocol.provider.name}: the row takes {size:,} bytes, and a job at most {protocol.max_bytes:,}; "
-            "leave batch= out for it",
+            "leave batch= out for it, or pass late='live'",
             provider=protocol.provider.name,
         )
         self.finished.append((planned.row, error))

@@ -77,7 +77,12 @@ class JobRun:
         self._clock = options.clock
         self._engine = JobEngine(options.journal, options.call, clock=options.clock)
         self._collection = Collection(
-            self._engine, options.call, waiting=planner.waiting, call_of=planner.call_of, late=options.late
+            self._engine,
+            options.call,
+            waiting=planner.waiting,
+            call_of=planner.call_of,
+            raw=planner.raw,
+            late=options.late,
         )
         self._interrupts = 0
         self._handles_interrupts = False
@@ -105,6 +110,9 @@ class JobRun:
                 with self.handling_interrupts():
                     self._send_jobs()
                     self._advance_jobs()
+                    if self._options.wait == 0:
+                        # What was collected may have led to a further job, for which this call will not come back.
+                        self._send_jobs()
                 yield from self._emit()
                 if self._is_over():
                     break

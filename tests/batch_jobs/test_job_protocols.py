@@ -62,10 +62,10 @@ def test_counts_and_ids_are_read_as_they_come():
 
 
 def test_the_base_protocol_has_no_steps_of_its_own(protocol_of):
-    protocol = JobProtocol(protocol_of("openai").http)
+    protocol, spool = JobProtocol(protocol_of("openai").http), Spool()
     steps = [
         lambda: protocol.build_line("a", b"{}"),
-        lambda: protocol.upload(JOB, Spool()),
+        lambda: protocol.upload(JOB, spool),
         lambda: protocol.create(JOB, None),
         lambda: protocol.poll(JOB),
         lambda: protocol.find(JOB),
@@ -76,6 +76,7 @@ def test_the_base_protocol_has_no_steps_of_its_own(protocol_of):
     for step in steps:
         with pytest.raises(NotImplementedError):
             step()
+    spool.close()
 
 
 @pytest.mark.parametrize(
@@ -222,8 +223,8 @@ def test_a_form_ends_with_its_file():
 
 def test_lines_end_at_line_feeds_only():
     spool = Spool()
-    spool.write('\ufeff\n{"a": "x\u2028y\u0085z\x0c"}\r\n\n  \n{}'.encode())
-    assert [json.loads(line) for line in iter_lines(spool.file)] == [{"a": "x\u2028y\u0085z\x0c"}, {}]
+    spool.write('\ufeff\n{"a": "x\u2028y\u0085z"}\r\n\n  \n{}'.encode())
+    assert [json.loads(line) for line in iter_lines(spool.file)] == [{"a": "x\u2028y\u0085z"}, {}]
     spool.close()
 
 

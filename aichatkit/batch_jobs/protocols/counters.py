@@ -43,7 +43,7 @@ class XAIJobs(OpenAIJobs):
             token = parse_id(page.get("pagination_token"))
             if not token or any(remote.created is not None and remote.created < oldest for remote in jobs):
                 break
-        return sorted(found, key=lambda remote: remote.created or 0.0)
+        return sorted(reversed(found), key=lambda remote: remote.created or 0.0)
 
     def iter_results(self, job: JobRecord, remote: RemoteJob) -> Iterator[RowResult]:
         token = ""

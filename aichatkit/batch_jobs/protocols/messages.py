@@ -50,7 +50,7 @@ class AnthropicJobs(JobProtocol):
             after = jobs[-1].id if jobs else ""
             if is_past or not page.get("has_more") or not after:
                 break
-        return sorted(found, key=lambda remote: remote.created or 0.0)
+        return sorted(reversed(found), key=lambda remote: remote.created or 0.0)
 
     def iter_results(self, job: JobRecord, remote: RemoteJob) -> Iterator[RowResult]:
         for record in self.read_lines(self._url(f"/{job.remote}/results")):

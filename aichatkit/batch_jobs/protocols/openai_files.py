@@ -89,7 +89,7 @@ class OpenAIJobs(JobProtocol):
             # A service without paging sends all of them, in any order.
             if self.has_pages and remote.created is not None and remote.created < oldest:
                 break
-        return sorted(found, key=lambda remote: remote.created or 0.0)
+        return sorted(reversed(found), key=lambda remote: remote.created or 0.0)
 
     def iter_jobs(self) -> Iterator[dict[str, Any]]:
         """Yield the records of all jobs of the account, the newest first."""

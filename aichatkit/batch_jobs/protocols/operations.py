@@ -89,7 +89,7 @@ class GeminiJobs(JobProtocol):
             token = parse_id(page.get("nextPageToken"))
             if not token or any(remote.created is not None and remote.created < oldest for remote in jobs):
                 break
-        return sorted(found, key=lambda remote: remote.created or 0.0)
+        return sorted(reversed(found), key=lambda remote: remote.created or 0.0)
 
     def iter_results(self, job: JobRecord, remote: RemoteJob) -> Iterator[RowResult]:
         # Small jobs may have their results in themselves although their input was a file.
