@@ -90,6 +90,7 @@ ORDER = """
     batch_jobs.answers batch_jobs.planner
     batch_jobs.engine
     batch_jobs.collection batch_jobs.job batch_jobs.holdings batch_jobs.status
+    batch_jobs.run_options
     batch_jobs.run
     batch.run batch.results
     batch_jobs.mapper

@@ -66,10 +66,6 @@ class _RowResponse:
         """Return the whole body, then empty bytes."""
         return self._blocks.pop() if self._blocks else b""
 
-    def read_error(self) -> bytes:
-        """Return the rest of the body: nothing."""
-        return b""
-
     def finish(self) -> None:
         """Do nothing: there is no connection."""
 

@@ -113,8 +113,7 @@ class JobEngine:
     def cancel(self, job: JobRecord) -> JobRecord:
         """Cancel a job at its service, or forget it if it was not sent."""
         protocol = self.protocol_of(job)
-        if protocol is None:
-            raise _other_key(job)
+        assert protocol is not None
         if job.state in UNSENT or job.state == "uploaded":
             self.journal.drop(job)
             return job._replace(state="released")
@@ -124,9 +123,6 @@ class JobEngine:
 
     def clean_up(self, job: JobRecord) -> None:
         """Delete the input of a job that has ended; a failure is logged, as the file expires anyway."""
-        spool = self._spools.pop(job.nonce, None)
-        if spool is not None:
-            spool.close()
         protocol = self.protocol_of(job)
         if protocol is not None and job.input_ref:
             try:
@@ -343,13 +339,6 @@ def gone_message(job: JobRecord) -> str:
         f"{job.provider}: the service no longer has the job {job.id} or its results ({job.rows:,} rows); they may have "
         f"been answered and charged. To send its rows again, release it: `aichatkit jobs FILE --release {job.id}`, or "
         "job.release() of aichatkit.jobs(FILE)"
-    )
-
-
-def _other_key(job: JobRecord) -> ConfigurationError:
-    return ConfigurationError(
-        f"{job.provider}: the job {job.id} was sent with another API key or to another base_url; use the same ones",
-        provider=job.provider,
     )
 
 

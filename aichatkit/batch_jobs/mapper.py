@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Callable
 
 from aichatkit.batch.progress import Progress
 from aichatkit.batch.result_store import DiskStore, MemoryStore
@@ -20,7 +21,8 @@ from aichatkit.batch_jobs.journal import JobJournal, has_jobs
 from aichatkit.batch_jobs.planner import PlannedRow, Planner
 from aichatkit.batch_jobs.protocols import PROVIDERS, find_protocol
 from aichatkit.batch_jobs.records import FINAL
-from aichatkit.batch_jobs.run import JobRun, JobRunOptions
+from aichatkit.batch_jobs.run import JobRun
+from aichatkit.batch_jobs.run_options import JobRunOptions
 from aichatkit.call.call import Call
 from aichatkit.call.fallback import check_call
 from aichatkit.call.targets import Target
@@ -73,9 +75,7 @@ def map_in_jobs(
     _check_budgets(budgets, sample, targets)
     source, form = read_rows(prompts, template), Form.of(options.get("schema"))
 
-    def build_call(prompt: object) -> Call:
-        return client._build_call(prompt, 1, **options)  # type: ignore[arg-type]
-
+    build_call = _call_builder(client, options)
     journal = JobJournal(resume)
     runs: list[JobRun] = []
     bar = Progress(
@@ -138,12 +138,9 @@ def collect_jobs(client: Client, options: Mapping[str, Any], resume: Any) -> Non
     sample = client._build_call("?", 1, **options)
     journal = JobJournal(resume)
 
-    def build_call(prompt: object) -> Call:
-        return client._build_call(prompt, 1, **options)  # type: ignore[arg-type]
-
     planner = Planner(
         Source(iter(()), 0),
-        build_call=build_call,
+        build_call=_call_builder(client, options),
         targets=sample.targets,
         journal=journal,
         schema=sample.schema,
@@ -166,8 +163,7 @@ def collect_jobs(client: Client, options: Mapping[str, Any], resume: Any) -> Non
         clock=_clock,
     )
     run = JobRun(planner, job_options)
-    for _ in run:
-        pass
+    deque(run, maxlen=0)
 
 
 def estimate_in_jobs(client: Client, prompts: Any, template: str | None, options: Mapping[str, Any]) -> Estimate:
@@ -182,6 +178,10 @@ def estimate_in_jobs(client: Client, prompts: Any, template: str | None, options
                     yield client._build_call(row.prompt, 1, **options)
 
     return prices.estimate_jobs(calls(), target)
+
+
+def _call_builder(client: Client, options: Mapping[str, Any]) -> Callable[[object], Call]:
+    return lambda prompt: client._build_call(prompt, 1, **options)  # type: ignore[arg-type]
 
 
 def _parse_wait(wait: Any) -> float | None:

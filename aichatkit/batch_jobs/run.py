@@ -7,27 +7,23 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any
 
-from aichatkit._dataclasses import dataclass
-from aichatkit.batch.progress import Progress
 from aichatkit.batch.task_queue import FinishedRow
 from aichatkit.batch_jobs import status
 from aichatkit.batch_jobs.collection import Collection
 from aichatkit.batch_jobs.engine import FATAL, JobEngine
 from aichatkit.batch_jobs.holdings import Holdings
 from aichatkit.batch_jobs.job import Job
-from aichatkit.batch_jobs.journal import JobJournal
-from aichatkit.batch_jobs.planner import PlannedRow, Planner
+from aichatkit.batch_jobs.planner import Planner
 from aichatkit.batch_jobs.records import FINAL, UNSENT, JobRecord, RemoteJob
-from aichatkit.call.call import Call
+from aichatkit.batch_jobs.run_options import JobRunOptions
 from aichatkit.errors import ChatError, JournalError
-from aichatkit.middleware.budgets import Budget
 from aichatkit.middleware.estimates import Expense
 from aichatkit.reply import Reply
 
-__all__ = ["JobRun", "JobRunOptions"]
+__all__ = ["JobRun"]
 
 logger = logging.getLogger(__name__)
 
@@ -37,28 +33,6 @@ _QUEUE_PAUSE = 600.0
 _LOOK, _SLICE = 5.0, 60.0
 #: How long after its deadline a job that cannot be looked up is waited for, in seconds.
 _PATIENCE = 3600.0
-
-
-@dataclass(frozen=True)
-class JobRunOptions:
-    """How a run in batch jobs goes; `wait` is the number of seconds to wait for the jobs, None without a limit.
-
-    `ask_live` yields the outcomes of rows that are asked live.
-    """
-
-    call: Call
-    journal: JobJournal
-    budgets: Sequence[Budget]
-    run_budget: Budget
-    progress: Progress
-    raise_on_error: bool
-    wait: float | None
-    late: str
-    make_job: Callable[[JobRecord], Job]
-    ask_live: Callable[[Sequence[PlannedRow]], Iterator[FinishedRow]]
-    #: False for a run that only collects what jobs have answered and sends none.
-    sends: bool = True
-    clock: Callable[[], float] = time.time
 
 
 class JobRun:
@@ -108,11 +82,7 @@ class JobRun:
                 self._begin()
             while True:
                 with self.handling_interrupts():
-                    self._send_jobs()
-                    self._advance_jobs()
-                    if self._options.wait == 0:
-                        # What was collected may have led to a further job, for which this call will not come back.
-                        self._send_jobs()
+                    self._step()
                 yield from self._emit()
                 if self._is_over():
                     break
@@ -178,6 +148,16 @@ class JobRun:
             else:
                 self._holdings.hold(job.nonce, Expense(job.held, job.tokens))
 
+    def _step(self) -> None:
+        try:
+            self._send_jobs()
+            self._advance_jobs()
+            if self._options.wait == 0:
+                # What was collected may have led to a further job, for which this call will not come back.
+                self._send_jobs()
+        except JournalError as error:
+            self._fail(error)
+
     def _send_jobs(self) -> None:
         planner = self._planner
         while self.stopped is None and not planner.is_done and self._clock() >= self._not_before:
@@ -186,17 +166,11 @@ class JobRun:
                 return
             if self._is_queue_small and self._active():
                 return
-            try:
-                planned = planner.next_job()
-            except JournalError as error:
-                self._fail(error)
-                return
+            planned = planner.next_job()
             if planned is None:
                 if planner.over_budget is not None and not self._active():
                     self._stop_with(planner.over_budget)
-                if planner.failure is not None and planner.is_done:
-                    self._fail(planner.failure)
-                return
+                break
             for each in planned.planned:
                 planner.waiting[each.key] = each.row
             self._holdings.hold(planned.nonce, planned.most)
@@ -204,8 +178,8 @@ class JobRun:
                 job = self._engine.send(planned)
                 if job.state == "refused":
                     self._after_refusal(job)
-            except JournalError as error:
-                self._fail(error)
+            except JournalError:
+                raise
             except ChatError as error:
                 # The rows are free: the upload failed.
                 self._holdings.release(planned.nonce)
@@ -247,9 +221,8 @@ class JobRun:
                 return
             try:
                 self._advance(job)
-            except JournalError as error:
-                self._fail(error)
-                return
+            except JournalError:
+                raise
             except ChatError as error:
                 self._stop_with(error)
         self._remember()

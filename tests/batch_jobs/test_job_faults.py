@@ -386,3 +386,140 @@ def test_a_refused_file_is_not_left_at_the_service(service, run):
     service.fault = lambda method, path: 400 if (method, path) == CREATE else None
     assert isinstance(run(service, ROWS).stopped, BadRequestError)
     assert not service.files
+
+
+def test_all_rows_go_live_once_no_model_is_left_that_has_jobs(service, run, monkeypatch):
+    monkeypatch.setattr("aichatkit.batch_jobs.planner._JOB_ROWS", 2)
+    service.fault = lambda method, path: 400 if (method, path) == CREATE else None
+    assert run(service, ROWS, late="live").text == answers()
+    assert service.requests.count(CREATE) == 1
+
+
+def test_a_prompt_that_is_no_prompt_fails_its_row(service, run, client_of):
+    results = run(service, ["a", [{"role": "nobody", "content": "x"}], 5])
+    assert results.text[0] == "answer to a"
+    assert all(isinstance(error, ConfigurationError) for error in results.errors[1:])
+    with client_of(service) as client:
+        assert client.estimate([{"a": "x"}, {"b": "y"}], "{a}", batch=True).calls == 1
+
+
+def test_an_endless_input_ends_with_the_run(service, run, monkeypatch):
+    monkeypatch.setattr("aichatkit.batch_jobs.planner._JOB_ROWS", 2)
+    service.fault = lambda method, path: 401 if (method, path) == CREATE else None
+
+    def rows():
+        while True:
+            yield "again"
+
+    results = run(service, rows())
+    assert isinstance(results.stopped, AuthenticationError)
+
+
+def test_answers_that_did_not_fit_are_forgotten_when_their_rows_start_again(service, run):
+    service.answer = lambda prompt: "seven"
+    assert len(run(service, ["a"], schema=int).failed) == 1
+    service.answer = lambda prompt: '{"value": 7}'
+    results = run(service, ["a"], schema=int)
+    assert results.data == [7]
+    assert results.usage.total_tokens == 15
+
+
+def test_a_budget_counts_a_documented_discount_if_the_catalog_has_no_batch_price(service_of, run):
+    service = service_of("groq")
+    results = run(service, ROWS, budget=1.0, max_tokens=100)
+    assert results.text == answers()
+    assert results.cost == pytest.approx(sum(job.cost for job in results.jobs))
+
+
+def test_findings_count_once(service, run, tmp_path, monkeypatch):
+    write = JobJournal.write_findings
+    monkeypatch.setattr(
+        JobJournal, "write_findings", lambda self, job, found: write(self, write(self, job, found), found)
+    )
+    results = run(service, ROWS)
+    assert results.jobs[0].cost == pytest.approx(results.cost)
+    assert results.jobs[0].answered == 6
+
+
+def test_results_that_stay_out_of_reach_are_fetched_later(service, run):
+    run(service, ROWS, wait=False)
+    service.sleep(60)
+    service.fault = lambda method, path: 500 if path.endswith("content") else None
+    assert run(service, ROWS, wait=False).pending == 6
+    service.fault = lambda method, path: None
+    assert run(service, ROWS).text == answers()
+
+
+def test_documents_that_are_no_objects_are_refused(service, run):
+    handle = service.handle
+    odd = [b"5", b"", b"{" * 5]
+
+    def broken(method, url, headers, body):
+        found = handle(method, url, headers, body)
+        return (200, {}, odd.pop()) if odd and method == "GET" and "batch_" in url else found
+
+    service.handle = broken
+    assert run(service, ROWS).text == answers()
+
+
+def test_a_download_that_is_a_web_page_or_breaks_off_starts_again(service, run, monkeypatch):
+    handle, odd = service.handle, ["page", "cut"]
+
+    def broken(method, url, headers, body):
+        status, extra, data = handle(method, url, headers, body)
+        if not url.endswith("content") or not odd:
+            return status, extra, data
+        if odd.pop() == "page":
+            return 200, {"Content-Type": "text/html"}, b"<!DOCTYPE html><html>"
+        return 200, {**extra, "Content-Length": str(len(data) + 10)}, data
+
+    service.handle = broken
+    assert run(service, ROWS).text == answers()
+
+
+def test_the_functions_of_the_package_use_the_default_client(service, run, tmp_path, monkeypatch):
+    import aichatkit
+
+    run(service, ROWS, wait=False)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+    monkeypatch.setenv("OPENAI_BASE_URL", f"{service.url}/v1")
+    monkeypatch.setattr("aichatkit.api._default", [])
+    assert aichatkit.jobs(tmp_path / "run.sqlite")[0].refresh().note == "in_progress"
+
+
+def test_a_provider_that_is_no_longer_known_leaves_its_rows_pending(service, run, tmp_path):
+    run(service, ROWS, wait=False)
+    journal = JobJournal(tmp_path / "run.sqlite")
+    journal.update(journal.jobs()[0], provider="gone")
+    journal.close()
+    assert run(service, ROWS).pending == 6
+
+
+def test_a_job_without_results_is_no_one_of_ours(service_of, run):
+    service = service_of("anthropic")
+    stranger = [(f"x-{number}", {"model": "m", "messages": [{"content": "x"}]}) for number in range(6)]
+    service.make_job(stranger)
+    service.edit = lambda lines: [line for line in lines if not line["custom_id"].startswith("x-")]
+    once(service, 500, at=("POST", "/v1/messages/batches"))
+    assert run(service, ROWS).text == answers()
+
+
+def test_planned_jobs_of_a_dead_process_are_planned_again(service_of, run, tmp_path):
+    service = service_of("anthropic")
+    once(service, 429, at=("POST", "/v1/messages/batches"))
+    other = JobJournal(tmp_path / "run.sqlite")
+    run(service, ROWS, wait=10)
+    other.take_over()
+
+    def sleep(seconds):
+        service.sleep(seconds)
+        other.close()
+
+    assert run(service, ROWS, client={"retry": RetryPolicy(sleep=sleep)}).text == answers()
+    assert len(service.jobs) == 1
+
+
+def test_live_runs_on_a_journal_without_jobs_are_as_before(service, run):
+    assert run(service, ROWS, batch=False).text == answers()
+    assert run(service, ROWS, batch=False).text == answers()
+    assert not service.asked

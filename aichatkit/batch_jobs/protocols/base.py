@@ -13,7 +13,7 @@ from aichatkit.batch_jobs.records import JobRecord, RemoteJob, RowResult
 from aichatkit.classification import classify
 from aichatkit.errors import ChatError
 
-__all__ = ["JobProtocol", "parse_count", "parse_id", "parse_time"]
+__all__ = ["JobProtocol", "oldest_first", "parse_count", "parse_id", "parse_time"]
 
 
 class JobProtocol:
@@ -103,6 +103,14 @@ class JobProtocol:
                     yield record
         finally:
             spool.close()
+
+
+def oldest_first(found: Sequence[RemoteJob]) -> list[RemoteJob]:
+    """Return jobs of a list that has the newest first, in the order of their creation; some times are only dates."""
+    ordered = list(found)
+    ordered.reverse()
+    ordered.sort(key=lambda remote: remote.created or 0.0)
+    return ordered
 
 
 def parse_time(value: Any) -> float | None:

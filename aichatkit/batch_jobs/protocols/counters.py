@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from aichatkit.batch_jobs.protocols.base import parse_count, parse_id, parse_time
+from aichatkit.batch_jobs.protocols.base import oldest_first, parse_count, parse_id, parse_time
 from aichatkit.batch_jobs.protocols.openai_files import OpenAIJobs
 from aichatkit.batch_jobs.records import JobRecord, RemoteJob, RowResult
 from aichatkit.errors import BadResponseError, ModelNotFoundError
@@ -43,7 +43,7 @@ class XAIJobs(OpenAIJobs):
             token = parse_id(page.get("pagination_token"))
             if not token or any(remote.created is not None and remote.created < oldest for remote in jobs):
                 break
-        return sorted(reversed(found), key=lambda remote: remote.created or 0.0)
+        return oldest_first(found)
 
     def iter_results(self, job: JobRecord, remote: RemoteJob) -> Iterator[RowResult]:
         token = ""

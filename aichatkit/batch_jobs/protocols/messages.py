@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from aichatkit.batch_jobs.lines import FileBody, Spool
-from aichatkit.batch_jobs.protocols.base import JobProtocol, parse_count, parse_id, parse_time
+from aichatkit.batch_jobs.protocols.base import JobProtocol, oldest_first, parse_count, parse_id, parse_time
 from aichatkit.batch_jobs.records import JobRecord, RemoteJob, RowResult
 from aichatkit.errors import BadResponseError
 
@@ -50,7 +50,7 @@ class AnthropicJobs(JobProtocol):
             after = jobs[-1].id if jobs else ""
             if is_past or not page.get("has_more") or not after:
                 break
-        return sorted(reversed(found), key=lambda remote: remote.created or 0.0)
+        return oldest_first(found)
 
     def iter_results(self, job: JobRecord, remote: RemoteJob) -> Iterator[RowResult]:
         for record in self.read_lines(self._url(f"/{job.remote}/results")):

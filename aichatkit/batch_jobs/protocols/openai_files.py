@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from aichatkit.batch_jobs.lines import FileBody, MultipartBody, Spool
-from aichatkit.batch_jobs.protocols.base import JobProtocol, parse_count, parse_id, parse_time
+from aichatkit.batch_jobs.protocols.base import JobProtocol, oldest_first, parse_count, parse_id, parse_time
 from aichatkit.batch_jobs.records import JobRecord, RemoteJob, RowResult
 from aichatkit.errors import BadResponseError, ChatError
 
@@ -89,7 +89,7 @@ class OpenAIJobs(JobProtocol):
             # A service without paging sends all of them, in any order.
             if self.has_pages and remote.created is not None and remote.created < oldest:
                 break
-        return sorted(reversed(found), key=lambda remote: remote.created or 0.0)
+        return oldest_first(found)
 
     def iter_jobs(self) -> Iterator[dict[str, Any]]:
         """Yield the records of all jobs of the account, the newest first."""

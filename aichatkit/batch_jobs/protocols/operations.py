@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from aichatkit.batch_jobs.lines import FileBody, Spool
-from aichatkit.batch_jobs.protocols.base import JobProtocol, parse_count, parse_id, parse_time
+from aichatkit.batch_jobs.protocols.base import JobProtocol, oldest_first, parse_count, parse_id, parse_time
 from aichatkit.batch_jobs.records import JobRecord, RemoteJob, RowResult
 from aichatkit.errors import BadResponseError
 
@@ -89,7 +89,7 @@ class GeminiJobs(JobProtocol):
             token = parse_id(page.get("nextPageToken"))
             if not token or any(remote.created is not None and remote.created < oldest for remote in jobs):
                 break
-        return sorted(reversed(found), key=lambda remote: remote.created or 0.0)
+        return oldest_first(found)
 
     def iter_results(self, job: JobRecord, remote: RemoteJob) -> Iterator[RowResult]:
         # Small jobs may have their results in themselves although their input was a file.
