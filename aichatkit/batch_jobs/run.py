@@ -178,9 +178,9 @@ class JobRun:
                 job = self._engine.send(planned)
                 if job.state == "refused":
                     self._after_refusal(job)
-            except JournalError:
-                raise
             except ChatError as error:
+                if isinstance(error, JournalError):
+                    raise
                 # The rows are free: the upload failed.
                 self._holdings.release(planned.nonce)
                 self._stop_with(error)
@@ -221,9 +221,9 @@ class JobRun:
                 return
             try:
                 self._advance(job)
-            except JournalError:
-                raise
             except ChatError as error:
+                if isinstance(error, JournalError):
+                    raise
                 self._stop_with(error)
         self._remember()
 

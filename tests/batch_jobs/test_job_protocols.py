@@ -7,12 +7,13 @@ import tracemalloc
 
 import pytest
 
-from aichatkit.batch_jobs.http import JobHTTP
+from aichatkit.batch_jobs.http import Document, JobHTTP
 from aichatkit.batch_jobs.lines import FileBody, MultipartBody, Spool, iter_lines, parse_row_id, row_id
 from aichatkit.batch_jobs.protocols import find_protocol
 from aichatkit.batch_jobs.protocols.base import JobProtocol, parse_count, parse_id, parse_time
 from aichatkit.batch_jobs.protocols.operations import _plain_schema
 from aichatkit.batch_jobs.records import JobRecord
+from aichatkit.batch_jobs.status import progress_note
 from aichatkit.errors import BadResponseError, ModelNotFoundError, RateLimitError, ServerError
 from aichatkit.registry import registry
 
@@ -250,3 +251,113 @@ def test_joined_rows_are_separated_by_commas():
     spool.add(b"2")
     assert b"".join(FileBody(spool, b"[", b"]")) == b"[1,2]"
     spool.close()
+
+
+class Pages:
+    """The access to a service that answers with one page after the other."""
+
+    def __init__(self, protocol, *pages):
+        self.pages, self.asked = list(pages), []
+        protocol.http.get = self.get
+
+    def get(self, url, *, params=None):
+        self.asked.append(dict(params or {}))
+        return self.pages.pop(0)
+
+
+SENT = JOB._replace(sent=1_000_000.0, created=1_000_000.0, input_ref="f", rows=3)
+
+
+def test_a_search_reads_page_after_page_until_jobs_are_too_old(protocol_of):
+    protocol = protocol_of("openai")
+    first = {"data": [{"id": "b", "input_file_id": "other", "created_at": 1_000_001}], "has_more": True}
+    second = {
+        "data": [{"id": "a", "input_file_id": "f", "created_at": 1_000_000}, {"id": "z", "created_at": 1}],
+        "has_more": True,
+    }
+    pages = Pages(protocol, first, second)
+    assert [remote.id for remote in protocol.find(SENT)] == ["a"]
+    assert pages.asked == [{"limit": 100}, {"limit": 100, "after": "b"}]
+
+
+def test_a_search_at_mistral_counts_its_pages(protocol_of):
+    protocol = protocol_of("mistral")
+    page = {"data": [{"id": f"m{number}", "input_files": []} for number in range(100)]}
+    pages = Pages(protocol, page, {"data": [{"id": "a", "input_files": ["f"]}]})
+    assert [remote.id for remote in protocol.find(SENT)] == ["a"]
+    assert [asked["page"] for asked in pages.asked] == [0, 1]
+
+
+def test_a_search_at_gemini_follows_its_tokens(protocol_of):
+    protocol = protocol_of("gemini")
+    ours = {"name": "b", "metadata": {"displayName": SENT.name}}
+    old = {"name": "c", "metadata": {"displayName": "x", "createTime": "1970-01-01T00:00:00Z"}}
+    pages = Pages(protocol, {"operations": [], "nextPageToken": "t"}, {"operations": [ours, old], "nextPageToken": "u"})
+    assert [remote.id for remote in protocol.find(SENT)] == ["b"]
+    assert pages.asked[1]["pageToken"] == "t"
+
+
+def test_a_search_at_xai_follows_its_tokens(protocol_of):
+    protocol = protocol_of("xai")
+    ours, old = {"batch_id": "b", "input_file_id": "f"}, {"batch_id": "c", "create_time": "1970-01-01"}
+    pages = Pages(protocol, {"batches": [ours], "pagination_token": "t"}, {"data": [old], "pagination_token": "u"})
+    assert [remote.id for remote in protocol.find(SENT)] == ["b"]
+    assert pages.asked[1]["pagination_token"] == "t"
+
+
+def test_a_search_at_anthropic_takes_jobs_of_the_same_size_and_time(protocol_of):
+    protocol = protocol_of("anthropic")
+
+    def job(id, created, rows=3):
+        return {"id": id, "created_at": created, "request_counts": {"processing": rows}}
+
+    first = {"data": [job("late", 1_010_000), job("a", 1_000_002), job("small", 1_000_000, 2)], "has_more": True}
+    second = {"data": [job("b", 999_000), job("old", 900_000)], "has_more": True}
+    pages = Pages(protocol, first, second)
+    assert [remote.id for remote in protocol.find(SENT)] == ["b", "a"]
+    assert pages.asked[1]["after_id"] == "small"
+
+
+@pytest.mark.parametrize("name", ["openai", "anthropic", "gemini", "xai", "mistral"])
+def test_a_job_is_cancelled_where_its_service_takes_that(protocol_of, name):
+    protocol, sent = protocol_of(name), []
+    protocol.http.post = lambda url, payload, *, is_safe: sent.append((url, is_safe))
+    protocol.cancel(JOB)
+    ((url, is_safe),) = sent
+    assert is_safe
+    assert url.endswith((":cancel", "/cancel"))
+
+
+@pytest.mark.parametrize("name", ["openai", "gemini"])
+def test_an_upload_that_names_no_file_is_a_bad_response(protocol_of, name):
+    protocol, spool = protocol_of(name), Spool()
+    protocol.http.start = lambda *args: {"X-Goog-Upload-URL": "https://upload.example/1"}
+    protocol.http.upload = lambda *args: {}
+    with pytest.raises(BadResponseError):
+        protocol.upload(JOB, spool)
+    spool.close()
+
+
+def test_an_upload_goes_nowhere_without_a_url(protocol_of):
+    protocol, spool = protocol_of("gemini"), Spool()
+    protocol.http.start = lambda *args: {}
+    with pytest.raises(BadResponseError, match="without the URL"):
+        protocol.upload(JOB, spool)
+    spool.close()
+
+
+def test_schemas_take_types_that_are_lists():
+    assert _plain_schema({"type": ["integer", "string"]}) == {"type": "integer"}
+
+
+def test_a_list_of_jobs_without_anything_around_it_is_read(protocol_of, monkeypatch):
+    http = protocol_of("together").http
+    monkeypatch.setattr(JobHTTP, "_exchange", lambda self, *args, **kwargs: Document([{"id": "a"}], {}))
+    assert http.get("https://service.example") == {"data": [{"id": "a"}]}
+    monkeypatch.setattr(JobHTTP, "_exchange", lambda self, *args, **kwargs: Document(5, {}))
+    with pytest.raises(BadResponseError, match="a JSON object was expected"):
+        http.get("https://service.example")
+
+
+def test_a_note_about_no_jobs_is_empty():
+    assert progress_note([]) == ""

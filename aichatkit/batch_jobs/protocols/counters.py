@@ -12,12 +12,12 @@ from aichatkit.errors import BadResponseError, ModelNotFoundError
 
 __all__ = ["XAIJobs"]
 
-_PAGE, _MAX_PAGES = 1000, 1000
+_PAGE = 1000
 #: The shapes of an answer, by the protocol of the row.
 _ANSWERS = ("chat_get_completion", "responses", "response")
 _STATUSES = {3: 400, 4: 504, 5: 404, 7: 403, 8: 429, 13: 500, 14: 503, 16: 401}
 _CANCELLED = 1
-#: How long before it was sent a job may have been created: a day, as the service may give dates only.
+#: How long before it was sent a job may have been created: the service may give dates only, and clocks differ.
 _SKEW = 2 * 86_400.0
 
 
@@ -34,7 +34,7 @@ class XAIJobs(OpenAIJobs):
     def find(self, job: JobRecord) -> list[RemoteJob]:
         oldest = (job.sent or job.created) - _SKEW
         found, token = [], ""
-        for _ in range(_MAX_PAGES):
+        while True:
             params = {"limit": 100, **({"pagination_token": token} if token else {})}
             page = self.http.get(self._url(self.jobs_path), params=params)
             records = page.get("batches") or page.get("data") or ()
@@ -42,17 +42,14 @@ class XAIJobs(OpenAIJobs):
             found += [remote for remote in jobs if job.input_ref == remote.input_ref or remote.name == job.name]
             token = parse_id(page.get("pagination_token"))
             if not token or any(remote.created is not None and remote.created < oldest for remote in jobs):
-                break
-        return oldest_first(found)
+                return oldest_first(found)
 
     def iter_results(self, job: JobRecord, remote: RemoteJob) -> Iterator[RowResult]:
         token = ""
-        for _ in range(_MAX_PAGES):
+        while True:
             params = {"limit": _PAGE, **({"pagination_token": token} if token else {})}
             page = self.http.get(self._url(f"{self.jobs_path}/{job.remote}/results"), params=params)
-            for record in page.get("results") or ():
-                if isinstance(record, dict):
-                    yield self.parse_row(record, job)
+            yield from (self.parse_row(record, job) for record in page.get("results") or () if isinstance(record, dict))
             token = parse_id(page.get("pagination_token"))
             if not token:
                 return

@@ -13,9 +13,9 @@ from aichatkit.errors import BadResponseError
 
 __all__ = ["AnthropicJobs"]
 
-#: When a job whose creation is not known may have been created, by the service's clock, in seconds around its sending.
-_BEFORE, _AFTER = 120.0, 600.0
-_PAGE, _MAX_PAGES = 1000, 20
+#: How far from its sending a job may have been created, in seconds: the clock of this machine may be wrong.
+_SKEW = 3600.0
+_PAGE = 1000
 
 
 class AnthropicJobs(JobProtocol):
@@ -39,18 +39,15 @@ class AnthropicJobs(JobProtocol):
     def find(self, job: JobRecord) -> list[RemoteJob]:
         sent = job.sent or job.created
         found, after = [], ""
-        for _ in range(_MAX_PAGES):
+        while True:
             page = self.http.get(self._url(), params={"limit": _PAGE, **({"after_id": after} if after else {})})
             jobs = [self._parse_job(record) for record in page.get("data") or () if isinstance(record, dict)]
-            for remote in jobs:
-                created = remote.created or sent
-                if sent - _BEFORE <= created <= sent + _AFTER and remote.total == job.rows:
-                    found.append(remote)
-            is_past = bool(jobs) and (jobs[-1].created or sent) < sent - _BEFORE
+            near = [remote for remote in jobs if abs((remote.created or sent) - sent) <= _SKEW]
+            found += [remote for remote in near if remote.total == job.rows]
+            is_past = bool(jobs) and (jobs[-1].created or sent) < sent - _SKEW
             after = jobs[-1].id if jobs else ""
             if is_past or not page.get("has_more") or not after:
-                break
-        return oldest_first(found)
+                return oldest_first(found)
 
     def iter_results(self, job: JobRecord, remote: RemoteJob) -> Iterator[RowResult]:
         for record in self.read_lines(self._url(f"/{job.remote}/results")):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from itertools import count
 from typing import Any, ClassVar
 
 from aichatkit.batch_jobs.lines import FileBody, MultipartBody, Spool
@@ -14,9 +15,9 @@ from aichatkit.errors import BadResponseError, ChatError
 __all__ = ["AzureJobs", "GroqJobs", "MistralJobs", "OpenAIJobs", "TogetherJobs"]
 
 _ENDED = ("completed", "failed", "expired", "cancelled")
-#: How long before it was sent a job may have been created, by the service's clock, in seconds.
-_SKEW = 300.0
-_PAGE, _MAX_PAGES = 100, 100
+#: How long before it was sent a job may have been created, in seconds: the clock of this machine may be wrong.
+_SKEW = 2 * 86_400.0
+_PAGE = 100
 #: How long an uploaded file is kept that no job needs any more, in seconds: 30 days.
 _KEPT = 2_592_000
 #: Codes of rows that were not run.
@@ -94,7 +95,7 @@ class OpenAIJobs(JobProtocol):
     def iter_jobs(self) -> Iterator[dict[str, Any]]:
         """Yield the records of all jobs of the account, the newest first."""
         after = ""
-        for _ in range(_MAX_PAGES):
+        while True:
             params = {"limit": _PAGE, **({"after": after} if after else {})} if self.has_pages else {}
             page = self.http.get(self._url(self.jobs_path), params=params)
             records = [record for record in page.get("data") or () if isinstance(record, dict)]
@@ -221,13 +222,13 @@ class MistralJobs(OpenAIJobs):
         return {**files, "metadata": {"aichatkit": job.nonce}, "timeout_hours": 24}
 
     def iter_jobs(self) -> Iterator[dict[str, Any]]:
-        for number in range(_MAX_PAGES):
+        for number in count():
             params = {"page": number, "page_size": _PAGE, "order_by": "-created"}
             page = self.http.get(self._url(self.jobs_path), params=params)
             records = [record for record in page.get("data") or () if isinstance(record, dict)]
             yield from records
             if len(records) < _PAGE:
-                return
+                break
 
     def parse_job(self, record: Mapping[str, Any], job: JobRecord) -> RemoteJob:
         state = str(record.get("status") or "").lower()

@@ -15,9 +15,9 @@ from aichatkit.errors import BadResponseError
 __all__ = ["GeminiJobs"]
 
 _ENDED = ("SUCCEEDED", "PARTIALLY_SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED")
-_PAGE, _MAX_PAGES = 100, 100
-#: How long before it was sent a job may have been created, by the service's clock, in seconds.
-_SKEW = 300.0
+_PAGE = 100
+#: How long before it was sent a job may have been created, in seconds: the clock of this machine may be wrong.
+_SKEW = 2 * 86_400.0
 #: Codes of google.rpc -> HTTP statuses.
 _STATUSES = {3: 400, 4: 504, 5: 404, 7: 403, 8: 429, 9: 400, 10: 409, 11: 400, 13: 500, 14: 503, 16: 401}
 _CANCELLED = 1
@@ -79,7 +79,7 @@ class GeminiJobs(JobProtocol):
     def find(self, job: JobRecord) -> list[RemoteJob]:
         oldest = (job.sent or job.created) - _SKEW
         found, token = [], ""
-        for _ in range(_MAX_PAGES):
+        while True:
             page = self.http.get(
                 self._url("batches"), params={"pageSize": _PAGE, **({"pageToken": token} if token else {})}
             )
@@ -88,8 +88,7 @@ class GeminiJobs(JobProtocol):
             found += [remote for remote in jobs if remote.name == job.name]
             token = parse_id(page.get("nextPageToken"))
             if not token or any(remote.created is not None and remote.created < oldest for remote in jobs):
-                break
-        return oldest_first(found)
+                return oldest_first(found)
 
     def iter_results(self, job: JobRecord, remote: RemoteJob) -> Iterator[RowResult]:
         # Small jobs may have their results in themselves although their input was a file.
