@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from aichatkit._warnings import TrimmedWarning as TrimmedWarning
     from aichatkit.api import ask as ask
     from aichatkit.api import chat as chat
+    from aichatkit.api import embed as embed
     from aichatkit.api import image as image
     from aichatkit.api import jobs as jobs
     from aichatkit.api import map as map
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from aichatkit.chunks import Usage as Usage
     from aichatkit.cli import key_store
     from aichatkit.client import Client as Client
+    from aichatkit.embeddings.vectors import Embeddings as Embeddings
     from aichatkit.errors import AllProvidersFailedError as AllProvidersFailedError
     from aichatkit.errors import APIError as APIError
     from aichatkit.errors import AuthenticationError as AuthenticationError
@@ -91,7 +93,7 @@ if TYPE_CHECKING:
     keys = key_store
 
 _PUBLIC = {
-    "api": ("ask", "chat", "image", "jobs", "map", "model_info", "models", "stream"),
+    "api": ("ask", "chat", "embed", "image", "jobs", "map", "model_info", "models", "stream"),
     "client": ("Client",),
     "storage.archive": ("search_saved",),
     "middleware.cache": ("Cache",),
@@ -104,6 +106,7 @@ _PUBLIC = {
     "batch.results": ("Result", "Results"),
     "batch_jobs.job": ("Job",),
     "chunks": ("Usage",),
+    "embeddings.vectors": ("Embeddings",),
     "images": ("ImageResponse",),
     "messages": ("Message",),
     "registry": ("register",),

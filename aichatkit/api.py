@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from aichatkit._lazy import lazy_module
 from aichatkit._locks import Lock
 from aichatkit.batch.results import Results
+from aichatkit.call.signatures import CallOptions, ChatOptions, EmbedOptions, MapOptions, with_signature
 from aichatkit.chats.chat import Chat
 from aichatkit.client import Client
 from aichatkit.images import ImageResponse
 from aichatkit.messages import Prompt
-from aichatkit.params import with_operand
 from aichatkit.reply import Reply
 from aichatkit.streams import Stream
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from aichatkit.batch_jobs import job as job_lists
     from aichatkit.batch_jobs.job import Job
     from aichatkit.catalog.model_infos import ModelInfo
@@ -23,12 +25,15 @@ else:
     # Few programs have batch jobs.
     job_lists = lazy_module("aichatkit.batch_jobs.job")
 
-__all__ = ["ask", "chat", "default_client", "image", "jobs", "map", "model_info", "models", "stream"]
+__all__ = ["ask", "chat", "default_client", "embed", "image", "jobs", "map", "model_info", "models", "stream"]
 
 
-@with_operand
-def ask(prompt: Prompt, **options: Any) -> Reply:
+@with_signature
+def ask(prompt: Prompt, **options: Unpack[CallOptions]) -> Reply:
     """Ask with the default client and return the finished reply; options and errors are those of `Client.ask`.
+
+    The most used: `model`, `system`, `temperature`, `max_tokens`, `files` for attachments, `tools` for tool calling and
+    `schema` for structured output.
 
     >>> ask("Hello!", model="offline").complete
     True
@@ -36,8 +41,8 @@ def ask(prompt: Prompt, **options: Any) -> Reply:
     return default_client().ask(prompt, **options)
 
 
-@with_operand
-def stream(prompt: Prompt, **options: Any) -> Stream:
+@with_signature
+def stream(prompt: Prompt, **options: Unpack[CallOptions]) -> Stream:
     """Ask with the default client and return the opened stream; options and errors are those of `Client.stream`.
 
     >>> with stream("Hello!", model="offline") as answer:
@@ -48,18 +53,37 @@ def stream(prompt: Prompt, **options: Any) -> Stream:
     return default_client().stream(prompt, **options)
 
 
-@with_operand
-def chat(**options: Any) -> Chat:
+@with_signature
+def chat(**options: Unpack[ChatOptions]) -> Chat:
     """Return a conversation on the default client; its options are those of `Client.chat` and apply to every turn."""
     return default_client().chat(**options)
 
 
-def image(prompt: str, **options: Any) -> ImageResponse:
+@with_signature
+def image(prompt: str, **options: Unpack[CallOptions]) -> ImageResponse:
     """Generate an image with the default client; options and errors are those of `Client.image`."""
     return default_client().image(prompt, **options)
 
 
-def map(prompts: Any, template: str | None = None, **options: Any) -> Results:
+@with_signature
+def embed(
+    texts: Any,
+    template: str | None = None,
+    *,
+    on_error: Literal["raise", "keep"] = "raise",
+    **options: Unpack[EmbedOptions],
+) -> Any:
+    """Return embeddings with the default client; options and errors are those of `Client.embed`.
+
+    >>> vectors = embed(["red fox", "grey wolf"], model="offline")
+    >>> len(vectors), len(vectors[0])
+    (2, 64)
+    """
+    return default_client().embed(texts, template, on_error=on_error, **options)
+
+
+@with_signature
+def map(prompts: Any, template: str | None = None, **options: Unpack[MapOptions]) -> Results:
     """Ask many prompts with the default client; options and errors are those of `Client.map`.
 
     >>> len(map(["Hello!", "Goodbye!"], model="offline", progress=False))

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from aichatkit._dataclasses import replace
 from aichatkit.call.call import Call
@@ -12,19 +11,16 @@ from aichatkit.call.fallback import open_answer
 from aichatkit.call.targets import Target
 from aichatkit.errors import ChatError
 from aichatkit.limits.cooldowns import Cooldowns
-from aichatkit.options import CALL_OPTIONS
-from aichatkit.params import parse_params
 from aichatkit.streams import Stream
 from aichatkit.transport.timeouts import Deadline, Timeout
 
-__all__ = ["DEFAULT_TIMEOUT", "PROMPT", "Check", "check_options", "check_targets"]
+__all__ = ["DEFAULT_TIMEOUT", "PROMPT", "Check", "check_targets"]
 
 #: The shortest prompt whose answer shows that everything works end to end.
 PROMPT = "Reply with the word OK."
 #: The timeout of each check if neither the client nor the call sets one.
 DEFAULT_TIMEOUT = Timeout(total=30)
 _MAX_WORKERS = 16
-_UNSUPPORTED = ("approve", "max_rounds", "schema", "tools")
 
 
 class Check(NamedTuple):
@@ -44,12 +40,6 @@ class Check(NamedTuple):
     def __str__(self) -> str:
         outcome = "answered" if self.error is None else f"{type(self.error).__name__}: {self.error}"
         return f"{self.provider}/{self.model}: {outcome} ({self.elapsed:.1f} s)"
-
-
-def check_options(options: Mapping[str, Any]) -> None:
-    """Raise ConfigurationError for options that do not apply: a check reads only the text of one answer."""
-    unsupported = {name: value for name, value in options.items() if name in _UNSUPPORTED}
-    parse_params(unsupported, options=[name for name in CALL_OPTIONS if name not in _UNSUPPORTED])
 
 
 def check_targets(call: Call) -> list[Check]:

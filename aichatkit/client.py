@@ -12,6 +12,15 @@ import requests
 from aichatkit._lazy import lazy_module
 from aichatkit.call.build import Defaults, build_call
 from aichatkit.call.call import Call, CallContext
+from aichatkit.call.signatures import (
+    CallOptions,
+    ChatOptions,
+    CheckOptions,
+    EmbedOptions,
+    MapOptions,
+    SamplingOptions,
+    with_signatures,
+)
 from aichatkit.call.targets import (
     Keys,
     Model,
@@ -20,6 +29,7 @@ from aichatkit.call.targets import (
     find_targets,
     named_providers,
     parse_keys,
+    parse_model,
     per_provider,
 )
 from aichatkit.chats.chat import Chat
@@ -38,7 +48,7 @@ from aichatkit.options import (
     parse_url,
     parse_verify,
 )
-from aichatkit.params import parse_params, with_operands
+from aichatkit.params import parse_params
 from aichatkit.registry import GROUPS, Registry, registry
 from aichatkit.reply import Reply
 from aichatkit.streams import Stream
@@ -46,12 +56,15 @@ from aichatkit.transport.connections import Connections
 from aichatkit.transport.timeouts import Timeout
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from aichatkit import checks, images
     from aichatkit.batch import mapper
     from aichatkit.batch.results import Results
     from aichatkit.call import list_models
     from aichatkit.catalog import model_infos
     from aichatkit.catalog.model_infos import ModelInfo
+    from aichatkit.embeddings import embed as embeddings
     from aichatkit.limits import rate_limits
     from aichatkit.middleware import budgets, call_log, observe, pipeline
     from aichatkit.middleware import cache as caches
@@ -63,6 +76,7 @@ else:
     caches = lazy_module("aichatkit.middleware.cache")
     call_log = lazy_module("aichatkit.middleware.call_log")
     checks = lazy_module("aichatkit.checks")
+    embeddings = lazy_module("aichatkit.embeddings.embed")
     images = lazy_module("aichatkit.images")
     list_models = lazy_module("aichatkit.call.list_models")
     model_infos = lazy_module("aichatkit.catalog.model_infos")
@@ -74,7 +88,7 @@ else:
 __all__ = ["Client"]
 
 
-@with_operands
+@with_signatures
 class Client:
     """A client for chat services, over one `requests.Session`.
 
@@ -114,8 +128,8 @@ class Client:
 
     def __init__(
         self,
-        *,
         model: Model = None,
+        *,
         system: str | None = None,
         api_key: Keys = None,
         base_url: PerProvider = None,
@@ -133,17 +147,21 @@ class Client:
         hooks: Mapping[str, Callable[[Any], None]] | None = None,
         log: str | os.PathLike[str] | None = None,
         telemetry: bool | telemetries.Telemetry | None = None,
-        **params: Any,
+        **params: Unpack[SamplingOptions],
     ) -> None:
         if session is not None and not isinstance(session, requests.Session):
             raise ConfigurationError(f"session: must be a requests.Session, not {type(session).__name__}")
+        if model is not None:
+            parse_model(model)
+        if system is not None and not isinstance(system, str):
+            raise ConfigurationError("system: must be a string with text in it")
         policy = RetryPolicy.of(retry)
         self._defaults = Defaults(
             model,
             system,
             Timeout.of(timeout),
             policy,
-            parse_params(params, options=Client.__init__.__kwdefaults__ or ()),
+            parse_params(params, options=()),
         )
         names = named_providers(model) if isinstance(api_key, (str, list, tuple)) or isinstance(base_url, str) else []
         keys = per_provider(api_key, names, option="api_key")
@@ -189,7 +207,7 @@ class Client:
         """What is on cooldown after failures, why and until when, the longest first."""
         return self._context.cooldowns.cooling()
 
-    def ask(self, prompt: Prompt, **options: Any) -> Reply:
+    def ask(self, prompt: Prompt, **options: Unpack[CallOptions]) -> Reply:
         """Ask and return the finished reply.
 
         Options, each for this call: model, system, timeout, retry, headers, proxies, sampling parameters, and
@@ -207,20 +225,20 @@ class Client:
         # Unlike a stream, an answer that has not been shown yet can be replaced by one that fits the schema.
         return Stream(pipeline.open_answer(self._build_call(prompt, 1, **options))).read()
 
-    def stream(self, prompt: Prompt, **options: Any) -> Stream:
+    def stream(self, prompt: Prompt, **options: Unpack[CallOptions]) -> Stream:
         """Ask and return the opened stream: a service that cannot answer raises here, not in the loop.
 
         It is an iterator of text; `stream.text` is the text received so far, `stream.reply` the reply at the end.
         """
         return Stream(pipeline.open_answer(self._build_call(prompt, 0, **options)))
 
-    def chat(self, *, system: str | None = None, **options: Any) -> Chat:
+    def chat(self, **options: Unpack[ChatOptions]) -> Chat:
         """Return a conversation; its options apply to every turn."""
-        return Chat(self, system=system, **options)
+        return Chat(self, **options)
 
-    def image(self, prompt: str, *, model: Model = None, **options: Any) -> images.ImageResponse:
+    def image(self, prompt: str, **options: Unpack[CallOptions]) -> images.ImageResponse:
         """Generate an image and return it; raise BadResponseError if the model answers with text only."""
-        with self.stream(prompt, model=model, **options) as stream:
+        with self.stream(prompt, **options) as stream:
             pictures = [chunk for chunk in stream if isinstance(chunk, images.ImageResponse)]
             provider = stream.provider
         if not pictures:
@@ -250,26 +268,7 @@ class Client:
         """Return what the catalog knows about "provider/model"; raise UnknownModelError if it has no record."""
         return model_infos.find_info(name, self._context.catalog)
 
-    def map(
-        self,
-        prompts: Any,
-        template: str | None = None,
-        *,
-        model: Model = None,
-        workers: int = 8,
-        progress: bool | None = None,
-        resume: Any = None,
-        executor: Any = None,
-        schema: Any = None,
-        on_error: str = "keep",
-        as_completed: bool = False,
-        budget: float | None = None,
-        max_tokens_total: int | None = None,
-        batch: bool = False,
-        wait: bool | float = True,
-        late: str = "batch",
-        **options: Any,
-    ) -> Results:
+    def map(self, prompts: Any, template: str | None = None, **options: Unpack[MapOptions]) -> Results:
         """Ask every prompt of a list, iterable, dict, pandas or polars frame, CSV or JSON lines file.
 
         A row that fails holds its error. Ctrl-C ends the run in good order, a second one immediately.
@@ -295,25 +294,11 @@ class Client:
             ConfigurationError: nothing was sent; an option is invalid or a key is missing.
             JournalError: the journal cannot be used; its content is kept.
         """
-        return mapper.map_prompts(
-            self,
-            prompts,
-            template,
-            {**options, "model": model, "schema": schema},
-            workers=workers,
-            progress=progress,
-            resume=resume,
-            executor=executor,
-            on_error=on_error,
-            as_completed=as_completed,
-            budget=budget,
-            max_tokens_total=max_tokens_total,
-            batch=batch,
-            wait=wait,
-            late=late,
-        )
+        return mapper.map_prompts(self, prompts, template, **options)
 
-    def estimate(self, prompts: Any, template: str | None = None, *, batch: bool = False, **options: Any) -> Estimate:
+    def estimate(
+        self, prompts: Any, template: str | None = None, *, batch: bool = False, **options: Unpack[CallOptions]
+    ) -> Estimate:
         """Return how many calls, tokens and US dollars `map` would take, without sending anything.
 
         Tokens are counted by tiktoken if it and its tables are installed, else four bytes count as one token; an answer
@@ -322,13 +307,38 @@ class Client:
         """
         return mapper.estimate_prompts(self, prompts, template, options, batch=batch)
 
-    def check(self, model: Model = None, **options: Any) -> list[checks.Check]:
+    def embed(
+        self,
+        texts: Any,
+        template: str | None = None,
+        *,
+        on_error: Literal["raise", "keep"] = "raise",
+        **options: Unpack[EmbedOptions],
+    ) -> Any:
+        """Return the `Embeddings` of a list, iterable, dict, frame or file of texts; of one text, a list of numbers.
+
+        Texts are sent in batches within the limits of the service, equal ones once.
+
+        Args:
+            template: a text such as "{title}: {body}" that is filled with the columns of each row.
+            on_error: "keep" returns the embeddings although some failed; see `Embeddings.errors`.
+            options: `model`, which must name one; `dimensions`: how many numbers a vector has, if the model can shorten
+                it; `kind`: "document" or "query"; `normalize`: whether vectors get the length 1 (by default those that
+                were shortened); `truncate`: let the service cut texts that are too long; `resume`, `workers` and
+                `executor` as for `map`; `extra`, `timeout`, `retry`, `headers` and `proxies` as for `ask`.
+
+        Raises:
+            ConfigurationError: nothing was sent; an option or a text is invalid.
+            ChatError: a text failed; `results` has the embeddings so far.
+        """
+        return embeddings.embed_texts(self, texts, template, on_error=on_error, **options)
+
+    def check(self, model: Model = None, **options: Unpack[CheckOptions]) -> list[checks.Check]:
         """Ask every provider of `model` one small question, in parallel, and report which answer and why others do not.
 
         Nothing is retried and each has 30 seconds in total, unless `retry` and `timeout` say otherwise.
         The answers cost what a short answer costs; a failure is a `Check` with its error and raises nothing.
         """
-        checks.check_options(options)
         defaults = {"retry": 0, "timeout": checks.DEFAULT_TIMEOUT if self._defaults.timeout == Timeout() else None}
         return checks.check_targets(self._build_call(checks.PROMPT, 0, model=model, **{**defaults, **options}))
 
@@ -344,7 +354,7 @@ class Client:
         if self._log is not None:
             self._log.close()
 
-    def check_options(self, options: Mapping[str, Any]) -> None:
+    def check_options(self, options: Mapping[str, object]) -> None:
         """Raise ConfigurationError if an option is not known to any call."""
         parse_params({name: options[name] for name in options if name not in CALL_OPTIONS}, options=CALL_OPTIONS)
 

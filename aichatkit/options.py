@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, Callable
 from urllib.parse import urlsplit
 
 from aichatkit._lazy import lazy_module
+from aichatkit.call.signatures import CallOptions, options_of
 from aichatkit.call.targets import per_provider
 from aichatkit.catalog.layers import parse_layer, read_layer
 from aichatkit.catalog.models import Catalog
 from aichatkit.errors import ConfigurationError
-from aichatkit.params import suggestion
+from aichatkit.params import PARAMS, is_integer, suggestion
 
 if TYPE_CHECKING:
     from aichatkit.catalog import own_prices
@@ -26,33 +27,23 @@ else:
 __all__ = [
     "CALL_OPTIONS",
     "HOOKS",
+    "MAX_ROUNDS",
     "parse_catalog",
     "parse_extra",
+    "parse_flag",
     "parse_headers",
     "parse_hooks",
     "parse_proxies",
     "parse_rates",
+    "parse_rounds",
     "parse_url",
     "parse_verify",
 ]
 
 #: Options that `ask` and `stream` accept in addition to sampling parameters.
-CALL_OPTIONS = (
-    "approve",
-    "extra",
-    "files",
-    "headers",
-    "max_rounds",
-    "model",
-    "proxies",
-    "raw",
-    "retry",
-    "schema",
-    "strict",
-    "system",
-    "timeout",
-    "tools",
-)
+CALL_OPTIONS = tuple(sorted(set(options_of(CallOptions)) - PARAMS))
+#: Rounds of tool calls, if a call does not say how many.
+MAX_ROUNDS = 8
 HOOKS = ("request", "chunk", "wait", "reply", "error")
 #: The end of an endpoint URL; no base URL ends like this.
 _ENDPOINT = re.compile(
@@ -117,6 +108,22 @@ def parse_extra(extra: Mapping[str, Any] | None) -> dict[str, Any]:
     if extra is not None and not isinstance(extra, Mapping):
         raise ConfigurationError("extra: must be a dict of fields for the body")
     return dict(extra or {})
+
+
+def parse_flag(name: str, value: Any) -> bool:
+    """Return the value of an option that is on or off; None is off, as if it were not passed."""
+    if value is None or isinstance(value, bool):
+        return bool(value)
+    raise ConfigurationError(f"{name} must be True or False, got {value!r:.100}")
+
+
+def parse_rounds(value: Any) -> int:
+    """Return the value of `max_rounds`; None is the default."""
+    if value is None:
+        return MAX_ROUNDS
+    if is_integer(value, minimum=0):
+        return int(value)
+    raise ConfigurationError(f"max_rounds must be an integer of at least 0, got {value!r:.100}")
 
 
 def parse_url(url: Any, *, source: str = "base_url") -> str:

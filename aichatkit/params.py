@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Collection, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Callable, TypeVar
+from typing import TYPE_CHECKING, Any, Callable
 
 from aichatkit._lazy import lazy_module
 from aichatkit.errors import ConfigurationError
@@ -32,6 +31,7 @@ __all__ = [
     "parse_value",
     "reject_unsupported",
     "suggestion",
+    "unknown_option",
 ]
 
 #: Values of `reasoning_effort`, from no reasoning to the most.
@@ -44,9 +44,6 @@ _EFFORT_WORDS = {
     **dict.fromkeys(("lowest", "minimum"), "minimal"),
     **dict.fromkeys(("default", "enabled", "normal", "on", "true"), "medium"),
 }
-
-_Function = TypeVar("_Function", bound=Callable[..., Any])
-_Class = TypeVar("_Class", bound=type)
 
 #: The parameters whose values are numbers, and integers.
 NUMBERS = ("frequency_penalty", "min_p", "presence_penalty", "repetition_penalty", "temperature", "top_p")
@@ -66,8 +63,13 @@ def check_names(names: Iterable[str], *, options: Iterable[str]) -> None:
     """
     for name in names:
         if name not in PARAMS:
-            hint = option_hints.hint_for(name) or suggestion(name, [*options, *PARAMS])
-            raise ConfigurationError(f"unknown option or parameter {name!r}{hint}")
+            raise unknown_option(name, [*options, *PARAMS])
+
+
+def unknown_option(name: str, accepted: Collection[str], function: str = "") -> ConfigurationError:
+    """Return the error for an option that a function does not take; `accepted` are those it does."""
+    hint = option_hints.hint_for(name, accepted, function) or suggestion(name, accepted)
+    return ConfigurationError(f"unknown option or parameter {name!r}{hint}")
 
 
 def parse_value(name: str, value: Any) -> Any:
@@ -90,33 +92,6 @@ def reject_unsupported(params: Mapping[str, Any], supported: Collection[str], *,
             names = sorted(supported)
             hint = f"it takes {', '.join(names)}" if names else "it takes no parameters"
             raise ConfigurationError(f"{provider} does not take {name!r}; {hint}", provider=provider, action="next")
-
-
-def with_operand(function: _Function) -> _Function:
-    """Wrap a function to raise ConfigurationError for a missing prompt, or an option passed without its name."""
-    code: Any = function.__code__
-    wants_self = code.co_varnames[:1] == ("self",)
-    count, takes_prompt = code.co_argcount, "prompt" in code.co_varnames[: code.co_argcount]
-
-    @functools.wraps(function)
-    def call(*operands: Any, **options: Any) -> Any:
-        if len(operands) > count or (takes_prompt and len(operands) < count and "prompt" not in options):
-            name = "Client" if function.__name__ == "__init__" else function.__name__
-            raise ConfigurationError(f"{name}: {option_hints.operand_hint(name, operands[wants_self:])}")
-        return function(*operands, **options)
-
-    # The hints read them.
-    call.__kwdefaults__ = function.__kwdefaults__  # type: ignore[attr-defined]
-    return call  # type: ignore[return-value]
-
-
-def with_operands(cls: _Class) -> _Class:
-    """Apply `with_operand` to the methods that take a prompt, and to a constructor that takes only keywords."""
-    for name in ("ask", "stream", "show", "chat", "__init__"):
-        method = vars(cls).get(name)
-        if method is not None and (name != "__init__" or method.__code__.co_argcount == 1):
-            setattr(cls, name, with_operand(method))
-    return cls
 
 
 def is_integer(value: Any, *, minimum: int) -> bool:

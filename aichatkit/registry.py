@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pkgutil
     from importlib import metadata
 
+    from aichatkit.call import other_words
     from aichatkit.catalog import layers
     from aichatkit.providers import services
 else:
@@ -27,6 +28,7 @@ else:
     metadata = lazy_module("importlib.metadata")
     pkgutil = lazy_module("pkgutil")
     layers = lazy_module("aichatkit.catalog.layers")
+    other_words = lazy_module("aichatkit.call.other_words")
     services = lazy_module("aichatkit.providers.services")
 
 __all__ = ["GROUPS", "Registry", "provider_suggestion", "register", "registry"]
@@ -38,19 +40,6 @@ GROUPS: Mapping[str, tuple[str, ...]] = {"free": ("aichats", "aichatonline", "ai
 
 #: Never suggested: most of the free sites do not answer.
 _SITES = {*GROUPS, *GROUPS["free"], "aichatonline-classic"}
-#: Other names of services and their models -> the provider.
-_OTHER_NAMES = {
-    **dict.fromkeys(("chatgpt", "gpt", "dall-e", "dalle"), "openai"),
-    **dict.fromkeys(("claude", "sonnet", "opus", "haiku"), "anthropic"),
-    **dict.fromkeys(("google", "googleai", "google-genai", "vertex", "vertexai", "bard", "gemma"), "gemini"),
-    **dict.fromkeys(("grok", "x-ai"), "xai"),
-    **dict.fromkeys(("aws", "amazon", "nova"), "bedrock"),
-    **dict.fromkeys(("microsoft", "copilot"), "azure"),
-    **dict.fromkeys(("alibaba", "qwen"), "dashscope"),
-    **dict.fromkeys(("zhipu", "glm"), "zai"),
-    **dict.fromkeys(("pplx", "sonar"), "perplexity"),
-    **{"kimi": "moonshot", "command": "cohere", "hf": "huggingface", "llama": "ollama"},
-}
 _ENTRY_POINTS = "aichatkit.providers"
 #: Modules of `providers` that do not define a provider.
 _NOT_PROVIDERS = (
@@ -132,7 +121,7 @@ class Registry(Mapping[str, "type[Provider]"]):
             return _build_service(name, services.SERVICES[name])
         entry = self._entry_points().get(name)
         if entry is None:
-            raise UnknownProviderError(f"there is no provider {name!r}{provider_suggestion(name, self)}")
+            raise UnknownProviderError(f"there is no provider {name!r}{provider_suggestion(name)}")
         try:
             plugin = _parse_plugin(entry.load(), name)
             if plugin.catalog:
@@ -249,17 +238,17 @@ def _find_class(module: Any, name: str) -> type[Provider]:
     raise UnknownProviderError(f"module {module.__name__} defines no provider named {name!r}")
 
 
-def provider_suggestion(name: str, models: Iterable[str] = ()) -> str:
+def provider_suggestion(name: str, models: Iterable[str] | None = None) -> str:
     """Return "; did you mean ...?" for the provider that is called `name` elsewhere, else for the nearest name.
 
-    >>> provider_suggestion("google"), provider_suggestion("opnai"), provider_suggestion("claude-9")
+    With `models`, the name may also be that of a model.
+
+    >>> provider_suggestion("google"), provider_suggestion("opnai"), provider_suggestion("claude-9", [])
     ("; did you mean 'gemini'?", "; did you mean 'openai'?", "; did you mean 'anthropic/claude-9'?")
     """
-    word = name.strip().lower()
-    if word in _OTHER_NAMES:
-        return f"; did you mean {_OTHER_NAMES[word]!r}?"
-    nearest = suggestion(name, [*(known for known in [*registry, *models] if known not in _SITES)])
-    family = re.split(r"[-_.: \d]", word)[0]
-    if not nearest and family in _OTHER_NAMES:
-        return f"; did you mean '{_OTHER_NAMES[family]}/{name}'?"
-    return nearest
+    other = other_words.provider_for(name, is_provider=models is None)
+    if not other:
+        return suggestion(name, [known for known in [*registry, *(models or ())] if known not in _SITES])
+    # A name that begins like those of a family may be a known model's with a slip.
+    nearest = suggestion(name, models or ()) if other == f"{other.partition('/')[0]}/{name}" else ""
+    return nearest or f"; did you mean {other!r}?"

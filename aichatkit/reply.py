@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Callable
 
-from aichatkit._dataclasses import dataclass, field
+from aichatkit._dataclasses import dataclass, field, field_names
 from aichatkit._lazy import lazy_module
 from aichatkit._surrogates import repair, repair_escapes
 from aichatkit.chunks import Citation, Thought, ToolCall, Usage
@@ -25,7 +25,7 @@ else:
     reprs = lazy_module("aichatkit.display.reprs")
     screen = lazy_module("aichatkit.display.screen")
 
-__all__ = ["Attempt", "Reply", "sum_known"]
+__all__ = ["Attempt", "Reply", "sum_known", "sum_usage"]
 
 
 _FENCED_BLOCK = r"(?sm)^[ \t]*```\w*[ \t]*\r?\n(.*?)(?:^[ \t]*```|\Z)"
@@ -51,7 +51,7 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Reply:
-    """A finished answer; `str(reply)` is its text.
+    """A finished answer; `str(reply)` is its text, and f"{reply}" and `format` use it as well.
 
     `complete` is True if the protocol's end marker arrived, None if the service has no end marker.
     It is False only for an interrupted answer kept by a notebook's `%%chat -o`.
@@ -102,7 +102,12 @@ class Reply:
         return f"<{type(self).__name__} {text!r} from {self.provider}/{self.model}{incomplete}>"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the reply as plain data for JSON, with its attempts and limits; without headers and raw records."""
+        """Return the reply as plain data that `json.dumps` takes.
+
+        Keys: text, data, provider, model, id, request_id, finish_reason, complete, usage, cost, saved, cached, elapsed,
+        reasoning, citations, tool_calls, images, limits, attempts. Headers and raw records are left out; dates, numbers
+        of other packages and the like in `data` are text.
+        """
         return reply_records.reply_record(self)
 
     @property
@@ -179,6 +184,18 @@ def sum_known(amounts: Iterable[float | None]) -> float | None:
             return None
         total += amount
     return total
+
+
+def sum_usage(usages: Iterable[Usage]) -> Usage:
+    """Return the total token usage, as far as services reported it; a count that none reported is None.
+
+    >>> sum_usage([Usage(3, 1, 4), Usage(5, None, None), Usage()]).input_tokens
+    8
+    """
+    usages = list(usages)
+    columns = {name: [getattr(usage, name) for usage in usages] for name in field_names(Usage)}
+    known = {name: [count for count in counts if count is not None] for name, counts in columns.items()}
+    return Usage(**{name: sum(counts) for name, counts in known.items() if counts})
 
 
 def _find_json(text: str) -> list[Any]:

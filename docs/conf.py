@@ -26,7 +26,8 @@ myst_heading_anchors = 3
 # Docstrings are plain text for `help()`: one kind of backtick, which marks code.
 default_role = "code"
 autodoc_member_order = "bysource"
-autodoc_preserve_defaults = True
+# Longer signatures have one option in each line.
+python_maximum_signature_line_length = 100
 # Inherited from `requests` and `dict`, whose docstrings are written for other tools.
 autodoc_inherit_docstrings = False
 

@@ -151,32 +151,47 @@ RECORDING = {
     ],
 }
 
+#: Sampling parameters, and the options of `ask` and of every other call.
+SAMPLING = (
+    "temperature=None, max_tokens=None, top_p=None, top_k=None, min_p=None, stop=None, seed=None,"
+    " frequency_penalty=None, presence_penalty=None, repetition_penalty=None, reasoning_effort=None, verbosity=None,"
+    " logprobs=None, top_logprobs=None, logit_bias=None, response_format=None, parallel_tool_calls=None, user=None"
+)
+CHECK = (
+    f"files=(), timeout=None, retry=None, headers=None, proxies=None, extra=None, raw=False, strict=False, {SAMPLING}"
+)
+CALL = f"schema=None, tools=(), max_rounds=8, approve=None, {CHECK}"
+CONVERSATION = f"model=None, system=None, history=(), trim=None, {CALL}"
+ASK = f"model=None, system=None, {CALL}"
+MAP = (
+    "model=None, system=None, workers=8, progress=None, resume=None, executor=None, on_error='keep',"
+    f" as_completed=False, budget=None, max_tokens_total=None, batch=False, wait=True, late='batch', {CALL}"
+)
+
 SIGNATURES = {
     "Cache.close": "(self)",
-    "Chat": "(client, *, system=None, history=(), model=None, trim=None, **options)",
-    "Chat.ask": "(self, prompt, **options)",
+    "Chat": f"(client=None, *, {CONVERSATION})",
+    "Chat.ask": f"(self, prompt, *, {ASK})",
     "Chat.export": "(self, path)",
     "Chat.fork": "(self)",
     "Chat.load": "(path, *, client=None)",
     "Chat.save": "(self, path)",
-    "Chat.show": "(self, prompt, *, plain=False, **options)",
-    "Chat.stream": "(self, prompt, **options)",
+    "Chat.show": f"(self, prompt, *, plain=False, {ASK})",
+    "Chat.stream": f"(self, prompt, *, {ASK})",
     "Chat.to_markdown": "(self)",
     "Chat.undo": "(self)",
-    "Client": "(*, model=None, system=None, api_key=None, base_url=None, session=None, proxies=None, verify=None,"
+    "Client": "(model=None, *, system=None, api_key=None, base_url=None, session=None, proxies=None, verify=None,"
     " headers=None, timeout=None, retry=None, rate=None, prices=None, catalog=None, budget=None, cache=None,"
-    " hooks=None, log=None, telemetry=None, **params)",
-    "Client.ask": "(self, prompt, **options)",
-    "Client.chat": "(self, *, system=None, **options)",
-    "Client.check": "(self, model=None, **options)",
+    f" hooks=None, log=None, telemetry=None, {SAMPLING})",
+    "Client.ask": f"(self, prompt, *, {ASK})",
+    "Client.chat": f"(self, *, {CONVERSATION})",
+    "Client.check": f"(self, model=None, *, system=None, {CHECK})",
     "Client.close": "(self)",
-    "Client.estimate": "(self, prompts, template=None, *, batch=False, **options)",
-    "Client.image": "(self, prompt, *, model=None, **options)",
-    "Client.map": "(self, prompts, template=None, *, model=None, workers=8, progress=None, resume=None, executor=None,"
-    " schema=None, on_error='keep', as_completed=False, budget=None, max_tokens_total=None, batch=False,"
-    " wait=True, late='batch', **options)",
+    "Client.estimate": f"(self, prompts, template=None, *, batch=False, {ASK})",
+    "Client.image": f"(self, prompt, *, {ASK})",
+    "Client.map": f"(self, prompts, template=None, *, {MAP})",
     "Client.models": "(self, provider=None, *, details=False)",
-    "Client.stream": "(self, prompt, **options)",
+    "Client.stream": f"(self, prompt, *, {ASK})",
     "ImageResponse.bytes": "(self, index=0)",
     "ImageResponse.save": "(self, path)",
     "Message": "(role, content)",
@@ -195,14 +210,14 @@ SIGNATURES = {
     "Stream.when_complete": "(self, callback)",
     "Telemetry": "(*, content=False, tracer_provider=None, meter_provider=None)",
     "Timeout": "(connect=None, read=None, total=None)",
-    "ask": "(prompt, **options)",
-    "chat": "(**options)",
-    "image": "(prompt, **options)",
-    "map": "(prompts, template=None, **options)",
+    "ask": f"(prompt, *, {ASK})",
+    "chat": f"(*, {CONVERSATION})",
+    "image": f"(prompt, *, {ASK})",
+    "map": f"(prompts, template=None, *, {MAP})",
     "models": "(provider=None, *, details=False)",
     "register": "(provider, *, url=None, api_key_env=(), default_model='', replace=False, catalog=(), **row)",
     "search_saved": "(folder, words='')",
-    "stream": "(prompt, **options)",
+    "stream": f"(prompt, *, {ASK})",
 }
 
 
@@ -265,7 +280,7 @@ def test_earlier_stored_keys_are_found(tmp_path, monkeypatch):
     assert keys.stored("openai") == "sk-1"
 
 
-@pytest.mark.parametrize(("name", "expected"), SIGNATURES.items())
+@pytest.mark.parametrize(("name", "expected"), SIGNATURES.items(), ids=SIGNATURES)
 def test_the_signature_stays(name, expected):
     function = aichatkit
     for part in name.split("."):

@@ -12,12 +12,16 @@ import aichatkit
 
 PACKAGE = Path(aichatkit.__file__).parent
 #: Modules that may ask for `requests`: it talks HTTP only in `transport`; the others need its classes.
-REQUESTS = {"errors", "client", "call.request", "transport", "providers", "testing", "batch_jobs.http"}
+REQUESTS = {
+    *("errors", "client", "call.request", "transport", "providers", "embeddings", "testing"),
+    "batch_jobs.http",
+}
 #: What only some users have; it is imported in the function that needs it.
 EXTRAS = {
     "IPython",
     "keyring",
     "markdown_it",
+    "numpy",
     "opentelemetry",
     "pandas",
     "pyrate_limiter",
@@ -33,7 +37,8 @@ ORDER = """
     _version _locks _lazy _reasons _surrogates display.markup cli.paths storage.private_files display.plain
     display.reply_record
     display.reprs _dataclasses _json
-    errors call.option_hints
+    errors call.other_words
+    call.option_hints
     catalog.layers
     catalog.rates
     catalog.models
@@ -70,7 +75,7 @@ ORDER = """
     catalog.model_infos
     catalog.retirements
     streams call.targets
-    cli.key_store cli.error_text
+    cli.key_store cli.error_text call.signatures
     options
     call.call
     call.build
@@ -95,6 +100,12 @@ ORDER = """
     batch.run batch.results
     batch_jobs.mapper
     batch.mapper
+    embeddings.services embeddings.vectors
+    embeddings.wires embeddings.store
+    embeddings.answers
+    embeddings.request
+    embeddings.run
+    embeddings.embed
     client
     api cli.diagnostics
     testing
@@ -236,4 +247,9 @@ def test_two_packages_are_enough_to_run():
     needed = (
         {name for module in TREES.keys() - plugin for name in outside(module)} - EXTRAS - set(sys.stdlib_module_names)
     )
-    assert needed == {"requests", "tenacity", "urllib3"}
+    assert needed - {"typing_extensions"} == {"requests", "tenacity", "urllib3"}
+
+
+@pytest.mark.parametrize("module", TREES)
+def test_typing_extensions_is_for_type_checkers_only(module):
+    assert not [name for name in imports(TREES[module]) if name.startswith("typing_extensions")]

@@ -12,7 +12,7 @@ import pytest
 
 import aichatkit as ai
 from aichatkit import Client, ConfigurationError
-from aichatkit.call import option_hints
+from aichatkit.call import option_hints, other_words
 from aichatkit.options import CALL_OPTIONS
 from aichatkit.params import PARAMS, is_integer, is_number, parse_params, parse_value, reject_unsupported, suggestion
 from aichatkit.testing import Fake
@@ -276,8 +276,11 @@ def test_the_hints_know_the_options_as_they_are():
     assert made - per_call | {"budget"} == option_hints._CLIENT
     assert set(CALL_OPTIONS) - made == option_hints._CALL
     assert set(inspect.signature(Client.map).parameters) >= option_hints._MAP
-    known = {*PARAMS, *CALL_OPTIONS, *made}
-    assert known & {*option_hints._HINTS, *option_hints._FIELDS.split()} == set()
+    known = {*PARAMS, *CALL_OPTIONS, *made, *option_hints._MAP, *option_hints._CHAT}
+    assert known & {*other_words._OURS, *other_words.FIELDS, *other_words.COUNTS} == set()
+    assert set(other_words._OPTIONS) - known == {"prompt"}
+    assert set(other_words._OURS) & other_words.FIELDS == set()
+    assert len(other_words._OURS) == sum(len(words.split()) for words in other_words._OPTIONS.values())
 
 
 @pytest.mark.parametrize(
@@ -288,13 +291,13 @@ def test_the_hints_know_the_options_as_they_are():
         ("attachments", "files="),
         ("instructions", "system="),
         ("response_model", "schema="),
-        ("max_workers", "workers= of map"),
-        ("n", "extra={'n': ...}"),
+        ("max_workers", "did you mean workers=? It belongs to map(...)"),
+        ("n", "use map([prompt] * 3)"),
         ("tool_choice", "extra={'tool_choice': ...}"),
         ("stream", "stream(...)"),
         ("messages", "ask(messages)"),
-        ("max_completion_tokens", "did you mean 'max_tokens'?"),
-        ("stop_sequences", "did you mean 'stop'?"),
+        ("max_completion_tokens", "did you mean max_tokens=?"),
+        ("stop_sequences", "did you mean stop=?"),
         ("api_base", "Client(base_url=...)"),
         ("models", "model=[...]"),
         ("workers", "it belongs to map(...)"),
@@ -315,18 +318,21 @@ def test_the_words_of_other_libraries_are_translated(option, told):
     ("call", "told"),
     [
         (
-            lambda c: Client("openai/gpt-6-luna"),
-            "Client: takes options by name only; the model is model='openai/gpt-6-luna'",
+            lambda c: Client("openai/gpt-6-luna", "key"),
+            "Client: takes the model first, and other options by name, such as api_key=",
         ),
         (
             lambda c: ai.chat("hi"),
             "chat: takes options by name only, such as model= and system=; pass the prompt to ask()",
         ),
         (lambda c: c.chat("hi"), "chat: takes options by name only"),
-        (lambda c: ai.ask(model="offline", messages=[]), "ask: takes a prompt first, a text or a list of messages"),
+        (lambda c: ai.ask(model="offline"), "ask: takes a prompt first, a text or a list of messages"),
+        (lambda c: ai.image(), "image: takes a prompt first"),
+        (lambda c: c.map(["a"], "Say {text}", "openai"), "map: takes prompts, a template, and options by name"),
+        (lambda c: ai.Chat(c, "openai"), "Chat: takes a client first, and options by name, such as model='openai'"),
+        (lambda c: ai.Chat("openai"), "Chat: takes a Client first; pass the model by name, model='openai'"),
         (lambda c: ai.stream(), "stream: takes a prompt first"),
         (lambda c: c.ask(), "ask: takes a prompt first"),
-        (lambda c: c.stream(messages=[]), "stream: takes a prompt first"),
         (lambda c: c.chat().ask(), "ask: takes a prompt first"),
         (lambda c: c.chat().show(), "show: takes a prompt first"),
         (lambda c: c.ask("hi", "openai"), "ask: takes one prompt, and options by name, such as model='openai'"),

@@ -8,9 +8,10 @@ import sys
 import pytest
 
 from aichatkit import Client, ConfigurationError, UnknownProviderError, register
+from aichatkit.call import other_words
 from aichatkit.providers.base import Provider
 from aichatkit.providers.openai_compatible import OpenAICompatible
-from aichatkit.registry import _OTHER_NAMES, GROUPS, Registry, provider_suggestion, registry
+from aichatkit.registry import GROUPS, Registry, provider_suggestion, registry
 
 PLUGIN = '''
 from aichatkit.providers.openai_compatible import OpenAICompatible
@@ -99,13 +100,32 @@ def test_no_hint_leads_to_a_free_site(name):
     ],
 )
 def test_the_name_of_a_model_or_firm_leads_to_its_provider(name, hint):
-    assert provider_suggestion(name) == f"; did you mean {hint!r}?"
+    assert provider_suggestion(name, []) == f"; did you mean {hint!r}?"
     assert provider_suggestion("qqqqq") == ""
 
 
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("vertex_ai", "gemini"),
+        ("together_ai", "together"),
+        ("azure_ai", "azure"),
+        ("Claude-3", "anthropic"),
+        ("llama3.1", "ollama"),
+        ("meta-llama", "openrouter/meta-llama"),
+    ],
+)
+def test_what_other_sdks_put_before_a_slash_leads_to_a_provider(name, hint):
+    assert provider_suggestion(name) == f"; did you mean {hint!r}?"
+
+
 def test_every_name_used_elsewhere_leads_to_a_provider():
-    assert set(_OTHER_NAMES.values()) <= set(registry)
-    assert set(_OTHER_NAMES) & set(registry) == set()
+    leads = {provider.partition("/")[0] for provider in other_words._NAMES.values()}
+    assert leads <= set(registry)
+    assert not leads & {*GROUPS, *GROUPS["free"], "aichatonline-classic", "offline"}
+    assert all(registry[name].working for name in leads)
+    assert set(other_words._NAMES) & set(registry) == set()
+    assert len(other_words._NAMES) == sum(len(words.split()) for words in other_words._PROVIDERS.values())
 
 
 def test_the_error_is_a_lookup_error_so_that_get_works_as_with_any_mapping():

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import json
 import pickle
+import re
 from dataclasses import dataclass
 from datetime import date
+from decimal import Decimal
 from enum import Enum
+from pathlib import Path
 
 import pytest
 
 from aichatkit import Attempt, RateLimitError, Reply, SchemaError, Usage
-from aichatkit.testing import Failure, Fake
+from aichatkit.chunks import Citation, ToolCall
+from aichatkit.testing import Failure, Fake, RateLimit, UseTool
 
 
 @dataclass
@@ -229,3 +234,55 @@ def test_a_reply_as_a_dict_is_plain_data():
 )
 def test_data_of_any_type_is_plain_in_the_dict(data, plain):
     assert reply(data=data).to_dict()["data"] == plain
+
+
+#: The keys of `to_dict`, which programs rely on.
+KEYS = [
+    *("text", "data", "provider", "model", "id", "request_id", "finish_reason", "complete", "usage", "cost", "saved"),
+    *("elapsed", "cached", "reasoning", "citations", "tool_calls", "images", "limits", "attempts"),
+]
+
+
+def test_the_keys_of_the_dict_are_documented():
+    assert list(reply().to_dict()) == KEYS
+    assert sorted(re.search(r"Keys: (.*?)\.", inspect.getdoc(Reply.to_dict), re.DOTALL)[1].split()) == sorted(
+        f"{key}," if key != "attempts" else key for key in KEYS
+    )
+    page = (Path(__file__).parent.parent / "docs" / "conversations.md").read_text(encoding="utf-8")
+    assert [key for key in KEYS if f"`{key}`" not in page] == []
+
+
+def test_replies_of_every_call_become_json():
+    definition = {"type": "function", "function": {"name": "stock", "parameters": {"type": "object"}}}
+    fake = Fake([RateLimit(), UseTool("stock", article="A-17", count=0.30000000000000004), "two", "three", "four"])
+    client = fake.client()
+    asked = client.ask("How many?", tools=[definition])
+    streamed = client.stream("Hi").read()
+    turn = client.chat().ask("Hi")
+    row = client.map(["Hi"], progress=False)[0].reply
+    for answered in (asked, streamed, turn, row):
+        record = answered.to_dict()
+        assert json.loads(json.dumps(record, allow_nan=False)) == record
+        assert list(record) == KEYS
+        assert record["cost"] == answered.cost > 0
+    record = asked.to_dict()
+    assert record["tool_calls"][0]["name"] == "stock"
+    assert record["tool_calls"][0]["arguments"] == {"article": "A-17", "count": 0.30000000000000004}
+    assert [attempt["error"] and attempt["error"].partition(":")[0] for attempt in record["attempts"]] == [
+        "RateLimitError",
+        None,
+    ]
+
+
+def test_citations_and_numbers_of_any_kind_become_json():
+    call = ToolCall("1", "pay", {"amount": Decimal("0.10"), "at": [date(2026, 1, 2)]})
+    record = reply(citations=[Citation("https://example.org", "Example")], tool_calls=[call], id="abc").to_dict()
+    assert json.loads(json.dumps(record)) == record
+    assert record["citations"] == [{"url": "https://example.org", "title": "Example"}]
+    assert record["tool_calls"] == [{"id": "1", "name": "pay", "arguments": {"amount": "0.10", "at": ["2026-01-02"]}}]
+    assert record["id"] == "abc"
+
+
+def test_a_picture_does_not_lengthen_the_repr():
+    shown = repr(reply(text="", images=["data:image/png;base64," + "A" * 1_000_000], reasoning="r" * 1_000_000))
+    assert len(shown) < 300

@@ -24,8 +24,8 @@ from aichatkit.errors import ConfigurationError
 from aichatkit.middleware.budgets import Budget
 from aichatkit.middleware.estimates import Estimate, check_priced, estimate_calls
 from aichatkit.middleware.pipeline import open_answer
-from aichatkit.options import CALL_OPTIONS
-from aichatkit.params import is_integer, parse_params
+from aichatkit.options import parse_flag
+from aichatkit.params import is_integer
 from aichatkit.reply import Reply
 from aichatkit.streams import Stream
 from aichatkit.structured.forms import Form
@@ -40,40 +40,25 @@ else:
 __all__ = ["ask_row", "estimate_prompts", "map_prompts"]
 
 _ON_ERROR = ("keep", "raise")
-#: Options of `map` in addition to those of `ask`.
-_MAP_OPTIONS = (
-    "template",
-    "workers",
-    "progress",
-    "resume",
-    "executor",
-    "on_error",
-    "as_completed",
-    "budget",
-    "max_tokens_total",
-    "batch",
-    "wait",
-    "late",
-)
 
 
 def map_prompts(
     client: Client,
     prompts: Any,
     template: str | None,
-    options: Mapping[str, Any],
     *,
-    workers: int,
-    progress: bool | None,
-    resume: Any,
-    executor: Any,
-    on_error: str,
-    as_completed: bool,
-    budget: float | None,
-    max_tokens_total: int | None,
+    workers: int = 8,
+    progress: bool | None = None,
+    resume: Any = None,
+    executor: Any = None,
+    on_error: str = "keep",
+    as_completed: bool = False,
+    budget: float | None = None,
+    max_tokens_total: int | None = None,
     batch: bool = False,
     wait: bool | float = True,
     late: str = "batch",
+    **options: Any,
 ) -> Results:
     """Send every prompt and return the results; `options` are passed to `ask` for every row."""
     if not isinstance(batch, bool):
@@ -82,6 +67,7 @@ def map_prompts(
         raise ConfigurationError("wait and late are for batch=True")
     if on_error not in _ON_ERROR:
         raise ConfigurationError(f"on_error: must be 'keep' or 'raise', not {on_error!r}")
+    as_completed = parse_flag("as_completed", as_completed)
     if not is_integer(workers, minimum=1):
         raise ConfigurationError(f"workers: must be a whole number from 1 on, not {workers!r}")
     if batch:
@@ -102,8 +88,6 @@ def map_prompts(
             budget=budget,
             max_tokens_total=max_tokens_total,
         )
-    params = {name: value for name, value in options.items() if name not in CALL_OPTIONS}
-    parse_params(params, options=(*CALL_OPTIONS, *_MAP_OPTIONS))
     run_budget = Budget(budget, max_tokens_total)
     sample, make_executor = client._build_call("?", 1, **options), parse_executor(executor)
     context = sample.context

@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Protocol, overload
 
-from aichatkit._dataclasses import dataclass, field, field_names
+from aichatkit._dataclasses import dataclass, field
 from aichatkit.batch import tables
 from aichatkit.batch.result_store import ResultStore
 from aichatkit.batch.rows import Row
@@ -14,7 +14,7 @@ from aichatkit.batch.task_queue import FinishedRow, Outcome, restore_outcome
 from aichatkit.chunks import Usage
 from aichatkit.display import markup, reprs
 from aichatkit.errors import BatchPendingError, ChatError, JournalError
-from aichatkit.reply import Reply, sum_known
+from aichatkit.reply import Reply, sum_known, sum_usage
 from aichatkit.structured.forms import Form
 
 if TYPE_CHECKING:
@@ -196,10 +196,7 @@ class Results(Sequence[Result]):
     @property
     def usage(self) -> Usage:
         """The total token usage, as far as providers reported it; a count that none reported is None."""
-        usages = [result.usage for result in self._iter_results()]
-        columns = {name: [getattr(usage, name) for usage in usages] for name in field_names(Usage)}
-        reported = {name: [count for count in counts if count is not None] for name, counts in columns.items()}
-        return Usage(**{name: sum(counts) if counts else None for name, counts in reported.items()})
+        return sum_usage(result.usage for result in self._iter_results())
 
     @property
     def cost(self) -> float | None:

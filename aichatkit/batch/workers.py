@@ -13,12 +13,11 @@ from typing import Any, Callable
 
 from aichatkit._reasons import reason_of
 from aichatkit.errors import ChatError, ConfigurationError
-from aichatkit.reply import Reply
 
 __all__ = ["BoundAsk", "ThreadWorkers", "answer_row", "parse_executor"]
 
 #: Bound `ask` methods of the clients in a worker process, by the hash of their pickles.
-_clients: dict[bytes, Callable[..., Reply]] = {}
+_clients: dict[bytes, Callable[..., Any]] = {}
 _MAX_CLIENTS = 4
 
 
@@ -28,7 +27,7 @@ class BoundAsk:
     Its pickle contains no API keys. A worker process creates the client once, however often the pickle arrives.
     """
 
-    def __init__(self, ask: Callable[..., Reply], options: Mapping[str, Any]) -> None:
+    def __init__(self, ask: Callable[..., Any], options: Mapping[str, Any]) -> None:
         self.ask = ask
         self.options = options
         self._pickled_ask = b""
@@ -45,7 +44,7 @@ class BoundAsk:
         return _unpickle, (self._pickled_ask, self.options)
 
 
-def answer_row(bound_ask: BoundAsk, prompt: Any, ticket: str) -> Reply | ChatError:
+def answer_row(bound_ask: BoundAsk, prompt: Any, ticket: str) -> Any:
     """Send the prompt of one row and return its reply, or the `ChatError` it failed with.
 
     `ticket` is unique per call: Dask runs calls with equal arguments only once.

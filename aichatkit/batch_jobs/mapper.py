@@ -29,8 +29,7 @@ from aichatkit.call.targets import Target
 from aichatkit.errors import ConfigurationError
 from aichatkit.middleware.budgets import Budget
 from aichatkit.middleware.estimates import Estimate, expected_expense, highest_cost
-from aichatkit.options import CALL_OPTIONS
-from aichatkit.params import is_number, parse_params, suggestion
+from aichatkit.params import is_number, suggestion
 from aichatkit.structured.forms import Form
 
 if TYPE_CHECKING:
@@ -196,8 +195,6 @@ def _parse_wait(wait: Any) -> float | None:
 
 
 def _check_options(options: Mapping[str, Any], *, late: Any, resume: Any, executor: Any) -> None:
-    params = {name: value for name, value in options.items() if name not in CALL_OPTIONS}
-    parse_params(params, options=(*CALL_OPTIONS, "template", "progress", "resume", "batch", "wait", "late", "budget"))
     if late not in _LATE:
         hint = suggestion(late, _LATE) if isinstance(late, str) else ""
         raise ConfigurationError(f"late: must be 'batch', 'live' or 'fail', not {late!r}{hint}")

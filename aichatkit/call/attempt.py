@@ -180,8 +180,7 @@ class TargetAttempts:
         fresh = bool(attempts) and getattr(attempts[-1].error, "stale", False)
         http = open_transport(self.provider, key, self.call, fresh=fresh)
         try:
-            on_request = None if context.on_request is None else self._emit_request
-            answer = send_request(request, http, clock=self.state.clock, on_request=on_request)
+            answer = self._send(request, http)
         except BaseException as error:
             if release is not None:
                 release(None)
@@ -197,6 +196,10 @@ class TargetAttempts:
             answer.when_closed(release)
         answer.when_failed(lambda error: context.cooldowns.record_failure(cooldown_key, error))
         return answer
+
+    def _send(self, request: ProviderRequest, http: Transport) -> Answer:
+        on_request = None if self.context.on_request is None else self._emit_request
+        return send_request(request, http, clock=self.state.clock, on_request=on_request)
 
     def _await_pauses(self, key: CooldownKey) -> None:
         """Wait until the pause that the service requested has ended, and any that begins meanwhile."""

@@ -14,7 +14,15 @@ from aichatkit.chunks import ToolCall
 from aichatkit.errors import ConfigurationError
 from aichatkit.limits.retries import RetryPolicy
 from aichatkit.messages import Prompt, parse_messages
-from aichatkit.options import CALL_OPTIONS, parse_extra, parse_headers, parse_proxies
+from aichatkit.options import (
+    CALL_OPTIONS,
+    MAX_ROUNDS,
+    parse_extra,
+    parse_flag,
+    parse_headers,
+    parse_proxies,
+    parse_rounds,
+)
 from aichatkit.params import parse_params
 from aichatkit.providers.base import Options, Provider
 from aichatkit.transport.timeouts import Deadline, Timeout
@@ -54,7 +62,7 @@ def build_call(
     system: str | None = None,
     files: Any = (),
     tools: Any = (),
-    max_rounds: int = 8,
+    max_rounds: int = MAX_ROUNDS,
     approve: Callable[[ToolCall], bool] | None = None,
     schema: Any = None,
     extra: Mapping[str, Any] | None = None,
@@ -84,9 +92,9 @@ def build_call(
         policy=policy,
         headers={} if headers is None else parse_headers(headers),
         proxies=None if proxies is None else parse_proxies(proxies),
-        strict=strict,
-        keep_raw=raw,
-        max_rounds=max_rounds,
+        strict=strict if strict is False else parse_flag("strict", strict),
+        keep_raw=raw if raw is False else parse_flag("raw", raw),
+        max_rounds=parse_rounds(max_rounds),
         repairs=repairs,
     )
     if schema is None and approve is None and (tools is None or tools == ()):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Union
 
@@ -23,9 +24,12 @@ __all__ = [
     "no_model_error",
     "parse_key",
     "parse_keys",
+    "parse_model",
     "per_provider",
 ]
 
+#: The beginnings of keys that services issue.
+_KEY = re.compile(r"(?:sk|pk|gsk|xai|hf|csk|pplx|nvapi|fw|tgp)[-_][\w-]{16,}\Z|AIza[\w-]{16,}\Z")
 #: The environment variable that names the model if none is passed.
 _VARIABLE = "AICHATKIT_MODEL"
 Model = Union[str, Sequence[str], None]
@@ -67,7 +71,7 @@ def find_targets(model: Model, *, keys: Mapping[str, Any] | None = None) -> list
 
 
 def _find_all(model: Model, keys: Mapping[str, Any]) -> list[Target]:
-    targets = [target for name in _names(model) for target in _targets(name, keys)]
+    targets = [target for name in parse_model(model) for target in _targets(name, keys)]
     unique: dict[tuple[type[Provider], str], Target] = {}
     for target in targets:
         unique.setdefault((target.provider, target.model), target)
@@ -102,7 +106,7 @@ def named_providers(model: Model) -> list[str]:
     if model is None:
         return []
     names: list[str] = []
-    for name in _names(model):
+    for name in parse_model(model):
         first, slash, _ = name.partition("/")
         if first in GROUPS:
             names += GROUPS[first]
@@ -153,7 +157,8 @@ def per_provider(value: Any, names: Sequence[str], *, option: str) -> dict[str, 
     return dict.fromkeys(names, value)
 
 
-def _names(model: Any) -> list[str]:
+def parse_model(model: Any) -> list[str]:
+    """Return the names of a model or of a list of models; raise ConfigurationError if one cannot be a name."""
     names = [model] if isinstance(model, str) else model
     if not isinstance(names, Sequence):
         raise ConfigurationError(f"model: must be a name or a list of names, not {type(model).__name__}")
@@ -164,6 +169,10 @@ def _names(model: Any) -> list[str]:
             raise ConfigurationError(f"model: must be 'provider/model', a provider or a model, not {name!r}")
         if not name.isprintable():
             raise ConfigurationError("model: the name holds a control character")
+        if _KEY.match(name):
+            raise ConfigurationError("model: this looks like an API key; pass it as api_key=")
+        if "://" in name:
+            raise ConfigurationError("model: this is a URL; pass it as base_url=, and the model as 'provider/model'")
     return list(names)
 
 
@@ -211,12 +220,7 @@ def _target(provider: type[Provider], model: str) -> Target:
 def _listing(model: str, keys: Mapping[str, Any]) -> Iterator[Target]:
     listing = _listing_providers(model)
     if not listing:
-        names = [listed for provider in _mainstream() for listed in provider.models]
-        raise UnknownModelError(
-            f"no provider lists the model {model!r}{provider_suggestion(model, names)}; "
-            f"name its provider as 'provider/{model}'",
-            model=model,
-        )
+        raise _unknown_model_error(model)
     keyed = [provider for provider in listing if provider.name in keys or provider.find_key()]
     if not keyed:
         variables = ", ".join(name for provider in listing for name in provider.key_variables())
@@ -225,6 +229,19 @@ def _listing(model: str, keys: Mapping[str, Any]) -> Iterator[Target]:
         )
     for provider in keyed:
         yield Target(provider, model)
+
+
+def _unknown_model_error(model: str) -> UnknownModelError:
+    lower = model.strip().lower()
+    # "GPT-6-Sol" and "gpt6-sol" are slips, not other models.
+    spellings = [name for name in (lower, re.sub(r"(?<=[a-z])(?=[0-9])", "-", lower)) if _listing_providers(name)]
+    if spellings:
+        return UnknownModelError(f"no provider lists the model {model!r}; did you mean {spellings[0]!r}?", model=model)
+    names = [listed for provider in _mainstream() for listed in provider.models]
+    hint = provider_suggestion(model, names)
+    if not hint or any(repr(name) in hint for name in names):
+        hint += f"; name its provider as 'provider/{model}'"
+    return UnknownModelError(f"no provider lists the model {model!r}{hint}", model=model)
 
 
 def _listing_providers(model: str) -> list[type[Provider]]:

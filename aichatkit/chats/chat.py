@@ -5,19 +5,23 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aichatkit._lazy import lazy_module
+from aichatkit.call.signatures import CallOptions, ChatOptions, with_signatures
+from aichatkit.chunks import Usage
 from aichatkit.errors import ConfigurationError
 from aichatkit.messages import Message, Prompt, ToolCallsMessage, ToolResultMessage, parse_messages
-from aichatkit.params import PARAMS, with_operands
-from aichatkit.reply import Reply
+from aichatkit.params import PARAMS
+from aichatkit.reply import Reply, sum_known, sum_usage
 from aichatkit.streams import Stream
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from aichatkit import _warnings, attachments, transcripts
     from aichatkit.chats import trimming
     from aichatkit.client import Client
@@ -40,35 +44,38 @@ logger = logging.getLogger(__name__)
 _SAVED_OPTIONS = PARAMS | {"trim"}
 
 
-@with_operands
+@with_signatures
 class Chat:
-    """A conversation with one client; `history` holds the messages of its complete turns.
+    """A conversation with one client, by default that of the package's functions.
 
+    `history` holds the messages of its complete turns.
     `ask` and `stream` take the options of the client's methods; options passed here apply to every turn.
     `trim=` limits the tokens of each request: if the conversation exceeds it, the oldest turns are not sent.
     It is a number of tokens, or "auto" for the model's context window. The history keeps all turns,
     and a TrimmedWarning is issued when trimming starts.
     """
 
-    def __init__(
-        self,
-        client: Client,
-        *,
-        system: str | None = None,
-        history: Sequence[Any] = (),
-        model: Any = None,
-        trim: int | str | None = None,
-        **options: Any,
-    ) -> None:
+    def __init__(self, client: Client | None = None, **options: Unpack[ChatOptions]) -> None:
+        if isinstance(client, str):
+            raise ConfigurationError(f"Chat: takes a Client first; pass the model by name, model={client!r:.60}")
+        client = _default_client() if client is None else client
+        history: Any
+        history, trim = options.pop("history", ()), options.pop("trim", None)
+        self.system = options.pop("system", None)
+        self.model = options.pop("model", None)
         client.check_options(options)
+        history = () if history is None else history
+        if isinstance(history, (str, bytes, Mapping)) or not isinstance(history, Iterable):
+            raise ConfigurationError(f"history: must be a list of messages, not {type(history).__name__}")
         self._trim = None if trim is None else trimming.parse_trim(trim)
         #: How many messages of the history were not sent with the last prompt.
         self.trimmed = 0
         self.client = client
-        self.system = system
-        self.model = model
-        self._options = options
-        self._history = attachments.with_files(parse_messages(list(history))) if history else []
+        self._options: dict[str, Any] = {**options}
+        turns = list(history)
+        self._history = attachments.with_files(parse_messages(turns)) if turns else []
+        self._usage = Usage()
+        self._cost: float | None = 0.0
         self._lock = threading.Lock()
 
     @property
@@ -76,24 +83,43 @@ class Chat:
         """The messages of the complete turns, oldest first, as a new list."""
         return list(self._history)
 
-    def ask(self, prompt: Prompt, **options: Any) -> Reply:
+    @property
+    def messages(self) -> list[Message]:
+        """The same as `history`."""
+        return self.history
+
+    @property
+    def usage(self) -> Usage:
+        """The total token usage of the replies, as far as services reported it; see `cost` for what counts."""
+        return self._usage
+
+    @property
+    def cost(self) -> float | None:
+        """The total cost of the replies in US dollars; None if the cost of any reply is unknown.
+
+        It includes replies that were removed by `undo` or `clear`, and those from before a `fork`, or a `save` and
+        `load`. The history that you pass and calls that failed are not counted, as there is no reply to them.
+        """
+        return self._cost
+
+    def ask(self, prompt: Prompt, **options: Unpack[CallOptions]) -> Reply:
         """Send a prompt with the conversation history and return the reply; if this fails, the history is unchanged."""
-        messages, options = self._prepare_turn(prompt, options)
-        reply = self.client.ask(self._messages_to_send(messages, options), **options)
+        messages, merged = self._prepare_turn(prompt, options)
+        reply = self.client.ask(self._messages_to_send(messages, merged), **merged)
         self._add_turn(messages, reply)
         return reply
 
-    def stream(self, prompt: Prompt, **options: Any) -> Stream:
+    def stream(self, prompt: Prompt, **options: Unpack[CallOptions]) -> Stream:
         """Send a prompt with the conversation history and return the stream.
 
         The turn is added to the history once the stream is complete; a partial answer is not kept.
         """
-        messages, options = self._prepare_turn(prompt, options)
-        stream = self.client.stream(self._messages_to_send(messages, options), **options)
+        messages, merged = self._prepare_turn(prompt, options)
+        stream = self.client.stream(self._messages_to_send(messages, merged), **merged)
         stream.when_complete(partial(self._add_turn, messages))
         return stream
 
-    def show(self, prompt: Prompt, *, plain: bool = False, **options: Any) -> Reply:
+    def show(self, prompt: Prompt, *, plain: bool = False, **options: Unpack[CallOptions]) -> Reply:
         """Send a prompt with the conversation history and show the answer as it arrives; see `Stream.show`."""
         return self.stream(prompt, **options).show(plain=plain)
 
@@ -105,10 +131,18 @@ class Chat:
             del self._history[start:]
         return removed
 
+    def clear(self) -> None:
+        """Remove all turns from the history; the system prompt, options, usage and cost stay."""
+        with self._lock:
+            self._history.clear()
+            self.trimmed = 0
+
     def fork(self) -> Chat:
         """Return an independent copy of the conversation, with the same client, history and options."""
         settings = {"system": self.system, "model": self.model, "trim": self._trim, **self._options}
-        return Chat(self.client, history=self.history, **settings)
+        copy = Chat(self.client, history=self.history, **settings)
+        copy._usage, copy._cost = self._usage, self._cost
+        return copy
 
     def to_markdown(self) -> str:
         """Return the conversation as Markdown; attachments are named, not embedded."""
@@ -137,6 +171,7 @@ class Chat:
             "system": self.system,
             "model": self.model,
             "options": {name: value for name, value in options.items() if name in _SAVED_OPTIONS and value is not None},
+            **archive.totals_record(self._usage, self._cost),
             "messages": list(map(transcripts.message_to_dict, self.history)),
         }
         return archive.write_chat(path, record)
@@ -151,15 +186,12 @@ class Chat:
         """
         record = archive.read_chat(path)
         options = {name: value for name, value in record["options"].items() if name in _SAVED_OPTIONS}
-        if client is None:
-            # Imported here, as `api` is a later layer.
-            from aichatkit.api import default_client
-
-            client = default_client()
         try:
-            return cls(client, system=record["system"], history=record["messages"], model=record["model"], **options)
+            chat = cls(client, system=record["system"], history=record["messages"], model=record["model"], **options)
         except ConfigurationError as error:
             raise ConfigurationError(f"{path}: {error}", reason=error.reason) from error
+        chat._usage, chat._cost = archive.read_totals(record)
+        return chat
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_lock"}
@@ -167,16 +199,24 @@ class Chat:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _lock=threading.Lock())
 
+    def __len__(self) -> int:
+        """Return the number of messages in the history."""
+        return len(self._history)
+
+    def __bool__(self) -> bool:
+        # Not whether there are messages: a new conversation is a conversation.
+        return True
+
     def __repr__(self) -> str:
         return f"<Chat of {len(self._history)} messages>"
 
     def _repr_markdown_(self) -> str:
         return reprs.chat_markdown(self.system, self._history)
 
-    def _prepare_turn(self, prompt: Prompt, options: Mapping[str, Any]) -> tuple[list[Message], dict[str, Any]]:
+    def _prepare_turn(self, prompt: Prompt, options: Mapping[str, object]) -> tuple[list[Message], dict[str, Any]]:
         """Return the messages to add for a prompt, with their attachments, and the options of the call."""
-        merged = {"system": self.system, "model": self.model, **self._options, **options}
-        merged = {name: value for name, value in merged.items() if value is not None}
+        given = {"system": self.system, "model": self.model, **self._options, **options}
+        merged: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         history = self._history
         # Tool results refer to calls in the history.
         messages = parse_messages(prompt, history=history)[len(history) :]
@@ -200,9 +240,17 @@ class Chat:
 
     def _add_turn(self, messages: Sequence[Message], reply: Reply) -> None:
         # `reply.message` includes the tool calls, so that the next turn can supply their results.
-        if reply.text or reply.tool_calls:
-            with self._lock:
+        with self._lock:
+            self._usage, self._cost = sum_usage([self._usage, reply.usage]), sum_known([self._cost, reply.cost])
+            if reply.text or reply.tool_calls:
                 self._history += [*messages, *(reply.turn or [reply.message])]
+
+
+def _default_client() -> Client:
+    # Imported here, as `api` is a later layer.
+    from aichatkit.api import default_client
+
+    return default_client()
 
 
 def _check_tool_results(history: Sequence[Message], messages: Sequence[Message]) -> None:

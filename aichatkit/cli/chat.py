@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from typing import Any
 
 from aichatkit.call.fallback import check_call
 from aichatkit.chats.chat import Chat
@@ -94,7 +95,7 @@ def _converse(args: Namespace, chat: Chat, saved_chat: SavedChat) -> int:
 def _answer(args: Namespace, chat: Chat, saved_chat: SavedChat, commands: SlashCommands, prompt: str) -> None:
     length_before = len(chat.history)
     try:
-        options = {"files": commands.files} if commands.files else {}
+        options: dict[str, Any] = {"files": commands.files} if commands.files else {}
         # The writer comes first: rendering Markdown turns echo off, so that keys typed while waiting do not garble it.
         with open_writer(args) as writer, chat.stream(prompt, **options) as stream:
             for chunk in stream:

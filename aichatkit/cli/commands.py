@@ -21,6 +21,7 @@ COMMANDS: Mapping[str, str] = {
     "chats": "list, show, search and export the conversations so far",
     "completion": "print what completes these commands in a shell",
     "doctor": "look for what stands between this machine and the services",
+    "embed": "turn texts into vectors",
     "image": "have a picture made and save it",
     "jobs": "list, cancel and release the batch jobs of a journal",
     "keys": "store, list and remove keys of services",

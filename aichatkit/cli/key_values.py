@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from aichatkit.call import other_words
 from aichatkit.errors import ConfigurationError
 from aichatkit.params import INTEGERS, NUMBERS, PARAMS, parse_value, suggestion
 
@@ -39,7 +40,9 @@ def parse_param_options(texts: Sequence[str]) -> dict[str, Any]:
     pairs = parse_key_values(texts, option="-o")
     for name in pairs:
         if name not in PARAMS:
-            hint = suggestion(name, PARAMS) or f"; it must be one of {', '.join(sorted(PARAMS))}"
+            other = other_words.option_for(name)
+            hint = f"; did you mean {other!r}?" if other in PARAMS else "" if other else suggestion(name, PARAMS)
+            hint = hint or f"; it must be one of {', '.join(sorted(PARAMS))}"
             raise ConfigurationError(f"-o: unknown parameter {name!r}{hint}")
     return {name: _parse_value(name, text) for name, text in pairs.items()}
 

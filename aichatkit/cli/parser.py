@@ -6,23 +6,22 @@ import re
 from argparse import ArgumentParser
 from typing import Any, NoReturn
 
+from aichatkit.call import other_words
 from aichatkit.params import PARAMS, suggestion
 
 __all__ = ["Parser"]
 
-#: Flags of other programs -> the equivalent here.
+#: Our option, or a flag of other programs -> the equivalent here.
 _ELSEWHERE = {
-    **dict.fromkeys(("key", "api_key", "token"), "keys are stored with: aichatkit keys set SERVICE"),
-    **dict.fromkeys(("base_url", "api_base", "host"), "base URLs are set in the environment, such as OPENAI_BASE_URL"),
-    **dict.fromkeys(("attachment", "image", "images", "files"), "files are attached with -f"),
+    "api_key": "keys are stored with: aichatkit keys set SERVICE",
+    "base_url": "base URLs are set in the environment, such as OPENAI_BASE_URL",
+    "files": "files are attached with -f",
+    "system": "the system prompt is set with --system",
+    "retry": "retries are set with --retry",
+    "workers": "the number of parallel requests is set with --workers",
     **dict.fromkeys(("stream", "streaming"), "answers are streamed unless there is --no-stream"),
-    **dict.fromkeys(("instructions", "system_prompt"), "the system prompt is set with --system"),
     **dict.fromkeys(("format", "output_format"), "for JSON, use --json or --schema"),
-    **dict.fromkeys(("max_retries", "retries", "num_retries"), "retries are set with --retry"),
-    **dict.fromkeys(("concurrency", "threads", "jobs"), "the number of parallel requests is set with --workers"),
 }
-#: Sampling parameters by other names.
-_RENAMED = {"max_completion_tokens": "max_tokens", "max_output_tokens": "max_tokens", "effort": "reasoning_effort"}
 _EXAMPLES = {"temperature": "0.2", "top_p": "0.9", "max_tokens": "200", "seed": "1", "reasoning_effort": "low"}
 _TYPE_NAMES = {"int": "a whole number", "float": "a number"}
 
@@ -47,7 +46,7 @@ class Parser(ArgumentParser):
         flag, equals, value = text.partition("=")
         name = flag.lstrip("-").lower().replace("-", "_")
         flags = _flags(self)
-        name = _RENAMED.get(name, name)
+        name = other_words.option_for(name) or name
         if name in PARAMS and "--option" in flags:
             example = value if equals else _EXAMPLES.get(name, "VALUE")
             return f"; sampling parameters are set with -o, as in -o {name}={example}"

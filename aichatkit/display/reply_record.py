@@ -17,6 +17,8 @@ def reply_record(reply: Any) -> dict[str, Any]:
         "data": _plain(reply.data),
         "provider": reply.provider,
         "model": reply.model,
+        "id": reply.id,
+        "request_id": reply.request_id,
         "finish_reason": reply.finish_reason,
         "complete": reply.complete,
         "usage": asdict(reply.usage),
@@ -26,10 +28,11 @@ def reply_record(reply: Any) -> dict[str, Any]:
         "cached": reply.cached,
         "reasoning": reply.reasoning,
         "citations": [{"url": citation.url, "title": citation.title} for citation in reply.citations],
-        "tool_calls": [{"id": call.id, "name": call.name, "arguments": call.arguments} for call in reply.tool_calls],
-        "images": reply.images,
+        "tool_calls": [
+            {"id": call.id, "name": call.name, "arguments": _plain(call.arguments)} for call in reply.tool_calls
+        ],
+        "images": list(reply.images),
         "limits": reply.limits,
-        "request_id": reply.request_id,
         "attempts": [_attempt_record(attempt) for attempt in reply.attempts],
     }
 

@@ -10,9 +10,8 @@ from aichatkit.call.answer import BaseAnswer
 from aichatkit.call.call import Call
 from aichatkit.call.targets import Target
 from aichatkit.chunks import Usage
-from aichatkit.errors import ChatError, ConfigurationError, SchemaError, StreamInterruptedError, ToolError
+from aichatkit.errors import ChatError, SchemaError, StreamInterruptedError, ToolError
 from aichatkit.messages import Message, ToolResultMessage
-from aichatkit.params import is_integer
 from aichatkit.reply import Attempt, Reply, sum_known
 
 if TYPE_CHECKING:
@@ -37,15 +36,12 @@ class ToolRounds(BaseAnswer):
 
     def __init__(self, call: Call, open_next: Callable[[Call], AnswerLike]) -> None:
         super().__init__()
-        max_rounds = call.max_rounds
-        if not is_integer(max_rounds, minimum=0):
-            raise ConfigurationError(f"max_rounds: must be a whole number from 0, not {max_rounds!r}")
         assert call.toolbox is not None
         self._call = call
         self._open_next = open_next
         self._messages = list(call.messages)
         self._toolbox: Toolbox = call.toolbox
-        self._remaining = max_rounds
+        self._remaining = call.max_rounds
         self._schema = call.schema
         self._repairs = call.repairs
         self._replies: list[Reply] = []

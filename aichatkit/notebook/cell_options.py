@@ -7,8 +7,9 @@ import ast
 import re
 from typing import Any, NoReturn
 
+from aichatkit.call import other_words
 from aichatkit.errors import ConfigurationError
-from aichatkit.params import suggestion
+from aichatkit.params import PARAMS, suggestion
 
 __all__ = ["parse_cell", "parse_line", "parse_param_options"]
 
@@ -82,12 +83,29 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         match = re.search(r"unrecognized arguments: (\S+)", message)
         names = [name for action in self._actions for name in action.option_strings]
-        hint = suggestion(match[1], names) if match else ""
+        hint = _hint(match[1], names) if match else ""
         if match and not match[1].startswith("-"):
             hint = "; the question stands under the line of %%chat"
         raise ConfigurationError(f"%chat: {message}{hint}; %chat? shows all options")
 
 
+def _hint(flag: str, flags: list[str]) -> str:
+    """Return the hint for an unknown flag, which may be the name of an option, here or in another SDK."""
+    name = flag.lstrip("-").partition("=")[0].replace("-", "_")
+    option = other_words.option_for(name) or name
+    if option in PARAMS:
+        return f"; sampling parameters are set with -p, as in -p {option}=..."
+    if name == "stream":
+        return "; answers are streamed unless there is --no-stream"
+    if option in _FLAG_OF:
+        return f"; did you mean {_FLAG_OF[option]!r}?"
+    if option != name:
+        return f"; {option}= is an option of a client or a conversation, which are named with --client and -c"
+    return suggestion(flag, flags)
+
+
+#: Our option -> the flag for it.
+_FLAG_OF = {"files": "--file", "history": "--chat", "model": "--model", "system": "--system"}
 _FLAGS = ("-t", "--template", "--reset", "--plain", "--no-stream")
 
 

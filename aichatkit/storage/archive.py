@@ -15,13 +15,16 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from aichatkit._dataclasses import field_names
 from aichatkit._reasons import reason_of
 from aichatkit._surrogates import repair
+from aichatkit.chunks import Usage
 from aichatkit.errors import ConfigurationError
+from aichatkit.params import is_integer, is_number
 from aichatkit.storage.private_files import replacing
 from aichatkit.transcripts import searchable_text
 
-__all__ = ["Saved", "read_chat", "search_saved", "write_chat", "write_text"]
+__all__ = ["Saved", "read_chat", "read_totals", "search_saved", "totals_record", "write_chat", "write_text"]
 
 logger = logging.getLogger(__name__)
 
@@ -118,6 +121,25 @@ def read_chat(path: str | os.PathLike[str]) -> dict[str, Any]:
     if not isinstance(record["messages"], list) or not isinstance(record.setdefault("options", {}), dict):
         raise ConfigurationError(f"{path}: is not a conversation saved by aichatkit, or was changed since")
     return record
+
+
+def totals_record(usage: Usage, cost: float | None) -> dict[str, Any]:
+    """Return the token usage and the cost of a conversation for its record, as far as they are known.
+
+    >>> totals_record(Usage(input_tokens=5), None)
+    {'usage': {'input_tokens': 5}}
+    """
+    counts = {name: count for name in field_names(Usage) if (count := getattr(usage, name)) is not None}
+    return {**({"usage": counts} if counts else {}), **({} if cost is None else {"cost": cost})}
+
+
+def read_totals(record: Mapping[str, Any]) -> tuple[Usage, float | None]:
+    """Return the token usage and the cost in a record; a file that does not say what was paid has an unknown cost."""
+    counts: Any = record.get("usage")
+    cost: Any = record.get("cost")
+    counts = counts if isinstance(counts, dict) else {}
+    usage = {name: counts[name] for name in field_names(Usage) if is_integer(counts.get(name), minimum=0)}
+    return Usage(**usage), float(cost) if is_number(cost) else None
 
 
 def _match(path: Path, record: Mapping[str, Any], patterns: Sequence[re.Pattern[str]]) -> Saved | None:

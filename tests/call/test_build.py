@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 
-from aichatkit import Client, ConnectError
+from aichatkit import Client, ConfigurationError, ConnectError
 from aichatkit.providers.bedrock import Bedrock
 from aichatkit.providers.openai import OpenAI
 from aichatkit.providers.routes import BedrockMessages, BedrockResponses, OpenAIModelsOnResponses
@@ -88,3 +88,49 @@ def test_a_route_of_bedrock_needs_bedrock_s_key_and_region(provider, monkeypatch
 
 def test_a_routed_target_pickles():
     assert pickle.loads(pickle.dumps(OpenAIModelsOnResponses)) is OpenAIModelsOnResponses
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "told"),
+    [
+        ("max_rounds", "x", "max_rounds must be an integer of at least 0, got 'x'"),
+        ("max_rounds", -1, "max_rounds must be an integer of at least 0, got -1"),
+        ("max_rounds", True, "max_rounds must be an integer of at least 0, got True"),
+        ("raw", "yes", "raw must be True or False, got 'yes'"),
+        ("strict", 1, "strict must be True or False, got 1"),
+    ],
+)
+def test_an_option_with_a_wrong_value_is_refused_even_where_it_is_not_used(client, sandbox, option, value, told):
+    for call in (client.ask, client.stream, client.chat().ask):
+        with pytest.raises(ConfigurationError) as caught:
+            call("Hi", **{option: value})
+        assert str(caught.value) == told
+    with pytest.raises(ConfigurationError):
+        client.map(["Hi"], progress=False, **{option: value})
+    assert sandbox.requests == []
+
+
+def test_none_is_as_if_an_option_was_not_passed(client):
+    assert client.ask("Hi", raw=None, strict=None, max_rounds=None).raw == []
+
+
+def test_the_order_of_a_run_is_on_or_off(client, sandbox):
+    with pytest.raises(ConfigurationError, match="as_completed must be True or False, got 'yes'"):
+        client.map(["Hi"], as_completed="yes")
+    assert sandbox.requests == []
+
+
+def test_a_client_refuses_a_system_prompt_that_is_no_text():
+    with pytest.raises(ConfigurationError, match="system: must be a string"):
+        Client(system=5)
+
+
+@pytest.mark.parametrize("history", ["Hi", 5, {"role": "user", "content": "Hi"}, b"Hi"])
+def test_a_history_is_a_list_of_messages(client, history):
+    with pytest.raises(ConfigurationError, match="history: must be a list of messages, not"):
+        client.chat(history=history)
+
+
+def test_a_history_may_be_any_iterable(client):
+    assert len(client.chat(history=iter(["Hi", {"role": "assistant", "content": "Ho"}]))) == 2
+    assert len(client.chat(history=iter([]))) == len(client.chat(history=None)) == 0

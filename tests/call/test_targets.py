@@ -122,8 +122,14 @@ def test_a_bare_model_never_goes_to_a_site():
     ],
 )
 def test_a_model_that_cannot_be_asked_is_told_what_to_do(model, error, told):
-    with Client(model=model) as client, pytest.raises(error, match=told):
-        client.ask("Hi")
+    with pytest.raises(error, match=told), Client() as client:
+        client.ask("Hi", model=model)
+
+
+@pytest.mark.parametrize("model", [[], "", " ", ["openai", None], 5, "openai/gpt\n4"])
+def test_a_client_refuses_what_cannot_be_a_model(model):
+    with pytest.raises(ConfigurationError, match=r"^model: "):
+        Client(model=model)
 
 
 def test_a_provider_without_a_default_model_wants_one_named(sandbox):

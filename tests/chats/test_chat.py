@@ -13,9 +13,20 @@ from pathlib import Path
 
 import pytest
 
-from aichatkit import Chat, Client, ConfigurationError, Message, QuotaExceededError, Reply, StreamInterruptedError
+from aichatkit import (
+    Chat,
+    Client,
+    ConfigurationError,
+    Message,
+    QuotaExceededError,
+    Reply,
+    StreamInterruptedError,
+    Usage,
+)
 from aichatkit.chunks import Thought, ToolCall
 from aichatkit.messages import ToolCallsMessage
+from aichatkit.reply import sum_usage
+from aichatkit.testing import Fake
 
 
 def sent(sandbox):
@@ -153,6 +164,7 @@ def test_the_file_is_readable_json_with_a_version(client, tmp_path):
         "system": "Be brief.",
         "model": None,
         "options": {"seed": 7},
+        "cost": 0.0,
         "messages": [{"role": "user", "content": "Grüße"}],
     }
 
@@ -463,3 +475,82 @@ def test_how_closely_to_look_at_a_picture_is_kept(client, sandbox, tmp_path):
     chat.ask([{"role": "user", "content": [{"type": "text", "text": "What is it?"}, picture]}])
     Chat.load(chat.save(tmp_path / "chat.json"), client=client).ask("And now?")
     assert [request.json()["messages"][0]["content"][1] for request in sandbox.requests] == [picture, picture]
+
+
+def test_a_conversation_adds_up_what_its_replies_used_and_cost():
+    chat = Fake(["one", "two", "three"]).client().chat()
+    assert (chat.cost, chat.usage) == (0.0, Usage())
+    replies = [chat.ask("Hi"), chat.stream("Ho").read(), chat.show("Hey", plain=True)]
+    assert min(reply.cost for reply in replies) > 0
+    assert chat.cost == pytest.approx(sum(reply.cost for reply in replies))
+    assert chat.usage == sum_usage(reply.usage for reply in replies)
+    assert chat.usage.total_tokens == sum(reply.usage.total_tokens for reply in replies)
+    assert len(chat) == 6
+    assert chat.messages == chat.history
+
+
+def test_what_was_paid_stays_paid():
+    chat = Fake(["one", "two", "three"]).client().chat()
+    first = chat.ask("Hi").cost
+    chat.undo()
+    second = chat.ask("Hi").cost
+    other = chat.fork()
+    chat.clear()
+    assert (len(chat), chat.history, chat.cost) == (0, [], pytest.approx(first + second))
+    third = chat.ask("Ho").cost
+    assert (chat.cost, other.cost, len(other)) == (
+        pytest.approx(first + second + third),
+        pytest.approx(first + second),
+        2,
+    )
+    assert copy.deepcopy(other).cost == other.cost
+
+
+def test_a_turn_of_unknown_cost_makes_the_cost_unknown():
+    chat = Fake(["one", "two", "three"]).client().chat()
+    chat.ask("Hi")
+    known = chat.usage.total_tokens
+    chat.ask("Ho", model="openai/a-model-without-a-price")
+    chat.ask("Hey")
+    assert chat.cost is None
+    assert chat.usage.total_tokens > known
+
+
+def test_a_call_that_failed_is_not_counted(client, sandbox):
+    chat = client.chat()
+    sandbox.script("quota")
+    with pytest.raises(QuotaExceededError):
+        chat.ask("Hi")
+    assert (chat.cost, chat.usage, len(chat)) == (0.0, Usage(), 0)
+
+
+def test_a_saved_conversation_keeps_its_usage_and_cost(tmp_path):
+    chat = Fake(["one"]).client().chat()
+    chat.ask("Hi")
+    again = Chat.load(chat.save(tmp_path / "chat.json"), client=chat.client)
+    assert chat.cost > 0
+    assert (again.cost, again.usage) == (chat.cost, chat.usage)
+
+
+@pytest.mark.parametrize(
+    ("given", "cost", "usage"),
+    [
+        ({}, None, Usage()),
+        ({"cost": "a lot", "usage": 5}, None, Usage()),
+        ({"cost": -1, "usage": {"input_tokens": -1, "output_tokens": 2, "other": 3}}, None, Usage(output_tokens=2)),
+        ({"cost": 1, "usage": {"input_tokens": True}}, 1.0, Usage()),
+    ],
+)
+def test_a_file_that_does_not_say_what_was_paid_has_an_unknown_cost(client, tmp_path, given, cost, usage):
+    path = tmp_path / "chat.json"
+    path.write_text(json.dumps({"aichatkit": 2, "system": None, "model": None, "messages": [], **given}))
+    chat = Chat.load(path, client=client)
+    assert (chat.cost, chat.usage) == (cost, usage)
+    # Nothing is made up when it is saved again.
+    assert Chat.load(chat.save(path), client=client).cost == cost
+
+
+def test_a_conversation_without_messages_is_still_one(client):
+    assert client.chat()
+    assert len(client.chat()) == 0
+    assert client.chat().clear() is None

@@ -251,6 +251,8 @@ def test_parameters_are_sent_with_their_types(sandbox):
     ("word", "told"),
     [
         ("temprature=1", "did you mean 'temperature'?"),
+        ("max_output_tokens=5", "did you mean 'max_tokens'?"),
+        ("max_retries=5", "it must be one of"),
         ("temperature", "must be name=value"),
         ("=1", "must be name=value"),
         ("temperature=hot", "must be a number, not 'hot'"),

@@ -238,4 +238,4 @@ def test_the_code_of_users_passes_a_strict_type_checker_and_its_mistakes_do_not(
     found = [
         line.split(": ")[0] for line in done.stdout.splitlines() if ": error: " in line and not line.startswith(own)
     ]
-    assert [place.rpartition("wrong.py:")[2] for place in found] == ["3", "4", "5"], done.stdout
+    assert [place.rpartition("wrong.py:")[2] for place in found] == ["3", "4", "5", "5"], done.stdout

@@ -65,6 +65,12 @@ def test_nothing_asked_is_an_error(line):
         ("-s 'Be", "a quote is not closed"),
         ("--reset", "none is named; name it with -c"),
         ("--no-strea", "did you mean '--no-stream'"),
+        ("--images a.png", "did you mean '--file'"),
+        ("--instructions Brief.", "did you mean '--system'"),
+        ("--temperature=0.2", "set with -p, as in -p temperature="),
+        ("--max-completion-tokens 5", "as in -p max_tokens="),
+        ("--stream", "unless there is --no-stream"),
+        ("--max-retries 3", "retry= is an option of a client or a conversation"),
     ],
 )
 def test_a_wrong_option_is_an_error_that_helps(line, told):

@@ -85,6 +85,17 @@ SEEN = {
 
 #: Those that never end, and those of single sites, have tests of their own.
 ELSEWHERE = {
+    "vectors-reversed",
+    "no-positions",
+    "same-position",
+    "vector-missing",
+    "one-vector",
+    "no-vectors",
+    "quarter-width",
+    "base64-vectors",
+    "not-a-number",
+    "zeros",
+    "no-usage",
     "pings",
     "error-body-drip",
     "missing-data",

@@ -7,6 +7,18 @@ from aichatkit.sandbox.faults import transport  # isort: skip
 from aichatkit.sandbox.faults import refusals  # isort: skip
 from aichatkit.sandbox.faults import bodies  # isort: skip
 from aichatkit.sandbox.faults import sites  # isort: skip
+from aichatkit.sandbox.faults import embeddings  # isort: skip
 from aichatkit.sandbox.faults.base import FAULTS, Fault, Plan, parse_plan, split_prefix
 
-__all__ = ["FAULTS", "Fault", "Plan", "bodies", "parse_plan", "refusals", "sites", "split_prefix", "transport"]
+__all__ = [
+    "FAULTS",
+    "Fault",
+    "Plan",
+    "bodies",
+    "embeddings",
+    "parse_plan",
+    "refusals",
+    "sites",
+    "split_prefix",
+    "transport",
+]

@@ -10,6 +10,12 @@ from aichatkit.sandbox.wires.anthropic import Anthropic
 from aichatkit.sandbox.wires.base import Call, Route, Settings, Wire
 from aichatkit.sandbox.wires.chatgptt import ChatGptt
 from aichatkit.sandbox.wires.cohere import Cohere
+from aichatkit.sandbox.wires.embeddings import (
+    CohereEmbeddings,
+    GeminiEmbeddings,
+    OllamaEmbeddings,
+    OpenAIEmbeddings,
+)
 from aichatkit.sandbox.wires.gemini import Gemini
 from aichatkit.sandbox.wires.ollama import Ollama
 from aichatkit.sandbox.wires.openai import OpenAIModels
@@ -32,5 +38,9 @@ WIRES: tuple[type[Wire], ...] = (
     Gemini,
     Ollama,
     Cohere,
+    CohereEmbeddings,
+    GeminiEmbeddings,
+    OllamaEmbeddings,
+    OpenAIEmbeddings,
     OpenAIModels,
 )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar
 
 from aichatkit.sandbox.exchange import APIError, Piece, Request, Response, json_response, stream_response
 from aichatkit.sandbox.wires.base import Call, Route, Wire, parse_json
@@ -56,7 +56,7 @@ class Gemini(Wire):
     """Content generation and the model list."""
 
     name = "gemini"
-    routes = (
+    routes: ClassVar[Sequence[Route]] = (
         Route("GET", f"{_VERSION}/models", "models", "models"),
         Route("POST", f"{_VERSION}/models/[^/:]+:generateContent", "chat"),
         Route("POST", f"{_VERSION}/models/[^/:]+:streamGenerateContent", "chat"),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar
 
 from aichatkit.sandbox.exchange import APIError, Piece, Request, Response, json_response, stream_response
 from aichatkit.sandbox.wires.base import Call, Route, Wire, parse_json
@@ -36,7 +36,7 @@ class Ollama(Wire):
     """Chat and the list of local models; API keys and content types are ignored."""
 
     name = "ollama"
-    routes = (
+    routes: ClassVar[Sequence[Route]] = (
         Route("POST", "/api/chat", "chat"),
         Route("GET", "/api/tags", "models", "models"),
     )

@@ -1,0 +1,65 @@
+"""`aichatkit embed`: texts -> vectors, one JSON line for each."""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+from typing import Any
+
+from aichatkit.cli.client_options import add_client_options, model_option, open_client
+from aichatkit.cli.output import print_stderr, write_stdout
+from aichatkit.cli.parser import Parser
+from aichatkit.embeddings.services import KINDS
+from aichatkit.errors import ConfigurationError
+
+__all__ = ["build_parser", "run"]
+
+
+def build_parser() -> ArgumentParser:
+    """Build the argument parser."""
+    parser = Parser(
+        prog="aichatkit embed",
+        description="Turn a text, or each row of a CSV or JSON Lines file, into a vector, one JSON line each.",
+    )
+    parser.add_argument("input", help="a .csv or .jsonl file, or a text")
+    parser.add_argument("-p", "--prompt", help="text for each row, such as '{title}: {body}' with column names")
+    parser.add_argument("-o", "--out", metavar="FILE", help="write to this file instead of standard output")
+    add_client_options(parser)
+    parser.add_argument("-d", "--dimensions", type=int, metavar="N", help="shorter vectors, if the model supports it")
+    parser.add_argument("--kind", choices=KINDS, help="whether the texts are stored or search for stored ones")
+    parser.add_argument("-w", "--workers", type=int, default=8, help="requests in progress at once (default 8)")
+    parser.add_argument("--journal", metavar="FILE", help="send only what is missing from this journal")
+    return parser
+
+
+def run(args: Namespace) -> int:
+    """Embed the texts and return the exit code."""
+    model = model_option(args)
+    if not isinstance(model, str):
+        raise ConfigurationError("embed: name one embedding model, such as -m openai/text-embedding-3-small")
+    is_file = Path(args.input).suffix.lower() in (".csv", ".jsonl", ".ndjson")
+    if args.prompt and not is_file:
+        raise ConfigurationError("-p: a template needs a file with columns")
+    with open_client(args) as client:
+        vectors = client.embed(
+            args.input if is_file else [args.input],
+            args.prompt,
+            model=model,
+            dimensions=args.dimensions,
+            kind=args.kind,
+            workers=args.workers,
+            resume=args.journal,
+        )
+    lines = "".join(json.dumps(vector) + "\n" for vector in vectors)
+    if args.out is None:
+        write_stdout(lines)
+        return 0
+    Path(args.out).write_text(lines, encoding="utf-8")
+    print_stderr(_summary(args, vectors))
+    return 0
+
+
+def _summary(args: Namespace, vectors: Any) -> str:
+    cost = "" if vectors.cost is None else f", ${vectors.cost:.6f}"
+    return f"{len(vectors)} vectors of {vectors.dimensions} numbers written to {args.out}{cost}"

@@ -1,0 +1,185 @@
+"""Arguments of `Client.embed` -> embeddings: rows in, batches to workers, vectors back in the order of the texts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from aichatkit.batch.rows import Source, read_rows
+from aichatkit.batch.workers import BoundAsk, ThreadWorkers, parse_executor
+from aichatkit.call.targets import Model, Target
+from aichatkit.embeddings.request import embed_batch
+from aichatkit.embeddings.run import EmbeddingRun, RunSettings, problem_of
+from aichatkit.embeddings.services import KINDS, EmbeddingModel, find_model, find_service, price_of, providers_of
+from aichatkit.embeddings.store import VectorJournal
+from aichatkit.embeddings.vectors import Embeddings, Vector
+from aichatkit.embeddings.wires import EmbeddingOptions
+from aichatkit.errors import ConfigurationError, UnknownModelError
+from aichatkit.options import parse_extra
+from aichatkit.params import is_integer
+from aichatkit.registry import registry
+
+if TYPE_CHECKING:
+    from aichatkit.client import Client
+
+__all__ = ["embed_texts"]
+
+_ON_ERROR = ("raise", "keep")
+
+
+def embed_texts(
+    client: Client,
+    texts: Any,
+    template: str | None,
+    *,
+    on_error: str,
+    model: Model = None,
+    dimensions: int | None = None,
+    kind: str | None = None,
+    normalize: bool | None = None,
+    truncate: bool = False,
+    resume: Any = None,
+    workers: int = 8,
+    executor: Any = None,
+    extra: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> Embeddings | Vector:
+    """Return the embeddings of some texts, or the vector of a single one; `options` are those of each request."""
+    _check(dimensions, kind, normalize, truncate, workers, on_error)
+    target = _find_target(client, model)
+    provider = client._context.provider(target.provider)
+    service = find_service(target.provider)
+    known = find_model(target.provider.name, target.model)
+    if dimensions is not None:
+        _check_dimensions(dimensions, target, known)
+    settings = EmbeddingOptions(dimensions, kind, truncate, {} if extra is None else parse_extra(extra))
+    # Options, keys and addresses must fail before the first text is read.
+    sample = client._build_call("?", 0, model=f"{target.provider.name}/{target.model}", **options)
+    make_executor = parse_executor(executor)
+    if make_executor is None:
+        client._context.keys_for(provider)
+    width = dimensions or (known.width if known is not None and provider.url == type(provider).url else None)
+    if truncate and not service.truncate:
+        raise ConfigurationError(f"truncate: {target.provider.name} cannot cut texts that are too long; leave it out")
+    is_single = isinstance(texts, str) and template is None
+    source = Source(read_rows([texts]).rows, 1) if is_single else read_rows(texts, template)
+    if on_error == "raise" and isinstance(texts, (list, tuple)):
+        _check_texts(texts, template)
+    identity = _identity(target, settings, normalize)
+    journal = None if resume is None else VectorJournal(resume, identity)
+    ask = BoundAsk(
+        partial(embed_batch, client),
+        {
+            "target": target,
+            "options": settings,
+            "width": width,
+            "normalize": dimensions is not None if normalize is None else normalize,
+            "call_options": options,
+        },
+    )
+    run = EmbeddingRun(
+        source,
+        RunSettings(
+            ask=ask,
+            service=service,
+            identity=identity,
+            url=provider.url,
+            provider=target.provider.name,
+            model=target.model,
+            price=price_of(provider, target.model, client._context.catalog),
+            workers=workers,
+            make_executor=make_executor or partial(ThreadWorkers, workers),
+            owns_executor=not hasattr(executor, "submit"),
+            journal=journal,
+            cache=client._context.cache,
+            budget=client._context.budget,
+            raises=on_error == "raise",
+            max_wait=sample.policy.max_wait,
+        ),
+    )
+    embeddings = run.finish()
+    return _single(embeddings) if is_single else embeddings
+
+
+def _check(dimensions: Any, kind: Any, normalize: Any, truncate: Any, workers: Any, on_error: Any) -> None:
+    if dimensions is not None and not is_integer(dimensions, minimum=1):
+        raise ConfigurationError(f"dimensions: must be a whole number from 1 on, not {dimensions!r}")
+    if kind is not None and kind not in KINDS:
+        raise ConfigurationError(f"kind: must be {' or '.join(map(repr, KINDS))}, not {kind!r}")
+    if normalize not in (None, True, False):
+        raise ConfigurationError(f"normalize: must be True, False or None, not {normalize!r}")
+    if truncate not in (True, False):
+        raise ConfigurationError(f"truncate: must be True or False, not {truncate!r}")
+    if not is_integer(workers, minimum=1):
+        raise ConfigurationError(f"workers: must be a whole number from 1 on, not {workers!r}")
+    if on_error not in _ON_ERROR:
+        raise ConfigurationError(f"on_error: must be 'raise' or 'keep', not {on_error!r}")
+
+
+def _check_texts(texts: Sequence[Any], template: str | None) -> None:
+    """Raise the first error among the texts before any of them is sent."""
+    for row in read_rows(texts, template).rows:
+        problem = problem_of(row)
+        if problem is not None:
+            raise problem
+
+
+def _find_target(client: Client, model: Model) -> Target:
+    """Return the one target; a provider without a model stands for its usual embedding model."""
+    if model is None:
+        raise ConfigurationError(
+            "embed: name a model, such as model='openai/text-embedding-3-small'; the client's own model is for chats"
+        )
+    if not isinstance(model, str):
+        raise ConfigurationError(
+            "embed: model must be one name; vectors of different models cannot be compared, so there is no fallback"
+        )
+    name, slash, rest = model.partition("/")
+    if not slash and name not in registry:
+        return _bare_target(name)
+    if name not in registry:
+        # It raises the error for a provider that does not exist.
+        return client._targets(model)[0]
+    service = find_service(registry[name])
+    if not rest and not service.default_model:
+        raise UnknownModelError(f"embed: name the model, as '{name}/MODEL'", provider=name)
+    return Target(registry[name], rest or service.default_model)
+
+
+def _bare_target(name: str) -> Target:
+    providers = providers_of(name)
+    if not providers:
+        raise UnknownModelError(
+            f"embed: no service is known to have the embedding model {name!r}; name its provider, as 'provider/{name}'",
+            model=name,
+        )
+    return Target(registry[providers[0]], name)
+
+
+def _check_dimensions(dimensions: int, target: Target, known: EmbeddingModel | None) -> None:
+    if known is None or dimensions == known.width:
+        return
+    name = f"{target.provider.name}/{target.model}"
+    if known.widths == ():
+        raise ConfigurationError(f"dimensions: {name} always answers with {known.width}; leave dimensions= out")
+    if dimensions > max(known.widths or (known.width,)):
+        raise ConfigurationError(f"dimensions: {name} has at most {max(known.widths or (known.width,))}")
+    if known.widths and dimensions not in known.widths:
+        raise ConfigurationError(f"dimensions: {name} takes {', '.join(map(str, known.widths))}, not {dimensions}")
+
+
+def _identity(target: Target, options: EmbeddingOptions, normalize: bool | None) -> str:
+    """Return what decides which vector a text gets, in words that an error can show."""
+    parts = [f"{target.provider.name}/{target.model}"]
+    parts += [f"{name}={value!r}" for name, value in zip(options._fields, options) if value]
+    if normalize is not None:
+        parts.append(f"normalize={normalize}")
+    return " ".join(parts)
+
+
+def _single(embeddings: Embeddings) -> Vector:
+    vector = Vector(embeddings[0])
+    vector.provider, vector.model = embeddings.provider, embeddings.model
+    vector.usage, vector.cost = embeddings.usage, embeddings.cost
+    return vector

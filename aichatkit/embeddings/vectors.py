@@ -1,0 +1,167 @@
+"""Vectors -> `Embeddings`: a sequence of lists of numbers, each kept as 32-bit floats."""
+
+from __future__ import annotations
+
+import math
+import sys
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple, overload
+
+from aichatkit._reasons import reason_of
+from aichatkit.chunks import Usage
+from aichatkit.errors import ChatError, ConfigurationError
+
+__all__ = ["Embeddings", "Match", "Vector", "from_bytes", "to_bytes", "unit"]
+
+
+class Match(NamedTuple):
+    """One result of `Embeddings.nearest`: the position of the text, and the cosine of the angle, -1 to 1."""
+
+    position: int
+    score: float
+
+
+class Vector(list[float]):
+    """The embedding of one text: a list of numbers, with what it used and cost."""
+
+    provider: str
+    model: str
+    usage: Usage
+    cost: float | None
+
+
+class Embeddings(Sequence[Any]):
+    """The embeddings of some texts, in their order: `embeddings[3]` is a list of numbers.
+
+    A text that failed has an error in `errors`, and reading its vector raises that error.
+    `usage` and `cost` are those of all texts: what a journal holds counts as it did when it was sent, and what a cache
+    holds costs nothing.
+    """
+
+    def __init__(
+        self,
+        rows: Sequence[bytes | ChatError],
+        *,
+        provider: str,
+        model: str,
+        tokens: int | None,
+        cost: float | None,
+        labels: Sequence[Any] | None = None,
+    ) -> None:
+        self.provider = provider
+        self.model = model
+        self.usage = Usage(input_tokens=tokens, total_tokens=tokens)
+        #: US dollars; None if the price or the tokens are not known.
+        self.cost = cost
+        self._rows = list(rows)
+        self._labels = labels
+
+    @property
+    def dimensions(self) -> int:
+        """The width of every vector; 0 if there is none."""
+        return next((len(row) // 4 for row in self._rows if isinstance(row, bytes)), 0)
+
+    @property
+    def errors(self) -> list[ChatError | None]:
+        """The error of each text, None for those that have a vector."""
+        return [row if isinstance(row, ChatError) else None for row in self._rows]
+
+    def array(self) -> Any:
+        """Return the vectors as a numpy array of float32, one row for each text.
+
+        Raises:
+            ChatError: a text failed; this is its error.
+            ConfigurationError: numpy is not installed.
+        """
+        try:
+            import numpy
+        except ImportError as error:
+            reason = reason_of(error)
+        else:
+            data = b"".join(map(self._bytes, range(len(self._rows))))
+            return numpy.frombuffer(data, dtype="<f4").reshape(len(self._rows), -1 if self._rows else 0).copy()
+        raise ConfigurationError("array: numpy is not installed; pip install numpy", reason=reason)
+
+    def nearest(self, vector: Sequence[float], k: int = 5) -> list[Match]:
+        """Return the `k` texts whose vectors have the smallest angle to `vector`, the nearest first.
+
+        Texts that failed are left out.
+
+        Raises:
+            ConfigurationError: the vector has another width.
+        """
+        wanted = list(vector)
+        if self.dimensions and len(wanted) != self.dimensions:
+            raise ConfigurationError(
+                f"nearest: the vector has {len(wanted)} numbers and these have {self.dimensions}; use the same model "
+                "and dimensions for both"
+            )
+        length = math.sqrt(sum(number * number for number in wanted)) or 1.0
+        scores = []
+        for position, row in enumerate(self._rows):
+            if isinstance(row, bytes):
+                numbers = from_bytes(row)
+                own_length = math.sqrt(sum(number * number for number in numbers)) or 1.0
+                dot = sum(a * b for a, b in zip(wanted, numbers))
+                scores.append(Match(position, dot / length / own_length))
+        scores.sort(key=lambda match: (-match.score, match.position))
+        return scores[:k]
+
+    def to_frame(self) -> Any:
+        """Return a pandas frame with one row for each text and one column for each number."""
+        try:
+            import pandas
+        except ImportError as error:
+            reason = reason_of(error)
+        else:
+            return pandas.DataFrame(self.array(), index=self._labels)
+        raise ConfigurationError("to_frame: pandas is not installed; pip install pandas", reason=reason)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[list[float]]:
+        return (self[position] for position in range(len(self)))
+
+    @overload
+    def __getitem__(self, position: int) -> list[float]: ...
+    @overload
+    def __getitem__(self, position: slice) -> list[list[float]]: ...
+    def __getitem__(self, position: int | slice) -> list[float] | list[list[float]]:
+        if isinstance(position, slice):
+            return [self[index] for index in range(*position.indices(len(self)))]
+        return from_bytes(self._bytes(position)).tolist()
+
+    def __repr__(self) -> str:
+        failed = sum(isinstance(row, ChatError) for row in self._rows)
+        tail = f", {failed} failed" if failed else ""
+        return f"<Embeddings {self.provider}/{self.model}: {len(self)} of {self.dimensions} numbers{tail}>"
+
+    def _bytes(self, position: int) -> bytes:
+        row = self._rows[position]
+        if isinstance(row, ChatError):
+            raise row
+        return row
+
+
+def to_bytes(numbers: Iterable[float]) -> bytes:
+    """Return the numbers as 32-bit floats, the lowest byte first."""
+    return _swapped(array("f", numbers)).tobytes()
+
+
+def from_bytes(content: bytes) -> array[float]:
+    """Return the numbers of a stored vector."""
+    return _swapped(array("f", content))
+
+
+def unit(numbers: Sequence[float]) -> Sequence[float]:
+    """Return the vector with the same direction and the length 1."""
+    length = math.sqrt(sum(number * number for number in numbers))
+    return [number / length for number in numbers]
+
+
+def _swapped(numbers: array[float]) -> array[float]:
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers

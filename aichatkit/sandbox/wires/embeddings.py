@@ -1,0 +1,186 @@
+"""Embeddings, in the protocols of OpenAI, Gemini, Cohere and Ollama: texts with common words get near vectors."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import math
+import struct
+from collections.abc import Sequence
+from typing import Any
+
+from aichatkit.sandbox.exchange import APIError, Response, json_response
+from aichatkit.sandbox.wires.base import Call, Route, parse_json
+from aichatkit.sandbox.wires.cohere import Cohere
+from aichatkit.sandbox.wires.gemini import Gemini
+from aichatkit.sandbox.wires.ollama import Ollama
+from aichatkit.sandbox.wires.openai import ANY_BASE, OpenAIWire
+
+__all__ = ["CohereEmbeddings", "GeminiEmbeddings", "OllamaEmbeddings", "OpenAIEmbeddings"]
+
+#: The width of a vector if the request does not name one.
+_WIDTHS = {"text-embedding-3-small": 1536, "text-embedding-3-large": 3072, "text-embedding-ada-002": 1536}
+_WIDTH = 64
+_MAX_TOKENS, _MAX_INPUTS, _MAX_TOTAL = 8192, 2048, 300_000
+_INPUT_TYPES = ("search_document", "search_query", "classification", "clustering", "image")
+
+
+class OpenAIEmbeddings(OpenAIWire):
+    """OpenAI's endpoint, with its limits; vectors as floats or as base64."""
+
+    name = "openai-embeddings"
+    routes = (Route("POST", f"{ANY_BASE}/embeddings", "embed", "embeddings"),)
+
+    def embed(self, call: Call) -> Response:
+        """Return a vector for each text, with its position."""
+        self.check_key(call)
+        record = parse_json(call.request)
+        model = record.get("model")
+        if not isinstance(model, str) or not model:
+            raise APIError("bad-request", "you must provide a model parameter")
+        texts = record.get("input")
+        texts = [texts] if isinstance(texts, str) else texts
+        if not isinstance(texts, list) or not texts or not all(isinstance(text, str) and text for text in texts):
+            raise APIError("bad-request", "Invalid 'input': expected a string or an array of non-empty strings.")
+        _check_limits(texts)
+        width = record.get("dimensions") or record.get("output_dimension") or _WIDTHS.get(model, _WIDTH)
+        if isinstance(width, bool) or not isinstance(width, int) or not 1 <= width <= 8192:
+            raise APIError("bad-request", f"Invalid value for 'dimensions' = {width}.", param="dimensions")
+        as_text = record.get("encoding_format") == "base64"
+        vectors = [vector_of(text, width) for text in texts]
+        data = [
+            {"object": "embedding", "index": index, "embedding": _base64(vector) if as_text else vector}
+            for index, vector in enumerate(vectors)
+        ]
+        tokens = sum(map(_count, texts))
+        usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+        return json_response({"object": "list", "model": model, "data": data, "usage": usage})
+
+
+class GeminiEmbeddings(Gemini):
+    """Gemini's endpoint for several contents, each of which gets one vector."""
+
+    name = "gemini-embeddings"
+    routes = (Route("POST", r"/v1(?:beta)?/models/[^/:]+:batchEmbedContents", "embed", "embeddings"),)
+
+    def embed(self, call: Call) -> Response:
+        """Return a vector for each content, in the order of the request."""
+        self.check_key(call)
+        entries = parse_json(call.request).get("requests")
+        if not isinstance(entries, list) or not entries:
+            raise APIError("bad-request", "* BatchEmbedContentsRequest.requests: at least one request is required")
+        if len(entries) > 100:
+            raise APIError(
+                "bad-request", "* BatchEmbedContentsRequest.requests: at most 100 requests can be in one batch"
+            )
+        texts = ["".join(part["text"] for part in entry["content"]["parts"]) for entry in entries]
+        widths = [entry.get("outputDimensionality") or _WIDTHS.get(str(entry["model"]), _WIDTH) for entry in entries]
+        values = [{"values": vector_of(text, width)} for text, width in zip(texts, widths)]
+        return json_response({"embeddings": values})
+
+
+class CohereEmbeddings(Cohere):
+    """Cohere's endpoint, which requires the purpose of the texts."""
+
+    name = "cohere-embeddings"
+    routes = (Route("POST", "/v2/embed", "embed", "embeddings"),)
+
+    def embed(self, call: Call) -> Response:
+        """Return the vectors in the order of the texts."""
+        self.check_key(call)
+        record = parse_json(call.request)
+        if record.get("input_type") not in _INPUT_TYPES:
+            raise APIError("bad-request", "invalid request: valid input_type must be provided with the provided model")
+        texts = record.get("texts")
+        if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
+            raise APIError("bad-request", "invalid request: at least one text is required")
+        if len(texts) > 96:
+            raise APIError(
+                "bad-request", "invalid request: total number of texts must be at most 96 - received " + str(len(texts))
+            )
+        width = record.get("output_dimension") or _WIDTH
+        tokens = sum(map(_count, texts))
+        return json_response(
+            {
+                "id": self.digest(*texts)[:32],
+                "embeddings": {"float": [vector_of(text, width) for text in texts]},
+                "texts": texts,
+                "meta": {"api_version": {"version": "2"}, "billed_units": {"input_tokens": tokens}},
+            }
+        )
+
+
+class OllamaEmbeddings(Ollama):
+    """Ollama's own endpoint."""
+
+    name = "ollama-embeddings"
+    routes = (Route("POST", "/api/embed", "embed", "embeddings"),)
+
+    def embed(self, call: Call) -> Response:
+        """Return the vectors in the order of the texts."""
+        record = parse_json(call.request, any_content_type=True)
+        if not record.get("model"):
+            raise APIError("bad-request", "model is required")
+        texts = record.get("input")
+        texts = [texts] if isinstance(texts, str) else texts
+        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+            raise APIError("bad-request", "invalid input type")
+        if not record.get("truncate", True) and any(_count(text) > _MAX_TOKENS for text in texts):
+            raise APIError("bad-request", "the input length exceeds the context length")
+        width = record.get("dimensions") or _WIDTH
+        return json_response(
+            {
+                "model": record["model"],
+                "embeddings": [vector_of(text, width) for text in texts],
+                "total_duration": 1,
+                "load_duration": 1,
+                "prompt_eval_count": sum(map(_count, texts)),
+            }
+        )
+
+
+def vector_of(text: str, width: int) -> list[float]:
+    """Return a vector of length 1: the sum of a direction for each word, so that common words make texts near.
+
+    >>> vector_of("red fox", 4) == vector_of("Red fox!", 4)
+    True
+    """
+    total = [0.0] * width
+    for word in "".join(letter if letter.isalnum() else " " for letter in text.lower()).split() or [text]:
+        for index, number in enumerate(_direction(word, width)):
+            total[index] += number
+    length = math.sqrt(sum(number * number for number in total)) or 1.0
+    return [number / length for number in total]
+
+
+def _count(text: str) -> int:
+    """Return the tokens of a text: one for four bytes."""
+    return math.ceil(len(text.encode("utf-8", "surrogatepass")) / 4)
+
+
+def _direction(word: str, width: int) -> Sequence[float]:
+    content = hashlib.shake_128(word.encode("utf-8", "surrogatepass")).digest(2 * width)
+    return [number / 32768 for number in struct.unpack(f"<{width}h", content)]
+
+
+def _base64(vector: Sequence[float]) -> str:
+    return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode("ascii")
+
+
+def _check_limits(texts: Sequence[Any]) -> None:
+    counts = [_count(text) for text in texts]
+    if len(texts) > _MAX_INPUTS:
+        raise APIError(
+            "bad-request", f"Invalid 'input': array too long. Expected an array with maximum length {_MAX_INPUTS}."
+        )
+    if max(counts) > _MAX_TOKENS:
+        raise APIError(
+            "context-too-long",
+            f"This model's maximum context length is {_MAX_TOKENS} tokens, however you requested {max(counts)} tokens.",
+        )
+    if sum(counts) > _MAX_TOTAL:
+        raise APIError(
+            "bad-request",
+            f"Requested {sum(counts)} tokens, max {_MAX_TOTAL} tokens per request",
+            code="max_tokens_per_request",
+        )

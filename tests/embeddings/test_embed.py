@@ -1,0 +1,732 @@
+"""`Client.embed`: texts go out in batches and come back as vectors in their order."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import re
+import sqlite3
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import responses
+
+import aichatkit as ai
+from aichatkit import (
+    AuthenticationError,
+    BadResponseError,
+    BudgetExceededError,
+    ChatError,
+    Client,
+    ConfigurationError,
+    ContextTooLongError,
+    JournalError,
+    MissingKeyError,
+    RateLimitError,
+    ServerError,
+    StreamInterruptedError,
+    UnknownModelError,
+    UnknownProviderError,
+)
+from aichatkit.embeddings import services
+from aichatkit.embeddings.run import EmbeddingRun
+from aichatkit.embeddings.vectors import from_bytes, to_bytes
+from aichatkit.sandbox.wires.embeddings import vector_of
+
+MODEL = "openai/text-embedding-3-small"
+URL = "https://api.openai.com/v1/embeddings"
+TEXTS = ["red fox", "grey wolf", "red wolf"]
+BASES = {
+    "openai": "/v1",
+    "azure": "",
+    "gemini": "",
+    "cohere": "",
+    "mistral": "/v1",
+    "ollama": "",
+    "openrouter": "/v1",
+    "together": "/v1",
+    "fireworks": "/v1",
+    "nebius": "/v1",
+    "deepinfra": "/v1",
+    "lmstudio": "/v1",
+    "vllm": "/v1",
+    "llamacpp": "/v1",
+    "ollama-v1": "/v1",
+}
+
+
+def near(text, width):
+    return pytest.approx(vector_of(text, width), abs=1e-6)
+
+
+def bodies(sandbox):
+    return [request.json() for request in sandbox.requests]
+
+
+@pytest.fixture
+def every(sandbox, policy):
+    """A client of every service that has embeddings."""
+    urls = {name: sandbox.url + path for name, path in BASES.items()}
+    with Client(api_key=dict.fromkeys(BASES, "sk-test"), base_url=urls, retry=policy) as client:
+        yield client
+
+
+def faulty(sandbox, policy, fault):
+    return Client(api_key={"openai": "sk-test"}, base_url={"openai": f"{sandbox.url}/fault/{fault}/v1"}, retry=policy)
+
+
+@pytest.mark.parametrize("provider", BASES)
+def test_every_service_gives_each_text_its_vector(every, provider):
+    embeddings = every.embed(TEXTS, model=f"{provider}/some-model", dimensions=32, normalize=False)
+    assert len(embeddings) == 3
+    assert embeddings.dimensions == 32
+    assert [list(vector) for vector in embeddings] == [near(text, 32) for text in TEXTS]
+    assert (embeddings.provider, embeddings.model) == (provider, "some-model")
+    assert embeddings.usage.input_tokens == (None if provider == "gemini" else 7)
+
+
+def test_what_openai_gets(every, sandbox):
+    every.embed(TEXTS, model=MODEL, dimensions=256, kind="query", extra={"user": "u1"})
+    (request,) = sandbox.requests
+    assert request.path == "/v1/embeddings"
+    assert request.headers["authorization"] == "Bearer sk-test"
+    assert request.json() == {
+        "model": "text-embedding-3-small",
+        "input": TEXTS,
+        "encoding_format": "float",
+        "dimensions": 256,
+        "user": "u1",
+    }
+
+
+def test_what_gemini_gets_is_one_content_for_each_text(every, sandbox):
+    every.embed(TEXTS[:2], model="gemini/gemini-embedding-001", dimensions=128, kind="query")
+    every.embed(TEXTS[:1], model="gemini/gemini-embedding-2", kind="query")
+    first, second = sandbox.requests
+    assert first.path == "/v1beta/models/gemini-embedding-001:batchEmbedContents"
+    assert first.json()["requests"] == [
+        {
+            "model": "models/gemini-embedding-001",
+            "content": {"parts": [{"text": text}]},
+            "outputDimensionality": 128,
+            "taskType": "RETRIEVAL_QUERY",
+        }
+        for text in TEXTS[:2]
+    ]
+    assert "taskType" not in second.json()["requests"][0]
+
+
+def test_what_cohere_gets_names_the_purpose_and_forbids_cutting(every, sandbox):
+    every.embed(TEXTS, model="cohere/embed-v4.0")
+    every.embed(TEXTS, model="cohere/embed-v4.0", kind="query", truncate=True, dimensions=256)
+    first, second = bodies(sandbox)
+    assert first == {
+        "model": "embed-v4.0",
+        "texts": TEXTS,
+        "input_type": "search_document",
+        "embedding_types": ["float"],
+        "truncate": "NONE",
+    }
+    assert (second["input_type"], second["truncate"], second["output_dimension"]) == ("search_query", "END", 256)
+
+
+def test_what_ollama_and_mistral_get(every, sandbox):
+    every.embed(TEXTS, model="ollama/nomic-embed-text")
+    every.embed(TEXTS, model="mistral/codestral-embed", dimensions=64)
+    ollama, mistral = sandbox.requests
+    assert (ollama.path, ollama.json()["truncate"]) == ("/api/embed", False)
+    assert mistral.json()["output_dimension"] == 64
+
+
+def test_azure_with_a_dated_version_uses_the_path_of_the_deployment(every, sandbox, monkeypatch):
+    every.embed(TEXTS, model="azure/mine")
+    monkeypatch.setenv("OPENAI_API_VERSION", "2024-10-21")
+    every.embed(TEXTS, model="azure/mine")
+    assert [request.target for request in sandbox.requests] == [
+        "/openai/v1/embeddings",
+        "/openai/deployments/mine/embeddings?api-version=2024-10-21",
+    ]
+
+
+def test_a_single_text_becomes_one_list_of_numbers(every):
+    vector = every.embed("red fox", model=MODEL)
+    assert isinstance(vector, list)
+    assert vector == near("red fox", 1536)
+    assert (vector.provider, vector.model) == ("openai", "text-embedding-3-small")
+    assert vector.usage.input_tokens == 2
+    assert vector.cost == pytest.approx(2 * 0.02 / 1e6)
+
+
+def test_the_function_of_the_package_uses_the_default_client():
+    assert len(ai.embed(TEXTS, model="offline")) == 3
+
+
+def test_a_provider_alone_stands_for_its_usual_model(every):
+    assert every.embed("x y", model="openai").model == "text-embedding-3-small"
+    assert every.embed("x y", model="text-embedding-3-large").model == "text-embedding-3-large"
+
+
+def test_equal_texts_are_sent_once(every, sandbox):
+    embeddings = every.embed(["red", "wolf", "red"], model=MODEL)
+    assert bodies(sandbox)[0]["input"] == ["red", "wolf"]
+    assert embeddings[0] == embeddings[2] != embeddings[1]
+
+
+def test_batches_stay_within_the_limits_of_the_service(every, sandbox):
+    texts = [f"text {number}" for number in range(250)]
+    embeddings = every.embed(texts, model="cohere/embed-v4.0", workers=1)
+    assert [len(body["texts"]) for body in bodies(sandbox)] == [96, 96, 58]
+    assert embeddings[249] == near("text 249", 64)
+
+
+def test_batches_stay_within_the_tokens_of_a_request(every, sandbox):
+    every.embed(["a" * 20_000, "b" * 20_000, "c" * 20_000], model="mistral/mistral-embed", workers=1)
+    assert [len(body["input"]) for body in bodies(sandbox)] == [2, 1]
+
+
+def test_a_batch_that_is_too_large_for_the_service_is_halved(every, sandbox):
+    sandbox.script("context-too-long,on=embeddings")
+    embeddings = every.embed(TEXTS, model=MODEL)
+    assert [len(body["input"]) for body in bodies(sandbox)] == [3, 1, 2]
+    assert [list(vector) for vector in embeddings] == [near(text, 1536) for text in TEXTS]
+
+
+def test_halves_without_usage_have_no_tokens(sandbox, policy):
+    client = faulty(sandbox, policy, "no-usage")
+    sandbox.script("context-too-long,on=embeddings")
+    assert client.embed(TEXTS, model=MODEL).usage.input_tokens is None
+
+
+def test_a_text_that_is_too_long_is_the_only_one_that_fails(every):
+    texts = ["red fox", "long " * 9000, "grey wolf"]
+    embeddings = every.embed(texts, model=MODEL, on_error="keep")
+    assert [type(error) for error in embeddings.errors] == [type(None), ContextTooLongError, type(None)]
+    assert embeddings[2] == near("grey wolf", 1536)
+    with pytest.raises(ContextTooLongError, match=r"\(row 1\)"):
+        embeddings[1]
+    with pytest.raises(ContextTooLongError) as caught:
+        every.embed(texts, model=MODEL)
+    assert caught.value.results[0] == near("red fox", 1536)
+
+
+def test_files_frames_and_templates_are_rows_as_for_map(every, sandbox, tmp_path):
+    path = tmp_path / "texts.csv"
+    path.write_text("title,body\nFox,red\nWolf,grey\n", encoding="utf-8")
+    embeddings = every.embed(str(path), "{title}: {body}", model=MODEL)
+    assert bodies(sandbox)[0]["input"] == ["Fox: red", "Wolf: grey"]
+    assert len(embeddings) == 2
+
+
+def test_a_series_goes_in_and_a_frame_comes_out(every):
+    pandas = pytest.importorskip("pandas")
+    series = pandas.Series(TEXTS, index=["a", "b", "c"])
+    frame = every.embed(series, model=MODEL, dimensions=8, normalize=False).to_frame()
+    assert list(frame.index) == ["a", "b", "c"]
+    assert frame.shape == (3, 8)
+    assert list(frame.loc["b"]) == near("grey wolf", 8)
+
+
+def test_an_array_has_a_row_for_each_text(every):
+    numpy = pytest.importorskip("numpy")
+    array = every.embed(TEXTS, model=MODEL, dimensions=8).array()
+    assert array.shape == (3, 8)
+    assert array.dtype == numpy.float32
+    assert every.embed([], model=MODEL).array().shape[0] == 0
+
+
+@pytest.mark.parametrize(("method", "module"), [("array", "numpy"), ("to_frame", "pandas")])
+def test_what_needs_an_absent_package_names_it(every, monkeypatch, method, module):
+    embeddings = every.embed(TEXTS, model=MODEL)
+    monkeypatch.setitem(__import__("sys").modules, module, None)
+    with pytest.raises(ConfigurationError, match=f"pip install {module}"):
+        getattr(embeddings, method)()
+
+
+def test_the_nearest_texts_come_first(every):
+    embeddings = every.embed(TEXTS, model=MODEL)
+    matches = embeddings.nearest(every.embed("a grey wolf", model=MODEL), k=2)
+    assert [match.position for match in matches] == [1, 2]
+    assert 0 < matches[1].score < matches[0].score <= 1
+    with pytest.raises(ConfigurationError, match="3 numbers and these have 1536"):
+        embeddings.nearest([1, 2, 3])
+
+
+def test_slices_repr_and_pickle(every):
+    embeddings = every.embed([*TEXTS, "long " * 9000], model=MODEL, on_error="keep")
+    assert embeddings[:2] == [embeddings[0], embeddings[1]]
+    assert repr(embeddings) == "<Embeddings openai/text-embedding-3-small: 4 of 1536 numbers, 1 failed>"
+    copy = pickle.loads(pickle.dumps(embeddings))
+    assert copy[0] == embeddings[0]
+    assert len(copy.nearest(copy[0], k=9)) == 3
+
+
+@pytest.mark.parametrize(("normalize", "length"), [(None, 1.0), (True, 1.0), (False, 5.0)])
+def test_shortened_vectors_get_the_length_one_unless_told_otherwise(normalize, length):
+    with responses.RequestsMock() as mock, Client(api_key={"openai": "sk-test"}) as client:
+        mock.post(URL, json={"data": [{"index": 0, "embedding": [3.0, 4.0]}], "usage": {"prompt_tokens": 1}})
+        vector = client.embed("x", model=MODEL, dimensions=2, normalize=normalize)
+    assert sum(number**2 for number in vector) ** 0.5 == pytest.approx(length)
+
+
+def test_whole_vectors_are_left_as_they_are():
+    with responses.RequestsMock() as mock, Client(api_key={"openai": "sk-test"}) as client:
+        mock.post(URL, json={"data": [{"index": 0, "embedding": [2.0] * 1536}]})
+        vector = client.embed("x", model=MODEL)
+    assert vector[0] == 2.0
+    assert vector.cost is None
+
+
+# Money.
+
+
+def test_the_cost_is_that_of_the_tokens(every):
+    embeddings = every.embed(TEXTS, model="openai/text-embedding-3-large")
+    assert embeddings.cost == pytest.approx(7 * 0.13 / 1e6)
+
+
+@pytest.mark.parametrize(
+    ("model", "cost"), [("gemini/gemini-embedding-001", None), ("together/unknown", None), ("ollama/any", 0.0)]
+)
+def test_a_cost_that_is_not_known_is_none_and_a_server_at_home_costs_nothing(every, model, cost):
+    assert every.embed(TEXTS, model=model).cost == cost
+
+
+def test_prices_of_the_client_count(sandbox):
+    with Client(
+        api_key={"together": "k"}, base_url={"together": f"{sandbox.url}/v1"}, prices={"together/x": (1.0, 0.0)}
+    ) as client:
+        assert client.embed(TEXTS, model="together/x").cost == pytest.approx(7e-6)
+
+
+def test_a_budget_is_kept(sandbox, policy):
+    options = {"api_key": {"openai": "k"}, "base_url": {"openai": f"{sandbox.url}/v1"}, "retry": policy}
+    with Client(budget=1e-6, **options) as client:
+        client.embed("red fox", model=MODEL)
+        with pytest.raises(BudgetExceededError) as caught:
+            client.embed(["word " * 100, "other " * 8000], model=MODEL)
+    assert len(caught.value.results) == 2
+    assert len(sandbox.requests) == 1
+
+
+def test_a_budget_needs_a_price(sandbox):
+    options = {"api_key": {"together": "k"}, "base_url": {"together": f"{sandbox.url}/v1"}}
+    with Client(budget=1.0, **options) as client, pytest.raises(ConfigurationError, match=r"budget: the price of"):
+        client.embed(TEXTS, model="together/x", on_error="keep")
+    assert sandbox.requests == []
+
+
+def test_a_batch_waits_until_the_budget_has_room(sandbox, monkeypatch):
+    monkeypatch.setitem(services._SERVICES, "openai", services.EmbeddingService(max_texts=1))
+    released = threading.Event()
+    options = {"api_key": {"openai": "k"}, "base_url": {"openai": f"{sandbox.url}/v1"}}
+    with Client(budget=5e-8, hooks={"request": lambda info: released.wait(20)}, **options) as client:
+        # Each costs 4e-8, so the second waits for the first, which turns out to cost no less.
+        monkeypatch.setattr(EmbeddingRun, "_collect", releasing(EmbeddingRun._collect, released))
+        with pytest.raises(BudgetExceededError) as caught:
+            client.embed(["red fox", "red wolf"], model=MODEL)
+    assert list(caught.value.results[0]) == near("red fox", 1536)
+
+
+def releasing(collect, event):
+    def call(self):
+        event.set()
+        collect(self)
+
+    return call
+
+
+def test_what_is_on_its_way_is_kept_when_the_journal_fails(every, tmp_path, monkeypatch):
+    monkeypatch.setitem(services._SERVICES, "openai", services.EmbeddingService(max_texts=1))
+
+    def write(self, entries):
+        raise JournalError("the disk is full")
+
+    monkeypatch.setattr("aichatkit.embeddings.store.VectorJournal.write", write)
+    with pytest.raises(JournalError, match="disk is full") as caught:
+        every.embed(TEXTS, model=MODEL, resume=tmp_path / "v.sqlite", workers=3, on_error="keep")
+    results = caught.value.results
+    assert [list(vector) for vector in results] == [near(text, 1536) for text in TEXTS]
+
+
+def test_ctrl_c_keeps_what_is_on_its_way(every, sandbox, tmp_path):
+    def texts():
+        yield from (str(number) for number in range(4096))
+        raise KeyboardInterrupt
+
+    path = tmp_path / "v.sqlite"
+    with pytest.raises(KeyboardInterrupt):
+        every.embed(texts(), model=MODEL, dimensions=4, resume=path)
+    every.embed([str(number) for number in range(2048)], model=MODEL, dimensions=4, resume=path)
+    assert [len(body["input"]) for body in bodies(sandbox)][:1] == [2048]
+    assert len(sandbox.requests) <= 2
+
+
+def test_an_interrupt_of_a_request_passes_through(every, monkeypatch):
+    def interrupt(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("aichatkit.embeddings.request.build_request", interrupt)
+    with pytest.raises(ChatError, match="a batch was lost"):
+        every.embed(TEXTS, model=MODEL)
+
+
+# Answers that are not what was asked for.
+
+
+@pytest.mark.parametrize("fault", ["vectors-reversed", "no-positions", "base64-vectors"])
+def test_odd_but_clear_answers_are_understood(sandbox, policy, fault):
+    embeddings = faulty(sandbox, policy, fault).embed(TEXTS, model=MODEL)
+    assert list(embeddings[1]) == near("grey wolf", 1536)
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("same-position", "positions are not those of the texts"),
+        ("vector-missing", "2 vectors for 3 texts"),
+        ("one-vector", "1 vector for 3 texts"),
+        ("no-vectors", "0 vectors for 3 texts"),
+        ("not-a-number", "not finite"),
+        ("zeros", "a vector of zeros"),
+        ("base64-vectors,double=yes", "not finite|numbers where"),
+        ("html,on=embeddings", "JSON was expected"),
+    ],
+)
+def test_an_answer_that_is_none_is_an_error(sandbox, policy, fault, words):
+    with pytest.raises(BadResponseError, match=words):
+        faulty(sandbox, policy, fault).embed(TEXTS, model=MODEL)
+
+
+def test_a_width_that_was_not_asked_for_is_an_error(sandbox, policy):
+    with pytest.raises(BadResponseError, match=r"16 numbers where 64 were expected.*encoding_format"):
+        faulty(sandbox, policy, "quarter-width").embed(TEXTS, model=MODEL, dimensions=64)
+    with responses.RequestsMock() as mock, Client(api_key={"openai": "k"}) as client:
+        mock.post(URL, json={"data": [{"index": 0, "embedding": [1.0] * 7}]})
+        with pytest.raises(BadResponseError, match=r"7 numbers where 5 were expected \(text 0\)$"):
+            client.embed("x", model=MODEL, dimensions=5)
+
+
+def test_a_batch_that_fails_is_the_only_one_that_fails(sandbox, policy, tmp_path, monkeypatch):
+    monkeypatch.setitem(services._SERVICES, "openai", services.EmbeddingService(max_texts=2))
+    client = faulty(sandbox, policy, "bad-request,on=embeddings,times=1")
+    embeddings = client.embed(TEXTS, model=MODEL, on_error="keep", workers=1, resume=tmp_path / "v.sqlite")
+    assert [type(error) for error in embeddings.errors] == [ai.BadRequestError, ai.BadRequestError, type(None)]
+
+
+def test_a_text_that_fails_alone_leaves_the_journal_as_it_was(every, tmp_path):
+    path = tmp_path / "v.sqlite"
+    embeddings = every.embed(["long " * 9000], model=MODEL, on_error="keep", resume=path)
+    assert isinstance(embeddings.errors[0], ContextTooLongError)
+    assert len(every.embed(TEXTS, model=MODEL, resume=path)) == 3
+
+
+def test_no_usage_means_that_the_cost_is_not_known(sandbox, policy):
+    embeddings = faulty(sandbox, policy, "no-usage").embed(TEXTS, model=MODEL)
+    assert (embeddings.usage.input_tokens, embeddings.cost) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        ("error-200,on=embeddings", ServerError),
+        ("cut,on=embeddings", StreamInterruptedError),
+        ("unauthorized,on=embeddings", AuthenticationError),
+        ("quota,on=embeddings", ai.QuotaExceededError),
+        ("server-error,on=embeddings", ServerError),
+        ("bad-request,on=embeddings", ai.BadRequestError),
+    ],
+)
+def test_failures_are_those_of_any_call(sandbox, policy, fault, error):
+    with pytest.raises(error) as caught:
+        faulty(sandbox, policy, fault).embed(TEXTS, model=MODEL)
+    assert caught.value.provider == "openai"
+    assert caught.value.attempts
+    assert "sk-test" not in str(caught.value)
+
+
+def test_a_rate_limit_is_waited_for(sandbox, policy, slept):
+    client = faulty(sandbox, policy, "rate-limit,on=embeddings,times=1,retry_after=3")
+    assert len(client.embed(TEXTS, model=MODEL)) == 3
+    assert slept[0] >= 3
+
+
+def test_a_wait_that_is_too_long_ends_the_run(sandbox, policy):
+    client = faulty(sandbox, policy, "rate-limit,on=embeddings,retry_after=999")
+    embeddings = client.embed([str(number) for number in range(3000)], model=MODEL, on_error="keep", workers=1)
+    assert len(sandbox.requests) == 1
+    assert {type(error) for error in embeddings.errors} == {RateLimitError}
+
+
+def test_a_key_that_is_refused_ends_the_run(sandbox, policy):
+    client = faulty(sandbox, policy, "unauthorized,on=embeddings")
+    embeddings = client.embed([str(number) for number in range(9000)], model=MODEL, on_error="keep", workers=1)
+    assert len(sandbox.requests) == 1
+    assert len(embeddings) < 9000
+    assert all(isinstance(error, AuthenticationError) for error in embeddings.errors)
+
+
+def test_an_answer_that_is_too_large_is_an_error(every, monkeypatch):
+    monkeypatch.setattr("aichatkit.embeddings.request._MAX_BYTES", 100)
+    with pytest.raises(BadResponseError, match="larger than 100 bytes"):
+        every.embed(TEXTS, model=MODEL)
+
+
+def test_batches_of_different_widths_are_an_error(monkeypatch):
+    monkeypatch.setitem(services._SERVICES, "openai", services.EmbeddingService(max_texts=1))
+    with responses.RequestsMock() as mock, Client(api_key={"openai": "k"}) as client:
+        mock.post(URL, json={"data": [{"index": 0, "embedding": [1.0] * 4}]})
+        mock.post(URL, json={"data": [{"index": 0, "embedding": [1.0] * 3}]})
+        with pytest.raises(BadResponseError, match="vectors of 3 and of 4 numbers") as caught:
+            client.embed(["a", "b"], model="openai/mine", workers=1)
+    assert list(caught.value.results[0]) == [1.0] * 4
+
+
+# Hooks, keys, limits.
+
+
+def test_hooks_see_requests_and_waits(sandbox, policy):
+    seen = []
+    with Client(
+        api_key={"openai": "sk-secret"},
+        base_url={"openai": f"{sandbox.url}/fault/rate-limit,on=embeddings,times=1/v1"},
+        retry=policy,
+        hooks={"request": lambda info: seen.append(info), "wait": lambda wait: seen.append(wait)},
+    ) as client:
+        client.embed(TEXTS, model=MODEL)
+    assert [type(record).__name__ for record in seen] == ["RequestInfo", "Wait", "RequestInfo"]
+    assert "sk-secret" not in repr(seen)
+
+
+def test_a_rate_of_the_client_is_kept(sandbox, policy, slept):
+    with Client(
+        api_key={"openai": "k"}, base_url={"openai": f"{sandbox.url}/v1"}, retry=policy, rate="1/min"
+    ) as client:
+        client.embed("a", model=MODEL)
+        client.embed("b", model=MODEL)
+    assert sum(slept) > 30
+
+
+def test_another_key_takes_over(sandbox, policy):
+    with Client(
+        api_key={"openai": ["k1", "k2"]},
+        base_url={"openai": f"{sandbox.url}/fault/rate-limit,on=embeddings,times=1/v1"},
+        retry=policy,
+    ) as client:
+        assert len(client.embed(TEXTS, model=MODEL)) == 3
+    assert [request.headers["authorization"] for request in sandbox.requests] == ["Bearer k1", "Bearer k2"]
+
+
+# Options.
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({}, "name a model"),
+        ({"model": [MODEL, "mistral"]}, "one name"),
+        ({"model": MODEL, "dimensions": 0}, "dimensions: must be a whole number"),
+        ({"model": MODEL, "dimensions": 9999}, "has at most 1536"),
+        ({"model": "openai/text-embedding-ada-002", "dimensions": 5}, "always answers with 1536"),
+        ({"model": "cohere/embed-v4.0", "dimensions": 300}, "takes 256, 512, 1024, 1536"),
+        ({"model": MODEL, "kind": "text"}, "'document' or 'query'"),
+        ({"model": MODEL, "normalize": 2}, "normalize: must be"),
+        ({"model": MODEL, "truncate": "END"}, "truncate: must be"),
+        ({"model": MODEL, "truncate": True}, "openai cannot cut"),
+        ({"model": MODEL, "workers": 0}, "workers: must be"),
+        ({"model": MODEL, "on_error": "skip"}, "on_error: must be"),
+        ({"model": MODEL, "executor": 3}, "executor: must be"),
+        ({"model": MODEL, "resume": 3}, "resume: must be the path"),
+        ({"model": MODEL, "extra": 3}, "extra"),
+        ({"model": MODEL, "dimension": 3}, "did you mean 'dimensions'"),
+        ({"model": MODEL, "timeout": "x"}, "timeout"),
+        ({"model": "anthropic/claude-sonnet-5-5"}, "anthropic has no embeddings"),
+        ({"model": "azure"}, "name the model, as 'azure/MODEL'"),
+        ({"model": "azure/"}, "name the model"),
+    ],
+)
+def test_options_are_checked_before_anything_is_sent(every, sandbox, options, words):
+    with pytest.raises(ConfigurationError, match=re.escape(words)):
+        every.embed(TEXTS, **options)
+    assert sandbox.requests == []
+
+
+def test_a_width_of_the_model_itself_is_always_right(every):
+    assert every.embed(TEXTS, model="openai/text-embedding-ada-002", dimensions=1536).dimensions == 1536
+
+
+def test_unknown_names_are_errors_of_their_kind(every):
+    with pytest.raises(UnknownProviderError):
+        every.embed(TEXTS, model="openia/x")
+    with pytest.raises(UnknownModelError, match="name its provider, as 'provider/mystery'"):
+        every.embed(TEXTS, model="mystery")
+    with Client() as client, pytest.raises(MissingKeyError, match="OPENAI_API_KEY"):
+        client.embed(TEXTS, model=MODEL)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("", "row 1: the text is empty"), ("  ", "is empty"), (7, "int is not a text"), ("\ud800", "lone surrogate")],
+)
+def test_texts_are_checked_before_anything_is_sent(every, sandbox, text, words):
+    with pytest.raises(ConfigurationError, match=words):
+        every.embed(["fox", text], model=MODEL)
+    assert sandbox.requests == []
+    embeddings = every.embed(["fox", text, "w\u00f6lf"], model=MODEL, on_error="keep")
+    assert [type(error) for error in embeddings.errors] == [type(None), ConfigurationError, type(None)]
+
+
+def test_a_template_that_does_not_fit_a_row_is_the_error_of_that_row(every):
+    rows = [{"text": "fox"}, {"other": "wolf"}]
+    embeddings = every.embed(rows, "A {text}", model=MODEL, on_error="keep")
+    assert [type(error) for error in embeddings.errors] == [type(None), ConfigurationError]
+
+
+def test_an_iterable_that_fails_keeps_what_is_done(every):
+    def texts():
+        yield "fox"
+        yield ""
+
+    with pytest.raises(ConfigurationError, match="row 1"):
+        every.embed(texts(), model=MODEL)
+
+    def broken():
+        yield "fox"
+        raise OSError("disk gone")
+
+    with pytest.raises(ChatError, match="disk gone") as caught:
+        every.embed(broken(), model=MODEL, on_error="keep")
+    assert len(caught.value.results) == 1
+
+
+# Resume and cache.
+
+
+def test_a_journal_sends_only_what_is_missing(every, sandbox, tmp_path):
+    path = tmp_path / "vectors.sqlite"
+    first = every.embed(TEXTS, model=MODEL, resume=path)
+    second = every.embed([*TEXTS, "new"], model=MODEL, resume=path)
+    assert [body["input"] for body in bodies(sandbox)] == [TEXTS, ["new"]]
+    assert second[:3] == first[:]
+    assert second.usage.input_tokens == 8
+    assert path.stat().st_mode & 0o077 == 0
+
+
+def test_a_journal_keeps_what_was_done_before_a_failure(every, sandbox, tmp_path, monkeypatch):
+    monkeypatch.setitem(services._SERVICES, "openai", services.EmbeddingService(max_texts=1))
+    path = tmp_path / "vectors.sqlite"
+    with (
+        pytest.raises(ai.BadRequestError) as caught,
+        Client(
+            api_key={"openai": "k"},
+            base_url={"openai": f"{sandbox.url}/fault/bad-request,on=embeddings,times=1/v1"},
+        ) as client,
+    ):
+        client.embed(TEXTS, model=MODEL, resume=path, workers=1)
+    assert caught.value.results.errors[0] is not None
+    before = len(sandbox.requests)
+    assert len(every.embed(TEXTS, model=MODEL, resume=path)) == 3
+    assert len(sandbox.requests) - before <= 3
+
+
+@pytest.mark.parametrize("options", [{"model": "mistral/mistral-embed"}, {"model": MODEL, "dimensions": 64}])
+def test_a_journal_of_other_vectors_is_refused(every, tmp_path, options):
+    path = tmp_path / "vectors.sqlite"
+    every.embed(TEXTS, model=MODEL, resume=path)
+    with pytest.raises(ConfigurationError, match="holds vectors of openai/text-embedding-3-small"):
+        every.embed(TEXTS, resume=path, **options)
+
+
+def test_the_tokens_of_a_batch_are_shared_among_its_texts(every, tmp_path):
+    path = tmp_path / "vectors.sqlite"
+    every.embed(TEXTS, model=MODEL, resume=path)
+    assert every.embed(TEXTS[:1], model=MODEL, resume=path).usage.input_tokens == 2
+
+
+def test_a_damaged_journal_is_an_error(every, tmp_path):
+    path = tmp_path / "vectors.sqlite"
+    every.embed(TEXTS, model=MODEL, resume=path)
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE vectors SET vector = x'010203'")
+    connection.close()
+    with pytest.raises(JournalError, match="damaged"):
+        every.embed(TEXTS, model=MODEL, resume=path)
+
+
+def test_vectors_of_two_widths_in_a_journal_are_an_error(every, tmp_path):
+    path = tmp_path / "vectors.sqlite"
+    every.embed(TEXTS, model=MODEL, resume=path)
+    with sqlite3.connect(path) as connection:
+        key = connection.execute("SELECT key FROM vectors LIMIT 1").fetchone()[0]
+        connection.execute("UPDATE vectors SET vector = x'0000803f' WHERE key = ?", (key,))
+    connection.close()
+    with pytest.raises(BadResponseError, match="different widths"):
+        every.embed(TEXTS, model=MODEL, resume=path)
+
+
+def test_the_cache_of_the_client_holds_vectors(sandbox, tmp_path):
+    cache: dict[str, str] = {}
+    options = {"api_key": {"openai": "k"}, "base_url": {"openai": f"{sandbox.url}/v1"}, "cache": cache}
+    with Client(**options) as client:
+        first = client.embed(TEXTS, model=MODEL)
+        second = client.embed(TEXTS, model=MODEL, resume=tmp_path / "v.sqlite")
+    assert len(sandbox.requests) == 1
+    assert second[:] == first[:]
+    assert second.cost == 0.0
+    for key in cache:
+        cache[key] = "damaged"
+    with Client(**options) as client:
+        assert client.embed(TEXTS, model=MODEL)[:] == first[:]
+    assert len(sandbox.requests) == 2
+
+
+def test_a_cache_that_cannot_be_written_loses_no_vector(sandbox, caplog):
+    class Broken(dict):
+        def __setitem__(self, key, value):
+            raise JournalError("the cache is full")
+
+    with Client(api_key={"openai": "k"}, base_url={"openai": f"{sandbox.url}/v1"}, cache=Broken()) as client:
+        assert len(client.embed(TEXTS, model=MODEL)) == 3
+    assert "embeddings were not kept" in caplog.text
+
+
+def test_an_empty_entry_of_the_cache_counts_as_missing(sandbox):
+    class Hollow(dict):
+        def get(self, key, default=None):
+            return json.dumps({"vector": ""})
+
+    with Client(api_key={"openai": "k"}, base_url={"openai": f"{sandbox.url}/v1"}, cache=Hollow()) as client:
+        assert len(client.embed(TEXTS, model=MODEL)[0]) == 1536
+
+
+# Executors.
+
+
+def test_an_executor_of_the_users_own_is_used_and_left_running(every):
+    with ThreadPoolExecutor(2) as executor:
+        assert len(every.embed(TEXTS, model=MODEL, executor=executor)) == 3
+        assert executor.submit(len, "ab").result() == 2
+
+
+def test_an_executor_that_is_shut_down_is_an_error(every):
+    executor = ThreadPoolExecutor(1)
+    executor.shutdown()
+    with pytest.raises(ConfigurationError, match="executor: it takes no more work"):
+        every.embed(TEXTS, model=MODEL, executor=executor, on_error="keep")
+
+
+def test_a_worker_that_dies_is_an_error(every):
+    class Dying(ThreadPoolExecutor):
+        def submit(self, function, *args):
+            return super().submit(int, "no number")
+
+    with pytest.raises(ChatError, match="a batch was lost"):
+        every.embed(TEXTS, model=MODEL, executor=lambda: Dying(1))
+
+
+def test_vectors_are_kept_lowest_byte_first(monkeypatch):
+    assert to_bytes([1.0]) == b"\x00\x00\x80?"
+    monkeypatch.setattr("aichatkit.embeddings.vectors.sys.byteorder", "big")
+    swapped = to_bytes([1.0])
+    assert swapped == b"?\x80\x00\x00"
+    assert list(from_bytes(swapped)) == [1.0]
