@@ -40,6 +40,8 @@ logger = logging.getLogger(__name__)
 _FIRST, _SECOND, _LONGEST, _GROWTH = 5.0, 15.0, 300.0, 1.5
 #: Searches for a job whose creation is not known, and the seconds between them: lists may lag behind.
 _SEARCHES, _SEARCH_PAUSE = 3, 60.0
+#: The longest pause before a step of a job, in seconds; one that is longer comes from a clock that was set back.
+_MAX_PAUSE = 3600.0
 #: How long to wait before a creation that hit a rate limit is sent again, unless the service says.
 _RATE_PAUSE = 60.0
 #: Statuses that do not say whether a job was created.
@@ -136,6 +138,11 @@ class JobEngine:
             spool.close()
         self._spools.clear()
 
+    def is_due(self, job: JobRecord) -> bool:
+        """Return whether it is time for the next step of a job."""
+        now = self._clock()
+        return not now < job.next_poll <= now + _MAX_PAUSE
+
     def pause(self, tried: int) -> float:
         """Return the seconds until the next poll, with a little jitter."""
         seconds = _FIRST if not tried else min(_LONGEST, _SECOND * _GROWTH ** min(tried - 1, 30))
@@ -197,7 +204,7 @@ class JobEngine:
             self._drop_spool(job)
             return self._adopt(job, remote)
         if _was_not_sent(failure):
-            seconds = failure.retry_after if failure.retry_after is not None else _RATE_PAUSE
+            seconds = min(_RATE_PAUSE if failure.retry_after is None else failure.retry_after, _MAX_PAUSE)
             state = "planned" if spool is not None else "uploaded"
             logger.warning("%s; the job is sent again in %.0f s", failure, seconds)
             return self.journal.update(job, state=state, tried=0, next_poll=self._clock() + seconds)

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Job", "list_jobs"]
 
+#: The wall clock, by which jobs are looked up.
+_clock = time.time
+
 
 @dataclass(frozen=True)
 class Job:
@@ -119,7 +122,7 @@ class Job:
                 )
             provider_cls = registry[job.provider]
             call = client._build_call("?", 0, model=f"{provider_cls.name}/{job.model}")
-            engine = JobEngine(journal, call, clock=time.time)
+            engine = JobEngine(journal, call, clock=_clock)
             if engine.protocol_of(job) is None and job.state not in FINAL:
                 raise ConfigurationError(
                     f"{job.provider}: the job {job.id} was sent with another API key or to another base_url; use a "

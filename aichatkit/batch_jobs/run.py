@@ -214,7 +214,7 @@ class JobRun:
             self._next_look = now + _LOOK
             self._look_for_others()
         for job in self._journal.jobs():
-            is_due = job.next_poll <= self._clock() or self._is_last_look()
+            is_due = self._engine.is_due(job) or self._is_last_look()
             if job.owner != self._journal.owner or job.state in FINAL or not is_due:
                 continue
             if self._interrupts:

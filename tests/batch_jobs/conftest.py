@@ -19,7 +19,8 @@ def service_of(monkeypatch):
         server = job_server.JobServer(kind)
         service = server.__enter__()
         servers.append(server)
-        monkeypatch.setattr("aichatkit.batch_jobs.mapper._clock", lambda: service.now)
+        for module in ("mapper", "job"):
+            monkeypatch.setattr(f"aichatkit.batch_jobs.{module}._clock", lambda: service.now)
         return service
 
     yield start
