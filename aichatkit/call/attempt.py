@@ -88,13 +88,18 @@ class TargetAttempts:
             retirements.warn_of_retirement(self.provider, model, record, catalog)
         options = call.options if record is None else replace(call.options, record=record)
         options, changes = model_rules.adapt_options(self.provider, model, options) if options.params else (options, ())
-        self.request = ProviderRequest(self.provider, model, call.messages, options, catalog, keep_raw=call.keep_raw)
-        check_request(self.request)
+        self._request = ProviderRequest(self.provider, model, call.messages, options, catalog, keep_raw=call.keep_raw)
+        check_request(self._request)
         if changes:
             warned = self.context.warned
             model_rules.report_changes(
                 changes, provider=self.provider.name, model=model, strict=call.strict, warned=warned
             )
+
+    @property
+    def request(self) -> ProviderRequest:
+        """What is sent, once it is checked."""
+        return self._request
 
     def keys(self) -> Sequence[str | None]:
         """Return the keys to send; raise MissingKeyError if one is missing."""
@@ -146,7 +151,7 @@ class TargetAttempts:
         """Send what the model is known to accept; if it refuses more, adapt the request and repeat it once."""
         while True:
             changes = () if self.call.strict else self.context.refused_params.get(self._memo_key, ())
-            request = replace(self.request, changes=changes) if changes else self.request
+            request = replace(self._request, changes=changes) if changes else self._request
             try:
                 return self._open_once(request, cooldown_key, key)
             except BadRequestError as error:

@@ -241,6 +241,7 @@ def test_quota_that_ends_a_whole_job_stops_the_run(service, run):
     assert len(service.jobs) == 1
 
 
+@pytest.mark.slow
 def test_a_job_that_cannot_be_looked_up_is_waited_for_until_an_hour_after_its_deadline(service, run):
     run(service, ROWS, wait=False)
     start = service.now
