@@ -1,6 +1,6 @@
 """Make the table of the page on reliability: the same faults on a real socket, read by several packages.
 
-python docs/compare.py      needs openai and litellm installed beside aichatkit; about two minutes
+python docs/compare.py      needs openai, litellm, llm and chatlas in the same environment; about five minutes
 """
 
 from __future__ import annotations
@@ -58,29 +58,45 @@ def with_litellm(url: str) -> Iterator[str]:
         yield chunk.choices[0].delta.content or ""
 
 
+def with_llm(url: str) -> Iterator[str]:
+    """Stream with the Python API of llm."""
+    from llm.default_plugins.openai_models import Chat
+
+    yield from Chat("gpt-6-luna", model_name="gpt-6-luna", api_base=url).prompt(PROMPT[0]["content"], key="any")
+
+
+def with_chatlas(url: str) -> Iterator[str]:
+    """Stream as the documentation of chatlas shows."""
+    from chatlas import ChatOpenAICompletions
+
+    chat = ChatOpenAICompletions(model="gpt-6-luna", base_url=url, api_key="any", kwargs={"timeout": SILENCE})
+    yield from chat.stream(PROMPT[0]["content"])
+
+
 READERS: dict[str, Callable[[str], Iterable[str]]] = {
     "aichatkit": with_aichatkit,
     "openai": with_openai,
     "litellm": with_litellm,
+    "llm": with_llm,
+    "chatlas": with_chatlas,
 }
 
 
 def outcome(read: Callable[[str], Iterable[str]], fault: str) -> str:
-    """Return in words what came of it: the error's name or what was taken for the answer, and what it took."""
-    told, text, started = "", "", time.monotonic()
+    """Return the result in words: the name of the error or the text that was returned, and what it took."""
+    result, text, started = "", "", time.monotonic()
     with Sandbox() as sandbox:
         try:
             for piece in read(f"{sandbox.url}/fault/{fault}/v1"):
                 text += piece
-        except Exception as error:  # noqa: BLE001 - whatever comes is what is measured
-            told = f"`{type(error).__name__}`"
-            kept = getattr(error, "partial", "")
-            told += ", text kept in it" if kept else ""
-        told = told or (f"**taken for an answer** of {len(text)} characters" if text else "**an empty answer**")
-        asked = len(sandbox.requests)
-    took = time.monotonic() - started
-    return f"{told}; asked {'once' if asked == 1 else f'{asked} times'}" + (
-        f", {took:.0f} s" if took > 2 * SILENCE else ""
+        except Exception as error:  # noqa: BLE001 - this is what is measured
+            result = f"`{type(error).__name__}`"
+            result += " with the text so far" if getattr(error, "partial", "") else ""
+        result = result or (f"**{len(text)} characters as a finished answer**" if text else "**an empty answer**")
+        requests = len(sandbox.requests)
+    seconds = time.monotonic() - started
+    return f"{result}; {requests} request{'s' * (requests != 1)}" + (
+        f", {seconds:.0f} s" if seconds > 2 * SILENCE else ""
     )
 
 
@@ -88,16 +104,16 @@ def main(names: Any) -> None:
     """Print the table as Markdown."""
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
     chosen = names or list(READERS)
-    tell(["what happens", *(f"{name} {version(name)}" for name in chosen)])
-    tell(["---"] * (len(chosen) + 1))
+    print_row(["what happens", *(f"{name} {version(name)}" for name in chosen)])
+    print_row(["---"] * (len(chosen) + 1))
     for name in chosen:
-        # What the first use costs is not the fault's.
+        # The first use also imports the package.
         outcome(READERS[name], "hang-up")
     for what, fault in FAULTS.items():
-        tell([what, *(outcome(READERS[name], fault) for name in chosen)])
+        print_row([what, *(outcome(READERS[name], fault) for name in chosen)])
 
 
-def tell(cells: list[str]) -> None:
+def print_row(cells: list[str]) -> None:
     """Print a row."""
     sys.stdout.write(f"| {' | '.join(cells)} |\n")
     sys.stdout.flush()

@@ -314,7 +314,7 @@ class JobRun:
 
     def _sleep(self) -> None:
         now = self._clock()
-        times = [job.next_poll for job in self._active()]
+        times = [job.next_poll for job in self._active() if job.owner == self._journal.owner and self._may_end(job)]
         if self._planner.waiting and any(job.owner != self._journal.owner for job in self._active()):
             times.append(self._next_look)
         if not self._planner.is_done and self._not_before > now:

@@ -524,3 +524,75 @@ def test_live_runs_on_a_journal_without_jobs_are_as_before(service, run):
     assert run(service, ROWS, batch=False).text == answers()
     assert run(service, ROWS, batch=False).text == answers()
     assert not service.asked
+
+
+def test_results_are_written_in_blocks(service, run, monkeypatch):
+    monkeypatch.setattr("aichatkit.batch_jobs.collection._BLOCK", 2)
+    assert run(service, ROWS).text == answers()
+
+
+def test_a_lease_is_renewed_with_its_claims(service, run, tmp_path):
+    run(service, ROWS, wait=False)
+    journal = JobJournal(tmp_path / "run.sqlite")
+    journal.take_over()
+    with journal._database.transaction() as connection:
+        journal._renew(connection, 5e9)
+    assert journal.jobs()[0].until == 5e9
+    journal.close()
+
+
+def test_a_creation_that_is_refused_after_a_rate_limit_stops_the_run(service, run):
+    once(service, 429, 400)
+    results = run(service, ROWS)
+    assert isinstance(results.stopped, BadRequestError)
+    assert len(results.failed) == 6
+    assert not service.files
+
+
+def test_a_stopped_run_asks_nothing_live(service, run, monkeypatch):
+    monkeypatch.setattr("aichatkit.batch_jobs.planner._JOB_ROWS", 3)
+    service.ending = lambda job: "expired"
+    error = (429, {"error": {"message": "You exceeded your current quota", "code": "insufficient_quota"}})
+    service.fate = lambda prompt: error if prompt in ROWS[3:] else None
+    results = run(service, ROWS, late="live")
+    assert isinstance(results.stopped, QuotaExceededError)
+    assert not service.live
+
+
+def test_a_journal_that_fails_while_jobs_run_ends_the_run(service, run, monkeypatch):
+    def fail(self, job):
+        from aichatkit.errors import JournalError
+
+        raise JournalError("the disk is full")
+
+    monkeypatch.setattr(engines.JobEngine, "advance", fail)
+    with pytest.raises(ChatError, match="the disk is full") as raised:
+        run(service, ROWS)
+    assert raised.value.results.pending == 6
+
+
+def test_a_journal_that_fails_at_the_start_is_an_error(service, run, monkeypatch):
+    def fail(self, planned):
+        from aichatkit.errors import JournalError
+
+        raise JournalError("the disk is full")
+
+    monkeypatch.setattr(engines.JobEngine, "send", fail)
+    with pytest.raises(ChatError, match="the disk is full"):
+        run(service, ROWS)
+
+
+def test_a_job_of_another_key_does_not_keep_a_run_awake(service, run):
+    run(service, ROWS[:3], wait=False)
+    naps = []
+
+    def sleep(seconds):
+        naps.append(seconds)
+        service.sleep(seconds)
+
+    settings = {"api_key": {"openai": "sk-b"}, "retry": RetryPolicy(sleep=sleep, random=lambda: 0.5)}
+    results = run(service, ROWS, client=settings)
+    assert results.pending == 3
+    assert results.text[3:] == answers()[3:]
+    assert min(naps) >= 1
+    assert service.asked == dict.fromkeys(ROWS[3:], 1)

@@ -522,7 +522,7 @@ class Handler(BaseHTTPRequestHandler):
             return
         status, headers, data = found
         self.send_response(status)
-        for name, value in {**headers, "Content-Length": str(len(data))}.items():
+        for name, value in {"Content-Length": str(len(data)), **headers}.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(data)

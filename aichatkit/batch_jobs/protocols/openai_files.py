@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from itertools import count
 from typing import Any, ClassVar
 
 from aichatkit.batch_jobs.lines import FileBody, MultipartBody, Spool
@@ -222,13 +221,13 @@ class MistralJobs(OpenAIJobs):
         return {**files, "metadata": {"aichatkit": job.nonce}, "timeout_hours": 24}
 
     def iter_jobs(self) -> Iterator[dict[str, Any]]:
-        for number in count():
+        number, records = 0, [{}] * _PAGE
+        while len(records) == _PAGE:
             params = {"page": number, "page_size": _PAGE, "order_by": "-created"}
             page = self.http.get(self._url(self.jobs_path), params=params)
             records = [record for record in page.get("data") or () if isinstance(record, dict)]
             yield from records
-            if len(records) < _PAGE:
-                break
+            number += 1
 
     def parse_job(self, record: Mapping[str, Any], job: JobRecord) -> RemoteJob:
         state = str(record.get("status") or "").lower()
