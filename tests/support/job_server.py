@@ -526,6 +526,8 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(data)
+        # A body that is shorter than it says is one that was cut.
+        self.close_connection = self.close_connection or headers.get("Content-Length", len(data)) != len(data)
 
     do_GET = do_POST = do_DELETE = answer
 

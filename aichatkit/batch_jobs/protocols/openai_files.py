@@ -221,7 +221,7 @@ class MistralJobs(OpenAIJobs):
         return {**files, "metadata": {"aichatkit": job.nonce}, "timeout_hours": 24}
 
     def iter_jobs(self) -> Iterator[dict[str, Any]]:
-        number, records = 0, [{}] * _PAGE
+        number, records = 0, [dict[str, Any]()] * _PAGE
         while len(records) == _PAGE:
             params = {"page": number, "page_size": _PAGE, "order_by": "-created"}
             page = self.http.get(self._url(self.jobs_path), params=params)
