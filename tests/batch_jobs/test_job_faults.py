@@ -575,6 +575,7 @@ def test_a_journal_that_fails_at_the_start_is_an_error(service, run, monkeypatch
     def fail(self, planned):
         from aichatkit.errors import JournalError
 
+        planned.spool.close()
         raise JournalError("the disk is full")
 
     monkeypatch.setattr(engines.JobEngine, "send", fail)
