@@ -597,3 +597,44 @@ def test_a_job_of_another_key_does_not_keep_a_run_awake(service, run):
     assert results.text[3:] == answers()[3:]
     assert min(naps) >= 1
     assert [len(job.rows) for job in service.jobs.values()] == [3, 3]
+
+
+def test_a_job_without_its_key_or_with_another_endpoint_stays_pending(service_of, run, tmp_path, client_of):
+    service = service_of("azure")
+    run(service, ROWS, wait=False)
+    path = tmp_path / "run.sqlite"
+    with client_of(service, api_key=None) as client, pytest.raises(ConfigurationError, match="another API key"):
+        list_jobs(path, client)[0].refresh()
+    journal = JobJournal(path)
+    journal.update(journal.jobs()[0], api="/responses")
+    journal.close()
+    assert run(service, ROWS).pending == 6
+
+
+def test_rows_go_through_the_responses_api_as_well(service, run):
+    settings = {"api_key": {"openai-responses": "sk"}, "base_url": {"openai-responses": f"{service.url}/v1"}}
+    results = run(service, ROWS, client={**settings, "model": "openai-responses/gpt-6-luna"})
+    assert results.text == answers()
+    assert next(iter(service.jobs.values())).facts["asked"]["endpoint"] == "/v1/responses"
+    assert results.cost is not None
+
+
+def test_a_loop_that_is_left_leaves_the_jobs_running(service, client_of, tmp_path, run, monkeypatch):
+    monkeypatch.setattr("aichatkit.batch_jobs.planner._JOB_ROWS", 3)
+    lengths = [10.0, 10_000.0]
+    make_job = service.make_job
+
+    def make(rows, **facts):
+        job = make_job(rows, **facts)
+        job.created += lengths.pop(0)
+        return job
+
+    service.make_job = make
+    with client_of(service) as client:
+        options = {"batch": True, "resume": tmp_path / "run.sqlite", "as_completed": True, "progress": False}
+        results = client.map(ROWS, **options)
+        next(iter(results))
+        results._outcomes.close()
+    lengths += [0.0, 0.0]
+    assert run(service, ROWS).text == answers()
+    assert len(service.jobs) == 2
