@@ -376,8 +376,6 @@ class JobRun:
         self._stop_with(error)
 
     def _close(self) -> None:
-        if self.stopped is None and not self._planner.is_done:
-            self.stop()
         with contextlib.ExitStack() as stack:
             stack.callback(self._options.progress.close)
             stack.callback(self._journal.close)
