@@ -10,7 +10,7 @@ import pytest
 from aichatkit.cli import main
 from aichatkit.cli.jobs import RUNNING
 
-MAP = ["map", "in.csv", "-p", "{text}", "-o", "out.csv", "-m", "openai/gpt-6-luna", "--batch"]
+MAP = ["map", "in.csv", "-t", "{text}", "--out", "out.csv", "-m", "openai/gpt-6-luna", "--batch"]
 
 
 @pytest.fixture
@@ -42,9 +42,9 @@ def test_a_batch_is_sent_and_collected_by_the_same_command(service, capsys):
 
 def test_rows_that_failed_are_exit_code_1(service):
     service.fate = lambda prompt: (400, {"error": {"message": "no"}}) if prompt == "two" else None
-    main([*MAP, "--no-wait", "--max-tokens", "50", "--budget", "1"])
+    main([*MAP, "--no-wait", "-o", "max_tokens=50", "--budget", "1"])
     service.sleep(service.duration)
-    assert main([*MAP, "--no-wait", "--max-tokens", "50", "--budget", "1"]) == 1
+    assert main([*MAP, "--no-wait", "-o", "max_tokens=50", "--budget", "1"]) == 1
 
 
 def test_jobs_are_listed_looked_up_and_cancelled(service, capsys):
