@@ -32,7 +32,7 @@ def read_body(
     """Return the reply that the body of a result contains; with `record`, it is kept in `reply.raw`.
 
     Raises:
-        ChatError: the body is no answer, or an empty one.
+        ChatError: the body is not an answer, or an empty one.
     """
     answer = _RowAnswer(provider, model, _RowResponse(body), http=http, catalog=catalog)  # type: ignore[arg-type]
     answer.price_factor = price_factor

@@ -1,4 +1,4 @@
-"""Jobs of Anthropic: one request contains all rows, and only the IDs of the rows tell whose a job is."""
+"""Jobs of Anthropic: one request contains all rows, and only the row IDs in the results identify a job."""
 
 from __future__ import annotations
 

@@ -256,7 +256,7 @@ class MistralJobs(OpenAIJobs):
 
 
 class TogetherJobs(OpenAIJobs):
-    """Jobs of Together: the answer to a creation contains the job, or a null in its place."""
+    """Jobs of Together: the answer to a creation contains the job, or null."""
 
     max_bytes = 100_000_000
     keeps = None
