@@ -29,8 +29,8 @@ class Job:
 
     `id` is the service's ID, or ours if the service has not named it yet. `state` is "planned", "uploading",
     "uploaded", "sending", "unsure" (it may have been created), "running", "ended", "fetching", or one of the final
-    ones: "done", "refused", "gone" and "released". `answered` and `failed` count its rows as far as the service reports them
-    before the end. `sent` and `deadline` are datetimes in UTC, None if not known. `cost` is in US dollars, for the
+    ones: "done", "refused", "gone" and "released". `answered` and `failed` count its rows as far as the service reports
+    them before the end. `sent` and `deadline` are datetimes in UTC, None if not known. `cost` is in US dollars, for the
     answers collected so far, None if a price is not known.
     """
 
