@@ -20,12 +20,14 @@ if TYPE_CHECKING:
     from aichatkit.api import chat as chat
     from aichatkit.api import embed as embed
     from aichatkit.api import image as image
+    from aichatkit.api import jobs as jobs
     from aichatkit.api import map as map
     from aichatkit.api import model_info as model_info
     from aichatkit.api import models as models
     from aichatkit.api import stream as stream
     from aichatkit.batch.results import Result as Result
     from aichatkit.batch.results import Results as Results
+    from aichatkit.batch_jobs.job import Job as Job
     from aichatkit.catalog.model_infos import ModelInfo as ModelInfo
     from aichatkit.catalog.model_infos import ModelPrices as ModelPrices
     from aichatkit.chats.chat import Chat as Chat
@@ -39,6 +41,9 @@ if TYPE_CHECKING:
     from aichatkit.errors import AuthenticationError as AuthenticationError
     from aichatkit.errors import BadRequestError as BadRequestError
     from aichatkit.errors import BadResponseError as BadResponseError
+    from aichatkit.errors import BatchExpiredError as BatchExpiredError
+    from aichatkit.errors import BatchGoneError as BatchGoneError
+    from aichatkit.errors import BatchPendingError as BatchPendingError
     from aichatkit.errors import BlockedError as BlockedError
     from aichatkit.errors import BudgetExceededError as BudgetExceededError
     from aichatkit.errors import ChatError as ChatError
@@ -88,7 +93,7 @@ if TYPE_CHECKING:
     keys = key_store
 
 _PUBLIC = {
-    "api": ("ask", "chat", "embed", "image", "map", "model_info", "models", "stream"),
+    "api": ("ask", "chat", "embed", "image", "jobs", "map", "model_info", "models", "stream"),
     "client": ("Client",),
     "storage.archive": ("search_saved",),
     "middleware.cache": ("Cache",),
@@ -99,6 +104,7 @@ _PUBLIC = {
     "streams": ("Stream",),
     "reply": ("Attempt", "Reply"),
     "batch.results": ("Result", "Results"),
+    "batch_jobs.job": ("Job",),
     "chunks": ("Usage",),
     "embeddings.vectors": ("Embeddings",),
     "images": ("ImageResponse",),
@@ -118,6 +124,9 @@ _PUBLIC = {
         "AuthenticationError",
         "BadRequestError",
         "BadResponseError",
+        "BatchExpiredError",
+        "BatchGoneError",
+        "BatchPendingError",
         "BlockedError",
         "BudgetExceededError",
         "ChatError",

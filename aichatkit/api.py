@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+from aichatkit._lazy import lazy_module
 from aichatkit._locks import Lock
 from aichatkit.batch.results import Results
 from aichatkit.call.signatures import CallOptions, ChatOptions, EmbedOptions, MapOptions, with_signature
@@ -17,9 +18,14 @@ from aichatkit.streams import Stream
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from aichatkit.batch_jobs import job as job_lists
+    from aichatkit.batch_jobs.job import Job
     from aichatkit.catalog.model_infos import ModelInfo
+else:
+    # Few programs have batch jobs.
+    job_lists = lazy_module("aichatkit.batch_jobs.job")
 
-__all__ = ["ask", "chat", "default_client", "embed", "image", "map", "model_info", "models", "stream"]
+__all__ = ["ask", "chat", "default_client", "embed", "image", "jobs", "map", "model_info", "models", "stream"]
 
 
 @with_signature
@@ -84,6 +90,20 @@ def map(prompts: Any, template: str | None = None, **options: Unpack[MapOptions]
     2
     """
     return default_client().map(prompts, template, **options)
+
+
+def jobs(path: Any) -> list[Job]:
+    """Return the batch jobs of the journal at `path`, in the order in which they were sent; nothing is sent.
+
+    Their methods `refresh`, `cancel` and `release` ask the service with the default client.
+
+    >>> jobs("no-such.sqlite")
+    []
+
+    Raises:
+        JournalError: the file is not a journal, or cannot be read.
+    """
+    return job_lists.list_jobs(path)
 
 
 @overload

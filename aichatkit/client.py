@@ -284,6 +284,10 @@ class Client:
             as_completed: return immediately; the first loop over the results yields rows as they are completed.
             budget: US dollars, by the price table, that the run does not exceed.
             max_tokens_total: tokens that the run does not exceed.
+            batch: send the rows in the service's batch jobs, mostly at half the price and within a day; needs `resume`.
+            wait: with `batch`, wait until all jobs have ended, or for so many seconds; False sends and collects only.
+            late: with `batch`, what happens to rows that a job did not run: "batch" puts them into the next job, twice
+                at most, "live" asks them at once, "fail" gives them a BatchExpiredError.
             options: those of `ask`, the same for every row.
 
         Raises:
@@ -292,13 +296,16 @@ class Client:
         """
         return mapper.map_prompts(self, prompts, template, **options)
 
-    def estimate(self, prompts: Any, template: str | None = None, **options: Unpack[CallOptions]) -> Estimate:
+    def estimate(
+        self, prompts: Any, template: str | None = None, *, batch: bool = False, **options: Unpack[CallOptions]
+    ) -> Estimate:
         """Return how many calls, tokens and US dollars `map` would take, without sending anything.
 
         Tokens are counted by tiktoken if it and its tables are installed, else four bytes count as one token; an answer
-        counts as `max_tokens`, or as 256 tokens without it. A row that cannot be sent counts nothing.
+        counts as `max_tokens`, or as 256 tokens without it. A row that cannot be sent counts nothing. With `batch`, the
+        prices are those of batch jobs.
         """
-        return mapper.estimate_prompts(self, prompts, template, options)
+        return mapper.estimate_prompts(self, prompts, template, options, batch=batch)
 
     def embed(
         self,

@@ -20,6 +20,7 @@
     ├─ StreamInterruptedError                the answer was cut off
     │  └─ StreamStalledError                 also a TimedOutError
     ├─ BudgetExceededError  SchemaError  ToolError  JournalError
+    ├─ BatchPendingError  BatchExpiredError  BatchGoneError     rows of batch jobs
     └─ AllProvidersFailedError               every provider in the list failed
 
 Classes also inherit from the `requests` and built-in exceptions that existing code already catches.
@@ -46,6 +47,9 @@ __all__ = [
     "AuthenticationError",
     "BadRequestError",
     "BadResponseError",
+    "BatchExpiredError",
+    "BatchGoneError",
+    "BatchPendingError",
     "BlockedError",
     "BudgetExceededError",
     "ChatError",
@@ -325,6 +329,30 @@ class ToolError(ChatError):
 
 class JournalError(ChatError):
     """The file of a batch journal or cache cannot be used; what it already contains is kept."""
+
+
+class BatchPendingError(ChatError):
+    """The row is in a batch job that has not ended; the same call collects its answer later. `job` is its ID."""
+
+    def __init__(self, message: str = "", *, job: str = "", **fields: Any) -> None:
+        super().__init__(message, **fields)
+        self.job = job
+
+
+class BatchExpiredError(ChatError):
+    """The batch job expired before the row was answered, as did those before it; `job` is the ID of the last one."""
+
+    def __init__(self, message: str = "", *, job: str = "", **fields: Any) -> None:
+        super().__init__(message, **fields)
+        self.job = job
+
+
+class BatchGoneError(ChatError):
+    """The service no longer has the batch job `job` or its results; it has to be released before its rows are sent."""
+
+    def __init__(self, message: str = "", *, job: str = "", **fields: Any) -> None:
+        super().__init__(message, **fields)
+        self.job = job
 
 
 class AllProvidersFailedError(ChatError):

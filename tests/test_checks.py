@@ -57,7 +57,7 @@ def test_what_is_left_alone_is_asked_as_well(client, sandbox):
     sandbox.script("unauthorized")
     with pytest.raises(AuthenticationError):
         client.ask("Hi", model=models)
-    with pytest.raises(AllProvidersFailedError, match="cooling"):
+    with pytest.raises(AllProvidersFailedError, match="on cooldown"):
         client.ask("Hi", model=models)
     assert [check.ok for check in client.check(models)] == [True, True]
 

@@ -165,7 +165,7 @@ CONVERSATION = f"model=None, system=None, history=(), trim=None, {CALL}"
 ASK = f"model=None, system=None, {CALL}"
 MAP = (
     "model=None, system=None, workers=8, progress=None, resume=None, executor=None, on_error='keep',"
-    f" as_completed=False, budget=None, max_tokens_total=None, {CALL}"
+    f" as_completed=False, budget=None, max_tokens_total=None, batch=False, wait=True, late='batch', {CALL}"
 )
 
 SIGNATURES = {
@@ -187,7 +187,7 @@ SIGNATURES = {
     "Client.chat": f"(self, *, {CONVERSATION})",
     "Client.check": f"(self, model=None, *, system=None, {CHECK})",
     "Client.close": "(self)",
-    "Client.estimate": f"(self, prompts, template=None, *, {ASK})",
+    "Client.estimate": f"(self, prompts, template=None, *, batch=False, {ASK})",
     "Client.image": f"(self, prompt, *, {ASK})",
     "Client.map": f"(self, prompts, template=None, *, {MAP})",
     "Client.models": "(self, provider=None, *, details=False)",

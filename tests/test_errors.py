@@ -44,6 +44,9 @@ TREE = [
     ("SchemaError", ("ChatError",), Exception),
     ("ToolError", ("ChatError",), Exception),
     ("JournalError", ("ChatError",), Exception),
+    ("BatchPendingError", ("ChatError",), Exception),
+    ("BatchExpiredError", ("ChatError",), Exception),
+    ("BatchGoneError", ("ChatError",), Exception),
     ("AllProvidersFailedError", ("ChatError",), Exception),
 ]
 CLASSES = [getattr(errors, name) for name, _, _ in TREE]

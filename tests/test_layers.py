@@ -12,7 +12,10 @@ import aichatkit
 
 PACKAGE = Path(aichatkit.__file__).parent
 #: Modules that may ask for `requests`: it talks HTTP only in `transport`; the others need its classes.
-REQUESTS = {"errors", "client", "call.request", "transport", "providers", "embeddings", "testing"}
+REQUESTS = {
+    *("errors", "client", "call.request", "transport", "providers", "embeddings", "testing"),
+    "batch_jobs.http",
+}
 #: What only some users have; it is imported in the function that needs it.
 EXTRAS = {
     "IPython",
@@ -83,7 +86,20 @@ ORDER = """
     middleware.fingerprints middleware.estimates middleware.tool_rounds middleware.call_log middleware.telemetry
     middleware.budgets middleware.cache middleware.observe
     middleware.pipeline batch.task_queue
+    batch_jobs.records batch_jobs.lines
+    batch_jobs.journal batch_jobs.http
+    batch_jobs.protocols.base
+    batch_jobs.protocols.openai_files batch_jobs.protocols.messages batch_jobs.protocols.operations
+    batch_jobs.protocols.counters
+    batch_jobs.protocols
+    batch_jobs.prices
+    batch_jobs.answers batch_jobs.planner
+    batch_jobs.engine
+    batch_jobs.collection batch_jobs.job batch_jobs.holdings batch_jobs.status
+    batch_jobs.run_options
+    batch_jobs.run
     batch.run batch.results
+    batch_jobs.mapper
     batch.mapper
     embeddings.services embeddings.vectors
     embeddings.wires embeddings.store
@@ -122,8 +138,8 @@ def imports(tree, *, typing=False):
             yield from imports(node, typing=typing)
 
 
-#: Imports of a later step, each inside a function: a loaded conversation gets the default client.
-UPWARDS = {("chats.chat", "api")}
+#: Imports of a later step, each inside a function: a loaded conversation and a listed job get the default client.
+UPWARDS = {("chats.chat", "api"), ("batch_jobs.job", "api")}
 
 TREES = {name_of(path): ast.parse(path.read_text(encoding="utf-8")) for path in sorted(PACKAGE.rglob("*.py"))}
 STEPS = {name: number for number, line in enumerate(ORDER.splitlines()) for name in line.split()}

@@ -32,6 +32,7 @@ OPERANDS = {
     "map": ["prompts", "template"],
     "embed": ["texts", "template"],
     "models": ["provider"],
+    "jobs": ["path"],
     "model_info": ["name"],
     "register": ["provider"],
     "search_saved": ["folder", "words"],

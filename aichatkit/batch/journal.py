@@ -16,20 +16,22 @@ import time
 from collections.abc import Iterable, Sequence
 from json import JSONDecodeError
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, ClassVar
 
 from aichatkit._reasons import reason_of
-from aichatkit.errors import ConfigurationError, JournalError
+from aichatkit.errors import BatchPendingError, ConfigurationError, JournalError
 from aichatkit.reply import Reply
 from aichatkit.storage.records import decode, encode
 from aichatkit.storage.sqlite import Database, insert_rows, iter_batches, select_in
 
-__all__ = ["CLAIMED_ELSEWHERE", "Journal"]
+__all__ = ["CLAIMED_ELSEWHERE", "JOB_OWNER", "Journal"]
 
 logger = logging.getLogger(__name__)
 
 #: Marks a row that another process is working on.
 CLAIMED_ELSEWHERE = object()
+#: How the owner of a claim begins that is a batch job.
+JOB_OWNER = "job:"
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS answers (key BLOB NOT NULL PRIMARY KEY, record TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS claims (key BLOB NOT NULL PRIMARY KEY, owner TEXT NOT NULL, until REAL NOT NULL)
@@ -47,10 +49,15 @@ _open_owners: set[str] = set()
 class Journal:
     """The journal of one run; `clock` returns wall-clock time, so that leases compare across machines."""
 
+    #: What the file contains, and the version it gets: earlier releases refuse one that contains batch jobs.
+    schema: ClassVar[str] = _SCHEMA
+    version: ClassVar[int] = 0
+
     def __init__(self, path: Any, *, lease: float = _LEASE, clock: Callable[[], float] = time.time) -> None:
         if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
             raise ConfigurationError(f"resume: must be the path of a journal, such as 'run.sqlite', not {path!r}")
-        self._database = Database(path, _SCHEMA, name="the journal")
+        self._database = Database(path, self.schema, name="the journal", version=self.version, readable=1)
+        self.path = os.fspath(path)
         self._lease = lease
         self._clock = clock
         self.owner = f"{platform.node()}:{os.getpid()}:{_start_time(os.getpid())}:{secrets.token_hex(4)}"
@@ -73,8 +80,11 @@ class Journal:
             insert_rows(connection, "INSERT OR REPLACE INTO seen VALUES", list(counts.items()))
         return keys
 
-    def claim(self, keys: Sequence[bytes]) -> list[Reply | object | None]:
-        """Claim rows; return for each its stored reply, `CLAIMED_ELSEWHERE`, or None if it is now claimed here."""
+    def claim(self, keys: Sequence[bytes]) -> list[Reply | BatchPendingError | object | None]:
+        """Claim rows; return for each its stored reply, or None if it is now claimed here.
+
+        A row that another process has claimed is `CLAIMED_ELSEWHERE`, and one in a batch job is an error.
+        """
         if self._renewer is None:
             self._renewer = threading.Thread(target=self._renew_claims, name="aichatkit-journal", daemon=True)
             self._renewer.start()
@@ -85,12 +95,16 @@ class Journal:
             claims = select_in(
                 connection, "SELECT key, CAST(owner AS TEXT), CAST(until AS REAL) FROM claims WHERE key", keys
             )
-            claimed = {key for key, owner, until in claims if self._is_valid_elsewhere(owner, until, now)}
+            claimed: dict[bytes, Any] = {
+                key: CLAIMED_ELSEWHERE if not owner.startswith(JOB_OWNER) else self._in_job()
+                for key, owner, until in claims
+                if self._is_valid_elsewhere(owner, until, now)
+            }
             free = [key for key in keys if key not in records and key not in claimed]
             until = now + self._lease
             insert_rows(connection, "INSERT OR REPLACE INTO claims VALUES", [(key, self.owner, until) for key in free])
         replies = {key: self._parse_reply(record) for key, record in records.items()}
-        return [replies.get(key, CLAIMED_ELSEWHERE if key in claimed else None) for key in keys]
+        return [replies.get(key, claimed.get(key)) for key in keys]
 
     def write(self, replies: Iterable[tuple[bytes, Reply]]) -> None:
         """Store the replies of claimed rows; they are on disk when this returns."""
@@ -115,9 +129,21 @@ class Journal:
             self._renewer.join()
         # A claim that cannot be deleted expires with this process anyway.
         with contextlib.suppress(JournalError), self._database.transaction(durable=False) as connection:
-            connection.execute("DELETE FROM claims WHERE owner = ?", (self.owner,))
+            self._give_back(connection)
         _open_owners.discard(self.owner)
         self._database.close()
+
+    def _in_job(self) -> BatchPendingError:
+        return BatchPendingError(
+            "the row is in a batch job that has not ended, or whose results are gone; the same call with batch=True "
+            f"collects it, and `aichatkit jobs {self.path}` shows the jobs and gives them up"
+        )
+
+    def _renew(self, connection: Any, until: float) -> None:
+        connection.execute("UPDATE claims SET until = ? WHERE owner = ?", (until, self.owner))
+
+    def _give_back(self, connection: Any) -> None:
+        connection.execute("DELETE FROM claims WHERE owner = ?", (self.owner,))
 
     def _is_valid_elsewhere(self, owner: str, until: float, now: float) -> bool:
         # The clocks of two processes may differ by more than a lease, even on one machine, as in containers.
@@ -145,9 +171,7 @@ class Journal:
         while not self._closing.wait(self._lease / 3):
             try:
                 with self._database.transaction(durable=False) as connection:
-                    connection.execute(
-                        "UPDATE claims SET until = ? WHERE owner = ?", (self._clock() + self._lease, self.owner)
-                    )
+                    self._renew(connection, self._clock() + self._lease)
             except JournalError:
                 logger.exception("the claims of this run were not renewed")
 

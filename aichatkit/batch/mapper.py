@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from aichatkit._dataclasses import replace
+from aichatkit._lazy import lazy_module
 from aichatkit.batch.journal import Journal
 from aichatkit.batch.progress import Progress
 from aichatkit.batch.result_store import DiskStore, MemoryStore
@@ -29,7 +31,11 @@ from aichatkit.streams import Stream
 from aichatkit.structured.forms import Form
 
 if TYPE_CHECKING:
+    from aichatkit.batch_jobs import mapper as batch_jobs
     from aichatkit.client import Client
+else:
+    # Few runs are batch jobs.
+    batch_jobs = lazy_module("aichatkit.batch_jobs.mapper")
 
 __all__ = ["ask_row", "estimate_prompts", "map_prompts"]
 
@@ -49,14 +55,39 @@ def map_prompts(
     as_completed: bool = False,
     budget: float | None = None,
     max_tokens_total: int | None = None,
+    batch: bool = False,
+    wait: bool | float = True,
+    late: str = "batch",
     **options: Any,
 ) -> Results:
     """Send every prompt and return the results; `options` are passed to `ask` for every row."""
+    if not isinstance(batch, bool):
+        raise ConfigurationError(f"batch: must be True or False, not {batch!r}")
+    if not batch and (wait is not True or late != "batch"):
+        raise ConfigurationError("wait and late are for batch=True")
     if on_error not in _ON_ERROR:
         raise ConfigurationError(f"on_error: must be 'keep' or 'raise', not {on_error!r}")
     as_completed = parse_flag("as_completed", as_completed)
     if not is_integer(workers, minimum=1):
         raise ConfigurationError(f"workers: must be an integer of at least 1, not {workers!r}")
+    if batch:
+        return batch_jobs.map_in_jobs(
+            client,
+            prompts,
+            template,
+            options,
+            ask=BoundAsk(partial(ask_row, client), options),
+            wait=wait,
+            late=late,
+            workers=workers,
+            progress=progress,
+            resume=resume,
+            executor=executor,
+            on_error=on_error,
+            as_completed=as_completed,
+            budget=budget,
+            max_tokens_total=max_tokens_total,
+        )
     run_budget = Budget(budget, max_tokens_total)
     sample, make_executor = client._build_call("?", 1, **options), parse_executor(executor)
     context = sample.context
@@ -70,6 +101,8 @@ def map_prompts(
     if context.rate_limiter is not None:
         waits["pacing"] = context.rate_limiter.longest
     bar = Progress(progress, source.size, waits)
+    if isinstance(resume, (str, os.PathLike)) and os.path.isfile(resume):
+        batch_jobs.collect_jobs(client, options, resume)
     journal = None if resume is None else Journal(resume)
     run_options = RunOptions(
         BoundAsk(partial(ask_row, client), options),
@@ -98,8 +131,12 @@ def ask_row(client: Client, prompt: Any, /, **options: Any) -> Reply:
     return Stream(open_answer(call)).read()
 
 
-def estimate_prompts(client: Client, prompts: Any, template: str | None, options: Mapping[str, Any]) -> Estimate:
+def estimate_prompts(
+    client: Client, prompts: Any, template: str | None, options: Mapping[str, Any], *, batch: bool = False
+) -> Estimate:
     """Return what `map` would use; a row that cannot be sent counts as nothing."""
+    if batch:
+        return batch_jobs.estimate_in_jobs(client, prompts, template, options)
     rows = read_rows(prompts, template).rows
     client._build_call("?", 1, **options)
 

@@ -24,10 +24,16 @@ class Progress:
     """A progress bar: rows done and failed, rows per second, tokens, cost and current waits.
 
     `enabled` is True or False, or None to show the bar only in a terminal or notebook. `waits` maps the labels of waits
-    to functions that return the seconds remaining.
+    to functions that return the seconds remaining, `notes` maps labels to functions that return a text.
     """
 
-    def __init__(self, enabled: Any, total: int | None, waits: Mapping[str, Callable[[], float]]) -> None:
+    def __init__(
+        self,
+        enabled: Any,
+        total: int | None,
+        waits: Mapping[str, Callable[[], float]],
+        notes: Mapping[str, Callable[[], str]] | None = None,
+    ) -> None:
         if enabled not in (None, True, False):
             raise ConfigurationError(f"progress: must be True, False or None, not {enabled!r}")
         is_shown = enabled or (enabled is None and _is_interactive())
@@ -37,6 +43,7 @@ class Progress:
         self._total = total
         self._bar: Any = None
         self._waits = waits
+        self._notes = notes or {}
         self._failed = 0
         self._tokens = 0
         self._cost = 0.0
@@ -75,6 +82,7 @@ class Progress:
             seconds = remaining()
             if seconds:
                 postfix[label] = f"{seconds:.0f}s"
+        postfix.update({label: text for label, note in self._notes.items() if (text := note())})
         bar.set_postfix(postfix, refresh=False)
 
 

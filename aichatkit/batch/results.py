@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Protocol, overload
+from typing import TYPE_CHECKING, Any, Protocol, overload
 
 from aichatkit._dataclasses import dataclass, field
 from aichatkit.batch import tables
@@ -13,9 +13,12 @@ from aichatkit.batch.rows import Row
 from aichatkit.batch.task_queue import FinishedRow, Outcome, restore_outcome
 from aichatkit.chunks import Usage
 from aichatkit.display import markup, reprs
-from aichatkit.errors import ChatError, JournalError
+from aichatkit.errors import BatchPendingError, ChatError, JournalError
 from aichatkit.reply import Reply, sum_known, sum_usage
 from aichatkit.structured.forms import Form
+
+if TYPE_CHECKING:
+    from aichatkit.batch_jobs.job import Job
 
 __all__ = ["Result", "Results"]
 
@@ -66,6 +69,8 @@ class RunState(Protocol):
 
     stopped: ChatError | None
     unasked: int
+    #: The batch jobs of the run.
+    jobs: Sequence[Job]
 
     @property
     def interrupted(self) -> bool:
@@ -156,6 +161,17 @@ class Results(Sequence[Result]):
         """Whether Ctrl-C stopped the run."""
         self.finish()
         return self._run.interrupted
+
+    @property
+    def jobs(self) -> list[Job]:
+        """The batch jobs that have rows of this run, as they are when it ends; empty without `batch=True`."""
+        self.finish()
+        return list(self._run.jobs)
+
+    @property
+    def pending(self) -> int:
+        """The number of rows in batch jobs that have not ended; the error of such a row is a BatchPendingError."""
+        return sum(isinstance(result.error, BatchPendingError) for result in self._iter_results())
 
     @property
     def text(self) -> list[str | None]:
@@ -257,7 +273,10 @@ class Results(Sequence[Result]):
 
     def __getstate__(self) -> dict[str, Any]:
         self.finish()
-        return {**self.__dict__, "_run": FinishedRun(self._run.stopped, self._run.unasked, self._run.interrupted)}
+        return {
+            **self.__dict__,
+            "_run": FinishedRun(self._run.stopped, self._run.unasked, self._run.interrupted, self.jobs),
+        }
 
 
 @dataclass(frozen=True)
@@ -267,6 +286,7 @@ class FinishedRun:
     stopped: ChatError | None
     unasked: int
     interrupted: bool
+    jobs: Sequence[Job] = ()
 
     def handling_interrupts(self) -> AbstractContextManager[None]:
         """Leave the SIGINT handler unchanged."""

@@ -75,6 +75,8 @@ class BatchRun:
         self.stopped: ChatError | None = None
         #: Number of rows that were not sent.
         self.unasked = 0
+        #: The batch jobs of the run: none.
+        self.jobs: Sequence[Any] = ()
         self._queue = tasks
         self._options = options
         #: Futures that are done; None wakes up the main thread.

@@ -167,6 +167,8 @@ class TaskQueue:
                 self._ready.append(task)
             elif isinstance(entry, Reply):
                 self.finished.append((task.row, restore_outcome(entry, self._schema)))
+            elif isinstance(entry, ChatError):
+                self.finished.append((task.row, entry))
             else:
                 assert entry is CLAIMED_ELSEWHERE
                 self._claimed_elsewhere.append(task)

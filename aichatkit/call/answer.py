@@ -13,7 +13,7 @@ from aichatkit._lazy import lazy_module
 from aichatkit._surrogates import join_pieces, repair
 from aichatkit.call.base_answer import BaseAnswer
 from aichatkit.call.collector import ADDERS, Collector
-from aichatkit.call.cost import charge_of, utc_now
+from aichatkit.call.cost import Charge, charge_of, utc_now
 from aichatkit.catalog.models import Catalog
 from aichatkit.classification import classify
 from aichatkit.errors import (
@@ -300,9 +300,8 @@ class Answer(BaseAnswer):
             raise self._empty_error()
         if self.provider.draws(self.model) and not collector.images:
             raise BadResponseError(f"{name}: {self.model} answered with text and no image")
-        text, usage, bill = self.text, collector.total_usage(), collector.total_bill()
-        models = (collector.model, self.model)
-        cost, saved = charge_of(self.provider, models, usage, self._catalog, bill, at=utc_now())
+        text, usage = self.text, collector.total_usage()
+        cost, saved = self._charge(usage, collector.total_bill())
         if text:
             # Keep one copy, not the pieces as well.
             self._parts[:] = [text]
@@ -328,6 +327,10 @@ class Answer(BaseAnswer):
         )
         self.close()
         self._notify_complete(self.reply)
+
+    def _charge(self, usage: chunks.Usage, bill: chunks.Bill) -> Charge:
+        models = (self._collector.model, self.model)
+        return charge_of(self.provider, models, usage, self._catalog, bill, at=utc_now())
 
     def _empty_error(self) -> ChatError:
         collector, name = self._collector, self.provider.name

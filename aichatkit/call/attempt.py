@@ -96,6 +96,11 @@ class TargetAttempts:
                 changes, provider=self.provider.name, model=model, strict=call.strict, warned=warned
             )
 
+    @property
+    def request(self) -> ProviderRequest:
+        """What is sent, once it is checked."""
+        return self._request
+
     def keys(self) -> Sequence[str | None]:
         """Return the keys to send; raise MissingKeyError if one is missing."""
         return self.context.keys_for(self.provider)

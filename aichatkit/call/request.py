@@ -34,7 +34,7 @@ else:
     # Few models refuse a parameter.
     refusals = lazy_module("aichatkit.call.refusals")
 
-__all__ = ["ProviderRequest", "check_request", "prepare", "send_request"]
+__all__ = ["ProviderRequest", "build_http_request", "check_request", "encode_body", "prepare", "send_request"]
 
 # Made once: `json.dumps` makes an encoder for every call if it gets an option.
 _encode = json.JSONEncoder(allow_nan=False).encode
@@ -63,14 +63,9 @@ def send_request(
 ) -> Answer:
     """Send the request and return the answer with its first text received; raise one of our errors."""
     started, original = clock(), request
-    request = _with_instructions(request)
-    if "text" not in request.provider.takes_files:
-        request = replace(request, messages=_with_text_files(request.messages))
-    http_request = _build(request, http)
+    request, http_request = build_http_request(request, http)
     body: Any = http_request.json
-    for change in request.changes:
-        refusals.apply(body, change, request.options)
-    http_request = _encode_body(http_request, request)
+    http_request = encode_body(http_request, request)
     if on_request is not None:
         on_request(http_request)
     try:
@@ -79,6 +74,20 @@ def send_request(
         if error._refused:
             refusals.note_refusal(error, body, original)
         raise
+
+
+def build_http_request(request: ProviderRequest, http: Transport) -> tuple[ProviderRequest, requests.Request]:
+    """Return the request as it is sent, with instructions in place of what the service does not support.
+
+    Its body is not encoded yet.
+    """
+    request = _with_instructions(request)
+    if "text" not in request.provider.takes_files:
+        request = replace(request, messages=_with_text_files(request.messages))
+    http_request = _build(request, http)
+    for change in request.changes:
+        refusals.apply(http_request.json, change, request.options)
+    return request, http_request
 
 
 def _open(
@@ -141,7 +150,7 @@ def _build(request: ProviderRequest, http: Transport) -> requests.Request:
     return http_request
 
 
-def _encode_body(http_request: requests.Request, request: ProviderRequest) -> requests.Request:
+def encode_body(http_request: requests.Request, request: ProviderRequest) -> requests.Request:
     """Encode the body as JSON here: a value that cannot be encoded is known to come from the caller."""
     if http_request.json is None:
         return http_request

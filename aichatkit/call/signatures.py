@@ -109,6 +109,9 @@ class MapOptions(CallOptions, total=False):
     as_completed: bool
     budget: float | None
     max_tokens_total: int | None
+    batch: bool
+    wait: bool | float
+    late: Literal["batch", "live", "fail"]
 
 
 class EmbedOptions(TypedDict, total=False):
@@ -132,14 +135,17 @@ class EmbedOptions(TypedDict, total=False):
 #: The defaults that are not None.
 _DEFAULTS: Mapping[str, Any] = {
     "as_completed": False,
+    "batch": False,
     "files": (),
     "history": (),
+    "late": "batch",
     "max_rounds": 8,
     "on_error": "keep",
     "raw": False,
     "strict": False,
     "tools": (),
     "truncate": False,
+    "wait": True,
     "workers": 8,
 }
 _FIRST = ("model", "system")

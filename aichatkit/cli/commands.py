@@ -24,6 +24,7 @@ COMMANDS: Mapping[str, str] = {
     "doctor": "check whether this machine can reach the services, and why not",
     "embed": "turn texts into vectors",
     "image": "generate an image and save it",
+    "jobs": "list, cancel and release the batch jobs of a journal",
     "keys": "store, list and remove API keys",
     "logs": "log calls in a SQLite file, and list, search and show them",
     "map": "send a prompt for each row of a CSV or JSON Lines file",

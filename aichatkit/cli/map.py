@@ -7,10 +7,12 @@ from typing import Any
 
 from aichatkit.cli.client_options import add_client_options, add_param_option, announce_offline, open_client
 from aichatkit.cli.error_text import in_words
+from aichatkit.cli.jobs import RUNNING
 from aichatkit.cli.map_files import journal_path, open_files
 from aichatkit.cli.output import print_stderr
 from aichatkit.cli.parser import Parser
 from aichatkit.cli.schema_option import parse_schema_option
+from aichatkit.errors import ConfigurationError
 
 __all__ = ["build_parser", "run"]
 
@@ -50,32 +52,45 @@ def build_parser() -> ArgumentParser:
         "--resume", action="store_true", help="keep a journal, OUT.sqlite, and send only the rows missing from it"
     )
     parser.add_argument("--journal", metavar="FILE", help="resume with this journal instead of OUT.sqlite")
+    parser.add_argument(
+        "--batch", action="store_true", help="send batch jobs: mostly half the price, within a day; implies --resume"
+    )
+    parser.add_argument(
+        "--no-wait",
+        action="store_true",
+        help="with --batch: send, collect what is there, and exit with 75 while jobs run; the same command goes on",
+    )
     parser.add_argument("--budget", type=float, metavar="DOLLARS", help="the most to spend, by the price table")
     return parser
 
 
 def run(args: Namespace) -> int:
     """Send the prompt of every row and return the exit code."""
+    if args.no_wait and not args.batch:
+        raise ConfigurationError("--no-wait is for --batch")
+    args.resume = args.resume or args.batch
     resume = journal_path(args)
     options: dict[str, Any] = {"system": args.system} if args.system else {}
     if args.schema is not None:
         options["schema"] = parse_schema_option(args.schema)
+    if args.batch:
+        options.update(batch=True, wait=not args.no_wait)
     # No wait hook: the progress bar shows the waits.
     with open_files(args) as (source, out), open_client(args, hooks=None, rate=args.rate) as client:
         results = client.map(source, args.prompt, workers=args.workers, resume=resume, budget=args.budget, **options)
         announce_offline(args)
         results.save(out)
-    return _report(results, args, is_resumable=resume is not None)
+    return _report(results, args, resume)
 
 
-def _report(results: Any, args: Namespace, *, is_resumable: bool) -> int:
+def _report(results: Any, args: Namespace, resume: str | None) -> int:
     """Print a summary and return the exit code."""
-    failed = results.failed
+    failed, pending = results.failed, results.pending
     place = "standard output" if args.out == "-" else args.out
     print_stderr(f"{len(results) - len(failed)} of {len(results)} rows answered, written to {place}")
     if results.stopped is not None:
         print_stderr(in_words(results.stopped))
-        if is_resumable:
+        if resume is not None:
             print_stderr("to send the remaining rows, run the same command again")
         else:
             print_stderr("with --resume, the same command could continue from here")
@@ -83,4 +98,8 @@ def _report(results: Any, args: Namespace, *, is_resumable: bool) -> int:
         error = failed[0].error
         assert error is not None
         print_stderr(f"the first error: {in_words(error)}")
-    return 130 if results.interrupted else 1 if failed else 0
+    if pending:
+        print_stderr(
+            f"{pending} rows are in batch jobs: the same command collects them, `aichatkit jobs {resume}` shows them"
+        )
+    return 130 if results.interrupted else RUNNING if pending else 1 if failed else 0

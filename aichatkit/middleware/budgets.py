@@ -58,6 +58,11 @@ class Budget:
         """What has been spent."""
         return self._spent
 
+    @property
+    def reserved(self) -> Expense:
+        """What is reserved for calls and jobs in progress."""
+        return self._reserved
+
     def reserve(self, amount: Expense, highest: float = 0.0) -> Expense | None:
         """Reserve what a call may cost and return it; None if it does not fit.
 
@@ -75,6 +80,18 @@ class Budget:
                 return None
             self._reserved = self._reserved.plus(reservation)
             return reservation
+
+    def hold(self, most: Expense) -> None:
+        """Reserve exactly the most that a batch job may cost, whether or not it fits: the job may be running."""
+        with self._lock:
+            self._reserved = self._reserved.plus(most)
+
+    def count(self, held: Expense, spent: Expense) -> None:
+        """Replace what was held for a batch job, or for none, by what was spent."""
+        with self._lock:
+            money = max(0.0, self._reserved.money - held.money)
+            self._reserved = Expense(money, max(0, self._reserved.tokens - held.tokens))
+            self._spent = spent.plus(self._spent)
 
     def settle(self, reserved: Expense, spent: Expense) -> None:
         """Replace what was reserved by what was spent."""

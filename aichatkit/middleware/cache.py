@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from aichatkit.call.answer_like import AnswerLike
     from aichatkit.structured.forms import Form
 
-__all__ = ["Cache", "CachedAnswer", "answer_from_cache", "parse_cache"]
+__all__ = ["Cache", "CachedAnswer", "answer_from_cache", "find_cached", "parse_cache", "store_reply"]
 
 logger = logging.getLogger(__name__)
 
@@ -150,19 +150,39 @@ def parse_cache(cache: Any) -> MutableMapping[str, str] | None:
 
 def answer_from_cache(call: Call, open_next: Callable[[Call], AnswerLike]) -> AnswerLike:
     """Return the cached answer of an identical call; else open one, and cache it when it is complete."""
-    cache = call.context.cache
-    assert cache is not None
     if not _is_deterministic(call):
         return open_next(call)
-    addresses = [call.context.provider(target.provider).url for target in call.targets]
-    key = fingerprint(call, addresses, call.strict).hex()
-    record = cache.get(key)
-    cached = None if record is None else _decode_entry(record, call.schema)
+    key = _key_of(call)
+    cached = _find(call, key)
     if cached is not None:
         return CachedAnswer(cached)
     answer = open_next(call)
-    answer.when_complete(partial(_store, cache, key))
+    answer.when_complete(partial(_store, call.context.cache, key))
     return answer
+
+
+def find_cached(call: Call) -> Reply | None:
+    """Return the cached reply of an identical call, None if there is none or the client has no cache."""
+    if call.context.cache is None or not _is_deterministic(call):
+        return None
+    return _find(call, _key_of(call))
+
+
+def store_reply(call: Call, reply: Reply) -> None:
+    """Cache the reply of a call, if the client has a cache and an identical call would get the same answer."""
+    if call.context.cache is not None and _is_deterministic(call):
+        _store(call.context.cache, _key_of(call), reply)
+
+
+def _key_of(call: Call) -> str:
+    addresses = [call.context.provider(target.provider).url for target in call.targets]
+    return fingerprint(call, addresses, call.strict).hex()
+
+
+def _find(call: Call, key: str) -> Reply | None:
+    assert call.context.cache is not None
+    record = call.context.cache.get(key)
+    return None if record is None else _decode_entry(record, call.schema)
 
 
 def _is_deterministic(call: Call) -> bool:
@@ -171,7 +191,7 @@ def _is_deterministic(call: Call) -> bool:
     return not (call.options.tools or call.keep_raw or (params.get("temperature") and params.get("seed") is None))
 
 
-def _store(cache: MutableMapping[str, str], key: str, reply: Reply) -> None:
+def _store(cache: Any, key: str, reply: Reply) -> None:
     """Cache a reply that is complete and consists only of text."""
     if reply.complete and reply.finish_reason in _CACHEABLE_REASONS and not reply.images and not reply.tool_calls:
         try:

@@ -14,6 +14,7 @@ from aichatkit.chunks import Bill, Usage
 from aichatkit.errors import ConfigurationError
 
 __all__ = [
+    "ANSWER_TOKENS",
     "Estimate",
     "Expense",
     "check_priced",
@@ -24,7 +25,7 @@ __all__ = [
 ]
 
 #: Tokens expected of an answer that `max_tokens` does not limit, and the most if no limit of the model is known.
-_ANSWER_TOKENS, _LONGEST_ANSWER = 256, 128_000
+ANSWER_TOKENS, _LONGEST_ANSWER = 256, 128_000
 #: Some services charge a fee for each request by the size of its search.
 _EXPECTED, _HIGHEST = Bill(search_size="low"), Bill(search_size="high")
 
@@ -100,7 +101,7 @@ def check_priced(call: Call) -> None:
 
 def _usage(call: Call) -> Usage:
     input_tokens = count_call(call.messages, call.options, call.targets[0].model)
-    output_tokens = call.options.params.get("max_tokens") or _ANSWER_TOKENS
+    output_tokens = call.options.params.get("max_tokens") or ANSWER_TOKENS
     return Usage(input_tokens, output_tokens, input_tokens + output_tokens)
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from aichatkit.providers.base import Provider
     from aichatkit.tools.functions import Toolbox
 
-__all__ = ["ToolRounds"]
+__all__ = ["ToolRounds", "combine_replies", "repair_messages"]
 
 #: Counts that services may leave out if they are zero.
 _PARTS = ("cached_tokens", "reasoning_tokens", "cache_write_tokens", "searches")
@@ -168,7 +168,7 @@ class ToolRounds(BaseAnswer):
         """Return the messages that the next round adds, or the complete reply if there is no next round."""
         if self._toolbox.can_run(reply.tool_calls):
             return self._run_tools(reply)
-        complete = _combine(reply, self._replies, self.text, self.attempts)
+        complete = combine_replies(reply, self._replies, self.text, self.attempts)
         if self._turn:
             complete = replace(complete, turn=[*self._turn, reply.message])
         # Tool calls that the caller has to run come before the answer that has to fit the schema.
@@ -209,8 +209,7 @@ class ToolRounds(BaseAnswer):
 
     def _repair(self, reply: Reply, problem: str) -> list[Message]:
         self._repairs -= 1
-        request = f"That cannot be used: {problem}. Answer again with nothing but JSON that fits the schema."
-        return [Message("assistant", reply.text), Message("user", request)]
+        return repair_messages(reply, problem)
 
     def _with_earlier(self, error: _Error) -> _Error:
         """Add the text and attempts of the earlier rounds to an error of the current one."""
@@ -219,13 +218,19 @@ class ToolRounds(BaseAnswer):
         return error
 
 
+def repair_messages(reply: Reply, problem: str) -> list[Message]:
+    """Return the turns that ask for another answer in place of one that does not fit the schema."""
+    request = f"That cannot be used: {problem}. Answer again with nothing but JSON that fits the schema."
+    return [Message("assistant", reply.text), Message("user", request)]
+
+
 def _prefer_current(answer: AnswerLike, targets: Sequence[Target]) -> Sequence[Target]:
     """Put the target of the current answer first, as it made the tool calls."""
     current = (answer.provider.name, answer.model)
     return sorted(targets, key=lambda target: (target.provider.name, target.model) != current)
 
 
-def _combine(last: Reply, replies: Sequence[Reply], text: str, attempts: list[Attempt]) -> Reply:
+def combine_replies(last: Reply, replies: Sequence[Reply], text: str, attempts: list[Attempt]) -> Reply:
     """Return the last reply with the text, images, usage and cost of all rounds."""
     offset = len(text) - len(last.text)
     return replace(

@@ -66,6 +66,8 @@ def _error_record(error: ChatError) -> dict[str, Any]:
     fields = {name: getattr(error, name) for name in _ERROR}
     record: dict[str, Any] = {name: value for name, value in fields.items() if value not in (None, "", False)}
     nested = [_error_record(part) for part in getattr(error, "errors", ())]
+    if job := getattr(error, "job", ""):
+        record["job"] = job
     return {"kind": error_type, "message": error.message, **record, **({"errors": nested} if nested else {})}
 
 

@@ -37,7 +37,8 @@ _REASONS = (
 class Database:
     """A SQLite file, opened on first use; the path "" is a private temporary file, deleted on close.
 
-    `name` describes the file in error messages. `version` is its schema version; files with a later one are refused.
+    `name` describes the file in error messages. `version` is its schema version, which a file that has a later one
+    keeps; files with a later version than `readable` are refused.
     """
 
     def __init__(
@@ -47,12 +48,14 @@ class Database:
         *,
         name: str,
         version: int = 0,
+        readable: int | None = None,
         lock_timeout: float = _LOCK_TIMEOUT,
     ) -> None:
         self.path = os.fspath(path) if path else ""
         self._schema = schema
         self._name = name
         self._version = version
+        self._readable = version if readable is None else readable
         self._lock_timeout = lock_timeout
         self._lock = Lock()
         #: Connections by process ID.
@@ -131,13 +134,13 @@ class Database:
             if not is_ours and connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]:
                 raise JournalError(f"{self._label()}: it is a database of another program; choose another path")
             version = connection.execute("PRAGMA user_version").fetchone()[0]
-            if version > self._version:
+            if version > self._readable:
                 raise JournalError(
                     f"{self._label()}: a newer aichatkit made it (its version is {version}, this one knows up to "
-                    f"{self._version}); choose another path, or upgrade"
+                    f"{self._readable}); choose another path, or upgrade"
                 )
             connection.execute(f"PRAGMA application_id={_APPLICATION_ID}")
-            connection.execute(f"PRAGMA user_version={self._version}")
+            connection.execute(f"PRAGMA user_version={max(version, self._version)}")
             for statement in self._schema.split(";"):
                 connection.execute(statement)
             connection.execute("COMMIT")

@@ -23,7 +23,19 @@ from aichatkit.testing import Fake
 
 ROOT = Path(ai.__file__).parent.parent
 #: What `map` takes for the whole run.
-RUN = ("workers", "progress", "resume", "executor", "on_error", "as_completed", "budget", "max_tokens_total")
+RUN = (
+    "workers",
+    "progress",
+    "resume",
+    "executor",
+    "on_error",
+    "as_completed",
+    "budget",
+    "max_tokens_total",
+    "batch",
+    "wait",
+    "late",
+)
 #: Every function that takes options, and those it has in addition to the options of a call.
 FACES = {
     "ask": (),
@@ -34,7 +46,7 @@ FACES = {
     "Client.ask": (),
     "Client.stream": (),
     "Client.image": (),
-    "Client.estimate": (),
+    "Client.estimate": ("batch",),
     "Client.chat": ("history", "trim"),
     "Client.map": RUN,
     "Chat": ("history", "trim"),

@@ -1,0 +1,1 @@
+"""Batch jobs of the services under `map`: rows -> jobs -> answers, each step in the journal before it is taken."""

@@ -1,0 +1,264 @@
+"""Results of a job -> answers in the journal: each line by its ID, in blocks, so that a repeat changes nothing."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any, Callable
+
+from aichatkit import _warnings
+from aichatkit._dataclasses import replace
+from aichatkit._surrogates import repair
+from aichatkit.batch.rows import Row
+from aichatkit.batch_jobs.answers import read_body
+from aichatkit.batch_jobs.engine import FATAL, JobEngine
+from aichatkit.batch_jobs.journal import Finding
+from aichatkit.batch_jobs.lines import parse_row_id
+from aichatkit.batch_jobs.planner import PlannedRow, build_row
+from aichatkit.batch_jobs.protocols.base import JobProtocol
+from aichatkit.batch_jobs.records import JobRecord, JobRow, RemoteJob, RowResult, RowState
+from aichatkit.call import refusals
+from aichatkit.call.attempt import open_transport
+from aichatkit.call.call import Call, memoize
+from aichatkit.errors import (
+    AuthenticationError,
+    BadRequestError,
+    BatchExpiredError,
+    ChatError,
+    ContentFilteredError,
+    ModelNotFoundError,
+    QuotaExceededError,
+    SchemaError,
+)
+from aichatkit.middleware.cache import store_reply
+from aichatkit.middleware.tool_rounds import combine_replies
+from aichatkit.reply import Reply
+
+__all__ = ["Collection"]
+
+logger = logging.getLogger(__name__)
+
+#: Results written in one transaction.
+_BLOCK = 300
+#: How often an answer that does not fit its schema is asked again, and a row that was not run is put into a job again.
+_REPAIRS, _MAX_TRIES = 1, 2
+#: Errors of a row that every other row would meet as well.
+_ENDS_RUN = (QuotaExceededError, AuthenticationError)
+_QUEUE_FULL = ("token_limit_exceeded", "too_many_tasks", "request_limit_exceeded")
+
+
+class Collection:
+    """Collects the results of jobs. `waiting` are the rows of this run by key, `call_of` builds the call of one."""
+
+    def __init__(
+        self,
+        engine: JobEngine,
+        call: Call,
+        *,
+        waiting: Mapping[bytes, Row],
+        call_of: Callable[[PlannedRow], Call],
+        raw: dict[bytes, list[Any]],
+        late: str,
+        repairs: int = _REPAIRS,
+    ) -> None:
+        #: The error in a result that every other row would meet as well.
+        self.fatal: ChatError | None = None
+        #: The last job that was refused as a whole because of its model, and because of a full queue.
+        self.unsupported: ChatError | None = None
+        self.queue_full = False
+        self._engine = engine
+        self._journal = engine.journal
+        self._call = call
+        self._waiting = waiting
+        self._raw = raw
+        self._call_of = call_of
+        self._max_tries = 0 if late == "fail" else _MAX_TRIES
+        self._repairs = repairs
+        self._protocol: JobProtocol
+
+    def collect(self, job: JobRecord, remote: RemoteJob, *, has_other_models: bool) -> JobRecord:
+        """Store every result of a job that has ended, and end it in the journal.
+
+        A failed download changes nothing: it is tried again later, from its start.
+        """
+        protocol = self._engine.protocol_of(job)
+        assert protocol is not None
+        self._protocol = protocol
+        job = self._journal.update(job, state="fetching")
+        try:
+            if remote.failure is None or remote.answered:
+                job = self._read_all(job, remote)
+        except ChatError as error:
+            if error.status in (404, 410):
+                return self._engine.lose(job, error)
+            logger.info("%s: the results of %s could not be collected: %s", job.provider, job.id, error)
+            return self._engine.put_off(job, self._engine.pause(job.tried + 1))
+        if not protocol.is_named and not remote.output_ref:
+            return self._engine.lose(job, ChatError("its results are archived"))
+        self._end(job, remote, has_other_models=has_other_models)
+        self._engine.clean_up(job)
+        return next(each for each in self._journal.jobs() if each.job == job.job)
+
+    def _read_all(self, job: JobRecord, remote: RemoteJob) -> JobRecord:
+        foreign, block = 0, list[RowResult]()
+        for result in self._protocol.iter_results(job, remote):
+            if parse_row_id(job.nonce, result.row_id) is None:
+                foreign += 1
+                continue
+            block.append(result)
+            if len(block) >= _BLOCK:
+                job, block = self._write(job, block), []
+        job = self._write(job, block)
+        if foreign:
+            logger.warning("%s: %d results of the job %s are not of its rows", job.provider, foreign, job.id)
+        return job
+
+    def _write(self, job: JobRecord, block: list[RowResult]) -> JobRecord:
+        by_number = {
+            number: result for result in block if (number := parse_row_id(job.nonce, result.row_id)) is not None
+        }
+        rows = self._journal.rows_at(job, list(by_number))
+        findings = [self._find(job, row, by_number[n]) for n, row in rows.items() if row.state == RowState.OUT]
+        return self._journal.write_findings(job, findings)
+
+    def _find(self, job: JobRecord, row: JobRow, result: RowResult) -> Finding:
+        if result.reason:
+            return self._not_run(job, row, result.reason)
+        if result.error is not None:
+            return self._failed(job, row, result.error)
+        http = open_transport(self._protocol.provider, None, self._call)
+        try:
+            reply = read_body(
+                result.body,
+                provider=self._protocol.provider,
+                model=job.model,
+                http=http,
+                catalog=self._call.context.catalog,
+                price_factor=self._protocol.price_factor,
+                record=result.record if self._call.keep_raw else None,
+            )
+        except ChatError as error:
+            return self._failed(job, row, error)
+        return self._answered(job, row, reply)
+
+    def _answered(self, job: JobRecord, row: JobRow, reply: Reply) -> Finding:
+        cost = reply.cost
+        drafts = self._journal.drafts([row.key]).get(row.key, []) if row.round > 1 else []
+        form = self._call.schema
+        if form is not None:
+            try:
+                form.parse(reply)
+            except SchemaError as error:
+                if error.repairable and row.round <= self._repairs and reply.finish_reason != "length":
+                    return Finding(row, RowState.DRAFT, reply, error, cost)
+                return Finding(row, RowState.FAILED, None, error, cost)
+            except ContentFilteredError as error:
+                return Finding(row, RowState.FAILED, None, error, cost)
+        if drafts:
+            reply = combine_replies(reply, [*drafts, reply], reply.text, reply.attempts)
+        waiting = self._waiting.get(row.key)
+        if waiting is not None and reply.raw:
+            self._raw[row.key] = reply.raw
+        if waiting is not None and self._call.context.cache is not None:
+            store_reply(self._call_of(PlannedRow(waiting, row.key)), reply)
+        return Finding(row, RowState.ANSWERED, reply, None, cost)
+
+    def _not_run(self, job: JobRecord, row: JobRow, reason: str) -> Finding:
+        if reason == "cancelled":
+            return Finding(row, RowState.FAILED, None, _cancelled(job))
+        is_final = row.tries >= self._max_tries
+        return Finding(row, RowState.FAILED if is_final else RowState.UNRUN, None, _expired(job))
+
+    def _failed(self, job: JobRecord, row: JobRow, error: ChatError) -> Finding:
+        error.provider, error.model = error.provider or job.provider, error.model or job.model
+        if isinstance(error, _ENDS_RUN):
+            self.fatal = self.fatal or error
+            return Finding(row, RowState.UNRUN, None, error)
+        may_repeat = error.action == "retry" or error.status in (408, 409) or self._heal(job, row, error)
+        if may_repeat and row.tries < self._max_tries:
+            return Finding(row, RowState.UNRUN, None, error)
+        return Finding(row, RowState.FAILED, None, error)
+
+    def _heal(self, job: JobRecord, row: JobRow, error: ChatError) -> bool:
+        """Leave out from now on what the model refuses, as live calls do; return whether that changes the row."""
+        waiting = self._waiting.get(row.key)
+        if not error._refused or waiting is None or self._call.strict:
+            return False
+        call = self._call_of(PlannedRow(waiting, row.key))
+        target = next((each for each in call.targets if each.model == job.model), call.targets[0])
+        memo, key = call.context.refused_params, (job.provider, job.model)
+        known = memo.get(key, ())
+        original = build_row(replace(call, context=call.context), target, self._protocol)
+        refusals.note_refusal(error, original.body, original.request)
+        changes = refusals.take_changes(error)
+        fresh = tuple(change for change in changes if change not in known)
+        if fresh:
+            memoize(memo, key, (*known, *fresh))
+            for sentence in refusals.describe(fresh):
+                _warnings.warn_user(f"{job.provider}: {job.model} {sentence}; strict=True forbids that")
+        # A row that was sent before the first refusal was read is changed by what is known since.
+        return bool(fresh) or (bool(known) and row.tries == 0)
+
+    def _end(self, job: JobRecord, remote: RemoteJob, *, has_other_models: bool) -> None:
+        failure = remote.failure
+        if failure is not None:
+            self._end_failed(job, remote, failure, has_other_models=has_other_models)
+        elif remote.is_cancelled:
+            self._journal.finish(job, note=remote.state, error=_cancelled(job), max_tries=0)
+        else:
+            problem = _expired(job) if remote.is_expired else _missing(job)
+            self._journal.finish(job, note=remote.state, error=problem, max_tries=self._max_tries)
+
+    def _end_failed(self, job: JobRecord, remote: RemoteJob, failure: ChatError, *, has_other_models: bool) -> None:
+        failure.provider, failure.model = failure.provider or job.provider, failure.model or job.model
+        note = repair(failure.message)
+        if failure.code in _QUEUE_FULL:
+            self.queue_full = True
+            self._journal.finish(job, note=note, error=failure)
+        elif isinstance(failure, FATAL):
+            self.fatal = self.fatal or failure
+            self._journal.finish(job, note=note, error=failure)
+        elif remote.bad_lines:
+            rows = self._journal.rows_at(job, list(remote.bad_lines))
+            errors = {
+                n: BadRequestError(
+                    f"{job.provider}: the row was refused: {reason}", provider=job.provider, model=job.model
+                )
+                for n, reason in remote.bad_lines.items()
+            }
+            findings = [Finding(row, RowState.FAILED, None, errors[n]) for n, row in rows.items()]
+            self._journal.write_findings(job, findings)
+            self._journal.finish(job, note=note, error=failure, max_tries=self._max_tries)
+        elif has_other_models or isinstance(failure, ModelNotFoundError):
+            self.unsupported = failure
+            self._journal.finish(job, note=note, error=failure)
+        else:
+            self._journal.finish(job, note=note, error=failure, max_tries=0)
+
+
+def _expired(job: JobRecord) -> BatchExpiredError:
+    return BatchExpiredError(
+        f"{job.provider}: the job {job.id} expired before this row was answered; leave batch= out to ask it live, or "
+        "pass late='live'",
+        job=job.id,
+        provider=job.provider,
+        model=job.model,
+    )
+
+
+def _missing(job: JobRecord) -> BatchExpiredError:
+    return BatchExpiredError(
+        f"{job.provider}: the results of the job {job.id} lack this row",
+        job=job.id,
+        provider=job.provider,
+        model=job.model,
+    )
+
+
+def _cancelled(job: JobRecord) -> ChatError:
+    return ChatError(
+        f"{job.provider}: the job {job.id} was cancelled before this row was answered; the same call sends it again "
+        "once no job is running, and without batch= asks it live",
+        provider=job.provider,
+        model=job.model,
+    )

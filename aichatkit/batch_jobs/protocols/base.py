@@ -1,0 +1,156 @@
+"""The interface of a service's batch jobs, and what the protocols share: lines, times, counts and errors of rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timezone
+from typing import Any, ClassVar
+
+from aichatkit.batch_jobs.http import JobHTTP
+from aichatkit.batch_jobs.lines import Spool, iter_lines
+from aichatkit.batch_jobs.records import JobRecord, RemoteJob, RowResult
+from aichatkit.classification import classify
+from aichatkit.errors import ChatError
+
+__all__ = ["JobProtocol", "oldest_first", "parse_count", "parse_id", "parse_time"]
+
+
+class JobProtocol:
+    """How one service takes batch jobs; the hooks are in the order in which they are called."""
+
+    #: The most rows, and bytes of lines, that one job may have.
+    max_rows: ClassVar[int] = 50_000
+    max_bytes: ClassVar[int] = 100_000_000
+    #: What a job costs, as a share of the usual price, if the catalog has no batch price; None if not documented.
+    price_factor: ClassVar[float | None] = None
+    #: Whether the request that creates a job contains its rows, so that there is no file.
+    is_inline: ClassVar[bool] = False
+    #: Whether a job that its service has created can be recognized by its input file or its name.
+    is_named: ClassVar[bool] = True
+    #: Fields of a body that jobs do not take.
+    dropped: ClassVar[Sequence[str]] = ("stream", "stream_options")
+
+    def __init__(self, http: JobHTTP) -> None:
+        self.http = http
+        self.provider = http.provider
+
+    def api(self) -> str:
+        """Return the endpoint that the rows of a job are for."""
+        return type(self.provider).path
+
+    def adapt_body(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Return the body of a row: that of a call, without what jobs do not take."""
+        return {name: value for name, value in body.items() if name not in self.dropped}
+
+    def build_line(self, row_id: str, body: bytes) -> bytes:
+        """Return the line of a row; `body` is JSON."""
+        raise NotImplementedError
+
+    def upload(self, job: JobRecord, spool: Spool) -> str:
+        """Upload the lines of a job and return the name of the file."""
+        raise NotImplementedError
+
+    def create(self, job: JobRecord, spool: Spool | None) -> RemoteJob:
+        """Create a job; never sent twice. `spool` holds the lines if the request contains them."""
+        raise NotImplementedError
+
+    def poll(self, job: JobRecord) -> RemoteJob:
+        """Return a job as it is now."""
+        raise NotImplementedError
+
+    def find(self, job: JobRecord) -> list[RemoteJob]:
+        """Return the jobs that may be this one, whose creation is not known; the oldest first."""
+        raise NotImplementedError
+
+    def iter_results(self, job: JobRecord, remote: RemoteJob) -> Iterator[RowResult]:
+        """Yield the results of a job that has ended, in any order."""
+        raise NotImplementedError
+
+    def cancel(self, job: JobRecord) -> None:
+        """Cancel a job; what it answered until then can still be collected."""
+        raise NotImplementedError
+
+    def delete_input(self, ref: str) -> None:
+        """Delete the uploaded file."""
+        raise NotImplementedError
+
+    def refused(self, status: int, body: Any, *, model: str) -> ChatError:
+        """Return the error of a row that was refused with a status and a body."""
+        return classify.response_error(
+            status,
+            {},
+            json.dumps(body).encode(),
+            provider=self.provider.name,
+            model=model,
+            rules=self.provider.rules,
+        )
+
+    def reported(self, record: Any, *, model: str) -> ChatError:
+        """Return the error that an error record describes."""
+        return classify.event_error(record, provider=self.provider.name, model=model, rules=self.provider.rules)
+
+    def read_lines(self, url: str) -> Iterator[Mapping[str, Any]]:
+        """Download a file of JSON lines and yield its records; a line that is not one is skipped."""
+        spool = self.http.download(url)
+        try:
+            for line in iter_lines(spool.file):
+                try:
+                    record = json.loads(line)
+                except (ValueError, RecursionError):
+                    continue
+                if isinstance(record, dict):
+                    yield record
+        finally:
+            spool.close()
+
+
+def oldest_first(found: Sequence[RemoteJob]) -> list[RemoteJob]:
+    """Return jobs of a list that has the newest first, in the order of their creation; some times are only dates."""
+    ordered = list(found)
+    ordered.reverse()
+    ordered.sort(key=lambda remote: remote.created or 0.0)
+    return ordered
+
+
+def parse_time(value: Any) -> float | None:
+    """Return a time in seconds since 1970, from a number, an ISO time or a date; None for anything else.
+
+    >>> parse_time("2026-11-26T00:00:00Z"), parse_time("2026-11-26"), parse_time(5), parse_time({})
+    (1795651200.0, 1795651200.0, 5.0, None)
+    """
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, str):
+        return None
+    text = value.strip().replace("Z", "+00:00")
+    head, dot, rest = text.partition(".")
+    if dot:
+        # Python 3.9 and 3.10 read no fractions but of three or six digits.
+        digits = len(rest) - len(rest.lstrip("0123456789"))
+        text = head + rest[digits:]
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
+
+
+def parse_count(value: Any) -> int:
+    """Return a count, which some services write as text.
+
+    >>> parse_count("12"), parse_count(3), parse_count(None)
+    (12, 3, 0)
+    """
+    if isinstance(value, str) and value.isdecimal():
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+
+
+def parse_id(value: Any) -> str:
+    """Return an ID, "" for what some services send in place of none.
+
+    >>> parse_id("file-1"), parse_id({}), parse_id(None)
+    ('file-1', '', '')
+    """
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,385 @@
+"""A run of `map` in batch jobs: rows are planned, sent and collected job by job, until all have ended or time is up."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+import threading
+import time
+from collections.abc import Generator, Iterator, Sequence
+from typing import Any
+
+from aichatkit.batch.task_queue import FinishedRow
+from aichatkit.batch_jobs import status
+from aichatkit.batch_jobs.collection import Collection
+from aichatkit.batch_jobs.engine import FATAL, JobEngine
+from aichatkit.batch_jobs.holdings import Holdings
+from aichatkit.batch_jobs.job import Job
+from aichatkit.batch_jobs.planner import Planner
+from aichatkit.batch_jobs.records import FINAL, UNSENT, JobRecord, RemoteJob
+from aichatkit.batch_jobs.run_options import JobRunOptions
+from aichatkit.errors import ChatError, JournalError
+from aichatkit.middleware.estimates import Expense
+from aichatkit.reply import Reply
+
+__all__ = ["JobRun"]
+
+logger = logging.getLogger(__name__)
+
+#: How long to wait, after a job did not fit the service's queue, before the next is sent, in seconds.
+_QUEUE_PAUSE = 600.0
+#: How often to look for what other processes have collected, in seconds, and the longest sleep without a sign of life.
+_LOOK, _SLICE = 5.0, 60.0
+#: How long after its deadline a job that cannot be looked up is waited for, in seconds.
+_PATIENCE = 3600.0
+
+
+class JobRun:
+    """One run of `map(batch=True)`: iterating advances it and yields outcomes as jobs end."""
+
+    def __init__(self, planner: Planner, options: JobRunOptions) -> None:
+        #: The reason why rows were not sent, None if all were.
+        self.stopped: ChatError | None = None
+        #: Number of rows that were not sent.
+        self.unasked = 0
+        #: The jobs of the journal when the run ended.
+        self.jobs: Sequence[Job] = ()
+        self._planner = planner
+        self._options = options
+        self._journal = options.journal
+        self._clock = options.clock
+        self._engine = JobEngine(options.journal, options.call, clock=options.clock)
+        self._collection = Collection(
+            self._engine,
+            options.call,
+            waiting=planner.waiting,
+            call_of=planner.call_of,
+            raw=planner.raw,
+            late=options.late,
+        )
+        self._interrupts = 0
+        self._handles_interrupts = False
+        self._wake = threading.Event()
+        self._failure: ChatError | None = None
+        self._holdings = Holdings(options.budgets, options.run_budget)
+        #: No job is sent before this time, and then one at a time, once the service's queue was full.
+        self._not_before = 0.0
+        self._is_queue_small = False
+        self._latest: list[JobRecord] = []
+        self._ends_at: float | None = None
+        self._next_look = 0.0
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether Ctrl-C stopped the run."""
+        return self._interrupts > 0
+
+    def __iter__(self) -> Generator[FinishedRow, None, None]:
+        try:
+            self._options.progress.start()
+            with self.handling_interrupts():
+                self._begin()
+            while True:
+                with self.handling_interrupts():
+                    self._step()
+                yield from self._emit()
+                if self._is_over():
+                    break
+                with self.handling_interrupts():
+                    self._sleep()
+            if self._planner.live and self.stopped is None:
+                rows, self._planner.live = self._planner.live, []
+                for row, outcome in self._options.ask_live(rows):
+                    yield from self._emit_one(row, outcome)
+            yield from self._emit_rest()
+        finally:
+            self._close()
+        if self._failure is not None:
+            raise self._failure
+
+    def stop(self) -> None:
+        """Send no more jobs, and wait for none; those that were sent go on."""
+        self._stop_with(ChatError("not asked: the run was left"))
+        self._wake.set()
+
+    @contextlib.contextmanager
+    def handling_interrupts(self) -> Iterator[None]:
+        """Stop on the first Ctrl-C, immediately on the second; a custom SIGINT handler is kept. Jobs go on."""
+        may_handle = threading.current_thread() is threading.main_thread() and not self._handles_interrupts
+        if not may_handle or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+            yield
+            return
+        self._handles_interrupts = True
+        signal.signal(signal.SIGINT, self._interrupt)
+        try:
+            yield
+        finally:
+            self._handles_interrupts = False
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def notes(self) -> str:
+        """Return the state of the jobs for the progress bar."""
+        return status.progress_note(self._latest)
+
+    def next_look(self) -> float:
+        """Return the seconds until jobs are looked at again."""
+        return status.next_look(self._latest, self._clock())
+
+    def _interrupt(self, signum: int, frame: Any) -> None:
+        self._interrupts += 1
+        if self._interrupts > 1:
+            raise KeyboardInterrupt
+        self._stop_with(status.interrupted_error(self._latest, self._journal.path))
+        self._wake.set()
+
+    def _begin(self) -> None:
+        wait = self._options.wait
+        self._ends_at = None if wait is None else self._clock() + wait
+        for job in self._journal.take_over():
+            is_unsent = job.state in UNSENT or (job.state == "uploaded" and not self._options.sends)
+            if job.owner == self._journal.owner and is_unsent:
+                # What was to be sent has to be read again, so its rows are planned again.
+                self._engine.clean_up(job)
+                self._journal.drop(job)
+        for job in self._journal.jobs():
+            if job.state in FINAL:
+                self._holdings.count_past(job)
+            else:
+                self._holdings.hold(job.nonce, Expense(job.held, job.tokens))
+
+    def _step(self) -> None:
+        try:
+            self._send_jobs()
+            self._advance_jobs()
+            if self._options.wait == 0:
+                # What was collected may have led to a further job, for which this call will not come back.
+                self._send_jobs()
+        except JournalError as error:
+            self._fail(error)
+
+    def _send_jobs(self) -> None:
+        planner = self._planner
+        while self.stopped is None and not planner.is_done and self._clock() >= self._not_before:
+            if not self._options.sends:
+                planner.read_all()
+                return
+            if self._is_queue_small and self._active():
+                return
+            planned = planner.next_job()
+            if planned is None:
+                if planner.over_budget is not None and not self._active():
+                    self._stop_with(planner.over_budget)
+                break
+            for each in planned.planned:
+                planner.waiting[each.key] = each.row
+            self._holdings.hold(planned.nonce, planned.most)
+            try:
+                job = self._engine.send(planned)
+                if job.state == "refused":
+                    self._after_refusal(job)
+            except ChatError as error:
+                if isinstance(error, JournalError):
+                    raise
+                # The rows are free: the upload failed.
+                self._holdings.release(planned.nonce)
+                self._stop_with(error)
+                planner.look_again([each.key for each in planned.planned])
+            self._remember()
+        if planner.failure is not None and planner.is_done:
+            self._fail(planner.failure)
+
+    def _after_refusal(self, job: JobRecord) -> None:
+        """Send the rows of a job that was not created elsewhere, in smaller jobs, or not at all."""
+        error = self._engine.refusals.pop(job.nonce)
+        self._holdings.release(job.nonce)
+        if error.status == 413 and job.rows > 1:
+            self._planner.job_rows = max(1, job.rows // 2)
+        else:
+            self._try_next_model(error)
+        self._look_again(job)
+
+    def _try_next_model(self, error: ChatError) -> None:
+        """Go on with the next model that has jobs; without one, the run stops, or its rows are asked live."""
+        if not isinstance(error, FATAL) and len(self._planner.targets) > 1:
+            del self._planner.targets[0]
+        elif not isinstance(error, FATAL) and self._options.late == "live":
+            self._planner.goes_live = True
+        else:
+            self._stop_with(error)
+
+    def _advance_jobs(self) -> None:
+        now = self._clock()
+        if now >= self._next_look:
+            self._next_look = now + _LOOK
+            self._look_for_others()
+        for job in self._journal.jobs():
+            is_due = self._engine.is_due(job) or self._is_last_look()
+            if job.owner != self._journal.owner or job.state in FINAL or not is_due:
+                continue
+            if self._interrupts:
+                return
+            try:
+                self._advance(job)
+            except ChatError as error:
+                if isinstance(error, JournalError):
+                    raise
+                self._stop_with(error)
+        self._remember()
+
+    def _advance(self, job: JobRecord) -> None:
+        job, remote = self._engine.advance(job)
+        if remote is not None:
+            job = self._collect(job, remote)
+        if job.state == "refused" and job.nonce in self._engine.refusals:
+            self._after_refusal(job)
+        elif job.state in FINAL:
+            self._holdings.settle(job)
+            self._look_again(job)
+
+    def _collect(self, job: JobRecord, remote: RemoteJob) -> JobRecord:
+        collection = self._collection
+        collection.unsupported, collection.queue_full = None, False
+        job = collection.collect(job, remote, has_other_models=len(self._planner.targets) > 1)
+        if collection.fatal is not None:
+            self._stop_with(collection.fatal)
+        if collection.unsupported is not None:
+            self._try_next_model(collection.unsupported)
+        if collection.queue_full:
+            self._is_queue_small = True
+            self._not_before = self._clock() + _QUEUE_PAUSE
+            self._planner.job_rows = max(1, job.rows // 2)
+        return job
+
+    def _look_again(self, job: JobRecord) -> None:
+        if self._journal.find_job(job.nonce) is None:
+            # It was dropped; which rows it had shows in what is no longer claimed.
+            self._look_for_free()
+            return
+        for rows in self._journal.iter_rows(job):
+            self._planner.look_again([row.key for row in rows])
+
+    def _look_for_free(self) -> None:
+        keys = list(self._planner.waiting)
+        for start in range(0, len(keys), 300):
+            block = keys[start : start + 300]
+            held = self._journal.jobs_of(block)
+            self._planner.look_again([key for key in block if key not in held])
+
+    def _look_for_others(self) -> None:
+        """Collect what other processes have answered, and take over the jobs of those that have ended."""
+        if not self._planner.waiting:
+            return
+        self._journal.take_over()
+        if any(job.owner != self._journal.owner for job in self._journal.jobs()) or not self._active():
+            self._look_for_free()
+
+    def _remember(self) -> None:
+        self._latest = self._journal.jobs()
+
+    def _active(self) -> list[JobRecord]:
+        return [job for job in self._journal.jobs() if job.state not in FINAL]
+
+    def _is_last_look(self) -> bool:
+        """Whether the run does not wait, so that every job is looked at now."""
+        return self._options.wait == 0
+
+    def _is_over(self) -> bool:
+        if self.stopped is not None:
+            return True
+        planner = self._planner
+        if self._options.wait == 0 or (self._ends_at is not None and self._clock() >= self._ends_at):
+            return True
+        if not planner.is_done:
+            return False
+        return not planner.waiting or not self._is_anything_expected()
+
+    def _is_anything_expected(self) -> bool:
+        """Whether a row is in a job that still may end, or with another process."""
+        keys = list(self._planner.waiting)
+        for start in range(0, len(keys), 300):
+            block = keys[start : start + 300]
+            jobs = self._journal.jobs_of(block)
+            if len(jobs) < len(block) or any(self._may_end(job) for job in jobs.values()):
+                return True
+        return False
+
+    def _may_end(self, job: JobRecord) -> bool:
+        if job.state in FINAL:
+            return False
+        if job.owner == self._journal.owner and self._engine.protocol_of(job) is None:
+            return False
+        is_overdue = job.deadline is not None and self._clock() > job.deadline + _PATIENCE
+        return not (is_overdue and job.nonce in self._engine.unreachable)
+
+    def _sleep(self) -> None:
+        now = self._clock()
+        times = [job.next_poll for job in self._active() if job.owner == self._journal.owner and self._may_end(job)]
+        if self._planner.waiting and any(job.owner != self._journal.owner for job in self._active()):
+            times.append(self._next_look)
+        if not self._planner.is_done and self._not_before > now:
+            times.append(self._not_before)
+        if self._ends_at is not None:
+            times.append(self._ends_at)
+        seconds = max(0.05, min(min(times, default=now + _LOOK) - now, _SLICE))
+        self._options.progress.tick()
+        policy, closing = self._options.call.policy, self._options.call.context.closing
+        if policy.sleep is not None:
+            policy.sleep(seconds)
+        else:
+            end = time.monotonic() + seconds
+            while not self._wake.is_set() and not closing.is_set() and (left := end - time.monotonic()) > 0:
+                self._wake.wait(min(left, 1.0))
+        if closing.is_set():
+            self._stop_with(ChatError("not asked: the client was closed; jobs that were sent go on"))
+
+    def _emit(self) -> Iterator[FinishedRow]:
+        finished = self._planner.finished
+        while finished:
+            yield from self._emit_one(*finished.popleft())
+
+    def _emit_one(self, row: Any, outcome: Reply | ChatError) -> Iterator[FinishedRow]:
+        self._options.progress.add(outcome)
+        if self._options.raise_on_error and isinstance(outcome, ChatError):
+            self._fail(outcome)
+        yield row, outcome
+
+    def _emit_rest(self) -> Iterator[FinishedRow]:
+        """Yield the rows that have no outcome: those in jobs, and those that were not sent."""
+        yield from self._emit()
+        waiting = self._planner.waiting
+        keys = list(waiting)
+        for start in range(0, len(keys), 300):
+            block = keys[start : start + 300]
+            jobs = self._journal.jobs_of(block)
+            for key in block:
+                yield waiting.pop(key), self._pending(jobs.get(key))
+        stopped = self.stopped or ChatError("not sent yet: the service's queue is full; the same call sends it later")
+        for planned in self._planner.live:
+            self.unasked += 1
+            yield planned.row, stopped
+        if not self._planner.is_done:
+            for row in self._planner.drain():
+                self.unasked += row.error is None
+                yield row, row.error or stopped
+
+    def _pending(self, job: JobRecord | None) -> ChatError:
+        is_ours = job is not None and job.owner == self._journal.owner
+        is_reachable = not is_ours or job is None or self._engine.protocol_of(job) is not None
+        return status.pending_error(job, self._journal.path, is_reachable=is_reachable)
+
+    def _stop_with(self, error: ChatError) -> None:
+        self.stopped = self.stopped or error
+
+    def _fail(self, error: ChatError) -> None:
+        self._failure = self._failure or error
+        self._stop_with(error)
+
+    def _close(self) -> None:
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._options.progress.close)
+            stack.callback(self._journal.close)
+            stack.callback(self._engine.close)
+            self._holdings.release_all()
+            with contextlib.suppress(JournalError):
+                self.jobs = [self._options.make_job(job) for job in self._journal.jobs()]

@@ -1,0 +1,41 @@
+"""How a run in batch jobs goes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Callable
+
+from aichatkit._dataclasses import dataclass
+from aichatkit.batch.progress import Progress
+from aichatkit.batch.task_queue import FinishedRow
+from aichatkit.batch_jobs.job import Job
+from aichatkit.batch_jobs.journal import JobJournal
+from aichatkit.batch_jobs.planner import PlannedRow
+from aichatkit.batch_jobs.records import JobRecord
+from aichatkit.call.call import Call
+from aichatkit.middleware.budgets import Budget
+
+__all__ = ["JobRunOptions"]
+
+
+@dataclass(frozen=True)
+class JobRunOptions:
+    """How a run in batch jobs goes; `wait` is the number of seconds to wait for the jobs, None without a limit.
+
+    `ask_live` yields the outcomes of rows that are asked live.
+    """
+
+    call: Call
+    journal: JobJournal
+    budgets: Sequence[Budget]
+    run_budget: Budget
+    progress: Progress
+    raise_on_error: bool
+    wait: float | None
+    late: str
+    make_job: Callable[[JobRecord], Job]
+    ask_live: Callable[[Sequence[PlannedRow]], Iterator[FinishedRow]]
+    #: False for a run that only collects what jobs have answered and sends none.
+    sends: bool = True
+    clock: Callable[[], float] = time.time

@@ -1,0 +1,91 @@
+"""`map --batch` and `jobs`: sent, looked up, cancelled and collected from a shell, with exit codes for cron."""
+
+from __future__ import annotations
+
+import csv
+
+import job_server
+import pytest
+
+from aichatkit.cli import main
+from aichatkit.cli.jobs import RUNNING
+
+MAP = ["map", "in.csv", "-t", "{text}", "--out", "out.csv", "-m", "openai/gpt-6-luna", "--batch"]
+
+
+@pytest.fixture
+def service(monkeypatch, tmp_path):
+    """OpenAI's batch service, in a folder with a file."""
+    with job_server.JobServer("openai") as service:
+        monkeypatch.setenv("OPENAI_BASE_URL", f"{service.url}/v1")
+        monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+        monkeypatch.setattr("aichatkit.batch_jobs.mapper._clock", lambda: service.now)
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "in.csv").write_text("id,text\n1,one\n2,two\n", encoding="utf-8")
+        yield service
+
+
+def answers():
+    with open("out.csv", encoding="utf-8", newline="") as file:
+        return [row["answer"] for row in csv.DictReader(file)]
+
+
+def test_a_batch_is_sent_and_collected_by_the_same_command(service, capsys):
+    assert main([*MAP, "--no-wait"]) == RUNNING == 75
+    assert "2 rows are in batch jobs" in capsys.readouterr().err
+    assert main([*MAP, "--no-wait"]) == 75
+    service.sleep(service.duration)
+    assert main([*MAP, "--no-wait"]) == 0
+    assert answers() == ["answer to one", "answer to two"]
+    assert service.asked == {"one": 1, "two": 1}
+
+
+def test_rows_that_failed_are_exit_code_1(service):
+    service.fate = lambda prompt: (400, {"error": {"message": "no"}}) if prompt == "two" else None
+    main([*MAP, "--no-wait", "-o", "max_tokens=50", "--budget", "1"])
+    service.sleep(service.duration)
+    assert main([*MAP, "--no-wait", "-o", "max_tokens=50", "--budget", "1"]) == 1
+
+
+def test_jobs_are_listed_looked_up_and_cancelled(service, capsys):
+    main([*MAP, "--no-wait"])
+    capsys.readouterr()
+    assert main(["jobs", "out.csv.sqlite"]) == 75
+    line = capsys.readouterr().out
+    assert line.startswith(
+        "batch_2  openai/gpt-6-luna  running: 0 of 2 rows answered, 0 failed, $0.0000, ends by 2026-"
+    )
+    assert main(["jobs", "out.csv.sqlite", "batch_2", "--refresh"]) == 75
+    assert main(["jobs", "out.csv.sqlite", "--release"]) == 75
+    assert main(["jobs", "out.csv.sqlite", "--cancel"]) == 75
+    service.sleep(service.duration)
+    main([*MAP, "--no-wait"])
+    capsys.readouterr()
+    assert main(["jobs", "out.csv.sqlite", "--cancel"]) == 0
+    assert "done (cancelled)" in capsys.readouterr().out
+
+
+def test_a_job_that_is_gone_is_released(service, capsys):
+    main([*MAP, "--no-wait"])
+    for job in service.jobs.values():
+        job.is_deleted = True
+    assert main([*MAP, "--no-wait"]) == 1
+    assert main(["jobs", "out.csv.sqlite", "--release"]) == 0
+    assert "released" in capsys.readouterr().out
+    assert main([*MAP, "--no-wait"]) == 75
+
+
+def test_a_journal_without_jobs_says_so(service, capsys):
+    assert main(["jobs", "none.sqlite"]) == 0
+    assert capsys.readouterr().err == "aichatkit: none.sqlite: no batch jobs\n"
+
+
+def test_an_unknown_job_is_an_error(service, capsys):
+    main([*MAP, "--no-wait"])
+    assert main(["jobs", "out.csv.sqlite", "batch_9"]) == 2
+    assert "there is no job 'batch_9'" in capsys.readouterr().err
+
+
+def test_no_wait_needs_a_batch(service, capsys):
+    assert main([*MAP[:-1], "--no-wait"]) == 2
+    assert "--no-wait is for --batch" in capsys.readouterr().err
