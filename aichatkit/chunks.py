@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aichatkit._dataclasses import dataclass, field
@@ -28,6 +28,8 @@ __all__ = [
     "Unread",
     "Usage",
     "Whole",
+    "dict_or_empty",
+    "dicts_in",
     "is_generated_call_id",
     "make_call_id",
     "parse_count",
@@ -159,6 +161,7 @@ class ToolCallPart(NamedTuple):
     A piece with neither ID nor name, for a call that never started, is not for one of our tools.
     `signature` must be sent back to the service with the tool's result.
     With `whole`, the piece repeats a whole call of which pieces may have come before.
+    With `foreign`, the position belongs to a call that the service runs itself, and its pieces are passed over.
     """
 
     position: int | None
@@ -167,6 +170,7 @@ class ToolCallPart(NamedTuple):
     arguments: str = ""
     signature: str = ""
     whole: bool = False
+    foreign: bool = False
 
 
 class ArgumentFields(NamedTuple):
@@ -251,3 +255,21 @@ def parse_count(value: Any) -> int | None:
     if value.__class__ is float and 0 <= value < float("inf"):
         return int(value)
     return value if value.__class__ is int and value >= 0 else None
+
+
+def dicts_in(values: Any) -> list[Mapping[str, Any]]:
+    """Return the objects in a list; anything else is skipped, as it must not lose the text next to it.
+
+    >>> dicts_in([{"a": 1}, "b", None]), dicts_in("c")
+    ([{'a': 1}], [])
+    """
+    return [value for value in values if isinstance(value, dict)] if isinstance(values, list) else []
+
+
+def dict_or_empty(value: Any) -> Mapping[str, Any]:
+    """Return an object as it is, anything else as an empty one.
+
+    >>> dict_or_empty({"a": 1}), dict_or_empty([1])
+    ({'a': 1}, {})
+    """
+    return value if isinstance(value, dict) else {}

@@ -38,7 +38,7 @@ def without_others(name):
     if name.startswith("coming-from"):
         return re.sub(r"^\| .*? \|", "", TEXTS[name], flags=re.MULTILINE)
     if name == "reliability.md":
-        return re.sub(r"^(\|[^|]*\|[^|]*\|)[^|]*\|[^|]*\|$", r"\1", TEXTS[name], flags=re.MULTILINE)
+        return re.sub(r"^(\|[^|]*\|[^|]*\|)(?:[^|]*\|){4}$", r"\1", TEXTS[name], flags=re.MULTILINE)
     return TEXTS[name]
 
 

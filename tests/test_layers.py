@@ -56,6 +56,7 @@ ORDER = """
     transport
     reply transcripts
     call.answer_like storage.archive structured.forms
+    batch.text_bar
     sandbox storage.records batch.progress batch.tables batch.workers
     providers
     hooks catalog.tokens

@@ -10,6 +10,7 @@ import signal
 import subprocess
 from pathlib import Path
 
+import odd_records
 import pytest
 from mistakes import MISTAKES
 from pages import blocks_of
@@ -143,8 +144,8 @@ def test_the_table_tells_which_options_a_call_takes(option, per_call):
         ("the key is wrong", "unauthorized", 1),
         ("the request is wrong", "bad-request", 1),
         ("the service is overloaded", "overloaded", 3),
-        ("a web page comes in the place of an answer", "html", 1),
-        ("a bot check comes in the place of an answer", "challenge-200", 1),
+        ("an HTML page arrives instead of an answer", "html", 1),
+        ("a bot check arrives instead of an answer", "challenge-200", 1),
         ("the answer is empty", "empty", 3),
         ("a stream breaks off after its first text", "cut", 1),
         ("a stream ends without its end marker", "no-end-marker", 1),
@@ -171,6 +172,19 @@ def test_the_figures_told_are_those_of_the_tests():
     assert f"A matrix of {len(rows)} faults" in RELIABILITY
     assert f"makes {len(MISTAKES)} mistakes" in README
     assert f"the tests catch all {len(MISTAKES)}." in README
+    assert f"makes {len(MISTAKES)} mistakes" in RELIABILITY
+    wires = [*odd_records.RECORD_WIRES, *odd_records.CALL_WIRES]
+    answers = sum(len(odd_records.places(wire.records)) for wire in wires) * (len(odd_records.ODD_VALUES) + 1)
+    services = {wire.provider for wire in wires}
+    assert (
+        f"{answers:,} answers with one odd field, in every field of the records of {len(services)} services"
+        in RELIABILITY
+    )
+
+
+@pytest.mark.parametrize("row", table("deviation", RELIABILITY), ids=lambda row: row[0])
+def test_the_tests_of_odd_answers_are_there(row):
+    assert (TESTS.parent / row[2].strip("`")).is_file()
 
 
 def test_the_date_of_the_prices_is_told():

@@ -257,7 +257,7 @@ STEPS = {
     ),
     "schema text": (lambda folder, patch: schema_option._read_json("{", "x"), "JSONDecodeError: Expecting property"),
     "stdin": (
-        lambda folder, patch: patch.setattr(sys, "stdin", None) or stdin.read_stdin(timeout=1, explicit=True),
+        lambda folder, patch: patch.setattr(sys, "stdin", None) or stdin.read_stdin(explicit=True),
         "AttributeError: 'NoneType' object has no attribute 'fileno'",
     ),
 }

@@ -1,15 +1,21 @@
-"""Outcomes -> a tqdm progress bar (extra `progress`); without tqdm, nothing is shown and `progress=True` fails."""
+"""Outcomes -> a tqdm progress bar (extra `progress`); without tqdm, a line in a terminal, and `progress=True` fails."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
+from aichatkit._lazy import lazy_module
 from aichatkit._reasons import reason_of
 from aichatkit.display.screen import in_notebook
 from aichatkit.errors import ChatError, ConfigurationError
 from aichatkit.reply import Reply
+
+if TYPE_CHECKING:
+    from aichatkit.batch import text_bar
+else:
+    text_bar = lazy_module("aichatkit.batch.text_bar")
 
 __all__ = ["Progress"]
 
@@ -26,6 +32,8 @@ class Progress:
             raise ConfigurationError(f"progress: must be True, False or None, not {enabled!r}")
         is_shown = enabled or (enabled is None and _is_interactive())
         self._bar_cls = _import_tqdm(required=enabled is True) if is_shown else None
+        if is_shown and self._bar_cls is None and not in_notebook():
+            self._bar_cls = text_bar.TextBar
         self._total = total
         self._bar: Any = None
         self._waits = waits

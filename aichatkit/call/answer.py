@@ -367,7 +367,11 @@ class Answer(BaseAnswer):
         if self._parts:
             if type(error) is TimedOutError:
                 error = StreamStalledError(
-                    error.message, provider=error.provider, model=error.model, reason=error.reason
+                    error.message,
+                    provider=error.provider,
+                    model=error.model,
+                    reason=error.reason,
+                    maybe_processed=error.maybe_processed,
                 )
             error.partial = self.text
             error.action = "stop"

@@ -103,6 +103,12 @@ class Collector:
         ids = [call.id or chunks.make_call_id(self._turn, number) for number, call in enumerate(opened)]
         parts = [[id, call.name, call.arguments, call.signature] for id, call in zip(ids, opened)]
         calls = [_tool_call(part, provider) for part in parts]
+        if self.calls.lost:
+            # A tool must not run without arguments that came under a number that no call has.
+            calls = [
+                call if part.has_arguments else replace(call, broken=self.calls.lost)
+                for call, part in zip(calls, opened)
+            ]
         for call in calls:
             if call.broken and self.reason == "length":
                 raise BadResponseError(
@@ -159,6 +165,8 @@ class Collector:
 
     def add_reasoning(self, piece: chunks.Reasoning) -> None:
         """Add a piece of the model's reasoning."""
+        if not isinstance(piece.text, str):
+            raise TypeError("a piece of the reasoning is not text")
         # What follows an end marker shows that it came too early.
         self.ended = self.last or (self.ended and not piece.text)
         self.reasoning.append(piece.text)
@@ -190,7 +198,10 @@ class Collector:
 
     def add_citation(self, citation: chunks.Citation) -> None:
         """Add a source; some services repeat all of them with every chunk, and some send the title later."""
-        citation = chunks.Citation(repair(citation.url), repair(citation.title))
+        if not citation.url or not isinstance(citation.url, str):
+            return
+        title = citation.title if isinstance(citation.title, str) else ""
+        citation = chunks.Citation(repair(citation.url), repair(title))
         same = next((other for other in self.citations if other.url == citation.url), None)
         if same is None:
             self.citations.append(citation)

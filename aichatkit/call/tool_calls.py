@@ -73,6 +73,9 @@ class CallAssembler:
     def __init__(self) -> None:
         self.calls: list[OpenCall] = []
         self.size = 0
+        #: The arguments that belong to no call.
+        self.lost = ""
+        self._foreign: set[int | None] = set()
         self._open: dict[int | None, OpenCall] = {}
         self._settled: list[OpenCall] = []
 
@@ -84,7 +87,15 @@ class CallAssembler:
 
     def add(self, part: chunks.ToolCallPart) -> None:
         """Append a piece to its call; some services do not number calls, or number each of them 0."""
+        if not isinstance(part.name, str) or not isinstance(part.arguments, str):
+            raise TypeError("a piece of a call is not text")
+        if not isinstance(part.id, str) or not isinstance(part.signature, str):
+            id, signature = (text if isinstance(text, str) else "" for text in (part.id, part.signature))
+            part = part._replace(id=id, signature=signature)
         self.size += len(part.arguments) + len(part.name)
+        if part.foreign:
+            self._foreign.add(part.position)
+            return
         call = self._open.get(part.position)
         if part.whole:
             self._complete(part)
@@ -92,6 +103,8 @@ class CallAssembler:
             call.append(part)
         elif part.name or (part.id and call is None):
             self._begin(part)
+        elif part.position not in self._foreign:
+            self.lost += part.arguments
 
     def add_fields(self, part: chunks.ArgumentFields) -> None:
         """Add fields of the latest call's arguments."""

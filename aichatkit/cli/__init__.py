@@ -59,6 +59,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parse(arguments: Sequence[str]) -> tuple[Command, Namespace]:
     """Return the command and its parsed options; a first word that is not a command begins a question for `ask`."""
+    for number, argument in enumerate(arguments, 1):
+        # Python decodes bytes that are not valid in the locale's encoding to lone surrogates.
+        if any("\ud800" <= character <= "\udfff" for character in argument):
+            raise errors.ConfigurationError(
+                f"argument {number} is not valid {sys.getfilesystemencoding().upper()} text: {argument[:40]!a}; "
+                "convert it, or send text in another encoding through a pipe with --encoding"
+            )
     is_command = bool(arguments) and arguments[0] in COMMANDS
     command = load_command(arguments[0] if is_command else "ask")
     return command, command.build_parser().parse_args(arguments[1:] if is_command else arguments)

@@ -25,24 +25,29 @@ from aichatkit.cli.parser import Parser
 from aichatkit.cli.prompts import Prompt, add_prompt_options, build_prompt
 from aichatkit.cli.schema_option import parse_schema_option
 from aichatkit.cli.writers import add_writer_options, open_writer
+from aichatkit.errors import ConfigurationError
 from aichatkit.reply import Reply
 
 if TYPE_CHECKING:
     import difflib
+
+    from aichatkit.cli import code_blocks
 else:
     difflib = lazy_module("difflib")
+    code_blocks = lazy_module("aichatkit.cli.code_blocks")
 
 __all__ = ["build_parser", "run"]
 
 _EPILOG = """\
 The prompt may also come from a pipe; with both, the pipe is the document and the argument the question.
-Without -m the model is AICHATKIT_MODEL, else the first service whose key is set, else the offline ELIZA.
+Without -m the model is AICHATKIT_MODEL, else the default model (aichatkit models default), else that of the first
+service with a key, else the offline ELIZA.
 
-commands ("aichatkit COMMAND --help" tells more; any other first word begins a question):
+commands ("aichatkit COMMAND --help" shows more; any other first word begins a question):
 {commands}
 
 exit codes: 0 answered, with map every row; 1 the call failed; 2 wrong usage; 130 stopped with Ctrl-C;
-143 ended by SIGTERM
+143 terminated by SIGTERM
 """
 
 
@@ -58,15 +63,18 @@ def build_parser() -> ArgumentParser:
     )
     add_prompt_options(parser)
     add_client_options(parser)
-    parser.add_argument("-s", "--system", help="instructions that go before the question")
+    parser.add_argument("-s", "--system", help="system prompt")
     add_param_option(parser)
     add_saving_options(parser)
     parser.add_argument(
         "--schema", help="answer in JSON of this shape: 'name, age int', '[name, age int]', JSON, or a .json file"
     )
     parser.add_argument("--json", action="store_true", help="print the whole reply as one JSON object")
-    parser.add_argument("--usage", action="store_true", help="tell tokens, cost and time on standard error")
+    parser.add_argument("--usage", action="store_true", help="print tokens, cost and time on standard error")
     parser.add_argument("--no-stream", action="store_true", help="print the answer when it is complete")
+    parser.add_argument(
+        "-x", "--extract", action="store_true", help="print only the first code block of the answer, without its fences"
+    )
     add_writer_options(parser)
     parser.add_argument("--version", action="version", version=f"aichatkit {__version__}")
     return parser
@@ -75,10 +83,12 @@ def build_parser() -> ArgumentParser:
 def run(args: Namespace) -> int:
     """Send the question and return the exit code."""
     _note_near_command(args.prompt)
+    if args.extract and (args.json or args.schema is not None):
+        raise ConfigurationError(f"-x and {'--json' if args.json else '--schema'}: use only one of them")
     prompt = build_prompt(args)
     if not prompt.text:
         build_parser().print_usage(sys.stderr)
-        print_stderr("nothing was asked; give a question as an argument or through a pipe")
+        print_stderr("there is no question; pass one as an argument or through a pipe")
         return 2
     options: dict[str, Any] = {"files": prompt.files} if prompt.files else {}
     if args.schema is not None:
@@ -86,7 +96,7 @@ def run(args: Namespace) -> int:
     saved_chat = SavedChat(args)
     with open_client(args, model=saved_chat.model) as client:
         chat = saved_chat.open(client, model=model_option(args), system=args.system)
-        buffered = args.json or args.no_stream or args.schema is not None
+        buffered = args.json or args.no_stream or args.extract or args.schema is not None
         reply = (_ask if buffered else _stream)(args, chat, prompt, options)
         saved_chat.save(chat)
     if args.usage and reply is not None:
@@ -115,6 +125,12 @@ def _ask(args: Namespace, chat: Chat, prompt: Prompt, options: dict[str, Any]) -
     elif args.schema is not None:
         write_stdout(format_json(reply.data))
     else:
+        code = code_blocks.extract_code(reply.text) if args.extract else None
+        if args.extract and code is None:
+            print_stderr("-x: the answer has no code block, so all of it is printed")
+        if code is not None:
+            write_stdout(code)
+            return reply
         with open_writer(args) as writer:
             writer.add(reply.text if reply.text.endswith("\n") else f"{reply.text}\n")
     return reply

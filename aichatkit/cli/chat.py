@@ -32,15 +32,16 @@ def build_parser() -> ArgumentParser:
     """Build the argument parser."""
     parser = Parser(
         prog="aichatkit chat",
-        description="Talk in turns; Ctrl-C stops an answer, Ctrl-D or /quit leaves.",
-        epilog="commands inside:\n" + "\n".join(f"  {name:<8} {summary}" for name, summary in SLASH_COMMANDS.items()),
+        description="Chat interactively; Ctrl-C stops an answer, Ctrl-D or /quit leaves.",
+        epilog="commands in the chat:\n"
+        + "\n".join(f"  {name:<8} {summary}" for name, summary in SLASH_COMMANDS.items()),
         formatter_class=RawDescriptionHelpFormatter,
     )
     add_client_options(parser)
-    parser.add_argument("-s", "--system", help="instructions that go before everything")
+    parser.add_argument("-s", "--system", help="system prompt")
     add_param_option(parser)
     add_saving_options(parser)
-    parser.add_argument("--usage", action="store_true", help="tell tokens, cost and time after each answer")
+    parser.add_argument("--usage", action="store_true", help="print tokens, cost and time after each answer")
     add_writer_options(parser)
     return parser
 
@@ -57,7 +58,7 @@ def run(args: Namespace) -> int:
         open_writer(args)
         if is_interactive():
             turns = f", {len(chat.history)} messages so far" if chat.history else ""
-            print_stderr(f"/help tells the commands, Ctrl-D leaves{turns}")
+            print_stderr(f"/help lists the commands, Ctrl-D leaves{turns}")
         with input_history(data_folder() / "history", list(SLASH_COMMANDS), save=saved_chat.autosave):
             failed = _converse(args, chat, saved_chat)
     finally:

@@ -1,8 +1,9 @@
-"""`aichatkit chats`: list, show, search and export the saved conversations of the command line."""
+"""`aichatkit chats`: list, show, search, export and delete the saved conversations of the command line."""
 
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
 from pathlib import Path
 
 from aichatkit.chats.chat import Chat
@@ -22,20 +23,24 @@ def build_parser() -> ArgumentParser:
     """Build the argument parser."""
     parser = Parser(
         prog="aichatkit chats",
-        description="What was asked and answered so far; ask on with: aichatkit --chat NAME.",
+        description="Manage saved conversations; continue one with: aichatkit --chat NAME.",
     )
-    actions = parser.add_subparsers(dest="action", required=True, metavar="list|show|search|export")
-    actions.add_parser("list", help="list them, the newest first", description="List them, the newest first.")
-    search = actions.add_parser("search", help="find those that hold all the words", description="Find conversations.")
-    search.add_argument("words", nargs="+", help="words that all occur, in whatever case")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="list|show|search|export|delete")
+    actions.add_parser("list", help="list them, newest first", description="List conversations, newest first.")
+    search = actions.add_parser(
+        "search", help="find those that contain all the words", description="Find conversations."
+    )
+    search.add_argument("words", nargs="+", help="words to look for; case is ignored")
     show = actions.add_parser("show", help="show one", description="Show a conversation.")
     show.add_argument("name", nargs="?", help="default: the last one")
     add_writer_options(show)
     export = actions.add_parser(
         "export", help="write one to a file", description="Write a conversation to a file, replacing it."
     )
-    export.add_argument("name", help="such as the list tells")
+    export.add_argument("name", help="a name from the list")
     export.add_argument("path", type=Path, help="a .md file for Markdown, or a .json file for Chat.load")
+    delete = actions.add_parser("delete", help="delete some", description="Delete conversations.")
+    delete.add_argument("name", nargs="+", help="names from the list")
     return parser
 
 
@@ -45,6 +50,8 @@ def run(args: Namespace) -> int:
         return _show(args)
     if args.action == "export":
         return _export(args.name, args.path)
+    if args.action == "delete":
+        return _delete(args.name)
     words = args.words if args.action == "search" else []
     matches = search_saved(chats_folder(), words) if chats_folder().is_dir() else []
     for saved in matches:
@@ -71,6 +78,14 @@ def _show(args: Namespace) -> int:
 def _export(name: str, path: Path) -> int:
     _load(find_chat_path(name)).export(path)
     print_stderr(f"written to {path}")
+    return 0
+
+
+def _delete(names: Sequence[str]) -> int:
+    # A wrong name is reported before anything is deleted.
+    for path in [find_chat_path(name) for name in dict.fromkeys(names)]:
+        path.unlink()
+        print_stderr(f"deleted {path.stem}")
     return 0
 
 

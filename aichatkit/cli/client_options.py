@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from argparse import ArgumentParser, Namespace
 from typing import Any
 
-from aichatkit.call.targets import model_from_environment
+from aichatkit.call.targets import model_from_environment, named_providers
+from aichatkit.cli import settings
 from aichatkit.cli.catalog_file import catalog_option
 from aichatkit.cli.key_store import keys_for
 from aichatkit.cli.key_values import parse_param_options
@@ -18,33 +20,62 @@ __all__ = ["add_client_options", "add_param_option", "announce_offline", "choose
 
 def add_client_options(parser: ArgumentParser) -> None:
     """Add the options that `open_client` reads."""
-    parser.add_argument("-m", "--model", action="append", help="provider/model or provider; repeat it for fallbacks")
-    parser.add_argument("--timeout", type=float, metavar="SECONDS", help="for connecting and for silence")
+    parser.add_argument("-m", "--model", action="append", help="provider/model or provider; repeat for fallbacks")
+    parser.add_argument("--base-url", metavar="URL", help="address of the provider's API, if it is not the usual one")
+    parser.add_argument("--api-key-env", metavar="VARIABLE", help="environment variable that holds the API key")
+    parser.add_argument("--timeout", type=float, metavar="SECONDS", help="for connecting and between chunks")
     parser.add_argument("--retry", type=int, metavar="N", help="retries after the first attempt (default 2)")
 
 
 def add_param_option(parser: ArgumentParser) -> None:
-    """Add -o for sampling parameters, in commands that do not use -o for their output."""
+    """Add -o for sampling parameters."""
     parser.add_argument(
         "-o", "--option", action="append", default=[], metavar="NAME=VALUE", help="such as temperature=0.2"
     )
 
 
-def open_client(args: Namespace, *, model: Any = None) -> Client:
+def open_client(args: Namespace, *, model: Any = None, **options: Any) -> Client:
     """Return a client for the model given with -m, else for `model`, else for the model of the environment.
 
-    Keys come from the environment, else from the key store. Waits are reported on standard error.
+    Keys come from --api-key-env, the environment, or the key store. Waits are reported on standard error. `options` are
+    passed to `Client`.
     """
     model = choose_model(args, model)
+    given: dict[str, Any] = {"hooks": {"wait": print_stderr}, **_service_options(args, model), **options}
     return Client(
         model=model,
-        api_key=keys_for(model) or None,
         timeout=args.timeout,
         retry=args.retry,
         catalog=catalog_option(),
-        hooks={"wait": print_stderr},
+        log=settings.active_log(),
+        **given,
         **parse_param_options(getattr(args, "option", ())),
     )
+
+
+def _service_options(args: Namespace, model: Any) -> dict[str, Any]:
+    """Return the API keys and the base URL: those of the flags go to one provider only."""
+    variable, base_url = getattr(args, "api_key_env", None), getattr(args, "base_url", None)
+    keys = keys_for(model)
+    if variable is None and base_url is None:
+        return {"api_key": keys or None}
+    flag = "--base-url" if variable is None else "--api-key-env"
+    name = model or model_from_environment(keys)
+    providers = named_providers(name) if name != "offline" else []
+    if len(providers) != 1:
+        raise ConfigurationError(f"{flag}: applies to one provider; name it with -m, such as -m openai/MODEL")
+    # Set by the first call, before a chat switches models.
+    args.flag_provider = getattr(args, "flag_provider", providers[0])
+    if args.flag_provider != providers[0]:
+        raise ConfigurationError(
+            f"{flag}: was given for {args.flag_provider} and is not used for {providers[0]}; start another chat for it"
+        )
+    if variable is not None:
+        key = os.environ.get(variable)
+        if not key:
+            raise ConfigurationError(f"--api-key-env: the environment variable {variable!r} is not set")
+        keys = {providers[0]: key}
+    return {"api_key": keys or None, "base_url": {providers[0]: base_url} if base_url else None}
 
 
 def model_option(args: Namespace) -> Any:
@@ -52,17 +83,24 @@ def model_option(args: Namespace) -> Any:
     for name in args.model or ():
         if "," in name:
             raise ConfigurationError(f"-m: takes the name of one model, not {name!r}; for fallbacks repeat -m")
-    return args.model[0] if args.model and len(args.model) == 1 else args.model
+    names = [settings.resolve(name) for name in args.model or ()]
+    return names[0] if len(names) == 1 else names or None
 
 
 def choose_model(args: Namespace, model: Any = None) -> Any:
-    """Return -m, else `model`, else None to let the environment and stored keys decide, else "offline" (ELIZA)."""
+    """Return -m, else `model`, else the default model, else "offline" (ELIZA).
+
+    The default is None if the environment names the model, then the stored one, then None to let the keys decide.
+    """
     if args.model is not None or model is not None:
         return model if args.model is None else model_option(args)
+    default = None if os.environ.get("AICHATKIT_MODEL") else settings.default_model()
+    if default is not None:
+        return default
     return None if model_from_environment(keys_for(None)) else "offline"
 
 
 def announce_offline(args: Namespace, *, model: Any = None) -> None:
     """Print a notice if ELIZA will answer, so that it is not mistaken for a model; call once options are validated."""
-    if args.model is None and model is None and choose_model(args) == "offline":
-        print_stderr("no key and no model is set, so this is the offline ELIZA; set a key or use -m")
+    if args.model is None and model is None and not settings.default_model() and choose_model(args) == "offline":
+        print_stderr("no key and no model is set, so the offline ELIZA answers; set a key or use -m")

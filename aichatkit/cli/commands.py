@@ -16,18 +16,20 @@ __all__ = ["COMMANDS", "Command", "load_command"]
 
 #: Name -> summary, as shown in the help.
 COMMANDS: Mapping[str, str] = {
-    "ask": "ask one question, also where its first word is the name of a command",
-    "chat": "talk in turns",
-    "chats": "list, show, search and export the conversations so far",
-    "completion": "print what completes these commands in a shell",
-    "doctor": "look for what stands between this machine and the services",
+    "aliases": "manage short names of models",
+    "ask": "ask one question, even if its first word is the name of a command",
+    "chat": "chat interactively",
+    "chats": "list, show, search, export and delete saved conversations",
+    "completion": "print the completion script for a shell",
+    "doctor": "check whether this machine can reach the services, and why not",
     "embed": "turn texts into vectors",
-    "image": "have a picture made and save it",
-    "keys": "store, list and remove keys of services",
-    "map": "ask for every row of a CSV or JSON lines file",
-    "models": "list the models of a provider, or all that are known here",
-    "providers": "list the providers, and whether a key is set for them",
-    "sandbox": "serve the chat services' protocols on this machine, for tests",
+    "image": "generate an image and save it",
+    "keys": "store, list and remove API keys",
+    "logs": "log calls in a SQLite file, and list, search and show them",
+    "map": "send a prompt for each row of a CSV or JSON Lines file",
+    "models": "list the models of a provider or all known ones; set the default model",
+    "providers": "list the providers and whether their keys are set",
+    "sandbox": "run a local test server that speaks the services' protocols",
 }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from aichatkit._reasons import reason_of
 from aichatkit.cli.commands import COMMANDS, load_command
 from aichatkit.cli.output import write_stdout
+from aichatkit.cli.settings import aliases
 from aichatkit.errors import ConfigurationError
 from aichatkit.registry import GROUPS, registry
 
@@ -27,7 +28,7 @@ def build_parser() -> ArgumentParser:
     """Build the argument parser."""
     parser = ArgumentParser(
         prog="aichatkit completion",
-        description="Print the script that completes commands, options, providers and files.",
+        description="Print the script that completes commands, options, providers, aliases and files.",
         epilog=_EPILOG,
         allow_abbrev=False,
     )
@@ -53,8 +54,8 @@ def run(args: Namespace) -> int:
 
 
 def _annotate(parser: ArgumentParser, file_completer: Any) -> None:
-    """Mark the arguments that take a file or a provider name."""
-    names = [*registry, *GROUPS]
+    """Mark the arguments that take a file, or the name of a provider or an alias."""
+    names = [*registry, *GROUPS, *aliases()]
     for action in _collect_actions(parser):
         if action.dest in _FILE_ARGUMENTS:
             action.complete = file_completer  # type: ignore[attr-defined]

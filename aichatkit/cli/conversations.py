@@ -29,11 +29,13 @@ _NAME = re.compile(r"\w[\w .-]{0,99}")
 def add_saving_options(parser: ArgumentParser) -> None:
     """Add the options that `SavedChat` reads."""
     parser.add_argument(
-        "-c", "--continue", action="store_true", dest="continued", help="go on with the last conversation"
+        "-c", "--continue", action="store_true", dest="continued", help="continue the last conversation"
     )
-    parser.add_argument("--chat", metavar="NAME", help="go on with this conversation, or begin one of this name")
+    parser.add_argument("--chat", metavar="NAME", help="continue this conversation, or start one with this name")
     parser.add_argument(
-        "--no-save", action="store_true", help="keep no conversation; AICHATKIT_NO_SAVE=1 does so for every call"
+        "--no-save",
+        action="store_true",
+        help="do not save the conversation; AICHATKIT_NO_SAVE=1 always does so",
     )
 
 
@@ -45,7 +47,7 @@ class SavedChat:
 
     def __init__(self, args: Namespace) -> None:
         if args.continued and args.chat is not None:
-            raise ConfigurationError("--continue and --chat: give one of the two")
+            raise ConfigurationError("--continue and --chat: use only one of them")
         self.autosave = not (args.no_save or os.environ.get("AICHATKIT_NO_SAVE"))
         if args.continued:
             self.path = latest_chat_path()
@@ -104,7 +106,7 @@ def chat_path(name: str) -> Path:
     """
     if not _NAME.fullmatch(name) or name.endswith("."):
         raise ConfigurationError(
-            f"the name of a conversation has letters, digits, blanks, dots, - and _ only, not {name!r}"
+            f"the name of a conversation consists of letters, digits, spaces, dots, - and _, not {name!r}"
         )
     return chats_folder() / f"{name}.json"
 

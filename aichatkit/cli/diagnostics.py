@@ -84,7 +84,7 @@ def _check_proxies() -> Iterator[Finding]:
         else:
             yield Finding("bad", "proxy", f"{name} names no host; it must be like http://host:3128")
     if not any(proxies.values()):
-        yield Finding("ok", "proxy", "none in the environment")
+        yield Finding("ok", "proxy", "none is set in the environment")
     elif _variable("NO_PROXY"):
         yield Finding("ok", "proxy", f"not used for {_variable('NO_PROXY')}")
 
@@ -96,7 +96,7 @@ def _check_certificates() -> Iterator[Finding]:
     elif os.path.exists(os.environ[variable]):
         yield Finding("ok", "certificates", f"{variable} is {os.environ[variable]}")
     else:
-        yield Finding("bad", "certificates", f"{variable} names {os.environ[variable]}, which is not there")
+        yield Finding("bad", "certificates", f"{variable} names {os.environ[variable]}, which does not exist")
     for name in _IGNORED_VARIABLES:
         if os.environ.get(name):
             yield Finding("note", "certificates", f"{name} is set, but requests reads {_CA_BUNDLE_VARIABLES[0]} only")
@@ -174,7 +174,7 @@ def _check_key_accepted(provider_cls: type[Provider]) -> Iterator[Finding]:
         except ChatError as error:
             yield Finding("note", provider_cls.name, f"its models cannot be listed: {_describe(error, provider_cls)}")
         else:
-            yield Finding("ok", provider_cls.name, f"takes the key and lists {len(models)} models")
+            yield Finding("ok", provider_cls.name, f"accepts the key and lists {len(models)} models")
 
 
 def _variable(name: str) -> str:

@@ -15,12 +15,12 @@ def build_parser() -> ArgumentParser:
     """Build the argument parser."""
     parser = Parser(
         prog="aichatkit doctor",
-        description="Look at versions, proxies, certificates, keys, names and the clock, and whether services can be "
-        "reached. No prompt is sent, and no key and no password is shown.",
-        epilog="exit codes: 0 nothing is wrong; 1 something is",
+        description="Check versions, proxies, certificates, keys, host names and the clock, and whether services can "
+        "be reached. No prompt is sent, and no key and no password is shown.",
+        epilog="exit codes: 0 no problems; 1 problems found; 2 unknown provider",
     )
     parser.add_argument(
-        "service", nargs="*", help="providers or groups, such as openai or free; without it all that a key is known for"
+        "service", nargs="*", help="providers or groups, such as openai or free; default: all that have a key"
     )
     return parser
 
@@ -32,5 +32,5 @@ def run(args: Namespace) -> int:
         write_stdout(f"{finding}\n")
         failures += finding.verdict == "bad"
     if failures:
-        print_stderr(f"{failures} {'thing is' if failures == 1 else 'things are'} wrong")
+        print_stderr(f"{failures} {'problem' if failures == 1 else 'problems'} found")
     return 1 if failures else 0

@@ -23,8 +23,15 @@ def build_parser() -> ArgumentParser:
         description="Turn a text, or each row of a CSV or JSON Lines file, into a vector, one JSON line each.",
     )
     parser.add_argument("input", help="a .csv or .jsonl file, or a text")
-    parser.add_argument("-p", "--prompt", help="text for each row, such as '{title}: {body}' with column names")
-    parser.add_argument("-o", "--out", metavar="FILE", help="write to this file instead of standard output")
+    parser.add_argument(
+        "-t",
+        "--template",
+        "--prompt",
+        dest="prompt",
+        metavar="TEMPLATE",
+        help="text for each row, such as '{title}: {body}' with column names",
+    )
+    parser.add_argument("--out", metavar="FILE", help="write to this file instead of standard output")
     add_client_options(parser)
     parser.add_argument("-d", "--dimensions", type=int, metavar="N", help="shorter vectors, if the model supports it")
     parser.add_argument("--kind", choices=KINDS, help="whether the texts are stored or search for stored ones")
@@ -40,7 +47,7 @@ def run(args: Namespace) -> int:
         raise ConfigurationError("embed: name one embedding model, such as -m openai/text-embedding-3-small")
     is_file = Path(args.input).suffix.lower() in (".csv", ".jsonl", ".ndjson")
     if args.prompt and not is_file:
-        raise ConfigurationError("-p: a template needs a file with columns")
+        raise ConfigurationError("-t: a template needs a file with columns")
     with open_client(args) as client:
         vectors = client.embed(
             args.input if is_file else [args.input],

@@ -16,11 +16,11 @@ def build_parser() -> ArgumentParser:
     """Build the argument parser."""
     parser = Parser(
         prog="aichatkit image",
-        description="Have a picture made and save it; the path of what was written is printed.",
+        description="Generate an image and save it; the path of the file written is printed.",
     )
-    parser.add_argument("prompt", nargs="+", help="what it shows; several words need no quotes")
+    parser.add_argument("prompt", nargs="+", help="the description; several words need no quotes")
     parser.add_argument(
-        "-o", "--out", default="image", help="the file, which is replaced; its extension becomes that of what came"
+        "--out", default="image", help="the file, which is replaced; its extension is changed to that of the image"
     )
     add_client_options(parser)
     return parser
@@ -29,7 +29,7 @@ def build_parser() -> ArgumentParser:
 def run(args: Namespace) -> int:
     """Generate and save the image, and return the exit code."""
     if not args.model:
-        raise ConfigurationError("image: name a model that draws, such as -m openai/gpt-image-2.5-flare")
+        raise ConfigurationError("image: name a model that generates images, such as -m openai/gpt-image-2.5-flare")
     with open_client(args) as client:
         for path in client.image(" ".join(args.prompt)).save(args.out):
             write_stdout(f"{path}\n")

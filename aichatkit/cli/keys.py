@@ -14,11 +14,11 @@ from aichatkit.registry import registry
 __all__ = ["build_parser", "run"]
 
 _DESCRIPTION = """\
-Keep the keys of services in the system keyring (pip install 'aichatkit[keyring]'), or where there is none
-in a file that only you can read. The command line uses them where no environment variable holds a key.
+Store API keys in the system keyring (pip install 'aichatkit[keyring]') or, if there is none,
+in a file that only you can read. The command line uses them if no environment variable holds a key.
 """
 _EPILOG = (
-    "A key is asked for, or read from a pipe: arguments are seen by everybody on a machine, and kept by the shell."
+    "The key is typed at a prompt or read from a pipe, because other users and the shell history can see arguments."
 )
 
 
@@ -26,10 +26,10 @@ def build_parser() -> ArgumentParser:
     """Build the argument parser."""
     parser = Parser(prog="aichatkit keys", description=_DESCRIPTION, epilog=_EPILOG)
     actions = parser.add_subparsers(dest="action", required=True, metavar="set|list|remove")
-    for name, summary in (("set", "store the key of a service"), ("remove", "forget the key of a service")):
+    for name, summary in (("set", "store the key of a service"), ("remove", "remove the key of a service")):
         action = actions.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
         action.add_argument("service", help="a provider's name, such as openai")
-    actions.add_parser("list", help="tell which services have a key, and where it is", description="List the keys.")
+    actions.add_parser("list", help="list the stored keys and where they are", description="List the keys.")
     return parser
 
 

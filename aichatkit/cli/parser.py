@@ -13,8 +13,7 @@ __all__ = ["Parser"]
 
 #: Our option, or a flag of other programs -> the equivalent here.
 _ELSEWHERE = {
-    "api_key": "keys are stored with: aichatkit keys set SERVICE",
-    "base_url": "base URLs are set in the environment, such as OPENAI_BASE_URL",
+    "api_key": "keys are stored with: aichatkit keys set SERVICE; --api-key-env names a variable that holds one",
     "files": "files are attached with -f",
     "system": "the system prompt is set with --system",
     "retry": "retries are set with --retry",
@@ -22,6 +21,8 @@ _ELSEWHERE = {
     **dict.fromkeys(("stream", "streaming"), "answers are streamed unless there is --no-stream"),
     **dict.fromkeys(("format", "output_format"), "for JSON, use --json or --schema"),
 }
+#: Short flags that some commands do not have.
+_SHORT = {"-o": "the output file is set with --out", "-p": "the prompt is set with --template"}
 _EXAMPLES = {"temperature": "0.2", "top_p": "0.9", "max_tokens": "200", "seed": "1", "reasoning_effort": "low"}
 _TYPE_NAMES = {"int": "a whole number", "float": "a number"}
 
@@ -39,6 +40,9 @@ class Parser(ArgumentParser):
             lambda match: f"must be {_TYPE_NAMES[match[1]]}, not {match[2]}",
             message,
         )
+        choice = re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message)
+        if choice:
+            message += suggestion(choice[1], re.findall(r"[\w-]+", choice[2]))
         flag = re.search(r"unrecognized arguments: .*?(?<!\S)(-\S+)", message)
         super().error(message + (self._hint(flag[1]) if flag else ""))
 
@@ -46,6 +50,8 @@ class Parser(ArgumentParser):
         flag, equals, value = text.partition("=")
         name = flag.lstrip("-").lower().replace("-", "_")
         flags = _flags(self)
+        if flag in _SHORT and _SHORT[flag].rpartition(" ")[2] in flags:
+            return f"; {_SHORT[flag]}"
         name = other_words.option_for(name) or name
         if name in PARAMS and "--option" in flags:
             example = value if equals else _EXAMPLES.get(name, "VALUE")

@@ -11,7 +11,7 @@ from aichatkit.attachments import load_file
 from aichatkit.batch.templates import Template
 from aichatkit.cli.key_values import parse_key_values
 from aichatkit.cli.paths import config_folder
-from aichatkit.cli.stdin import STDIN_TIMEOUT, read_stdin
+from aichatkit.cli.stdin import check_encoding, read_stdin
 from aichatkit.errors import ConfigurationError
 from aichatkit.messages import File
 from aichatkit.params import suggestion
@@ -28,15 +28,18 @@ class Prompt(NamedTuple):
 
 def add_prompt_options(parser: ArgumentParser) -> None:
     """Add the arguments that `build_prompt` reads."""
-    parser.add_argument("prompt", nargs="*", help="the question; several words need no quotes; - waits for a pipe")
+    parser.add_argument("prompt", nargs="*", help="the question; several words need no quotes; - stands for the pipe")
     parser.add_argument(
-        "-f", "--file", action="append", default=[], help="goes with the question: a path, a URL, or - for the pipe"
+        "-f", "--file", action="append", default=[], help="a file to attach: a path, a URL, or - for the pipe"
     )
     parser.add_argument(
         "-t", "--template", help="a stored one by name, a file, or text such as 'Translate to {language}: {text}'"
     )
     parser.add_argument(
         "-p", "--param", action="append", default=[], metavar="NAME=VALUE", help="a value for a field of the template"
+    )
+    parser.add_argument(
+        "--encoding", metavar="NAME", help="encoding of the piped text, such as latin-1 (default: detected)"
     )
 
 
@@ -52,8 +55,9 @@ def build_prompt(args: Namespace) -> Prompt:
     if values and template is None:
         raise ConfigurationError("-p: gives a value to a field of a template, so it needs -t")
     explicit = "-" in [*args.prompt, *args.file]
-    is_complete = bool(question) or (template is not None and "text" not in {*template.names} - {*values})
-    document = read_stdin(timeout=STDIN_TIMEOUT if is_complete and not explicit else None, explicit=explicit)
+    if args.encoding is not None:
+        check_encoding(args.encoding)
+    document = read_stdin(explicit=explicit, encoding=args.encoding)
     files = [_read_file(name, document) for name in args.file]
     text = "" if "-" in args.file else document
     if isinstance(text, File):

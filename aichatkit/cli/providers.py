@@ -21,14 +21,14 @@ def build_parser() -> ArgumentParser:
     """Build the argument parser."""
     parser = Parser(
         prog="aichatkit providers",
-        description="List the providers with their keys, which are not shown, and the models they take by default.",
+        description="List the providers, whether their keys are set, and their default models. No key is shown.",
         epilog="A check costs what a short answer costs. exit codes with --check: 0 all answered; 1 one did not",
     )
     parser.add_argument(
-        "name", nargs="*", help="with --check: providers, models or groups; without it all that a key is known for"
+        "name", nargs="*", help="with --check: providers, models or groups; default: all that have a key"
     )
-    parser.add_argument("--check", action="store_true", help="ask each of them one small question, at once")
-    parser.add_argument("--timeout", type=float, metavar="SECONDS", help="for each check in all (default 30)")
+    parser.add_argument("--check", action="store_true", help="send each of them a short question, in parallel")
+    parser.add_argument("--timeout", type=float, metavar="SECONDS", help="limit for each check (default 30)")
     return parser
 
 
@@ -38,9 +38,9 @@ def run(args: Namespace) -> int:
     if args.check:
         return _check(args.name or _checkable_names(), args.timeout)
     if args.name or args.timeout is not None:
-        raise ConfigurationError("providers: names and --timeout go with --check")
+        raise ConfigurationError("providers: names and --timeout need --check")
     for provider_cls in registry.importable():
-        note = "" if provider_cls.working else "  (known not to answer today)"
+        note = "" if provider_cls.working else "  (known to be down)"
         status = _key_status(provider_cls, stored)
         write_stdout(f"{provider_cls.name:<22}{status:<36}{provider_cls.default_model}{note}".rstrip() + "\n")
     for name, members in GROUPS.items():
@@ -55,7 +55,7 @@ def _checkable_names() -> list[str]:
 
 def _check(names: list[str], seconds: float | None) -> int:
     if not names:
-        raise ConfigurationError("providers: no key is known, so name whom to check, such as ollama or free")
+        raise ConfigurationError("providers: no key is set or stored; name a provider to check, such as ollama or free")
     timeout = DEFAULT_TIMEOUT if seconds is None else Timeout(total=seconds)
     with Client(model=names, api_key=key_store.keys_for(names) or None) as client:
         checks = client.check(timeout=timeout)
@@ -72,4 +72,4 @@ def _key_status(provider_cls: type[Provider], stored: list[str]) -> str:
     variables = provider_cls.key_variables()
     if not variables:
         return "no key needed"
-    return f"set {variables[0]}" if provider_cls.needs_key else f"{variables[0]} if it wants one"
+    return f"set {variables[0]}" if provider_cls.needs_key else f"{variables[0]} if it needs one"

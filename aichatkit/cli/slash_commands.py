@@ -7,6 +7,7 @@ from argparse import Namespace
 from aichatkit.attachments import load_file
 from aichatkit.call.targets import find_targets
 from aichatkit.chats.chat import Chat
+from aichatkit.cli import settings
 from aichatkit.cli.client_options import choose_model, open_client
 from aichatkit.cli.conversations import SavedChat
 from aichatkit.cli.key_store import keys_for
@@ -19,17 +20,17 @@ __all__ = ["SLASH_COMMANDS", "SlashCommands"]
 
 #: Command -> summary, as shown by /help.
 SLASH_COMMANDS = {
-    "/help": "tell the commands",
-    "/model": "[PROVIDER/MODEL ...] ask another model from now on, more are fallbacks; alone: tell which",
-    "/system": "[TEXT] the instructions that go before everything, - for none; alone: tell them",
-    "/file": "PATH a file or URL that goes with the next question",
-    "/undo": "forget the last question and its answer",
-    "/save": "[NAME] keep the conversation, under a name",
-    "/quit": "leave, as Ctrl-D does",
+    "/help": "list the commands",
+    "/model": "[PROVIDER/MODEL ...] switch to another model, with fallbacks; alone: show the current one",
+    "/system": "[TEXT] set the system prompt, - for none; alone: show it",
+    "/file": "PATH attach a file or URL to the next question",
+    "/undo": "remove the last question and its answer",
+    "/save": "[NAME] save the conversation, under a name if given",
+    "/quit": "leave, like Ctrl-D",
 }
 _HELP_NOTES = """\
-Ctrl-C stops an answer. A line that ends in \\ goes on; so does a block between lines of \"\"\" or ```.
-A question that begins with a slash begins with two.
+Ctrl-C stops an answer. A line that ends in \\ continues on the next; so does a block between lines of \"\"\" or ```.
+To send a question that begins with a slash, type two slashes.
 """
 
 
@@ -62,8 +63,8 @@ class SlashCommands:
             self._save(rest)
         else:
             raise ConfigurationError(
-                f"there is no command {name}{suggestion(name, SLASH_COMMANDS)}; /help tells them, "
-                "and a question that begins with a slash begins with two"
+                f"there is no command {name}{suggestion(name, SLASH_COMMANDS)}; /help lists them; "
+                "to send a question that begins with a slash, type two slashes"
             )
         return True
 
@@ -75,12 +76,12 @@ class SlashCommands:
 
     def _model(self, names: str) -> None:
         if names:
-            models = names.split()
+            models = [settings.resolve(name) for name in names.split()]
             find_targets(models, keys=keys_for(models))
-            self._args.model = models
             previous = self._chat.client
-            # Another service may need a different stored key.
-            self._chat.client = open_client(self._args)
+            # Another service may need a different stored key, and must not get a key that was meant for the first.
+            self._chat.client = open_client(Namespace(**{**vars(self._args), "model": models}))
+            self._args.model = models
             self._chat.model = models[0] if len(models) == 1 else models
             previous.close()
         model = choose_model(self._args, self._chat.model) or "chosen by the keys"
@@ -89,22 +90,22 @@ class SlashCommands:
     def _system(self, text: str) -> None:
         if text:
             self._chat.system = None if text == "-" else text
-        print_stderr(f"the instructions are: {self._chat.system}" if self._chat.system else "there are no instructions")
+        print_stderr(f"the system prompt is: {self._chat.system}" if self._chat.system else "there is no system prompt")
 
     def _file(self, path: str) -> None:
         if not path:
             raise ConfigurationError("/file: name a file or a URL")
         self.files.append(load_file(path.strip("'\"")))
-        print_stderr(f"{self.files[-1].name or path} goes with the next question")
+        print_stderr(f"{self.files[-1].name or path} will be sent with the next question")
 
     def _undo(self) -> None:
         removed = self._chat.undo()
         if not removed:
-            raise ConfigurationError("/undo: there is nothing to forget")
+            raise ConfigurationError("/undo: there is nothing to undo")
         self._saved_chat.save(self._chat)
-        print_stderr("the last question and its answer are forgotten")
+        print_stderr("removed the last question and its answer")
 
     def _save(self, name: str) -> None:
         path = self._saved_chat.save(self._chat, name=name, force=True)
         if path is not None:
-            print_stderr(f"saved; go on with it by: aichatkit chat --chat '{path.stem}'")
+            print_stderr(f"saved; continue it with: aichatkit chat --chat '{path.stem}'")

@@ -1,4 +1,4 @@
-"""Standard input -> piped document, without waiting forever for a pipe that never sends anything."""
+"""Standard input -> piped document; a note says so if a pipe keeps the command waiting."""
 
 from __future__ import annotations
 
@@ -10,28 +10,45 @@ import threading
 
 from aichatkit._reasons import reason_of
 from aichatkit.attachments import load_file
+from aichatkit.cli.output import print_stderr
 from aichatkit.errors import ConfigurationError
 from aichatkit.messages import File
 
-__all__ = ["STDIN_TIMEOUT", "read_stdin", "read_stdin_bytes"]
+__all__ = ["NOTE_AFTER", "check_encoding", "read_stdin", "read_stdin_bytes"]
 
-#: Seconds within which a pipe must send its first byte or close, if the prompt is complete without it.
+#: Seconds after which a note says that the command is waiting for its pipe.
 #: Under cron, ssh and CI an inherited pipe may stay open and empty forever.
-STDIN_TIMEOUT = 3.0
+NOTE_AFTER = 3.0
 
 #: Control characters that do not occur in text.
 _BINARY = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f-\x9f]")
 
 
-def read_stdin(*, timeout: float | None, explicit: bool = False) -> str | File:
-    """Return piped input as text, or as a File if it is an image, a PDF or audio.
+def check_encoding(name: str) -> None:
+    """Raise ConfigurationError unless `name` is a text encoding that Python knows."""
+    try:
+        b"a".decode(name, "ignore")
+    except (LookupError, UnicodeError, ValueError) as error:
+        reason = reason_of(error)
+    else:
+        return
+    raise ConfigurationError(
+        f"--encoding: {name!r} is not a known text encoding; use a name such as latin-1, cp1252 or utf-16",
+        reason=reason,
+    )
+
+
+def read_stdin(*, explicit: bool = False, encoding: str | None = None) -> str | File:
+    """Return piped input as text, or as a File if it is an image, a PDF or audio; `encoding` means it is text.
 
     Raises:
-        ConfigurationError: the pipe sends nothing within `timeout` seconds, or data of an unknown type.
+        ConfigurationError: the data is of an unknown type, or is not text in `encoding`.
     """
-    content = read_stdin_bytes(timeout=timeout, explicit=explicit)
+    content = read_stdin_bytes(explicit=explicit)
     if not content:
         return ""
+    if encoding is not None:
+        return _decode(content, encoding)
     try:
         file = load_file(content)
     except ConfigurationError as error:
@@ -42,10 +59,18 @@ def read_stdin(*, timeout: float | None, explicit: bool = False) -> str | File:
     if text is not None:
         return text
     raise ConfigurationError(
-        "the piped input is neither UTF-8 text nor an image, PDF or audio; for text in another encoding, set "
-        "PYTHONIOENCODING, such as PYTHONIOENCODING=latin-1, or convert it with iconv",
+        "the piped input is neither UTF-8 text nor an image, PDF or audio; for text in another encoding, "
+        "add --encoding, such as --encoding latin-1",
         reason=reason,
     )
+
+
+def _decode(content: bytes, encoding: str) -> str:
+    try:
+        return content.decode(encoding)
+    except UnicodeError as error:
+        reason = reason_of(error)
+    raise ConfigurationError(f"--encoding: the piped input is not text in {encoding}", reason=reason)
 
 
 def _decode_locale(content: bytes) -> str | None:
@@ -58,10 +83,10 @@ def _decode_locale(content: bytes) -> str | None:
     return None if _BINARY.search(text) else text
 
 
-def read_stdin_bytes(*, timeout: float | None, explicit: bool = False) -> bytes:
-    """Return all bytes of a pipe, a redirected file or a socket.
+def read_stdin_bytes(*, explicit: bool = False) -> bytes:
+    """Return all bytes of a pipe, a redirected file or a socket, however long they take.
 
-    `timeout` limits the wait for the first byte; None means no limit. A terminal is read only if `explicit`.
+    A terminal is read only if `explicit`. Otherwise, a note is printed if nothing arrives within `NOTE_AFTER` seconds.
     """
     try:
         descriptor = sys.stdin.fileno()
@@ -74,10 +99,10 @@ def read_stdin_bytes(*, timeout: float | None, explicit: bool = False) -> bytes:
         return b""
     reader = _Reader(descriptor)
     reader.start()
-    if not reader.ready.wait(timeout):
-        raise ConfigurationError(
-            f"the pipe has sent nothing for {timeout:g} seconds and is still open; "
-            "add - to the question to wait for it, or < /dev/null to send the question without it"
+    if not explicit and not reader.ready.wait(NOTE_AFTER):
+        print_stderr(
+            "waiting for the pipe on standard input, which is open and has sent nothing yet; "
+            "if there is no input, stop with Ctrl-C and add < /dev/null"
         )
     reader.join()
     if reader.error is not None:

@@ -36,7 +36,7 @@ class Writer(Protocol):
 
 def add_writer_options(parser: ArgumentParser) -> None:
     """Add the option that `open_writer` reads."""
-    parser.add_argument("--plain", action="store_true", help="the text as it came, also on a terminal")
+    parser.add_argument("--plain", action="store_true", help="print plain text, even on a terminal")
 
 
 def open_writer(args: Namespace) -> Writer:

@@ -52,6 +52,8 @@ class Cache(MutableMapping[str, str]):
         for name, value in (("expire", expire), ("max_entries", max_entries)):
             if value is not None and not is_number(value, above=0):
                 raise ConfigurationError(f"cache: {name} must be a number above 0, not {value!r}")
+        if isinstance(max_entries, float) and not max_entries.is_integer():
+            raise ConfigurationError(f"cache: max_entries must be a whole number, not {max_entries!r}")
         self._database = Database(path, _LAYOUT, name="the cache")
         self._expire = expire
         self._max_entries = max_entries

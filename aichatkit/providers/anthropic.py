@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import requests
 
-from aichatkit.chunks import Answered, Citation, Finish, Reasoning, ToolCall, ToolCallPart
+from aichatkit.chunks import Answered, Citation, Finish, Reasoning, ToolCall, ToolCallPart, dicts_in
 from aichatkit.events import Event, sniffing
 from aichatkit.messages import File, Message, ToolCallsMessage, ToolResultMessage
 from aichatkit.providers.anthropic_usage import parse_usage
@@ -198,9 +198,8 @@ def _parse_delta(record: Mapping[str, Any]) -> Any:
     if delta_type == "signature_delta":
         return Reasoning("", delta["signature"])
     if delta_type == "input_json_delta":
-        # Server-side tools send these too; since the start of their call is not passed on, the parts are dropped later.
         return ToolCallPart(record["index"], arguments=delta["partial_json"])
-    return list(_parse_citations([delta["citation"]])) if delta_type == "citations_delta" else None
+    return list(_parse_citations([delta.get("citation")])) if delta_type == "citations_delta" else None
 
 
 def _parse_message(message: Mapping[str, Any]) -> Iterator[Any]:
@@ -229,14 +228,17 @@ def _parse_block(index: int, block: Mapping[str, Any]) -> Iterator[Any]:
     block_type = block["type"]
     if block_type == "text":
         yield block["text"]
-        yield from _parse_citations(block.get("citations") or ())
+        yield from _parse_citations(block.get("citations"))
     elif block_type == "thinking":
         yield Reasoning(block["thinking"], block.get("signature") or "")
     elif block_type == "redacted_thinking":
         yield Reasoning("", block["data"], hidden=True)
     elif block_type == "tool_use":
         arguments = parse_arguments(block["input"]) if block.get("input") else ""
-        yield ToolCallPart(index, block["id"], block["name"], arguments)
+        yield ToolCallPart(index, block.get("id") or "", block["name"], arguments)
+    else:
+        # The service runs its own tools itself, and sends their arguments in the same way.
+        yield ToolCallPart(index, foreign=True)
 
 
 def _parse_ending(record: Mapping[str, Any]) -> Iterator[Any]:
@@ -261,7 +263,7 @@ def _finish_reason(record: Mapping[str, Any]) -> str | None:
     return _FINISH_REASONS.get(reason, reason) if reason else None
 
 
-def _parse_citations(citations: Sequence[Mapping[str, Any]]) -> Iterator[Citation]:
-    for citation in citations:
+def _parse_citations(citations: Any) -> Iterator[Citation]:
+    for citation in dicts_in(citations):
         if citation.get("url"):
             yield Citation(citation["url"], citation.get("title") or "")

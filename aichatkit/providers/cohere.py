@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
-from aichatkit.chunks import Bill, Citation, Finish, Reasoning, ToolCallPart, Usage, parse_count
+from aichatkit.chunks import (
+    Bill,
+    Citation,
+    Finish,
+    Reasoning,
+    ToolCallPart,
+    Usage,
+    dict_or_empty,
+    dicts_in,
+    parse_count,
+)
 from aichatkit.classification import classify
 from aichatkit.events import Event
 from aichatkit.providers.odd_events import check_error, parse_unreadable
@@ -102,9 +112,9 @@ def _parse_message(message: Mapping[str, Any], index: int | None) -> Iterator[An
     for call in _as_list(message.get("tool_calls")):
         function = call.get("function") or {}
         yield ToolCallPart(index, call.get("id") or "", function.get("name") or "", function.get("arguments") or "")
-    for citation in _as_list(message.get("citations")):
-        for source in citation.get("sources") or ():
-            document = source.get("document") or {}
+    for citation in dicts_in(_as_list(message.get("citations"))):
+        for source in dicts_in(citation.get("sources")):
+            document = dict_or_empty(source.get("document"))
             if document.get("url"):
                 yield Citation(document["url"], document.get("title") or "")
 

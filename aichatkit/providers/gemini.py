@@ -22,6 +22,8 @@ from aichatkit.chunks import (
     ToolCall,
     ToolCallPart,
     Usage,
+    dict_or_empty,
+    dicts_in,
     is_generated_call_id,
 )
 from aichatkit.errors import ConfigurationError, ContentFilteredError
@@ -262,14 +264,15 @@ def _parse_metadata(record: Mapping[str, Any]) -> list[Any]:
 def _parse_candidate(candidate: Mapping[str, Any]) -> Iterator[Any]:
     for part in (candidate.get("content") or {}).get("parts") or ():
         yield from _parse_part(part)
-    grounding = candidate.get("groundingMetadata") or {}
-    if grounding.get("webSearchQueries"):
+    grounding = dict_or_empty(candidate.get("groundingMetadata"))
+    queries = grounding.get("webSearchQueries")
+    if queries and isinstance(queries, list):
         # Queries may be listed twice, and are charged for once.
-        yield Usage(searches=len(set(grounding["webSearchQueries"])))
-    for chunk in grounding.get("groundingChunks") or ():
-        yield from _parse_citation(chunk.get("web") or {})
-    metadata = candidate.get("citationMetadata") or {}
-    for source in metadata.get("citationSources") or metadata.get("citations") or ():
+        yield Usage(searches=len(set(map(str, queries))))
+    for chunk in dicts_in(grounding.get("groundingChunks")):
+        yield from _parse_citation(dict_or_empty(chunk.get("web")))
+    metadata = dict_or_empty(candidate.get("citationMetadata"))
+    for source in dicts_in(metadata.get("citationSources") or metadata.get("citations")):
         yield from _parse_citation(source)
     reason = candidate.get("finishReason")
     if isinstance(reason, int):

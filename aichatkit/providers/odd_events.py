@@ -7,12 +7,14 @@ from typing import Any
 
 from aichatkit.classification import classify
 from aichatkit.events import Event
+from aichatkit.events.sse import TrailingEvent
 from aichatkit.providers.base import Provider
 
 __all__ = ["check_error", "parse_unreadable"]
 
 #: The field name of an event within an event, as gateways that frame a stream twice send it.
 _FRAME = re.compile(r"(?:data:\s*)+")
+_DONE = "[DONE]"
 
 
 def check_error(provider: Provider, event: Event, record: Any) -> None:
@@ -28,4 +30,7 @@ def parse_unreadable(provider: Provider, event: Event) -> Any:
         raise classify.event_error({"error": data}, provider=provider.name, rules=provider.rules)
     if data.startswith("data:"):
         return provider.parse_event(Event(_FRAME.sub("", data), event.type, event.id))
-    return None if not data or data.startswith(("[DONE]", ":")) else event.json()
+    if isinstance(event, TrailingEvent) and _DONE.startswith(data):
+        # Cut off in the middle of the marker: whether the answer is whole depends on what came before.
+        return None
+    return None if not data or data.startswith((_DONE, ":")) else event.json()

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import requests
 
 from aichatkit._lazy import lazy_module
-from aichatkit.chunks import Answered, Finish, ToolCall, Whole
+from aichatkit.chunks import Answered, Finish, ToolCall, Whole, dicts_in
 from aichatkit.classification import classify
 from aichatkit.events import Event, sniffing
 from aichatkit.messages import Content, File, Message, ToolCallsMessage, ToolResultMessage
 from aichatkit.providers.base import NO_OPTIONS, Options, Provider
 from aichatkit.providers.openai_records import (
-    dicts_in,
     find_tier,
     find_usage,
     has_content,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from aichatkit._lazy import lazy_module
-from aichatkit.chunks import Citation, Reasoning, Refusal, ToolCallPart
+from aichatkit.chunks import Citation, Reasoning, Refusal, ToolCallPart, dicts_in
 from aichatkit.providers.request_bodies import parse_arguments
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ else:
     openai_signatures = lazy_module("aichatkit.providers.openai_signatures")
     openai_images = lazy_module("aichatkit.providers.openai_images")
 
-__all__ = ["dicts_in", "find_tier", "find_usage", "has_content", "parse_citations", "parse_message"]
+__all__ = ["find_tier", "find_usage", "has_content", "parse_citations", "parse_message"]
 
 
 _CONTENT = ("content", "refusal", "tool_calls", "reasoning_content", "reasoning", "images")
@@ -24,11 +24,6 @@ _CONTENT = ("content", "refusal", "tool_calls", "reasoning_content", "reasoning"
 def has_content(message: Mapping[str, Any]) -> bool:
     """Return whether a message or delta holds anything of the answer."""
     return any(message.get(name) for name in _CONTENT)
-
-
-def dicts_in(values: Any) -> list[Mapping[str, Any]]:
-    """Return the objects in a list; anything else is skipped, as it must not lose the text next to it."""
-    return [value for value in values if isinstance(value, dict)] if isinstance(values, list) else []
 
 
 def parse_message(message: Mapping[str, Any], *, is_whole: bool = False, repeats: bool = False) -> Iterator[Any]:

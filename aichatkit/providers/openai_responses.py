@@ -23,6 +23,8 @@ from aichatkit.chunks import (
     Unread,
     Usage,
     Whole,
+    dict_or_empty,
+    dicts_in,
 )
 from aichatkit.errors import BadResponseError
 from aichatkit.events import Event, sniffing
@@ -186,7 +188,7 @@ def _parse_reasoning_done(record: Mapping[str, Any]) -> Iterator[Any]:
 
 
 def _parse_annotation(record: Mapping[str, Any]) -> Iterator[Any]:
-    yield from _parse_citations([record["annotation"]])
+    yield from _parse_citations([record.get("annotation")])
 
 
 def _parse_item_added(record: Mapping[str, Any]) -> Iterator[Any]:
@@ -245,9 +247,9 @@ def _keys(record: Mapping[str, Any], part_type: str = "text") -> tuple[Any, ...]
     """Return the names of a part: services leave out one or the other."""
     index = record.get("content_index", record.get("summary_index")) or 0
     names = ("item_id", "output_index")
-    return tuple((part_type, name, record[name], index) for name in names if record.get(name) is not None) or (
-        (part_type, "", "", index),
-    )
+    return tuple(
+        (part_type, name, record[name], index) for name in names if isinstance(record.get(name), (int, str))
+    ) or ((part_type, "", "", index),)
 
 
 def _parse_output(response: Mapping[str, Any], *, repeats: bool = False) -> Iterator[Any]:
@@ -274,7 +276,7 @@ def _parse_content(part: Mapping[str, Any]) -> Iterator[Any]:
         yield Refusal(part["refusal"])
     else:
         yield part.get("text") or ""
-    yield from _parse_citations(part.get("annotations") or ())
+    yield from _parse_citations(part.get("annotations"))
 
 
 def _call_part(item: Mapping[str, Any], position: int | None, *, whole: bool = False) -> ToolCallPart:
@@ -291,10 +293,10 @@ def _picture(data: str) -> Any:
         return Unread(BadResponseError("the picture cannot be decoded: its base64 is damaged"))
 
 
-def _parse_citations(annotations: Sequence[Mapping[str, Any]]) -> Iterator[Citation]:
-    for annotation in annotations:
+def _parse_citations(annotations: Any) -> Iterator[Citation]:
+    for annotation in dicts_in(annotations):
         if annotation.get("type") == "url_citation":
-            yield Citation(annotation["url"], annotation.get("title") or "")
+            yield Citation(annotation.get("url") or "", annotation.get("title") or "")
 
 
 def _parse_ending(response: Mapping[str, Any]) -> Iterator[Any]:
@@ -309,7 +311,7 @@ def _parse_ending(response: Mapping[str, Any]) -> Iterator[Any]:
 
 def _parse_searches(response: Mapping[str, Any]) -> Iterator[Usage]:
     """Yield the number of searches, each of which is charged for; reading a page that was found is free."""
-    calls = [item for item in response.get("output") or () if item.get("type") == "web_search_call"]
-    searches = [item for item in calls if (item.get("action") or {}).get("type", "search") == "search"]
+    calls = [item for item in dicts_in(response.get("output")) if item.get("type") == "web_search_call"]
+    searches = [item for item in calls if dict_or_empty(item.get("action")).get("type", "search") == "search"]
     if calls:
         yield Usage(searches=len(searches))

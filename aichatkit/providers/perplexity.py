@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import requests
 
 from aichatkit._dataclasses import replace
-from aichatkit.chunks import Citation
+from aichatkit.chunks import Citation, dict_or_empty, dicts_in
 from aichatkit.classification import classify
 from aichatkit.errors import ModelNotFoundError
 from aichatkit.events import Event
@@ -138,8 +138,8 @@ def _ended_error(model: str) -> ModelNotFoundError:
 
 def _parse_sources(record: Any) -> Iterator[Citation]:
     """Yield the search results in an event, in the item it reports, or in the items of a complete response."""
-    items = [record, record.get("item") or {}, *(record.get("output") or ())]
+    items = [record, dict_or_empty(record.get("item")), *dicts_in(record.get("output"))]
     for item in items:
         if item.get("type") in _RESULTS:
-            for result in item["results"]:
-                yield Citation(result["url"], result.get("title") or "")
+            for result in dicts_in(item.get("results")):
+                yield Citation(result.get("url") or "", result.get("title") or "")

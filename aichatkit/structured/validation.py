@@ -57,6 +57,8 @@ class _Validator:
 
     def __init__(self, root: Any) -> None:
         self.root = root
+        #: The errors of the forms tried so far: without them, recursive forms take exponential time.
+        self._tried: dict[tuple[str, int, int], list[tuple[str, str]]] = {}
 
     def iter_errors(self, value: Any, schema: Any, path: str) -> _Errors:
         schema = resolve(schema, self.root)
@@ -82,12 +84,19 @@ class _Validator:
         for option in schema.get("allOf", ()):
             yield from self.iter_errors(value, option, path)
         for keyword in ("anyOf", "oneOf"):
-            failures = [list(self.iter_errors(value, option, path)) for option in schema.get(keyword, ())]
+            failures = [self._form_errors(value, option, path) for option in schema.get(keyword, ())]
             if failures and all(failures):
                 # Report the option that failed deepest in the value, most likely the intended one.
                 closest = max(failures, key=lambda errors: max(len(error_path) for error_path, _ in errors))
                 details = "; ".join(f"{error_path or 'it'}: {message}" for error_path, message in closest)
                 yield path, f"fits none of the forms that are allowed ({details})"
+
+    def _form_errors(self, value: Any, form: Any, path: str) -> list[tuple[str, str]]:
+        # Values and forms are parts of the answer and the schema, which outlive the validation.
+        key = path, id(value), id(form)
+        if key not in self._tried:
+            self._tried[key] = list(self.iter_errors(value, form, path))
+        return self._tried[key]
 
     def _object_errors(self, value: Mapping[str, Any], schema: Mapping[str, Any], path: str) -> _Errors:
         yield from _size_errors(len(value), schema, "Properties", "fields", path)
@@ -162,7 +171,14 @@ def _matches(pattern: str, text: str) -> bool:
 
 
 def _is_equal(value: Any, other: Any) -> bool:
+    if _TYPES["number"](value) and _TYPES["number"](other):
+        return _exact(value) == _exact(other)
     return bool(value == other) and isinstance(value, bool) == isinstance(other, bool)
+
+
+def _exact(number: float) -> Decimal:
+    """Return a number with all the digits that were sent, which a float may lack."""
+    return Decimal(number) if isinstance(number, int) else Decimal(str(number))
 
 
 def _is_multiple(value: float, step: float) -> bool:

@@ -76,5 +76,5 @@ def _resolve(url: str, provider: str) -> str:
 def _skew(date: str) -> float | None:
     try:
         return parsedate_to_datetime(date).timestamp() - time.time()
-    except (TypeError, ValueError, IndexError):
+    except (TypeError, ValueError, IndexError, OverflowError):
         return None

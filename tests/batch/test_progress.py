@@ -78,11 +78,29 @@ def test_no_bar_is_shown_where_it_is_not_wanted(look):
     assert terminal.getvalue() == ""
 
 
-def test_without_tqdm_nothing_is_printed(look, monkeypatch):
+def test_without_tqdm_a_terminal_shows_a_line(look, monkeypatch):
     terminal = look()
     monkeypatch.setitem(sys.modules, "tqdm", None)
     monkeypatch.setitem(sys.modules, "tqdm.auto", None)
-    Progress(None, 3, {}).add(REPLY)
+    bar = Progress(None, 3, {"pause": lambda: 12.3})
+    bar.start()
+    bar.add(REPLY)
+    bar.tick()
+    bar.close()
+    *_, last = terminal.getvalue().split("\r")
+    assert last.startswith("1/3 rows, ")
+    assert last.endswith("failed=0, tokens=7, cost=$0.2500, pause=12s\n")
+
+
+def test_without_tqdm_a_notebook_shows_nothing(look, monkeypatch):
+    terminal = look()
+    monkeypatch.setattr("aichatkit.batch.progress.in_notebook", lambda: True)
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    monkeypatch.setitem(sys.modules, "tqdm.auto", None)
+    bar = Progress(None, 3, {})
+    bar.start()
+    bar.add(REPLY)
+    bar.close()
     assert terminal.getvalue() == ""
 
 

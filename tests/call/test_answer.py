@@ -238,7 +238,9 @@ def test_exactly_the_bound_is_allowed():
 
 
 def test_silence_after_text_is_a_stall_and_before_it_a_timeout():
-    stalled = error_of(answered("a", ending=TimedOutError("silent", phase="read")), StreamStalledError)
+    silent = TimedOutError("silent", phase="read", maybe_processed=True)
+    stalled = error_of(answered("a", ending=silent), StreamStalledError)
+    assert stalled.maybe_processed
     assert (stalled.partial, stalled.action, stalled.provider, stalled.model) == ("a", "stop", "scripted", "asked-1")
     assert error_of(answered(ending=TimedOutError("silent")), TimedOutError).action == "retry"
 

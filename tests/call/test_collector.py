@@ -318,3 +318,40 @@ def test_a_bill_keeps_the_last_word_and_the_largest_number():
 def test_a_model_or_an_id_that_is_no_text_is_nobodys(model, answer_id):
     seen = gathered(Answered("m", "a"), Answered(model, answer_id))
     assert (seen.model, seen.id) == ("m", "a")
+
+
+def test_a_call_does_not_run_without_arguments_that_came_under_another_number():
+    for parts in ([P(0, "a", "f"), P(1, arguments='{"x": 1}')], [P(None, "a", "f"), P(0, arguments='{"x": 1}')]):
+        (call,) = gathered(*parts).tool_calls("openai")
+        assert (call.name, call.arguments, call.broken) == ("f", {}, '{"x": 1}')
+
+
+def test_arguments_of_a_call_that_the_service_runs_itself_are_passed_over():
+    parts = [P(0, foreign=True), P(0, arguments='{"query": "x"}'), P(1, "a", "f")]
+    (call,) = gathered(*parts).tool_calls("anthropic")
+    assert (call.name, call.arguments, call.broken) == ("f", {}, "")
+
+
+def test_a_call_that_has_its_arguments_is_not_touched_by_others_that_belong_to_none():
+    (call,) = gathered(P(0, "a", "f", '{"x": 1}'), P(3, arguments="{}")).tool_calls("openai")
+    assert (call.arguments, call.broken) == ({"x": 1}, "")
+
+
+def test_an_id_or_a_signature_that_is_no_text_counts_as_none():
+    (call,) = gathered(P(0, ["a"], "f", "{}", {"s": 1})).tool_calls("openai")
+    assert (call.id, call.signature) == ("call00000", "")
+
+
+@pytest.mark.parametrize("chunk", [P(0, "a", ["f"]), P(0, "a", "f", ["{}"]), Reasoning(["x"])])
+def test_a_piece_that_is_no_text_cannot_be_read(chunk):
+    with pytest.raises(TypeError, match="is not text"):
+        gathered(chunk)
+
+
+@pytest.mark.parametrize("url", ["", None, 5, ["https://example.org"]])
+def test_a_source_without_an_address_is_none(url):
+    assert gathered(Citation(url, "A")).citations == []
+
+
+def test_a_title_that_is_no_text_counts_as_none():
+    assert gathered(Citation("https://example.org", ["A"])).citations == [Citation("https://example.org", "")]

@@ -172,8 +172,8 @@ def test_a_character_the_terminal_does_not_have_does_not_end_it(sandbox):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ([], "nothing was asked"),
-        ([" "], "nothing was asked"),
+        ([], "there is no question"),
+        ([" "], "there is no question"),
         (["-m", "opnai/gpt-6-sol", "Hi"], "there is no provider 'opnai'; did you mean 'openai'"),
         (["-m", "gpt-6-soll", "Hi"], "did you mean 'gpt-6-sol'"),
         (["-m", "free/gpt-5", "Hi"], "no provider of 'free' lists"),
@@ -462,7 +462,7 @@ def test_without_any_output_it_fails_quietly(monkeypatch):
         (["--no-steam"], "did you mean '--no-stream'?"),
         (["--api-key", "x"], "aichatkit keys set SERVICE"),
         (["--key=x"], "aichatkit keys set SERVICE"),
-        (["--base-url", "x"], "OPENAI_BASE_URL"),
+        (["--base-ur", "x"], "did you mean '--base-url'?"),
         (["--attachment", "x"], "attached with -f"),
         (["--stream"], "unless there is --no-stream"),
         (["--format", "json"], "use --json or --schema"),
@@ -486,9 +486,14 @@ def test_a_wrong_flag_leads_to_the_right_one(sandbox, capsys, words, told):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["map", "in.csv", "-o", "out.csv", "--concurrency", "3"], "set with --workers"),
-        (["map", "in.csv", "-o", "out.csv", "--worker", "3"], "did you mean '--workers'?"),
-        (["map", "in.csv", "-o", "out.csv", "--temperature", "3"], "unrecognized arguments: --temperature 3\n"),
+        (["map", "in.csv", "--out", "out.csv", "--concurrency", "3"], "set with --workers"),
+        (["map", "in.csv", "--out", "out.csv", "--worker", "3"], "did you mean '--workers'?"),
+        (["map", "in.csv", "--out", "out.csv", "--temperature", "3"], "as in -o temperature="),
+        (["image", "cat", "-o", "cat.png"], "; the output file is set with --out"),
+        (["map", "in.csv", "--out", "out.csv", "-p", "{text}"], "; the prompt is set with --template"),
+        (["models", "-p", "x"], "unrecognized arguments: -p\n"),
+        (["chats", "lst"], "; did you mean 'list'?"),
+        (["map", "in.csv", "--out", "-", "--format", "json"], "; did you mean 'jsonl'?"),
         (["sandbox", "--prt", "3"], "did you mean '--port'?"),
         (["sandbox", "--threads", "3"], "unrecognized arguments: --threads 3\n"),
         (["chats", "show", "--plan"], "did you mean '--plain'?"),
@@ -539,7 +544,8 @@ def test_a_missing_key_of_a_model_s_name_is_told_so_too(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    "command", [["Hi"], ["chat"], ["map", "in.csv", "-p", "{text}", "-o", "out.csv"], ["map", "in.csv", "-o", "o.csv"]]
+    "command",
+    [["Hi"], ["chat"], ["map", "in.csv", "-t", "{text}", "--out", "out.csv"], ["map", "in.csv", "--out", "o.csv"]],
 )
 @pytest.mark.parametrize("model", ["nix", "opnai/x", "free/nope", "openai/gpt-6-luna,offline", " "])
 def test_the_variable_of_a_wrong_model_is_named(monkeypatch, tmp_path, sandbox, capsys, command, model):
@@ -576,6 +582,6 @@ def test_a_chat_and_a_map_without_a_network_name_the_doctor_too(monkeypatch, tmp
     (tmp_path / "in.csv").write_text("text\na\n", encoding="utf-8")
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
     monkeypatch.setattr(sys, "stdin", io.StringIO("Hi\n"))
-    for words in (["chat"], ["map", "in.csv", "-o", "out.csv"]):
+    for words in (["chat"], ["map", "in.csv", "--out", "out.csv"]):
         assert main([*words, "--retry", "0"]) == 1
         assert "aichatkit doctor openai" in capsys.readouterr().err

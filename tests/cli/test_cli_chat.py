@@ -127,7 +127,7 @@ def test_the_model_changes_and_the_history_stays(say, sandbox, asked, capsys):
 def test_the_instructions_change(say, asked, capsys):
     say("/system Be brief.", "Hi", "/system", "/system -", "Ho")
     assert [role for role, _ in asked()] == ["user", "assistant", "user"]
-    assert "the instructions are: Be brief." in capsys.readouterr().err
+    assert "the system prompt is: Be brief." in capsys.readouterr().err
 
 
 def test_undo_forgets_the_last_turn_also_on_disk(say, asked, saved):
@@ -170,7 +170,7 @@ def test_quit_leaves_and_help_tells_the_commands(say, sandbox, capsys):
         ("/model nope", "no provider lists the model 'nope'"),
         ("/file", "name a file"),
         ("/file nope.png", "cannot read 'nope.png'"),
-        ("/undo", "nothing to forget"),
+        ("/undo", "nothing to undo"),
         ("/save ../x", "letters, digits"),
     ],
 )
@@ -314,7 +314,7 @@ def test_what_was_pasted_is_one_question_and_what_was_typed_is_remembered(termin
     assert asked() == [("user", "one\ntwo")]
     session.type("/sys\t Be brief.\n")
     session.wait_for("Be brief.")
-    session.wait_for("the instructions are: Be brief.")
+    session.wait_for("the system prompt is: Be brief.")
     session.wait_for("> ")
     session.type("\x04")
     assert session.leave() == 0

@@ -18,7 +18,7 @@ def test_each_row_of_a_file_becomes_a_line(tmp_path, capsys):
     source, out = tmp_path / "texts.csv", tmp_path / "vectors.jsonl"
     source.write_text("title,body\nFox,red\nWolf,grey\n", encoding="utf-8")
     journal = tmp_path / "run.sqlite"
-    command = ["embed", str(source), "-p", "{title}: {body}", "-m", "offline", "-o", str(out), "--kind", "query"]
+    command = ["embed", str(source), "-t", "{title}: {body}", "-m", "offline", "--out", str(out), "--kind", "query"]
     assert main([*command, "--journal", str(journal)]) == 0
     assert [len(json.loads(line)) for line in out.read_text("utf-8").splitlines()] == [64, 64]
     assert f"2 vectors of 64 numbers written to {out}, $0.000000" in capsys.readouterr().err
@@ -29,7 +29,7 @@ def test_a_cost_that_is_not_known_is_left_out(sandbox, tmp_path, monkeypatch, ca
     monkeypatch.setenv("OPENAI_BASE_URL", f"{sandbox.url}/v1")
     monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
     out = tmp_path / "vectors.jsonl"
-    assert main(["embed", "red fox", "-m", "openai/some-model", "-o", str(out)]) == 0
+    assert main(["embed", "red fox", "-m", "openai/some-model", "--out", str(out)]) == 0
     assert "$" not in capsys.readouterr().err
 
 
@@ -38,7 +38,7 @@ def test_a_cost_that_is_not_known_is_left_out(sandbox, tmp_path, monkeypatch, ca
     [
         (["red fox"], "name one embedding model"),
         (["red fox", "-m", "a", "-m", "b"], "name one embedding model"),
-        (["red fox", "-m", "offline", "-p", "{x}"], "-p: a template needs a file"),
+        (["red fox", "-m", "offline", "-t", "{x}"], "-t: a template needs a file"),
         ([" ", "-m", "offline"], "the text is empty"),
     ],
 )

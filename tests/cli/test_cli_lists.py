@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("service")
 
 
 def test_a_picture_is_saved_and_its_path_printed(sandbox, tmp_path, capsys):
-    assert main(["image", "a", "cat", "-m", "openai/gpt-image-2.5-flare", "-o", "cat.png"]) == 0
+    assert main(["image", "a", "cat", "-m", "openai/gpt-image-2.5-flare", "--out", "cat.png"]) == 0
     assert capsys.readouterr().out == "cat.png\n"
     assert (tmp_path / "cat.png").read_bytes().startswith(b"\x89PNG")
     assert sandbox.requests[-1].json()["prompt"] == "a cat"
@@ -74,8 +74,8 @@ def test_providers_tell_whether_a_key_is_there_and_never_the_key(monkeypatch, ca
     assert "key stored" in rows["mistral"]
     assert "set ANTHROPIC_API_KEY" in rows["anthropic"]
     assert "no key needed" in rows["offline"]
-    assert "OLLAMA_API_KEY if it wants one" in rows["ollama"]
-    assert "known not to answer" in rows["aichats"]
+    assert "OLLAMA_API_KEY if it needs one" in rows["ollama"]
+    assert "known to be down" in rows["aichats"]
     assert rows["free"].split()[1] == "aichats,"
     assert not [secret for secret in ("sk-secret", "sk-stored", "sk-test") if secret in out]
     assert set(registry) <= set(rows)
@@ -155,6 +155,16 @@ def test_a_conversation_is_exported(tmp_path, client):
     assert json.loads((tmp_path / "dogs.json").read_text(encoding="utf-8"))["system"] is None
 
 
+@pytest.mark.usefixtures("talked")
+def test_conversations_are_deleted(capsys):
+    assert main(["chats", "delete", "dogs", "dgos"]) == 2
+    assert "did you mean 'dogs'" in capsys.readouterr().err
+    assert main(["chats", "show", "dogs"]) == 0
+    assert main(["chats", "delete", "dogs", "dogs"]) == 0
+    assert "deleted dogs" in capsys.readouterr().err
+    assert main(["chats", "show", "dogs"]) == 2
+
+
 # Completion.
 
 
@@ -166,6 +176,7 @@ def test_a_conversation_is_exported(tmp_path, client):
         (["chats", "s"], {"search", "show"}),
         (["--us"], {"--usage"}),
         (["-m", "ope"], {"openai", "openai-responses", "openrouter"}),
+        (["-m", "fas"], {"fast"}),
         (["models", "anth"], {"anthropic"}),
         (["-f", "rep"], {"report.txt"}),
         (["map", "rep"], {"report.txt"}),
@@ -173,6 +184,7 @@ def test_a_conversation_is_exported(tmp_path, client):
 )
 def test_bash_completes(tmp_path, capsys, typed, completed):
     pytest.importorskip("shtab")
+    main(["aliases", "set", "fast", "offline"])
     assert main(["completion", "bash"]) == 0
     (tmp_path / "completion.bash").write_text(capsys.readouterr().out, encoding="utf-8")
     (tmp_path / "report.txt").write_text("text", encoding="utf-8")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -46,7 +48,7 @@ def test_every_row_is_answered(sandbox, capsys):
 
 def test_json_lines_go_in_and_out(folder):
     (folder / "in.jsonl").write_text('"Hi"\n{"prompt": "Ho", "id": 5}\n', encoding="utf-8")
-    assert main(["map", "in.jsonl", "-o", "out.jsonl", "-m", "openai/gpt-6-sol", "-s", "Brief.", "-w", "2"]) == 0
+    assert main(["map", "in.jsonl", "--out", "out.jsonl", "-m", "openai/gpt-6-sol", "-s", "Brief.", "-w", "2"]) == 0
     rows = [json.loads(line) for line in (folder / "out.jsonl").read_text(encoding="utf-8").splitlines()]
     assert (rows[0]["prompt"], rows[1]["id"]) == ("Hi", 5)
     assert rows[0]["answer"]
@@ -61,7 +63,7 @@ def test_json_lines_go_in_and_out(folder):
     ],
 )
 def test_a_second_run_asks_nothing(sandbox, folder, words, journal):
-    command = ["map", "in.csv", "-p", "{text}", "-o", "out.csv", *words]
+    command = ["map", "in.csv", "-t", "{text}", "--out", "out.csv", *words]
     assert main(command) == 0
     assert main(command) == 0
     assert len(sandbox.requests) == 2
@@ -69,7 +71,7 @@ def test_a_second_run_asks_nothing(sandbox, folder, words, journal):
 
 
 def test_resume_takes_no_word_from_the_input(sandbox):
-    assert main(["map", "-p", "{text}", "-o", "out.csv", "--resume", "in.csv"]) == 0
+    assert main(["map", "-t", "{text}", "--out", "out.csv", "--resume", "in.csv"]) == 0
     assert len(sandbox.requests) == 2
 
 
@@ -78,7 +80,7 @@ def test_the_input_is_not_replaced(sandbox, folder, capsys, out):
     (folder / "sub").mkdir()
     (folder / "link.csv").symlink_to(folder / "in.csv")
     before = (folder / "in.csv").read_bytes()
-    assert main(["map", "in.csv", "-p", "{text}", "-o", out]) == 2
+    assert main(["map", "in.csv", "-t", "{text}", "--out", out]) == 2
     assert "is the input file and would be overwritten" in capsys.readouterr().err
     assert (folder / "in.csv").read_bytes() == before
     assert sandbox.requests == []
@@ -86,14 +88,14 @@ def test_the_input_is_not_replaced(sandbox, folder, capsys, out):
 
 def test_rows_that_fail_are_told_and_written(sandbox, capsys):
     sandbox.script(None, "content-filter")
-    assert main(["map", "in.csv", "-p", "{text}", "-o", "out.csv", "-w", "1"]) == 1
+    assert main(["map", "in.csv", "-t", "{text}", "--out", "out.csv", "-w", "1"]) == 1
     assert [bool(row["error"]) for row in read("out.csv")] == [False, True]
     assert "1 of 2 rows answered" in (told := capsys.readouterr().err)
     assert "the first error: openai" in told
 
 
 def test_a_run_that_stops_tells_why(capsys):
-    assert main(["map", "in.csv", "-p", "{text}", "-o", "out.csv", "--budget", "0"]) == 1
+    assert main(["map", "in.csv", "-t", "{text}", "--out", "out.csv", "--budget", "0"]) == 1
     assert "not asked: the budget could be passed" in capsys.readouterr().err
     assert len(read("out.csv")) == 2
 
@@ -101,10 +103,10 @@ def test_a_run_that_stops_tells_why(capsys):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["in.csv", "-p", "{txt}", "-o", "out.csv"], "did you mean 'text'"),
-        (["in.csv", "-p", "{text}", "-o", "out.txt"], "must end in .csv"),
-        (["nowhere.csv", "-p", "{text}", "-o", "out.csv"], "no file"),
-        (["in.csv", "-p", "{text}", "-o", "out.csv", "-w", "0"], "workers"),
+        (["in.csv", "-t", "{txt}", "--out", "out.csv"], "did you mean 'text'"),
+        (["in.csv", "-t", "{text}", "--out", "out.txt"], "must end in .csv"),
+        (["nowhere.csv", "-t", "{text}", "--out", "out.csv"], "no file"),
+        (["in.csv", "-t", "{text}", "--out", "out.csv", "-w", "0"], "workers"),
     ],
 )
 def test_wrong_usage_is_told_before_anything_is_asked(sandbox, capsys, words, told):
@@ -113,12 +115,82 @@ def test_wrong_usage_is_told_before_anything_is_asked(sandbox, capsys, words, to
     assert sandbox.requests == []
 
 
+@pytest.fixture
+def piped(monkeypatch, folder):
+    """Put content behind standard input, as a redirected file does."""
+    with contextlib.ExitStack() as opened:
+
+        def pipe(content):
+            (folder / "piped").write_bytes(content)
+            monkeypatch.setattr(sys, "stdin", opened.enter_context(open(folder / "piped", encoding="utf-8")))
+
+        yield pipe
+
+
+@pytest.mark.parametrize(
+    ("content", "words", "answers"),
+    [
+        (b'text\n"a, b"\n', [], 'text,answer,error\n"a, b",Eins.,\n'),
+        (b'text,n\n"a\r\nb",1\n', [], 'text,n,answer,error\n"a\r\nb",1,Eins.,\n'),
+        (b'\xef\xbb\xbf {"text": "a"}\n', [], '{"text": "a", "answer": "Eins.", "error": null, '),
+        (b"text\na\n", ["--format", "csv"], "text,answer,error\na,Eins.,\n"),
+    ],
+)
+def test_a_pipe_goes_in_and_out(sandbox, piped, capsys, content, words, answers):
+    sandbox.says("Eins.")
+    piped(content)
+    assert main(["map", "-", "-t", "{text}", "--out", "-", *words]) == 0
+    done = capsys.readouterr()
+    columns = r"(,input_tokens,output_tokens,cost|,\d*,\d*,[\d.e-]*)$"
+    assert re.sub(columns, "", done.out, flags=re.MULTILINE).startswith(answers)
+    assert done.err == "aichatkit: 1 of 1 rows answered, written to standard output\n"
+
+
+def test_a_file_goes_to_standard_output_in_another_format(sandbox, capsys):
+    sandbox.says("Eins.")
+    assert main(["map", "in.csv", "-t", "{text}", "--out", "-", "--format", "jsonl"]) == 0
+    assert [json.loads(line)["answer"] for line in capsys.readouterr().out.splitlines()] == ["Eins."] * 2
+
+
+def test_a_journal_for_standard_output_needs_a_name(sandbox, folder, capsys):
+    words = ["map", "in.csv", "-t", "{text}", "--out", "-", "--resume"]
+    assert main(words) == 2
+    assert "--journal FILE" in capsys.readouterr().err
+    assert sandbox.requests == []
+    assert main([*words, "--journal", "j.sqlite"]) == 0
+    assert (folder / "j.sqlite").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"), [([], "with --resume, the same"), (["--resume"], "run the same command again")]
+)
+def test_a_run_that_stops_says_how_to_continue(capsys, words, message):
+    assert main(["map", "in.csv", "-t", "{text}", "--out", "out.csv", "--budget", "0", *words]) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_options_schema_and_rate_reach_the_requests(sandbox):
+    sandbox.says('{"word": "eins"}')
+    words = ["-o", "temperature=0.2", "--schema", "word", "--rate", "1000/s"]
+    assert main(["map", "in.csv", "-t", "{text}", "--out", "out.csv", "-m", "openai/gpt-6-luna", *words]) == 0
+    assert all("response_format" in request.json() for request in sandbox.requests)
+    assert [json.loads(row["data"]) for row in read("out.csv")] == [{"word": "eins"}] * 2
+
+
+@pytest.mark.parametrize(
+    "words", [["-o", "temperatur=1"], ["-o", "out.csv"], ["--rate", "often"], ["--schema", "name whatever"]]
+)
+def test_a_wrong_option_of_map_sends_nothing(sandbox, words):
+    assert main(["map", "in.csv", "-t", "{text}", "--out", "out.csv", *words]) == 2
+    assert sandbox.requests == []
+
+
 @pytest.mark.skipif(os.name != "posix", reason="signals are sent another way there")
 def test_ctrl_c_writes_what_is_there(folder, monkeypatch):
     (folder / "in.csv").write_text("text\n" + "word\n" * 200, encoding="utf-8")
     with Sandbox(delay=0.05) as slow:
         monkeypatch.setenv("OPENAI_BASE_URL", f"{slow.url}/v1")
-        command = [sys.executable, "-m", "aichatkit", "map", "in.csv", "-p", "{text}", "-o", "out.csv"]
+        command = [sys.executable, "-m", "aichatkit", "map", "in.csv", "-t", "{text}", "--out", "out.csv"]
         process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         end = time.monotonic() + 20
         while len(slow.requests) < 9 and time.monotonic() < end:

@@ -105,7 +105,7 @@ def test_a_folder_that_takes_nothing_costs_no_answer(tmp_path, sandbox, capsys):
     ("words", "told"),
     [
         (["-c", "Hi"], "there is no saved conversation"),
-        (["-c", "--chat", "dogs", "Hi"], "give one of the two"),
+        (["-c", "--chat", "dogs", "Hi"], "use only one of them"),
         (["--chat", "../dogs", "Hi"], "letters, digits"),
         (["--chat", "dogs.", "Hi"], "letters, digits"),
         (["--chat", "broken", "Hi"], "is not a conversation"),

@@ -55,7 +55,7 @@ def test_a_service_that_answers_and_takes_the_key_is_well(at, sandbox):
     assert told("keys") == ["ok openai: set by OPENAI_API_KEY"]
     reached, taken = told("openai")
     assert reached.startswith("ok 127.0.0.1 reached at 127.0.0.1 in 0.")
-    assert taken.startswith("ok takes the key and lists ")
+    assert taken.startswith("ok accepts the key and lists ")
 
 
 def test_no_prompt_is_sent_and_the_first_request_has_no_key(at, sandbox):

@@ -131,3 +131,14 @@ def test_a_document_is_bounded(reader):
 )
 def test_lines_or_a_document_over_several(size, body, expected):
     assert [data for data, _ in read(iter_json_lines_or_document, body.encode(), size)] == expected
+
+
+def test_a_document_is_read_no_further_than_its_limit():
+    def blocks():
+        yield b'{"text": "'
+        for _ in range(20):
+            yield b"x" * 10
+        raise AssertionError("all of it was read")
+
+    with pytest.raises(BadResponseError, match="more than 100 bytes"):
+        list(iter_sse_or_json(blocks(), max_line=100))

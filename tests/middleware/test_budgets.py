@@ -9,7 +9,7 @@ import pytest
 
 from aichatkit import Client
 from aichatkit.chunks import Usage
-from aichatkit.errors import BudgetExceededError, ConfigurationError
+from aichatkit.errors import BudgetExceededError, ConfigurationError, ConnectError, StreamInterruptedError
 from aichatkit.middleware.budgets import Budget, expense_of
 from aichatkit.middleware.estimates import Expense
 from aichatkit.reply import Reply
@@ -129,3 +129,14 @@ def test_a_call_with_tools_goes_on_only_while_the_budget_is_not_spent(sandbox):
             client.ask('call add {"a": 1, "b": 2}', tools=[add])
         assert len(sandbox.requests) == 1
         assert client._context.budget.spent.money > 2
+
+
+@pytest.mark.parametrize(("fault", "error"), [("cut", StreamInterruptedError), ("reset-head", ConnectError)])
+def test_a_failure_that_may_have_been_charged_counts_as_expected(sandbox, fault, error):
+    prices = {"openai/mine": (0.0, 1_000_000.0)}
+    url = f"{sandbox.url}/fault/{fault}/v1"
+    with Client(model="openai/mine", base_url=url, budget=999, prices=prices, max_tokens=50, retry=0) as client:
+        with pytest.raises(error):
+            client.ask("Tell me a story.")
+        assert client._context.budget.spent.money >= 50
+        assert client._context.budget._reserved.money == 0

@@ -270,6 +270,12 @@ def test_limits_must_be_numbers(options):
         Cache("c.sqlite", **options)
 
 
+@pytest.mark.parametrize("number", [1.5, float("inf")])
+def test_a_part_of_an_entry_cannot_be_kept(number):
+    with pytest.raises(ConfigurationError, match=r"cache: max_entries must be a whole number, not "):
+        Cache("c.sqlite", max_entries=number)
+
+
 @pytest.mark.parametrize("cache", [3, "", True, [1]])
 def test_anything_else_is_refused(cache):
     with pytest.raises(ConfigurationError, match="cache: must be a path"):

@@ -397,3 +397,15 @@ def test_a_schema_is_sent_as_the_service_takes_it():
     sent = wires.body("anthropic", schema=schema)["output_config"]["format"]["schema"]
     assert sent["additionalProperties"] is False
     assert sent["properties"]["n"] == {"type": "integer", "description": "minimum: 1"}
+
+
+def test_a_call_without_arguments_runs_beside_a_search_of_the_service(told):
+    reply = told(
+        start(),
+        block(0, {"type": "server_tool_use", "id": "s1", "name": "web_search", "input": {}}),
+        change(0, type="input_json_delta", partial_json='{"query": "x"}'),
+        block(1, {"type": "tool_use", "id": "t1", "name": "now", "input": {}}),
+        ending("tool_use"),
+        STOP,
+    )
+    assert reply.tool_calls == [ToolCall("t1", "now")]

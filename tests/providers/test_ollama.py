@@ -197,3 +197,8 @@ def test_the_environment_s_proxy_is_not_asked_for_this_machine(sandbox, monkeypa
 def test_it_lists_the_models_that_are_there(sandbox):
     with Client(base_url={"ollama": sandbox.url}, retry=0) as client:
         assert "eliza:latest" in client.models("ollama")
+
+
+def test_a_record_with_more_than_text_is_no_end():
+    record = {"model": "m", "message": {"role": "assistant", "content": "Hi", "thinking": "Hm"}, "done": False}
+    assert wires.of_kind(wires.chunks("ollama", json.dumps(record).encode() + b"\n"), Finish) == []

@@ -252,3 +252,13 @@ def test_models_with_defaults_or_open_fields_stay_as_they_are():
 def test_the_schema_of_a_user_is_sent_unchanged():
     schema = {"type": "object", "properties": {"x": TEXT}, "required": ["x"]}
     assert Form.of(schema).sent == schema
+
+
+def test_an_object_with_a_schema_for_its_other_fields_is_not_closed_for_anthropic():
+    open_object = {
+        "type": "object",
+        "properties": {"a": {"type": "string"}},
+        "additionalProperties": {"type": "integer"},
+    }
+    schema = {"type": "object", "properties": {"scores": open_object}, "required": ["scores"]}
+    assert for_anthropic(schema)["properties"]["scores"]["type"] == "string"

@@ -16,7 +16,7 @@ from uuid import UUID
 import pytest
 from structured_types import Address, Colour, Invoice, Item, Node, Point
 
-from aichatkit import ConfigurationError
+from aichatkit import ConfigurationError, _json
 from aichatkit.structured.convert import convert
 from aichatkit.structured.schemas import object_schema, schema_of
 from aichatkit.structured.validation import find_errors
@@ -285,3 +285,34 @@ def test_a_pydantic_model_without_schema_is_named():
 
     with pytest.raises(ConfigurationError, match="Odd has no JSON schema"):
         schema_of(Odd)
+
+
+class CountedObject(dict):
+    """An object that counts how often it is validated."""
+
+    visits = 0
+
+    def __len__(self):
+        CountedObject.visits += 1
+        return super().__len__()
+
+
+def test_each_part_of_an_answer_is_validated_once_for_each_form(monkeypatch):
+    monkeypatch.setattr(CountedObject, "visits", 0)
+    node = {"type": "object", "properties": {"next": {"anyOf": [{"$ref": "#"}, {"$ref": "#/$defs/other"}]}}}
+    schema = {**node, "$defs": {"other": {**node, "description": "the same"}}}
+    value = CountedObject(next=1)
+    for _ in range(11):
+        value = CountedObject(next=value)
+    (error,) = find_errors(value, schema)
+    assert error.startswith("next: fits none of the forms that are allowed")
+    assert error.count("must be object, not an integer") == 1
+    assert CountedObject.visits <= 4 * 12
+
+
+@pytest.mark.parametrize("schema", [{"enum": [9007199254740992, 1]}, {"const": 9007199254740992}])
+def test_a_number_is_compared_with_all_its_digits(schema):
+    longer = _json.loads('["9007199254740993", 9007199254740993.0, 9007199254740992.0]')
+    assert find_errors(int(longer[0]), schema)
+    assert find_errors(longer[1], schema)
+    assert find_errors(longer[2], schema) == []

@@ -549,3 +549,13 @@ def test_a_recursive_result_is_reported_to_the_model():
 def test_the_error_for_a_positional_only_parameter_explains_it():
     with pytest.raises(ConfigurationError, match=r"'obj' of len is positional-only.*wrap it"):
         Toolbox([len])
+
+
+def test_a_tool_does_not_run_with_broken_arguments():
+    runs = []
+
+    def wipe() -> None:
+        runs.append("wipe")
+
+    result = Toolbox([wipe]).run(ToolCall("call_1", "wipe", {}, broken='{"path": "/tm'))
+    assert (result, runs) == ("Error: the arguments are not a JSON object; call again with one", [])

@@ -25,7 +25,7 @@ from aichatkit.sandbox.raw import RawServer, chunk, chunked_head, response
 from aichatkit.transport.connections import Connections
 from aichatkit.transport.downloads import download
 from aichatkit.transport.exceptions import translate_read, translate_send
-from aichatkit.transport.probe import probe
+from aichatkit.transport.probe import _skew, probe
 from aichatkit.transport.timeouts import Deadline, Timeout
 
 PIECE = chunk(b'data: {"choices": [{"delta": {"content": "Hi"}}]}\n\n')
@@ -226,3 +226,10 @@ def test_what_an_exception_quotes_is_cleaned(translate, wrap):
 )
 def test_of_an_exception_that_quotes_all_of_a_header_or_url_the_type_is_enough(error):
     assert translate_send(error, "test").reason == type(error).__name__
+
+
+@pytest.mark.parametrize(
+    "date", ["Mon, 01 Jan 99999999999 00:00:00 GMT", "Mon, 01 Jan 2026 00:00:00 +99999999999999", ""]
+)
+def test_an_absurd_date_of_a_service_tells_nothing_about_its_clock(date):
+    assert _skew(date) is None

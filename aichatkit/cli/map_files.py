@@ -1,0 +1,70 @@
+"""The input and output files of `aichatkit map`, either of which may be a pipe, written as -."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from aichatkit.batch.tables import parse_path
+from aichatkit.cli.output import write_stdout
+from aichatkit.cli.stdin import read_stdin_bytes
+from aichatkit.errors import ConfigurationError
+
+__all__ = ["journal_path", "open_files"]
+
+#: A quoted CSV cell, or the end of a row; JSON Lines have no CR outside of strings, and none in them.
+_CELL_OR_ROW_END = re.compile(r'("(?:[^"]|"")*")|\r\n')
+
+
+@contextmanager
+def open_files(args: Namespace) -> Iterator[tuple[Path, Path]]:
+    """Yield the paths to read and to write; a temporary file stands in for standard input and standard output.
+
+    On leaving, what was written for standard output is printed.
+    """
+    out = None if args.out == "-" else parse_path(args.out)
+    if out is not None and _is_same_file(args.input, out):
+        raise ConfigurationError(f"--out: {str(out)!r} is the input file and would be overwritten; name another file")
+    with tempfile.TemporaryDirectory(prefix="aichatkit-") as folder:
+        source = _save_stdin(Path(folder), args.format) if args.input == "-" else Path(args.input)
+        if out is not None:
+            yield source, out
+            return
+        suffix = f".{args.format}" if args.format else source.suffix
+        printed = parse_path(Path(folder, f"out{suffix}"))
+        yield source, printed
+        write_stdout(_read(printed))
+
+
+def journal_path(args: Namespace) -> str | None:
+    """Return the path of the journal, None without one."""
+    if args.resume and not args.journal and args.out == "-":
+        raise ConfigurationError("--resume: with --out -, name the journal with --journal FILE")
+    return args.journal or (f"{args.out}.sqlite" if args.resume else None)
+
+
+def _save_stdin(folder: Path, format_name: str | None) -> Path:
+    content = read_stdin_bytes(explicit=True)
+    is_json = content.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{")
+    path = folder / f"in.{format_name or ('jsonl' if is_json else 'csv')}"
+    path.write_bytes(content)
+    return path
+
+
+def _read(path: Path) -> str:
+    with path.open(encoding="utf-8", newline="") as file:
+        # Rows end as the platform's pipes expect; line ends within cells are kept.
+        return _CELL_OR_ROW_END.sub(lambda match: match[1] or "\n", file.read())
+
+
+def _is_same_file(first: str, second: Path) -> bool:
+    try:
+        return os.path.samefile(first, second)
+    except OSError:
+        # One of them does not exist.
+        return False
