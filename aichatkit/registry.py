@@ -45,6 +45,7 @@ _ENTRY_POINTS = "aichatkit.providers"
 _NOT_PROVIDERS = (
     *(
         "base",
+        "cache_keys",
         "effort_fields",
         "odd_events",
         "openai_compatible",

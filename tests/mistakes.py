@@ -1182,6 +1182,20 @@ MISTAKES = (
         'return effort != "none"',
         "providers/test_effort_fields.py",
     ),
+    Mistake(
+        "the prompt cache key changes with every turn",
+        "providers/cache_keys.py",
+        "head = messages[:1]",
+        "head = messages",
+        "providers/test_cache_keys.py",
+    ),
+    Mistake(
+        "prompts without a system prompt share a key with everybody",
+        "providers/cache_keys.py",
+        "if not head and not tools:",
+        "if head and not tools:",
+        "providers/test_cache_keys.py",
+    ),
     # Refused parameters.
     Mistake(
         "a limit that is refused under its name is left out",

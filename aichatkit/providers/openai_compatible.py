@@ -39,12 +39,13 @@ from aichatkit.providers.request_bodies import (
 
 if TYPE_CHECKING:
     from aichatkit import _json
-    from aichatkit.providers import odd_events, openai_images, openai_signatures
+    from aichatkit.providers import cache_keys, odd_events, openai_images, openai_signatures
     from aichatkit.structured import dialects
 else:
     _json = lazy_module("aichatkit._json")
     dialects = lazy_module("aichatkit.structured.dialects")
     openai_signatures = lazy_module("aichatkit.providers.openai_signatures")
+    cache_keys = lazy_module("aichatkit.providers.cache_keys")
     # Few streams have odd events, and few models generate images.
     odd_events = lazy_module("aichatkit.providers.odd_events")
     openai_images = lazy_module("aichatkit.providers.openai_images")
@@ -89,6 +90,8 @@ class OpenAICompatible(Provider):
     streams_schema: ClassVar[bool] = True
     #: Regular expression for the ids of tool calls that the service takes.
     call_ids: ClassVar[str] = r"[\s\S]{1,40}"
+    #: Whether the service caches prompts only if the request has a `prompt_cache_key`; sent to its own URL only.
+    needs_cache_key: ClassVar[bool] = False
     #: Whether the model's reasoning must be sent back with tool results.
     wants_reasoning: ClassVar[bool] = False
 
@@ -107,6 +110,8 @@ class OpenAICompatible(Provider):
             payload["stream"] = self.streams_schema
         if self.stream_usage and payload["stream"]:
             payload["stream_options"] = {"include_usage": True}
+        if self.needs_cache_key and self.url == type(self).url:
+            payload["prompt_cache_key"] = cache_keys.cache_key(payload)
         # Behind another address, a model of the service's own still has the service's names.
         has_own_names = self.url == type(self).url or "effort" in options.record
         names = {**self.params, **self.own_params} if has_own_names else self.params

@@ -58,6 +58,7 @@ SERVICES: Mapping[str, Mapping[str, Any]] = {
             seed="random_seed",
         ),
         "stream_usage": False,
+        "needs_cache_key": True,
         "call_ids": "[a-zA-Z0-9]{9}",
     },
     "groq": {

@@ -679,7 +679,7 @@ def test_a_body_that_names_several_is_healed_at_once(served):
     several = [{**MISTRAL, "loc": ["body", name]} for name in ("stop", "temperature", "top_p")]
     client, service = served("mistral/x", (422, {"detail": several}))
     _, told = quiet(lambda: client.ask("Hi", stop="a", temperature=0.5, top_p=0.5, max_tokens=5))
-    assert service.bodies[1].keys() == {"model", "messages", "stream", "max_tokens"}
+    assert service.bodies[1].keys() == {"model", "messages", "stream", "max_tokens", "prompt_cache_key"}
     assert "'stop' and 'temperature' and 'top_p'" in told[0]
 
 

@@ -12,7 +12,7 @@ import responses
 from aichatkit import ChatError, Client, RetiredModelWarning
 
 #: Fields that do not depend on parameters.
-_ALWAYS = {"model", "messages", "input", "contents", "stream", "stream_options", "store"}
+_ALWAYS = {"model", "messages", "input", "contents", "stream", "stream_options", "store", "prompt_cache_key"}
 
 
 def sent(model: str, *, base_url: str | None = None, **options: Any) -> tuple[dict[str, Any], list[str]]:
