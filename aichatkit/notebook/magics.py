@@ -20,27 +20,27 @@ from aichatkit.streams import Stream
 __all__ = ["load_ipython_extension", "unload_ipython_extension"]
 
 _QUESTION = re.compile(r"^([ \t]*)%chat[ \t]+(\S.*\?)[ \t]*$")
-_HELP = """Ask a chat model and show its answer while it comes.
+_HELP = """Send a prompt to a chat model and show its answer while it streams.
 
     %chat [options] question
 
     %%chat [MODEL] [options]
-    question, of any length; braces and quotes in it stay what they are
+    question, of any length; braces and quotes in it are left unchanged
 
 Options:
     -m, --model MODEL   provider/model or provider; repeat it for fallbacks
-    -o, --out NAME      keep the reply in this variable; of an answer that broke off what came, `complete` being False
-    -s, --system TEXT   instructions that go before the question
-    -f, --file FILE     a file or URL that goes with the question; may be repeated
-    -c, --chat NAME     go on with the conversation in this variable, which is begun where there is none
+    -o, --out NAME      store the reply in this variable; if the answer breaks off, its text with `complete` False
+    -s, --system TEXT   the system prompt
+    -f, --file FILE     attach a file or URL; may be repeated
+    -c, --chat NAME     continue the conversation in this variable, or start one
     --reset             start that conversation again
-    -t, --template      fill {name} in the question and in --system from variables; {{ and }} are braces then
+    -t, --template      fill {name} in the question and in --system from variables; {{ and }} are literal braces
     -p, --param K=V     such as temperature=0.2; may be repeated
-    --client NAME       ask with the Client in this variable
+    --client NAME       use the Client in this variable
     --plain             show plain text
     --no-stream         show the answer when it is complete
 
-Each cell is asked by itself, so that running one again asks the same; only -c remembers.
+Cells are independent, so running one again sends the same prompt; only -c keeps a conversation.
 """
 
 
