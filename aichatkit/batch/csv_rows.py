@@ -83,7 +83,8 @@ def read_csv(
                 columns = cells
                 yield columns
         elif len(cells) == len(columns):
-            yield dict(zip(columns, cells))
+            # An empty cell is a missing value, as in a frame that was read from the same file.
+            yield {name: cell or None for name, cell in zip(columns, cells)}
         elif cells != [cells[0]] or cells[0].strip():
             yield BadRow(dict(zip(columns, cells)), _length_error(path, line, len(cells), len(columns)))
     if columns is None:
