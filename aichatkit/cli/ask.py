@@ -24,6 +24,7 @@ from aichatkit.cli.output import print_stderr, write_stdout
 from aichatkit.cli.parser import Parser
 from aichatkit.cli.prompts import Prompt, add_prompt_options, build_prompt
 from aichatkit.cli.schema_option import parse_schema_option
+from aichatkit.cli.tools_option import add_tools_option, tool_options
 from aichatkit.cli.writers import add_writer_options, open_writer
 from aichatkit.errors import ConfigurationError
 from aichatkit.reply import Reply
@@ -69,6 +70,7 @@ def build_parser() -> ArgumentParser:
     parser.add_argument(
         "--schema", help="answer in JSON of this shape: 'name, age int', '[name, age int]', JSON, or a .json file"
     )
+    add_tools_option(parser)
     parser.add_argument("--json", action="store_true", help="print the whole reply as one JSON object")
     parser.add_argument("--usage", action="store_true", help="print tokens, cost and time on standard error")
     parser.add_argument("--no-stream", action="store_true", help="print the answer when it is complete")
@@ -93,6 +95,7 @@ def run(args: Namespace) -> int:
     options: dict[str, Any] = {"files": prompt.files} if prompt.files else {}
     if args.schema is not None:
         options["schema"] = parse_schema_option(args.schema)
+    options.update(tool_options(args))
     saved_chat = SavedChat(args)
     with open_client(args, model=saved_chat.model) as client:
         chat = saved_chat.open(client, model=model_option(args), system=args.system)

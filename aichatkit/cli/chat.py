@@ -22,6 +22,7 @@ from aichatkit.cli.parser import Parser
 from aichatkit.cli.paths import data_folder
 from aichatkit.cli.slash_commands import SLASH_COMMANDS, SlashCommands
 from aichatkit.cli.terminal_input import input_history, is_interactive, read_input
+from aichatkit.cli.tools_option import add_tools_option, tool_options
 from aichatkit.cli.writers import add_writer_options, open_writer
 from aichatkit.errors import ChatError
 
@@ -41,6 +42,7 @@ def build_parser() -> ArgumentParser:
     parser.add_argument("-s", "--system", help="system prompt")
     add_param_option(parser)
     add_saving_options(parser)
+    add_tools_option(parser)
     parser.add_argument("--usage", action="store_true", help="print tokens, cost and time after each answer")
     add_writer_options(parser)
     return parser
@@ -48,6 +50,7 @@ def build_parser() -> ArgumentParser:
 
 def run(args: Namespace) -> int:
     """Run the conversation and return the exit code: 1 if a turn failed and input or output is not a terminal."""
+    tools = tool_options(args)
     saved_chat = SavedChat(args)
     chat = saved_chat.open(open_client(args, model=saved_chat.model), model=model_option(args), system=args.system)
     try:
@@ -60,13 +63,13 @@ def run(args: Namespace) -> int:
             turns = f", {len(chat.history)} messages so far" if chat.history else ""
             print_stderr(f"/help lists the commands, Ctrl-D leaves{turns}")
         with input_history(data_folder() / "history", list(SLASH_COMMANDS), save=saved_chat.autosave):
-            failed = _converse(args, chat, saved_chat)
+            failed = _converse(args, chat, saved_chat, tools)
     finally:
         chat.client.close()
     return 1 if failed and not is_interactive() else 0
 
 
-def _converse(args: Namespace, chat: Chat, saved_chat: SavedChat) -> int:
+def _converse(args: Namespace, chat: Chat, saved_chat: SavedChat, tools: dict[str, Any]) -> int:
     """Take turns until the end of input, and return how many questions and commands failed."""
     commands = SlashCommands(args, chat, saved_chat)
     failed = 0
@@ -79,7 +82,8 @@ def _converse(args: Namespace, chat: Chat, saved_chat: SavedChat) -> int:
                 if not commands.run(text):
                     return failed
             elif text:
-                _answer(args, chat, saved_chat, commands, text[1:] if text.startswith("//") else text)
+                prompt = text[1:] if text.startswith("//") else text
+                _answer(args, chat, saved_chat, commands, prompt, tools)
         except KeyboardInterrupt:
             if not is_interactive():
                 raise
@@ -93,10 +97,12 @@ def _converse(args: Namespace, chat: Chat, saved_chat: SavedChat) -> int:
     return failed
 
 
-def _answer(args: Namespace, chat: Chat, saved_chat: SavedChat, commands: SlashCommands, prompt: str) -> None:
+def _answer(
+    args: Namespace, chat: Chat, saved_chat: SavedChat, commands: SlashCommands, prompt: str, tools: dict[str, Any]
+) -> None:
     length_before = len(chat.history)
     try:
-        options: dict[str, Any] = {"files": commands.files} if commands.files else {}
+        options: dict[str, Any] = {**tools, **({"files": commands.files} if commands.files else {})}
         # The writer comes first: rendering Markdown turns echo off, so that keys typed while waiting do not garble it.
         with open_writer(args) as writer, chat.stream(prompt, **options) as stream:
             for chunk in stream:

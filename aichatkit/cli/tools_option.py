@@ -1,0 +1,78 @@
+"""Option --tools: a Python file -> the functions in it as tools, each call approved at the terminal."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import sys
+from argparse import ArgumentParser, Namespace
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import Any, Callable
+
+from aichatkit._reasons import reason_of
+from aichatkit.chunks import ToolCall
+from aichatkit.cli.output import print_stderr
+from aichatkit.errors import ConfigurationError
+
+__all__ = ["add_tools_option", "tool_options"]
+
+_MODULE = "aichatkit_tools"
+
+
+def add_tools_option(parser: ArgumentParser) -> None:
+    """Add the options that `tool_options` reads."""
+    parser.add_argument("--tools", metavar="FILE", help="a Python file whose functions the model may call")
+    parser.add_argument("--yes", action="store_true", help="with --tools: run every call without asking")
+
+
+def tool_options(args: Namespace) -> dict[str, Any]:
+    """Return the options of a call for --tools; empty without it.
+
+    Raises:
+        ConfigurationError: the file cannot be imported or has no functions, or nobody can be asked to approve a call.
+    """
+    if args.tools is None:
+        if args.yes:
+            raise ConfigurationError("--yes: is for --tools")
+        return {}
+    if not args.yes and (sys.stdin is None or not sys.stdin.isatty()):
+        raise ConfigurationError("--tools: calls are approved at a terminal; in a pipe, pass --yes to run all of them")
+    options: dict[str, Any] = {"tools": _load_functions(Path(args.tools))}
+    return options if args.yes else {**options, "approve": _approve}
+
+
+def _load_functions(path: Path) -> list[Callable[..., Any]]:
+    """Return the public functions that a file defines, or those that its `__all__` names."""
+    if path.suffix != ".py" or not path.is_file():
+        raise ConfigurationError(f"--tools: {str(path)!r} is not a Python file")
+    spec = spec_from_file_location(_MODULE, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    # Annotations of the functions are looked up there.
+    sys.modules[_MODULE] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # noqa: BLE001 - the user's file may raise anything
+        problem, reason = f"{type(error).__name__}: {error}", reason_of(error)
+    else:
+        functions = [value for name, value in vars(module).items() if _is_tool(name, value, module)]
+        if functions:
+            return functions
+        raise ConfigurationError(f"--tools: {str(path)!r} defines no public function")
+    raise ConfigurationError(f"--tools: {str(path)!r} cannot be imported: {problem}", reason=reason)
+
+
+def _is_tool(name: str, value: Any, module: Any) -> bool:
+    names = getattr(module, "__all__", None)
+    if names is not None:
+        return name in names
+    return inspect.isfunction(value) and value.__module__ == _MODULE and not name.startswith("_")
+
+
+def _approve(call: ToolCall) -> bool:
+    arguments = ", ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in call.arguments.items())
+    print_stderr(f"{call.name}({arguments})")
+    print_stderr("run it? [y/N]")
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
