@@ -20,27 +20,28 @@ from aichatkit.streams import Stream
 __all__ = ["load_ipython_extension", "unload_ipython_extension"]
 
 _QUESTION = re.compile(r"^([ \t]*)%chat[ \t]+(\S.*\?)[ \t]*$")
-_HELP = """Ask a chat model and show its answer while it comes.
+_HELP = """Ask a chat model and show its answer as it arrives.
 
     %chat [options] question
 
     %%chat [MODEL] [options]
-    question, of any length; braces and quotes in it stay what they are
+    question of any length; braces and quotes are sent as written
 
 Options:
     -m, --model MODEL   provider/model or provider; repeat it for fallbacks
-    -o, --out NAME      keep the reply in this variable; of an answer that broke off what came, `complete` being False
-    -s, --system TEXT   instructions that go before the question
-    -f, --file FILE     a file or URL that goes with the question; may be repeated
-    -c, --chat NAME     go on with the conversation in this variable, which is begun where there is none
-    --reset             start that conversation again
-    -t, --template      fill {name} in the question and in --system from variables; {{ and }} are braces then
+    -o, --out NAME      keep the reply in this variable; if the answer breaks off, the part that arrived,
+                        with `complete` set to False
+    -s, --system TEXT   instructions for the model (the system prompt)
+    -f, --file FILE     a file or URL to attach; may be repeated
+    -c, --chat NAME     continue the conversation in this variable, or start one there
+    --reset             clear that conversation first (needs -c)
+    -t, --template      fill in {name} in the question and in --system from variables; write {{ }} for braces
     -p, --param K=V     such as temperature=0.2; may be repeated
-    --client NAME       ask with the Client in this variable
+    --client NAME       use the Client in this variable
     --plain             show plain text
     --no-stream         show the answer when it is complete
 
-Each cell is asked by itself, so that running one again asks the same; only -c remembers.
+Each cell is a separate question; use -c to continue a conversation.
 """
 
 
