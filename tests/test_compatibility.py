@@ -165,7 +165,8 @@ CONVERSATION = f"model=None, system=None, history=(), trim=None, {CALL}"
 ASK = f"model=None, system=None, {CALL}"
 MAP = (
     "model=None, system=None, workers=8, progress=None, resume=None, executor=None, on_error='keep',"
-    f" as_completed=False, budget=None, max_tokens_total=None, batch=False, wait=True, late='batch', {CALL}"
+    f" as_completed=False, budget=None, max_tokens_total=None, encoding=None, delimiter=None,"
+    f" batch=False, wait=True, late='batch', {CALL}"
 )
 
 SIGNATURES = {
@@ -199,7 +200,7 @@ SIGNATURES = {
     "Reply.json": "(self)",
     "Results.close": "(self)",
     "Results.finish": "(self)",
-    "Results.save": "(self, path)",
+    "Results.save": "(self, path, *, escape_formulas=False, bom=False)",
     "Results.to_frame": "(self)",
     "RetryPolicy": "(attempts=3, base=0.5, cap=8.0, max_wait=60.0, ambiguous=1, budget=100, sleep=None, clock=None,"
     " random=None)",

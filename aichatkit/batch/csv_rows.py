@@ -1,8 +1,13 @@
-"""CSV file -> column names and rows: the delimiter is detected, and a row of the wrong length fails on its own."""
+"""CSV file -> column names and rows: the delimiter is detected, and a row of the wrong length fails on its own.
+
+A file is UTF-8, or UTF-16 with a byte order mark, unless its encoding is passed.
+"""
 
 from __future__ import annotations
 
+import codecs
 import csv
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
@@ -14,7 +19,7 @@ from aichatkit._reasons import reason_of
 from aichatkit._surrogates import UNDECODED
 from aichatkit.errors import ConfigurationError
 
-__all__ = ["BadRow", "iter_lines", "read_csv"]
+__all__ = ["BadRow", "TextTable", "iter_lines", "read_csv", "with_format"]
 
 #: Comma first: it wins a tie.
 _DELIMITERS = (",", ";", "\t", "|")
@@ -25,6 +30,18 @@ _MAX_CELL = (1 << 31) - 1
 _cell_limit_lock = Lock()
 
 
+class TextTable(os.PathLike):  # type: ignore[type-arg]
+    """The path of a file of rows, with the encoding and delimiter that were passed for it."""
+
+    def __init__(self, path: Any, encoding: str | None, delimiter: str | None) -> None:
+        self._path = os.fspath(path)
+        self.encoding = encoding
+        self.delimiter = delimiter
+
+    def __fspath__(self) -> str:
+        return self._path  # type: ignore[no-any-return]
+
+
 class BadRow(NamedTuple):
     """A row that cannot be sent: the cells that have a column, and the error."""
 
@@ -32,10 +49,33 @@ class BadRow(NamedTuple):
     error: ConfigurationError
 
 
-def read_csv(path: Path, wanted: Sequence[str]) -> Iterator[Any]:
+def with_format(prompts: Any, encoding: Any, delimiter: Any) -> Any:
+    """Return prompts that are read with this encoding and delimiter, if any; raise ConfigurationError for a bad one."""
+    if encoding is None and delimiter is None:
+        return prompts
+    name = "delimiter" if encoding is None else "encoding"
+    if not isinstance(prompts, (str, os.PathLike)):
+        raise ConfigurationError(f"{name}: is for a file; the prompts are {type(prompts).__name__}")
+    if delimiter is not None and (not isinstance(delimiter, str) or len(delimiter) != 1 or delimiter in '"\r\n'):
+        raise ConfigurationError(f"delimiter: must be a single character such as ';', not {delimiter!r}")
+    if encoding is not None and not _is_encoding(encoding):
+        raise ConfigurationError(f"encoding: there is no encoding {encoding!r}; use a name such as 'utf-8' or 'cp1252'")
+    return TextTable(prompts, encoding, delimiter)
+
+
+def _is_encoding(name: Any) -> bool:
+    try:
+        return isinstance(name, str) and bool(codecs.lookup(name)._is_text_encoding)
+    except (LookupError, ValueError):
+        return False
+
+
+def read_csv(
+    path: Path, wanted: Sequence[str], encoding: str | None = None, delimiter: str | None = None
+) -> Iterator[Any]:
     """Yield the list of column names, then a dict or `BadRow` per row; `wanted` are the columns of the template."""
-    delimiter = _find_delimiter(path, wanted)
-    reader = csv.reader(iter_lines(path, newline=""), delimiter=delimiter)
+    delimiter = delimiter or ("\t" if path.suffix.lower() == ".tsv" else _find_delimiter(path, wanted, encoding))
+    reader = csv.reader(iter_lines(path, encoding, newline=""), delimiter=delimiter)
     columns: list[str] | None = None
     for line, cells in _iter_rows(reader, path):
         if columns is None:
@@ -50,8 +90,12 @@ def read_csv(path: Path, wanted: Sequence[str]) -> Iterator[Any]:
         yield []
 
 
-def iter_lines(path: Path, **options: Any) -> Iterator[str]:
-    """Yield the lines of a text file; the error for a line that is not UTF-8 gives its number."""
+def iter_lines(path: Path, encoding: str | None = None, **options: Any) -> Iterator[str]:
+    """Yield the lines of a text file; the error for a line that cannot be decoded gives its number."""
+    encoding = encoding or _find_encoding(path)
+    if codecs.lookup(encoding).name not in ("utf-8", "utf-8-sig"):
+        yield from _iter_decoded(path, encoding, **options)
+        return
     # A strict decoder works in blocks, so its error would not give the line.
     with open_text(path, errors="surrogateescape", **options) as file:
         for number, line in enumerate(file, 1):
@@ -59,17 +103,38 @@ def iter_lines(path: Path, **options: Any) -> Iterator[str]:
             if bad:
                 raise ConfigurationError(
                     f"{path}: line {number} cannot be read: its byte 0x{ord(bad[0]) - 0xDC00:02x} is not UTF-8; "
-                    "save the file as UTF-8",
+                    "save the file as UTF-8, or pass encoding=, such as 'cp1252'",
                     reason=f"UnicodeDecodeError: 'utf-8' codec can't decode byte 0x{ord(bad[0]) - 0xDC00:02x}",
                 )
             yield line
 
 
-def open_text(path: Path, **options: Any) -> Any:
+def _iter_decoded(path: Path, encoding: str, **options: Any) -> Iterator[str]:
+    number = 0
+    with open_text(path, encoding, errors="strict", **options) as file:
+        try:
+            for number, line in enumerate(file, 1):  # noqa: B007 - it is for the error
+                yield line
+            return
+        except UnicodeError as error:
+            reason = reason_of(error)
+    raise ConfigurationError(
+        f"{path}: the text after line {number} cannot be decoded as {encoding}; pass another encoding=", reason=reason
+    )
+
+
+def _find_encoding(path: Path) -> str:
+    """Return the encoding of a byte order mark, else UTF-8."""
+    with open_text(path, errors="surrogateescape", newline="") as file:
+        head = file.buffer.read(2)
+    return "utf-16" if head in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
+
+
+def open_text(path: Path, encoding: str | None = None, **options: Any) -> Any:
     """Open a text file; raise ConfigurationError if that fails."""
     try:
         # Spreadsheets write a byte order mark before the name of the first column.
-        return path.open(encoding="utf-8-sig", **options)
+        return path.open(encoding=encoding or "utf-8-sig", **options)
     except OSError as error:
         problem, reason = error.strerror or type(error).__name__, reason_of(error)
     raise ConfigurationError(f"prompts: {str(path)!r} cannot be opened: {problem}", reason=reason)
@@ -102,7 +167,8 @@ def _next_row(reader: Any) -> list[str] | None:
 
 def _is_separator_line(cells: Sequence[str], delimiter: str) -> bool:
     """Return whether a line only declares the delimiter for spreadsheets; it is not the header."""
-    return delimiter.join(cells).lower() == f"sep={delimiter}"
+    # A spreadsheet pads it with a delimiter for each further column.
+    return delimiter.join(cells).lower().rstrip(delimiter) in (f"sep={delimiter}", "sep=")
 
 
 def _length_error(path: Path, line: int, count: int, expected: int) -> ConfigurationError:
@@ -112,15 +178,17 @@ def _length_error(path: Path, line: int, count: int, expected: int) -> Configura
     return ConfigurationError(f"{path}: line {line} has {cells} for {columns}{hint}")
 
 
-def _find_delimiter(path: Path, wanted: Sequence[str]) -> str:
-    with open_text(path, errors="replace", newline="") as file:
+def _find_delimiter(path: Path, wanted: Sequence[str], encoding: str | None) -> str:
+    with open_text(path, encoding or _find_encoding(path), errors="replace", newline="") as file:
         sample = file.read(_SAMPLE_SIZE)
     lines = sample.splitlines(keepends=True)
     if len(sample) == _SAMPLE_SIZE:
         # The last one may be incomplete.
         del lines[-1:]
     # A quote cannot be a delimiter.
-    named = re.fullmatch('sep=([^"])', next((line.strip("\r\n") for line in lines if line.strip()), ""), re.IGNORECASE)
+    named = re.fullmatch(
+        r'sep=([^"])\1*', next((line.strip("\r\n") for line in lines if line.strip()), ""), re.IGNORECASE
+    )
     if named:
         return named[1]
     scores = {delimiter: _score(lines, delimiter, wanted) for delimiter in _DELIMITERS}

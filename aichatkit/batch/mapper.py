@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from aichatkit._dataclasses import replace
 from aichatkit._lazy import lazy_module
+from aichatkit.batch.csv_rows import with_format
 from aichatkit.batch.journal import Journal
 from aichatkit.batch.progress import Progress
 from aichatkit.batch.result_store import DiskStore, MemoryStore
@@ -58,9 +59,12 @@ def map_prompts(
     batch: bool = False,
     wait: bool | float = True,
     late: str = "batch",
+    encoding: str | None = None,
+    delimiter: str | None = None,
     **options: Any,
 ) -> Results:
     """Send every prompt and return the results; `options` are passed to `ask` for every row."""
+    prompts = with_format(prompts, encoding, delimiter)
     if not isinstance(batch, bool):
         raise ConfigurationError(f"batch: must be True or False, not {batch!r}")
     if not batch and (wait is not True or late != "batch"):

@@ -218,9 +218,13 @@ class Results(Sequence[Result]):
                 pass
         return self
 
-    def save(self, path: Any) -> None:
-        """Write input columns, answers, errors, tokens and cost to a .csv, .jsonl or .ndjson file, atomically."""
-        tables.save(path, self._iter_records)
+    def save(self, path: Any, *, escape_formulas: bool = False, bom: bool = False) -> None:
+        """Write input columns, answers, errors, tokens and cost to a .csv, .tsv, .jsonl or .ndjson file, atomically.
+
+        For spreadsheets, `escape_formulas` puts an apostrophe before text that could be run as a formula, and `bom`
+        begins the file with a byte order mark, by which Excel detects UTF-8.
+        """
+        tables.save(path, self._iter_records, escape_formulas=escape_formulas, bom=bom)
 
     def to_frame(self) -> Any:
         """Return the input with the columns that `save` adds: a polars frame if it was one, else a pandas frame."""

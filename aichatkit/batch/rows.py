@@ -11,14 +11,15 @@ from typing import Any, NamedTuple
 
 from aichatkit._dataclasses import dataclass, field
 from aichatkit._reasons import reason_of
-from aichatkit.batch.csv_rows import BadRow, iter_lines, read_csv
+from aichatkit.batch.csv_rows import BadRow, TextTable, iter_lines, read_csv
 from aichatkit.batch.templates import Template, is_missing
 from aichatkit.errors import ChatError, ConfigurationError
 from aichatkit.messages import Message
 
 __all__ = ["Row", "Source", "read_rows"]
 
-_SUFFIXES = (".csv", ".jsonl", ".ndjson")
+_TABLES = (".csv", ".tsv")
+_SUFFIXES = (*_TABLES, ".jsonl", ".ndjson")
 #: Columns that hold the prompt if there is no template.
 _PROMPT_COLUMNS = ("prompt", "messages")
 
@@ -165,6 +166,7 @@ def _prompt_column(columns: list[Any]) -> Any:
 
 
 def _read_file(path: Any, wanted: Sequence[str]) -> tuple[Iterator[tuple[Any, Any]], list[str] | None]:
+    encoding, delimiter = (path.encoding, path.delimiter) if isinstance(path, TextTable) else (None, None)
     path = Path(path)
     if path.suffix.lower() not in _SUFFIXES:
         raise ConfigurationError(
@@ -172,14 +174,16 @@ def _read_file(path: Any, wanted: Sequence[str]) -> tuple[Iterator[tuple[Any, An
         )
     if not path.is_file():
         raise ConfigurationError(f"prompts: cannot find the file {str(path)!r}")
-    if path.suffix.lower() == ".csv":
-        lines = read_csv(path, wanted)
+    if path.suffix.lower() in _TABLES:
+        lines = read_csv(path, wanted, encoding, delimiter)
         return enumerate(lines), next(lines)
-    return enumerate(_read_json_lines(path)), None
+    if delimiter is not None:
+        raise ConfigurationError(f"delimiter: is for {' and '.join(_TABLES)} files, not for {path.suffix}")
+    return enumerate(_read_json_lines(path, encoding)), None
 
 
-def _read_json_lines(path: Path) -> Iterator[Any]:
-    for number, line in enumerate(iter_lines(path), 1):
+def _read_json_lines(path: Path, encoding: str | None) -> Iterator[Any]:
+    for number, line in enumerate(iter_lines(path, encoding), 1):
         if line.strip():
             yield _parse_json_line(line, path, number)
 

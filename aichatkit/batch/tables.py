@@ -23,7 +23,10 @@ __all__ = ["Record", "build_frame", "outcome_columns", "parse_path", "save"]
 
 #: The columns of the input, the prompt, and the columns of the outcome.
 Record = tuple[Optional[Mapping[str, Any]], Any, Mapping[str, Any]]
-_SUFFIXES = (".csv", ".jsonl", ".ndjson")
+_DELIMITERS = {".csv": ",", ".tsv": "\t"}
+_SUFFIXES = (*_DELIMITERS, ".jsonl", ".ndjson")
+#: A cell that begins with one of these may be run as a formula by a spreadsheet.
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def outcome_columns(reply: Reply | None, error: ChatError | None) -> dict[str, Any]:
@@ -39,17 +42,28 @@ def outcome_columns(reply: Reply | None, error: ChatError | None) -> dict[str, A
     }
 
 
-def save(path: Any, records: Callable[[], Iterable[Record]]) -> None:
-    """Write a CSV or JSON Lines file, by suffix, atomically; `records` is called more than once."""
+def save(
+    path: Any, records: Callable[[], Iterable[Record]], *, escape_formulas: bool = False, bom: bool = False
+) -> None:
+    """Write a CSV, TSV or JSON Lines file, by suffix, atomically; `records` is called more than once."""
     path = parse_path(path)
+    delimiter = _DELIMITERS.get(path.suffix.lower())
+    for option, value in (("escape_formulas", escape_formulas), ("bom", bom)):
+        if value not in (True, False):
+            raise ConfigurationError(f"save: {option} must be True or False, not {value!r}")
+        if value and delimiter is None:
+            raise ConfigurationError(f"save: {option} is for {' and '.join(_DELIMITERS)} files")
+    to_cell = _safe_cell if escape_formulas else _cell
     names = _outcome_names(records())
     lines = ({**_input_columns(record), **_renamed_columns(record, names)} for record in records())
     with _open_atomically(path) as file:
-        if path.suffix.lower() == ".csv":
+        if delimiter is not None:
+            file.write("\ufeff" if bom else "")
             columns = list(dict.fromkeys(name for record in records() for name in _input_columns(record)))
-            writer = csv.DictWriter(file, [*columns, *names.values()], restval="")
-            writer.writeheader()
-            writer.writerows({name: _cell(value) for name, value in line.items()} for line in lines)
+            header = {name: to_cell(name) for name in (*columns, *names.values())}
+            writer = csv.DictWriter(file, header, restval="", delimiter=delimiter)
+            writer.writerow(header)
+            writer.writerows({name: to_cell(value) for name, value in line.items()} for line in lines)
         else:
             file.writelines(_json_text(_jsonable(line)) + "\n" for line in lines)
 
@@ -118,6 +132,12 @@ def _cell(value: Any) -> Any:
     if isinstance(plain, str):
         return repair(plain)
     return plain if isinstance(plain, (int, float)) else _json_text(plain)
+
+
+def _safe_cell(value: Any) -> Any:
+    """Return a cell that no spreadsheet takes for a formula: text that could be one gets an apostrophe before it."""
+    cell = _cell(value)
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA_STARTS) else cell
 
 
 def _json_text(value: Any) -> str:

@@ -100,7 +100,7 @@ class JobRun:
 
     def stop(self) -> None:
         """Send no more jobs, and wait for none; those that were sent go on."""
-        self._stop_with(ChatError("not asked: the run was left"))
+        self._stop_with(ChatError("not sent: the run was closed"))
         self._wake.set()
 
     @contextlib.contextmanager

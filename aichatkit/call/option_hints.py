@@ -30,7 +30,10 @@ _CLIENT = frozenset(
 _CALL = frozenset({"approve", "extra", "files", "max_rounds", "raw", "schema", "strict", "tools"})
 _CHAT = frozenset({"history", "trim"})
 _MAP = frozenset(
-    {"as_completed", "executor", "max_tokens_total", "on_error", "progress", "resume", "template", "workers"}
+    {
+        *("as_completed", "batch", "delimiter", "encoding", "executor", "late", "max_tokens_total", "on_error"),
+        *("progress", "resume", "template", "wait", "workers"),
+    }
 )
 _PHRASES = {
     "files": "files=[...]",

@@ -109,6 +109,8 @@ class MapOptions(CallOptions, total=False):
     as_completed: bool
     budget: float | None
     max_tokens_total: int | None
+    encoding: str | None
+    delimiter: str | None
     batch: bool
     wait: bool | float
     late: Literal["batch", "live", "fail"]

@@ -24,7 +24,7 @@ def build_parser() -> ArgumentParser:
         description="Send a prompt for each row of a CSV or JSON Lines file, and add the answers as columns.",
         epilog="Ctrl-C waits for the requests in progress and writes the answers so far; a second one stops at once.",
     )
-    parser.add_argument("input", help="a .csv or .jsonl file, or - for standard input")
+    parser.add_argument("input", help="a .csv, .tsv or .jsonl file, or - for standard input")
     parser.add_argument(
         "-t",
         "--template",
@@ -37,11 +37,15 @@ def build_parser() -> ArgumentParser:
         "--out",
         required=True,
         metavar="FILE",
-        help="a .csv or .jsonl file, replaced at the end of the run, or - for standard output",
+        help="a .csv, .tsv or .jsonl file, replaced at the end of the run, or - for standard output",
     )
     parser.add_argument(
-        "--format", choices=("csv", "jsonl"), help="format of - (default: input as detected, output as the input)"
+        "--format",
+        choices=("csv", "tsv", "jsonl"),
+        help="format of - (default: input as detected, output as the input)",
     )
+    parser.add_argument("--encoding", metavar="NAME", help="encoding of the input (default: UTF-8)")
+    parser.add_argument("--delimiter", metavar="CHAR", help="delimiter of CSV input (default: as detected)")
     add_client_options(parser)
     parser.add_argument("-s", "--system", help="system prompt for every row")
     add_param_option(parser)
@@ -73,6 +77,7 @@ def run(args: Namespace) -> int:
     options: dict[str, Any] = {"system": args.system} if args.system else {}
     if args.schema is not None:
         options["schema"] = parse_schema_option(args.schema)
+    options.update(encoding=args.encoding, delimiter={"tab": "\t", "\\t": "\t"}.get(args.delimiter, args.delimiter))
     if args.batch:
         options.update(batch=True, wait=not args.no_wait)
     # No wait hook: the progress bar shows the waits.

@@ -20,28 +20,27 @@ from aichatkit.streams import Stream
 __all__ = ["load_ipython_extension", "unload_ipython_extension"]
 
 _QUESTION = re.compile(r"^([ \t]*)%chat[ \t]+(\S.*\?)[ \t]*$")
-_HELP = """Ask a chat model and show its answer as it arrives.
+_HELP = """Send a prompt to a chat model and show its answer while it streams.
 
     %chat [options] question
 
     %%chat [MODEL] [options]
-    question of any length; braces and quotes are sent as written
+    question, of any length; braces and quotes in it are left unchanged
 
 Options:
     -m, --model MODEL   provider/model or provider; repeat it for fallbacks
-    -o, --out NAME      keep the reply in this variable; if the answer breaks off, the part that arrived,
-                        with `complete` set to False
-    -s, --system TEXT   instructions for the model (the system prompt)
-    -f, --file FILE     a file or URL to attach; may be repeated
-    -c, --chat NAME     continue the conversation in this variable, or start one there
-    --reset             clear that conversation first (needs -c)
-    -t, --template      fill in {name} in the question and in --system from variables; write {{ }} for braces
+    -o, --out NAME      store the reply in this variable; if the answer breaks off, its text with `complete` False
+    -s, --system TEXT   the system prompt
+    -f, --file FILE     attach a file or URL; may be repeated
+    -c, --chat NAME     continue the conversation in this variable, or start one
+    --reset             start that conversation again
+    -t, --template      fill {name} in the question and in --system from variables; {{ and }} are literal braces
     -p, --param K=V     such as temperature=0.2; may be repeated
     --client NAME       use the Client in this variable
     --plain             show plain text
     --no-stream         show the answer when it is complete
 
-Each cell is a separate question; use -c to continue a conversation.
+Cells are independent, so running one again sends the same prompt; only -c keeps a conversation.
 """
 
 

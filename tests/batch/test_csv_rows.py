@@ -172,7 +172,8 @@ def test_the_line_that_is_not_utf_8_is_the_one_of_an_editor(tmp_path, before, na
     with pytest.raises(ConfigurationError) as caught:
         list(read_rows(path).rows)
     assert str(caught.value) == (
-        f"{path}: line {before + 2} cannot be read: its byte 0xe9 is not UTF-8; save the file as UTF-8"
+        f"{path}: line {before + 2} cannot be read: its byte 0xe9 is not UTF-8; "
+        "save the file as UTF-8, or pass encoding=, such as 'cp1252'"
     )
 
 

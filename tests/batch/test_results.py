@@ -345,3 +345,39 @@ def test_half_a_character_of_the_input_is_saved(client, tmp_path):
     row = json.loads((tmp_path / "out.jsonl").read_text(encoding="utf-8"))
     assert (line["text"], line["list"]) == ("caf\ufffd", '["\ufffd"]')
     assert (row["text"], row["list"]) == ("caf\ufffd", ["\ufffd"])
+
+
+FORMULAS = ["=1+1", "+1", "-1", "@x", "\tx", "plain", "it's"]
+
+
+def test_text_that_is_a_formula_is_escaped_on_request(tmp_path):
+    results = Client(model="offline").map([{"=head": text} for text in FORMULAS], "{=head}", progress=False)
+    path = tmp_path / "out.csv"
+    results.save(path)
+    assert path.read_text(encoding="utf-8").startswith("=head,")
+    results.save(path, escape_formulas=True, bom=True)
+    assert path.read_bytes().startswith(b"\xef\xbb\xbf'=head,")
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        cells = [row["'=head"] for row in csv.DictReader(file)]
+    assert cells == ["'=1+1", "'+1", "'-1", "'@x", "'\tx", "plain", "it's"]
+
+
+def test_a_file_with_tabs_is_written(tmp_path):
+    path = tmp_path / "out.tsv"
+    Client(model="offline").map([{"a": "x", "b": "y"}], "{a}", progress=False).save(path)
+    assert path.read_text(encoding="utf-8").startswith("a\tb\tanswer\t")
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
+        ("out.jsonl", {"bom": True}, "bom is for .csv and .tsv files"),
+        ("out.jsonl", {"escape_formulas": True}, "escape_formulas is for"),
+        ("out.csv", {"bom": "yes"}, "bom must be True or False"),
+    ],
+)
+def test_options_of_saving_are_checked(tmp_path, name, options, words):
+    results = Client(model="offline").map(["Hi"], progress=False)
+    with pytest.raises(ConfigurationError, match=words):
+        results.save(tmp_path / name, **options)
+    assert not (tmp_path / name).exists()

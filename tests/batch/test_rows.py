@@ -7,7 +7,8 @@ from itertools import count
 
 import pytest
 
-from aichatkit import Message
+from aichatkit import Client, Message
+from aichatkit.batch.csv_rows import with_format
 from aichatkit.batch.rows import read_rows
 from aichatkit.errors import ConfigurationError
 
@@ -181,3 +182,73 @@ def test_polars_frames_and_series_are_read():
     assert read_rows(frame["t"]).size == 2
     with pytest.raises(ConfigurationError, match=r"frame\.collect\(\)"):
         read_rows(frame.lazy(), "{t}")
+
+
+# Encodings and delimiters.
+
+
+def rows_of(path, template="{text}", **options):
+    return list(read_rows(with_format(path, options.get("encoding"), options.get("delimiter")), template).rows)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "passed"), [("utf-8", None), ("utf-8-sig", None), ("utf-16", None), ("cp1252", "cp1252")]
+)
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl"])
+def test_a_file_in_another_encoding_is_read(tmp_path, encoding, passed, suffix):
+    path = tmp_path / f"in{suffix}"
+    separator = "\t" if suffix == ".tsv" else ";"
+    text = '{"text": "Größe", "id": 1}\n' if suffix == ".jsonl" else f"text{separator}id\nGröße{separator}1\n"
+    path.write_bytes(text.encode(encoding))
+    assert [row.prompt for row in rows_of(path, encoding=passed)] == ["Größe"]
+
+
+def test_a_delimiter_that_is_passed_is_not_guessed(tmp_path):
+    path = tmp_path / "in.csv"
+    path.write_text("text;a,b,c\nx;1,2,3\n", encoding="utf-8")
+    assert rows_of(path, delimiter=";")[0].fields == {"text": "x", "a,b,c": "1,2,3"}
+
+
+@pytest.mark.parametrize("line", ["sep=;", "sep=;;;", "SEP=;"])
+def test_the_line_of_a_spreadsheet_is_no_header_even_if_padded(tmp_path, line):
+    path = tmp_path / "in.csv"
+    path.write_text(f"{line}\ntext;id;more\nx;1;2\n", encoding="utf-8")
+    assert [row.prompt for row in rows_of(path)] == ["x"]
+
+
+def test_text_that_cannot_be_decoded_is_an_error_with_its_place(tmp_path):
+    path = tmp_path / "in.csv"
+    path.write_bytes("text\nGröße\n".encode("cp1252"))
+    with pytest.raises(ConfigurationError, match=r"line 2 .* is not UTF-8; .* pass encoding="):
+        rows_of(path)
+    with pytest.raises(ConfigurationError, match="cannot be decoded as ascii; pass another encoding="):
+        rows_of(path, encoding="ascii")
+
+
+@pytest.mark.parametrize(
+    ("prompts", "options", "words"),
+    [
+        ("in.csv", {"encoding": "cp12"}, "there is no encoding 'cp12'"),
+        ("in.csv", {"encoding": "base64"}, "there is no encoding 'base64'"),
+        ("in.csv", {"encoding": 8}, "there is no encoding 8"),
+        ("in.csv", {"delimiter": "::"}, "a single character"),
+        ("in.csv", {"delimiter": '"'}, "a single character"),
+        ("in.jsonl", {"delimiter": ";"}, "delimiter: is for .csv and .tsv files"),
+        (["Hi"], {"delimiter": ";"}, "delimiter: is for a file"),
+        (["Hi"], {"encoding": "utf-8"}, "encoding: is for a file"),
+    ],
+)
+def test_a_format_that_cannot_be_kept_is_an_error(tmp_path, monkeypatch, prompts, options, words):
+    monkeypatch.chdir(tmp_path)
+    for name in ("in.csv", "in.jsonl"):
+        (tmp_path / name).write_text('{"text": "Hi"}\n', encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=words):
+        Client(model="offline").map(prompts, "{text}", progress=False, **options)
+
+
+def test_map_takes_the_encoding_and_the_delimiter(tmp_path):
+    path = tmp_path / "in.csv"
+    path.write_bytes("text|id\nGröße|1\n".encode("cp1252"))
+    results = Client(model="offline").map(path, "{text}", progress=False, encoding="cp1252", delimiter="|")
+    assert results[0].prompt == "Größe"
+    assert results[0].error is None

@@ -35,6 +35,8 @@ RUN = (
     "batch",
     "wait",
     "late",
+    "encoding",
+    "delimiter",
 )
 #: Every function that takes options, and those it has in addition to the options of a call.
 FACES = {

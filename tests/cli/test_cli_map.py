@@ -202,3 +202,15 @@ def test_ctrl_c_writes_what_is_there(folder, monkeypatch):
     rows = read(folder / "out.csv")
     assert len(rows) == 200
     assert len([row for row in rows if row["answer"]]) == len(slow.requests)
+
+
+@pytest.mark.parametrize("delimiter", ["tab", "\\t", "\t"])
+def test_the_encoding_and_the_delimiter_of_the_input_are_taken(tmp_path, capsys, delimiter):
+    source, out = tmp_path / "in.csv", tmp_path / "out.tsv"
+    source.write_bytes("text\tid\nGröße\t1\n".encode("cp1252"))
+    command = ["map", str(source), "-t", "{text}", "-m", "offline", "--out", str(out)]
+    assert main([*command, "--encoding", "cp1252", "--delimiter", delimiter]) == 0
+    assert out.read_text(encoding="utf-8").startswith("text\tid\tanswer\t")
+    assert "Größe" in out.read_text(encoding="utf-8")
+    assert main([*command, "--encoding", "cp12"]) == 2
+    assert "there is no encoding 'cp12'" in capsys.readouterr().err

@@ -297,7 +297,7 @@ def test_reasoning_of_responses_is_taken_once(asks, body):
 def test_a_picture_that_cannot_be_read_does_not_cost_the_text(asks, data):
     item = {"type": "image_generation_call", "result": data}
     assert asks("openai-responses", completed(item, says("Hello"))).text == "Hello"
-    with pytest.raises(BadResponseError, match="image|picture"):
+    with pytest.raises(BadResponseError, match=r"image|picture"):
         asks("openai-responses", completed(item))
 
 

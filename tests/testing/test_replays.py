@@ -240,9 +240,7 @@ def test_asking_more_often_than_recorded_is_an_error(path):
 
 def test_a_missing_recording_tells_how_to_make_it_even_where_the_error_is_caught(path):
     with (
-        pytest.raises(
-            AssertionError, match=r"cannot find .*answers.json; make it, with your key set: make record"
-        ),
+        pytest.raises(AssertionError, match=r"cannot find .*answers.json; make it, with your key set: make record"),
         Replay(path, mode="none", again="make record").installed(),
         pytest.raises(AssertionError),
     ):
