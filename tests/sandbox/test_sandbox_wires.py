@@ -322,6 +322,16 @@ def test_gemini_takes_a_key_in_the_url():
         ("/v1/chat/completions", {"model": "m", "messages": ["x"]}, "Invalid value for 'role'"),
         ("/v1/chat/completions", {"model": "m", "messages": [{"role": "bot"}]}, "Invalid value for 'role'"),
         ("/v1/chat/completions", {"model": "m", "messages": [{"role": "user", "content": 1}]}, "Invalid type"),
+        (
+            "/v1/chat/completions",
+            {"model": "m", "messages": [{"role": "user", "content": [1]}]},
+            "Invalid type for 'messages[0].content[0]': expected an object, but got 1 instead.",
+        ),
+        (
+            "/v1/chat/completions",
+            {"model": "m", "messages": [{"role": "user", "content": [{"type": "image_url", "image_url": 7}]}]},
+            "Invalid type for 'messages[0].content[0].image_url': expected an object, but got 7 instead.",
+        ),
         ("/v1/responses", {"input": "x"}, "'model'"),
         ("/v1/responses", {"model": "m"}, "'input'"),
         ("/v1/responses", {"model": "m", "input": []}, "'input'"),

@@ -117,11 +117,23 @@ def _validate(record: dict[str, Any]) -> None:
     require_fields(record, [("messages", list)])
     if not record["messages"]:
         raise APIError("bad-request", "[] is too short - 'messages'")
-    for message in record["messages"]:
+    for number, message in enumerate(record["messages"]):
         if not isinstance(message, dict) or message.get("role") not in _ROLES:
             raise APIError("bad-request", f"Invalid value for 'role'. Supported values are: {', '.join(_ROLES)}.")
         if not isinstance(message.get("content"), (str, list, type(None))):
             raise APIError("bad-request", "Invalid type for 'content': expected a string or an array of objects.")
+        _require_parts(f"messages[{number}].content", message.get("content"))
+
+
+def _require_parts(path: str, content: Any) -> None:
+    for number, part in enumerate(content if isinstance(content, list) else ()):
+        where, value = f"{path}[{number}]", part
+        if isinstance(part, dict) and part.get("type") == "image_url":
+            where, value = f"{where}.image_url", part.get("image_url")
+        if not isinstance(value, dict):
+            got = json.dumps(value)[:60]
+            message = f"Invalid type for '{where}': expected an object, but got {got} instead."
+            raise APIError("bad-request", message, code="invalid_type")
 
 
 def _chat_request(record: dict[str, Any]) -> ChatRequest:
