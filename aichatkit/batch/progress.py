@@ -23,14 +23,15 @@ __all__ = ["Progress"]
 class Progress:
     """A progress bar: rows done and failed, rows per second, tokens, cost and current waits.
 
-    `enabled` is True or False, or None to show the bar only in a terminal or notebook. `waits` maps the labels of waits
-    to functions that return the seconds remaining, `notes` maps labels to functions that return a text.
+    `total` may be a function, which is called only if the bar is shown. `enabled` is True or False, or None to show the
+    bar only in a terminal or notebook. `waits` maps the labels of waits to functions that return the seconds remaining,
+    `notes` maps labels to functions that return a text.
     """
 
     def __init__(
         self,
         enabled: Any,
-        total: int | None,
+        total: int | Callable[[], int | None] | None,
         waits: Mapping[str, Callable[[], float]],
         notes: Mapping[str, Callable[[], str]] | None = None,
     ) -> None:
@@ -51,7 +52,8 @@ class Progress:
     def start(self) -> None:
         """Show the bar."""
         if self._bar_cls is not None:
-            self._bar = self._bar_cls(total=self._total, unit="row")
+            total = self._total() if callable(self._total) else self._total
+            self._bar = self._bar_cls(total=total, unit="row")
 
     def add(self, outcome: Reply | ChatError) -> None:
         """Count one finished row."""

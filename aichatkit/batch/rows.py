@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Callable, NamedTuple
 
 from aichatkit._dataclasses import dataclass, field
 from aichatkit._reasons import reason_of
@@ -39,13 +40,14 @@ class Source:
     """The rows of an input.
 
     `size` is None if unknown, `table` is the input if it is a frame or series, and `finite` is True if the rows are
-    known to end.
+    known to end. `count` returns the number of rows for a progress bar: of a file by reading it, None if unknown.
     """
 
     rows: Iterator[Row]
     size: int | None = None
     table: Any = field(default=None, repr=False)
     finite: bool = False
+    count: Callable[[], int | None] = field(default=lambda: None, repr=False)
 
 
 def read_rows(prompts: Any, template: str | None = None) -> Source:
@@ -65,7 +67,16 @@ def read_rows(prompts: Any, template: str | None = None) -> Source:
     is_file = isinstance(prompts, (str, os.PathLike))
     size = len(prompts) if isinstance(prompts, Sized) and not is_file else None
     is_table = hasattr(prompts, "iloc") or hasattr(prompts, "is_sorted") or hasattr(prompts, "with_columns")
-    return Source(rows, size, prompts if is_table else None, size is not None or is_file)
+    count = partial(_count_file, prompts) if is_file else lambda: size
+    return Source(rows, size, prompts if is_table else None, size is not None or is_file, count)
+
+
+def _count_file(path: Any) -> int | None:
+    """Return the number of rows of a file; None if it cannot be read to its end."""
+    try:
+        return sum(1 for _ in _read_file(path, ())[0])
+    except ConfigurationError:
+        return None
 
 
 def _labeled_items(prompts: Any, wanted: Sequence[str]) -> tuple[Iterator[tuple[Any, Any]], list[str] | None]:

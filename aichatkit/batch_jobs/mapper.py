@@ -79,7 +79,7 @@ def map_in_jobs(
     runs: list[JobRun] = []
     bar = Progress(
         progress,
-        source.size,
+        source.count,
         {"next look": lambda: runs[0].next_look() if runs else 0.0},
         {"jobs": lambda: runs[0].notes() if runs else ""},
     )

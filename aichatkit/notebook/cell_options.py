@@ -11,10 +11,15 @@ from aichatkit.call import other_words
 from aichatkit.errors import ConfigurationError
 from aichatkit.params import PARAMS, suggestion
 
-__all__ = ["parse_cell", "parse_line", "parse_param_options"]
+__all__ = ["flags", "parse_cell", "parse_line", "parse_param_options"]
 
 _WORD = re.compile(r"""\s*((?:"[^"]*"|'[^']*'|[^\s"'])+)""")
 _QUOTED = re.compile(r"\"([^\"]*)\"|'([^']*)'")
+
+
+def flags() -> list[str]:
+    """Return every flag of `%chat`, in alphabetical order."""
+    return sorted(_build_parser()._option_string_actions)
 
 
 def parse_cell(line: str, cell: str) -> tuple[argparse.Namespace, str]:

@@ -13,6 +13,7 @@ from aichatkit.client import Client
 from aichatkit.display.screen import open_screen, show
 from aichatkit.errors import ChatError, ConfigurationError
 from aichatkit.notebook.cell_options import parse_cell, parse_line, parse_param_options
+from aichatkit.notebook.completion import COMMAND, complete
 from aichatkit.params import suggestion
 from aichatkit.reply import Reply
 from aichatkit.streams import Stream
@@ -57,12 +58,14 @@ def load_ipython_extension(shell: Any) -> None:
     no_var_expand: Any = magic.no_var_expand
     shell.register_magic_function(no_var_expand(chat), magic_kind="line_cell", magic_name="chat")
     shell.input_transformers_cleanup.append(_rewrite_question_marks)
+    shell.set_hook("complete_command", complete, re_key=COMMAND)
 
 
 def unload_ipython_extension(shell: Any) -> None:
     """Remove the magics from IPython."""
     for magic_kind in ("line", "cell"):
         shell.magics_manager.magics[magic_kind].pop("chat", None)
+    shell.strdispatchers["complete_command"].regexs.pop(re.compile(COMMAND), None)
     # The transformer is registered twice if the extension was loaded under two names.
     transformers = shell.input_transformers_cleanup
     transformers[:] = [transformer for transformer in transformers if transformer is not _rewrite_question_marks]

@@ -252,3 +252,30 @@ def test_map_takes_the_encoding_and_the_delimiter(tmp_path):
     results = Client(model="offline").map(path, "{text}", progress=False, encoding="cp1252", delimiter="|")
     assert results[0].prompt == "Größe"
     assert results[0].error is None
+
+
+# How many rows there are, for a progress bar.
+
+
+def count_of(prompts):
+    return read_rows(prompts, "{text}").count()
+
+
+def test_the_rows_of_a_file_are_counted_and_can_still_be_read(tmp_path):
+    path = tmp_path / "in.csv"
+    path.write_text('text\nx\n\n"two\nlines"\ny\n', encoding="utf-8")
+    source = read_rows(path, "{text}")
+    assert source.count() == 3
+    assert len(list(source.rows)) == 3
+    lines = tmp_path / "in.jsonl"
+    lines.write_text('{"text": "x"}\n\n{"text": "y"}\n', encoding="utf-8")
+    assert count_of(lines) == 2
+
+
+def test_rows_that_cannot_be_counted_are_unknown(tmp_path):
+    path = tmp_path / "in.jsonl"
+    path.write_bytes(b'{"text": "x"}\n{"text": "\xe9"}\n')
+    assert count_of(path) is None
+    assert count_of({"text": text} for text in "abc") is None
+    assert count_of([{"text": "x"}]) == 1
+    assert read_rows(iter(["a"])).count() is None

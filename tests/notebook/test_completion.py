@@ -1,0 +1,35 @@
+"""Tab in a line of `%chat`: options, providers and models."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("IPython")
+
+
+@pytest.fixture
+def complete():
+    """Return the completions of a line, by IPython itself, with the cursor at its end."""
+    from IPython.core.interactiveshell import InteractiveShell
+
+    shell = InteractiveShell.instance()
+    shell.run_line_magic("load_ext", "aichatkit")
+    yield lambda line: shell.complete(line.split(" ")[-1], line, len(line))[1]
+    shell.run_line_magic("unload_ext", "aichatkit")
+    assert shell.complete("--mo", "%chat --mo", 10)[1] == []
+    InteractiveShell.clear_instance()
+
+
+def test_options_are_completed(complete):
+    assert complete("%chat --mo") == ["--model"]
+    assert "--system" in complete("%%chat -m openai -")
+
+
+@pytest.mark.parametrize("line", ["%chat -m ", "%chat --model ", "%%chat "])
+def test_models_are_completed_where_one_is_expected(complete, line):
+    assert "openai" in complete(f"{line}open")
+    assert complete(f"{line}openai/gpt-6-l") == ["openai/gpt-6-luna"]
+
+
+def test_a_question_is_left_alone(complete):
+    assert "openai" not in complete("%chat Hello open")
