@@ -10,25 +10,31 @@ pytest.importorskip("IPython")
 @pytest.fixture
 def complete():
     """Return the completions of a line, by IPython itself, with the cursor at its end."""
+    from IPython.core.completer import provisionalcompleter
     from IPython.core.interactiveshell import InteractiveShell
 
     shell = InteractiveShell.instance()
+
+    def texts(line):
+        with provisionalcompleter():
+            return [completion.text for completion in shell.Completer.completions(line, len(line))]
+
     shell.run_line_magic("load_ext", "aichatkit")
-    yield lambda line: shell.complete(line.split(" ")[-1], line, len(line))[1]
+    yield texts
     shell.run_line_magic("unload_ext", "aichatkit")
-    assert shell.complete("--mo", "%chat --mo", 10)[1] == []
+    assert "--model" not in texts("%chat --mo")
     InteractiveShell.clear_instance()
 
 
 def test_options_are_completed(complete):
-    assert complete("%chat --mo") == ["--model"]
+    assert "--model" in complete("%chat --mo")
     assert "--system" in complete("%%chat -m openai -")
 
 
 @pytest.mark.parametrize("line", ["%chat -m ", "%chat --model ", "%%chat "])
 def test_models_are_completed_where_one_is_expected(complete, line):
     assert "openai" in complete(f"{line}open")
-    assert complete(f"{line}openai/gpt-6-l") == ["openai/gpt-6-luna"]
+    assert "openai/gpt-6-luna" in complete(f"{line}openai/gpt-6-l")
 
 
 def test_a_question_is_left_alone(complete):
