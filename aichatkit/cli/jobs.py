@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable
+from pathlib import Path
 
 from aichatkit.batch_jobs.job import Job, list_jobs
 from aichatkit.cli.key_store import keys_for
@@ -40,6 +41,8 @@ def build_parser() -> ArgumentParser:
 
 def run(args: Namespace) -> int:
     """List the jobs, after what is to be done with them, and return the exit code."""
+    if not Path(args.journal).is_file():
+        raise ConfigurationError(f"cannot find the journal {args.journal!r}; name the file given to map --journal")
     jobs = _select(list_jobs(args.journal), args.ids, args.journal)
     if args.refresh or args.cancel or args.release:
         providers = list(dict.fromkeys(job.provider for job in jobs))

@@ -7,6 +7,7 @@ import csv
 import job_server
 import pytest
 
+from aichatkit.batch.journal import Journal
 from aichatkit.cli import main
 from aichatkit.cli.jobs import RUNNING
 
@@ -76,8 +77,14 @@ def test_a_job_that_is_gone_is_released(service, capsys):
 
 
 def test_a_journal_without_jobs_says_so(service, capsys):
+    Journal("none.sqlite").close()
     assert main(["jobs", "none.sqlite"]) == 0
     assert capsys.readouterr().err == "aichatkit: none.sqlite: no batch jobs\n"
+
+
+def test_a_journal_that_does_not_exist_is_an_error(service, capsys):
+    assert main(["jobs", "absent.sqlite"]) == 2
+    assert "cannot find the journal 'absent.sqlite'" in capsys.readouterr().err
 
 
 def test_an_unknown_job_is_an_error(service, capsys):
