@@ -353,3 +353,8 @@ def test_what_is_passed_without_its_name_is_told(client, sandbox, call, told):
 def test_a_prompt_may_be_passed_by_its_name(sandbox, client):
     sandbox.says("Yes.")
     assert client.ask(prompt="Hi").text == client.chat().ask(prompt="Hi").text == "Yes."
+
+
+def test_a_name_that_is_no_parameter_is_refused():
+    with pytest.raises(ConfigurationError, match="did you mean 'temperature'"):
+        parse_params({"temprature": 1}, options=())

@@ -22,7 +22,7 @@ from aichatkit.batch.progress import _import_tqdm
 from aichatkit.batch.rows import read_rows
 from aichatkit.batch.workers import BoundAsk
 from aichatkit.chats.chat import Chat
-from aichatkit.cli import completion, prompts, schema_option, stdin
+from aichatkit.cli import completion, schema_option, stdin, stored_templates
 from aichatkit.errors import ChatError
 from aichatkit.messages import parse_messages
 from aichatkit.middleware.telemetry import Telemetry
@@ -248,7 +248,7 @@ STEPS = {
         "JSONDecodeError: Expecting property name",
     ),
     "template": (
-        lambda folder, patch: prompts._load_template(str(folder / "none.txt")),
+        lambda folder, patch: stored_templates.load_template(str(folder / "none.txt")),
         "FileNotFoundError: [Errno 2] No such file",
     ),
     "schema file": (

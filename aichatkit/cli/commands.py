@@ -31,6 +31,7 @@ COMMANDS: Mapping[str, str] = {
     "models": "list the models of a provider or all known ones; set the default model",
     "providers": "list the providers and whether their keys are set",
     "sandbox": "run a local test server that speaks the services' protocols",
+    "templates": "list and show stored templates",
 }
 
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from aichatkit._reasons import reason_of
 from aichatkit.attachments import load_file
 from aichatkit.batch.templates import Template
 from aichatkit.cli.key_values import parse_key_values
-from aichatkit.cli.paths import config_folder
 from aichatkit.cli.stdin import check_encoding, read_stdin
+from aichatkit.cli.stored_templates import load_template
 from aichatkit.errors import ConfigurationError
 from aichatkit.messages import File
 from aichatkit.params import suggestion
@@ -48,9 +47,12 @@ def build_prompt(args: Namespace) -> Prompt:
 
     The piped text fills the template's field `text` and the words fill `question`; without a pipe the words fill
     `text`. Whatever the template has no field for follows it. Nothing is dropped, and a missing field is an error.
+    The settings of a template become those of `args` that were not passed.
     """
     question = " ".join(word for word in args.prompt if word != "-").strip()
     template = _Template(args.template) if args.template is not None else None
+    if template is not None:
+        _apply_settings(args, template.settings)
     values = parse_key_values(args.param, option="-p")
     if values and template is None:
         raise ConfigurationError("-p: gives a value to a field of a template, so it needs -t")
@@ -68,6 +70,15 @@ def build_prompt(args: Namespace) -> Prompt:
     return Prompt("\n\n".join(part for part in parts if part), files)
 
 
+def _apply_settings(args: Namespace, settings: Mapping[str, str]) -> None:
+    params = [f"{name}={value}" for name, value in settings.items() if name not in ("model", "system")]
+    # The last value of a parameter wins.
+    args.option = [*params, *args.option]
+    if "model" in settings and args.model is None:
+        args.model = [settings["model"]]
+    args.system = settings.get("system") if args.system is None else args.system
+
+
 def _read_file(name: str, document: str | File) -> File:
     if name != "-":
         return load_file(name)
@@ -78,7 +89,7 @@ class _Template:
     """The template given with -t: `label` names it in error messages, `names` lists its fields."""
 
     def __init__(self, name: str) -> None:
-        self.label, text = _load_template(name)
+        self.label, text, self.settings = load_template(name)
         # Text without fields is valid too, as the piped text follows it.
         self._template = Template(text) if "{" in text or "}" in text else None
         self._text = text.strip()
@@ -104,22 +115,3 @@ class _Template:
             raise ConfigurationError(f"{self.label} has no value for its field {missing[0]!r}; give it {hint}")
         filled = self._template.fill(fields).strip() if self._template else self._text
         return [filled, question, text]
-
-
-def _load_template(name: str) -> tuple[str, str]:
-    """Return the label of a template for error messages, and its text."""
-    folder = config_folder() / "templates"
-    stored = {path.stem: path for path in sorted(folder.glob("*.txt")) + sorted(folder.glob("*.md"))}
-    path = stored.get(name, Path(name))
-    if "{" in name and name not in stored:
-        return "the template", name
-    try:
-        # Editors on Windows write a byte order mark.
-        return f"the template {name!r}", path.expanduser().read_text(encoding="utf-8-sig")
-    except (OSError, ValueError, RuntimeError) as error:
-        problem, reason = getattr(error, "strerror", None) or str(error), reason_of(error)
-    raise ConfigurationError(
-        f"-t: there is no template {name!r} ({problem}){suggestion(name, stored)}; "
-        f"it may be a file, a text with {{fields}}, or the name of a .txt or .md file in {folder}",
-        reason=reason,
-    )

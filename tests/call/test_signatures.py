@@ -281,3 +281,8 @@ def test_a_type_checker_finds_every_misspelt_and_mistyped_option(tmp_path):
     expected = [str(number) for number, line in enumerate(MISTAKES.splitlines(), 1) if number > 4]
     assert [(name, line) for name, line, _ in found] == [("mistakes", line) for line in expected], done.stdout
     assert found[0][2] == 'Unexpected keyword argument "temprature" for "ask"; did you mean "temperature"?  [call-arg]'
+
+
+def test_what_declares_a_signature_cannot_be_called():
+    with pytest.raises(NotImplementedError, match="only declares a signature"):
+        ai.ask.__wrapped__("Hi")

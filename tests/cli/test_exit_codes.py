@@ -55,6 +55,9 @@ CASES = {
     "providers": 0,
     "providers nobody": 2,
     "sandbox --fault nonsense": 2,
+    "templates list": 0,
+    "templates path": 0,
+    "templates show nobody": 2,
 }
 
 

@@ -11,6 +11,8 @@ import pytest
 
 from aichatkit import Cache, Client, ConfigurationError, JournalError, SchemaError, StreamInterruptedError
 from aichatkit.errors import ChatError
+from aichatkit.middleware.cache import store_reply
+from aichatkit.reply import Reply
 from aichatkit.sandbox import Sandbox
 from aichatkit.storage.records import encode
 
@@ -308,3 +310,12 @@ def test_a_client_in_another_process_shares_the_file_and_not_the_dict(client, ke
         first.ask("Hi")
         with pickle.loads(pickle.dumps(first)) as second:
             assert second.ask("Hi").cached
+
+
+def test_a_reply_is_not_stored_without_a_cache_or_if_another_answer_may_come():
+    cache: dict[str, str] = {}
+    with Client(model="offline", cache=cache) as client:
+        store_reply(client._build_call("Hi", 1, temperature=1.0), Reply("Hello", "offline", "eliza", complete=True))
+    with Client(model="offline") as client:
+        store_reply(client._build_call("Hi", 1), Reply("Hello", "offline", "eliza", complete=True))
+    assert cache == {}
