@@ -1,6 +1,6 @@
 """CSV file -> column names and rows: the delimiter is detected, and a row of the wrong length fails on its own.
 
-A file is UTF-8, or UTF-16 with a byte order mark, unless its encoding is passed.
+A file is UTF-8, or UTF-16 or UTF-32 with a byte order mark, unless its encoding is passed.
 """
 
 from __future__ import annotations
@@ -127,8 +127,11 @@ def _iter_decoded(path: Path, encoding: str, **options: Any) -> Iterator[str]:
 def _find_encoding(path: Path) -> str:
     """Return the encoding of a byte order mark, else UTF-8."""
     with open_text(path, errors="surrogateescape", newline="") as file:
-        head = file.buffer.read(2)
-    return "utf-16" if head in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
+        head = file.buffer.read(4)
+    # The mark of UTF-32 begins with that of UTF-16.
+    if head in (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE):
+        return "utf-32"
+    return "utf-16" if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
 
 
 def open_text(path: Path, encoding: str | None = None, **options: Any) -> Any:

@@ -166,6 +166,8 @@ class Chat:
 
         Attachments and sampling parameters are saved as well; API keys, headers and tools are not.
         """
+        if Path(path).suffix.lower() not in ("", ".json"):
+            raise ConfigurationError(f"save: {str(path)!r} must end in .json; export writes .md")
         options = {**self._options, "trim": self._trim}
         record = {
             "system": self.system,

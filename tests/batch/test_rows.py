@@ -192,7 +192,8 @@ def rows_of(path, template="{text}", **options):
 
 
 @pytest.mark.parametrize(
-    ("encoding", "passed"), [("utf-8", None), ("utf-8-sig", None), ("utf-16", None), ("cp1252", "cp1252")]
+    ("encoding", "passed"),
+    [("utf-8", None), ("utf-8-sig", None), ("utf-16", None), ("utf-32", None), ("cp1252", "cp1252")],
 )
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl"])
 def test_a_file_in_another_encoding_is_read(tmp_path, encoding, passed, suffix):

@@ -554,3 +554,16 @@ def test_a_conversation_without_messages_is_still_one(client):
     assert client.chat()
     assert len(client.chat()) == 0
     assert client.chat().clear() is None
+
+
+@pytest.mark.parametrize("name", ["chat.md", "chat.txt", "chat.csv"])
+def test_a_suffix_that_is_not_written_is_refused(tmp_path, client, name):
+    with pytest.raises(ConfigurationError, match=r"must end in \.json; export writes \.md"):
+        client.chat(history=["Hi"]).save(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["chat.json", "chat.JSON", "chat"])
+def test_a_chat_is_saved_as_json(tmp_path, client, name):
+    path = client.chat(history=["Hi"]).save(tmp_path / name)
+    assert path.read_text(encoding="utf-8").startswith("{")
