@@ -31,6 +31,9 @@ PHRASES = {
     r"is no (?:model|answer|picture|path)": "is not a ...",
     r"under way": "in progress",
     r"goes along|went along": "is attached",
+    r"stands (?:for|in|before|under)": "means, is, replaces, goes below",
+    r"by itself": "on its own, separately, automatically",
+    r"beside": "next to, in addition to",
 }
 PATTERNS = {phrase: re.compile(rf"\b(?:{phrase})\b", re.IGNORECASE) for phrase in PHRASES}
 #: Where the text is a quotation, or a name that cannot change.
@@ -53,6 +56,9 @@ TERMS = {
     "corporate-networks.md": ["proxy", "certificate"],
     "observing.md": ["logging", "OpenTelemetry"],
     "keys.md": ["API keys"],
+    "parameters.md": ["reasoning_effort", "top_k", "max_tokens", "temperature"],
+    "costs.md": ["token count", "token usage"],
+    "prompt-caching.md": ["prompt caching", "cached tokens"],
 }
 #: Terms that the documentation must have somewhere.
 ANYWHERE = ("token count", "reasoning_effort", "top_k", "timeout", "prompt caching")
@@ -106,4 +112,5 @@ def test_a_term_that_people_search_for_is_somewhere(term):
 
 def test_a_phrase_is_found():
     assert hits("The error tells you, and the key steps aside.") != []
+    assert hits("The name stands for a model that, beside others, is chosen by itself.") != []
     assert hits("Use it instead of the key, and `told` is code.".replace("`told`", "``")) == []

@@ -106,7 +106,7 @@ def option_for(name: str) -> str:
 def provider_for(name: str, *, is_provider: bool = False) -> str:
     """Return the provider, or "provider/model", that is called `name` elsewhere, or an empty string.
 
-    With `is_provider`, it stands before a slash, so it is not a model's name.
+    With `is_provider`, the name is followed by a slash, so it is not that of a model.
 
     >>> provider_for("Google"), provider_for("claude-9"), provider_for("llama3.1"), provider_for("qqq")
     ('gemini', 'anthropic/claude-9', 'ollama/llama3.1', '')

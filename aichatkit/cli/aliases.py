@@ -28,7 +28,7 @@ def run(args: Namespace) -> int:
     """Run the action and return the exit code."""
     if args.action == "set":
         settings.set_alias(args.name, args.model)
-        print_stderr(f"{args.name} stands for {args.model}")
+        print_stderr(f"{args.name} is now an alias of {args.model}")
     elif args.action == "remove":
         settings.remove_alias(args.name)
         print_stderr(f"removed the alias {args.name}")

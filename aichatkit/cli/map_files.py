@@ -23,7 +23,7 @@ _CELL_OR_ROW_END = re.compile(r'("(?:[^"]|"")*")|\r\n')
 
 @contextmanager
 def open_files(args: Namespace) -> Iterator[tuple[Path, Path]]:
-    """Yield the paths to read and to write; a temporary file stands in for standard input and standard output.
+    """Yield the paths to read and to write; standard input and standard output are replaced by temporary files.
 
     On leaving, what was written for standard output is printed.
     """

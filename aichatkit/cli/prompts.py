@@ -27,7 +27,7 @@ class Prompt(NamedTuple):
 
 def add_prompt_options(parser: ArgumentParser) -> None:
     """Add the arguments that `build_prompt` reads."""
-    parser.add_argument("prompt", nargs="*", help="the question; several words need no quotes; - stands for the pipe")
+    parser.add_argument("prompt", nargs="*", help="the question; several words need no quotes; - reads the pipe")
     parser.add_argument(
         "-f", "--file", action="append", default=[], help="a file to attach: a path, a URL, or - for the pipe"
     )

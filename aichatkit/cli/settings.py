@@ -37,7 +37,7 @@ def aliases() -> dict[str, str]:
 
 
 def resolve(name: str) -> str:
-    """Return the model that an alias stands for; any other name is returned unchanged."""
+    """Return the model of an alias; any other name is returned unchanged."""
     return aliases().get(name, name)
 
 

@@ -126,7 +126,7 @@ def _check_texts(texts: Sequence[Any], template: str | None) -> None:
 
 
 def _find_target(client: Client, model: Model) -> Target:
-    """Return the one target; a provider without a model stands for its usual embedding model."""
+    """Return the one target; a provider without a model means its usual embedding model."""
     if model is None:
         raise ConfigurationError(
             "embed: name a model, such as model='openai/text-embedding-3-small'; the client's own model is for chats"

@@ -90,7 +90,7 @@ class _Parser(argparse.ArgumentParser):
         names = [name for action in self._actions for name in action.option_strings]
         hint = _hint(match[1], names) if match else ""
         if match and not match[1].startswith("-"):
-            hint = "; the question stands under the line of %%chat"
+            hint = "; the question goes below the line of %%chat"
         raise ConfigurationError(f"%chat: {message}{hint}; %chat? shows all options")
 
 

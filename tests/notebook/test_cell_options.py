@@ -58,7 +58,7 @@ def test_nothing_asked_is_an_error(line):
     [
         ("--modle x", "unrecognized arguments: --modle; did you mean '--model'[?]; %chat[?] shows all"),
         ("--zzz", "unrecognized arguments: --zzz; %chat[?] shows all"),
-        ("openai What is that", "the question stands under the line of %%chat"),
+        ("openai What is that", "the question goes below the line of %%chat"),
         ("-o", "-o/--out: expected one argument"),
         ("-o 1x", "'1x' is no name of a variable"),
         ("-o a.b", "'a.b' is no name of a variable"),

@@ -75,7 +75,7 @@ def parse_fields(text: str) -> dict[str, Field]:
 def check_fields(record: Any, fields: Mapping[str, Field], refuse: Callable[[BadField], APIError]) -> None:
     """Raise what `refuse` makes of the first field that a service would not take; null counts as missing.
 
-    A name with dots is a path; `[]` in it stands for every item of an array.
+    A name with dots is a path; `[]` in it matches every item of an array.
     """
     for path, field in fields.items():
         for place, value in _find(record, path.split("."), ""):
