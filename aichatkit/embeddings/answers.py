@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
+from array import array
 from collections.abc import Sequence
 from typing import Any
 
@@ -50,9 +51,9 @@ def _in_order(parsed: Parsed, provider: Provider, count: int) -> list[Any]:
 
 
 def _decode(vector: Any) -> Sequence[float]:
-    """Return a vector's numbers; some services always send base64 of 32-bit floats."""
+    """Return a vector's numbers as 32-bit floats, as they are stored; some services always send these as base64."""
     if not isinstance(vector, str):
-        return [float(number) for number in vector]
+        return array("f", map(float, vector))
     return from_bytes(base64.b64decode(vector, validate=True))
 
 

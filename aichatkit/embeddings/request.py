@@ -84,7 +84,9 @@ class _EmbeddingAttempts(TargetAttempts):
             raise http.refusal(response, model=model)
         body, complete = response.read_body(_MAX_BYTES)
         if not complete:
-            raise BadResponseError(f"{provider.name}: the embeddings are larger than {_MAX_BYTES:,} bytes")
+            raise BadResponseError(
+                f"{provider.name}: the embeddings are larger than {_MAX_BYTES:,} bytes", provider=provider.name
+            )
         record = _parse_json(body, provider)
         return _Received(
             *read_vectors(record, WIRES[self._service.wire], provider, model, len(self._texts), **self._expected)

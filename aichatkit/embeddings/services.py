@@ -15,7 +15,6 @@ __all__ = ["KINDS", "EmbeddingModel", "EmbeddingService", "find_model", "find_se
 #: What a text is for: it is stored and searched, or it searches.
 KINDS = ("document", "query")
 _INPUT_TYPES = {"document": "search_document", "query": "search_query"}
-_SAME_NAMES = {kind: kind for kind in KINDS}
 
 
 class EmbeddingService(NamedTuple):
@@ -35,8 +34,6 @@ class EmbeddingService(NamedTuple):
     kinds: Mapping[str, str] = {}
     truncate: str = ""
     truncations: tuple[Any, Any] = (False, True)
-    #: Whether the endpoint takes `encoding_format`.
-    takes_format: bool = True
 
 
 class EmbeddingModel(NamedTuple):
@@ -76,23 +73,6 @@ _SERVICES: Mapping[str, EmbeddingService] = {
     "ollama": EmbeddingService(
         wire="ollama", default_model="nomic-embed-text", max_texts=512, max_tokens=1_000_000, truncate="truncate"
     ),
-    "voyage": EmbeddingService(
-        default_model="voyage-4",
-        max_texts=128,
-        max_tokens=120_000,
-        dimensions="output_dimension",
-        kind="input_type",
-        kinds=_SAME_NAMES,
-        truncate="truncation",
-        takes_format=False,
-    ),
-    "jina": EmbeddingService(
-        default_model="jina-embeddings-v4",
-        kind="task",
-        kinds={"document": "retrieval.passage", "query": "retrieval.query"},
-        truncate="truncate",
-        takes_format=False,
-    ),
     "openrouter": EmbeddingService(kind="input_type", kinds=_INPUT_TYPES),
     "offline": EmbeddingService(default_model="words"),
     **dict.fromkeys(
@@ -114,12 +94,6 @@ _MODELS: Mapping[str, EmbeddingModel] = {
     "cohere/embed-multilingual-v3.0": EmbeddingModel(1024, (), 0.10),
     "mistral/mistral-embed": EmbeddingModel(1024, (), 0.10),
     "mistral/codestral-embed": EmbeddingModel(1536, None, 0.15),
-    "voyage/voyage-4-large": EmbeddingModel(1024, (256, 512, 1024, 2048), 0.12),
-    "voyage/voyage-4": EmbeddingModel(1024, (256, 512, 1024, 2048), 0.06),
-    "voyage/voyage-4-lite": EmbeddingModel(1024, (256, 512, 1024, 2048), 0.02),
-    "voyage/voyage-code-4": EmbeddingModel(1024, (256, 512, 1024, 2048), 0.12),
-    "jina/jina-embeddings-v4": EmbeddingModel(2048, None),
-    "jina/jina-embeddings-v3": EmbeddingModel(1024, None),
     "offline/words": EmbeddingModel(64, None, 0.0),
 }
 

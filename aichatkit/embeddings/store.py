@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import json
 import logging
@@ -83,7 +82,7 @@ def read_cache(cache: MutableMapping[str, str], url: str, keys: Iterable[bytes])
             if vector and len(vector) % 4 == 0:
                 # The tokens were paid for when it was stored.
                 found[key] = (vector, 0)
-        except (ValueError, LookupError, TypeError, binascii.Error):
+        except (ValueError, LookupError, TypeError):
             logger.debug("an entry of the cache cannot be read")
     return found
 

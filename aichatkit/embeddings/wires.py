@@ -40,7 +40,7 @@ class Wire(Protocol):
     """One protocol: the URL and body of a request, and what is in the answer."""
 
     def url(self, base: str, provider: Provider, model: str, tokens: Mapping[str, str]) -> str: ...
-    def body(self, texts: Sequence[str], model: str, fields: Mapping[str, Any], takes_format: bool) -> Any: ...
+    def body(self, texts: Sequence[str], model: str, fields: Mapping[str, Any]) -> Any: ...
     def parse(self, record: Any) -> Parsed: ...
 
 
@@ -53,9 +53,8 @@ class _OpenAIWire:
             return f"{base}/openai/deployments/{quote(model, safe='')}/embeddings?api-version={version}"
         return f"{base}{provider.version if provider.path.startswith(provider.version) else ''}/embeddings"
 
-    def body(self, texts: Sequence[str], model: str, fields: Mapping[str, Any], takes_format: bool) -> Any:
-        encoding = {"encoding_format": "float"} if takes_format else {}
-        return {"model": model, "input": list(texts), **encoding, **fields}
+    def body(self, texts: Sequence[str], model: str, fields: Mapping[str, Any]) -> Any:
+        return {"model": model, "input": list(texts), "encoding_format": "float", **fields}
 
     def parse(self, record: Any) -> Parsed:
         usage = record.get("usage") or {}
@@ -70,7 +69,7 @@ class _GeminiWire:
     def url(self, base: str, provider: Provider, model: str, tokens: Mapping[str, str]) -> str:
         return f"{base}{provider.version}/models/{quote(model)}:batchEmbedContents"
 
-    def body(self, texts: Sequence[str], model: str, fields: Mapping[str, Any], takes_format: bool) -> Any:
+    def body(self, texts: Sequence[str], model: str, fields: Mapping[str, Any]) -> Any:
         if not _TAKES_TASK.match(model):
             fields = {name: value for name, value in fields.items() if name != "taskType"}
         return {
@@ -90,7 +89,7 @@ class _CohereWire:
     def url(self, base: str, provider: Provider, model: str, tokens: Mapping[str, str]) -> str:
         return f"{base}/v2/embed"
 
-    def body(self, texts: Sequence[str], model: str, fields: Mapping[str, Any], takes_format: bool) -> Any:
+    def body(self, texts: Sequence[str], model: str, fields: Mapping[str, Any]) -> Any:
         required = {"input_type": "search_document", "embedding_types": ["float"]}
         return {"model": model, "texts": list(texts), **required, **fields}
 
@@ -107,7 +106,7 @@ class _OllamaWire:
     def url(self, base: str, provider: Provider, model: str, tokens: Mapping[str, str]) -> str:
         return f"{base}/api/embed"
 
-    def body(self, texts: Sequence[str], model: str, fields: Mapping[str, Any], takes_format: bool) -> Any:
+    def body(self, texts: Sequence[str], model: str, fields: Mapping[str, Any]) -> Any:
         return {"model": model, "input": list(texts), **fields}
 
     def parse(self, record: Any) -> Parsed:
@@ -139,6 +138,6 @@ def build_request(
     if service.truncate:
         fields[service.truncate] = service.truncations[options.truncate]
     wire = WIRES[service.wire]
-    body = {**wire.body(texts, model, fields, service.takes_format), **options.extra}
+    body = {**wire.body(texts, model, fields), **options.extra}
     url = wire.url(tokens.get("url", provider.url), provider, model, tokens)
     return requests.Request("POST", url, json=body, headers=dict(provider.headers))

@@ -286,7 +286,7 @@ def parsing(provider: str, subject: str, excerpt: Callable[[], Any] = str) -> It
         yield
     except ChatError:
         raise
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
         failure = unreadable(provider, subject, error, excerpt())
     else:
         return

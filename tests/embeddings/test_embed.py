@@ -32,6 +32,7 @@ from aichatkit import (
 from aichatkit.embeddings import services
 from aichatkit.embeddings.run import EmbeddingRun
 from aichatkit.embeddings.vectors import from_bytes, to_bytes
+from aichatkit.registry import registry
 from aichatkit.sandbox.wires.embeddings import vector_of
 
 MODEL = "openai/text-embedding-3-small"
@@ -84,6 +85,11 @@ def test_every_service_gives_each_text_its_vector(every, provider):
     assert [list(vector) for vector in embeddings] == [near(text, 32) for text in TEXTS]
     assert (embeddings.provider, embeddings.model) == (provider, "some-model")
     assert embeddings.usage.input_tokens == (None if provider == "gemini" else 7)
+
+
+def test_every_service_and_every_known_model_has_a_provider():
+    names = {*services._SERVICES, *(name.partition("/")[0] for name in services._MODELS)}
+    assert sorted(names - set(registry)) == []
 
 
 def test_what_openai_gets(every, sandbox):
@@ -396,6 +402,22 @@ def test_odd_but_clear_answers_are_understood(sandbox, policy, fault):
 def test_an_answer_that_is_none_is_an_error(sandbox, policy, fault, words):
     with pytest.raises(BadResponseError, match=words):
         faulty(sandbox, policy, fault).embed(TEXTS, model=MODEL)
+
+
+@pytest.mark.parametrize("normalize", [True, False])
+@pytest.mark.parametrize(
+    ("numbers", "words"),
+    [
+        ("1e39, 1", "a number that is not finite"),
+        ("1e-200, 0", "a vector of zeros"),
+        (f"1{'0' * 400}, 1", "cannot be read"),
+    ],
+)
+def test_numbers_that_32_bit_floats_cannot_hold_are_an_error(numbers, words, normalize):
+    with responses.RequestsMock() as mock, Client(api_key={"openai": "k"}) as client:
+        mock.post(URL, body=f'{{"data": [{{"index": 0, "embedding": [{numbers}]}}]}}')
+        with pytest.raises(BadResponseError, match=words):
+            client.embed(["fox"], model="openai/mine", normalize=normalize)
 
 
 def test_a_width_that_was_not_asked_for_is_an_error(sandbox, policy):
