@@ -8,21 +8,25 @@ from pathlib import Path
 from typing import Any
 
 from aichatkit.cli.client_options import add_client_options, model_option, open_client
+from aichatkit.cli.map_files import check_out
 from aichatkit.cli.output import print_stderr, write_stdout
 from aichatkit.cli.parser import Parser
 from aichatkit.embeddings.services import KINDS
 from aichatkit.errors import ConfigurationError
+from aichatkit.storage.private_files import replacing
 
 __all__ = ["build_parser", "run"]
+
+_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
 
 
 def build_parser() -> ArgumentParser:
     """Build the argument parser."""
     parser = Parser(
         prog="aichatkit embed",
-        description="Turn a text, or each row of a CSV or JSON Lines file, into a vector, one JSON line each.",
+        description="Turn a text, or each row of a CSV, TSV or JSON Lines file, into a vector, one JSON line each.",
     )
-    parser.add_argument("input", help="a .csv or .jsonl file, or a text")
+    parser.add_argument("input", help="a .csv, .tsv or .jsonl file, or a text")
     parser.add_argument(
         "-t",
         "--template",
@@ -45,12 +49,27 @@ def run(args: Namespace) -> int:
     model = model_option(args)
     if not isinstance(model, str):
         raise ConfigurationError("embed: name one embedding model, such as -m openai/text-embedding-3-small")
-    is_file = Path(args.input).suffix.lower() in (".csv", ".jsonl", ".ndjson")
+    is_file = Path(args.input).suffix.lower() in _SUFFIXES
     if args.prompt and not is_file:
         raise ConfigurationError("-t: a template needs a file with columns")
+    texts = Path(args.input) if is_file else [args.input]
+    if args.out in (None, "-"):
+        write_stdout(_lines(_embed(args, texts, model)))
+        return 0
+    out = Path(args.out)
+    check_out(args.input, out)
+    # Opened first: vectors that cannot be written would have been paid for.
+    with replacing(out) as file:
+        vectors = _embed(args, texts, model)
+        file.write(_lines(vectors))
+    print_stderr(_summary(args, vectors))
+    return 0
+
+
+def _embed(args: Namespace, texts: Any, model: str) -> Any:
     with open_client(args) as client:
-        vectors = client.embed(
-            args.input if is_file else [args.input],
+        return client.embed(
+            texts,
             args.prompt,
             model=model,
             dimensions=args.dimensions,
@@ -58,13 +77,10 @@ def run(args: Namespace) -> int:
             workers=args.workers,
             resume=args.journal,
         )
-    lines = "".join(json.dumps(vector) + "\n" for vector in vectors)
-    if args.out is None:
-        write_stdout(lines)
-        return 0
-    Path(args.out).write_text(lines, encoding="utf-8")
-    print_stderr(_summary(args, vectors))
-    return 0
+
+
+def _lines(vectors: Any) -> str:
+    return "".join(json.dumps(vector) + "\n" for vector in vectors)
 
 
 def _summary(args: Namespace, vectors: Any) -> str:

@@ -15,7 +15,7 @@ from aichatkit.cli.output import write_stdout
 from aichatkit.cli.stdin import read_stdin_bytes
 from aichatkit.errors import ConfigurationError
 
-__all__ = ["journal_path", "open_files"]
+__all__ = ["check_out", "journal_path", "open_files"]
 
 #: A quoted CSV cell, or the end of a row; JSON Lines have no CR outside of strings, and none in them.
 _CELL_OR_ROW_END = re.compile(r'("(?:[^"]|"")*")|\r\n')
@@ -28,8 +28,8 @@ def open_files(args: Namespace) -> Iterator[tuple[Path, Path]]:
     On leaving, what was written for standard output is printed.
     """
     out = None if args.out == "-" else parse_path(args.out)
-    if out is not None and _is_same_file(args.input, out):
-        raise ConfigurationError(f"--out: {str(out)!r} is the input file and would be overwritten; name another file")
+    if out is not None:
+        check_out(args.input, out)
     with tempfile.TemporaryDirectory(prefix="aichatkit-") as folder:
         source = _save_stdin(Path(folder), args.format) if args.input == "-" else Path(args.input)
         if out is not None:
@@ -39,6 +39,12 @@ def open_files(args: Namespace) -> Iterator[tuple[Path, Path]]:
         printed = parse_path(Path(folder, f"out{suffix}"))
         yield source, printed
         write_stdout(_read(printed))
+
+
+def check_out(source: str, out: Path) -> None:
+    """Raise ConfigurationError if the output file is the input file."""
+    if _is_same_file(source, out):
+        raise ConfigurationError(f"--out: {str(out)!r} is the input file and would be overwritten; name another file")
 
 
 def journal_path(args: Namespace) -> str | None:

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from aichatkit.batch.rows import _SUFFIXES
 from aichatkit.cli import main
 
 
@@ -45,3 +46,48 @@ def test_a_cost_that_is_not_known_is_left_out(sandbox, tmp_path, monkeypatch, ca
 def test_what_cannot_be_embedded_is_an_error(capsys, arguments, words):
     assert main(["embed", *arguments]) == 2
     assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("suffix", _SUFFIXES)
+def test_the_name_of_a_file_is_never_embedded_as_a_text(tmp_path, capsys, suffix):
+    assert main(["embed", str(tmp_path / f"absent{suffix}"), "-m", "offline"]) == 2
+    assert "cannot find the file" in capsys.readouterr().err
+
+
+def test_an_output_file_that_cannot_be_written_is_reported_before_anything_is_sent(
+    sandbox, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setenv("OPENAI_BASE_URL", f"{sandbox.url}/v1")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+    out = tmp_path / "absent" / "vectors.jsonl"
+    assert main(["embed", "red fox", "-m", "openai/some-model", "--out", str(out)]) == 1
+    assert str(out) in capsys.readouterr().err
+    assert sandbox.requests == []
+
+
+def test_the_input_file_is_not_overwritten(tmp_path, capsys):
+    source = tmp_path / "texts.jsonl"
+    source.write_text('{"prompt": "fox"}\n', encoding="utf-8")
+    assert main(["embed", str(source), "-m", "offline", "--out", str(source)]) == 2
+    assert "is the input file" in capsys.readouterr().err
+    assert source.read_text("utf-8") == '{"prompt": "fox"}\n'
+
+
+def test_a_failed_run_leaves_the_output_file_as_it_was(tmp_path, capsys):
+    out = tmp_path / "vectors.jsonl"
+    out.write_text("[1.0]\n", encoding="utf-8")
+    assert main(["embed", " ", "-m", "offline", "--out", str(out)]) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["vectors.jsonl"]
+    assert out.read_text("utf-8") == "[1.0]\n"
+
+
+def test_a_dash_as_output_file_is_standard_output(capsys):
+    assert main(["embed", "red fox", "-m", "offline", "--out", "-"]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == 64
+
+
+def test_each_row_of_a_file_is_embedded_without_a_template_too(tmp_path, capsys):
+    source = tmp_path / "texts.tsv"
+    source.write_text("prompt\nred fox\ngrey wolf\n", encoding="utf-8")
+    assert main(["embed", str(source), "-m", "offline"]) == 0
+    assert [len(json.loads(line)) for line in capsys.readouterr().out.splitlines()] == [64, 64]

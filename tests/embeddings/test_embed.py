@@ -224,6 +224,14 @@ def test_files_frames_and_templates_are_rows_as_for_map(every, sandbox, tmp_path
     assert len(embeddings) == 2
 
 
+def test_without_a_template_a_path_is_a_file_and_a_string_is_a_text(every, sandbox, tmp_path):
+    path = tmp_path / "texts.jsonl"
+    path.write_text('{"prompt": "fox"}\n{"prompt": "wolf"}\n', encoding="utf-8")
+    assert len(every.embed(path, model=MODEL)) == 2
+    every.embed(str(path), model=MODEL)
+    assert [body["input"] for body in bodies(sandbox)] == [["fox", "wolf"], [str(path)]]
+
+
 def test_a_series_goes_in_and_a_frame_comes_out(every):
     pandas = pytest.importorskip("pandas")
     series = pandas.Series(TEXTS, index=["a", "b", "c"])
