@@ -19,6 +19,8 @@ __all__ = ["build_parser", "run"]
 _COLUMNS = ("id", "time", "status", "provider", "model", "messages", "text", "message", "total_tokens", "cost")
 #: Characters of a question in a list.
 _MAX_QUESTION = 60
+#: The largest integer that SQLite takes.
+_MAX_INTEGER = 2**63 - 1
 
 
 class _Entry(NamedTuple):
@@ -70,7 +72,7 @@ def run(args: Namespace) -> int:
     elif args.action == "list":
         if args.count < 1:
             raise ConfigurationError(f"-n: must be at least 1, not {args.count}")
-        _list(_read("ORDER BY id DESC LIMIT ?", args.count))
+        _list(_read("ORDER BY id DESC LIMIT ?", min(args.count, _MAX_INTEGER)))
     else:
         matches = [entry for entry in _read("ORDER BY id DESC") if _contains(entry, args.words)]
         _list(matches)
@@ -90,7 +92,7 @@ def _list(entries: Sequence[_Entry]) -> None:
 
 
 def _show(number: int | None) -> None:
-    entries = _read("ORDER BY id DESC LIMIT 1") if number is None else _read("WHERE id = ?", number)
+    entries = _read("ORDER BY id DESC LIMIT 1") if number is None else _read("WHERE id = ?", str(number))
     if not entries:
         raise ConfigurationError("the log is empty" if number is None else f"the log has no call {number}")
     entry = entries[0]

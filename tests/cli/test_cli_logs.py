@@ -73,7 +73,11 @@ def test_the_log_holds_no_key(tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ("words", "message"),
-    [(["show", "7"], "the log has no call 7"), (["list", "-n", "0"], "-n: must be at least 1")],
+    [
+        (["show", "7"], "the log has no call 7"),
+        (["show", "9" * 30], f"the log has no call {'9' * 30}"),
+        (["list", "-n", "0"], "-n: must be at least 1"),
+    ],
 )
 @pytest.mark.usefixtures("logged")
 def test_a_wrong_number_is_an_error(capsys, words, message):
@@ -92,3 +96,9 @@ def test_a_log_without_calls_is_empty(capsys):
     assert main(["logs", "list"]) == 0
     assert main(["logs", "show"]) == 2
     assert "the log is empty" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("logged")
+def test_a_count_larger_than_sqlite_takes_lists_all_calls(capsys):
+    assert main(["logs", "list", "-n", "9" * 30]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2
