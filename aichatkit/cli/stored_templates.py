@@ -12,7 +12,7 @@ from aichatkit.cli.paths import config_folder
 from aichatkit.errors import ConfigurationError
 from aichatkit.params import PARAMS, suggestion
 
-__all__ = ["StoredTemplate", "load_template", "stored_templates", "templates_folder"]
+__all__ = ["StoredTemplate", "load_template", "read_template", "stored_templates", "templates_folder"]
 
 #: Lines of `name: value` between two lines of three dashes, at the start of a file.
 _HEAD = re.compile(r"---[ \t]*\r?\n(.*?)^---[ \t]*(?:\r?\n|\Z)", re.DOTALL | re.MULTILINE)
@@ -35,22 +35,29 @@ def templates_folder() -> Path:
 def stored_templates() -> dict[str, Path]:
     """Return the files of the stored templates by name."""
     folder = templates_folder()
-    return {path.stem: path for path in sorted([*folder.glob("*.txt"), *folder.glob("*.md")])}
+    paths = sorted([*folder.glob("*.txt"), *folder.glob("*.md")])
+    return {path.stem: path for path in paths if path.is_file()}
 
 
 def load_template(name: str) -> StoredTemplate:
     """Return a template by its name, the path of its file, or its text with fields."""
+    if "{" in name and name not in stored_templates():
+        return StoredTemplate("the template", name, {})
+    return _parse(f"the template {name!r}", read_template(name))
+
+
+def read_template(name: str) -> str:
+    """Return the whole text of a template by its name or the path of its file."""
     stored = stored_templates()
     path = stored.get(name, Path(name))
-    if "{" in name and name not in stored:
-        return StoredTemplate("the template", name, {})
     try:
         # Editors on Windows write a byte order mark.
-        text = path.expanduser().read_text(encoding="utf-8-sig")
+        return path.expanduser().read_text(encoding="utf-8-sig")
     except (OSError, ValueError, RuntimeError) as error:
         problem, reason = getattr(error, "strerror", None) or str(error), reason_of(error)
-    else:
-        return _parse(f"the template {name!r}", text)
+        exists = name in stored or isinstance(error, UnicodeDecodeError)
+    if exists:
+        raise ConfigurationError(f"-t: the template {name!r} cannot be read: {problem}", reason=reason)
     raise ConfigurationError(
         f"-t: there is no template {name!r} ({problem}){suggestion(name, stored)}; "
         f"it may be a file, a text with {{fields}}, or the name of a .txt or .md file in {templates_folder()}",

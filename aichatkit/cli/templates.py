@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 
 from aichatkit.cli.output import print_stderr, write_stdout
 from aichatkit.cli.parser import Parser
-from aichatkit.cli.stored_templates import load_template, stored_templates, templates_folder
+from aichatkit.cli.stored_templates import load_template, read_template, stored_templates, templates_folder
 from aichatkit.errors import ConfigurationError
 from aichatkit.params import suggestion
 
@@ -35,13 +35,21 @@ def run(args: Namespace) -> int:
     elif args.action == "show":
         if args.name not in stored:
             raise ConfigurationError(f"templates: there is no template {args.name!r}{suggestion(args.name, stored)}")
-        write_stdout(stored[args.name].read_text(encoding="utf-8-sig"))
+        write_stdout(read_template(args.name))
     else:
         for name in stored:
-            template = load_template(name)
-            settings = ", ".join(f"{key}: {value}" for key, value in template.settings.items())
-            first = next(filter(None, map(str.strip, template.text.splitlines())), "")
-            write_stdout(f"{name:<20} {first[:60]}{f'  ({settings[:60]})' if settings else ''}\n")
+            try:
+                write_stdout(_format_line(name))
+            except ConfigurationError as error:
+                # The others are listed all the same.
+                print_stderr(error)
         if not stored:
             print_stderr(f"there are no templates in {templates_folder()}")
     return 0
+
+
+def _format_line(name: str) -> str:
+    template = load_template(name)
+    settings = ", ".join(f"{key}: {value}" for key, value in template.settings.items())
+    first = next(filter(None, map(str.strip, template.text.splitlines())), "")
+    return f"{name:<20} {first[:60]}{f'  ({settings[:60]})' if settings else ''}\n"

@@ -84,3 +84,24 @@ def test_templates_are_listed_shown_and_found(folder, capsys):
     assert capsys.readouterr().out.strip() == str(folder)
     assert main(["templates", "show", "translat"]) == 2
     assert "did you mean 'translate'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["-t", "latin", "Hello"], ["templates", "show", "latin"]])
+def test_a_template_that_is_not_utf8_is_an_error(folder, capsys, command):
+    (folder / "latin.txt").write_bytes(b"caf\xe9 {text}")
+    assert main(command) == 2
+    error = capsys.readouterr().err
+    assert "the template 'latin' cannot be read: 'utf-8' codec" in error
+    assert "did you mean" not in error
+
+
+def test_templates_that_cannot_be_read_do_not_hide_the_others(folder, capsys):
+    (folder / "latin.txt").write_bytes(b"caf\xe9 {text}")
+    (folder / "head.txt").write_text("---\nmodle: x\n---\n", encoding="utf-8")
+    (folder / "folder.md").mkdir()
+    (folder / "plain.txt").write_text("Translate {text}", encoding="utf-8")
+    assert main(["templates", "list"]) == 0
+    printed = capsys.readouterr()
+    assert printed.out == "plain                Translate {text}\n"
+    assert "'latin' cannot be read" in printed.err
+    assert "did you mean 'model'" in printed.err
