@@ -20,7 +20,7 @@ __all__ = ["CohereEmbeddings", "GeminiEmbeddings", "OllamaEmbeddings", "OpenAIEm
 
 #: The width of a vector if the request does not name one.
 _WIDTHS = {"text-embedding-3-small": 1536, "text-embedding-3-large": 3072, "text-embedding-ada-002": 1536}
-_WIDTH = 64
+_WIDTH, _MAX_WIDTH = 64, 8192
 _MAX_TOKENS, _MAX_INPUTS, _MAX_TOTAL = 8192, 2048, 300_000
 _INPUT_TYPES = ("search_document", "search_query", "classification", "clustering", "image")
 
@@ -43,9 +43,8 @@ class OpenAIEmbeddings(OpenAIWire):
         if not isinstance(texts, list) or not texts or not all(isinstance(text, str) and text for text in texts):
             raise APIError("bad-request", "Invalid 'input': expected a string or an array of non-empty strings.")
         _check_limits(texts)
-        width = record.get("dimensions") or record.get("output_dimension") or _WIDTHS.get(model, _WIDTH)
-        if isinstance(width, bool) or not isinstance(width, int) or not 1 <= width <= 8192:
-            raise APIError("bad-request", f"Invalid value for 'dimensions' = {width}.", param="dimensions")
+        name = "output_dimension" if "output_dimension" in record else "dimensions"
+        width = _parse_width(record, name, _WIDTHS.get(model, _WIDTH))
         as_text = record.get("encoding_format") == "base64"
         vectors = [vector_of(text, width) for text in texts]
         data = [
@@ -73,8 +72,10 @@ class GeminiEmbeddings(Gemini):
             raise APIError(
                 "bad-request", "* BatchEmbedContentsRequest.requests: at most 100 requests can be in one batch"
             )
+        if not all(entry.get("model") for entry in entries):
+            raise APIError("bad-request", "* BatchEmbedContentsRequest.requests[0].model: model is required")
         texts = ["".join(part["text"] for part in entry["content"]["parts"]) for entry in entries]
-        widths = [entry.get("outputDimensionality") or _WIDTHS.get(str(entry["model"]), _WIDTH) for entry in entries]
+        widths = [_parse_width(entry, "outputDimensionality") for entry in entries]
         values = [{"values": vector_of(text, width)} for text, width in zip(texts, widths)]
         return json_response({"embeddings": values})
 
@@ -89,6 +90,8 @@ class CohereEmbeddings(Cohere):
         """Return the vectors in the order of the texts."""
         self.check_key(call)
         record = parse_json(call.request)
+        if not record.get("model"):
+            raise APIError("bad-request", "invalid request: model is required")
         if record.get("input_type") not in _INPUT_TYPES:
             raise APIError("bad-request", "invalid request: valid input_type must be provided with the provided model")
         texts = record.get("texts")
@@ -98,7 +101,7 @@ class CohereEmbeddings(Cohere):
             raise APIError(
                 "bad-request", "invalid request: total number of texts must be at most 96 - received " + str(len(texts))
             )
-        width = record.get("output_dimension") or _WIDTH
+        width = _parse_width(record, "output_dimension")
         tokens = sum(map(_count, texts))
         return json_response(
             {
@@ -127,7 +130,7 @@ class OllamaEmbeddings(Ollama):
             raise APIError("bad-request", "invalid input type")
         if not record.get("truncate", True) and any(_count(text) > _MAX_TOKENS for text in texts):
             raise APIError("bad-request", "the input length exceeds the context length")
-        width = record.get("dimensions") or _WIDTH
+        width = _parse_width(record, "dimensions")
         return json_response(
             {
                 "model": record["model"],
@@ -151,6 +154,14 @@ def vector_of(text: str, width: int) -> list[float]:
             total[index] += number
     length = math.sqrt(sum(number * number for number in total)) or 1.0
     return [number / length for number in total]
+
+
+def _parse_width(record: Any, name: str, default: int = _WIDTH) -> int:
+    """Return the width that a request names, else the default."""
+    width = record.get(name) or default
+    if isinstance(width, bool) or not isinstance(width, int) or not 1 <= width <= _MAX_WIDTH:
+        raise APIError("bad-request", f"Invalid value for '{name}' = {width}.", param=name)
+    return width
 
 
 def _count(text: str) -> int:
