@@ -42,7 +42,7 @@ def parse_line(line: str) -> tuple[argparse.Namespace, str]:
         if word == "--":
             break
         words.append(word)
-        if word not in _FLAGS and "=" not in word:
+        if word not in _FLAGS and not _has_value(word):
             value, line = _split_word(line)
             words += [value] if value else []
     return _validate(parser.parse_args(words), line)
@@ -57,7 +57,7 @@ def parse_param_options(pairs: list[str]) -> dict[str, Any]:
     params = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
-        if not equals:
+        if not (name and equals):
             raise ConfigurationError(f"%chat: -p wants a name and a value, such as temperature=0.2, not {pair!r}")
         try:
             params[name] = ast.literal_eval(value)
@@ -72,6 +72,11 @@ def _validate(args: argparse.Namespace, question: str) -> tuple[argparse.Namespa
     if args.reset and args.chat is None:
         raise ConfigurationError("%chat: --reset starts a conversation again, and none is named; name it with -c")
     return args, question.strip()
+
+
+def _has_value(word: str) -> bool:
+    """Return whether an option has its value attached, as in `--model=openai` and `-mopenai`."""
+    return "=" in word or (len(word) > 2 and not word.startswith("--") and word[:2] not in _FLAGS)
 
 
 def _split_word(line: str) -> tuple[str, str]:

@@ -23,6 +23,12 @@ def test_options_stand_before_the_question():
     assert (args.model, args.system, args.no_stream, args.out) == (["openai/gpt-6-sol"], "Be \t'brief'.", True, "x")
 
 
+@pytest.mark.parametrize("options", ["-mopenai", "-m=openai", "--model=openai", "-tm openai", "-m 'openai'"])
+def test_the_value_of_an_option_may_be_attached(options):
+    args, question = parse_line(f"{options} Hello there")
+    assert (args.model, question) == (["openai"], "Hello there")
+
+
 def test_two_dashes_end_the_options():
     assert parse_line("-t -- -s is an option")[1] == "-s is an option"
 
@@ -96,3 +102,5 @@ def test_parameters_are_read_as_python_or_text():
 def test_a_parameter_without_a_value_is_an_error():
     with pytest.raises(ConfigurationError, match=r"such as temperature=0\.2, not 'seed'"):
         parse_param_options(["seed"])
+    with pytest.raises(ConfigurationError, match=r"such as temperature=0\.2, not '=1'"):
+        parse_param_options(["=1"])
