@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from aichatkit.cli.client_options import add_client_options, model_option, open_client
-from aichatkit.cli.map_files import check_out
 from aichatkit.cli.output import print_stderr, write_stdout
+from aichatkit.cli.output_files import check_out
 from aichatkit.cli.parser import Parser
 from aichatkit.embeddings.services import KINDS
 from aichatkit.errors import ConfigurationError

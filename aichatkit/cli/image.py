@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from pathlib import Path
 
 from aichatkit.cli.client_options import add_client_options, open_client
 from aichatkit.cli.output import write_stdout
+from aichatkit.cli.output_files import check_folder
 from aichatkit.cli.parser import Parser
 from aichatkit.errors import ConfigurationError
 
@@ -30,6 +32,7 @@ def run(args: Namespace) -> int:
     """Generate and save the image, and return the exit code."""
     if not args.model:
         raise ConfigurationError("image: name a model that generates images, such as -m openai/gpt-image-2.5-flare")
+    check_folder(Path(args.out))
     with open_client(args) as client:
         for path in client.image(" ".join(args.prompt)).save(args.out):
             write_stdout(f"{path}\n")

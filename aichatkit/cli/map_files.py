@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import tempfile
 from argparse import Namespace
@@ -12,10 +11,11 @@ from pathlib import Path
 
 from aichatkit.batch.tables import parse_path
 from aichatkit.cli.output import write_stdout
+from aichatkit.cli.output_files import check_out
 from aichatkit.cli.stdin import read_stdin_bytes
 from aichatkit.errors import ConfigurationError
 
-__all__ = ["check_out", "journal_path", "open_files"]
+__all__ = ["journal_path", "open_files"]
 
 #: A quoted CSV cell, or the end of a row; JSON Lines have no CR outside of strings, and none in them.
 _CELL_OR_ROW_END = re.compile(r'("(?:[^"]|"")*")|\r\n')
@@ -41,12 +41,6 @@ def open_files(args: Namespace) -> Iterator[tuple[Path, Path]]:
         write_stdout(_read(printed))
 
 
-def check_out(source: str, out: Path) -> None:
-    """Raise ConfigurationError if the output file is the input file."""
-    if _is_same_file(source, out):
-        raise ConfigurationError(f"--out: {str(out)!r} is the input file and would be overwritten; name another file")
-
-
 def journal_path(args: Namespace) -> str | None:
     """Return the path of the journal, None without one."""
     if args.resume and not args.journal and args.out == "-":
@@ -66,11 +60,3 @@ def _read(path: Path) -> str:
     with path.open(encoding="utf-8", newline="") as file:
         # Rows end as the platform's pipes expect; line ends within cells are kept.
         return _CELL_OR_ROW_END.sub(lambda match: match[1] or "\n", file.read())
-
-
-def _is_same_file(first: str, second: Path) -> bool:
-    try:
-        return os.path.samefile(first, second)
-    except OSError:
-        # One of them does not exist.
-        return False

@@ -54,14 +54,15 @@ def test_the_name_of_a_file_is_never_embedded_as_a_text(tmp_path, capsys, suffix
     assert "cannot find the file" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("name", "words"), [("absent/vectors.jsonl", "there is no folder"), ("folder", "is a folder")])
 def test_an_output_file_that_cannot_be_written_is_reported_before_anything_is_sent(
-    sandbox, tmp_path, monkeypatch, capsys
+    sandbox, tmp_path, monkeypatch, capsys, name, words
 ):
     monkeypatch.setenv("OPENAI_BASE_URL", f"{sandbox.url}/v1")
     monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
-    out = tmp_path / "absent" / "vectors.jsonl"
-    assert main(["embed", "red fox", "-m", "openai/some-model", "--out", str(out)]) == 1
-    assert str(out) in capsys.readouterr().err
+    (tmp_path / "folder").mkdir()
+    assert main(["embed", "red fox", "-m", "openai/some-model", "--out", str(tmp_path / name)]) == 2
+    assert words in capsys.readouterr().err
     assert sandbox.requests == []
 
 

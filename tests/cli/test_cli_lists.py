@@ -33,6 +33,12 @@ def test_a_picture_needs_a_model_that_draws(sandbox, capsys):
     assert sandbox.requests == []
 
 
+def test_a_picture_is_not_requested_if_it_cannot_be_saved(sandbox, capsys):
+    assert main(["image", "a cat", "-m", "openai/gpt-image-2.5-flare", "--out", "absent/cat.png"]) == 2
+    assert "there is no folder 'absent'" in capsys.readouterr().err
+    assert sandbox.requests == []
+
+
 def test_a_model_that_only_talks_is_an_error(sandbox, capsys):
     assert main(["image", "a cat", "-m", "openai/gpt-6-sol"]) == 1
     assert "only text and no image" in capsys.readouterr().err

@@ -105,6 +105,7 @@ def test_a_run_that_stops_tells_why(capsys):
     [
         (["in.csv", "-t", "{txt}", "--out", "out.csv"], "did you mean 'text'"),
         (["in.csv", "-t", "{text}", "--out", "out.txt"], "must end in .csv"),
+        (["in.csv", "-t", "{text}", "--out", "absent/out.csv"], "there is no folder 'absent'"),
         (["nowhere.csv", "-t", "{text}", "--out", "out.csv"], "cannot find the file"),
         (["in.csv", "-t", "{text}", "--out", "out.csv", "-w", "0"], "workers"),
     ],
