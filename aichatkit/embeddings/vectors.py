@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, overload
 from aichatkit._reasons import reason_of
 from aichatkit.chunks import Usage
 from aichatkit.errors import ChatError, ConfigurationError
+from aichatkit.params import is_integer
 
 __all__ = ["Embeddings", "Match", "Vector", "from_bytes", "to_bytes", "unit"]
 
@@ -89,8 +90,10 @@ class Embeddings(Sequence[Any]):
         Texts that failed are left out.
 
         Raises:
-            ConfigurationError: the vector has another width.
+            ConfigurationError: the vector has another width, or `k` is not an integer of at least 1.
         """
+        if not is_integer(k, minimum=1):
+            raise ConfigurationError(f"nearest: k must be an integer of at least 1, not {k!r}")
         wanted = list(vector)
         if self.dimensions and len(wanted) != self.dimensions:
             raise ConfigurationError(

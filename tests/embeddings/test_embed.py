@@ -266,6 +266,13 @@ def test_the_nearest_texts_come_first(every):
         embeddings.nearest([1, 2, 3])
 
 
+@pytest.mark.parametrize("k", [0, -1, 2.5, "2", None])
+def test_the_number_of_nearest_texts_is_checked(every, k):
+    embeddings = every.embed(TEXTS, model=MODEL)
+    with pytest.raises(ConfigurationError, match="k must be an integer of at least 1"):
+        embeddings.nearest(embeddings[0], k=k)
+
+
 def test_slices_repr_and_pickle(every):
     embeddings = every.embed([*TEXTS, "long " * 9000], model=MODEL, on_error="keep")
     assert embeddings[:2] == [embeddings[0], embeddings[1]]
