@@ -632,11 +632,11 @@ MISTAKES = (
         "cli/test_cli_prompts.py",
     ),
     Mistake(
-        "others can read a conversation",
+        "others can read what was typed",
         "cli/paths.py",
         "previous = os.umask(0o077)",
         "previous = os.umask(0o022)",
-        "cli/test_conversations.py",
+        "cli/test_cli_chat.py",
     ),
     Mistake(
         "an answer orders the terminal about",

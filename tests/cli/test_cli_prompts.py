@@ -141,6 +141,16 @@ def test_a_slow_pipe_is_waited_for_and_a_note_says_so(sandbox, slow_pipe, capsys
     assert "late" in str(sandbox.requests[-1].json()["messages"])
 
 
+@pytest.mark.parametrize("words", [["-"], ["Sum up:", "-"], ["Sum up:", "-f", "-"]])
+def test_a_pipe_that_is_named_gets_no_note(sandbox, piped, monkeypatch, capsys, words):
+    piped(b"late")
+    monkeypatch.setattr("aichatkit.cli.stdin.NOTE_AFTER", 0.0)
+    wait = threading.Event.wait
+    monkeypatch.setattr(threading.Event, "wait", lambda event, timeout=None: timeout != 0.0 and wait(event, timeout))
+    assert main(words) == 0
+    assert "waiting for the pipe" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("words", [["--encoding", "latin-1"], ["--encoding", "latin-1", "-f", "-"]])
 def test_encoding_names_the_encoding_of_the_pipe(sandbox, piped, words):
     piped("Gr\xfc\xdfe".encode("latin-1"))
