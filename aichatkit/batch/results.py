@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, overload
 
 from aichatkit._dataclasses import dataclass, field
 from aichatkit.batch import tables
+from aichatkit.batch.base_run import BaseRun
 from aichatkit.batch.result_store import ResultStore
 from aichatkit.batch.rows import Row
 from aichatkit.batch.task_queue import FinishedRow, Outcome, restore_outcome
@@ -80,15 +81,6 @@ class RunState(Protocol):
         """Let Ctrl-C stop the run instead of raising KeyboardInterrupt."""
 
 
-class ActiveRun(RunState, Protocol):
-    """A run that advances as it is iterated over."""
-
-    def stop(self) -> None:
-        """Send no more rows."""
-
-    def __iter__(self) -> Generator[FinishedRow, None, None]: ...
-
-
 class Results(Sequence[Result]):
     """The results of `map`, one `Result` per row in input order: `results[3].text`, `results[3].error`.
 
@@ -97,7 +89,7 @@ class Results(Sequence[Result]):
 
     def __init__(
         self,
-        run: ActiveRun,
+        run: BaseRun,
         store: ResultStore,
         *,
         schema: Form | None = None,
@@ -105,7 +97,7 @@ class Results(Sequence[Result]):
         as_completed: bool = False,
     ) -> None:
         self._run: RunState = run
-        self._active_run: ActiveRun | None = run
+        self._active_run: BaseRun | None = run
         self._store = store
         self._schema = schema
         self._table = table

@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import signal
 import threading
 import time
-from collections.abc import Generator, Iterator, Sequence
-from typing import Any
+from collections.abc import Generator, Iterator
 
+from aichatkit.batch.base_run import BaseRun
 from aichatkit.batch.task_queue import FinishedRow
 from aichatkit.batch_jobs import status
 from aichatkit.batch_jobs.collection import Collection
 from aichatkit.batch_jobs.engine import FATAL, JobEngine
 from aichatkit.batch_jobs.holdings import Holdings
-from aichatkit.batch_jobs.job import Job
 from aichatkit.batch_jobs.planner import Planner
 from aichatkit.batch_jobs.records import FINAL, UNSENT, JobRecord, RemoteJob
 from aichatkit.batch_jobs.run_options import JobRunOptions
 from aichatkit.errors import ChatError, JournalError
 from aichatkit.middleware.estimates import Expense
-from aichatkit.reply import Reply
 
 __all__ = ["JobRun"]
 
@@ -35,16 +32,11 @@ _LOOK, _SLICE = 5.0, 60.0
 _PATIENCE = 3600.0
 
 
-class JobRun:
+class JobRun(BaseRun):
     """One run of `map(batch=True)`: iterating advances it and yields outcomes as jobs end."""
 
     def __init__(self, planner: Planner, options: JobRunOptions) -> None:
-        #: The reason why rows were not sent, None if all were.
-        self.stopped: ChatError | None = None
-        #: Number of rows that were not sent.
-        self.unasked = 0
-        #: The jobs of the journal when the run ended.
-        self.jobs: Sequence[Job] = ()
+        super().__init__(options.progress, raise_on_error=options.raise_on_error)
         self._planner = planner
         self._options = options
         self._journal = options.journal
@@ -58,10 +50,7 @@ class JobRun:
             raw=planner.raw,
             late=options.late,
         )
-        self._interrupts = 0
-        self._handles_interrupts = False
         self._wake = threading.Event()
-        self._failure: ChatError | None = None
         self._holdings = Holdings(options.budgets, options.run_budget)
         #: No job is sent before this time, and then one at a time, once the service's queue was full.
         self._not_before = 0.0
@@ -69,11 +58,6 @@ class JobRun:
         self._latest: list[JobRecord] = []
         self._ends_at: float | None = None
         self._next_look = 0.0
-
-    @property
-    def interrupted(self) -> bool:
-        """Whether Ctrl-C stopped the run."""
-        return self._interrupts > 0
 
     def __iter__(self) -> Generator[FinishedRow, None, None]:
         try:
@@ -103,21 +87,6 @@ class JobRun:
         self._stop_with(ChatError("not sent: the run was closed"))
         self._wake.set()
 
-    @contextlib.contextmanager
-    def handling_interrupts(self) -> Iterator[None]:
-        """Stop on the first Ctrl-C, immediately on the second; a custom SIGINT handler is kept. Jobs go on."""
-        may_handle = threading.current_thread() is threading.main_thread() and not self._handles_interrupts
-        if not may_handle or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-            yield
-            return
-        self._handles_interrupts = True
-        signal.signal(signal.SIGINT, self._interrupt)
-        try:
-            yield
-        finally:
-            self._handles_interrupts = False
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-
     def notes(self) -> str:
         """Return the state of the jobs for the progress bar."""
         return status.progress_note(self._latest)
@@ -126,10 +95,7 @@ class JobRun:
         """Return the seconds until jobs are looked at again."""
         return status.next_look(self._latest, self._clock())
 
-    def _interrupt(self, signum: int, frame: Any) -> None:
-        self._interrupts += 1
-        if self._interrupts > 1:
-            raise KeyboardInterrupt
+    def _stop_on_interrupt(self) -> None:
         self._stop_with(status.interrupted_error(self._latest, self._journal.path))
         self._wake.set()
 
@@ -338,12 +304,6 @@ class JobRun:
         while finished:
             yield from self._emit_one(*finished.popleft())
 
-    def _emit_one(self, row: Any, outcome: Reply | ChatError) -> Iterator[FinishedRow]:
-        self._options.progress.add(outcome)
-        if self._options.raise_on_error and isinstance(outcome, ChatError):
-            self._fail(outcome)
-        yield row, outcome
-
     def _emit_rest(self) -> Iterator[FinishedRow]:
         """Yield the rows that have no outcome: those in jobs, and those that were not sent."""
         yield from self._emit()
@@ -367,13 +327,6 @@ class JobRun:
         is_ours = job is not None and job.owner == self._journal.owner
         is_reachable = not is_ours or job is None or self._engine.protocol_of(job) is not None
         return status.pending_error(job, self._journal.path, is_reachable=is_reachable)
-
-    def _stop_with(self, error: ChatError) -> None:
-        self.stopped = self.stopped or error
-
-    def _fail(self, error: ChatError) -> None:
-        self._failure = self._failure or error
-        self._stop_with(error)
 
     def _close(self) -> None:
         with contextlib.ExitStack() as stack:
