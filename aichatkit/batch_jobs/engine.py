@@ -14,7 +14,7 @@ from aichatkit.batch_jobs.journal import JobJournal
 from aichatkit.batch_jobs.lines import Spool, parse_row_id
 from aichatkit.batch_jobs.planner import PlannedJob
 from aichatkit.batch_jobs.protocols import find_protocol
-from aichatkit.batch_jobs.protocols.base import JobProtocol
+from aichatkit.batch_jobs.protocols.base import FileJobProtocol, JobProtocol
 from aichatkit.batch_jobs.records import UNSENT, JobRecord, RemoteJob
 from aichatkit.call.call import Call
 from aichatkit.errors import (
@@ -126,7 +126,7 @@ class JobEngine:
     def clean_up(self, job: JobRecord) -> None:
         """Delete the input of a job that has ended; a failure is logged, as the file expires anyway."""
         protocol = self.protocol_of(job)
-        if protocol is not None and job.input_ref:
+        if isinstance(protocol, FileJobProtocol) and job.input_ref:
             try:
                 protocol.delete_input(job.input_ref)
             except ChatError as error:
@@ -178,7 +178,7 @@ class JobEngine:
         }
         job = self.journal.plan(_new_record(values), planned.rows)
         self._protocols[(job.provider, job.api, job.place, job.account)] = protocol
-        if protocol.is_inline:
+        if not isinstance(protocol, FileJobProtocol):
             self._spools[job.nonce] = planned.spool
             return self._create(job, protocol, planned.spool)
         try:

@@ -15,7 +15,7 @@ from aichatkit.batch_jobs.journal import JobJournal
 from aichatkit.batch_jobs.lines import Spool, make_nonce, row_id
 from aichatkit.batch_jobs.prices import highest_expense
 from aichatkit.batch_jobs.protocols import find_protocol
-from aichatkit.batch_jobs.protocols.base import JobProtocol
+from aichatkit.batch_jobs.protocols.base import FileJobProtocol, JobProtocol
 from aichatkit.batch_jobs.records import JobRow, RowState
 from aichatkit.call.attempt import TargetAttempts, open_transport
 from aichatkit.call.call import Call
@@ -170,7 +170,7 @@ class Planner:
             self._ready.clear()
             return None
         protocol = self.protocol_of(self.target, self._build_call("?"))
-        spool = Spool(joined=protocol.is_inline)
+        spool = Spool(joined=not isinstance(protocol, FileJobProtocol))
         planned = None
         try:
             planned = self._fill(spool, protocol)

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from aichatkit.batch_jobs.lines import FileBody, Spool
-from aichatkit.batch_jobs.protocols.base import JobProtocol, oldest_first, parse_count, parse_id, parse_time
+from aichatkit.batch_jobs.protocols.base import FileJobProtocol, oldest_first, parse_count, parse_id, parse_time
 from aichatkit.batch_jobs.records import JobRecord, RemoteJob, RowResult
 from aichatkit.errors import BadResponseError
 
@@ -23,7 +23,7 @@ _STATUSES = {3: 400, 4: 504, 5: 404, 7: 403, 8: 429, 9: 400, 10: 409, 11: 400, 1
 _CANCELLED = 1
 
 
-class GeminiJobs(JobProtocol):
+class GeminiJobs(FileJobProtocol):
     """Jobs of the Gemini API, always with a file: results that come with a job have lost their order before."""
 
     max_rows = 100_000
