@@ -112,6 +112,13 @@ def test_rows_of_gemini_have_errors_by_their_codes(protocol_of):
     assert read({}).error is not None
 
 
+@pytest.mark.parametrize("name", ["gemini", "xai"])
+def test_every_code_of_grpc_is_an_error_with_a_status(protocol_of, name):
+    parse = protocol_of(name)._parse_row if name == "gemini" else protocol_of(name).parse_row
+    errors = [parse({"error": {"code": code, "message": "x"}}, JOB).error for code in (3, 8, 9, 10, 13)]
+    assert [error.status for error in errors] == [400, 429, 400, 409, 500]
+
+
 def test_a_failed_operation_is_a_failed_job(protocol_of):
     record = {"name": "batches/b", "done": True, "error": {"code": 8, "message": "quota"}}
     assert protocol_of("gemini")._parse_job(record, JOB).failure is not None

@@ -14,7 +14,20 @@ from aichatkit.batch_jobs.records import JobRecord, RemoteJob, RowResult
 from aichatkit.classification import classify
 from aichatkit.errors import ChatError
 
-__all__ = ["FileJobProtocol", "JobProtocol", "oldest_first", "parse_count", "parse_id", "parse_time"]
+__all__ = [
+    "RPC_CANCELLED",
+    "RPC_STATUSES",
+    "FileJobProtocol",
+    "JobProtocol",
+    "oldest_first",
+    "parse_count",
+    "parse_id",
+    "parse_time",
+]
+
+#: Codes of google.rpc -> HTTP statuses, and the code of a row that was cancelled; gRPC services report rows by them.
+RPC_STATUSES = {3: 400, 4: 504, 5: 404, 7: 403, 8: 429, 9: 400, 10: 409, 11: 400, 13: 500, 14: 503, 16: 401}
+RPC_CANCELLED = 1
 
 
 class JobProtocol(ABC):
