@@ -14,7 +14,7 @@ from aichatkit.batch.result_store import DiskStore, MemoryStore
 from aichatkit.batch.results import Results
 from aichatkit.batch.rows import Source, read_rows
 from aichatkit.batch.run import BatchRun, RunOptions
-from aichatkit.batch.task_queue import FinishedRow, Task, TaskQueue
+from aichatkit.batch.task_queue import Task, TaskQueue
 from aichatkit.batch_jobs import prices
 from aichatkit.batch_jobs.job import Job
 from aichatkit.batch_jobs.journal import JobJournal, has_jobs
@@ -94,7 +94,7 @@ def map_in_jobs(
         late=late,
     )
 
-    def ask_live(rows: Sequence[PlannedRow]) -> Iterator[FinishedRow]:
+    def ask_live(rows: Sequence[PlannedRow]) -> BatchRun:
         # A journal of its own, as the live run closes it.
         own = JobJournal(resume)
         queue = TaskQueue(
@@ -106,7 +106,7 @@ def map_in_jobs(
             call = build_call(planned.row.prompt)
             queue.requeue_last(Task(planned.row, planned.key, expected_expense(call), highest_cost(call)))
         live = RunOptions(ask, workers, own, budgets, Progress(False, 0, {}), False, sample.policy.max_wait)
-        yield from BatchRun(queue, live)
+        return BatchRun(queue, live)
 
     run = JobRun(
         planner,
@@ -157,7 +157,6 @@ def collect_jobs(client: Client, options: Mapping[str, Any], resume: Any) -> Non
         wait=0.0,
         late="batch",
         make_job=partial(Job.of, path=journal.path, client=client),
-        ask_live=lambda rows: iter(()),
         sends=False,
         clock=_clock,
     )

@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Generator, Iterator
+from typing import Any
 
 from aichatkit.batch.base_run import BaseRun
 from aichatkit.batch.task_queue import FinishedRow
@@ -51,6 +52,8 @@ class JobRun(BaseRun):
             late=options.late,
         )
         self._wake = threading.Event()
+        #: The run that sends rows live at the end, once it has begun.
+        self._live: BaseRun | None = None
         self._holdings = Holdings(options.budgets, options.run_budget)
         #: No job is sent before this time, and then one at a time, once the service's queue was full.
         self._not_before = 0.0
@@ -73,9 +76,7 @@ class JobRun(BaseRun):
                 with self.handling_interrupts():
                     self._sleep()
             if self._planner.live and self.stopped is None:
-                rows, self._planner.live = self._planner.live, []
-                for row, outcome in self._options.ask_live(rows):
-                    yield from self._emit_one(row, outcome)
+                yield from self._ask_live()
             yield from self._emit_rest()
         finally:
             self._close()
@@ -86,6 +87,8 @@ class JobRun(BaseRun):
         """Send no more jobs, and wait for none; those that were sent go on."""
         self._stop_with(ChatError("not sent: the run was closed"))
         self._wake.set()
+        if self._live is not None:
+            self._live.stop()
 
     def notes(self) -> str:
         """Return the state of the jobs for the progress bar."""
@@ -94,6 +97,14 @@ class JobRun(BaseRun):
     def next_look(self) -> float:
         """Return the seconds until jobs are looked at again."""
         return status.next_look(self._latest, self._clock())
+
+    def _interrupt(self, signum: int, frame: Any) -> None:
+        if self._live is None:
+            super()._interrupt(signum, frame)
+            return
+        # The run that sends the rows live finishes those in flight.
+        self._interrupts += 1
+        self._live._interrupt(signum, frame)
 
     def _stop_on_interrupt(self) -> None:
         self._stop_with(status.interrupted_error(self._latest, self._journal.path))
@@ -298,6 +309,21 @@ class JobRun(BaseRun):
                 self._wake.wait(min(left, 1.0))
         if closing.is_set():
             self._stop_with(ChatError("not asked: the client was closed; jobs that were sent go on"))
+
+    def _ask_live(self) -> Iterator[FinishedRow]:
+        """Send the rows live that no job takes, and yield their outcomes."""
+        assert self._options.ask_live is not None
+        rows, self._planner.live = self._planner.live, []
+        self._live = self._options.ask_live(rows)
+        with contextlib.closing(iter(self._live)) as outcomes:
+            while True:
+                with self.handling_interrupts():
+                    finished = next(outcomes, None)
+                if finished is None:
+                    break
+                yield from self._emit_one(*finished)
+        self.stopped = self.stopped or self._live.stopped
+        self.unasked += self._live.unasked
 
     def _emit(self) -> Iterator[FinishedRow]:
         finished = self._planner.finished
