@@ -275,6 +275,19 @@ def test_a_job_whose_creation_is_not_known_can_be_given_up(service, run, tmp_pat
     assert run(service, ROWS).text == answers()
 
 
+def test_a_job_cancelled_before_its_creation_is_known_is_cancelled_once_it_is_found(service, run, tmp_path, client_of):
+    service.fault = lambda method, path: "drop" if method == "POST" and path.endswith("/batches") else None
+    run(service, ROWS, wait=1)
+    service.fault = lambda method, path: None
+    with client_of(service) as client:
+        (job,) = list_jobs(tmp_path / "run.sqlite", client)
+        assert job.state == "sending"
+        job.cancel()
+    assert len(run(service, ROWS).failed) == 3
+    (created,) = service.jobs.values()
+    assert created.facts["cancelled"]
+
+
 def test_a_job_is_looked_after_with_its_own_key_only(service, run, tmp_path, client_of):
     run(service, ROWS, wait=False)
     path = tmp_path / "run.sqlite"
