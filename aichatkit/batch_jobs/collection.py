@@ -234,7 +234,7 @@ def _bad_line(job: JobRecord, reason: str) -> BadRequestError:
 
 
 def _expired(job: JobRecord) -> BatchExpiredError:
-    problem = "expired before this row was answered; leave batch= out to ask it live, or pass late='live'"
+    problem = "expired before this row was answered; leave out batch= to send it live, or pass late='live'"
     return _unanswered(job, f"the job {job.id} {problem}")
 
 
@@ -249,7 +249,7 @@ def _unanswered(job: JobRecord, problem: str) -> BatchExpiredError:
 def _cancelled(job: JobRecord) -> ChatError:
     return ChatError(
         f"{job.provider}: the job {job.id} was cancelled before this row was answered; the same call sends it again "
-        "once no job is running, and without batch= asks it live",
+        "once no job is running, and without batch= sends it live",
         provider=job.provider,
         model=job.model,
     )

@@ -70,7 +70,7 @@ def build_row(call: Call, target: Target, protocol: JobProtocol) -> RowRequest:
     """Return the request of a row.
 
     Raises:
-        ConfigurationError: the service does not support what is asked.
+        ConfigurationError: the service does not support an option of the call.
     """
     attempt = TargetAttempts(call, target, call.sleeper(), [])
     attempt.check()
@@ -106,13 +106,13 @@ class Planner:
         self.waiting: dict[bytes, Row] = {}
         #: Lines of the results of rows that were collected here, for calls with `raw=True`.
         self.raw: dict[bytes, list[Any]] = {}
-        #: Rows that are asked live.
+        #: Rows that are sent live.
         self.live: list[PlannedRow] = []
         #: The error that ended the input, and the one that says that no further row fits the budget.
         self.failure: ChatError | None = None
         self.over_budget: ChatError | None = None
         self.targets = list(targets)
-        #: Whether rows are asked live from now on, as no model is left that has jobs.
+        #: Whether rows are sent live from now on, as no model is left that has jobs.
         self.goes_live = False
         #: The most rows of the next job.
         self.job_rows = _JOB_ROWS

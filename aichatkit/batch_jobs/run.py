@@ -177,7 +177,7 @@ class JobRun(BaseRun):
         self._look_again(job)
 
     def _try_next_model(self, error: ChatError) -> None:
-        """Go on with the next model that has jobs; without one, the run stops, or its rows are asked live."""
+        """Go on with the next model that has jobs; without one, the run stops, or its rows are sent live."""
         if not isinstance(error, FATAL) and len(self._planner.targets) > 1:
             del self._planner.targets[0]
         elif not isinstance(error, FATAL) and self._options.late == "live":
@@ -308,7 +308,7 @@ class JobRun(BaseRun):
             while not self._wake.is_set() and not closing.is_set() and (left := end - time.monotonic()) > 0:
                 self._wake.wait(min(left, 1.0))
         if closing.is_set():
-            self._stop_with(ChatError("not asked: the client was closed; jobs that were sent go on"))
+            self._stop_with(ChatError("not sent: the client was closed; jobs that were sent continue"))
 
     def _ask_live(self) -> Iterator[FinishedRow]:
         """Send the rows live that no job takes, and yield their outcomes."""
