@@ -86,6 +86,7 @@ ORDER = """
     middleware.fingerprints middleware.estimates middleware.tool_rounds middleware.call_log middleware.telemetry
     middleware.budgets middleware.cache middleware.observe
     middleware.pipeline batch.task_queue
+    batch.base_run
     batch_jobs.records batch_jobs.lines
     batch_jobs.journal batch_jobs.http
     batch_jobs.protocols.base

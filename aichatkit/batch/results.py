@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Protocol, overload
 
 from aichatkit._dataclasses import dataclass, field
 from aichatkit.batch import tables
+from aichatkit.batch.base_run import BaseRun
 from aichatkit.batch.result_store import ResultStore
 from aichatkit.batch.rows import Row
 from aichatkit.batch.task_queue import FinishedRow, Outcome, restore_outcome
@@ -80,15 +82,6 @@ class RunState(Protocol):
         """Let Ctrl-C stop the run instead of raising KeyboardInterrupt."""
 
 
-class ActiveRun(RunState, Protocol):
-    """A run that advances as it is iterated over."""
-
-    def stop(self) -> None:
-        """Send no more rows."""
-
-    def __iter__(self) -> Generator[FinishedRow, None, None]: ...
-
-
 class Results(Sequence[Result]):
     """The results of `map`, one `Result` per row in input order: `results[3].text`, `results[3].error`.
 
@@ -97,7 +90,7 @@ class Results(Sequence[Result]):
 
     def __init__(
         self,
-        run: ActiveRun,
+        run: BaseRun,
         store: ResultStore,
         *,
         schema: Form | None = None,
@@ -105,18 +98,21 @@ class Results(Sequence[Result]):
         as_completed: bool = False,
     ) -> None:
         self._run: RunState = run
-        self._active_run: ActiveRun | None = run
+        self._active_run: BaseRun | None = run
         self._store = store
         self._schema = schema
         self._table = table
         self._is_live = as_completed
+        #: Rows that `finish` has received and the first loop has not; None without such a loop.
+        self._overtaken: deque[int] | None = None
         self._store_error: JournalError | None = None
         self._outcomes: Generator[FinishedRow, None, None] | None = run.__iter__()
 
     def __iter__(self) -> Iterator[Result]:
         if self._is_live:
             self._is_live = False
-            return self._advance()
+            self._overtaken = deque()
+            return self._iter_completed(self._overtaken)
         return map(self._result_at, range(len(self)))
 
     def __len__(self) -> int:
@@ -214,8 +210,9 @@ class Results(Sequence[Result]):
         An error that ends the run has them as `error.results`.
         """
         with self._run.handling_interrupts():
-            for _ in self._advance():
-                pass
+            for result in self._advance():
+                if self._overtaken is not None:
+                    self._overtaken.append(result.position)
         return self
 
     def save(self, path: Any, *, escape_formulas: bool = False, bom: bool = False) -> None:
@@ -235,6 +232,16 @@ class Results(Sequence[Result]):
         if self._active_run is not None:
             self._active_run.stop()
             self.finish()
+
+    def _iter_completed(self, overtaken: deque[int]) -> Iterator[Result]:
+        """Yield rows as they complete, then those that completed while something else waited for the run.
+
+        `list` is an example: it takes the length first.
+        """
+        yield from self._advance()
+        while overtaken:
+            yield self._result_at(overtaken.popleft())
+        self._overtaken = None
 
     def _advance(self) -> Iterator[Result]:
         """Advance the run and yield each row once it is stored."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import queue
 import secrets
-import signal
-import threading
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Future
 from itertools import count
@@ -14,6 +12,7 @@ from typing import Any, Callable
 
 from aichatkit._dataclasses import dataclass
 from aichatkit._reasons import reason_of
+from aichatkit.batch.base_run import BaseRun
 from aichatkit.batch.journal import Journal
 from aichatkit.batch.progress import Progress
 from aichatkit.batch.task_queue import FinishedRow, Outcome, Task, TaskQueue
@@ -67,16 +66,11 @@ class RunOptions:
     owns_executor: bool = True
 
 
-class BatchRun:
+class BatchRun(BaseRun):
     """One run of `map`: iterating advances it and yields outcomes as rows complete."""
 
     def __init__(self, tasks: TaskQueue, options: RunOptions) -> None:
-        #: The reason why rows were not sent, None if all were.
-        self.stopped: ChatError | None = None
-        #: Number of rows that were not sent.
-        self.unasked = 0
-        #: The batch jobs of the run: none.
-        self.jobs: Sequence[Any] = ()
+        super().__init__(options.progress, raise_on_error=options.raise_on_error)
         self._queue = tasks
         self._options = options
         #: Futures that are done; None wakes up the main thread.
@@ -88,15 +82,7 @@ class BatchRun:
         self._suspected = 0
         self._broken_executors = 0
         self._journal = options.journal
-        self._failure: ChatError | None = None
         self._executor: Any = None
-        self._interrupts = 0
-        self._handles_interrupts = False
-
-    @property
-    def interrupted(self) -> bool:
-        """Whether Ctrl-C stopped the run."""
-        return self._interrupts > 0
 
     def __iter__(self) -> Generator[FinishedRow, None, None]:
         try:
@@ -124,25 +110,7 @@ class BatchRun:
         """Send no more rows; those in flight are finished."""
         self._stop_with(ChatError("not sent: the run was closed"))
 
-    @contextlib.contextmanager
-    def handling_interrupts(self) -> Iterator[None]:
-        """Stop gracefully on the first Ctrl-C, immediately on the second; a custom SIGINT handler is kept."""
-        may_handle = threading.current_thread() is threading.main_thread() and not self._handles_interrupts
-        if not may_handle or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-            yield
-            return
-        self._handles_interrupts = True
-        signal.signal(signal.SIGINT, self._interrupt)
-        try:
-            yield
-        finally:
-            self._handles_interrupts = False
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    def _interrupt(self, signum: int, frame: Any) -> None:
-        self._interrupts += 1
-        if self._interrupts > 1:
-            raise KeyboardInterrupt
+    def _stop_on_interrupt(self) -> None:
         self._stop_with(ChatError("not sent: the run was stopped with Ctrl-C"))
         self._completed.put(None)
 
@@ -298,18 +266,7 @@ class BatchRun:
     def _emit(self) -> Iterator[FinishedRow]:
         finished = self._queue.finished
         while finished:
-            row, outcome = finished.popleft()
-            self._options.progress.add(outcome)
-            if self._options.raise_on_error and isinstance(outcome, ChatError):
-                self._fail(outcome)
-            yield row, outcome
-
-    def _stop_with(self, error: ChatError) -> None:
-        self.stopped = self.stopped or error
-
-    def _fail(self, error: ChatError) -> None:
-        self._failure = self._failure or error
-        self._stop_with(error)
+            yield from self._emit_one(*finished.popleft())
 
     def _close(self) -> None:
         """Finish and journal the rows in flight, unless Ctrl-C was pressed twice, and release all resources."""

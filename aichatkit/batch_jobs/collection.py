@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping
 from typing import Any, Callable
 
@@ -59,7 +60,6 @@ class Collection:
         call_of: Callable[[PlannedRow], Call],
         raw: dict[bytes, list[Any]],
         late: str,
-        repairs: int = _REPAIRS,
     ) -> None:
         #: The error in a result that every other row would meet as well.
         self.fatal: ChatError | None = None
@@ -73,7 +73,6 @@ class Collection:
         self._raw = raw
         self._call_of = call_of
         self._max_tries = 0 if late == "fail" else _MAX_TRIES
-        self._repairs = repairs
         self._protocol: JobProtocol
 
     def collect(self, job: JobRecord, remote: RemoteJob, *, has_other_models: bool) -> JobRecord:
@@ -148,11 +147,10 @@ class Collection:
         if form is not None:
             try:
                 form.parse(reply)
-            except SchemaError as error:
-                if error.repairable and row.round <= self._repairs and reply.finish_reason != "length":
+            except (SchemaError, ContentFilteredError) as error:
+                is_repairable = isinstance(error, SchemaError) and error.repairable and reply.finish_reason != "length"
+                if is_repairable and row.round <= _REPAIRS:
                     return Finding(row, RowState.DRAFT, reply, error, cost)
-                return Finding(row, RowState.FAILED, None, error, cost)
-            except ContentFilteredError as error:
                 return Finding(row, RowState.FAILED, None, error, cost)
         if drafts:
             reply = combine_replies(reply, [*drafts, reply], reply.text, reply.attempts)
@@ -211,54 +209,47 @@ class Collection:
 
     def _end_failed(self, job: JobRecord, remote: RemoteJob, failure: ChatError, *, has_other_models: bool) -> None:
         failure.provider, failure.model = failure.provider or job.provider, failure.model or job.model
-        note = repair(failure.message)
+        # By default, its rows are as if they had not been sent.
+        max_tries = math.inf
         if failure.code in _QUEUE_FULL:
             self.queue_full = True
-            self._journal.finish(job, note=note, error=failure)
         elif isinstance(failure, FATAL):
             self.fatal = self.fatal or failure
-            self._journal.finish(job, note=note, error=failure)
         elif remote.bad_lines:
             rows = self._journal.rows_at(job, list(remote.bad_lines))
-            errors = {
-                n: BadRequestError(
-                    f"{job.provider}: the row was refused: {reason}", provider=job.provider, model=job.model
-                )
-                for n, reason in remote.bad_lines.items()
-            }
-            findings = [Finding(row, RowState.FAILED, None, errors[n]) for n, row in rows.items()]
-            self._journal.write_findings(job, findings)
-            self._journal.finish(job, note=note, error=failure, max_tries=self._max_tries)
+            self._journal.write_findings(
+                job,
+                [Finding(row, RowState.FAILED, None, _bad_line(job, remote.bad_lines[n])) for n, row in rows.items()],
+            )
+            max_tries = self._max_tries
         elif has_other_models or isinstance(failure, ModelNotFoundError):
             self.unsupported = failure
-            self._journal.finish(job, note=note, error=failure)
         else:
-            self._journal.finish(job, note=note, error=failure, max_tries=0)
+            max_tries = 0
+        self._journal.finish(job, note=repair(failure.message), error=failure, max_tries=max_tries)
+
+
+def _bad_line(job: JobRecord, reason: str) -> BadRequestError:
+    return BadRequestError(f"{job.provider}: the row was refused: {reason}", provider=job.provider, model=job.model)
 
 
 def _expired(job: JobRecord) -> BatchExpiredError:
-    return BatchExpiredError(
-        f"{job.provider}: the job {job.id} expired before this row was answered; leave batch= out to ask it live, or "
-        "pass late='live'",
-        job=job.id,
-        provider=job.provider,
-        model=job.model,
-    )
+    problem = "expired before this row was answered; leave out batch= to send it live, or pass late='live'"
+    return _unanswered(job, f"the job {job.id} {problem}")
 
 
 def _missing(job: JobRecord) -> BatchExpiredError:
-    return BatchExpiredError(
-        f"{job.provider}: the results of the job {job.id} lack this row",
-        job=job.id,
-        provider=job.provider,
-        model=job.model,
-    )
+    return _unanswered(job, f"the results of the job {job.id} lack this row")
+
+
+def _unanswered(job: JobRecord, problem: str) -> BatchExpiredError:
+    return BatchExpiredError(f"{job.provider}: {problem}", job=job.id, provider=job.provider, model=job.model)
 
 
 def _cancelled(job: JobRecord) -> ChatError:
     return ChatError(
         f"{job.provider}: the job {job.id} was cancelled before this row was answered; the same call sends it again "
-        "once no job is running, and without batch= asks it live",
+        "once no job is running, and without batch= sends it live",
         provider=job.provider,
         model=job.model,
     )

@@ -14,8 +14,8 @@ from aichatkit.batch_jobs.journal import JobJournal
 from aichatkit.batch_jobs.lines import Spool, parse_row_id
 from aichatkit.batch_jobs.planner import PlannedJob
 from aichatkit.batch_jobs.protocols import find_protocol
-from aichatkit.batch_jobs.protocols.base import JobProtocol
-from aichatkit.batch_jobs.records import UNSENT, JobRecord, RemoteJob
+from aichatkit.batch_jobs.protocols.base import FileJobProtocol, JobProtocol
+from aichatkit.batch_jobs.records import CANCELLED, UNSENT, JobRecord, RemoteJob
 from aichatkit.call.call import Call
 from aichatkit.errors import (
     APIError,
@@ -121,12 +121,12 @@ class JobEngine:
             return job._replace(state="released")
         if job.remote:
             protocol.cancel(job)
-        return self.journal.update(job, note="cancelled here", next_poll=self._clock() + _FIRST)
+        return self.journal.update(job, note=CANCELLED, next_poll=self._clock() + _FIRST)
 
     def clean_up(self, job: JobRecord) -> None:
         """Delete the input of a job that has ended; a failure is logged, as the file expires anyway."""
         protocol = self.protocol_of(job)
-        if protocol is not None and job.input_ref:
+        if isinstance(protocol, FileJobProtocol) and job.input_ref:
             try:
                 protocol.delete_input(job.input_ref)
             except ChatError as error:
@@ -178,7 +178,7 @@ class JobEngine:
         }
         job = self.journal.plan(_new_record(values), planned.rows)
         self._protocols[(job.provider, job.api, job.place, job.account)] = protocol
-        if protocol.is_inline:
+        if not isinstance(protocol, FileJobProtocol):
             self._spools[job.nonce] = planned.spool
             return self._create(job, protocol, planned.spool)
         try:
@@ -247,8 +247,9 @@ class JobEngine:
         if found:
             oldest, *others = found
             if protocol.is_named:
-                for other in others:
-                    self._cancel_twin(job._replace(remote=other.id), protocol)
+                # A job that was cancelled before its creation was known is cancelled now.
+                for each in found if job.note == CANCELLED else others:
+                    self._try_cancel(job._replace(remote=each.id), protocol)
                 return self._adopt(job, oldest)
             # Whose it is shows at its end: it may belong to another program.
             return self._adopt(job, oldest, "unsure")
@@ -259,13 +260,11 @@ class JobEngine:
         self.journal.finish(job, state="released", note="not created")
         return job._replace(state="released")
 
-    def _cancel_twin(self, twin: JobRecord, protocol: JobProtocol) -> None:
+    def _try_cancel(self, job: JobRecord, protocol: JobProtocol) -> None:
         try:
-            protocol.cancel(twin)
+            protocol.cancel(job)
         except ChatError as error:
-            logger.warning(
-                "%s: a second job with the same rows, %s, was not cancelled: %s", twin.provider, twin.id, error
-            )
+            logger.warning("%s: the job %s, which is not needed, was not cancelled: %s", job.provider, job.id, error)
 
     def _poll(self, job: JobRecord, protocol: JobProtocol) -> tuple[JobRecord, RemoteJob | None]:
         try:
@@ -280,14 +279,14 @@ class JobEngine:
             return self.put_off(job, self.pause(job.tried + 1)), None
         self.unreachable.discard(job.nonce)
         if not remote.ended:
-            if remote.state != job.note and job.note != "cancelled here":
+            if remote.state != job.note and job.note != CANCELLED:
                 logger.info("%s: the job %s is %s", job.provider, remote.id, remote.state)
             job = self.journal.update(
                 job,
                 answered=remote.answered,
                 failed=remote.failed,
                 deadline=remote.deadline if remote.deadline is not None else job.deadline,
-                note=job.note if job.note == "cancelled here" else remote.state,
+                note=job.note if job.note == CANCELLED else remote.state,
                 tried=job.tried + 1,
                 next_poll=self._clock() + self.pause(job.tried + 1),
             )

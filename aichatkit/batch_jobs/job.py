@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Callable
 from aichatkit._dataclasses import dataclass, field
 from aichatkit.batch_jobs.engine import JobEngine
 from aichatkit.batch_jobs.journal import JobJournal, has_jobs
-from aichatkit.batch_jobs.records import FINAL, JobRecord
+from aichatkit.batch_jobs.records import CANCELLED, FINAL, JobRecord
 from aichatkit.errors import ConfigurationError
 from aichatkit.registry import registry
 
@@ -99,7 +99,7 @@ class Job:
         def release(engine: JobEngine, job: JobRecord) -> JobRecord:
             if job.state in ("done", "refused", "released"):
                 return job
-            if job.state != "gone" and job.note != "cancelled here":
+            if job.state != "gone" and job.note != CANCELLED:
                 raise ConfigurationError(
                     f"{job.provider}: the job {job.id} may still run ({job.state}), and its rows would be charged "
                     "twice; cancel it first"

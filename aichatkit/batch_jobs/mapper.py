@@ -14,7 +14,7 @@ from aichatkit.batch.result_store import DiskStore, MemoryStore
 from aichatkit.batch.results import Results
 from aichatkit.batch.rows import Source, read_rows
 from aichatkit.batch.run import BatchRun, RunOptions
-from aichatkit.batch.task_queue import FinishedRow, Task, TaskQueue
+from aichatkit.batch.task_queue import Task, TaskQueue
 from aichatkit.batch_jobs import prices
 from aichatkit.batch_jobs.job import Job
 from aichatkit.batch_jobs.journal import JobJournal, has_jobs
@@ -63,7 +63,7 @@ def map_in_jobs(
     budget: float | None,
     max_tokens_total: int | None,
 ) -> Results:
-    """Send every prompt in batch jobs and return the results; `ask` asks a row live."""
+    """Send every prompt in batch jobs and return the results; `ask` sends a row live."""
     seconds = _parse_wait(wait)
     _check_options(options, late=late, resume=resume, executor=executor)
     sample = client._build_call("?", 1, **options)
@@ -75,7 +75,6 @@ def map_in_jobs(
     source, form = read_rows(prompts, template), Form.of(options.get("schema"))
 
     build_call = _call_builder(client, options)
-    journal = JobJournal(resume)
     runs: list[JobRun] = []
     bar = Progress(
         progress,
@@ -83,6 +82,7 @@ def map_in_jobs(
         {"next look": lambda: runs[0].next_look() if runs else 0.0},
         {"jobs": lambda: runs[0].notes() if runs else ""},
     )
+    journal = JobJournal(resume)
     planner = Planner(
         source,
         build_call=build_call,
@@ -94,7 +94,7 @@ def map_in_jobs(
         late=late,
     )
 
-    def ask_live(rows: Sequence[PlannedRow]) -> Iterator[FinishedRow]:
+    def ask_live(rows: Sequence[PlannedRow]) -> BatchRun:
         # A journal of its own, as the live run closes it.
         own = JobJournal(resume)
         queue = TaskQueue(
@@ -106,7 +106,7 @@ def map_in_jobs(
             call = build_call(planned.row.prompt)
             queue.requeue_last(Task(planned.row, planned.key, expected_expense(call), highest_cost(call)))
         live = RunOptions(ask, workers, own, budgets, Progress(False, 0, {}), False, sample.policy.max_wait)
-        yield from BatchRun(queue, live)
+        return BatchRun(queue, live)
 
     run = JobRun(
         planner,
@@ -131,7 +131,7 @@ def map_in_jobs(
 
 
 def collect_jobs(client: Client, options: Mapping[str, Any], resume: Any) -> None:
-    """Collect what the jobs of a journal have answered by now, if it has any; used before rows are asked live."""
+    """Collect what the jobs of a journal have answered by now, if it has any; called before rows are sent live."""
     if not has_jobs(resume):
         return
     sample = client._build_call("?", 1, **options)
@@ -157,7 +157,6 @@ def collect_jobs(client: Client, options: Mapping[str, Any], resume: Any) -> Non
         wait=0.0,
         late="batch",
         make_job=partial(Job.of, path=journal.path, client=client),
-        ask_live=lambda rows: iter(()),
         sends=False,
         clock=_clock,
     )
@@ -203,7 +202,9 @@ def _check_options(options: Mapping[str, Any], *, late: Any, resume: Any, execut
             "resume: batch=True needs the path of a journal, such as resume='run.sqlite', as jobs outlive this program"
         )
     if executor is not None:
-        raise ConfigurationError("executor: rows of batch jobs are not asked here; leave executor= or batch= out")
+        raise ConfigurationError(
+            "executor: rows of batch jobs are sent in files, not by an executor; leave out executor= or batch="
+        )
     if options.get("tools"):
         raise ConfigurationError("tools: a batch job has nobody to run tools; leave tools= or batch= out")
     for name in _NOT_IN_JOBS:

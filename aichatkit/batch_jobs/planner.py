@@ -15,7 +15,7 @@ from aichatkit.batch_jobs.journal import JobJournal
 from aichatkit.batch_jobs.lines import Spool, make_nonce, row_id
 from aichatkit.batch_jobs.prices import highest_expense
 from aichatkit.batch_jobs.protocols import find_protocol
-from aichatkit.batch_jobs.protocols.base import JobProtocol
+from aichatkit.batch_jobs.protocols.base import FileJobProtocol, JobProtocol
 from aichatkit.batch_jobs.records import JobRow, RowState
 from aichatkit.call.attempt import TargetAttempts, open_transport
 from aichatkit.call.call import Call
@@ -70,7 +70,7 @@ def build_row(call: Call, target: Target, protocol: JobProtocol) -> RowRequest:
     """Return the request of a row.
 
     Raises:
-        ConfigurationError: the service does not support what is asked.
+        ConfigurationError: the service does not support an option of the call.
     """
     attempt = TargetAttempts(call, target, call.sleeper(), [])
     attempt.check()
@@ -106,13 +106,13 @@ class Planner:
         self.waiting: dict[bytes, Row] = {}
         #: Lines of the results of rows that were collected here, for calls with `raw=True`.
         self.raw: dict[bytes, list[Any]] = {}
-        #: Rows that are asked live.
+        #: Rows that are sent live.
         self.live: list[PlannedRow] = []
         #: The error that ended the input, and the one that says that no further row fits the budget.
         self.failure: ChatError | None = None
         self.over_budget: ChatError | None = None
         self.targets = list(targets)
-        #: Whether rows are asked live from now on, as no model is left that has jobs.
+        #: Whether rows are sent live from now on, as no model is left that has jobs.
         self.goes_live = False
         #: The most rows of the next job.
         self.job_rows = _JOB_ROWS
@@ -170,7 +170,7 @@ class Planner:
             self._ready.clear()
             return None
         protocol = self.protocol_of(self.target, self._build_call("?"))
-        spool = Spool(joined=protocol.is_inline)
+        spool = Spool(joined=not isinstance(protocol, FileJobProtocol))
         planned = None
         try:
             planned = self._fill(spool, protocol)
@@ -217,7 +217,7 @@ class Planner:
             yield from self._source.rows
 
     def look_again(self, keys: Sequence[bytes]) -> None:
-        """Look rows up in the journal that another process has claimed."""
+        """Look waiting rows up in the journal again: they may be answered, or free."""
         self._claim([(self.waiting.pop(key), key) for key in keys if key in self.waiting], keeps_failures=True)
 
     def _fits(self, most: Expense) -> bool:
@@ -268,16 +268,20 @@ class Planner:
                 self.waiting[key] = row
             elif last is not None and last.state == RowState.FAILED and keeps_failures:
                 # A run of several calls asks a row that failed again only once all of its jobs have ended.
-                self._journal.release([key])
-                self.finished.append((row, self._journal.parse_error(last.record) or ChatError("the row failed")))
+                self._finish_failed(row, key, self._journal.parse_error(last.record) or ChatError("the row failed"))
             else:
-                is_unrun = last is not None and last.state == RowState.UNRUN
-                tries = last.tries + 1 if last is not None and is_unrun else 0
-                replies = drafts.get(key, []) if last is not None and last.state != RowState.FAILED else []
-                if drafts.get(key) and not replies:
-                    self._journal.forget_drafts([key])
-                planned = PlannedRow(row, key, tries, replies)
-                (self.live if is_unrun and self._late == "live" else self._ready).append(planned)
+                self._plan(row, key, last, drafts.get(key, []))
+
+    def _plan(self, row: Row, key: bytes, last: JobRow | None, drafts: Sequence[Reply]) -> None:
+        """Plan a row for a job, or for a live call if it was not run in its last job."""
+        state = None if last is None else last.state
+        if drafts and state in (None, RowState.FAILED):
+            # It starts from its first round again.
+            self._journal.forget_drafts([key])
+            drafts = ()
+        is_unrun = last is not None and state == RowState.UNRUN
+        planned = PlannedRow(row, key, last.tries + 1 if last is not None and is_unrun else 0, drafts)
+        (self.live if is_unrun and self._late == "live" else self._ready).append(planned)
 
     def _try_call(self, planned: PlannedRow) -> Call | None:
         """Return the call of a row, None if the cache has its answer."""
@@ -293,18 +297,21 @@ class Planner:
         try:
             return build_row(call, target, self.protocol_of(target, call))
         except ChatError as error:
-            self._journal.release([planned.key])
-            self.finished.append((planned.row, error))
+            self._finish_failed(planned.row, planned.key, error)
             return None
 
     def _finish_alone(self, planned: PlannedRow, size: int, protocol: JobProtocol) -> None:
         if self._late == "live":
             self.live.append(planned)
             return
-        self._journal.release([planned.key])
         error = ConfigurationError(
             f"{protocol.provider.name}: the row takes {size:,} bytes, and a job at most {protocol.max_bytes:,}; "
             "leave batch= out for it, or pass late='live'",
             provider=protocol.provider.name,
         )
-        self.finished.append((planned.row, error))
+        self._finish_failed(planned.row, planned.key, error)
+
+    def _finish_failed(self, row: Row, key: bytes, error: ChatError) -> None:
+        """Finish a row with an error; it is no longer claimed, so that a later call may send it."""
+        self._journal.release([key])
+        self.finished.append((row, error))

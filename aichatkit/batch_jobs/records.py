@@ -7,11 +7,13 @@ from typing import Any, NamedTuple
 
 from aichatkit.errors import ChatError
 
-__all__ = ["FINAL", "UNSENT", "JobRecord", "JobRow", "RemoteJob", "RowResult", "RowState"]
+__all__ = ["CANCELLED", "FINAL", "UNSENT", "JobRecord", "JobRow", "RemoteJob", "RowResult", "RowState"]
 
 #: States of a job that nothing follows, and those in which no service can have accepted it.
 FINAL = ("done", "refused", "gone", "released")
 UNSENT = ("planned", "uploading")
+#: The note of a job that was cancelled from here and has not ended.
+CANCELLED = "cancelled here"
 
 
 class JobRecord(NamedTuple):

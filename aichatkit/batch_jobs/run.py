@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import signal
 import threading
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from typing import Any
 
+from aichatkit.batch.base_run import BaseRun
 from aichatkit.batch.task_queue import FinishedRow
 from aichatkit.batch_jobs import status
 from aichatkit.batch_jobs.collection import Collection
 from aichatkit.batch_jobs.engine import FATAL, JobEngine
 from aichatkit.batch_jobs.holdings import Holdings
-from aichatkit.batch_jobs.job import Job
 from aichatkit.batch_jobs.planner import Planner
 from aichatkit.batch_jobs.records import FINAL, UNSENT, JobRecord, RemoteJob
 from aichatkit.batch_jobs.run_options import JobRunOptions
 from aichatkit.errors import ChatError, JournalError
 from aichatkit.middleware.estimates import Expense
-from aichatkit.reply import Reply
 
 __all__ = ["JobRun"]
 
@@ -35,16 +33,11 @@ _LOOK, _SLICE = 5.0, 60.0
 _PATIENCE = 3600.0
 
 
-class JobRun:
+class JobRun(BaseRun):
     """One run of `map(batch=True)`: iterating advances it and yields outcomes as jobs end."""
 
     def __init__(self, planner: Planner, options: JobRunOptions) -> None:
-        #: The reason why rows were not sent, None if all were.
-        self.stopped: ChatError | None = None
-        #: Number of rows that were not sent.
-        self.unasked = 0
-        #: The jobs of the journal when the run ended.
-        self.jobs: Sequence[Job] = ()
+        super().__init__(options.progress, raise_on_error=options.raise_on_error)
         self._planner = planner
         self._options = options
         self._journal = options.journal
@@ -58,10 +51,9 @@ class JobRun:
             raw=planner.raw,
             late=options.late,
         )
-        self._interrupts = 0
-        self._handles_interrupts = False
         self._wake = threading.Event()
-        self._failure: ChatError | None = None
+        #: The run that sends rows live at the end, once it has begun.
+        self._live: BaseRun | None = None
         self._holdings = Holdings(options.budgets, options.run_budget)
         #: No job is sent before this time, and then one at a time, once the service's queue was full.
         self._not_before = 0.0
@@ -69,11 +61,6 @@ class JobRun:
         self._latest: list[JobRecord] = []
         self._ends_at: float | None = None
         self._next_look = 0.0
-
-    @property
-    def interrupted(self) -> bool:
-        """Whether Ctrl-C stopped the run."""
-        return self._interrupts > 0
 
     def __iter__(self) -> Generator[FinishedRow, None, None]:
         try:
@@ -89,9 +76,7 @@ class JobRun:
                 with self.handling_interrupts():
                     self._sleep()
             if self._planner.live and self.stopped is None:
-                rows, self._planner.live = self._planner.live, []
-                for row, outcome in self._options.ask_live(rows):
-                    yield from self._emit_one(row, outcome)
+                yield from self._ask_live()
             yield from self._emit_rest()
         finally:
             self._close()
@@ -102,21 +87,8 @@ class JobRun:
         """Send no more jobs, and wait for none; those that were sent go on."""
         self._stop_with(ChatError("not sent: the run was closed"))
         self._wake.set()
-
-    @contextlib.contextmanager
-    def handling_interrupts(self) -> Iterator[None]:
-        """Stop on the first Ctrl-C, immediately on the second; a custom SIGINT handler is kept. Jobs go on."""
-        may_handle = threading.current_thread() is threading.main_thread() and not self._handles_interrupts
-        if not may_handle or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-            yield
-            return
-        self._handles_interrupts = True
-        signal.signal(signal.SIGINT, self._interrupt)
-        try:
-            yield
-        finally:
-            self._handles_interrupts = False
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+        if self._live is not None:
+            self._live.stop()
 
     def notes(self) -> str:
         """Return the state of the jobs for the progress bar."""
@@ -127,9 +99,14 @@ class JobRun:
         return status.next_look(self._latest, self._clock())
 
     def _interrupt(self, signum: int, frame: Any) -> None:
+        if self._live is None:
+            super()._interrupt(signum, frame)
+            return
+        # The run that sends the rows live finishes those in flight.
         self._interrupts += 1
-        if self._interrupts > 1:
-            raise KeyboardInterrupt
+        self._live._interrupt(signum, frame)
+
+    def _stop_on_interrupt(self) -> None:
         self._stop_with(status.interrupted_error(self._latest, self._journal.path))
         self._wake.set()
 
@@ -200,7 +177,7 @@ class JobRun:
         self._look_again(job)
 
     def _try_next_model(self, error: ChatError) -> None:
-        """Go on with the next model that has jobs; without one, the run stops, or its rows are asked live."""
+        """Go on with the next model that has jobs; without one, the run stops, or its rows are sent live."""
         if not isinstance(error, FATAL) and len(self._planner.targets) > 1:
             del self._planner.targets[0]
         elif not isinstance(error, FATAL) and self._options.late == "live":
@@ -331,18 +308,27 @@ class JobRun:
             while not self._wake.is_set() and not closing.is_set() and (left := end - time.monotonic()) > 0:
                 self._wake.wait(min(left, 1.0))
         if closing.is_set():
-            self._stop_with(ChatError("not asked: the client was closed; jobs that were sent go on"))
+            self._stop_with(ChatError("not sent: the client was closed; jobs that were sent continue"))
+
+    def _ask_live(self) -> Iterator[FinishedRow]:
+        """Send the rows live that no job takes, and yield their outcomes."""
+        assert self._options.ask_live is not None
+        rows, self._planner.live = self._planner.live, []
+        self._live = self._options.ask_live(rows)
+        with contextlib.closing(iter(self._live)) as outcomes:
+            while True:
+                with self.handling_interrupts():
+                    finished = next(outcomes, None)
+                if finished is None:
+                    break
+                yield from self._emit_one(*finished)
+        self.stopped = self.stopped or self._live.stopped
+        self.unasked += self._live.unasked
 
     def _emit(self) -> Iterator[FinishedRow]:
         finished = self._planner.finished
         while finished:
             yield from self._emit_one(*finished.popleft())
-
-    def _emit_one(self, row: Any, outcome: Reply | ChatError) -> Iterator[FinishedRow]:
-        self._options.progress.add(outcome)
-        if self._options.raise_on_error and isinstance(outcome, ChatError):
-            self._fail(outcome)
-        yield row, outcome
 
     def _emit_rest(self) -> Iterator[FinishedRow]:
         """Yield the rows that have no outcome: those in jobs, and those that were not sent."""
@@ -367,13 +353,6 @@ class JobRun:
         is_ours = job is not None and job.owner == self._journal.owner
         is_reachable = not is_ours or job is None or self._engine.protocol_of(job) is not None
         return status.pending_error(job, self._journal.path, is_reachable=is_reachable)
-
-    def _stop_with(self, error: ChatError) -> None:
-        self.stopped = self.stopped or error
-
-    def _fail(self, error: ChatError) -> None:
-        self._failure = self._failure or error
-        self._stop_with(error)
 
     def _close(self) -> None:
         with contextlib.ExitStack() as stack:

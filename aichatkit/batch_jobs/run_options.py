@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Callable
 
 from aichatkit._dataclasses import dataclass
+from aichatkit.batch.base_run import BaseRun
 from aichatkit.batch.progress import Progress
-from aichatkit.batch.task_queue import FinishedRow
 from aichatkit.batch_jobs.job import Job
 from aichatkit.batch_jobs.journal import JobJournal
 from aichatkit.batch_jobs.planner import PlannedRow
@@ -23,7 +23,7 @@ __all__ = ["JobRunOptions"]
 class JobRunOptions:
     """How a run in batch jobs goes; `wait` is the number of seconds to wait for the jobs, None without a limit.
 
-    `ask_live` yields the outcomes of rows that are asked live.
+    `ask_live` returns the run that sends rows live; None if there are never such rows.
     """
 
     call: Call
@@ -35,7 +35,7 @@ class JobRunOptions:
     wait: float | None
     late: str
     make_job: Callable[[JobRecord], Job]
-    ask_live: Callable[[Sequence[PlannedRow]], Iterator[FinishedRow]]
+    ask_live: Callable[[Sequence[PlannedRow]], BaseRun] | None = None
     #: False for a run that only collects what jobs have answered and sends none.
     sends: bool = True
     clock: Callable[[], float] = time.time

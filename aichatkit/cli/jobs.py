@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from aichatkit.batch_jobs.job import Job, list_jobs
+from aichatkit.batch_jobs.records import CANCELLED
 from aichatkit.cli.key_store import keys_for
 from aichatkit.cli.output import print_stderr, write_stdout
 from aichatkit.cli.parser import Parser
@@ -34,7 +35,8 @@ def build_parser() -> ArgumentParser:
     actions.add_argument(
         "--release",
         action="store_true",
-        help="give up jobs that the service no longer has, so that their rows are sent again",
+        help="give up jobs that the service no longer has, or cancelled ones by their IDs, so that their rows are sent "
+        "again",
     )
     return parser
 
@@ -57,7 +59,8 @@ def run(args: Namespace) -> int:
 
 def _change(job: Job, args: Namespace) -> Job:
     if args.release:
-        return job.release() if job.state == "gone" else job
+        # Without IDs, those that the service no longer has.
+        return job.release() if job.state == "gone" or args.ids else job
     if job.is_final:
         return job
     return job.cancel() if args.cancel else job.refresh()
@@ -75,5 +78,5 @@ def _table(jobs: list[Job]) -> Iterable[str]:
         cost = "-" if job.cost is None else f"${job.cost:.4f}"
         deadline = "" if job.deadline is None or job.is_final else f", ends by {job.deadline:%Y-%m-%d %H:%M} UTC"
         counts = f"{job.answered:,} of {job.rows:,} rows answered, {job.failed:,} failed"
-        note = f" ({job.note})" if job.note and job.state != "running" else ""
+        note = f" ({job.note})" if job.note and (job.state != "running" or job.note == CANCELLED) else ""
         yield f"{job.id}  {job.provider}/{job.model}  {job.state}{note}: {counts}, {cost}{deadline}"

@@ -12,7 +12,7 @@ from aichatkit.cli.map_files import journal_path, open_files
 from aichatkit.cli.output import print_stderr
 from aichatkit.cli.parser import Parser
 from aichatkit.cli.schema_option import parse_schema_option
-from aichatkit.errors import ConfigurationError
+from aichatkit.errors import BatchPendingError, ConfigurationError
 
 __all__ = ["build_parser", "run"]
 
@@ -91,6 +91,7 @@ def run(args: Namespace) -> int:
 def _report(results: Any, args: Namespace, resume: str | None) -> int:
     """Print a summary and return the exit code."""
     failed, pending = results.failed, results.pending
+    error = next((each.error for each in failed if not isinstance(each.error, BatchPendingError)), None)
     place = "standard output" if args.out == "-" else args.out
     print_stderr(f"{len(results) - len(failed)} of {len(results)} rows answered, written to {place}")
     if results.stopped is not None:
@@ -99,12 +100,9 @@ def _report(results: Any, args: Namespace, resume: str | None) -> int:
             print_stderr("to send the remaining rows, run the same command again")
         else:
             print_stderr("with --resume, the same command could continue from here")
-    elif failed:
-        error = failed[0].error
-        assert error is not None
+    elif error is not None:
         print_stderr(f"the first error: {in_words(error)}")
     if pending:
-        print_stderr(
-            f"{pending} rows are in batch jobs: the same command collects them, `aichatkit jobs {resume}` shows them"
-        )
+        rows = "1 row is" if pending == 1 else f"{pending} rows are"
+        print_stderr(f"{rows} in batch jobs: the same command collects them, `aichatkit jobs {resume}` shows them")
     return 130 if results.interrupted else RUNNING if pending else 1 if failed else 0

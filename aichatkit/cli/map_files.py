@@ -27,6 +27,8 @@ def open_files(args: Namespace) -> Iterator[tuple[Path, Path]]:
 
     On leaving, what was written for standard output is printed.
     """
+    if args.format and "-" not in (args.input, args.out):
+        raise ConfigurationError("--format: is for -; the format of a file is that of its name")
     out = None if args.out == "-" else parse_path(args.out)
     if out is not None:
         check_out(args.input, out)

@@ -381,3 +381,10 @@ def test_options_of_saving_are_checked(tmp_path, name, options, words):
     with pytest.raises(ConfigurationError, match=words):
         results.save(tmp_path / name, **options)
     assert not (tmp_path / name).exists()
+
+
+def test_the_first_loop_misses_no_row_that_something_else_has_waited_for(client):
+    assert sorted(row.position for row in list(client.map(["a", "b", "c"], as_completed=True))) == [0, 1, 2]
+    results = client.map(["a", "b", "c"], as_completed=True, workers=1)
+    assert [(row.position, len(results)) for row in results] == [(0, 3), (1, 3), (2, 3)]
+    assert [row.position for row in results] == [0, 1, 2]

@@ -275,6 +275,19 @@ def test_a_job_whose_creation_is_not_known_can_be_given_up(service, run, tmp_pat
     assert run(service, ROWS).text == answers()
 
 
+def test_a_job_cancelled_before_its_creation_is_known_is_cancelled_once_it_is_found(service, run, tmp_path, client_of):
+    service.fault = lambda method, path: "drop" if method == "POST" and path.endswith("/batches") else None
+    run(service, ROWS, wait=1)
+    service.fault = lambda method, path: None
+    with client_of(service) as client:
+        (job,) = list_jobs(tmp_path / "run.sqlite", client)
+        assert job.state == "sending"
+        job.cancel()
+    assert len(run(service, ROWS).failed) == 3
+    (created,) = service.jobs.values()
+    assert created.facts["cancelled"]
+
+
 def test_a_job_is_looked_after_with_its_own_key_only(service, run, tmp_path, client_of):
     run(service, ROWS, wait=False)
     path = tmp_path / "run.sqlite"
@@ -557,6 +570,71 @@ def test_a_stopped_run_asks_nothing_live(service, run, monkeypatch):
     results = run(service, ROWS, late="live")
     assert isinstance(results.stopped, QuotaExceededError)
     assert not service.live
+
+
+@pytest.fixture
+def before_live(service, monkeypatch):
+    """Let jobs expire halfway, and call a function before each row that is then asked live."""
+    service.ending = lambda job: "expired"
+    route_live = service.route_live
+
+    def patch(function):
+        monkeypatch.setattr(service, "route_live", lambda body: function() or route_live(body))
+
+    return patch
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there is no such signal there")
+@pytest.mark.parametrize("as_completed", [False, True])
+def test_ctrl_c_finishes_the_live_row_in_flight_and_sends_no_more(
+    service, run, before_live, client_of, tmp_path, as_completed
+):
+    before_live(lambda: os.kill(os.getpid(), signal.SIGINT))
+    with client_of(service) as client:
+        options = {"batch": True, "resume": tmp_path / "run.sqlite", "progress": False, "workers": 1}
+        results = client.map(ROWS, late="live", as_completed=as_completed, **options)
+        assert len(list(results)) == 6
+        assert results.interrupted
+    assert "Ctrl-C" in str(results.stopped)
+    assert sum(service.live.values()) == 1
+    assert [len(results.failed), "2 not asked" in repr(results)] == [2, True]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there is no such signal there")
+def test_a_second_ctrl_c_does_not_wait_for_the_live_row_in_flight(service, run, before_live):
+    def interrupt():
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.5)
+        time.sleep(3)
+
+    before_live(interrupt)
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        run(service, ROWS, late="live", workers=1)
+    assert time.monotonic() - started < 3
+
+
+def test_closing_the_results_sends_no_more_rows_live(service, before_live, client_of, tmp_path):
+    before_live(lambda: None)
+    with client_of(service) as client:
+        options = {"batch": True, "resume": tmp_path / "run.sqlite", "progress": False, "workers": 1}
+        results = client.map(ROWS, late="live", as_completed=True, **options)
+        for _ in results:
+            if service.live:
+                break
+        results.close()
+    assert sum(service.live.values()) == 1
+    assert "closed" in str(results.stopped)
+
+
+def test_what_stops_live_rows_stops_the_run(service, run, before_live):
+    quota = {"error": {"message": "You exceeded your current quota", "code": "insufficient_quota"}}
+    before_live(lambda: (429, {}, quota))
+    results = run(service, ROWS, late="live", workers=1)
+    assert isinstance(results.stopped, QuotaExceededError)
+    assert len(results.failed) == 3
 
 
 def test_a_journal_that_fails_while_jobs_run_ends_the_run(service, run, monkeypatch):

@@ -9,8 +9,8 @@ import pytest
 
 from aichatkit.batch_jobs.http import Document, JobHTTP
 from aichatkit.batch_jobs.lines import FileBody, MultipartBody, Spool, iter_lines, parse_row_id, row_id
-from aichatkit.batch_jobs.protocols import find_protocol
-from aichatkit.batch_jobs.protocols.base import JobProtocol, parse_count, parse_id, parse_time
+from aichatkit.batch_jobs.protocols import PROVIDERS, find_protocol
+from aichatkit.batch_jobs.protocols.base import FileJobProtocol, JobProtocol, parse_count, parse_id, parse_time
 from aichatkit.batch_jobs.protocols.operations import _plain_schema
 from aichatkit.batch_jobs.records import JobRecord
 from aichatkit.batch_jobs.status import progress_note
@@ -62,22 +62,15 @@ def test_counts_and_ids_are_read_as_they_come():
     assert [parse_id(value) for value in ("f", "", None, {}, 5)] == ["f", "", "", "", ""]
 
 
-def test_the_base_protocol_has_no_steps_of_its_own(protocol_of):
-    protocol, spool = JobProtocol(protocol_of("openai").http), Spool()
-    steps = [
-        lambda: protocol.build_line("a", b"{}"),
-        lambda: protocol.upload(JOB, spool),
-        lambda: protocol.create(JOB, None),
-        lambda: protocol.poll(JOB),
-        lambda: protocol.find(JOB),
-        lambda: protocol.iter_results(JOB, None),
-        lambda: protocol.cancel(JOB),
-        lambda: protocol.delete_input("x"),
-    ]
-    for step in steps:
-        with pytest.raises(NotImplementedError):
-            step()
-    spool.close()
+@pytest.mark.parametrize("base", [JobProtocol, FileJobProtocol])
+def test_a_protocol_without_its_steps_cannot_be_used(protocol_of, base):
+    with pytest.raises(TypeError, match="abstract"):
+        type("Unfinished", (base,), {})(protocol_of("openai").http)
+
+
+def test_only_services_with_an_upload_have_files(protocol_of):
+    protocols = {name: protocol_of(name) for name in PROVIDERS}
+    assert [name for name, protocol in protocols.items() if not isinstance(protocol, FileJobProtocol)] == ["anthropic"]
 
 
 @pytest.mark.parametrize(
@@ -117,6 +110,13 @@ def test_rows_of_gemini_have_errors_by_their_codes(protocol_of):
     assert isinstance(read({"status": {"code": "odd", "message": "x"}}).error, ServerError)
     assert read({"error": {"code": 1}}).reason == "cancelled"
     assert read({}).error is not None
+
+
+@pytest.mark.parametrize("name", ["gemini", "xai"])
+def test_every_code_of_grpc_is_an_error_with_a_status(protocol_of, name):
+    parse = protocol_of(name)._parse_row if name == "gemini" else protocol_of(name).parse_row
+    errors = [parse({"error": {"code": code, "message": "x"}}, JOB).error for code in (3, 8, 9, 10, 13)]
+    assert [error.status for error in errors] == [400, 429, 400, 409, 500]
 
 
 def test_a_failed_operation_is_a_failed_job(protocol_of):

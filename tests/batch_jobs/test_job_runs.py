@@ -273,6 +273,12 @@ def test_what_jobs_cannot_do_is_refused_before_anything_is_sent(service, run, op
     assert not service.requests
 
 
+def test_a_call_that_is_refused_makes_no_journal(service, run, tmp_path):
+    with pytest.raises(ConfigurationError, match="progress"):
+        run(service, ROWS, progress="yes")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_provider_without_jobs_is_refused_and_those_with_jobs_are_named(service, run):
     with pytest.raises(ConfigurationError, match=r"deepseek has no batch jobs here.*anthropic, gemini"):
         run(service, ROWS, client={"api_key": {"deepseek": "sk"}}, model="deepseek/deepseek-flash")

@@ -66,6 +66,28 @@ def test_jobs_are_listed_looked_up_and_cancelled(service, capsys):
     assert "done (cancelled)" in capsys.readouterr().out
 
 
+def test_rows_in_jobs_are_not_errors(service, capsys):
+    with open("in.csv", "w", encoding="utf-8") as file:
+        file.write("id,text\n1,one\n2,\n")
+    main([*MAP, "--no-wait"])
+    shown = capsys.readouterr().err
+    assert "the first error: row 1: the column 'text' is empty here" in shown
+    assert "1 row is in batch jobs" in shown
+    with open("in.csv", "w", encoding="utf-8") as file:
+        file.write("id,text\n1,one\n")
+    main([*MAP, "--no-wait"])
+    assert "error" not in capsys.readouterr().err
+
+
+def test_a_job_named_by_its_id_is_released_once_it_is_cancelled(service, capsys):
+    main([*MAP, "--no-wait"])
+    assert main(["jobs", "out.csv.sqlite", "batch_2", "--release"]) == 2
+    assert "cancel it first" in capsys.readouterr().err
+    assert main(["jobs", "out.csv.sqlite", "--cancel"]) == 75
+    assert "running (cancelled here)" in capsys.readouterr().out
+    assert main(["jobs", "out.csv.sqlite", "batch_2", "--release"]) == 0
+
+
 def test_a_job_that_is_gone_is_released(service, capsys):
     main([*MAP, "--no-wait"])
     for job in service.jobs.values():

@@ -108,6 +108,7 @@ def test_a_run_that_stops_tells_why(capsys):
         (["in.csv", "-t", "{text}", "--out", "absent/out.csv"], "there is no folder 'absent'"),
         (["nowhere.csv", "-t", "{text}", "--out", "out.csv"], "cannot find the file"),
         (["in.csv", "-t", "{text}", "--out", "out.csv", "-w", "0"], "workers"),
+        (["in.csv", "-t", "{text}", "--out", "out.csv", "--format", "jsonl"], "--format: is for -"),
     ],
 )
 def test_wrong_usage_is_told_before_anything_is_asked(sandbox, capsys, words, told):

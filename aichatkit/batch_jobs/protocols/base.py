@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, ClassVar
@@ -13,19 +14,33 @@ from aichatkit.batch_jobs.records import JobRecord, RemoteJob, RowResult
 from aichatkit.classification import classify
 from aichatkit.errors import ChatError
 
-__all__ = ["JobProtocol", "oldest_first", "parse_count", "parse_id", "parse_time"]
+__all__ = [
+    "RPC_CANCELLED",
+    "RPC_STATUSES",
+    "FileJobProtocol",
+    "JobProtocol",
+    "oldest_first",
+    "parse_count",
+    "parse_id",
+    "parse_time",
+]
+
+#: Codes of google.rpc -> HTTP statuses, and the code of a row that was cancelled; gRPC services report rows by them.
+RPC_STATUSES = {3: 400, 4: 504, 5: 404, 7: 403, 8: 429, 9: 400, 10: 409, 11: 400, 13: 500, 14: 503, 16: 401}
+RPC_CANCELLED = 1
 
 
-class JobProtocol:
-    """How one service takes batch jobs; the hooks are in the order in which they are called."""
+class JobProtocol(ABC):
+    """How one service takes batch jobs; the hooks are in the order in which they are called.
+
+    The request that creates a job contains its rows, unless it is a `FileJobProtocol`.
+    """
 
     #: The most rows, and bytes of lines, that one job may have.
     max_rows: ClassVar[int] = 50_000
     max_bytes: ClassVar[int] = 100_000_000
     #: What a job costs, as a share of the usual price, if the catalog has no batch price; None if not documented.
     price_factor: ClassVar[float | None] = None
-    #: Whether the request that creates a job contains its rows, so that there is no file.
-    is_inline: ClassVar[bool] = False
     #: Whether a job that its service has created can be recognized by its input file or its name.
     is_named: ClassVar[bool] = True
     #: Fields of a body that jobs do not take.
@@ -43,37 +58,29 @@ class JobProtocol:
         """Return the body of a row: that of a call, without what jobs do not take."""
         return {name: value for name, value in body.items() if name not in self.dropped}
 
+    @abstractmethod
     def build_line(self, row_id: str, body: bytes) -> bytes:
         """Return the line of a row; `body` is JSON."""
-        raise NotImplementedError
 
-    def upload(self, job: JobRecord, spool: Spool) -> str:
-        """Upload the lines of a job and return the name of the file."""
-        raise NotImplementedError
-
+    @abstractmethod
     def create(self, job: JobRecord, spool: Spool | None) -> RemoteJob:
         """Create a job; never sent twice. `spool` holds the lines if the request contains them."""
-        raise NotImplementedError
 
+    @abstractmethod
     def poll(self, job: JobRecord) -> RemoteJob:
         """Return a job as it is now."""
-        raise NotImplementedError
 
+    @abstractmethod
     def find(self, job: JobRecord) -> list[RemoteJob]:
         """Return the jobs that may be this one, whose creation is not known; the oldest first."""
-        raise NotImplementedError
 
+    @abstractmethod
     def iter_results(self, job: JobRecord, remote: RemoteJob) -> Iterator[RowResult]:
         """Yield the results of a job that has ended, in any order."""
-        raise NotImplementedError
 
+    @abstractmethod
     def cancel(self, job: JobRecord) -> None:
         """Cancel a job; what it answered until then can still be collected."""
-        raise NotImplementedError
-
-    def delete_input(self, ref: str) -> None:
-        """Delete the uploaded file."""
-        raise NotImplementedError
 
     def refused(self, status: int, body: Any, *, model: str) -> ChatError:
         """Return the error of a row that was refused with a status and a body."""
@@ -103,6 +110,18 @@ class JobProtocol:
                     yield record
         finally:
             spool.close()
+
+
+class FileJobProtocol(JobProtocol):
+    """How a service takes batch jobs whose rows are in a file that is uploaded first."""
+
+    @abstractmethod
+    def upload(self, job: JobRecord, spool: Spool) -> str:
+        """Upload the lines of a job and return the name of the file."""
+
+    @abstractmethod
+    def delete_input(self, ref: str) -> None:
+        """Delete the uploaded file."""
 
 
 def oldest_first(found: Sequence[RemoteJob]) -> list[RemoteJob]:

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from aichatkit.batch_jobs.protocols.base import oldest_first, parse_count, parse_id, parse_time
+from aichatkit.batch_jobs.protocols.base import (
+    RPC_CANCELLED,
+    RPC_STATUSES,
+    oldest_first,
+    parse_count,
+    parse_id,
+    parse_time,
+)
 from aichatkit.batch_jobs.protocols.openai_files import OpenAIJobs
 from aichatkit.batch_jobs.records import JobRecord, RemoteJob, RowResult
 from aichatkit.errors import BadResponseError, ModelNotFoundError
@@ -15,8 +22,6 @@ __all__ = ["XAIJobs"]
 _PAGE = 1000
 #: The shapes of an answer, by the protocol of the row.
 _ANSWERS = ("chat_get_completion", "responses", "response")
-_STATUSES = {3: 400, 4: 504, 5: 404, 7: 403, 8: 429, 13: 500, 14: 503, 16: 401}
-_CANCELLED = 1
 #: How long before it was sent a job may have been created: the service may give dates only, and clocks differ.
 _SKEW = 2 * 86_400.0
 
@@ -63,11 +68,11 @@ class XAIJobs(OpenAIJobs):
             body = next((response[name] for name in _ANSWERS if isinstance(response.get(name), dict)), response)
             return RowResult(row_id, body=body, record=record)
         code = error.get("code") if isinstance(error, dict) else None
-        if code == _CANCELLED:
+        if code == RPC_CANCELLED:
             return RowResult(row_id, reason="cancelled", record=record)
-        if isinstance(code, int) and code in _STATUSES:
-            body = {"error": {**error, "code": _STATUSES[code]}}  # type: ignore[dict-item]
-            return RowResult(row_id, error=self.refused(_STATUSES[code], body, model=job.model), record=record)
+        if isinstance(code, int) and code in RPC_STATUSES:
+            body = {"error": {**error, "code": RPC_STATUSES[code]}}  # type: ignore[dict-item]
+            return RowResult(row_id, error=self.refused(RPC_STATUSES[code], body, model=job.model), record=record)
         return RowResult(row_id, error=self.reported({"error": error or "no answer"}, model=job.model), record=record)
 
     def cancel(self, job: JobRecord) -> None:

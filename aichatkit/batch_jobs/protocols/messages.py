@@ -23,7 +23,6 @@ class AnthropicJobs(JobProtocol):
 
     max_rows = 100_000
     max_bytes = 250_000_000
-    is_inline = True
     is_named = False
 
     def build_line(self, row_id: str, body: bytes) -> bytes:

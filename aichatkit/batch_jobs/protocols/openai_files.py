@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from aichatkit.batch_jobs.lines import FileBody, MultipartBody, Spool
-from aichatkit.batch_jobs.protocols.base import JobProtocol, oldest_first, parse_count, parse_id, parse_time
+from aichatkit.batch_jobs.protocols.base import FileJobProtocol, oldest_first, parse_count, parse_id, parse_time
 from aichatkit.batch_jobs.records import JobRecord, RemoteJob, RowResult
 from aichatkit.errors import BadResponseError, ChatError
 
@@ -23,7 +23,7 @@ _KEPT = 2_592_000
 _UNRUN = {"batch_expired": "expired", "batch_cancelled": "cancelled"}
 
 
-class OpenAIJobs(JobProtocol):
+class OpenAIJobs(FileJobProtocol):
     """Jobs of OpenAI: chat completions and Responses."""
 
     max_rows = 50_000

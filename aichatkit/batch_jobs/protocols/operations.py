@@ -8,7 +8,15 @@ from typing import Any
 from urllib.parse import quote
 
 from aichatkit.batch_jobs.lines import FileBody, Spool
-from aichatkit.batch_jobs.protocols.base import JobProtocol, oldest_first, parse_count, parse_id, parse_time
+from aichatkit.batch_jobs.protocols.base import (
+    RPC_CANCELLED,
+    RPC_STATUSES,
+    FileJobProtocol,
+    oldest_first,
+    parse_count,
+    parse_id,
+    parse_time,
+)
 from aichatkit.batch_jobs.records import JobRecord, RemoteJob, RowResult
 from aichatkit.errors import BadResponseError
 
@@ -18,12 +26,9 @@ _ENDED = ("SUCCEEDED", "PARTIALLY_SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED")
 _PAGE = 100
 #: How long before it was sent a job may have been created, in seconds: the clock of this machine may be wrong.
 _SKEW = 2 * 86_400.0
-#: Codes of google.rpc -> HTTP statuses.
-_STATUSES = {3: 400, 4: 504, 5: 404, 7: 403, 8: 429, 9: 400, 10: 409, 11: 400, 13: 500, 14: 503, 16: 401}
-_CANCELLED = 1
 
 
-class GeminiJobs(JobProtocol):
+class GeminiJobs(FileJobProtocol):
     """Jobs of the Gemini API, always with a file: results that come with a job have lost their order before."""
 
     max_rows = 100_000
@@ -111,9 +116,9 @@ class GeminiJobs(JobProtocol):
         error = record.get("error") or record.get("status")
         if isinstance(error, dict) and (error.get("code") or error.get("message")) and "response" not in record:
             code = error.get("code")
-            if code == _CANCELLED:
+            if code == RPC_CANCELLED:
                 return RowResult(row_id, reason="cancelled", record=record)
-            status = _STATUSES.get(code, 500) if isinstance(code, int) and code < 100 else parse_count(code) or 500
+            status = RPC_STATUSES.get(code, 500) if isinstance(code, int) and code < 100 else parse_count(code) or 500
             body = {"error": {**error, "code": status}}
             return RowResult(row_id, error=self.refused(status, body, model=job.model), record=record)
         if "response" not in record:
@@ -138,7 +143,7 @@ class GeminiJobs(JobProtocol):
         failure = None
         if is_failed and not output_ref and not inline:
             code = error.get("code")
-            status = _STATUSES.get(code, 500) if isinstance(code, int) and code < 100 else 500
+            status = RPC_STATUSES.get(code, 500) if isinstance(code, int) and code < 100 else 500
             failure = self.refused(status, {"error": error or {"message": "the job failed"}}, model=job.model)
         created = parse_time(_first(places, "createTime"))
         return RemoteJob(
