@@ -217,7 +217,8 @@ class ToolCall:
 
     `signature` is the service's signature, prefixed with the service's name and a colon.
     It is sent back with the result, and only to that service.
-    `broken` holds the raw text of arguments that are not a JSON object, which small models sometimes produce.
+    `broken` holds the raw text of arguments that are not a JSON object, which small models sometimes produce, or that
+    cannot be assigned to a call; `arguments` is empty then.
     """
 
     id: str
