@@ -158,10 +158,11 @@ class ToolCallPart(NamedTuple):
 
     `position` is the index of the call it belongs to.
     Without one, a piece with a name starts a new call and any other piece belongs to the latest.
-    A piece with neither ID nor name, for a call that never started, is not for one of our tools.
+    A piece without a name under an index that no call has continues the call with its ID.
+    If there is none, its arguments are lost, and a call that may lack them is not run.
     `signature` must be sent back to the service with the tool's result.
     With `whole`, the piece repeats a whole call of which pieces may have come before.
-    With `foreign`, the position belongs to a call that the service runs itself, and its pieces are passed over.
+    With `foreign`, the position belongs to a call that the service runs itself, and its pieces are ignored.
     """
 
     position: int | None
@@ -217,7 +218,8 @@ class ToolCall:
 
     `signature` is the service's signature, prefixed with the service's name and a colon.
     It is sent back with the result, and only to that service.
-    `broken` holds the raw text of arguments that are not a JSON object, which small models sometimes produce.
+    `broken` holds the raw text of arguments that are not a JSON object, which small models sometimes produce, or that
+    cannot be assigned to a call; `arguments` is empty then.
     """
 
     id: str

@@ -1243,8 +1243,29 @@ MISTAKES = (
     Mistake(
         "arguments under a number that no call has are passed over",
         "call/tool_calls.py",
-        "            self.lost += part.arguments\n",
+        "            self._lost += part.arguments\n",
         "            pass\n",
+        "call/test_collector.py",
+    ),
+    Mistake(
+        "arguments of a call that was never named are passed over",
+        "call/tool_calls.py",
+        'self._lost + "".join(call.arguments for call in self.calls if not call.name)',
+        "self._lost",
+        "call/test_collector.py",
+    ),
+    Mistake(
+        "fields of arguments without a call are passed over",
+        "call/tool_calls.py",
+        "            self._lost += text\n",
+        "",
+        "call/test_collector.py",
+    ),
+    Mistake(
+        "a call that began with an empty object runs without its arguments",
+        "call/tool_calls.py",
+        "self.fields is not None or _is_empty(self.arguments)",
+        "not self.has_arguments",
         "call/test_collector.py",
     ),
     Mistake(

@@ -276,7 +276,8 @@ def test_the_hints_know_the_options_as_they_are():
     assert made - per_call | {"budget"} == option_hints._CLIENT
     assert set(CALL_OPTIONS) - made == option_hints._CALL
     assert set(inspect.signature(Client.map).parameters) >= option_hints._MAP
-    known = {*PARAMS, *CALL_OPTIONS, *made, *option_hints._MAP, *option_hints._CHAT}
+    assert set(inspect.signature(Client.embed).parameters) >= option_hints._EMBED
+    known = {*PARAMS, *CALL_OPTIONS, *made, *option_hints._MAP, *option_hints._CHAT, *option_hints._EMBED}
     assert known & {*other_words._OURS, *other_words.FIELDS, *other_words.COUNTS} == set()
     assert set(other_words._OPTIONS) - known == {"prompt"}
     assert set(other_words._OURS) & other_words.FIELDS == set()

@@ -213,7 +213,7 @@ class TargetAttempts:
         while (until := pauses.until(key)) > max(waited_until, policy.now()):
             waited_until, remaining = until, until - policy.now()
             if remaining > policy.max_wait:
-                message = f"{key.provider}: it asked for a pause, of {remaining:.0f} s more"
+                message = f"{key.provider}: the service asked for a pause; {remaining:.0f} s of it remain"
                 raise RateLimitError(message, retry_after=remaining)
             # Jitter, as many rows wait for the same moment.
             seconds = remaining + (policy.random or random.random)() * min(1.0, remaining * 0.1)

@@ -103,10 +103,10 @@ class Collector:
         ids = [call.id or chunks.make_call_id(self._turn, number) for number, call in enumerate(opened)]
         parts = [[id, call.name, call.arguments, call.signature] for id, call in zip(ids, opened)]
         calls = [_tool_call(part, provider) for part in parts]
-        if self.calls.lost:
-            # A tool must not run without arguments that came under a number that no call has.
+        if lost := self.calls.lost:
+            # A tool must not run without arguments that arrived under an index that no call has.
             calls = [
-                call if part.has_arguments else replace(call, broken=self.calls.lost)
+                replace(call, arguments={}, broken=lost) if part.may_lack_arguments else call
                 for call, part in zip(calls, opened)
             ]
         for call in calls:

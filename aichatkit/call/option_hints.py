@@ -35,6 +35,7 @@ _MAP = frozenset(
         *("progress", "resume", "template", "wait", "workers"),
     }
 )
+_EMBED = frozenset({"dimensions", "kind", "normalize", "truncate"})
 _PHRASES = {
     "files": "files=[...]",
     "model": "model='provider/model', or model=[...] for several",
@@ -56,19 +57,22 @@ def hint_for(name: str, accepted: Collection[str] = (), function: str = "") -> s
     >>> hint_for("max_retries", ["retry"]), hint_for("workers")
     ('; did you mean retry=?', '; it belongs to map(...)')
     """
-    if name in ("stream", "streaming"):
+    word = other_words.snake_case(name)
+    if word in ("stream", "streaming"):
         return f"; {_STREAMS.get(function, 'to stream an answer, call stream(...)')}"
-    if name in other_words.COUNTS:
+    if word in other_words.COUNTS:
         return "; a call gives one answer; for several to one prompt, use map([prompt] * 3)"
-    if name in other_words.FIELDS:
+    if word in other_words.FIELDS:
         return "; fields of a service go in as they are" + (
             f": extra={{{name!r}: ...}}"
             if "extra" in accepted
             else f", in a call: ask(prompt, extra={{{name!r}: ...}})"
         )
-    if belongs := _place(name):
+    if name != word and word in accepted:
+        return f"; did you mean {word}=?"
+    if belongs := _place(word):
         return f"; it belongs to {belongs}"
-    option = other_words.option_for(name)
+    option = word if word == "prompt" else other_words.option_for(name)
     if option == "prompt":
         return f"; {_prompt_hint(name, accepted, function)}"
     if not option:
@@ -85,6 +89,8 @@ def _place(option: str) -> str:
         return "a call: ask, stream, chat or map"
     if option in _CHAT:
         return f"a conversation: client.chat({option}=...)"
+    if option in _EMBED:
+        return f"embeddings: embed(texts, {option}=...)"
     return "map(...)" if option in _MAP else ""
 
 
@@ -97,6 +103,8 @@ def _prompt_hint(name: str, accepted: Collection[str], function: str) -> str:
         return "check(...) sends a prompt of its own"
     if function in ("map", "estimate"):
         return f"the prompts come first, {function}(prompts)"
+    if function == "embed":
+        return "the texts come first, embed(texts)"
     return (
         "messages are passed as the prompt, ask(messages)"
         if name == "messages"
@@ -116,8 +124,11 @@ def operand_hint(name: str, operands: Sequence[Any]) -> str:
         return "takes the model first, and other options by name, such as api_key="
     if name == "Chat":
         return f"takes a client first, and options by name, such as model={operands[1]!r:.60}"
-    if name in ("map", "estimate"):
-        return "takes prompts, a template, and options by name, such as model="
+    if name in ("map", "estimate", "embed"):
+        operand = "texts" if name == "embed" else "prompts"
+        return f"takes {operand}, a template, and options by name, such as model="
+    if name == "check":
+        return "takes the model, and options by name, such as timeout="
     if name == "chat":
         return (
             "takes options by name only, such as model= and system=; pass the prompt to ask(), as in chat().ask('Hi')"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["COUNTS", "FIELDS", "option_for", "provider_for"]
+__all__ = ["COUNTS", "FIELDS", "option_for", "provider_for", "snake_case"]
 
 #: Our option -> its names elsewhere, in snake case.
 _OPTIONS = {
@@ -41,6 +41,9 @@ _OPTIONS = {
     "progress": "progress_bar show_progress tqdm",
     "resume": "checkpoint journal",
     "on_error": "return_exceptions raise_on_error raise_exceptions",
+    "dimensions": "dimension output_dimension output_dimensionality embedding_dimensions",
+    "kind": "input_type task_type embedding_type",
+    "normalize": "normalize_embeddings normalized",
     "api_key": "key token openai_api_key anthropic_api_key google_api_key api_token auth_token access_token",
     "base_url": "api_base endpoint url host azure_endpoint openai_api_base",
     "session": "http_client transport requests_session",
@@ -100,7 +103,16 @@ def option_for(name: str) -> str:
     >>> option_for("num_retries"), option_for("maxOutputTokens"), option_for("colour")
     ('retry', 'max_tokens', '')
     """
-    return _OURS.get(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower().replace("-", "_"), "")
+    return _OURS.get(snake_case(name), "")
+
+
+def snake_case(name: str) -> str:
+    """Return a name as options are written here.
+
+    >>> snake_case("baseURL"), snake_case("tool-choice")
+    ('base_url', 'tool_choice')
+    """
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower().replace("-", "_")
 
 
 def provider_for(name: str, *, is_provider: bool = False) -> str:

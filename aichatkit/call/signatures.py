@@ -256,4 +256,4 @@ def _declare(function: Any) -> FunctionType:
 
 
 def _declaration() -> None:
-    raise NotImplementedError("this function only declares a signature; call the one that it belongs to")
+    raise TypeError("this function only declares a signature and cannot be called; call the one that it belongs to")

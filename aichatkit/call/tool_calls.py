@@ -44,6 +44,11 @@ class OpenCall:
         """Whether any arguments have arrived."""
         return self.fields is not None or any(self._pieces)
 
+    @property
+    def may_lack_arguments(self) -> bool:
+        """Whether arguments may be missing: there are none, or they are fields, of which any number is valid."""
+        return self.fields is not None or _is_empty(self.arguments)
+
     def append(self, part: chunks.ToolCallPart) -> None:
         """Add a piece."""
         self.id = self.id or part.id
@@ -73,8 +78,7 @@ class CallAssembler:
     def __init__(self) -> None:
         self.calls: list[OpenCall] = []
         self.size = 0
-        #: The arguments that belong to no call.
-        self.lost = ""
+        self._lost = ""
         self._foreign: set[int | None] = set()
         self._open: dict[int | None, OpenCall] = {}
         self._settled: list[OpenCall] = []
@@ -84,6 +88,12 @@ class CallAssembler:
 
     def __len__(self) -> int:
         return len(self.calls)
+
+    @property
+    def lost(self) -> str:
+        """The arguments that belong to no call, or to one that was never named; empty ones do not count."""
+        lost = self._lost + "".join(call.arguments for call in self.calls if not call.name)
+        return "" if _is_empty(lost) else lost
 
     def add(self, part: chunks.ToolCallPart) -> None:
         """Append a piece to its call; some services do not number calls, or number each of them 0."""
@@ -96,20 +106,24 @@ class CallAssembler:
         if part.foreign:
             self._foreign.add(part.position)
             return
-        call = self._open.get(part.position)
         if part.whole:
             self._complete(part)
-        elif call is not None and _continues(call, part):
+            return
+        call = self._open.get(part.position) or self._find_by_id(part)
+        if call is not None and _continues(call, part):
             call.append(part)
         elif part.name or (part.id and call is None):
             self._begin(part)
         elif part.position not in self._foreign:
-            self.lost += part.arguments
+            self._lost += part.arguments
 
     def add_fields(self, part: chunks.ArgumentFields) -> None:
         """Add fields of the latest call's arguments."""
         call = self._open.get(None)
         if call is None:
+            text = json.dumps(part.fields) if part.fields else ""
+            self.size += len(text)
+            self._lost += text
             return
         if call.fields is None and (part.fields or part.more):
             call.fields = {}
@@ -127,6 +141,14 @@ class CallAssembler:
         self.calls.append(call)
         call.append(part)
         return call
+
+    def _find_by_id(self, part: chunks.ToolCallPart) -> OpenCall | None:
+        """Return the call that a piece under a new index continues, as its ID says, and open it under that index."""
+        for call in self.calls:
+            is_named_again = part.name == call.name and not call.has_arguments
+            if part.id and part.arguments and part.id == call.id and (not part.name or is_named_again):
+                return self._open.setdefault(part.position, call)
+        return None
 
     def _complete(self, part: chunks.ToolCallPart) -> None:
         call = self._find(part)

@@ -187,7 +187,7 @@ class Gemini(Provider):
 
     def _parse_record(self, record: Any, event: Event) -> list[Any]:
         check_error(self, event, record)
-        blocked = (record.get("promptFeedback") or {}).get("blockReason")
+        blocked = dict_or_empty(record.get("promptFeedback")).get("blockReason")
         if blocked:
             raise ContentFilteredError(
                 f"{self.name}: the prompt was stopped by a content filter ({blocked}); change the prompt",

@@ -305,7 +305,7 @@ def _parse_ending(response: Mapping[str, Any]) -> Iterator[Any]:
     yield from parse_usage(response.get("usage"), tier=response.get("service_tier"))
     yield from _parse_searches(response)
     # An incomplete response may have no reason; then use its status.
-    reason = (response.get("incomplete_details") or {}).get("reason") or response.get("status") or "completed"
+    reason = dict_or_empty(response.get("incomplete_details")).get("reason") or response.get("status") or "completed"
     yield Finish(_FINISH_REASONS.get(reason, reason), last=True)
 
 

@@ -326,6 +326,46 @@ def test_a_call_does_not_run_without_arguments_that_came_under_another_number():
         assert (call.name, call.arguments, call.broken) == ("f", {}, '{"x": 1}')
 
 
+@pytest.mark.parametrize("start", ["{}", "null", " "])
+def test_a_call_that_begins_with_empty_arguments_does_not_run_without_those_under_another_index(start):
+    (call,) = gathered(P(0, "a", "f", start), P(1, arguments='{"x": 1}')).tool_calls("openai")
+    assert (call.arguments, call.broken) == ({}, '{"x": 1}')
+
+
+def test_arguments_under_another_index_reach_the_call_with_their_id():
+    for first in (P(1, "a", "", '{"x"'), P(1, "a", "f", '{"x"')):
+        parts = [P(0, "b", "g"), P(0, "a", "f"), first, P(1, arguments=": 1}")]
+        assert calls(*parts)[1:] == [("a", "f", {"x": 1})]
+    # As from gateways that number the pieces.
+    parts = [P(0, "a", "f"), P(1, "a", "", '{"x"'), P(2, "a", "", ": 1}"), P(3, "b", "f", "{}")]
+    assert calls(*parts) == [("a", "f", {"x": 1}), ("b", "f", {})]
+
+
+def test_calls_with_one_id_that_are_named_first_stay_apart():
+    parts = [P(0, "a", "f"), P(1, "a", "f"), P(0, arguments='{"x": 1}'), P(1, arguments='{"x": 2}')]
+    assert calls(*parts) == [("a", "f", {"x": 1}), ("a", "f", {"x": 2})]
+
+
+def test_a_call_does_not_run_without_arguments_that_came_with_another_id():
+    call, nameless = gathered(P(0, "a", "f"), P(1, "b", "", '{"x": 1}')).tool_calls("openai")
+    assert (call.name, call.arguments, call.broken) == ("f", {}, '{"x": 1}')
+    assert nameless.name == ""
+
+
+def test_fields_without_a_call_leave_no_call_to_run_with_the_others():
+    fields = [ArgumentFields([(("x",), 1)], more=True), P(None, "a", "f"), ArgumentFields([(("y",), 2)])]
+    (call,) = gathered(*fields).tool_calls("gemini")
+    assert (call.name, call.arguments, call.broken) == ("f", {}, '[[["x"], 1]]')
+    (call,) = gathered(ArgumentFields([]), *fields[1:]).tool_calls("gemini")
+    assert (call.arguments, call.broken) == ({"y": 2}, "")
+
+
+@pytest.mark.parametrize("empty", ["{}", " ", "null"])
+def test_empty_arguments_under_another_index_are_no_loss(empty):
+    (call,) = gathered(P(0, "a", "f"), P(1, arguments=empty)).tool_calls("openai")
+    assert (call.arguments, call.broken) == ({}, "")
+
+
 def test_arguments_of_a_call_that_the_service_runs_itself_are_passed_over():
     parts = [P(0, foreign=True), P(0, arguments='{"query": "x"}'), P(1, "a", "f")]
     (call,) = gathered(*parts).tool_calls("anthropic")

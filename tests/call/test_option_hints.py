@@ -116,6 +116,56 @@ def test_every_foreign_word_has_an_answer_everywhere(word):
         assert str(caught.value).startswith(f"unknown option or parameter {word!r}; "), name
 
 
+@pytest.mark.parametrize(
+    ("options", "hint"),
+    [
+        ({"input": ["Hi"]}, "the texts come first, embed(texts)"),
+        ({"prompt": "Hi"}, "the texts come first, embed(texts)"),
+        ({"texts": "Hi", "input_type": "query"}, "did you mean kind=?"),
+        ({"texts": "Hi", "taskType": "query"}, "did you mean kind=?"),
+        ({"texts": "Hi", "outputDimensionality": 3}, "did you mean dimensions=?"),
+        ({"texts": "Hi", "normalize_embeddings": True}, "did you mean normalize=?"),
+        ({"texts": "Hi", "store": True}, "extra={'store': ...}"),
+    ],
+)
+def test_embed_answers_words_of_other_libraries(options, hint):
+    with pytest.raises(ConfigurationError) as caught:
+        Fake([]).client().embed(**options, model="openai")
+    assert hint in str(caught.value)
+
+
+@pytest.mark.parametrize("option", ["dimensions", "kind", "normalize", "truncate"])
+def test_an_option_of_embeddings_is_named_as_such(option):
+    for name, call in calls(Fake([]).client(), option).items():
+        with pytest.raises(ConfigurationError) as caught:
+            call()
+        assert f"it belongs to embeddings: embed(texts, {option}=...)" in str(caught.value), name
+
+
+def test_operands_too_many_are_answered_for_what_was_called():
+    client = Fake([]).client()
+    with pytest.raises(ConfigurationError, match="embed: takes texts, a template, and options by name"):
+        client.embed(["Hi"], "{text}", "openai")
+    with pytest.raises(ConfigurationError, match="check: takes the model, and options by name"):
+        client.check("openai", 5)
+
+
+@pytest.mark.parametrize(
+    ("option", "hint"),
+    [
+        ("apiKey", "it belongs to the client: Client(api_key=...)"),
+        ("baseURL", "it belongs to the client: Client(base_url=...)"),
+        ("toolChoice", "fields of a service go in as they are"),
+        ("candidateCount", "a call gives one answer"),
+        ("maxRounds", "did you mean max_rounds=?"),
+    ],
+)
+def test_a_name_in_camel_case_is_answered_like_one_in_snake_case(option, hint):
+    with pytest.raises(ConfigurationError) as caught:
+        Fake([]).client().ask("Hi", **{option: "x"})
+    assert hint in str(caught.value)
+
+
 @pytest.mark.parametrize("option", ["api_key", "base_url", "verify", "session"])
 def test_what_belongs_to_the_client_is_said_on_every_interface(option):
     client = Fake([]).client()

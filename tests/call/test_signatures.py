@@ -162,7 +162,7 @@ def test_methods_without_options_are_left_as_they_are():
 
 def test_the_function_that_is_inspected_cannot_be_called_by_mistake():
     for function in (ai.ask, Client.ask):
-        with pytest.raises(NotImplementedError, match="only declares a signature"):
+        with pytest.raises(TypeError, match="only declares a signature and cannot be called"):
             inspect.unwrap(function)(*["Hi"] * (2 if "self" in inspect.signature(function).parameters else 1))
 
 
@@ -287,5 +287,5 @@ def test_a_type_checker_finds_every_misspelt_and_mistyped_option(tmp_path):
 def test_what_declares_a_signature_cannot_be_called():
     # The second is the function whose code the first has, under another name and place.
     for call in (lambda: ai.ask.__wrapped__("Hi"), signatures._declaration):
-        with pytest.raises(NotImplementedError, match="only declares a signature"):
+        with pytest.raises(TypeError, match="only declares a signature and cannot be called"):
             call()

@@ -395,3 +395,12 @@ def test_the_same_words_inside_of_a_text_are_text(asks, text):
 @pytest.mark.parametrize("name", ["openai", "openai-responses", "anthropic", "gemini", "cohere", "perplexity"])
 def test_an_event_framed_thousands_of_times_is_read_like_one_framed_twice(name):
     assert registry[name]().parse_event(Event("data:" * 5000, "message")) is None
+
+
+@pytest.mark.parametrize("odd", [5, "x", ["x"], True])
+def test_details_of_an_odd_type_do_not_cost_the_answer(asks, odd):
+    candidate = {"content": {"parts": [{"text": "Hello"}]}, "finishReason": "STOP"}
+    assert asks("gemini", sse({"candidates": [candidate], "promptFeedback": odd})).text == "Hello"
+    message = {"type": "message", "content": [{"type": "output_text", "text": "Hello"}]}
+    response = {"status": "completed", "output": [message], "incomplete_details": odd}
+    assert asks("openai-responses", sse({"type": "response.completed", "response": response})).text == "Hello"
