@@ -575,7 +575,7 @@ def test_another_key_takes_over(sandbox, policy):
         ({"model": MODEL, "executor": 3}, "executor: must be"),
         ({"model": MODEL, "resume": 3}, "resume: must be the path"),
         ({"model": MODEL, "extra": 3}, "extra"),
-        ({"model": MODEL, "dimension": 3}, "did you mean 'dimensions'"),
+        ({"model": MODEL, "dimension": 3}, "did you mean dimensions="),
         ({"model": MODEL, "timeout": "x"}, "timeout"),
         ({"model": "anthropic/claude-sonnet-5-5"}, "anthropic has no embeddings"),
         ({"model": "azure"}, "name the model, as 'azure/MODEL'"),
