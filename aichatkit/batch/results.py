@@ -103,15 +103,14 @@ class Results(Sequence[Result]):
         self._schema = schema
         self._table = table
         self._is_live = as_completed
-        #: Rows that `finish` has received and the first loop has not; None without such a loop.
-        self._overtaken: deque[int] | None = None
+        #: Rows that `finish` has received and the first loop has not; None without such a loop, or after it.
+        self._overtaken: deque[int] | None = deque() if as_completed else None
         self._store_error: JournalError | None = None
         self._outcomes: Generator[FinishedRow, None, None] | None = run.__iter__()
 
     def __iter__(self) -> Iterator[Result]:
-        if self._is_live:
+        if self._is_live and self._overtaken is not None:
             self._is_live = False
-            self._overtaken = deque()
             return self._iter_completed(self._overtaken)
         return map(self._result_at, range(len(self)))
 

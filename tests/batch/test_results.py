@@ -388,3 +388,6 @@ def test_the_first_loop_misses_no_row_that_something_else_has_waited_for(client)
     results = client.map(["a", "b", "c"], as_completed=True, workers=1)
     assert [(row.position, len(results)) for row in results] == [(0, 3), (1, 3), (2, 3)]
     assert [row.position for row in results] == [0, 1, 2]
+    results = client.map(["a", "b", "c"], as_completed=True, workers=1)
+    assert len(results) == 3  # `list` of Python 3.9 asks for it before it begins the loop
+    assert [row.position for row in results] == [0, 1, 2]
