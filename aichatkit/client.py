@@ -40,6 +40,7 @@ from aichatkit.limits.waits import Pauses
 from aichatkit.messages import Prompt
 from aichatkit.options import (
     CALL_OPTIONS,
+    parse_auth,
     parse_catalog,
     parse_headers,
     parse_hooks,
@@ -101,8 +102,10 @@ class Client:
     Args:
         model: "provider/model", "provider", a list of them in fallback order, or None to choose by environment.
         system: the system prompt of every call.
-        api_key: a key, a list of keys (a rate-limited one is skipped), or a dict by provider; without it the
-            environment is read at the first call.
+        api_key: a key, a function that returns one and is called for each attempt, a list of them (a rate-limited one
+            is skipped), or a dict by provider; without it the environment is read at the first call.
+        auth: what signs each request, as `requests` takes it: an AuthBase such as `aws_auth()`, (user, password), or a
+            dict by provider; no key is needed then.
         base_url: another URL that speaks the provider's protocol, or a dict by provider.
         session: your own Session, used as it is and never modified.
         proxies: one URL, or a dict as `requests` takes it; without it the environment counts.
@@ -132,6 +135,7 @@ class Client:
         *,
         system: str | None = None,
         api_key: Keys = None,
+        auth: Any = None,
         base_url: PerProvider = None,
         session: requests.Session | None = None,
         proxies: str | Mapping[str, str] | None = None,
@@ -163,11 +167,13 @@ class Client:
             policy,
             parse_params(params, options=()),
         )
-        names = named_providers(model) if isinstance(api_key, (str, list, tuple)) or isinstance(base_url, str) else []
+        is_for_model = [value is not None and not isinstance(value, Mapping) for value in (api_key, auth, base_url)]
+        names = named_providers(model) if any(is_for_model) else []
         keys = per_provider(api_key, names, option="api_key")
         keys = {name: parse_keys(key, provider=name) for name, key in keys.items()}
         base_urls = per_provider(base_url, names, option="base_url")
         base_urls = {name: parse_url(url) for name, url in base_urls.items()}
+        signers = parse_auth(auth, names, keys, session)
         hooks = parse_hooks(hooks)
         self._log = None if log is None else call_log.CallLog(log)  # only now, as it creates its file
         observed = bool(hooks) or self._log is not None or telemetry is not None
@@ -180,6 +186,7 @@ class Client:
             closing=threading.Event(),
             keys=keys,
             base_urls=base_urls,
+            signers=signers,
             cooldowns=Cooldowns(now),
             retry_budget=RetryBudget(policy.budget),
             pauses=Pauses(now),
@@ -379,4 +386,4 @@ class Client:
         return build_call(self._context, self._defaults, self._targets, prompt, repairs, **options)
 
     def _targets(self, model: Model) -> list[Target]:
-        return find_targets(model, keys=self._context.keys)
+        return find_targets(model, keys={**self._context.signers, **self._context.keys})

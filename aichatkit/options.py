@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Callable
 from urllib.parse import urlsplit
 
 from aichatkit._lazy import lazy_module
+from aichatkit.auth.signers import Signer, is_google_session, parse_signer
 from aichatkit.call.signatures import CallOptions, options_of
 from aichatkit.call.targets import per_provider
 from aichatkit.catalog.layers import parse_layer, read_layer
 from aichatkit.catalog.models import Catalog
 from aichatkit.errors import ConfigurationError
 from aichatkit.params import PARAMS, is_integer, suggestion
+from aichatkit.registry import registry
 
 if TYPE_CHECKING:
     from aichatkit.catalog import own_prices
@@ -28,6 +30,7 @@ __all__ = [
     "CALL_OPTIONS",
     "HOOKS",
     "MAX_ROUNDS",
+    "parse_auth",
     "parse_catalog",
     "parse_extra",
     "parse_flag",
@@ -51,6 +54,28 @@ _ENDPOINT = re.compile(
     r"|(?:/v[0-9]\w*)?/models/[^/]+:(?:streamG|g)enerateContent$"
 )
 _HEADER_NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+
+
+def parse_auth(auth: Any, names: Sequence[str], keys: Collection[str], session: Any) -> dict[str, Signer]:
+    """Return what signs requests, by provider; `keys` are the providers that a key was passed for as well.
+
+    Raises:
+        ConfigurationError: the value is invalid, or a key would have to be in the header that the signature is in.
+    """
+    signers = {name: parse_signer(value, provider=name) for name, value in _by_provider(auth, names).items()}
+    for name in keys:
+        what = "auth=" if name in signers else "session=" if is_google_session(session) else ""
+        if what and registry[name].key_header == "Authorization":
+            raise ConfigurationError(
+                f"api_key for {name}: {what} signs each request in the same header; pass one of the two", provider=name
+            )
+    return signers
+
+
+def _by_provider(auth: Any, names: Sequence[str]) -> dict[str, Any]:
+    if auth is None or isinstance(auth, (Mapping, tuple)) or callable(auth):
+        return per_provider(auth, names, option="auth")
+    return {"the client": auth}
 
 
 def parse_catalog(catalog: Any, prices: Any) -> Catalog:

@@ -23,7 +23,22 @@ collect_ignore_glob = ["conftest.py", "*/conftest.py"]
 collect_ignore = ["support/sdks", "support/tiny_model.py"]
 
 _LOOPBACK = ("127.", "::1", "localhost")
-_PREFIXES = ("AICHATKIT_", "REQUESTS_", "CURL_", "HTTP_", "HTTPS_", "ALL_", "NO_", "http_", "https_", "all_", "no_")
+_PREFIXES = (
+    "AICHATKIT_",
+    "AWS_",
+    "GOOGLE_",
+    "SSL_CERT_",
+    "REQUESTS_",
+    "CURL_",
+    "HTTP_",
+    "HTTPS_",
+    "ALL_",
+    "NO_",
+    "http_",
+    "https_",
+    "all_",
+    "no_",
+)
 _SUFFIXES = (
     *("_API_BASE", "_API_KEY", "_API_URL", "_API_VERSION", "_BASE_URL", "_BEDROCK", "_ENDPOINT", "_HOST", "_ORG_ID"),
     *("_PROJECT_ID", "_REGION", "_TOKEN"),

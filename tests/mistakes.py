@@ -143,8 +143,8 @@ MISTAKES = (
     Mistake(
         "a password from .netrc is sent",
         "transport/transport.py",
-        "auth=KeyAuth(*self._auth, session_auth=_callable_auth(session.auth)),",
-        "auth=KeyAuth(*self._auth, session_auth=session.auth) if self._auth[0] else session.auth,",
+        'auth=self._authorization.for_url(request.url or "", self._base_url, self._session_signer(session.auth)),',
+        "auth=session.auth,",
         "test_secrecy.py",
     ),
     Mistake(

@@ -14,11 +14,13 @@ PACKAGE = Path(aichatkit.__file__).parent
 #: Modules that may ask for `requests`: it talks HTTP only in `transport`; the others need its classes.
 REQUESTS = {
     *("errors", "client", "call.request", "transport", "providers", "embeddings", "testing"),
-    "batch_jobs.http",
+    *("auth", "batch_jobs.http"),
 }
 #: What only some users have; it is imported in the function that needs it.
 EXTRAS = {
     "IPython",
+    "botocore",
+    "google",
     "keyring",
     "markdown_it",
     "numpy",
@@ -26,10 +28,12 @@ EXTRAS = {
     "pandas",
     "pyrate_limiter",
     "redis",
+    "requests_aws4auth",
     "rich",
     "shtab",
     "tiktoken",
     "tqdm",
+    "truststore",
 }
 #: Each module may import only from those before it; one line is a step of the data's way.
 #: A wing stands for all of its modules that have no place of their own.
@@ -56,6 +60,9 @@ ORDER = """
     events.sniffing classification.classify structured.convert
     images
     attachments display.screen
+    auth.failures
+    auth.keys auth.signers
+    transport.authorization
     transport
     reply transcripts
     call.answer_like storage.archive structured.forms

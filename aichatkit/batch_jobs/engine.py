@@ -348,8 +348,8 @@ def gone_message(job: JobRecord) -> str:
     )
 
 
-def account_of(nonce: str, key: str | None) -> str:
-    """Return a salted hash of an API key."""
+def account_of(nonce: str, key: object) -> str:
+    """Return a salted hash of an API key, or of what stands for the keys of a function."""
     return hashlib.sha256(f"{nonce}:{key or ''}".encode()).hexdigest()[:16]
 
 

@@ -14,6 +14,7 @@ from aichatkit._reasons import reason_of
 from aichatkit.batch_jobs.lines import FileBody, Spool
 from aichatkit.call.attempt import open_transport
 from aichatkit.call.call import Call
+from aichatkit.call.targets import AnyKey
 from aichatkit.classification.rules import is_html
 from aichatkit.errors import BadResponseError, ChatError
 from aichatkit.limits.retries import RetryState, clock_of, retry
@@ -40,7 +41,7 @@ class Document(NamedTuple):
 class JobHTTP:
     """The HTTP access to the jobs of one provider with one key."""
 
-    def __init__(self, provider: Provider, key: str | None, call: Call) -> None:
+    def __init__(self, provider: Provider, key: AnyKey, call: Call) -> None:
         self.provider = provider
         self.key = key
         self.call = call
@@ -109,7 +110,7 @@ class JobHTTP:
         *,
         is_safe: bool = True,
         size: int = 0,
-        key: str | None = "",
+        key: AnyKey = "",
     ) -> Any:
         exchange = _Exchange(self, build, read, size, self.key if key == "" else key)
         if is_safe:

@@ -78,9 +78,14 @@ class FileBody:
     """The body of an upload: a file between two pieces of text, read in blocks as the connection takes them."""
 
     def __init__(self, spool: Spool, before: bytes = b"", after: bytes = b"") -> None:
-        self._pieces: list[Any] = [before, spool.file, after]
+        self._parts = (before, spool.file, after)
         self._length = len(before) + spool.size + len(after)
-        spool.file.seek(0)
+        self.rewind()
+
+    def rewind(self) -> None:
+        """Start again at the first byte."""
+        self._pieces: list[Any] = list(self._parts)
+        self._parts[1].seek(0)
 
     def __len__(self) -> int:
         return self._length

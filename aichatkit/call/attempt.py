@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Callable
 
 from aichatkit._dataclasses import replace
 from aichatkit._lazy import lazy_module
+from aichatkit.auth.keys import KeyFunction
 from aichatkit.call.call import Call, memoize
 from aichatkit.call.request import ProviderRequest, check_request, send_request
-from aichatkit.call.targets import Target
+from aichatkit.call.targets import AnyKey, Target
 from aichatkit.errors import (
     AuthenticationError,
     BadRequestError,
@@ -26,6 +27,7 @@ from aichatkit.limits.retries import RetryState, clock_of
 from aichatkit.limits.waits import Sleeper, Wait
 from aichatkit.providers.base import Provider, is_local
 from aichatkit.reply import Attempt, Reply
+from aichatkit.transport.authorization import Authorization, Renewal
 from aichatkit.transport.transport import Transport
 
 if TYPE_CHECKING:
@@ -101,7 +103,7 @@ class TargetAttempts:
         """What is sent, once it is checked."""
         return self._request
 
-    def keys(self) -> Sequence[str | None]:
+    def keys(self) -> Sequence[AnyKey]:
         """Return the keys to send; raise MissingKeyError if one is missing."""
         return self.context.keys_for(self.provider)
 
@@ -144,10 +146,10 @@ class TargetAttempts:
         for key in self.context.cooldown_keys(self.target):
             self.context.cooldowns.release_probe(key)
 
-    def _cooldown_key_of(self, key: str | None) -> CooldownKey:
+    def _cooldown_key_of(self, key: AnyKey) -> CooldownKey:
         return self.context.cooldown_key(self.provider.name, key, self.target.model)
 
-    def _open_adapted(self, cooldown_key: CooldownKey, key: str | None) -> Answer:
+    def _open_adapted(self, cooldown_key: CooldownKey, key: AnyKey) -> Answer:
         """Send what the model is known to accept; if it refuses more, adapt the request and repeat it once."""
         while True:
             changes = () if self.call.strict else self.context.refused_params.get(self._memo_key, ())
@@ -176,22 +178,23 @@ class TargetAttempts:
             memo[self._memo_key] = tuple(change for change in known if change not in self._learned)
         self._learned = changes
 
-    def _open_once(self, request: ProviderRequest, cooldown_key: CooldownKey, key: str | None) -> Answer:
+    def _open_once(self, request: ProviderRequest, cooldown_key: CooldownKey, key: AnyKey) -> Answer:
         context = self.context
         if self.call.in_batch:
             self._await_pauses(cooldown_key)
         release = None if context.rate_limiter is None else self._await_rate_limit(cooldown_key)
         attempts = self.state.attempts
         fresh = bool(attempts) and getattr(attempts[-1].error, "stale", False)
-        http = open_transport(self.provider, key, self.call, fresh=fresh)
+        http: Transport | None = None
         try:
+            http = open_transport(self.provider, key, self.call, fresh=fresh)
             answer = self._send(request, http)
         except BaseException as error:
             if release is not None:
                 release(None)
             if isinstance(error, RateLimitError) and error.retry_after is not None:
                 context.pauses.note(cooldown_key, error.retry_after)
-            if isinstance(error, ChatError):
+            if isinstance(error, ChatError) and http is not None:
                 http.scrub(error)
                 _add_advice(error, self.provider)
                 error.provider, error.model = error.provider or self.provider.name, error.model or self.target.model
@@ -247,24 +250,46 @@ class TargetAttempts:
         hooks.run_hook("request", self.context.on_request, record)
 
 
-def open_transport(provider: Provider, key: str | None, call: Call, *, fresh: bool = False) -> Transport:
-    """Return the transport of one attempt; `fresh=True` opens a new connection."""
-    local = is_local(provider.url)
+def open_transport(provider: Provider, key: AnyKey, call: Call, *, fresh: bool = False) -> Transport:
+    """Return the transport of one attempt; `fresh=True` opens a new connection.
+
+    A function that returns keys is called here, for each attempt, and once more if the service refuses its key.
+    """
+    context, local = call.context, is_local(provider.url)
+    text = key.fetch() if isinstance(key, KeyFunction) else key
+    authorization = Authorization(
+        *_sign(provider, key, text),
+        text or "",
+        context.signers.get(provider.name),
+        None if not isinstance(key, KeyFunction) else lambda refused: _renew(provider, key, refused),
+        is_implicit=provider.name not in context.keys,
+    )
     read = _LOCAL_READ_TIMEOUT if local else provider.read_timeout
     return Transport(
-        call.context.connections,
+        context.connections,
         provider=provider.name,
         base_url=provider.url,
         timeout=call.timeout.filled(connect=_CONNECT_TIMEOUT, read=read),
         deadline=call.deadline,
-        auth=provider.sign(key) if key else ("", ""),
+        authorization=authorization,
         headers=call.headers,
         proxies=call.proxies,
         direct=provider.direct and local,
         fresh=fresh,
         rules=provider.rules,
-        secrets=tuple({*([key] if key else ()), *call.context.keys.get(provider.name, ())}),
+        secrets=tuple({*([text] if text else ()), *context.secrets_of(provider.name)}),
     )
+
+
+def _sign(provider: Provider, key: AnyKey, text: str | None) -> tuple[str, str]:
+    if not text:
+        return "", ""
+    return provider.sign_token(text) if isinstance(key, KeyFunction) else provider.sign(text)
+
+
+def _renew(provider: Provider, key: KeyFunction, refused: str) -> Renewal | None:
+    renewed = key.renew(refused)
+    return None if renewed is None else Renewal(*provider.sign_token(renewed[0]), *renewed)
 
 
 def _time_to_wait(error: ChatError) -> tuple[bool, float]:

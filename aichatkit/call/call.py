@@ -7,7 +7,9 @@ from collections.abc import Mapping, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
 from aichatkit._dataclasses import dataclass, field
-from aichatkit.call.targets import Target, parse_key
+from aichatkit.auth.keys import KeyFunction
+from aichatkit.auth.signers import Signer, is_google_session
+from aichatkit.call.targets import AnyKey, Target, parse_key
 from aichatkit.catalog.layers import Record
 from aichatkit.catalog.models import Catalog
 from aichatkit.limits.cooldowns import CooldownKey, Cooldowns
@@ -43,11 +45,13 @@ class CallContext:
 
     connections: Connections
     closing: threading.Event
-    keys: dict[str, Sequence[str]] = field(repr=False)
+    keys: dict[str, Sequence[str | KeyFunction]] = field(repr=False)
     base_urls: Mapping[str, str]
     cooldowns: Cooldowns
     retry_budget: RetryBudget
     pauses: Pauses
+    #: What signs the requests to a provider, by its name.
+    signers: Mapping[str, Signer] = field(default_factory=dict, repr=False)
     catalog: Catalog = field(default_factory=Catalog, repr=False)
     rate_limiter: RateLimiter | None = None
     cache: MutableMapping[str, str] | None = None
@@ -60,7 +64,7 @@ class CallContext:
     #: Warnings already issued, by provider, model and topic.
     warned: dict[tuple[str, str, str], Any] = field(default_factory=dict, repr=False)
     _providers: dict[tuple[type[Provider], str | None], Provider] = field(default_factory=dict, repr=False)
-    _cooldown_keys: dict[tuple[str, str | None, str], CooldownKey] = field(default_factory=dict, repr=False)
+    _cooldown_keys: dict[tuple[str, AnyKey, str], CooldownKey] = field(default_factory=dict, repr=False)
 
     def copy(self) -> CallContext:
         """Return the context for a copy of the client: new connections, the same keys and cache."""
@@ -70,12 +74,16 @@ class CallContext:
 
     def __getstate__(self) -> dict[str, Any]:
         self.connections.check_portable()
+        for signer in self.signers.values():
+            signer.check_portable()
         return self._state()
 
     def _state(self) -> dict[str, Any]:
-        # Keys are not pickled: the process that loads this reads them from its own environment. An in-memory cache may
-        # be large, and other processes cannot share it.
-        own = {"connections": self.connections.portable(), "keys": {}, "_providers": {}, "_cooldown_keys": {}}
+        # Keys are not pickled, but functions that return them are: the process that loads this reads keys from its own
+        # environment. An in-memory cache may be large, and other processes cannot share it.
+        functions = {name: [key for key in keys if isinstance(key, KeyFunction)] for name, keys in self.keys.items()}
+        keys = {name: found for name, found in functions.items() if found}
+        own = {"connections": self.connections.portable(), "keys": keys, "_providers": {}, "_cooldown_keys": {}}
         own["warned"] = {}
         if isinstance(self.cache, dict):
             own["cache"] = {}
@@ -98,27 +106,46 @@ class CallContext:
         """Return what the catalog knows about a target's model, None if nothing."""
         return self.catalog.find(target.provider.priced_as or target.provider.name, target.model)
 
-    def keys_for(self, provider: Provider) -> Sequence[str | None]:
-        """Return the keys to send, [None] if none is needed; raise MissingKeyError if one is missing."""
+    def keys_for(self, provider: Provider) -> Sequence[AnyKey]:
+        """Return the keys to send, [None] if none is needed; raise MissingKeyError if one is missing.
+
+        A key of the environment is not sent if something else signs the requests.
+        """
         keys = self.keys.get(provider.name)
         if keys:
             return list(keys)
+        if provider.name in self.signers or self._signs_itself(provider):
+            return [None]
         env_key = provider.find_key()
         if env_key is not None:
             return [parse_key(env_key, provider=provider.name)]
-        if provider.wants_key():
+        if provider.wants_key() and not self.connections.has_auth():
             raise provider.missing_key()
         return [None]
 
-    def cooldown_key(self, provider: str, key: str | None, model: str) -> CooldownKey:
+    def _signs_itself(self, provider: Provider) -> bool:
+        """Return whether the user's Session signs requests to this address, which is not a service's with keys."""
+        connections = self.connections
+        return (
+            not connections.owns_session
+            and provider.url != type(provider).url
+            and is_google_session(connections.session)
+        )
+
+    def cooldown_key(self, provider: str, key: AnyKey, model: str) -> CooldownKey:
         """Return the entry in the cooldown table of a provider, key and model."""
         memo_key = (provider, key, model)
         return self._cooldown_keys.get(memo_key) or memoize(self._cooldown_keys, memo_key, CooldownKey.of(*memo_key))
 
+    def secrets_of(self, provider: str) -> list[str]:
+        """Return the keys of a provider that were passed to the client, or that its functions have returned lately."""
+        keys = self.keys.get(provider, ())
+        return [text for key in keys for text in (key.secrets if isinstance(key, KeyFunction) else (key,))]
+
     def cooldown_keys(self, target: Target) -> list[CooldownKey]:
         """Return the entries of a target in the cooldown table, one for each key."""
         name = target.provider.name
-        keys: Sequence[str | None] = self.keys.get(name) or [target.provider.find_key()]
+        keys: Sequence[AnyKey] = self.keys.get(name) or [None if name in self.signers else target.provider.find_key()]
         return [self.cooldown_key(name, key, target.model) for key in keys]
 
 
@@ -155,7 +182,7 @@ class Call:
 
     def secrets(self) -> list[str]:
         """Return every API key this call may send."""
-        client_keys = [key for keys in self.context.keys.values() for key in keys]
+        client_keys = [key for name in self.context.keys for key in self.context.secrets_of(name)]
         env_keys = [key for target in self.targets if (key := target.provider.find_key())]
         headers = (self.context.connections.headers, self.headers)
         return [*client_keys, *env_keys, *(key for part in headers for key in keys_in(part))]

@@ -13,6 +13,7 @@ _CLIENT = frozenset(
     {
         *(
             "api_key",
+            "auth",
             "base_url",
             "budget",
             "cache",

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Union
+from typing import Any, Callable, NamedTuple, Union
 
+from aichatkit.auth.keys import KeyFunction, parse_key
 from aichatkit.catalog import models
 from aichatkit.errors import ConfigurationError, MissingKeyError, UnknownModelError, UnknownProviderError
 from aichatkit.params import suggestion
@@ -14,6 +15,7 @@ from aichatkit.providers.base import Provider
 from aichatkit.registry import GROUPS, provider_suggestion, registry
 
 __all__ = [
+    "AnyKey",
     "Keys",
     "Model",
     "PerProvider",
@@ -34,7 +36,10 @@ _KEY = re.compile(r"(?:sk|pk|gsk|xai|hf|csk|pplx|nvapi|fw|tgp)[-_][\w-]{16,}\Z|A
 _VARIABLE = "AICHATKIT_MODEL"
 Model = Union[str, Sequence[str], None]
 PerProvider = Union[str, Mapping[str, str], None]
-Keys = Union[str, Sequence[str], Mapping[str, "str | Sequence[str]"], None]
+Key = Union[str, Callable[[], Any]]
+Keys = Union[Key, Sequence[Key], Mapping[str, "Key | Sequence[Key]"], None]
+#: A key as it is kept, None for a service that is called without one.
+AnyKey = Union[str, KeyFunction, None]
 
 
 class Target(NamedTuple):
@@ -78,12 +83,15 @@ def _find_all(model: Model, keys: Mapping[str, Any]) -> list[Target]:
     return list(unique.values())
 
 
-def parse_keys(value: Any, *, provider: str) -> list[str]:
-    """Return one API key or several as a list; raise ConfigurationError if one is invalid."""
+def parse_keys(value: Any, *, provider: str) -> list[str | KeyFunction]:
+    """Return one API key or several, or functions that return them, as a list; raise ConfigurationError for others."""
     keys = list(value) if isinstance(value, (list, tuple)) else [value]
     if not keys:
         raise ConfigurationError(f"api_key for {provider}: the list is empty", provider=provider)
-    return [parse_key(key, provider=provider) for key in keys]
+    return [
+        KeyFunction(key, provider=provider, number=number) if callable(key) else parse_key(key, provider=provider)
+        for number, key in enumerate(keys)
+    ]
 
 
 def model_from_environment(keys: Mapping[str, Any]) -> str | None:
@@ -119,18 +127,6 @@ def named_providers(model: Model) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def parse_key(key: Any, *, provider: str) -> str:
-    """Return a key that can be sent in a header; raise ConfigurationError without showing an invalid one."""
-    if not isinstance(key, str) or not key:
-        raise ConfigurationError(f"api_key for {provider}: must be a string with text in it", provider=provider)
-    if not key.isascii() or not key.isprintable() or " " in key:
-        raise ConfigurationError(
-            f"api_key for {provider}: holds a blank, a line end or a character outside ASCII; copy the key again",
-            provider=provider,
-        )
-    return key
-
-
 def per_provider(value: Any, names: Sequence[str], *, option: str) -> dict[str, Any]:
     """Return an option's value by provider; one value for several is refused, so that no key goes to the wrong one."""
     if value is None:
@@ -140,13 +136,13 @@ def per_provider(value: Any, names: Sequence[str], *, option: str) -> dict[str, 
             if name not in registry:
                 raise UnknownProviderError(f"{option}: there is no provider {name!r}{provider_suggestion(name)}")
         return dict(value)
-    if not isinstance(value, (str, list, tuple)):
+    if not isinstance(value, (str, list, tuple)) and not (callable(value) and option in ("api_key", "auth")):
         raise ConfigurationError(f"{option}: must be a string or a dict by provider, not {type(value).__name__}")
     if not names:
         raise ConfigurationError(
             f"{option}: pass a model that names its provider, or a dict by provider, {option}={{name: ...}}"
         )
-    if option == "api_key":
+    if option in ("api_key", "auth"):
         # A list often ends with offline, which answers without a service.
         names = [name for name in names if name != "offline"] or names
     if len(set(names)) > 1:

@@ -45,9 +45,9 @@ class CooldownKey(NamedTuple):
     model: str
 
     @classmethod
-    def of(cls, provider: str, key: str | None, model: str) -> CooldownKey:
-        """Return the entry, with the API key replaced by a short hash."""
-        return cls(provider, hashlib.sha256(key.encode()).hexdigest()[:8] if key else "", model)
+    def of(cls, provider: str, key: object, model: str) -> CooldownKey:
+        """Return the entry, with the API key, or what stands for the keys of a function, replaced by a short hash."""
+        return cls(provider, hashlib.sha256(str(key).encode()).hexdigest()[:8] if key else "", model)
 
     def scoped(self, scope: str) -> CooldownKey:
         """Return the entry that a failure of this scope applies to: "provider", "key", "model" or "any key"."""

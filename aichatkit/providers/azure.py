@@ -19,6 +19,7 @@ from aichatkit.providers.base import NO_OPTIONS, WEB_IMAGES, Options
 from aichatkit.providers.openai_compatible import OpenAICompatible
 
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:-preview)?")
+_API_KEY = re.compile(r"[0-9a-fA-F]{32}|[0-9a-zA-Z]{84}")
 _JSON_WEB_TOKEN = re.compile(r"eyJ[\w-]*\.[\w-]+\.")
 
 
@@ -63,6 +64,9 @@ class Azure(OpenAICompatible):
 
     def sign(self, key: str) -> tuple[str, str]:
         return ("Authorization", f"Bearer {key}") if _JSON_WEB_TOKEN.match(key) else super().sign(key)
+
+    def sign_token(self, key: str) -> tuple[str, str]:
+        return super().sign(key) if _API_KEY.fullmatch(key) else ("Authorization", f"Bearer {key}")
 
     def build_request(
         self, messages: Sequence[Message], model: str, *, options: Options = NO_OPTIONS

@@ -211,6 +211,10 @@ class Provider:
         """Return the name and value of the header that carries the API key."""
         return self.key_header, self.key_prefix + key
 
+    def sign_token(self, key: str) -> tuple[str, str]:
+        """Return the name and value of the header for a key that a function returned, which may be a token."""
+        return self.sign(key)
+
     def models_url(self, tokens: Mapping[str, str]) -> str:
         """Return the URL of the list of models; `tokens` is what `prepare` returned."""
         return tokens.get("url", self.url) + self.models_path

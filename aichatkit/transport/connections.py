@@ -104,6 +104,10 @@ class Connections:
             return dict(_NO_PROXIES)
         return dict(self.proxies if proxies is None else proxies)
 
+    def has_auth(self) -> bool:
+        """Return whether the user's Session has an `auth` that signs requests."""
+        return not self.owns_session and bool(self.session.auth)
+
     def track(self, response: Any) -> None:
         """Register a response in progress, so that `close` can wake the thread that reads it."""
         with self._lock:

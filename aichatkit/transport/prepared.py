@@ -10,7 +10,9 @@ import requests
 from requests.cookies import RequestsCookieJar
 from requests.structures import CaseInsensitiveDict
 
-__all__ = ["HeaderCache", "KeyAuth", "empty_jar", "prepare", "remember"]
+from aichatkit.transport.authorization import KeyAuth
+
+__all__ = ["HeaderCache", "empty_jar", "prepare", "remember"]
 
 T = TypeVar("T")
 #: Validated headers by the items they were built from; each client has its own cache, as they may contain keys.
@@ -24,36 +26,14 @@ _prepared_urls: dict[str, str] = {}
 _POLICY = DefaultCookiePolicy()
 
 
-class KeyAuth(requests.auth.AuthBase):
-    """Set the API key header; without a key, only keep requests from applying a `.netrc`."""
-
-    def __init__(self, header: str = "", value: str = "", session_auth: Any = None) -> None:
-        self._header = header
-        self._value = value
-        self._session_auth = session_auth
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        """Sign the request; the user's own auth is applied first and keeps the Authorization header it sets."""
-        if self._session_auth is not None:
-            before = ("Authorization" in request.headers, request.headers.get("Authorization"))
-            request = self._session_auth(request)
-            if self._header == "Authorization" and before != (
-                "Authorization" in request.headers,
-                request.headers.get("Authorization"),
-            ):
-                return request
-        if self._header:
-            request.headers[self._header] = self._value
-        return request
-
-
 def prepare(session: requests.Session, request: requests.Request, cache: HeaderCache) -> requests.PreparedRequest:
     """Return what `session.prepare_request` would.
 
     If the Session has nothing but headers, there is nothing to merge: each URL is parsed once, and the same headers are
     validated once.
     """
-    if request.params or request.files or session.params or session.auth or len(session.cookies):
+    is_signed = isinstance(request.auth, KeyAuth) and request.auth.signer is not None
+    if is_signed or request.params or request.files or session.params or session.auth or len(session.cookies):
         return session.prepare_request(request)
     prepared = requests.PreparedRequest()
     prepared.prepare_method(request.method)
@@ -76,7 +56,7 @@ def prepare(session: requests.Session, request: requests.Request, cache: HeaderC
     else:
         prepared.prepare_body(request.data, None, request.json)
     if type(request.auth) is KeyAuth:
-        # KeyAuth changes neither the URL nor the body, which `prepare_auth` would inspect again.
+        # Without a signer, KeyAuth changes neither the URL nor the body, which `prepare_auth` would inspect again.
         request.auth(prepared)
     else:
         prepared.prepare_auth(request.auth, prepared.url or "")

@@ -19,10 +19,12 @@ from requests.cookies import extract_cookies_to_jar
 
 from aichatkit._lazy import lazy_module
 from aichatkit._reasons import reason_of
+from aichatkit.auth.signers import Signer
 from aichatkit.errors import BadResponseError, ChatError, ConfigurationError, ConnectError
+from aichatkit.transport.authorization import REFUSALS, Authorization, can_repeat
 from aichatkit.transport.connections import Connections
 from aichatkit.transport.exceptions import SEND_ERRORS, passed_through, translate_send
-from aichatkit.transport.prepared import KeyAuth, empty_jar, prepare
+from aichatkit.transport.prepared import empty_jar, prepare
 from aichatkit.transport.responses import Response
 from aichatkit.transport.secrets import hide, keys_in
 from aichatkit.transport.timeouts import Deadline, Timeout
@@ -42,6 +44,9 @@ logger = logging.getLogger(__name__)
 
 #: The largest page or JSON document a handshake may read, in bytes.
 _HANDSHAKE_BYTES = 8 << 20
+_NOT_AUTHORIZED = Authorization()
+#: A key fetched for a call is the last one that it tries; keys that other threads have fetched may come before it.
+_MAX_RENEWALS = 3
 
 
 class Transport:
@@ -55,7 +60,7 @@ class Transport:
         base_url: str,
         timeout: Timeout,
         deadline: Deadline,
-        auth: tuple[str, str] = ("", ""),
+        authorization: Authorization = _NOT_AUTHORIZED,
         headers: Mapping[str, str] | None = None,
         proxies: Mapping[str, str] | None = None,
         direct: bool = False,
@@ -68,7 +73,8 @@ class Transport:
         self._base_url = base_url
         self._timeout = timeout
         self._deadline = deadline
-        self._auth = auth
+        self._authorization = authorization
+        self._renewals = 0
         self._headers = dict(headers or {})
         self._proxies = proxies
         self._direct = direct
@@ -102,7 +108,24 @@ class Transport:
         raise BadResponseError(f"{self._provider}: expected JSON and got: {text[:100]!r}", reason=reason)
 
     def send(self, request: requests.Request) -> Response:
-        """Send a request and return the response with its body unread; redirects are not followed."""
+        """Send a request and return the response with its body unread; redirects are not followed.
+
+        A request whose key or signature is refused is repeated with another one, if it can be had.
+        """
+        response = self._send_once(request)
+        while response.status in REFUSALS and self._renewals < _MAX_RENEWALS and can_repeat(request):
+            renewed = self._authorization.renewed(response.status, response.headers)
+            if renewed is None:
+                break
+            response.close()
+            logger.info("%s: the key or signature was refused (%s); trying another", self._provider, response.status)
+            self._authorization = renewed
+            self._renewals += 1
+            self._secrets = (*self._secrets, renewed.key)
+            response = self._send_once(request)
+        return response
+
+    def _send_once(self, request: requests.Request) -> Response:
         url = str(request.url)
         started = time.monotonic()
         timeout = self._deadline.bound_timeout(self._timeout)
@@ -189,7 +212,7 @@ class Transport:
         timeout: tuple[float, float],
     ) -> requests.Response:
         request.headers, request.hooks = headers, {"response": hooks}
-        request.auth, request.cookies = KeyAuth(*self._auth), self._cookies
+        request.auth, request.cookies = self._authorization.for_url(str(request.url), self._base_url), self._cookies
         prepared = prepare(session, request, self._connections.header_cache)
         settings = self._connections.settings(str(prepared.url), self._proxies, self._direct)
         return session.send(prepared, timeout=timeout, allow_redirects=False, **settings)
@@ -212,7 +235,7 @@ class Transport:
             json=request.json,
             headers={"Accept-Encoding": "identity", **headers},
             cookies=self._cookies,
-            auth=KeyAuth(*self._auth, session_auth=_callable_auth(session.auth)),
+            auth=self._authorization.for_url(request.url or "", self._base_url, self._session_signer(session.auth)),
             timeout=timeout,
             allow_redirects=False,
             proxies=self._connections.explicit_proxies(self._proxies, self._direct),
@@ -220,6 +243,9 @@ class Transport:
             stream=True,
             verify=self._connections.verify,
         )
+
+    def _session_signer(self, auth: Any) -> Signer | None:
+        return Signer(auth, self._provider) if auth else None
 
     def _keep_cookies(self, response: requests.Response, **_: Any) -> None:
         """Keep cookies for this call only: the Session would send them with the next call, even another user's."""
@@ -248,9 +274,3 @@ def _as_list(hooks: Any) -> list[Any]:
     if hooks is None:
         return []
     return [hooks] if callable(hooks) else list(hooks)
-
-
-def _callable_auth(auth: Any) -> Any:
-    if isinstance(auth, tuple) and len(auth) == 2:
-        return requests.auth.HTTPBasicAuth(*auth)
-    return auth

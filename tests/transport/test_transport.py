@@ -31,6 +31,7 @@ from aichatkit.errors import (
 from aichatkit.sandbox import Sandbox
 from aichatkit.sandbox.raw import RawServer, chunk, chunked_head, response
 from aichatkit.transport import connections, responses
+from aichatkit.transport.authorization import Authorization
 from aichatkit.transport.connections import Connections
 from aichatkit.transport.exceptions import translate_read, translate_send
 from aichatkit.transport.responses import Response
@@ -58,6 +59,9 @@ def transport():
         held.close()
 
 
+BEARER = Authorization("Authorization", "Bearer sk-1")
+
+
 def post(url: str, **fields) -> requests.Request:
     return requests.Request("POST", url, **fields)
 
@@ -67,7 +71,7 @@ def post(url: str, **fields) -> requests.Request:
 
 def test_a_request_goes_out_as_it_was_built(transport):
     with RawServer([response(b"ok")]) as server:
-        http = transport(server.url, auth=("Authorization", "Bearer sk-1"), headers={"X-Call": "1"})
+        http = transport(server.url, authorization=BEARER, headers={"X-Call": "1"})
         assert http.send(post(f"{server.url}/chat?a=b", json={"x": 1}, headers={"X-Own": "2"})).status == 200
         sent = server.requests[0]
     assert (sent.method, sent.target, sent.json()) == ("POST", "/chat?a=b", {"x": 1})
@@ -116,7 +120,7 @@ def test_nothing_is_sent_past_the_deadline(transport):
 def test_the_log_tells_method_host_status_and_time_and_nothing_else(transport, caplog):
     caplog.set_level(logging.DEBUG, "aichatkit")
     with RawServer([response(b"ok")]) as server:
-        transport(server.url, auth=("Authorization", "sk-1")).send(post(f"{server.url}/path?secret=1", json="prompt"))
+        transport(server.url, authorization=BEARER).send(post(f"{server.url}/path?secret=1", json="prompt"))
     assert [record.levelname for record in caplog.records] == ["DEBUG"]
     assert re.match(r"POST 127\.0\.0\.1 200 \d+\.", caplog.messages[0])
 
@@ -145,7 +149,7 @@ class Tagged(requests.auth.AuthBase):
 def test_auth_of_a_users_session_keeps_the_header_it_set(transport, auth, sent):
     with RawServer([response(b"ok")]) as server, requests.Session() as session:
         session.auth = auth
-        http = transport(server.url, Connections(session), auth=("Authorization", "Bearer sk-1"))
+        http = transport(server.url, Connections(session), authorization=BEARER)
         http.send(post(server.url)).read_body(10)
         assert {name: server.requests[0].headers[name] for name in sent} == sent
         assert session.auth is auth

@@ -1,0 +1,1 @@
+"""Sign-in: functions that return API keys, and objects that sign requests."""

@@ -1,0 +1,75 @@
+"""`auth=` -> signers: objects that see each finished request and add to it what proves who sends it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import FunctionType
+from typing import Any
+
+import requests
+
+from aichatkit.auth.failures import name_of, sign_in_error
+from aichatkit.errors import ChatError, ConfigurationError
+
+__all__ = ["Signer", "is_google_session", "parse_signer"]
+
+
+class Signer(requests.auth.AuthBase):
+    """The `auth` of one provider; its exceptions become errors of the package."""
+
+    def __init__(self, auth: Any, provider: str) -> None:
+        # A pair is what requests takes for it.
+        self.auth = requests.auth.HTTPBasicAuth(*auth) if isinstance(auth, tuple) else auth
+        self._provider = provider
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Return the signed request."""
+        try:
+            signed = self.auth(request)
+        except ChatError as error:
+            error.provider = error.provider or self._provider
+            raise
+        except Exception as error:  # noqa: BLE001 - the user's object may raise anything
+            failure: ChatError = sign_in_error("auth", self.auth, error, provider=self._provider)
+        else:
+            if isinstance(signed, requests.PreparedRequest):
+                return signed
+            failure = ConfigurationError(
+                f"{self._provider}: auth: {name_of(self.auth)} must return the request that it was called with, "
+                f"not an object of type {type(signed).__name__}",
+                provider=self._provider,
+            )
+        raise failure
+
+    def renew(self, status: int, headers: Mapping[str, str]) -> bool:
+        """Return whether a request that was refused can be signed differently, with credentials read again."""
+        renew = getattr(self.auth, "renew", None)
+        return bool(renew(status, headers)) if renew is not None and hasattr(self.auth, "is_portable") else False
+
+    def check_portable(self) -> None:
+        """Raise ConfigurationError if it cannot be pickled without its secrets."""
+        is_portable = getattr(self.auth, "is_portable", isinstance(self.auth, FunctionType))
+        if not is_portable:
+            raise ConfigurationError(
+                f"a client with auth={name_of(self.auth)} cannot be pickled, as it may hold secrets; "
+                "create it in the other process, or pass a function as auth="
+            )
+
+
+def parse_signer(auth: Any, *, provider: str) -> Signer:
+    """Return the signer for an object that requests takes as `auth`; raise ConfigurationError for any other."""
+    if isinstance(auth, tuple):
+        if len(auth) == 2 and all(isinstance(part, (str, bytes)) for part in auth):
+            return Signer(auth, provider)
+        raise ConfigurationError(f"auth for {provider}: a tuple must be (user, password), two strings")
+    if isinstance(auth, type) or not callable(auth):
+        hint = "an instance of it" if isinstance(auth, type) else "a requests AuthBase, or (user, password)"
+        raise ConfigurationError(
+            f"auth for {provider}: must be callable with a PreparedRequest, not {name_of(auth)}; pass {hint}"
+        )
+    return Signer(auth, provider)
+
+
+def is_google_session(session: Any) -> bool:
+    """Return whether a Session signs each request itself, as the AuthorizedSession of google-auth does."""
+    return any(cls.__name__ == "AuthorizedSession" for cls in type(session).__mro__)

@@ -1,0 +1,97 @@
+"""What proves who sends a request: the header with the key, what signs the finished request, and how to renew both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Callable, NamedTuple
+from urllib.parse import urlsplit
+
+import requests
+
+from aichatkit._dataclasses import dataclass, replace
+
+__all__ = ["REFUSALS", "Authorization", "KeyAuth", "Renewal", "can_repeat"]
+
+#: The statuses that may mean that a key or a signature has expired.
+REFUSALS = (401, 403)
+
+
+class KeyAuth(requests.auth.AuthBase):
+    """Set the API key header, and sign; with neither, only keep requests from applying a `.netrc`.
+
+    `is_implicit` is true of a key from the environment: it is left out if the signer sets an Authorization header.
+    """
+
+    def __init__(self, header: str = "", value: str = "", signer: Any = None, *, is_implicit: bool = False) -> None:
+        self._header = header
+        self._value = value
+        self._is_implicit = is_implicit
+        self.signer = signer
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Return the request with the key, signed last: what signs it sees all of it."""
+        if self.signer is None:
+            return self._with_key(request)
+        if not self._is_implicit:
+            signed: requests.PreparedRequest = self.signer(self._with_key(request))
+            return signed
+        before = request.headers.get("Authorization")
+        request = self.signer(request)
+        return self._with_key(request) if request.headers.get("Authorization") == before else request
+
+    def _with_key(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if self._header:
+            request.headers[self._header] = self._value
+        return request
+
+
+class Renewal(NamedTuple):
+    """Another key after one was refused: its header, and whether it was fetched just now."""
+
+    header: str
+    value: str
+    key: str
+    is_new: bool
+
+
+@dataclass(frozen=True)
+class Authorization:
+    """How the requests of one attempt are authorized: the header with the `key`, and what signs the finished request.
+
+    `renew` returns another key than one that the service refused, None if there is no other.
+    """
+
+    header: str = ""
+    value: str = ""
+    key: str = ""
+    signer: Any = None
+    renew: Callable[[str], Renewal | None] | None = None
+    is_implicit: bool = False
+    #: Whether it was renewed for this call, so that another renewal would not help.
+    is_final: bool = False
+
+    def for_url(self, url: str, base_url: str, session_auth: Any = None) -> KeyAuth:
+        """Return the `auth` of a request; what signs for the service signs nothing that is sent to another host."""
+        signer = self.signer if urlsplit(url).netloc == urlsplit(base_url).netloc else None
+        return KeyAuth(self.header, self.value, signer or session_auth, is_implicit=self.is_implicit)
+
+    def renewed(self, status: int, headers: Mapping[str, str]) -> Authorization | None:
+        """Return what to repeat a refused request with, None if that would not help."""
+        if self.is_final:
+            return None
+        if self.signer is not None and self.signer.renew(status, headers):
+            return replace(self, is_final=True)
+        renewal = self.renew(self.key) if self.renew is not None and status == 401 else None
+        if renewal is None:
+            return None
+        header, value, key, is_new = renewal
+        return replace(self, header=header, value=value, key=key, is_final=is_new)
+
+
+def can_repeat(request: requests.Request) -> bool:
+    """Return whether a request can be sent again; a body that is read as it is sent is set to its start."""
+    body = request.data
+    if hasattr(body, "rewind"):
+        body.rewind()
+        return True
+    return body is None or isinstance(body, (str, bytes, Mapping, list, tuple))
