@@ -6,8 +6,16 @@ from contextlib import contextmanager
 
 import job_server
 import pytest
+import responses
 
 from aichatkit import Client, RetryPolicy
+
+
+@pytest.fixture
+def web():
+    """All of the web; what a test does not name is not there."""
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
+        yield mock
 
 
 @pytest.fixture
