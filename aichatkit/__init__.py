@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from aichatkit.api import model_info as model_info
     from aichatkit.api import models as models
     from aichatkit.api import stream as stream
+    from aichatkit.auth.aws import aws_auth as aws_auth
     from aichatkit.batch.results import Result as Result
     from aichatkit.batch.results import Results as Results
     from aichatkit.batch_jobs.job import Job as Job
@@ -103,6 +104,7 @@ _PUBLIC = {
     "checks": ("Check",),
     "streams": ("Stream",),
     "reply": ("Attempt", "Reply"),
+    "auth.aws": ("aws_auth",),
     "batch.results": ("Result", "Results"),
     "batch_jobs.job": ("Job",),
     "chunks": ("Usage",),

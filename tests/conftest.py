@@ -76,6 +76,9 @@ def no_network(monkeypatch: pytest.MonkeyPatch, nobodys_home: Path) -> None:
     for name in list(os.environ):
         if (name.startswith(_PREFIXES) or name.endswith(_SUFFIXES)) and not name.startswith(_KEPT):
             monkeypatch.delenv(name)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "CLOUDSDK_CONFIG"):
+        monkeypatch.setenv(name, str(nobodys_home / name))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     connect, look_up = socket.socket.connect, socket.getaddrinfo
 
     def guarded_connect(self: socket.socket, address: Any) -> Any:

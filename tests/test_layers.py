@@ -61,7 +61,9 @@ ORDER = """
     images
     attachments display.screen
     auth.failures
-    auth.keys auth.signers
+    auth.keys auth.signers auth.aws_files
+    auth.aws_credentials
+    auth.aws
     transport.authorization
     transport
     reply transcripts

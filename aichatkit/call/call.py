@@ -97,8 +97,9 @@ class CallContext:
         """Return a provider at the base URL from the options, else the environment, else its own."""
         url = self.base_urls.get(provider_cls.name)
         if url is None:
-            env_url = provider_cls.find_base_url()
-            url = parse_url(env_url, source=provider_cls.base_url_env or provider_cls.name) if env_url else None
+            signer = self.signers.get(provider_cls.name)
+            found = (None if signer is None else provider_cls.url_for(signer.auth)) or provider_cls.find_base_url()
+            url = parse_url(found, source=provider_cls.base_url_env or provider_cls.name) if found else None
         memo_key = (provider_cls, url)
         return self._providers.get(memo_key) or memoize(self._providers, memo_key, provider_cls(url))
 

@@ -249,6 +249,11 @@ class Provider:
         return os.environ.get(cls.base_url_env) or None if cls.base_url_env else None
 
     @classmethod
+    def url_for(cls, auth: Any) -> str | None:
+        """Return the base URL of the place that `auth` signs requests for, None if it names none."""
+        return None
+
+    @classmethod
     def find_settings(cls) -> dict[str, str]:
         """Return the settings that are set in the environment."""
         return {name: os.environ[variable] for name, variable in cls.settings_env.items() if os.environ.get(variable)}

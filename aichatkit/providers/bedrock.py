@@ -1,27 +1,28 @@
-"""Models on AWS Bedrock, through its OpenAI-compatible endpoint and a Bedrock API key; requests are not signed."""
+"""Models on AWS Bedrock, through its OpenAI-compatible endpoint, with a Bedrock API key or with signed requests."""
 
 from __future__ import annotations
 
-import os
-import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aichatkit._lazy import lazy_module
-from aichatkit.errors import ConfigurationError
+from aichatkit.errors import ConfigurationError, MissingKeyError
 from aichatkit.providers.openai_compatible import OpenAICompatible
 
 if TYPE_CHECKING:
+    from aichatkit.auth import aws_files
     from aichatkit.providers import routes
     from aichatkit.providers.base import Provider
 else:
+    aws_files = lazy_module("aichatkit.auth.aws_files")
     # Few models need another endpoint.
     routes = lazy_module("aichatkit.providers.routes")
 
-_REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
-
 
 class Bedrock(OpenAICompatible):
-    """Chat with models on Bedrock; the region is AWS_REGION, AWS_DEFAULT_REGION or us-east-1."""
+    """Chat with models on Bedrock, with an API key or `auth=aws_auth()`.
+
+    The region is that of `aws_auth`, AWS_REGION, AWS_DEFAULT_REGION or that of the AWS profile; none is guessed.
+    """
 
     name = "bedrock"
     url = "https://bedrock-mantle.us-east-1.api.aws/v1"
@@ -33,13 +34,24 @@ class Bedrock(OpenAICompatible):
 
     @classmethod
     def find_base_url(cls) -> str | None:
-        region = next((os.environ[name] for name in _REGIONS if os.environ.get(name)), "")
-        if region and not re.fullmatch(r"[a-z]{2}(?:-[a-z]+)+-[0-9]+", region):
+        region = aws_files.find_region()
+        if not region:
             raise ConfigurationError(
-                f"{cls.name}: {' or '.join(_REGIONS)} must hold the name of a region, not {region!r}",
+                f"{cls.name}: no region; set {' or '.join(aws_files.REGION_VARIABLES)} to the one to send prompts to",
                 provider=cls.name,
+                action="next",
             )
-        return cls.url.replace("us-east-1", region) if region else None
+        return cls.url.replace("us-east-1", region)
+
+    @classmethod
+    def url_for(cls, auth: Any) -> str | None:
+        region = getattr(auth, "region", None)
+        return cls.url.replace("us-east-1", aws_files.parse_region(region, source="region")) if region else None
+
+    @classmethod
+    def missing_key(cls) -> MissingKeyError:
+        error = super().missing_key()
+        return MissingKeyError(f"{error}; with AWS credentials, pass auth=aichatkit.aws_auth()", provider=cls.name)
 
     @classmethod
     def for_endpoint(cls, endpoint: str) -> type[Provider] | None:

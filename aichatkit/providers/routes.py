@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
+from aichatkit.errors import MissingKeyError
 from aichatkit.providers.anthropic import Anthropic
+from aichatkit.providers.base import Provider
 from aichatkit.providers.bedrock import Bedrock
 from aichatkit.providers.openai_responses import OpenAIResponses
 
@@ -31,8 +33,15 @@ class BedrockResponses(OpenAIResponses):
 
     @classmethod
     def find_base_url(cls) -> str | None:
-        region_url = Bedrock.find_base_url()
-        return f"{region_url[: -len('/v1')]}/openai/v1" if region_url else None
+        return _move(cls, Bedrock.find_base_url())
+
+    @classmethod
+    def url_for(cls, auth: Any) -> str | None:
+        return _move(cls, Bedrock.url_for(auth))
+
+    @classmethod
+    def missing_key(cls) -> MissingKeyError:
+        return Bedrock.missing_key()
 
     def wants_key(self) -> bool:
         return True
@@ -51,8 +60,20 @@ class BedrockMessages(Anthropic):
 
     @classmethod
     def find_base_url(cls) -> str | None:
-        region_url = Bedrock.find_base_url()
-        return f"{region_url[: -len('/v1')]}/anthropic" if region_url else None
+        return _move(cls, Bedrock.find_base_url())
+
+    @classmethod
+    def url_for(cls, auth: Any) -> str | None:
+        return _move(cls, Bedrock.url_for(auth))
+
+    @classmethod
+    def missing_key(cls) -> MissingKeyError:
+        return Bedrock.missing_key()
 
     def wants_key(self) -> bool:
         return True
+
+
+def _move(provider_cls: type[Provider], region_url: str | None) -> str | None:
+    """Return the URL of an endpoint in the region of another one."""
+    return provider_cls.url.replace(Bedrock.url[: -len("/v1")], region_url[: -len("/v1")]) if region_url else None

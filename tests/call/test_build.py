@@ -80,7 +80,10 @@ def test_it_goes_to_the_address_of_the_endpoint_with_the_key_of_the_service(monk
 @pytest.mark.parametrize("provider", [BedrockMessages, BedrockResponses])
 def test_a_route_of_bedrock_needs_bedrock_s_key_and_region(provider, monkeypatch):
     assert provider().wants_key()
-    assert provider.find_base_url() is None
+    with pytest.raises(ConfigurationError, match="no region"):
+        provider.find_base_url()
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    assert provider.find_base_url().startswith("https://bedrock-mantle.eu-west-1.api.aws/")
     monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", "token")
     assert provider.find_key() == "token"
     assert provider().sign("token") == ("Authorization", "Bearer token")

@@ -13,7 +13,6 @@ from aichatkit.registry import registry
 @pytest.mark.parametrize(
     ("environment", "region"),
     [
-        ({}, "us-east-1"),
         ({"AWS_DEFAULT_REGION": "eu-west-1"}, "eu-west-1"),
         ({"AWS_REGION": "us-gov-west-1", "AWS_DEFAULT_REGION": "eu-west-1"}, "us-gov-west-1"),
     ],
@@ -26,6 +25,27 @@ def test_the_region_is_part_of_the_address(environment, region, asks, web, monke
     assert sent.url == f"https://bedrock-mantle.{region}.api.aws/v1/chat/completions"
     assert sent.headers["Authorization"] == "Bearer bedrock-key"
     assert (reply.text, reply.reasoning) == ("The capital of France is Paris, la Ville Lumière.", "Easy.")
+
+
+def test_a_region_is_never_guessed(web, monkeypatch):
+    monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", "bedrock-key")
+    for model in ("bedrock", "bedrock/anthropic.claude-sonnet-5-5", "bedrock/openai.gpt-6.1-sol"):
+        with (
+            Client(model=model) as client,
+            pytest.raises(ConfigurationError, match="bedrock: no region; set AWS_REGION"),
+        ):
+            client.ask("Hi")
+    assert not web.calls
+
+
+def test_the_region_of_the_profile_is_the_last_to_count(asks, web, monkeypatch, tmp_path):
+    (tmp_path / "config").write_text("[default]\nregion = ap-south-1\n[profile other]\nregion = eu-north-1\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", "bedrock-key")
+    asks("bedrock", recording("bedrock"))
+    monkeypatch.setenv("AWS_PROFILE", "other")
+    asks("bedrock", recording("bedrock"))
+    assert ["ap-south-1" in web.calls[0].request.url, "eu-north-1" in web.calls[1].request.url] == [True, True]
 
 
 @pytest.mark.parametrize("region", ["evil.example/", "us-east-1.evil.example", "1"])
