@@ -42,6 +42,7 @@ from aichatkit.options import (
     CALL_OPTIONS,
     parse_auth,
     parse_catalog,
+    parse_cert,
     parse_headers,
     parse_hooks,
     parse_proxies,
@@ -109,7 +110,9 @@ class Client:
         base_url: another URL that speaks the provider's protocol, or a dict by provider.
         session: your own Session, used as it is and never modified.
         proxies: one URL, or a dict as `requests` takes it; without it the environment counts.
-        verify: the path of a CA bundle, or False to switch TLS verification off.
+        verify: the path of a CA bundle, "system" for the certificates of the operating system (extra `truststore`), or
+            False to switch TLS verification off.
+        cert: a client certificate: the path of a file with certificate and key, or (certificate, key), two paths.
         headers: sent with every request.
         timeout: seconds for connecting and for silence, or a Timeout.
         retry: retries after the first attempt (default 2, 0 for none), or a RetryPolicy.
@@ -140,6 +143,7 @@ class Client:
         session: requests.Session | None = None,
         proxies: str | Mapping[str, str] | None = None,
         verify: bool | str | os.PathLike[str] | None = None,
+        cert: str | os.PathLike[str] | tuple[str | os.PathLike[str], str | os.PathLike[str]] | None = None,
         headers: Mapping[str, str] | None = None,
         timeout: float | tuple[float, float] | Timeout | None = None,
         retry: int | RetryPolicy | None = None,
@@ -181,7 +185,11 @@ class Client:
         now = policy.now
         self._context = CallContext(
             connections=Connections(
-                session, proxies=parse_proxies(proxies), verify=parse_verify(verify), headers=parse_headers(headers)
+                session,
+                proxies=parse_proxies(proxies),
+                verify=parse_verify(verify, session),
+                cert=parse_cert(cert),
+                headers=parse_headers(headers),
             ),
             closing=threading.Event(),
             keys=keys,

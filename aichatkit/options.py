@@ -32,6 +32,7 @@ __all__ = [
     "MAX_ROUNDS",
     "parse_auth",
     "parse_catalog",
+    "parse_cert",
     "parse_extra",
     "parse_flag",
     "parse_headers",
@@ -188,12 +189,30 @@ def parse_url(url: Any, *, source: str = "base_url") -> str:
     return url
 
 
-def parse_verify(verify: Any) -> bool | str | None:
-    """Return whether to verify TLS certificates, or the path of a CA bundle; only False turns verification off."""
+def parse_verify(verify: Any, session: Any = None) -> bool | str | None:
+    """Return whether to verify TLS certificates, "system", or the path of a CA bundle; only False turns it off."""
     path = os.fspath(verify) if isinstance(verify, os.PathLike) else verify
+    if verify == "system" and session is not None:
+        raise ConfigurationError(
+            "verify: 'system' is for a client without session=; mount an adapter with a context of truststore on yours"
+        )
     if path is None or isinstance(path, bool) or (isinstance(path, str) and path):
         return path
-    raise ConfigurationError(f"verify: must be True, False or the path of a CA bundle, not {verify!r}")
+    raise ConfigurationError(f"verify: must be True, False or the path of a CA bundle, or 'system', not {verify!r}")
+
+
+def parse_cert(cert: Any) -> str | tuple[str, str] | None:
+    """Return the client certificate: the path of a file with certificate and key, or those of two files."""
+    if cert is None:
+        return None
+    is_pair = isinstance(cert, (tuple, list)) and len(cert) == 2
+    paths = [os.fspath(path) if isinstance(path, os.PathLike) else path for path in (cert if is_pair else [cert])]
+    if not all(isinstance(path, str) and path for path in paths):
+        raise ConfigurationError("cert: must be the path of a PEM file, or (certificate, key), the paths of two")
+    missing = next((path for path in paths if not os.path.isfile(path)), None)
+    if missing is not None:
+        raise ConfigurationError(f"cert: there is no file {missing!r}")
+    return (paths[0], paths[1]) if is_pair else paths[0]
 
 
 def parse_proxies(proxies: Any) -> dict[str, str]:

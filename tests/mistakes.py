@@ -191,7 +191,7 @@ MISTAKES = (
     ),
     Mistake(
         "the CA file is read for every connection",
-        "transport/connections.py",
+        "transport/certificates.py",
         "remember(_contexts, key, context)",
         "context.check_hostname = True",
         "transport/test_transport.py",

@@ -18,6 +18,7 @@ _CLIENT = frozenset(
             "budget",
             "cache",
             "catalog",
+            "cert",
             "hooks",
             "log",
             "prices",

@@ -14,9 +14,16 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
-from aichatkit._locks import Lock
 from aichatkit._version import __version__
 from aichatkit.errors import ConfigurationError
+from aichatkit.transport.certificates import (
+    SYSTEM,
+    CertificateAdapter,
+    bundle_context,
+    environment_bundle,
+    stamp_of,
+    system_context,
+)
 from aichatkit.transport.pools import PendingRequest, track_connections
 from aichatkit.transport.prepared import HeaderCache, remember
 from aichatkit.transport.secrets import is_secret
@@ -37,15 +44,16 @@ _MAX_SETTINGS = 1000
 # `requests` drops proxies that are None, whether they come from the environment or from the Session.
 _NO_PROXIES = {"http": None, "https": None, "all": None}
 
-#: The environment variables `requests` reads for a request, as the keys of the dict behind `os.environ`.
+#: The environment variables that are read for a request, as the keys of the dict behind `os.environ`.
 _VARIABLES = tuple(
     os.environ.encodekey(name)
-    for lower in ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "requests_ca_bundle", "curl_ca_bundle")
+    for lower in (
+        *("http_proxy", "https_proxy", "all_proxy", "no_proxy", "requests_ca_bundle", "curl_ca_bundle"),
+        "ssl_cert_file",
+    )
     for name in (lower, lower.upper())
 )
 
-_contexts: dict[Any, ssl.SSLContext] = {}
-_contexts_lock = Lock()
 # Sessions of the parent process, kept alive: closing them could disturb the parent, or deadlock on a lock held at fork.
 _inherited: list[Any] = []
 
@@ -59,9 +67,13 @@ class Connections:
         *,
         proxies: Mapping[str, str] | None = None,
         verify: bool | str | None = None,
+        cert: str | tuple[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
         self.owns_session = session is None
+        self.cert = cert
+        #: The TLS context of every connection, None if it follows from the CA bundle.
+        self.context = system_context() if verify == SYSTEM else None
         self.proxies = dict(proxies or {})
         self.verify = verify
         self.headers = dict(headers or {})
@@ -92,11 +104,28 @@ class Connections:
         key = (parts.scheme, parts.netloc, direct, tuple(sorted(explicit.items())), _environment())
         settings = self._settings.get(key)
         if settings is None:
-            settings = dict(self.session.merge_environment_settings(url, explicit, True, self.verify, None))
+            session = self.session
+            settings = dict(
+                session.merge_environment_settings(url, explicit, True, self.verify_for(session), self.cert)
+            )
+            if self.context is not None:
+                # The context verifies.
+                settings["verify"] = True
             _check_proxy(requests.utils.select_proxy(url, settings["proxies"]))
             # Images are downloaded from any number of hosts.
             remember(self._settings, key, settings, _MAX_SETTINGS)
         return settings
+
+    def verify_for(self, session: requests.Session) -> Any:
+        """Return `verify` for a request, None to leave it to the Session and the variables that `requests` reads.
+
+        Left to `requests`, a variable would take precedence over a CA bundle of the Session.
+        """
+        if self.verify is not None:
+            return self.verify
+        if session.verify is not True:
+            return session.verify
+        return environment_bundle() if session.trust_env else None
 
     def explicit_proxies(self, proxies: Mapping[str, str] | None, direct: bool) -> dict[str, Any]:
         """Return the proxies passed to the call, or else to the client; `direct` disables all proxies."""
@@ -139,7 +168,8 @@ class Connections:
     def portable(self) -> dict[str, Any]:
         """Return constructor arguments for a copy; a Session created by the package is left out."""
         session = None if self.owns_session else self._session
-        return {"session": session, "proxies": self.proxies, "verify": self.verify, "headers": self.headers}
+        options = {"proxies": self.proxies, "verify": self.verify, "cert": self.cert, "headers": self.headers}
+        return {"session": session, **options}
 
     def close(self) -> None:
         """Wake every blocked read and close the Session; do nothing in a forked child that has not used it yet."""
@@ -162,7 +192,7 @@ class Connections:
             if self._pid != os.getpid():
                 self._reset_after_fork()
             if self._session is None:
-                self._session = _build_session()
+                self._session = _build_session(self.context)
 
     def _reset_after_fork(self) -> None:
         _inherited.append((self._session, self.open_responses))
@@ -202,11 +232,11 @@ def _renew_pools(session: Any) -> None:
             fresh.__setstate__(fresh.__getstate__())
 
 
-class _Adapter(HTTPAdapter):
+class _Adapter(CertificateAdapter):
     """Keep one pool for many threads, and load the CA file once instead of for every connection."""
 
-    def __init__(self) -> None:
-        super().__init__(pool_connections=_MAX_HOSTS, pool_maxsize=POOL_SIZE, max_retries=0)
+    def __init__(self, context: ssl.SSLContext | None) -> None:
+        super().__init__(context, pool_connections=_MAX_HOSTS, pool_maxsize=POOL_SIZE, max_retries=0)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
@@ -216,7 +246,9 @@ class _Adapter(HTTPAdapter):
 
     def get_connection_with_tls_context(self, request: Any, verify: Any, proxies: Any = None, cert: Any = None) -> Any:
         parts = urlsplit(request.url)
-        key = (parts.scheme, parts.netloc, verify, str(cert), tuple(sorted((proxies or {}).items())))
+        # Bundles may be renewed in place.
+        bundle = (verify, stamp_of(verify))
+        key = (parts.scheme, parts.netloc, bundle, str(cert), tuple(sorted((proxies or {}).items())))
         pool = self._pools.get(key)
         # The pool may have been closed in the meantime.
         if pool is None or pool.pool is None:
@@ -238,19 +270,11 @@ class _Adapter(HTTPAdapter):
             track_connections(manager)
         return manager
 
-    def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> Any:
-        host_params, pool_kwargs = super().build_connection_pool_key_attributes(request, verify, cert)
-        if verify and cert is None and host_params["scheme"] == "https" and not _CHECKS_HOSTNAMES:
-            pool_kwargs.pop("ca_certs", None)
-            pool_kwargs.pop("ca_cert_dir", None)
-            pool_kwargs["ssl_context"] = _ssl_context(verify)
-        return host_params, pool_kwargs
-
-    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
-        if url.lower().startswith("https") and "ssl_context" in getattr(conn, "conn_kw", {}):
-            conn.cert_reqs, conn.ca_certs, conn.ca_cert_dir = "CERT_REQUIRED", None, None
-        else:
-            super().cert_verify(conn, url, verify, cert)  # type: ignore[no-untyped-call]
+    def context_for(self, verify: Any, cert: Any) -> ssl.SSLContext | None:
+        own = super().context_for(verify, cert)
+        if own is None and verify and cert is None and not _CHECKS_HOSTNAMES:
+            return bundle_context(verify)
+        return own
 
 
 class PlainSession(requests.Session):
@@ -260,34 +284,12 @@ class PlainSession(requests.Session):
         """Return None: parsing the address may fail, even if the redirect is not followed."""
 
 
-def _build_session() -> requests.Session:
+def _build_session(context: ssl.SSLContext | None) -> requests.Session:
     session = PlainSession()
-    adapter = _Adapter()
+    adapter = _Adapter(context)
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     session.headers["User-Agent"] = f"aichatkit/{__version__}"
     # Compression gains nothing on small chunks, and makes proxies buffer them.
     session.headers["Accept-Encoding"] = "identity"
     return session
-
-
-def _ssl_context(verify: Any) -> ssl.SSLContext:
-    location = requests.utils.DEFAULT_CA_BUNDLE_PATH if verify is True else str(verify)
-    is_directory = os.path.isdir(location)
-    try:
-        stat = os.stat(location)
-        # Bundles may be renewed in place.
-        key = (location, stat.st_mtime_ns, stat.st_size, stat.st_ino)
-        with _contexts_lock:
-            context = _contexts.get(key)
-            if context is None:
-                context = ssl.create_default_context(
-                    capath=location if is_directory else None, cafile=None if is_directory else location
-                )
-                remember(_contexts, key, context)
-    except OSError as error:
-        reason = str(error)
-    else:
-        return context
-    # Without an errno, as `requests` raises it for a missing file; `requests` turns a ValueError into an InvalidURL.
-    raise OSError(reason)

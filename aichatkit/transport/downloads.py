@@ -14,10 +14,10 @@ from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
 
 from aichatkit.errors import BadResponseError, BlockedError, ChatError
 from aichatkit.images import image_type
+from aichatkit.transport.certificates import CertificateAdapter
 from aichatkit.transport.connections import Connections, PlainSession
 from aichatkit.transport.exceptions import SEND_ERRORS, causes_of, translate_send
 from aichatkit.transport.readers import mime_type
@@ -81,7 +81,7 @@ class _PrivateAddress(OSError):
     """The connection led to an IP address that is not public."""
 
 
-class _PublicAdapter(HTTPAdapter):
+class _PublicAdapter(CertificateAdapter):
     """Reject connections to addresses that are not public, before anything is sent."""
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -118,7 +118,7 @@ def _get(
         # Use the adapter that carries the chat requests to this host.
         session.mount(url, connections.session.get_adapter(url))
     else:
-        session.mount("https://", _PublicAdapter(max_retries=0))
+        session.mount("https://", _PublicAdapter(connections.context, max_retries=0))
     timeouts = deadline.bound_timeout(timeout)
     handled = sys.exc_info()[1]
     try:

@@ -49,6 +49,8 @@ _UNSENDABLE = (
 )
 #: The functions of urllib3 that run before any of the request is sent.
 _CONNECTING = frozenset({"connect", "_prepare_proxy", "_validate_conn"})
+#: What servers say to a client certificate that is missing or that they do not trust.
+_WANTS_CERTIFICATE = ("CERTIFICATE_REQUIRED", "BAD_CERTIFICATE", "UNKNOWN_CA", "HANDSHAKE_FAILURE")
 #: The message of `http.client` if a proxy refuses to connect.
 _TUNNEL = re.compile(r"Tunnel connection failed: ([0-9]{3})\b")
 #: Their messages quote the complete header or URL, and possibly a key with it.
@@ -88,7 +90,9 @@ def translate_read(error: BaseException, label: str, handled: BaseException | No
 
 def _translate_before_head(error: BaseException, causes: list[BaseException], label: str) -> ChatError:
     if _is_about_a_file(error):
-        return ConfigurationError(f"{label}: a certificate file cannot be read; check verify= and REQUESTS_CA_BUNDLE")
+        return ConfigurationError(
+            f"{label}: a certificate file cannot be read; check verify=, cert=, REQUESTS_CA_BUNDLE and SSL_CERT_FILE"
+        )
     is_connecting = _is_connecting(causes)
     if (
         isinstance(error, requests.ConnectTimeout)
@@ -135,7 +139,7 @@ def _translate_in_body(causes: list[BaseException], label: str) -> ChatError:
 def _translate_connection(error: BaseException, causes: list[BaseException], label: str) -> ChatError:
     if isinstance(error, requests.exceptions.SSLError) or _any(causes, (ssl.SSLError, urllib3_errors.SSLError)):
         return ConnectError(
-            f"{label}: TLS failed ({_reason(causes)}); check the certificate, the clock and REQUESTS_CA_BUNDLE",
+            f"{label}: TLS failed ({_reason(causes)}); {_tls_advice(causes)}",
             action="next",
         )
     if _any(causes, _BROKEN) and not _any(causes, _REFUSED):
@@ -151,6 +155,22 @@ def _translate_connection(error: BaseException, causes: list[BaseException], lab
     if _any(causes, (http.client.HTTPException, requests.exceptions.InvalidHeader)):
         return BadResponseError(f"{label}: the response is not HTTP ({_reason(causes)})")
     return ConnectError(f"{label}: the request failed ({_reason(causes)})", maybe_processed=True)
+
+
+def _tls_advice(causes: list[BaseException]) -> str:
+    alerts = " ".join(str(getattr(cause, "reason", "")) for cause in causes if isinstance(cause, ssl.SSLError)).upper()
+    if any(words in alerts for words in _WANTS_CERTIFICATE):
+        return "the server wants another client certificate; pass cert=(certificate, key)"
+    if "PEM" in alerts:
+        return "check the files of cert="
+    if _any(causes, (ssl.SSLEOFError,)):
+        return "the server hung up; if it wants a client certificate, pass cert=(certificate, key)"
+    if _any(causes, (ssl.SSLCertVerificationError,)):
+        return (
+            "check the certificate, the clock and REQUESTS_CA_BUNDLE; if your company inspects TLS, its certificate is "
+            "trusted with verify='system', or verify= and the path of its CA bundle"
+        )
+    return "check the certificate, the clock and REQUESTS_CA_BUNDLE"
 
 
 def _refused_tunnel(causes: list[BaseException], label: str) -> ConnectError | None:

@@ -241,7 +241,8 @@ class Transport:
             proxies=self._connections.explicit_proxies(self._proxies, self._direct),
             hooks={"response": hooks},
             stream=True,
-            verify=self._connections.verify,
+            verify=self._connections.verify_for(session),
+            cert=self._connections.cert,
         )
 
     def _session_signer(self, auth: Any) -> Signer | None:

@@ -30,7 +30,7 @@ from aichatkit.errors import (
 )
 from aichatkit.sandbox import Sandbox
 from aichatkit.sandbox.raw import RawServer, chunk, chunked_head, response
-from aichatkit.transport import connections, responses
+from aichatkit.transport import certificates, connections, responses
 from aichatkit.transport.authorization import Authorization
 from aichatkit.transport.connections import Connections
 from aichatkit.transport.exceptions import translate_read, translate_send
@@ -471,7 +471,7 @@ def tls_client(sandbox, **options):
 def contexts(monkeypatch):
     made = []
     create = ssl.create_default_context
-    monkeypatch.setattr(connections, "_contexts", {})
+    monkeypatch.setattr(certificates, "_contexts", {})
     monkeypatch.setattr(
         connections.ssl, "create_default_context", lambda *args, **kwargs: made.append(1) or create(*args, **kwargs)
     )
@@ -505,10 +505,10 @@ def test_a_bundle_of_the_environment_counts(tls_sandbox, ca_file, monkeypatch, c
 
 
 def test_a_folder_of_certificates_is_taken(ca_file, tmp_path, contexts):
-    context = connections._ssl_context(str(tmp_path))
+    context = certificates.bundle_context(str(tmp_path))
     assert context.verify_mode is ssl.CERT_REQUIRED
-    assert connections._ssl_context(str(tmp_path)) is context
-    assert connections._ssl_context(ca_file) is not context
+    assert certificates.bundle_context(str(tmp_path)) is context
+    assert certificates.bundle_context(ca_file) is not context
 
 
 def test_an_unknown_certificate_is_refused_before_anything_is_sent(tls_sandbox):
