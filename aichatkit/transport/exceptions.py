@@ -158,7 +158,7 @@ def _translate_connection(error: BaseException, causes: list[BaseException], lab
 
 
 def _tls_advice(causes: list[BaseException]) -> str:
-    alerts = " ".join(str(getattr(cause, "reason", "")) for cause in causes if isinstance(cause, ssl.SSLError)).upper()
+    alerts = " ".join(str(cause) for cause in causes if isinstance(cause, ssl.SSLError)).upper()
     if any(words in alerts for words in _WANTS_CERTIFICATE):
         return "the server wants another client certificate; pass cert=(certificate, key)"
     if "PEM" in alerts:
