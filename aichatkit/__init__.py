@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from aichatkit.api import models as models
     from aichatkit.api import stream as stream
     from aichatkit.auth.aws import aws_auth as aws_auth
+    from aichatkit.auth.google import google_auth as google_auth
     from aichatkit.batch.results import Result as Result
     from aichatkit.batch.results import Results as Results
     from aichatkit.batch_jobs.job import Job as Job
@@ -105,6 +106,7 @@ _PUBLIC = {
     "streams": ("Stream",),
     "reply": ("Attempt", "Reply"),
     "auth.aws": ("aws_auth",),
+    "auth.google": ("google_auth",),
     "batch.results": ("Result", "Results"),
     "batch_jobs.job": ("Job",),
     "chunks": ("Usage",),

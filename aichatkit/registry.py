@@ -59,6 +59,7 @@ _NOT_PROVIDERS = (
         "routes",
         "services",
         "user_agents",
+        "vertex_places",
     ),
 )
 

@@ -79,6 +79,9 @@ def no_network(monkeypatch: pytest.MonkeyPatch, nobodys_home: Path) -> None:
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "CLOUDSDK_CONFIG"):
         monkeypatch.setenv(name, str(nobodys_home / name))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    # Without these, two services have no address; a test of that removes them.
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "test-project")
     connect, look_up = socket.socket.connect, socket.getaddrinfo
 
     def guarded_connect(self: socket.socket, address: Any) -> Any:

@@ -63,7 +63,7 @@ ORDER = """
     auth.failures
     auth.keys auth.signers auth.aws_files
     auth.aws_credentials
-    auth.aws
+    auth.aws auth.google
     transport.authorization
     transport
     reply transcripts

@@ -41,8 +41,12 @@ def name_of(function: object) -> str:
 
 
 def _may_pass(error: Exception) -> bool:
-    # The exceptions of google-auth say it themselves.
-    return isinstance(error, OSError) or getattr(error, "retryable", False) is True
+    # The exceptions of google-auth say it themselves, or have the name of what failed.
+    return (
+        isinstance(error, OSError)
+        or getattr(error, "retryable", False) is True
+        or type(error).__name__ == "TransportError"
+    )
 
 
 def _place(error: Exception) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import FunctionType
-from typing import Any
+from typing import Any, Callable
 
 import requests
 
@@ -24,27 +24,31 @@ class Signer(requests.auth.AuthBase):
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         """Return the signed request."""
+        signed = self._call(self.auth, request)
+        if isinstance(signed, requests.PreparedRequest):
+            return signed
+        raise ConfigurationError(
+            f"{self._provider}: auth: {name_of(self.auth)} must return the request that it was called with, "
+            f"not an object of type {type(signed).__name__}",
+            provider=self._provider,
+        )
+
+    def renew(self, status: int, headers: Mapping[str, str]) -> bool:
+        """Return whether a request that was refused can be signed differently, with credentials read again."""
+        # Only the objects of the package have both.
+        renew = getattr(self.auth, "renew", None) if hasattr(self.auth, "is_portable") else None
+        return renew is not None and bool(self._call(renew, status, headers))
+
+    def _call(self, function: Callable[..., Any], *args: Any) -> Any:
         try:
-            signed = self.auth(request)
+            return function(*args)
         except ChatError as error:
             error.provider = error.provider or self._provider
             raise
         except Exception as error:  # noqa: BLE001 - the user's object may raise anything
-            failure: ChatError = sign_in_error("auth", self.auth, error, provider=self._provider)
-        else:
-            if isinstance(signed, requests.PreparedRequest):
-                return signed
-            failure = ConfigurationError(
-                f"{self._provider}: auth: {name_of(self.auth)} must return the request that it was called with, "
-                f"not an object of type {type(signed).__name__}",
-                provider=self._provider,
-            )
+            failure = sign_in_error("auth", self.auth, error, provider=self._provider)
+        # Outside of the block: the exception may quote a password.
         raise failure
-
-    def renew(self, status: int, headers: Mapping[str, str]) -> bool:
-        """Return whether a request that was refused can be signed differently, with credentials read again."""
-        renew = getattr(self.auth, "renew", None)
-        return bool(renew(status, headers)) if renew is not None and hasattr(self.auth, "is_portable") else False
 
     def check_portable(self) -> None:
         """Raise ConfigurationError if it cannot be pickled without its secrets."""

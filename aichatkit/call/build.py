@@ -108,6 +108,9 @@ def build_call(
 
 def route(target: Target, context: CallContext) -> Target:
     """Return the target at the endpoint that its model answers at, if the service has it at another one."""
+    by_name = target.provider.for_model(target.model)
+    if by_name is not None:
+        return target._replace(provider=by_name)
     provider_cls = target.provider
     if provider_cls.for_endpoint.__func__ is Provider.for_endpoint.__func__:  # type: ignore[attr-defined]
         return target

@@ -97,8 +97,7 @@ class CallContext:
         """Return a provider at the base URL from the options, else the environment, else its own."""
         url = self.base_urls.get(provider_cls.name)
         if url is None:
-            signer = self.signers.get(provider_cls.name)
-            found = (None if signer is None else provider_cls.url_for(signer.auth)) or provider_cls.find_base_url()
+            found = provider_cls.url_for(self._signing(provider_cls.name)) or provider_cls.find_base_url()
             url = parse_url(found, source=provider_cls.base_url_env or provider_cls.name) if found else None
         memo_key = (provider_cls, url)
         return self._providers.get(memo_key) or memoize(self._providers, memo_key, provider_cls(url))
@@ -123,6 +122,13 @@ class CallContext:
         if provider.wants_key() and not self.connections.has_auth():
             raise provider.missing_key()
         return [None]
+
+    def _signing(self, provider: str) -> Any:
+        """Return what signs the requests to a provider: the object passed as `auth`, else what the Session has."""
+        if provider in self.signers:
+            return self.signers[provider].auth
+        session = None if self.connections.owns_session else self.connections.session
+        return session.auth or session if session is not None else None
 
     def _signs_itself(self, provider: Provider) -> bool:
         """Return whether the user's Session signs requests to this address, which is not a service's with keys."""

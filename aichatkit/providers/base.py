@@ -228,6 +228,11 @@ class Provider:
         return None
 
     @classmethod
+    def for_model(cls, model: str) -> type[Provider] | None:
+        """Return the class for a model that the service has at another endpoint, None if it has not."""
+        return None
+
+    @classmethod
     def draws(cls, model: str) -> bool:
         """Return whether a model generates images."""
         return bool(cls.image_models) and _matches(cls.image_models, model)

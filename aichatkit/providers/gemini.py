@@ -157,10 +157,12 @@ class Gemini(Provider):
         if _DRAWS.search(model):
             set_path(payload, "generationConfig.responseModalities", ["TEXT", "IMAGE"])
         payload = add_options(payload, self.params, options, provider=self, model=model)
-        # A name with a slash already has its collection, such as tunedModels/mine.
-        resource = model if "/" in model else f"models/{model}"
-        url = f"{self.url}{self.version}/{quote(resource)}:streamGenerateContent?alt=sse"
+        url = f"{self._model_url(model)}:streamGenerateContent?alt=sse"
         return requests.Request("POST", url, json=payload, headers=dict(self.headers))
+
+    def _model_url(self, model: str) -> str:
+        # A name with a slash already has its collection, such as tunedModels/mine.
+        return f"{self.url}{self.version}/{quote(model if '/' in model else f'models/{model}')}"
 
     def parse_event(self, event: Event) -> Any:
         try:

@@ -35,6 +35,12 @@ def prepared(method, url, body=None, **headers):
     return requests.Request(method, url, data=body, headers=headers).prepare()
 
 
+@pytest.fixture(autouse=True)
+def no_region(monkeypatch):
+    """Nothing in the environment names a region."""
+    monkeypatch.delenv("AWS_REGION")
+
+
 @pytest.fixture
 def profiles(monkeypatch, tmp_path):
     """Write the shared files: `profiles(config=..., credentials=...)`; botocore is not there unless it is wanted."""

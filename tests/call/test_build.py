@@ -80,6 +80,7 @@ def test_it_goes_to_the_address_of_the_endpoint_with_the_key_of_the_service(monk
 @pytest.mark.parametrize("provider", [BedrockMessages, BedrockResponses])
 def test_a_route_of_bedrock_needs_bedrock_s_key_and_region(provider, monkeypatch):
     assert provider().wants_key()
+    monkeypatch.delenv("AWS_REGION")
     with pytest.raises(ConfigurationError, match="no region"):
         provider.find_base_url()
     monkeypatch.setenv("AWS_REGION", "eu-west-1")

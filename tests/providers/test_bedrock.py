@@ -13,7 +13,7 @@ from aichatkit.registry import registry
 @pytest.mark.parametrize(
     ("environment", "region"),
     [
-        ({"AWS_DEFAULT_REGION": "eu-west-1"}, "eu-west-1"),
+        ({"AWS_REGION": "", "AWS_DEFAULT_REGION": "eu-west-1"}, "eu-west-1"),
         ({"AWS_REGION": "us-gov-west-1", "AWS_DEFAULT_REGION": "eu-west-1"}, "us-gov-west-1"),
     ],
 )
@@ -29,6 +29,7 @@ def test_the_region_is_part_of_the_address(environment, region, asks, web, monke
 
 def test_a_region_is_never_guessed(web, monkeypatch):
     monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", "bedrock-key")
+    monkeypatch.delenv("AWS_REGION")
     for model in ("bedrock", "bedrock/anthropic.claude-sonnet-5-5", "bedrock/openai.gpt-6.1-sol"):
         with (
             Client(model=model) as client,
@@ -41,6 +42,7 @@ def test_a_region_is_never_guessed(web, monkeypatch):
 def test_the_region_of_the_profile_is_the_last_to_count(asks, web, monkeypatch, tmp_path):
     (tmp_path / "config").write_text("[default]\nregion = ap-south-1\n[profile other]\nregion = eu-north-1\n")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.delenv("AWS_REGION")
     monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", "bedrock-key")
     asks("bedrock", recording("bedrock"))
     monkeypatch.setenv("AWS_PROFILE", "other")

@@ -29,6 +29,7 @@ _MESSAGES = {
     "context-too-long": "The input token count (9000) exceeds the maximum number of tokens allowed (8192).",
 }
 _VERSION = "/v1(?:alpha|beta)?"
+_VERTEX = "/v1/projects/[^/]+/locations/[^/]+/publishers/google"
 _RPC = "type.googleapis.com/google.rpc."
 
 
@@ -58,8 +59,8 @@ class Gemini(Wire):
     name = "gemini"
     routes: ClassVar[Sequence[Route]] = (
         Route("GET", f"{_VERSION}/models", "models", "models"),
-        Route("POST", f"{_VERSION}/models/[^/:]+:generateContent", "chat"),
-        Route("POST", f"{_VERSION}/models/[^/:]+:streamGenerateContent", "chat"),
+        Route("POST", f"(?:{_VERSION}|{_VERTEX})/models/[^/:]+:generateContent", "chat"),
+        Route("POST", f"(?:{_VERSION}|{_VERTEX})/models/[^/:]+:streamGenerateContent", "chat"),
     )
 
     def match(self, request: Request) -> tuple[Route | None, list[str]]:
@@ -118,7 +119,10 @@ class Gemini(Wire):
 
     def check_key(self, call: Call) -> None:
         """Reject a call without a valid API key."""
-        key = call.request.headers.get("x-goog-api-key") or call.request.query.get("key", "")
+        headers = call.request.headers
+        # An access token is for Vertex AI.
+        token = headers.get("authorization", "").partition(" ")[2] if "/projects/" in call.request.path else ""
+        key = headers.get("x-goog-api-key") or token or call.request.query.get("key", "")
         if self.settings.api_keys is not None and not key:
             raise APIError("forbidden", "Method doesn't allow unregistered callers. Please use an API key.")
         if self.settings.api_keys is not None and key not in self.settings.api_keys:

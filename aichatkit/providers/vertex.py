@@ -1,0 +1,99 @@
+"""Google's Vertex AI: Gemini at a project and a location, signed with Google's credentials.
+
+Models of other publishers, named `publisher/model`, are at the OpenAI-compatible endpoint.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import quote
+
+import requests
+
+from aichatkit.errors import MissingKeyError
+from aichatkit.messages import Message
+from aichatkit.providers.base import NO_OPTIONS, Options, Provider
+from aichatkit.providers.gemini import Gemini
+from aichatkit.providers.openai_compatible import OpenAICompatible
+from aichatkit.providers.vertex_places import find_place, full_url, host_of
+
+_API_KEY = re.compile(r"AIza[\w-]{16,}|AQ\.[\w.-]{16,}")
+
+
+class _OnVertex(Provider):
+    """What both endpoints have: the address and the ways to sign in."""
+
+    url = "https://aiplatform.googleapis.com"
+    version = "/v1"
+    models_path = ""
+    api_key_env = "GOOGLE_VERTEX_API_KEY"
+    base_url_env = "GOOGLE_VERTEX_BASE_URL"
+    key_header = "Authorization"
+    key_prefix = "Bearer "
+    rank = 0
+
+    @classmethod
+    def find_base_url(cls) -> str | None:
+        return cls.url_for(None)
+
+    @classmethod
+    def url_for(cls, auth: Any) -> str | None:
+        place = find_place(auth)
+        return full_url(super().find_base_url() or f"https://{host_of(place[1])}", place)
+
+    @classmethod
+    def missing_key(cls) -> MissingKeyError:
+        return MissingKeyError(
+            f"{cls.name}: no credentials; pass auth=aichatkit.google_auth(), session= with an AuthorizedSession of "
+            f"google-auth, or api_key= with a function that returns an access token, or set {cls.api_key_env}",
+            provider=cls.name,
+        )
+
+    def wants_key(self) -> bool:
+        return self.url.partition("/v1/projects/")[0].endswith(".googleapis.com")
+
+    def sign(self, key: str) -> tuple[str, str]:
+        return ("x-goog-api-key", key) if _API_KEY.fullmatch(key) else super().sign(key)
+
+    def base_url(self) -> str:
+        """Return the base URL with project and location."""
+        return full_url(self.url, find_place())
+
+
+class Vertex(_OnVertex, Gemini):  # type: ignore[misc]
+    """Chat with models on Google's Vertex AI: `auth=google_auth()`, or an AuthorizedSession as `session=`.
+
+    The project is that of `google_auth` or GOOGLE_CLOUD_PROJECT, the location GOOGLE_CLOUD_LOCATION or "global".
+    """
+
+    name = "vertex"
+    path = ""
+    models = ("gemini-3.8-flash", "gemini-3.5-flash-lite", "gemini-3-pro-image")  # type: ignore[assignment]
+    default_model = "gemini-3.8-flash"
+    priced_as = "gemini"
+
+    @classmethod
+    def for_model(cls, model: str) -> type[Provider] | None:
+        return VertexPublishers if "/" in model and not model.startswith("publishers/") else None
+
+    def _model_url(self, model: str) -> str:
+        resource = model if model.startswith("publishers/") else f"publishers/google/models/{model}"
+        return f"{self.base_url()}/{quote(resource)}"
+
+
+class VertexPublishers(_OnVertex, OpenAICompatible):
+    """Models on Vertex AI that are named with their publisher, through the OpenAI-compatible endpoint."""
+
+    name = "vertex"
+    path = "/endpoints/openapi/chat/completions"
+    default_model = "google/gemini-3.8-flash"
+    takes_files = frozenset({"image", "pdf", "audio", "text"})
+
+    def build_request(
+        self, messages: Sequence[Message], model: str, *, options: Options = NO_OPTIONS
+    ) -> requests.Request:
+        request = super().build_request(messages, model, options=options)
+        request.url = self.base_url() + self.path
+        return request
