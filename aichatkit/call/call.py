@@ -95,10 +95,11 @@ class CallContext:
 
     def provider(self, provider_cls: type[Provider]) -> Provider:
         """Return a provider at the base URL from the options, else the environment, else its own."""
-        url = self.base_urls.get(provider_cls.name)
+        signing = self._signing(provider_cls.name)
+        url = provider_cls.url_for(signing, self.base_urls.get(provider_cls.name))
         if url is None:
-            found = provider_cls.url_for(self._signing(provider_cls.name)) or provider_cls.find_base_url()
-            url = parse_url(found, source=provider_cls.base_url_env or provider_cls.name) if found else None
+            env_url = provider_cls.find_base_url()
+            url = parse_url(env_url, source=provider_cls.base_url_env or provider_cls.name) if env_url else None
         memo_key = (provider_cls, url)
         return self._providers.get(memo_key) or memoize(self._providers, memo_key, provider_cls(url))
 

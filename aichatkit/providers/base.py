@@ -254,9 +254,9 @@ class Provider:
         return os.environ.get(cls.base_url_env) or None if cls.base_url_env else None
 
     @classmethod
-    def url_for(cls, auth: Any) -> str | None:
-        """Return the base URL of the place that `auth` signs requests for, None if it names none."""
-        return None
+    def url_for(cls, auth: Any, url: str | None = None) -> str | None:
+        """Return the base URL for what `auth` signs: `url`, completed if need be, or that of its place, or None."""
+        return url
 
     @classmethod
     def find_settings(cls) -> dict[str, str]:

@@ -44,9 +44,11 @@ class Bedrock(OpenAICompatible):
         return cls.url.replace("us-east-1", region)
 
     @classmethod
-    def url_for(cls, auth: Any) -> str | None:
-        region = getattr(auth, "region", None)
-        return cls.url.replace("us-east-1", aws_files.parse_region(region, source="region")) if region else None
+    def url_for(cls, auth: Any, url: str | None = None) -> str | None:
+        region = getattr(auth, "region", None) if url is None else None
+        if not region:
+            return url
+        return cls.url.replace("us-east-1", aws_files.parse_region(region, source="region"))
 
     @classmethod
     def missing_key(cls) -> MissingKeyError:

@@ -36,8 +36,8 @@ class BedrockResponses(OpenAIResponses):
         return _move(cls, Bedrock.find_base_url())
 
     @classmethod
-    def url_for(cls, auth: Any) -> str | None:
-        return _move(cls, Bedrock.url_for(auth))
+    def url_for(cls, auth: Any, url: str | None = None) -> str | None:
+        return url or _move(cls, Bedrock.url_for(auth))
 
     @classmethod
     def missing_key(cls) -> MissingKeyError:
@@ -63,8 +63,8 @@ class BedrockMessages(Anthropic):
         return _move(cls, Bedrock.find_base_url())
 
     @classmethod
-    def url_for(cls, auth: Any) -> str | None:
-        return _move(cls, Bedrock.url_for(auth))
+    def url_for(cls, auth: Any, url: str | None = None) -> str | None:
+        return url or _move(cls, Bedrock.url_for(auth))
 
     @classmethod
     def missing_key(cls) -> MissingKeyError:

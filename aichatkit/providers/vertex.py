@@ -17,7 +17,7 @@ from aichatkit.messages import Message
 from aichatkit.providers.base import NO_OPTIONS, Options, Provider
 from aichatkit.providers.gemini import Gemini
 from aichatkit.providers.openai_compatible import OpenAICompatible
-from aichatkit.providers.vertex_places import find_place, full_url, host_of
+from aichatkit.providers.vertex_places import full_url
 
 _API_KEY = re.compile(r"AIza[\w-]{16,}|AQ\.[\w.-]{16,}")
 
@@ -39,9 +39,8 @@ class _OnVertex(Provider):
         return cls.url_for(None)
 
     @classmethod
-    def url_for(cls, auth: Any) -> str | None:
-        place = find_place(auth)
-        return full_url(super().find_base_url() or f"https://{host_of(place[1])}", place)
+    def url_for(cls, auth: Any, url: str | None = None) -> str | None:
+        return full_url(url or super().find_base_url() or "", auth)
 
     @classmethod
     def missing_key(cls) -> MissingKeyError:
@@ -59,7 +58,7 @@ class _OnVertex(Provider):
 
     def base_url(self) -> str:
         """Return the base URL with project and location."""
-        return full_url(self.url, find_place())
+        return full_url("" if self.url == _OnVertex.url else self.url)
 
 
 class Vertex(_OnVertex, Gemini):  # type: ignore[misc]

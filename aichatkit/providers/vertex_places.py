@@ -8,14 +8,14 @@ from typing import Any
 
 from aichatkit.errors import ConfigurationError
 
-__all__ = ["find_place", "full_url", "parse_location", "parse_project"]
+__all__ = ["find_place", "full_url", "host_of", "parse_location", "parse_project"]
 
 _PROJECT_VARIABLES = ("GOOGLE_CLOUD_PROJECT", "GCLOUD_PROJECT")
 _LOCATION_VARIABLES = ("GOOGLE_CLOUD_LOCATION", "GOOGLE_CLOUD_REGION")
 #: The newest models are first, or only, at this location.
 _DEFAULT_LOCATION = "global"
 _PROJECT = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9.:_-]*")
-_LOCATION = re.compile(r"[a-z]+(?:-[a-z]+)*-?[a-z]*[0-9]*")
+_LOCATION = re.compile(r"[a-z]+(?:-[a-z]+[0-9]*)*")
 _OPENAI_PATH = "/endpoints/openapi"
 
 
@@ -30,23 +30,24 @@ def find_place(auth: Any = None) -> tuple[str, str]:
     return parse_project(project) if project else "", parse_location(location)
 
 
-def full_url(url: str, place: tuple[str, str]) -> str:
-    """Return the base URL of a project at a location; `url` may name both already.
+def full_url(url: str, auth: Any = None) -> str:
+    """Return the base URL of a project at a location; `url` may name both already, or be empty for Google's host.
 
-    >>> full_url("https://proxy.example/v1", ("mine", "eu"))
+    >>> full_url("https://proxy.example/v1/projects/mine/locations/eu/endpoints/openapi")
     'https://proxy.example/v1/projects/mine/locations/eu'
     """
     base = url.rstrip("/").removesuffix(_OPENAI_PATH)
     if "/projects/" in base:
         return base
-    project, location = place
+    project, location = find_place(auth)
     if not project:
         raise ConfigurationError(
             f"vertex: no project; set {_PROJECT_VARIABLES[0]}, or pass auth=google_auth(project=...)",
             provider="vertex",
             action="next",
         )
-    return f"{base.removesuffix('/v1')}/v1/projects/{project}/locations/{location}"
+    base = base.removesuffix("/v1") or f"https://{host_of(location)}"
+    return f"{base}/v1/projects/{project}/locations/{location}"
 
 
 def host_of(location: str) -> str:

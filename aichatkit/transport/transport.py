@@ -114,7 +114,11 @@ class Transport:
         """
         response = self._send_once(request)
         while response.status in REFUSALS and self._renewals < _MAX_RENEWALS and can_repeat(request):
-            renewed = self._authorization.renewed(response.status, response.headers)
+            try:
+                renewed = self._authorization.renewed(response.status, response.headers)
+            except BaseException:
+                response.close()
+                raise
             if renewed is None:
                 break
             response.close()
