@@ -198,7 +198,7 @@ MISTAKES = (
     ),
     Mistake(
         "certificates are not checked",
-        "transport/connections.py",
+        "transport/certificates.py",
         '"CERT_REQUIRED", None, None',
         '"CERT_NONE", None, None',
         "transport/test_transport.py faults/test_connect.py",
@@ -462,7 +462,7 @@ MISTAKES = (
     ),
     Mistake(
         "a key may hold a line end",
-        "call/targets.py",
+        "auth/keys.py",
         'if not key.isascii() or not key.isprintable() or " " in key:',
         "if not key.isascii():",
         "call/test_targets.py",
@@ -613,7 +613,7 @@ MISTAKES = (
     Mistake(
         "a pickled client carries its keys",
         "call/call.py",
-        '"keys": {}, "_providers"',
+        '"keys": keys, "_providers"',
         '"_providers"',
         "test_client.py test_forks.py",
     ),

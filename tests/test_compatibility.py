@@ -181,8 +181,9 @@ SIGNATURES = {
     "Chat.stream": f"(self, prompt, *, {ASK})",
     "Chat.to_markdown": "(self)",
     "Chat.undo": "(self)",
-    "Client": "(model=None, *, system=None, api_key=None, base_url=None, session=None, proxies=None, verify=None,"
-    " headers=None, timeout=None, retry=None, rate=None, prices=None, catalog=None, budget=None, cache=None,"
+    "Client": "(model=None, *, system=None, api_key=None, auth=None, base_url=None, session=None, proxies=None,"
+    " verify=None, cert=None, headers=None, timeout=None, retry=None, rate=None, prices=None, catalog=None,"
+    " budget=None, cache=None,"
     f" hooks=None, log=None, telemetry=None, {SAMPLING})",
     "Client.ask": f"(self, prompt, *, {ASK})",
     "Client.chat": f"(self, *, {CONVERSATION})",

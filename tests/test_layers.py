@@ -118,6 +118,8 @@ ORDER = """
     embeddings.run
     embeddings.embed
     client
+    cli.findings
+    cli.sign_in_checks
     api cli.diagnostics
     testing
     pytest_plugin

@@ -34,6 +34,8 @@ OPERANDS = {
     "models": ["provider"],
     "jobs": ["path"],
     "model_info": ["name"],
+    "aws_auth": [],
+    "google_auth": [],
     "register": ["provider"],
     "search_saved": ["folder", "words"],
     "Client": ["model"],

@@ -107,7 +107,7 @@ def test_the_name_of_a_model_or_firm_leads_to_its_provider(name, hint):
 @pytest.mark.parametrize(
     ("name", "hint"),
     [
-        ("vertex_ai", "gemini"),
+        ("vertex_ai", "vertex"),
         ("together_ai", "together"),
         ("azure_ai", "azure"),
         ("Claude-3", "anthropic"),

@@ -12,7 +12,7 @@ from typing import Any, Callable, NamedTuple
 
 from aichatkit._locks import Lock
 from aichatkit.auth.aws_files import profile_name, read_profile
-from aichatkit.auth.failures import SignInError, name_of
+from aichatkit.auth.failures import name_of, sign_in_failure
 from aichatkit.errors import ConfigurationError, MissingKeyError
 
 __all__ = ["CredentialSource", "Credentials"]
@@ -119,10 +119,10 @@ def _call(function: Callable[[], Any]) -> Any:
     try:
         return function()
     except Exception as error:  # noqa: BLE001 - the user's function may raise anything
-        failure = SignInError(
+        failure = sign_in_failure(
             f"aws_auth: credentials: {name_of(function)} failed ({type(error).__name__}); call it alone to see why",
-            reason=type(error).__name__,
-            action="retry" if isinstance(error, OSError) else "next",
+            type(error).__name__,
+            may_pass=isinstance(error, OSError),
         )
     raise failure
 
@@ -158,9 +158,8 @@ def _from_botocore(profile: str | None) -> Any:
         return botocore.session.Session(profile=profile).get_credentials()
     except botocore.exceptions.BotoCoreError as error:
         problem = type(error).__name__
-    raise SignInError(
-        f"aws_auth: botocore cannot find credentials ({problem}); 'aws sts get-caller-identity' may say why",
-        reason=problem,
+    raise sign_in_failure(
+        f"aws_auth: botocore cannot find credentials ({problem}); 'aws sts get-caller-identity' may say why", problem
     )
 
 
@@ -203,7 +202,7 @@ def _run_program(command: str, source: str) -> Credentials:
         return Credentials(key, secret, token, f"{source} (credential_process)", expires_at)
     except (OSError, subprocess.SubprocessError, ValueError, LookupError, TypeError, AttributeError) as error:
         problem = type(error).__name__
-    raise SignInError(f"aws_auth: the credential_process of {source} failed ({problem})", reason=problem)
+    raise sign_in_failure(f"aws_auth: the credential_process of {source} failed ({problem})", problem)
 
 
 def _missing(profile: str | None) -> MissingKeyError:

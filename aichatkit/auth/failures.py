@@ -6,29 +6,31 @@ import os
 
 from aichatkit.errors import AuthenticationError, ChatError
 
-__all__ = ["SignInError", "name_of", "sign_in_error"]
+__all__ = ["name_of", "sign_in_error", "sign_in_failure"]
 
 
-class SignInError(AuthenticationError):
-    """A function that returns keys, or an object that signs requests, failed; the service was not called."""
+def sign_in_failure(message: str, reason: str, *, may_pass: bool = False) -> AuthenticationError:
+    """Return the error for credentials that could not be had; the service was not called."""
+    error = AuthenticationError(message, action="retry" if may_pass else "next", reason=reason)
+    # The key that could not be had needs no cooldown.
+    vars(error)["scope"] = ""
+    return error
 
-    # It says nothing about the key that the function would have returned.
-    scope = ""
 
-
-def sign_in_error(option: str, function: object, error: Exception, *, provider: str) -> SignInError:
+def sign_in_error(option: str, function: object, error: Exception, *, provider: str) -> AuthenticationError:
     """Return the error for an exception raised by the user's function; only its type and its place are shown.
 
     An exception that is about the network or a file may pass, so the attempt is repeated.
     """
     may_pass = error.action == "retry" if isinstance(error, ChatError) else _may_pass(error)
-    return SignInError(
+    failure = sign_in_failure(
         f"{provider}: {option}: {name_of(function)} failed ({type(error).__name__}{_place(error)}); "
         "call it on its own to see why",
-        provider=provider,
-        action="retry" if may_pass else "next",
-        reason=type(error).__name__,
+        type(error).__name__,
+        may_pass=may_pass,
     )
+    failure.provider = provider
+    return failure
 
 
 def name_of(function: object) -> str:

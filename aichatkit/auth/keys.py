@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
 from aichatkit._lazy import lazy_module
 from aichatkit._locks import ReentrantLock
-from aichatkit.auth.failures import SignInError, name_of, sign_in_error
-from aichatkit.errors import ConfigurationError
+from aichatkit.auth.failures import name_of, sign_in_error
+from aichatkit.errors import AuthenticationError, ConfigurationError
 from aichatkit.params import is_number
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class KeyFunction:
         self._reset()
 
     def __str__(self) -> str:
-        """Return what stands for its keys, which change: it does not change, not even from process to process."""
+        """Return a name that is the same for all of its keys, and in every process."""
         module = getattr(self._function, "__module__", "")
         name = getattr(self._function, "__qualname__", "") or type(self._function).__qualname__
         return f"function {module}.{name} {self._number}"
@@ -91,7 +91,7 @@ class KeyFunction:
         """Return the key for one attempt.
 
         Raises:
-            SignInError: the function failed.
+            AuthenticationError: the function failed.
             ConfigurationError: it returned something that cannot be a key.
         """
         timed, now = self._timed, self._now()
@@ -105,7 +105,7 @@ class KeyFunction:
             self._is_renewing = True
             try:
                 return self._call()
-            except SignInError as error:
+            except AuthenticationError as error:
                 if timed is None or now >= timed.expires_at:
                     raise
                 self._timed = timed._replace(renew_at=min(now + _PAUSE, timed.expires_at))

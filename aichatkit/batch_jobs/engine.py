@@ -349,7 +349,7 @@ def gone_message(job: JobRecord) -> str:
 
 
 def account_of(nonce: str, key: object) -> str:
-    """Return a salted hash of an API key, or of what stands for the keys of a function."""
+    """Return a salted hash of an API key, or of the name of a function that returns keys."""
     return hashlib.sha256(f"{nonce}:{key or ''}".encode()).hexdigest()[:16]
 
 

@@ -71,7 +71,8 @@ _OURS = {word: option for option, words in _OPTIONS.items() for word in words.sp
 _PROVIDERS = {
     "openai": "chatgpt gpt dall-e dalle codex text-completion-openai",
     "anthropic": "claude sonnet opus haiku",
-    "gemini": "google googleai google-genai google-ai-studio aistudio vertex vertexai vertex-ai bard palm",
+    "gemini": "google googleai google-genai google-ai-studio aistudio bard palm",
+    "vertex": "vertexai vertex-ai google-vertex",
     "xai": "grok x-ai",
     "bedrock": "aws amazon nova amazon-bedrock aws-bedrock",
     "azure": "microsoft azure-openai azure-ai",

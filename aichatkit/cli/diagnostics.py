@@ -11,13 +11,14 @@ import platform
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
-from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from aichatkit._version import __version__
 from aichatkit.call.targets import named_providers, parse_key
 from aichatkit.cli import key_store
 from aichatkit.cli.error_text import in_words
+from aichatkit.cli.findings import Finding
+from aichatkit.cli.sign_in_checks import check_certificates, check_clouds
 from aichatkit.client import Client
 from aichatkit.errors import AuthenticationError, ChatError, ConfigurationError, ConnectError, UnknownProviderError
 from aichatkit.options import parse_url
@@ -31,20 +32,7 @@ __all__ = ["Finding", "diagnose"]
 #: Clock skew in seconds beyond which signatures and certificates may be rejected.
 _MAX_SKEW = 60
 _PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
-_CA_BUNDLE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-_IGNORED_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 _MAX_WORKERS = 16
-
-
-class Finding(NamedTuple):
-    """The result of one check: `verdict` is "ok", "note" (worth knowing) or "bad" (calls will fail)."""
-
-    verdict: str
-    topic: str
-    text: str
-
-    def __str__(self) -> str:
-        return f"{self.verdict:<5} {self.topic}: {self.text}"
 
 
 def diagnose(services: Sequence[str] | None = None) -> Iterator[Finding]:
@@ -58,8 +46,9 @@ def diagnose(services: Sequence[str] | None = None) -> Iterator[Finding]:
     names = _expand_groups(services) if services else key_store.names_with_keys()
     yield _check_versions()
     yield from _check_proxies()
-    yield from _check_certificates()
+    yield from check_certificates()
     yield from _check_keys(names)
+    yield from check_clouds(names)
     with ThreadPoolExecutor(_MAX_WORKERS, "aichatkit-doctor") as pool:
         findings = [finding for service_findings in pool.map(_check_service, names) for finding in service_findings]
     yield from (finding for finding in findings if finding.topic != "clock")
@@ -87,19 +76,6 @@ def _check_proxies() -> Iterator[Finding]:
         yield Finding("ok", "proxy", "none is set in the environment")
     elif _variable("NO_PROXY"):
         yield Finding("ok", "proxy", f"not used for {_variable('NO_PROXY')}")
-
-
-def _check_certificates() -> Iterator[Finding]:
-    variable = next((name for name in _CA_BUNDLE_VARIABLES if os.environ.get(name)), None)
-    if variable is None:
-        yield Finding("ok", "certificates", "those of certifi")
-    elif os.path.exists(os.environ[variable]):
-        yield Finding("ok", "certificates", f"{variable} is {os.environ[variable]}")
-    else:
-        yield Finding("bad", "certificates", f"{variable} names {os.environ[variable]}, which does not exist")
-    for name in _IGNORED_VARIABLES:
-        if os.environ.get(name):
-            yield Finding("note", "certificates", f"{name} is set, but requests reads {_CA_BUNDLE_VARIABLES[0]} only")
 
 
 def _expand_groups(services: Sequence[str]) -> list[str]:

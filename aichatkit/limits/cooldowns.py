@@ -46,7 +46,7 @@ class CooldownKey(NamedTuple):
 
     @classmethod
     def of(cls, provider: str, key: object, model: str) -> CooldownKey:
-        """Return the entry, with the API key, or what stands for the keys of a function, replaced by a short hash."""
+        """Return the entry, with the API key, or the name of a function that returns keys, replaced by a short hash."""
         return cls(provider, hashlib.sha256(str(key).encode()).hexdigest()[:8] if key else "", model)
 
     def scoped(self, scope: str) -> CooldownKey:

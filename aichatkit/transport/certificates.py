@@ -15,13 +15,24 @@ from aichatkit._reasons import reason_of
 from aichatkit.errors import ConfigurationError
 from aichatkit.transport.prepared import remember
 
-__all__ = ["SYSTEM", "CertificateAdapter", "bundle_context", "environment_bundle", "stamp_of", "system_context"]
+__all__ = [
+    "BUNDLE_VARIABLES",
+    "SYSTEM",
+    "CertificateAdapter",
+    "bundle_context",
+    "count_certificates",
+    "environment_bundle",
+    "stamp_of",
+    "system_context",
+]
 
 #: The value of `verify` for the certificates of the operating system.
 SYSTEM = "system"
 #: The variables that `requests` reads, and the one that OpenSSL and most other programs read.
 _REQUESTS_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _OPENSSL_VARIABLE = "SSL_CERT_FILE"
+#: All of them, the first that is set counts.
+BUNDLE_VARIABLES = (*_REQUESTS_VARIABLES, _OPENSSL_VARIABLE)
 
 _contexts: dict[Any, ssl.SSLContext] = {}
 _contexts_lock = Lock()
@@ -47,6 +58,13 @@ def system_context() -> ssl.SSLContext:
         "verify: the certificates of this system need the extra: pip install 'aichatkit[truststore]' (Python 3.10)",
         reason=reason,
     )
+
+
+def count_certificates(path: str) -> int | None:
+    """Return how many certificates a CA bundle has, None for a folder; raise OSError if none can be read."""
+    if os.path.isdir(path):
+        return None
+    return len(ssl.create_default_context(cafile=path).get_ca_certs())
 
 
 def environment_bundle() -> str | None:

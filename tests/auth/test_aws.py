@@ -16,7 +16,6 @@ import requests
 import aichatkit as ai
 from aichatkit import Client
 from aichatkit.auth.aws import AwsAuth, aws_auth
-from aichatkit.auth.failures import SignInError
 from aichatkit.errors import APIError, AuthenticationError, ConfigurationError, MissingKeyError
 from aichatkit.sandbox.raw import RawServer, chunk, chunked_head, response
 
@@ -380,7 +379,7 @@ def test_a_program_that_fails_is_an_error_without_its_output(profiles, tmp_path,
     program = tmp_path / "program.py"
     program.write_text(f"print({printed!r})")
     profiles(config=f"[default]\ncredential_process = {sys.executable} {program}\n")
-    with pytest.raises(SignInError, match="credential_process of the profile 'default' failed") as caught:
+    with pytest.raises(AuthenticationError, match="credential_process of the profile 'default' failed") as caught:
         aws_auth(region="eu-west-1").explain()
     assert printed not in str(caught.value)
 

@@ -14,7 +14,6 @@ import pytest
 
 from aichatkit import Client, RetryPolicy
 from aichatkit.auth import keys as keys_module
-from aichatkit.auth.failures import SignInError
 from aichatkit.auth.keys import KeyFunction
 from aichatkit.errors import AuthenticationError, ConfigurationError, MissingKeyError, ServerError
 from aichatkit.sandbox.raw import RawServer, chunk, chunked_head, response
@@ -233,7 +232,7 @@ def test_a_failure_before_the_expiry_is_a_warning_and_after_it_an_error(clock, c
     key.fetch()
     assert state["calls"] == 3
     clock.seconds += 300
-    with pytest.raises(SignInError):
+    with pytest.raises(AuthenticationError):
         key.fetch()
 
 

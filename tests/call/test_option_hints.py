@@ -252,7 +252,7 @@ def test_a_url_in_place_of_a_model_leads_to_base_url():
         ("gpt6-sol", "gpt-6-sol"),
         ("Mistral", "mistral"),
         ("mixtral", "mistral"),
-        ("vertex_ai", "gemini"),
+        ("vertex_ai", "vertex"),
         ("local", "ollama"),
     ],
 )

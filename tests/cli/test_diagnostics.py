@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import sys
 import time
 from email.utils import formatdate
 
@@ -172,12 +173,19 @@ def test_a_proxy_needs_no_port(monkeypatch):
 
 
 def test_certificates_come_from_where_requests_looks(monkeypatch, tmp_path):
-    assert told("certificates") == ["ok those of certifi"]
+    monkeypatch.setitem(sys.modules, "truststore", None)
+    monkeypatch.setattr(sys, "platform", "linux")
+    system = "ok verify='system' can be used, through OpenSSL"
+    assert told("certificates") == ["ok those of certifi", system]
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path))
+    assert told("certificates") == [f"ok SSL_CERT_FILE is {tmp_path}", system]
     monkeypatch.setenv("CURL_CA_BUNDLE", str(tmp_path))
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
     assert told("certificates") == [
         f"ok CURL_CA_BUNDLE is {tmp_path}",
-        "note SSL_CERT_FILE is set, but requests reads REQUESTS_CA_BUNDLE only",
+        "note SSL_CERT_DIR is set, and only counts with verify='system'",
+        "note SSL_CERT_FILE is set as well, and does not count",
+        system,
     ]
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "gone.pem"))
     assert told("certificates")[0].startswith("bad REQUESTS_CA_BUNDLE names ")
