@@ -11,6 +11,7 @@ import trustme
 
 from aichatkit.cli import key_store
 from aichatkit.cli.diagnostics import diagnose
+from aichatkit.cli.sign_in_checks import check_clouds
 from aichatkit.sandbox import Sandbox
 from aichatkit.sandbox.raw import RawServer, response
 
@@ -229,3 +230,63 @@ def test_a_look_goes_on_where_one_service_hangs(at, sandbox, monkeypatch):
         monkeypatch.setenv("ANTHROPIC_BASE_URL", other.url)
         found = [finding.topic for finding in diagnose() if finding.verdict == "ok"]
     assert {"openai", "anthropic"} <= set(found)
+
+
+def test_a_bundle_is_counted_and_one_without_certificates_is_bad(monkeypatch, tmp_path):
+    bundle, empty = tmp_path / "bundle.pem", tmp_path / "empty.pem"
+    for _ in range(2):
+        trustme.CA().cert_pem.write_to_path(str(bundle), append=True)
+    monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
+    assert told("certificates")[0] == f"ok SSL_CERT_FILE is {bundle} (2 certificates)"
+    trustme.CA().cert_pem.write_to_path(str(bundle))
+    assert told("certificates")[0] == f"ok SSL_CERT_FILE is {bundle} (1 certificate)"
+    empty.write_text("nothing")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(empty))
+    assert told("certificates")[0].startswith(f"bad REQUESTS_CA_BUNDLE names {empty}, which holds no certificates")
+
+
+def test_whether_the_certificates_of_the_system_can_be_used_is_said(monkeypatch):
+    pytest.importorskip("truststore")
+    assert "ok verify='system' can be used, through truststore" in told("certificates")
+    monkeypatch.setitem(sys.modules, "truststore", None)
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert told("certificates")[-1].startswith("note verify: the certificates of this system need the extra")
+
+
+def clouds(*names):
+    return [f"{finding.verdict} {finding.topic} {finding.text}" for finding in check_clouds(names)]
+
+
+def test_the_credentials_of_aws_are_found_and_not_shown(monkeypatch):
+    pytest.importorskip("botocore")
+    assert clouds("openai") == []
+    (missing,) = clouds("bedrock")
+    assert missing.startswith("bad aws aws_auth: no AWS credentials")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a-secret")
+    assert clouds("bedrock") == ["ok aws us-east-1, credentials of botocore (env); pass auth=aws_auth()"]
+    monkeypatch.delenv("AWS_REGION")
+    assert clouds("bedrock")[0].startswith("bad aws aws_auth: no region")
+    monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", "a-key")
+    assert clouds("bedrock") == []
+
+
+def test_the_credentials_of_google_are_found_and_not_shown(monkeypatch):
+    auth = pytest.importorskip("google.auth")
+    credentials = pytest.importorskip("google.auth.credentials")
+
+    def default(scopes):
+        raise auth.exceptions.DefaultCredentialsError("none")
+
+    monkeypatch.setattr("google.auth.default", default)
+    (missing,) = clouds("vertex")
+    assert missing.startswith("bad google google_auth: no Google credentials")
+    monkeypatch.setattr("google.auth.default", lambda scopes: (credentials.AnonymousCredentials(), "mine"))
+    place = "project test-project, location global; pass auth=google_auth()"
+    assert clouds("vertex") == [f"ok google google.auth.credentials, {place}"]
+    monkeypatch.delenv("GOOGLE_CLOUD_PROJECT")
+    assert "project mine" in clouds("vertex")[0]
+    monkeypatch.setattr("google.auth.default", lambda scopes: (credentials.AnonymousCredentials(), None))
+    assert "project unknown" in clouds("vertex")[0]
+    monkeypatch.setenv("GOOGLE_VERTEX_API_KEY", "a-key")
+    assert clouds("vertex") == []
