@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 import requests
+import urllib3
 from requests.adapters import HTTPAdapter
 
 from aichatkit._locks import Lock
@@ -17,6 +18,7 @@ from aichatkit.transport.prepared import remember
 
 __all__ = [
     "BUNDLE_VARIABLES",
+    "CHECKS_HOSTNAMES",
     "SYSTEM",
     "CertificateAdapter",
     "bundle_context",
@@ -26,6 +28,8 @@ __all__ = [
     "system_context",
 ]
 
+#: urllib3 1 checks host names itself, and cannot pass an IP address to an SSL context that does.
+CHECKS_HOSTNAMES = urllib3.__version__.startswith("1.")  # type: ignore[attr-defined]
 #: The value of `verify` for the certificates of the operating system.
 SYSTEM = "system"
 #: The variables that `requests` reads, and the one that OpenSSL and most other programs read.
@@ -44,6 +48,13 @@ def system_context() -> ssl.SSLContext:
     Raises:
         ConfigurationError: it needs truststore, which is not installed.
     """
+    context = _build_system_context()
+    if CHECKS_HOSTNAMES:
+        context.check_hostname = False
+    return context
+
+
+def _build_system_context() -> ssl.SSLContext:
     try:
         import truststore
     except ImportError as error:

@@ -11,12 +11,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import requests
-import urllib3
 from requests.adapters import HTTPAdapter
 
 from aichatkit._version import __version__
 from aichatkit.errors import ConfigurationError
 from aichatkit.transport.certificates import (
+    CHECKS_HOSTNAMES,
     SYSTEM,
     CertificateAdapter,
     bundle_context,
@@ -34,8 +34,6 @@ __all__ = ["POOL_SIZE", "Connections", "PlainSession"]
 #: Connections kept per host, 0 for no limit: a pool smaller than the number of threads closes connections that the
 #: next request needs. The pool never holds more than there were concurrent requests.
 POOL_SIZE = 0
-#: urllib3 1 checks hostnames itself, and cannot pass an IP address to an SSL context that does.
-_CHECKS_HOSTNAMES = urllib3.__version__.startswith("1.")  # type: ignore[attr-defined]
 #: Maximum number of hosts with pooled connections.
 _MAX_HOSTS = 16
 #: Maximum number of cached settings, one entry per host and set of proxies.
@@ -272,7 +270,7 @@ class _Adapter(CertificateAdapter):
 
     def context_for(self, verify: Any, cert: Any) -> ssl.SSLContext | None:
         own = super().context_for(verify, cert)
-        if own is None and verify and cert is None and not _CHECKS_HOSTNAMES:
+        if own is None and verify and cert is None and not CHECKS_HOSTNAMES:
             return bundle_context(verify)
         return own
 

@@ -19,6 +19,8 @@ from aichatkit.auth.aws import AwsAuth, aws_auth
 from aichatkit.errors import APIError, AuthenticationError, ConfigurationError, MissingKeyError
 from aichatkit.sandbox.raw import RawServer, chunk, chunked_head, response
 
+pytest.importorskip("requests_aws4auth")
+
 KEYS = ("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY")
 #: 2015-08-30, 12:36:00 UTC: the moment of the official examples.
 MOMENT = 1_440_938_160.0
