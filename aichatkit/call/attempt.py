@@ -17,7 +17,6 @@ from aichatkit.errors import (
     AuthenticationError,
     BadRequestError,
     ChatError,
-    ConnectError,
     ModelNotFoundError,
     PermissionDeniedError,
     QuotaExceededError,
@@ -297,6 +296,7 @@ def _time_to_wait(error: ChatError) -> tuple[bool, float]:
 
 
 def _add_advice(error: ChatError, provider: Provider) -> None:
-    if provider.not_running and isinstance(error, ConnectError) and not error.maybe_processed:
-        error.message = f"{error.message} {provider.not_running}"
+    advice = provider.advice_for(error)
+    if advice:
+        error.message = f"{error.message} {advice}"
         error.args = (error.message,)

@@ -13,13 +13,15 @@ from urllib.parse import quote
 
 import requests
 
-from aichatkit.errors import UnknownModelError
+from aichatkit.errors import AuthenticationError, ChatError, UnknownModelError
 from aichatkit.messages import Message
 from aichatkit.providers.base import NO_OPTIONS, WEB_IMAGES, Options
 from aichatkit.providers.openai_compatible import OpenAICompatible
 
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:-preview)?")
 _API_KEY = re.compile(r"[0-9a-fA-F]{32}|[0-9a-zA-Z]{84}")
+#: Of Azure OpenAI, and of Foundry projects.
+_SCOPES = ("https://cognitiveservices.azure.com/.default", "https://ai.azure.com/.default")
 _JSON_WEB_TOKEN = re.compile(r"eyJ[\w-]*\.[\w-]+\.")
 
 
@@ -67,6 +69,13 @@ class Azure(OpenAICompatible):
 
     def sign_token(self, key: str) -> tuple[str, str]:
         return super().sign(key) if _API_KEY.fullmatch(key) else ("Authorization", f"Bearer {key}")
+
+    def advice_for(self, error: ChatError) -> str:
+        if isinstance(error, AuthenticationError) and "audience" in error.message.lower():
+            return (
+                f"(a token is for one kind of resource: its scope must be {_SCOPES[0]} or, for Foundry, {_SCOPES[1]})"
+            )
+        return super().advice_for(error)
 
     def build_request(
         self, messages: Sequence[Message], model: str, *, options: Options = NO_OPTIONS

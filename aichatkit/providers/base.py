@@ -16,7 +16,14 @@ import requests
 from aichatkit import events
 from aichatkit._dataclasses import dataclass, field
 from aichatkit._reasons import reason_of
-from aichatkit.errors import BadResponseError, ChatError, ConfigurationError, MissingKeyError, UnknownModelError
+from aichatkit.errors import (
+    BadResponseError,
+    ChatError,
+    ConfigurationError,
+    ConnectError,
+    MissingKeyError,
+    UnknownModelError,
+)
 from aichatkit.messages import Message
 
 if TYPE_CHECKING:
@@ -236,6 +243,10 @@ class Provider:
     def draws(cls, model: str) -> bool:
         """Return whether a model generates images."""
         return bool(cls.image_models) and _matches(cls.image_models, model)
+
+    def advice_for(self, error: ChatError) -> str:
+        """Return what to do about an error, appended to its message; "" if it says so itself."""
+        return self.not_running if isinstance(error, ConnectError) and not error.maybe_processed else ""
 
     @classmethod
     def key_variables(cls) -> tuple[str, ...]:

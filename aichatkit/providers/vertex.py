@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import requests
 
-from aichatkit.errors import MissingKeyError
+from aichatkit.errors import ChatError, MissingKeyError
 from aichatkit.messages import Message
 from aichatkit.providers.base import NO_OPTIONS, Options, Provider
 from aichatkit.providers.gemini import Gemini
@@ -55,6 +55,12 @@ class _OnVertex(Provider):
 
     def sign(self, key: str) -> tuple[str, str]:
         return ("x-goog-api-key", key) if _API_KEY.fullmatch(key) else super().sign(key)
+
+    def advice_for(self, error: ChatError) -> str:
+        if error.status == 404 and "/locations/" in self.url:
+            location = self.url.rpartition("/locations/")[2].partition("/")[0]
+            return f"(the location is {location}; some models are only at others, the newest at 'global')"
+        return super().advice_for(error)
 
     def base_url(self) -> str:
         """Return the base URL with project and location."""

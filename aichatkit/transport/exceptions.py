@@ -184,7 +184,10 @@ def _refused_tunnel(causes: list[BaseException], label: str) -> ConnectError | N
     may_help = status >= 500 or status in (408, 425, 429)
     advice = "try again later" if may_help else "waiting does not help"
     if status == 407:
-        advice = "put its user and password into proxies= or the environment, as in http://user:password@host:3128"
+        advice = (
+            "put its user and password into proxies= or the environment, as in http://user:password@host:3128; "
+            "for NTLM or Kerberos run a local proxy that signs in, such as px"
+        )
     return ConnectError(
         f"{label}: the proxy did not connect ({f'{status} {name}'.rstrip()}); {advice}",
         status=status,

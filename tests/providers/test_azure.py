@@ -10,7 +10,14 @@ from recorded import recording
 
 from aichatkit import Client
 from aichatkit.cli import main
-from aichatkit.errors import ConnectError, ContentFilteredError, MissingKeyError, UnknownModelError
+from aichatkit.errors import (
+    AuthenticationError,
+    ConnectError,
+    ContentFilteredError,
+    MissingKeyError,
+    UnknownModelError,
+)
+from aichatkit.sandbox.raw import RawServer, response
 
 ENDPOINT = "https://mine.openai.azure.com"
 TOKEN = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJtZSJ9.c2ln"
@@ -120,3 +127,13 @@ def test_it_lists_models_at_the_resource(told, web):
     web.get(f"{ENDPOINT}/openai/v1/models", json={"data": [{"id": "gpt-6-luna"}]})
     with Client(retry=0) as client:
         assert client.models("azure") == ["gpt-6-luna"]
+
+
+@pytest.mark.parametrize(("message", "is_explained"), [("The audience is incorrect.", True), ("No.", False)])
+def test_a_token_for_another_resource_names_the_scopes(message, is_explained):
+    body = json.dumps({"error": {"code": "401", "message": message}}).encode()
+    with RawServer([response(body, status="401 No")]) as server:
+        client = Client(model="azure/mine", api_key="eyJ0.eyJ1.sig", base_url=server.url, retry=0)
+        with client, pytest.raises(AuthenticationError) as caught:
+            client.ask("Hi")
+    assert ("https://ai.azure.com/.default" in str(caught.value)) == is_explained

@@ -8,7 +8,7 @@ import pytest
 from recorded import recording
 
 from aichatkit import Client
-from aichatkit.errors import ConfigurationError, MissingKeyError
+from aichatkit.errors import ChatError, ConfigurationError, MissingKeyError, ModelNotFoundError
 from aichatkit.registry import registry
 
 EVENT = 'data: {"choices": [{"index": 0, "delta": {"content": "Yes."}, "finish_reason": "stop"}]}\n\ndata: [DONE]\n\n'
@@ -119,3 +119,14 @@ def test_the_sandbox_checks_the_token_of_vertex():
         client = Client(model="vertex", base_url=sandbox.url, api_key="ya29.wrong-token", retry=0)
         with client, pytest.raises(Exception, match="API key"):
             client.ask("Hi")
+
+
+def test_an_unknown_model_names_the_location(sandbox, monkeypatch):
+    monkeypatch.setenv("GOOGLE_CLOUD_LOCATION", "europe-west4")
+    sandbox.script("model-not-found", "unauthorized")
+    with Client(model="vertex", base_url=sandbox.url, api_key="ya29.token", retry=0) as client:
+        with pytest.raises(ModelNotFoundError, match="the location is europe-west4; some models"):
+            client.ask("Hi")
+        with pytest.raises(ChatError) as caught:
+            client.ask("Hi")
+    assert "location" not in str(caught.value)
