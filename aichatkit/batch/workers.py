@@ -38,7 +38,8 @@ class BoundAsk:
                 self._pickled_ask = pickle.dumps(self.ask)
             except (pickle.PicklingError, TypeError, AttributeError) as error:
                 raise ConfigurationError(
-                    f"executor: the client cannot be pickled ({error}); its hooks must be functions of a module",
+                    f"executor: the client cannot be pickled ({error}); its hooks, and functions passed as api_key= or "
+                    "auth=, must be functions of a module",
                     reason=reason_of(error),
                 ) from None
         return _unpickle, (self._pickled_ask, self.options)

@@ -72,7 +72,9 @@ class Authorization:
 
     def for_url(self, url: str, base_url: str, session_auth: Any = None) -> KeyAuth:
         """Return the `auth` of a request; what signs for the service signs nothing that is sent to another host."""
-        signer = self.signer if urlsplit(url).netloc == urlsplit(base_url).netloc else None
+        signer = self.signer
+        if signer is not None and urlsplit(url).netloc != urlsplit(base_url).netloc:
+            signer = None
         return KeyAuth(self.header, self.value, signer or session_auth, is_implicit=self.is_implicit)
 
     def renewed(self, status: int, headers: Mapping[str, str]) -> Authorization | None:
