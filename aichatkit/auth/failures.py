@@ -52,7 +52,8 @@ def _may_pass(error: Exception) -> bool:
 
 
 def _place(error: Exception) -> str:
-    trace = error.__traceback__
+    # The first frame is that of the caller: without another one, the function was not even entered.
+    trace = error.__traceback__.tb_next if error.__traceback__ is not None else None
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
     return "" if trace is None else f", {os.path.basename(trace.tb_frame.f_code.co_filename)} line {trace.tb_lineno}"

@@ -20,7 +20,7 @@ else:
     # Few clients have a function for a key.
     inspect = lazy_module("inspect")
 
-__all__ = ["KeyFunction", "parse_key"]
+__all__ = ["KeyFunction", "key_hint", "parse_key"]
 
 logger = logging.getLogger(__name__)
 
@@ -181,7 +181,7 @@ class KeyFunction:
 def parse_key(key: Any, *, provider: str) -> str:
     """Return a key that can be sent in a header; raise ConfigurationError without showing an invalid one."""
     if not isinstance(key, str) or not key:
-        raise ConfigurationError(f"api_key for {provider}: must be a string with text in it{_hint(key)}")
+        raise ConfigurationError(f"api_key for {provider}: must be a string with text in it{key_hint(key)}")
     if not key.isascii() or not key.isprintable() or " " in key:
         raise ConfigurationError(
             f"api_key for {provider}: holds a blank, a line end or a character outside ASCII; copy the key again",
@@ -190,8 +190,8 @@ def parse_key(key: Any, *, provider: str) -> str:
     return key
 
 
-def _hint(value: Any) -> str:
-    """Return what to pass in place of the credentials of a cloud."""
+def key_hint(value: Any) -> str:
+    """Return ", or ..." with what may be passed in place of a key; for the credentials of a cloud, how to use them."""
     if hasattr(value, "get_token"):
         return (
             f", or a function that returns one; of {type(value).__name__} make one with "

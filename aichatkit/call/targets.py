@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Callable, NamedTuple, Union
 
-from aichatkit.auth.keys import KeyFunction, parse_key
+from aichatkit.auth.keys import KeyFunction, key_hint, parse_key
 from aichatkit.catalog import models
 from aichatkit.errors import ConfigurationError, MissingKeyError, UnknownModelError, UnknownProviderError
 from aichatkit.params import suggestion
@@ -137,7 +137,8 @@ def per_provider(value: Any, names: Sequence[str], *, option: str) -> dict[str, 
                 raise UnknownProviderError(f"{option}: there is no provider {name!r}{provider_suggestion(name)}")
         return dict(value)
     if not isinstance(value, (str, list, tuple)) and not (callable(value) and option in ("api_key", "auth")):
-        raise ConfigurationError(f"{option}: must be a string or a dict by provider, not {type(value).__name__}")
+        hint = key_hint(value) if option == "api_key" else ""
+        raise ConfigurationError(f"{option}: must be a string or a dict by provider{hint}, not {type(value).__name__}")
     if not names:
         raise ConfigurationError(
             f"{option}: pass a model that names its provider, or a dict by provider, {option}={{name: ...}}"

@@ -439,6 +439,8 @@ def test_a_function_in_c_has_no_signature_to_check():
 def test_the_credentials_of_a_cloud_are_told_apart(value, message):
     with pytest.raises(ConfigurationError, match=message):
         Client(model="openai", api_key=[value])
+    with pytest.raises(ConfigurationError, match=message.rpartition("in it")[2]):
+        Client(model="openai", api_key=value)
 
 
 # Where it may stand.

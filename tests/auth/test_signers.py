@@ -290,6 +290,12 @@ def test_an_exception_of_it_is_an_error_that_names_it(sandbox):
     assert (caught.value.__cause__, sandbox.requests) == (None, [])
 
 
+def test_what_takes_no_request_is_an_error_of_its_own(sandbox):
+    client = Client(model="openai", auth=lambda: None, base_url=f"{sandbox.url}/v1", retry=0)
+    with client, pytest.raises(AuthenticationError, match=r"<lambda> failed \(TypeError\); call it"):
+        client.ask("Hi")
+
+
 def test_an_error_of_the_package_passes_through(sandbox):
     def sign(request):
         raise ConfigurationError("no region")
