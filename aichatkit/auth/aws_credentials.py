@@ -190,7 +190,7 @@ def _run_program(command: str, source: str) -> Credentials:
     """Return what the program of a profile prints; it is run without a shell, and its output is never shown."""
     try:
         output = subprocess.run(
-            shlex.split(command),
+            shlex.split(command, posix=os.name == "posix"),
             capture_output=True,
             timeout=_PROGRAM_TIMEOUT,
             check=True,
