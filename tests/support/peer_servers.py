@@ -19,7 +19,10 @@ import trustme
 HERE = Path(__file__).parent
 HOST = "127.0.0.1"
 # Looked up at import: each test starts with an environment swept clean.
-VARIABLES = ("AICHATKIT_AIMOCK", "AICHATKIT_LITELLM", "AICHATKIT_LLAMA", "AICHATKIT_LLMOCK", "AICHATKIT_SDKS")
+VARIABLES = (
+    *("AICHATKIT_AIMOCK", "AICHATKIT_LITELLM", "AICHATKIT_LLAMA", "AICHATKIT_LLMOCK"),
+    *("AICHATKIT_PYODIDE", "AICHATKIT_SDKS"),
+)
 PROGRAMS = {name: os.environ.get(name, "") for name in VARIABLES}
 REQUIRED = os.environ.get("AICHATKIT_PEERS") == "required"
 START_SECONDS = 30
