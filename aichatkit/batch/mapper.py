@@ -145,7 +145,10 @@ def map_prompts(
 def ask_row(client: Client, prompt: Any, /, **options: Any) -> Reply:
     """Ask one row of a batch run and return its reply."""
     call = replace(_build_row_call(client, prompt, **options), in_batch=True)
-    return Stream(open_answer(call)).read()
+    reply = Stream(open_answer(call)).read()
+    # Decisions are part of no layer around the call.
+    form = options.get("form")
+    return reply if form is None else replace(reply, data=form.parse(reply))
 
 
 def _build_row_call(client: Client, prompt: Any, /, *, form: Any = None, **options: Any) -> Call:

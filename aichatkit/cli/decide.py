@@ -16,6 +16,9 @@ from aichatkit.errors import ConfigurationError
 __all__ = ["build_parser", "run"]
 
 
+_EMULATE = {"auto": None, "always": True, "never": False}
+
+
 def build_parser() -> ArgumentParser:
     """Build the argument parser."""
     parser = Parser(
@@ -28,6 +31,12 @@ def build_parser() -> ArgumentParser:
     parser.add_argument("-q", "--question", action="append", default=[], metavar="QUESTION", help=HELP)
     add_client_options(parser)
     parser.add_argument("--threshold", type=float, metavar="P", help="probability that counts as yes (default 0.5)")
+    parser.add_argument(
+        "--emulate",
+        choices=tuple(_EMULATE),
+        default="auto",
+        help="whether chat models answer (default auto: those that are not decision models)",
+    )
     parser.add_argument("--json", action="store_true", help="print all numbers as one JSON object")
     return parser
 
@@ -40,7 +49,14 @@ def run(args: Namespace) -> int:
         raise ConfigurationError("decide: pass a text, and at least one question with -q, such as -q 'refund?'")
     options: dict[str, Any] = {"files": prompt.files} if prompt.files else {}
     with open_client(args) as client:
-        decisions = client.decide(prompt.text, questions, model=model_option(args), threshold=args.threshold, **options)
+        decisions = client.decide(
+            prompt.text,
+            questions,
+            model=model_option(args),
+            threshold=args.threshold,
+            emulate=_EMULATE[args.emulate],
+            **options,
+        )
     announce_offline(args)
     write_stdout(format_json(decisions.to_dict()) if args.json else _lines(decisions))
     return 1 if decisions.refused else 0

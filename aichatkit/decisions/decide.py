@@ -10,7 +10,7 @@ from aichatkit.call.build import build_call
 from aichatkit.call.call import Call
 from aichatkit.decisions.forms import DecisionForm
 from aichatkit.decisions.request import DecisionAttempts
-from aichatkit.decisions.services import with_default_model
+from aichatkit.decisions.services import find_service, with_default_model
 from aichatkit.errors import ConfigurationError
 from aichatkit.messages import Prompt
 from aichatkit.middleware.pipeline import open_answer
@@ -23,6 +23,8 @@ __all__ = ["build_decision_call", "decide", "parse_form"]
 
 #: The client's sampling parameters that apply to chat models that stand in for decision models.
 _KEPT = ("reasoning_effort", "user")
+#: What budgets expect of the output of a decision model; it is not sent.
+_NO_OUTPUT = {"max_tokens": 1}
 #: The other columns of a row in frames and files.
 _COLUMNS = ("error", "input_tokens", "output_tokens", "cost")
 #: Options of `map` that have no meaning for questions.
@@ -64,10 +66,13 @@ def build_decision_call(client: Client, text: Prompt, form: DecisionForm, /, **o
     defaults = client._defaults
     kept = {name: value for name, value in defaults.params.items() if name in _KEPT}
     call = build_call(client._context, defaults._replace(system=None, params=kept), client._targets, text, 0, **options)
+    targets = [with_default_model(target, emulate=form.emulate) for target in call.targets]
+    has_output = any(find_service(target, emulate=form.emulate) is None for target in targets)
+    params = call.options.params if has_output else {**call.options.params, **_NO_OUTPUT}
     return replace(
         call,
-        targets=[with_default_model(target, emulate=form.emulate) for target in call.targets],
-        options=replace(call.options, schema=form.schema),
+        targets=targets,
+        options=replace(call.options, schema=form.schema, params=params),
         schema=form,
         make_attempts=DecisionAttempts,
     )

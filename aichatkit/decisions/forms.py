@@ -52,6 +52,8 @@ class DecisionForm(Form):
         problem = ""
         try:
             records = json.loads(reply.text)
+            if self.needs_probabilities and self._lacks_probabilities(records):
+                raise LookupError
             return build_decisions(self.questions, records, reply, self.threshold)
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             problem = type(error).__name__
@@ -61,6 +63,11 @@ class DecisionForm(Form):
             model=reply.model,
             partial=reply.text,
         )
+
+    def _lacks_probabilities(self, records: Mapping[str, Any]) -> bool:
+        """Return whether the record of a yes or no has only the answer, as those of other calls may."""
+        flags = [records[question.name] for question in self.questions.atoms if question.kind == "predicate"]
+        return any("probabilities" not in record and not record.get("refused") for record in flags)
 
 
 def format_records(records: Mapping[str, Mapping[str, Any]], names: Sequence[str]) -> str:

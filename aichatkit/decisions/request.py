@@ -93,9 +93,13 @@ class DecisionAttempts(TargetAttempts):
     """The attempts to get the answers at one target; requests that succeeded are not sent again."""
 
     def __init__(self, call: Call, target: Target, sleeper: Sleeper, attempts: list[Attempt]) -> None:
-        super().__init__(call, target, sleeper, attempts)
         assert isinstance(call.schema, DecisionForm)
         self._form = call.schema
+        self._service = find_service(target, emulate=self._form.emulate)
+        # The questions are not the schema of a chat, and a decision model takes no sampling parameters.
+        params = {} if self._service is not None else call.options.params
+        options = replace(call.options, schema=None, params=params)
+        super().__init__(replace(call, options=options), target, sleeper, attempts)
         self._records: dict[str, dict[str, Any]] = {}
         self._replies: list[Reply] = []
         self._pending: list[_Part] = []
@@ -103,11 +107,7 @@ class DecisionAttempts(TargetAttempts):
     def check(self) -> None:
         """Find out how the target answers; raise if it cannot. Nothing is sent."""
         super().check()
-        # The questions are not a schema of a chat.
-        self._request = replace(self._request, options=replace(self._request.options, schema=None))
-        atoms = self._form.questions.atoms
-        service = find_service(self.target, emulate=self._form.emulate)
-        self._service = service
+        atoms, service = self._form.questions.atoms, self._service
         if service is not None:
             self._check_limits(service, atoms)
             size = service.questions

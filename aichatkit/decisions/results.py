@@ -8,7 +8,7 @@ from typing import Any
 from aichatkit.chunks import Usage
 from aichatkit.decisions.questions import Field, Questions
 from aichatkit.display import markup, reply_record
-from aichatkit.errors import BadResponseError, ContentFilteredError
+from aichatkit.errors import ContentFilteredError
 from aichatkit.reply import Attempt, Reply
 
 __all__ = ["DEFAULT_THRESHOLD", "Decision", "Decisions", "build_decisions"]
@@ -138,7 +138,7 @@ class Decisions(Mapping[str, Decision]):
         columns: dict[str, Any] = {}
         for field in self._questions.fields:
             decision = self._decisions[field.name]
-            values = (decision._value, decision.probability, decision.label)
+            values = (reply_record.plain(decision._value), decision.probability, decision.label)
             columns.update(zip(columns_of(field), values))
         return columns
 
@@ -228,8 +228,8 @@ def _decide_predicate(
     yes, no = field.members
     probability = None if probabilities is None else probabilities[yes]
     if field.shape == "likelihood":
-        if probability is None:
-            raise _no_probability(field.name, extra)
+        # Without its probability, the form has rejected the record.
+        assert probability is not None
         return Decision(field.name, probability * field.scale, probability=probability, **extra)
     is_true = record["choice"] == field.questions[0].labels[0] if probability is None else probability >= threshold
     return Decision(field.name, yes if is_true else no, probability=probability, probabilities=probabilities, **extra)
@@ -247,14 +247,6 @@ def _decide_many(
     probabilities: Any = None if None in known.values() else known
     value = flags if field.container is dict else field.container(member for member in flags if flags[member])
     return Decision(field.name, value, probabilities=probabilities, **common)
-
-
-def _no_probability(name: str, source: Mapping[str, Any]) -> BadResponseError:
-    return BadResponseError(
-        f"{source['provider']}: {source['model']} did not return the probability that {name!r} needs",
-        provider=source["provider"],
-        model=source["model"],
-    )
 
 
 def _percent(probability: float | None) -> str:

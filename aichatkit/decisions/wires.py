@@ -12,7 +12,7 @@ from aichatkit.chunks import Bill, Usage, dict_or_empty, parse_count
 from aichatkit.decisions.questions import NO, YES, Question
 from aichatkit.decisions.services import DecisionService
 from aichatkit.errors import BadResponseError, ConfigurationError, ContentFilteredError
-from aichatkit.messages import File, Message, ToolCallsMessage, ToolResultMessage
+from aichatkit.messages import File, Message, ToolCallsMessage, ToolResultMessage, text_of_file
 from aichatkit.providers.base import Provider
 from aichatkit.providers.request_bodies import encode_base64, file_uri, iter_parts
 
@@ -83,8 +83,12 @@ class _SystemOneWire:
     """The System One protocol: questions by name, and answers by name; a refused one is missing."""
 
     def body(self, messages: Sequence[Message], questions: Sequence[Question], provider: Provider) -> dict[str, Any]:
-        text = _single_text(messages)
-        state: Any = [{"role": message.role, "content": message.text} for message in messages] if text is None else text
+        turns = [
+            (message.role, "\n".join(part for part in _iter_parts(message, provider) if isinstance(part, str)))
+            for message in messages
+        ]
+        is_text = len(turns) == 1 and turns[0][0] == "user"
+        state: Any = turns[0][1] if is_text else [{"role": role, "content": text} for role, text in turns]
         images = [
             file_uri(part, provider=provider.name)
             for message in messages
@@ -169,6 +173,9 @@ def _iter_parts(message: Message, provider: Provider) -> Iterator[str | File]:
             f"decide: {provider.name} takes no tool calls here; pass the conversation as text", provider=provider.name
         )
     for part in iter_parts(message.content, provider=provider.name):
+        if isinstance(part, File) and part.kind == "text" and part.data:
+            yield text_of_file(part)
+            continue
         if isinstance(part, File) and part.kind != "image":
             raise ConfigurationError(
                 f"decide: {provider.name} takes text and images here, not {part.kind} files", provider=provider.name

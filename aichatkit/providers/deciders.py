@@ -43,6 +43,7 @@ class TypeSafe(Decider):
     name = "typesafe"
     url = "https://api.typesafe.ai/v1"
     api_key_env = "TYPESAFE_API_KEY"
+    takes_files = frozenset()
     default_model = "jev-latest"
     models = ("jev-latest", "jev-1.14.0")
 

@@ -34,7 +34,7 @@ CASES = {
     "completion": 2,
     "decide -m offline -q refund? Hello": 0,
     "decide -m offline Hello": 2,
-    "decide UNREACHABLE -q refund? Hello": 1,
+    "decide UNREACHABLE --emulate never -q refund? Hello": 1,
     "doctor nobody": 2,
     "embed -m offline fox": 0,
     "embed fox": 2,
