@@ -232,7 +232,9 @@ def test_conversations_and_pictures_are_sent_to_the_others(every, sandbox):
 
 def test_text_files_are_a_part_of_the_text(every, sandbox):
     every.decide("Hi", QUESTIONS, model="ollama/nimble", files=[b"Some text"])
+    every.decide("Hi", QUESTIONS, model="openai", files=[b"Some text"])
     assert bodies(sandbox)[0]["state"] == "Hi\nSome text"
+    assert [part["text"] for part in bodies(sandbox)[1]["input"][0]["content"]] == ["Hi", "Some text"]
     with pytest.raises(ConfigurationError, match="typesafe does not take image files"):
         every.decide("Hi", QUESTIONS, model="typesafe", files=[PICTURE])
 
@@ -410,42 +412,31 @@ def test_too_many_questions_are_split(every, sandbox):
 def test_a_part_that_succeeded_is_not_sent_again(every, sandbox):
     sandbox.script("server-error,on=decisions", "rate-limit,on=decisions,retry-after=1")
     questions = {f"q{number}?": bool for number in range(401)}
-    sandbox.script()
     d = every.decide(TEXT, questions, model="openai")
     assert len(d) == 401
     assert [len(body["questions"]) for body in bodies(sandbox)] == [400, 400, 400, 1]
 
 
-def test_a_part_that_fails_leaves_the_others_in_the_error(sandbox, policy):
-    client = faulty(sandbox, policy, "question-limit,limit=399")
+def test_the_answers_so_far_are_in_the_error(sandbox, policy):
+    client = faulty(sandbox, policy, "rate-limit,on=decisions,times=1000")
     questions = {f"q{number}?": bool for number in range(401)}
-    with pytest.raises(BadRequestError, match="at most 399") as caught:
+    with pytest.raises(RateLimitError) as caught:
         client.decide(TEXT, questions)
     assert caught.value.partial == ""
-    client = faulty(sandbox, policy, "odd-sum")
-    sandbox.requests.clear()
-    with pytest.raises(BadResponseError):
-        client.decide(TEXT, {"a": Literal["x", "y"]})
 
+    def fail_second(request):
+        asked = json.loads(request.body)["questions"]
+        if len(asked) < 400:
+            return 429, {}, json.dumps({"error": {"code": "insufficient_quota", "message": "Quota exceeded."}})
+        answers = [{"type": "predicate", "name": each["name"], "probability": 0.5} for each in asked]
+        return 200, {}, json.dumps({"answers": answers})
 
-def test_the_answers_so_far_are_in_the_error(every, sandbox):
-    sandbox.script(None, "quota,on=decisions")
-    plans = iter([None, "quota"])
-    assert next(plans) is None
-    questions = {f"q{number}?": bool for number in range(401)}
-    original = sandbox._select_plans
-    count = []
-
-    def select(call, plans):
-        count.append(1)
-        return original(call, plans) if len(count) > 1 else []
-
-    sandbox._select_plans = select
-    sandbox._script.clear()
-    sandbox.script("quota,on=decisions")
-    with pytest.raises(ai.QuotaExceededError) as caught:
-        every.decide(TEXT, questions, model="openai")
+    with responses.RequestsMock() as mock, Client("openai", api_key="k", retry=0) as client:
+        mock.add_callback("POST", "https://api.openai.com/v1/decisions", fail_second)
+        with pytest.raises(ai.QuotaExceededError) as caught:
+            client.decide(TEXT, questions)
     assert len(json.loads(caught.value.partial)) == 400
+    assert json.loads(caught.value.partial)["q0?"]["probabilities"] == {"true": 0.5, "false": 0.5}
 
 
 @pytest.mark.parametrize(
@@ -660,6 +651,15 @@ def test_a_model_that_does_not_decide_is_an_error_with_advice(sandbox, policy):
     with pytest.raises(ModelNotFoundError) as caught:
         client.decide(TEXT, QUESTIONS, emulate=False)
     assert "emulate" not in str(caught.value)
+
+
+def test_ctrl_c_in_a_wait_is_passed_on(sandbox):
+    def interrupt(seconds):
+        raise KeyboardInterrupt
+
+    client = faulty(sandbox, ai.RetryPolicy(sleep=interrupt), "server-error,on=decisions")
+    with pytest.raises(KeyboardInterrupt):
+        client.decide(TEXT, QUESTIONS)
 
 
 def test_the_next_service_answers_if_one_fails(every, sandbox):

@@ -121,8 +121,6 @@ def test_a_refused_question_has_empty_cells(sandbox, policy):
 
 def test_a_journal_sends_only_what_is_missing(client, sandbox, tmp_path):
     path = tmp_path / "run.sqlite"
-    sandbox.script(None, "quota,on=decisions")
-    sandbox._script.clear()
     first = run(client, ROWS[:1], resume=path)
     again = run(client, ROWS, resume=path, threshold=0.999)
     assert len(sandbox.requests) == 2
