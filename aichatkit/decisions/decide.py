@@ -23,8 +23,6 @@ __all__ = ["build_decision_call", "decide", "parse_form"]
 
 #: The client's sampling parameters that apply to chat models that stand in for decision models.
 _KEPT = ("reasoning_effort", "user")
-#: What budgets expect of the output of a decision model; it is not sent.
-_NO_OUTPUT = {"max_tokens": 1}
 #: The other columns of a row in frames and files.
 _COLUMNS = ("error", "input_tokens", "output_tokens", "cost")
 #: Options of `map` that have no meaning for questions.
@@ -68,11 +66,11 @@ def build_decision_call(client: Client, text: Prompt, form: DecisionForm, /, **o
     call = build_call(client._context, defaults._replace(system=None, params=kept), client._targets, text, 0, **options)
     targets = [with_default_model(target, emulate=form.emulate) for target in call.targets]
     has_output = any(find_service(target, emulate=form.emulate) is None for target in targets)
-    params = call.options.params if has_output else {**call.options.params, **_NO_OUTPUT}
     return replace(
         call,
         targets=targets,
-        options=replace(call.options, schema=form.schema, params=params),
+        options=replace(call.options, schema=form.schema),
         schema=form,
+        output_tokens=None if has_output else 0,
         make_attempts=DecisionAttempts,
     )

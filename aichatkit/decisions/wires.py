@@ -12,7 +12,7 @@ from aichatkit.chunks import Bill, Usage, dict_or_empty, parse_count
 from aichatkit.decisions.questions import NO, YES, Question
 from aichatkit.decisions.services import DecisionService
 from aichatkit.errors import BadResponseError, ConfigurationError, ContentFilteredError
-from aichatkit.messages import File, Message, ToolCallsMessage, ToolResultMessage, text_of_file
+from aichatkit.messages import File, Message, ToolCallsMessage, ToolResultMessage
 from aichatkit.providers.base import Provider
 from aichatkit.providers.request_bodies import encode_base64, file_uri, iter_parts
 
@@ -173,9 +173,6 @@ def _iter_parts(message: Message, provider: Provider) -> Iterator[str | File]:
             f"decide: {provider.name} takes no tool calls here; pass the conversation as text", provider=provider.name
         )
     for part in iter_parts(message.content, provider=provider.name):
-        if isinstance(part, File) and part.kind == "text" and part.data:
-            yield text_of_file(part)
-            continue
         if isinstance(part, File) and part.kind != "image":
             raise ConfigurationError(
                 f"decide: {provider.name} takes text and images here, not {part.kind} files", provider=provider.name

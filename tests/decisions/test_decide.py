@@ -363,6 +363,7 @@ def test_a_budget_ends_the_calls(sandbox, policy):
     client.decide(TEXT, QUESTIONS)
     with pytest.raises(BudgetExceededError):
         client.decide(TEXT, QUESTIONS)
+    # No output is expected, which would take the whole budget.
     assert len(sandbox.requests) == 1
 
 
@@ -386,6 +387,7 @@ def test_hooks_and_the_log_see_the_call(sandbox, policy, tmp_path):
     request, reply = seen
     assert request.url.endswith("/v1/decisions")
     assert list(json.loads(reply.reply.text)) == ["refund?"]
+    assert request.params == {}
 
 
 def test_a_rate_limit_counts_each_request(sandbox, slept, policy):

@@ -94,12 +94,14 @@ def test_a_frame_gets_the_columns(client):
 
 
 def test_a_column_of_the_input_keeps_its_name(client):
+    pytest.importorskip("pandas")
     rows = [{"text": "refund", "refund": "mine"}]
     columns = list(run(client, rows).to_frame().columns)
     assert columns[:3] == ["text", "refund", "refund_2"]
 
 
 def test_a_row_that_fails_has_empty_cells(client, sandbox, tmp_path):
+    pytest.importorskip("pandas")
     sandbox.script("bad-request,on=decisions")
     results = run(client, workers=1)
     assert [type(error).__name__ for error in results.errors] == ["BadRequestError", "NoneType"]
@@ -140,6 +142,7 @@ def test_the_cache_of_the_client_serves_rows(sandbox, policy):
 
 
 def test_a_class_and_an_executor_work_as_for_every_run(client):
+    pytest.importorskip("pandas")
     with ThreadPoolExecutor(2) as pool:
         results = run(client, decide=Ticket, executor=pool)
     assert results[0].data.data.refund is True
@@ -147,6 +150,7 @@ def test_a_class_and_an_executor_work_as_for_every_run(client):
 
 
 def test_results_can_be_pickled(client):
+    pytest.importorskip("pandas")
     results = run(client)
     copy = pickle.loads(pickle.dumps(results))
     assert copy[0].data == results[0].data

@@ -79,6 +79,12 @@ def test_some_services_wrap_the_answer(box):
     assert post(box, "/accounts/x/ai/run/clef", ONE).json()["result"]["answers"]["x"]["choice"] == "bug"
 
 
+def test_a_smaller_limit_is_played(box):
+    path = "/fault/question-limit,limit=1/v1/decisions"
+    assert post(box, path, OPENAI).status_code == 200
+    assert post(box, path, {**OPENAI, "questions": [CHOICE] * 2}).status_code == 400
+
+
 @pytest.mark.parametrize("fault", ["odd-sum", "question-limit,limit=1"])
 def test_a_fault_leaves_a_refusal_as_it_is(box, fault):
     assert post(box, f"/fault/{fault}/v1/decisions", {**OPENAI, "model": ""}).status_code == 400
