@@ -66,7 +66,7 @@ def image(prompt: str, **options: Unpack[CallOptions]) -> ImageResponse:
 
 
 @with_signature
-def decide(text: Prompt, questions: Any = None, question: str | None = None, **options: Unpack[DecideOptions]) -> Any:
+def decide(text: Any, questions: Any = None, question: str | None = None, **options: Unpack[DecideOptions]) -> Any:
     """Answer closed questions about a text with the default client; options and errors are those of `Client.decide`.
 
     >>> decisions = decide("I want my money back!", {"refund?": bool, "anger": ["calm", "furious"]}, model="offline")

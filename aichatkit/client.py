@@ -312,7 +312,7 @@ class Client:
         return mapper.estimate_prompts(self, prompts, template, options, batch=batch)
 
     def decide(
-        self, text: Prompt, questions: Any = None, question: str | None = None, **options: Unpack[DecideOptions]
+        self, text: Any, questions: Any = None, question: str | None = None, **options: Unpack[DecideOptions]
     ) -> Any:
         """Answer closed questions about a text: classification, with probabilities; return the `Decisions` by name.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +12,8 @@ from aichatkit.call.call import Call
 from aichatkit.decisions.forms import DecisionForm
 from aichatkit.decisions.request import DecisionAttempts
 from aichatkit.decisions.services import find_service, with_default_model
+from aichatkit.display import reply_record
 from aichatkit.errors import ConfigurationError
-from aichatkit.messages import Prompt
 from aichatkit.middleware.pipeline import open_answer
 from aichatkit.streams import Stream
 
@@ -31,7 +32,7 @@ _NO_OPTIONS = {"tools", "schema", "approve", "max_rounds", "raw"}
 
 def decide(
     client: Client,
-    text: Prompt,
+    text: Any,
     questions: Any,
     question: str | None,
     *,
@@ -59,8 +60,10 @@ def parse_form(questions: Any, threshold: Any, emulate: Any, options: Mapping[st
     return form
 
 
-def build_decision_call(client: Client, text: Prompt, form: DecisionForm, /, **options: Any) -> Call:
-    """Return the call for questions about a text."""
+def build_decision_call(client: Client, text: Any, form: DecisionForm, /, **options: Any) -> Call:
+    """Return the call for questions about a text, or about the data of a mapping, which is sent as JSON."""
+    if isinstance(text, Mapping) and not {"role", "from"} & set(text):
+        text = json.dumps(reply_record.plain(text), ensure_ascii=False)
     defaults = client._defaults
     kept = {name: value for name, value in defaults.params.items() if name in _KEPT}
     call = build_call(client._context, defaults._replace(system=None, params=kept), client._targets, text, 0, **options)

@@ -56,7 +56,7 @@ def letter_record(reply: Reply, question: Question) -> dict[str, Any] | None:
     The probabilities of the options are known only if the service reports those of all letters.
     """
     entries = _first_token(reply.raw)
-    letters = LETTERS[: len(question.labels)]
+    letters = list(LETTERS[: len(question.labels)])
     if entries is None or entries[0][0] not in letters:
         return None
     chosen = question.labels[letters.index(entries[0][0])]

@@ -16,13 +16,21 @@ from aichatkit.call.call import Call
 from aichatkit.call.cost import charge_of, utc_now
 from aichatkit.call.request import ProviderRequest, prepare
 from aichatkit.call.targets import Target
+from aichatkit.classification import classify
 from aichatkit.decisions import emulation
 from aichatkit.decisions.answers import check_told
 from aichatkit.decisions.forms import DecisionForm, format_records
 from aichatkit.decisions.questions import Question
 from aichatkit.decisions.services import DecisionService, find_service, max_logprobs, no_service_error
 from aichatkit.decisions.wires import WIRES, build_request
-from aichatkit.errors import BadResponseError, ChatError, ConfigurationError, ModelNotFoundError, SchemaError
+from aichatkit.errors import (
+    BadResponseError,
+    ChatError,
+    ConfigurationError,
+    EmptyAnswerError,
+    ModelNotFoundError,
+    SchemaError,
+)
 from aichatkit.limits.waits import Sleeper
 from aichatkit.providers.base import Provider, parsing
 from aichatkit.reply import Attempt, Reply, sum_known, sum_usage
@@ -135,7 +143,8 @@ class DecisionAttempts(TargetAttempts):
             return
         if self._records and not error.partial:
             error.partial = self._text()
-        if isinstance(error, ModelNotFoundError) and self._service is not None and self._form.emulate is None:
+        is_missing = isinstance(error, ModelNotFoundError) or error.status == 404
+        if is_missing and self._service is not None and self._form.emulate is None:
             error.message += "; with emulate=True, a chat model answers instead"
             error.args = (error.message,)
 
@@ -181,7 +190,12 @@ class DecisionAttempts(TargetAttempts):
             return _Received(self._ask_service(part.questions, http))
         if part.way == "schema":
             return _Received(self._ask_values(request, part.questions, http))
-        reply = self._ask_letter(request, part.questions[0], http)
+        try:
+            reply = self._ask_letter(request, part.questions[0], http)
+        except EmptyAnswerError:
+            # A thought took the only token. What it cost is not known.
+            is_free = self.provider.is_free(self.target.model)
+            reply = Reply("", self.provider.name, self.target.model, cost=0.0 if is_free else None)
         if part.questions[0].name not in self._records:
             # The first token was a thought, or came without its probabilities: the same will be true of the others.
             rest = [question for each in self._pending for question in each.questions]
@@ -216,6 +230,8 @@ class DecisionAttempts(TargetAttempts):
                 f"{provider.name}: the answers are larger than {_MAX_BYTES:,} bytes", provider=provider.name
             )
         record = _parse_json(body, provider)
+        if record.get("error"):
+            raise classify.event_error(record, provider=provider.name, model=model, rules=provider.rules)
         with parsing(provider.name, "decisions", lambda: record):
             parsed = WIRES[service.wire].parse(record, questions, provider)
             records = {

@@ -85,6 +85,8 @@ class Decision:
         plain: dict[str, Any] = reply_record.plain({**known, "source": self.source})
         return plain
 
+    _to_plain = to_dict
+
     def __bool__(self) -> bool:
         # A refused or a negative answer would count as true.
         raise TypeError("a Decision is neither true nor false; take its value")
@@ -132,6 +134,8 @@ class Decisions(Mapping[str, Decision]):
     def to_dict(self) -> dict[str, Any]:
         """Return the answers by name as plain data that `json.dumps` takes, as `Decision.to_dict` does."""
         return {name: decision.to_dict() for name, decision in self._decisions.items()}
+
+    _to_plain = to_dict
 
     def columns(self) -> dict[str, Any]:
         """Return the columns of a row: for each question its value and "_p", its probability."""

@@ -49,6 +49,8 @@ def _attempt_record(attempt: Any) -> dict[str, Any]:
 
 def plain(value: Any) -> Any:
     """Return structured data as JSON serializable values: objects as dicts; keys, dates and the like as text."""
+    if hasattr(type(value), "_to_plain"):
+        return value._to_plain()
     if hasattr(value, "model_dump") and not isinstance(value, type):
         return value.model_dump(mode="json")
     if is_dataclass(value) and not isinstance(value, type):

@@ -646,6 +646,32 @@ def test_errors_and_retries_are_those_of_every_call(sandbox, policy, fault, erro
     assert len(sandbox.requests) == count
 
 
+def test_an_error_in_a_successful_response_is_one(sandbox, policy):
+    with responses.RequestsMock() as mock, Client("openai", api_key="k", retry=0) as client:
+        mock.post("https://api.openai.com/v1/decisions", json={"error": {"code": "insufficient_quota", "message": "x"}})
+        with pytest.raises(ai.QuotaExceededError):
+            client.decide(TEXT, QUESTIONS)
+
+
+def test_an_older_server_without_the_endpoint_is_an_error_with_advice():
+    with responses.RequestsMock() as mock, Client("ollama/nimble", retry=0) as client:
+        mock.post("http://localhost:11434/v1/systemone", body="404 page not found", status=404)
+        with pytest.raises(ai.ChatError, match="with emulate=True, a chat model answers instead"):
+            client.decide(TEXT, QUESTIONS)
+
+
+def test_the_data_of_a_row_is_sent_as_json(every, sandbox):
+    every.decide({"subject": "Login", "text": "Blank page"}, QUESTIONS, model="openai")
+    every.decide({"role": "user", "content": "Blank page"}, QUESTIONS, model="openai")
+    assert [body["input"] for body in bodies(sandbox)] == ['{"subject": "Login", "text": "Blank page"}', "Blank page"]
+
+
+def test_a_reply_with_decisions_is_plain_data(every):
+    (row,) = every.map([TEXT], decide=QUESTIONS, model="openai", progress=False)
+    assert row.reply.to_dict()["data"]["topic"]["value"] == "billing"
+    assert row.reply.to_dict()["data"] == row.data.to_dict()
+
+
 def test_a_model_that_does_not_decide_is_an_error_with_advice(sandbox, policy):
     client = faulty(sandbox, policy, "no-decisions", "ollama")
     with pytest.raises(ModelNotFoundError, match="with emulate=True, a chat model answers instead"):

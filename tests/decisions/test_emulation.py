@@ -114,7 +114,10 @@ def test_a_chosen_letter_gives_a_score_without_probabilities(server, client):
     assert (d["anger"].value, d["anger"].label, d["anger"].probability) == (1.0, "annoyed", None)
 
 
-@pytest.mark.parametrize("answer", [completion("<think>", {"A": 0.5, "B": 0.5}), text_completion("A")])
+@pytest.mark.parametrize(
+    "answer",
+    [completion("<think>", {"A": 0.5, "B": 0.5}), completion("", {"A": 0.5, "B": 0.5}), text_completion("A")],
+)
 def test_a_first_token_that_is_no_letter_leads_to_structured_output(server, client, answer):
     server.post(URL, json=answer)
     server.post(URL, json=text_completion({"refund": True, "topic": "billing", "anger": "calm"}))
@@ -123,7 +126,7 @@ def test_a_first_token_that_is_no_letter_leads_to_structured_output(server, clie
     assert {each.source for each in d.values()} == {"schema"}
     assert (d["refund?"].value, d["topic"].value, d["anger"].value, d["anger"].label) == (True, "billing", 0.0, "calm")
     assert [each.probability for each in d.values()] == [None, None, None]
-    assert d.usage.output_tokens > 20
+    assert d.usage.output_tokens >= 20
 
 
 def test_what_has_been_answered_by_letters_stays(server, client):
