@@ -62,7 +62,7 @@ class _OpenAIWire:
         told = []
         for answer, question in zip(answers, questions):
             kind = answer["type"]
-            if answer.get("name", question.name) != question.name:
+            if answer.get("name") not in (None, question.name):
                 raise _bad(provider, f"an answer to {answer['name']!r} where {question.name!r} was asked")
             if kind not in (question.kind, "refusal"):
                 raise _bad(provider, f"an answer of type {kind!r} to a question of type {question.kind!r}")

@@ -569,6 +569,15 @@ def test_an_answer_that_is_too_large_is_an_error(every, monkeypatch):
         every.decide(TEXT, QUESTIONS, model="openai")
 
 
+def test_an_answer_may_leave_its_name_out():
+    answers = [{"type": "predicate", "name": None, "probability": 0.75}, {"type": "predicate", "probability": 0.25}]
+    with responses.RequestsMock() as mock, Client("openai", api_key="k", retry=0) as client:
+        mock.post("https://api.openai.com/v1/decisions", json={"answers": answers, "usage": None})
+        d = client.decide(TEXT, {"a?": bool, "b?": bool})
+    assert [each.probability for each in d.values()] == [0.75, 0.25]
+    assert (d.cost, d.usage.input_tokens, d.model) == (None, None, "gpt-6-luna")
+
+
 def test_two_probabilities_for_one_option_are_an_error():
     answer = {
         "type": "choice",
