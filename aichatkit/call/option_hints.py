@@ -100,6 +100,8 @@ def _place(option: str) -> str:
         return "a call: ask, stream, chat or map"
     if option in _CHAT:
         return f"a conversation: client.chat({option}=...)"
+    if option == "decide":
+        return "map(prompts, decide=...); for one text, call decide(text, questions)"
     if option in _DECIDE:
         return f"decisions: decide(text, questions, {option}=...)"
     if option in _EMBED:

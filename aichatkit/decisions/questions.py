@@ -127,7 +127,7 @@ def _build(tree: Any, values: Mapping[str, Any]) -> Any:
 def _parse_mapping(questions: Mapping[Any, Any], fields: list[Field]) -> _Node:
     items = {}
     for name, hint in questions.items():
-        if not isinstance(name, str) or not name.strip():
+        if not isinstance(name, str) or not name.strip() or not name.isprintable():
             raise ConfigurationError(f"decide: the names of questions must be strings with text in them, not {name!r}")
         text, hint = _text_of(name), hint
         if isinstance(hint, tuple) and not hasattr(hint, "_fields"):

@@ -14,7 +14,7 @@ from aichatkit.call.attempt import TargetAttempts
 from aichatkit.call.base_answer import BaseAnswer
 from aichatkit.call.call import Call
 from aichatkit.call.cost import charge_of, utc_now
-from aichatkit.call.request import ProviderRequest, prepare
+from aichatkit.call.request import ProviderRequest, encode_body, prepare
 from aichatkit.call.targets import Target
 from aichatkit.classification import classify
 from aichatkit.decisions import emulation
@@ -219,6 +219,7 @@ class DecisionAttempts(TargetAttempts):
         http_request = build_request(
             provider, service, model, self.call.messages, questions, self.call.options.extra, tokens
         )
+        http_request = encode_body(http_request, self._request)
         if self.context.on_request is not None:
             self._emit_request(http_request)
         response = http.send(http_request)

@@ -151,13 +151,15 @@ def build_request(
     """Return the request for the answers to some questions; `tokens` is what the provider's `prepare` returned."""
     body = WIRES[service.wire].body(messages, questions, provider)
     named = {"model": model} if service.names_model else {}
+    # The version of Azure's older API is a part of other URLs, and not a header.
+    settings = {name: tokens[name] for name in provider.settings_env if name in tokens and name != "api-version"}
     base = tokens.get("url", provider.url).rstrip("/")
     base = base[: -len("/v1")] if base.endswith("/v1") else base
     return requests.Request(
         "POST",
         base + service.path.format(model=quote(model, safe="/@:")),
         json={**named, **body, **service.fields, **extra},
-        headers=dict(provider.headers),
+        headers={**provider.headers, **settings},
     )
 
 

@@ -158,6 +158,11 @@ def test_an_option_of_decisions_is_named_as_such(option):
         assert f"it belongs to decisions: decide(text, questions, {option}=...)" in str(caught.value), name
 
 
+def test_questions_belong_to_map_or_to_a_function_of_their_own():
+    with pytest.raises(ConfigurationError, match=r"map\(prompts, decide=...\); for one text, call decide\(text"):
+        Fake([]).client().ask("Hi", decide={"a?": bool})
+
+
 @pytest.mark.parametrize("option", ["dimensions", "kind", "normalize", "truncate"])
 def test_an_option_of_embeddings_is_named_as_such(option):
     for name, call in calls(Fake([]).client(), option).items():

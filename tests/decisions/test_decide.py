@@ -133,6 +133,18 @@ def test_what_openai_gets(every, sandbox):
     }
 
 
+def test_the_organization_and_the_version_of_azure(every, sandbox, monkeypatch):
+    monkeypatch.setenv("OPENAI_ORG_ID", "org-1")
+    monkeypatch.setenv("OPENAI_API_VERSION", "2024-10-21")
+    every.decide("Hi", QUESTIONS, model="openai")
+    every.decide("Hi", QUESTIONS, model="azure/gpt-6-luna")
+    openai, azure = sandbox.requests
+    assert openai.headers["openai-organization"] == "org-1"
+    assert azure.headers["api-key"] == "sk-test"
+    assert azure.target == "/openai/v1/decisions"
+    assert "api-version" not in azure.headers
+
+
 def test_what_a_system_one_server_gets(every, sandbox):
     every.decide("Hi", {**QUESTIONS, "wish": {"refund": "Money back.", "advice": None}}, model="ollama/nimble")
     assert bodies(sandbox) == [
@@ -464,6 +476,8 @@ def test_limits_of_a_service_are_errors_before_anything_is_sent(every, sandbox, 
         ({"emulate": "yes"}, "emulate: must be True, False or None"),
         ({"schema": int}, "schema"),
         ({"min_confidence": 1}, "unknown option"),
+        ({"extra": {"x": float("nan")}}, "the request is not JSON serializable"),
+        ({"extra": {"x": {1}}}, "the request is not JSON serializable"),
         ({"files": [b"%PDF-1.7"]}, "takes text and images here, not pdf files"),
     ],
 )

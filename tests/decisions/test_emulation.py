@@ -150,6 +150,17 @@ def test_a_missing_probability_that_is_needed_is_an_error(server, client, questi
         other.decide("x", questions, **options)
 
 
+def test_logprobs_in_a_stream_are_those_of_its_first_text(server, client):
+    record = completion("A", {"A": 0.75, "B": 0.25})
+    (choice,) = record["choices"]
+    head = {"index": 0, "delta": {"role": "assistant", "content": ""}, "logprobs": None, "finish_reason": None}
+    text = {"index": 0, "delta": {"content": "A"}, "logprobs": choice["logprobs"], "finish_reason": None}
+    end = {"index": 0, "delta": {}, "logprobs": None, "finish_reason": "length"}
+    lines = [f"data: {json.dumps({'model': 'm', 'choices': [each]})}\n\n" for each in (head, text, end)]
+    server.post(URL, body="".join([*lines, "data: [DONE]\n\n"]), content_type="text/event-stream")
+    assert client.decide("x", bool, "Is it?", emulate=True).probability == pytest.approx(0.75)
+
+
 def test_broken_logprobs_are_an_error(server, client):
     broken = completion("A", {"A": 0.5, "B": 0.5})
     del broken["choices"][0]["logprobs"]["content"][0]["top_logprobs"][0]["logprob"]

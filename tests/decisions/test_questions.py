@@ -228,6 +228,7 @@ class Endless:
         ({"x?": (bool, " ")}, "levels are a list"),
         ({"x?": (bool, "Is it?", 1)}, "levels are a list"),
         ({1: bool}, "the names of questions must be strings"),
+        ({"a\ud800?": bool}, "the names of questions must be strings"),
         ({" ": bool}, "the names of questions must be strings"),
         ({}, "there are no questions"),
         ({"a?": bool, "a": (bool, "Is it a?")}, "two questions are named 'a'"),
