@@ -44,3 +44,21 @@ def test_an_sdk_reads_the_same_numbers_and_sends_the_same_body(pair, sandbox):
     assert own.json() == {field: value for field, value in other.json().items() if value is not None}, name
     # The version of the API that Google's SDK takes by default depends on its release.
     assert own.path.replace("v1beta", "v1") == other.path.replace("v1beta", "v1")
+
+
+def test_a_server_without_decisions_reports_the_logprobs_of_letters(llama):
+    with Client("llamacpp/tiny", api_key=llama.key, base_url=f"{llama.url}/v1", retry=0) as client:
+        # Its random model would answer with anything.
+        d = client.decide(TEXT, QUESTIONS, emulate=True, extra={"grammar": "root ::= [AB]"})
+    assert {decision.source for decision in d.values()} == {"logprobs"}
+    assert d["topic"].value in ("bug", "billing")
+    assert d["anger"].label in ("calm", "annoyed")
+    assert d.usage.output_tokens == 3
+    assert d.cost == 0
+
+
+def test_a_server_that_answers_with_words_is_asked_for_structured_output(llama):
+    with Client("llamacpp/tiny", api_key=llama.key, base_url=f"{llama.url}/v1", retry=0) as client:
+        d = client.decide("Hi", {"topic": QUESTIONS["topic"]}, emulate=True)
+    assert d["topic"].source in ("schema", "logprobs")
+    assert d["topic"].value in ("bug", "billing")
