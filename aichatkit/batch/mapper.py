@@ -118,7 +118,7 @@ def map_prompts(
     if context.rate_limiter is not None:
         waits["pacing"] = context.rate_limiter.longest
     bar = Progress(progress, source.count, waits)
-    if isinstance(resume, (str, os.PathLike)) and os.path.isfile(resume):
+    if decide is None and isinstance(resume, (str, os.PathLike)) and os.path.isfile(resume):
         batch_jobs.collect_jobs(client, options, resume)
     journal = None if resume is None else Journal(resume)
     run_options = RunOptions(

@@ -15,6 +15,7 @@ from aichatkit.decisions.services import find_service, with_default_model
 from aichatkit.display import reply_record
 from aichatkit.errors import ConfigurationError
 from aichatkit.middleware.pipeline import open_answer
+from aichatkit.params import PARAMS
 from aichatkit.streams import Stream
 
 if TYPE_CHECKING:
@@ -49,8 +50,8 @@ def decide(
 
 def parse_form(questions: Any, threshold: Any, emulate: Any, options: Mapping[str, Any]) -> DecisionForm:
     """Return the form for the options of `map`; raise ConfigurationError if others do not go with it."""
-    for name in options:
-        if name in _NO_OPTIONS and options[name] not in (None, (), [], False):
+    for name, value in options.items():
+        if name in _NO_OPTIONS | PARAMS and not (value is None or value is False or value in ((), [])):
             raise ConfigurationError(f"{name}: cannot be used with decide=")
     form = DecisionForm.build(questions, None, threshold, emulate)
     columns = form.columns

@@ -179,6 +179,8 @@ def test_a_budget_and_quota_end_a_run(client, sandbox):
         ({"decide": None, "emulate": True}, "threshold and emulate are for decide="),
         ({"batch": True, "resume": "x.sqlite"}, "decide: batch jobs do not take questions"),
         ({"schema": int}, "schema: cannot be used with decide="),
+        ({"temperature": 0.0}, "temperature: cannot be used with decide="),
+        ({"reasoning_effort": "low"}, "reasoning_effort: cannot be used with decide="),
         ({"tools": [len]}, "tools: cannot be used with decide="),
         ({"decide": {"error?": bool}}, "the column 'error' would be there twice"),
         ({"decide": {"a?": bool, "a_p": (bool, "So?")}}, "the column 'a_p' would be there twice"),
