@@ -18,7 +18,7 @@ from aichatkit.call.request import ProviderRequest, encode_body, prepare
 from aichatkit.call.targets import Target
 from aichatkit.classification import classify
 from aichatkit.decisions import emulation
-from aichatkit.decisions.answers import check_told
+from aichatkit.decisions.answers import check_reported
 from aichatkit.decisions.forms import DecisionForm, format_records
 from aichatkit.decisions.questions import Question
 from aichatkit.decisions.services import DecisionService, find_service, max_logprobs, no_service_error
@@ -236,8 +236,10 @@ class DecisionAttempts(TargetAttempts):
         with parsing(provider.name, "decisions", lambda: record):
             parsed = WIRES[service.wire].parse(record, questions, provider)
             records = {
-                question.name: check_told(told, question, provider=provider.name, model=model, source="decision")
-                for question, told in zip(questions, parsed.told)
+                question.name: check_reported(
+                    reported, question, provider=provider.name, model=model, source="decision"
+                )
+                for question, reported in zip(questions, parsed.reported)
             }
         self._records.update(records)
         answered = parsed.model or model

@@ -201,8 +201,10 @@ def _decide(
     if field.shape == "many":
         return _decide_many(field, records, threshold, common)
     record, question = records[0], field.questions[0]
-    told = record.get("probabilities")
-    probabilities = None if told is None else dict(zip(field.members, (told[label] for label in question.labels)))
+    reported = record.get("probabilities")
+    probabilities = (
+        None if reported is None else dict(zip(field.members, (reported[label] for label in question.labels)))
+    )
     extra = {"confidence": record.get("confidence"), "unassigned": record.get("unassigned"), **common}
     if question.kind == "predicate":
         return _decide_predicate(field, record, probabilities, threshold, extra)
@@ -244,10 +246,10 @@ def _decide_many(
 ) -> Decision:
     flags, known = {}, {}
     for member, question, record in zip(field.members, field.questions, records):
-        told = record.get("probabilities")
+        reported = record.get("probabilities")
         yes = question.labels[0]
-        flags[member] = record["choice"] == yes if told is None else told[yes] >= threshold
-        known[member] = None if told is None else told[yes]
+        flags[member] = record["choice"] == yes if reported is None else reported[yes] >= threshold
+        known[member] = None if reported is None else reported[yes]
     probabilities: Any = None if None in known.values() else known
     value = flags if field.container is dict else field.container(member for member in flags if flags[member])
     return Decision(field.name, value, probabilities=probabilities, **common)

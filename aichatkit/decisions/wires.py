@@ -16,10 +16,10 @@ from aichatkit.messages import File, Message, ToolCallsMessage, ToolResultMessag
 from aichatkit.providers.base import Provider
 from aichatkit.providers.request_bodies import encode_base64, file_uri, iter_parts
 
-__all__ = ["WIRES", "Told", "build_request"]
+__all__ = ["WIRES", "Reported", "build_request"]
 
 
-class Told(NamedTuple):
+class Reported(NamedTuple):
     """What a service says about one question, not checked yet; `probabilities` is by label, None if not reported."""
 
     probabilities: Any = None
@@ -32,7 +32,7 @@ class Told(NamedTuple):
 class Parsed(NamedTuple):
     """An answer: what it says about each question, in order; the usage, the bill, and the model if it is named."""
 
-    told: Sequence[Told]
+    reported: Sequence[Reported]
     usage: Usage
     bill: Bill = Bill()
     model: str = ""
@@ -59,14 +59,14 @@ class _OpenAIWire:
         answers = record["answers"]
         if len(answers) != len(questions):
             raise _bad(provider, f"{len(answers)} answers to {len(questions)} questions")
-        told = []
+        reported = []
         for answer, question in zip(answers, questions):
             kind = answer["type"]
             if answer.get("name") not in (None, question.name):
                 raise _bad(provider, f"an answer to {answer['name']!r} where {question.name!r} was asked")
             if kind not in (question.kind, "refusal"):
                 raise _bad(provider, f"an answer of type {kind!r} to a question of type {question.kind!r}")
-            told.append(Told(refused=True) if kind == "refusal" else _openai_told(answer, question))
+            reported.append(Reported(refused=True) if kind == "refusal" else _openai_reported(answer, question))
         usage = dict_or_empty(record.get("usage"))
         details = dict_or_empty(usage.get("input_tokens_details"))
         counts = Usage(
@@ -76,7 +76,7 @@ class _OpenAIWire:
             cached_tokens=parse_count(details.get("cached_tokens")),
             cache_write_tokens=parse_count(details.get("cache_write_tokens")),
         )
-        return Parsed(told, counts, model=str(record.get("model") or ""))
+        return Parsed(reported, counts, model=str(record.get("model") or ""))
 
 
 class _SystemOneWire:
@@ -102,12 +102,12 @@ class _SystemOneWire:
         # Some services wrap the answer.
         for wrapper in ("result", "response"):
             record = record[wrapper] if isinstance(record.get(wrapper), dict) else record
-        told = _by_name(record["answers"], {question.name: question for question in questions}, provider)
+        reported = _by_name(record["answers"], {question.name: question for question in questions}, provider)
         usage = dict_or_empty(record.get("usage"))
         counts = Usage(parse_count(usage.get("input_tokens")), parse_count(usage.get("output_tokens")) or 0)
         cost = usage.get("cost")
         bill = Bill(cost=float(cost) if isinstance(cost, (int, float)) and cost >= 0 else None)
-        return Parsed(told, _with_total(counts), bill, str(record.get("model") or ""))
+        return Parsed(reported, _with_total(counts), bill, str(record.get("model") or ""))
 
 
 class _GoogleWire:
@@ -125,7 +125,7 @@ class _GoogleWire:
         if not answers and feedback:
             reason = feedback.get("block_reason_message") or feedback.get("block_reason") or "no reason"
             raise ContentFilteredError(f"{provider.name}: the input was blocked: {reason}", provider=provider.name)
-        told = _by_name(answers, {f"q{number}": question for number, question in enumerate(questions)}, provider)
+        reported = _by_name(answers, {f"q{number}": question for number, question in enumerate(questions)}, provider)
         usage = dict_or_empty(record.get("usage"))
         counts = Usage(
             parse_count(usage.get("total_input_tokens")),
@@ -133,7 +133,7 @@ class _GoogleWire:
             parse_count(usage.get("total_tokens")),
             cached_tokens=parse_count(usage.get("total_cached_tokens")),
         )
-        return Parsed(told, _with_total(counts))
+        return Parsed(reported, _with_total(counts))
 
 
 WIRES: Mapping[str, Wire] = {"openai": _OpenAIWire(), "systemone": _SystemOneWire(), "google": _GoogleWire()}
@@ -213,7 +213,7 @@ def _openai_question(question: Question) -> dict[str, Any]:
     return record
 
 
-def _openai_told(answer: Mapping[str, Any], question: Question) -> Told:
+def _openai_reported(answer: Mapping[str, Any], question: Question) -> Reported:
     if question.kind == "predicate":
         return _predicate(answer["probability"])
     key = "value" if question.kind == "choice" else "label"
@@ -221,7 +221,7 @@ def _openai_told(answer: Mapping[str, Any], question: Question) -> Told:
     probabilities = {entry[key]: entry["probability"] for entry in entries}
     if len(probabilities) != len(entries):
         probabilities = {}
-    return Told(probabilities, answer.get("choice"), answer.get("confidence"), answer.get("score"))
+    return Reported(probabilities, answer.get("choice"), answer.get("confidence"), answer.get("score"))
 
 
 def _systemone_question(question: Question) -> dict[str, Any]:
@@ -238,34 +238,34 @@ def _google_question(question: Question) -> dict[str, Any]:
     return record
 
 
-def _by_name(answers: Any, questions: Mapping[str, Question], provider: Provider) -> list[Told]:
+def _by_name(answers: Any, questions: Mapping[str, Question], provider: Provider) -> list[Reported]:
     unknown = next((name for name in answers if name not in questions), None)
     if unknown is not None:
         raise _bad(provider, f"an answer to {unknown!r}, which was not asked")
-    return [_systemone_told(answers.get(name), question, provider) for name, question in questions.items()]
+    return [_systemone_reported(answers.get(name), question, provider) for name, question in questions.items()]
 
 
-def _systemone_told(answer: Any, question: Question, provider: Provider) -> Told:
+def _systemone_reported(answer: Any, question: Question, provider: Provider) -> Reported:
     if answer is None or answer.get("type") == "refusal":
-        return Told(refused=True)
+        return Reported(refused=True)
     kind = "noul" if question.kind == "predicate" else question.kind
     if answer.get("type", kind) != kind:
         raise _bad(provider, f"an answer of type {answer['type']!r} to a question of type {kind!r}")
     if kind == "noul":
-        told = _predicate(answer["noul"] if "noul" in answer else answer["probability"])
-        return told._replace(confidence=answer.get("confidence"))
+        reported = _predicate(answer["noul"] if "noul" in answer else answer["probability"])
+        return reported._replace(confidence=answer.get("confidence"))
     probabilities, confidence = answer.get("probabilities"), answer.get("confidence")
     if kind == "choice":
-        return Told(probabilities, answer["choice"], confidence)
+        return Reported(probabilities, answer["choice"], confidence)
     if probabilities is not None:
         # By the number of the level, which is text.
         labels = {str(number): label for number, label in enumerate(question.labels)}
         probabilities = {labels.get(str(key), f"level {key}"): value for key, value in probabilities.items()}
-    return Told(probabilities, None, confidence, answer["score"])
+    return Reported(probabilities, None, confidence, answer["score"])
 
 
-def _predicate(probability: Any) -> Told:
-    return Told({YES: probability, NO: 1 - probability if isinstance(probability, (int, float)) else None})
+def _predicate(probability: Any) -> Reported:
+    return Reported({YES: probability, NO: 1 - probability if isinstance(probability, (int, float)) else None})
 
 
 def _with_total(usage: Usage) -> Usage:

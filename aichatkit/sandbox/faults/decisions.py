@@ -40,11 +40,11 @@ def _with_numbers(answer: dict[str, Any], change: Callable[[float], Any]) -> dic
     for name in ("probability", "noul"):
         if name in changed:
             changed[name] = change(changed[name])
-    told = changed.get("probabilities")
-    if isinstance(told, list):
-        changed["probabilities"] = [{**entry, "probability": change(entry["probability"])} for entry in told]
-    elif told is not None:
-        changed["probabilities"] = {name: change(value) for name, value in told.items()}
+    reported = changed.get("probabilities")
+    if isinstance(reported, list):
+        changed["probabilities"] = [{**entry, "probability": change(entry["probability"])} for entry in reported]
+    elif reported is not None:
+        changed["probabilities"] = {name: change(value) for name, value in reported.items()}
     return changed
 
 

@@ -150,16 +150,16 @@ def _openai_answer(text: str, question: Any, number: int) -> dict[str, Any]:
         _check_count(labels, 255)
         weights = weights_of(text, asked, list(map(str, labels)))
         best = max(weights)
-        told = [{"value": label, "probability": weight} for label, weight in zip(labels, weights)]
-        return {**head, "choice": labels[weights.index(best)], "confidence": best, "probabilities": told}
+        reported = [{"value": label, "probability": weight} for label, weight in zip(labels, weights)]
+        return {**head, "choice": labels[weights.index(best)], "confidence": best, "probabilities": reported}
     labels = [level["label"] for level in question["levels"]]
     _check_count(labels, 10)
     weights = weights_of(text, asked, labels)
-    told = [
+    reported = [
         {"value": value, "label": label, "probability": weight}
         for value, (label, weight) in enumerate(zip(labels, weights))
     ]
-    return {**head, "score": _expected(weights), "confidence": max(weights), "probabilities": told}
+    return {**head, "score": _expected(weights), "confidence": max(weights), "probabilities": reported}
 
 
 def _systemone_answer(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -189,11 +189,11 @@ def _named_answer(text: str, question: Mapping[str, Any]) -> dict[str, Any]:
     weights = weights_of(text, asked, labels)
     best = max(weights)
     if kind == "choice":
-        told = dict(zip(labels, weights))
-        return {"type": kind, "choice": labels[weights.index(best)], "confidence": best, "probabilities": told}
+        reported = dict(zip(labels, weights))
+        return {"type": kind, "choice": labels[weights.index(best)], "confidence": best, "probabilities": reported}
     legend = {str(number): label for number, label in enumerate(labels)}
-    told = dict(zip(legend, weights))
-    return {"type": kind, "score": _expected(weights), "confidence": best, "legend": legend, "probabilities": told}
+    reported = dict(zip(legend, weights))
+    return {"type": kind, "score": _expected(weights), "confidence": best, "legend": legend, "probabilities": reported}
 
 
 def _questions_by_name(record: Mapping[str, Any], limit: int) -> dict[str, Any]:
