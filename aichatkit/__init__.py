@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from aichatkit._warnings import TrimmedWarning as TrimmedWarning
     from aichatkit.api import ask as ask
     from aichatkit.api import chat as chat
+    from aichatkit.api import decide as decide
     from aichatkit.api import embed as embed
     from aichatkit.api import image as image
     from aichatkit.api import jobs as jobs
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from aichatkit.chunks import Usage as Usage
     from aichatkit.cli import key_store
     from aichatkit.client import Client as Client
+    from aichatkit.decisions.results import Decision as Decision
+    from aichatkit.decisions.results import Decisions as Decisions
     from aichatkit.embeddings.vectors import Embeddings as Embeddings
     from aichatkit.errors import AllProvidersFailedError as AllProvidersFailedError
     from aichatkit.errors import APIError as APIError
@@ -93,7 +96,7 @@ if TYPE_CHECKING:
     keys = key_store
 
 _PUBLIC = {
-    "api": ("ask", "chat", "embed", "image", "jobs", "map", "model_info", "models", "stream"),
+    "api": ("ask", "chat", "decide", "embed", "image", "jobs", "map", "model_info", "models", "stream"),
     "client": ("Client",),
     "storage.archive": ("search_saved",),
     "middleware.cache": ("Cache",),
@@ -106,6 +109,7 @@ _PUBLIC = {
     "batch.results": ("Result", "Results"),
     "batch_jobs.job": ("Job",),
     "chunks": ("Usage",),
+    "decisions.results": ("Decision", "Decisions"),
     "embeddings.vectors": ("Embeddings",),
     "images": ("ImageResponse",),
     "messages": ("Message",),

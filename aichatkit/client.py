@@ -16,6 +16,7 @@ from aichatkit.call.signatures import (
     CallOptions,
     ChatOptions,
     CheckOptions,
+    DecideOptions,
     EmbedOptions,
     MapOptions,
     SamplingOptions,
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
     from aichatkit.call import list_models
     from aichatkit.catalog import model_infos
     from aichatkit.catalog.model_infos import ModelInfo
+    from aichatkit.decisions import decide as decisions
     from aichatkit.embeddings import embed as embeddings
     from aichatkit.limits import rate_limits
     from aichatkit.middleware import budgets, call_log, observe, pipeline
@@ -76,6 +78,7 @@ else:
     caches = lazy_module("aichatkit.middleware.cache")
     call_log = lazy_module("aichatkit.middleware.call_log")
     checks = lazy_module("aichatkit.checks")
+    decisions = lazy_module("aichatkit.decisions.decide")
     embeddings = lazy_module("aichatkit.embeddings.embed")
     images = lazy_module("aichatkit.images")
     list_models = lazy_module("aichatkit.call.list_models")
@@ -288,6 +291,7 @@ class Client:
             wait: with `batch`, wait until all jobs have ended, or for so many seconds; False sends and collects only.
             late: with `batch`, what happens to rows that a job did not run: "batch" puts them into the next job, twice
                 at most, "live" asks them at once, "fail" gives them a BatchExpiredError.
+            decide: questions about each row, as for `decide`, with `threshold` and `emulate`.
             options: those of `ask`, the same for every row.
 
         Raises:
@@ -306,6 +310,23 @@ class Client:
         prices are those of batch jobs.
         """
         return mapper.estimate_prompts(self, prompts, template, options, batch=batch)
+
+    def decide(
+        self, text: Any, questions: Any = None, question: str | None = None, **options: Unpack[DecideOptions]
+    ) -> Any:
+        """Answer closed questions about a text: classification, with probabilities; return the `Decisions` by name.
+
+        Args:
+            questions: a mapping of names to types, such as {"refund?": bool, "topic": Literal["bug", "billing"],
+                "anger": ["calm", "annoyed", "furious"]}, or a class with such fields; or one type, with its `question`.
+            options: `threshold`, from which on a probability counts as yes (0.5); `emulate`: True asks chat models
+                only, False decision models only; `files`: images; the others as for `ask`.
+
+        Raises:
+            ConfigurationError: nothing was sent; a question cannot be answered, or the model cannot answer it.
+            ChatError: the call failed; `partial` has the answers so far as JSON.
+        """
+        return decisions.decide(self, text, questions, question, **options)
 
     def embed(
         self,

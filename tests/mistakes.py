@@ -1695,4 +1695,40 @@ MISTAKES = (
         "new = text",
         "faults/test_odd_records.py",
     ),
+    # Decisions.
+    Mistake(
+        "probabilities whose sum is not 1 are accepted",
+        "decisions/answers.py",
+        "if abs(total - 1) > _TOLERANCE + _ROUNDING * len(question.labels):",
+        "if total < 0:",
+        "decisions/test_decide.py",
+    ),
+    Mistake(
+        "a refused question reads as None",
+        "decisions/results.py",
+        "        if self.refused:\n            raise",
+        "        if not self.source:\n            raise",
+        "decisions/test_decide.py",
+    ),
+    Mistake(
+        "a letter that is not reported counts as 0",
+        "decisions/emulation.py",
+        "if len(found) == len(letters) and total > 0:",
+        "if total > 0:\n        found = {**dict.fromkeys(letters, 0.0), **found}",
+        "decisions/test_emulation.py",
+    ),
+    Mistake(
+        "all questions go into one request",
+        "decisions/request.py",
+        "size = service.questions",
+        "size = len(atoms)",
+        "decisions/test_decide.py",
+    ),
+    Mistake(
+        "a threshold is not applied",
+        "decisions/results.py",
+        "limit = DEFAULT_THRESHOLD if threshold is None else threshold",
+        "limit = DEFAULT_THRESHOLD",
+        "decisions/test_decide.py",
+    ),
 )

@@ -166,7 +166,8 @@ ASK = f"model=None, system=None, {CALL}"
 MAP = (
     "model=None, system=None, workers=8, progress=None, resume=None, executor=None, on_error='keep',"
     f" as_completed=False, budget=None, max_tokens_total=None, encoding=None, delimiter=None,"
-    f" batch=False, wait=True, late='batch', {CALL}"
+    f" batch=False, wait=True, late='batch', decide=None, threshold=None,"
+    f" emulate=None, {CALL}"
 )
 
 SIGNATURES = {

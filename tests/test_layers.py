@@ -13,7 +13,7 @@ import aichatkit
 PACKAGE = Path(aichatkit.__file__).parent
 #: Modules that may ask for `requests`: it talks HTTP only in `transport`; the others need its classes.
 REQUESTS = {
-    *("errors", "client", "call.request", "transport", "providers", "embeddings", "testing"),
+    *("errors", "client", "call.request", "transport", "providers", "decisions", "embeddings", "testing"),
     "batch_jobs.http",
 }
 #: What only some users have; it is imported in the function that needs it.
@@ -101,6 +101,11 @@ ORDER = """
     batch_jobs.run
     batch.run batch.results
     batch_jobs.mapper
+    decisions.questions decisions.services
+    decisions.wires decisions.results
+    decisions.answers decisions.emulation decisions.forms
+    decisions.request
+    decisions.decide
     batch.mapper
     embeddings.services embeddings.vectors
     embeddings.wires embeddings.store

@@ -48,6 +48,7 @@ TERMS = {
     "tools.md": ["function calling", "tool calling"],
     "files.md": ["vision", "multimodal", "attachments", "images"],
     "images.md": ["image generation"],
+    "decisions.md": ["classification", "labels", "probabilities", "confidence", "moderation", "routing", "logprobs"],
     "embeddings.md": ["embeddings", "semantic search"],
     "batches.md": ["parallel requests", "batch processing"],
     "limits-and-quotas.md": ["rate limit", "quota", "exponential backoff", "retries"],

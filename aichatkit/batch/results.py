@@ -270,7 +270,11 @@ class Results(Sequence[Result]):
 
     def _iter_records(self) -> Iterator[tables.Record]:
         for result in self._iter_results():
-            yield result.fields, result.prompt, tables.outcome_columns(result.reply, result.error)
+            yield (
+                result.fields,
+                result.prompt,
+                tables.outcome_columns(result.reply, result.error, getattr(self._schema, "columns", ())),
+            )
 
     def _result_at(self, position: int) -> Result:
         return self._result(*self._store.get(position))

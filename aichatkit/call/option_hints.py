@@ -31,10 +31,21 @@ _CALL = frozenset({"approve", "extra", "files", "max_rounds", "raw", "schema", "
 _CHAT = frozenset({"history", "trim"})
 _MAP = frozenset(
     {
-        *("as_completed", "batch", "delimiter", "encoding", "executor", "late", "max_tokens_total", "on_error"),
+        *(
+            "as_completed",
+            "batch",
+            "decide",
+            "delimiter",
+            "encoding",
+            "executor",
+            "late",
+            "max_tokens_total",
+            "on_error",
+        ),
         *("progress", "resume", "template", "wait", "workers"),
     }
 )
+_DECIDE = frozenset({"emulate", "threshold"})
 _EMBED = frozenset({"dimensions", "kind", "normalize", "truncate"})
 _PHRASES = {
     "files": "files=[...]",
@@ -89,6 +100,10 @@ def _place(option: str) -> str:
         return "a call: ask, stream, chat or map"
     if option in _CHAT:
         return f"a conversation: client.chat({option}=...)"
+    if option == "decide":
+        return "map(prompts, decide=...); for one text, call decide(text, questions)"
+    if option in _DECIDE:
+        return f"decisions: decide(text, questions, {option}=...)"
     if option in _EMBED:
         return f"embeddings: embed(texts, {option}=...)"
     return "map(...)" if option in _MAP else ""
@@ -103,6 +118,8 @@ def _prompt_hint(name: str, accepted: Collection[str], function: str) -> str:
         return "check(...) sends a prompt of its own"
     if function in ("map", "estimate"):
         return f"the prompts come first, {function}(prompts)"
+    if function == "decide":
+        return "the text comes first, decide(text, questions)"
     if function == "embed":
         return "the texts come first, embed(texts)"
     return (
@@ -127,6 +144,8 @@ def operand_hint(name: str, operands: Sequence[Any]) -> str:
     if name in ("map", "estimate", "embed"):
         operand = "texts" if name == "embed" else "prompts"
         return f"takes {operand}, a template, and options by name, such as model="
+    if name == "decide":
+        return "takes a text, questions, one question's text, and options by name, such as model="
     if name == "check":
         return "takes the model, and options by name, such as timeout="
     if name == "chat":

@@ -35,6 +35,7 @@ __all__ = [
     "CallOptions",
     "ChatOptions",
     "CheckOptions",
+    "DecideOptions",
     "EmbedOptions",
     "MapOptions",
     "SamplingOptions",
@@ -98,6 +99,22 @@ class ChatOptions(CallOptions, total=False):
     trim: int | Literal["auto"] | None
 
 
+class DecideOptions(TypedDict, total=False):
+    """Options of `decide`; see there."""
+
+    model: Model
+    system: str | None
+    threshold: float | None
+    emulate: bool | None
+    files: Any
+    timeout: float | tuple[float, float] | Timeout | None
+    retry: int | RetryPolicy | None
+    headers: Mapping[str, str] | None
+    proxies: str | Mapping[str, str] | None
+    extra: Mapping[str, Any] | None
+    strict: bool
+
+
 class MapOptions(CallOptions, total=False):
     """Options of `map`: those of each row, and those of the run."""
 
@@ -114,6 +131,9 @@ class MapOptions(CallOptions, total=False):
     batch: bool
     wait: bool | float
     late: Literal["batch", "live", "fail"]
+    decide: Any
+    threshold: float | None
+    emulate: bool | None
 
 
 class EmbedOptions(TypedDict, total=False):
@@ -154,7 +174,10 @@ _FIRST = ("model", "system")
 #: As they are written after `**options:`.
 _UNPACKED = {
     f"Unpack[{options.__name__}]": options
-    for options in (SamplingOptions, CheckOptions, CallOptions, ChatOptions, MapOptions, EmbedOptions)
+    for options in (
+        *(SamplingOptions, CheckOptions, CallOptions, ChatOptions, MapOptions, EmbedOptions),
+        DecideOptions,
+    )
 }
 #: What annotations of options refer to, for `typing.get_type_hints`.
 _NAMES = {

@@ -21,6 +21,7 @@ COMMANDS: Mapping[str, str] = {
     "chat": "chat interactively",
     "chats": "list, show, search, export and delete saved conversations",
     "completion": "print the completion script for a shell",
+    "decide": "answer closed questions about a text, with probabilities",
     "doctor": "check whether this machine can reach the services, and why not",
     "embed": "turn texts into vectors",
     "image": "generate an image and save it",

@@ -206,9 +206,8 @@ def _decode_entry(record: str, schema: Form | None) -> Reply | None:
         reply = decode(record)
         if not isinstance(reply, Reply):
             return None
-        return replace(
-            reply, cached=True, cost=0.0, saved=0.0, elapsed=0.0, data=None if schema is None else schema.parse(reply)
-        )
+        reply = replace(reply, cached=True, cost=0.0, saved=0.0, elapsed=0.0)
+        return replace(reply, data=None if schema is None else schema.parse(reply))
     except (ValueError, TypeError, SchemaError, ContentFilteredError):
         # An unusable entry counts as missing, and is replaced.
         return None

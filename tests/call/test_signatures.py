@@ -38,6 +38,9 @@ RUN = (
     "late",
     "encoding",
     "delimiter",
+    "decide",
+    "threshold",
+    "emulate",
 )
 #: Every function that takes options, and those it has in addition to the options of a call.
 FACES = {

@@ -10,6 +10,7 @@ from aichatkit.sandbox.wires.anthropic import Anthropic
 from aichatkit.sandbox.wires.base import Call, Route, Settings, Wire
 from aichatkit.sandbox.wires.chatgptt import ChatGptt
 from aichatkit.sandbox.wires.cohere import Cohere
+from aichatkit.sandbox.wires.decisions import GoogleDecisions, OpenAIDecisions, SystemOne
 from aichatkit.sandbox.wires.embeddings import (
     CohereEmbeddings,
     GeminiEmbeddings,
@@ -42,5 +43,8 @@ WIRES: tuple[type[Wire], ...] = (
     GeminiEmbeddings,
     OllamaEmbeddings,
     OpenAIEmbeddings,
+    GoogleDecisions,
+    OpenAIDecisions,
+    SystemOne,
     OpenAIModels,
 )
