@@ -1,0 +1,33 @@
+"""What `tools=` takes beside functions: sources of tools that run elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from aichatkit.chunks import ToolCall
+from aichatkit.providers.base import Tool
+from aichatkit.transport.connections import Connections
+
+__all__ = ["RemoteTool", "ToolSource"]
+
+Approve = Callable[[ToolCall], bool]
+
+
+class RemoteTool:
+    """A tool of a source: its definition for the service, and how to run it."""
+
+    definition: Tool
+
+    def run(self, call: ToolCall, approve: Approve | None) -> str:
+        """Run a call and return its result as text, or an error message for the model."""
+        raise NotImplementedError
+
+
+class ToolSource:
+    """Something that has tools, such as an MCP server."""
+
+    name: str
+
+    def open_tools(self, connections: Connections | None = None) -> Sequence[RemoteTool]:
+        """Return the tools, reached over the connections of a client if they are not reached yet."""
+        raise NotImplementedError
