@@ -89,6 +89,7 @@ if TYPE_CHECKING:
     from aichatkit.reply import Reply as Reply
     from aichatkit.storage.archive import search_saved as search_saved
     from aichatkit.streams import Stream as Stream
+    from aichatkit.tools.mcp.config import mcp_config as mcp_config
     from aichatkit.tools.mcp.contents import ToolResult as ToolResult
     from aichatkit.tools.mcp.server import MCPServer as MCPServer
     from aichatkit.tools.mcp.server import mcp as mcp
@@ -121,6 +122,7 @@ _PUBLIC = {
     "hooks": ("ChunkInfo", "ErrorInfo", "ReplyInfo", "RequestInfo"),
     "middleware.estimates": ("Estimate",),
     "middleware.telemetry": ("Telemetry",),
+    "tools.mcp.config": ("mcp_config",),
     "tools.mcp.contents": ("ToolResult",),
     "tools.mcp.server": ("MCPServer", "mcp"),
     "transport.timeouts": ("Timeout",),

@@ -45,7 +45,7 @@ class _Function(NamedTuple):
 class Toolbox:
     """The tools of a call: functions that run here, and dict definitions whose calls are returned to the caller.
 
-    An MCP server stands for all its tools; it is reached over `connections`.
+    An MCP server adds all its tools; `connections` are those of the client that calls.
     `approve` is called with each `ToolCall` before its function runs; if it returns False, the model gets an error.
     """
 

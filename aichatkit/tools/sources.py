@@ -1,4 +1,4 @@
-"""What `tools=` takes beside functions: sources of tools that run elsewhere."""
+"""Sources of tools that run elsewhere, which `tools=` takes along with functions."""
 
 from __future__ import annotations
 
@@ -29,5 +29,5 @@ class ToolSource:
     name: str
 
     def open_tools(self, connections: Connections | None = None) -> Sequence[RemoteTool]:
-        """Return the tools, reached over the connections of a client if they are not reached yet."""
+        """Return the tools; `connections` are those of the client that calls."""
         raise NotImplementedError

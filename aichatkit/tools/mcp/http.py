@@ -259,7 +259,7 @@ class HTTPWire(Wire):
                 logger.debug("MCP server %s: %s", self._endpoint.server, error)
 
     def _cancel(self, message: Mapping[str, Any], code: str | None) -> None:
-        """Tell a server with a handshake that nobody waits any more; to others, the closed connection says so."""
+        """Cancel the request in a session; elsewhere, closing the connection does."""
         if self.is_modern or code != "timeout" or message["method"] == "initialize":
             return
         try:
