@@ -232,6 +232,8 @@ class HTTPWire(Wire):
                     wait = wait if event.retry is None else min(event.retry / 1000, _MAX_RETRY_SECONDS)
                     for message in messages_in(event.data):
                         if is_answer(message, request_id):
+                            # The connection is kept if the stream ends at once.
+                            response.finish()
                             return message
                         self._receive(message, limits)
             except TimedOutError:

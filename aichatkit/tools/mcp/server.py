@@ -42,6 +42,8 @@ __all__ = ["MCPServer", "MCPToolCall", "mcp"]
 _MAX_PAGES, _MAX_TOOLS, _MANY_TOOLS = 100, 2000, 128
 #: How often a call that the server answers with "later" is sent, and the first wait, in seconds.
 _LATER_ROUNDS, _LATER_SECONDS = 5, 0.5
+#: The shortest time for which a list is kept, in seconds: some servers say 0, and every row of a run would list again.
+_MIN_TTL = 60.0
 _INVALID_PARAMS, _UNKNOWN_METHOD, _WRONG_HEADERS = "-32602", "-32601", "-32020"
 
 #: Servers restored from a pickle in this process: one for all copies of the same original.
@@ -140,6 +142,7 @@ class MCPServer(ToolSource):
         self._connections: Connections | None = None
         self._cached: dict[str, ServerTool] | None = None
         self._expires: float | None = None
+        self._warned: set[str] = set()
         self._open()
 
     def tools(self) -> list[ServerTool]:
@@ -157,7 +160,7 @@ class MCPServer(ToolSource):
         Raises:
             MCPError: there is no result; if `maybe_processed` is True, the tool may have run.
         """
-        tools = self._list_tools()
+        tools = self._cached if self._pid == os.getpid() and self._cached is not None else self._list_tools()
         found = tools.get(tool) or next((one for one in tools.values() if one.definition.name == tool), None)
         if found is None:
             raise ConfigurationError(f"MCP server {self.name!r} has no tool {tool!r}; it has {', '.join(tools)}")
@@ -239,11 +242,11 @@ class MCPServer(ToolSource):
             for record in records if isinstance(records, list) else ():
                 tool = parse_tool(record, self._settings.prefix)
                 if isinstance(tool, str):
-                    warn_user(f"MCP server {self.name!r}: a tool is left out: {tool}")
+                    self._warn(f"a tool is left out: {tool}")
                 else:
                     tools.setdefault(tool.name, tool)
             cursor, ttl = result.get("nextCursor"), result.get("ttlMs")
-            self._expires = self._clock() + ttl / 1000 if isinstance(ttl, (int, float)) else None
+            self._expires = self._clock() + max(ttl / 1000, _MIN_TTL) if isinstance(ttl, (int, float)) else None
             if cursor is None or cursor in cursors:
                 break
             cursors.append(cursor)
@@ -255,7 +258,7 @@ class MCPServer(ToolSource):
         for option in ("only", "without"):
             for pattern in getattr(self._settings, option):
                 if not fnmatch.filter(names, pattern):
-                    warn_user(f"MCP server {self.name!r}: {option}={pattern!r} matches none of {', '.join(names)}")
+                    self._warn(f"{option}={pattern!r} matches none of {', '.join(names)}")
         only, without = self._settings.only, self._settings.without
         used = {
             tool.name: tool
@@ -263,7 +266,7 @@ class MCPServer(ToolSource):
             if (not only or _matches(tool.name, only)) and not _matches(tool.name, without)
         }
         if len(used) > _MANY_TOOLS:
-            warn_user(f"MCP server {self.name!r} has {len(used)} tools, more than services take; choose with only=")
+            self._warn(f"{len(used)} tools are more than services accept; choose some with only=")
         return used
 
     def _call(self, tool: ServerTool, arguments: Mapping[str, Any]) -> ToolResult:
@@ -297,6 +300,12 @@ class MCPServer(ToolSource):
 
     def _forget_list(self) -> None:
         self._peer.has_changed = True
+
+    def _warn(self, text: str) -> None:
+        """Warn, once for the same reason."""
+        if text not in self._warned:
+            self._warned.add(text)
+            warn_user(f"MCP server {self.name!r}: {text}")
 
     def _error(self, text: str, **fields: Any) -> MCPError:
         return MCPError(f"MCP server {self.name!r}: {text}", server=self.name, **fields)

@@ -452,6 +452,25 @@ def test_what_a_server_asks_on_the_way_is_answered(serve):
     assert server.methods().count("tools/list") == 2
 
 
+def test_the_connection_of_a_stream_is_kept(serve, patient):
+    server, mcp = serve("legacy", "sse")
+
+    def chunked(handler, message):
+        handler.send_response(200)
+        handler.send_header("Content-Type", "text/event-stream")
+        handler.send_header("Transfer-Encoding", "chunked")
+        handler.end_headers()
+        data = f"data: {json.dumps(answer(message, text_result('3')))}\n\n".encode()
+        handler.wfile.write(b"%x\r\n%s\r\n0\r\n\r\n" % (len(data), data))
+        ports.append(handler.client_address)
+
+    ports = []
+    mcp.tools()
+    server.on("tools/call", chunked, chunked)
+    assert [mcp.call("add").text, mcp.call("add").text] == ["3", "3"]
+    assert ports[0] == ports[1]
+
+
 def test_a_reply_that_cannot_be_delivered_does_not_end_the_call(serve):
     server, mcp = serve("legacy")
     mcp.tools()

@@ -274,14 +274,26 @@ def test_a_cursor_that_comes_again_ends_the_list(mcp, server):
 def test_the_list_is_kept_as_long_as_the_server_says(mcp, server):
     now = [100.0]
     mcp._clock = lambda: now[0]
-    server.on("tools/list", page([tool("a")], ttlMs=5000), page([tool("b")]))
+    server.on("tools/list", page([tool("a")], ttlMs=90_000), page([tool("b")], ttlMs=0), page([tool("c")]))
     assert [one.name for one in mcp.tools()] == ["a"]
-    now[0] = 104.9
+    now[0] = 189.9
     assert [one.name for one in mcp.tools()] == ["a"]
-    now[0] = 105.0
+    now[0] = 190.0
+    assert [one.name for one in mcp.tools()] == ["b"]
+    now[0] = 249.9
     assert [one.name for one in mcp.tools()] == ["b"]
     now[0] = 1e9
-    assert [one.name for one in mcp.tools()] == ["b"]
+    assert [one.name for one in mcp.tools()] == ["c"]
+    now[0] = 1e10
+    assert [one.name for one in mcp.tools()] == ["c"]
+
+
+def test_a_tool_that_is_known_is_called_without_another_list(mcp, server):
+    server.on("tools/list", reply_with({"tools": [tool("add")], "ttlMs": 0}))
+    mcp._clock = iter(range(0, 100_000, 100)).__next__
+    for _ in range(3):
+        assert mcp.call("add", a=1, b=2).text == "3"
+    assert server.methods().count("tools/list") == 1
 
 
 def test_the_list_is_read_again_after_an_unknown_tool(client, mcp, server):
@@ -314,7 +326,16 @@ def test_the_list_is_read_again_after_an_unknown_tool(client, mcp, server):
 def test_a_tool_that_cannot_be_used_is_left_out_with_a_warning(mcp, server, record, reason):
     server.on("tools/list", page([tool("good"), record, tool("also-good", execution={"taskSupport": "forbidden"})]))
     with pytest.warns(UserWarning, match=reason):
-        assert [one.name for one in mcp.tools()] == ["good", "also-good"]
+        mcp.tools()
+    assert [one.name for one in mcp.tools()] == ["good", "also-good"]
+
+
+def test_a_warning_is_given_once(mcp, server):
+    server.on("tools/list", *[page(["bad"])] * 2)
+    with pytest.warns(UserWarning, match="no name"):
+        mcp.tools()
+    mcp.close()
+    assert mcp.tools() == []
 
 
 def deep(levels):
