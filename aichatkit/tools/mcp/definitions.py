@@ -11,7 +11,7 @@ from aichatkit.providers.base import Tool
 from aichatkit.structured.validation import resolve
 from aichatkit.tools.mcp.messages import encode_header
 
-__all__ = ["ServerTool", "for_services", "header_fields", "parse_tool", "safe_name"]
+__all__ = ["ServerTool", "for_services", "header_fields", "name_of", "parse_tool", "safe_name"]
 
 _HEADER = "x-mcp-header"
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -66,11 +66,17 @@ class ServerTool(NamedTuple):
         return values
 
 
+def name_of(record: Any) -> str:
+    """Return the name in a definition, "" if there is none."""
+    name = record.get("name") if isinstance(record, Mapping) else None
+    return name if isinstance(name, str) else ""
+
+
 def parse_tool(record: Any, prefix: str = "") -> ServerTool | str:
     """Return a tool of a server's list, or why it cannot be used."""
-    name = record.get("name") if isinstance(record, Mapping) else None
-    if not isinstance(name, str) or not name:
-        return "a tool has no name"
+    name = name_of(record)
+    if not name:
+        return "it has no name"
     execution = record.get("execution")
     if isinstance(execution, Mapping) and execution.get("taskSupport") == "required":
         return f"{name} runs only as a task, which this client does not support"

@@ -18,7 +18,7 @@ from aichatkit.chunks import ToolCall
 from aichatkit.errors import ConfigurationError, MCPError
 from aichatkit.structured.fit import fit_arguments
 from aichatkit.tools.mcp.contents import ToolResult, parse_result
-from aichatkit.tools.mcp.definitions import ServerTool, parse_tool
+from aichatkit.tools.mcp.definitions import ServerTool, name_of, parse_tool
 from aichatkit.tools.mcp.peer import Peer
 from aichatkit.tools.mcp.settings import Settings, parse_settings
 from aichatkit.tools.mcp.wire import OnMessage, Wire
@@ -228,50 +228,55 @@ class MCPServer(ToolSource):
             is_stale = peer.has_changed or (self._expires is not None and self._clock() >= self._expires)
             if self._cached is None or is_stale:
                 peer.has_changed = False
-                self._cached = self._filter(self._read_list(peer))
+                self._cached = self._select(self._read_list(peer))
             return self._cached
 
-    def _read_list(self, peer: Peer) -> list[ServerTool]:
-        """Return all tools of the server, in its order; follow its pages to the end."""
-        tools: dict[str, ServerTool] = {}
+    def _read_list(self, peer: Peer) -> list[Any]:
+        """Return the definitions of all tools of the server, in its order; follow its pages to the end."""
+        records: list[Any] = []
         cursors: list[Any] = []
         params: dict[str, Any] = {}
-        while len(cursors) < _MAX_PAGES and len(tools) < _MAX_TOOLS:
+        while len(cursors) < _MAX_PAGES and len(records) < _MAX_TOOLS:
             result = peer.request("tools/list", params, self._settings.list_limits)
-            records = result.get("tools")
-            for record in records if isinstance(records, list) else ():
-                tool = parse_tool(record, self._settings.prefix)
-                if isinstance(tool, str):
-                    self._warn(f"a tool is left out: {tool}")
-                else:
-                    tools.setdefault(tool.name, tool)
+            found = result.get("tools")
+            records += found if isinstance(found, list) else ()
             cursor, ttl = result.get("nextCursor"), result.get("ttlMs")
             self._expires = self._clock() + max(ttl / 1000, _MIN_TTL) if isinstance(ttl, (int, float)) else None
             if cursor is None or cursor in cursors:
                 break
             cursors.append(cursor)
             params = {"cursor": cursor}
-        return list(tools.values())
+        return records
 
-    def _filter(self, tools: Sequence[ServerTool]) -> dict[str, ServerTool]:
-        names = [tool.name for tool in tools]
+    def _select(self, records: Sequence[Any]) -> dict[str, ServerTool]:
+        """Return the tools to use, by name; those that cannot be used are left out with a warning."""
+        settings = self._settings
+        names = [name_of(record) for record in records]
         for option in ("only", "without"):
-            for pattern in getattr(self._settings, option):
+            for pattern in getattr(settings, option):
                 if not fnmatch.filter(names, pattern):
                     self._warn(f"{option}={pattern!r} matches none of {', '.join(names)}")
-        only, without = self._settings.only, self._settings.without
-        used = {
-            tool.name: tool
-            for tool in tools
-            if (not only or _matches(tool.name, only)) and not _matches(tool.name, without)
-        }
-        if len(used) > _MANY_TOOLS:
-            self._warn(f"{len(used)} tools are more than services accept; choose some with only=")
-        return used
+        tools: dict[str, ServerTool] = {}
+        for name, record in zip(names, records):
+            if (
+                name in tools
+                or (settings.only and not _matches(name, settings.only))
+                or _matches(name, settings.without)
+            ):
+                continue
+            tool = parse_tool(record, settings.prefix)
+            if isinstance(tool, str):
+                self._warn(f"a tool is left out: {tool}")
+            else:
+                tools[name] = tool
+        if len(tools) > _MANY_TOOLS:
+            self._warn(f"{len(tools)} tools are more than services accept; choose some with only=")
+        return tools
 
     def _call(self, tool: ServerTool, arguments: Mapping[str, Any]) -> ToolResult:
         """Call a tool; one whose outcome is unknown is never sent again."""
-        params: dict[str, Any] = {"name": tool.name, "arguments": dict(arguments)}
+        call: dict[str, Any] = {"name": tool.name, "arguments": dict(arguments)}
+        params = call
         for rounds in range(_LATER_ROUNDS):
             result = self._request_call(tool, params)
             kind = result.get("resultType", "complete")
@@ -281,7 +286,7 @@ class MCPServer(ToolSource):
                 raise self._error(f"the result of {tool.name} has the unknown type {kind!r}", maybe_processed=True)
             if result.get("inputRequests"):
                 return ToolResult("the server wants input that this client does not give", is_error=True)
-            params = {**params, "requestState": result.get("requestState")}
+            params = {**call, "requestState": result["requestState"]} if "requestState" in result else call
             self._sleep(_LATER_SECONDS * 2**rounds)
         raise self._error(f"{tool.name} is still not ready after {_LATER_ROUNDS} calls", maybe_processed=True)
 

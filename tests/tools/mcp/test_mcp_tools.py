@@ -307,7 +307,7 @@ def test_the_list_is_read_again_after_an_unknown_tool(client, mcp, server):
 @pytest.mark.parametrize(
     ("record", "reason"),
     [
-        ("add", "a tool has no name"),
+        ("add", "it has no name"),
         (tool("t", execution={"taskSupport": "required"}), "t runs only as a task"),
         (tool("t", {"properties": {"a": {"type": "number", "x-mcp-header": "A"}}}), "something else than a plain"),
         (tool("t", {"properties": {"a": {"type": "string", "x-mcp-header": "a b"}}}), "not the name of a header"),
@@ -328,6 +328,13 @@ def test_a_tool_that_cannot_be_used_is_left_out_with_a_warning(mcp, server, reco
     with pytest.warns(UserWarning, match=reason):
         mcp.tools()
     assert [one.name for one in mcp.tools()] == ["good", "also-good"]
+
+
+def test_a_tool_that_is_not_wanted_needs_no_warning(server):
+    server.on("tools/list", *[page([tool("good"), tool("bad", execution={"taskSupport": "required"})])] * 2)
+    for options in ({"without": "bad"}, {"only": "good"}):
+        with ai.mcp(server.url, **options) as mcp:
+            assert [one.name for one in mcp.tools()] == ["good"]
 
 
 def test_a_warning_is_given_once(mcp, server):
@@ -508,10 +515,13 @@ def test_a_long_result_is_cut_and_says_so(server):
 
 def test_a_result_that_comes_later_is_asked_for_again(mcp, server):
     later = {"resultType": "input_required", "requestState": "s1"}
-    server.on("tools/call", reply_with(later), reply_with({**later, "requestState": "s2"}))
+    without = {"resultType": "input_required"}
+    server.on("tools/call", reply_with(later), reply_with({**later, "requestState": "s2"}), reply_with(without))
     assert mcp.call("add", a=1, b=2).text == "3"
-    assert [params.get("requestState") for params in server.params_of("tools/call")] == [None, "s1", "s2"]
-    assert server.slept == [0.5, 1.0]
+    sent = server.params_of("tools/call")
+    assert [params.get("requestState") for params in sent] == [None, "s1", "s2", None]
+    assert "requestState" not in sent[3]
+    assert server.slept == [0.5, 1.0, 2.0]
 
 
 def test_a_result_that_never_comes_is_an_error(mcp, server):
