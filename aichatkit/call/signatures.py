@@ -15,7 +15,7 @@ from aichatkit.errors import ConfigurationError
 from aichatkit.limits.retries import RetryPolicy
 from aichatkit.messages import Message, Prompt
 from aichatkit.params import unknown_option
-from aichatkit.tools.sources import ToolSource
+from aichatkit.providers.base import ToolSource
 from aichatkit.transport.timeouts import Timeout
 
 if TYPE_CHECKING:

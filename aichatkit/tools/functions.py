@@ -16,13 +16,13 @@ from aichatkit._reasons import reason_of
 from aichatkit._surrogates import repair
 from aichatkit.chunks import ToolCall
 from aichatkit.errors import ConfigurationError
-from aichatkit.providers.base import Tool
+from aichatkit.providers.base import Tool, ToolSource
 from aichatkit.structured.convert import convert
 from aichatkit.structured.fit import fit_arguments
 from aichatkit.structured.schemas import Field, hints_of, object_schema
 from aichatkit.structured.validation import find_errors
 from aichatkit.tools.results import result_text
-from aichatkit.tools.sources import RemoteTool, ToolSource
+from aichatkit.tools.sources import RemoteTool
 from aichatkit.transport.connections import Connections
 
 __all__ = ["Toolbox"]

@@ -1,14 +1,13 @@
-"""Sources of tools that run elsewhere, which `tools=` takes along with functions."""
+"""Tools that run elsewhere: what a `ToolSource` hands to a call."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from aichatkit.chunks import ToolCall
 from aichatkit.providers.base import Tool
-from aichatkit.transport.connections import Connections
 
-__all__ = ["RemoteTool", "ToolSource"]
+__all__ = ["Approve", "RemoteTool"]
 
 Approve = Callable[[ToolCall], bool]
 
@@ -20,14 +19,4 @@ class RemoteTool:
 
     def run(self, call: ToolCall, approve: Approve | None) -> str:
         """Run a call and return its result as text, or an error message for the model."""
-        raise NotImplementedError
-
-
-class ToolSource:
-    """Something that has tools, such as an MCP server."""
-
-    name: str
-
-    def open_tools(self, connections: Connections | None = None) -> Sequence[RemoteTool]:
-        """Return the tools; `connections` are those of the client that calls."""
         raise NotImplementedError

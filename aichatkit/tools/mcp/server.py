@@ -16,13 +16,14 @@ from aichatkit._locks import ReentrantLock
 from aichatkit._warnings import warn_user
 from aichatkit.chunks import ToolCall
 from aichatkit.errors import ConfigurationError, MCPError
+from aichatkit.providers.base import ToolSource
 from aichatkit.structured.fit import fit_arguments
 from aichatkit.tools.mcp.contents import ToolResult, parse_result
 from aichatkit.tools.mcp.definitions import ServerTool, name_of, parse_tool
 from aichatkit.tools.mcp.peer import Peer
 from aichatkit.tools.mcp.settings import Settings, parse_settings
 from aichatkit.tools.mcp.wire import OnMessage, Wire
-from aichatkit.tools.sources import Approve, RemoteTool, ToolSource
+from aichatkit.tools.sources import Approve, RemoteTool
 from aichatkit.transport.connections import Connections
 from aichatkit.transport.timeouts import Timeout
 

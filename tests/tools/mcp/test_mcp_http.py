@@ -510,6 +510,15 @@ def test_a_redirect_within_the_origin_is_followed_once(serve):
     assert {headers["Authorization"] for _, headers, _ in server.received} == {"Bearer secret-token"}
 
 
+def test_a_redirect_to_another_port_is_not_followed(serve):
+    server, mcp = serve("modern", token="secret-token")
+    other, _ = serve("modern")
+    server.on("server/discover", send(307, b"", "text/plain", Location=other.url))
+    with pytest.raises(ai.MCPError, match=other.url):
+        mcp.tools()
+    assert other.received == []
+
+
 def test_a_token_and_headers_are_sent_with_every_request(serve):
     server, mcp = serve("legacy", token="secret-token", headers={"X-Team": "blue"})
     mcp.call("add", a=1, b=2)

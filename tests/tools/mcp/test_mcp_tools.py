@@ -13,10 +13,11 @@ from mcp_server import HTTPServer, answer, error, text_result
 import aichatkit as ai
 from aichatkit.chunks import ToolCall
 from aichatkit.messages import ToolResultMessage
+from aichatkit.providers.base import ToolSource
 from aichatkit.tools.functions import Toolbox
 from aichatkit.tools.mcp import contents, definitions
 from aichatkit.tools.mcp.messages import encode_header
-from aichatkit.tools.sources import RemoteTool, ToolSource
+from aichatkit.tools.sources import RemoteTool
 
 ASKED = 'call add {"a": 1, "b": 2}'
 
@@ -558,8 +559,10 @@ def test_keys_of_chat_services_never_reach_a_server(sandbox, server, policy):
         "headers": {"X-Key": "sk-header"},
     }
     for own in (None, session):
-        with ai.Client(model="openai", session=own, **options) as client, ai.mcp(server.url) as mcp:
+        mcp = ai.mcp(server.url)
+        with ai.Client(model="openai", session=own, **options) as client:
             assert results_of(client.ask(ASKED, tools=[mcp], headers={"X-Call": "sk-call"})) == ["3"]
+        mcp.close()
     assert "sk-" not in str([(dict(headers), message) for _, headers, message in server.received])
     assert "sk-session" in str(sandbox.requests[-1].headers)
 
