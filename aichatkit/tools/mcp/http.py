@@ -24,6 +24,7 @@ from aichatkit.tools.mcp.wire import OnMessage, Wire, cancelled
 from aichatkit.transport.connections import Connections
 from aichatkit.transport.readers import mime_type
 from aichatkit.transport.responses import Response
+from aichatkit.transport.secrets import hide, is_secret
 from aichatkit.transport.timeouts import Deadline, Timeout
 from aichatkit.transport.transport import Transport
 
@@ -59,6 +60,8 @@ class Endpoint:
         self._connections = connections
         self._headers = headers
         self._token = token
+        #: What a server may echo, and no error may show.
+        self._secrets = [value.split()[-1] for name, value in headers.items() if value and is_secret(name, value)]
         #: Whether the URL may still be replaced by a redirect.
         self._may_move = True
 
@@ -82,11 +85,12 @@ class Endpoint:
         """Read the body of a refusal and return the error for it."""
         body = response.read_error()
         error = next((message["error"] for message in messages_in(body) if "error" in message), None)
-        text = body[:300].decode("utf-8", "replace").strip()
+        text = self._hide(body[:300].decode("utf-8", "replace").strip())
         if response.status in _AUTH_STATUSES:
             return self._auth_error(response)
         failure: MCPError
         if isinstance(error, Mapping) and "code" in error:
+            error = {**error, "message": self._hide(str(error.get("message") or ""))}
             failure = rpc_error(error, self.server, status=response.status)
         else:
             shown = f": {text}" if text and not text.startswith("<") else ""
@@ -119,7 +123,7 @@ class Endpoint:
             deadline=Deadline(limits.total),
             auth=("Authorization", f"Bearer {token}") if token else ("", ""),
             headers=self._headers,
-            secrets=[token],
+            secrets=self._secrets,
         )
         try:
             return transport.send(requests.Request(method, url, headers=dict(headers), data=body))
@@ -134,7 +138,14 @@ class Endpoint:
         token = self._token() if callable(self._token) else self._token
         if token is not None and (not isinstance(token, str) or not token or not token.isprintable()):
             raise ConfigurationError(f"token: MCP server {self.server!r} needs a non-empty string")
+        if token and token not in self._secrets:
+            self._secrets = [*self._secrets[-9:], token]
         return token or ""
+
+    def _hide(self, text: str) -> str:
+        for secret in self._secrets:
+            text = hide(secret, text)
+        return text
 
     def _move(self, response: Response) -> None:
         """Take the URL of a redirect, once and within the same origin: headers must not reach another server."""
@@ -142,12 +153,13 @@ class Endpoint:
         response.close()
         old, new = urlsplit(self.url), urlsplit(target)
         if not self._may_move or response.status not in _REPEATED or (old[:2] != new[:2]):
-            raise self.error("redirect", f"redirects to {target}; use that URL if you trust it", status=response.status)
+            shown = target.partition("?")[0]
+            raise self.error("redirect", f"redirects to {shown}; use that URL if you trust it", status=response.status)
         self._may_move, self.url = False, target
 
     def _auth_error(self, response: Response) -> AuthenticationError:
-        challenge = response.headers.get("WWW-Authenticate", "")
-        hint = f"; it asks for {challenge[:300]}" if challenge else ""
+        challenge = self._hide(response.headers.get("WWW-Authenticate", "")[:300])
+        hint = f"; it asks for {challenge}" if challenge else ""
         return AuthenticationError(
             f"MCP server {self.server!r} refused access with status {response.status}; pass token= or headers={hint}",
             status=response.status,

@@ -144,6 +144,7 @@ class MCPServer(ToolSource):
         self._cached: dict[str, ServerTool] | None = None
         self._expires: float | None = None
         self._warned: set[str] = set()
+        self._first: dict[str, ServerTool] = {}
         self._open()
 
     def tools(self) -> list[ServerTool]:
@@ -270,6 +271,9 @@ class MCPServer(ToolSource):
                 self._warn(f"a tool is left out: {tool}")
             else:
                 tools[name] = tool
+                # A server that was approved by what it said may say something else later.
+                if self._first.setdefault(name, tool) != tool:
+                    self._warn(f"the definition of {name} is not the one that it had at first; check it")
         if len(tools) > _MANY_TOOLS:
             self._warn(f"{len(tools)} tools are more than services accept; choose some with only=")
         return tools

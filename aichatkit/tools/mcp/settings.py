@@ -24,9 +24,8 @@ __all__ = ["Settings", "parse_settings"]
 _TRANSPORTS = ("auto", "http", "sse")
 _MODES = ("auto", "legacy")
 _CONNECT, _IDLE, _TOTAL = 10.0, 60.0, 300.0
-#: Limits for starting a server: `npx` downloads its package first.
-_START = 60.0
-_LIST = 30.0
+#: The least that starting a process and listing its tools may take: `npx` downloads a package first.
+_START, _LIST = 60.0, 30.0
 #: Programs that run another one.
 _LAUNCHERS = ("bunx", "node", "npx", "python", "uvx")
 
@@ -55,13 +54,14 @@ class Settings:
     @property
     def start_limits(self) -> Limits:
         """The limits for starting a process, or for connecting to a URL."""
-        seconds = _START if self.command else max(_LIST, self.limits.connect)
+        seconds = max(_START if self.command else _LIST, self.limits.idle)
         return Limits(self.limits.connect, seconds, seconds)
 
     @property
     def list_limits(self) -> Limits:
         """The limits for listing tools."""
-        return Limits(self.limits.connect, _LIST, _LIST)
+        seconds = max(_LIST, self.limits.idle)
+        return Limits(self.limits.connect, seconds, seconds)
 
 
 def parse_settings(

@@ -220,18 +220,26 @@ def test_a_server_that_does_not_answer_the_question_gets_a_handshake(serve, monk
         (refuse(400, -32022, "Unsupported", {"supported": ["2031-01-01"]}), ai.MCPError, "2031-01-01"),
         (refuse(400, -32022, "Unsupported", "?"), ai.MCPError, "2024-11-05"),
         (hang_up, ai.MCPError, "MCP server '127.0.0.1'"),
-        (send(301, b"", "text/plain", Location="https://elsewhere.example/"), ai.MCPError, "elsewhere.example"),
+        (
+            send(301, b"", "text/plain", Location="https://elsewhere.example/?k=v"),
+            ai.MCPError,
+            "elsewhere.example/; use",
+        ),
+        (send(502, b"bad token secret-token", "text/plain"), ai.MCPError, "bad token [key]"),
+        (refuse(400, -32020, "bad token secret-token"), ai.MCPError, "bad token [key]"),
+        (send(401, b"", "text/plain", WWW_Authenticate="Bearer secret-token"), ai.AuthenticationError, "Bearer [key]"),
+        (send(502, b"secret-header is not known", "text/plain"), ai.MCPError, "[key] is not known"),
         (send(307, b"", "text/plain", Location="https://elsewhere.example/"), ai.MCPError, "elsewhere.example"),
         (send(302, b"", "text/plain", Location="/mcp/"), ai.MCPError, "/mcp/; use that URL"),
     ],
 )
 def test_a_refusal_that_a_handshake_would_get_too_is_an_error(serve, refusal, error_type, message):
-    server, mcp = serve("legacy", token="secret-token")
+    server, mcp = serve("legacy", token="secret-token", headers={"X-Api-Key": "secret-header", "X-Team": "blue"})
     server.on("server/discover", refusal)
     with pytest.raises(error_type) as caught:
         mcp.tools()
     assert message in str(caught.value)
-    assert "secret-token" not in str(caught.value)
+    assert "secret-" not in str(caught.value)
     assert server.methods() == ["server/discover"]
 
 

@@ -87,8 +87,8 @@ def test_a_command_is_a_list_or_a_line_and_names_the_server(command, argv, name)
 def test_timeouts_limit_silence_and_the_whole_call(timeout, limits):
     settings = ai.mcp(URL, timeout=timeout)._settings
     assert settings.limits == limits
-    assert settings.start_limits.idle == settings.list_limits.idle == 30
-    assert ai.mcp(command=["x"])._settings.start_limits.total == 60
+    assert settings.start_limits.idle == settings.list_limits.total == max(30, limits.idle)
+    assert ai.mcp(command=["x"], timeout=timeout)._settings.start_limits.total == max(60, limits.idle)
 
 
 def test_what_is_allowed_is_kept():
