@@ -260,6 +260,7 @@ def write_line(text):
 
 def ask_client():
     """Send a ping and a request that the client does not offer, and read both answers."""
+    write_line(json.dumps({"jsonrpc": "2.0", "method": "notifications/message", "params": {"data": "asking"}}))
     for number, method in enumerate(("ping", "sampling/createMessage")):
         write_line(json.dumps({"jsonrpc": "2.0", "id": f"s{number}", "method": method}))
     replies = [json.loads(sys.stdin.readline()) for _ in range(2)]

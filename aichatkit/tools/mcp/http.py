@@ -175,30 +175,15 @@ class HTTPWire(Wire):
         self._sleep = sleep
 
     def request(self, message: Mapping[str, Any], limits: Limits, headers: Mapping[str, str]) -> Mapping[str, Any]:
-        response = self._post(message, limits, headers)
-        if not 200 <= response.status < 300:
-            raise self._endpoint.refusal(response, has_session=bool(self.session_id))
-        if message["method"] == "initialize":
-            self.session_id = response.headers.get("Mcp-Session-Id", "")
         try:
-            answer = self._read_answer(response, message["id"], limits)
-        except ConfigurationError:
-            raise
-        except MCPError as error:
-            self._cancel(message, error.code)
-            raise
+            return self._exchange(message, limits, headers)
         except ChatError as error:
-            failure = self._endpoint.translate(error)
-        except BaseException:
-            self._cancel(message, "timeout")
+            if error.code == "timeout":
+                self._cancel(message)
             raise
-        else:
-            return answer
-        finally:
-            response.close()
-        failure.maybe_processed = True
-        self._cancel(message, failure.code)
-        raise failure
+        except BaseException:
+            self._cancel(message)
+            raise
 
     def notify(self, message: Mapping[str, Any], limits: Limits) -> None:
         response = self._post(message, limits, {})
@@ -213,6 +198,23 @@ class HTTPWire(Wire):
                 self._endpoint.send("DELETE", _CLOSE_LIMITS, headers).close()
             except ChatError as error:
                 logger.debug("MCP server %s: %s", self._endpoint.server, error)
+
+    def _exchange(self, message: Mapping[str, Any], limits: Limits, headers: Mapping[str, str]) -> Mapping[str, Any]:
+        response = self._post(message, limits, headers)
+        if not 200 <= response.status < 300:
+            raise self._endpoint.refusal(response, has_session=bool(self.session_id))
+        if message["method"] == "initialize":
+            self.session_id = response.headers.get("Mcp-Session-Id", "")
+        try:
+            return self._read_answer(response, message["id"], limits)
+        except (AuthenticationError, ConfigurationError, MCPError):
+            raise
+        except ChatError as error:
+            failure = self._endpoint.translate(error)
+        finally:
+            response.close()
+        failure.maybe_processed = True
+        raise failure
 
     def _post(self, message: Mapping[str, Any], limits: Limits, headers: Mapping[str, str]) -> Response:
         fields = {"Content-Type": "application/json", "Accept": _ACCEPT, **self._session_headers(), **headers}
@@ -237,7 +239,8 @@ class HTTPWire(Wire):
     def _read_stream(self, response: Response, request_id: int, limits: Limits) -> Mapping[str, Any]:
         """Return the answer in a stream; one that ends early is resumed where the server says how."""
         last_id, wait = "", _RETRY_SECONDS
-        for resumes in range(_RESUMES + 1):
+        resumes = 0
+        while True:
             try:
                 for event in iter_events(_blocks(response)):
                     last_id = event.id or last_id
@@ -256,13 +259,13 @@ class HTTPWire(Wire):
             finally:
                 response.close()
             if self.is_modern or not last_id or resumes == _RESUMES:
-                break
+                raise self._lost("closed", "the stream ended without an answer")
+            resumes += 1
             self._sleep(wait)
             headers = {"Accept": "text/event-stream", **self._session_headers(), "Last-Event-ID": last_id}
             response = self._endpoint.send("GET", limits, headers)
             if response.status != 200:
                 raise self._endpoint.refusal(response)
-        raise self._lost("closed", "the stream ended without an answer")
 
     def _receive(self, message: Mapping[str, Any], limits: Limits) -> None:
         reply = self._on_message(message)
@@ -272,9 +275,9 @@ class HTTPWire(Wire):
             except ChatError as error:
                 logger.debug("MCP server %s: %s", self._endpoint.server, error)
 
-    def _cancel(self, message: Mapping[str, Any], code: str | None) -> None:
+    def _cancel(self, message: Mapping[str, Any]) -> None:
         """Cancel the request in a session; elsewhere, closing the connection does."""
-        if self.is_modern or code != "timeout" or message["method"] == "initialize":
+        if self.is_modern or message["method"] == "initialize":
             return
         try:
             self.notify(cancelled(message), _CLOSE_LIMITS)

@@ -86,6 +86,7 @@ class Peer:
     ) -> dict[str, Any]:
         """Send a request and return its result; one that found its session lost is sent once more in a new one."""
         wire = self.start()
+        session_id = wire.session_id
         try:
             return self._send(wire, method, params, limits, headers or {})
         except MCPError as error:
@@ -93,7 +94,7 @@ class Peer:
                 raise
         with self._lock:
             # Another thread may have been here first.
-            if wire is self._wire and wire.session_id:
+            if wire is self._wire and wire.session_id == session_id:
                 wire.session_id = ""
                 self._shake_hands(wire)
         return self._send(self.start(), method, params, limits, headers or {})

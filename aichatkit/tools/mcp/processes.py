@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import shutil
@@ -142,5 +143,6 @@ def _close(pipe: Any) -> None:
         return
 
 
-if hasattr(os, "register_at_fork"):
+# Windows has no fork.
+with contextlib.suppress(AttributeError):
     os.register_at_fork(after_in_child=forget_in_child)

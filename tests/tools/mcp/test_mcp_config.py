@@ -47,6 +47,7 @@ def test_every_kind_of_server_is_read(read, monkeypatch):
         ({"mcpServers": {"x": {"type": "carrier pigeon", "url": "https://x.example"}}}, "x has an unknown type"),
         ({"mcpServers": {"x": {"command": "x", "args": "-y"}}}, "args are not a list"),
         ({"mcpServers": {"x": {"command": "${NO_SUCH_THING}"}}}, "x: the environment variable NO_SUCH_THING is not"),
+        ({"mcpServers": {"x": {"command": "x", "args": [7]}}}, "command must be"),
         ({"mcpServers": {"x": {"url": "x"}}}, "the URL must be like"),
     ],
 )

@@ -154,13 +154,14 @@ def test_a_session_that_another_thread_has_replaced_is_used(serve):
     wire = mcp._peer._wire
 
     def lose(handler, message):
-        wire.session_id = ""
+        server.sessions.add("of-another-thread")
+        wire.session_id = "of-another-thread"
         refuse(404, -32001, "Session not found")(handler, message)
 
     server.on("tools/call", lose)
-    with pytest.raises(ai.MCPError):
-        mcp.call("add", a=1, b=2)
+    assert mcp.call("add", a=1, b=2).text == "3"
     assert server.methods().count("initialize") == 1
+    assert server.headers_of("tools/call")[1]["Mcp-Session-Id"] == "of-another-thread"
 
 
 def test_an_unknown_method_in_a_session_is_not_a_lost_one(serve):
@@ -373,6 +374,47 @@ def test_a_cancelled_call_of_a_server_that_is_gone_is_only_the_timeout(serve):
 
 
 # Streams.
+
+
+def test_a_stream_that_ends_without_a_blank_line_is_complete(serve):
+    server, mcp = serve("modern")
+
+    def unended(handler, message):
+        handler.start_events()
+        handler.wfile.write(f"data: {json.dumps(answer(message, text_result('3')))}".encode())
+        handler.close_connection = True
+
+    server.on("tools/call", unended)
+    assert mcp.call("add", a=1, b=2).text == "3"
+
+
+def test_a_stream_that_stalls_is_a_timeout_and_not_resumed(serve):
+    server, mcp = serve("legacy", timeout=0.2)
+    done = threading.Event()
+
+    def stall(handler, message):
+        handler.start_events()
+        handler.event("", "id: 42\n")
+        done.wait(20)
+        handler.close_connection = True
+
+    server.on("tools/call", stall)
+    try:
+        with pytest.raises(ai.MCPError) as caught:
+            mcp.call("add", a=1, b=2)
+    finally:
+        done.set()
+    assert caught.value.code == "timeout"
+    assert "GET" not in {method for method, _, _ in server.received}
+    assert server.methods().count("notifications/cancelled") == 1
+
+
+def test_a_token_that_is_refused_on_the_way_is_an_error_of_its_own(serve):
+    server, mcp = serve("legacy")
+    server.on("tools/call", first_part)
+    server.on("GET", send(401, b"", "text/plain"))
+    with pytest.raises(ai.AuthenticationError):
+        mcp.call("add", a=1, b=2)
 
 
 def first_part(handler, message):

@@ -15,6 +15,7 @@ import pytest
 
 import aichatkit as ai
 from aichatkit.tools.mcp import mailbox, messages, peer, processes, stdio
+from aichatkit.tools.mcp.server import _close_peer as close_peer
 
 SERVER = [sys.executable, mcp_server.__file__]
 
@@ -347,6 +348,32 @@ def test_a_forked_child_starts_a_server_of_its_own(run):
     assert in_child(server.close) == 0
     assert process.poll() is None
     assert server.call("add", a=2, b=2).text == "4"
+
+
+def test_what_the_parent_started_is_left_to_it(run):
+    server = run()
+    server.tools()
+    parents, process = server._peer, process_of(server)
+    server._pid = -1
+    assert server.call("add", a=1, b=2).text == "3"
+    assert process_of(server).pid != process.pid
+    server._pid = -1
+    own = server._peer
+    server.close()
+    for left in (parents, own):
+        close_peer(left, -1)
+        assert left._wire.process.poll() is None
+        close_peer(left, os.getpid())
+        assert left._wire is None
+
+
+def test_a_thread_that_collects_garbage_may_close_a_server(run):
+    server = run()
+    server.tools()
+    wire = server._peer._wire
+    wire._threads.append(threading.current_thread())
+    wire.close()
+    assert wire.process.returncode == 0
 
 
 def test_pipes_of_the_parent_are_closed_in_a_child(monkeypatch):

@@ -272,6 +272,12 @@ def test_a_cursor_that_comes_again_ends_the_list(mcp, server):
     assert server.methods().count("tools/list") == 2
 
 
+def test_a_list_without_end_is_ended(mcp, server, monkeypatch):
+    monkeypatch.setattr("aichatkit.tools.mcp.server._MAX_PAGES", 2)
+    server.on("tools/list", *[page([tool(f"t{i}")], nextCursor=str(i)) for i in range(3)])
+    assert [one.name for one in mcp.tools()] == ["t0", "t1"]
+
+
 def test_the_list_is_kept_as_long_as_the_server_says(mcp, server):
     now = [100.0]
     mcp._clock = lambda: now[0]
@@ -386,6 +392,11 @@ REGION = {
         "count": {"type": "integer", "x-mcp-header": "Count"},
     },
 }
+
+
+def test_a_header_next_to_forms_is_found():
+    schema = {"properties": {"a": {"type": "string", "x-mcp-header": "A"}}, "anyOf": [{"required": ["a"]}, {}]}
+    assert definitions.parse_tool(tool("t", schema)).headers == {"A": ("a",)}
 
 
 def test_arguments_are_repeated_in_headers(mcp, server):
