@@ -33,7 +33,7 @@ def mcp_config(
     """Return the MCP servers of a file such as `mcp.json` for `tools=`; nothing is started.
 
     It is the format of many programs: an object `mcpServers` (or `servers`) with `command`, `args`, `env` and `cwd`, or
-    `url` and `headers`, for each name. `${NAME}` stands for an environment variable. Servers marked as disabled are
+    `url` and `headers`, for each name. `${NAME}` is replaced with an environment variable. Servers marked as disabled are
     left out. The other options apply to all of them; see `mcp`.
 
     Raises:

@@ -27,8 +27,8 @@ _PROBE_SECONDS = 10.0
 _WRONG_VERSION = "-32022"
 #: Errors that only revisions without a handshake have, and those that a handshake would get too.
 _FINAL = ("-32020", "-32021", "closed", "redirect")
-#: Statuses after which a server is not asked in another way.
-_FAILED = (429, 502, 503, 504)
+#: Statuses after which a server is asked again and not in another way, and the waits before that, in seconds.
+_FAILED, _WAITS = (429, 502, 503, 504), (0.5, 1.0)
 #: How often a connection that ended is opened again, and within how many seconds.
 _RESTARTS, _RESTART_SECONDS = 3, 60.0
 
@@ -47,6 +47,7 @@ class Peer:
         mode: str = "auto",
         start_limits: Limits,
         clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.server = server
         self.version = ""
@@ -59,6 +60,7 @@ class Peer:
         self._mode = mode
         self._limits = start_limits
         self._clock = clock
+        self._sleep = sleep
         self._ids = itertools.count(1)
         self._wire: Wire | None = None
         self._lock = ReentrantLock()
@@ -209,7 +211,20 @@ class Peer:
         message: dict[str, Any] = {"jsonrpc": "2.0", "id": request_id, "method": method}
         if fields:
             message["params"] = fields
-        return result_of(wire.request(message, limits, headers), self.server)
+        return result_of(self._exchange(wire, message, limits, headers), self.server)
+
+    def _exchange(
+        self, wire: Wire, message: Mapping[str, Any], limits: Limits, headers: Mapping[str, str]
+    ) -> Mapping[str, Any]:
+        """Send a message, again after a wait if the server is overloaded or away, unless it calls a tool."""
+        for wait in _WAITS if message["method"] != "tools/call" else ():
+            try:
+                return wire.request(message, limits, headers)
+            except MCPError as error:
+                if error.status not in _FAILED:
+                    raise
+            self._sleep(wait)
+        return wire.request(message, limits, headers)
 
     def _receive(self, message: Mapping[str, Any]) -> dict[str, Any] | None:
         """Answer what the server asks: a ping only, as no capability is declared."""

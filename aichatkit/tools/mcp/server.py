@@ -213,6 +213,7 @@ class MCPServer(ToolSource):
             mode="legacy" if settings.transport == "sse" else settings.mode,
             start_limits=settings.start_limits,
             clock=self._clock,
+            sleep=opener.sleep,
         )
         self._finalizer = weakref.finalize(self, _close_peer, self._peer, self._pid)
 
@@ -335,7 +336,13 @@ class _Opener:
         if settings.command:
             env = processes.environment(settings.env)
             return stdio.StdioWire(settings.command, env, settings.cwd, settings.name, on_message)
-        return http.HTTPWire(self._endpoint(server), on_message, server._sleep)
+        return http.HTTPWire(self._endpoint(server), on_message, self.sleep)
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        server = self._server()
+        assert server is not None
+        server._sleep(seconds)
 
     def open_old(self, on_message: OnMessage) -> Wire:
         """Open the event stream of a server of the first revision."""

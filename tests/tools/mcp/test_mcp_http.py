@@ -236,12 +236,26 @@ def test_a_server_that_does_not_answer_the_question_gets_a_handshake(serve, monk
 )
 def test_a_refusal_that_a_handshake_would_get_too_is_an_error(serve, refusal, error_type, message):
     server, mcp = serve("legacy", token="secret-token", headers={"X-Api-Key": "secret-header", "X-Team": "blue"})
-    server.on("server/discover", refusal)
+    server.on("server/discover", refusal, refusal, refusal)
     with pytest.raises(error_type) as caught:
         mcp.tools()
     assert message in str(caught.value)
     assert "secret-" not in str(caught.value)
-    assert server.methods() == ["server/discover"]
+    assert set(server.methods()) == {"server/discover"}
+
+
+@pytest.mark.parametrize("status", [429, 502, 503, 504])
+def test_a_server_that_is_overloaded_is_asked_again_but_no_tool_is_called_again(serve, status):
+    server, mcp = serve("modern")
+    busy = send(status, b"", "text/plain")
+    server.on("server/discover", busy)
+    server.on("tools/list", busy, busy)
+    assert len(mcp.tools()) == 3
+    assert server.slept == [0.5, 0.5, 1.0]
+    server.on("tools/call", busy)
+    with pytest.raises(ai.MCPError, match=f"status {status}"):
+        mcp.call("add", a=1, b=2)
+    assert len(server.params_of("tools/call")) == 1
 
 
 def test_a_wrong_revision_is_corrected_once(serve, monkeypatch):
