@@ -33,8 +33,8 @@ def mcp_config(
     """Return the MCP servers of a file such as `mcp.json` for `tools=`; nothing is started.
 
     It is the format of many programs: an object `mcpServers` (or `servers`) with `command`, `args`, `env` and `cwd`, or
-    `url` and `headers`, for each name. `${NAME}` is replaced with an environment variable. Servers marked as disabled are
-    left out. The other options apply to all of them; see `mcp`.
+    `url` and `headers`, for each name. `${NAME}` is replaced with an environment variable. Servers marked as disabled
+    are left out. The other options apply to all of them; see `mcp`.
 
     Raises:
         ConfigurationError: the file cannot be read, or names a variable that is not set.
