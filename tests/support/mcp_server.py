@@ -86,6 +86,7 @@ class HTTPServer(ThreadingHTTPServer):
         self.era, self.style, self.has_session = era, style, session
         #: (HTTP method, headers, message) of each request.
         self.received = []
+        self.bodies = []
         self.sessions = set()
         self.old_streams = {}
         self._replacements = {}
@@ -123,6 +124,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         message = json.loads(body)
+        self.server.bodies.append(body)
         self.server.received.append(("POST", self.headers, message))
         replacement = self.server.replacement(message.get("method"))
         if replacement is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterator, Mapping
 from typing import Any, Callable
@@ -19,7 +18,7 @@ from aichatkit.errors import (
     TimedOutError,
 )
 from aichatkit.tools.mcp.events import iter_events
-from aichatkit.tools.mcp.messages import MAX_MESSAGE, Limits, is_answer, messages_in, rpc_error
+from aichatkit.tools.mcp.messages import MAX_MESSAGE, Limits, encode, is_answer, messages_in, rpc_error
 from aichatkit.tools.mcp.wire import OnMessage, Wire, cancelled
 from aichatkit.transport.connections import Connections
 from aichatkit.transport.readers import mime_type
@@ -218,7 +217,7 @@ class HTTPWire(Wire):
 
     def _post(self, message: Mapping[str, Any], limits: Limits, headers: Mapping[str, str]) -> Response:
         fields = {"Content-Type": "application/json", "Accept": _ACCEPT, **self._session_headers(), **headers}
-        return self._endpoint.send("POST", limits, fields, json.dumps(message).encode())
+        return self._endpoint.send("POST", limits, fields, encode(message))
 
     def _session_headers(self) -> dict[str, str]:
         session = {"Mcp-Session-Id": self.session_id} if self.session_id else {}

@@ -8,8 +8,10 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from aichatkit import _json
+from aichatkit._reasons import reason_of
 from aichatkit._version import __version__
-from aichatkit.errors import MCPError
+from aichatkit.errors import ConfigurationError, MCPError
 
 __all__ = [
     "CLIENT",
@@ -17,6 +19,7 @@ __all__ = [
     "MAX_MESSAGE",
     "MODERN",
     "Limits",
+    "encode",
     "encode_header",
     "is_answer",
     "messages_in",
@@ -59,6 +62,15 @@ def request_headers(method: str, params: Mapping[str, Any], version: str) -> dic
     if method in _TARGETS:
         headers["Mcp-Name"] = encode_header(str(params[_TARGETS[method]]))
     return headers
+
+
+def encode(message: Mapping[str, Any]) -> bytes:
+    """Return a message as JSON on one line; numbers keep their digits."""
+    try:
+        return _json.dumps(message).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        reason = reason_of(error)
+    raise ConfigurationError(f"the arguments of a tool are not JSON serializable ({reason})", reason=reason)
 
 
 def encode_header(value: str) -> str:

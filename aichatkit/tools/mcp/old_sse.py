@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 from collections.abc import Mapping
@@ -13,7 +12,7 @@ from aichatkit.errors import ChatError, MCPError
 from aichatkit.tools.mcp.events import StreamEvent, iter_events
 from aichatkit.tools.mcp.http import Endpoint
 from aichatkit.tools.mcp.mailbox import Mailbox
-from aichatkit.tools.mcp.messages import Limits, messages_in
+from aichatkit.tools.mcp.messages import Limits, encode, messages_in
 from aichatkit.tools.mcp.wire import OnMessage, Wire
 from aichatkit.transport.readers import mime_type
 from aichatkit.transport.responses import Response
@@ -64,7 +63,7 @@ class OldSSEWire(Wire):
 
     def notify(self, message: Mapping[str, Any], limits: Limits) -> None:
         headers = {"Content-Type": "application/json", **self.version_headers}
-        response = self._endpoint.send("POST", limits, headers, json.dumps(message).encode(), self._url)
+        response = self._endpoint.send("POST", limits, headers, encode(message), self._url)
         if not 200 <= response.status < 300:
             raise self._endpoint.refusal(response)
         response.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import queue
 import threading
@@ -13,7 +12,7 @@ from aichatkit.errors import BadResponseError, MCPError
 from aichatkit.events.lines import iter_lines
 from aichatkit.tools.mcp import processes
 from aichatkit.tools.mcp.mailbox import Mailbox
-from aichatkit.tools.mcp.messages import MAX_MESSAGE, Limits, messages_in
+from aichatkit.tools.mcp.messages import MAX_MESSAGE, Limits, encode, messages_in
 from aichatkit.tools.mcp.wire import OnMessage, Wire, cancelled
 
 __all__ = ["StdioWire"]
@@ -51,10 +50,10 @@ class StdioWire(Wire):
         return bytes(self._stderr).decode("utf-8", "replace")
 
     def request(self, message: Mapping[str, Any], limits: Limits, headers: Mapping[str, str]) -> Mapping[str, Any]:
-        request_id = message["id"]
+        request_id, line = message["id"], _encode(message)
         self._mailbox.add(request_id)
         try:
-            self._unsent.put(_encode(message))
+            self._unsent.put(line)
             return self._mailbox.wait(request_id, limits)
         except MCPError as error:
             failure = error
@@ -133,7 +132,7 @@ def _start(target: Callable[[], None]) -> threading.Thread:
 
 
 def _encode(message: Mapping[str, Any]) -> bytes:
-    return json.dumps(message).encode() + b"\n"
+    return encode(message) + b"\n"
 
 
 def _write_all(pipe: Any, data: bytes) -> None:

@@ -11,6 +11,7 @@ import requests
 from mcp_server import HTTPServer, answer, error, text_result
 
 import aichatkit as ai
+from aichatkit._json import Digits
 from aichatkit.chunks import ToolCall
 from aichatkit.messages import ToolResultMessage
 from aichatkit.providers.base import ToolSource
@@ -123,6 +124,19 @@ def test_arguments_that_are_nested_too_deeply_are_not_sent(mcp, monkeypatch):
 
     monkeypatch.setattr("aichatkit.tools.mcp.server.fit_arguments", recurse)
     assert Toolbox([mcp]).run(_call()) == "Error: the arguments are nested too deeply"
+
+
+def test_numbers_keep_their_digits_on_the_way(mcp, server):
+    Toolbox([mcp]).run(_call("files_read", {"n": Digits("98765432109876543.210")}))
+    assert b'"n": 98765432109876543.210' in server.bodies[-1]
+
+
+@pytest.mark.parametrize("value", [object(), float("nan")])
+def test_arguments_that_are_not_json_are_not_sent(mcp, server, value):
+    mcp.tools()
+    with pytest.raises(ai.ConfigurationError, match="not JSON serializable"):
+        mcp.call("add", a=value)
+    assert "tools/call" not in server.methods()
 
 
 def test_a_failed_tool_is_an_error_for_the_model(client, mcp):
