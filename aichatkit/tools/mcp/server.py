@@ -257,7 +257,7 @@ class MCPServer(ToolSource):
         names = [name_of(record) for record in records]
         for option in ("only", "without"):
             for pattern in getattr(settings, option):
-                if not fnmatch.filter(names, pattern):
+                if not any(_matches(name, (pattern,)) for name in names):
                     self._warn(f"{option}={pattern!r} matches none of {', '.join(names)}")
         tools: dict[str, ServerTool] = {}
         for name, record in zip(names, records):

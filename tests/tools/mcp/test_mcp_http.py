@@ -351,6 +351,7 @@ def test_a_call_that_takes_too_long_is_cancelled(serve, era, count):
     done.set()
     assert (caught.value.code, caught.value.maybe_processed) == ("timeout", True)
     assert server.methods().count("notifications/cancelled") == count
+    mcp._settings = ai.mcp(server.url)._settings
     assert mcp.call("add", a=1, b=2).text == "3"
 
 
