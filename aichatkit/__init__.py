@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from aichatkit.errors import DeadlineExceededError as DeadlineExceededError
     from aichatkit.errors import EmptyAnswerError as EmptyAnswerError
     from aichatkit.errors import JournalError as JournalError
+    from aichatkit.errors import MCPError as MCPError
     from aichatkit.errors import MissingKeyError as MissingKeyError
     from aichatkit.errors import ModelNotFoundError as ModelNotFoundError
     from aichatkit.errors import OverloadedError as OverloadedError
@@ -91,6 +92,10 @@ if TYPE_CHECKING:
     from aichatkit.reply import Reply as Reply
     from aichatkit.storage.archive import search_saved as search_saved
     from aichatkit.streams import Stream as Stream
+    from aichatkit.tools.mcp.config import mcp_config as mcp_config
+    from aichatkit.tools.mcp.contents import ToolResult as ToolResult
+    from aichatkit.tools.mcp.server import MCPServer as MCPServer
+    from aichatkit.tools.mcp.server import mcp as mcp
     from aichatkit.transport.timeouts import Timeout as Timeout
 
     keys = key_store
@@ -121,6 +126,9 @@ _PUBLIC = {
     "hooks": ("ChunkInfo", "ErrorInfo", "ReplyInfo", "RequestInfo"),
     "middleware.estimates": ("Estimate",),
     "middleware.telemetry": ("Telemetry",),
+    "tools.mcp.config": ("mcp_config",),
+    "tools.mcp.contents": ("ToolResult",),
+    "tools.mcp.server": ("MCPServer", "mcp"),
     "transport.timeouts": ("Timeout",),
     "errors": (
         "APIError",
@@ -141,6 +149,7 @@ _PUBLIC = {
         "DeadlineExceededError",
         "EmptyAnswerError",
         "JournalError",
+        "MCPError",
         "MissingKeyError",
         "ModelNotFoundError",
         "OverloadedError",

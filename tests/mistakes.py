@@ -1730,5 +1730,47 @@ MISTAKES = (
         "limit = DEFAULT_THRESHOLD if threshold is None else threshold",
         "limit = DEFAULT_THRESHOLD",
         "decisions/test_decide.py",
+    # MCP servers.
+    Mistake(
+        "a call of an MCP tool whose outcome is unknown is sent again",
+        "tools/mcp/peer.py",
+        'if error.code != "session":',
+        'if error.code not in ("session", "closed"):',
+        "tools/mcp/test_mcp_http.py",
+    ),
+    Mistake(
+        "an MCP server gets every variable of the environment",
+        "tools/mcp/processes.py",
+        "return {**{name: os.environ[name] for name in _VARIABLES if name in os.environ}, **(env or {})}",
+        "return {**os.environ, **(env or {})}",
+        "tools/mcp/test_mcp_stdio.py",
+    ),
+    Mistake(
+        "an MCP server gets the client's headers",
+        "transport/connections.py",
+        "return Connections(session, proxies=self.proxies, verify=self.verify)",
+        "return Connections(session, proxies=self.proxies, verify=self.verify, headers=self.headers)",
+        "tools/mcp/test_mcp_tools.py",
+    ),
+    Mistake(
+        "the children of an MCP server are left running",
+        "tools/mcp/processes.py",
+        "os.killpg(process.pid, number)",
+        "os.kill(process.pid, number)",
+        "tools/mcp/test_mcp_stdio.py",
+    ),
+    Mistake(
+        "a redirect takes the token of an MCP server elsewhere",
+        "tools/mcp/http.py",
+        " or (old[:2] != new[:2])",
+        "",
+        "tools/mcp/test_mcp_http.py",
+    ),
+    Mistake(
+        "a tool of an MCP server replaces a function of the same name",
+        "tools/functions.py",
+        "            if name in self._tools:\n                raise ConfigurationError(\n",
+        "            if name in self._remote:\n                raise ConfigurationError(\n",
+        "tools/mcp/test_mcp_tools.py",
     ),
 )

@@ -46,6 +46,7 @@ TERMS = {
     "conversations.md": ["system prompt", "conversation history", "context window"],
     "structured.md": ["structured output", "JSON mode", "JSON schema"],
     "tools.md": ["function calling", "tool calling"],
+    "mcp.md": ["MCP server", "Model Context Protocol"],
     "files.md": ["vision", "multimodal", "attachments", "images"],
     "images.md": ["image generation"],
     "decisions.md": ["classification", "labels", "probabilities", "confidence", "moderation", "routing", "logprobs"],

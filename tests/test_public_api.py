@@ -34,6 +34,8 @@ OPERANDS = {
     "embed": ["texts", "template"],
     "models": ["provider"],
     "jobs": ["path"],
+    "mcp": ["url"],
+    "mcp_config": ["path"],
     "model_info": ["name"],
     "register": ["provider"],
     "search_saved": ["folder", "words"],

@@ -99,7 +99,9 @@ def build_call(
     )
     if schema is None and approve is None and (tools is None or tools == ()):
         return call
-    toolbox, form = functions.Toolbox(() if tools is None else tools, approve), forms.Form.of(schema)
+    # The tools last, as those of an MCP server are asked for.
+    form = forms.Form.of(schema)
+    toolbox = functions.Toolbox(() if tools is None else tools, approve, context.connections)
     if not (toolbox or form):
         return call
     call_options = replace(call.options, tools=toolbox.tools, schema=form.sent if form else None)

@@ -15,6 +15,7 @@ from aichatkit.errors import ConfigurationError
 from aichatkit.limits.retries import RetryPolicy
 from aichatkit.messages import Message, Prompt
 from aichatkit.params import unknown_option
+from aichatkit.providers.base import ToolSource
 from aichatkit.transport.timeouts import Timeout
 
 if TYPE_CHECKING:
@@ -87,7 +88,13 @@ class CallOptions(CheckOptions, total=False):
 
     model: Model
     schema: Any
-    tools: Callable[..., Any] | Mapping[str, Any] | Iterable[Callable[..., Any] | Mapping[str, Any]] | None
+    tools: (
+        Callable[..., Any]
+        | Mapping[str, Any]
+        | ToolSource
+        | Iterable[Callable[..., Any] | Mapping[str, Any] | ToolSource]
+        | None
+    )
     max_rounds: int
     approve: Callable[[ToolCall], bool] | None
 
@@ -183,7 +190,7 @@ _UNPACKED = {
 _NAMES = {
     **{"Any": Any, "Callable": Callable, "Iterable": Iterable, "Literal": Literal, "Mapping": Mapping, "os": os},
     **{"Message": Message, "Model": Model, "Prompt": Prompt, "RetryPolicy": RetryPolicy, "Sequence": Sequence},
-    **{"Timeout": Timeout, "ToolCall": ToolCall},
+    **{"Timeout": Timeout, "ToolCall": ToolCall, "ToolSource": ToolSource},
 }
 _HAS_KEYWORDS = 0x08
 

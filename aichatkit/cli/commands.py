@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, str] = {
     "keys": "store, list and remove API keys",
     "logs": "log calls in a SQLite file, and list, search and show them",
     "map": "send a prompt for each row of a CSV or JSON Lines file",
+    "mcp": "list and call the tools of an MCP server",
     "models": "list the models of a provider or all known ones; set the default model",
     "providers": "list the providers and whether their keys are set",
     "sandbox": "run a local test server that speaks the services' protocols",

@@ -193,7 +193,11 @@ class ToolRounds(BaseAnswer):
                 reply, f"the model asks for {count:,} tool calls at once, and at most {_MAX_CALLS} are run"
             )
         self._remaining -= 1
-        results = [ToolResultMessage("tool", self._toolbox.run(call), call) for call in reply.tool_calls]
+        try:
+            results = [ToolResultMessage("tool", self._toolbox.run(call), call) for call in reply.tool_calls]
+        except ChatError as error:
+            error.partial, error.attempts = self.text, self.attempts
+            raise
         round_messages = [reply.message, *results]
         self._turn += round_messages
         return round_messages

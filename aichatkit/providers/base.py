@@ -21,9 +21,11 @@ from aichatkit.messages import Message
 
 if TYPE_CHECKING:
     from aichatkit.classification import classify
+    from aichatkit.tools.sources import RemoteTool
+    from aichatkit.transport.connections import Connections
     from aichatkit.transport.transport import Transport
 
-__all__ = ["NO_OPTIONS", "WEB_IMAGES", "Options", "Provider", "Tool", "is_local", "parsing", "unreadable"]
+__all__ = ["NO_OPTIONS", "WEB_IMAGES", "Options", "Provider", "Tool", "ToolSource", "is_local", "parsing", "unreadable"]
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,16 @@ class Tool:
     name: str
     description: str
     parameters: Mapping[str, Any]
+
+
+class ToolSource:
+    """Something that has tools, such as an MCP server."""
+
+    name: str
+
+    def open_tools(self, connections: Connections | None = None) -> Sequence[RemoteTool]:
+        """Return the tools; `connections` are those of the client that calls."""
+        raise NotImplementedError
 
 
 class Provider:

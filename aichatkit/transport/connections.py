@@ -137,6 +137,15 @@ class Connections:
         session = None if self.owns_session else self._session
         return {"session": session, "proxies": self.proxies, "verify": self.verify, "headers": self.headers}
 
+    def without_keys(self) -> Connections:
+        """Return connections to other servers: the same proxies and certificates, without headers, auth and cookies."""
+        session = None
+        if not self.owns_session:
+            own, session = self.session, PlainSession()
+            session.adapters, session.proxies = own.adapters, own.proxies
+            session.trust_env, session.verify = own.trust_env, own.verify
+        return Connections(session, proxies=self.proxies, verify=self.verify)
+
     def close(self) -> None:
         """Wake every blocked read and close the Session; do nothing in a forked child that has not used it yet."""
         if self._pid != os.getpid():

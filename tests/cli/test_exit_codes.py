@@ -52,6 +52,8 @@ CASES = {
     "map {folder}/rows.csv -m offline -t {{txt}} --out {folder}/out.csv": 2,
     "map {folder}/absent.csv -m offline -t {{text}} --out {folder}/out.csv": 2,
     "map {folder}/rows.csv UNREACHABLE -t {{text}} --out {folder}/out.csv": 1,
+    "mcp no-such-program": 1,
+    "mcp": 2,
     "models offline": 0,
     "models nobody": 2,
     "models UNREACHABLE": 2,
