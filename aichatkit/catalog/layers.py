@@ -43,6 +43,8 @@ logger = logging.getLogger(__name__)
 Record = Mapping[str, Any]
 
 _PATH_ENV = "AICHATKIT_CATALOG"
+#: The same as a key of the dict behind `os.environ`.
+_PATH_KEY = os.environ.encodekey(_PATH_ENV)
 _ENTRY_POINTS = "aichatkit.catalogs"
 _registered: list[Layer] = []
 
@@ -61,7 +63,8 @@ def registered_layers() -> Sequence[Layer]:
 
 def environment_path() -> str:
     """Return the path in AICHATKIT_CATALOG, empty if it is not set."""
-    return os.environ.get(_PATH_ENV, "")
+    # Faster than `os.environ.get`, which catches an exception for a variable that is not set; called for every record.
+    return os.environ[_PATH_ENV] if _PATH_KEY in os.environ._data else ""  # type: ignore[attr-defined]
 
 
 def environment_layers() -> Iterator[Layer]:

@@ -186,10 +186,14 @@ class RepeatedResponse:
         self.status_code: int = inner.status
         self.url = url
         self.headers = _headers_of(inner)
-        self.raw = self
         self._fp = self._original_response = inner
         self._pool = pool
         self._connection = conn
+
+    @property
+    def raw(self) -> RepeatedResponse:
+        """The object itself: an attribute would be a cycle, which only the garbage collector frees."""
+        return self
 
     def iter_content(self, size: int) -> Any:
         """Yield the decoded body, for encodings that only urllib3 knows."""

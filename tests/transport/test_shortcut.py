@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
+import gc
 import http.client
 import logging
 import os
@@ -121,6 +122,18 @@ def test_a_call_with_other_settings_arrives_with_them(warm, server, options):
         assert {request.headers.get("x-mine") for request in server.requests[2:]} == {"1"}
         assert warm.ask("Hi").text == "Hi"
         assert "x-mine" not in server.requests[-1].headers
+
+
+def test_a_call_leaves_no_garbage_in_cycles(warm, taken):
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(3):
+            warm.ask("Hi")
+        assert taken == [True] * 3
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 def test_each_key_is_sent_with_its_own_calls(server, taken):
