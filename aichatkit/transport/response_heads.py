@@ -18,8 +18,6 @@ _PLAIN_BYTES = bytes(range(32, 127)) + b"\t"
 _NAME_CHARACTERS = frozenset(string.ascii_letters + string.digits + "!#$%&'*+.^_`|~-")
 #: `http.client` rejects responses with more header lines.
 _MAX_LINES = 99
-#: Responses with any other status, including interim ones, are left to `http.client`.
-_STATUSES = frozenset(map(str, range(200, 600)))
 #: Lengths with this many digits are left to `http.client`; Python refuses to parse much longer ones.
 _DIGITS = 19
 #: Maximum number of interim responses (100, 102, 103) before the final one.
@@ -66,7 +64,9 @@ class FastResponse(http.client.HTTPResponse):
         status, headers = status_line[9:12], http.client.HTTPMessage()
         framing: dict[str, str] = {}
         fields = []
-        is_plain = status_line[:9] == "HTTP/1.1 " and status in _STATUSES and status_line[12:13] in ("", " ")
+        # Responses with any other status, including interim ones, are left to `http.client`.
+        has_status = len(status) == 3 and status.isdecimal() and "2" <= status[0] <= "5"
+        is_plain = status_line[:9] == "HTTP/1.1 " and has_status and status_line[12:13] in ("", " ")
         if not is_plain or len(lines) > _MAX_LINES or head.translate(None, _PLAIN_BYTES) != b"\r\n" * len(lines):
             return False
         for line in lines:
