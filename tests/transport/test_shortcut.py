@@ -194,7 +194,7 @@ class Proxy:
         return getattr(self.wrapped, name)
 
     def __get__(self, instance, owner):
-        return functools.partial(self, instance)
+        return self if instance is None else functools.partial(self, instance)
 
     def __call__(self, *args, **kwargs):
         self.seen.append(args)
