@@ -709,3 +709,15 @@ def test_a_response_that_has_no_connection_left_is_closed_all_the_same():
     closed = []
     shortcut.RepeatedResponse(inner, "http://x", None, None).close()
     assert closed == [True]
+
+
+def test_over_tls_the_connection_and_its_checks_are_kept(taken, tmp_path):
+    trustme = pytest.importorskip("trustme")
+    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
+    with RawServer(lambda request: [ANSWER], tls=context) as server:
+        with connect(server, verify=str(tmp_path / "authority.pem")) as client:
+            assert [client.ask("Hi").text for _ in range(4)] == ["Hi"] * 4
+        assert server.connections == 1
+    assert taken == [True, True]
