@@ -233,7 +233,10 @@ def test_retries_alone_knows_tenacity(module):
 @pytest.mark.parametrize("module", TREES)
 def test_urllib3_is_known_by_its_errors_only(module):
     names = {name for name in imports(TREES[module], typing=True) if name.startswith("urllib3")}
-    assert names <= {"urllib3", "urllib3.exceptions"}
+    # The shortcut takes the place of its layers, so it has to know whether they are as they were.
+    layers = {"urllib3.connection", "urllib3.connectionpool", "urllib3.util.connection"}
+    allowed = {"urllib3", "urllib3.exceptions", *(layers if module == "transport.shortcut" else ())}
+    assert {name for name in names if not name.startswith("urllib3.util.connection.")} <= allowed
 
 
 @pytest.mark.parametrize("module", [name for name in TREES if name != "__init__"])

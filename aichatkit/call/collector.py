@@ -33,6 +33,8 @@ _FAILURES = frozenset(
     }
 )
 
+_NO_USAGE = chunks.Usage()
+
 
 class Collector:
     """Collects the chunks of one answer that are not text.
@@ -73,6 +75,8 @@ class Collector:
     def total_usage(self) -> chunks.Usage:
         """Return the usage, with the totals of services that send only their parts."""
         usage, bill = self.usage, self.bill
+        if usage == _NO_USAGE and bill.uncached is bill.prompt is bill.visible is None:
+            return usage
         input_tokens, output_tokens = usage.input_tokens, usage.output_tokens
         if bill.uncached is not None:
             input_tokens = bill.uncached + (usage.cached_tokens or 0) + (usage.cache_write_tokens or 0)
@@ -99,6 +103,8 @@ class Collector:
     def tool_calls(self, provider: str) -> list[chunks.ToolCall]:
         """Return the assembled tool calls; raise BadResponseError if one was cut off by the length limit."""
         opened = self.calls.calls
+        if not opened:
+            return []
         # Results refer to these ids, and the conversation may continue at a service that requires them.
         ids = [call.id or chunks.make_call_id(self._turn, number) for number, call in enumerate(opened)]
         parts = [[id, call.name, call.arguments, call.signature] for id, call in zip(ids, opened)]

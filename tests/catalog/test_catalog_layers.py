@@ -14,7 +14,14 @@ import pytest
 import aichatkit
 from aichatkit import Client, ConfigurationError, register
 from aichatkit.catalog import layers
-from aichatkit.catalog.layers import parse_layer, plugin_layers, read_layer, register_records, shipped
+from aichatkit.catalog.layers import (
+    LineRecords,
+    parse_layer,
+    plugin_layers,
+    read_layer,
+    register_records,
+    shipped,
+)
 from aichatkit.catalog.models import Catalog
 from aichatkit.registry import registry
 
@@ -174,3 +181,18 @@ def test_python_3_9_has_a_dict_of_entry_points(monkeypatch):
 def test_a_known_model_is_found_without_looking_for_packages(monkeypatch):
     monkeypatch.setattr("aichatkit.catalog.models.plugin_layers", lambda: pytest.fail("looked for packages"))
     assert Catalog().find("openai", "gpt-6-luna")
+
+
+def test_a_record_of_the_package_is_parsed_when_it_is_read(monkeypatch):
+    records = LineRecords(DATA.read_bytes())
+    parsed = []
+    loads = json.loads
+    monkeypatch.setattr(json, "loads", lambda line: (parsed.append(line), loads(line))[1])
+    record = records["openai/gpt-6-luna"]
+    assert record["id"] == "openai/gpt-6-luna"
+    assert records["openai/gpt-6-luna"] is record
+    assert records.get("openai/gpt-6-lun") is None
+    assert records.get('openai/"') is None
+    assert len(parsed) == 1
+    assert dict(records) == {record["id"]: record for record in loads(DATA.read_bytes())["models"]}
+    assert len(records) == len(list(records))
