@@ -335,3 +335,12 @@ def test_the_encoding_and_the_delimiter_of_the_input_are_taken(tmp_path, capsys,
     assert "Größe" in out.read_text(encoding="utf-8")
     assert main([*command, "--encoding", "cp12"]) == 2
     assert "there is no encoding 'cp12'" in capsys.readouterr().err
+
+
+def test_a_file_in_another_encoding_is_refused_with_the_option_of_the_command_line(sandbox, folder, capsys):
+    (folder / "in.csv").write_bytes("text\nGröße\n".encode("cp1252"))
+    assert main(["map", "in.csv", "--out", "out.csv"]) == 2
+    assert "pass --encoding, such as 'cp1252', which reads it as 'Größe'" in capsys.readouterr().err
+    assert sandbox.requests == []
+    assert main(["map", "in.csv", "--out", "out.csv", "--encoding", "cp1252"]) == 0
+    assert read("out.csv")[0]["text"] == "Größe"
