@@ -1,6 +1,7 @@
 """ChatGptt (chatgptt.me), WordPress with the AI Power plugin: tokens from a page, then a form.
 
-The page shows which release of the plugin the site runs: the wire of 2.3 and later is in `ai_power`, that of 1.x is here.
+The page shows which release of the plugin the site runs; the protocol of 2.3 and later is in `ai_power`, that of 1.x
+is here.
 The answer is one JSON object, or server-sent events if the site has streaming enabled.
 A page cache may return a stale nonce, so a new one is fetched once if the nonce is rejected.
 """

@@ -110,6 +110,8 @@ ELSEWHERE = {
     "ai-power-end",
     "ai-power-page",
     "ai-power-refusal",
+    "failure-words",
+    "gemini-error",
     "no-tokens",
     "single-quotes",
     "decoys",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aichatkit.sandbox.exchange import APIError, Piece, Response, html_response
+from aichatkit.sandbox.exchange import APIError, Piece, Response, html_response, json_response
 from aichatkit.sandbox.faults.base import Respond, fault
 from aichatkit.sandbox.wires import Call
 from aichatkit.sandbox.wires.ai_power import DONE, error_piece
@@ -164,6 +164,29 @@ def ai_power_end(respond: Respond, call: Call, how: str = "error-done") -> Respo
     }
     response.pieces = [*(piece for piece in pieces if piece.phase == "open"), *endings[how]]
     return response
+
+
+@fault()
+def failure_words(respond: Respond, call: Call, after: int = 2, ending: str = "") -> Response:
+    """AIChatFree: the words of a failure after some text; `ending` is cut, reset, or empty for a proper end."""
+    response = respond()
+    text = [piece for piece in response.pieces if piece.phase == "text"][:after]
+    response.pieces, response.ending = [*text, Piece(b"Internal server error", "error")], ending
+    return response
+
+
+@fault()
+def gemini_error(respond: Respond, call: Call, kind: str = "location") -> Response:
+    """AIChatFree: a failure of the model's service; `kind` is location, key, model, overloaded or network."""
+    prefix = "[GoogleGenerativeAI Error]: Error fetching from"
+    message = {
+        "location": "User location is not supported for the API use.",
+        "key": "API key not valid. Please pass a valid API key. [details]",
+        "model": f"{prefix} [404 Not Found] models/m is not found",
+        "overloaded": f"{prefix} [503 Service Unavailable] The model is overloaded.",
+        "network": "fetch failed",
+    }[kind]
+    return json_response({"error": {"code": "Error", "message": message}}, 500)
 
 
 def _with_override(respond: Respond, call: Call, name: str) -> Response:
