@@ -1717,10 +1717,10 @@ MISTAKES = (
         "providers/test_ai_power.py",
     ),
     Mistake(
-        "aichatfree: an answer that the site cut off is an error without its kind",
+        "aichatfree: an answer that the site cut off is a failure without text",
         "providers/aichatfree.py",
-        '"cut" if has_text else "error"',
-        '"error"',
+        '"cut" if has_text and event_type == "error" else event_type',
+        "event_type",
         "providers/test_aichatfree.py",
     ),
     Mistake(

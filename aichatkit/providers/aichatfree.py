@@ -58,8 +58,8 @@ def _iter_events(blocks: Iterable[bytes], *, max_line: int = events.MAX_LINE) ->
         else:
             yield event
     if held:
-        failure = "cut" if has_text else "error"
-        yield events.Event(held, failure if held.strip().lower() == _FAILURE.lower() else "message")
+        event_type = "error" if held.strip().lower() == _FAILURE.lower() else "message"
+        yield events.Event(held, "cut" if has_text and event_type == "error" else event_type)
 
 
 def _start_of_failure(text: str) -> int:

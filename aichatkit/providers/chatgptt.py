@@ -66,7 +66,8 @@ class ChatGptt(Provider):
     requires_end = True
     checks_notices = True
     rules = (
-        Rule(403, r"link you followed has expired|^-1$|nonce_failure|security check", AuthenticationError, "refresh"),
+        Rule(403, r"link you followed has expired|^-1$", AuthenticationError, "refresh"),
+        Rule(403, r"nonce_failure|security check", AuthenticationError, "refresh"),
         Rule(403, r"cors_denied|embed_not_available", PermissionDeniedError, says=_FOREIGN),
         Rule(400, r"^0$", BadRequestError, says=_UNKNOWN_ACTION),
         Rule(429, r'"success": ?false', QuotaExceededError),

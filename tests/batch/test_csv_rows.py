@@ -115,7 +115,7 @@ def test_blank_lines_are_passed_over(write):
 @pytest.mark.parametrize("template", ["{text}", None])
 def test_a_row_of_the_wrong_length_is_an_error_of_its_own(write, tmp_path, row, told, template):
     path = write(f'id,{"text" if template else "prompt"}\n1,"a\na"\n{row}\n3,c\n')
-    results = Fake(["A", "C"]).client().map(path, template, progress=False)
+    results = Fake(["A", "C"]).client().map(path, template, progress=False, workers=1)
     assert results.text == ["A", None, "C"]
     assert isinstance(results.errors[1], ConfigurationError)
     assert str(results.errors[1]) == f"{path}: {told}"

@@ -246,6 +246,17 @@ def test_bash_completes_what_is_stored_now(tmp_path, capsys, monkeypatch, typed,
     assert not (tmp_path / "owned").exists()
 
 
+def test_the_names_that_are_stored_are_listed_for_the_shell(capsys):
+    for name in ("work", "a b"):
+        aichatkit.chat(model="offline").save(_made(chats_folder()) / f"{name}.json")
+    for name in ("shorten", "two\nlines"):
+        (_made(templates_folder()) / f"{name}.md").write_text("{text}", encoding="utf-8")
+    assert main(["completion", "chats"]) == 0
+    assert capsys.readouterr().out == "a b\nwork\n"
+    assert main(["completion", "templates"]) == 0
+    assert capsys.readouterr().out == "shorten\n"
+
+
 def _made(folder):
     folder.mkdir(parents=True, exist_ok=True)
     return folder

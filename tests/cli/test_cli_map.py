@@ -344,3 +344,17 @@ def test_a_file_in_another_encoding_is_refused_with_the_option_of_the_command_li
     assert sandbox.requests == []
     assert main(["map", "in.csv", "--out", "out.csv", "--encoding", "cp1252"]) == 0
     assert read("out.csv")[0]["text"] == "Größe"
+
+
+def test_a_second_ctrl_c_says_how_to_continue(capsys, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(aichatkit.Client, "map", interrupted)
+    assert main(["map", "in.csv", "-t", "{text}", "--out", "out.csv"]) == 130
+    assert "run the same command again; out.csv.part.sqlite keeps the answers until then" in capsys.readouterr().err
+
+
+def test_a_run_that_is_refused_prints_nothing(capsys):
+    assert main(["map", "in.csv", "-t", "{txt}", "--out", "-"]) == 2
+    assert capsys.readouterr().out == ""
