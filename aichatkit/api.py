@@ -106,7 +106,7 @@ def map(prompts: Any, template: str | None = None, **options: Unpack[MapOptions]
 def jobs(path: Any) -> list[Job]:
     """Return the batch jobs of the journal at `path`, in the order in which they were sent; nothing is sent.
 
-    Their methods `refresh`, `cancel` and `release` ask the service with the default client.
+    Their methods `refresh`, `cancel` and `release` call the service with the default client.
 
     >>> jobs("no-such.sqlite")
     []

@@ -45,6 +45,7 @@ _ENTRY_POINTS = "aichatkit.providers"
 #: Modules of `providers` that do not define a provider.
 _NOT_PROVIDERS = (
     *(
+        "ai_power",
         "base",
         "cache_keys",
         "deciders",

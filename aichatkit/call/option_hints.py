@@ -7,7 +7,7 @@ from typing import Any
 
 from aichatkit.call import other_words
 
-__all__ = ["hint_for", "operand_hint"]
+__all__ = ["hint_for", "operand_hint", "place_of"]
 
 _CLIENT = frozenset(
     {
@@ -81,7 +81,7 @@ def hint_for(name: str, accepted: Collection[str] = (), function: str = "") -> s
         )
     if name != word and word in accepted:
         return f"; did you mean {word}=?"
-    if belongs := _place(word):
+    if belongs := place_of(word):
         return f"; it belongs to {belongs}"
     option = word if word == "prompt" else other_words.option_for(name)
     if option == "prompt":
@@ -89,10 +89,10 @@ def hint_for(name: str, accepted: Collection[str] = (), function: str = "") -> s
     if not option:
         return ""
     meant = f"; did you mean {_PHRASES.get(option, f'{option}=')}?"
-    return meant if option in accepted else f"{meant} It belongs to {_place(option)}"
+    return meant if option in accepted else f"{meant} It belongs to {place_of(option)}"
 
 
-def _place(option: str) -> str:
+def place_of(option: str) -> str:
     """Return where an option of ours belongs, or an empty string."""
     if option in _CLIENT:
         return f"the client: Client({option}=...)"

@@ -185,6 +185,7 @@ class Provider:
         """Fetch what the service requires first, such as a token or nonce; the only hook that may use the network.
 
         The result is passed to `build_request` as `options.tokens`, or sent as headers if that hook takes no `options`.
+        Accept a keyword argument `messages`, empty by default, to receive the prompt of the call.
         """
         return {}
 

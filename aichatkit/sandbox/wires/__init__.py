@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from aichatkit.sandbox.wires.ai_power import AIPower
 from aichatkit.sandbox.wires.aichat import Aichat
 from aichatkit.sandbox.wires.aichatfree import AIChatFree
 from aichatkit.sandbox.wires.aichatonline import AiChatOnline, AiChatOnlineWordPress
@@ -32,6 +33,7 @@ WIRES: tuple[type[Wire], ...] = (
     AiChatOnlineWordPress,
     Aichat,
     AIChatFree,
+    AIPower,
     ChatGptt,
     OpenAIChat,
     OpenAIResponses,

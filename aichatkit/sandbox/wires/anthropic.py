@@ -8,7 +8,7 @@ from typing import Any
 
 from aichatkit.sandbox.exchange import APIError, Piece, Request, Response, json_response, stream_response
 from aichatkit.sandbox.wires.base import Call, Route, Wire, parse_json, sse_event
-from aichatkit.sandbox.wires.fields import BadField, check_fields, parse_fields
+from aichatkit.sandbox.wires.fields import BadField, check_fields, check_required, parse_fields, parse_required
 from aichatkit.sandbox.wires.model_rules import check_retired, find_record, sampling_of
 from aichatkit.sandbox.wires.openai import MODELS, content_text
 from aichatkit.sandbox.wires.outputs import ChatRequest, Output, build_output
@@ -40,10 +40,39 @@ _FIELDS = parse_fields(
     strings stop_sequences
     text system
     objects tools
-    string tools.[].name tool_choice.name
+    string model tools.[].name tools.[].description tool_choice.name tool_choice.type messages.[].role
+    string messages.[].content.[].type messages.[].content.[].text messages.[].content.[].tool_use_id
+    string messages.[].content.[].id messages.[].content.[].name system.[].type system.[].text
     object tools.[].input_schema tool_choice metadata thinking output_config output_format
     object output_config.format output_config.format.schema output_format.schema
-    text messages.[].content
+    text messages.[].content messages.[].content.[].content
+    object messages.[].content.[].source messages.[].content.[].input
+    """
+)
+#: A tool without a type is one of the caller's.
+_REQUIRED = parse_required(
+    """
+    messages.[].content.[]{type=text}: text
+    messages.[].content.[]{type=image}: source
+    messages.[].content.[]{type=document}: source
+    messages.[].content.[]{type=tool_use}: id name input
+    messages.[].content.[]{type=tool_result}: tool_use_id
+    messages.[].content.[]{type=thinking}: thinking signature
+    system.[]{type=text}: text
+    tool_choice{type=tool}: name
+    thinking{type=enabled}: budget_tokens
+    """
+)
+_REQUIRED_OF_TOOL = parse_required("tools.[]: name input_schema")
+#: Objects whose type decides which fields they have.
+_TAGGED = parse_required(
+    """
+    messages.[].content.[]: type
+    system.[]: type
+    tool_choice: type
+    thinking: type
+    output_config.format: type
+    output_format: type
     """
 )
 _EXPECTED = {
@@ -56,6 +85,9 @@ _EXPECTED = {
     "strings": "a valid list of strings",
     "text": "a valid string or list of dictionaries",
 }
+
+
+_TYPE_NAMES: dict[type, str] = {str: "string", int: "integer", list: "list"}
 
 
 class Anthropic(Wire):
@@ -88,6 +120,10 @@ class Anthropic(Wire):
         record = parse_json(call.request)
         _validate(record)
         check_fields(record, _FIELDS, _refuse_field)
+        check_required(record, _TAGGED, _refuse_untagged)
+        check_required(record, _REQUIRED, _refuse_missing)
+        own = [None if tool.get("type", "custom") != "custom" else tool for tool in record.get("tools") or ()]
+        check_required({"tools": own}, _REQUIRED_OF_TOOL, _refuse_missing)
         _check_model(record)
         output = build_output(call, _chat_request(record))
         message = _message("msg_" + self.digest(json.dumps(record))[:24], record["model"], output)
@@ -133,10 +169,23 @@ def _refuse_field(bad: BadField) -> APIError:
     return APIError("bad-request", f"{place}: {problem}")
 
 
+def _refuse_missing(place: str, name: str) -> APIError:
+    path = place.replace("[", ".").replace("]", "")
+    tag = ".custom" if path.startswith("tools.") else ""
+    return APIError("bad-request", f"{path}{tag}.{name}: Field required")
+
+
+def _refuse_untagged(place: str, name: str) -> APIError:
+    path = place.replace("[", ".").replace("]", "")
+    return APIError("bad-request", f"{path}: Unable to extract tag using discriminator '{name}'")
+
+
 def _validate(record: dict[str, Any]) -> None:
     for name, type_ in (("model", str), ("max_tokens", int), ("messages", list)):
-        if not isinstance(record.get(name), type_):
+        if record.get(name) is None:
             raise APIError("bad-request", f"{name}: Field required")
+        if not isinstance(record[name], type_):
+            raise APIError("bad-request", f"{name}: Input should be a valid {_TYPE_NAMES[type_]}")
     if not record["messages"]:
         raise APIError("bad-request", "messages: at least one message is required")
     for index, message in enumerate(record["messages"]):

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from aichatkit.sandbox.exchange import APIError, Piece, Request, Response, json_response, stream_response
 from aichatkit.sandbox.wires.base import Call, Route, Wire, parse_json
-from aichatkit.sandbox.wires.fields import BadField, check_fields, parse_fields
+from aichatkit.sandbox.wires.fields import BadField, check_fields, check_required, parse_fields, parse_required
 from aichatkit.sandbox.wires.model_rules import check_retired, find_record
 from aichatkit.sandbox.wires.openai import MODELS
 from aichatkit.sandbox.wires.outputs import ChatRequest, Output, build_output
@@ -44,12 +44,34 @@ _FIELDS = parse_fields(
     string generationConfig.responseMimeType
     object generationConfig.thinkingConfig generationConfig.responseJsonSchema generationConfig.responseSchema
     objects tools safetySettings tools.[].functionDeclarations
-    string tools.[].functionDeclarations.[].name
+    string tools.[].functionDeclarations.[].description tools.[].functionDeclarations.[].name
+    string contents.[].role contents.[].parts.[].text
+    string contents.[].parts.[].inlineData.mimeType contents.[].parts.[].inlineData.data
+    string contents.[].parts.[].fileData.fileUri contents.[].parts.[].functionCall.name
+    string contents.[].parts.[].functionResponse.name toolConfig.functionCallingConfig.mode
+    object systemInstruction
+    objects systemInstruction.parts
+    string systemInstruction.parts.[].text
     object tools.[].functionDeclarations.[].parameters tools.[].functionDeclarations.[].parametersJsonSchema
     objects contents.[].parts
-    object contents.[].parts.[].functionResponse
+    object contents.[].parts.[].functionResponse contents.[].parts.[].functionCall
+    object contents.[].parts.[].functionResponse.response contents.[].parts.[].functionCall.args
+    object contents.[].parts.[].inlineData contents.[].parts.[].fileData
     """
 )
+_REQUIRED = parse_required(
+    """
+    tools.[].functionDeclarations.[]: name
+    contents.[].parts.[].functionResponse: name response
+    contents.[].parts.[].functionCall: name
+    contents.[].parts.[].inlineData: mimeType data
+    contents.[].parts.[].fileData: fileUri
+    """
+)
+
+
+#: Fields of a part that are not its content.
+_SIDE_FIELDS = frozenset({"thought", "thoughtSignature", "videoMetadata", "mediaResolution", "partMetadata"})
 
 
 class Gemini(Wire):
@@ -81,6 +103,8 @@ class Gemini(Wire):
         record = parse_json(call.request)
         _validate(record)
         check_fields(record, _FIELDS, _refuse_field)
+        check_required(record, _REQUIRED, _refuse_missing)
+        _check_variants(record)
         model = call.request.path.rpartition("/")[2].partition(":")[0]
         check_retired(
             find_record("gemini", model),
@@ -147,8 +171,40 @@ def _violations(period: str, error: APIError) -> list[dict[str, Any]]:
     return details + [{"@type": f"{_RPC}RetryInfo", "retryDelay": f"{delay}s"} for delay in delays]
 
 
+def _snake_case(path: str) -> str:
+    return re.sub(r"[A-Z]", lambda match: f"_{match[0].lower()}", path)
+
+
+def _refuse_missing(place: str, name: str) -> APIError:
+    path = f"GenerateContentRequest.{_snake_case(f'{place}.{name}')}"
+    if place.startswith("tools"):
+        return APIError("bad-request", f"* {path}: Invalid function name. Must start with a letter or an underscore.\n")
+    return APIError("bad-request", f"* {path}: must not be empty.\n")
+
+
+def _check_variants(record: dict[str, Any]) -> None:
+    """Reject a tool and a part that are none of what they could be."""
+    for number, tool in enumerate(record.get("tools") or ()):
+        if not _names(tool):
+            raise _refuse_empty(f"tools[{number}].tool_type", "one_of 'tool_type'")
+    for index, content in enumerate(record["contents"]):
+        for number, part in enumerate(content["parts"]):
+            if not _names(part) - _SIDE_FIELDS:
+                raise _refuse_empty(f"contents[{index}].parts[{number}].data", "oneof field 'data'")
+
+
+def _names(record: dict[str, Any]) -> set[str]:
+    """Return the names of the fields that are set."""
+    return {name for name, value in record.items() if value is not None}
+
+
+def _refuse_empty(place: str, choice: str) -> APIError:
+    message = f"* GenerateContentRequest.{place}: required {choice} must have one initialized field\n"
+    return APIError("bad-request", message)
+
+
 def _refuse_field(bad: BadField) -> APIError:
-    place = re.sub(r"[A-Z]", lambda match: f"_{match[0].lower()}", bad.path)
+    place = _snake_case(bad.path)
     value = json.dumps(bad.value)[:60]
     if not bad.is_out_of_bounds:
         return APIError("bad-request", f"Invalid value at '{place}' (must be {bad.expected}), {value}")

@@ -8,13 +8,14 @@ from typing import Any
 
 from aichatkit.sandbox.exchange import APIError, Piece, Response, json_response, stream_response
 from aichatkit.sandbox.wires.base import Call, Route, parse_json, require_fields, sse_event
-from aichatkit.sandbox.wires.fields import check_fields, parse_fields
+from aichatkit.sandbox.wires.fields import check_fields, check_required, parse_fields, parse_required
 from aichatkit.sandbox.wires.openai import (
     ANY_BASE,
     OpenAIWire,
     check_model,
     content_text,
     refuse_field,
+    refuse_missing,
     trailing_tool_results,
 )
 from aichatkit.sandbox.wires.outputs import ChatRequest, Output, ToolCall, build_output
@@ -27,14 +28,39 @@ _FIELDS = parse_fields(
     boolean stream parallel_tool_calls store stream_options.include_usage
     flag logprobs
     stops stop
-    string user response_format.json_schema.name tools.[].function.name
+    string user response_format.json_schema.name tools.[].type tools.[].function.name tools.[].function.description
+    string tool_choice.type tool_choice.function.name messages.[].name messages.[].tool_call_id
+    string messages.[].content.[].type messages.[].content.[].text messages.[].content.[].image_url.url
+    string messages.[].tool_calls.[].type messages.[].tool_calls.[].id messages.[].tool_calls.[].function.name
+    string messages.[].tool_calls.[].function.arguments
     object logit_bias stream_options response_format metadata
     object response_format.json_schema response_format.json_schema.schema
-    objects tools
+    objects tools messages.[].tool_calls
+    object messages.[].tool_calls.[].function
     object tools.[].function tools.[].function.parameters tool_choice.function
     choice tool_choice
     enum response_format.type:text|json_object|json_schema verbosity:low|medium|high
     enum reasoning_effort:none|minimal|low|medium|high|xhigh|max|default
+    """
+)
+_REQUIRED = parse_required(
+    """
+    messages.[]{role=tool}: tool_call_id
+    messages.[].content.[]: type
+    messages.[].content.[]{type=text}: text
+    messages.[].content.[].image_url: url
+    messages.[].tool_calls.[]: id type
+    messages.[].tool_calls.[]{type=function}: function
+    messages.[].tool_calls.[].function: name arguments
+    tools.[]: type
+    tools.[]{type=function}: function
+    tools.[].function: name
+    tool_choice: type
+    tool_choice{type=function}: function
+    tool_choice.function: name
+    response_format: type
+    response_format{type=json_schema}: json_schema
+    response_format.json_schema: name
     """
 )
 _ROLES = ("system", "developer", "user", "assistant", "tool", "function")
@@ -53,6 +79,7 @@ class OpenAIChat(OpenAIWire):
         record = parse_json(call.request)
         _validate(record)
         check_fields(record, _FIELDS, refuse_field)
+        check_required(record, _REQUIRED, refuse_missing)
         effort = record.get("reasoning_effort")
         check_model(record, effort=effort, effort_path="reasoning_effort", endpoint="chat")
         completion_id = "chatcmpl-" + self.digest(json.dumps(record))[:24]
@@ -122,6 +149,8 @@ def _validate(record: dict[str, Any]) -> None:
             raise APIError("bad-request", f"Invalid value for 'role'. Supported values are: {', '.join(_ROLES)}.")
         if not isinstance(message.get("content"), (str, list, type(None))):
             raise APIError("bad-request", "Invalid type for 'content': expected a string or an array of objects.")
+        if message.get("content") is None and message["role"] != "assistant":
+            raise APIError("bad-request", "Invalid value for 'content': expected a string, got null.")
         _require_parts(f"messages[{number}].content", message.get("content"))
 
 
@@ -140,7 +169,8 @@ def _chat_request(record: dict[str, Any]) -> ChatRequest:
     messages = record["messages"]
     functions = [tool.get("function", {}) for tool in record.get("tools") or ()]
     choice = record.get("tool_choice")
-    tool_choice = choice["function"]["name"] if isinstance(choice, dict) else {"required": "*"}.get(str(choice))
+    named = (choice.get("function") or {}).get("name") if isinstance(choice, dict) else None
+    tool_choice = named or {"required": "*"}.get(str(choice))
     response_format = record.get("response_format") or {}
     schemas = {"json_object": {}, "json_schema": response_format.get("json_schema", {}).get("schema", {})}
     return ChatRequest(

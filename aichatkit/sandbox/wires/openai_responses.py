@@ -9,8 +9,16 @@ from typing import Any
 
 from aichatkit.sandbox.exchange import APIError, Piece, Response, json_response, stream_response
 from aichatkit.sandbox.wires.base import Call, Route, parse_json, sse_event
-from aichatkit.sandbox.wires.fields import check_fields, parse_fields
-from aichatkit.sandbox.wires.openai import ANY_BASE, OpenAIWire, check_model, content_text, error_object, refuse_field
+from aichatkit.sandbox.wires.fields import check_fields, check_required, parse_fields, parse_required
+from aichatkit.sandbox.wires.openai import (
+    ANY_BASE,
+    OpenAIWire,
+    check_model,
+    content_text,
+    error_object,
+    refuse_field,
+    refuse_missing,
+)
 from aichatkit.sandbox.wires.outputs import ChatRequest, Output, build_output
 
 _FIELDS = parse_fields(
@@ -18,7 +26,12 @@ _FIELDS = parse_fields(
     number temperature:0..2 top_p:0..1
     integer max_output_tokens:1.. top_logprobs:0..20
     boolean stream parallel_tool_calls store
-    string user instructions previous_response_id tools.[].name
+    string user instructions previous_response_id tools.[].type tools.[].name tools.[].description
+    string tool_choice.type tool_choice.name text.format.type text.format.name
+    string input.[].type input.[].role input.[].call_id input.[].name input.[].arguments
+    string input.[].content.[].type input.[].content.[].text
+    object input.[]
+    text input.[].content input.[].output input
     object text text.format text.format.schema reasoning metadata tools.[].parameters
     objects tools
     strings include
@@ -26,6 +39,24 @@ _FIELDS = parse_fields(
     enum reasoning.effort:none|minimal|low|medium|high|xhigh|max|default text.verbosity:low|medium|high
     """
 )
+_REQUIRED = parse_required(
+    """
+    input.[].content.[]: type
+    input.[].content.[]{type=input_text}: text
+    input.[].content.[]{type=output_text}: text
+    input.[]{type=message}: role content
+    input.[]{type=function_call}: call_id name arguments
+    input.[]{type=function_call_output}: call_id output
+    tools.[]: type
+    tools.[]{type=function}: name
+    tool_choice: type
+    tool_choice{type=function}: name
+    text.format: type
+    text.format{type=json_schema}: name schema
+    """
+)
+#: What an item without a type is.
+_MESSAGE = parse_required("input.[]: role content")
 
 
 class OpenAIResponses(OpenAIWire):
@@ -44,6 +75,10 @@ class OpenAIResponses(OpenAIWire):
         if not isinstance(record.get("input"), (str, list)) or not record["input"]:
             raise APIError("bad-request", "Missing required parameter: 'input'.")
         check_fields(record, _FIELDS, refuse_field)
+        check_required(record, _REQUIRED, refuse_missing)
+        if isinstance(record["input"], list):
+            untyped = [None if item.get("type") else item for item in record["input"]]
+            check_required({"input": untyped}, _MESSAGE, refuse_missing)
         effort = (record.get("reasoning") or {}).get("effort")
         check_model(record, effort=effort, effort_path="reasoning.effort", endpoint="responses")
         output = build_output(call, _chat_request(record))
@@ -63,7 +98,6 @@ class OpenAIResponses(OpenAIWire):
 
 def _chat_request(record: dict[str, Any]) -> ChatRequest:
     items = [{"role": "user", "content": record["input"]}] if isinstance(record["input"], str) else record["input"]
-    items = [item for item in items if isinstance(item, dict)]
     results = list(itertools.takewhile(lambda item: item.get("type") == "function_call_output", reversed(items)))
     choice = record.get("tool_choice")
     # Perplexity takes the schema where chat completions has it.
