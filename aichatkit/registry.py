@@ -57,7 +57,10 @@ _NOT_PROVIDERS = (
         "gemini_usage",
         "request_bodies",
         "routes",
+        "search_fields",
+        "search_results",
         "services",
+        "tool_fields",
         "user_agents",
     ),
 )

@@ -86,7 +86,9 @@ class CallOptions(CheckOptions, total=False):
 
     model: Model
     schema: Any
-    tools: Callable[..., Any] | Mapping[str, Any] | Iterable[Callable[..., Any] | Mapping[str, Any]] | None
+    tools: Callable[..., Any] | Mapping[str, Any] | Iterable[Callable[..., Any] | Mapping[str, Any] | str] | None
+    tool_choice: str | Callable[..., Any] | Mapping[str, Any] | None
+    search: bool | Mapping[str, Any]
     max_rounds: int
     approve: Callable[[ToolCall], bool] | None
 
@@ -144,6 +146,7 @@ _DEFAULTS: Mapping[str, Any] = {
     "max_rounds": 8,
     "on_error": "keep",
     "raw": False,
+    "search": False,
     "strict": False,
     "tools": (),
     "truncate": False,

@@ -27,7 +27,11 @@ def reply_record(reply: Any) -> dict[str, Any]:
         "elapsed": round(reply.elapsed, 3),
         "cached": reply.cached,
         "reasoning": reply.reasoning,
-        "citations": [{"url": citation.url, "title": citation.title} for citation in reply.citations],
+        "citations": [citation._asdict() for citation in reply.citations],
+        "searches": [
+            {**search._asdict(), "results": [source._asdict() for source in search.results]}
+            for search in reply.searches
+        ],
         "tool_calls": [
             {"id": call.id, "name": call.name, "arguments": _plain(call.arguments)} for call in reply.tool_calls
         ],

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote
 
 import requests
 
+from aichatkit._lazy import lazy_module
 from aichatkit.chunks import (
     Answered,
     ArgumentFields,
@@ -21,7 +22,6 @@ from aichatkit.chunks import (
     Reasoning,
     ToolCall,
     ToolCallPart,
-    Usage,
     dict_or_empty,
     dicts_in,
     is_generated_call_id,
@@ -43,6 +43,12 @@ from aichatkit.providers.request_bodies import (
     set_path,
     split_system,
 )
+
+if TYPE_CHECKING:
+    from aichatkit.providers import search_results
+else:
+    # Few calls search.
+    search_results = lazy_module("aichatkit.providers.search_results")
 
 _FINISH_REASONS = {
     "STOP": "stop",
@@ -124,6 +130,9 @@ class Gemini(Provider):
     takes_images = frozenset(("image/heic", "image/heif", "image/jpeg", "image/png", "image/webp"))
     takes_tools = True
     takes_schema = True
+    tool_choice_style = "gemini"
+    takes_service_tools = True
+    search_style = "gemini"
     iter_events = staticmethod(sniffing.iter_sse_or_json_array)
     params: ClassVar[Mapping[str, str]] = {
         "frequency_penalty": "generationConfig.frequencyPenalty",
@@ -204,7 +213,8 @@ class Gemini(Provider):
 
     def takes_schema_for(self, model: str, options: Options) -> bool:
         # Before version 3, calls of tools cannot be combined with JSON answers; what an alias means is not known.
-        return not options.tools or _LATE_MODEL.search(model) is not None
+        uses_tools = bool(options.tools) or options.search is not None
+        return not uses_tools or _LATE_MODEL.search(model) is not None
 
     def _build_parts(self, message: Message, signs: bool) -> list[dict[str, Any]]:
         if isinstance(message, ToolResultMessage):
@@ -265,12 +275,8 @@ def _parse_candidate(candidate: Mapping[str, Any]) -> Iterator[Any]:
     for part in (candidate.get("content") or {}).get("parts") or ():
         yield from _parse_part(part)
     grounding = dict_or_empty(candidate.get("groundingMetadata"))
-    queries = grounding.get("webSearchQueries")
-    if queries and isinstance(queries, list):
-        # Queries may be listed twice, and are charged for once.
-        yield Usage(searches=len(set(map(str, queries))))
-    for chunk in dicts_in(grounding.get("groundingChunks")):
-        yield from _parse_citation(dict_or_empty(chunk.get("web")))
+    if grounding:
+        yield from search_results.parse_grounding(grounding)
     metadata = dict_or_empty(candidate.get("citationMetadata"))
     for source in dicts_in(metadata.get("citationSources") or metadata.get("citations")):
         yield from _parse_citation(source)

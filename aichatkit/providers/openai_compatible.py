@@ -39,7 +39,7 @@ from aichatkit.providers.request_bodies import (
 
 if TYPE_CHECKING:
     from aichatkit import _json
-    from aichatkit.providers import cache_keys, odd_events, openai_images, openai_signatures
+    from aichatkit.providers import cache_keys, odd_events, openai_images, openai_signatures, routes
     from aichatkit.structured import dialects
 else:
     _json = lazy_module("aichatkit._json")
@@ -49,6 +49,7 @@ else:
     # Few streams have odd events, and few models generate images.
     odd_events = lazy_module("aichatkit.providers.odd_events")
     openai_images = lazy_module("aichatkit.providers.openai_images")
+    routes = lazy_module("aichatkit.providers.routes")
 
 __all__ = ["OpenAICompatible"]
 
@@ -78,6 +79,8 @@ class OpenAICompatible(Provider):
     takes_files = frozenset({"image", "text"})
     takes_tools = True
     takes_schema = True
+    tool_choice_style = "openai"
+    takes_service_tools = True
     iter_events = staticmethod(sniffing.iter_sse_or_json)
     params: ClassVar[Mapping[str, str]] = {name: name for name in _PARAMS.split()}
     #: Parameter names that differ, used at the service's own URL and for its own reasoning models only.
@@ -92,6 +95,8 @@ class OpenAICompatible(Provider):
     call_ids: ClassVar[str] = r"[\s\S]{1,40}"
     #: Whether the service caches prompts only if the request has a `prompt_cache_key`; sent to its own URL only.
     needs_cache_key: ClassVar[bool] = False
+    #: The name of the class in `routes` for the endpoint that runs tools of the service, if it is not this one.
+    service_tools_route: ClassVar[str] = ""
     #: Whether the model's reasoning must be sent back with tool results.
     wants_reasoning: ClassVar[bool] = False
 
@@ -118,6 +123,10 @@ class OpenAICompatible(Provider):
         body = add_options(payload, names, options, provider=self, model=model)
         headers = stream_headers(self, options)
         return requests.Request("POST", self.api_endpoint, json=body, headers=headers)
+
+    @classmethod
+    def for_service_tools(cls, model: str) -> type[Provider] | None:
+        return routes.find_route(cls.service_tools_route) if cls.service_tools_route else None
 
     def parse_event(self, event: Event) -> Any:
         try:
