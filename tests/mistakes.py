@@ -413,7 +413,7 @@ MISTAKES = (
     Mistake(
         "nothing is an answer",
         "call/answer.py",
-        "if not self._parts and not collector.calls:",
+        "if not self._parts and not collector.calls and collector.reason != PAUSED:",
         "if not name:",
         "call/test_answer.py",
     ),
@@ -1509,8 +1509,8 @@ MISTAKES = (
     Mistake(
         "a source without an address is one",
         "call/collector.py",
-        "if not citation.url or not isinstance(citation.url, str):",
-        "if citation.url is None:",
+        "if citation.url and isinstance(citation.url, str):",
+        "if citation.url is not None:",
         "call/test_collector.py",
     ),
     Mistake(
@@ -1600,7 +1600,7 @@ MISTAKES = (
     Mistake(
         "gemini: tools and a schema go together to an early model",
         "providers/gemini.py",
-        "return not options.tools or _LATE_MODEL.search(model) is not None",
+        "return not uses_tools or _LATE_MODEL.search(model) is not None",
         "return True",
         "providers/test_gemini.py",
     ),

@@ -56,10 +56,15 @@ class Blocks:
                 yield chunks.SearchPart(str(entry.content.get("id")), query)
 
     def build(
-        self, text: str, thoughts: Sequence[chunks.Thought], calls: Sequence[chunks.ToolCall]
+        self,
+        text: str,
+        thoughts: Sequence[chunks.Thought],
+        calls: Sequence[chunks.ToolCall],
+        *,
+        is_paused: bool = False,
     ) -> list[Mapping[str, Any]]:
-        """Return all blocks, or none if the service ran no tool."""
-        if not self._has_foreign:
+        """Return all blocks, or none if the service ran no tool and goes on with nothing."""
+        if not (self._has_foreign or is_paused):
             return []
         return [block for number in range(len(self._entries)) for block in self._build(number, text, thoughts, calls)]
 

@@ -64,7 +64,7 @@ def build_call(
     files: Any = (),
     tools: Any = (),
     tool_choice: Any = None,
-    search: Any = None,
+    search: Any = False,
     max_rounds: int = MAX_ROUNDS,
     approve: Callable[[ToolCall], bool] | None = None,
     schema: Any = None,

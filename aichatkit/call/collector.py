@@ -12,6 +12,7 @@ from aichatkit._lazy import lazy_module
 from aichatkit._surrogates import repair
 from aichatkit.call.tool_calls import CallAssembler
 from aichatkit.errors import BadResponseError, ChatError
+from aichatkit.reply import PAUSED
 
 if TYPE_CHECKING:
     from aichatkit import _json
@@ -239,8 +240,12 @@ class Collector:
         return citations.merge_searches(parts) if parts else []
 
     def sent_blocks(self, text: str, calls: Sequence[chunks.ToolCall]) -> list[Mapping[str, Any]]:
-        """Return all blocks of the answer, if the service ran tools for it; else an empty list."""
-        return [] if self._blocks is None else self._blocks.build(text, self._thoughts, calls)
+        """Return all blocks of the answer, if the service ran tools for it or pauses; else an empty list."""
+        return (
+            []
+            if self._blocks is None
+            else self._blocks.build(text, self._thoughts, calls, is_paused=self.reason == PAUSED)
+        )
 
     def _length(self) -> int:
         return sum(map(len, self._parts))

@@ -38,9 +38,9 @@ def check_tool_fields(provider: Provider, options: Options) -> None:
     choice = options.tool_choice
     if choice is not None and choice.mode not in _MODES[provider.tool_choice_style]:
         able = "openai, anthropic, gemini, mistral, xai"
-        shown = f"a function ({choice.name!r})" if choice.name else repr(choice.mode)
+        shown = repr(choice.name or choice.mode)
         raise ConfigurationError(
-            f"{provider.name} cannot be told to use {shown} by tool_choice=; services that can: {able}",
+            f"{provider.name} takes no tool_choice={shown}; services that do: {able}",
             provider=provider.name,
             action="next",
         )

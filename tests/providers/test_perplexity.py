@@ -10,7 +10,7 @@ import responses
 from recorded import recording
 
 from aichatkit import Client, RetiredModelWarning
-from aichatkit.chunks import Bill, Citation
+from aichatkit.chunks import Bill, Citation, Cited
 from aichatkit.errors import ConfigurationError, ModelNotFoundError, ServerError
 from aichatkit.messages import Message
 
@@ -134,7 +134,7 @@ def test_results_of_an_item_are_sources_and_those_without_a_title_count():
     events = [{"type": "response.output_item.done", "output_index": 0, "item": item}]
     document = {"object": "response", "status": "completed", "output": [item]}
     for body in (b"".join(map(wires.event, events)), json.dumps(document).encode()):
-        assert wires.of_kind(wires.chunks(NAME, body), Citation) == [Citation("https://example.org/")]
+        assert wires.of_kind(wires.chunks(NAME, body), Cited) == [Cited("https://example.org/", "", "number", number=1)]
 
 
 def test_a_start_without_a_response_and_a_gateway_s_done_say_nothing():

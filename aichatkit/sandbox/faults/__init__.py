@@ -8,6 +8,7 @@ from aichatkit.sandbox.faults import refusals  # isort: skip
 from aichatkit.sandbox.faults import bodies  # isort: skip
 from aichatkit.sandbox.faults import sites  # isort: skip
 from aichatkit.sandbox.faults import embeddings  # isort: skip
+from aichatkit.sandbox.faults import searches  # isort: skip
 from aichatkit.sandbox.faults.base import FAULTS, Fault, Plan, parse_plan, split_prefix
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "embeddings",
     "parse_plan",
     "refusals",
+    "searches",
     "sites",
     "split_prefix",
     "transport",
