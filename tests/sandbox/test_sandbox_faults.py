@@ -85,6 +85,8 @@ SEEN = {
 
 #: Those that never end, and those of single sites, have tests of their own.
 ELSEWHERE = {
+    "search-error",
+    "search-pause",
     "vectors-reversed",
     "no-positions",
     "same-position",

@@ -72,7 +72,7 @@ def play_search(call: Call, turns: Sequence[str]) -> WebSearch | None:
     """
     prompt = turns[-1] if turns else ""
     call.report_turns(turns)
-    if call.text is not None or re.search(r"\bfrom memory\b", prompt):
+    if call.text is not None or re.search(r"\bfrom memory\b", prompt, re.IGNORECASE):
         return None
     query = " ".join(re.findall(r"\w+", prompt)[:6]).lower() or "news"
     error, pauses = str(call.overrides.get("search-error", "")), bool(call.overrides.get("search-pause"))
