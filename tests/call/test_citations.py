@@ -9,7 +9,7 @@ from aichatkit.chunks import Citation, Cited, Search, SearchPart, Source
 
 URL = "https://example.org/a"
 LINK = f"([example.org]({URL}))"
-TEXT = f"Ebbe 🌊 – naïve {LINK}."
+TEXT = f"Ebbe 🌊 \u2014 naïve {LINK}."
 START = TEXT.index(LINK)
 END = START + len(LINK)
 

@@ -259,6 +259,7 @@ def test_the_older_search_of_xai_is_refused_by_the_service(searching):
         ("anthropic", {"tools": [{"type": "web_search_1", "name": "w"}] * 2}, "must be unique"),
     ],
 )
+@pytest.mark.filterwarnings("ignore::aichatkit.RetiredModelWarning")
 def test_the_sandbox_refuses_what_the_services_refuse(searching, model, extra, problem):
     with pytest.raises(BadRequestError, match=problem):
         searching(model).ask(QUESTION, extra=extra, model=f"{model}/gpt-5-mini" if "reasoning" in extra else None)

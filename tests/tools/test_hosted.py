@@ -11,6 +11,9 @@ from aichatkit.errors import ConfigurationError
 from aichatkit.providers.base import ToolChoice, WebSearch
 from aichatkit.tools.hosted import parse_search, parse_tool_choice, split_tools
 
+FUNCTION = {"type": "function", "function": {"name": "a"}}
+NAMED = {"name": "b"}
+
 
 def stock(article: str) -> int:
     """Count an article."""
@@ -61,8 +64,8 @@ def test_a_search_that_is_not_understood_is_refused(search, problem):
         ([stock, "web_search", {"type": "code_execution"}], [stock], [{"type": "code_execution"}], True),
         ("web_search", [], [], True),
         ({"google_search": {}}, [], [{"google_search": {}}], False),
-        ([{"type": "function", "function": {"name": "a"}}], [{"type": "function", "function": {"name": "a"}}], [], False),
-        ([{"type": "custom", "name": "a"}, {"name": "b"}, {}], [{"type": "custom", "name": "a"}, {"name": "b"}, {}], [], False),
+        ([FUNCTION], [FUNCTION], [], False),
+        ([{"type": "custom", "name": "a"}, NAMED, {}], [{"type": "custom", "name": "a"}, NAMED, {}], [], False),
         (stock, stock, [], False),
         (5, 5, [], False),
     ],

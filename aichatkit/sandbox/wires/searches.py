@@ -82,7 +82,7 @@ def play_search(call: Call, turns: Sequence[str]) -> WebSearch | None:
         for number, title in enumerate(_TITLES)
     ]
     if error:
-        segments = [Segment("Die Suche ist nicht möglich; I cannot tell.")]
+        segments = [Segment("Die Suche ist nicht möglich.")]
     else:
         segments = [
             Segment(f"Für „{query}“ 🔎 fand ich: "),
