@@ -95,8 +95,17 @@ class Collector:
         if input_tokens is not None and output_tokens is not None:
             # A total without all parts is smaller.
             total = max(input_tokens + output_tokens, total or 0)
+        searches = usage.searches
+        if searches is None and self.search_parts:
+            # Few services count them.
+            searches = sum(not search.error for search in self.searches())
         return replace(
-            usage, input_tokens=input_tokens, output_tokens=output_tokens, total_tokens=total, cached_tokens=cached
+            usage,
+            input_tokens=input_tokens,
+            output_tokens=output_tokens,
+            total_tokens=total,
+            cached_tokens=cached,
+            searches=searches,
         )
 
     def total_bill(self) -> chunks.Bill:
@@ -253,7 +262,7 @@ class Collector:
     def add_answered(self, chunk: chunks.Answered) -> None:
         """Add the id of the answer and the model that produces it."""
         # Some bridges send other types.
-        self.model = repair(chunk.model) if isinstance(chunk.model, str) else self.model
+        self.model = repair(chunk.model) if chunk.model and isinstance(chunk.model, str) else self.model
         self.id = repair(chunk.id) if chunk.id and isinstance(chunk.id, str) else self.id
 
     def add_notice(self, chunk: chunks.Notice) -> None:

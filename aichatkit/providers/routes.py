@@ -7,6 +7,7 @@ from typing import ClassVar
 from aichatkit.providers.anthropic import Anthropic
 from aichatkit.providers.base import Provider
 from aichatkit.providers.bedrock import Bedrock
+from aichatkit.providers.mistral_conversations import MistralConversations
 from aichatkit.providers.openai_responses import OpenAIResponses
 
 __all__ = ["BedrockMessages", "BedrockResponses", "OpenAIModelsOnResponses", "XAIResponses", "find_route"]
@@ -83,4 +84,8 @@ class XAIResponses(OpenAIResponses):
     takes_files = frozenset({"image", "text"})
 
 
-_ROUTES: dict[str, type[Provider]] = {"OpenAIModelsOnResponses": OpenAIModelsOnResponses, "XAIResponses": XAIResponses}
+_ROUTES: dict[str, type[Provider]] = {
+    "MistralConversations": MistralConversations,
+    "OpenAIModelsOnResponses": OpenAIModelsOnResponses,
+    "XAIResponses": XAIResponses,
+}

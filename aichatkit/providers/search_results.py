@@ -15,6 +15,7 @@ __all__ = [
     "parse_grounding",
     "parse_results",
     "parse_search_item",
+    "query_of",
 ]
 
 
@@ -84,7 +85,7 @@ def parse_executed_tools(tools: Any) -> Iterator[Any]:
         results = parse_results(dict_or_empty(tool.get("search_results")).get("results"))
         if results or tool.get("type") in ("search", "browser_search"):
             count += 1
-            yield SearchPart(f"#{tool.get('index', number)}", _query(tool.get("arguments")), results)
+            yield SearchPart(f"#{tool.get('index', number)}", query_of(tool.get("arguments")), results)
             yield from (Cited(*source, "") for source in results)
     if count:
         yield Usage(searches=count)
@@ -96,7 +97,8 @@ def parse_results(results: Any) -> list[Source]:
     return [source for source in sources if source.url]
 
 
-def _query(arguments: Any) -> str:
+def query_of(arguments: Any) -> str:
+    """Return the query in the arguments of a search, which may be text."""
     try:
         fields = json.loads(arguments) if isinstance(arguments, str) else arguments
     except ValueError:

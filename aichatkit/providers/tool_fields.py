@@ -54,6 +54,12 @@ def _responses(payload: dict[str, Any], choice: ToolChoice) -> None:
     payload["tool_choice"] = {"type": "function", "name": choice.name} if choice.name else choice.mode
 
 
+def _mistral(payload: dict[str, Any], choice: ToolChoice) -> None:
+    fields: dict[str, Any] = {}
+    _openai(fields, choice)
+    set_path(payload, "completion_args.tool_choice", fields["tool_choice"])
+
+
 def _anthropic(payload: dict[str, Any], choice: ToolChoice) -> None:
     modes = {"required": "any", "function": "tool"}
     payload["tool_choice"] = {
@@ -80,6 +86,7 @@ def _by_default(payload: dict[str, Any], choice: ToolChoice) -> None:
 _STYLES: Mapping[str, Callable[[dict[str, Any], ToolChoice], None]] = {
     "openai": _openai,
     "responses": _responses,
+    "mistral": _mistral,
     "anthropic": _anthropic,
     "gemini": _gemini,
     "cohere": _cohere,
@@ -87,7 +94,7 @@ _STYLES: Mapping[str, Callable[[dict[str, Any], ToolChoice], None]] = {
 }
 _ALL = frozenset(("auto", "none", "required", "function"))
 _MODES: Mapping[str, frozenset[str]] = {
-    **dict.fromkeys(("openai", "responses", "anthropic", "gemini"), _ALL),
+    **dict.fromkeys(("openai", "responses", "mistral", "anthropic", "gemini"), _ALL),
     "cohere": frozenset(("auto", "none", "required")),
     "": frozenset(("auto",)),
 }
