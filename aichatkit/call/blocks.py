@@ -66,7 +66,11 @@ class Blocks:
         """Return all blocks, or none if the service ran no tool and goes on with nothing."""
         if not (self._has_foreign or is_paused):
             return []
-        return [block for number in range(len(self._entries)) for block in self._build(number, text, thoughts, calls)]
+        before = text[: self._entries[0].text] if self._entries else ""
+        return [
+            *([{"type": "text", "text": before}] if before.strip() else ()),
+            *(block for number in range(len(self._entries)) for block in self._build(number, text, thoughts, calls)),
+        ]
 
     def _build(
         self, number: int, text: str, thoughts: Sequence[chunks.Thought], calls: Sequence[chunks.ToolCall]

@@ -16,6 +16,7 @@ from aichatkit._lazy import lazy_module
 from aichatkit.chunks import (
     Answered,
     ArgumentFields,
+    Block,
     Citation,
     Finish,
     Picture,
@@ -160,6 +161,9 @@ class Gemini(Provider):
             payload["systemInstruction"] = {"parts": [{"text": system}]}
         if options.tools:
             payload["tools"] = [{"functionDeclarations": [_build_tool(tool) for tool in options.tools]}]
+        if options.tools and (options.search is not None or options.service_tools):
+            # The parts of the service's tools are then in the answer, and are sent back with the results of functions.
+            set_path(payload, "toolConfig.includeServerSideToolInvocations", True)
         if options.schema is not None:
             set_path(payload, "generationConfig.responseMimeType", "application/json")
             set_path(payload, "generationConfig.responseJsonSchema", options.schema)
@@ -219,6 +223,9 @@ class Gemini(Provider):
     def _build_parts(self, message: Message, signs: bool) -> list[dict[str, Any]]:
         if isinstance(message, ToolResultMessage):
             return [{"functionResponse": {**_identify(message.call), "response": {"result": message.text}}}]
+        if isinstance(message, ToolCallsMessage) and message.blocks_for(self.name):
+            own = [{"text": block["text"]} if block.get("type") == "text" else dict(block) for block in message.blocks]
+            return own + list(map(self._build_call, message.calls))
         contents = iter_parts(message.content, provider=self.name)
         parts = [{"text": part} if isinstance(part, str) else self._build_file(part) for part in contents]
         calls = message.calls if isinstance(message, ToolCallsMessage) else ()
@@ -288,6 +295,9 @@ def _parse_candidate(candidate: Mapping[str, Any]) -> Iterator[Any]:
 
 
 def _parse_part(part: Mapping[str, Any]) -> Iterator[Any]:
+    if "toolCall" in part or "toolResponse" in part:
+        yield Block(None, part)
+        yield Block(None)
     if part.get("text"):
         yield Reasoning(part["text"]) if part.get("thought") else part["text"]
     data = part.get("inlineData") or {}

@@ -58,6 +58,18 @@ def test_an_answer_without_a_tool_of_the_service_has_none_unless_it_pauses():
     assert blocks.build("Hi", [], [], is_paused=True) == [{"type": "text", "text": "Hi"}]
 
 
+def test_text_before_the_first_block_is_a_block():
+    blocks = Blocks()
+    blocks.add(Block(None, {"toolCall": {}}), 4, 0, 0)
+    blocks.add(Block(None), 4, 0, 0)
+    assert blocks.build("Hm. Ja", [], []) == [
+        {"type": "text", "text": "Hm. "},
+        {"toolCall": {}},
+        {"type": "text", "text": "Ja"},
+    ]
+    assert Blocks().build("", [], [], is_paused=True) == []
+
+
 def test_an_input_that_broke_off_is_left_as_announced():
     for pieces in ('{"query', '["tides"]'):
         blocks = Blocks()

@@ -8,9 +8,9 @@ import pickle
 import pytest
 
 from aichatkit import Chat, Client
-from aichatkit.chunks import Citation, Search, Source, Usage
+from aichatkit.chunks import Citation, Search, Source, ToolCall, Usage
 from aichatkit.errors import BadRequestError, ConfigurationError, StreamInterruptedError
-from aichatkit.messages import CitedMessage, ToolCallsMessage
+from aichatkit.messages import CitedMessage, ToolCallsMessage, ToolResultMessage, parse_messages
 from aichatkit.middleware.tool_rounds import combine_replies
 from aichatkit.providers.base import Options
 from aichatkit.reply import Reply
@@ -27,6 +27,10 @@ WIRES = {
     "gemini": "",
     "offline": None,
 }
+
+
+CALL = ToolCall("c1", "weather", {"city": "Oslo"})
+CALLED = ToolCallsMessage("assistant", "", (CALL,))
 
 
 def weather(city: str) -> str:
@@ -89,11 +93,14 @@ def test_the_model_may_decide_against_a_search(searching, model):
     assert (reply.searches, reply.citations, reply.usage.searches or 0) == ([], [], 0)
 
 
-@pytest.mark.parametrize(("model", "error"), [("anthropic", "query_too_long"), ("openai", "failed"), ("xai", "failed")])
+@pytest.mark.parametrize(
+    ("model", "error"),
+    [("anthropic", ["query_too_long"]), ("openai", ["failed"]), ("xai", ["failed"]), ("gemini", [])],
+)
 def test_a_search_that_fails_is_told_and_the_answer_kept(searching, model, error):
     reply = searching(model, "search-error,code=query_too_long").ask(QUESTION, search=True)
     assert "nicht möglich" in reply.text
-    assert [search.error for search in reply.searches] == [error]
+    assert [search.error for search in reply.searches] == error
     assert reply.citations == []
 
 
@@ -143,6 +150,31 @@ def test_a_search_works_beside_functions(searching, sandbox):
     assert names == ["weather", "web_search"]
 
 
+def test_gemini_gets_the_parts_of_its_search_back_with_the_result_of_a_function(searching, sandbox):
+    client = searching("gemini")
+    reply = client.ask('Please call weather {"city": "Oslo"}', tools=["web_search", weather])
+    check_places(reply)
+    first, second = (request.json() for request in sandbox.requests)
+    assert first["toolConfig"] == {"includeServerSideToolInvocations": True}
+    assert [next(iter(part)) for part in second["contents"][1]["parts"]] == ["toolCall", "toolResponse", "functionCall"]
+    assert second["contents"][1]["parts"][0]["thoughtSignature"] == "c2VhcmNo"
+    with pytest.raises(BadRequestError, match="missing a thought_signature"):
+        client.ask(["Hi", CALLED, ToolResultMessage("tool", "rain", CALL)], tools=["web_search", weather])
+
+
+@pytest.mark.parametrize(
+    ("model", "extra", "problem"),
+    [
+        ("gemini-2.0-pro", {"toolConfig": {"includeServerSideToolInvocations": True}}, "cannot be combined"),
+        ("gemini-3.8-flash", {}, "include_server_side_tool_invocations"),
+    ],
+)
+def test_gemini_refuses_a_search_beside_functions_unless_it_is_asked(searching, model, extra, problem):
+    extra = {"tools": [{"google_search": {}}], **extra}
+    with pytest.raises(BadRequestError, match=problem):
+        searching("gemini").ask("Hi", model=f"gemini/{model}", tools=[weather], extra=extra)
+
+
 def test_a_search_tool_in_extra_is_continued_too(searching):
     extra = {"tools": [{"type": "web_search_20250305", "name": "web_search"}]}
     assert len(check_places(searching("anthropic", "search-pause,times=1").ask(QUESTION, extra=extra))) == 2
@@ -178,8 +210,6 @@ def test_a_saved_conversation_keeps_its_citations(searching, tmp_path):
 
 
 def test_citations_of_a_saved_conversation_may_be_of_another_version():
-    from aichatkit.messages import parse_messages
-
     saved = {"role": "assistant", "content": "Hi", "citations": [{"url": "u", "mood": 1}, "https://example.org"]}
     (message,) = parse_messages([saved])
     assert message.citations == (Citation("u"), Citation("https://example.org"))
@@ -316,6 +346,18 @@ def test_a_search_that_a_pause_interrupts_is_one():
     ]
     for result, searches in zip(results, expected):
         assert combine_replies(result, [paused, result], "", []).searches == searches
+
+
+def test_a_chat_completion_that_is_not_streamed_has_its_citations(searching):
+    reply = searching("openai/gpt-5-search-api").ask(
+        QUESTION, search=True, extra={"stream": False, "stream_options": None}
+    )
+    check_places(reply)
+
+
+def test_only_one_of_two_kinds_of_domains_is_checked_for_each_tool(searching):
+    tools = [{"type": "web_search_1", "name": "w", "allowed_domains": ["example.org"]}, {"type": "code", "name": "c"}]
+    assert searching("anthropic").ask(QUESTION, extra={"tools": tools}).citations
 
 
 def test_options_are_told_about_tools():

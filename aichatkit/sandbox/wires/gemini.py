@@ -190,6 +190,7 @@ def _chat_request(record: dict[str, Any]) -> ChatRequest:
         schema=config.get("responseJsonSchema") or config.get("responseSchema") or {} if wants_json else None,
         max_tokens=config.get("maxOutputTokens"),
         searches=_offers_search(record),
+        adds_server_calls=bool((record.get("toolConfig") or {}).get("includeServerSideToolInvocations")),
     )
 
 
@@ -213,6 +214,18 @@ def _check_search(record: dict[str, Any], model: str) -> None:
         combines and not config.get("includeServerSideToolInvocations"),
         "Please enable tool_config.include_server_side_tool_invocations to use Built-in tools with Function calling.",
     )
+    parts = [part for content in record["contents"] for part in content["parts"]]
+    refuse_combination(
+        combines and any("functionResponse" in part for part in parts) and not all(map(parts.count, _SERVER_PARTS)),
+        "Tool call is missing a thought_signature in toolCall parts.",
+    )
+
+
+#: A search that comes before the call of a function, and must be sent back unchanged.
+_SERVER_PARTS: tuple[dict[str, Any], ...] = (
+    {"toolCall": {"id": "srv1", "toolType": "GOOGLE_SEARCH_WEB"}, "thoughtSignature": "c2VhcmNo"},
+    {"toolResponse": {"id": "srv1", "toolType": "GOOGLE_SEARCH_WEB", "response": {}}, "thoughtSignature": "Zm91bmQ="},
+)
 
 
 def _grounding(search: WebSearch) -> dict[str, Any]:
@@ -244,7 +257,10 @@ def _text(content: dict[str, Any]) -> str:
 
 
 def _tool_calls(output: Output) -> list[dict[str, Any]]:
-    return [{"functionCall": {"name": tool_call.name, "args": tool_call.arguments}} for tool_call in output.tool_calls]
+    server_parts = list(_SERVER_PARTS) if output.adds_server_calls and output.tool_calls else []
+    return server_parts + [
+        {"functionCall": {"name": tool_call.name, "args": tool_call.arguments}} for tool_call in output.tool_calls
+    ]
 
 
 def _all_parts(output: Output) -> list[dict[str, Any]]:

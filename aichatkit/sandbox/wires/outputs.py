@@ -31,6 +31,8 @@ class ChatRequest:
     #: Whether the model may search the web, and whether the service adds links to the text.
     searches: bool = False
     adds_links: bool = False
+    #: Whether a search of the service comes before the calls of functions.
+    adds_server_calls: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ class Output:
     truncated: bool
     prompt_tokens: int
     search: WebSearch | None = None
+    adds_server_calls: bool = False
 
     @property
     def text(self) -> str:
@@ -104,7 +107,8 @@ def build_output(call: Call, request: ChatRequest) -> Output:
         return Output(reasoning, search.text_parts(with_links=request.adds_links), [], False, tokens, search)
     parts = [] if tool_calls else fragments(call.answer_text(request.turns, default=_default_text(request)))
     limit = len(parts) if request.max_tokens is None else request.max_tokens
-    return Output(reasoning, parts[:limit], tool_calls, limit < len(parts), tokens)
+    adds_calls = request.adds_server_calls
+    return Output(reasoning, parts[:limit], tool_calls, limit < len(parts), tokens, adds_server_calls=adds_calls)
 
 
 def _wants_reasoning(call: Call, prompt: str) -> bool:
