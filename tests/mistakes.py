@@ -1695,4 +1695,47 @@ MISTAKES = (
         "new = text",
         "faults/test_odd_records.py",
     ),
+    # Web search.
+    Mistake(
+        "a segment counted in bytes is taken for characters",
+        "call/citations.py",
+        '_characters(text[base:], offset, "utf-8")',
+        '_characters(text[base:], offset, "characters")',
+        "call/test_citations.py middleware/test_searches.py",
+    ),
+    Mistake(
+        "a place inside a character is guessed",
+        "call/citations.py",
+        "return len(encoded[: offset * size].decode(unit))",
+        'return len(encoded[: offset * size].decode(unit, "replace"))',
+        "call/test_citations.py",
+    ),
+    Mistake(
+        "citations of a later round keep the places of their own text",
+        "middleware/tool_rounds.py",
+        "return citation._replace(start=citation.start + offset, end=citation.end + offset)",
+        "return citation",
+        "middleware/test_searches.py",
+    ),
+    Mistake(
+        "a pause is the end of the answer",
+        "middleware/tool_rounds.py",
+        "if reply.finish_reason == PAUSED and reply.blocks and not reply.tool_calls:",
+        "if False:",
+        "middleware/test_searches.py",
+    ),
+    Mistake(
+        "an option of a search that a service does not keep is dropped",
+        "providers/search_fields.py",
+        "if name not in kept:",
+        "if name not in STYLES:\n            continue\n        if name not in kept:",
+        "providers/test_tool_fields.py",
+    ),
+    Mistake(
+        "a tool is forced in every round",
+        "middleware/tool_rounds.py",
+        "if options.tool_choice is not None and any(reply.tool_calls for reply in replies):",
+        "if False:",
+        "middleware/test_searches.py",
+    ),
 )
