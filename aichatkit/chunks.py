@@ -19,6 +19,7 @@ __all__ = [
     "Citation",
     "Cited",
     "Finish",
+    "Logprobs",
     "Notice",
     "Part",
     "Picture",
@@ -28,6 +29,7 @@ __all__ = [
     "SearchPart",
     "Source",
     "Thought",
+    "TokenLogprob",
     "ToolCall",
     "ToolCallPart",
     "Unread",
@@ -158,6 +160,20 @@ class Source(NamedTuple):
 
     url: str
     title: str = ""
+
+
+class TokenLogprob(NamedTuple):
+    """A token of the answer with its log probability; `top` are the most likely tokens at its place, with theirs."""
+
+    token: str
+    logprob: float
+    top: Sequence[tuple[str, float]] = ()
+
+
+class Logprobs(NamedTuple):
+    """The next tokens of the answer, with their log probabilities."""
+
+    tokens: Sequence[TokenLogprob]
 
 
 class Search(NamedTuple):

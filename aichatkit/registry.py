@@ -47,6 +47,7 @@ _NOT_PROVIDERS = (
         "base",
         "cache_keys",
         "effort_fields",
+        "logprobs",
         "mistral_conversations",
         "odd_events",
         "openai_compatible",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Callable
 from aichatkit._dataclasses import dataclass, field, field_names
 from aichatkit._lazy import lazy_module
 from aichatkit._surrogates import repair, repair_escapes
-from aichatkit.chunks import Citation, Search, Source, Thought, ToolCall, Usage
+from aichatkit.chunks import Citation, Search, Source, Thought, TokenLogprob, ToolCall, Usage
 from aichatkit.errors import ChatError, SchemaError
 from aichatkit.messages import CitedMessage, Message, ToolCallsMessage
 
@@ -67,7 +67,7 @@ class Reply:
     `cached` is True if the reply came from the client's cache, at no cost.
     `id` is the service's ID for the answer, or empty.
     `citations` are the sources that the answer cites, each with its place in the text; `searches` are the web searches
-    that the service ran for it.
+    that the service ran for it. `logprobs` are the tokens with their log probabilities, with `logprobs=True`.
     """
 
     text: str
@@ -94,6 +94,7 @@ class Reply:
     turn: list[Message] = field(default_factory=list, repr=False)
     saved: float | None = None
     searches: list[Search] = field(default_factory=list)
+    logprobs: list[TokenLogprob] = field(default_factory=list, repr=False)
     #: The blocks of an answer in which the service ran tools itself, as it requires them back with tool results.
     blocks: list[Mapping[str, Any]] = field(default_factory=list, repr=False)
 
@@ -112,8 +113,8 @@ class Reply:
         """Return the reply as plain data that `json.dumps` takes.
 
         Keys: text, data, provider, model, id, request_id, finish_reason, complete, usage, cost, saved, cached, elapsed,
-        reasoning, citations, searches, tool_calls, images, limits, attempts. Headers and raw records are left out;
-        dates, numbers of other packages and the like in `data` are text.
+        reasoning, citations, searches, logprobs, tool_calls, images, limits, attempts. Headers and raw records are left
+        out; dates, numbers of other packages and the like in `data` are text.
         """
         return reply_records.reply_record(self)
 

@@ -317,6 +317,7 @@ class Answer(BaseAnswer):
             reasoning=self.reasoning,
             citations=collector.placed_citations(text),
             searches=collector.searches(),
+            logprobs=collector.logprobs,
             tool_calls=calls,
             thoughts=collector.thoughts(name),
             blocks=collector.sent_blocks(text, calls),

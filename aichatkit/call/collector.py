@@ -57,6 +57,7 @@ class Collector:
         self.search_parts: list[chunks.SearchPart] = []
         self.starts: list[tuple[Any, int]] = []
         self.images: list[str] = []
+        self.logprobs: list[chunks.TokenLogprob] = []
         self.calls = CallAssembler()
         self.refused = False
         #: The finish reason that says the service gave the answer up.
@@ -226,6 +227,13 @@ class Collector:
         """Add what is known about a search that the service runs."""
         self.search_parts.append(part)
 
+    def add_logprobs(self, chunk: chunks.Logprobs) -> None:
+        """Add the log probabilities of the next tokens."""
+        self.logprobs += [
+            chunks.TokenLogprob(repair(token), logprob, tuple((repair(other), value) for other, value in top))
+            for token, logprob, top in chunk.tokens
+        ]
+
     def add_block(self, block: chunks.Block) -> None:
         """Note where a block of the answer begins."""
         if block.citation is None and (block.content is None or block.content.get("type") == "text"):
@@ -289,6 +297,7 @@ ADDERS: dict[type, Callable[[Collector, Any], None]] = {
     chunks.Block: Collector.add_block,
     chunks.Citation: Collector.add_citation,
     chunks.Cited: Collector.add_citation,
+    chunks.Logprobs: Collector.add_logprobs,
     chunks.SearchPart: Collector.add_search,
     chunks.ArgumentFields: Collector.add_fields,
     chunks.Part: Collector.add_part,

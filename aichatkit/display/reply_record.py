@@ -32,6 +32,13 @@ def reply_record(reply: Any) -> dict[str, Any]:
             {**search._asdict(), "results": [source._asdict() for source in search.results]}
             for search in reply.searches
         ],
+        "logprobs": [
+            {
+                **token._asdict(),
+                "top": [{"token": other, "logprob": logprob} for other, logprob in token.top],
+            }
+            for token in reply.logprobs
+        ],
         "tool_calls": [
             {"id": call.id, "name": call.name, "arguments": _plain(call.arguments)} for call in reply.tool_calls
         ],

@@ -295,6 +295,7 @@ def combine_replies(
             )
         ),
         searches=_join_searches(replies),
+        logprobs=[token for reply in replies for token in reply.logprobs],
         reasoning="\n\n".join(reply.reasoning for reply in replies if reply.reasoning),
         thoughts=[thought._replace(after_text=thought.after_text + offset) for thought in last.thoughts],
         raw=[record for reply in replies for record in reply.raw],

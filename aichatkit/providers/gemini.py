@@ -46,9 +46,10 @@ from aichatkit.providers.request_bodies import (
 )
 
 if TYPE_CHECKING:
-    from aichatkit.providers import search_results
+    from aichatkit.providers import logprobs, search_results
 else:
-    # Few calls search.
+    # Few calls search, or ask for log probabilities.
+    logprobs = lazy_module("aichatkit.providers.logprobs")
     search_results = lazy_module("aichatkit.providers.search_results")
 
 _FINISH_REASONS = {
@@ -281,6 +282,8 @@ def _parse_metadata(record: Mapping[str, Any]) -> list[Any]:
 def _parse_candidate(candidate: Mapping[str, Any]) -> Iterator[Any]:
     for part in (candidate.get("content") or {}).get("parts") or ():
         yield from _parse_part(part)
+    if candidate.get("logprobsResult"):
+        yield from logprobs.parse_result(candidate["logprobsResult"])
     grounding = dict_or_empty(candidate.get("groundingMetadata"))
     if grounding:
         yield from search_results.parse_grounding(grounding)

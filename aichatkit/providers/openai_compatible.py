@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import requests
 
 from aichatkit._lazy import lazy_module
-from aichatkit.chunks import Answered, Finish, ToolCall, Whole, dicts_in
+from aichatkit.chunks import Answered, Finish, ToolCall, Whole, dict_or_empty, dicts_in
 from aichatkit.classification import classify
 from aichatkit.events import Event, sniffing
 from aichatkit.messages import Content, File, Message, ToolCallsMessage, ToolResultMessage
@@ -39,7 +39,7 @@ from aichatkit.providers.request_bodies import (
 
 if TYPE_CHECKING:
     from aichatkit import _json
-    from aichatkit.providers import cache_keys, odd_events, openai_images, openai_signatures, routes
+    from aichatkit.providers import cache_keys, logprobs, odd_events, openai_images, openai_signatures, routes
     from aichatkit.structured import dialects
 else:
     _json = lazy_module("aichatkit._json")
@@ -50,6 +50,7 @@ else:
     odd_events = lazy_module("aichatkit.providers.odd_events")
     openai_images = lazy_module("aichatkit.providers.openai_images")
     routes = lazy_module("aichatkit.providers.routes")
+    logprobs = lazy_module("aichatkit.providers.logprobs")
 
 __all__ = ["OpenAICompatible"]
 
@@ -147,6 +148,7 @@ class OpenAICompatible(Provider):
                 and (len(delta) == 1 or (len(delta) == 2 and "role" in delta))
                 and not choice.get("finish_reason")
                 and not choice.get("index")
+                and not choice.get("logprobs")
                 and not record.get("usage")
                 and "error" not in record
                 and "error" not in choice
@@ -191,6 +193,8 @@ class OpenAICompatible(Provider):
             yield from parse_message(delta)
             if message and not has_content(delta):
                 yield Whole(tuple(parse_message(message, is_whole=True, repeats=True)))
+        if choice.get("logprobs"):
+            yield from logprobs.parse_entries(dict_or_empty(choice["logprobs"]).get("content"))
         reason = choice.get("finish_reason")
         if reason:
             yield Finish(_FINISH_REASONS.get(reason, reason))

@@ -46,9 +46,10 @@ from aichatkit.providers.request_bodies import (
 from aichatkit.structured import dialects
 
 if TYPE_CHECKING:
-    from aichatkit.providers import search_results
+    from aichatkit.providers import logprobs, search_results
 else:
-    # Few calls search.
+    # Few calls search, or ask for log probabilities.
+    logprobs = lazy_module("aichatkit.providers.logprobs")
     search_results = lazy_module("aichatkit.providers.search_results")
 
 #: The ids of tool calls that the service takes.
@@ -85,6 +86,7 @@ class OpenAIResponses(Provider):
     search_style = "responses"
     iter_events = staticmethod(sniffing.iter_sse_or_json)
     params: ClassVar[Mapping[str, str]] = {
+        "logprobs": "logprobs",
         "max_tokens": "max_output_tokens",
         "parallel_tool_calls": "parallel_tool_calls",
         "reasoning_effort": "reasoning.effort",
@@ -108,6 +110,8 @@ class OpenAIResponses(Provider):
             response_format = {"type": "json_schema", "name": "answer", "schema": strict or options.schema}
             set_path(payload, "text.format", {**response_format, "strict": strict is not None})
         payload = add_options(payload, self.params, options, provider=self, model=model)
+        if "logprobs" in self.params and payload.pop("logprobs", None):
+            payload["include"] = [*payload.get("include", ()), "message.output_text.logprobs"]
         return requests.Request("POST", self.api_endpoint, json=payload, headers=stream_headers(self, options))
 
     def parse_event(self, event: Event) -> Any:
@@ -118,6 +122,8 @@ class OpenAIResponses(Provider):
             return parse_unreadable(self, event)
         event_type = record.get("type") if isinstance(record, dict) else None
         if event_type == "response.output_text.delta":
+            if record.get("logprobs"):
+                return [Part(_keys(record)), *logprobs.parse_entries(record["logprobs"]), record["delta"]]
             # Only what is not the first part of its item needs its name.
             return [Part(_keys(record)), record["delta"]] if record.get("content_index") else record["delta"]
         check_error(self, event, record)
@@ -274,6 +280,7 @@ def _parse_item(item: Mapping[str, Any], position: int | None, *, repeats: bool 
             keys = _keys({"item_id": item.get("id"), "output_index": position, "content_index": index})
             if not repeats:
                 yield Part(keys)
+                yield from logprobs.parse_entries(part["logprobs"]) if part.get("logprobs") else ()
             yield from _parse_content(part, keys)
     elif item_type == "reasoning":
         for part in (*(item.get("summary") or ()), *(item.get("content") or ())):

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from aichatkit import _json, errors
 from aichatkit._dataclasses import field_names
-from aichatkit.chunks import Citation, Search, Source, Thought, ToolCall, Usage
+from aichatkit.chunks import Citation, Search, Source, Thought, TokenLogprob, ToolCall, Usage
 from aichatkit.errors import ChatError
 from aichatkit.reply import Reply
 
@@ -43,6 +43,8 @@ def encode(outcome: Reply | ChatError) -> str:
     newer = {**later, **({"usage": later_usage} if later_usage else {})}
     if outcome.searches:
         newer["searches"] = [[query, list(map(list, results)), error] for query, results, error in outcome.searches]
+    if outcome.logprobs:
+        newer["logprobs"] = [[token, logprob, list(map(list, top))] for token, logprob, top in outcome.logprobs]
     record = {name: value for name, value in record.items() if value not in (None, "", [], {})}
     # Only the arguments of tool calls contain numbers that a float cannot represent.
     dumps = _json.dumps if outcome.tool_calls else json.dumps
@@ -96,6 +98,10 @@ def _parse_reply(record: Mapping[str, Any]) -> Reply:
         "citations": [Citation(*citation[: len(Citation._fields)]) for citation in reply.get("citations", ())],
         "tool_calls": [_build(ToolCall, call) for call in reply.get("tool_calls", ())],
         "thoughts": [Thought(*thought[: len(Thought._fields)]) for thought in reply.get("thoughts", ())],
+        "logprobs": [
+            TokenLogprob(token, logprob, tuple(map(tuple, top)))
+            for token, logprob, top, *_ in later.get("logprobs", ())
+        ],
         "searches": [
             Search(query, [Source(*source[: len(Source._fields)]) for source in results], error)
             for query, results, error, *_ in later.get("searches", ())
