@@ -98,6 +98,7 @@ def no_servers(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(socket.socket, name, skip)
     monkeypatch.setattr(subprocess.Popen, "__init__", skip)
     monkeypatch.setattr(Sandbox, "start", skip)
+    monkeypatch.setattr(Sandbox, "_running", property(skip))
     monkeypatch.setattr("urllib3.contrib.emscripten.connection.EmscriptenHTTPConnection.request", skip)
 
 
