@@ -313,6 +313,12 @@ def test_the_sandbox_refuses_blocks_that_were_changed(searching, block, tools, p
         searching("anthropic").ask(["Hi", turn, "And?"], tools=tools)
 
 
+def test_the_sandbox_takes_blocks_that_were_not_changed(searching):
+    result = {**RESULT, "content": [{"encrypted_content": "0" * 64}] * 2}
+    turn = ToolCallsMessage("assistant", "Hm.", (), blocks=(SEARCH, result), origin="anthropic")
+    assert searching("anthropic").ask(["Hi", turn, "And?"], tools="web_search").citations
+
+
 def test_blocks_of_a_service_are_not_sent_to_another():
     turn = ToolCallsMessage("assistant", "Hm.", (), blocks=(SEARCH,), origin="anthropic")
     assert (turn.blocks_for("anthropic"), turn.blocks_for("bedrock")) == ((SEARCH,), ())

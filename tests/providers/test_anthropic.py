@@ -295,6 +295,13 @@ def test_an_empty_balance_is_told_by_its_words_alone(asks, monkeypatch):
         asks("anthropic", json.dumps(record).encode(), status=400, content_type="application/json")
 
 
+def test_a_piece_of_another_kind_says_nothing(told):
+    reply = told(
+        start(), block(0, {"type": "text", "text": ""}), change(0, type="new_delta"), says("Hi"), ending(), STOP
+    )
+    assert reply.text == "Hi"
+
+
 def test_a_message_that_was_not_streamed_is_read():
     message = {
         "type": "message",
