@@ -1704,10 +1704,10 @@ MISTAKES = (
         "call/test_citations.py middleware/test_searches.py",
     ),
     Mistake(
-        "a place inside a character is guessed",
+        "a segment has a place where its text is not",
         "call/citations.py",
-        "return len(encoded[: offset * size].decode(unit))",
-        'return len(encoded[: offset * size].decode(unit, "replace"))',
+        " and text[base + first : base + last] == cited.text",
+        "",
         "call/test_citations.py",
     ),
     Mistake(
