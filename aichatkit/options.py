@@ -17,6 +17,7 @@ from aichatkit.catalog.models import Catalog
 from aichatkit.errors import ConfigurationError
 from aichatkit.params import PARAMS, is_integer, suggestion
 from aichatkit.registry import registry
+from aichatkit.transport.connections import Connections
 
 if TYPE_CHECKING:
     from aichatkit.catalog import own_prices
@@ -30,6 +31,7 @@ __all__ = [
     "CALL_OPTIONS",
     "HOOKS",
     "MAX_ROUNDS",
+    "build_connections",
     "parse_auth",
     "parse_catalog",
     "parse_cert",
@@ -55,6 +57,17 @@ _ENDPOINT = re.compile(
     r"|(?:/v[0-9]\w*)?/models/[^/]+:(?:streamG|g)enerateContent$"
 )
 _HEADER_NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+
+
+def build_connections(session: Any, proxies: Any, verify: Any, cert: Any, headers: Any) -> Connections:
+    """Return the connections of a client with these options."""
+    return Connections(
+        session,
+        proxies=parse_proxies(proxies),
+        verify=parse_verify(verify, session),
+        cert=parse_cert(cert),
+        headers=parse_headers(headers),
+    )
 
 
 def parse_auth(auth: Any, names: Sequence[str], keys: Collection[str], session: Any) -> dict[str, Signer]:
