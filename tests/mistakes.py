@@ -1758,6 +1758,7 @@ MISTAKES = (
         "limit = DEFAULT_THRESHOLD if threshold is None else threshold",
         "limit = DEFAULT_THRESHOLD",
         "decisions/test_decide.py",
+    ),
     # MCP servers.
     Mistake(
         "a call of an MCP tool whose outcome is unknown is sent again",
@@ -1800,6 +1801,7 @@ MISTAKES = (
         "            if name in self._tools:\n                raise ConfigurationError(\n",
         "            if name in self._remote:\n                raise ConfigurationError(\n",
         "tools/mcp/test_mcp_tools.py",
+    ),
     Mistake(
         "the journal of a run that did not finish is removed",
         "cli/map_journal.py",
