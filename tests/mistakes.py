@@ -441,7 +441,7 @@ MISTAKES = (
     Mistake(
         "nothing is an answer",
         "call/answer.py",
-        "if not self._parts and not collector.calls:",
+        "if not self._parts and not collector.calls and collector.reason != PAUSED:",
         "if not name:",
         "call/test_answer.py",
     ),
@@ -1537,8 +1537,8 @@ MISTAKES = (
     Mistake(
         "a source without an address is one",
         "call/collector.py",
-        "if not citation.url or not isinstance(citation.url, str):",
-        "if citation.url is None:",
+        "if citation.url and isinstance(citation.url, str):",
+        "if citation.url is not None:",
         "call/test_collector.py",
     ),
     Mistake(
@@ -1628,7 +1628,7 @@ MISTAKES = (
     Mistake(
         "gemini: tools and a schema go together to an early model",
         "providers/gemini.py",
-        "return not options.tools or _LATE_MODEL.search(model) is not None",
+        "return not uses_tools or _LATE_MODEL.search(model) is not None",
         "return True",
         "providers/test_gemini.py",
     ),
@@ -1836,5 +1836,48 @@ MISTAKES = (
         "parse_constant=_refuse_number, ",
         "",
         "sandbox/test_sandbox_fuzz.py",
+    ),
+    # Web search.
+    Mistake(
+        "a segment counted in bytes is taken for characters",
+        "call/citations.py",
+        '_characters(text[base:], offset, "utf-8")',
+        '_characters(text[base:], offset, "characters")',
+        "call/test_citations.py middleware/test_searches.py",
+    ),
+    Mistake(
+        "a segment has a place where its text is not",
+        "call/citations.py",
+        " and text[base + first : base + last] == cited.text",
+        "",
+        "call/test_citations.py",
+    ),
+    Mistake(
+        "citations of a later round keep the places of their own text",
+        "middleware/tool_rounds.py",
+        "return citation._replace(start=citation.start + offset, end=citation.end + offset)",
+        "return citation",
+        "middleware/test_searches.py",
+    ),
+    Mistake(
+        "a pause is the end of the answer",
+        "middleware/tool_rounds.py",
+        "if reply.finish_reason == PAUSED and reply.blocks and not reply.tool_calls:",
+        "if False:",
+        "middleware/test_searches.py",
+    ),
+    Mistake(
+        "an option of a search that a service does not keep is dropped",
+        "providers/search_fields.py",
+        "if name not in kept:",
+        "if name not in STYLES:\n            continue\n        if name not in kept:",
+        "providers/test_tool_fields.py",
+    ),
+    Mistake(
+        "a tool is forced in every round",
+        "middleware/tool_rounds.py",
+        "if options.tool_choice is not None and any(reply.tool_calls for reply in replies):",
+        "if False:",
+        "middleware/test_searches.py",
     ),
 )

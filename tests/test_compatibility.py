@@ -160,7 +160,7 @@ SAMPLING = (
 CHECK = (
     f"files=(), timeout=None, retry=None, headers=None, proxies=None, extra=None, raw=False, strict=False, {SAMPLING}"
 )
-CALL = f"schema=None, tools=(), max_rounds=8, approve=None, {CHECK}"
+CALL = f"schema=None, tools=(), tool_choice=None, search=False, max_rounds=8, approve=None, {CHECK}"
 CONVERSATION = f"model=None, system=None, history=(), trim=None, {CALL}"
 ASK = f"model=None, system=None, {CALL}"
 MAP = (

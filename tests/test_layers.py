@@ -63,7 +63,7 @@ ORDER = """
     sandbox storage.records batch.progress batch.tables batch.workers
     providers
     hooks catalog.tokens
-    tools call.tool_calls call.closings
+    tools call.tool_calls call.blocks call.citations call.closings
     call.collector call.cost limits.cooldowns limits.shared_rates
     limits.waits batch.journal batch.result_store
     call.base_answer

@@ -295,7 +295,7 @@ def test_the_hints_know_the_options_as_they_are():
         ("response_model", "schema="),
         ("max_workers", "did you mean workers=? It belongs to map(...)"),
         ("n", "use map([prompt] * 3)"),
-        ("tool_choice", "extra={'tool_choice': ...}"),
+        ("service_tier", "extra={'service_tier': ...}"),
         ("stream", "stream(...)"),
         ("messages", "ask(messages)"),
         ("max_completion_tokens", "did you mean max_tokens=?"),

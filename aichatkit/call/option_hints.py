@@ -27,7 +27,9 @@ _CLIENT = frozenset(
         "verify",
     }
 )
-_CALL = frozenset({"approve", "extra", "files", "max_rounds", "raw", "schema", "strict", "tools"})
+_CALL = frozenset(
+    {"approve", "extra", "files", "max_rounds", "raw", "schema", "search", "strict", "tool_choice", "tools"}
+)
 _CHAT = frozenset({"history", "trim"})
 _MAP = frozenset(
     {

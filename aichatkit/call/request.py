@@ -28,11 +28,15 @@ if TYPE_CHECKING:
 
     from aichatkit import _json
     from aichatkit.call import refusals
+    from aichatkit.providers import search_fields, tool_fields
 else:
     _json = lazy_module("aichatkit._json")
     inspect = lazy_module("inspect")
     # Few models refuse a parameter.
     refusals = lazy_module("aichatkit.call.refusals")
+    # Few calls search, or use tools of the service.
+    search_fields = lazy_module("aichatkit.providers.search_fields")
+    tool_fields = lazy_module("aichatkit.providers.tool_fields")
 
 __all__ = ["ProviderRequest", "build_http_request", "check_request", "encode_body", "prepare", "send_request"]
 
@@ -132,6 +136,10 @@ def check_request(request: ProviderRequest) -> None:
         params.reject_unsupported(options.params, provider.params, provider=provider.name)
     if options.tools and not provider.takes_tools:
         raise ConfigurationError(f"{provider.name} does not take tools", provider=provider.name, action="next")
+    if options.has_tool_fields:
+        if options.search is not None:
+            search_fields.check_search(provider, request.model, options)
+        tool_fields.check_tool_fields(provider, options)
     if options.extra and not _takes(type(provider).build_request, "options"):
         raise ConfigurationError(f"{provider.name} does not take extra fields", provider=provider.name, action="next")
     for file in iter_files(request.messages):

@@ -92,9 +92,11 @@ class CallOptions(CheckOptions, total=False):
         Callable[..., Any]
         | Mapping[str, Any]
         | ToolSource
-        | Iterable[Callable[..., Any] | Mapping[str, Any] | ToolSource]
+        | Iterable[Callable[..., Any] | Mapping[str, Any] | ToolSource | str]
         | None
     )
+    tool_choice: str | Callable[..., Any] | Mapping[str, Any] | None
+    search: bool | Mapping[str, Any]
     max_rounds: int
     approve: Callable[[ToolCall], bool] | None
 
@@ -171,6 +173,7 @@ _DEFAULTS: Mapping[str, Any] = {
     "max_rounds": 8,
     "on_error": "keep",
     "raw": False,
+    "search": False,
     "strict": False,
     "tools": (),
     "truncate": False,

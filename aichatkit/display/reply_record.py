@@ -27,7 +27,18 @@ def reply_record(reply: Any) -> dict[str, Any]:
         "elapsed": round(reply.elapsed, 3),
         "cached": reply.cached,
         "reasoning": reply.reasoning,
-        "citations": [{"url": citation.url, "title": citation.title} for citation in reply.citations],
+        "citations": [citation._asdict() for citation in reply.citations],
+        "searches": [
+            {**search._asdict(), "results": [source._asdict() for source in search.results]}
+            for search in reply.searches
+        ],
+        "logprobs": [
+            {
+                **token._asdict(),
+                "top": [{"token": other, "logprob": logprob} for other, logprob in token.top],
+            }
+            for token in reply.logprobs
+        ],
         "tool_calls": [
             {"id": call.id, "name": call.name, "arguments": plain(call.arguments)} for call in reply.tool_calls
         ],

@@ -84,9 +84,9 @@ def calls(client, option, value="x"):
         ("n", "a call gives one answer; for several to one prompt, use map([prompt] * 3)", {}),
         ("candidate_count", "use map([prompt] * 3)", {}),
         (
-            "tool_choice",
-            "extra={'tool_choice': ...}",
-            {"Client": "in a call: ask(prompt, extra={'tool_choice': ...})"},
+            "service_tier",
+            "extra={'service_tier': ...}",
+            {"Client": "in a call: ask(prompt, extra={'service_tier': ...})"},
         ),
         ("max_workers", "did you mean workers=? It belongs to map(...)", {"map": "did you mean workers=?"}),
         ("max_completion_tokens", "did you mean max_tokens=?", {}),
@@ -186,7 +186,7 @@ def test_operands_too_many_are_answered_for_what_was_called():
     [
         ("apiKey", "it belongs to the client: Client(api_key=...)"),
         ("baseURL", "it belongs to the client: Client(base_url=...)"),
-        ("toolChoice", "fields of a service go in as they are"),
+        ("serviceTier", "fields of a service go in as they are"),
         ("candidateCount", "a call gives one answer"),
         ("maxRounds", "did you mean max_rounds=?"),
     ],

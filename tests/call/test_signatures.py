@@ -88,7 +88,7 @@ def test_a_client_lists_its_options_and_every_sampling_parameter():
 
 
 def test_a_check_lists_what_it_takes():
-    tools = {"approve", "max_rounds", "schema", "tools", "model"}
+    tools = {"approve", "max_rounds", "schema", "search", "tool_choice", "tools", "model"}
     assert set(keywords(Client.check)) == {*CALL_OPTIONS, *PARAMS} - tools
     client = Fake("OK.").client()
     for name in tools - {"model"}:

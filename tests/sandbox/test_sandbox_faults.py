@@ -103,6 +103,8 @@ ELSEWHERE = {
     "input-blocked",
     "question-limit",
     "no-decisions",
+    "search-error",
+    "search-pause",
     "vectors-reversed",
     "no-positions",
     "same-position",

@@ -9,6 +9,7 @@ from aichatkit.sandbox.faults import bodies  # isort: skip
 from aichatkit.sandbox.faults import sites  # isort: skip
 from aichatkit.sandbox.faults import embeddings  # isort: skip
 from aichatkit.sandbox.faults import decisions  # isort: skip
+from aichatkit.sandbox.faults import searches  # isort: skip
 from aichatkit.sandbox.faults.base import FAULTS, Fault, Plan, parse_plan, split_prefix
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "embeddings",
     "parse_plan",
     "refusals",
+    "searches",
     "sites",
     "split_prefix",
     "transport",

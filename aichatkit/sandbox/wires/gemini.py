@@ -13,6 +13,7 @@ from aichatkit.sandbox.wires.fields import BadField, check_fields, check_require
 from aichatkit.sandbox.wires.model_rules import check_retired, find_record
 from aichatkit.sandbox.wires.openai import MODELS
 from aichatkit.sandbox.wires.outputs import ChatRequest, Output, build_output
+from aichatkit.sandbox.wires.searches import WebSearch, refuse_combination
 
 _STATUSES = {
     "unauthorized": (400, "INVALID_ARGUMENT"),
@@ -111,6 +112,7 @@ class Gemini(Wire):
             "This model models/{model} is no longer available to new users. Please update your code to use a newer "
             "model for the latest features and improvements.",
         )
+        _check_search(record, model)
         output = build_output(call, _chat_request(record))
         head = {"modelVersion": model, "responseId": self.digest(json.dumps(record))[:22]}
         if not _is_streaming(call.request):
@@ -243,7 +245,67 @@ def _chat_request(record: dict[str, Any]) -> ChatRequest:
         tool_results=[json.dumps(result.get("response")) for result in results],
         schema=config.get("responseJsonSchema") or config.get("responseSchema") or {} if wants_json else None,
         max_tokens=config.get("maxOutputTokens"),
+        searches=_offers_search(record),
+        adds_server_calls=bool((record.get("toolConfig") or {}).get("includeServerSideToolInvocations")),
     )
+
+
+def _offers_search(record: dict[str, Any]) -> bool:
+    return any("google_search" in tool or "googleSearch" in tool for tool in record.get("tools") or ())
+
+
+def _check_search(record: dict[str, Any], model: str) -> None:
+    tools, config = record.get("tools") or [], record.get("toolConfig") or {}
+    declares = any(tool.get("functionDeclarations") for tool in tools)
+    refuse_combination(
+        config.get("functionCallingConfig") and not declares,
+        "Function calling config is set without function_declarations.",
+    )
+    combines = declares and _offers_search(record)
+    refuse_combination(
+        combines and re.match(r"gemini-[12]\b", model),
+        "Built-in tools ({google_search}) and Function Calling cannot be combined in the same request.",
+    )
+    refuse_combination(
+        combines and not config.get("includeServerSideToolInvocations"),
+        "Please enable tool_config.include_server_side_tool_invocations to use Built-in tools with Function calling.",
+    )
+    parts = [part for content in record["contents"] for part in content["parts"]]
+    refuse_combination(
+        combines and any("functionResponse" in part for part in parts) and not all(map(parts.count, _SERVER_PARTS)),
+        "Tool call is missing a thought_signature in toolCall parts.",
+    )
+
+
+#: A search that comes before the call of a function, and must be sent back unchanged.
+_SERVER_PARTS: tuple[dict[str, Any], ...] = (
+    {"toolCall": {"id": "srv1", "toolType": "GOOGLE_SEARCH_WEB"}, "thoughtSignature": "c2VhcmNo"},
+    {"toolResponse": {"id": "srv1", "toolType": "GOOGLE_SEARCH_WEB", "response": {}}, "thoughtSignature": "Zm91bmQ="},
+)
+
+
+def _grounding(search: WebSearch) -> dict[str, Any]:
+    """Return where the answer comes from: places are counted in bytes, and a zero is left out."""
+    if search.error:
+        return {}
+    supports: list[dict[str, Any]] = []
+    position = 0
+    for segment in search.segments:
+        start, position = position, position + len(segment.text.encode())
+        if segment.page is not None:
+            place: dict[str, Any] = {"startIndex": start} if start else {}
+            supports.append(
+                {
+                    "segment": {**place, "endIndex": position, "text": segment.text},
+                    "groundingChunkIndices": [list(search.pages).index(segment.page)],
+                }
+            )
+    return {
+        "webSearchQueries": [search.query, search.query],
+        "groundingChunks": [{"web": {"uri": page.url, "title": page.title}} for page in search.pages],
+        "groundingSupports": supports,
+        "searchEntryPoint": {"renderedContent": "<div>search</div>"},
+    }
 
 
 def _text(content: dict[str, Any]) -> str:
@@ -251,7 +313,10 @@ def _text(content: dict[str, Any]) -> str:
 
 
 def _tool_calls(output: Output) -> list[dict[str, Any]]:
-    return [{"functionCall": {"name": tool_call.name, "args": tool_call.arguments}} for tool_call in output.tool_calls]
+    server_parts = list(_SERVER_PARTS) if output.adds_server_calls and output.tool_calls else []
+    return server_parts + [
+        {"functionCall": {"name": tool_call.name, "args": tool_call.arguments}} for tool_call in output.tool_calls
+    ]
 
 
 def _all_parts(output: Output) -> list[dict[str, Any]]:
@@ -269,6 +334,8 @@ def _chunk(
         "promptTokensDetails": [{"modality": "TEXT", "tokenCount": output.prompt_tokens}],
     }
     if is_last:
+        grounding = _grounding(output.search) if output.search is not None else {}
+        candidate.update({"groundingMetadata": grounding} if grounding else {})
         candidate["finishReason"] = output.finish_reason("STOP", "MAX_TOKENS", "STOP")
         usage["candidatesTokenCount"] = output.output_tokens - len(output.reasoning_parts)
         usage["totalTokenCount"] += output.output_tokens

@@ -20,6 +20,10 @@ from aichatkit.sandbox.wires.openai import (
     refuse_missing,
 )
 from aichatkit.sandbox.wires.outputs import ChatRequest, Output, build_output
+from aichatkit.sandbox.wires.searches import WebSearch, link_annotations, refuse_combination
+
+#: What a request includes to see all the pages found.
+_SOURCES = "web_search_call.action.sources"
 
 _FIELDS = parse_fields(
     """
@@ -81,6 +85,7 @@ class OpenAIResponses(OpenAIWire):
             check_required({"input": untyped}, _MESSAGE, refuse_missing)
         effort = (record.get("reasoning") or {}).get("effort")
         check_model(record, effort=effort, effort_path="reasoning.effort", endpoint="responses")
+        _check_search(record)
         output = build_output(call, _chat_request(record))
         response = _response("resp_" + self.digest(json.dumps(record))[:24], record, output)
         if not record.get("stream"):
@@ -111,6 +116,20 @@ def _chat_request(record: dict[str, Any]) -> ChatRequest:
         tool_results=[str(item.get("output")) for item in reversed(results)],
         schema=schemas.get(text_format.get("type", "")),
         max_tokens=record.get("max_output_tokens"),
+        searches=_offers_search(record) and record.get("tool_choice") != "none",
+        adds_links=True,
+    )
+
+
+def _offers_search(record: dict[str, Any]) -> bool:
+    return any(str(tool.get("type")).startswith("web_search") for tool in record.get("tools") or ())
+
+
+def _check_search(record: dict[str, Any]) -> None:
+    effort = (record.get("reasoning") or {}).get("effort")
+    refuse_combination(
+        _offers_search(record) and effort == "minimal",
+        "The following tools cannot be used with reasoning.effort 'minimal': web_search.",
     )
 
 
@@ -131,7 +150,7 @@ def _response(response_id: str, record: dict[str, Any], output: Output) -> dict[
         "error": None,
         "incomplete_details": {"reason": "max_output_tokens"} if output.truncated else None,
         "model": record["model"],
-        "output": _items(response_id, output),
+        "output": _items(response_id, output, shows_sources=_SOURCES in (record.get("include") or ())),
         "parallel_tool_calls": record.get("parallel_tool_calls", True),
         "tool_choice": record.get("tool_choice", "auto"),
         "tools": record.get("tools") or [],
@@ -139,13 +158,15 @@ def _response(response_id: str, record: dict[str, Any], output: Output) -> dict[
     }
 
 
-def _items(response_id: str, output: Output) -> list[dict[str, Any]]:
+def _items(response_id: str, output: Output, *, shows_sources: bool) -> list[dict[str, Any]]:
     items: list[dict[str, Any]] = []
+    if output.search is not None:
+        items.append(_search_item(output.search, shows_sources=shows_sources))
     if output.reasoning_parts:
         summary = [{"type": "summary_text", "text": output.reasoning}]
         items.append({"id": f"rs_{response_id[5:]}", "type": "reasoning", "summary": summary})
     if not output.tool_calls:
-        content = [{"type": "output_text", "text": output.text, "annotations": []}]
+        content = [{"type": "output_text", "text": output.text, "annotations": link_annotations(output.search)}]
         head = {"id": f"msg_{response_id[5:]}", "type": "message", "role": "assistant", "status": "completed"}
         items.append({**head, "content": content})
     for tool_call in output.tool_calls:
@@ -158,6 +179,14 @@ def _items(response_id: str, output: Output) -> list[dict[str, Any]]:
         }
         items.append({**head, "name": tool_call.name, "arguments": arguments})
     return items
+
+
+def _search_item(search: WebSearch, *, shows_sources: bool) -> dict[str, Any]:
+    action: dict[str, Any] = {"type": "search", "query": search.query, "queries": [search.query]}
+    if shows_sources:
+        action["sources"] = [{"type": "url", "url": page.url} for page in search.pages]
+    status = "failed" if search.error else "completed"
+    return {"id": f"ws_{search.id}", "type": "web_search_call", "status": status, "action": action}
 
 
 def _events(response: dict[str, Any], output: Output) -> Iterator[Piece]:
@@ -180,6 +209,8 @@ def _events(response: dict[str, Any], output: Output) -> Iterator[Piece]:
 
 
 def _without_content(item: dict[str, Any]) -> dict[str, Any]:
+    if item["type"] == "web_search_call":
+        return {**item, "status": "in_progress", "action": {"type": "search"}}
     empty = {"content": [], "summary": [], "arguments": ""}
     return {**item, **{key: value for key, value in empty.items() if key in item}}
 
@@ -189,12 +220,18 @@ def _item_events(item: dict[str, Any], output: Output) -> Iterator[tuple[str, st
         for part in output.reasoning_parts:
             yield "response.reasoning_summary_text.delta", "open", {"summary_index": 0, "delta": part}
         yield "response.reasoning_summary_text.done", "open", {"summary_index": 0, "text": output.reasoning}
+    elif item["type"] == "web_search_call":
+        for state in ("in_progress", "searching", "completed"):
+            yield f"response.web_search_call.{state}", "open", {}
     elif item["type"] == "message":
         content_position = {"content_index": 0}
         empty = {"type": "output_text", "text": "", "annotations": []}
         yield "response.content_part.added", "open", {**content_position, "part": empty}
         for part in output.text_parts:
             yield "response.output_text.delta", "text", {**content_position, "delta": part, "logprobs": []}
+        for number, annotation in enumerate(item["content"][0]["annotations"]):
+            fields = {**content_position, "annotation_index": number, "annotation": annotation}
+            yield "response.output_text.annotation.added", "text", fields
         yield "response.output_text.done", "finish", {**content_position, "text": output.text, "logprobs": []}
         yield "response.content_part.done", "finish", {**content_position, "part": item["content"][0]}
     else:
