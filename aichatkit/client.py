@@ -49,6 +49,8 @@ from aichatkit.options import (
     parse_verify,
 )
 from aichatkit.params import parse_params
+from aichatkit.prompt_caching.memory import PromptMemory
+from aichatkit.prompt_caching.plan import parse_mode
 from aichatkit.registry import GROUPS, Registry, registry
 from aichatkit.reply import Reply
 from aichatkit.streams import Stream
@@ -116,6 +118,8 @@ class Client:
         budget: US dollars, by the price table, that all answers of this client together do not exceed.
         cache: a path, a Cache or a dict that stores answers to identical calls; calls with tools, or with a
             temperature above 0 and no seed, are not cached.
+        prompt_cache: how prompts are marked for the cache of the service: "auto" if they are likely to be read again,
+            "safe" if that cannot cost more, True always, "1h" always and for an hour, False never.
         hooks: functions that observe calls, each called with a record: "request" before one is sent, "chunk" for each
             piece of text, "wait" before a wait, "reply" and "error" at the end. An exception in a hook is logged.
         log: path of a SQLite file that gets a row for each call, with prompt and answer and without keys.
@@ -144,6 +148,7 @@ class Client:
         catalog: str | os.PathLike[str] | Mapping[str, Any] | None = None,
         budget: float | None = None,
         cache: str | os.PathLike[str] | MutableMapping[str, str] | None = None,
+        prompt_cache: bool | Literal["auto", "safe", "1h"] = "auto",
         hooks: Mapping[str, Callable[[Any], None]] | None = None,
         log: str | os.PathLike[str] | None = None,
         telemetry: bool | telemetries.Telemetry | None = None,
@@ -162,6 +167,7 @@ class Client:
             Timeout.of(timeout),
             policy,
             parse_params(params, options=()),
+            parse_mode(prompt_cache),
         )
         names = named_providers(model) if isinstance(api_key, (str, list, tuple)) or isinstance(base_url, str) else []
         keys = per_provider(api_key, names, option="api_key")
@@ -186,6 +192,7 @@ class Client:
             catalog=parse_catalog(catalog, prices),
             budget=None if budget is None else budgets.Budget(budget),
             cache=None if cache is None else caches.parse_cache(cache),
+            prompt_memory=PromptMemory(now),
             rate_limiter=rate_limits.RateLimiter(rates, now) if (rates := parse_rates(rate)) else None,
             observers=observers,
             on_request=hooks.get("request"),
@@ -216,6 +223,7 @@ class Client:
         - `tools`: typed functions the model may call, in up to `max_rounds` rounds (8); `approve(call)` may forbid a
           call; calls of tools given as dicts are left to you in `reply.tool_calls`;
         - `schema`: structured output: a type or JSON schema the answer must fit; `reply.data` is its value;
+        - `prompt_cache`: as for the client;
         - `extra`: fields for the body, sent as they are; `raw=True`: keep the records of the answer in `reply.raw`;
           `strict=True`: never omit a parameter that the service refuses.
 

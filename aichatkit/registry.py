@@ -46,6 +46,7 @@ _NOT_PROVIDERS = (
     *(
         "base",
         "cache_keys",
+        "cache_marks",
         "effort_fields",
         "odd_events",
         "openai_compatible",

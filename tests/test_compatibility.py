@@ -160,7 +160,7 @@ SAMPLING = (
 CHECK = (
     f"files=(), timeout=None, retry=None, headers=None, proxies=None, extra=None, raw=False, strict=False, {SAMPLING}"
 )
-CALL = f"schema=None, tools=(), max_rounds=8, approve=None, {CHECK}"
+CALL = f"schema=None, tools=(), max_rounds=8, approve=None, prompt_cache=None, {CHECK}"
 CONVERSATION = f"model=None, system=None, history=(), trim=None, {CALL}"
 ASK = f"model=None, system=None, {CALL}"
 MAP = (
@@ -183,7 +183,7 @@ SIGNATURES = {
     "Chat.undo": "(self)",
     "Client": "(model=None, *, system=None, api_key=None, base_url=None, session=None, proxies=None, verify=None,"
     " headers=None, timeout=None, retry=None, rate=None, prices=None, catalog=None, budget=None, cache=None,"
-    f" hooks=None, log=None, telemetry=None, {SAMPLING})",
+    f" prompt_cache='auto', hooks=None, log=None, telemetry=None, {SAMPLING})",
     "Client.ask": f"(self, prompt, *, {ASK})",
     "Client.chat": f"(self, *, {CONVERSATION})",
     "Client.check": f"(self, model=None, *, system=None, {CHECK})",

@@ -24,6 +24,7 @@ from aichatkit.options import (
     parse_rounds,
 )
 from aichatkit.params import parse_params
+from aichatkit.prompt_caching.plan import parse_mode
 from aichatkit.providers.base import Options, Provider
 from aichatkit.transport.timeouts import Deadline, Timeout
 
@@ -48,6 +49,7 @@ class Defaults(NamedTuple):
     timeout: Timeout
     policy: RetryPolicy
     params: Mapping[str, Any]
+    prompt_cache: Any = "auto"
 
 
 def build_call(
@@ -72,6 +74,7 @@ def build_call(
     retry: int | RetryPolicy | None = None,
     headers: Mapping[str, str] | None = None,
     proxies: str | Mapping[str, str] | None = None,
+    prompt_cache: Any = None,
     **params: Any,
 ) -> Call:
     """Return the call for a prompt and its options; raise ConfigurationError if one is invalid."""
@@ -95,6 +98,7 @@ def build_call(
         strict=strict if strict is False else parse_flag("strict", strict),
         keep_raw=raw if raw is False else parse_flag("raw", raw),
         max_rounds=parse_rounds(max_rounds),
+        prompt_cache=defaults.prompt_cache if prompt_cache is None else parse_mode(prompt_cache),
         repairs=repairs,
     )
     if schema is None and approve is None and (tools is None or tools == ()):

@@ -15,6 +15,8 @@ from aichatkit.limits.retries import RetryBudget, RetryPolicy
 from aichatkit.limits.waits import Pauses, Sleeper, Wait
 from aichatkit.messages import Message
 from aichatkit.options import parse_url
+from aichatkit.prompt_caching.memory import PromptMemory
+from aichatkit.prompt_caching.plan import SharedHead
 from aichatkit.providers.base import Options, Provider
 from aichatkit.transport.connections import Connections
 from aichatkit.transport.secrets import keys_in
@@ -51,6 +53,7 @@ class CallContext:
     catalog: Catalog = field(default_factory=Catalog, repr=False)
     rate_limiter: RateLimiter | None = None
     cache: MutableMapping[str, str] | None = None
+    prompt_memory: PromptMemory = field(default_factory=PromptMemory, repr=False)
     budget: Budget | None = None
     observers: Sequence[Observer] = ()
     on_request: Callable[[Any], None] | None = None
@@ -139,6 +142,9 @@ class Call:
     keep_raw: bool = False
     toolbox: Toolbox | None = None
     max_rounds: int = 8
+    prompt_cache: Any = "auto"
+    #: The beginning that the rows of a batch have in common.
+    shared_head: SharedHead | None = None
     schema: Form | None = None
     #: How often an answer that does not fit the schema is requested again.
     repairs: int = 0

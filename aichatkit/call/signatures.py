@@ -89,6 +89,7 @@ class CallOptions(CheckOptions, total=False):
     tools: Callable[..., Any] | Mapping[str, Any] | Iterable[Callable[..., Any] | Mapping[str, Any]] | None
     max_rounds: int
     approve: Callable[[ToolCall], bool] | None
+    prompt_cache: bool | Literal["auto", "safe", "1h"] | None
 
 
 class ChatOptions(CallOptions, total=False):

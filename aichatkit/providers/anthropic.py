@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import requests
 
+from aichatkit._lazy import lazy_module
 from aichatkit.chunks import Answered, Citation, Finish, Reasoning, ToolCall, ToolCallPart, dicts_in
 from aichatkit.events import Event, sniffing
 from aichatkit.messages import File, Message, ToolCallsMessage, ToolResultMessage
@@ -32,6 +33,12 @@ from aichatkit.providers.request_bodies import (
     unsupported_file_error,
 )
 from aichatkit.structured import dialects
+
+if TYPE_CHECKING:
+    from aichatkit.providers import cache_marks
+else:
+    # Short prompts are not cached.
+    cache_marks = lazy_module("aichatkit.providers.cache_marks")
 
 _TOKEN_ENV = "ANTHROPIC_AUTH_TOKEN"
 #: The ids of tool calls that the service takes.
@@ -79,6 +86,7 @@ class Anthropic(Provider):
         "user": "metadata.user_id",
     }
     effort_style = "anthropic"
+    cache_style = "claude"
 
     def sign(self, key: str) -> tuple[str, str]:
         if key == os.environ.get(_TOKEN_ENV):
@@ -89,7 +97,11 @@ class Anthropic(Provider):
         self, messages: Sequence[Message], model: str, *, options: Options = NO_OPTIONS
     ) -> requests.Request:
         system, others = split_system(messages)
-        turns = _without_last_blanks(merge_turns((_role(message), self._build_blocks(message)) for message in others))
+        built = [(_role(message), self._build_blocks(message)) for message in others]
+        cache = options.cache
+        if cache.has_marks:
+            built = cache_marks.mark_turns(built, messages, cache)
+        turns = _without_last_blanks(merge_turns(built))
         payload: dict[str, Any] = {
             "model": model,
             "max_tokens": options.record.get("max_out", DEFAULT_MAX_TOKENS),
@@ -103,6 +115,8 @@ class Anthropic(Provider):
                 {"name": tool.name, "description": tool.description, "input_schema": tool.parameters}
                 for tool in options.tools
             ]
+        if cache.has_marks:
+            cache_marks.mark_head(payload, cache)
         if options.schema is not None:
             schema = dialects.for_anthropic(options.schema)
             set_path(payload, "output_config.format", {"type": "json_schema", "schema": schema})

@@ -18,6 +18,7 @@ from aichatkit._dataclasses import dataclass, field
 from aichatkit._reasons import reason_of
 from aichatkit.errors import BadResponseError, ChatError, ConfigurationError, MissingKeyError, UnknownModelError
 from aichatkit.messages import Message
+from aichatkit.prompt_caching.plan import NO_PLAN, CachePlan
 
 if TYPE_CHECKING:
     from aichatkit.classification import classify
@@ -34,7 +35,7 @@ class Options:
     the model may call, `schema` the JSON schema for structured output, `extra` fields copied into the body unchanged.
     `record` is what the catalog knows about the model, empty if nothing. `hide_thoughts` is set if the caller wants no
     reasoning, although the model may not be able to switch it off; `left_out` are the caller's parameters that the
-    model is known to refuse.
+    model is known to refuse. `cache` says how the prompt uses the service's prompt cache.
     """
 
     params: Mapping[str, Any] = field(default_factory=dict)
@@ -45,6 +46,7 @@ class Options:
     record: Mapping[str, Any] = field(default_factory=dict)
     hide_thoughts: bool = False
     left_out: frozenset[str] = frozenset()
+    cache: CachePlan = NO_PLAN
 
 
 NO_OPTIONS = Options()
@@ -133,6 +135,9 @@ class Provider:
     catalog: ClassVar[Any] = ()
     #: Whether the service writes prompts to its cache without being asked, and charges for it.
     writes_cache: ClassVar[bool] = False
+    #: How the service is asked to cache prompts: "claude" and "openai" by marks, "xai" by a header that groups
+    #: requests; empty if it needs nothing, or nothing is known about it.
+    cache_style: ClassVar[str] = ""
     #: Whether answers cost nothing; of a server with `direct`, only while it is on this machine.
     free: ClassVar[bool] = False
     #: Regular expression for the base URLs of regions with prices of their own; group 1 is the region.

@@ -1,0 +1,62 @@
+"""What a request asks of the prompt cache of its service; providers turn it into the fields of their protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from aichatkit.errors import ConfigurationError
+
+__all__ = ["HEAD", "MODES", "NO_PLAN", "CachePlan", "SharedHead", "parse_mode"]
+
+#: The place of a mark after the tools and the system prompt; the others are positions of messages.
+HEAD = -1
+#: The values of `prompt_cache`.
+MODES = ("auto", "safe", True, "1h", False)
+
+
+class SharedHead(NamedTuple):
+    """The beginning that all rows of a run have in common.
+
+    It ends after `length` characters of the message at `place`, or after tools and system prompt if `length` is 0.
+    With `is_certain`, more rows follow.
+    """
+
+    place: int
+    length: int
+    is_certain: bool
+
+
+class CachePlan(NamedTuple):
+    """How a request uses the prompt cache of its service.
+
+    The prompt is marked after the messages in `marks`, and at `shared`, a message and a number of its characters.
+    With `writes_nothing`, a service that would write the prompt on its own is told not to. `key` is the same for
+    requests with the same beginning, empty if the service needs none.
+    """
+
+    marks: Sequence[int] = ()
+    shared: tuple[int, int] | None = None
+    is_long: bool = False
+    writes_nothing: bool = False
+    key: str = ""
+    is_off: bool = False
+
+    @property
+    def has_marks(self) -> bool:
+        """Whether anything is marked."""
+        return bool(self.marks) or self.shared is not None
+
+
+NO_PLAN = CachePlan()
+
+
+def parse_mode(mode: Any) -> Any:
+    """Return the value of `prompt_cache`; reject what is not one of its values.
+
+    >>> parse_mode("1h"), parse_mode(True)
+    ('1h', True)
+    """
+    if isinstance(mode, bool) or (isinstance(mode, str) and mode in MODES):
+        return mode
+    raise ConfigurationError(f"prompt_cache must be 'auto', 'safe', True, '1h' or False, got {mode!r}")
