@@ -82,7 +82,7 @@ ORDER = """
     cli.key_store cli.error_text call.signatures
     options
     call.call
-    call.build
+    call.build prompt_caching.runs
     call.attempt
     call.fallback chats.trimming
     call.list_models chats checks

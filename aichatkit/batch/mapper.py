@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from aichatkit.batch.results import Results
 from aichatkit.batch.rows import read_rows
 from aichatkit.batch.run import BatchRun, RunOptions
 from aichatkit.batch.task_queue import TaskQueue
+from aichatkit.batch.templates import Template
 from aichatkit.batch.workers import BoundAsk, parse_executor
 from aichatkit.call.call import Call
 from aichatkit.call.fallback import check_call
@@ -27,6 +28,8 @@ from aichatkit.middleware.estimates import Estimate, check_priced, estimate_call
 from aichatkit.middleware.pipeline import open_answer
 from aichatkit.options import parse_flag
 from aichatkit.params import is_integer
+from aichatkit.prompt_caching import runs
+from aichatkit.prompt_caching.plan import RowHead
 from aichatkit.reply import Reply
 from aichatkit.streams import Stream
 from aichatkit.structured.forms import Form
@@ -108,6 +111,8 @@ def map_prompts(
     if isinstance(resume, (str, os.PathLike)) and os.path.isfile(resume):
         batch_jobs.collect_jobs(client, options, resume)
     journal = None if resume is None else Journal(resume)
+    beginning = runs.common_beginning(prompts) if template is None else Template(template).beginning
+    cache = runs.plan_run(sample, beginning, size=source.size, is_finite=source.finite)
     run_options = RunOptions(
         BoundAsk(partial(ask_row, client), options),
         workers,
@@ -118,6 +123,8 @@ def map_prompts(
         sample.policy.max_wait,
         make_executor,
         owns_executor=not hasattr(executor, "submit"),
+        cache=cache,
+        ask_cached=None if cache is None else BoundAsk(partial(ask_row, client, row_head=cache.head), options),
     )
     # Calls are built ahead only if a journal or a budget has to inspect them.
     build_call = (lambda prompt: client._build_call(prompt, 1, **options)) if journal is not None or budgets else None
@@ -129,9 +136,24 @@ def map_prompts(
     return results if as_completed else results.finish()
 
 
-def ask_row(client: Client, prompt: Any, /, **options: Any) -> Reply:
-    """Ask one row of a batch run and return its reply."""
+def ask_row(
+    client: Client,
+    prompt: Any,
+    /,
+    *,
+    row_head: RowHead | None = None,
+    on_begun: Callable[[], None] | None = None,
+    **options: Any,
+) -> Reply:
+    """Ask one row of a batch run and return its reply.
+
+    `row_head` is the beginning that all rows share, and `on_begun` is called when the answer has begun.
+    """
     call = replace(client._build_call(prompt, 1, **options), in_batch=True)
+    if row_head is not None:
+        call = replace(call, shared_head=row_head.place_in(call.messages))
+    if on_begun is not None:
+        call = replace(call, on_answer=lambda answer: on_begun())
     return Stream(open_answer(call)).read()
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aichatkit.errors import ConfigurationError
 
-__all__ = ["HEAD", "MODES", "NO_PLAN", "CachePlan", "SharedHead", "parse_mode"]
+if TYPE_CHECKING:
+    from aichatkit.messages import Message
+
+__all__ = ["HEAD", "MODES", "NO_PLAN", "CachePlan", "RowHead", "SharedHead", "parse_mode"]
 
 #: The place of a mark after the tools and the system prompt; the others are positions of messages.
 HEAD = -1
@@ -25,6 +28,18 @@ class SharedHead(NamedTuple):
     place: int
     length: int
     is_certain: bool
+
+
+class RowHead(NamedTuple):
+    """The beginning that all rows of a run have in common: so many characters of their last message."""
+
+    length: int
+    is_certain: bool
+
+    def place_in(self, messages: Sequence[Message]) -> SharedHead:
+        """Return where it ends in the messages of a row; if the last one is not text, before it."""
+        is_text = isinstance(messages[-1].content, str)
+        return SharedHead(len(messages) - 1, self.length if is_text else 0, self.is_certain)
 
 
 class CachePlan(NamedTuple):

@@ -101,15 +101,12 @@ class MarkDecision(CacheDecision):
 
     def follow(self, answer: Answer) -> None:
         """Note that the prompt was sent, and learn from what the answer read and wrote."""
+        lifetime = self._rules.lifetime_of(self._mode)
         for beginning in dict.fromkeys((self._prompt.head, self._prompt.shared, *self._prompt.messages[-1:])):
             if beginning is not None:
-                self._memory.note_sent(beginning.digest, self._seen[beginning].streak + 1, self._rules.lifetime)
+                self._memory.note_sent(beginning.digest, self._seen[beginning].streak + 1, lifetime)
         if self._marked:
             answer.when_complete(self._learn)
-
-    @property
-    def _lifetime(self) -> float:
-        return self._rules.long_lifetime if self._mode == "1h" else self._rules.lifetime
 
     @property
     def _has_tail(self) -> bool:
@@ -157,7 +154,7 @@ class MarkDecision(CacheDecision):
             # The service did not cache it, and charged nothing for the mark.
             return
         cached = [each.digest for each in self._marked] if read or written else []
-        self._memory.note_cached(cached, self._lifetime)
+        self._memory.note_cached(cached, self._rules.lifetime_of(self._mode))
         write = 2.0 if self._mode == "1h" else self._rules.write
         gain = (1.0 - self._rules.read) * read - (write - 1.0) * written
         if self._memory.settle(self._group, Outcome(read, gain, was_expected, self._has_tail)):

@@ -17,7 +17,8 @@ class CacheRules(NamedTuple):
     """How a model is cached: the shortest prompt in tokens, lifetimes in seconds, prices as multiples of the input's.
 
     `style` is "blocks" for marks that cost a fee, "breakpoints" for marks in place of the prompts that the service
-    would write for a fee, and "key" for services that cache every prompt without one.
+    would write for a fee. Services that cache every prompt without one have "key" if they take a key that groups
+    requests, else "none".
     """
 
     style: str
@@ -30,7 +31,11 @@ class CacheRules(NamedTuple):
     @property
     def has_fee(self) -> bool:
         """Whether writing costs more than sending the prompt without a cache."""
-        return self.style != "key"
+        return self.style in ("blocks", "breakpoints")
+
+    def lifetime_of(self, mode: Any) -> float:
+        """Return how long a prompt is cached, in seconds, for a value of `prompt_cache`."""
+        return self.long_lifetime if mode == "1h" else self.lifetime
 
 
 #: Shortest prompts that Claude models cache; other models of the family cache from 1,024 tokens.
@@ -43,6 +48,7 @@ _CLAUDE_MINIMUMS = (
 _CLAUDE = re.compile(r"claude-")
 _BREAKPOINTS = CacheRules("breakpoints", lifetime=1800.0, long_lifetime=43_200.0)
 _KEYS = CacheRules("key", lifetime=600.0)
+_AUTOMATIC = frozenset(("deepseek", "fireworks", "gemini", "groq", "mistral", "moonshot", "together", "zai"))
 
 
 def rules_of(provider: Provider, model: str, record: Mapping[str, Any]) -> CacheRules | None:
@@ -50,7 +56,7 @@ def rules_of(provider: Provider, model: str, record: Mapping[str, Any]) -> Cache
 
     Behind another URL than the service's own, only models that the catalog knows count as the service's.
     """
-    style = provider.cache_style
+    style = provider.cache_style or ("none" if provider.name in _AUTOMATIC else "")
     if not style or not (record or provider.url == type(provider).url):
         return None
     if style == "claude" and _CLAUDE.search(model):
@@ -58,7 +64,7 @@ def rules_of(provider: Provider, model: str, record: Mapping[str, Any]) -> Cache
         return CacheRules("blocks", minimum, read=_read_price(record))
     if style == "openai" and _takes_breakpoints(provider.priced_as or provider.name, model):
         return _BREAKPOINTS._replace(read=_read_price(record))
-    return None if style == "claude" else _KEYS
+    return None if style == "claude" else _KEYS._replace(style="none" if style == "none" else "key")
 
 
 def _read_price(record: Mapping[str, Any]) -> float:

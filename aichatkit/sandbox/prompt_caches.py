@@ -14,6 +14,7 @@ from functools import lru_cache
 from itertools import accumulate
 from typing import Any, NamedTuple
 
+from aichatkit._dataclasses import replace
 from aichatkit.catalog.rates import rates_of
 from aichatkit.sandbox.exchange import Piece, Response, fragments
 
@@ -21,6 +22,8 @@ __all__ = ["Block", "CacheRules", "CacheUse", "Caching", "Charge", "Prompt", "Pr
 
 #: Lifetimes above this many seconds are charged at the higher rate for writes.
 _USUAL_LIFETIME = 1800.0
+#: Characters after which a service may find the beginning of a text again.
+_PART = 512
 #: Fields whose values are not text of the prompt.
 _NO_TEXT = frozenset(
     (
@@ -115,6 +118,8 @@ class PromptCaches:
 
     def use(self, prompt: Prompt) -> Caching:
         """Return what the prompt reads and writes; its entries are stored when the answer begins."""
+        if prompt.rules.automatic:
+            prompt = prompt._replace(blocks=[part for block in prompt.blocks for part in _parts(block)])
         digests = list(accumulate((block.content for block in prompt.blocks), _chain, initial=prompt.account.encode()))
         totals = list(accumulate((block.tokens for block in prompt.blocks), initial=0))
         now = self._clock() + self._offset
@@ -183,13 +188,11 @@ class Caching:
     def _deferred(self, pieces: Any) -> Iterator[Piece]:
         is_stored = False
         for piece in pieces:
-            if not is_stored and piece.phase not in ("open", "text", "error"):
+            if not is_stored and piece.phase not in ("open", "error"):
+                yield Piece(b"", piece.phase, piece.pause)
                 self._store()
-                is_stored = True
+                is_stored, piece = True, replace(piece, pause=0.0)
             yield piece
-            if not is_stored and piece.phase == "text":
-                self._store()
-                is_stored = True
 
     def _store(self) -> None:
         charge = Charge(self._prompt.account, self.use, self.output_tokens, self._cost())
@@ -227,6 +230,15 @@ def _texts(content: Any) -> Iterator[str]:
         yield from (text for name, value in content.items() if name not in _NO_TEXT for text in _texts(value))
     elif isinstance(content, list):
         yield from (text for value in content for text in _texts(value))
+
+
+def _parts(block: Block) -> Iterator[Block]:
+    """Yield a block in parts, as services that need no mark find any beginning again."""
+    size = len(block.content)
+    for start in range(0, size, _PART):
+        end = min(size, start + _PART)
+        tokens = block.tokens * end // size - block.tokens * start // size
+        yield Block(block.content[start:end], tokens)
 
 
 def _chain(before: bytes, content: str) -> bytes:

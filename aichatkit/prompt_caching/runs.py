@@ -1,0 +1,109 @@
+"""Rows of a run -> the beginning they share, and the row that goes first to write it to the cache.
+
+A cache can be read only once the answer to the prompt that wrote it has begun, so rows sent at the same time would all
+pay for writing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Callable
+
+from aichatkit.messages import Message
+from aichatkit.prompt_caching.plan import RowHead
+from aichatkit.prompt_caching.prompts import measure
+from aichatkit.prompt_caching.services import rules_of
+
+if TYPE_CHECKING:
+    from aichatkit.call.call import Call
+
+__all__ = ["RunCache", "common_beginning", "plan_run"]
+
+#: By how much an estimated length must exceed the shortest prompt that is cached.
+_MARGIN = 1.1
+#: Where writing is free, the first row goes alone only if the others save enough for the time that this takes.
+_WORTH_TOKENS, _WORTH_ROWS = 4096, 8
+_SAFETY = 0.95
+#: Rows that may fail before the others are sent without waiting for a first answer.
+_MAX_FAILURES = 3
+
+
+class RunCache:
+    """Whether the beginning that the rows of a run share is in the cache.
+
+    `has_marks` says whether rows are marked for it, and `head` where.
+    """
+
+    def __init__(self, head: RowHead, *, has_marks: bool, lifetime: float, clock: Callable[[], float]) -> None:
+        self.head = head
+        self.has_marks = has_marks
+        self._lifetime = lifetime * _SAFETY
+        self._clock = clock
+        # Without certainty that more rows follow, the first one is not marked yet.
+        self._answers_needed = 1 if head.is_certain or not has_marks else 2
+        self._missing = self._answers_needed
+        self._failures = 0
+        self._warm_until = float("-inf")
+
+    @property
+    def is_cold(self) -> bool:
+        """Whether the next row must go alone."""
+        if self._failures >= _MAX_FAILURES:
+            return False
+        if not self._missing and self._clock() >= self._warm_until:
+            self._missing = self._answers_needed
+        return self._missing > 0
+
+    def note_begun(self) -> None:
+        """Note that the answer to a row has begun."""
+        self._missing = max(0, self._missing - 1)
+        self._failures = 0
+        self._warm_until = self._clock() + self._lifetime
+
+    def note_answered(self, *, is_first: bool) -> None:
+        """Note that a row was answered; `is_first` if nothing was known of it before."""
+        if is_first:
+            self.note_begun()
+        elif not self._missing:
+            self._warm_until = self._clock() + self._lifetime
+
+    def note_failed(self) -> None:
+        """Note that a row failed."""
+        self._failures += 1
+
+
+def plan_run(call: Call, beginning: str, *, size: int | None, is_finite: bool) -> RunCache | None:
+    """Return how the rows of a run share a cache, None if they do not; `call` is one with the options of all rows."""
+    target = call.targets[0]
+    provider = call.context.provider(target.provider)
+    if call.prompt_cache is False or provider.is_free(target.model) or (size is not None and size < 2):
+        return None
+    rules = rules_of(provider, target.model, call.context.record(target) or {})
+    if rules is None:
+        return None
+    messages = [*call.messages[:-1], Message("user", beginning + "?")]
+    shared = RowHead(len(beginning), True).place_in(messages)
+    prompt = measure(provider, target.model, messages, call.options, shared)
+    tokens = (prompt.shared or prompt.head).tokens
+    if rules.has_fee:
+        is_worth = tokens >= rules.minimum * _MARGIN
+    else:
+        is_worth = tokens >= _WORTH_TOKENS and (size or _WORTH_ROWS) >= _WORTH_ROWS
+    if not is_worth:
+        return None
+    head, lifetime = RowHead(len(beginning), is_finite), rules.lifetime_of(call.prompt_cache)
+    return RunCache(head, has_marks=rules.has_fee, lifetime=lifetime, clock=call.policy.now)
+
+
+def common_beginning(prompts: Any) -> str:
+    """Return the text that all prompts of a list or dict begin with, up to the end of a word, empty if there is none.
+
+    >>> common_beginning(["Good or bad? Nice.", "Good or bad? Nasty."])
+    'Good or bad? '
+    """
+    values: Iterable[Any] = prompts.values() if isinstance(prompts, Mapping) else prompts
+    if not isinstance(prompts, (list, tuple, Mapping)) or not all(isinstance(value, str) for value in values):
+        return ""
+    first, last = min(values, default=""), max(values, default="")
+    length = next((place for place, (one, other) in enumerate(zip(first, last)) if one != other), len(first))
+    return first[: max(first.rfind(space, 0, length) for space in " \n") + 1]
