@@ -881,8 +881,8 @@ MISTAKES = (
     Mistake(
         "rows whose worker died are asked side by side",
         "batch/run.py",
-        "self._in_flight < (1 if self._suspected else self._options.workers)",
-        "self._in_flight < self._options.workers",
+        "goes_alone = self._suspected or",
+        "goes_alone =",
         "batch/test_executors.py",
     ),
     Mistake(
@@ -1235,7 +1235,7 @@ MISTAKES = (
     Mistake(
         "what the caller put into the body is left out",
         "call/refusals.py",
-        'change.do not in ("rename", "auto", "leave_empty") and fields.get(options.extra, change.path) is not None',
+        'change.do not in ("rename", "auto", "leave_empty") and is_own',
         "False",
         "call/test_call_refusals.py",
     ),

@@ -158,9 +158,10 @@ SAMPLING = (
     " logprobs=None, top_logprobs=None, logit_bias=None, response_format=None, parallel_tool_calls=None, user=None"
 )
 CHECK = (
-    f"files=(), timeout=None, retry=None, headers=None, proxies=None, extra=None, raw=False, strict=False, {SAMPLING}"
+    f"files=(), timeout=None, retry=None, headers=None, proxies=None, prompt_cache=None, extra=None, raw=False,"
+    f" strict=False, {SAMPLING}"
 )
-CALL = f"schema=None, tools=(), max_rounds=8, approve=None, prompt_cache=None, {CHECK}"
+CALL = f"schema=None, tools=(), max_rounds=8, approve=None, {CHECK}"
 CONVERSATION = f"model=None, system=None, history=(), trim=None, {CALL}"
 ASK = f"model=None, system=None, {CALL}"
 MAP = (

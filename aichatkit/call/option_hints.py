@@ -27,7 +27,7 @@ _CLIENT = frozenset(
         "verify",
     }
 )
-_CALL = frozenset({"approve", "extra", "files", "max_rounds", "prompt_cache", "raw", "schema", "strict", "tools"})
+_CALL = frozenset({"approve", "extra", "files", "max_rounds", "raw", "schema", "strict", "tools"})
 _CHAT = frozenset({"history", "trim"})
 _MAP = frozenset(
     {

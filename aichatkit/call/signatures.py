@@ -76,6 +76,7 @@ class CheckOptions(SamplingOptions, total=False):
     retry: int | RetryPolicy | None
     headers: Mapping[str, str] | None
     proxies: str | Mapping[str, str] | None
+    prompt_cache: bool | Literal["auto", "safe", "1h"] | None
     extra: Mapping[str, Any] | None
     raw: bool
     strict: bool
@@ -89,7 +90,6 @@ class CallOptions(CheckOptions, total=False):
     tools: Callable[..., Any] | Mapping[str, Any] | Iterable[Callable[..., Any] | Mapping[str, Any]] | None
     max_rounds: int
     approve: Callable[[ToolCall], bool] | None
-    prompt_cache: bool | Literal["auto", "safe", "1h"] | None
 
 
 class ChatOptions(CallOptions, total=False):

@@ -46,8 +46,8 @@ class CachePlan(NamedTuple):
     """How a request uses the prompt cache of its service.
 
     The prompt is marked after the messages in `marks`, and at `shared`, a message and a number of its characters.
-    With `writes_nothing`, a service that would write the prompt on its own is told not to. `key` is the same for
-    requests with the same beginning, empty if the service needs none.
+    With `writes_nothing`, the service does not write the prompt on its own either. `key` is the same for requests with
+    the same beginning, empty if the service needs none; `is_off` if the caller wants no caching.
     """
 
     marks: Sequence[int] = ()

@@ -23,6 +23,8 @@ __all__ = ["RunCache", "common_beginning", "plan_run"]
 _MARGIN = 1.1
 #: Where writing is free, the first row goes alone only if the others save enough for the time that this takes.
 _WORTH_TOKENS, _WORTH_ROWS = 4096, 8
+#: Tokens of the prompts themselves that are worth a mark of their own.
+_WORTH_A_SPLIT = 64
 _SAFETY = 0.95
 #: Rows that may fail before the others are sent without waiting for a first answer.
 _MAX_FAILURES = 3
@@ -81,6 +83,8 @@ def plan_run(call: Call, beginning: str, *, size: int | None, is_finite: bool) -
     rules = rules_of(provider, target.model, call.context.record(target) or {})
     if rules is None:
         return None
+    # White space belongs to the next word, as tokenizers have it.
+    beginning = beginning.rstrip()
     messages = [*call.messages[:-1], Message("user", beginning + "?")]
     shared = RowHead(len(beginning), True).place_in(messages)
     prompt = measure(provider, target.model, messages, call.options, shared)
@@ -91,12 +95,14 @@ def plan_run(call: Call, beginning: str, *, size: int | None, is_finite: bool) -
         is_worth = tokens >= _WORTH_TOKENS and (size or _WORTH_ROWS) >= _WORTH_ROWS
     if not is_worth:
         return None
-    head, lifetime = RowHead(len(beginning), is_finite), rules.lifetime_of(call.prompt_cache)
-    return RunCache(head, has_marks=rules.has_fee, lifetime=lifetime, clock=call.policy.now)
+    # A mark after the system prompt serves other calls as well.
+    length = len(beginning) if tokens - prompt.head.tokens >= _WORTH_A_SPLIT else 0
+    lifetime = rules.lifetime_of(call.prompt_cache)
+    return RunCache(RowHead(length, is_finite), has_marks=rules.has_fee, lifetime=lifetime, clock=call.policy.now)
 
 
 def common_beginning(prompts: Any) -> str:
-    """Return the text that all prompts of a list or dict begin with, up to the end of a word, empty if there is none.
+    """Return the text that all prompts of a list or dict begin with, up to a word that differs, empty if there is none.
 
     >>> common_beginning(["Good or bad? Nice.", "Good or bad? Nasty."])
     'Good or bad? '

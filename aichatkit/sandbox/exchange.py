@@ -172,7 +172,7 @@ def stream_response(content_type: str, pieces: Iterable[Piece]) -> Response:
 def fragments(text: str) -> list[str]:
     """Split a text into the word fragments a model would stream.
 
-    >>> fragments("Tell me about yourself.")
-    ['Tell', ' me', ' about', ' yours', 'elf.']
+    >>> fragments("Please talk about yourself.")
+    ['Pleas', 'e', ' talk', ' about', ' yours', 'elf.']
     """
     return re.findall(r"\s*\S{1,5}|\s+", text)
