@@ -70,11 +70,11 @@ def mark_openai(payload: dict[str, Any], turns: Any, plan: CachePlan) -> None:
     """
     if plan.key:
         payload["prompt_cache_key"] = plan.key
+    lifetime = {"ttl": "12h"} if plan.is_long and plan.has_marks else {}
     if not plan.writes_nothing:
         # The service marks the end on its own.
         plan = plan._replace(marks=[place for place in plan.marks if place != len(turns) - 1])
     (mark_parts if "messages" in payload else _mark_items)(turns, plan)
-    lifetime = {"ttl": "12h"} if plan.is_long and plan.has_marks else {}
     if plan.writes_nothing:
         payload["prompt_cache_options"] = {"mode": "explicit", **lifetime}
     elif lifetime:
