@@ -10,6 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from aichatkit import Client, RetryPolicy
+from aichatkit.batch_jobs.http import JobHTTP
+from aichatkit.batch_jobs.planner import build_row
+from aichatkit.batch_jobs.protocols import find_protocol
 from aichatkit.sandbox import Sandbox
 
 CLAUDE, GPT, RESPONSES, OLD_GPT = (
@@ -296,6 +299,17 @@ def test_a_run_in_processes_of_the_users_own_caches_as_well(world):
     with world.client(CLAUDE) as client, ThreadPoolExecutor(4) as executor:
         client.map([f"Is {row} good?" for row in range(8)], LONG + "{text}", executor=executor, progress=False)
     assert [use.written > 0 for use in world.uses] == [True] + [False] * 7
+
+
+def test_a_row_of_a_batch_job_for_a_newer_model_writes_nothing(world):
+    with world.client(GPT) as client:
+        call, short = client._build_call(HANDBOOK, 1), client._build_call("Hi", 1)
+        target = call.targets[0]
+        provider = call.context.provider(target.provider)
+        protocol = find_protocol(target.provider)(JobHTTP(provider, None, call))
+        body, other = build_row(call, target, protocol).body, build_row(short, target, protocol).body
+    assert body["prompt_cache_options"] == {"mode": "explicit"}
+    assert "prompt_cache_options" not in other
 
 
 @with_fees
