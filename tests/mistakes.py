@@ -1695,4 +1695,40 @@ MISTAKES = (
         "new = text",
         "faults/test_odd_records.py",
     ),
+    # Prompt caching.
+    Mistake(
+        "all rows of a run write their common beginning",
+        "prompt_caching/runs.py",
+        "return self._missing > 0",
+        "return False",
+        "prompt_caching/test_run_cache.py prompt_caching/test_cache_scenarios.py",
+    ),
+    Mistake(
+        "a prompt that is sent once is written to the cache",
+        "prompt_caching/policy.py",
+        'writes_nothing=self._rules.style == "breakpoints" and not self._has_tail',
+        "writes_nothing=False",
+        "prompt_caching/test_cache_policy.py prompt_caching/test_cache_scenarios.py",
+    ),
+    Mistake(
+        "prompts are marked although none was read back",
+        "prompt_caching/memory.py",
+        "stops = group.misses >= MAX_MISSES and not group.is_stopped",
+        "stops = False",
+        "prompt_caching/test_cache_policy.py prompt_caching/test_cache_scenarios.py",
+    ),
+    Mistake(
+        "the mark after the previous turn is missing",
+        "prompt_caching/policy.py",
+        "yield from (head, previous, tails[-1])",
+        "yield from (head, tails[-1])",
+        "prompt_caching/test_cache_policy.py",
+    ),
+    Mistake(
+        "writes for hours are told at the price of minutes",
+        "call/answer.py",
+        "bill = bill._replace(long_writes=usage.cache_write_tokens)",
+        "pass",
+        "prompt_caching/test_cache_scenarios.py",
+    ),
 )

@@ -279,6 +279,22 @@ def test_a_run_of_unknown_length_is_marked_from_its_second_row_on(world):
     assert [use.read > 0 for use in world.uses] == [False, False] + [True] * 8
 
 
+def test_a_file_of_one_row_is_not_marked(world, tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"text": "Good?"}\n', encoding="utf-8")
+    with world.client(CLAUDE) as client:
+        client.map(path, LONG + "{text}", progress=False)
+    assert world.written == [0]
+
+
+def test_a_later_row_that_fails_changes_nothing(world):
+    world.box.script(None, "bad-request")
+    with world.client(CLAUDE) as client:
+        results = client.map([f"Is {row} good?" for row in range(6)], LONG + "{text}", workers=2, progress=False)
+    assert sum(error is not None for error in results.errors) == 1
+    assert [use.read > 0 for use in world.uses] == [False] + [True] * 4
+
+
 def test_after_a_pause_one_row_goes_alone_again(world):
     world.box.delay = 0.005
 

@@ -6,6 +6,7 @@ import pytest
 import requests
 
 from aichatkit.sandbox import Sandbox
+from aichatkit.sandbox.exchange import Response
 from aichatkit.sandbox.prompt_caches import Block, CacheRules, Charge, Prompt, PromptCaches
 
 CLAUDE, GPT, OLD_GPT = "claude-sonnet-5-5", "gpt-6-luna", "gpt-5.4"
@@ -178,6 +179,13 @@ def test_an_error_stores_nothing(box):
     box.prompt_caches.clear()
     assert box.prompt_caches.charges == []
     assert claude(box, text(**MARK))[1:] == (1600, 0)
+
+
+def test_a_response_that_a_fault_has_turned_into_an_error_stores_nothing():
+    caches = PromptCaches()
+    caching = caches.use(Prompt("x/y", [Block("a", 2000, 9.0)]))
+    caching.begin(Response(500))
+    assert (caches.charges, caches._entries) == ([], {})
 
 
 def test_a_model_without_a_price_costs_nothing_that_is_known():
