@@ -22,7 +22,7 @@ from aichatkit.batch.templates import Template
 from aichatkit.batch.workers import BoundAsk, parse_executor
 from aichatkit.call.call import Call
 from aichatkit.call.fallback import check_call
-from aichatkit.errors import ConfigurationError
+from aichatkit.errors import ChatError, ConfigurationError
 from aichatkit.middleware.budgets import Budget
 from aichatkit.middleware.estimates import Estimate, check_priced, estimate_calls
 from aichatkit.middleware.pipeline import open_answer
@@ -111,8 +111,8 @@ def map_prompts(
     if isinstance(resume, (str, os.PathLike)) and os.path.isfile(resume):
         batch_jobs.collect_jobs(client, options, resume)
     journal = None if resume is None else Journal(resume)
-    beginning = runs.common_beginning(prompts) if template is None else Template(template).beginning
-    cache = runs.plan_run(sample, beginning, size=source.size, is_finite=source.finite)
+    find_beginning = partial(_find_beginning, prompts, template)
+    cache = runs.plan_run(sample, find_beginning, size=source.size, is_finite=source.finite)
     run_options = RunOptions(
         BoundAsk(partial(ask_row, client), options),
         workers,
@@ -134,6 +134,18 @@ def map_prompts(
     store = DiskStore() if source.size is None else MemoryStore()
     results = Results(BatchRun(queue, run_options), store, schema=form, table=source.table, as_completed=as_completed)
     return results if as_completed else results.finish()
+
+
+def _find_beginning(prompts: Any, template: str | None) -> str:
+    """Return the text that all prompts begin with; of what can be read only once, only the template is known."""
+    least = "" if template is None else Template(template).beginning
+    is_frame = hasattr(prompts, "iloc") or hasattr(prompts, "with_columns")
+    if is_frame or isinstance(prompts, (list, tuple, Mapping, str, os.PathLike)):
+        # A row that cannot be read is reported by the run.
+        with suppress(ChatError):
+            rows = read_rows(prompts, template).rows
+            return runs.common_beginning((row.prompt for row in rows if row.error is None), least)
+    return least
 
 
 def ask_row(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -31,15 +32,22 @@ class SharedHead(NamedTuple):
 
 
 class RowHead(NamedTuple):
-    """The beginning that all rows of a run have in common: so many characters of their last message."""
+    """The beginning that the rows of a run have in common: so many characters of their last message, with this hash."""
 
     length: int
+    digest: bytes
     is_certain: bool
 
+    @classmethod
+    def of(cls, text: str, *, is_certain: bool) -> RowHead:
+        """Return the head of rows whose last message begins with a text."""
+        return cls(len(text), _digest(text), is_certain)
+
     def place_in(self, messages: Sequence[Message]) -> SharedHead:
-        """Return where it ends in the messages of a row; if the last one is not text, before it."""
-        is_text = isinstance(messages[-1].content, str)
-        return SharedHead(len(messages) - 1, self.length if is_text else 0, self.is_certain)
+        """Return where it ends in the messages of a row; before the last one if that begins differently."""
+        content = messages[-1].content
+        begins = isinstance(content, str) and _digest(content[: self.length]) == self.digest
+        return SharedHead(len(messages) - 1, self.length if begins else 0, self.is_certain)
 
 
 class CachePlan(NamedTuple):
@@ -64,6 +72,10 @@ class CachePlan(NamedTuple):
 
 
 NO_PLAN = CachePlan()
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
 
 
 def parse_mode(mode: Any) -> Any:

@@ -6,7 +6,8 @@ pay for writing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Callable
 
 from aichatkit.messages import Message
@@ -26,6 +27,8 @@ _WORTH_TOKENS, _WORTH_ROWS = 4096, 8
 #: Tokens of the prompts themselves that are worth a mark of their own.
 _WORTH_A_SPLIT = 64
 _SAFETY = 0.95
+#: Prompts that are compared to find out what they have in common.
+_MAX_COMPARED = 10_000
 #: Rows that may fail before the others are sent without waiting for a first answer.
 _MAX_FAILURES = 3
 
@@ -74,8 +77,11 @@ class RunCache:
         self._failures += 1
 
 
-def plan_run(call: Call, beginning: str, *, size: int | None, is_finite: bool) -> RunCache | None:
-    """Return how the rows of a run share a cache, None if they do not; `call` is one with the options of all rows."""
+def plan_run(call: Call, find_beginning: Callable[[], str], *, size: int | None, is_finite: bool) -> RunCache | None:
+    """Return how the rows of a run share a cache, None if they do not.
+
+    `call` is one with the options of all rows, and `find_beginning` returns the text that their prompts begin with.
+    """
     target = call.targets[0]
     provider = call.context.provider(target.provider)
     if call.prompt_cache is False or provider.is_free(target.model) or (size is not None and size < 2):
@@ -84,9 +90,9 @@ def plan_run(call: Call, beginning: str, *, size: int | None, is_finite: bool) -
     if rules is None:
         return None
     # White space belongs to the next word, as tokenizers have it.
-    beginning = beginning.rstrip()
+    beginning = find_beginning().rstrip()
     messages = [*call.messages[:-1], Message("user", beginning + "?")]
-    shared = RowHead(len(beginning), True).place_in(messages)
+    shared = RowHead.of(beginning, is_certain=True).place_in(messages)
     prompt = measure(provider, target.model, messages, call.options, shared)
     tokens = (prompt.shared or prompt.head).tokens
     if rules.has_fee:
@@ -96,20 +102,40 @@ def plan_run(call: Call, beginning: str, *, size: int | None, is_finite: bool) -
     if not is_worth:
         return None
     # A mark after the system prompt serves other calls as well.
-    length = len(beginning) if tokens - prompt.head.tokens >= _WORTH_A_SPLIT else 0
+    beginning = beginning if tokens - prompt.head.tokens >= _WORTH_A_SPLIT else ""
     lifetime = rules.lifetime_of(call.prompt_cache)
-    return RunCache(RowHead(length, is_finite), has_marks=rules.has_fee, lifetime=lifetime, clock=call.policy.now)
+    return RunCache(
+        RowHead.of(beginning, is_certain=is_finite), has_marks=rules.has_fee, lifetime=lifetime, clock=call.policy.now
+    )
 
 
-def common_beginning(prompts: Any) -> str:
-    """Return the text that all prompts of a list or dict begin with, up to a word that differs, empty if there is none.
+def common_beginning(prompts: Iterable[Any], least: str = "") -> str:
+    """Return the text that prompts begin with, up to a word that differs; `least` if it is not longer than that.
+
+    Only the first prompts are read if there are many; a row that begins differently shares less.
 
     >>> common_beginning(["Good or bad? Nice.", "Good or bad? Nasty."])
     'Good or bad? '
     """
-    values: Iterable[Any] = prompts.values() if isinstance(prompts, Mapping) else prompts
-    if not isinstance(prompts, (list, tuple, Mapping)) or not all(isinstance(value, str) for value in values):
-        return ""
-    first, last = min(values, default=""), max(values, default="")
-    length = next((place for place, (one, other) in enumerate(zip(first, last)) if one != other), len(first))
-    return first[: max(first.rfind(space, 0, length) for space in " \n") + 1]
+    common = None
+    for prompt in islice(prompts, _MAX_COMPARED):
+        if not isinstance(prompt, str):
+            return least
+        common = prompt if common is None else common[: _common_length(common, prompt)]
+        if len(common) <= len(least):
+            return least
+    common = common or ""
+    end = max(common.rfind(space) for space in " \n") + 1
+    return common[:end] if end > len(least) else least
+
+
+def _common_length(one: str, other: str) -> int:
+    """Return how many characters two texts have in common at their beginning."""
+    low, high = 0, len(one)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if other.startswith(one[low:middle], low):
+            low = middle
+        else:
+            high = middle - 1
+    return low

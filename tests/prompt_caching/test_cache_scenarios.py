@@ -7,12 +7,14 @@ import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 
+import pandas
 import pytest
 
-from aichatkit import Client, RetryPolicy
+from aichatkit import Client, ConfigurationError, RetryPolicy
 from aichatkit.batch_jobs.http import JobHTTP
 from aichatkit.batch_jobs.planner import build_row
 from aichatkit.batch_jobs.protocols import find_protocol
+from aichatkit.prompt_caching import runs
 from aichatkit.sandbox import Sandbox
 
 CLAUDE, GPT, RESPONSES, OLD_GPT = (
@@ -277,6 +279,30 @@ def test_a_run_of_unknown_length_is_marked_from_its_second_row_on(world):
         client.map(rows, LONG + "{text}", progress=False)
     assert [use.written > 0 for use in world.uses] == [False, True] + [False] * 8
     assert [use.read > 0 for use in world.uses] == [False, False] + [True] * 8
+
+
+def test_a_column_that_is_the_same_in_every_row_counts_as_common(world):
+    rows = [{"manual": LONG, "question": f"Is {row} good?"} for row in range(6)]
+    with world.client(CLAUDE) as client:
+        client.map(rows, "{manual} {question}", progress=False)
+        client.map(pandas.DataFrame(rows), "{manual} {question}", progress=False)
+    assert [use.written > 0 for use in world.uses] == [True] + [False] * 11
+
+
+def test_a_row_that_begins_differently_shares_less(world, monkeypatch):
+    monkeypatch.setattr(runs, "_MAX_COMPARED", 3)
+    prompts = [*(f"{LONG}Is {row} good?" for row in range(4)), "Another question."]
+    with world.client(CLAUDE) as client:
+        assert not any(client.map(prompts, progress=False).errors)
+    assert [use.read > 0 for use in world.uses].count(True) == 3
+
+
+def test_a_file_with_a_row_that_cannot_be_read_is_reported_by_the_run(world, tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"text": "Good?"}\n{', encoding="utf-8")
+    with world.client(CLAUDE) as client, pytest.raises(ConfigurationError, match="line 2 cannot be read"):
+        client.map(path, LONG + "{text}", progress=False)
+    assert len(world.uses) == 1
 
 
 def test_a_file_of_one_row_is_not_marked(world, tmp_path):

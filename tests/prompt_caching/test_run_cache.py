@@ -22,12 +22,12 @@ class Clock:
 
 
 def run_cache(*, is_certain=True, has_marks=True, clock=None):
-    return RunCache(RowHead(0, is_certain), has_marks=has_marks, lifetime=300, clock=clock or Clock())
+    return RunCache(RowHead.of("", is_certain=is_certain), has_marks=has_marks, lifetime=300, clock=clock or Clock())
 
 
 def plan(model="anthropic/claude-sonnet-5-5", beginning=LONG, size=10, is_finite=True, **options):
     client = Client(model=model, api_key="k", **options)
-    return plan_run(client._build_call("?", 1), beginning, size=size, is_finite=is_finite)
+    return plan_run(client._build_call("?", 1), lambda: beginning, size=size, is_finite=is_finite)
 
 
 def test_the_first_row_goes_alone_until_its_answer_begins():
@@ -77,20 +77,27 @@ def test_three_rows_that_fail_end_the_wait():
     ("prompts", "beginning"),
     [
         (["Good or bad? Nice.", "Good or bad? Nasty."], "Good or bad? "),
-        (("a b c", "a b d"), "a b "),
-        ({"x": "Rate it:\nA", "y": "Rate it:\nB"}, "Rate it:\n"),
+        (["a b c", "a b d", "a c e"], "a "),
+        (["Rate it:\nA", "Rate it:\nB"], "Rate it:\n"),
         (["same words", "same words"], "same "),
         (["Nothing", "in common"], ""),
         (["word", "wordy"], ""),
+        (["", "a"], ""),
         ([], ""),
         (["one", 2], ""),
         ([{"text": "a"}], ""),
-        ("rows.csv", ""),
-        (iter(["a b", "a c"]), ""),
     ],
 )
 def test_the_common_beginning_ends_before_a_word_that_differs(prompts, beginning):
     assert common_beginning(prompts) == beginning
+
+
+def test_the_common_beginning_is_at_least_the_text_of_the_template():
+    assert common_beginning(["Rate (1)", "Rate (2)"], "Rate (") == "Rate ("
+    assert common_beginning(["Rate: one two", "Rate: one three"], "Rate: ") == "Rate: one "
+    # The input is not read any further.
+    rows = iter(["Rate: a", "Rate: b", "Rate: c"])
+    assert (common_beginning(rows, "Rate: "), list(rows)) == ("Rate: ", ["Rate: c"])
 
 
 def test_a_template_begins_with_the_text_before_its_first_column():
@@ -100,7 +107,7 @@ def test_a_template_begins_with_the_text_before_its_first_column():
 
 def test_a_long_beginning_is_shared():
     cache = plan()
-    assert (cache.head, cache.has_marks) == (RowHead(len(LONG) - 1, True), True)
+    assert (cache.head, cache.has_marks) == (RowHead.of(LONG.rstrip(), is_certain=True), True)
     assert plan(is_finite=False, size=None).head.is_certain is False
 
 
@@ -135,8 +142,10 @@ def test_where_writing_is_free_rows_are_not_marked(model):
 
 def test_the_end_of_the_beginning_is_in_the_last_message_if_that_is_text():
     messages = [Message("system", "Be brief."), Message("user", "Hi")]
-    assert RowHead(1, True).place_in(messages) == SharedHead(1, 1, True)
-    assert RowHead(1, True).place_in([Message("user", [{"type": "text", "text": "Hi"}])]) == SharedHead(0, 0, True)
+    head = RowHead.of("H", is_certain=True)
+    assert head.place_in(messages) == SharedHead(1, 1, True)
+    assert head.place_in([Message("user", [{"type": "text", "text": "Hi"}])]) == SharedHead(0, 0, True)
+    assert head.place_in([Message("user", "Lo")]) == SharedHead(0, 0, True)
 
 
 @pytest.mark.parametrize("mode", ["2h", "", None, 1.5, [], "AUTO"])
