@@ -53,13 +53,13 @@ class RowHead(NamedTuple):
 class CachePlan(NamedTuple):
     """How a request uses the prompt cache of its service.
 
-    The prompt is marked after the messages in `marks`, and at `shared`, a message and a number of its characters.
+    The prompt is marked after the messages in `marks`, and in `part`, a message, after a number of its characters.
     With `writes_nothing`, the service does not write the prompt on its own either. `key` is the same for requests with
     the same beginning, empty if the service needs none; `is_off` if the caller wants no caching.
     """
 
     marks: Sequence[int] = ()
-    shared: tuple[int, int] | None = None
+    part: tuple[int, int] | None = None
     is_long: bool = False
     writes_nothing: bool = False
     key: str = ""
@@ -68,7 +68,7 @@ class CachePlan(NamedTuple):
     @property
     def has_marks(self) -> bool:
         """Whether anything is marked."""
-        return bool(self.marks) or self.shared is not None
+        return bool(self.marks) or self.part is not None
 
 
 NO_PLAN = CachePlan()

@@ -92,17 +92,18 @@ class MarkDecision(CacheDecision):
         self._prompt = prompt
         self._memory = memory
         self._group = memory.group(prompt.head.digest)
-        self._beginnings = [each for each in (prompt.head, prompt.shared, *prompt.messages) if each is not None]
+        self._beginnings = [each for each in (prompt.head, prompt.shared, *prompt.messages, *prompt.parts) if each]
         self._seen = dict(zip(self._beginnings, memory.find([each.digest for each in self._beginnings])))
         shortest = rules.minimum * _MARGIN
         chosen = dict.fromkeys(self._choose(is_certain=shared is not None and shared.is_certain))
         self._marked = [beginning for beginning in chosen if beginning.tokens >= shortest]
-        super().__init__(self._make_plan(shared))
+        super().__init__(self._make_plan())
 
     def follow(self, answer: Answer) -> None:
         """Note that the prompt was sent, and learn from what the answer read and wrote."""
         lifetime = self._rules.lifetime_of(self._mode)
-        for beginning in dict.fromkeys((self._prompt.head, self._prompt.shared, *self._prompt.messages[-1:])):
+        prompt = self._prompt
+        for beginning in dict.fromkeys((prompt.head, prompt.shared, *prompt.messages[-1:], *prompt.parts)):
             if beginning is not None:
                 self._memory.note_sent(beginning.digest, self._seen[beginning].streak + 1, lifetime)
         if self._marked:
@@ -112,12 +113,11 @@ class MarkDecision(CacheDecision):
     def _has_tail(self) -> bool:
         return bool(self._prompt.messages) and self._prompt.messages[-1] in self._marked
 
-    def _make_plan(self, shared: SharedHead | None) -> CachePlan:
-        part = self._prompt.shared
-        is_split = shared is not None and shared.length > 0 and part is not None and part in self._marked
+    def _make_plan(self) -> CachePlan:
+        part = next((each for each in self._marked if each.length), None)
         return CachePlan(
-            marks=[each.place for each in self._marked if not (is_split and each is part)],
-            shared=(shared.place, shared.length) if is_split and shared is not None else None,
+            marks=[each.place for each in self._marked if not each.length],
+            part=None if part is None else (part.place, part.length),
             is_long=self._mode == "1h",
             writes_nothing=self._rules.style == "breakpoints" and not self._has_tail,
             key=self._prompt.key,
@@ -138,6 +138,10 @@ class MarkDecision(CacheDecision):
             yield from (head, previous, tails[-1])
         elif always and tails and not is_certain:
             yield tails[-1]
+        if not always and (previous is None or previous is tails[-1]):
+            # A part that is in the cache can be read only if the prompt is marked there again.
+            parts = [each for each in prompt.parts if self._seen[each].is_cached] or prompt.parts
+            yield from [each for each in parts if self._is_worth(each, self._group.unread_heads)][-1:]
 
     def _is_worth(self, beginning: Beginning, unread: int, *, until: Beginning | None = None) -> bool:
         """Return whether a beginning that was sent before is likely to be sent again."""
@@ -155,7 +159,7 @@ class MarkDecision(CacheDecision):
             return
         cached = [each.digest for each in self._marked] if read or written else []
         self._memory.note_cached(cached, self._rules.lifetime_of(self._mode))
-        write = 2.0 if self._mode == "1h" else self._rules.write
+        write = self._rules.long_write if self._mode == "1h" else self._rules.write
         gain = (1.0 - self._rules.read) * read - (write - 1.0) * written
         if self._memory.settle(self._group, Outcome(read, gain, was_expected, self._has_tail)):
             warn_user(

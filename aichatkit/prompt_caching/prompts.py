@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from aichatkit.messages import File, Message, ToolCallsMessage, ToolResultMessage
@@ -16,22 +16,33 @@ _INSTRUCTIONS = ("system", "developer")
 #: Tokens assumed for a picture or another file without text.
 _FILE_TOKENS = 1000
 _BYTES_PER_TOKEN = 4
+#: Characters of the parts of a question, at first and once there are many.
+_PART, _LARGE_PART, _MANY_PARTS = 4096, 16_384, 65_536
+_LONGEST_WORD = 256
 
 
 class Beginning(NamedTuple):
-    """A prompt up to and including the message at `place`, or HEAD for its tools and system prompt."""
+    """A prompt up to and including the message at `place`, or HEAD for its tools and system prompt.
+
+    With `length`, it ends after so many characters of that message.
+    """
 
     place: int
     digest: bytes
     tokens: int
+    length: int = 0
 
 
 class MeasuredPrompt(NamedTuple):
-    """The beginnings of a prompt; `shared` is the one that all rows of a run have."""
+    """The beginnings of a prompt; `shared` is the one that all rows of a run have.
+
+    `parts` are those that end in a long question, as other questions may be about the same document.
+    """
 
     head: Beginning
     messages: Sequence[Beginning]
     shared: Beginning | None = None
+    parts: Sequence[Beginning] = ()
 
     @property
     def tokens(self) -> int:
@@ -65,8 +76,8 @@ class _Reader:
         self._bytes += len(file.data) if file.kind == "text" else 0
         self._file_tokens += 0 if file.kind == "text" else _FILE_TOKENS
 
-    def beginning(self, place: int) -> Beginning:
-        return Beginning(place, self._hash.digest(), self._bytes // _BYTES_PER_TOKEN + self._file_tokens)
+    def beginning(self, place: int, length: int = 0) -> Beginning:
+        return Beginning(place, self._hash.digest(), self._bytes // _BYTES_PER_TOKEN + self._file_tokens, length)
 
     def copy(self) -> _Reader:
         copy = _Reader()
@@ -88,18 +99,36 @@ def measure(
             _add_message(reader, message)
     head = reader.beginning(HEAD)
     found = head if shared is not None and not shared.length else None
-    beginnings = []
+    beginnings: list[Beginning] = []
+    parts: Sequence[Beginning] = ()
     for place, message in enumerate(messages):
         if message.role in _INSTRUCTIONS:
             continue
-        if shared is not None and shared.length and shared.place == place and isinstance(message.content, str):
-            part = reader.copy()
-            part.add(message.role, counts=False)
-            part.add(message.content[: shared.length])
-            found = part.beginning(place)
+        if isinstance(message.content, str) and shared is not None and shared.length and shared.place == place:
+            (found,) = _cut(reader, place, message.content, [shared.length])
+        elif isinstance(message.content, str) and shared is None and place == len(messages) - 1:
+            parts = list(_cut(reader, place, message.content, _places_to_cut(message.content)))
         _add_message(reader, message)
         beginnings.append(reader.beginning(place))
-    return MeasuredPrompt(head, beginnings, found)
+    return MeasuredPrompt(head, beginnings, found, parts)
+
+
+def _cut(reader: _Reader, place: int, content: str, lengths: Iterable[int]) -> Iterator[Beginning]:
+    """Yield the beginnings of a prompt that end in a message."""
+    reader, start = reader.copy(), 0
+    for length in lengths:
+        reader.add(content[start:length])
+        yield reader.beginning(place, length)
+        start = length
+
+
+def _places_to_cut(content: str) -> Iterator[int]:
+    """Yield where a long text may be cut, each place by the text before it alone: at the end of a word."""
+    for end in (*range(_PART, _MANY_PARTS, _PART), *range(_MANY_PARTS, len(content), _LARGE_PART)):
+        if end >= len(content):
+            return
+        space = max(content.rfind(space, end - _LONGEST_WORD, end) for space in " \n")
+        yield end if space < 0 else space
 
 
 def _add_message(reader: _Reader, message: Message) -> None:

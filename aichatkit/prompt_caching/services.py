@@ -26,6 +26,7 @@ class CacheRules(NamedTuple):
     lifetime: float = 300.0
     long_lifetime: float = 3600.0
     write: float = 1.25
+    long_write: float = 2.0
     read: float = 0.1
 
     @property
@@ -46,7 +47,7 @@ _CLAUDE_MINIMUMS = (
     (re.compile(r"haiku-4[-.]5|opus-4[-.][56]"), 4096),
 )
 _CLAUDE = re.compile(r"claude-")
-_BREAKPOINTS = CacheRules("breakpoints", lifetime=1800.0, long_lifetime=43_200.0)
+_BREAKPOINTS = CacheRules("breakpoints", lifetime=1800.0, long_lifetime=43_200.0, long_write=2.5)
 _KEYS = CacheRules("key", lifetime=600.0)
 _AUTOMATIC = frozenset(("deepseek", "fireworks", "gemini", "groq", "mistral", "moonshot", "together", "zai"))
 

@@ -37,8 +37,8 @@ def mark_turns(turns: Sequence[_Turn], messages: Sequence[Message], plan: CacheP
 
 
 def _mark_blocks(blocks: list[dict[str, Any]], place: int, plan: CachePlan) -> list[dict[str, Any]]:
-    if plan.shared is not None and plan.shared[0] == place:
-        blocks = _split_last(blocks, plan.shared[1], _control(plan))
+    if plan.part is not None and plan.part[0] == place:
+        blocks = _split_last(blocks, plan.part[1], _control(plan))
     if place in plan.marks and blocks and blocks[-1]["type"] not in _UNMARKED:
         blocks = [*blocks[:-1], {**blocks[-1], **_control(plan)}]
     return blocks
@@ -95,14 +95,14 @@ def _mark_field(
     is_head: bool,
     text_type: str,
 ) -> None:
-    is_shared = plan.shared is not None and plan.shared[0] == place
+    is_shared = plan.part is not None and plan.part[0] == place
     is_marked = is_head or place in plan.marks
     content = message.get(field)
     if not content or not (is_shared or is_marked):
         return
     parts = [{"type": text_type, "text": content}] if isinstance(content, str) else list(content)
-    if is_shared and plan.shared is not None:
-        parts = _split_last(parts, plan.shared[1], mark)
+    if is_shared and plan.part is not None:
+        parts = _split_last(parts, plan.part[1], mark)
     if is_marked:
         parts[-1] = {**parts[-1], **mark}
     message[field] = parts

@@ -187,12 +187,12 @@ def test_a_shared_beginning_is_marked_whether_or_not_it_was_seen():
     world = World()
     row = Message("user", LONG + "Good?")
     plan = world.plan([row], shared=SharedHead(0, len(LONG), True), written=4000)
-    assert (plan.marks, plan.shared) == ([], (0, len(LONG)))
+    assert (plan.marks, plan.part) == ([], (0, len(LONG)))
     # Without certainty, it is marked when it is seen again.
     world = World()
     shared = SharedHead(0, len(LONG), False)
     assert world.plan([row], shared=shared).has_marks is False
-    assert world.plan([Message("user", LONG + "Bad?")], shared=shared).shared == (0, len(LONG))
+    assert world.plan([Message("user", LONG + "Bad?")], shared=shared).part == (0, len(LONG))
 
 
 def test_a_shared_beginning_of_a_message_with_files_is_left_out():
@@ -299,3 +299,33 @@ def test_another_process_begins_with_an_empty_memory():
     memory = PromptMemory()
     memory.note_sent(b"a", 1, 300)
     assert pickle.loads(pickle.dumps(memory)).find([b"a"]) == [Seen()]
+
+
+def test_questions_about_one_document_mark_what_they_have_in_common():
+    world = World()
+    ask = [[Message("user", f"{LONG}\n\nQuestion {number}?")] for number in range(4)]
+    assert world.plan(ask[0]).has_marks is False
+    plan = world.plan(ask[1], written=4000)
+    assert (plan.marks, plan.part) == ([], (0, 16_379))
+    assert world.plan(ask[2], read=4000).part == plan.part
+    # A longer common part was not written, so it could not be read.
+    longer = Message("user", f"{LONG}{LONG}")
+    assert world.plan([longer], read=4000).part == plan.part
+    plan = world.plan([longer], read=4000)
+    assert (plan.marks, plan.part) == ([0], (0, 16_379))
+
+
+def test_safe_marks_no_document():
+    world = World(mode="safe")
+    assert not any(world.plan([Message("user", f"{LONG}{number}")]).has_marks for number in range(3))
+
+
+def test_a_part_ends_with_a_word_if_there_is_one():
+    def parts(text):
+        return [each.length for each in measure(registry["openai"](), "m", [Message("user", text)], Options()).parts]
+
+    assert parts("x" * 9000) == [4096, 8192]
+    assert parts("word " * 1800) == [4094, 8189]
+    assert parts("word\n" * 820) == [4094]
+    assert parts("word " * 819) == []
+    assert parts("x" * 100_000)[14:] == [61_440, 65_536, 81_920, 98_304]

@@ -114,6 +114,10 @@ def one_offs(world, client, count=4):
     return sum(client.ask(f"{number} {HANDBOOK}").cost for number in range(count))
 
 
+def one_document(world, client):
+    return sum(client.ask(f"{LONG}\n\nQuestion {number}?").cost for number in range(4))
+
+
 def same_system(world, client, count=5, gap=5.0):
     total = 0.0
     for number in range(count):
@@ -134,7 +138,7 @@ def job_like_run(world, client):
     return run(world, client, rows=1)
 
 
-SCENARIOS = [chat, tool_loop, run, one_offs, same_system, short_chat, slow_chat, job_like_run]
+SCENARIOS = [chat, tool_loop, run, one_document, one_offs, same_system, short_chat, slow_chat, job_like_run]
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
@@ -198,6 +202,15 @@ def test_short_prompts_are_sent_as_they_were(world, model):
     for request in world.box.requests:
         assert not {name for name in request.json() if "cache" in name}
         assert b"cache" not in request.body
+
+
+@with_fees
+def test_questions_about_one_document_read_it_from_the_second_on(world, model):
+    with world.client(model) as client:
+        for number in range(5):
+            client.ask(f"{LONG}\n\nQuestion {number}?")
+    assert [use.written > 0 for use in world.uses] == [False, True, False, False, False]
+    assert [use.read > 17_000 for use in world.uses] == [False, False, True, True, True]
 
 
 @with_fees

@@ -53,26 +53,26 @@ def test_anthropic_marks_the_last_tool_if_there_is_no_system_prompt():
 
 
 def test_anthropic_marks_the_beginning_that_rows_share():
-    found = body("anthropic", [SYSTEM, QUESTION], CachePlan(shared=(1, 9)))
+    found = body("anthropic", [SYSTEM, QUESTION], CachePlan(part=(1, 9)))
     assert found["messages"][0]["content"] == [text("Rule one.", **MARK), text(" Is it good?")]
     assert found["system"] == "Be brief."
 
 
 @pytest.mark.parametrize("length", [0, len(QUESTION.content), 999])
 def test_a_beginning_without_a_rest_is_not_split(length):
-    found = body("anthropic", [QUESTION], CachePlan(shared=(0, length)))
+    found = body("anthropic", [QUESTION], CachePlan(part=(0, length)))
     assert found["messages"][0]["content"] == [text(QUESTION.content)]
 
 
 def test_anthropic_marks_neither_thoughts_nor_what_is_not_there():
     signed = ToolCallsMessage("assistant", "", [], "", [Thought("Hm.", "anthropic:c2ln")])
     messages = [QUESTION, signed, Message("user", ""), QUESTION]
-    found = body("anthropic", messages, CachePlan([1, 2], shared=(2, 4)))
+    found = body("anthropic", messages, CachePlan([1, 2], part=(2, 4)))
     assert "cache_control" not in str(found)
 
 
 def test_openrouter_takes_the_marks_of_anthropic_on_parts():
-    found = body("openrouter", ROUND, CachePlan([HEAD, 3], shared=(1, 9), is_long=True))
+    found = body("openrouter", ROUND, CachePlan([HEAD, 3], part=(1, 9), is_long=True))
     hour = {"cache_control": {"type": "ephemeral", "ttl": "1h"}}
     assert [message["content"] for message in found["messages"]] == [
         [text("Be brief.", **hour)],
@@ -90,7 +90,7 @@ def test_openai_marks_all_but_the_end_which_it_marks_on_its_own():
 
 
 def test_openai_writes_only_what_is_marked():
-    found = body("openai", [SYSTEM, QUESTION], CachePlan(shared=(1, 9), writes_nothing=True))
+    found = body("openai", [SYSTEM, QUESTION], CachePlan(part=(1, 9), writes_nothing=True))
     assert found["messages"][1]["content"] == [text("Rule one.", **POINT), text(" Is it good?")]
     assert found["prompt_cache_options"] == {"mode": "explicit"}
     assert "prompt_cache_key" not in found
