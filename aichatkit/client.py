@@ -49,8 +49,6 @@ from aichatkit.options import (
     parse_verify,
 )
 from aichatkit.params import parse_params
-from aichatkit.prompt_caching.memory import PromptMemory
-from aichatkit.prompt_caching.plan import parse_mode
 from aichatkit.registry import GROUPS, Registry, registry
 from aichatkit.reply import Reply
 from aichatkit.streams import Stream
@@ -72,9 +70,11 @@ if TYPE_CHECKING:
     from aichatkit.middleware import cache as caches
     from aichatkit.middleware import telemetry as telemetries
     from aichatkit.middleware.estimates import Estimate
+    from aichatkit.prompt_caching import plan as cache_plans
 else:
     # What only some clients or calls need.
     budgets = lazy_module("aichatkit.middleware.budgets")
+    cache_plans = lazy_module("aichatkit.prompt_caching.plan")
     caches = lazy_module("aichatkit.middleware.cache")
     call_log = lazy_module("aichatkit.middleware.call_log")
     checks = lazy_module("aichatkit.checks")
@@ -167,7 +167,7 @@ class Client:
             Timeout.of(timeout),
             policy,
             parse_params(params, options=()),
-            parse_mode(prompt_cache),
+            "auto" if prompt_cache == "auto" else cache_plans.parse_mode(prompt_cache),
         )
         names = named_providers(model) if isinstance(api_key, (str, list, tuple)) or isinstance(base_url, str) else []
         keys = per_provider(api_key, names, option="api_key")
@@ -192,7 +192,6 @@ class Client:
             catalog=parse_catalog(catalog, prices),
             budget=None if budget is None else budgets.Budget(budget),
             cache=None if cache is None else caches.parse_cache(cache),
-            prompt_memory=PromptMemory(now),
             rate_limiter=rate_limits.RateLimiter(rates, now) if (rates := parse_rates(rate)) else None,
             observers=observers,
             on_request=hooks.get("request"),

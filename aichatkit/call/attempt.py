@@ -228,7 +228,7 @@ class TargetAttempts:
             request.messages,
             request.options,
             mode=self.call.prompt_cache,
-            memory=self.context.prompt_memory,
+            memory=self.context.prompt_memory(self.call.policy.now),
             shared=self.call.shared_head,
         )
 

@@ -24,17 +24,18 @@ from aichatkit.options import (
     parse_rounds,
 )
 from aichatkit.params import parse_params
-from aichatkit.prompt_caching.plan import parse_mode
 from aichatkit.providers.base import Options, Provider
 from aichatkit.transport.timeouts import Deadline, Timeout
 
 if TYPE_CHECKING:
     from aichatkit import attachments
+    from aichatkit.prompt_caching import plan as cache_plans
     from aichatkit.structured import forms
     from aichatkit.tools import functions
 else:
     # What only some calls need.
     attachments = lazy_module("aichatkit.attachments")
+    cache_plans = lazy_module("aichatkit.prompt_caching.plan")
     forms = lazy_module("aichatkit.structured.forms")
     functions = lazy_module("aichatkit.tools.functions")
 
@@ -98,7 +99,7 @@ def build_call(
         strict=strict if strict is False else parse_flag("strict", strict),
         keep_raw=raw if raw is False else parse_flag("raw", raw),
         max_rounds=parse_rounds(max_rounds),
-        prompt_cache=defaults.prompt_cache if prompt_cache is None else parse_mode(prompt_cache),
+        prompt_cache=defaults.prompt_cache if prompt_cache is None else cache_plans.parse_mode(prompt_cache),
         repairs=repairs,
     )
     if schema is None and approve is None and (tools is None or tools == ()):

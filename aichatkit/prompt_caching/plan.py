@@ -11,7 +11,7 @@ from aichatkit.errors import ConfigurationError
 if TYPE_CHECKING:
     from aichatkit.messages import Message
 
-__all__ = ["HEAD", "MODES", "NO_PLAN", "CachePlan", "RowHead", "SharedHead", "parse_mode"]
+__all__ = ["HEAD", "MODES", "CachePlan", "RowHead", "SharedHead", "parse_mode"]
 
 #: The place of a mark after the tools and the system prompt; the others are positions of messages.
 HEAD = -1
@@ -69,9 +69,6 @@ class CachePlan(NamedTuple):
     def has_marks(self) -> bool:
         """Whether anything is marked."""
         return bool(self.marks) or self.part is not None
-
-
-NO_PLAN = CachePlan()
 
 
 def _digest(text: str) -> bytes:

@@ -99,7 +99,7 @@ class Anthropic(Provider):
         system, others = split_system(messages)
         built = [(_role(message), self._build_blocks(message)) for message in others]
         cache = options.cache
-        if cache.has_marks:
+        if cache is not None:
             built = cache_marks.mark_turns(built, messages, cache)
         turns = _without_last_blanks(merge_turns(built))
         payload: dict[str, Any] = {
@@ -115,7 +115,7 @@ class Anthropic(Provider):
                 {"name": tool.name, "description": tool.description, "input_schema": tool.parameters}
                 for tool in options.tools
             ]
-        if cache.has_marks:
+        if cache is not None:
             cache_marks.mark_head(payload, cache)
         if options.schema is not None:
             schema = dialects.for_anthropic(options.schema)

@@ -18,10 +18,10 @@ from aichatkit._dataclasses import dataclass, field
 from aichatkit._reasons import reason_of
 from aichatkit.errors import BadResponseError, ChatError, ConfigurationError, MissingKeyError, UnknownModelError
 from aichatkit.messages import Message
-from aichatkit.prompt_caching.plan import NO_PLAN, CachePlan
 
 if TYPE_CHECKING:
     from aichatkit.classification import classify
+    from aichatkit.prompt_caching.plan import CachePlan
     from aichatkit.transport.transport import Transport
 
 __all__ = ["NO_OPTIONS", "WEB_IMAGES", "Options", "Provider", "Tool", "is_local", "parsing", "unreadable"]
@@ -35,7 +35,8 @@ class Options:
     the model may call, `schema` the JSON schema for structured output, `extra` fields copied into the body unchanged.
     `record` is what the catalog knows about the model, empty if nothing. `hide_thoughts` is set if the caller wants no
     reasoning, although the model may not be able to switch it off; `left_out` are the caller's parameters that the
-    model is known to refuse. `cache` says how the prompt uses the service's prompt cache.
+    model is known to refuse. `cache` says how the prompt uses the service's prompt cache,
+    if the caller or the service cares.
     """
 
     params: Mapping[str, Any] = field(default_factory=dict)
@@ -46,7 +47,7 @@ class Options:
     record: Mapping[str, Any] = field(default_factory=dict)
     hide_thoughts: bool = False
     left_out: frozenset[str] = frozenset()
-    cache: CachePlan = NO_PLAN
+    cache: CachePlan | None = None
 
 
 NO_OPTIONS = Options()

@@ -15,7 +15,6 @@ from aichatkit.chunks import Answered, Finish, ToolCall, Whole, dicts_in
 from aichatkit.classification import classify
 from aichatkit.events import Event, sniffing
 from aichatkit.messages import Content, File, Message, ToolCallsMessage, ToolResultMessage
-from aichatkit.prompt_caching.plan import NO_PLAN, CachePlan
 from aichatkit.providers.base import NO_OPTIONS, Options, Provider
 from aichatkit.providers.openai_records import (
     find_tier,
@@ -40,6 +39,7 @@ from aichatkit.providers.request_bodies import (
 
 if TYPE_CHECKING:
     from aichatkit import _json
+    from aichatkit.prompt_caching.plan import CachePlan
     from aichatkit.providers import cache_keys, cache_marks, odd_events, openai_images, openai_signatures
     from aichatkit.structured import dialects
 else:
@@ -112,15 +112,18 @@ class OpenAICompatible(Provider):
             payload["stream"] = self.streams_schema
         if self.stream_usage and payload["stream"]:
             payload["stream_options"] = {"include_usage": True}
-        if self.needs_cache_key and self.url == type(self).url and not options.cache.is_off:
+        plan = options.cache
+        if self.needs_cache_key and self.url == type(self).url and not (plan is not None and plan.is_off):
             payload["prompt_cache_key"] = cache_keys.cache_key(payload)
-        if options.cache is not NO_PLAN:
-            self._use_cache(payload, options.cache)
+        if plan is not None:
+            self._use_cache(payload, plan)
         # Behind another address, a model of the service's own still has the service's names.
         has_own_names = self.url == type(self).url or "effort" in options.record
         names = {**self.params, **self.own_params} if has_own_names else self.params
         body = add_options(payload, names, options, provider=self, model=model)
-        headers = {**stream_headers(self, options), **self._cache_headers(options.cache)}
+        headers = stream_headers(self, options)
+        if plan is not None and plan.key and self.cache_style == "xai":
+            headers["x-grok-conv-id"] = plan.key
         return requests.Request("POST", self.api_endpoint, json=body, headers=headers)
 
     def _use_cache(self, payload: dict[str, Any], plan: CachePlan) -> None:
@@ -129,10 +132,6 @@ class OpenAICompatible(Provider):
             cache_marks.mark_parts(payload["messages"], plan, control=True)
         elif self.cache_style == "openai":
             cache_marks.mark_openai(payload, payload["messages"], plan)
-
-    def _cache_headers(self, plan: CachePlan) -> dict[str, str]:
-        """Return the headers that group requests with the same beginning."""
-        return {"x-grok-conv-id": plan.key} if self.cache_style == "xai" and plan.key else {}
 
     def parse_event(self, event: Event) -> Any:
         try:

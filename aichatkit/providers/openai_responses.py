@@ -29,7 +29,6 @@ from aichatkit.chunks import (
 from aichatkit.errors import BadResponseError
 from aichatkit.events import Event, sniffing
 from aichatkit.messages import File, Message, ToolCallsMessage, ToolResultMessage
-from aichatkit.prompt_caching.plan import NO_PLAN
 from aichatkit.providers import cache_marks, openai_images
 from aichatkit.providers.base import NO_OPTIONS, WEB_IMAGES, Options, Provider, Tool
 from aichatkit.providers.odd_events import check_error, parse_unreadable
@@ -94,7 +93,7 @@ class OpenAIResponses(Provider):
     ) -> requests.Request:
         built = [list(self._build_items(message)) for message in messages]
         payload: dict[str, Any] = {"model": model, "input": [], "stream": True, "store": False}
-        if options.cache is not NO_PLAN:
+        if options.cache is not None:
             cache_marks.mark_openai(payload, built, options.cache)
         payload["input"] = [item for items in built for item in items]
         if options.tools:

@@ -254,7 +254,7 @@ def test_behind_another_address_only_known_models_are_marked():
         ("claude-opus-5", 512),
         ("claude-fable-5-1", 512),
         ("claude-sonnet-5", 1024),
-        ("claude-sonnet-4-5-20250929", 1024),
+        ("claude-sonnet-4-6", 1024),
         ("claude-opus-4-8", 1024),
         ("claude-opus-4-7", 2048),
         ("claude-haiku-4-5", 4096),
