@@ -21,6 +21,8 @@ _MAX_SIGHTS = 10_000
 _MAX_GROUPS = 1_000
 #: How often in a row a prompt that should be in the cache may be missing before marking stops.
 MAX_MISSES = 3
+#: Seconds after which a request that was to write a prompt no longer keeps others from it: it may have failed.
+_CLAIM = 60.0
 #: A little less than the lifetime that a service promises.
 _SAFETY = 0.95
 
@@ -33,11 +35,12 @@ class Seen(NamedTuple):
 
 
 class _Sight:
-    __slots__ = ("cached_until", "sent_until", "streak")
+    __slots__ = ("cached_until", "claimed_until", "sent_until", "streak")
 
     def __init__(self) -> None:
         self.sent_until = float("-inf")
         self.cached_until = float("-inf")
+        self.claimed_until = float("-inf")
         self.streak = 0
 
 
@@ -107,12 +110,24 @@ class PromptMemory:
             sight = _entry(self._sights, digest, _Sight, _MAX_SIGHTS)
             sight.sent_until, sight.streak = until, streak
 
+    def claim(self, digests: Sequence[bytes]) -> bool:
+        """Return whether these beginnings may be written now: not while another request is about to write one."""
+        now = self._clock()
+        with self._lock:
+            sights = [_entry(self._sights, digest, _Sight, _MAX_SIGHTS) for digest in digests]
+            if any(sight.claimed_until > now for sight in sights):
+                return False
+            for sight in sights:
+                sight.claimed_until = now + _CLAIM
+        return True
+
     def note_cached(self, digests: Sequence[bytes], lifetime: float) -> None:
         """Note that the service has these beginnings in its cache from now on; with `lifetime` 0, that it has not."""
         until = self._clock() + lifetime * _SAFETY
         with self._lock:
             for digest in digests:
-                _entry(self._sights, digest, _Sight, _MAX_SIGHTS).cached_until = until
+                sight = _entry(self._sights, digest, _Sight, _MAX_SIGHTS)
+                sight.cached_until, sight.claimed_until = until, float("-inf")
 
     def settle(self, group: Group, outcome: Outcome) -> bool:
         """Count what an answer read and wrote; return whether marking stops here."""

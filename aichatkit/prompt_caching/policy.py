@@ -95,8 +95,14 @@ class MarkDecision(CacheDecision):
         self._beginnings = [each for each in (prompt.head, prompt.shared, *prompt.messages, *prompt.parts) if each]
         self._seen = dict(zip(self._beginnings, memory.find([each.digest for each in self._beginnings])))
         shortest = rules.minimum * _MARGIN
-        chosen = dict.fromkeys(self._choose(is_certain=shared is not None and shared.is_certain))
-        self._marked = [beginning for beginning in chosen if beginning.tokens >= shortest]
+        is_certain = shared is not None and shared.is_certain
+        chosen = dict.fromkeys(self._choose(is_certain=is_certain))
+        marked = [beginning for beginning in chosen if beginning.tokens >= shortest]
+        unwritten = [beginning.digest for beginning in marked if not self._seen[beginning].is_cached]
+        if not (is_certain or self._is_always or memory.claim(unwritten)):
+            # Another thread is about to write one of them, and one surcharge is enough.
+            marked = [beginning for beginning in marked if self._seen[beginning].is_cached]
+        self._marked = marked
         super().__init__(self._make_plan())
 
     def follow(self, answer: Answer) -> None:
@@ -107,7 +113,13 @@ class MarkDecision(CacheDecision):
             if beginning is not None:
                 self._memory.note_sent(beginning.digest, self._seen[beginning].streak + 1, lifetime)
         if self._marked:
+            # What is written can be read from now on.
+            self._memory.note_cached([each.digest for each in self._marked], lifetime)
             answer.when_complete(self._learn)
+
+    @property
+    def _is_always(self) -> bool:
+        return self._mode is True or self._mode == "1h"
 
     @property
     def _has_tail(self) -> bool:
@@ -126,7 +138,7 @@ class MarkDecision(CacheDecision):
     def _choose(self, *, is_certain: bool) -> Iterator[Beginning]:
         """Yield the beginnings to mark, those too short for it included."""
         prompt, tails = self._prompt, self._prompt.messages
-        always = self._mode is True or self._mode == "1h"
+        always = self._is_always
         if self._group.is_stopped and not always:
             return
         head = prompt.head if prompt.shared is None else prompt.shared
@@ -154,11 +166,10 @@ class MarkDecision(CacheDecision):
     def _learn(self, reply: Reply) -> None:
         read, written = reply.usage.cached_tokens or 0, reply.usage.cache_write_tokens or 0
         was_expected = any(self._seen[each].is_cached for each in self._marked)
-        if not read and not written and not was_expected:
-            # The service did not cache it, and charged nothing for the mark.
+        if not read and reply.usage.cache_write_tokens == 0:
+            # The service did not cache it, as it does if a prompt is too short, and charged nothing for the mark.
+            self._memory.note_cached([each.digest for each in self._marked], 0.0)
             return
-        cached = [each.digest for each in self._marked] if read or written else []
-        self._memory.note_cached(cached, self._rules.lifetime_of(self._mode))
         write = self._rules.long_write if self._mode == "1h" else self._rules.write
         gain = (1.0 - self._rules.read) * read - (write - 1.0) * written
         if self._memory.settle(self._group, Outcome(read, gain, was_expected, self._has_tail)):

@@ -142,6 +142,26 @@ def test_a_service_that_reports_nothing_is_neither_believed_nor_blamed():
     assert (group.misses, group.unread_tails, group.balance) == (0, 0, 0)
 
 
+def test_a_prompt_that_the_service_finds_too_short_counts_for_nothing():
+    world = World()
+    messages = list(TURN)
+    for number in range(8):
+        world.plan(messages)
+        messages += [ANSWER, Message("user", f"Question {number}?")]
+    assert world.plan(messages).marks == [HEAD, 15, 17]
+
+
+def test_a_service_that_reports_no_writes_is_judged_by_its_reads():
+    world = World()
+    messages = list(TURN)
+    for number in range(4):
+        world.plan(messages, written=None)
+        messages += [ANSWER, Message("user", f"Question {number}?")]
+    with pytest.warns(UserWarning, match="were not found in the prompt cache"):
+        world.plan(messages, written=None)
+    assert world.plan([*messages, ANSWER, SECOND]).marks == []
+
+
 def test_marking_stops_after_three_misses_in_succession_unless_it_is_wanted_always():
     world = World()
     world.plan(TURN)
@@ -156,6 +176,30 @@ def test_marking_stops_after_three_misses_in_succession_unless_it_is_wanted_alwa
     messages += [ANSWER, SECOND]
     assert world.plan(messages).marks == []
     assert world.plan([*messages, ANSWER, FIRST], mode=True, written=9).marks
+
+
+def test_of_requests_at_the_same_time_one_writes_the_common_beginning():
+    world = World()
+
+    def decide_on(question, mode="auto"):
+        messages = [SYSTEM, Message("user", question)]
+        return decide(world.provider, world.model, messages, Options(), mode=mode, memory=world.memory)
+
+    world.plan(TURN)
+    first, second = decide_on("One?"), decide_on("Two?")
+    assert (first.plan.marks, second.plan.marks) == ([HEAD], [])
+    assert decide_on("Three?", mode=True).plan.marks == [HEAD, 1]
+    first.follow(Answered(0, 5000))
+    assert decide_on("Four?").plan.marks == [HEAD]
+
+
+def test_a_request_that_failed_does_not_keep_others_from_writing_for_long():
+    world = World()
+    world.plan(TURN)
+    one, other = ([SYSTEM, Message("user", question)] for question in ("One?", "Two?"))
+    decide(world.provider, world.model, one, Options(), mode="auto", memory=world.memory)
+    world.clock.now = 61
+    assert world.plan(other).marks == [HEAD]
 
 
 def test_safe_marks_only_what_earlier_savings_cover():

@@ -221,6 +221,16 @@ def test_a_system_prompt_is_marked_when_it_is_seen_again(world, model):
 
 
 @with_fees
+def test_threads_that_ask_at_the_same_time_pay_for_one_write(world, model):
+    world.box.delay = 0.01
+    with world.client(model) as client, ThreadPoolExecutor(8) as pool:
+        client.ask("Question?", system=HANDBOOK)
+        list(pool.map(lambda number: client.ask(f"Question {number}?", system=HANDBOOK), range(24)))
+    assert sum(use.written > 1000 for use in world.uses) == 1
+    assert sum(use.read > 1000 for use in world.uses) >= 12
+
+
+@with_fees
 def test_true_marks_from_the_first_request_on(world, model):
     world.cost_of(chat, model, True, 3)
     assert [use.written > 0 for use in world.uses] == [True, True, True]
