@@ -1701,21 +1701,21 @@ MISTAKES = (
         "prompt_caching/runs.py",
         "return self._missing > 0",
         "return False",
-        "prompt_caching/test_run_cache.py prompt_caching/test_cache_scenarios.py",
+        "prompt_caching/test_run_cache.py",
     ),
     Mistake(
         "a prompt that is sent once is written to the cache",
         "prompt_caching/policy.py",
         'writes_nothing=self._rules.style == "breakpoints" and not self._has_tail',
         "writes_nothing=False",
-        "prompt_caching/test_cache_policy.py prompt_caching/test_cache_scenarios.py",
+        "prompt_caching/test_cache_policy.py",
     ),
     Mistake(
         "prompts are marked although none was read back",
         "prompt_caching/memory.py",
         "stops = group.misses >= MAX_MISSES and not group.is_stopped",
         "stops = False",
-        "prompt_caching/test_cache_policy.py prompt_caching/test_cache_scenarios.py",
+        "prompt_caching/test_cache_policy.py",
     ),
     Mistake(
         "the mark after the previous turn is missing",
@@ -1729,6 +1729,6 @@ MISTAKES = (
         "call/answer.py",
         "bill = bill._replace(long_writes=usage.cache_write_tokens)",
         "pass",
-        "prompt_caching/test_cache_scenarios.py",
+        "prompt_caching/test_long_writes.py",
     ),
 )
