@@ -72,9 +72,11 @@ if TYPE_CHECKING:
     from aichatkit.middleware import cache as caches
     from aichatkit.middleware import telemetry as telemetries
     from aichatkit.middleware.estimates import Estimate
+    from aichatkit.prompt_caching import plan as cache_plans
 else:
     # What only some clients or calls need.
     budgets = lazy_module("aichatkit.middleware.budgets")
+    cache_plans = lazy_module("aichatkit.prompt_caching.plan")
     caches = lazy_module("aichatkit.middleware.cache")
     call_log = lazy_module("aichatkit.middleware.call_log")
     checks = lazy_module("aichatkit.checks")
@@ -119,6 +121,8 @@ class Client:
         budget: US dollars, by the price table, that all answers of this client together do not exceed.
         cache: a path, a Cache or a dict that stores answers to identical calls; calls with tools, or with a
             temperature above 0 and no seed, are not cached.
+        prompt_cache: how prompts are marked for the cache of the service: "auto" if they are likely to be read again,
+            "safe" if that cannot cost more, True always, "1h" always and for an hour, False never.
         hooks: functions that observe calls, each called with a record: "request" before one is sent, "chunk" for each
             piece of text, "wait" before a wait, "reply" and "error" at the end. An exception in a hook is logged.
         log: path of a SQLite file that gets a row for each call, with prompt and answer and without keys.
@@ -147,6 +151,7 @@ class Client:
         catalog: str | os.PathLike[str] | Mapping[str, Any] | None = None,
         budget: float | None = None,
         cache: str | os.PathLike[str] | MutableMapping[str, str] | None = None,
+        prompt_cache: bool | Literal["auto", "safe", "1h"] = "auto",
         hooks: Mapping[str, Callable[[Any], None]] | None = None,
         log: str | os.PathLike[str] | None = None,
         telemetry: bool | telemetries.Telemetry | None = None,
@@ -165,6 +170,7 @@ class Client:
             Timeout.of(timeout),
             policy,
             parse_params(params, options=()),
+            "auto" if prompt_cache == "auto" else cache_plans.parse_mode(prompt_cache),
         )
         names = named_providers(model) if isinstance(api_key, (str, list, tuple)) or isinstance(base_url, str) else []
         keys = per_provider(api_key, names, option="api_key")
@@ -219,6 +225,7 @@ class Client:
         - `tools`: typed functions the model may call, in up to `max_rounds` rounds (8); `approve(call)` may forbid a
           call; calls of tools given as dicts are left to you in `reply.tool_calls`;
         - `schema`: structured output: a type or JSON schema the answer must fit; `reply.data` is its value;
+        - `prompt_cache`: as for the client;
         - `extra`: fields for the body, sent as they are; `raw=True`: keep the records of the answer in `reply.raw`;
           `strict=True`: never omit a parameter that the service refuses.
 

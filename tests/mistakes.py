@@ -909,8 +909,8 @@ MISTAKES = (
     Mistake(
         "rows whose worker died are asked side by side",
         "batch/run.py",
-        "self._in_flight < (1 if self._suspected else self._options.workers)",
-        "self._in_flight < self._options.workers",
+        "goes_alone = self._suspected or",
+        "goes_alone =",
         "batch/test_executors.py",
     ),
     Mistake(
@@ -1263,7 +1263,7 @@ MISTAKES = (
     Mistake(
         "what the caller put into the body is left out",
         "call/refusals.py",
-        'change.do not in ("rename", "auto", "leave_empty") and fields.get(options.extra, change.path) is not None',
+        'change.do not in ("rename", "auto", "leave_empty") and is_own',
         "False",
         "call/test_call_refusals.py",
     ),
@@ -1879,5 +1879,41 @@ MISTAKES = (
         "if options.tool_choice is not None and any(reply.tool_calls for reply in replies):",
         "if False:",
         "middleware/test_searches.py",
+    ),
+    # Prompt caching.
+    Mistake(
+        "all rows of a run write their common beginning",
+        "prompt_caching/runs.py",
+        "return self._missing > 0",
+        "return False",
+        "prompt_caching/test_run_cache.py",
+    ),
+    Mistake(
+        "a prompt that is sent once is written to the cache",
+        "prompt_caching/policy.py",
+        'writes_nothing=self._rules.style == "breakpoints" and not self._has_tail',
+        "writes_nothing=False",
+        "prompt_caching/test_cache_policy.py",
+    ),
+    Mistake(
+        "prompts are marked although none was read back",
+        "prompt_caching/memory.py",
+        "stops = group.misses >= MAX_MISSES and not group.is_stopped",
+        "stops = False",
+        "prompt_caching/test_cache_policy.py",
+    ),
+    Mistake(
+        "the mark after the previous turn is missing",
+        "prompt_caching/policy.py",
+        "yield from (head, previous, tails[-1])",
+        "yield from (head, tails[-1])",
+        "prompt_caching/test_cache_policy.py",
+    ),
+    Mistake(
+        "writes for hours are told at the price of minutes",
+        "call/answer.py",
+        "bill = bill._replace(long_writes=usage.cache_write_tokens)",
+        "pass",
+        "prompt_caching/test_long_writes.py",
     ),
 )

@@ -38,6 +38,7 @@ ORDER = """
     display.reply_record
     display.reprs _dataclasses _json
     errors call.other_words
+    prompt_caching.plan
     call.option_hints
     catalog.layers
     catalog.rates
@@ -62,11 +63,13 @@ ORDER = """
     batch.text_bar
     sandbox storage.records batch.progress batch.tables batch.workers
     providers
+    prompt_caching.memory prompt_caching.prompts prompt_caching.services
     hooks catalog.tokens
     tools call.tool_calls call.blocks call.citations call.closings
     call.collector call.cost limits.cooldowns limits.shared_rates
     limits.waits batch.journal batch.result_store
     call.base_answer
+    prompt_caching.policy
     call.answer limits.rate_limits limits.retries
     call.model_rules
     call.refused_fields
@@ -80,7 +83,7 @@ ORDER = """
     options
     tools.mcp
     call.call
-    call.build
+    call.build prompt_caching.runs
     call.attempt
     call.fallback chats.trimming
     call.list_models chats checks

@@ -27,6 +27,7 @@ from aichatkit.middleware.cache import find_cached
 from aichatkit.middleware.estimates import Expense
 from aichatkit.middleware.fingerprints import fingerprint
 from aichatkit.middleware.tool_rounds import repair_messages
+from aichatkit.prompt_caching.policy import plan_for_job
 from aichatkit.reply import Reply
 from aichatkit.structured.forms import Form
 
@@ -76,6 +77,9 @@ def build_row(call: Call, target: Target, protocol: JobProtocol) -> RowRequest:
     attempt.check()
     changes = () if call.strict else call.context.refused_params.get((target.provider.name, target.model), ())
     original = replace(attempt.request, changes=changes) if changes else attempt.request
+    plan = plan_for_job(attempt.provider, target.model, original.messages, original.options)
+    if plan is not None:
+        original = replace(original, options=replace(original.options, cache=plan))
     http = open_transport(attempt.provider, None, call)
     request, http_request = build_http_request(original, http)
     body = protocol.adapt_body(http_request.json or {})

@@ -14,6 +14,7 @@ from aichatkit.sandbox.eliza import eliza
 from aichatkit.sandbox.exchange import APIError, Request, Response, json_response
 from aichatkit.sandbox.faults import FAULTS, Fault, Plan, parse_plan, split_prefix
 from aichatkit.sandbox.http1 import serve_requests
+from aichatkit.sandbox.prompt_caches import PromptCaches
 from aichatkit.sandbox.server import Connection, Listener, LocalServer
 from aichatkit.sandbox.wires import WIRES, Call, Settings, Wire
 
@@ -52,7 +53,11 @@ class Sandbox(LocalServer):
         self.delay = delay
         self.requests: list[Request] = []
         keys = None if api_keys is None else frozenset(api_keys)
-        self._settings = Settings(seed=seed, api_keys=keys, secret=secret, password=password)
+        #: The prompt caches of the services, and what they charge.
+        self.prompt_caches = PromptCaches()
+        self._settings = Settings(
+            seed=seed, api_keys=keys, secret=secret, password=password, prompt_caches=self.prompt_caches
+        )
         self._plans = [parse_plan(text) for text in faults]
         self._script: deque[Plan | None] = deque()
         self._texts: deque[str] | str | None = None
@@ -108,8 +113,10 @@ class Sandbox(LocalServer):
         call = route_request(self._wires, request, self._compose)
         if isinstance(call, Response):
             return call
-        response = self._apply_plans(call, self._select_plans(call, plans))
-        return self._add_delay(response)
+        response = self._add_delay(self._apply_plans(call, self._select_plans(call, plans)))
+        if call.caching is not None:
+            call.caching.begin(response)
+        return response
 
     def _select_plans(self, call: Call, url_plans: Sequence[Plan]) -> list[Plan]:
         selected = [plan for plan in self._plans if plan.applies_to(call)]
