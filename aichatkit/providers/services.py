@@ -45,6 +45,7 @@ SERVICES: Mapping[str, Mapping[str, Any]] = {
         "params": _params(f"{_OPEN_MODELS} parallel_tool_calls verbosity", reasoning_effort="reasoning.effort"),
         "takes_files": _ALL_FILES,
         "cache_style": "claude",
+        "search_style": "openrouter",
     },
     "mistral": {
         "url": "https://api.mistral.ai/v1",
@@ -61,6 +62,8 @@ SERVICES: Mapping[str, Mapping[str, Any]] = {
         "stream_usage": False,
         "needs_cache_key": True,
         "call_ids": "[a-zA-Z0-9]{9}",
+        "search_style": "mistral",
+        "service_tools_route": "MistralConversations",
     },
     "groq": {
         "url": "https://api.groq.com/openai/v1",
@@ -73,6 +76,7 @@ SERVICES: Mapping[str, Mapping[str, Any]] = {
         "stream_usage": False,
         "streams_schema": False,
         "effort_style": "groq",
+        "search_style": "groq",
     },
     "deepseek": {
         "url": "https://api.deepseek.com",
@@ -99,6 +103,8 @@ SERVICES: Mapping[str, Mapping[str, Any]] = {
         "image_models": r"grok-.*image",
         "cache_style": "xai",
         "region_urls": r"https://(us)-[a-z]+-[0-9]\.api\.x\.ai",
+        "search_style": "xai",
+        "service_tools_route": "XAIResponses",
     },
     "together": {
         "url": "https://api.together.xyz/v1",

@@ -47,3 +47,9 @@ def structure(client, prompt):
 
 def models(client):
     return [model.name for model in client.models.list()]
+
+
+def decide(client, text, questions):
+    decided = client.decisions.create(model="gemini-decision-1", input=text, questions=questions)
+    answers = {name: answer.model_dump() for name, answer in decided.answers.items()}
+    return {"answers": answers, "tokens": decided.usage.total_input_tokens}

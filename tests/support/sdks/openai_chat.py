@@ -63,3 +63,9 @@ def draw(client, prompt):
 
 def _user(prompt):
     return {"role": "user", "content": prompt}
+
+
+def decide(client, text, questions):
+    decided = checked(client.decisions.create(model=MODEL, input=text, questions=questions))
+    type(decided).model_validate(decided.model_dump(), strict=True)
+    return {"answers": [answer.model_dump() for answer in decided.answers], "tokens": decided.usage.input_tokens}
