@@ -91,6 +91,7 @@ def measure(
     """Return the beginnings of a prompt; whatever makes a service start over is part of the head."""
     reader = _Reader()
     settings = [provider.url, model, options.params.get("reasoning_effort"), options.schema, options.extra]
+    settings += [options.search, options.service_tools, options.tool_choice]
     reader.add(repr(settings), counts=False)
     for tool in options.tools:
         reader.add(repr([tool.name, tool.description, tool.parameters]))
