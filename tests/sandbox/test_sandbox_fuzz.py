@@ -141,6 +141,15 @@ BODIES = {
         {},
         {"model": "m", "state": "It broke.", "questions": {"a": {"type": "noul", "instructions": "Broken?"}}},
     ),
+    "google-decisions": (
+        "/v1beta/decisions",
+        {"x-goog-api-key": "k"},
+        {
+            "model": "m",
+            "input": "It broke.",
+            "questions": {"a": {"type": "choice", "instructions": "What?", "criteria": {"x": "X", "y": "Y"}}},
+        },
+    ),
     "images": ("/v1/images/generations", {}, {"prompt": "a cat", "model": "m"}),
     "aichats": ("/chat/send2/", {}, {"type": "chat", "messagesHistory": [{"from": "you", "content": "Hi"}]}),
     "aichat": ("/api/text", {}, {"message": "Hi", "temperature": 1}),
@@ -217,6 +226,13 @@ WORDS = [
         "json: cannot unmarshal null into Go struct field ChatRequest.messages of type api",
     ),
     ("ollama", "tools", [{}], "tools[0]: function is required"),
+    (
+        "google-decisions",
+        "questions",
+        {"a b": {"type": "noul", "instructions": "x"}},
+        "characters that are not allowed",
+    ),
+    ("google-decisions", "questions", {"a": {"type": "noul"}}, "type and instructions are required"),
 ]
 
 
@@ -272,6 +288,7 @@ OPTIONAL_ON = {
 #: What its site takes whatever it is.
 IGNORED = {
     *(("aichatfree", "pass"), ("aichatonline-wordpress", "stream"), ("systemone", "model"), ("systemone", "state")),
+    *(("google-decisions", "model"), ("google-decisions", "input")),
 }
 #: What may be of other types too, besides the one that is there.
 OTHER_TYPES = {
