@@ -8,12 +8,14 @@ from aichatkit.sandbox.faults import refusals  # isort: skip
 from aichatkit.sandbox.faults import bodies  # isort: skip
 from aichatkit.sandbox.faults import sites  # isort: skip
 from aichatkit.sandbox.faults import embeddings  # isort: skip
+from aichatkit.sandbox.faults import batches  # isort: skip
 from aichatkit.sandbox.faults.base import FAULTS, Fault, Plan, parse_plan, split_prefix
 
 __all__ = [
     "FAULTS",
     "Fault",
     "Plan",
+    "batches",
     "bodies",
     "embeddings",
     "parse_plan",
