@@ -155,13 +155,14 @@ class Sandbox(LocalServer):
             respond = partial(plan.apply, respond, call)
         return respond()
 
-    def _answer_row(self, request: Request, row: BatchRow) -> Response:
+    def _answer_row(self, request: Request, row: BatchRow, fault: str) -> Response:
         call = route_request(self._wires, request, self._compose)
         if isinstance(call, Response):
             return call
         call.route = replace(call.route, endpoint="batch-row")
         call.on_turns = lambda _, turns: setattr(row, "prompt", turns[-1] if turns else "")
-        return self._apply_plans(call, self._select_plans(call, ()))
+        plans = [parse_plan(fault)] if fault else self._select_plans(call, ())
+        return self._apply_plans(call, plans)
 
     def _add_delay(self, response: Response) -> Response:
         if self.delay and response.framing == "chunked":

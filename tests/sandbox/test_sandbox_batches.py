@@ -582,7 +582,7 @@ def test_a_job_may_never_begin(box):
 
 
 def test_all_rows_may_be_refused(box):
-    done = job_with(box, "batch-all-errors,status=429")
+    done = job_with(box, "batch-all-errors,fault=rate-limit")
     assert (done["status"], done["output_file_id"]) == ("completed", None)
     assert {line["response"]["status_code"] for line in results(box, done, "error_file_id")} == {429}
 

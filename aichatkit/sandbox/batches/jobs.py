@@ -89,9 +89,12 @@ class StoredFile:
 
 
 class Batches:
-    """The files and jobs of a sandbox. `answer` responds to one row, `seconds` is how long a job takes."""
+    """The files and jobs of a sandbox. `seconds` is how long a job takes.
 
-    def __init__(self, answer: Callable[[Request, BatchRow], Response], *, seconds: float, seed: int) -> None:
+    `answer` responds to the request of a row, with a fault if one is named.
+    """
+
+    def __init__(self, answer: Callable[[Request, BatchRow, str], Response], *, seconds: float, seed: int) -> None:
         self.seconds = seconds
         self.jobs: list[BatchJob] = []
         self.files: dict[str, StoredFile] = {}
@@ -218,14 +221,13 @@ class Batches:
         document = json.dumps(row.body).encode()
         fields = [(name, value) for name, value in job.headers.fields if name.lower() != "content-type"]
         headers = Headers([*fields, ("Content-Type", "application/json")])
-        response = self._answer(Request("POST", row.path, {}, headers, document, 0), row)
-        row.status = job.quirks.get("batch-all-errors", response.status)
+        fault = job.quirks.get("batch-all-errors", "")
+        response = self._answer(Request("POST", row.path, {}, headers, document, 0), row, fault)
+        row.status = response.status
         try:
             row.result = json.loads(response.body)
         except ValueError:
             row.status, row.result = 500, {"error": {"message": "The server had an error.", "type": "server_error"}}
-        if "batch-all-errors" in job.quirks:
-            row.result = {"error": {"message": "bad temperature", "type": "invalid_request_error"}}
         row.state = "answered" if row.status == 200 else "refused"
 
 

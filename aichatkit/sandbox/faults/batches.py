@@ -48,9 +48,9 @@ def batch_cancel(respond: Respond, call: Call, share: float = 0.5) -> Response:
 
 
 @fault(on=_ON)
-def batch_all_errors(respond: Respond, call: Call, status: int = 400) -> Response:
-    """The job completes, and every row of it was refused."""
-    return _with_quirk(respond, call, "batch-all-errors", status)
+def batch_all_errors(respond: Respond, call: Call, fault: str = "bad-request") -> Response:
+    """The job completes, and every row of it was refused with a fault."""
+    return _with_quirk(respond, call, "batch-all-errors", fault)
 
 
 @fault(on=_ON)
