@@ -85,10 +85,10 @@ def test_a_job_is_sent_now_and_collected_later(sandbox, run, kind):
 
 @pytest.mark.parametrize("kind", [kind for kind in job_server.SERVICES if kind != "anthropic"])
 def test_of_two_jobs_that_one_request_made_the_second_is_cancelled(run, kind):
-    with Sandbox(faults=["batch-twice"]) as box:
+    with Sandbox(faults=["batch-twice"], batch_seconds=7200) as box:
         box.script("cut,on=batch-create")
         assert not run(box, kind).failed
-        assert [job.state for job in box.jobs] == ["completed", "cancelled"] or box.jobs[1].cancelled
+        assert box.jobs[1].cancelled is not None
         assert answered(box) == dict.fromkeys(ROWS, 1)
 
 
