@@ -226,7 +226,9 @@ class Collection:
         elif has_other_models or isinstance(failure, ModelNotFoundError):
             self.unsupported = failure
         else:
-            max_tries = self._max_tries if failure.action == "retry" else 0
+            # A service that gives no status may mean the rows.
+            is_temporary = failure.action == "retry" and failure.status is not None
+            max_tries = self._max_tries if is_temporary else 0
         self._journal.finish(job, note=repair(failure.message), error=failure, max_tries=max_tries)
 
 

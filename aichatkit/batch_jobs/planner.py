@@ -17,6 +17,7 @@ from aichatkit.batch_jobs.prices import highest_expense
 from aichatkit.batch_jobs.protocols import find_protocol
 from aichatkit.batch_jobs.protocols.base import FileJobProtocol, JobProtocol
 from aichatkit.batch_jobs.records import JobRow, RowState
+from aichatkit.batch_jobs.waiting import DiskRows, MemoryRows, WaitingRows
 from aichatkit.call.attempt import TargetAttempts, open_transport
 from aichatkit.call.call import Call
 from aichatkit.call.request import ProviderRequest, build_http_request, encode_body
@@ -36,6 +37,8 @@ __all__ = ["PlannedJob", "Planner", "RowRequest", "build_row"]
 _JOB_ROWS = 10_000
 #: Rows looked up in the journal at a time.
 _LOOKUPS = 64
+#: Rows with their outcomes that may wait in memory until they are yielded.
+_MAX_FINISHED = 256
 
 
 class RowRequest(NamedTuple):
@@ -85,6 +88,22 @@ def build_row(call: Call, target: Target, protocol: JobProtocol) -> RowRequest:
     return RowRequest(original, body, encoded)
 
 
+class _Draft:
+    """A job that is being filled."""
+
+    def __init__(self, target: Target, *, joined: bool) -> None:
+        self.nonce = make_nonce()
+        self.target = target
+        self.spool = Spool(joined=joined)
+        self.rows: list[JobRow] = []
+        self.planned: list[PlannedRow] = []
+        self.most = Expense()
+
+    def finish(self) -> PlannedJob:
+        """Return the job."""
+        return PlannedJob(self.nonce, self.target, self.rows, self.planned, self.spool, self.most)
+
+
 class Planner:
     """Reads rows, finishes those that need no job, and collects the others until a job is full."""
 
@@ -103,7 +122,7 @@ class Planner:
         #: Rows with their outcomes, not yet yielded by the run.
         self.finished: deque[FinishedRow] = deque()
         #: Rows in jobs, or claimed by another process, by their keys.
-        self.waiting: dict[bytes, Row] = {}
+        self.waiting: WaitingRows = MemoryRows() if source.size is not None else DiskRows()
         #: Lines of the results of rows that were collected here, for calls with `raw=True`.
         self.raw: dict[bytes, list[Any]] = {}
         #: Rows that are sent live.
@@ -124,6 +143,7 @@ class Planner:
         self._keeps_failures = keeps_failures
         self._late = late
         self._ready: deque[PlannedRow] = deque()
+        self._draft: _Draft | None = None
         self._is_exhausted = False
         self._protocols: dict[Target, JobProtocol] = {}
 
@@ -135,7 +155,12 @@ class Planner:
     @property
     def is_done(self) -> bool:
         """Whether no row is left to plan."""
-        return self._is_exhausted and not self._ready
+        return self._is_exhausted and not self._ready and self._draft is None
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether the next job is filled only once the finished rows have been yielded: they hold their answers."""
+        return len(self.finished) >= _MAX_FINISHED
 
     def read_all(self) -> None:
         """Read the rest of the rows without planning a job."""
@@ -162,7 +187,7 @@ class Planner:
         return self._protocols[target]
 
     def next_job(self) -> PlannedJob | None:
-        """Return the next job, None if no row is left or none fits the budget."""
+        """Return the next job, None if no row is left, none fits the budget, or the planner is paused."""
         self.over_budget = None
         if self.goes_live:
             self.read_all()
@@ -170,45 +195,54 @@ class Planner:
             self._ready.clear()
             return None
         protocol = self.protocol_of(self.target, self._build_call("?"))
-        spool = Spool(joined=not isinstance(protocol, FileJobProtocol))
-        planned = None
-        try:
-            planned = self._fill(spool, protocol)
-        finally:
-            if planned is None:
-                spool.close()
-        return planned
+        draft = self._draft or _Draft(self.target, joined=not isinstance(protocol, FileJobProtocol))
+        self._draft = draft
+        while self._add_row(draft, protocol):
+            if self.is_paused:
+                return None
+        if not draft.rows:
+            self.close()
+            return None
+        self._draft = None
+        return draft.finish()
 
-    def _fill(self, spool: Spool, protocol: JobProtocol) -> PlannedJob | None:
-        nonce, target = make_nonce(), self.target
-        rows: list[JobRow] = []
-        taken: list[PlannedRow] = []
-        most = Expense()
-        while len(rows) < self.job_rows:
-            planned = self._next_row()
-            if planned is None:
-                break
-            call, n = self._try_call(planned), len(rows)
-            built = None if call is None else self._try_build(planned, call, target)
-            if call is None or built is None:
-                continue
-            line = protocol.build_line(row_id(nonce, n), built.encoded)
-            if len(line) + 1 > protocol.max_bytes:
-                self._finish_alone(planned, len(line), protocol)
-                continue
-            is_full = n >= min(self.job_rows, protocol.max_rows) or spool.size + len(line) + 1 > protocol.max_bytes
-            needed = most.plus(highest_expense(call, target)) if self._budgets else most
-            if is_full or not self._fits(needed):
-                self._ready.appendleft(planned)
-                break
-            most = needed
-            spool.add(line)
-            rows.append(JobRow(n, planned.key, len(planned.replies) + 1, planned.tries))
-            taken.append(planned)
-        return PlannedJob(nonce, target, rows, taken, spool, most) if rows else None
+    def _add_row(self, draft: _Draft, protocol: JobProtocol) -> bool:
+        """Add the next row to a job, unless it has an outcome; return False if the job is full or no row is left."""
+        if len(draft.rows) >= self.job_rows:
+            return False
+        planned = self._next_row()
+        if planned is None:
+            # There may be more once the finished rows have been yielded.
+            return self.is_paused
+        call, n = self._try_call(planned), len(draft.rows)
+        built = None if call is None else self._try_build(planned, call, draft.target)
+        if call is None or built is None:
+            return True
+        line = protocol.build_line(row_id(draft.nonce, n), built.encoded)
+        if len(line) + 1 > protocol.max_bytes:
+            self._finish_alone(planned, len(line), protocol)
+            return True
+        is_full = n >= protocol.max_rows or draft.spool.size + len(line) + 1 > protocol.max_bytes
+        needed = draft.most.plus(highest_expense(call, draft.target)) if self._budgets else draft.most
+        if is_full or not self._fits(needed):
+            self._ready.appendleft(planned)
+            return False
+        draft.most = needed
+        draft.spool.add(line)
+        draft.rows.append(JobRow(n, planned.key, len(planned.replies) + 1, planned.tries))
+        draft.planned.append(planned)
+        return True
+
+    def close(self) -> None:
+        """Take back the rows of a job that is not full yet, and delete its lines."""
+        draft, self._draft = self._draft, None
+        if draft is not None:
+            self._ready.extendleft(reversed(draft.planned))
+            draft.spool.close()
 
     def drain(self) -> Iterator[Row]:
         """Yield the rows that were not sent: those already read, and the rest of the input if it is finite."""
+        self.close()
         unsent = list(self._ready)
         self._ready.clear()
         self._journal.release(planned.key for planned in unsent)
@@ -218,7 +252,7 @@ class Planner:
 
     def look_again(self, keys: Sequence[bytes]) -> None:
         """Look waiting rows up in the journal again: they may be answered, or free."""
-        self._claim([(self.waiting.pop(key), key) for key in keys if key in self.waiting], keeps_failures=True)
+        self._claim(self.waiting.take(keys), keeps_failures=True)
 
     def _fits(self, most: Expense) -> bool:
         for budget in self._budgets:
@@ -228,7 +262,7 @@ class Planner:
         return True
 
     def _next_row(self) -> PlannedRow | None:
-        while not self._ready and not self._is_exhausted:
+        while not self._ready and not self._is_exhausted and not self.is_paused:
             self._read()
         return self._ready.popleft() if self._ready else None
 

@@ -108,11 +108,16 @@ def test_rows_of_a_queue_that_is_full_are_sent_later(sandbox, run, kind):
     assert [len(job.rows) for job in sandbox.jobs] == [6, 3, 3]
 
 
-@pytest.mark.parametrize("kind", ["mistral", "together"])
-def test_rows_of_a_job_that_failed_for_no_reason_of_theirs_are_sent_again(sandbox, run, kind):
-    sandbox.script("batch-token-limit")
-    assert not run(sandbox, kind).failed
-    assert [len(job.rows) for job in sandbox.jobs] == [6, 6]
+def test_rows_of_a_job_that_the_service_failed_are_sent_again(sandbox, run):
+    sandbox.script("batch-fail", "batch-fail")
+    assert not run(sandbox, "gemini").failed
+    assert [len(job.rows) for job in sandbox.jobs] == [6, 6, 6]
+
+
+def test_rows_of_a_job_that_failed_without_a_status_are_not_sent_again(sandbox, run):
+    sandbox.script("batch-fail")
+    assert len(run(sandbox, "mistral").failed) == 6
+    assert len(sandbox.jobs) == 1
 
 
 @pytest.mark.parametrize("kind", job_server.SERVICES)

@@ -525,7 +525,7 @@ def test_an_operation_that_cannot_be_is_refused(box):
     assert not box.ledger
 
 
-@pytest.mark.parametrize(("fault", "code"), [("batch-token-limit", 8), ("batch-invalid", 3)])
+@pytest.mark.parametrize(("fault", "code"), [("batch-token-limit", 8), ("batch-invalid", 3), ("batch-fail", 13)])
 def test_an_operation_fails_as_a_whole(box, fault, code):
     box.script(fault)
     made = gemini_job(box, {"fileName": gemini_file(box, gemini_line("a"))}).json()
@@ -608,6 +608,10 @@ def lines_of(box, fault):
 
 def test_a_line_may_be_what_is_wrong_with_a_job(box):
     assert job_with(box, "batch-invalid,line=3")["errors"]["data"][0]["line"] == 3
+
+
+def test_a_job_may_fail_for_a_reason_of_the_service(box):
+    assert job_with(box, "batch-fail")["errors"]["data"][0]["code"] == "internal_error"
 
 
 def test_results_may_not_match_the_rows(box):

@@ -287,6 +287,8 @@ def _quirk_problems(job: BatchJob) -> list[dict[str, Any]]:
     if "batch-token-limit" in job.quirks:
         message = f"Enqueued token limit reached for {job.details['model']} in the organization of this key."
         return [_problem("token_limit_exceeded", message, None)]
+    if "batch-fail" in job.quirks:
+        return [_problem("internal_error", "The server had an error.", None)]
     if "batch-model-refused" in job.quirks:
         message = f"Model {job.details['model']} is not supported for batch processing"
         return [_problem("model_not_found", message, None, "model")]

@@ -110,6 +110,8 @@ class GeminiBatches(Gemini):
         job = self._batches.create(call, _SERVICE, rows, prefix="batches/b", owner=owner, **details)
         if "batch-token-limit" in job.quirks:
             job.problems = [{"code": 8, "message": "Resource has been exhausted (e.g. check quota)."}]
+        if "batch-fail" in job.quirks:
+            job.problems = [{"code": 13, "message": "An internal error has occurred."}]
         if "batch-invalid" in job.quirks:
             job.problems = [{"code": 3, "message": "Failed to parse the input file: line 1 is not valid."}]
         return json_response(self._describe(job))

@@ -30,6 +30,12 @@ def batch_model_refused(respond: Respond, call: Call) -> Response:
 
 
 @fault(on=_ON)
+def batch_fail(respond: Respond, call: Call) -> Response:
+    """The job fails, for a reason of the service (Anthropic: no effect)."""
+    return _with_quirk(respond, call, "batch-fail")
+
+
+@fault(on=_ON)
 def batch_stuck(respond: Respond, call: Call) -> Response:
     """The job is never begun, and expires."""
     return _with_quirk(respond, call, "batch-stuck")
