@@ -201,7 +201,7 @@ class Planner:
             if self.is_paused:
                 return None
         if not draft.rows:
-            self.close()
+            self._take_back()
             return None
         self._draft = None
         return draft.finish()
@@ -233,7 +233,7 @@ class Planner:
         draft.planned.append(planned)
         return True
 
-    def close(self) -> None:
+    def _take_back(self) -> None:
         """Take back the rows of a job that is not full yet, and delete its lines."""
         draft, self._draft = self._draft, None
         if draft is not None:
@@ -242,13 +242,18 @@ class Planner:
 
     def drain(self) -> Iterator[Row]:
         """Yield the rows that were not sent: those already read, and the rest of the input if it is finite."""
-        self.close()
+        self._take_back()
         unsent = list(self._ready)
         self._ready.clear()
         self._journal.release(planned.key for planned in unsent)
         yield from (planned.row for planned in unsent)
         if self._source.finite:
             yield from self._source.rows
+
+    def close(self) -> None:
+        """Delete what is on disk."""
+        self._take_back()
+        self.waiting.close()
 
     def look_again(self, keys: Sequence[bytes]) -> None:
         """Look waiting rows up in the journal again: they may be answered, or free."""

@@ -40,11 +40,10 @@ def serving() -> Iterator[str]:
         server.stdout.close()
 
 
-def measure(url: str, mode: str, rows: int) -> float:
-    """Return the peak memory of a run in a process of its own, in MiB."""
-    done = subprocess.run(
-        [sys.executable, __file__, mode, url, str(rows)], stdout=subprocess.PIPE, check=True, timeout=3600
-    )
+def measure(url: str, mode: str, rows: int, job_rows: int = 10_000) -> float:
+    """Return the peak memory of a run in a process of its own, in MiB; `job_rows` are the most rows of a job."""
+    words = [sys.executable, __file__, mode, url, str(rows), str(job_rows)]
+    done = subprocess.run(words, stdout=subprocess.PIPE, check=True, timeout=3600)
     return float(json.loads(done.stdout)["peak"])
 
 
@@ -59,10 +58,12 @@ def serve() -> None:
         sys.stdin.read()
 
 
-def run(mode: str, url: str, rows: int) -> None:
+def run(mode: str, url: str, rows: int, job_rows: int) -> None:
     """Make one run and write the peak memory of this process."""
     from aichatkit import Client
+    from aichatkit.batch_jobs import planner
 
+    planner._JOB_ROWS = job_rows
     prompts = (f"Is review {number} good or bad?" for number in range(rows))
     with tempfile.TemporaryDirectory() as folder:
         options = {"resume": f"{folder}/run.sqlite", **_OPTIONS}
@@ -71,14 +72,15 @@ def run(mode: str, url: str, rows: int) -> None:
         with Client(model="openai/gpt-6-luna", api_key="any", base_url=f"{url}/v1") as client:
             found = sum(bool(result.text) for result in client.map(prompts, as_completed=True, **options))
             assert found == rows
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 if sys.platform == "darwin" else 1024)
-    sys.stdout.write(json.dumps({"peak": peak if sys.platform != "darwin" else peak / (1 << 20)}))
+    # In bytes on macOS, and in KiB elsewhere.
+    unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
+    sys.stdout.write(json.dumps({"peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit}))
 
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["serve"]:
         serve()
-    elif len(sys.argv) == 4:
-        run(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    elif len(sys.argv) == 5:
+        run(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
     else:
         sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 100_000))
