@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -16,7 +17,7 @@ from aichatkit.batch_jobs.lines import Spool, make_nonce, row_id
 from aichatkit.batch_jobs.prices import highest_expense
 from aichatkit.batch_jobs.protocols import find_protocol
 from aichatkit.batch_jobs.protocols.base import FileJobProtocol, JobProtocol
-from aichatkit.batch_jobs.records import JobRow, RowState
+from aichatkit.batch_jobs.records import JobRecord, JobRow, RowState
 from aichatkit.batch_jobs.waiting import DiskRows, MemoryRows, WaitingRows
 from aichatkit.call.attempt import TargetAttempts, open_transport
 from aichatkit.call.call import Call
@@ -133,8 +134,11 @@ class Planner:
         self.targets = list(targets)
         #: Whether rows are sent live from now on, as no model is left that has jobs.
         self.goes_live = False
-        #: The most rows of the next job.
+        #: The most rows, and bytes of lines, of the next job; one row may be larger.
         self.job_rows = _JOB_ROWS
+        self._job_bytes = math.inf
+        #: Rows that a service found too large even in a job of their own, by their keys.
+        self._too_large: dict[bytes, ChatError] = {}
         self._source = source
         self._build_call = build_call
         self._journal = journal
@@ -222,7 +226,8 @@ class Planner:
         if len(line) + 1 > protocol.max_bytes:
             self._finish_alone(planned, len(line), protocol)
             return True
-        is_full = n >= protocol.max_rows or draft.spool.size + len(line) + 1 > protocol.max_bytes
+        size = draft.spool.size + len(line) + 1
+        is_full = n >= protocol.max_rows or size > protocol.max_bytes or (n > 0 and size > self._job_bytes)
         needed = draft.most.plus(highest_expense(call, draft.target)) if self._budgets else draft.most
         if is_full or not self._fits(needed):
             self._ready.appendleft(planned)
@@ -249,6 +254,13 @@ class Planner:
         yield from (planned.row for planned in unsent)
         if self._source.finite:
             yield from self._source.rows
+
+    def shrink(self, job: JobRecord, keys: Sequence[bytes], error: ChatError) -> None:
+        """Make the next jobs smaller than one whose body was too large; if that had one row, the row has no job."""
+        if len(keys) == 1:
+            self._too_large[keys[0]] = error
+        else:
+            self._job_bytes = max(1, job.bytes // 2)
 
     def close(self) -> None:
         """Delete what is on disk."""
@@ -320,7 +332,13 @@ class Planner:
             drafts = ()
         is_unrun = last is not None and state == RowState.UNRUN
         planned = PlannedRow(row, key, last.tries + 1 if last is not None and is_unrun else 0, drafts)
-        (self.live if is_unrun and self._late == "live" else self._ready).append(planned)
+        error = self._too_large.get(key)
+        if self._late == "live" and (is_unrun or error is not None):
+            self.live.append(planned)
+        elif error is not None:
+            self._finish_failed(row, key, error)
+        else:
+            self._ready.append(planned)
 
     def _try_call(self, planned: PlannedRow) -> Call | None:
         """Return the call of a row, None if the cache has its answer."""

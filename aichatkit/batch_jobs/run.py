@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any, Callable
 
 from aichatkit.batch.base_run import BaseRun
@@ -174,7 +174,7 @@ class JobRun(BaseRun):
         try:
             job = self._engine.send(planned)
             if job.state == "refused":
-                self._after_refusal(job)
+                self._after_refusal(job, [each.key for each in planned.planned])
         except ChatError as error:
             if isinstance(error, JournalError):
                 raise
@@ -184,12 +184,12 @@ class JobRun(BaseRun):
             self._looking.append(iter([[each.key for each in planned.planned]]))
         self._remember()
 
-    def _after_refusal(self, job: JobRecord) -> None:
+    def _after_refusal(self, job: JobRecord, keys: Sequence[bytes]) -> None:
         """Send the rows of a job that was not created elsewhere, in smaller jobs, or not at all."""
         error = self._engine.refusals.pop(job.nonce)
         self._holdings.release(job.nonce)
-        if error.status == 413 and job.rows > 1:
-            self._planner.job_rows = max(1, job.rows // 2)
+        if error.status == 413:
+            self._planner.shrink(job, keys, error)
         else:
             self._try_next_model(error)
         self._look_again(job)
@@ -245,7 +245,7 @@ class JobRun(BaseRun):
         if remote is not None:
             job = self._collect(job, remote)
         if job.state == "refused" and job.nonce in self._engine.refusals:
-            self._after_refusal(job)
+            self._after_refusal(job, [row.key for rows in self._journal.iter_rows(job) for row in rows])
         elif job.state in FINAL:
             self._holdings.settle(job)
             self._look_again(job)

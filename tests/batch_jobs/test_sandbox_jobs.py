@@ -9,6 +9,7 @@ import job_server
 import pytest
 
 from aichatkit import Client, RetryPolicy
+from aichatkit.batch_jobs.job import list_jobs
 from aichatkit.sandbox import Sandbox
 
 ROWS = [f"I am sad about {number}" for number in range(6)]
@@ -139,6 +140,21 @@ def test_results_that_are_gone_are_not_asked_again(sandbox, run, kind):
 def test_a_line_of_many_megabytes_is_read(sandbox, run):
     sandbox.script("batch-long-line,megabytes=8")
     assert not run(sandbox, "openai").failed
+
+
+def test_a_job_that_may_be_of_another_program_is_not_cancelled(sandbox, run, caplog, tmp_path):
+    sandbox.script("cut,on=batch-create")
+    run(sandbox, "anthropic", wait=False)
+    (job,) = run(sandbox, "anthropic", wait=False).jobs
+    assert job.state == "unsure"
+    with client_of(sandbox, "anthropic") as client:
+        (job,) = list_jobs(tmp_path / "run.sqlite", client)
+        assert job.cancel().note == "cancelled here"
+    assert "may belong to another program" in caplog.text
+    assert sandbox.jobs[0].cancelled is None
+    sandbox.advance(61)
+    assert not run(sandbox, "anthropic", wait=False).failed
+    assert answered(sandbox) == dict.fromkeys(ROWS, 1)
 
 
 def test_another_key_cannot_collect(sandbox, run, tmp_path):
