@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -76,6 +78,28 @@ def no_network(monkeypatch: pytest.MonkeyPatch, nobodys_home: Path) -> None:
 
     monkeypatch.setattr(socket.socket, "connect", guarded_connect)
     monkeypatch.setattr(socket, "getaddrinfo", guarded_look_up)
+
+
+@pytest.fixture(autouse=sys.platform == "emscripten")
+def no_servers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In WebAssembly, skip a test as soon as it needs a server, a thread or a process."""
+
+    def skip(*args: Any, **kwargs: Any) -> Any:
+        pytest.skip("needs a server, a thread or a process")
+
+    start = threading.Thread.start
+
+    def start_or_skip(thread: threading.Thread) -> None:
+        # `map` makes do without.
+        (start if thread.name.startswith("aichatkit-map") else skip)(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_or_skip)
+    for name in ("bind", "connect"):
+        monkeypatch.setattr(socket.socket, name, skip)
+    monkeypatch.setattr(subprocess.Popen, "__init__", skip)
+    monkeypatch.setattr(Sandbox, "start", skip)
+    monkeypatch.setattr(Sandbox, "_running", property(skip))
+    monkeypatch.setattr("urllib3.contrib.emscripten.connection.EmscriptenHTTPConnection.request", skip)
 
 
 @pytest.fixture(autouse=True)

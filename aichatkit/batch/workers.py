@@ -58,7 +58,10 @@ def answer_row(bound_ask: BoundAsk, prompt: Any, ticket: str) -> Any:
 
 
 class ThreadWorkers(Executor):
-    """An executor with daemon threads, so that a second Ctrl-C ends the process immediately."""
+    """An executor with daemon threads, so that a second Ctrl-C ends the process immediately.
+
+    It makes do with the threads it can get. Where there is none, as in a browser, `submit` runs the function itself.
+    """
 
     def __init__(self, workers: int) -> None:
         self._tasks: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -71,9 +74,7 @@ class ThreadWorkers(Executor):
         # The caller's context variables apply in the thread as well, such as the parent span of telemetry.
         self._tasks.put((future, copy_context().run, (fn, *args), kwargs))
         if len(self._threads) < self._workers:
-            thread = threading.Thread(target=self._work, name=f"aichatkit-map-{len(self._threads)}", daemon=True)
-            self._threads.append(thread)
-            thread.start()
+            self._start_thread()
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -82,6 +83,18 @@ class ThreadWorkers(Executor):
             self._tasks.put(None)
         for thread in self._threads if wait else ():
             thread.join()
+
+    def _start_thread(self) -> None:
+        thread = threading.Thread(target=self._work, name=f"aichatkit-map-{len(self._threads)}", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            self._workers = max(len(self._threads), 1)
+            if not self._threads:
+                self._tasks.put(None)
+                self._work()
+        else:
+            self._threads.append(thread)
 
     def _work(self) -> None:
         for future, fn, args, kwargs in iter(self._tasks.get, None):

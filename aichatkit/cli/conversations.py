@@ -23,7 +23,9 @@ from aichatkit.params import suggestion
 
 __all__ = ["SavedChat", "add_saving_options", "chats_folder", "find_chat_path", "latest_chat_path"]
 
-_NAME = re.compile(r"\w[\w .-]{0,99}")
+_NAME = re.compile(r"\w(?:[\w .-]{0,98}[\w-])?")
+#: Files of these names are devices on Windows, whatever their suffix; a folder may be shared with one.
+_DEVICE = re.compile(r"(?:con|prn|aux|nul|com[1-9]|lpt[1-9])(?:\..*)?", re.IGNORECASE)
 
 
 def add_saving_options(parser: ArgumentParser) -> None:
@@ -104,10 +106,12 @@ def chat_path(name: str) -> Path:
     Raises:
         ConfigurationError: the name is not valid; the message says what a name may contain.
     """
-    if not _NAME.fullmatch(name) or name.endswith("."):
+    if not _NAME.fullmatch(name):
         raise ConfigurationError(
             f"the name of a conversation consists of letters, digits, spaces, dots, - and _, not {name!r}"
         )
+    if _DEVICE.fullmatch(name):
+        raise ConfigurationError(f"{name!r} cannot be the name of a conversation: on Windows it is that of a device")
     return chats_folder() / f"{name}.json"
 
 

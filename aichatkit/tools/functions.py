@@ -122,7 +122,7 @@ def _underlying(function: Any) -> Any:
 def _parse_signature(function: Any) -> tuple[str, list[Field]]:
     name = _parse_name(function)
     bound = function.keywords if isinstance(function, functools.partial) else {}
-    hints = hints_of(_underlying(function))
+    hints = hints_of(_annotated(function))
     fields = []
     for parameter in _parameters_of(function, name):
         if parameter.name in bound:
@@ -152,6 +152,13 @@ def _parse_name(function: Any) -> str:
     if not _NAME.fullmatch(name):
         raise ConfigurationError(f"tools: {name!r} cannot name a tool; use a function with a plain name")
     return str(name)
+
+
+def _annotated(function: Any) -> Any:
+    """Return what has the annotations: of an object with `__call__`, that method."""
+    underlying = _underlying(function)
+    wrapped = inspect.unwrap(underlying)
+    return underlying if inspect.isroutine(wrapped) else type(wrapped).__call__
 
 
 def _parameters_of(function: Any, name: str) -> list[inspect.Parameter]:

@@ -344,6 +344,25 @@ def test_threads_are_made_as_they_are_needed_and_end():
     ThreadWorkers(1).shutdown(wait=False)
 
 
+@pytest.mark.parametrize("available", [0, 1, 2])
+def test_a_run_makes_do_with_the_threads_there_are(monkeypatch, available):
+    started, names = threading.Thread.start, set()
+
+    def start(thread):
+        if thread.name.startswith("aichatkit-map"):
+            if len(names) == available:
+                raise RuntimeError("can't start new thread")
+            names.add(thread.name)
+        started(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    with Client(model="offline") as client:
+        results = client.map(numbered(12), "{prompt}", workers=4, progress=False)
+        assert [result.prompt for result in results] == numbered(12)
+        assert not results.failed
+    assert len(names) == available
+
+
 def test_rows_whose_worker_died_are_asked_one_after_the_other(caller):
     slow = Slow()
     executors = iter([Broken(), slow])

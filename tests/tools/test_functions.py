@@ -223,7 +223,14 @@ async def laters(place: str):
 class Named:
     __name__ = "named"
 
-    def __call__(self, place: str): ...
+    def __call__(self, place: str):
+        return f"in {place}"
+
+
+@pytest.mark.parametrize("tool", [Named(), functools.partial(Named()), functools.lru_cache(Named())])
+def test_an_object_with_a_name_that_can_be_called_is_a_tool_with_its_annotations(tool):
+    toolbox = Toolbox([tool])
+    assert toolbox.tools[0].parameters["properties"] == {"place": {"type": "string"}}
 
 
 @pytest.mark.parametrize(
@@ -239,7 +246,6 @@ class Named:
         (later, "later is async"),
         (laters, "laters is async"),
         (Place, "not Place"),
-        (Named(), "named: the annotation"),
         (object(), "not object"),
         (functools.partial(Named), "not Named"),
         (max, "max"),
