@@ -286,6 +286,37 @@ def test_a_provider_without_jobs_is_refused_and_those_with_jobs_are_named(servic
         run(service, ROWS, client={"api_key": {"deepseek": "sk"}}, model="deepseek/deepseek-flash")
 
 
+def test_rows_that_are_answered_are_yielded_before_the_input_is_read_to_its_end(service, client_of, tmp_path):
+    answered = [f"answered {number}" for number in range(600)]
+    options = {"batch": True, "resume": tmp_path / "run.sqlite", "progress": False}
+    with client_of(service) as client:
+        client.map(answered, **options)
+        rows = iter([*ROWS, *answered])
+        results = iter(client.map(rows, as_completed=True, **options))
+        first = [next(results).text for _ in range(200)]
+        assert first == [service.answer(row) for row in answered[:200]]
+        # What is not answered is already in a job that is not full yet.
+        assert next(rows, None) is not None
+        assert service.creations() == 1
+        rest = [result.text for result in results]
+    assert len(rest) == 399 + len(ROWS)
+    assert [len(job.rows) for job in service.jobs.values()] == [600, len(ROWS)]
+
+
+def test_a_run_that_is_left_while_a_job_is_filled_sends_nothing(service, client_of, tmp_path):
+    answered = [f"answered {number}" for number in range(600)]
+    options = {"batch": True, "resume": tmp_path / "run.sqlite", "progress": False}
+    with client_of(service) as client:
+        client.map(answered, **options)
+        results = client.map(iter([*ROWS, *answered]), as_completed=True, **options)
+        for result in results:
+            assert result.text
+            break
+        results.close()
+        assert service.creations() == 1
+        assert client.map(ROWS, **options).text == [service.answer(row) for row in ROWS]
+
+
 @pytest.mark.parametrize(
     ("provider", "reason"),
     [
