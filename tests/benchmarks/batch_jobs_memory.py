@@ -40,9 +40,12 @@ def serving() -> Iterator[str]:
         server.stdout.close()
 
 
-def measure(url: str, mode: str, rows: int, job_rows: int = 10_000) -> float:
-    """Return the peak memory of a run in a process of its own, in MiB; `job_rows` are the most rows of a job."""
-    words = [sys.executable, __file__, mode, url, str(rows), str(job_rows)]
+def measure(url: str, mode: str, rows: int, job_rows: int = 10_000, size: int = 100) -> float:
+    """Return the peak memory of a run in a process of its own, in MiB.
+
+    `job_rows` are the most rows of a job, `size` is the length of a prompt.
+    """
+    words = [sys.executable, __file__, mode, url, str(rows), str(job_rows), str(size)]
     done = subprocess.run(words, stdout=subprocess.PIPE, check=True, timeout=3600)
     return float(json.loads(done.stdout)["peak"])
 
@@ -58,13 +61,13 @@ def serve() -> None:
         sys.stdin.read()
 
 
-def run(mode: str, url: str, rows: int, job_rows: int) -> None:
+def run(mode: str, url: str, rows: int, job_rows: int, size: int) -> None:
     """Make one run and write the peak memory of this process."""
     from aichatkit import Client
     from aichatkit.batch_jobs import planner
 
     planner._JOB_ROWS = job_rows
-    prompts = (f"Is review {number} good or bad?" for number in range(rows))
+    prompts = (f"Is review {number} good or bad?".ljust(size, ".") for number in range(rows))
     with tempfile.TemporaryDirectory() as folder:
         options = {"resume": f"{folder}/run.sqlite", **_OPTIONS}
         if mode == "batch":
@@ -80,7 +83,7 @@ def run(mode: str, url: str, rows: int, job_rows: int) -> None:
 if __name__ == "__main__":
     if sys.argv[1:] == ["serve"]:
         serve()
-    elif len(sys.argv) == 5:
-        run(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+    elif len(sys.argv) == 6:
+        run(sys.argv[1], sys.argv[2], *map(int, sys.argv[3:]))
     else:
         sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 100_000))
