@@ -86,8 +86,7 @@ class Journal:
         A row that another process has claimed is `CLAIMED_ELSEWHERE`, and one in a batch job is an error.
         """
         if self._renewer is None:
-            self._renewer = threading.Thread(target=self._renew_claims, name="aichatkit-journal", daemon=True)
-            self._renewer.start()
+            self._renewer = self._start_renewer()
         # Not durable: if the machine crashes, the process that owns the claim is gone as well.
         with self._database.transaction(durable=False) as connection:
             now = self._clock()
@@ -166,6 +165,15 @@ class Journal:
                 return reply
             reason = ""
         raise self._database.damage_error(reason)
+
+    def _start_renewer(self) -> threading.Thread | None:
+        """Start the thread that renews the claims; without one, other machines may take rows over after the lease."""
+        thread = threading.Thread(target=self._renew_claims, name="aichatkit-journal", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            return None
+        return thread
 
     def _renew_claims(self) -> None:
         while not self._closing.wait(self._lease / 3):

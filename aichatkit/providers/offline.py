@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import requests
 
+from aichatkit._reasons import reason_of
+from aichatkit.errors import ConfigurationError
 from aichatkit.messages import Message
 from aichatkit.providers.base import NO_OPTIONS, Options
 from aichatkit.providers.openai_compatible import OpenAICompatible
@@ -52,6 +54,19 @@ def _sandbox_url() -> str:
     with _lock:
         sandbox = _sandboxes.get(os.getpid())
         if sandbox is None:
-            sandbox = _sandboxes[os.getpid()] = Sandbox()
-            sandbox.start()
+            sandbox = _start()
+            _sandboxes[os.getpid()] = sandbox
         return f"{sandbox.url}/v1"
+
+
+def _start() -> Sandbox:
+    try:
+        return Sandbox().start()
+    except (OSError, RuntimeError) as error:
+        problem, reason = getattr(error, "strerror", None) or str(error), reason_of(error)
+    raise ConfigurationError(
+        f"offline: its server cannot be started here ({problem}); a browser, for example, allows no servers: "
+        "ask a service, or use aichatkit.testing.Fake",
+        provider="offline",
+        reason=reason,
+    )

@@ -24,6 +24,7 @@ from aichatkit.errors import (
     StreamInterruptedError,
     TimedOutError,
 )
+from aichatkit.transport.browser import connection_error
 from aichatkit.transport.encodings import UnknownEncodingError
 
 __all__ = ["READ_ERRORS", "SEND_ERRORS", "causes_of", "passed_through", "translate_read", "translate_send"]
@@ -93,12 +94,12 @@ def _translate_before_head(error: BaseException, causes: list[BaseException], la
     if (
         isinstance(error, requests.ConnectTimeout)
         or any(map(_is_connect_timeout, causes))
-        or (is_connecting and _any(causes, _TIMED_OUT))
+        or (is_connecting and _has_timed_out(causes))
     ):
         return TimedOutError(
             f"{label}: no connection in time; check the network or raise timeout connect=", phase="connect"
         )
-    if _any(causes, _TIMED_OUT):
+    if _has_timed_out(causes):
         return TimedOutError(
             f"{label}: no answer in time; raise timeout read=, the service may be slow",
             phase="head",
@@ -111,7 +112,7 @@ def _translate_before_head(error: BaseException, causes: list[BaseException], la
 
 
 def _translate_in_body(causes: list[BaseException], label: str) -> ChatError:
-    if _any(causes, _TIMED_OUT):
+    if _has_timed_out(causes):
         return TimedOutError(
             f"{label}: silent for too long in the middle of the answer; ask again, or raise timeout read=",
             phase="read",
@@ -148,9 +149,16 @@ def _translate_connection(error: BaseException, causes: list[BaseException], lab
         )
     if _any(causes, _NOT_SENT):
         return ConnectError(f"{label}: cannot connect ({_reason(causes)}); is the host right and the service running?")
+    if (unexplained := connection_error(causes, label)) is not None:
+        return unexplained
     if _any(causes, (http.client.HTTPException, requests.exceptions.InvalidHeader)):
         return BadResponseError(f"{label}: the response is not HTTP ({_reason(causes)})")
     return ConnectError(f"{label}: the request failed ({_reason(causes)})", maybe_processed=True)
+
+
+def _has_timed_out(causes: list[BaseException]) -> bool:
+    # In a browser, urllib3 raises the base class, below which older versions also have connections that were refused.
+    return _any(causes, _TIMED_OUT) or any(type(cause) is urllib3_errors.TimeoutError for cause in causes)
 
 
 def _refused_tunnel(causes: list[BaseException], label: str) -> ConnectError | None:

@@ -79,6 +79,9 @@ def track_connections(manager: Any) -> None:
 
 def _tracked_pool(pool_cls: Any) -> Any:
     base_cls: Any = pool_cls.ConnectionCls
+    if not issubclass(base_cls, http.client.HTTPConnection):
+        # In a browser, whose connections are not sockets.
+        return pool_cls
     namespace: dict[str, Any] = {"_header_lines": {}}
     if getattr(base_cls, "response_class", None) is http.client.HTTPResponse:
         namespace["response_class"] = _open_response

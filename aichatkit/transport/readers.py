@@ -3,6 +3,7 @@
 Each response is read in one of four ways, all with the same result. If `http.client` is accessible: our own decoder for
 chunked bodies, and its `read1` for others. Otherwise: the public `raw.read1` of newer urllib3, or `iter_content(1)`.
 The obvious ways delay text: `iter_lines` and larger blocks wait for more data, `iter_content(None)` for the end.
+In a browser, a fifth: see `browser`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any, Callable
 import requests
 import urllib3
 
+from aichatkit.transport.browser import is_browser_response, iter_blocks
 from aichatkit.transport.chunked import ChunkedBody, is_chunked
 from aichatkit.transport.encodings import INFLATED, UnknownEncodingError, encoding_of, inflate, unknown_framing
 from aichatkit.transport.response_heads import is_http_client_response
@@ -39,6 +41,9 @@ def pick_reader(response: requests.Response) -> tuple[Reader, Any]:
     if content is not False:
         # The user's hook or auth has read the body already; requests keeps the decoded content.
         return _blocks_reader([content or b""]), None
+    if is_browser_response(raw):
+        is_stream = mime_type(headers) != "application/json"
+        return _blocks_reader(iter_blocks(response, BLOCK, is_stream=is_stream)), None
     encoding = encoding_of(headers)
     inner: Any = getattr(raw, "_fp", None)
     is_inner_known = is_http_client_response(inner)

@@ -453,3 +453,14 @@ def test_more_rows_than_one_statement_takes(opened):
     first.write([(key, answer("A")) for key in keys[:700]])
     first.release(keys[700:1400])
     assert second.claim(keys) == [answer("A")] * 700 + [None] * 700 + [CLAIMED_ELSEWHERE] * 100
+
+
+def test_without_another_thread_the_claims_are_not_renewed_and_the_rest_works(opened, monkeypatch):
+    def start(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    book = opened()
+    assert book.claim([b"k"]) == [None]
+    book.write([(b"k", answer("Paris."))])
+    assert opened().claim([b"k"]) == [answer("Paris.")]

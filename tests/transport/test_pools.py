@@ -118,7 +118,10 @@ def test_a_pool_that_was_closed_is_not_used_again(held, transport):
 
 
 def test_a_connection_that_answers_in_its_own_way_goes_on_doing_so():
-    kinds = [type("Connection", (), {"response_class": kind}) for kind in (http.client.HTTPResponse, dict)]
+    kinds = [
+        type("Connection", (http.client.HTTPConnection,), {"response_class": kind})
+        for kind in (http.client.HTTPResponse, dict)
+    ]
     made = [pools._tracked_pool(type("Pool", (), {"ConnectionCls": kind})).ConnectionCls for kind in kinds]
     assert [kind.response_class for kind in made] == [pools._open_response, dict]
 
