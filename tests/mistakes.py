@@ -1719,7 +1719,7 @@ MISTAKES = (
     ),
     Mistake(
         "rows that left the file are still counted",
-        "batch_jobs/waiting.py",
+        "batch_jobs/waiting_rows.py",
         "self._stored -= len(stored)",
         "self._stored -= 0",
         "batch_jobs/test_waiting_rows.py",

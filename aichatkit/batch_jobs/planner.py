@@ -18,7 +18,7 @@ from aichatkit.batch_jobs.prices import highest_expense
 from aichatkit.batch_jobs.protocols import find_protocol
 from aichatkit.batch_jobs.protocols.base import FileJobProtocol, JobProtocol
 from aichatkit.batch_jobs.records import JobRecord, JobRow, RowState
-from aichatkit.batch_jobs.waiting import DiskRows, MemoryRows, WaitingRows
+from aichatkit.batch_jobs.waiting_rows import DiskRows, MemoryRows, WaitingRows
 from aichatkit.call.attempt import TargetAttempts, open_transport
 from aichatkit.call.call import Call
 from aichatkit.call.request import ProviderRequest, build_http_request, encode_body

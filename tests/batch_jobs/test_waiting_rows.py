@@ -7,7 +7,7 @@ from collections import OrderedDict
 import pytest
 
 from aichatkit.batch.rows import Row
-from aichatkit.batch_jobs.waiting import DiskRows, MemoryRows
+from aichatkit.batch_jobs.waiting_rows import DiskRows, MemoryRows
 
 
 def row(number, prompt="Hello"):
