@@ -11,8 +11,8 @@ import pytest
 #: Rows of one job: what a run holds at once.
 JOB_ROWS = 500
 #: The length of a prompt: a row in memory takes more than that, in bytes.
-PROMPT = 2_000
-MOST_PER_ROW = 1_000
+PROMPT = 8_000
+MOST_PER_ROW = 5_000
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def benchmark():
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="it does not report its peak memory")
-def test_twice_the_rows_take_no_more_memory(benchmark):
+def test_more_rows_take_no_more_memory(benchmark):
     with benchmark.serving() as url:
-        few, many = (benchmark.measure(url, "batch", rows, JOB_ROWS, PROMPT) for rows in (4_000, 8_000))
-    assert (many - few) * (1 << 20) / 4_000 < MOST_PER_ROW
+        few, many = (benchmark.measure(url, "batch", rows, JOB_ROWS, PROMPT) for rows in (1_000, 2_500))
+    assert (many - few) * (1 << 20) / 1_500 < MOST_PER_ROW
