@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from aichatkit._warnings import TrimmedWarning as TrimmedWarning
     from aichatkit.api import ask as ask
     from aichatkit.api import chat as chat
+    from aichatkit.api import decide as decide
     from aichatkit.api import embed as embed
     from aichatkit.api import image as image
     from aichatkit.api import jobs as jobs
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from aichatkit.chunks import Usage as Usage
     from aichatkit.cli import key_store
     from aichatkit.client import Client as Client
+    from aichatkit.decisions.results import Decision as Decision
+    from aichatkit.decisions.results import Decisions as Decisions
     from aichatkit.embeddings.vectors import Embeddings as Embeddings
     from aichatkit.errors import AllProvidersFailedError as AllProvidersFailedError
     from aichatkit.errors import APIError as APIError
@@ -54,6 +57,7 @@ if TYPE_CHECKING:
     from aichatkit.errors import DeadlineExceededError as DeadlineExceededError
     from aichatkit.errors import EmptyAnswerError as EmptyAnswerError
     from aichatkit.errors import JournalError as JournalError
+    from aichatkit.errors import MCPError as MCPError
     from aichatkit.errors import MissingKeyError as MissingKeyError
     from aichatkit.errors import ModelNotFoundError as ModelNotFoundError
     from aichatkit.errors import OverloadedError as OverloadedError
@@ -88,12 +92,16 @@ if TYPE_CHECKING:
     from aichatkit.reply import Reply as Reply
     from aichatkit.storage.archive import search_saved as search_saved
     from aichatkit.streams import Stream as Stream
+    from aichatkit.tools.mcp.config import mcp_config as mcp_config
+    from aichatkit.tools.mcp.contents import ToolResult as ToolResult
+    from aichatkit.tools.mcp.server import MCPServer as MCPServer
+    from aichatkit.tools.mcp.server import mcp as mcp
     from aichatkit.transport.timeouts import Timeout as Timeout
 
     keys = key_store
 
 _PUBLIC = {
-    "api": ("ask", "chat", "embed", "image", "jobs", "map", "model_info", "models", "stream"),
+    "api": ("ask", "chat", "decide", "embed", "image", "jobs", "map", "model_info", "models", "stream"),
     "client": ("Client",),
     "storage.archive": ("search_saved",),
     "middleware.cache": ("Cache",),
@@ -106,6 +114,7 @@ _PUBLIC = {
     "batch.results": ("Result", "Results"),
     "batch_jobs.job": ("Job",),
     "chunks": ("Usage",),
+    "decisions.results": ("Decision", "Decisions"),
     "embeddings.vectors": ("Embeddings",),
     "images": ("ImageResponse",),
     "messages": ("Message",),
@@ -117,6 +126,9 @@ _PUBLIC = {
     "hooks": ("ChunkInfo", "ErrorInfo", "ReplyInfo", "RequestInfo"),
     "middleware.estimates": ("Estimate",),
     "middleware.telemetry": ("Telemetry",),
+    "tools.mcp.config": ("mcp_config",),
+    "tools.mcp.contents": ("ToolResult",),
+    "tools.mcp.server": ("MCPServer", "mcp"),
     "transport.timeouts": ("Timeout",),
     "errors": (
         "APIError",
@@ -137,6 +149,7 @@ _PUBLIC = {
         "DeadlineExceededError",
         "EmptyAnswerError",
         "JournalError",
+        "MCPError",
         "MissingKeyError",
         "ModelNotFoundError",
         "OverloadedError",

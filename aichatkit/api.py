@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from aichatkit._lazy import lazy_module
 from aichatkit._locks import Lock
 from aichatkit.batch.results import Results
-from aichatkit.call.signatures import CallOptions, ChatOptions, EmbedOptions, MapOptions, with_signature
+from aichatkit.call.signatures import CallOptions, ChatOptions, DecideOptions, EmbedOptions, MapOptions, with_signature
 from aichatkit.chats.chat import Chat
 from aichatkit.client import Client
 from aichatkit.images import ImageResponse
@@ -25,7 +25,7 @@ else:
     # Few programs have batch jobs.
     job_lists = lazy_module("aichatkit.batch_jobs.job")
 
-__all__ = ["ask", "chat", "default_client", "embed", "image", "jobs", "map", "model_info", "models", "stream"]
+__all__ = ["ask", "chat", "decide", "default_client", "embed", "image", "jobs", "map", "model_info", "models", "stream"]
 
 
 @with_signature
@@ -66,6 +66,17 @@ def image(prompt: str, **options: Unpack[CallOptions]) -> ImageResponse:
 
 
 @with_signature
+def decide(text: Any, questions: Any = None, question: str | None = None, **options: Unpack[DecideOptions]) -> Any:
+    """Answer closed questions about a text with the default client; options and errors are those of `Client.decide`.
+
+    >>> decisions = decide("I want my money back!", {"refund?": bool, "anger": ["calm", "furious"]}, model="offline")
+    >>> sorted(decisions), 0 <= decisions["refund?"].probability <= 1
+    (['anger', 'refund?'], True)
+    """
+    return default_client().decide(text, questions, question, **options)
+
+
+@with_signature
 def embed(
     texts: Any,
     template: str | None = None,
@@ -95,7 +106,7 @@ def map(prompts: Any, template: str | None = None, **options: Unpack[MapOptions]
 def jobs(path: Any) -> list[Job]:
     """Return the batch jobs of the journal at `path`, in the order in which they were sent; nothing is sent.
 
-    Their methods `refresh`, `cancel` and `release` ask the service with the default client.
+    Their methods `refresh`, `cancel` and `release` call the service with the default client.
 
     >>> jobs("no-such.sqlite")
     []

@@ -15,14 +15,21 @@ __all__ = [
     "Answered",
     "ArgumentFields",
     "Bill",
+    "Block",
     "Citation",
+    "Cited",
     "Finish",
+    "Logprobs",
     "Notice",
     "Part",
     "Picture",
     "Reasoning",
     "Refusal",
+    "Search",
+    "SearchPart",
+    "Source",
     "Thought",
+    "TokenLogprob",
     "ToolCall",
     "ToolCallPart",
     "Unread",
@@ -133,10 +140,91 @@ class Thought(NamedTuple):
 
 
 class Citation(NamedTuple):
-    """A source the answer cites."""
+    """A source that the answer cites, and the place in the answer.
+
+    `start` and `end` are positions in the text of the reply, `end` exclusive; None if the service does not report them.
+    `text` is what is there, `reply.text[start:end]`: the words that the source supports, or the mark in the text that
+    refers to it, depending on the service. `quote` is what the source says, if the service quotes it.
+    """
 
     url: str
     title: str = ""
+    start: int | None = None
+    end: int | None = None
+    text: str = ""
+    quote: str = ""
+
+
+class Source(NamedTuple):
+    """A web page that the service found or cites."""
+
+    url: str
+    title: str = ""
+
+
+class TokenLogprob(NamedTuple):
+    """A token of the answer with its log probability; `top` are the most likely tokens at its place, with theirs."""
+
+    token: str
+    logprob: float
+    top: Sequence[tuple[str, float]] = ()
+
+
+class Logprobs(NamedTuple):
+    """The next tokens of the answer, with their log probabilities."""
+
+    tokens: Sequence[TokenLogprob]
+
+
+class Search(NamedTuple):
+    """A web search that the service ran for the answer: its query, and the pages found.
+
+    `error` is the service's code if the search failed.
+    """
+
+    query: str
+    results: Sequence[Source] = ()
+    error: str = ""
+
+
+class Cited(NamedTuple):
+    """A citation as a service reports it; its place in the text is found once the answer is complete.
+
+    `unit` says what the place is: "marker" (`start` and `end` are around a link in the text), "bytes" (they count
+    UTF-8), "block" (all of the text part named by `part`), "here" (where the text has got to), "number" (the source is
+    referred to by its `number` in brackets). Positions count from the start of `part`, if it is named.
+    """
+
+    url: str
+    title: str = ""
+    unit: str = "here"
+    start: int | None = None
+    end: int | None = None
+    text: str = ""
+    quote: str = ""
+    part: Sequence[Any] = ()
+    number: int = 0
+
+
+class SearchPart(NamedTuple):
+    """What is known about a search so far, by its ID; parts of one search are put together."""
+
+    id: str
+    query: str = ""
+    results: Sequence[Source] = ()
+    error: str = ""
+
+
+class Block(NamedTuple):
+    """The start of a block of the answer, by its index, so that the service can be sent all of them unchanged.
+
+    `content` is the block as received. Of text, reasoning and calls only the type is used; anything else belongs to a
+    tool that the service runs itself, and `citation` is added to the text block with the index.
+    """
+
+    index: Any
+    content: Mapping[str, Any] | None = None
+    citation: Mapping[str, Any] | None = None
 
 
 class Notice(NamedTuple):

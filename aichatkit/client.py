@@ -16,6 +16,7 @@ from aichatkit.call.signatures import (
     CallOptions,
     ChatOptions,
     CheckOptions,
+    DecideOptions,
     EmbedOptions,
     MapOptions,
     SamplingOptions,
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
     from aichatkit.call import list_models
     from aichatkit.catalog import model_infos
     from aichatkit.catalog.model_infos import ModelInfo
+    from aichatkit.decisions import decide as decisions
     from aichatkit.embeddings import embed as embeddings
     from aichatkit.limits import rate_limits
     from aichatkit.middleware import budgets, call_log, observe, pipeline
@@ -76,6 +78,7 @@ else:
     caches = lazy_module("aichatkit.middleware.cache")
     call_log = lazy_module("aichatkit.middleware.call_log")
     checks = lazy_module("aichatkit.checks")
+    decisions = lazy_module("aichatkit.decisions.decide")
     embeddings = lazy_module("aichatkit.embeddings.embed")
     images = lazy_module("aichatkit.images")
     list_models = lazy_module("aichatkit.call.list_models")
@@ -194,7 +197,7 @@ class Client:
 
     @property
     def session(self) -> requests.Session:
-        """The Session all calls go through."""
+        """The `requests.Session` that all calls go through."""
         return self._context.connections.session
 
     @property
@@ -204,7 +207,7 @@ class Client:
 
     @property
     def health(self) -> list[Cooling]:
-        """What is on cooldown after failures, why and until when, the longest first."""
+        """The providers, keys and models on cooldown after failures, with the longest cooldown first."""
         return self._context.cooldowns.cooling()
 
     def ask(self, prompt: Prompt, **options: Unpack[CallOptions]) -> Reply:
@@ -220,7 +223,7 @@ class Client:
           `strict=True`: never omit a parameter that the service refuses.
 
         Raises:
-            ChatError: any error of the package; `partial` holds the text of an answer that broke off.
+            ChatError: any error of the package; `partial` holds the text received before it.
         """
         # Unlike a stream, an answer that has not been shown yet can be replaced by one that fits the schema.
         return Stream(pipeline.open_answer(self._build_call(prompt, 1, **options))).read()
@@ -257,7 +260,7 @@ class Client:
     def models(self, provider: str | None = None, *, details: bool = False) -> list[str] | list[ModelInfo]:
         """Return model names: of one provider as the service lists them for the key, else all known ones.
 
-        With `details`, return a `ModelInfo` for each: what the catalog knows, and over it what the service itself says.
+        With `details`, return a `ModelInfo` for each, from the catalog and from the service, which takes precedence.
         """
         if provider is None or provider in GROUPS:
             return list_models.known_models(provider, details=details, catalog=self._context.catalog)
@@ -269,25 +272,29 @@ class Client:
         return model_infos.find_info(name, self._context.catalog)
 
     def map(self, prompts: Any, template: str | None = None, **options: Unpack[MapOptions]) -> Results:
-        """Ask every prompt of a list, iterable, dict, pandas or polars frame, CSV or JSON lines file.
+        """Send every prompt of a list, iterable, dict, pandas or polars frame, or of a CSV or JSON Lines file.
 
-        A row that fails holds its error. Ctrl-C ends the run in good order, a second one immediately.
+        Rows are sent in parallel; the results are in the order of the input, and a row that fails holds its error.
+        Ctrl-C waits for the requests in progress and returns the results so far; a second one stops immediately.
 
         Args:
             template: a text such as "Translate: {text}" that is filled with the columns of each row.
             workers: rows in progress at the same time.
-            progress: a progress bar (extra `progress`); by default if a terminal or a notebook shows it.
-            resume: path of a journal, with which an interrupted run sends only what is missing.
+            progress: a progress bar (extra `progress`); shown by default in a terminal or a notebook.
+            resume: path of a journal; a run that is started again with it sends only the rows without an answer.
             executor: a `concurrent.futures.Executor`, or a function that makes one, to run elsewhere; its processes
                 take keys from their own environment.
             on_error: "raise" ends the run at the first row that fails; the error has the `results`.
             as_completed: return immediately; the first loop over the results yields rows as they are completed.
-            budget: US dollars, by the price table, that the run does not exceed.
-            max_tokens_total: tokens that the run does not exceed.
+            encoding: of the file; by default UTF-8, or UTF-16 or UTF-32 with a byte order mark.
+            delimiter: of the CSV file; detected by default.
+            budget: the most to spend, in US dollars by the price table.
+            max_tokens_total: the most tokens to use, input and output together.
             batch: send the rows in the service's batch jobs, mostly at half the price and within a day; needs `resume`.
-            wait: with `batch`, wait until all jobs have ended, or for so many seconds; False sends and collects only.
-            late: with `batch`, what happens to rows that a job did not run: "batch" puts them into the next job, twice
-                at most, "live" asks them at once, "fail" gives them a BatchExpiredError.
+            wait: with `batch`, wait until all jobs have ended, or for this many seconds; False collects what is there.
+            late: with `batch`, what happens to rows that a job did not run: "batch" puts them into the next job, at
+                most twice, "live" sends them as ordinary requests, "fail" gives them a BatchExpiredError.
+            decide: questions about each row, as for `decide`, with `threshold` and `emulate`.
             options: those of `ask`, the same for every row.
 
         Raises:
@@ -302,10 +309,27 @@ class Client:
         """Return how many calls, tokens and US dollars `map` would take, without sending anything.
 
         Tokens are counted by tiktoken if it and its tables are installed, else four bytes count as one token; an answer
-        counts as `max_tokens`, or as 256 tokens without it. A row that cannot be sent counts nothing. With `batch`, the
+        counts as `max_tokens`, or as 256 tokens without it. Rows that cannot be sent are not counted. With `batch`, the
         prices are those of batch jobs.
         """
         return mapper.estimate_prompts(self, prompts, template, options, batch=batch)
+
+    def decide(
+        self, text: Any, questions: Any = None, question: str | None = None, **options: Unpack[DecideOptions]
+    ) -> Any:
+        """Answer closed questions about a text: classification, with probabilities; return the `Decisions` by name.
+
+        Args:
+            questions: a mapping of names to types, such as {"refund?": bool, "topic": Literal["bug", "billing"],
+                "anger": ["calm", "annoyed", "furious"]}, or a class with such fields; or one type, with its `question`.
+            options: `threshold`, from which on a probability counts as yes (0.5); `emulate`: True asks chat models
+                only, False decision models only; `files`: images; the others as for `ask`.
+
+        Raises:
+            ConfigurationError: nothing was sent; a question cannot be answered, or the model cannot answer it.
+            ChatError: the call failed; `partial` has the answers so far as JSON.
+        """
+        return decisions.decide(self, text, questions, question, **options)
 
     def embed(
         self,
@@ -315,9 +339,9 @@ class Client:
         on_error: Literal["raise", "keep"] = "raise",
         **options: Unpack[EmbedOptions],
     ) -> Any:
-        """Return the `Embeddings` of a list, iterable, dict, frame or file of texts; of one text, a list of numbers.
+        """Return the `Embeddings` of a list, iterable, dict, frame or file of texts; for one text, a list of floats.
 
-        Texts are sent in batches within the limits of the service, equal ones once.
+        Texts are sent in batches within the limits of the service; equal texts are sent once.
 
         Args:
             template: a text such as "{title}: {body}" that is filled with the columns of each row.
@@ -334,16 +358,16 @@ class Client:
         return embeddings.embed_texts(self, texts, template, on_error=on_error, **options)
 
     def check(self, model: Model = None, **options: Unpack[CheckOptions]) -> list[checks.Check]:
-        """Ask every provider of `model` one small question, in parallel, and report which answer and why others do not.
+        """Send a short question to every provider of `model`, in parallel, and return a `Check` for each.
 
-        Nothing is retried and each has 30 seconds in total, unless `retry` and `timeout` say otherwise.
-        The answers cost what a short answer costs; a failure is a `Check` with its error and raises nothing.
+        Nothing is retried, and each provider has 30 seconds in total, unless you pass `retry` and `timeout`.
+        The questions are charged as usual. A provider that fails raises nothing: its `Check` has the error.
         """
         defaults = {"retry": 0, "timeout": checks.DEFAULT_TIMEOUT if self._defaults.timeout == Timeout() else None}
         return checks.check_targets(self._build_call(checks.PROMPT, 0, model=model, **{**defaults, **options}))
 
     def close(self) -> None:
-        """End every stream and wait of this client, in all threads, and free its connections."""
+        """End all streams and waits of this client, in every thread, and close its connections."""
         context = self._context
         context.closing.set()
         context.connections.close()

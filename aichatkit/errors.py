@@ -20,6 +20,7 @@
     ├─ StreamInterruptedError                the answer was cut off
     │  └─ StreamStalledError                 also a TimedOutError
     ├─ BudgetExceededError  SchemaError  ToolError  JournalError
+    ├─ MCPError                              an MCP server failed
     ├─ BatchPendingError  BatchExpiredError  BatchGoneError     rows of batch jobs
     └─ AllProvidersFailedError               every provider in the list failed
 
@@ -60,6 +61,7 @@ __all__ = [
     "DeadlineExceededError",
     "EmptyAnswerError",
     "JournalError",
+    "MCPError",
     "MissingKeyError",
     "ModelNotFoundError",
     "OverloadedError",
@@ -325,6 +327,24 @@ class SchemaError(ChatError):
 
 class ToolError(ChatError):
     """A tool could not be called, or the tool rounds (`max_rounds`) ran out."""
+
+
+class MCPError(ChatError):
+    """An MCP server could not be started or reached, or refused a request.
+
+    `server` is its name, `data` what the server says about the error, `stderr` the last text that its process printed.
+    `code` is the server's error code as text, or "timeout", "closed", "redirect", "session", "status", "unreadable"
+    or "version".
+    `maybe_processed` is True if a tool may have run although no result arrived; it is never called again on its own.
+    """
+
+    def __init__(
+        self, message: str = "", *, server: str = "", data: Any = None, stderr: str = "", **fields: Any
+    ) -> None:
+        super().__init__(message, **fields)
+        self.server = server
+        self.data = data
+        self.stderr = repair(stderr)
 
 
 class JournalError(ChatError):

@@ -9,7 +9,7 @@ from aichatkit._dataclasses import dataclass, field, replace
 from aichatkit._lazy import lazy_module
 from aichatkit._reasons import reason_of
 from aichatkit._surrogates import repair
-from aichatkit.chunks import Thought, ToolCall
+from aichatkit.chunks import Citation, Thought, ToolCall
 from aichatkit.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ else:
     _json = lazy_module("aichatkit._json")
 
 __all__ = [
+    "CitedMessage",
     "Content",
     "File",
     "Message",
@@ -76,11 +77,25 @@ class ToolCallsMessage(Message):
     """An assistant message with tool calls; `content` is the text next to them and may be empty.
 
     `reasoning` is the reasoning before the calls: some services require it back, others their signed `thoughts`.
+    `blocks` is the whole answer as the service `origin` sent it, if that service ran tools of its own for it.
     """
 
     calls: Sequence[ToolCall] = ()
     reasoning: str = field(default="", repr=False)
     thoughts: Sequence[Thought] = field(default=(), repr=False)
+    blocks: Sequence[Mapping[str, Any]] = field(default=(), repr=False)
+    origin: str = field(default="", repr=False)
+
+    def blocks_for(self, provider: str) -> Sequence[Mapping[str, Any]]:
+        """Return the blocks if they are the provider's own, else none."""
+        return self.blocks if self.origin == provider else ()
+
+
+@dataclass(frozen=True)
+class CitedMessage(Message):
+    """An assistant message with the sources that it cites, which are kept in the history and not sent."""
+
+    citations: Sequence[Citation] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True)
@@ -246,7 +261,16 @@ def _parse_mapping(record: Mapping[str, Any]) -> Message:
         )
     if "content" not in record:
         raise ConfigurationError('message: it has no "content"; use {"role": "user", "content": "..."}')
+    citations = record.get("citations")
+    if role == "assistant" and isinstance(citations, list) and citations:
+        return CitedMessage(role, record["content"], tuple(map(_parse_citation, citations)))
     return Message(role, record["content"])
+
+
+def _parse_citation(citation: Any) -> Citation:
+    """Parse a citation in the format of a saved conversation; one with other fields, as a later version may have."""
+    fields = citation if isinstance(citation, Mapping) else {"url": citation}
+    return Citation(**{"url": "", **{name: fields[name] for name in Citation._fields if name in fields}})
 
 
 def _parse_result(content: Any) -> str:

@@ -22,11 +22,12 @@ if TYPE_CHECKING:
 
     from aichatkit.call import other_words
     from aichatkit.catalog import layers
-    from aichatkit.providers import services
+    from aichatkit.providers import deciders, services
 else:
     # Needed only to list all providers, and to find one that is not a module of `providers`.
     metadata = lazy_module("importlib.metadata")
     pkgutil = lazy_module("pkgutil")
+    deciders = lazy_module("aichatkit.providers.deciders")
     layers = lazy_module("aichatkit.catalog.layers")
     other_words = lazy_module("aichatkit.call.other_words")
     services = lazy_module("aichatkit.providers.services")
@@ -44,9 +45,13 @@ _ENTRY_POINTS = "aichatkit.providers"
 #: Modules of `providers` that do not define a provider.
 _NOT_PROVIDERS = (
     *(
+        "ai_power",
         "base",
         "cache_keys",
+        "deciders",
         "effort_fields",
+        "logprobs",
+        "mistral_conversations",
         "odd_events",
         "openai_compatible",
         "openai_images",
@@ -57,7 +62,10 @@ _NOT_PROVIDERS = (
         "gemini_usage",
         "request_bodies",
         "routes",
+        "search_fields",
+        "search_results",
         "services",
+        "tool_fields",
         "user_agents",
     ),
 )
@@ -78,7 +86,11 @@ class Registry(Mapping[str, "type[Provider]"]):
         return provider
 
     def __iter__(self) -> Iterator[str]:
-        return iter(sorted({*self._modules(), *services.SERVICES, *self._entry_points(), *self._registered}))
+        return iter(
+            sorted(
+                {*self._modules(), *services.SERVICES, *self._entry_points(), *self._registered} - {*deciders.DECIDERS}
+            )
+        )
 
     def __len__(self) -> int:
         return len(list(iter(self)))
@@ -112,7 +124,12 @@ class Registry(Mapping[str, "type[Provider]"]):
         self._registered[name] = provider
 
     def _is_predefined(self, name: str) -> bool:
-        return _find_module(name) is not None or name in services.SERVICES or name in self._entry_points()
+        return (
+            _find_module(name) is not None
+            or name in services.SERVICES
+            or name in deciders.DECIDERS
+            or name in self._entry_points()
+        )
 
     def _load(self, name: str) -> type[Provider]:
         module = _find_module(name)
@@ -120,6 +137,8 @@ class Registry(Mapping[str, "type[Provider]"]):
             return _find_class(importlib.import_module(module), name)
         if name in services.SERVICES:
             return _build_service(name, services.SERVICES[name])
+        if name in deciders.DECIDERS:
+            return deciders.DECIDERS[name]
         entry = self._entry_points().get(name)
         if entry is None:
             raise UnknownProviderError(f"there is no provider {name!r}{provider_suggestion(name)}")

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Callable
 from aichatkit._dataclasses import dataclass, field, field_names
 from aichatkit._lazy import lazy_module
 from aichatkit._surrogates import repair, repair_escapes
-from aichatkit.chunks import Citation, Thought, ToolCall, Usage
+from aichatkit.chunks import Citation, Search, Source, Thought, TokenLogprob, ToolCall, Usage
 from aichatkit.errors import ChatError, SchemaError
-from aichatkit.messages import Message, ToolCallsMessage
+from aichatkit.messages import CitedMessage, Message, ToolCallsMessage
 
 if TYPE_CHECKING:
     from aichatkit import _json
@@ -25,8 +25,10 @@ else:
     reprs = lazy_module("aichatkit.display.reprs")
     screen = lazy_module("aichatkit.display.screen")
 
-__all__ = ["Attempt", "Reply", "sum_known", "sum_usage"]
+__all__ = ["PAUSED", "Attempt", "Reply", "sum_known", "sum_usage"]
 
+#: The finish reason of an answer that the service goes on with once it is sent back.
+PAUSED = "pause_turn"
 
 _FENCED_BLOCK = r"(?sm)^[ \t]*```\w*[ \t]*\r?\n(.*?)(?:^[ \t]*```|\Z)"
 _MAX_DECODES = 1000
@@ -64,6 +66,8 @@ class Reply:
     saved, less what writing to it cost in addition; it may be negative.
     `cached` is True if the reply came from the client's cache, at no cost.
     `id` is the service's ID for the answer, or empty.
+    `citations` are the sources that the answer cites, each with its place in the text; `searches` are the web searches
+    that the service ran for it. `logprobs` are the tokens with their log probabilities, with `logprobs=True`.
     """
 
     text: str
@@ -89,6 +93,10 @@ class Reply:
     #: With rounds of tool calls, what they add to a conversation: the calls, their results, and the answer itself.
     turn: list[Message] = field(default_factory=list, repr=False)
     saved: float | None = None
+    searches: list[Search] = field(default_factory=list)
+    logprobs: list[TokenLogprob] = field(default_factory=list, repr=False)
+    #: The blocks of an answer in which the service ran tools itself, as it requires them back with tool results.
+    blocks: list[Mapping[str, Any]] = field(default_factory=list, repr=False)
 
     def __str__(self) -> str:
         return self.text
@@ -105,8 +113,8 @@ class Reply:
         """Return the reply as plain data that `json.dumps` takes.
 
         Keys: text, data, provider, model, id, request_id, finish_reason, complete, usage, cost, saved, cached, elapsed,
-        reasoning, citations, tool_calls, images, limits, attempts. Headers and raw records are left out; dates, numbers
-        of other packages and the like in `data` are text.
+        reasoning, citations, searches, logprobs, tool_calls, images, limits, attempts. Headers and raw records are left
+        out; dates, numbers of other packages and the like in `data` are text.
         """
         return reply_records.reply_record(self)
 
@@ -120,11 +128,29 @@ class Reply:
         return retry_after.parse_rate_limits(self.headers)
 
     @property
+    def sources(self) -> list[Source]:
+        """The pages that the answer cites, each once, in the order of their first citation."""
+        titles: dict[str, str] = {}
+        for citation in self.citations:
+            titles[citation.url] = titles.get(citation.url) or citation.title
+        return [Source(url, title) for url, title in titles.items()]
+
+    @property
     def message(self) -> Message:
         """The answer as a message for the conversation history; tool results go after it."""
-        if not self.tool_calls:
-            return Message("assistant", self.text)
-        return ToolCallsMessage("assistant", self.text, tuple(self.tool_calls), self.reasoning, tuple(self.thoughts))
+        if self.tool_calls or (self.blocks and self.finish_reason == PAUSED):
+            return ToolCallsMessage(
+                "assistant",
+                self.text,
+                tuple(self.tool_calls),
+                self.reasoning,
+                tuple(self.thoughts),
+                tuple(self.blocks),
+                self.provider if self.blocks else "",
+            )
+        if self.citations:
+            return CitedMessage("assistant", self.text, tuple(self.citations))
+        return Message("assistant", self.text)
 
     @property
     def request_id(self) -> str | None:

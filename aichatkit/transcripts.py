@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from aichatkit import _json
-from aichatkit.messages import Content, File, Message, ToolCallsMessage, ToolResultMessage
+from aichatkit.messages import CitedMessage, Content, File, Message, ToolCallsMessage, ToolResultMessage
 
 __all__ = ["message_to_dict", "messages_to_markdown", "searchable_text"]
 
@@ -33,6 +33,8 @@ def message_to_dict(message: Message) -> dict[str, Any]:
         # A conversation may be saved and loaded before its tool results are sent; the service then requires these.
         reasoning = {"reasoning": message.reasoning, "thoughts": list(map(list, message.thoughts))}
         record.update({name: value for name, value in reasoning.items() if value})
+    if isinstance(message, CitedMessage):
+        record["citations"] = [citation._asdict() for citation in message.citations]
     if isinstance(message, ToolResultMessage):
         record["tool_call_id"] = message.call.id
     return record

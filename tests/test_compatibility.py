@@ -160,13 +160,14 @@ SAMPLING = (
 CHECK = (
     f"files=(), timeout=None, retry=None, headers=None, proxies=None, extra=None, raw=False, strict=False, {SAMPLING}"
 )
-CALL = f"schema=None, tools=(), max_rounds=8, approve=None, {CHECK}"
+CALL = f"schema=None, tools=(), tool_choice=None, search=False, max_rounds=8, approve=None, {CHECK}"
 CONVERSATION = f"model=None, system=None, history=(), trim=None, {CALL}"
 ASK = f"model=None, system=None, {CALL}"
 MAP = (
     "model=None, system=None, workers=8, progress=None, resume=None, executor=None, on_error='keep',"
     f" as_completed=False, budget=None, max_tokens_total=None, encoding=None, delimiter=None,"
-    f" batch=False, wait=True, late='batch', {CALL}"
+    f" batch=False, wait=True, late='batch', decide=None, threshold=None,"
+    f" emulate=None, {CALL}"
 )
 
 SIGNATURES = {

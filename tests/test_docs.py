@@ -18,6 +18,7 @@ PAGES = sorted(DOCS.glob("*.md"))
 TEXTS = {page.name: page.read_text(encoding="utf-8") for page in PAGES}
 #: What a block may hold; of these, Python and commands are run.
 LANGUAGES = {
+    "javascript",
     "python",
     "bash",
     "text",

@@ -43,6 +43,7 @@ TREE = [
     ("BudgetExceededError", ("ChatError",), Exception),
     ("SchemaError", ("ChatError",), Exception),
     ("ToolError", ("ChatError",), Exception),
+    ("MCPError", ("ChatError",), Exception),
     ("JournalError", ("ChatError",), Exception),
     ("BatchPendingError", ("ChatError",), Exception),
     ("BatchExpiredError", ("ChatError",), Exception),

@@ -13,8 +13,8 @@ import aichatkit
 PACKAGE = Path(aichatkit.__file__).parent
 #: Modules that may ask for `requests`: it talks HTTP only in `transport`; the others need its classes.
 REQUESTS = {
-    *("errors", "client", "call.request", "transport", "providers", "embeddings", "testing"),
-    "batch_jobs.http",
+    *("errors", "client", "call.request", "transport", "providers", "decisions", "embeddings", "testing"),
+    *("batch_jobs.http", "tools.mcp.http", "tools.mcp.server", "tools.mcp.settings"),
 }
 #: What only some users have; it is imported in the function that needs it.
 EXTRAS = {
@@ -63,7 +63,7 @@ ORDER = """
     sandbox storage.records batch.progress batch.tables batch.workers
     providers
     hooks catalog.tokens
-    tools call.tool_calls call.closings
+    tools call.tool_calls call.blocks call.citations call.closings
     call.collector call.cost limits.cooldowns limits.shared_rates
     limits.waits batch.journal batch.result_store
     call.base_answer
@@ -78,6 +78,7 @@ ORDER = """
     streams call.targets
     cli.key_store cli.error_text call.signatures
     options
+    tools.mcp
     call.call
     call.build
     call.attempt
@@ -101,6 +102,11 @@ ORDER = """
     batch_jobs.run
     batch.run batch.results
     batch_jobs.mapper
+    decisions.questions decisions.services
+    decisions.wires decisions.results
+    decisions.answers decisions.emulation decisions.forms
+    decisions.request
+    decisions.decide
     batch.mapper
     embeddings.services embeddings.vectors
     embeddings.wires embeddings.store
@@ -227,7 +233,10 @@ def test_retries_alone_knows_tenacity(module):
 @pytest.mark.parametrize("module", TREES)
 def test_urllib3_is_known_by_its_errors_only(module):
     names = {name for name in imports(TREES[module], typing=True) if name.startswith("urllib3")}
-    assert names <= {"urllib3", "urllib3.exceptions"}
+    # The shortcut takes the place of its layers, so it has to know whether they are as they were.
+    layers = {"urllib3.connection", "urllib3.connectionpool", "urllib3.util.connection"}
+    allowed = {"urllib3", "urllib3.exceptions", *(layers if module == "transport.shortcut" else ())}
+    assert {name for name in names if not name.startswith("urllib3.util.connection.")} <= allowed
 
 
 @pytest.mark.parametrize("module", [name for name in TREES if name != "__init__"])

@@ -277,6 +277,7 @@ def test_the_hints_know_the_options_as_they_are():
     assert set(CALL_OPTIONS) - made == option_hints._CALL
     assert set(inspect.signature(Client.map).parameters) >= option_hints._MAP
     assert set(inspect.signature(Client.embed).parameters) >= option_hints._EMBED
+    assert set(inspect.signature(Client.decide).parameters) >= option_hints._DECIDE
     known = {*PARAMS, *CALL_OPTIONS, *made, *option_hints._MAP, *option_hints._CHAT, *option_hints._EMBED}
     assert known & {*other_words._OURS, *other_words.FIELDS, *other_words.COUNTS} == set()
     assert set(other_words._OPTIONS) - known == {"prompt"}
@@ -294,7 +295,7 @@ def test_the_hints_know_the_options_as_they_are():
         ("response_model", "schema="),
         ("max_workers", "did you mean workers=? It belongs to map(...)"),
         ("n", "use map([prompt] * 3)"),
-        ("tool_choice", "extra={'tool_choice': ...}"),
+        ("service_tier", "extra={'service_tier': ...}"),
         ("stream", "stream(...)"),
         ("messages", "ask(messages)"),
         ("max_completion_tokens", "did you mean max_tokens=?"),

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from aichatkit import Attempt, RateLimitError, Reply, SchemaError, Usage
-from aichatkit.chunks import Citation, ToolCall
+from aichatkit.chunks import Citation, Search, Source, TokenLogprob, ToolCall
 from aichatkit.testing import Failure, Fake, RateLimit, UseTool
 
 
@@ -239,7 +239,18 @@ def test_data_of_any_type_is_plain_in_the_dict(data, plain):
 #: The keys of `to_dict`, which programs rely on.
 KEYS = [
     *("text", "data", "provider", "model", "id", "request_id", "finish_reason", "complete", "usage", "cost", "saved"),
-    *("elapsed", "cached", "reasoning", "citations", "tool_calls", "images", "limits", "attempts"),
+    *(
+        "elapsed",
+        "cached",
+        "reasoning",
+        "citations",
+        "searches",
+        "logprobs",
+        "tool_calls",
+        "images",
+        "limits",
+        "attempts",
+    ),
 ]
 
 
@@ -276,9 +287,16 @@ def test_replies_of_every_call_become_json():
 
 def test_citations_and_numbers_of_any_kind_become_json():
     call = ToolCall("1", "pay", {"amount": Decimal("0.10"), "at": [date(2026, 1, 2)]})
-    record = reply(citations=[Citation("https://example.org", "Example")], tool_calls=[call], id="abc").to_dict()
+    citation, search = Citation("https://example.org", "Example", 0, 5, "Paris", "q"), Search("x", [Source("u", "t")])
+    tokens = [TokenLogprob("Paris", -0.5, (("Rome", -1.0),))]
+    parts = {"citations": [citation], "searches": [search], "logprobs": tokens}
+    record = reply(**parts, tool_calls=[call], id="abc").to_dict()
+    top = [{"token": "Rome", "logprob": -1.0}]
+    assert record["logprobs"] == [{"token": "Paris", "logprob": -0.5, "top": top}]
     assert json.loads(json.dumps(record)) == record
-    assert record["citations"] == [{"url": "https://example.org", "title": "Example"}]
+    place = {"start": 0, "end": 5, "text": "Paris", "quote": "q"}
+    assert record["citations"] == [{"url": "https://example.org", "title": "Example", **place}]
+    assert record["searches"] == [{"query": "x", "results": [{"url": "u", "title": "t"}], "error": ""}]
     assert record["tool_calls"] == [{"id": "1", "name": "pay", "arguments": {"amount": "0.10", "at": ["2026-01-02"]}}]
     assert record["id"] == "abc"
 

@@ -92,11 +92,18 @@ def read_csv(
 
 
 def iter_lines(path: Path, encoding: str | None = None, **options: Any) -> Iterator[str]:
-    """Yield the lines of a text file; the error for a line that cannot be decoded gives its number."""
+    """Yield the lines of a text file; the error for a line that cannot be decoded gives its number.
+
+    The whole file is decoded before the first line is yielded: rows that were sent have been paid for.
+    """
     encoding = encoding or _find_encoding(path)
-    if codecs.lookup(encoding).name not in ("utf-8", "utf-8-sig"):
-        yield from _iter_decoded(path, encoding, **options)
-        return
+    iter_decoded = _iter_utf8 if codecs.lookup(encoding).name in ("utf-8", "utf-8-sig") else _iter_other
+    for _ in iter_decoded(path, encoding, **options):
+        pass
+    yield from iter_decoded(path, encoding, **options)
+
+
+def _iter_utf8(path: Path, encoding: str, **options: Any) -> Iterator[str]:
     # A strict decoder works in blocks, so its error would not give the line.
     with open_text(path, errors="surrogateescape", **options) as file:
         for number, line in enumerate(file, 1):
@@ -104,13 +111,26 @@ def iter_lines(path: Path, encoding: str | None = None, **options: Any) -> Itera
             if bad:
                 raise ConfigurationError(
                     f"{path}: line {number} cannot be read: its byte 0x{ord(bad[0]) - 0xDC00:02x} is not UTF-8; "
-                    "save the file as UTF-8, or pass encoding=, such as 'cp1252'",
+                    f"save the file as UTF-8, or pass encoding=, such as 'cp1252'{_preview(line, bad.start())}",
                     reason=f"UnicodeDecodeError: 'utf-8' codec can't decode byte 0x{ord(bad[0]) - 0xDC00:02x}",
                 )
             yield line
 
 
-def _iter_decoded(path: Path, encoding: str, **options: Any) -> Iterator[str]:
+def _preview(line: str, position: int) -> str:
+    """Return what Windows' Western encoding makes of the text around a byte, for the reader to judge.
+
+    It is not used without being asked for: other encodings read the same bytes as other letters, with no error.
+    """
+    content = line.encode("utf-8", "surrogateescape")
+    start = max(0, len(line[:position].encode("utf-8", "surrogateescape")) - 20)
+    try:
+        return f", which reads it as {content[start : start + 40].decode('cp1252').strip()!r}"
+    except UnicodeDecodeError:
+        return ""
+
+
+def _iter_other(path: Path, encoding: str, **options: Any) -> Iterator[str]:
     number = 0
     with open_text(path, encoding, errors="strict", **options) as file:
         try:

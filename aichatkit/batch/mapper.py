@@ -34,7 +34,9 @@ from aichatkit.structured.forms import Form
 if TYPE_CHECKING:
     from aichatkit.batch_jobs import mapper as batch_jobs
     from aichatkit.client import Client
+    from aichatkit.decisions import decide as decisions
 else:
+    decisions = lazy_module("aichatkit.decisions.decide")
     # Few runs are batch jobs.
     batch_jobs = lazy_module("aichatkit.batch_jobs.mapper")
 
@@ -61,12 +63,19 @@ def map_prompts(
     late: str = "batch",
     encoding: str | None = None,
     delimiter: str | None = None,
+    decide: Any = None,
+    threshold: float | None = None,
+    emulate: bool | None = None,
     **options: Any,
 ) -> Results:
     """Send every prompt and return the results; `options` are passed to `ask` for every row."""
     prompts = with_format(prompts, encoding, delimiter)
     if not isinstance(batch, bool):
         raise ConfigurationError(f"batch: must be True or False, not {batch!r}")
+    if decide is None and not (threshold is None and emulate is None):
+        raise ConfigurationError("threshold and emulate are for decide=")
+    if decide is not None and batch:
+        raise ConfigurationError("decide: batch jobs do not take questions; leave batch=True out")
     if not batch and (wait is not True or late != "batch"):
         raise ConfigurationError("wait and late are for batch=True")
     if on_error not in _ON_ERROR:
@@ -93,19 +102,23 @@ def map_prompts(
             max_tokens_total=max_tokens_total,
         )
     run_budget = Budget(budget, max_tokens_total)
-    sample, make_executor = client._build_call("?", 1, **options), parse_executor(executor)
+    form: Form | None = None
+    if decide is not None:
+        form = decisions.parse_form(decide, threshold, emulate, options)
+        options = {**options, "form": form}
+    sample, make_executor = _build_row_call(client, "?", **options), parse_executor(executor)
     context = sample.context
     budgets = [limit for limit in (context.budget, run_budget) if limit]
     if make_executor is None:
         check_call(sample)
     if any(limit.money is not None for limit in budgets):
         check_priced(sample)
-    source, form = read_rows(prompts, template), Form.of(options.get("schema"))
+    source, form = read_rows(prompts, template), Form.of(options.get("schema")) if form is None else form
     waits = {"pause": context.pauses.longest}
     if context.rate_limiter is not None:
         waits["pacing"] = context.rate_limiter.longest
     bar = Progress(progress, source.count, waits)
-    if isinstance(resume, (str, os.PathLike)) and os.path.isfile(resume):
+    if decide is None and isinstance(resume, (str, os.PathLike)) and os.path.isfile(resume):
         batch_jobs.collect_jobs(client, options, resume)
     journal = None if resume is None else Journal(resume)
     run_options = RunOptions(
@@ -120,7 +133,7 @@ def map_prompts(
         owns_executor=not hasattr(executor, "submit"),
     )
     # Calls are built ahead only if a journal or a budget has to inspect them.
-    build_call = (lambda prompt: client._build_call(prompt, 1, **options)) if journal is not None or budgets else None
+    build_call = partial(_build_row_call, client, **options) if journal is not None or budgets else None
     queue = TaskQueue(
         source, build_call=build_call, journal=journal, schema=form, batch_size=workers, has_budget=bool(budgets)
     )
@@ -131,8 +144,18 @@ def map_prompts(
 
 def ask_row(client: Client, prompt: Any, /, **options: Any) -> Reply:
     """Ask one row of a batch run and return its reply."""
-    call = replace(client._build_call(prompt, 1, **options), in_batch=True)
-    return Stream(open_answer(call)).read()
+    call = replace(_build_row_call(client, prompt, **options), in_batch=True)
+    reply = Stream(open_answer(call)).read()
+    # Decisions are part of no layer around the call.
+    form = options.get("form")
+    return reply if form is None else replace(reply, data=form.parse(reply))
+
+
+def _build_row_call(client: Client, prompt: Any, /, *, form: Any = None, **options: Any) -> Call:
+    """Return the call for one row; `form` has its questions, if it is to be decided."""
+    if form is not None:
+        return decisions.build_decision_call(client, prompt, form, **options)
+    return client._build_call(prompt, 1, **options)
 
 
 def estimate_prompts(

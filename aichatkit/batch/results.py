@@ -147,7 +147,7 @@ class Results(Sequence[Result]):
 
     @property
     def stopped(self) -> ChatError | None:
-        """The reason why rows were not sent, None if all were."""
+        """The error that ended the run before every row was sent, None if all rows were sent."""
         self.finish()
         return self._run.stopped
 
@@ -227,7 +227,7 @@ class Results(Sequence[Result]):
         return tables.build_frame(self._table, self._iter_records, [result.index for result in self._iter_results()])
 
     def close(self) -> None:
-        """Stop the run; rows in flight are finished first."""
+        """End the run; requests in progress are finished first."""
         if self._active_run is not None:
             self._active_run.stop()
             self.finish()
@@ -270,7 +270,11 @@ class Results(Sequence[Result]):
 
     def _iter_records(self) -> Iterator[tables.Record]:
         for result in self._iter_results():
-            yield result.fields, result.prompt, tables.outcome_columns(result.reply, result.error)
+            yield (
+                result.fields,
+                result.prompt,
+                tables.outcome_columns(result.reply, result.error, getattr(self._schema, "columns", ())),
+            )
 
     def _result_at(self, position: int) -> Result:
         return self._result(*self._store.get(position))

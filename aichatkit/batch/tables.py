@@ -6,7 +6,7 @@ import csv
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
@@ -29,12 +29,20 @@ _SUFFIXES = (*_DELIMITERS, ".jsonl", ".ndjson")
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
-def outcome_columns(reply: Reply | None, error: ChatError | None) -> dict[str, Any]:
-    """Return the output columns of a row by name: answer, data, error, tokens and cost."""
+def outcome_columns(reply: Reply | None, error: ChatError | None, decided: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the output columns of a row by name: answer, data, error, tokens and cost.
+
+    `decided` are the columns of its decisions, which are in place of answer and data.
+    """
     usage = None if reply is None else reply.usage
-    return {
+    answer = {
         "answer": None if reply is None else reply.text,
         "data": None if reply is None else reply.data,
+    }
+    if decided:
+        answer = dict.fromkeys(decided) if reply is None else reply.data.columns()
+    return {
+        **answer,
         "error": None if error is None else f"{type(error).__name__}: {error}",
         "input_tokens": None if usage is None else usage.input_tokens,
         "output_tokens": None if usage is None else usage.output_tokens,
@@ -98,11 +106,13 @@ def _outcome_names(records: Iterable[Record]) -> dict[str, str]:
     """Return the name of each output column in the file: numbered if the input has a column of that name."""
     input_names: set[str] = set()
     has_data = False
+    output_names: Iterable[str] = outcome_columns(None, None)
     for record in records:
         input_names.update(_input_columns(record))
-        has_data = has_data or record[2]["data"] is not None
-    names = {}
-    for name in outcome_columns(None, None):
+        has_data = has_data or record[2].get("data") is not None
+        output_names = record[2]
+    names: dict[str, str] = {}
+    for name in output_names:
         if name != "data" or has_data:
             names[name] = next(candidate for candidate in _iter_candidates(name) if candidate not in input_names)
     return names

@@ -215,6 +215,8 @@ def _check_options(options: Mapping[str, Any], *, late: Any, resume: Any, execut
         raise ConfigurationError(
             "executor: rows of batch jobs are sent in files, not by an executor; leave out executor= or batch="
         )
+    if options.get("search"):
+        raise ConfigurationError("search: a search may pause and go on, which a batch job cannot; leave batch= out")
     if options.get("tools"):
         raise ConfigurationError("tools: a batch job has nobody to run tools; leave tools= or batch= out")
     for name in _NOT_IN_JOBS:

@@ -30,7 +30,7 @@ from aichatkit.errors import (
 )
 from aichatkit.events import Event
 from aichatkit.providers.base import Provider, unreadable
-from aichatkit.reply import Attempt, Reply
+from aichatkit.reply import PAUSED, Attempt, Reply
 from aichatkit.transport.responses import Response
 from aichatkit.transport.transport import Transport
 
@@ -296,11 +296,12 @@ class Answer(BaseAnswer):
             raise ServerError(
                 f"{name}: the service says the answer failed (finish reason {collector.failed})", maybe_processed=True
             )
-        if not self._parts and not collector.calls:
+        if not self._parts and not collector.calls and collector.reason != PAUSED:
             raise self._empty_error()
         if self.provider.draws(self.model) and not collector.images:
             raise BadResponseError(f"{name}: {self.model} answered with text and no image")
         text, usage = self.text, collector.total_usage()
+        calls = collector.tool_calls(name)
         cost, saved = self._charge(usage, collector.total_bill())
         if text:
             # Keep one copy, not the pieces as well.
@@ -314,9 +315,12 @@ class Answer(BaseAnswer):
             usage=usage,
             images=collector.images,
             reasoning=self.reasoning,
-            citations=collector.citations,
-            tool_calls=collector.tool_calls(name),
+            citations=collector.placed_citations(text),
+            searches=collector.searches(),
+            logprobs=collector.logprobs,
+            tool_calls=calls,
             thoughts=collector.thoughts(name),
+            blocks=collector.sent_blocks(text, calls),
             attempts=self.attempts,
             headers=self._response.headers,
             elapsed=self._clock() - self._started,

@@ -30,12 +30,13 @@ from aichatkit.transport.timeouts import Deadline, Timeout
 if TYPE_CHECKING:
     from aichatkit import attachments
     from aichatkit.structured import forms
-    from aichatkit.tools import functions
+    from aichatkit.tools import functions, hosted
 else:
     # What only some calls need.
     attachments = lazy_module("aichatkit.attachments")
     forms = lazy_module("aichatkit.structured.forms")
     functions = lazy_module("aichatkit.tools.functions")
+    hosted = lazy_module("aichatkit.tools.hosted")
 
 __all__ = ["Defaults", "build_call", "route"]
 
@@ -62,6 +63,8 @@ def build_call(
     system: str | None = None,
     files: Any = (),
     tools: Any = (),
+    tool_choice: Any = None,
+    search: Any = False,
     max_rounds: int = MAX_ROUNDS,
     approve: Callable[[ToolCall], bool] | None = None,
     schema: Any = None,
@@ -97,13 +100,48 @@ def build_call(
         max_rounds=parse_rounds(max_rounds),
         repairs=repairs,
     )
-    if schema is None and approve is None and (tools is None or tools == ()):
+    has_tools = not (tools is None or tools == ()) or tool_choice is not None or search not in (None, False)
+    if schema is None and approve is None and not has_tools and "tools" not in call.options.extra:
         return call
-    toolbox, form = functions.Toolbox(() if tools is None else tools, approve), forms.Form.of(schema)
-    if not (toolbox or form):
+    return _with_tools(call, tools, tool_choice, search, approve, forms.Form.of(schema))
+
+
+def _with_tools(
+    call: Call,
+    tools: Any,
+    choice: Any,
+    search: Any,
+    approve: Callable[[ToolCall], bool] | None,
+    form: forms.Form | None,
+) -> Call:
+    """Return the call with functions to run here, tools that the service runs, and a schema."""
+    own, service_tools, searches = hosted.split_tools(() if tools is None else tools)
+    web_search = hosted.parse_search(search)
+    # After all other options are checked, as the tools of an MCP server are asked for.
+    toolbox = functions.Toolbox(own, approve, call.context.connections)
+    if searches and web_search is None:
+        web_search = hosted.parse_search(True)
+    runs_there = web_search is not None or bool(service_tools)
+    names = [tool.name for tool in toolbox.tools]
+    has_tools = bool(toolbox) or runs_there or "tools" in call.options.extra
+    options = replace(
+        call.options,
+        tools=toolbox.tools,
+        schema=form.sent if form else None,
+        search=web_search,
+        service_tools=service_tools,
+        tool_choice=hosted.parse_tool_choice(choice, names, has_tools=has_tools),
+    )
+    if not (has_tools or form):
         return call
-    call_options = replace(call.options, tools=toolbox.tools, schema=form.sent if form else None)
-    return replace(call, options=call_options, toolbox=toolbox, schema=form)
+    targets = list(map(_route_to_tools, call.targets)) if runs_there else call.targets
+    return replace(call, targets=targets, options=options, toolbox=toolbox, schema=form)
+
+
+def _route_to_tools(target: Target) -> Target:
+    """Return the target at the endpoint that runs tools of the service, if that is another one."""
+    routed = target.provider.for_service_tools(target.model)
+    return target if routed is None else target._replace(provider=routed)
 
 
 def route(target: Target, context: CallContext) -> Target:

@@ -146,6 +146,10 @@ class Call:
     in_batch: bool = False
     #: Called with each answer that is opened; a call with tools opens several.
     on_answer: Callable[[Answer], None] | None = None
+    #: The tokens that its answer has, if that is known; 0 for a decision model.
+    output_tokens: int | None = None
+    #: Makes the attempts at a target, if it is not a chat: called as `TargetAttempts` is.
+    make_attempts: Callable[..., Any] | None = None
     #: Called before each further answer of a call with tools; an error it raises ends the call.
     before_round: Callable[[], None] | None = None
 

@@ -52,6 +52,8 @@ class Closings:
         received = "".join(self._texts)
         is_repeated = bool(self._seen.intersection(whole.keys))
         since = received[self._closed :] if whole.keys else received
+        if not is_repeated:
+            self._collector.starts += [(key, self._closed) for key in whole.keys]
         self._seen.update(whole.keys)
         if not text or is_repeated or since.startswith(text):
             self._closed += len(text) if since.startswith(text) and not is_repeated else 0

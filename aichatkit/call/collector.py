@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Callable
 
 from aichatkit import chunks
@@ -12,13 +12,16 @@ from aichatkit._lazy import lazy_module
 from aichatkit._surrogates import repair
 from aichatkit.call.tool_calls import CallAssembler
 from aichatkit.errors import BadResponseError, ChatError
+from aichatkit.reply import PAUSED
 
 if TYPE_CHECKING:
     from aichatkit import _json
-    from aichatkit.call import closings
+    from aichatkit.call import blocks, citations, closings
 else:
     # Most answers call no tools, and few services send anything twice.
     _json = lazy_module("aichatkit._json")
+    blocks = lazy_module("aichatkit.call.blocks")
+    citations = lazy_module("aichatkit.call.citations")
     closings = lazy_module("aichatkit.call.closings")
 
 __all__ = ["ADDERS", "Collector"]
@@ -32,6 +35,8 @@ _FAILURES = frozenset(
         "insufficient_system_resource",
     }
 )
+
+_NO_USAGE = chunks.Usage()
 
 
 class Collector:
@@ -49,8 +54,12 @@ class Collector:
         self.usage = chunks.Usage()
         self.bill = chunks.Bill()
         self.reasoning: list[str] = []
-        self.citations: list[chunks.Citation] = []
+        #: The citations and searches as reported, and where the named parts of the text start.
+        self.cited: list[chunks.Cited | chunks.Citation] = []
+        self.search_parts: list[chunks.SearchPart] = []
+        self.starts: list[tuple[Any, int]] = []
         self.images: list[str] = []
+        self.logprobs: list[chunks.TokenLogprob] = []
         self.calls = CallAssembler()
         self.refused = False
         #: The finish reason that says the service gave the answer up.
@@ -64,6 +73,7 @@ class Collector:
         self._unsigned: list[str] = []
         self._thoughts: list[chunks.Thought] = []
         self._closings: closings.Closings | None = None
+        self._blocks: blocks.Blocks | None = None
         self.notice = ""
 
     def add(self, chunk: Any) -> None:
@@ -73,6 +83,8 @@ class Collector:
     def total_usage(self) -> chunks.Usage:
         """Return the usage, with the totals of services that send only their parts."""
         usage, bill = self.usage, self.bill
+        if usage == _NO_USAGE and bill.uncached is bill.prompt is bill.visible is None:
+            return usage
         input_tokens, output_tokens = usage.input_tokens, usage.output_tokens
         if bill.uncached is not None:
             input_tokens = bill.uncached + (usage.cached_tokens or 0) + (usage.cache_write_tokens or 0)
@@ -88,8 +100,17 @@ class Collector:
         if input_tokens is not None and output_tokens is not None:
             # A total without all parts is smaller.
             total = max(input_tokens + output_tokens, total or 0)
+        searches = usage.searches
+        if searches is None and self.search_parts:
+            # Few services count them.
+            searches = sum(not search.error for search in self.searches())
         return replace(
-            usage, input_tokens=input_tokens, output_tokens=output_tokens, total_tokens=total, cached_tokens=cached
+            usage,
+            input_tokens=input_tokens,
+            output_tokens=output_tokens,
+            total_tokens=total,
+            cached_tokens=cached,
+            searches=searches,
         )
 
     def total_bill(self) -> chunks.Bill:
@@ -99,6 +120,8 @@ class Collector:
     def tool_calls(self, provider: str) -> list[chunks.ToolCall]:
         """Return the assembled tool calls; raise BadResponseError if one was cut off by the length limit."""
         opened = self.calls.calls
+        if not opened:
+            return []
         # Results refer to these ids, and the conversation may continue at a service that requires them.
         ids = [call.id or chunks.make_call_id(self._turn, number) for number, call in enumerate(opened)]
         parts = [[id, call.name, call.arguments, call.signature] for id, call in zip(ids, opened)]
@@ -155,6 +178,8 @@ class Collector:
         """Append a piece of a tool call to its call."""
         self.ended = self.last
         self.calls.add(part)
+        if self._blocks is not None:
+            self._blocks.add_input(part)
         self._check_size()
 
     def add_fields(self, part: chunks.ArgumentFields) -> None:
@@ -174,7 +199,7 @@ class Collector:
         self.size += len(piece.text)
         self._check_size()
         if piece.signature:
-            position = sum(map(len, self._parts)), len(self.calls)
+            position = self._length(), len(self.calls)
             self._thoughts.append(
                 chunks.Thought(repair("".join(self._unsigned)), piece.signature, piece.hidden, *position)
             )
@@ -186,6 +211,7 @@ class Collector:
 
     def add_part(self, part: chunks.Part) -> None:
         """Note where a part of the answer begins."""
+        self.note_start(*part.keys)
         self._get_closings().begin(part)
 
     def iter_new(self, whole: chunks.Whole) -> Iterator[Any]:
@@ -196,22 +222,61 @@ class Collector:
         self._closings = self._closings or closings.Closings(self, self._parts)
         return self._closings
 
-    def add_citation(self, citation: chunks.Citation) -> None:
-        """Add a source; some services repeat all of them with every chunk, and some send the title later."""
-        if not citation.url or not isinstance(citation.url, str):
-            return
-        title = citation.title if isinstance(citation.title, str) else ""
-        citation = chunks.Citation(repair(citation.url), repair(title))
-        same = next((other for other in self.citations if other.url == citation.url), None)
-        if same is None:
-            self.citations.append(citation)
-        elif citation.title and not same.title:
-            self.citations[self.citations.index(same)] = citation
+    def add_citation(self, citation: chunks.Citation | chunks.Cited) -> None:
+        """Add a source; its place in the text is found at the end."""
+        if citation.url and isinstance(citation.url, str):
+            if isinstance(citation, chunks.Cited) and citation.unit == "here":
+                citation = citation._replace(start=self._length())
+            self.cited.append(citation)
+
+    def add_search(self, part: chunks.SearchPart) -> None:
+        """Add what is known about a search that the service runs."""
+        self.search_parts.append(part)
+
+    def add_logprobs(self, chunk: chunks.Logprobs) -> None:
+        """Add the log probabilities of the next tokens."""
+        self.logprobs += [
+            chunks.TokenLogprob(repair(token), logprob, tuple((repair(other), value) for other, value in top))
+            for token, logprob, top in chunk.tokens
+        ]
+
+    def add_block(self, block: chunks.Block) -> None:
+        """Note where a block of the answer begins."""
+        if block.citation is None and (block.content is None or block.content.get("type") == "text"):
+            self.note_start(block.index)
+        if self._blocks is None:
+            self._blocks = blocks.Blocks()
+        self._blocks.add(block, self._length(), len(self._thoughts), len(self.calls))
+
+    def note_start(self, *keys: Any) -> None:
+        """Note that the part of the text with these names begins here, or where `offset` says."""
+        offset = self._length()
+        self.starts += [(key, offset) for key in keys]
+
+    def placed_citations(self, text: str) -> list[chunks.Citation]:
+        """Return the citations with their places in the text."""
+        return citations.place(self.cited, text, self.starts) if self.cited else []
+
+    def searches(self) -> list[chunks.Search]:
+        """Return the searches that the service ran."""
+        parts = [*self.search_parts, *(() if self._blocks is None else self._blocks.searches())]
+        return citations.merge_searches(parts) if parts else []
+
+    def sent_blocks(self, text: str, calls: Sequence[chunks.ToolCall]) -> list[Mapping[str, Any]]:
+        """Return all blocks of the answer, if the service ran tools for it or pauses; else an empty list."""
+        return (
+            []
+            if self._blocks is None
+            else self._blocks.build(text, self._thoughts, calls, is_paused=self.reason == PAUSED)
+        )
+
+    def _length(self) -> int:
+        return sum(map(len, self._parts))
 
     def add_answered(self, chunk: chunks.Answered) -> None:
         """Add the id of the answer and the model that produces it."""
         # Some bridges send other types.
-        self.model = repair(chunk.model) if isinstance(chunk.model, str) else self.model
+        self.model = repair(chunk.model) if chunk.model and isinstance(chunk.model, str) else self.model
         self.id = repair(chunk.id) if chunk.id and isinstance(chunk.id, str) else self.id
 
     def add_notice(self, chunk: chunks.Notice) -> None:
@@ -235,7 +300,11 @@ ADDERS: dict[type, Callable[[Collector, Any], None]] = {
     chunks.Answered: Collector.add_answered,
     chunks.Notice: Collector.add_notice,
     chunks.Reasoning: Collector.add_reasoning,
+    chunks.Block: Collector.add_block,
     chunks.Citation: Collector.add_citation,
+    chunks.Cited: Collector.add_citation,
+    chunks.Logprobs: Collector.add_logprobs,
+    chunks.SearchPart: Collector.add_search,
     chunks.ArgumentFields: Collector.add_fields,
     chunks.Part: Collector.add_part,
     chunks.Unread: Collector.add_unread,

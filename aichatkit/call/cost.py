@@ -35,6 +35,8 @@ def charge_of(
     if provider.is_free(requested):
         return Charge(0.0, 0.0)
     record = _billed_record(provider, answered, requested, catalog)
+    if record is None:
+        return Charge(bill.cost, None)
     bill = bill if bill.region else bill._replace(region=provider.region())
     return Charge(cost_of(record, usage, bill, at=at), saved_of(record, usage, bill, at=at))
 
@@ -57,6 +59,8 @@ def utc_now() -> datetime:
 def _billed_record(provider: Provider, answered: str, requested: str, catalog: Catalog) -> Record | None:
     """Return the record of the model that is billed: the one that answered, unless the user priced the other."""
     billed, wanted = _find(provider, answered, catalog), _find(provider, requested, catalog)
+    if billed is wanted:
+        return billed
     is_version = _is_version(answered, requested)
     if wanted is not None and wanted.get("own") and (billed is None or (is_version and not billed.get("own"))):
         return wanted

@@ -53,7 +53,7 @@ def check_call(call: Call) -> None:
     """Raise if no target can be called as requested; nothing is sent."""
     errors = []
     for target in call.targets:
-        attempt = TargetAttempts(call, target, call.sleeper(), [])
+        attempt = (call.make_attempts or TargetAttempts)(call, target, call.sleeper(), [])
         # An invalid address in the environment is an error even if another target could be called.
         call.context.provider(target.provider)
         try:
@@ -97,7 +97,7 @@ def _try_in_order(
 
 
 def _try_target(call: Call, target: Target, sleeper: Sleeper, attempts: list[Attempt]) -> Answer:
-    attempt = TargetAttempts(call, target, sleeper, attempts)
+    attempt: TargetAttempts = (call.make_attempts or TargetAttempts)(call, target, sleeper, attempts)
     try:
         attempt.check()
         return retry(attempt)

@@ -7,7 +7,7 @@ from typing import Any
 
 from aichatkit.call import other_words
 
-__all__ = ["hint_for", "operand_hint"]
+__all__ = ["hint_for", "operand_hint", "place_of"]
 
 _CLIENT = frozenset(
     {
@@ -27,14 +27,27 @@ _CLIENT = frozenset(
         "verify",
     }
 )
-_CALL = frozenset({"approve", "extra", "files", "max_rounds", "raw", "schema", "strict", "tools"})
+_CALL = frozenset(
+    {"approve", "extra", "files", "max_rounds", "raw", "schema", "search", "strict", "tool_choice", "tools"}
+)
 _CHAT = frozenset({"history", "trim"})
 _MAP = frozenset(
     {
-        *("as_completed", "batch", "delimiter", "encoding", "executor", "late", "max_tokens_total", "on_error"),
+        *(
+            "as_completed",
+            "batch",
+            "decide",
+            "delimiter",
+            "encoding",
+            "executor",
+            "late",
+            "max_tokens_total",
+            "on_error",
+        ),
         *("progress", "resume", "template", "wait", "workers"),
     }
 )
+_DECIDE = frozenset({"emulate", "threshold"})
 _EMBED = frozenset({"dimensions", "kind", "normalize", "truncate"})
 _PHRASES = {
     "files": "files=[...]",
@@ -70,7 +83,7 @@ def hint_for(name: str, accepted: Collection[str] = (), function: str = "") -> s
         )
     if name != word and word in accepted:
         return f"; did you mean {word}=?"
-    if belongs := _place(word):
+    if belongs := place_of(word):
         return f"; it belongs to {belongs}"
     option = word if word == "prompt" else other_words.option_for(name)
     if option == "prompt":
@@ -78,10 +91,10 @@ def hint_for(name: str, accepted: Collection[str] = (), function: str = "") -> s
     if not option:
         return ""
     meant = f"; did you mean {_PHRASES.get(option, f'{option}=')}?"
-    return meant if option in accepted else f"{meant} It belongs to {_place(option)}"
+    return meant if option in accepted else f"{meant} It belongs to {place_of(option)}"
 
 
-def _place(option: str) -> str:
+def place_of(option: str) -> str:
     """Return where an option of ours belongs, or an empty string."""
     if option in _CLIENT:
         return f"the client: Client({option}=...)"
@@ -89,6 +102,10 @@ def _place(option: str) -> str:
         return "a call: ask, stream, chat or map"
     if option in _CHAT:
         return f"a conversation: client.chat({option}=...)"
+    if option == "decide":
+        return "map(prompts, decide=...); for one text, call decide(text, questions)"
+    if option in _DECIDE:
+        return f"decisions: decide(text, questions, {option}=...)"
     if option in _EMBED:
         return f"embeddings: embed(texts, {option}=...)"
     return "map(...)" if option in _MAP else ""
@@ -103,6 +120,8 @@ def _prompt_hint(name: str, accepted: Collection[str], function: str) -> str:
         return "check(...) sends a prompt of its own"
     if function in ("map", "estimate"):
         return f"the prompts come first, {function}(prompts)"
+    if function == "decide":
+        return "the text comes first, decide(text, questions)"
     if function == "embed":
         return "the texts come first, embed(texts)"
     return (
@@ -127,6 +146,8 @@ def operand_hint(name: str, operands: Sequence[Any]) -> str:
     if name in ("map", "estimate", "embed"):
         operand = "texts" if name == "embed" else "prompts"
         return f"takes {operand}, a template, and options by name, such as model="
+    if name == "decide":
+        return "takes a text, questions, one question's text, and options by name, such as model="
     if name == "check":
         return "takes the model, and options by name, such as timeout="
     if name == "chat":

@@ -16,6 +16,7 @@ _OPTIONS = {
     "schema": "response_model response_schema output_schema json_schema output_type output_model text_format "
     "result_type response_mime_type structured_output",
     "tools": "functions function_declarations",
+    "search": "web_search web_search_options search_parameters grounding google_search enable_search search_options",
     "max_rounds": "max_turns max_steps max_iterations max_tool_rounds max_tool_calls",
     "approve": "approval require_approval on_tool_call",
     "timeout": "request_timeout timeout_ms read_timeout connect_timeout",
@@ -58,9 +59,9 @@ _OPTIONS = {
 COUNTS = frozenset({"n", "candidate_count", "num_completions", "num_generations", "num_return_sequences"})
 #: Fields of services, which `extra` adds to the body unchanged.
 _FIELDS = """
-    best_of tool_choice function_call store metadata service_tier modalities prediction safety_settings suffix
+    best_of function_call store metadata service_tier modalities prediction safety_settings suffix
     echo safety_identifier prompt_cache_key generation_config thinking thinking_budget thinking_config reasoning
-    truncation web_search_options search_parameters stream_options include previous_response_id cache_control
+    truncation stream_options include previous_response_id cache_control
     cached_content num_ctx keep_alive guided_json chat_template_kwargs safe_prompt plugins transforms mirostat
     typical_p top_a logits_processor
 """

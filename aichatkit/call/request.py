@@ -28,11 +28,15 @@ if TYPE_CHECKING:
 
     from aichatkit import _json
     from aichatkit.call import refusals
+    from aichatkit.providers import search_fields, tool_fields
 else:
     _json = lazy_module("aichatkit._json")
     inspect = lazy_module("inspect")
     # Few models refuse a parameter.
     refusals = lazy_module("aichatkit.call.refusals")
+    # Few calls search, or use tools of the service.
+    search_fields = lazy_module("aichatkit.providers.search_fields")
+    tool_fields = lazy_module("aichatkit.providers.tool_fields")
 
 __all__ = ["ProviderRequest", "build_http_request", "check_request", "encode_body", "prepare", "send_request"]
 
@@ -115,12 +119,14 @@ def _open(
     return answer
 
 
-def prepare(provider: Provider, http: Transport) -> Mapping[str, str]:
+def prepare(provider: Provider, http: Transport, messages: Sequence[Message] = ()) -> Mapping[str, str]:
     """Return the provider's settings and the result of its handshake; unreadable data is a BadResponseError."""
     if type(provider).prepare is Provider.prepare:
         return provider.find_settings()
+    hook: Any = provider.prepare
     with parsing(provider.name, "handshake"):
-        return {**provider.find_settings(), **provider.prepare(http)}
+        tokens = hook(http, messages=messages) if _takes(type(provider).prepare, "messages") else hook(http)
+        return {**provider.find_settings(), **tokens}
 
 
 def check_request(request: ProviderRequest) -> None:
@@ -130,7 +136,11 @@ def check_request(request: ProviderRequest) -> None:
         params.reject_unsupported(options.params, provider.params, provider=provider.name)
     if options.tools and not provider.takes_tools:
         raise ConfigurationError(f"{provider.name} does not take tools", provider=provider.name, action="next")
-    if options.extra and not _takes_options(type(provider).build_request):
+    if options.has_tool_fields:
+        if options.search is not None:
+            search_fields.check_search(provider, request.model, options)
+        tool_fields.check_tool_fields(provider, options)
+    if options.extra and not _takes(type(provider).build_request, "options"):
         raise ConfigurationError(f"{provider.name} does not take extra fields", provider=provider.name, action="next")
     for file in iter_files(request.messages):
         _check_file(file, provider)
@@ -138,9 +148,9 @@ def check_request(request: ProviderRequest) -> None:
 
 def _build(request: ProviderRequest, http: Transport) -> requests.Request:
     provider = request.provider
-    tokens = prepare(provider, http)
+    tokens = prepare(provider, http, request.messages)
     with parsing(provider.name, "prompt"):
-        if _takes_options(type(provider).build_request):
+        if _takes(type(provider).build_request, "options"):
             build: Any = provider.build_request
             options = replace(request.options, tokens=tokens) if tokens else request.options
             return build(request.messages, request.model, options=options)  # type: ignore[no-any-return]
@@ -236,14 +246,15 @@ def _as_text(part: dict[str, Any]) -> dict[str, Any]:
 
 
 @cache
-def _takes_options(build_request: Callable[..., requests.Request]) -> bool:
-    code = getattr(build_request, "__code__", None)
-    if code is None or vars(build_request):
+def _takes(hook: Callable[..., Any], name: str) -> bool:
+    """Return whether a hook of a provider has a parameter of this name."""
+    code = getattr(hook, "__code__", None)
+    if code is None or vars(hook):
         # Not a function, or a decorated one.
-        return "options" in inspect.signature(build_request).parameters
+        return name in inspect.signature(hook).parameters
     # The names of `*` and `**` follow those of the other parameters.
     count = code.co_argcount + code.co_kwonlyargcount + bool(code.co_flags & 4) + bool(code.co_flags & 8)
-    return "options" in code.co_varnames[:count]
+    return name in code.co_varnames[:count]
 
 
 def _last_text(messages: Sequence[Message]) -> str:

@@ -15,6 +15,7 @@ from aichatkit.errors import ConfigurationError
 from aichatkit.limits.retries import RetryPolicy
 from aichatkit.messages import Message, Prompt
 from aichatkit.params import unknown_option
+from aichatkit.providers.base import ToolSource
 from aichatkit.transport.timeouts import Timeout
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ __all__ = [
     "CallOptions",
     "ChatOptions",
     "CheckOptions",
+    "DecideOptions",
     "EmbedOptions",
     "MapOptions",
     "SamplingOptions",
@@ -86,7 +88,15 @@ class CallOptions(CheckOptions, total=False):
 
     model: Model
     schema: Any
-    tools: Callable[..., Any] | Mapping[str, Any] | Iterable[Callable[..., Any] | Mapping[str, Any]] | None
+    tools: (
+        Callable[..., Any]
+        | Mapping[str, Any]
+        | ToolSource
+        | Iterable[Callable[..., Any] | Mapping[str, Any] | ToolSource | str]
+        | None
+    )
+    tool_choice: str | Callable[..., Any] | Mapping[str, Any] | None
+    search: bool | Mapping[str, Any]
     max_rounds: int
     approve: Callable[[ToolCall], bool] | None
 
@@ -96,6 +106,22 @@ class ChatOptions(CallOptions, total=False):
 
     history: Sequence[Any]
     trim: int | Literal["auto"] | None
+
+
+class DecideOptions(TypedDict, total=False):
+    """Options of `decide`; see there."""
+
+    model: Model
+    system: str | None
+    threshold: float | None
+    emulate: bool | None
+    files: Any
+    timeout: float | tuple[float, float] | Timeout | None
+    retry: int | RetryPolicy | None
+    headers: Mapping[str, str] | None
+    proxies: str | Mapping[str, str] | None
+    extra: Mapping[str, Any] | None
+    strict: bool
 
 
 class MapOptions(CallOptions, total=False):
@@ -114,6 +140,9 @@ class MapOptions(CallOptions, total=False):
     batch: bool
     wait: bool | float
     late: Literal["batch", "live", "fail"]
+    decide: Any
+    threshold: float | None
+    emulate: bool | None
 
 
 class EmbedOptions(TypedDict, total=False):
@@ -144,6 +173,7 @@ _DEFAULTS: Mapping[str, Any] = {
     "max_rounds": 8,
     "on_error": "keep",
     "raw": False,
+    "search": False,
     "strict": False,
     "tools": (),
     "truncate": False,
@@ -154,13 +184,16 @@ _FIRST = ("model", "system")
 #: As they are written after `**options:`.
 _UNPACKED = {
     f"Unpack[{options.__name__}]": options
-    for options in (SamplingOptions, CheckOptions, CallOptions, ChatOptions, MapOptions, EmbedOptions)
+    for options in (
+        *(SamplingOptions, CheckOptions, CallOptions, ChatOptions, MapOptions, EmbedOptions),
+        DecideOptions,
+    )
 }
 #: What annotations of options refer to, for `typing.get_type_hints`.
 _NAMES = {
     **{"Any": Any, "Callable": Callable, "Iterable": Iterable, "Literal": Literal, "Mapping": Mapping, "os": os},
     **{"Message": Message, "Model": Model, "Prompt": Prompt, "RetryPolicy": RetryPolicy, "Sequence": Sequence},
-    **{"Timeout": Timeout, "ToolCall": ToolCall},
+    **{"Timeout": Timeout, "ToolCall": ToolCall, "ToolSource": ToolSource},
 }
 _HAS_KEYWORDS = 0x08
 

@@ -72,6 +72,8 @@ def find_targets(model: Model, *, keys: Mapping[str, Any] | None = None) -> list
 
 def _find_all(model: Model, keys: Mapping[str, Any]) -> list[Target]:
     targets = [target for name in parse_model(model) for target in _targets(name, keys)]
+    if len(targets) == 1:
+        return targets
     unique: dict[tuple[type[Provider], str], Target] = {}
     for target in targets:
         unique.setdefault((target.provider, target.model), target)

@@ -26,6 +26,7 @@ else:
 
 __all__ = [
     "Layer",
+    "LineRecords",
     "Record",
     "environment_layers",
     "environment_path",
@@ -43,8 +44,45 @@ logger = logging.getLogger(__name__)
 Record = Mapping[str, Any]
 
 _PATH_ENV = "AICHATKIT_CATALOG"
+#: The same as a key of the dict behind `os.environ`.
+_PATH_KEY = os.environ.encodekey(_PATH_ENV)
 _ENTRY_POINTS = "aichatkit.catalogs"
 _registered: list[Layer] = []
+
+
+class LineRecords(Mapping[str, Record]):
+    r"""The records of a document that has each on a line of its own, starting with its id; parsed when they are read.
+
+    Most processes need a few of more than a thousand records, and all of them take four times the memory of the text.
+
+    >>> records = LineRecords(b'{"models":[\n{"id":"a/b","in":1},\n{"id":"a/c"}\n]}')
+    >>> list(records), records["a/b"], "a/d" in records
+    (['a/b', 'a/c'], {'id': 'a/b', 'in': 1}, False)
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._parsed: dict[str, Record] = {}
+
+    def __getitem__(self, name: str) -> Record:
+        record = self._parsed.get(name)
+        if record is None:
+            start = self._data.find(b'\n{"id":%b' % json.dumps(name).encode())
+            if start < 0:
+                raise KeyError(name)
+            end = self._data.index(b"\n", start + 1)
+            record = self._parsed[name] = self._parse(self._data[start + 1 : end])
+        return record
+
+    def __iter__(self) -> Iterator[str]:
+        return (self._parse(line)["id"] for line in self._data.splitlines() if line.startswith(b'{"id":'))
+
+    def __len__(self) -> int:
+        return self._data.count(b'\n{"id":')
+
+    def _parse(self, line: bytes) -> Record:
+        record: Record = json.loads(line.rstrip(b",\r"))
+        return record
 
 
 class Layer(NamedTuple):
@@ -61,7 +99,8 @@ def registered_layers() -> Sequence[Layer]:
 
 def environment_path() -> str:
     """Return the path in AICHATKIT_CATALOG, empty if it is not set."""
-    return os.environ.get(_PATH_ENV, "")
+    # Faster than `os.environ.get`, which catches an exception for a variable that is not set; called for every record.
+    return os.environ[_PATH_ENV] if _PATH_KEY in os.environ._data else ""  # type: ignore[attr-defined]
 
 
 def environment_layers() -> Iterator[Layer]:
@@ -112,7 +151,9 @@ def shipped() -> Layer:
     """Return the records that come with the package."""
     path = os.path.join(os.path.dirname(__file__), "models.json")
     # The loader also reads from a zipped package.
-    return parse_layer(json.loads(__loader__.get_data(path)), source="models.json")  # type: ignore[name-defined]
+    data: bytes = __loader__.get_data(path)  # type: ignore[name-defined]
+    about = json.loads(data[data.index(b":") + 1 : data.index(b"\n")].rstrip(b",\r"))
+    return Layer(date.fromisoformat(about["date"]), LineRecords(data))
 
 
 def register_records(provider: str, records: Any) -> None:

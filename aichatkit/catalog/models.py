@@ -55,11 +55,12 @@ class Catalog:
         """
         # More may be registered at any time.
         key = (provider, model, len(registered_layers()), environment_path())
-        if key not in self._memo:
+        record = self._memo.get(key, NO_RECORD)
+        if record is NO_RECORD:
             if len(self._memo) >= _MAX_MEMO:
                 self._memo.clear()
-            self._memo[key] = self._find(provider, model)
-        return self._memo[key]
+            self._memo[key] = record = self._find(provider, model)
+        return record
 
     def as_of(self, provider: str, model: str) -> date:
         """Return the date of the data on a model: the date of the last layer that has a record of it."""

@@ -62,6 +62,9 @@ def parse_record(record: object) -> ErrorBody:
         return ErrorBody(clean(outer, _MAX_MESSAGE) if isinstance(outer, str) else "")
     response = outer.get("response")
     base = response if outer.get("type") == "response.failed" and isinstance(response, Mapping) else outer
+    if outer.get("success") is False and isinstance(outer.get("data"), Mapping):
+        # WordPress.
+        base = outer["data"]
     # Mistral nests the detail inside the message.
     wrapped = base.get("message")
     parents = [base, wrapped] if isinstance(wrapped, Mapping) else [base]

@@ -71,6 +71,7 @@ def build_parser() -> ArgumentParser:
         "--schema", help="answer in JSON of this shape: 'name, age int', '[name, age int]', JSON, or a .json file"
     )
     add_tools_option(parser)
+    parser.add_argument("--search", action="store_true", help="let the service search the web; --json has the sources")
     parser.add_argument("--json", action="store_true", help="print the whole reply as one JSON object")
     parser.add_argument("--usage", action="store_true", help="print tokens, cost and time on standard error")
     parser.add_argument("--no-stream", action="store_true", help="print the answer when it is complete")
@@ -96,6 +97,8 @@ def run(args: Namespace) -> int:
     if args.schema is not None:
         options["schema"] = parse_schema_option(args.schema)
     options.update(tool_options(args))
+    if args.search:
+        options["search"] = True
     saved_chat = SavedChat(args)
     with open_client(args, model=saved_chat.model) as client:
         chat = saved_chat.open(client, model=model_option(args), system=args.system)

@@ -21,7 +21,7 @@ from aichatkit.client import Client
 from aichatkit.errors import ConfigurationError
 from aichatkit.params import suggestion
 
-__all__ = ["SavedChat", "add_saving_options", "chats_folder", "find_chat_path", "latest_chat_path"]
+__all__ = ["SavedChat", "add_saving_options", "chats_folder", "find_chat_path", "latest_chat_path", "saved_names"]
 
 _NAME = re.compile(r"\w(?:[\w .-]{0,98}[\w-])?")
 #: Files of these names are devices on Windows, whatever their suffix; a folder may be shared with one.
@@ -119,9 +119,13 @@ def find_chat_path(name: str) -> Path:
     """Return the path of an existing conversation; raise ConfigurationError if there is none of this name."""
     path = chat_path(name)
     if not path.exists():
-        names = [saved.stem for saved in chats_folder().glob("*.json")]
-        raise ConfigurationError(f"there is no saved conversation {name!r}{suggestion(name, names)}")
+        raise ConfigurationError(f"there is no saved conversation {name!r}{suggestion(name, saved_names())}")
     return path
+
+
+def saved_names() -> list[str]:
+    """Return the names of the saved conversations."""
+    return [saved.stem for saved in chats_folder().glob("*.json")]
 
 
 def latest_chat_path() -> Path | None:

@@ -9,6 +9,8 @@ from aichatkit.errors import AllProvidersFailedError, ChatError, ConnectError
 __all__ = ["in_words"]
 
 _API_KEY = re.compile(r"(?:(\S+): no key; )?(set (?:(?!\bset\b).)*? in the environment) or pass api_key=")
+#: Options for the format of a file, which the command line has as well.
+_FORMAT = re.compile(r"\bpass (another )?(encoding|delimiter)=")
 
 
 def in_words(error: ChatError) -> str:
@@ -17,7 +19,7 @@ def in_words(error: ChatError) -> str:
     >>> in_words(ChatError("openai: no key; set OPENAI_API_KEY in the environment or pass api_key="))
     'openai: no key; set OPENAI_API_KEY in the environment, or store it with: aichatkit keys set openai'
     """
-    text = _API_KEY.sub(_stored_key, str(error))
+    text = _FORMAT.sub(r"pass \1--\2", _API_KEY.sub(_stored_key, str(error)))
     services = list(dict.fromkeys(failed.provider for failed in _leaves(error) if isinstance(failed, ConnectError)))
     if not services:
         return text

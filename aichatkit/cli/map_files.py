@@ -15,7 +15,7 @@ from aichatkit.cli.output_files import check_out
 from aichatkit.cli.stdin import read_stdin_bytes
 from aichatkit.errors import ConfigurationError
 
-__all__ = ["journal_path", "open_files"]
+__all__ = ["open_files"]
 
 #: A quoted CSV cell, or the end of a row; JSON Lines have no CR outside of strings, and none in them.
 _CELL_OR_ROW_END = re.compile(r'("(?:[^"]|"")*")|\r\n')
@@ -39,15 +39,12 @@ def open_files(args: Namespace) -> Iterator[tuple[Path, Path]]:
             return
         suffix = f".{args.format}" if args.format else source.suffix
         printed = parse_path(Path(folder, f"out{suffix}"))
-        yield source, printed
-        write_stdout(_read(printed))
-
-
-def journal_path(args: Namespace) -> str | None:
-    """Return the path of the journal, None without one."""
-    if args.resume and not args.journal and args.out == "-":
-        raise ConfigurationError("--resume: with --out -, name the journal with --journal FILE")
-    return args.journal or (f"{args.out}.sqlite" if args.resume else None)
+        try:
+            yield source, printed
+        finally:
+            # The answers so far, if the run has failed.
+            if printed.exists():
+                write_stdout(_read(printed))
 
 
 def _save_stdin(folder: Path, format_name: str | None) -> Path:

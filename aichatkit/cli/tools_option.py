@@ -1,4 +1,4 @@
-"""Option --tools: a Python file -> the functions in it as tools, each call approved at the terminal."""
+"""Options --tools and --mcp: functions of a file and MCP servers as tools, each call approved at the terminal."""
 
 from __future__ import annotations
 
@@ -8,12 +8,19 @@ import sys
 from argparse import ArgumentParser, Namespace
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
+from aichatkit._lazy import lazy_module
 from aichatkit._reasons import reason_of
 from aichatkit.chunks import ToolCall
 from aichatkit.cli.output import print_stderr
 from aichatkit.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from aichatkit.cli import mcp_option
+else:
+    # Few questions have tools.
+    mcp_option = lazy_module("aichatkit.cli.mcp_option")
 
 __all__ = ["add_tools_option", "tool_options"]
 
@@ -23,22 +30,36 @@ _MODULE = "aichatkit_tools"
 def add_tools_option(parser: ArgumentParser) -> None:
     """Add the options that `tool_options` reads."""
     parser.add_argument("--tools", metavar="FILE", help="a Python file whose functions the model may call")
-    parser.add_argument("--yes", action="store_true", help="with --tools: run every call without asking")
+    parser.add_argument(
+        "--mcp",
+        action="append",
+        default=[],
+        metavar="SERVER",
+        help="an MCP server whose tools the model may call: a URL, a command in quotes, or a .json file; repeatable",
+    )
+    parser.add_argument(
+        "--mcp-token-env", metavar="VARIABLE", help="the environment variable with the token for the URL of --mcp"
+    )
+    parser.add_argument("--yes", action="store_true", help="with --tools or --mcp: run every call without asking")
 
 
 def tool_options(args: Namespace) -> dict[str, Any]:
-    """Return the options of a call for --tools; empty without it.
+    """Return the options of a call for --tools and --mcp; empty without them.
 
     Raises:
         ConfigurationError: the file cannot be imported or has no functions, or nobody can be asked to approve a call.
     """
-    if args.tools is None:
-        if args.yes:
-            raise ConfigurationError("--yes: is for --tools")
+    if args.tools is None and not args.mcp:
+        for name, value in (("--yes", args.yes), ("--mcp-token-env", args.mcp_token_env)):
+            if value:
+                raise ConfigurationError(f"{name}: is for {'--tools and ' * (name == '--yes')}--mcp")
         return {}
     if not args.yes and (sys.stdin is None or not sys.stdin.isatty()):
-        raise ConfigurationError("--tools: calls are approved at a terminal; in a pipe, pass --yes to run all of them")
-    options: dict[str, Any] = {"tools": _load_functions(Path(args.tools))}
+        name = "--mcp" if args.tools is None else "--tools"
+        raise ConfigurationError(f"{name}: calls are approved at a terminal; in a pipe, pass --yes to run all of them")
+    functions = [] if args.tools is None else _load_functions(Path(args.tools))
+    servers = mcp_option.open_servers(args) if args.mcp else []
+    options: dict[str, Any] = {"tools": [*functions, *servers]}
     return options if args.yes else {**options, "approve": _approve}
 
 
@@ -73,6 +94,8 @@ def _is_tool(name: str, value: Any, module: Any) -> bool:
 
 def _approve(call: ToolCall) -> bool:
     arguments = ", ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in call.arguments.items())
-    print_stderr(f"{call.name}({arguments})")
+    # What a server says about its tools is not shown: it would be the server that asks.
+    server = getattr(call, "server", "")
+    print_stderr(f"{server}{': ' if server else ''}{call.name}({arguments})")
     print_stderr("run it? [y/N]")
     return sys.stdin.readline().strip().lower() in ("y", "yes")

@@ -64,7 +64,7 @@ def collapsible(text: str, title: str) -> str:
 
 def collapsible_html(text: str, title: str) -> str:
     """Return plain text as HTML in a collapsed section with a title."""
-    body = f'<pre style="white-space: pre-wrap">{escape(text)}</pre>'
+    body = f'<pre style="white-space: pre-wrap; overflow-wrap: anywhere">{escape(text)}</pre>'
     return f"<details><summary>{escape(title)}</summary>{body}</details>"
 
 

@@ -7,14 +7,14 @@ from dataclasses import asdict, is_dataclass
 from enum import Enum
 from typing import Any
 
-__all__ = ["reply_record"]
+__all__ = ["plain", "reply_record"]
 
 
 def reply_record(reply: Any) -> dict[str, Any]:
     """Return the fields of a reply, except headers and raw records, as JSON serializable values."""
     return {
         "text": reply.text,
-        "data": _plain(reply.data),
+        "data": plain(reply.data),
         "provider": reply.provider,
         "model": reply.model,
         "id": reply.id,
@@ -27,9 +27,20 @@ def reply_record(reply: Any) -> dict[str, Any]:
         "elapsed": round(reply.elapsed, 3),
         "cached": reply.cached,
         "reasoning": reply.reasoning,
-        "citations": [{"url": citation.url, "title": citation.title} for citation in reply.citations],
+        "citations": [citation._asdict() for citation in reply.citations],
+        "searches": [
+            {**search._asdict(), "results": [source._asdict() for source in search.results]}
+            for search in reply.searches
+        ],
+        "logprobs": [
+            {
+                **token._asdict(),
+                "top": [{"token": other, "logprob": logprob} for other, logprob in token.top],
+            }
+            for token in reply.logprobs
+        ],
         "tool_calls": [
-            {"id": call.id, "name": call.name, "arguments": _plain(call.arguments)} for call in reply.tool_calls
+            {"id": call.id, "name": call.name, "arguments": plain(call.arguments)} for call in reply.tool_calls
         ],
         "images": list(reply.images),
         "limits": reply.limits,
@@ -47,8 +58,10 @@ def _attempt_record(attempt: Any) -> dict[str, Any]:
     }
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Return structured data as JSON serializable values: objects as dicts; keys, dates and the like as text."""
+    if hasattr(type(value), "_to_plain"):
+        return value._to_plain()
     if hasattr(value, "model_dump") and not isinstance(value, type):
         return value.model_dump(mode="json")
     if is_dataclass(value) and not isinstance(value, type):
@@ -56,7 +69,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Enum):
         value = value.value
     if isinstance(value, Mapping):
-        return {str(_plain(name)): _plain(item) for name, item in value.items()}
+        return {str(plain(name)): plain(item) for name, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
-        return list(map(_plain, value))
+        return list(map(plain, value))
     return value if value is None or isinstance(value, (str, int, float)) else str(value)

@@ -17,7 +17,8 @@ _SHELL_FOLDERS = (f"{os.sep}IPython{os.sep}", f"{os.sep}ipykernel{os.sep}")
 _MAX_ROWS = 10
 _MAX_MESSAGES = 20
 _MAX_ATTEMPTS = 20
-_CELL_STYLE = 'style="text-align: left; vertical-align: top; white-space: pre-wrap"'
+#: A long word, such as a URL or base64, breaks instead of widening the table.
+_CELL_STYLE = 'style="text-align: left; vertical-align: top; white-space: pre-wrap; overflow-wrap: anywhere"'
 _ROLE_TITLES = {"user": "You", "assistant": "Assistant", "system": "System", "developer": "System", "tool": "Tool"}
 
 

@@ -36,8 +36,8 @@ class Embeddings(Sequence[Any]):
     """The embeddings of some texts, in their order: `embeddings[3]` is a list of numbers.
 
     A text that failed has an error in `errors`, and reading its vector raises that error.
-    `usage` and `cost` are those of all texts: what a journal holds counts as it did when it was sent, and what a cache
-    holds costs nothing.
+    `usage` and `cost` cover all texts: those from a journal count with what they cost when they were sent, those from a
+    cache cost nothing.
     """
 
     def __init__(

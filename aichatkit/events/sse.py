@@ -56,7 +56,8 @@ class Event:
     def _parse(self) -> Any:
         # Only reached for whitespace around the record, or for a record that is not JSON.
         if self.data == _DONE:
-            raise json.JSONDecodeError("Expecting value", self.data, 1)
+            # A JSONDecodeError would count the lines of the text first.
+            raise ValueError("Expecting value: line 1 column 2 (char 1)")
         try:
             return json.loads(self.data.strip(JSON_WHITESPACE))
         except RecursionError as error:

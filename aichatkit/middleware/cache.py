@@ -186,9 +186,10 @@ def _find(call: Call, key: str) -> Reply | None:
 
 
 def _is_deterministic(call: Call) -> bool:
-    """Return whether an identical call may get the same answer: not with tools, nor with sampling."""
+    """Return whether an identical call may get the same answer: not with tools or a search, nor with sampling."""
     params: Mapping[str, Any] = call.options.params
-    return not (call.options.tools or call.keep_raw or (params.get("temperature") and params.get("seed") is None))
+    uses_tools = call.options.tools or call.options.has_tool_fields
+    return not (uses_tools or call.keep_raw or (params.get("temperature") and params.get("seed") is None))
 
 
 def _store(cache: Any, key: str, reply: Reply) -> None:
@@ -206,9 +207,8 @@ def _decode_entry(record: str, schema: Form | None) -> Reply | None:
         reply = decode(record)
         if not isinstance(reply, Reply):
             return None
-        return replace(
-            reply, cached=True, cost=0.0, saved=0.0, elapsed=0.0, data=None if schema is None else schema.parse(reply)
-        )
+        reply = replace(reply, cached=True, cost=0.0, saved=0.0, elapsed=0.0)
+        return replace(reply, data=None if schema is None else schema.parse(reply))
     except (ValueError, TypeError, SchemaError, ContentFilteredError):
         # An unusable entry counts as missing, and is replaced.
         return None

@@ -101,7 +101,9 @@ def check_priced(call: Call) -> None:
 
 def _usage(call: Call) -> Usage:
     input_tokens = count_call(call.messages, call.options, call.targets[0].model)
-    output_tokens = call.options.params.get("max_tokens") or ANSWER_TOKENS
+    output_tokens = call.output_tokens
+    if output_tokens is None:
+        output_tokens = call.options.params.get("max_tokens") or ANSWER_TOKENS
     return Usage(input_tokens, output_tokens, input_tokens + output_tokens)
 
 
@@ -118,7 +120,10 @@ def _cost_at(target: Target, usage: Usage, call: Call) -> float | None:
 
 def _highest_cost_at(target: Target, usage: Usage, call: Call) -> float:
     provider, record = call.context.provider(target.provider), call.context.record(target) or {}
-    limit = call.options.params.get("max_tokens") or record.get("max_out") or record.get("window") or _LONGEST_ANSWER
+    limit = call.output_tokens
+    if limit is None:
+        limit = call.options.params.get("max_tokens") or record.get("max_out") or record.get("window")
+    limit = _LONGEST_ANSWER if limit is None else limit
     # Reasoning counts towards the limit, and may have a price of its own.
     highest = replace(usage, output_tokens=limit, reasoning_tokens=limit)
     if record.get("write") and provider.writes_cache:

@@ -17,6 +17,8 @@ def fingerprint(call: Call, *more: Any) -> bytes:
     models = [f"{target.provider.name}/{target.model}" for target in call.targets]
     options = call.options
     identity = [models, list(call.messages), options.params, options.extra, list(options.tools), options.schema, more]
+    if options.has_tool_fields:
+        identity.append([options.search, list(options.service_tools), options.tool_choice])
     text = json.dumps(identity, sort_keys=True, default=_plain, ensure_ascii=False)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
 

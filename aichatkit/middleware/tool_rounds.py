@@ -9,14 +9,14 @@ from aichatkit._dataclasses import field_names, replace
 from aichatkit.call.answer import BaseAnswer
 from aichatkit.call.call import Call
 from aichatkit.call.targets import Target
-from aichatkit.chunks import Usage
+from aichatkit.chunks import Citation, Search, Usage
 from aichatkit.errors import ChatError, SchemaError, StreamInterruptedError, ToolError
 from aichatkit.messages import Message, ToolResultMessage
-from aichatkit.reply import Attempt, Reply, sum_known
+from aichatkit.reply import PAUSED, Attempt, Reply, sum_known
 
 if TYPE_CHECKING:
     from aichatkit.call.answer_like import AnswerLike
-    from aichatkit.providers.base import Provider
+    from aichatkit.providers.base import Options, Provider
     from aichatkit.tools.functions import Toolbox
 
 __all__ = ["ToolRounds", "combine_replies", "repair_messages"]
@@ -24,6 +24,8 @@ __all__ = ["ToolRounds", "combine_replies", "repair_messages"]
 #: Counts that services may leave out if they are zero.
 _PARTS = ("cached_tokens", "reasoning_tokens", "cache_write_tokens", "searches")
 _Error = TypeVar("_Error", bound=ChatError)
+#: How often an answer in which the service runs tools may pause before it is given up.
+_MAX_PAUSES = 10
 #: More calls in one answer come from a model that repeats itself.
 _MAX_CALLS = 256
 
@@ -42,9 +44,14 @@ class ToolRounds(BaseAnswer):
         self._messages = list(call.messages)
         self._toolbox: Toolbox = call.toolbox
         self._remaining = call.max_rounds
+        self._pauses = _MAX_PAUSES
+        self._paused: list[Reply] = []
         self._schema = call.schema
         self._repairs = call.repairs
         self._replies: list[Reply] = []
+        #: Where the text of each reply begins in the whole, None if it is not part of it.
+        self._offsets: list[int | None] = []
+        self._gap = ""
         #: The calls and results of the rounds so far, for the history of a chat.
         self._turn: list[Message] = []
         #: Text and attempts of the rounds before the current one.
@@ -110,13 +117,18 @@ class ToolRounds(BaseAnswer):
                 if reply is None:
                     return
                 self._replies.append(reply)
+                self._offsets.append(len(self._earlier_text))
                 messages = self._next_messages(reply)
                 if isinstance(messages, Reply):
                     self.reply = messages
                     break
                 self._messages += messages
                 # An answer that does not fit the schema is replaced, not continued.
-                earlier_text = self.text if reply.tool_calls else ""
+                is_paused = reply.finish_reason == PAUSED
+                earlier_text = self.text if reply.tool_calls or is_paused else ""
+                if not earlier_text:
+                    self._offsets = [None] * len(self._offsets)
+                self._gap = "" if is_paused else "\n\n"
                 if not self._open_round(earlier_text):
                     return
         except ChatError as error:
@@ -126,7 +138,7 @@ class ToolRounds(BaseAnswer):
         self.close()
 
     def _read_round(self) -> Iterator[str]:
-        gap = "\n\n" if self._earlier_text else ""
+        gap = self._gap if self._earlier_text else ""
         try:
             for chunk in self._answer:
                 if gap:
@@ -148,10 +160,15 @@ class ToolRounds(BaseAnswer):
             raise self.unfinished()
         attempts = self.attempts
         targets = _prefer_current(self._answer, self._call.targets)
+        if self._replies[-1].finish_reason == PAUSED:
+            # Only the service itself can go on.
+            targets = targets[:1]
         try:
             if self._call.before_round is not None:
                 self._call.before_round()
-            answer = self._open_next(replace(self._call, messages=list(self._messages), targets=targets))
+            options = _next_options(self._call.options, self._replies)
+            call = replace(self._call, messages=list(self._messages), targets=targets, options=options)
+            answer = self._open_next(call)
         except ChatError as error:
             failure = error
         else:
@@ -168,9 +185,12 @@ class ToolRounds(BaseAnswer):
         """Return the messages that the next round adds, or the complete reply if there is no next round."""
         if self._toolbox.can_run(reply.tool_calls):
             return self._run_tools(reply)
-        complete = combine_replies(reply, self._replies, self.text, self.attempts)
+        if reply.finish_reason == PAUSED and reply.blocks and not reply.tool_calls:
+            return self._resume(reply)
+        complete = combine_replies(reply, self._replies, self.text, self.attempts, self._offsets)
+        complete = replace(complete, blocks=_join_pauses(reply, self._paused).blocks)
         if self._turn:
-            complete = replace(complete, turn=[*self._turn, reply.message])
+            complete = replace(complete, turn=[*self._turn, self._message_of(reply)])
         # Tool calls that the caller has to run come before the answer that has to fit the schema.
         if self._schema is not None and not reply.tool_calls:
             try:
@@ -193,10 +213,35 @@ class ToolRounds(BaseAnswer):
                 reply, f"the model asks for {count:,} tool calls at once, and at most {_MAX_CALLS} are run"
             )
         self._remaining -= 1
-        results = [ToolResultMessage("tool", self._toolbox.run(call), call) for call in reply.tool_calls]
-        round_messages = [reply.message, *results]
-        self._turn += round_messages
-        return round_messages
+        try:
+            results = [ToolResultMessage("tool", self._toolbox.run(call), call) for call in reply.tool_calls]
+        except ChatError as error:
+            error.partial, error.attempts = self.text, self.attempts
+            raise
+        self._turn += [self._message_of(reply), *results]
+        return [reply.message, *results]
+
+    def _resume(self, reply: Reply) -> list[Message]:
+        """Return the message that makes the service go on with an answer that it paused."""
+        if not self._pauses:
+            error = StreamInterruptedError(
+                f"{reply.provider}: the answer was paused {_MAX_PAUSES + 1} times and is not complete; "
+                "ask for less, or limit the search with search={'max_searches': ...}",
+                provider=reply.provider,
+                model=reply.model,
+                partial=self.text,
+                attempts=self.attempts,
+            )
+            error.action = "stop"
+            raise error
+        self._pauses -= 1
+        self._paused.append(reply)
+        return [reply.message]
+
+    def _message_of(self, reply: Reply) -> Message:
+        """Return a reply as one message, together with the pauses before it."""
+        paused, self._paused = self._paused, []
+        return _join_pauses(reply, paused).message
 
     def _tool_error(self, reply: Reply, problem: str) -> ToolError:
         return ToolError(
@@ -230,14 +275,31 @@ def _prefer_current(answer: AnswerLike, targets: Sequence[Target]) -> Sequence[T
     return sorted(targets, key=lambda target: (target.provider.name, target.model) != current)
 
 
-def combine_replies(last: Reply, replies: Sequence[Reply], text: str, attempts: list[Attempt]) -> Reply:
-    """Return the last reply with the text, images, usage and cost of all rounds."""
+def combine_replies(
+    last: Reply,
+    replies: Sequence[Reply],
+    text: str,
+    attempts: list[Attempt],
+    offsets: Sequence[int | None] | None = None,
+) -> Reply:
+    """Return the last reply with the text, images, usage and cost of all rounds.
+
+    `offsets` says where the text of each reply begins in the whole; by default only that of the last is in it.
+    """
     offset = len(text) - len(last.text)
+    starts: list[int | None] = [None] * len(replies) if offsets is None else list(offsets)
+    starts[-1:] = [offset]
     return replace(
         last,
         text=text,
         images=[image for reply in replies for image in reply.images],
-        citations=list(dict.fromkeys(citation for reply in replies for citation in reply.citations)),
+        citations=list(
+            dict.fromkeys(
+                _moved(citation, start) for reply, start in zip(replies, starts) for citation in reply.citations
+            )
+        ),
+        searches=_join_searches(replies),
+        logprobs=[token for reply in replies for token in reply.logprobs],
         reasoning="\n\n".join(reply.reasoning for reply in replies if reply.reasoning),
         thoughts=[thought._replace(after_text=thought.after_text + offset) for thought in last.thoughts],
         raw=[record for reply in replies for record in reply.raw],
@@ -247,6 +309,51 @@ def combine_replies(last: Reply, replies: Sequence[Reply], text: str, attempts: 
         attempts=attempts,
         elapsed=sum(reply.elapsed for reply in replies),
     )
+
+
+def _join_pauses(reply: Reply, paused: Sequence[Reply]) -> Reply:
+    """Return a reply with the text and the blocks of the pauses before it."""
+    if not paused:
+        return reply
+    replies = [*paused, reply]
+    return replace(
+        reply,
+        text="".join(reply.text for reply in replies),
+        blocks=[block for reply in replies for block in reply.blocks],
+        citations=[],
+    )
+
+
+def _moved(citation: Citation, offset: int | None) -> Citation:
+    """Return a citation with its place in the text of all rounds, without a place if its text is not in it."""
+    if offset is None or citation.start is None or citation.end is None:
+        return citation._replace(start=None, end=None)
+    return citation._replace(start=citation.start + offset, end=citation.end + offset)
+
+
+def _join_searches(replies: Sequence[Reply]) -> list[Search]:
+    """Return the searches of all rounds; one whose results come after a pause is one search."""
+    searches: list[Search] = []
+    is_paused = False
+    for reply in replies:
+        new = list(reply.searches)
+        if is_paused and searches and new and not (new[0].query or searches[-1].results or searches[-1].error):
+            searches[-1] = new.pop(0)._replace(query=searches[-1].query)
+        searches += new
+        is_paused = reply.finish_reason == PAUSED
+    return searches
+
+
+def _next_options(options: Options, replies: Sequence[Reply]) -> Options:
+    """Return the options of the next round: no tool is forced again, and searches so far count."""
+    if options.tool_choice is not None and any(reply.tool_calls for reply in replies):
+        options = replace(options, tool_choice=None)
+    search = options.search
+    if search is not None and search.max_searches is not None:
+        used = sum(reply.usage.searches or len(reply.searches) for reply in replies)
+        # The service requires at least one.
+        options = replace(options, search=search._replace(max_searches=max(1, search.max_searches - used)))
+    return options
 
 
 def _total_usage(usages: Sequence[Usage]) -> Usage:

@@ -7,7 +7,7 @@ import ast
 import re
 from typing import Any, NoReturn
 
-from aichatkit.call import other_words
+from aichatkit.call import option_hints, other_words
 from aichatkit.errors import ConfigurationError
 from aichatkit.params import PARAMS, suggestion
 
@@ -109,6 +109,8 @@ def _hint(flag: str, flags: list[str]) -> str:
         return "; answers are streamed unless there is --no-stream"
     if option in _FLAG_OF:
         return f"; did you mean {_FLAG_OF[option]!r}?"
+    if place := option_hints.place_of(option):
+        return f"; {option}= belongs to {place}"
     if option != name:
         return f"; {option}= is an option of a client or a conversation, which are named with --client and -c"
     return suggestion(flag, flags)

@@ -20,10 +20,14 @@ from aichatkit.classification import classify
 from aichatkit.classification.classify import Rule
 from aichatkit.errors import (
     AuthenticationError,
+    BlockedError,
     ConfigurationError,
+    ModelNotFoundError,
     OverloadedError,
     PermissionDeniedError,
     RateLimitError,
+    ServerError,
+    StreamInterruptedError,
 )
 from aichatkit.events import sniffing
 from aichatkit.messages import Message
@@ -37,19 +41,25 @@ _STARTS = re.compile("I")
 
 
 def _iter_events(blocks: Iterable[bytes], *, max_line: int = events.MAX_LINE) -> Iterator[events.Event]:
-    """Yield the text, and the words of a failure at its very end as an event of the type "error"."""
-    held = ""
+    """Yield the text, and the words of a failure at its very end as an event of the type "error" or "cut".
+
+    It is "cut" if text came before them. If the connection breaks after the words, that is an error of its own, and
+    they are not part of the text either.
+    """
+    held, has_text = "", False
     for event in sniffing.iter_text_or_error(blocks, max_line=max_line):
         if event.type == "message":
             held += event.data
             start = _start_of_failure(held)
             if start:
+                has_text = has_text or bool(held[:start].strip())
                 yield events.Event(held[:start])
             held = held[start:]
         else:
             yield event
     if held:
-        yield events.Event(held, "error" if held.strip().lower() == _FAILURE.lower() else "message")
+        event_type = "error" if held.strip().lower() == _FAILURE.lower() else "message"
+        yield events.Event(held, "cut" if has_text and event_type == "error" else event_type)
 
 
 def _start_of_failure(text: str) -> int:
@@ -75,6 +85,7 @@ _REFUSED = (
     "the site refused its password or signature",
     "set site_password, or secret, of a subclass of AIChatFree to what the site was built with",
 )
+_REGION = ("the site's own region is not served by its model's service", "use another provider")
 
 
 class AIChatFree(Provider):
@@ -91,6 +102,8 @@ class AIChatFree(Provider):
     rules = (
         # The underlying model's per-minute quota, with any status: waiting helps.
         Rule(None, r"quota exceeded|\[429 ", RateLimitError),
+        Rule(None, r"user location is not supported", BlockedError, says=_REGION),
+        Rule(None, r"\[404 |is not found for api version", ModelNotFoundError),
         Rule(None, r"\[503 |model is overloaded|experiencing high demand", OverloadedError),
         # The site's own key, which no user of it can change.
         Rule(
@@ -108,12 +121,16 @@ class AIChatFree(Provider):
     secret: ClassVar[str] = ""
     #: The password of a protected site.
     site_password: ClassVar[str | None] = None
+    #: Whether "Internal server error" at the end of an answer is text: some sites end a failed answer with it.
+    trust_tail: ClassVar[bool] = False
     generate_signature = staticmethod(generate_signature)
 
     def build_request(self, messages: Sequence[Message], model: str) -> requests.Request:
         turns = _build_turns(messages)
         if turns[-1]["role"] != "user":
-            raise ConfigurationError(f"{self.name}: the last message must be the user's", provider=self.name)
+            raise ConfigurationError(
+                f"{self.name}: the last message must be the user's; add a user turn", provider=self.name
+            )
         now = int(time.time() * 1000)
         payload: dict[str, Any] = {
             "messages": turns,
@@ -135,9 +152,22 @@ class AIChatFree(Provider):
     def parse_event(self, event: events.Event) -> str:
         if event.type == "json":
             raise classify.event_error(event.json(), provider=self.name, rules=self.rules)
-        if event.type == "error":
-            raise classify.event_error({"error": event.data.strip()}, provider=self.name, rules=self.rules)
-        return event.data
+        if event.type == "message" or self.trust_tail:
+            return event.data
+        words = event.data.strip()
+        if event.type == "cut":
+            raise StreamInterruptedError(
+                f"{self.name}: the answer ends in {words!r}, which the site adds when it fails, so it is cut off; "
+                "if the model wrote these words itself, set trust_tail of a subclass",
+                provider=self.name,
+            )
+        raise ServerError(
+            f"{self.name}: the answer is only {words!r}, in most cases because the model's filter stopped the prompt; "
+            "change the prompt or ask another provider",
+            provider=self.name,
+            status=200,
+            action="next",
+        )
 
 
 def _build_turns(messages: Sequence[Message]) -> list[dict[str, Any]]:

@@ -31,6 +31,8 @@ class AiChatOnline(Provider):
 
     name = "aichatonline"
     free = True
+    #: Where people chat; `url` is its API.
+    site_url = "https://aichatonline.org"
     url = "https://aichatonlineorg.erweima.ai"
     path = "/aichatonline/api/chat/gpt"
     working = False

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import requests
 
-from aichatkit.chunks import Answered, Citation, Finish, Reasoning, ToolCall, ToolCallPart, dicts_in
+from aichatkit._lazy import lazy_module
+from aichatkit.chunks import Answered, Block, Cited, Finish, Reasoning, ToolCall, ToolCallPart, dicts_in
 from aichatkit.events import Event, sniffing
 from aichatkit.messages import File, Message, ToolCallsMessage, ToolResultMessage
 from aichatkit.providers.anthropic_usage import parse_usage
@@ -32,6 +33,12 @@ from aichatkit.providers.request_bodies import (
     unsupported_file_error,
 )
 from aichatkit.structured import dialects
+
+if TYPE_CHECKING:
+    from aichatkit.providers import search_results
+else:
+    # Few calls search.
+    search_results = lazy_module("aichatkit.providers.search_results")
 
 _TOKEN_ENV = "ANTHROPIC_AUTH_TOKEN"
 #: The ids of tool calls that the service takes.
@@ -68,6 +75,9 @@ class Anthropic(Provider):
     takes_images = WEB_IMAGES
     takes_tools = True
     takes_schema = True
+    tool_choice_style = "anthropic"
+    takes_service_tools = True
+    search_style = "anthropic"
     iter_events = staticmethod(sniffing.iter_sse_or_json)
     params: ClassVar[Mapping[str, str]] = {
         "max_tokens": "max_tokens",
@@ -123,9 +133,15 @@ class Anthropic(Provider):
         parse = _PARSERS.get(event_type or "")
         return list(parse(exact_record(event))) if parse else None
 
+    def takes_schema_for(self, model: str, options: Options) -> bool:
+        # Citations, which a search always has, cannot be combined with JSON answers.
+        return options.search is None
+
     def _build_blocks(self, message: Message) -> list[dict[str, Any]]:
         if isinstance(message, ToolResultMessage):
             return [{"type": "tool_result", "tool_use_id": call_id(message.call, _CALL_IDS), "content": message.text}]
+        if isinstance(message, ToolCallsMessage) and message.blocks_for(self.name):
+            return [dict(block) for block in message.blocks_for(self.name)]
         if isinstance(message, ToolCallsMessage) and isinstance(message.content, str):
             return list(self._interleave(message, message.content))
         parts = iter_parts(message.content, provider=self.name)
@@ -199,7 +215,9 @@ def _parse_delta(record: Mapping[str, Any]) -> Any:
         return Reasoning("", delta["signature"])
     if delta_type == "input_json_delta":
         return ToolCallPart(record["index"], arguments=delta["partial_json"])
-    return list(_parse_citations([delta.get("citation")])) if delta_type == "citations_delta" else None
+    if delta_type == "citations_delta":
+        return list(_parse_citations(record["index"], [delta.get("citation")]))
+    return None
 
 
 def _parse_message(message: Mapping[str, Any]) -> Iterator[Any]:
@@ -226,9 +244,10 @@ def _parse_block_start(record: Mapping[str, Any]) -> Iterator[Any]:
 
 def _parse_block(index: int, block: Mapping[str, Any]) -> Iterator[Any]:
     block_type = block["type"]
+    yield Block(index, block)
     if block_type == "text":
         yield block["text"]
-        yield from _parse_citations(block.get("citations"))
+        yield from _parse_citations(index, block.get("citations"))
     elif block_type == "thinking":
         yield Reasoning(block["thinking"], block.get("signature") or "")
     elif block_type == "redacted_thinking":
@@ -239,6 +258,7 @@ def _parse_block(index: int, block: Mapping[str, Any]) -> Iterator[Any]:
     else:
         # The service runs its own tools itself, and sends their arguments in the same way.
         yield ToolCallPart(index, foreign=True)
+        yield from search_results.parse_block(block)
 
 
 def _parse_ending(record: Mapping[str, Any]) -> Iterator[Any]:
@@ -263,7 +283,14 @@ def _finish_reason(record: Mapping[str, Any]) -> str | None:
     return _FINISH_REASONS.get(reason, reason) if reason else None
 
 
-def _parse_citations(citations: Any) -> Iterator[Citation]:
+def _parse_citations(index: int, citations: Any) -> Iterator[Block | Cited]:
     for citation in dicts_in(citations):
+        yield Block(index, citation=citation)
         if citation.get("url"):
-            yield Citation(citation["url"], citation.get("title") or "")
+            yield Cited(
+                citation["url"],
+                citation.get("title") or "",
+                "block",
+                quote=citation.get("cited_text") or "",
+                part=(index,),
+            )

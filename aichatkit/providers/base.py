@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Callable, ClassVar
+from typing import TYPE_CHECKING, Any, Callable, ClassVar, NamedTuple
 from urllib.parse import urlsplit
 
 import requests
@@ -21,9 +21,47 @@ from aichatkit.messages import Message
 
 if TYPE_CHECKING:
     from aichatkit.classification import classify
+    from aichatkit.tools.sources import RemoteTool
+    from aichatkit.transport.connections import Connections
     from aichatkit.transport.transport import Transport
 
-__all__ = ["NO_OPTIONS", "WEB_IMAGES", "Options", "Provider", "Tool", "is_local", "parsing", "unreadable"]
+__all__ = [
+    "NO_OPTIONS",
+    "WEB_IMAGES",
+    "Options",
+    "Provider",
+    "Tool",
+    "ToolChoice",
+    "ToolSource",
+    "WebSearch",
+    "is_local",
+    "parsing",
+    "unreadable",
+]
+
+
+class WebSearch(NamedTuple):
+    """A web search that the service runs itself; empty for what the call leaves to the service."""
+
+    domains: tuple[str, ...] = ()
+    blocked_domains: tuple[str, ...] = ()
+    max_searches: int | None = None
+    country: str = ""
+    region: str = ""
+    city: str = ""
+    timezone: str = ""
+    size: str = ""
+
+    def given(self) -> list[str]:
+        """Return the names of the options that are set."""
+        return [name for name, value in self._asdict().items() if value]
+
+
+class ToolChoice(NamedTuple):
+    """Which tools the model must use: "auto", "none", "required", or "function", the one with this name."""
+
+    mode: str
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -34,7 +72,8 @@ class Options:
     the model may call, `schema` the JSON schema for structured output, `extra` fields copied into the body unchanged.
     `record` is what the catalog knows about the model, empty if nothing. `hide_thoughts` is set if the caller wants no
     reasoning, although the model may not be able to switch it off; `left_out` are the caller's parameters that the
-    model is known to refuse.
+    model is known to refuse. `search` is set if the service is to search the web, `service_tools` are tools that the
+    service runs, as it defines them, and `tool_choice` says which tools the model must use.
     """
 
     params: Mapping[str, Any] = field(default_factory=dict)
@@ -45,6 +84,14 @@ class Options:
     record: Mapping[str, Any] = field(default_factory=dict)
     hide_thoughts: bool = False
     left_out: frozenset[str] = frozenset()
+    search: WebSearch | None = None
+    service_tools: Sequence[Mapping[str, Any]] = ()
+    tool_choice: ToolChoice | None = None
+
+    @property
+    def has_tool_fields(self) -> bool:
+        """Whether there is anything about tools besides the functions."""
+        return self.search is not None or bool(self.service_tools) or self.tool_choice is not None
 
 
 NO_OPTIONS = Options()
@@ -59,6 +106,16 @@ class Tool:
     name: str
     description: str
     parameters: Mapping[str, Any]
+
+
+class ToolSource:
+    """Something that has tools, such as an MCP server."""
+
+    name: str
+
+    def open_tools(self, connections: Connections | None = None) -> Sequence[RemoteTool]:
+        """Return the tools; `connections` are those of the client that calls."""
+        raise NotImplementedError
 
 
 class Provider:
@@ -117,6 +174,12 @@ class Provider:
     #: Whether the service supports tool calling, and whether it enforces a JSON schema on the answer itself.
     takes_tools: ClassVar[bool] = False
     takes_schema: ClassVar[bool] = False
+    #: The form in which the service takes a choice of tools, by its name in `tool_fields`; empty if it takes none.
+    tool_choice_style: ClassVar[str] = ""
+    #: Whether requests may have tools that the service runs itself.
+    takes_service_tools: ClassVar[bool] = False
+    #: The form in which the service searches the web, by its name in `search_fields`; empty if it does not.
+    search_style: ClassVar[str] = ""
     #: Error responses specific to the service, tried before the general table.
     rules: ClassVar[tuple[classify.Rule, ...]] = ()
     #: Whether an answer without its end marker counts as interrupted.
@@ -173,6 +236,7 @@ class Provider:
         """Fetch what the service requires first, such as a token or nonce; the only hook that may use the network.
 
         The result is passed to `build_request` as `options.tokens`, or sent as headers if that hook takes no `options`.
+        Accept a keyword argument `messages`, empty by default, to receive the prompt of the call.
         """
         return {}
 
@@ -221,6 +285,11 @@ class Provider:
 
         `endpoint` is "responses" or "messages", as in the catalog.
         """
+        return None
+
+    @classmethod
+    def for_service_tools(cls, model: str) -> type[Provider] | None:
+        """Return the class for the endpoint that runs tools of the service, None if it is this one or there is none."""
         return None
 
     @classmethod

@@ -1,5 +1,7 @@
 """ChatGptt (chatgptt.me), WordPress with the AI Power plugin: tokens from a page, then a form.
 
+The page shows which release of the plugin the site runs; the protocol of 2.3 and later is in `ai_power`, that of 1.x
+is here.
 The answer is one JSON object, or server-sent events if the site has streaming enabled.
 A page cache may return a stale nonce, so a new one is fetched once if the nonce is rejected.
 """
@@ -10,7 +12,8 @@ import json
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from html.parser import HTMLParser
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import urlsplit
 
 import requests
 
@@ -18,10 +21,18 @@ from aichatkit import events
 from aichatkit.chunks import Finish
 from aichatkit.classification import classify
 from aichatkit.classification.classify import Rule
-from aichatkit.errors import AuthenticationError, BadRequestError, RateLimitError, TokenNotFoundError
+from aichatkit.errors import (
+    AuthenticationError,
+    BadRequestError,
+    ContentFilteredError,
+    PermissionDeniedError,
+    QuotaExceededError,
+    RateLimitError,
+    TokenNotFoundError,
+)
 from aichatkit.events import sniffing
 from aichatkit.messages import Message
-from aichatkit.providers import user_agents
+from aichatkit.providers import ai_power, user_agents
 from aichatkit.providers.base import NO_OPTIONS, Options, Provider
 from aichatkit.providers.odd_events import check_error, parse_unreadable
 
@@ -29,6 +40,16 @@ if TYPE_CHECKING:
     from aichatkit.transport.transport import Transport
 
 _CHAT_CLASS = "wpaicg-chat-shortcode"
+
+
+_FOREIGN = (
+    "the site takes requests only from its own pages",
+    "base_url must have the scheme and host of its pages, with or without www",
+)
+_UNKNOWN_ACTION = (
+    "the site does not know this request",
+    "its plugin may have been updated since its page was cached; try again later, or ask another provider",
+)
 
 
 class ChatGptt(Provider):
@@ -46,14 +67,25 @@ class ChatGptt(Provider):
     checks_notices = True
     rules = (
         Rule(403, r"link you followed has expired|^-1$", AuthenticationError, "refresh"),
-        Rule(400, r"^0$", BadRequestError),
+        Rule(403, r"nonce_failure|security check", AuthenticationError, "refresh"),
+        Rule(403, r"cors_denied|embed_not_available", PermissionDeniedError, says=_FOREIGN),
+        Rule(400, r"^0$", BadRequestError, says=_UNKNOWN_ACTION),
+        Rule(429, r'"success": ?false', QuotaExceededError),
+        Rule(400, r"moderation|flagged|violat", ContentFilteredError),
         Rule(None, r"^invalid nonce", AuthenticationError, "refresh"),
         Rule(None, r"reached your token limit", RateLimitError, "next"),
     )
     iter_events = staticmethod(sniffing.iter_sse_or_json)
 
-    def prepare(self, http: Transport) -> Mapping[str, str]:
-        page = http.get_text(f"{self.url}/", headers=self._headers())
+    #: Path of the page with the chat, and the number of its bot if there are several.
+    chat_path: ClassVar[str] = "/"
+    bot_id: ClassVar[str] = ""
+
+    def prepare(self, http: Transport, *, messages: Sequence[Message] = ()) -> Mapping[str, str]:
+        page = http.get_text(f"{self.url}{self.chat_path}", headers=self._headers())
+        config = ai_power.find_config(page, self.bot_id)
+        if config:
+            return ai_power.prepare(self, http, config, messages, self._ajax_headers())
         attributes = find_tokens(page)
         if not attributes.get("data-nonce") or not attributes.get("data-post-id"):
             raise TokenNotFoundError(
@@ -62,13 +94,15 @@ class ChatGptt(Provider):
         return {
             "nonce": attributes["data-nonce"],
             "post_id": attributes["data-post-id"],
-            "bot_id": attributes.get("data-bot-id") or "0",
+            "bot_id": self.bot_id or attributes.get("data-bot-id") or "0",
         }
 
     def build_request(
         self, messages: Sequence[Message], model: str, *, options: Options = NO_OPTIONS
     ) -> requests.Request:
         tokens = options.tokens
+        if "conversation_uuid" in tokens:
+            return ai_power.build_request(messages, tokens, self._ajax_headers())
         fields = {
             "_wpnonce": tokens["nonce"],
             "post_id": tokens["post_id"],
@@ -90,6 +124,8 @@ class ChatGptt(Provider):
             record = event.json()
         except ValueError:
             return parse_unreadable(self, event)
+        if event.type in ai_power.EVENTS or "success" in record or "delta" in record:
+            return ai_power.parse_event(self, event, record)
         check_error(self, event, record)
         if record.get("tokenLimitReached"):
             raise RateLimitError(
@@ -105,6 +141,10 @@ class ChatGptt(Provider):
         # Some sites put the error message into the answer's field.
         error = {**record, "msg": record.get("msg") or record.get("data")}
         raise classify.event_error(error, provider=self.name, rules=self.rules)
+
+    def _ajax_headers(self) -> dict[str, str]:
+        # Compared with the site's own, which has no path.
+        return {**self._headers(), "Origin": "{0.scheme}://{0.netloc}".format(urlsplit(self.url))}
 
     def _headers(self) -> dict[str, str]:
         return {

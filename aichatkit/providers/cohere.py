@@ -70,6 +70,8 @@ class Cohere(OpenAICompatible):
         "top_p": "p",
     }
     effort_style = "cohere"
+    tool_choice_style = "cohere"
+    takes_service_tools = False
 
     def parse_event(self, event: Event) -> Any:
         if event.data.startswith("[DONE]"):

@@ -7,21 +7,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote
 
 import requests
 
+from aichatkit._lazy import lazy_module
 from aichatkit.chunks import (
     Answered,
     ArgumentFields,
+    Block,
     Citation,
     Finish,
     Picture,
     Reasoning,
     ToolCall,
     ToolCallPart,
-    Usage,
     dict_or_empty,
     dicts_in,
     is_generated_call_id,
@@ -43,6 +44,13 @@ from aichatkit.providers.request_bodies import (
     set_path,
     split_system,
 )
+
+if TYPE_CHECKING:
+    from aichatkit.providers import logprobs, search_results
+else:
+    # Few calls search, or ask for log probabilities.
+    logprobs = lazy_module("aichatkit.providers.logprobs")
+    search_results = lazy_module("aichatkit.providers.search_results")
 
 _FINISH_REASONS = {
     "STOP": "stop",
@@ -124,6 +132,9 @@ class Gemini(Provider):
     takes_images = frozenset(("image/heic", "image/heif", "image/jpeg", "image/png", "image/webp"))
     takes_tools = True
     takes_schema = True
+    tool_choice_style = "gemini"
+    takes_service_tools = True
+    search_style = "gemini"
     iter_events = staticmethod(sniffing.iter_sse_or_json_array)
     params: ClassVar[Mapping[str, str]] = {
         "frequency_penalty": "generationConfig.frequencyPenalty",
@@ -151,6 +162,9 @@ class Gemini(Provider):
             payload["systemInstruction"] = {"parts": [{"text": system}]}
         if options.tools:
             payload["tools"] = [{"functionDeclarations": [_build_tool(tool) for tool in options.tools]}]
+        if options.tools and (options.search is not None or options.service_tools):
+            # The parts of the service's tools are then in the answer, and are sent back with the results of functions.
+            set_path(payload, "toolConfig.includeServerSideToolInvocations", True)
         if options.schema is not None:
             set_path(payload, "generationConfig.responseMimeType", "application/json")
             set_path(payload, "generationConfig.responseJsonSchema", options.schema)
@@ -204,11 +218,15 @@ class Gemini(Provider):
 
     def takes_schema_for(self, model: str, options: Options) -> bool:
         # Before version 3, calls of tools cannot be combined with JSON answers; what an alias means is not known.
-        return not options.tools or _LATE_MODEL.search(model) is not None
+        uses_tools = bool(options.tools) or options.search is not None
+        return not uses_tools or _LATE_MODEL.search(model) is not None
 
     def _build_parts(self, message: Message, signs: bool) -> list[dict[str, Any]]:
         if isinstance(message, ToolResultMessage):
             return [{"functionResponse": {**_identify(message.call), "response": {"result": message.text}}}]
+        if isinstance(message, ToolCallsMessage) and message.blocks_for(self.name):
+            own = [{"text": block["text"]} if block.get("type") == "text" else dict(block) for block in message.blocks]
+            return own + list(map(self._build_call, message.calls))
         contents = iter_parts(message.content, provider=self.name)
         parts = [{"text": part} if isinstance(part, str) else self._build_file(part) for part in contents]
         calls = message.calls if isinstance(message, ToolCallsMessage) else ()
@@ -264,13 +282,11 @@ def _parse_metadata(record: Mapping[str, Any]) -> list[Any]:
 def _parse_candidate(candidate: Mapping[str, Any]) -> Iterator[Any]:
     for part in (candidate.get("content") or {}).get("parts") or ():
         yield from _parse_part(part)
+    if candidate.get("logprobsResult"):
+        yield from logprobs.parse_result(candidate["logprobsResult"])
     grounding = dict_or_empty(candidate.get("groundingMetadata"))
-    queries = grounding.get("webSearchQueries")
-    if queries and isinstance(queries, list):
-        # Queries may be listed twice, and are charged for once.
-        yield Usage(searches=len(set(map(str, queries))))
-    for chunk in dicts_in(grounding.get("groundingChunks")):
-        yield from _parse_citation(dict_or_empty(chunk.get("web")))
+    if grounding:
+        yield from search_results.parse_grounding(grounding)
     metadata = dict_or_empty(candidate.get("citationMetadata"))
     for source in dicts_in(metadata.get("citationSources") or metadata.get("citations")):
         yield from _parse_citation(source)
@@ -282,6 +298,9 @@ def _parse_candidate(candidate: Mapping[str, Any]) -> Iterator[Any]:
 
 
 def _parse_part(part: Mapping[str, Any]) -> Iterator[Any]:
+    if "toolCall" in part or "toolResponse" in part:
+        yield Block(None, part)
+        yield Block(None)
     if part.get("text"):
         yield Reasoning(part["text"]) if part.get("thought") else part["text"]
     data = part.get("inlineData") or {}

@@ -37,6 +37,7 @@ class Offline(OpenAICompatible):
     needs_key = False
     direct = True
     free = True
+    search_style = "openai-chat"
 
     def prepare(self, http: Transport) -> Mapping[str, str]:
         return {"url": _sandbox_url()}

@@ -8,11 +8,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import requests
 
 from aichatkit import events
+from aichatkit._lazy import lazy_module
 from aichatkit.chunks import Answered, Finish, Reasoning, ToolCallPart, Usage
 from aichatkit.classification import classify
 from aichatkit.events import documents
@@ -27,6 +28,12 @@ from aichatkit.providers.request_bodies import (
     parse_arguments,
     unsupported_file_error,
 )
+
+if TYPE_CHECKING:
+    from aichatkit.providers import logprobs
+else:
+    # Few calls ask for them.
+    logprobs = lazy_module("aichatkit.providers.logprobs")
 
 _PORT = 11434
 #: The fields of a record that holds text and nothing else.
@@ -56,6 +63,7 @@ class Ollama(Provider):
     iter_events = staticmethod(documents.iter_json_lines_or_document)
     params: ClassVar[Mapping[str, str]] = {
         "frequency_penalty": "options.frequency_penalty",
+        "logprobs": "logprobs",
         "max_tokens": "options.num_predict",
         "min_p": "options.min_p",
         "presence_penalty": "options.presence_penalty",
@@ -65,6 +73,7 @@ class Ollama(Provider):
         "stop": "options.stop",
         "temperature": "options.temperature",
         "top_k": "options.top_k",
+        "top_logprobs": "top_logprobs",
         "top_p": "options.top_p",
     }
     effort_style = "ollama"
@@ -113,7 +122,8 @@ class Ollama(Provider):
         if classify.find_error(record) is not None:
             raise classify.event_error(record, provider=self.name, rules=self.rules)
         record = exact_record(event)
-        return [*_parse_message(record.get("message") or {}), *_parse_ending(record)]
+        tokens = logprobs.parse_entries(record["logprobs"]) if record.get("logprobs") else ()
+        return [*tokens, *_parse_message(record.get("message") or {}), *_parse_ending(record)]
 
     def _build_message(self, message: Message) -> dict[str, Any]:
         if isinstance(message, ToolResultMessage):

@@ -42,8 +42,15 @@ class OpenAI(OpenAICompatible):
     takes_images = WEB_IMAGES
     writes_cache = True
     region_urls = r"https://(eu|us)\.api\.openai\.com"
+    search_style = "openai-chat"
+    service_tools_route = "OpenAIModelsOnResponses"
     image_models = r"dall-e|gpt-image|chatgpt-image"
 
     @classmethod
     def for_endpoint(cls, endpoint: str) -> type[Provider] | None:
         return routes.OpenAIModelsOnResponses if endpoint == "responses" else None
+
+    @classmethod
+    def for_service_tools(cls, model: str) -> type[Provider] | None:
+        # These search for every answer, and only in chat completions.
+        return None if "-search" in model else super().for_service_tools(model)

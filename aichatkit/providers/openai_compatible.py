@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import requests
 
 from aichatkit._lazy import lazy_module
-from aichatkit.chunks import Answered, Finish, ToolCall, Whole, dicts_in
+from aichatkit.chunks import Answered, Finish, ToolCall, Whole, dict_or_empty, dicts_in
 from aichatkit.classification import classify
 from aichatkit.events import Event, sniffing
 from aichatkit.messages import Content, File, Message, ToolCallsMessage, ToolResultMessage
@@ -39,7 +39,7 @@ from aichatkit.providers.request_bodies import (
 
 if TYPE_CHECKING:
     from aichatkit import _json
-    from aichatkit.providers import cache_keys, odd_events, openai_images, openai_signatures
+    from aichatkit.providers import cache_keys, logprobs, odd_events, openai_images, openai_signatures, routes
     from aichatkit.structured import dialects
 else:
     _json = lazy_module("aichatkit._json")
@@ -49,6 +49,8 @@ else:
     # Few streams have odd events, and few models generate images.
     odd_events = lazy_module("aichatkit.providers.odd_events")
     openai_images = lazy_module("aichatkit.providers.openai_images")
+    routes = lazy_module("aichatkit.providers.routes")
+    logprobs = lazy_module("aichatkit.providers.logprobs")
 
 __all__ = ["OpenAICompatible"]
 
@@ -78,6 +80,8 @@ class OpenAICompatible(Provider):
     takes_files = frozenset({"image", "text"})
     takes_tools = True
     takes_schema = True
+    tool_choice_style = "openai"
+    takes_service_tools = True
     iter_events = staticmethod(sniffing.iter_sse_or_json)
     params: ClassVar[Mapping[str, str]] = {name: name for name in _PARAMS.split()}
     #: Parameter names that differ, used at the service's own URL and for its own reasoning models only.
@@ -92,6 +96,8 @@ class OpenAICompatible(Provider):
     call_ids: ClassVar[str] = r"[\s\S]{1,40}"
     #: Whether the service caches prompts only if the request has a `prompt_cache_key`; sent to its own URL only.
     needs_cache_key: ClassVar[bool] = False
+    #: The name of the class in `routes` for the endpoint that runs tools of the service, if it is not this one.
+    service_tools_route: ClassVar[str] = ""
     #: Whether the model's reasoning must be sent back with tool results.
     wants_reasoning: ClassVar[bool] = False
 
@@ -119,6 +125,10 @@ class OpenAICompatible(Provider):
         headers = stream_headers(self, options)
         return requests.Request("POST", self.api_endpoint, json=body, headers=headers)
 
+    @classmethod
+    def for_service_tools(cls, model: str) -> type[Provider] | None:
+        return routes.find_route(cls.service_tools_route) if cls.service_tools_route else None
+
     def parse_event(self, event: Event) -> Any:
         try:
             record = event.json()
@@ -138,6 +148,7 @@ class OpenAICompatible(Provider):
                 and (len(delta) == 1 or (len(delta) == 2 and "role" in delta))
                 and not choice.get("finish_reason")
                 and not choice.get("index")
+                and not choice.get("logprobs")
                 and not record.get("usage")
                 and "error" not in record
                 and "error" not in choice
@@ -182,6 +193,8 @@ class OpenAICompatible(Provider):
             yield from parse_message(delta)
             if message and not has_content(delta):
                 yield Whole(tuple(parse_message(message, is_whole=True, repeats=True)))
+        if choice.get("logprobs"):
+            yield from logprobs.parse_entries(dict_or_empty(choice["logprobs"]).get("content"))
         reason = choice.get("finish_reason")
         if reason:
             yield Finish(_FINISH_REASONS.get(reason, reason))

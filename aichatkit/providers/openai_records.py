@@ -6,14 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from aichatkit._lazy import lazy_module
-from aichatkit.chunks import Citation, Reasoning, Refusal, ToolCallPart, dicts_in
+from aichatkit.chunks import Cited, Reasoning, Refusal, ToolCallPart, dicts_in
 from aichatkit.providers.request_bodies import parse_arguments
 
 if TYPE_CHECKING:
-    from aichatkit.providers import openai_images, openai_signatures
+    from aichatkit.providers import openai_images, openai_signatures, search_results
 else:
     openai_signatures = lazy_module("aichatkit.providers.openai_signatures")
     openai_images = lazy_module("aichatkit.providers.openai_images")
+    search_results = lazy_module("aichatkit.providers.search_results")
 
 __all__ = ["find_tier", "find_usage", "has_content", "parse_citations", "parse_message"]
 
@@ -41,9 +42,10 @@ def parse_message(message: Mapping[str, Any], *, is_whole: bool = False, repeats
     if isinstance(message.get("refusal"), str) and message["refusal"]:
         yield Refusal(message["refusal"])
     yield from _parse_images(message.get("images"))
-    for annotation in dicts_in(message.get("annotations")):
-        if annotation.get("type") == "url_citation":
-            yield from _parse_citation(annotation.get("url_citation") or annotation)
+    if message.get("annotations"):
+        yield from search_results.parse_annotations(message["annotations"])
+    if message.get("executed_tools"):
+        yield from search_results.parse_executed_tools(message["executed_tools"])
     if message.get("reasoning_details") or message.get("extra_content"):
         yield Reasoning("", openai_signatures.sign_turn(message))
     for number, call in enumerate(dicts_in(message.get("tool_calls"))):
@@ -54,11 +56,13 @@ def parse_message(message: Mapping[str, Any], *, is_whole: bool = False, repeats
         yield ToolCallPart(position, call.get("id") or "", name, arguments, signature, whole=repeats)
 
 
-def parse_citations(record: Mapping[str, Any]) -> Iterator[Citation]:
-    """Yield the citations outside the message, from a list with titles if there is one."""
+def parse_citations(record: Mapping[str, Any]) -> Iterator[Cited]:
+    """Yield the citations outside the message, from a list with titles if there is one; the text has their numbers."""
     sources = record.get("search_results") or record.get("citations")
-    for source in sources if isinstance(sources, list) else ():
-        yield from _parse_citation({"url": source} if isinstance(source, str) else source)
+    for number, source in enumerate(sources if isinstance(sources, list) else (), 1):
+        url, title = (source.get("url"), source.get("title")) if isinstance(source, dict) else (source, "")
+        if url and isinstance(url, str):
+            yield Cited(url, title if isinstance(title, str) else "", "number", number=number)
 
 
 def find_usage(record: Mapping[str, Any], choices: Sequence[Mapping[str, Any]]) -> Any:
@@ -101,9 +105,3 @@ def _parse_images(images: Any) -> Iterator[Any]:
         uri = source.get("url") if isinstance(source, dict) else None
         if uri and isinstance(uri, str):
             yield openai_images.picture_from_uri(uri)
-
-
-def _parse_citation(source: Any) -> Iterator[Citation]:
-    url, title = (source.get("url"), source.get("title")) if isinstance(source, dict) else (None, None)
-    if url and isinstance(url, str):
-        yield Citation(url, title if isinstance(title, str) else "")

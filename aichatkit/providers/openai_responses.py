@@ -6,14 +6,14 @@ An answer ends with `response.completed` or `response.incomplete`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import requests
 
 from aichatkit import _json
+from aichatkit._lazy import lazy_module
 from aichatkit.chunks import (
     Answered,
-    Citation,
     Finish,
     Part,
     Reasoning,
@@ -45,6 +45,13 @@ from aichatkit.providers.request_bodies import (
 )
 from aichatkit.structured import dialects
 
+if TYPE_CHECKING:
+    from aichatkit.providers import logprobs, search_results
+else:
+    # Few calls search, or ask for log probabilities.
+    logprobs = lazy_module("aichatkit.providers.logprobs")
+    search_results = lazy_module("aichatkit.providers.search_results")
+
 #: The ids of tool calls that the service takes.
 _CALL_IDS = r"[\s\S]{1,40}"
 _FINISH_REASONS = {"completed": "stop", "max_output_tokens": "length"}
@@ -74,8 +81,12 @@ class OpenAIResponses(Provider):
     takes_images = WEB_IMAGES
     takes_tools = True
     takes_schema = True
+    tool_choice_style = "responses"
+    takes_service_tools = True
+    search_style = "responses"
     iter_events = staticmethod(sniffing.iter_sse_or_json)
     params: ClassVar[Mapping[str, str]] = {
+        "logprobs": "logprobs",
         "max_tokens": "max_output_tokens",
         "parallel_tool_calls": "parallel_tool_calls",
         "reasoning_effort": "reasoning.effort",
@@ -99,6 +110,8 @@ class OpenAIResponses(Provider):
             response_format = {"type": "json_schema", "name": "answer", "schema": strict or options.schema}
             set_path(payload, "text.format", {**response_format, "strict": strict is not None})
         payload = add_options(payload, self.params, options, provider=self, model=model)
+        if "logprobs" in self.params and payload.pop("logprobs", None):
+            payload["include"] = [*payload.get("include", ()), "message.output_text.logprobs"]
         return requests.Request("POST", self.api_endpoint, json=payload, headers=stream_headers(self, options))
 
     def parse_event(self, event: Event) -> Any:
@@ -109,6 +122,8 @@ class OpenAIResponses(Provider):
             return parse_unreadable(self, event)
         event_type = record.get("type") if isinstance(record, dict) else None
         if event_type == "response.output_text.delta":
+            if record.get("logprobs"):
+                return [Part(_keys(record)), *logprobs.parse_entries(record["logprobs"]), record["delta"]]
             # Only what is not the first part of its item needs its name.
             return [Part(_keys(record)), record["delta"]] if record.get("content_index") else record["delta"]
         check_error(self, event, record)
@@ -188,7 +203,7 @@ def _parse_reasoning_done(record: Mapping[str, Any]) -> Iterator[Any]:
 
 
 def _parse_annotation(record: Mapping[str, Any]) -> Iterator[Any]:
-    yield from _parse_citations([record.get("annotation")])
+    yield from search_results.parse_annotations([record.get("annotation")], _keys(record))
 
 
 def _parse_item_added(record: Mapping[str, Any]) -> Iterator[Any]:
@@ -213,7 +228,8 @@ def _parse_item_done(record: Mapping[str, Any]) -> Iterator[Any]:
     position = {"item_id": item.get("id"), "output_index": record.get("output_index")}
     if item["type"] == "message":
         for index, part in enumerate(item.get("content") or ()):
-            yield Whole(tuple(_parse_content(part)), _keys({**position, "content_index": index}))
+            keys = _keys({**position, "content_index": index})
+            yield Whole(tuple(_parse_content(part, keys)), keys)
     else:
         yield Whole(tuple(_parse_item(item, record.get("output_index"), repeats=True)), _keys(position, "item"))
 
@@ -260,8 +276,12 @@ def _parse_output(response: Mapping[str, Any], *, repeats: bool = False) -> Iter
 def _parse_item(item: Mapping[str, Any], position: int | None, *, repeats: bool = False) -> Iterator[Any]:
     item_type = item["type"]
     if item_type == "message":
-        for part in item.get("content") or ():
-            yield from _parse_content(part)
+        for index, part in enumerate(item.get("content") or ()):
+            keys = _keys({"item_id": item.get("id"), "output_index": position, "content_index": index})
+            if not repeats:
+                yield Part(keys)
+                yield from logprobs.parse_entries(part["logprobs"]) if part.get("logprobs") else ()
+            yield from _parse_content(part, keys)
     elif item_type == "reasoning":
         for part in (*(item.get("summary") or ()), *(item.get("content") or ())):
             yield Reasoning(part.get("text") or "")
@@ -269,14 +289,17 @@ def _parse_item(item: Mapping[str, Any], position: int | None, *, repeats: bool 
         yield _call_part(item, position, whole=repeats)
     elif item_type == "image_generation_call" and item.get("result"):
         yield _picture(item["result"])
+    elif item_type == "web_search_call":
+        yield from search_results.parse_search_item(item, position)
 
 
-def _parse_content(part: Mapping[str, Any]) -> Iterator[Any]:
+def _parse_content(part: Mapping[str, Any], keys: Sequence[Any]) -> Iterator[Any]:
     if part.get("refusal"):
         yield Refusal(part["refusal"])
     else:
         yield part.get("text") or ""
-    yield from _parse_citations(part.get("annotations"))
+    if part.get("annotations"):
+        yield from search_results.parse_annotations(part["annotations"], keys)
 
 
 def _call_part(item: Mapping[str, Any], position: int | None, *, whole: bool = False) -> ToolCallPart:
@@ -291,12 +314,6 @@ def _picture(data: str) -> Any:
         return Unread(error)
     except ValueError:
         return Unread(BadResponseError("the picture cannot be decoded: its base64 is damaged"))
-
-
-def _parse_citations(annotations: Any) -> Iterator[Citation]:
-    for annotation in dicts_in(annotations):
-        if annotation.get("type") == "url_citation":
-            yield Citation(annotation.get("url") or "", annotation.get("title") or "")
 
 
 def _parse_ending(response: Mapping[str, Any]) -> Iterator[Any]:

@@ -21,13 +21,17 @@ _NONE: Mapping[str, Any] = {}
 def parse_usage(usage: Any, *, tier: Any = None) -> Iterator[Usage | Bill]:
     """Yield the token counts and what else the bill depends on; `tier` is the service tier of the answer."""
     usage = usage if isinstance(usage, Mapping) else _NONE
+    if not usage:
+        # Nearly every record of a stream.
+        if word := _word(tier):
+            yield Bill(tier=word)
+        return
     details = _mapping(usage, "prompt_tokens_details", "input_tokens_details")
     output_details = _mapping(usage, "completion_tokens_details", "output_tokens_details")
     counts = _read_counts(usage, details, output_details)
     audio_only_in_total = _find_audio(usage, counts)
     visible = counts.output_tokens if _reasoning_is_on_top(usage, counts) else None
-    if usage:
-        yield _with_parts_on_top(usage, counts)
+    yield _with_parts_on_top(usage, counts)
     bill = Bill(
         cost=_charged(usage),
         tier=_word(tier) or _word(usage.get("service_tier")),

@@ -12,11 +12,12 @@ from typing import Any, ClassVar
 import requests
 
 from aichatkit._dataclasses import replace
-from aichatkit.chunks import Citation, dict_or_empty, dicts_in
+from aichatkit.chunks import Cited, SearchPart, dict_or_empty, dicts_in
 from aichatkit.classification import classify
 from aichatkit.errors import ModelNotFoundError
 from aichatkit.events import Event
 from aichatkit.messages import Message
+from aichatkit.providers import search_results
 from aichatkit.providers.base import NO_OPTIONS, Options
 from aichatkit.providers.odd_events import parse_unreadable
 from aichatkit.providers.openai_compatible import OpenAICompatible
@@ -62,6 +63,7 @@ class Perplexity(OpenAIResponses):
     }
     # Summaries of the reasoning are OpenAI's own.
     effort_style = ""
+    search_style = "perplexity"
 
     def build_request(
         self, messages: Sequence[Message], model: str, *, options: Options = NO_OPTIONS
@@ -119,7 +121,8 @@ _CHAT = _PerplexityChat()
 def _add_search(payload: dict[str, Any], options: Options) -> None:
     if "tools" in options.extra:
         return
-    payload["tools"] = [*payload.get("tools", ()), {"type": "web_search"}]
+    if options.search is None:
+        payload["tools"] = [*payload.get("tools", ()), {"type": "web_search"}]
     # Otherwise the model decides whether to search, as it must if there are functions to call.
     if not options.tools:
         payload.setdefault("tool_choice", "required")
@@ -136,10 +139,22 @@ def _ended_error(model: str) -> ModelNotFoundError:
     return error
 
 
-def _parse_sources(record: Any) -> Iterator[Citation]:
+def _parse_sources(record: Any) -> Iterator[Any]:
     """Yield the search results in an event, in the item it reports, or in the items of a complete response."""
     items = [record, dict_or_empty(record.get("item")), *dicts_in(record.get("output"))]
     for item in items:
         if item.get("type") in _RESULTS:
-            for result in dicts_in(item.get("results")):
-                yield Citation(result.get("url") or "", result.get("title") or "")
+            queries = item.get("queries")
+            query = "; ".join(map(str, queries)) if isinstance(queries, list) else ""
+            results = search_results.parse_results(item.get("results"))
+            if query or results:
+                yield SearchPart(str(item.get("id") or query), query, results)
+            for number, result in enumerate(dicts_in(item.get("results")), 1):
+                # Marks in the text refer to the sources by number.
+                id = result.get("id")
+                yield Cited(
+                    result.get("url") or "",
+                    result.get("title") or "",
+                    "number",
+                    number=id if id.__class__ is int else number,
+                )

@@ -19,10 +19,11 @@ from aichatkit.messages import Content, File, Message, text_of_file
 from aichatkit.providers.base import Options, Provider, Tool
 
 if TYPE_CHECKING:
-    from aichatkit.providers import effort_fields
+    from aichatkit.providers import effort_fields, tool_fields
 else:
-    # Few calls set `reasoning_effort`.
+    # Few calls set `reasoning_effort`, or use tools of the service.
     effort_fields = lazy_module("aichatkit.providers.effort_fields")
+    tool_fields = lazy_module("aichatkit.providers.tool_fields")
 
 __all__ = [
     "DEFAULT_MAX_TOKENS",
@@ -58,14 +59,22 @@ def add_options(
     provider: Provider | None = None,
     model: str = "",
 ) -> dict[str, Any]:
-    """Return the body with the sampling parameters under the service's names, and `extra` merged in unchanged."""
+    """Return the body with the sampling parameters under the service's names, and `extra` merged in unchanged.
+
+    The tools in `extra` are added to the others.
+    """
+    if provider is not None and options.has_tool_fields:
+        tool_fields.add_tool_fields(payload, provider, model, options)
     for name, value in options.params.items():
         if provider is not None and name == "reasoning_effort":
             for path, field in effort_fields.effort_fields(provider, model, options).items():
                 set_path(payload, path, field)
         else:
             set_path(payload, names[name], [value] if name == "stop" and isinstance(value, str) else value)
-    return _deep_merge(payload, options.extra)
+    merged = _deep_merge(payload, options.extra)
+    if isinstance(payload.get("tools"), list) and isinstance(options.extra.get("tools"), list):
+        merged["tools"] = [*payload["tools"], *options.extra["tools"]]
+    return merged
 
 
 def set_path(payload: MutableMapping[str, Any], path: str, value: Any) -> None:

@@ -5,10 +5,17 @@ from __future__ import annotations
 from typing import ClassVar
 
 from aichatkit.providers.anthropic import Anthropic
+from aichatkit.providers.base import Provider
 from aichatkit.providers.bedrock import Bedrock
+from aichatkit.providers.mistral_conversations import MistralConversations
 from aichatkit.providers.openai_responses import OpenAIResponses
 
-__all__ = ["BedrockMessages", "BedrockResponses", "OpenAIModelsOnResponses"]
+__all__ = ["BedrockMessages", "BedrockResponses", "OpenAIModelsOnResponses", "XAIResponses", "find_route"]
+
+
+def find_route(name: str) -> type[Provider]:
+    """Return the class of an endpoint by its name."""
+    return _ROUTES[name]
 
 
 class OpenAIModelsOnResponses(OpenAIResponses):
@@ -28,6 +35,7 @@ class BedrockResponses(OpenAIResponses):
     api_key_env = Bedrock.api_key_env
     base_url_env = ""
     settings_env: ClassVar[dict[str, str]] = {}
+    search_style = ""
 
     @classmethod
     def find_base_url(cls) -> str | None:
@@ -48,6 +56,7 @@ class BedrockMessages(Anthropic):
     base_url_env = ""
     key_header = "Authorization"
     key_prefix = "Bearer "
+    search_style = ""
 
     @classmethod
     def find_base_url(cls) -> str | None:
@@ -56,3 +65,27 @@ class BedrockMessages(Anthropic):
 
     def wants_key(self) -> bool:
         return True
+
+
+class XAIResponses(OpenAIResponses):
+    """xAI's models with the tools that the service runs, which only its Responses API has."""
+
+    name = "xai"
+    priced_as = ""
+    url = "https://api.x.ai/v1"
+    path = "/responses"
+    api_key_env = "XAI_API_KEY"
+    base_url_env = ""
+    settings_env: ClassVar[dict[str, str]] = {}
+    writes_cache = False
+    region_urls = r"https://(us)-[a-z]+-[0-9]\.api\.x\.ai"
+    search_style = "xai"
+    effort_style = ""
+    takes_files = frozenset({"image", "text"})
+
+
+_ROUTES: dict[str, type[Provider]] = {
+    "MistralConversations": MistralConversations,
+    "OpenAIModelsOnResponses": OpenAIModelsOnResponses,
+    "XAIResponses": XAIResponses,
+}

@@ -44,6 +44,7 @@ SERVICES: Mapping[str, Mapping[str, Any]] = {
         "headers": {"X-Title": "aichatkit"},
         "params": _params(f"{_OPEN_MODELS} parallel_tool_calls verbosity", reasoning_effort="reasoning.effort"),
         "takes_files": _ALL_FILES,
+        "search_style": "openrouter",
     },
     "mistral": {
         "url": "https://api.mistral.ai/v1",
@@ -60,6 +61,8 @@ SERVICES: Mapping[str, Mapping[str, Any]] = {
         "stream_usage": False,
         "needs_cache_key": True,
         "call_ids": "[a-zA-Z0-9]{9}",
+        "search_style": "mistral",
+        "service_tools_route": "MistralConversations",
     },
     "groq": {
         "url": "https://api.groq.com/openai/v1",
@@ -72,6 +75,7 @@ SERVICES: Mapping[str, Mapping[str, Any]] = {
         "stream_usage": False,
         "streams_schema": False,
         "effort_style": "groq",
+        "search_style": "groq",
     },
     "deepseek": {
         "url": "https://api.deepseek.com",
@@ -97,6 +101,8 @@ SERVICES: Mapping[str, Mapping[str, Any]] = {
         "models": ("grok-4.3", "grok-4.7", "grok-4.6", "grok-imagine-image-2.0"),
         "image_models": r"grok-.*image",
         "region_urls": r"https://(us)-[a-z]+-[0-9]\.api\.x\.ai",
+        "search_style": "xai",
+        "service_tools_route": "XAIResponses",
     },
     "together": {
         "url": "https://api.together.xyz/v1",

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from aichatkit import _json, errors
 from aichatkit._dataclasses import field_names
-from aichatkit.chunks import Citation, Thought, ToolCall, Usage
+from aichatkit.chunks import Citation, Search, Source, Thought, TokenLogprob, ToolCall, Usage
 from aichatkit.errors import ChatError
 from aichatkit.reply import Reply
 
@@ -34,12 +34,17 @@ def encode(outcome: Reply | ChatError) -> str:
     record = {name: getattr(outcome, name) for name in _REPLY}
     # Not `asdict`, which copies every number and would take longer than everything else here.
     record["usage"] = _known_values(outcome.usage, _USAGE)
-    record["citations"] = [list(citation) for citation in outcome.citations]
+    # Earlier versions read the first two fields.
+    record["citations"] = [_without_defaults(citation) for citation in outcome.citations]
     record["tool_calls"] = [asdict(call) for call in outcome.tool_calls]
     record["thoughts"] = [list(thought) for thought in outcome.thoughts]
     later = _known_values(outcome, _LATER_REPLY)
     later_usage = _known_values(outcome.usage, _LATER_USAGE)
     newer = {**later, **({"usage": later_usage} if later_usage else {})}
+    if outcome.searches:
+        newer["searches"] = [[query, list(map(list, results)), error] for query, results, error in outcome.searches]
+    if outcome.logprobs:
+        newer["logprobs"] = [[token, logprob, list(map(list, top))] for token, logprob, top in outcome.logprobs]
     record = {name: value for name, value in record.items() if value not in (None, "", [], {})}
     # Only the arguments of tool calls contain numbers that a float cannot represent.
     dumps = _json.dumps if outcome.tool_calls else json.dumps
@@ -93,8 +98,21 @@ def _parse_reply(record: Mapping[str, Any]) -> Reply:
         "citations": [Citation(*citation[: len(Citation._fields)]) for citation in reply.get("citations", ())],
         "tool_calls": [_build(ToolCall, call) for call in reply.get("tool_calls", ())],
         "thoughts": [Thought(*thought[: len(Thought._fields)]) for thought in reply.get("thoughts", ())],
+        "logprobs": [
+            TokenLogprob(token, logprob, tuple(map(tuple, top)))
+            for token, logprob, top, *_ in later.get("logprobs", ())
+        ],
+        "searches": [
+            Search(query, [Source(*source[: len(Source._fields)]) for source in results], error)
+            for query, results, error, *_ in later.get("searches", ())
+        ],
     }
     return _build(Reply, {"text": "", **reply, **later, **parts})
+
+
+def _without_defaults(citation: Citation) -> list[Any]:
+    """Return the fields of a citation; one without a place is stored as before there were any."""
+    return list(citation) if any(value not in (None, "") for value in citation[2:]) else list(citation[:2])
 
 
 def _build(cls: type[_T], values: Mapping[str, Any]) -> _T:

@@ -1,5 +1,1 @@
-"""Tool calling: functions a model may call."""
-
-from aichatkit.tools.functions import Toolbox
-
-__all__ = ["Toolbox"]
+"""Tool calling: functions a model may call, and MCP servers."""

@@ -16,12 +16,14 @@ from aichatkit._reasons import reason_of
 from aichatkit._surrogates import repair
 from aichatkit.chunks import ToolCall
 from aichatkit.errors import ConfigurationError
-from aichatkit.providers.base import Tool
+from aichatkit.providers.base import Tool, ToolSource
 from aichatkit.structured.convert import convert
 from aichatkit.structured.fit import fit_arguments
 from aichatkit.structured.schemas import Field, hints_of, object_schema
 from aichatkit.structured.validation import find_errors
 from aichatkit.tools.results import result_text
+from aichatkit.tools.sources import RemoteTool
+from aichatkit.transport.connections import Connections
 
 __all__ = ["Toolbox"]
 
@@ -43,21 +45,35 @@ class _Function(NamedTuple):
 class Toolbox:
     """The tools of a call: functions that run here, and dict definitions whose calls are returned to the caller.
 
+    An MCP server adds all its tools; `connections` are those of the client that calls.
     `approve` is called with each `ToolCall` before its function runs; if it returns False, the model gets an error.
     """
 
-    def __init__(self, tools: Any = (), approve: Callable[[ToolCall], bool] | None = None) -> None:
+    def __init__(
+        self,
+        tools: Any = (),
+        approve: Callable[[ToolCall], bool] | None = None,
+        connections: Connections | None = None,
+    ) -> None:
         if approve is not None and not callable(approve):
             raise ConfigurationError("approve: must be a function that takes a ToolCall and returns True or False")
-        if isinstance(tools, Mapping) or callable(tools):
+        if isinstance(tools, (Mapping, ToolSource)) or callable(tools):
             tools = [tools]
         if isinstance(tools, str) or not isinstance(tools, typing.Iterable):
             raise ConfigurationError(f"tools: must be a list of functions or dicts, not {type(tools).__name__}")
         self._tools: dict[str, Tool] = {}
         self._functions: dict[str, _Function] = {}
+        self._remote: dict[str, RemoteTool] = {}
         self._approve = approve
+        sources = []
         for tool in tools:
-            self._add(tool)
+            if isinstance(tool, ToolSource):
+                sources.append(tool)
+            else:
+                self._add(tool)
+        # Last, as it may start them, which a mistake in another tool must prevent.
+        for source in sources:
+            self._add_source(source, connections)
 
     def __bool__(self) -> bool:
         return bool(self._tools)
@@ -73,16 +89,23 @@ class Toolbox:
         If one of them is for a dict tool, the caller gets all of them. A call to an unknown tool can be run: its result
         is an error for the model.
         """
-        runnable = all(call.name in self._functions or call.name not in self._tools for call in calls)
-        return bool(calls) and bool(self._functions) and runnable
+        own = {**self._functions, **self._remote}
+        runnable = all(call.name in own or call.name not in self._tools for call in calls)
+        return bool(calls) and bool(own) and runnable
 
     def run(self, call: ToolCall) -> str:
         """Call the function and return its result as text; if it fails, return an error message for the model."""
-        function = self._functions.get(call.name)
-        if function is None:
+        function, remote = self._functions.get(call.name), self._remote.get(call.name)
+        if function is None and remote is None:
             return f"Error: there is no tool {call.name!r}; there are: {', '.join(self._tools)}"
         if call.broken:
             return "Error: the arguments are not a JSON object; call again with one"
+        if remote is not None:
+            return remote.run(call, self._approve)
+        assert function is not None
+        return self._run_function(function, call)
+
+    def _run_function(self, function: _Function, call: ToolCall) -> str:
         parameters = self._tools[call.name].parameters
         try:
             fields = fit_arguments(call.arguments, parameters)
@@ -113,6 +136,16 @@ class Toolbox:
         if definition.name in self._tools:
             raise ConfigurationError(f"tools: there are two tools named {definition.name!r}")
         self._tools[definition.name] = definition
+
+    def _add_source(self, source: ToolSource, connections: Connections | None) -> None:
+        for tool in source.open_tools(connections):
+            name = tool.definition.name
+            if name in self._tools:
+                raise ConfigurationError(
+                    f"tools: {source.name!r} has a tool named {name!r}, and so has another; pass it prefix="
+                )
+            self._tools[name] = tool.definition
+            self._remote[name] = tool
 
 
 def _underlying(function: Any) -> Any:

@@ -7,13 +7,14 @@ import ssl
 import threading
 import weakref
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
+from aichatkit._lazy import lazy_module
 from aichatkit._locks import Lock
 from aichatkit._version import __version__
 from aichatkit.errors import ConfigurationError
@@ -22,7 +23,14 @@ from aichatkit.transport.prepared import HeaderCache, remember
 from aichatkit.transport.secrets import is_secret
 from aichatkit.transport.timeouts import Deadline
 
-__all__ = ["POOL_SIZE", "Connections", "PlainSession"]
+if TYPE_CHECKING:
+    from aichatkit.transport import shortcut
+    from aichatkit.transport.shortcut import Shortcut
+else:
+    # Only needed once a connection is used again.
+    shortcut = lazy_module("aichatkit.transport.shortcut")
+
+__all__ = ["POOL_SIZE", "Connections", "PlainSession", "pool_key_of"]
 
 #: Connections kept per host, 0 for no limit: a pool smaller than the number of threads closes connections that the
 #: next request needs. The pool never holds more than there were concurrent requests.
@@ -72,6 +80,8 @@ class Connections:
         self._lock = threading.Lock()
         self._settings: dict[Any, dict[str, Any]] = {}
         self.header_cache: HeaderCache = {}
+        #: Created once a connection is used again.
+        self.shortcut: Shortcut | None = None
 
     @property
     def session(self) -> requests.Session:
@@ -87,11 +97,12 @@ class Connections:
         Cached per host until the environment changes. Explicit proxies take precedence over the environment, the call's
         over the client's; `direct` disables all.
         """
-        explicit = self.explicit_proxies(proxies, direct)
         parts = urlsplit(url)
-        key = (parts.scheme, parts.netloc, direct, tuple(sorted(explicit.items())), _environment())
+        own = self.proxies if proxies is None else proxies
+        key = (parts.scheme, parts.netloc, direct, tuple(sorted(own.items())) if own else (), _environment())
         settings = self._settings.get(key)
         if settings is None:
+            explicit = self.explicit_proxies(proxies, direct)
             settings = dict(self.session.merge_environment_settings(url, explicit, True, self.verify, None))
             _check_proxy(requests.utils.select_proxy(url, settings["proxies"]))
             # Images are downloaded from any number of hosts.
@@ -108,6 +119,13 @@ class Connections:
         """Register a response in progress, so that `close` can wake the thread that reads it."""
         with self._lock:
             self.open_responses.add(response)
+
+    def add_shortcut(self) -> Shortcut:
+        """Return the shortcut for requests on kept connections of the package's own Session."""
+        if self.shortcut is None:
+            session = self.session
+            self.shortcut = shortcut.Shortcut(session, session.adapters["https://"])
+        return self.shortcut
 
     def forget_settings(self) -> None:
         """Read the proxy and certificate settings again for the next request, e.g. after a failed connection."""
@@ -137,6 +155,15 @@ class Connections:
         session = None if self.owns_session else self._session
         return {"session": session, "proxies": self.proxies, "verify": self.verify, "headers": self.headers}
 
+    def without_keys(self) -> Connections:
+        """Return connections to other servers: the same proxies and certificates, without headers, auth and cookies."""
+        session = None
+        if not self.owns_session:
+            own, session = self.session, PlainSession()
+            session.adapters, session.proxies = own.adapters, own.proxies
+            session.trust_env, session.verify = own.trust_env, own.verify
+        return Connections(session, proxies=self.proxies, verify=self.verify)
+
     def close(self) -> None:
         """Wake every blocked read and close the Session; do nothing in a forked child that has not used it yet."""
         if self._pid != os.getpid():
@@ -165,6 +192,7 @@ class Connections:
         self.open_responses = weakref.WeakSet()
         self._pending = set()
         self._settings = {}
+        self.shortcut = None
         if self.owns_session:
             self._session = None
         else:
@@ -208,23 +236,22 @@ class _Adapter(HTTPAdapter):
         super().init_poolmanager(*args, **kwargs)
         track_connections(self.poolmanager)
         # Looking up the pool of a host takes as long as everything else done with a request before it is sent.
-        self._pools: dict[Any, Any] = {}
+        self.pools: dict[Any, Any] = {}
 
     def get_connection_with_tls_context(self, request: Any, verify: Any, proxies: Any = None, cert: Any = None) -> Any:
-        parts = urlsplit(request.url)
-        key = (parts.scheme, parts.netloc, verify, str(cert), tuple(sorted((proxies or {}).items())))
-        pool = self._pools.get(key)
+        key = _pool_key(request.url, verify, cert, proxies)
+        pool = self.pools.get(key)
         # The pool may have been closed in the meantime.
         if pool is None or pool.pool is None:
             pool = super().get_connection_with_tls_context(request, verify, proxies, cert)
-            remember(self._pools, key, pool, _MAX_HOSTS)
+            remember(self.pools, key, pool, _MAX_HOSTS)
         return pool
 
     def request_url(self, request: Any, proxies: Any) -> str:
         return str(super().request_url(request, proxies) if proxies else request.path_url)
 
     def close(self) -> None:
-        self._pools.clear()
+        self.pools.clear()
         super().close()
 
     def proxy_manager_for(self, proxy: Any, **kwargs: Any) -> Any:
@@ -247,6 +274,18 @@ class _Adapter(HTTPAdapter):
             conn.cert_reqs, conn.ca_certs, conn.ca_cert_dir = "CERT_REQUIRED", None, None
         else:
             super().cert_verify(conn, url, verify, cert)  # type: ignore[no-untyped-call]
+
+
+def _pool_key(url: str, verify: Any, cert: Any, proxies: Any) -> tuple[Any, ...]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.netloc, verify, str(cert), tuple(sorted((proxies or {}).items()))
+
+
+def pool_key_of(url: str, settings: Mapping[str, Any]) -> Any:
+    """Return the key of the pool for a request, None if it is sent through a proxy."""
+    if requests.utils.select_proxy(url, settings["proxies"]):
+        return None
+    return _pool_key(url, settings["verify"], settings["cert"], settings["proxies"])
 
 
 class PlainSession(requests.Session):

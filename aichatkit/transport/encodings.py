@@ -20,6 +20,7 @@ _GZIP, _GZIP_WINDOW = b"\x1f\x8b", 31
 _TELLING = 64
 #: First bytes of an encoded body, to detect one without a Content-Encoding; none of them is valid UTF-8.
 _SIGNATURES = {b"\x1f\x8b\x08": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
+_FIRST_BYTES = frozenset(signature[:1] for signature in _SIGNATURES)
 
 Reader = Callable[[], bytes]
 
@@ -54,7 +55,9 @@ def unknown_framing(headers: Mapping[str, str]) -> str:
 def read_start(read: Reader) -> bytes:
     """Return the first block of a body without an encoding; raise UnknownEncodingError if it is encoded after all."""
     start = read()
-    while start and any(len(start) < len(signature) and signature.startswith(start) for signature in _SIGNATURES):
+    if start[:1] not in _FIRST_BYTES:
+        return start
+    while any(len(start) < len(signature) and signature.startswith(start) for signature in _SIGNATURES):
         block = read()
         if not block:
             break

@@ -12,7 +12,7 @@ from aichatkit.transport.readers import bound_reads, shut_down
 from aichatkit.transport.response_heads import FastResponse
 from aichatkit.transport.timeouts import Deadline
 
-__all__ = ["MAX_JOINED_BODY", "PendingRequest", "is_sending", "track_connections"]
+__all__ = ["MAX_JOINED_BODY", "PendingRequest", "is_sending", "is_tracked", "track_connections"]
 
 #: The largest body that is appended to its headers before sending, in bytes; larger ones are not copied.
 MAX_JOINED_BODY = 65536
@@ -28,7 +28,8 @@ def is_sending() -> bool:
 class PendingRequest:
     """Context manager around sending a request and waiting for the response head; `cancel` wakes the thread.
 
-    `reused` is true if the connection has carried a response before; `fresh` requires a new connection.
+    `reused` is true if the connection has carried a response before; `fresh` requires a new connection. `head` is the
+    head as it was sent.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class PendingRequest:
         self.fresh = fresh
         self.deadline = deadline
         self.reused = False
+        self.head = b""
         self._registry = registry
         self._lock = lock
         self._socket: Any = None
@@ -69,6 +71,11 @@ class PendingRequest:
         self._cancelled = True
         if self._socket is not None:
             shut_down(self._socket)
+
+
+def is_tracked(connection: object) -> bool:
+    """Return whether a connection is a plain one of urllib3, tracked here."""
+    return isinstance(connection, _TrackedMixin) and getattr(type(connection), "response_class", None) is _open_response
 
 
 def track_connections(manager: Any) -> None:
@@ -181,6 +188,8 @@ class _TrackedMixin:
         unsent, self._unsent = self._unsent, None
         if unsent == b"" and isinstance(data, bytes):
             self._unsent = data
+            if (pending := getattr(_current, "request", None)) is not None:
+                pending.head = data
             return
         if unsent and isinstance(data, bytes) and len(data) <= MAX_JOINED_BODY:
             data = unsent + data

@@ -18,8 +18,6 @@ _PLAIN_BYTES = bytes(range(32, 127)) + b"\t"
 _NAME_CHARACTERS = frozenset(string.ascii_letters + string.digits + "!#$%&'*+.^_`|~-")
 #: `http.client` rejects responses with more header lines.
 _MAX_LINES = 99
-#: Responses with any other status, including interim ones, are left to `http.client`.
-_STATUSES = frozenset(map(str, range(200, 600)))
 #: Lengths with this many digits are left to `http.client`; Python refuses to parse much longer ones.
 _DIGITS = 19
 #: Maximum number of interim responses (100, 102, 103) before the final one.
@@ -34,7 +32,12 @@ _lower_names: dict[str, str] = {}
 
 
 class FastResponse(http.client.HTTPResponse):
-    """A response of `http.client` that parses plain heads itself: the same values in less time."""
+    """A response of `http.client` that parses plain heads itself: the same values in less time.
+
+    `fields` has the header lines of a plain head, each as name in lower case, name, and value; None for any other.
+    """
+
+    fields: list[tuple[str, str, str]] | None = None
 
     def begin(self) -> None:
         """Read the status line and the headers."""
@@ -60,7 +63,10 @@ class FastResponse(http.client.HTTPResponse):
         status_line, *lines = head.decode("latin-1").split("\r\n")
         status, headers = status_line[9:12], http.client.HTTPMessage()
         framing: dict[str, str] = {}
-        is_plain = status_line[:9] == "HTTP/1.1 " and status in _STATUSES and status_line[12:13] in ("", " ")
+        fields = []
+        # Responses with any other status, including interim ones, are left to `http.client`.
+        has_status = len(status) == 3 and status.isdecimal() and "2" <= status[0] <= "5"
+        is_plain = status_line[:9] == "HTTP/1.1 " and has_status and status_line[12:13] in ("", " ")
         if not is_plain or len(lines) > _MAX_LINES or head.translate(None, _PLAIN_BYTES) != b"\r\n" * len(lines):
             return False
         for line in lines:
@@ -70,6 +76,7 @@ class FastResponse(http.client.HTTPResponse):
                 return False
             value = value.lstrip(" \t")
             headers.set_raw(name, value)
+            fields.append((lower_name, name, value))
             if lower_name in _FRAMING:
                 framing.setdefault(lower_name, value)
         length = framing.get("content-length", "")
@@ -81,6 +88,7 @@ class FastResponse(http.client.HTTPResponse):
         self.code = self.status = int(status)
         self.reason = status_line[13:].strip()
         self.headers = self.msg = headers
+        self.fields = fields
         self.chunked = framing.get("transfer-encoding", "").lower() == "chunked"
         self.chunk_left = None
         self.length = int(length) if length and not self.chunked else None

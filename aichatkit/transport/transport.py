@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import requests
-from requests.cookies import extract_cookies_to_jar
+from requests.cookies import RequestsCookieJar, extract_cookies_to_jar
 
 from aichatkit._lazy import lazy_module
 from aichatkit._reasons import reason_of
 from aichatkit.errors import BadResponseError, ChatError, ConfigurationError, ConnectError
 from aichatkit.transport.connections import Connections
 from aichatkit.transport.exceptions import SEND_ERRORS, passed_through, translate_send
+from aichatkit.transport.pools import PendingRequest
 from aichatkit.transport.prepared import KeyAuth, empty_jar, prepare
 from aichatkit.transport.responses import Response
 from aichatkit.transport.secrets import hide, keys_in
@@ -75,7 +76,8 @@ class Transport:
         self._fresh = fresh
         self._rules = rules
         self._secrets = secrets
-        self._cookies = empty_jar()
+        self._cookies: RequestsCookieJar | None = None
+        self._unread_cookies: list[tuple[requests.Request, Any]] = []
 
     def get_text(self, url: str, *, headers: Mapping[str, str] | None = None) -> str:
         """Return the text of a page, decoded as UTF-8; raise a `ChatError` for a bot check or any status but 200."""
@@ -109,7 +111,7 @@ class Transport:
         handled = sys.exc_info()[1]
         try:
             with self._connections.pending_request(fresh=self._fresh, deadline=self._deadline) as pending:
-                received = self._exchange(request, timeout)
+                received = self._exchange(request, timeout, pending)
                 response = Response(received, label=self._label(url), read_timeout=timeout[1], deadline=self._deadline)
                 # Inside the block, so that `Connections.close` can wake this thread at any time.
                 self._connections.track(response)
@@ -159,9 +161,28 @@ class Transport:
             proxies=self._proxies,
         )
 
-    def _exchange(self, request: requests.Request, timeout: tuple[float, float]) -> requests.Response:
+    def _exchange(self, request: requests.Request, timeout: tuple[float, float], pending: PendingRequest) -> Any:
+        """Send a request on a kept connection if nobody else may see it, else the usual way."""
+        connections = self._connections
+        headers = {**(request.headers or {}), **connections.headers, **self._headers}
+        is_plain = connections.owns_session and not (self._unread_cookies or self._cookies)
+        if is_plain and connections.shortcut is not None:
+            settings = connections.settings(str(request.url), self._proxies, self._direct)
+            received = connections.shortcut.send(request, headers, self._auth, settings, timeout, pending)
+            if received is not None:
+                if "Set-Cookie" in received.headers:
+                    self._unread_cookies.append((request, received))
+                return received
+        response = self._exchange_usually(request, headers, timeout)
+        if is_plain and pending.reused:
+            settings = connections.settings(str(request.url), self._proxies, self._direct)
+            connections.add_shortcut().learn(request, headers, self._auth, settings, pending)
+        return response
+
+    def _exchange_usually(
+        self, request: requests.Request, headers: Any, timeout: tuple[float, float]
+    ) -> requests.Response:
         session = self._connections.session
-        headers = {**(request.headers or {}), **self._connections.headers, **self._headers}
         hooks = [*_as_list(session.hooks.get("response")), self._keep_cookies]
         send = self._send_prepared if self._connections.owns_session else self._send_with_user_session
         try:
@@ -189,7 +210,7 @@ class Transport:
         timeout: tuple[float, float],
     ) -> requests.Response:
         request.headers, request.hooks = headers, {"response": hooks}
-        request.auth, request.cookies = KeyAuth(*self._auth), self._cookies
+        request.auth, request.cookies = KeyAuth(*self._auth), self._jar()
         prepared = prepare(session, request, self._connections.header_cache)
         settings = self._connections.settings(str(prepared.url), self._proxies, self._direct)
         return session.send(prepared, timeout=timeout, allow_redirects=False, **settings)
@@ -211,7 +232,7 @@ class Transport:
             data=request.data,
             json=request.json,
             headers={"Accept-Encoding": "identity", **headers},
-            cookies=self._cookies,
+            cookies=self._jar(),
             auth=KeyAuth(*self._auth, session_auth=_callable_auth(session.auth)),
             timeout=timeout,
             allow_redirects=False,
@@ -221,11 +242,18 @@ class Transport:
             verify=self._connections.verify,
         )
 
+    def _jar(self) -> RequestsCookieJar:
+        """Return the cookies of this call: the Session would send them with the next one, even another user's."""
+        if self._cookies is None:
+            self._cookies = empty_jar()
+        while self._unread_cookies:
+            extract_cookies_to_jar(self._cookies, *self._unread_cookies.pop(0))  # type: ignore[no-untyped-call]
+        return self._cookies
+
     def _keep_cookies(self, response: requests.Response, **_: Any) -> None:
-        """Keep cookies for this call only: the Session would send them with the next call, even another user's."""
         original = getattr(response.raw, "_original_response", None)
         if original is not None and "Set-Cookie" in response.headers:
-            extract_cookies_to_jar(self._cookies, response.request, response.raw)  # type: ignore[no-untyped-call]
+            extract_cookies_to_jar(self._jar(), response.request, response.raw)  # type: ignore[no-untyped-call]
             del original.msg["Set-Cookie"]
 
     def _label(self, url: str) -> str:

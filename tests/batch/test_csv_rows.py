@@ -115,7 +115,7 @@ def test_blank_lines_are_passed_over(write):
 @pytest.mark.parametrize("template", ["{text}", None])
 def test_a_row_of_the_wrong_length_is_an_error_of_its_own(write, tmp_path, row, told, template):
     path = write(f'id,{"text" if template else "prompt"}\n1,"a\na"\n{row}\n3,c\n')
-    results = Fake(["A", "C"]).client().map(path, template, progress=False)
+    results = Fake(["A", "C"]).client().map(path, template, progress=False, workers=1)
     assert results.text == ["A", None, "C"]
     assert isinstance(results.errors[1], ConfigurationError)
     assert str(results.errors[1]) == f"{path}: {told}"
@@ -168,13 +168,30 @@ def test_the_line_that_is_not_utf_8_is_the_one_of_an_editor(tmp_path, before, na
     path = tmp_path / name
     plain, bad = (b"plain words of a row", b"caf\xe9") if name == "in.csv" else (b'"plain words"', b'"caf\xe9"')
     header = b"text" if name == "in.csv" else b'"first"'
+    preview = "'café'" if name == "in.csv" else "'\"café\"'"
     path.write_bytes(end.join([header, *[plain] * before, bad, plain, b""]))
     with pytest.raises(ConfigurationError) as caught:
         list(read_rows(path).rows)
     assert str(caught.value) == (
         f"{path}: line {before + 2} cannot be read: its byte 0xe9 is not UTF-8; "
-        "save the file as UTF-8, or pass encoding=, such as 'cp1252'"
+        f"save the file as UTF-8, or pass encoding=, such as 'cp1252', which reads it as {preview}"
     )
+
+
+@pytest.mark.parametrize(
+    ("content", "preview"),
+    [
+        ("one " * 20 + "Größe " + "two " * 20, ", which reads it as 'e one one one one Größe two two two two'"),
+        ("Größe", ", which reads it as 'Größe'"),
+        # Windows' Western encoding lacks this byte.
+        ("\x81\xe9", ""),
+    ],
+)
+def test_the_text_around_a_byte_is_shown_as_it_might_be_meant(write, content, preview):
+    path = write(b"text\n" + content.encode("latin-1"))
+    with pytest.raises(ConfigurationError) as caught:
+        list(read_rows(path).rows)
+    assert str(caught.value).endswith(f"pass encoding=, such as 'cp1252'{preview}")
 
 
 def test_a_line_inside_of_a_cell_of_several_lines_is_counted(write):

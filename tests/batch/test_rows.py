@@ -275,7 +275,7 @@ def test_the_rows_of_a_file_are_counted_and_can_still_be_read(tmp_path):
 
 def test_rows_that_cannot_be_counted_are_unknown(tmp_path):
     path = tmp_path / "in.jsonl"
-    path.write_bytes(b'{"text": "x"}\n{"text": "\xe9"}\n')
+    path.write_bytes(b'{"text": "x"}\n{"text":\n')
     assert count_of(path) is None
     assert count_of({"text": text} for text in "abc") is None
     assert count_of([{"text": "x"}]) == 1

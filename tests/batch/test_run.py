@@ -166,10 +166,18 @@ def test_an_input_that_fails_at_once_has_no_results(client, sandbox):
     assert sandbox.requests == []
 
 
+@pytest.mark.parametrize("encoding", [None, "utf-8", "ascii"])
+def test_a_file_in_another_encoding_is_refused_before_anything_is_sent(client, sandbox, tmp_path, encoding):
+    (tmp_path / "in.csv").write_bytes(b"text\na\nb\n" + b"c\n" * 9000 + b"caf\xe9\n")
+    with pytest.raises(ConfigurationError, match=r"pass (another )?encoding="):
+        client.map(tmp_path / "in.csv", workers=8, encoding=encoding)
+    assert sandbox.requests == []
+
+
 def test_a_file_that_cannot_be_read_to_its_end_keeps_what_was_answered(client, tmp_path):
-    (tmp_path / "in.csv").write_bytes(b"text\na\nb\ncaf\xe9\n")
+    (tmp_path / "in.jsonl").write_bytes(b'{"text": "a"}\n{"text": "b"}\n\n{"text":\n')
     with pytest.raises(ConfigurationError, match="line 4 cannot be read") as caught:
-        client.map(tmp_path / "in.csv", workers=8)
+        client.map(tmp_path / "in.jsonl", workers=8)
     assert len(caught.value.results) == 2
     assert all(caught.value.results.text)
 

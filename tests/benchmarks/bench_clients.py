@@ -78,6 +78,14 @@ class Requests:
         return str(response.json()["choices"][0]["message"]["content"])
 
 
+class RequestsPost(Requests):
+    """The same by hand with `requests.post`, which makes a Session and a connection for each call."""
+
+    def __init__(self, url: str, case: Case) -> None:
+        super().__init__(url, case)
+        self.session = import_module("requests")
+
+
 class RequestsStreamed(Requests):
     """The same by hand where the answer is streamed and read to the end of its body, so that its connection is kept."""
 
@@ -188,6 +196,28 @@ class Aisuite:
         return str(answer.choices[0].message.content)
 
 
+class Lm15:
+    """The lm15 package, which speaks HTTP over its own sockets."""
+
+    wires = ("openai",)
+    module = "lm15"
+
+    def __init__(self, url: str, case: Case) -> None:
+        self.made: Any = import_module("lm15")
+        self.client = self.made.OpenAIChatLM(api_key="sk-bench-key", base_url=url + case.path)
+
+    def stream(self) -> Iterator[str]:
+        for event in self.client.stream(self._request()):
+            if event.type == "delta" and event.delta.type == "text":
+                yield event.delta.text
+
+    def call(self) -> str:
+        return str(self.client.complete(self._request()).text)
+
+    def _request(self) -> Any:
+        return self.made.Request(model="bench", messages=(self.made.Message.user("Hi"),))
+
+
 class Ollama:
     """The ollama package."""
 
@@ -222,6 +252,7 @@ class G4f:
 CLIENTS: dict[str, Any] = {
     "socket": Bare,
     "requests": Requests,
+    "requests.post": RequestsPost,
     "requests streamed": RequestsStreamed,
     "aichatkit": Aichatkit,
     "aichatkit raw": AichatkitRaw,
@@ -229,6 +260,7 @@ CLIENTS: dict[str, Any] = {
     "anthropic": Anthropic,
     "litellm": Litellm,
     "aisuite": Aisuite,
+    "lm15": Lm15,
     "ollama": Ollama,
     "g4f": G4f,
 }

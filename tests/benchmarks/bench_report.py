@@ -61,6 +61,8 @@ TARGETS = (
     Target("first text over TLS, x openai", "short stream, TLS", "first text ms", 0.3, 0.15, base="openai"),
     Target("short call, x by hand, not streamed", "short call", "cpu ms/call", 0.75, 0.55),
     Target("short call, p50, x by hand, not streamed", "short call", "p50 ms", 0.75, 0.55),
+    Target("first text, kept client, x requests.post", "short stream", "first text ms", 0.3, 0.2, base="requests.post"),
+    Target("short call, x requests.post", "short call", "cpu ms/call", 0.4, 0.2, base="requests.post"),
     Target("leave early, ms", "leave early", "ms", 5.0, 1.0, base=""),
     Target("one more client, us", "construct", "cpu us", 500.0, 50.0, base=""),
     Target("import of the package", "import", "cpu ms", 0.4, 0.15, client="aichatkit package"),

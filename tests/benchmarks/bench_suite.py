@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 #: The clients every row compares, and those that are installed for the comparison only.
 OWN = ("requests", "aichatkit")
-PEERS = ("openai", "anthropic", "litellm", "aisuite", "ollama", "g4f")
+PEERS = ("openai", "anthropic", "litellm", "aisuite", "ollama", "g4f", "lm15")
 HEAVY = ("litellm", "aisuite", "g4f")
 
 
@@ -30,7 +30,7 @@ def suite(*, quick: bool, megabytes: int) -> list[Row]:
 
 def _throughput(quick: bool) -> list[Row]:
     few, many = (10_000, 20_000) if quick else (20_000, 100_000)
-    everyone = ("socket", *OWN, "aichatkit raw", "openai", "g4f")
+    everyone = ("socket", *OWN, "aichatkit raw", "openai", "g4f", "lm15")
     rows = [Row("stream, chunked", "stream", {"events": few}, everyone)]
     rows += [
         Row(f"stream, {framing}", "stream", {"events": few, "framing": framing}, OWN)
@@ -58,12 +58,12 @@ def _waiting(quick: bool) -> list[Row]:
 def _calls(quick: bool) -> list[Row]:
     calls = 60 if quick else 300
     whole = {"calls": calls, "events": 1, "text": 10}
-    peers = ("openai",) if quick else ("openai", *HEAVY)
+    peers = ("openai", "lm15") if quick else ("openai", "lm15", *HEAVY)
     return [
-        Row("short stream", "short", {"calls": calls}, (*OWN, *peers)),
-        Row("short stream, TLS", "short", {"calls": calls // 3}, (*OWN, "openai"), tls=True),
-        Row("short stream, TLS, new client", "new", {"calls": 20}, (*OWN, "openai"), tls=True),
-        Row("short call", "call", whole, (OWN[0], "requests streamed", OWN[1], *peers)),
+        Row("short stream", "short", {"calls": calls}, (OWN[0], "requests.post", OWN[1], *peers)),
+        Row("short stream, TLS", "short", {"calls": calls // 3}, (*OWN, "openai", "lm15"), tls=True),
+        Row("short stream, TLS, new client", "new", {"calls": 20}, (*OWN, "openai", "lm15"), tls=True),
+        Row("short call", "call", whole, (OWN[0], "requests.post", "requests streamed", OWN[1], *peers)),
         Row("leave early", "leave", {"calls": 20, "events": 2000, "pace": 0.02}, OWN, rounds=2),
     ]
 
@@ -75,13 +75,13 @@ def _starting() -> list[Row]:
         # A process starts now fast, now slowly.
         Row("import", "import", {}, (OWN[0], "aichatkit package", OWN[1], *PEERS), rounds=15),
         Row("installed", "installed", {}, everyone, rounds=1),
-        Row("first text of a process", "cold", {}, (*OWN, "openai", "litellm"), rounds=15),
+        Row("first text of a process", "cold", {}, (*OWN, "openai", "litellm", "lm15"), rounds=15),
     ]
 
 
 def _threads(quick: bool) -> list[Row]:
     rows = []
-    clients = (*OWN, "openai")
+    clients = (*OWN, "openai", "lm15")
     for threads in (16, 64) if quick else (1, 16, 64, 256):
         events = 20_000 // threads if quick else 40_000 // threads
         rows.append(Row(f"{threads} threads", "threads", {"threads": threads, "events": events}, clients, rounds=3))

@@ -279,7 +279,7 @@ def test_the_end_is_told(chunks, reason, ended, last):
 
 def test_sources_are_named_once_with_their_title():
     seen = gathered(Citation("a"), Citation("a", "A"), Citation("a", "Other"), Citation("b"), Citation("b"))
-    assert seen.citations == [Citation("a", "A"), Citation("b")]
+    assert seen.placed_citations("") == [Citation("a", "A"), Citation("b")]
 
 
 def test_model_notice_and_thoughts_are_noted():
@@ -300,7 +300,7 @@ def test_every_text_of_an_answer_can_be_encoded():
         collector.add(chunk)
     first, second = collector.tool_calls("openai")
     assert (collector.model, collector.id, collector.reason) == ("m\ufffd", "id\ufffd", "odd\ufffd")
-    assert collector.citations == [Citation("https://example.org/\ufffd", "A😀")]
+    assert collector.placed_citations("") == [Citation("https://example.org/\ufffd", "A😀")]
     assert collector.thoughts("openai")[0].text == "Hm\ufffd"
     assert (first.id, first.name, first.arguments) == ("c\ufffd", "look\ufffd", {"a": "\ufffd"})
     assert second.broken == "{broken\ufffd"
@@ -390,8 +390,10 @@ def test_a_piece_that_is_no_text_cannot_be_read(chunk):
 
 @pytest.mark.parametrize("url", ["", None, 5, ["https://example.org"]])
 def test_a_source_without_an_address_is_none(url):
-    assert gathered(Citation(url, "A")).citations == []
+    assert gathered(Citation(url, "A")).placed_citations("") == []
 
 
 def test_a_title_that_is_no_text_counts_as_none():
-    assert gathered(Citation("https://example.org", ["A"])).citations == [Citation("https://example.org", "")]
+    assert gathered(Citation("https://example.org", ["A"])).placed_citations("") == [
+        Citation("https://example.org", "")
+    ]

@@ -84,9 +84,9 @@ def calls(client, option, value="x"):
         ("n", "a call gives one answer; for several to one prompt, use map([prompt] * 3)", {}),
         ("candidate_count", "use map([prompt] * 3)", {}),
         (
-            "tool_choice",
-            "extra={'tool_choice': ...}",
-            {"Client": "in a call: ask(prompt, extra={'tool_choice': ...})"},
+            "service_tier",
+            "extra={'service_tier': ...}",
+            {"Client": "in a call: ask(prompt, extra={'service_tier': ...})"},
         ),
         ("max_workers", "did you mean workers=? It belongs to map(...)", {"map": "did you mean workers=?"}),
         ("max_completion_tokens", "did you mean max_tokens=?", {}),
@@ -134,6 +134,35 @@ def test_embed_answers_words_of_other_libraries(options, hint):
     assert hint in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("options", "hint"),
+    [
+        ({"input": "Hi"}, "the text comes first, decide(text, questions)"),
+        ({"text": "Hi", "max_retries": 3}, "did you mean retry=?"),
+        ({"text": "Hi", "temperature": 0}, "unknown option or parameter 'temperature'"),
+    ],
+)
+def test_decide_answers_words_of_other_libraries(options, hint):
+    with pytest.raises(ConfigurationError) as caught:
+        Fake([]).client().decide(**options, model="openai")
+    assert hint in str(caught.value)
+
+
+@pytest.mark.parametrize("option", ["threshold", "emulate"])
+def test_an_option_of_decisions_is_named_as_such(option):
+    for name, call in calls(Fake([]).client(), option).items():
+        if name == "map":
+            continue
+        with pytest.raises(ConfigurationError) as caught:
+            call()
+        assert f"it belongs to decisions: decide(text, questions, {option}=...)" in str(caught.value), name
+
+
+def test_questions_belong_to_map_or_to_a_function_of_their_own():
+    with pytest.raises(ConfigurationError, match=r"map\(prompts, decide=...\); for one text, call decide\(text"):
+        Fake([]).client().ask("Hi", decide={"a?": bool})
+
+
 @pytest.mark.parametrize("option", ["dimensions", "kind", "normalize", "truncate"])
 def test_an_option_of_embeddings_is_named_as_such(option):
     for name, call in calls(Fake([]).client(), option).items():
@@ -146,6 +175,8 @@ def test_operands_too_many_are_answered_for_what_was_called():
     client = Fake([]).client()
     with pytest.raises(ConfigurationError, match="embed: takes texts, a template, and options by name"):
         client.embed(["Hi"], "{text}", "openai")
+    with pytest.raises(ConfigurationError, match="decide: takes a text, questions, "):
+        client.decide("Hi", {}, "Is it?", "openai")
     with pytest.raises(ConfigurationError, match="check: takes the model, and options by name"):
         client.check("openai", 5)
 
@@ -155,7 +186,7 @@ def test_operands_too_many_are_answered_for_what_was_called():
     [
         ("apiKey", "it belongs to the client: Client(api_key=...)"),
         ("baseURL", "it belongs to the client: Client(base_url=...)"),
-        ("toolChoice", "fields of a service go in as they are"),
+        ("serviceTier", "fields of a service go in as they are"),
         ("candidateCount", "a call gives one answer"),
         ("maxRounds", "did you mean max_rounds=?"),
     ],

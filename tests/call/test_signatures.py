@@ -38,6 +38,9 @@ RUN = (
     "late",
     "encoding",
     "delimiter",
+    "decide",
+    "threshold",
+    "emulate",
 )
 #: Every function that takes options, and those it has in addition to the options of a call.
 FACES = {
@@ -85,7 +88,7 @@ def test_a_client_lists_its_options_and_every_sampling_parameter():
 
 
 def test_a_check_lists_what_it_takes():
-    tools = {"approve", "max_rounds", "schema", "tools", "model"}
+    tools = {"approve", "max_rounds", "schema", "search", "tool_choice", "tools", "model"}
     assert set(keywords(Client.check)) == {*CALL_OPTIONS, *PARAMS} - tools
     client = Fake("OK.").client()
     for name in tools - {"model"}:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from datetime import date
 from importlib import metadata
 from pathlib import Path
@@ -13,7 +14,14 @@ import pytest
 import aichatkit
 from aichatkit import Client, ConfigurationError, register
 from aichatkit.catalog import layers
-from aichatkit.catalog.layers import parse_layer, plugin_layers, read_layer, register_records, shipped
+from aichatkit.catalog.layers import (
+    LineRecords,
+    parse_layer,
+    plugin_layers,
+    read_layer,
+    register_records,
+    shipped,
+)
 from aichatkit.catalog.models import Catalog
 from aichatkit.registry import registry
 
@@ -47,12 +55,17 @@ def test_the_data_of_the_package_has_one_record_a_line_and_says_where_it_is_from
     assert "MIT" in (DATA.parent / "NOTICE.txt").read_text("utf-8")
 
 
+DECIDERS = re.compile(r"(?i)/(?:.*decision|pplx-decider|jev|rune$|clef)")
+
+
 def test_records_are_sound():
     for name, record in shipped().records.items():
         assert name == record["id"]
         assert "/" in name
         for rate in ("in", "out", "read", "write"):
-            assert rate not in record or record[rate] > 0, name
+            # Decisions are charged by their input, or by request.
+            is_free = rate == "out" or "per_request" in record
+            assert rate not in record or record[rate] > 0 or (is_free and DECIDERS.search(name)), name
         assert record.get("write", record.get("in", 0)) >= record.get("in", 0), name
         if "retires" in record:
             date.fromisoformat(record["retires"])
@@ -168,3 +181,18 @@ def test_python_3_9_has_a_dict_of_entry_points(monkeypatch):
 def test_a_known_model_is_found_without_looking_for_packages(monkeypatch):
     monkeypatch.setattr("aichatkit.catalog.models.plugin_layers", lambda: pytest.fail("looked for packages"))
     assert Catalog().find("openai", "gpt-6-luna")
+
+
+def test_a_record_of_the_package_is_parsed_when_it_is_read(monkeypatch):
+    records = LineRecords(DATA.read_bytes())
+    parsed = []
+    loads = json.loads
+    monkeypatch.setattr(json, "loads", lambda line: (parsed.append(line), loads(line))[1])
+    record = records["openai/gpt-6-luna"]
+    assert record["id"] == "openai/gpt-6-luna"
+    assert records["openai/gpt-6-luna"] is record
+    assert records.get("openai/gpt-6-lun") is None
+    assert records.get('openai/"') is None
+    assert len(parsed) == 1
+    assert dict(records) == {record["id"]: record for record in loads(DATA.read_bytes())["models"]}
+    assert len(records) == len(list(records))

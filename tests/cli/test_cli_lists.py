@@ -10,9 +10,12 @@ import sys
 
 import pytest
 
+import aichatkit
 from aichatkit import Chat, Client
 from aichatkit.cli import key_store as keys
 from aichatkit.cli import main
+from aichatkit.cli.conversations import chats_folder
+from aichatkit.cli.stored_templates import templates_folder
 from aichatkit.registry import registry
 
 pytestmark = pytest.mark.usefixtures("service")
@@ -206,11 +209,66 @@ def test_bash_completes(tmp_path, capsys, typed, completed):
     assert {line.strip() for line in done.stdout.splitlines()} == completed
 
 
+@pytest.mark.usefixtures("path")
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [
+        (["--chat", "ho"], {"holiday\\ plans"}),
+        (["chat", "--chat", "holiday\\ p"], {"holiday\\ plans"}),
+        (["chats", "show", ""], {"holiday\\ plans", "work"}),
+        (["chats", "delete", "work", "w"], {"work"}),
+        (["-t", "sh"], {"shorten", "shopping.txt"}),
+        (["map", "in.csv", "--prompt", "sho"], {"shorten", "shopping.txt"}),
+        (["templates", "show", "$"], {"$(touch owned)"}),
+        (["aliases", "remove", "w"], set()),
+    ],
+)
+def test_bash_completes_what_is_stored_now(tmp_path, capsys, monkeypatch, typed, completed):
+    pytest.importorskip("shtab")
+    assert main(["completion", "bash"]) == 0
+    (tmp_path / "completion.bash").write_text(capsys.readouterr().out, encoding="utf-8")
+    for name in ("holiday plans", "work"):
+        aichatkit.chat(model="offline").save(_made(chats_folder()) / f"{name}.json")
+    for name in ("shorten", "$(touch owned)"):
+        (_made(templates_folder()) / f"{name}.txt").write_text("{text}", encoding="utf-8")
+    (tmp_path / "shopping.txt").write_text("text", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    words = " ".join(f"'{word}'" for word in typed)
+    script = f"""
+        source completion.bash
+        COMP_WORDS=(aichatkit {words}); COMP_CWORD={len(typed)}
+        _shtab_aichatkit aichatkit "${{COMP_WORDS[-1]}}" "${{COMP_WORDS[-2]}}"
+        printf '%s\\n' "${{COMPREPLY[@]}}"
+    """
+    done = subprocess.run(["bash", "-ec", script], capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert {line for line in done.stdout.splitlines() if line} == completed
+    assert not (tmp_path / "owned").exists()
+
+
+def test_the_names_that_are_stored_are_listed_for_the_shell(capsys):
+    for name in ("work", "a b"):
+        aichatkit.chat(model="offline").save(_made(chats_folder()) / f"{name}.json")
+    for name in ("shorten", "two\nlines"):
+        (_made(templates_folder()) / f"{name}.md").write_text("{text}", encoding="utf-8")
+    assert main(["completion", "chats"]) == 0
+    assert capsys.readouterr().out == "a b\nwork\n"
+    assert main(["completion", "templates"]) == 0
+    assert capsys.readouterr().out == "shorten\n"
+
+
+def _made(folder):
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
 @pytest.mark.parametrize("shell", ["zsh", "fish"])
 def test_other_shells_get_their_script(capsys, shell):
     pytest.importorskip("shtab")
     assert main(["completion", shell]) == 0
-    assert "aichatkit" in capsys.readouterr().out
+    script = capsys.readouterr().out
+    assert "aichatkit completion chats" in script
+    assert "aichatkit completion templates" in script
 
 
 def test_completion_without_its_extra_says_what_to_install(monkeypatch, capsys):

@@ -164,11 +164,130 @@ def test_a_journal_for_standard_output_needs_a_name(sandbox, folder, capsys):
 
 
 @pytest.mark.parametrize(
-    ("words", "message"), [([], "with --resume, the same"), (["--resume"], "run the same command again")]
+    ("words", "message"),
+    [
+        (["--out", "out.csv"], "run the same command again\n"),
+        (["--out", "out.csv", "--resume"], "run the same command again\n"),
+        (["--out", "-"], "with --journal FILE, the same command could continue from here\n"),
+    ],
 )
-def test_a_run_that_stops_says_how_to_continue(capsys, words, message):
-    assert main(["map", "in.csv", "-t", "{text}", "--out", "out.csv", "--budget", "0", *words]) == 1
-    assert message in capsys.readouterr().err
+def test_a_run_that_stops_says_how_to_continue(folder, capsys, words, message):
+    assert main(["map", "in.csv", "-t", "{text}", "--budget", "0", *words]) == 1
+    assert capsys.readouterr().err.endswith(message)
+    # Nothing was answered, so there is nothing to keep.
+    assert not (folder / "out.csv.part.sqlite").exists()
+
+
+def test_the_same_command_sends_only_the_rows_that_failed(sandbox, folder, capsys):
+    command = ["map", "in.csv", "-t", "{text}", "--out", "out.csv", "-w", "1"]
+    sandbox.script(None, "content-filter")
+    assert main(command) == 1
+    assert "run the same command again; out.csv.part.sqlite keeps the answers until then" in capsys.readouterr().err
+    assert main(command) == 0
+    assert "continuing the last run: out.csv.part.sqlite has its answers" in capsys.readouterr().err
+    assert len(sandbox.requests) == 3
+    assert all(row["answer"] and not row["error"] for row in read("out.csv"))
+    # Once all of them are answered, the next run is a new one.
+    assert [path.name for path in folder.glob("out*")] == ["out.csv"]
+    assert main(command) == 0
+    assert len(sandbox.requests) == 5
+
+
+@pytest.mark.parametrize("words", [["--resume"], ["--journal", "j.sqlite"]])
+def test_a_journal_that_is_asked_for_later_takes_the_answers_over(sandbox, folder, words):
+    command = ["map", "in.csv", "-t", "{text}", "--out", "out.csv", "-w", "1"]
+    sandbox.script(None, "content-filter")
+    assert main(command) == 1
+    assert main([*command, *words]) == 0
+    assert len(sandbox.requests) == 3
+    assert not (folder / "out.csv.part.sqlite").exists()
+    # A journal that exists is the one that counts.
+    sandbox.script("content-filter")
+    (folder / "in.csv").write_text("text\nfour\nfive\n", encoding="utf-8")
+    assert main(command) == 1
+    assert main([*command, *words]) == 0
+    assert len(sandbox.requests) == 7
+    assert (folder / "out.csv.part.sqlite").exists()
+
+
+def test_a_run_without_a_place_for_its_journal_says_so_and_runs(sandbox, folder, capsys):
+    (folder / "out.csv.part.sqlite").mkdir()
+    assert main(["map", "in.csv", "-t", "{text}", "--out", "out.csv"]) == 0
+    assert "without it, the answers are lost if this run is killed" in capsys.readouterr().err
+    assert len(sandbox.requests) == 2
+
+
+def test_a_journal_with_answers_that_cannot_be_read_is_an_error(sandbox, folder, capsys):
+    (folder / "out.csv.part.sqlite").write_bytes(b"answers " * 1000)
+    assert main(["map", "in.csv", "-t", "{text}", "--out", "out.csv"]) == 1
+    assert "move it away or delete it" in capsys.readouterr().err
+    assert sandbox.requests == []
+
+
+@pytest.mark.parametrize("out", ["out.csv", "-"])
+def test_rows_before_an_input_that_cannot_be_read_are_written(sandbox, folder, capsys, out):
+    sandbox.says("Eins.")
+    (folder / "in.jsonl").write_text('{"text": "a"}\n' * 30 + "{\n", encoding="utf-8")
+    command = ["map", "in.jsonl", "-t", "{text}", "--out", out, "--format", "csv", "-w", "2"]
+    command = command if out == "-" else [word for word in command if word not in ("--format", "csv")]
+    assert main(command) == 2
+    told = capsys.readouterr()
+    written = told.out if out == "-" else (folder / out).read_text(encoding="utf-8")
+    assert written.count("Eins.") == len(sandbox.requests) > 0
+    assert "rows answered, written to" in told.err
+    assert "line 31" in told.err
+    if out == "-":
+        return
+    assert "out.csv.part.sqlite keeps the answers" in told.err
+    (folder / "in.jsonl").write_text('{"text": "a"}\n' * 30, encoding="utf-8")
+    assert main(command) == 0
+    assert len(sandbox.requests) == 30
+
+
+def test_rows_that_cannot_be_written_are_kept_in_the_journal(sandbox, folder, capsys, monkeypatch):
+    (folder / "in.jsonl").write_text('{"text": "a"}\n' * 30 + "{\n", encoding="utf-8")
+    monkeypatch.setattr("aichatkit.batch.tables.replacing", failing)
+    assert main(["map", "in.jsonl", "-t", "{text}", "--out", "out.csv", "-w", "2"]) == 2
+    told = capsys.readouterr().err
+    assert "cannot be written: No space left" in told
+    assert "out.csv.part.sqlite keeps the answers" in told
+    assert "line 31" in told
+
+
+@contextlib.contextmanager
+def failing(path, **options):
+    raise OSError(28, "No space left on device")
+    yield
+
+
+def test_an_input_that_is_refused_leaves_no_journal(folder):
+    (folder / "in.jsonl").write_text("{\n", encoding="utf-8")
+    assert main(["map", "in.jsonl", "-t", "{text}", "--out", "out.csv"]) == 2
+    assert [path.name for path in folder.glob("out*")] == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are sent another way there")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_run_that_is_ended_at_once_loses_nothing(folder, monkeypatch, number):
+    (folder / "in.csv").write_text("text\n" + "word\n" * 60, encoding="utf-8")
+    with Sandbox(delay=0.02) as slow:
+        monkeypatch.setenv("OPENAI_BASE_URL", f"{slow.url}/v1")
+        words = ["map", "in.csv", "-t", "{text}", "--out", "out.csv", "-w", "4"]
+        process = subprocess.Popen([sys.executable, "-m", "aichatkit", *words], stderr=subprocess.PIPE, text=True)
+        end = time.monotonic() + 20
+        while len(slow.requests) < 24 and time.monotonic() < end:
+            time.sleep(0.005)
+        process.send_signal(number)
+        if number == signal.SIGINT:
+            time.sleep(0.03)
+            process.send_signal(number)
+        _, told = process.communicate(timeout=20)
+        assert process.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143}.get(number, -number)
+        assert main(words) == 0
+        # At most those that were in progress are sent again.
+        assert 60 <= len(slow.requests) <= 64
+    assert number != signal.SIGINT or "run the same command again" in told
+    assert all(row["answer"] for row in read(folder / "out.csv"))
 
 
 def test_options_schema_and_rate_reach_the_requests(sandbox):
@@ -216,3 +335,26 @@ def test_the_encoding_and_the_delimiter_of_the_input_are_taken(tmp_path, capsys,
     assert "Größe" in out.read_text(encoding="utf-8")
     assert main([*command, "--encoding", "cp12"]) == 2
     assert "there is no encoding 'cp12'" in capsys.readouterr().err
+
+
+def test_a_file_in_another_encoding_is_refused_with_the_option_of_the_command_line(sandbox, folder, capsys):
+    (folder / "in.csv").write_bytes("text\nGröße\n".encode("cp1252"))
+    assert main(["map", "in.csv", "--out", "out.csv"]) == 2
+    assert "pass --encoding, such as 'cp1252', which reads it as 'Größe'" in capsys.readouterr().err
+    assert sandbox.requests == []
+    assert main(["map", "in.csv", "--out", "out.csv", "--encoding", "cp1252"]) == 0
+    assert read("out.csv")[0]["text"] == "Größe"
+
+
+def test_a_second_ctrl_c_says_how_to_continue(capsys, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(aichatkit.Client, "map", interrupted)
+    assert main(["map", "in.csv", "-t", "{text}", "--out", "out.csv"]) == 130
+    assert "run the same command again; out.csv.part.sqlite keeps the answers until then" in capsys.readouterr().err
+
+
+def test_a_run_that_is_refused_prints_nothing(capsys):
+    assert main(["map", "in.csv", "-t", "{txt}", "--out", "-"]) == 2
+    assert capsys.readouterr().out == ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 
 import pytest
 
@@ -99,3 +100,10 @@ def test_nobody_to_approve_is_an_error(stock, monkeypatch, capsys, stdin):
 def test_yes_without_tools_is_an_error(capsys):
     assert main(["-m", "offline", "--yes", "Hello"]) == 2
     assert "--yes: is for --tools" in capsys.readouterr().err
+
+
+def test_search_lets_the_service_search(capsys, sandbox):
+    assert main(["-m", "offline", "--no-save", "--search", "--json", "When is low tide?"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    citation = record["citations"][0]
+    assert record["text"][citation["start"] : citation["end"]] == citation["text"] != ""

@@ -148,6 +148,8 @@ def test_results_show_how_many_and_the_first_rows(client, sandbox):
     assert "&lt;i&gt;9" in shown
     assert "<b>" not in shown
     assert "s..." in shown
+    # A long word does not widen the table.
+    assert shown.count("overflow-wrap: anywhere") == 33
 
 
 def test_results_show_errors_and_why_rows_were_not_asked(client, sandbox):

@@ -77,6 +77,11 @@ def test_nothing_asked_is_an_error(line):
         ("--max-completion-tokens 5", "as in -p max_tokens="),
         ("--stream", "unless there is --no-stream"),
         ("--max-retries 3", "retry= is an option of a client or a conversation"),
+        ("--max-workers 3", r"workers= belongs to map\(...\); %chat"),
+        ("--workers 3", r"workers= belongs to map\(...\); %chat"),
+        ("--input-type query", r"kind= belongs to embeddings: embed\(texts, kind=...\); %chat"),
+        ("--resume a.sqlite", r"resume= belongs to map"),
+        ("--rpm 3", r"rate= belongs to the client: Client\(rate=...\)"),
     ],
 )
 def test_a_wrong_option_is_an_error_that_helps(line, told):

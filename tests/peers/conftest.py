@@ -1,7 +1,9 @@
 """Real servers for the tests beside this file; what is not installed is skipped, or fails if AICHATKIT_PEERS=required.
 
 AICHATKIT_AIMOCK names aimock's dist/cli.js, AICHATKIT_LLMOCK and AICHATKIT_LITELLM the programs llmock and litellm,
-AICHATKIT_SDKS a Python that has what .ci/sdks.txt lists; squid, nginx, microsocks and redis-server are on the path.
+AICHATKIT_SDKS a Python that has what .ci/sdks.txt lists, AICHATKIT_MCP_SDK one that has mcp; AICHATKIT_MCP names the
+script of server-everything and AICHATKIT_MCP_CONFORMANCE that of the conformance suite, which
+AICHATKIT_MCP_NODE runs; squid, nginx, microsocks and redis-server are on the path.
 AICHATKIT_LLAMA names llama-server, which takes minutes to build: what needs it is skipped where that is not set.
 """
 

@@ -7,6 +7,7 @@ import json
 import threading
 
 import pytest
+from sandbox_talk import talk
 
 from aichatkit import Client
 from aichatkit.errors import (
@@ -17,6 +18,7 @@ from aichatkit.errors import (
     ChatError,
     ConfigurationError,
     EmptyAnswerError,
+    ModelNotFoundError,
     OverloadedError,
     PermissionDeniedError,
     QuotaExceededError,
@@ -283,3 +285,69 @@ def test_the_words_of_the_model_behind_the_site_decide(asks, status, words, kind
         assert "secret" in told
     if kind is PermissionDeniedError:
         assert error.action == "next"
+
+
+# What a site adds to an answer when it fails after its head.
+
+
+@pytest.mark.parametrize("ending", ["", "cut", "reset"])
+@pytest.mark.parametrize("after", [1, 2])
+def test_an_answer_that_ends_in_the_words_of_a_failure_is_cut_off(client, sandbox, after, ending):
+    sandbox.says("One two three four five.")
+    sandbox.script(f"failure-words,after={after},ending={ending}")
+    with pytest.raises(StreamInterruptedError) as caught:
+        client.ask("Hi", model="aichatfree")
+    assert caught.value.partial == ["One", "One two"][after - 1]
+    assert ending or "trust_tail" in str(caught.value)
+    assert len(sandbox.requests) == 1
+
+
+def test_the_words_of_a_failure_alone_are_an_error_that_moves_on(client, sandbox, slept):
+    sandbox.script("failure-words,after=0")
+    with pytest.raises(ServerError, match="filter stopped the prompt") as caught:
+        client.ask("Hi", model="aichatfree")
+    assert (caught.value.action, caught.value.partial, slept) == ("next", "", [])
+    assert len(sandbox.requests) == 1
+
+
+def test_the_words_of_a_failure_are_found_however_they_are_cut():
+    for size in range(1, 30):
+        body = "Été. Internal server error".encode()
+        blocks = [body[start : start + size] for start in range(0, len(body), size)]
+        found = list(AIChatFree.iter_events(blocks))
+        assert "".join(event.data for event in found if event.type == "message") == "Été. "
+        assert (found[-1].type, found[-1].data) == ("cut", "Internal server error")
+
+
+def test_the_words_in_the_middle_of_an_answer_are_text(asks):
+    text = "Internal server error means that the site has failed. Internal server errors pass."
+    assert asks("aichatfree", text.encode()).text == text
+
+
+def test_a_site_whose_words_are_to_be_trusted_is_a_subclass(asks, monkeypatch):
+    monkeypatch.setattr(AIChatFree, "trust_tail", True)
+    assert asks("aichatfree", b"It says: Internal server error").text == "It says: Internal server error"
+    assert asks("aichatfree", b"Internal server error").text == "Internal server error"
+
+
+@pytest.mark.parametrize(
+    ("kind", "error", "words"),
+    [
+        ("location", BlockedError, "region is not served"),
+        ("key", PermissionDeniedError, "the site's own key"),
+        ("model", ModelNotFoundError, "models/m is not found"),
+        ("overloaded", OverloadedError, "overloaded"),
+        ("network", ServerError, "fetch failed"),
+    ],
+)
+def test_a_failure_of_the_models_service_is_read_by_its_words(client, sandbox, kind, error, words):
+    sandbox.script(f"gemini-error,kind={kind}")
+    with pytest.raises(error, match=words) as caught:
+        client.ask("Hi", model="aichatfree", retry=0)
+    assert type(caught.value) is error
+
+
+def test_the_sandbox_checks_a_password():
+    with Sandbox(password="open") as box:
+        codes = [talk(box, "/api/auth", {"pass": word}).json()["code"] for word in ("open", "shut")]
+    assert codes == [0, -1]

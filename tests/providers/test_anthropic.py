@@ -10,7 +10,7 @@ from recorded import recording
 
 from aichatkit import Client
 from aichatkit._dataclasses import replace
-from aichatkit.chunks import Answered, Citation, Finish, ToolCall, ToolCallPart, Usage
+from aichatkit.chunks import Answered, Citation, Cited, Finish, ToolCall, ToolCallPart, Usage
 from aichatkit.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -295,6 +295,13 @@ def test_an_empty_balance_is_told_by_its_words_alone(asks, monkeypatch):
         asks("anthropic", json.dumps(record).encode(), status=400, content_type="application/json")
 
 
+def test_a_piece_of_another_kind_says_nothing(told):
+    reply = told(
+        start(), block(0, {"type": "text", "text": ""}), change(0, type="new_delta"), says("Hi"), ending(), STOP
+    )
+    assert reply.text == "Hi"
+
+
 def test_a_message_that_was_not_streamed_is_read():
     message = {
         "type": "message",
@@ -310,7 +317,7 @@ def test_a_message_that_was_not_streamed_is_read():
     found = wires.chunks("anthropic", json.dumps(message, indent=2).encode())
     assert (wires.text(found), wires.thoughts(found)) == ("Hello", "Hm.")
     assert wires.calls(found) == [ToolCallPart(2, "t1", "weather", '{"city": "Oslo"}')]
-    assert wires.of_kind(found, Citation) == [Citation("https://example.org/")]
+    assert wires.of_kind(found, Cited) == [Cited("https://example.org/", "", "block", part=(1,))]
     assert wires.of_kind(found, Answered) == [Answered("claude-x")]
     assert wires.usage(found) == {"output_tokens": 2}
     assert found[-1] == Finish("tool_calls", last=True)

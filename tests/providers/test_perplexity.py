@@ -10,7 +10,7 @@ import responses
 from recorded import recording
 
 from aichatkit import Client, RetiredModelWarning
-from aichatkit.chunks import Bill, Citation
+from aichatkit.chunks import Bill, Citation, Cited, Search, Source
 from aichatkit.errors import ConfigurationError, ModelNotFoundError, ServerError
 from aichatkit.messages import Message
 
@@ -134,7 +134,22 @@ def test_results_of_an_item_are_sources_and_those_without_a_title_count():
     events = [{"type": "response.output_item.done", "output_index": 0, "item": item}]
     document = {"object": "response", "status": "completed", "output": [item]}
     for body in (b"".join(map(wires.event, events)), json.dumps(document).encode()):
-        assert wires.of_kind(wires.chunks(NAME, body), Citation) == [Citation("https://example.org/")]
+        assert wires.of_kind(wires.chunks(NAME, body), Cited) == [Cited("https://example.org/", "", "number", number=1)]
+
+
+def test_a_search_has_its_query_and_marks_in_the_text_their_places(asks):
+    found = {
+        "id": "s1",
+        "type": "search_results",
+        "queries": ["tides"],
+        "results": [{"id": 2, "url": "https://example.org/b", "title": "B"}, {"url": "https://example.org/a"}],
+    }
+    nothing = {"type": "search_results", "results": []}
+    message = {"type": "message", "content": [{"type": "output_text", "text": "Für Ebbe 🌊[2]."}]}
+    document = {"object": "response", "status": "completed", "output": [found, nothing, message]}
+    reply = asks(NAME, json.dumps(document).encode(), content_type="application/json")
+    assert reply.searches == [Search("tides", [Source("https://example.org/b", "B"), Source("https://example.org/a")])]
+    assert Citation("https://example.org/b", "B", 10, 13, "[2]") in reply.citations
 
 
 def test_a_start_without_a_response_and_a_gateway_s_done_say_nothing():

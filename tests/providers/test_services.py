@@ -9,7 +9,7 @@ import pytest
 from recorded import recording
 
 from aichatkit import Client
-from aichatkit.chunks import Citation, Finish, Picture, ToolCall
+from aichatkit.chunks import Citation, Cited, Finish, Picture, ToolCall
 from aichatkit.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -300,8 +300,8 @@ def test_sources_in_annotations_are_citations():
     source = {"url": "https://example.org/", "title": "Example"}
     for note in ({"type": "url_citation", "url_citation": source}, {"type": "url_citation", **source}, {"type": "x"}):
         answer = wires.event({"choices": [{"delta": {"content": "", "annotations": [note]}}]})
-        expected = [Citation("https://example.org/", "Example")] if note["type"] == "url_citation" else []
-        assert wires.of_kind(wires.chunks("openrouter", answer), Citation) == expected
+        expected = [Cited("https://example.org/", "Example", "marker")] if note["type"] == "url_citation" else []
+        assert wires.of_kind(wires.chunks("openrouter", answer), Cited) == expected
 
 
 def test_pictures_in_an_answer_are_pictures():

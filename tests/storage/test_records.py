@@ -116,7 +116,7 @@ def test_a_record_of_an_earlier_version_is_read():
 def test_unknown_fields_of_a_later_version_are_ignored():
     record = json.loads(encode(REPLY))
     record["reply"].update(usage={**record["reply"]["usage"], "moods": 3}, news=1)
-    record["reply"]["citations"] = [[*citation, 5, 9] for citation in record["reply"]["citations"]]
+    record["reply"]["citations"] = [[*citation, None, None, "", "", 5, 9] for citation in record["reply"]["citations"]]
     record["reply"]["thoughts"] = [[*thought, 5, 9] for thought in record["reply"]["thoughts"]]
     record["reply"]["tool_calls"] = [{**call, "mood": 1} for call in record["reply"]["tool_calls"]]
     record["later"].update(moods=1, usage={**record["later"]["usage"], "steps": 1})

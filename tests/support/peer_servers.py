@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from dataclasses import dataclass
@@ -19,7 +20,11 @@ import trustme
 HERE = Path(__file__).parent
 HOST = "127.0.0.1"
 # Looked up at import: each test starts with an environment swept clean.
-VARIABLES = ("AICHATKIT_AIMOCK", "AICHATKIT_LITELLM", "AICHATKIT_LLAMA", "AICHATKIT_LLMOCK", "AICHATKIT_SDKS")
+VARIABLES = (
+    *("AICHATKIT_AIMOCK", "AICHATKIT_LITELLM", "AICHATKIT_LLAMA", "AICHATKIT_LLMOCK"),
+    *("AICHATKIT_MCP", "AICHATKIT_MCP_CONFORMANCE", "AICHATKIT_MCP_NODE", "AICHATKIT_MCP_SDK"),
+    *("AICHATKIT_PYODIDE", "AICHATKIT_SDKS"),
+)
 PROGRAMS = {name: os.environ.get(name, "") for name in VARIABLES}
 REQUIRED = os.environ.get("AICHATKIT_PEERS") == "required"
 START_SECONDS = 30
@@ -66,6 +71,58 @@ def run_llmock(*options):
         command = [program, "serve", "--host", HOST, "--port", port, "--response-style", "echo", *options]
         with running(command, home / "log", port):
             yield Peer(f"http://{HOST}:{port}", home / "log")
+
+
+@contextlib.contextmanager
+def run_mcp_sdk():
+    """MCP server on the official Python SDK at .url, of both eras; its tools are in mcp_sdk_server.py."""
+    with folder() as home:
+        port = free_port()
+        with running([*mcp_sdk_command(), port], home / "log", port):
+            yield Peer(f"http://{HOST}:{port}/mcp", home / "log")
+
+
+def mcp_sdk_command():
+    """Return the command of the same server; with "stdio" after it, it speaks over its standard input and output."""
+    python = find_by_variable("AICHATKIT_MCP_SDK", "a Python with the package mcp")
+    return [python, HERE / "mcp_sdk_server.py"]
+
+
+@contextlib.contextmanager
+def run_mcp_everything(transport):
+    """MCP server on the official TypeScript SDK at .url, with handshake: "streamableHttp" or "sse"."""
+    with folder() as home:
+        port = free_port()
+        path = "sse" if transport == "sse" else "mcp"
+        with running([*mcp_everything_command(), transport], home / "log", port, {"PORT": str(port)}):
+            yield Peer(f"http://{HOST}:{port}/{path}", home / "log")
+
+
+def mcp_everything_command():
+    """Return the command of the same server, over its standard input and output."""
+    script = find_by_variable(
+        "AICHATKIT_MCP", "dist/index.js of the npm package @modelcontextprotocol/server-everything"
+    )
+    return [find_program("node"), script]
+
+
+def run_mcp_conformance(scenario, revision):
+    """Run one scenario of the official conformance suite against our client, and return the finished process."""
+    script = find_by_variable("AICHATKIT_MCP_CONFORMANCE", "dist/index.js of @modelcontextprotocol/conformance")
+    node = find_by_variable("AICHATKIT_MCP_NODE", "a Node of version 22 at least")
+    client = f"{sys.executable} {HERE / 'mcp_conformance_client.py'}"
+    options = ["--command", client, "--scenario", scenario, "--spec-version", revision]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE.parent.parent), *sys.path])}
+    with folder() as home:
+        return subprocess.run(
+            [node, script, "client", *options],
+            cwd=home,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
 
 
 def eventually(read, wanted):

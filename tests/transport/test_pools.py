@@ -132,9 +132,9 @@ def test_pools_of_many_hosts_are_not_all_kept(held):
     for port in range(1, 40):
         request = requests.Request("GET", f"http://127.0.0.1:{port}").prepare()
         adapter.get_connection_with_tls_context(request, True)
-    assert len(adapter._pools) <= connections._MAX_HOSTS
+    assert len(adapter.pools) <= connections._MAX_HOSTS
     held.close()
-    assert not adapter._pools
+    assert not adapter.pools
 
 
 def test_an_end_that_is_in_hand_is_not_waited_for(transport, monkeypatch):

@@ -9,6 +9,8 @@ from aichatkit.sandbox.faults import bodies  # isort: skip
 from aichatkit.sandbox.faults import sites  # isort: skip
 from aichatkit.sandbox.faults import embeddings  # isort: skip
 from aichatkit.sandbox.faults import batches  # isort: skip
+from aichatkit.sandbox.faults import decisions  # isort: skip
+from aichatkit.sandbox.faults import searches  # isort: skip
 from aichatkit.sandbox.faults.base import FAULTS, Fault, Plan, parse_plan, split_prefix
 
 __all__ = [
@@ -17,9 +19,11 @@ __all__ = [
     "Plan",
     "batches",
     "bodies",
+    "decisions",
     "embeddings",
     "parse_plan",
     "refusals",
+    "searches",
     "sites",
     "split_prefix",
     "transport",

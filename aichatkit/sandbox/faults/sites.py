@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from aichatkit.sandbox.exchange import APIError, Piece, Response, html_response
+from aichatkit.sandbox.exchange import APIError, Piece, Response, html_response, json_response
 from aichatkit.sandbox.faults.base import Respond, fault
 from aichatkit.sandbox.wires import Call
+from aichatkit.sandbox.wires.ai_power import DONE, error_piece
+from aichatkit.sandbox.wires.base import sse_event
 
 _NOISE = b': a comment\n\nnot json\n{"code": 200, "data": null}\n'
 
@@ -122,6 +124,69 @@ def sse(respond: Respond, call: Call) -> Response:
 def msg_error(respond: Respond, call: Call) -> Response:
     """ChatGptt: an error object with status 200."""
     return response_false(respond, call)
+
+
+@fault(on="page")
+def ai_power_page(respond: Respond, call: Call, how: str = "sse") -> Response:
+    """ChatGptt: a page of today's plugin; `how` is sse, json, either, popup, both, stale or stale-json."""
+    call.overrides["ai-power"] = how
+    return respond()
+
+
+@fault(on="token")
+def ai_power_refusal(respond: Respond, call: Call, code: str = "cors_denied", status: int = 403) -> Response:
+    """ChatGptt: today's plugin refuses a prompt, with its code."""
+    return call.wire.error_response(APIError("forbidden", "Refused.", status=status, code=code), call.request)
+
+
+@fault()
+def ai_power_end(respond: Respond, call: Call, how: str = "error-done") -> Response:
+    """ChatGptt: how a stream of today's plugin ends.
+
+    `how` is error-done, error, text-error-done, no-done, quota, form, warning, trigger, or json for a failure with 200.
+    """
+    response = respond()
+    if how == "json":
+        response.pieces = [Piece(b'{"success": false, "data": {"message": "The model has no credit left."}}')]
+        return response
+    pieces = list(response.pieces)
+    text = [piece for piece in pieces if piece.phase == "text"]
+    error = error_piece("API Error: The model is overloaded.")
+    endings = {
+        "error-done": [error, DONE],
+        "error": [error],
+        "text-error-done": [*text[:1], error, DONE],
+        "no-done": text,
+        "quota": [error_piece("Come back tomorrow.", quota_notice={"enabled": True}), DONE],
+        "form": [Piece(sse_event({"form_id": 3}, "display_form_event"), "finish"), DONE],
+        "warning": [*text[:1], Piece(sse_event({"error": "A search failed."}, "warning")), *text[1:], DONE],
+        "trigger": [Piece(sse_event({"message_id": "b"}, "message_start"), "open"), *text, DONE],
+    }
+    response.pieces = [*(piece for piece in pieces if piece.phase == "open"), *endings[how]]
+    return response
+
+
+@fault()
+def failure_words(respond: Respond, call: Call, after: int = 2, ending: str = "") -> Response:
+    """AIChatFree: the words of a failure after some text; `ending` is cut, reset, or empty for a proper end."""
+    response = respond()
+    text = [piece for piece in response.pieces if piece.phase == "text"][:after]
+    response.pieces, response.ending = [*text, Piece(b"Internal server error", "error")], ending
+    return response
+
+
+@fault()
+def gemini_error(respond: Respond, call: Call, kind: str = "location") -> Response:
+    """AIChatFree: a failure of the model's service; `kind` is location, key, model, overloaded or network."""
+    prefix = "[GoogleGenerativeAI Error]: Error fetching from"
+    message = {
+        "location": "User location is not supported for the API use.",
+        "key": "API key not valid. Please pass a valid API key. [details]",
+        "model": f"{prefix} [404 Not Found] models/m is not found",
+        "overloaded": f"{prefix} [503 Service Unavailable] The model is overloaded.",
+        "network": "fetch failed",
+    }[kind]
+    return json_response({"error": {"code": "Error", "message": message}}, 500)
 
 
 def _with_override(respond: Respond, call: Call, name: str) -> Response:

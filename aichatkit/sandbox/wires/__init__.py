@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from aichatkit.sandbox.wires.ai_power import AIPower
 from aichatkit.sandbox.wires.aichat import Aichat
 from aichatkit.sandbox.wires.aichatfree import AIChatFree
 from aichatkit.sandbox.wires.aichatonline import AiChatOnline, AiChatOnlineWordPress
@@ -10,6 +11,7 @@ from aichatkit.sandbox.wires.anthropic import Anthropic
 from aichatkit.sandbox.wires.base import Call, Route, Settings, Wire
 from aichatkit.sandbox.wires.chatgptt import ChatGptt
 from aichatkit.sandbox.wires.cohere import Cohere
+from aichatkit.sandbox.wires.decisions import GoogleDecisions, OpenAIDecisions, SystemOne
 from aichatkit.sandbox.wires.embeddings import (
     CohereEmbeddings,
     GeminiEmbeddings,
@@ -31,6 +33,7 @@ WIRES: tuple[type[Wire], ...] = (
     AiChatOnlineWordPress,
     Aichat,
     AIChatFree,
+    AIPower,
     ChatGptt,
     OpenAIChat,
     OpenAIResponses,
@@ -42,5 +45,8 @@ WIRES: tuple[type[Wire], ...] = (
     GeminiEmbeddings,
     OllamaEmbeddings,
     OpenAIEmbeddings,
+    GoogleDecisions,
+    OpenAIDecisions,
+    SystemOne,
     OpenAIModels,
 )

@@ -15,7 +15,10 @@ class AIChatFree(Wire):
     """A web front end to Gemini."""
 
     name = "aichatfree"
-    routes = (Route("POST", "/{1,2}api/generate", "chat"),)
+    routes = (
+        Route("POST", "/{1,2}api/generate", "chat"),
+        Route("POST", "/{1,2}api/auth", "check_password", "auth"),
+    )
 
     def chat(self, call: Call) -> Response:
         """Check the password and signature, then stream plain text."""
@@ -30,6 +33,12 @@ class AIChatFree(Wire):
             raise APIError("unauthorized", "Invalid signature.")
         text = call.answer_text([_text(message) for message in messages if _role(message) == "user"])
         return stream_response("text/plain; charset=utf-8", text_pieces(text, str.encode))
+
+    def check_password(self, call: Call) -> Response:
+        """Answer with code 0 if the password is right, else -1."""
+        record = parse_json(call.request, any_content_type=True)
+        is_right = self.settings.password is None or record.get("pass") == self.settings.password
+        return json_response({"code": 0 if is_right else -1})
 
     def error_response(self, error: APIError, request: Request | None = None) -> Response:
         """Build the front end's error; any failure behind it is a 500."""

@@ -7,8 +7,15 @@ from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 from aichatkit.sandbox.exchange import APIError, Piece, Request, Response, json_response, stream_response
-from aichatkit.sandbox.wires.base import Call, Route, Wire, parse_json, sse_event
-from aichatkit.sandbox.wires.fields import BadField, check_fields, parse_fields
+from aichatkit.sandbox.wires.anthropic_search import (
+    check_search,
+    count_searches,
+    is_search,
+    paused_search,
+    search_blocks,
+)
+from aichatkit.sandbox.wires.base import Call, Route, Wire, fragments, parse_json, sse_event
+from aichatkit.sandbox.wires.fields import BadField, check_fields, check_required, parse_fields, parse_required
 from aichatkit.sandbox.wires.model_rules import check_retired, find_record, sampling_of
 from aichatkit.sandbox.wires.openai import MODELS, content_text
 from aichatkit.sandbox.wires.outputs import ChatRequest, Output, build_output
@@ -40,10 +47,39 @@ _FIELDS = parse_fields(
     strings stop_sequences
     text system
     objects tools
-    string tools.[].name tool_choice.name
+    string model tools.[].name tools.[].description tool_choice.name tool_choice.type messages.[].role
+    string messages.[].content.[].type messages.[].content.[].text messages.[].content.[].tool_use_id
+    string messages.[].content.[].id messages.[].content.[].name system.[].type system.[].text
     object tools.[].input_schema tool_choice metadata thinking output_config output_format
     object output_config.format output_config.format.schema output_format.schema
-    text messages.[].content
+    text messages.[].content messages.[].content.[].content
+    object messages.[].content.[].source messages.[].content.[].input
+    """
+)
+#: A tool without a type is one of the caller's.
+_REQUIRED = parse_required(
+    """
+    messages.[].content.[]{type=text}: text
+    messages.[].content.[]{type=image}: source
+    messages.[].content.[]{type=document}: source
+    messages.[].content.[]{type=tool_use}: id name input
+    messages.[].content.[]{type=tool_result}: tool_use_id
+    messages.[].content.[]{type=thinking}: thinking signature
+    system.[]{type=text}: text
+    tool_choice{type=tool}: name
+    thinking{type=enabled}: budget_tokens
+    """
+)
+_REQUIRED_OF_TOOL = parse_required("tools.[]: name input_schema")
+#: Objects whose type decides which fields they have.
+_TAGGED = parse_required(
+    """
+    messages.[].content.[]: type
+    system.[]: type
+    tool_choice: type
+    thinking: type
+    output_config.format: type
+    output_format: type
     """
 )
 _EXPECTED = {
@@ -56,6 +92,9 @@ _EXPECTED = {
     "strings": "a valid list of strings",
     "text": "a valid string or list of dictionaries",
 }
+
+
+_TYPE_NAMES: dict[type, str] = {str: "string", int: "integer", list: "list"}
 
 
 class Anthropic(Wire):
@@ -88,9 +127,16 @@ class Anthropic(Wire):
         record = parse_json(call.request)
         _validate(record)
         check_fields(record, _FIELDS, _refuse_field)
+        check_required(record, _TAGGED, _refuse_untagged)
+        check_required(record, _REQUIRED, _refuse_missing)
+        own = [None if tool.get("type", "custom") != "custom" else tool for tool in record.get("tools") or ()]
+        check_required({"tools": own}, _REQUIRED_OF_TOOL, _refuse_missing)
         _check_model(record)
+        check_search(record, self.digest)
         output = build_output(call, _chat_request(record))
-        message = _message("msg_" + self.digest(json.dumps(record))[:24], record["model"], output)
+        message = _message(
+            "msg_" + self.digest(json.dumps(record))[:24], record["model"], output, resumes=paused_search(record)
+        )
         if not record.get("stream"):
             return json_response(message)
         return stream_response("text/event-stream; charset=utf-8", _events(message, output))
@@ -133,10 +179,23 @@ def _refuse_field(bad: BadField) -> APIError:
     return APIError("bad-request", f"{place}: {problem}")
 
 
+def _refuse_missing(place: str, name: str) -> APIError:
+    path = place.replace("[", ".").replace("]", "")
+    tag = ".custom" if path.startswith("tools.") else ""
+    return APIError("bad-request", f"{path}{tag}.{name}: Field required")
+
+
+def _refuse_untagged(place: str, name: str) -> APIError:
+    path = place.replace("[", ".").replace("]", "")
+    return APIError("bad-request", f"{path}: Unable to extract tag using discriminator '{name}'")
+
+
 def _validate(record: dict[str, Any]) -> None:
     for name, type_ in (("model", str), ("max_tokens", int), ("messages", list)):
-        if not isinstance(record.get(name), type_):
+        if record.get(name) is None:
             raise APIError("bad-request", f"{name}: Field required")
+        if not isinstance(record[name], type_):
+            raise APIError("bad-request", f"{name}: Input should be a valid {_TYPE_NAMES[type_]}")
     if not record["messages"]:
         raise APIError("bad-request", "messages: at least one message is required")
     for index, message in enumerate(record["messages"]):
@@ -168,11 +227,16 @@ def _chat_request(record: dict[str, Any]) -> ChatRequest:
     output_format = record.get("output_format") or (record.get("output_config") or {}).get("format") or {}
     return ChatRequest(
         turns=[text for text in map(content_text, contents) if text],
-        tools={str(tool.get("name")): tool.get("input_schema", {}) for tool in record.get("tools") or ()},
+        tools={
+            str(tool.get("name")): tool.get("input_schema", {})
+            for tool in record.get("tools") or ()
+            if not is_search(tool)
+        },
         tool_choice={"tool": choice.get("name"), "any": "*"}.get(choice.get("type", "")),
         tool_results=[content_text(block.get("content")) for block in results],
         schema=output_format.get("schema"),
         max_tokens=record["max_tokens"],
+        searches=any(map(is_search, record.get("tools") or ())),
     )
 
 
@@ -180,11 +244,14 @@ def _blocks(content: Any) -> list[dict[str, Any]]:
     return [block for block in content if isinstance(block, dict)] if isinstance(content, list) else []
 
 
-def _message(message_id: str, model: str, output: Output) -> dict[str, Any]:
+def _message(message_id: str, model: str, output: Output, *, resumes: str = "") -> dict[str, Any]:
     content: list[dict[str, Any]] = []
     if output.reasoning_parts:
         content.append({"type": "thinking", "thinking": output.reasoning, "signature": "c2lnbmVk"})
-    if output.text_parts:
+    search = output.search
+    if search is not None:
+        content += search_blocks(search, resumes=resumes)
+    elif output.text_parts:
         content.append({"type": "text", "text": output.text})
     content += [
         {"type": "tool_use", "id": f"toolu_{tool_call.id}", "name": tool_call.name, "input": tool_call.arguments}
@@ -196,7 +263,9 @@ def _message(message_id: str, model: str, output: Output) -> dict[str, Any]:
         "role": "assistant",
         "model": model,
         "content": content,
-        "stop_reason": output.finish_reason("end_turn", "max_tokens", "tool_use"),
+        "stop_reason": "pause_turn"
+        if search is not None and search.pauses
+        else output.finish_reason("end_turn", "max_tokens", "tool_use"),
         "stop_sequence": None,
         "usage": {
             "input_tokens": output.prompt_tokens,
@@ -206,6 +275,7 @@ def _message(message_id: str, model: str, output: Output) -> dict[str, Any]:
             "output_tokens": output.output_tokens,
             "output_tokens_details": {"thinking_tokens": len(output.reasoning_parts)},
             "service_tier": "standard",
+            **({"server_tool_use": count_searches(search)} if search is not None else {}),
         },
     }
 
@@ -221,7 +291,9 @@ def _events(message: dict[str, Any], output: Output) -> Iterator[Piece]:
             yield _piece("content_block_delta", phase, index=index, delta=delta)
         yield _piece("content_block_stop", "finish", index=index)
     ending = {"stop_reason": message["stop_reason"], "stop_sequence": None}
-    yield _piece("message_delta", "finish", delta=ending, usage={"output_tokens": output.output_tokens})
+    counts = {name: message["usage"][name] for name in ("server_tool_use",) if name in message["usage"]}
+    usage = {"output_tokens": output.output_tokens, **counts}
+    yield _piece("message_delta", "finish", delta=ending, usage=usage)
     yield _piece("message_stop", "done")
 
 
@@ -231,6 +303,8 @@ def _piece(name: str, phase: str = "open", **fields: Any) -> Piece:
 
 def _without_content(block: dict[str, Any]) -> dict[str, Any]:
     empty: dict[str, Any] = {"thinking": "", "signature": "", "text": "", "input": {}}
+    if "citations" in block:
+        empty["citations"] = []
     return {**block, **{key: value for key, value in empty.items() if key in block}}
 
 
@@ -238,6 +312,16 @@ def _deltas(block: dict[str, Any], output: Output) -> Iterator[dict[str, Any]]:
     if block["type"] == "thinking":
         yield from ({"type": "thinking_delta", "thinking": part} for part in output.reasoning_parts)
         yield {"type": "signature_delta", "signature": block["signature"]}
+    elif block["type"] == "server_tool_use":
+        text = json.dumps(block["input"])
+        yield from ({"type": "input_json_delta", "partial_json": text[i : i + 6]} for i in range(0, len(text), 6))
+    elif block["type"] == "web_search_tool_result":
+        return
+    elif "citations" in block:
+        yield from ({"type": "citations_delta", "citation": citation} for citation in block["citations"])
+        yield from ({"type": "text_delta", "text": part} for part in fragments(block["text"]))
+    elif block["type"] == "text" and output.search is not None:
+        yield from ({"type": "text_delta", "text": part} for part in fragments(block["text"]))
     elif block["type"] == "text":
         yield from ({"type": "text_delta", "text": part} for part in output.text_parts)
     else:

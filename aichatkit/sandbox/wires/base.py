@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 from aichatkit._dataclasses import dataclass, field
 from aichatkit.sandbox.exchange import APIError, Piece, Request, Response
@@ -134,7 +135,7 @@ def parse_json(request: Request, *, any_content_type: bool = False) -> dict[str,
     if not any_content_type and request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
         raise APIError("wrong-type")
     try:
-        record = request.json()
+        record = json.loads(request.body, parse_constant=_refuse_number, parse_float=_parse_float)
     except (ValueError, RecursionError) as error:
         raise APIError("bad-request", "We could not parse the JSON body of your request.") from error
     if not isinstance(record, dict):
@@ -142,10 +143,21 @@ def parse_json(request: Request, *, any_content_type: bool = False) -> dict[str,
     return record
 
 
+def _parse_float(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _refuse_number(text)
+
+
+def _refuse_number(text: str) -> NoReturn:
+    # Python's own parser takes NaN and infinities, which JSON does not have.
+    raise ValueError(f"{text} is no JSON number")
+
+
 def require_fields(record: Mapping[str, Any], fields: Iterable[tuple[str, Any]]) -> None:
     """Reject a record if a field is missing or of the wrong type."""
     for name, types in fields:
-        if not isinstance(record.get(name), types):
+        value = record.get(name)
+        if not isinstance(value, types) or isinstance(value, bool):
             raise APIError("bad-request", f"The field '{name}' is missing or of the wrong type.")
 
 

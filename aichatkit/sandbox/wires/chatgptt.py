@@ -9,6 +9,7 @@ import urllib.parse
 from typing import Any
 
 from aichatkit.sandbox.exchange import APIError, Piece, Request, Response, html_response, json_response, stream_response
+from aichatkit.sandbox.wires.ai_power import chat_element
 from aichatkit.sandbox.wires.base import Call, Route, Settings, Wire, sse_event, text_pieces, user_turns
 
 _EXPIRED = "<!DOCTYPE html><title>WordPress Failure Notice</title><p>The link you followed has expired.</p>"
@@ -45,7 +46,11 @@ class ChatGptt(Wire):
         decoy = {"data-nonce": "0000000000", "data-post-id": "1"} if call.overrides.get("decoys") else {}
         tokens = {} if call.overrides.get("no-tokens") else valid
         body = _element("aside", {"class": "newsletter", **decoy}, quote)
-        body += _element("div", {"class": "wpaicg-chat-shortcode", **tokens, "data-bot-id": "0"}, quote)
+        how = call.overrides.get("ai-power", "")
+        if how in ("", "both"):
+            body += _element("div", {"class": "wpaicg-chat-shortcode", **tokens, "data-bot-id": "0"}, quote)
+        if how:
+            body += chat_element(self.settings, call.request.prefix, how=how)
         cookie = f"sandbox_visit={self.digest('cookie')[:16]}; path=/; HttpOnly"
         page = f"<!DOCTYPE html><html><head><title>Chat</title></head><body>{body}</body></html>"
         return html_response(page, headers=[("Set-Cookie", cookie)])

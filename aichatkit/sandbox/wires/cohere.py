@@ -8,7 +8,7 @@ from typing import Any
 
 from aichatkit.sandbox.exchange import APIError, Piece, Request, Response, json_response, stream_response
 from aichatkit.sandbox.wires.base import Call, Route, parse_json, require_fields, sse_event
-from aichatkit.sandbox.wires.fields import BadField, check_fields, parse_fields
+from aichatkit.sandbox.wires.fields import BadField, check_fields, check_required, parse_fields, parse_required
 from aichatkit.sandbox.wires.openai import OpenAIWire, content_text, trailing_tool_results
 from aichatkit.sandbox.wires.outputs import ChatRequest, Output, build_output
 
@@ -26,9 +26,33 @@ _FIELDS = parse_fields(
     boolean stream logprobs strict_tools
     strings stop_sequences
     objects tools documents
-    string model tool_choice tools.[].function.name
+    string model tool_choice tools.[].type tools.[].function.name messages.[].tool_call_id
+    string tools.[].function.description messages.[].tool_calls.[].type
+    string messages.[].content.[].type messages.[].content.[].text messages.[].tool_calls.[].id
+    string messages.[].tool_calls.[].function.name messages.[].tool_calls.[].function.arguments
+    text messages.[].content
+    objects messages.[].tool_calls
+    object messages.[].tool_calls.[].function
+    enum messages.[].role:user|assistant|system|tool
     object response_format tools.[].function tools.[].function.parameters thinking
     object response_format.json_schema response_format.schema
+    """
+)
+
+
+_REQUIRED = parse_required(
+    """
+    messages.[]: role
+    messages.[]{role=user}: content
+    messages.[]{role=system}: content
+    messages.[]{role=tool}: content tool_call_id
+    messages.[].content.[]: type
+    messages.[].content.[]{type=text}: text
+    messages.[].tool_calls.[]: id type function
+    messages.[].tool_calls.[].function: name arguments
+    tools.[]: type function
+    tools.[].function: name parameters
+    response_format: type
     """
 )
 
@@ -49,6 +73,7 @@ class Cohere(OpenAIWire):
         if not record["messages"] or not all(isinstance(message, dict) for message in record["messages"]):
             raise APIError("bad-request", "invalid request: messages must not be empty")
         check_fields(record, _FIELDS, _refuse_field)
+        check_required(record, _REQUIRED, _refuse_missing)
         output = build_output(call, _chat_request(record))
         message_id = self.digest(json.dumps(record))[:32]
         if not record.get("stream"):
@@ -66,7 +91,15 @@ class Cohere(OpenAIWire):
         return sse_event({"type": "message-end", "delta": delta}, "message-end")
 
 
+def _refuse_missing(place: str, name: str) -> APIError:
+    return APIError("bad-request", f"invalid request: {place}.{name} is required")
+
+
 def _refuse_field(bad: BadField) -> APIError:
+    if bad.field.kind == "enum":
+        return APIError(
+            "bad-request", f"invalid type: parameter {bad.path} must be one of {', '.join(bad.field.values)}"
+        )
     if not bad.is_out_of_bounds:
         return APIError("bad-request", f"invalid type: parameter {bad.path} must be {bad.expected}")
     low, high = ("unbounded" if bound is None else f"{bound:g}" for bound in (bad.field.low, bad.field.high))

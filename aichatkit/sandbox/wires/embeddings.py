@@ -72,8 +72,12 @@ class GeminiEmbeddings(Gemini):
             raise APIError(
                 "bad-request", "* BatchEmbedContentsRequest.requests: at most 100 requests can be in one batch"
             )
-        if not all(entry.get("model") for entry in entries):
-            raise APIError("bad-request", "* BatchEmbedContentsRequest.requests[0].model: model is required")
+        for number, entry in enumerate(entries):
+            if not isinstance(entry, dict) or not isinstance(entry.get("model"), str) or not entry["model"]:
+                place = f"BatchEmbedContentsRequest.requests[{number}].model"
+                raise APIError("bad-request", f"* {place}: model is required")
+        if not all(isinstance(entry["content"]["parts"], list) for entry in entries):
+            raise APIError("bad-request", "Invalid value at 'requests.content.parts' (must be an array of objects)")
         texts = ["".join(part["text"] for part in entry["content"]["parts"]) for entry in entries]
         widths = [_parse_width(entry, "outputDimensionality") for entry in entries]
         values = [{"values": vector_of(text, width)} for text, width in zip(texts, widths)]
@@ -90,7 +94,7 @@ class CohereEmbeddings(Cohere):
         """Return the vectors in the order of the texts."""
         self.check_key(call)
         record = parse_json(call.request)
-        if not record.get("model"):
+        if not isinstance(record.get("model"), str) or not record["model"]:
             raise APIError("bad-request", "invalid request: model is required")
         if record.get("input_type") not in _INPUT_TYPES:
             raise APIError("bad-request", "invalid request: valid input_type must be provided with the provided model")
@@ -122,7 +126,7 @@ class OllamaEmbeddings(Ollama):
     def embed(self, call: Call) -> Response:
         """Return the vectors in the order of the texts."""
         record = parse_json(call.request, any_content_type=True)
-        if not record.get("model"):
+        if not isinstance(record.get("model"), str) or not record["model"]:
             raise APIError("bad-request", "model is required")
         texts = record.get("input")
         texts = [texts] if isinstance(texts, str) else texts

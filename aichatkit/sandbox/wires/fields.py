@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from aichatkit.sandbox.exchange import APIError
 
-__all__ = ["BadField", "check_fields", "parse_fields"]
+__all__ = ["BadField", "check_fields", "check_required", "json_type", "parse_fields", "parse_required"]
 
 #: Kind -> what a service calls it.
 _NAMES = {
@@ -24,6 +25,9 @@ _NAMES = {
     "flag": "one of a boolean or integer",
     "enum": "one of the supported values",
 }
+
+
+_SEGMENT = re.compile(r"([^{]+)(?:\{(\w+)=([\w-]+)\})?")
 
 
 class Field(NamedTuple):
@@ -75,7 +79,8 @@ def parse_fields(text: str) -> dict[str, Field]:
 def check_fields(record: Any, fields: Mapping[str, Field], refuse: Callable[[BadField], APIError]) -> None:
     """Raise what `refuse` makes of the first field that a service would not take; null counts as missing.
 
-    A name with dots is a path; `[]` in it matches every item of an array.
+    A name with dots is a path; `[]` in it matches every item of an array, and `{key=value}` behind one of its names
+    selects objects.
     """
     for path, field in fields.items():
         for place, value in _find(record, path.split("."), ""):
@@ -83,15 +88,48 @@ def check_fields(record: Any, fields: Mapping[str, Field], refuse: Callable[[Bad
                 raise refuse(BadField(place, field, value))
 
 
+def parse_required(text: str) -> list[tuple[str, str]]:
+    """Return the pairs of a table: on each line the path of an object, a colon, and the names it must have.
+
+    >>> parse_required("tools.[]: type name")
+    [('tools.[]', 'type'), ('tools.[]', 'name')]
+    """
+    lines = [line.partition(":") for line in map(str.strip, text.splitlines()) if line]
+    return [(path, name) for path, _, names in lines for name in names.split()]
+
+
+def check_required(record: Any, required: Sequence[tuple[str, str]], refuse: Callable[[str, str], APIError]) -> None:
+    """Raise what `refuse` makes of the place of the first object that lacks a name, and of that name."""
+    for path, name in required:
+        for place, value in _find(record, path.split("."), ""):
+            if isinstance(value, dict) and value.get(name) is None:
+                raise refuse(place, name)
+
+
+def json_type(value: Any) -> str:
+    """Return the name of a JSON type.
+
+    >>> json_type(None), json_type(True), json_type(1.5), json_type([])
+    ('null', 'bool', 'number', 'array')
+    """
+    names = {type(None): "null", bool: "bool", int: "number", float: "number", str: "string", list: "array"}
+    return names.get(type(value), "object")
+
+
 def _find(record: Any, names: list[str], place: str) -> Iterator[tuple[str, Any]]:
     """Yield the values at a path with their places; of what is not there, or of another shape, there are none."""
     if not names:
         yield place.lstrip("."), record
-    elif names[0] == "[]":
-        for index, item in enumerate(record if isinstance(record, list) else ()):
-            yield from _find(item, names[1:], f"{place}[{index}]")
-    elif isinstance(record, dict) and names[0] in record:
-        yield from _find(record[names[0]], names[1:], f"{place}.{names[0]}")
+        return
+    name, key, wanted = _SEGMENT.fullmatch(names[0]).groups()  # type: ignore[union-attr]
+    found: list[tuple[str, Any]] = []
+    if name == "[]":
+        found = [(f"{place}[{index}]", item) for index, item in enumerate(record if isinstance(record, list) else ())]
+    elif isinstance(record, dict) and name in record:
+        found = [(f"{place}.{name}", record[name])]
+    for where, value in found:
+        if key is None or (isinstance(value, dict) and value.get(key) == wanted):
+            yield from _find(value, names[1:], where)
 
 
 def _is_valid(value: Any, field: Field) -> bool:

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 from aichatkit.sandbox.exchange import APIError, Piece, Request, Response, json_response, stream_response
 from aichatkit.sandbox.wires.base import Call, Route, Wire, parse_json
-from aichatkit.sandbox.wires.fields import BadField, check_fields, parse_fields
+from aichatkit.sandbox.wires.fields import (
+    BadField,
+    check_fields,
+    check_required,
+    json_type,
+    parse_fields,
+    parse_required,
+)
 from aichatkit.sandbox.wires.openai import MODELS, trailing_tool_results
 from aichatkit.sandbox.wires.outputs import ChatRequest, Output, build_output
 
@@ -18,7 +26,12 @@ _CREATED = "2000-01-01T00:00:00Z"
 #: It takes numbers out of bounds.
 _FIELDS = parse_fields(
     """
-    string model tools.[].function.name
+    string model tools.[].type tools.[].function.name tools.[].function.description
+    string messages.[].role messages.[].content messages.[].thinking messages.[].tool_name
+    strings messages.[].images
+    objects messages.[].tool_calls
+    object messages.[].tool_calls.[].function messages.[].tool_calls.[].function.arguments
+    string messages.[].tool_calls.[].function.name
     object options
     number options.temperature options.top_p options.min_p options.repeat_penalty
     number options.presence_penalty options.frequency_penalty
@@ -30,6 +43,18 @@ _FIELDS = parse_fields(
     object tools.[].function tools.[].function.parameters
     """
 )
+_REQUIRED = parse_required("tools.[]: function\ntools.[].function: name")
+#: Kind of a field -> its type in Go.
+_TYPES = {
+    "string": "string",
+    "strings": "[]string",
+    "boolean": "bool",
+    "number": "float64",
+    "integer": "int",
+    "object": "map[string]interface {}",
+    "objects": "[]api.Message",
+    "choice": "json.RawMessage",
+}
 
 
 class Ollama(Wire):
@@ -51,10 +76,15 @@ class Ollama(Wire):
         record = parse_json(call.request, any_content_type=True)
         if not record.get("model"):
             raise APIError("bad-request", "model is required")
-        messages = record.get("messages") or []
-        if not isinstance(messages, list) or not all(isinstance(message, dict) for message in messages):
-            raise APIError("bad-request", "json: cannot unmarshal into Go struct field ChatRequest.messages")
+        messages = record.get("messages")
+        messages = [] if messages is None else messages
+        if not isinstance(messages, list):
+            raise _refuse_type(messages, "messages", "[]api.Message")
+        for message in messages:
+            if not isinstance(message, dict):
+                raise _refuse_type(message, "messages", "api.Message")
         check_fields(record, _FIELDS, _refuse_field)
+        check_required(record, _REQUIRED, _refuse_missing)
         output = build_output(call, _chat_request(record, messages))
         head = {"model": record["model"], "created_at": _CREATED}
         if record.get("stream", True):
@@ -67,9 +97,16 @@ class Ollama(Wire):
 
 
 def _refuse_field(bad: BadField) -> APIError:
-    return APIError(
-        "bad-request", f"json: cannot unmarshal into Go struct field ChatRequest.{bad.path}: {bad.expected}"
-    )
+    return _refuse_type(bad.value, re.sub(r"\[\d+\]", "", bad.path), _TYPES[bad.field.kind])
+
+
+def _refuse_type(value: Any, path: str, go_type: str) -> APIError:
+    message = f"json: cannot unmarshal {json_type(value)} into Go struct field ChatRequest.{path} of type {go_type}"
+    return APIError("bad-request", message)
+
+
+def _refuse_missing(place: str, name: str) -> APIError:
+    return APIError("bad-request", f"{place}: {name} is required")
 
 
 def _chat_request(record: dict[str, Any], messages: list[dict[str, Any]]) -> ChatRequest:

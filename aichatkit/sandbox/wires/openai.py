@@ -175,6 +175,14 @@ def refuse_field(bad: BadField) -> APIError:
     return APIError("bad-request", message, code=code)
 
 
+def refuse_missing(place: str, name: str) -> APIError:
+    """Return the error for a field that is missing as OpenAI words it."""
+    path = f"{place}.{name}" if place else name
+    return APIError(
+        "bad-request", f"Missing required parameter: '{path}'.", code="missing_required_parameter", param=path
+    )
+
+
 def content_text(content: Any) -> str:
     """Return the text of a message content, a string or a list of parts."""
     if isinstance(content, list):

@@ -8,16 +8,19 @@ from typing import Any
 
 from aichatkit.sandbox.exchange import APIError, Piece, Response, json_response, stream_response
 from aichatkit.sandbox.wires.base import Call, Route, parse_json, require_fields, sse_event
-from aichatkit.sandbox.wires.fields import check_fields, parse_fields
+from aichatkit.sandbox.wires.fields import check_fields, check_required, parse_fields, parse_required
+from aichatkit.sandbox.wires.model_rules import find_record
 from aichatkit.sandbox.wires.openai import (
     ANY_BASE,
     OpenAIWire,
     check_model,
     content_text,
     refuse_field,
+    refuse_missing,
     trailing_tool_results,
 )
 from aichatkit.sandbox.wires.outputs import ChatRequest, Output, ToolCall, build_output
+from aichatkit.sandbox.wires.searches import link_annotations, refuse_combination
 
 #: Also of compatible services.
 _FIELDS = parse_fields(
@@ -27,14 +30,40 @@ _FIELDS = parse_fields(
     boolean stream parallel_tool_calls store stream_options.include_usage
     flag logprobs
     stops stop
-    string user response_format.json_schema.name tools.[].function.name
+    string user response_format.json_schema.name tools.[].type tools.[].function.name tools.[].function.description
+    string tool_choice.type tool_choice.function.name messages.[].name messages.[].tool_call_id
+    string messages.[].content.[].type messages.[].content.[].text messages.[].content.[].image_url.url
+    string messages.[].tool_calls.[].type messages.[].tool_calls.[].id messages.[].tool_calls.[].function.name
+    string messages.[].tool_calls.[].function.arguments
     object logit_bias stream_options response_format metadata
     object response_format.json_schema response_format.json_schema.schema
-    objects tools
+    objects tools messages.[].tool_calls
+    object messages.[].tool_calls.[].function
     object tools.[].function tools.[].function.parameters tool_choice.function
     choice tool_choice
+    object web_search_options
     enum response_format.type:text|json_object|json_schema verbosity:low|medium|high
     enum reasoning_effort:none|minimal|low|medium|high|xhigh|max|default
+    """
+)
+_REQUIRED = parse_required(
+    """
+    messages.[]{role=tool}: tool_call_id
+    messages.[].content.[]: type
+    messages.[].content.[]{type=text}: text
+    messages.[].content.[].image_url: url
+    messages.[].tool_calls.[]: id type
+    messages.[].tool_calls.[]{type=function}: function
+    messages.[].tool_calls.[].function: name arguments
+    tools.[]: type
+    tools.[]{type=function}: function
+    tools.[].function: name
+    tool_choice: type
+    tool_choice{type=function}: function
+    tool_choice.function: name
+    response_format: type
+    response_format{type=json_schema}: json_schema
+    response_format.json_schema: name
     """
 )
 _ROLES = ("system", "developer", "user", "assistant", "tool", "function")
@@ -53,8 +82,10 @@ class OpenAIChat(OpenAIWire):
         record = parse_json(call.request)
         _validate(record)
         check_fields(record, _FIELDS, refuse_field)
+        check_required(record, _REQUIRED, refuse_missing)
         effort = record.get("reasoning_effort")
         check_model(record, effort=effort, effort_path="reasoning_effort", endpoint="chat")
+        _check_search(record)
         completion_id = "chatcmpl-" + self.digest(json.dumps(record))[:24]
         head = {"id": completion_id, "created": int(time.time()), "model": record["model"]}
         completion = _Completion(head, build_output(call, _chat_request(record)))
@@ -70,7 +101,10 @@ class _Completion:
         self.head = head
         self.output = output
         self.finish_reason = output.finish_reason("stop", "length", "tool_calls")
-        self.usage = {
+        self.annotations = [
+            {"type": note.pop("type"), "url_citation": note} for note in link_annotations(output.search)
+        ]
+        self.usage: dict[str, Any] = {
             "prompt_tokens": output.prompt_tokens,
             "completion_tokens": output.output_tokens,
             "total_tokens": output.prompt_tokens + output.output_tokens,
@@ -83,6 +117,8 @@ class _Completion:
         message: dict[str, Any] = {"role": "assistant", "content": None if self.output.tool_calls else self.output.text}
         if self.output.reasoning_parts:
             message["reasoning_content"] = self.output.reasoning
+        if self.annotations:
+            message["annotations"] = self.annotations
         if self.output.tool_calls:
             message["tool_calls"] = [
                 _tool_call(tool_call, json.dumps(tool_call.arguments)) for tool_call in self.output.tool_calls
@@ -99,6 +135,8 @@ class _Completion:
             pieces.append(self._chunk({"tool_calls": [{"index": index, **_tool_call(tool_call, "")}]}))
             deltas = [{"index": index, "function": {"arguments": part}} for part in tool_call.argument_parts]
             pieces += [self._chunk({"tool_calls": [entry]}) for entry in deltas]
+        # Without any text, and late.
+        pieces += [self._chunk({"annotations": self.annotations})] if self.annotations else []
         pieces.append(self._chunk({}, phase="finish", finish_reason=self.finish_reason))
         if with_usage:
             pieces.append(self._piece([], "finish", usage=self.usage))
@@ -122,6 +160,8 @@ def _validate(record: dict[str, Any]) -> None:
             raise APIError("bad-request", f"Invalid value for 'role'. Supported values are: {', '.join(_ROLES)}.")
         if not isinstance(message.get("content"), (str, list, type(None))):
             raise APIError("bad-request", "Invalid type for 'content': expected a string or an array of objects.")
+        if message.get("content") is None and message["role"] != "assistant":
+            raise APIError("bad-request", "Invalid value for 'content': expected a string, got null.")
         _require_parts(f"messages[{number}].content", message.get("content"))
 
 
@@ -138,9 +178,10 @@ def _require_parts(path: str, content: Any) -> None:
 
 def _chat_request(record: dict[str, Any]) -> ChatRequest:
     messages = record["messages"]
-    functions = [tool.get("function", {}) for tool in record.get("tools") or ()]
+    functions = [tool.get("function", {}) for tool in record.get("tools") or () if "function" in tool]
     choice = record.get("tool_choice")
-    tool_choice = choice["function"]["name"] if isinstance(choice, dict) else {"required": "*"}.get(str(choice))
+    named = (choice.get("function") or {}).get("name") if isinstance(choice, dict) else None
+    tool_choice = named or {"required": "*"}.get(str(choice))
     response_format = record.get("response_format") or {}
     schemas = {"json_object": {}, "json_schema": response_format.get("json_schema", {}).get("schema", {})}
     return ChatRequest(
@@ -150,6 +191,28 @@ def _chat_request(record: dict[str, Any]) -> ChatRequest:
         tool_results=trailing_tool_results(messages),
         schema=schemas.get(response_format.get("type", "")),
         max_tokens=record.get("max_completion_tokens") or record.get("max_tokens"),
+        searches=_searches(record),
+        adds_links=True,
+    )
+
+
+def _searches(record: dict[str, Any]) -> bool:
+    types = [tool.get("type") for tool in record.get("tools") or ()]
+    return "web_search_options" in record or "openrouter:web_search" in types
+
+
+def _check_search(record: dict[str, Any]) -> None:
+    if "search_parameters" in record:
+        raise APIError("not-found", "Live search is deprecated. Please switch to the Agent Tools API.", status=410)
+    model = find_record("openai", record["model"])
+    refuse_combination(
+        "web_search_options" in record and model and "-search" not in record["model"],
+        "Web search options not supported with this model.",
+    )
+    types = [str(tool.get("type", "function")) for tool in record.get("tools") or ()]
+    unknown = [name for name in types if name.startswith("web_search")]
+    refuse_combination(
+        unknown, f"Invalid value: '{'; '.join(unknown)}'. Supported values are: 'function' and 'custom'."
     )
 
 

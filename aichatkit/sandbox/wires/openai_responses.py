@@ -9,16 +9,33 @@ from typing import Any
 
 from aichatkit.sandbox.exchange import APIError, Piece, Response, json_response, stream_response
 from aichatkit.sandbox.wires.base import Call, Route, parse_json, sse_event
-from aichatkit.sandbox.wires.fields import check_fields, parse_fields
-from aichatkit.sandbox.wires.openai import ANY_BASE, OpenAIWire, check_model, content_text, error_object, refuse_field
+from aichatkit.sandbox.wires.fields import check_fields, check_required, parse_fields, parse_required
+from aichatkit.sandbox.wires.openai import (
+    ANY_BASE,
+    OpenAIWire,
+    check_model,
+    content_text,
+    error_object,
+    refuse_field,
+    refuse_missing,
+)
 from aichatkit.sandbox.wires.outputs import ChatRequest, Output, build_output
+from aichatkit.sandbox.wires.searches import WebSearch, link_annotations, refuse_combination
+
+#: What a request includes to see all the pages found.
+_SOURCES = "web_search_call.action.sources"
 
 _FIELDS = parse_fields(
     """
     number temperature:0..2 top_p:0..1
     integer max_output_tokens:1.. top_logprobs:0..20
     boolean stream parallel_tool_calls store
-    string user instructions previous_response_id tools.[].name
+    string user instructions previous_response_id tools.[].type tools.[].name tools.[].description
+    string tool_choice.type tool_choice.name text.format.type text.format.name
+    string input.[].type input.[].role input.[].call_id input.[].name input.[].arguments
+    string input.[].content.[].type input.[].content.[].text
+    object input.[]
+    text input.[].content input.[].output input
     object text text.format text.format.schema reasoning metadata tools.[].parameters
     objects tools
     strings include
@@ -26,6 +43,24 @@ _FIELDS = parse_fields(
     enum reasoning.effort:none|minimal|low|medium|high|xhigh|max|default text.verbosity:low|medium|high
     """
 )
+_REQUIRED = parse_required(
+    """
+    input.[].content.[]: type
+    input.[].content.[]{type=input_text}: text
+    input.[].content.[]{type=output_text}: text
+    input.[]{type=message}: role content
+    input.[]{type=function_call}: call_id name arguments
+    input.[]{type=function_call_output}: call_id output
+    tools.[]: type
+    tools.[]{type=function}: name
+    tool_choice: type
+    tool_choice{type=function}: name
+    text.format: type
+    text.format{type=json_schema}: name schema
+    """
+)
+#: What an item without a type is.
+_MESSAGE = parse_required("input.[]: role content")
 
 
 class OpenAIResponses(OpenAIWire):
@@ -44,8 +79,13 @@ class OpenAIResponses(OpenAIWire):
         if not isinstance(record.get("input"), (str, list)) or not record["input"]:
             raise APIError("bad-request", "Missing required parameter: 'input'.")
         check_fields(record, _FIELDS, refuse_field)
+        check_required(record, _REQUIRED, refuse_missing)
+        if isinstance(record["input"], list):
+            untyped = [None if item.get("type") else item for item in record["input"]]
+            check_required({"input": untyped}, _MESSAGE, refuse_missing)
         effort = (record.get("reasoning") or {}).get("effort")
         check_model(record, effort=effort, effort_path="reasoning.effort", endpoint="responses")
+        _check_search(record)
         output = build_output(call, _chat_request(record))
         response = _response("resp_" + self.digest(json.dumps(record))[:24], record, output)
         if not record.get("stream"):
@@ -63,7 +103,6 @@ class OpenAIResponses(OpenAIWire):
 
 def _chat_request(record: dict[str, Any]) -> ChatRequest:
     items = [{"role": "user", "content": record["input"]}] if isinstance(record["input"], str) else record["input"]
-    items = [item for item in items if isinstance(item, dict)]
     results = list(itertools.takewhile(lambda item: item.get("type") == "function_call_output", reversed(items)))
     choice = record.get("tool_choice")
     # Perplexity takes the schema where chat completions has it.
@@ -77,6 +116,20 @@ def _chat_request(record: dict[str, Any]) -> ChatRequest:
         tool_results=[str(item.get("output")) for item in reversed(results)],
         schema=schemas.get(text_format.get("type", "")),
         max_tokens=record.get("max_output_tokens"),
+        searches=_offers_search(record) and record.get("tool_choice") != "none",
+        adds_links=True,
+    )
+
+
+def _offers_search(record: dict[str, Any]) -> bool:
+    return any(str(tool.get("type")).startswith("web_search") for tool in record.get("tools") or ())
+
+
+def _check_search(record: dict[str, Any]) -> None:
+    effort = (record.get("reasoning") or {}).get("effort")
+    refuse_combination(
+        _offers_search(record) and effort == "minimal",
+        "The following tools cannot be used with reasoning.effort 'minimal': web_search.",
     )
 
 
@@ -97,7 +150,7 @@ def _response(response_id: str, record: dict[str, Any], output: Output) -> dict[
         "error": None,
         "incomplete_details": {"reason": "max_output_tokens"} if output.truncated else None,
         "model": record["model"],
-        "output": _items(response_id, output),
+        "output": _items(response_id, output, shows_sources=_SOURCES in (record.get("include") or ())),
         "parallel_tool_calls": record.get("parallel_tool_calls", True),
         "tool_choice": record.get("tool_choice", "auto"),
         "tools": record.get("tools") or [],
@@ -105,13 +158,15 @@ def _response(response_id: str, record: dict[str, Any], output: Output) -> dict[
     }
 
 
-def _items(response_id: str, output: Output) -> list[dict[str, Any]]:
+def _items(response_id: str, output: Output, *, shows_sources: bool) -> list[dict[str, Any]]:
     items: list[dict[str, Any]] = []
+    if output.search is not None:
+        items.append(_search_item(output.search, shows_sources=shows_sources))
     if output.reasoning_parts:
         summary = [{"type": "summary_text", "text": output.reasoning}]
         items.append({"id": f"rs_{response_id[5:]}", "type": "reasoning", "summary": summary})
     if not output.tool_calls:
-        content = [{"type": "output_text", "text": output.text, "annotations": []}]
+        content = [{"type": "output_text", "text": output.text, "annotations": link_annotations(output.search)}]
         head = {"id": f"msg_{response_id[5:]}", "type": "message", "role": "assistant", "status": "completed"}
         items.append({**head, "content": content})
     for tool_call in output.tool_calls:
@@ -124,6 +179,14 @@ def _items(response_id: str, output: Output) -> list[dict[str, Any]]:
         }
         items.append({**head, "name": tool_call.name, "arguments": arguments})
     return items
+
+
+def _search_item(search: WebSearch, *, shows_sources: bool) -> dict[str, Any]:
+    action: dict[str, Any] = {"type": "search", "query": search.query, "queries": [search.query]}
+    if shows_sources:
+        action["sources"] = [{"type": "url", "url": page.url} for page in search.pages]
+    status = "failed" if search.error else "completed"
+    return {"id": f"ws_{search.id}", "type": "web_search_call", "status": status, "action": action}
 
 
 def _events(response: dict[str, Any], output: Output) -> Iterator[Piece]:
@@ -146,6 +209,8 @@ def _events(response: dict[str, Any], output: Output) -> Iterator[Piece]:
 
 
 def _without_content(item: dict[str, Any]) -> dict[str, Any]:
+    if item["type"] == "web_search_call":
+        return {**item, "status": "in_progress", "action": {"type": "search"}}
     empty = {"content": [], "summary": [], "arguments": ""}
     return {**item, **{key: value for key, value in empty.items() if key in item}}
 
@@ -155,12 +220,18 @@ def _item_events(item: dict[str, Any], output: Output) -> Iterator[tuple[str, st
         for part in output.reasoning_parts:
             yield "response.reasoning_summary_text.delta", "open", {"summary_index": 0, "delta": part}
         yield "response.reasoning_summary_text.done", "open", {"summary_index": 0, "text": output.reasoning}
+    elif item["type"] == "web_search_call":
+        for state in ("in_progress", "searching", "completed"):
+            yield f"response.web_search_call.{state}", "open", {}
     elif item["type"] == "message":
         content_position = {"content_index": 0}
         empty = {"type": "output_text", "text": "", "annotations": []}
         yield "response.content_part.added", "open", {**content_position, "part": empty}
         for part in output.text_parts:
             yield "response.output_text.delta", "text", {**content_position, "delta": part, "logprobs": []}
+        for number, annotation in enumerate(item["content"][0]["annotations"]):
+            fields = {**content_position, "annotation_index": number, "annotation": annotation}
+            yield "response.output_text.annotation.added", "text", fields
         yield "response.output_text.done", "finish", {**content_position, "text": output.text, "logprobs": []}
         yield "response.content_part.done", "finish", {**content_position, "part": item["content"][0]}
     else:

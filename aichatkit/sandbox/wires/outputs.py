@@ -10,6 +10,7 @@ from typing import Any
 from aichatkit._dataclasses import dataclass, field
 from aichatkit.sandbox.wires.base import Call, fragments
 from aichatkit.sandbox.wires.schemas import minimal_instance
+from aichatkit.sandbox.wires.searches import WebSearch, play_search
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,11 @@ class ChatRequest:
     tool_results: Sequence[str] = ()
     schema: Any = None
     max_tokens: int | None = None
+    #: Whether the model may search the web, and whether the service adds links to the text.
+    searches: bool = False
+    adds_links: bool = False
+    #: Whether a search of the service comes before the calls of functions.
+    adds_server_calls: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,8 @@ class Output:
     tool_calls: Sequence[ToolCall]
     truncated: bool
     prompt_tokens: int
+    search: WebSearch | None = None
+    adds_server_calls: bool = False
 
     @property
     def text(self) -> str:
@@ -94,9 +102,13 @@ def build_output(call: Call, request: ChatRequest) -> Output:
         return Output(reasoning, text_parts, tool_calls, bool(overrides.get("truncated")), tokens)
     tool_calls = [] if call.text is not None or request.tool_results else _choose_tools(call, request, prompt)
     reasoning = fragments(f"The user says: {prompt}") if _wants_reasoning(call, prompt) else []
+    search = play_search(call, request.turns) if request.searches and not tool_calls else None
+    if search is not None and request.schema is None:
+        return Output(reasoning, search.text_parts(with_links=request.adds_links), [], False, tokens, search)
     parts = [] if tool_calls else fragments(call.answer_text(request.turns, default=_default_text(request)))
     limit = len(parts) if request.max_tokens is None else request.max_tokens
-    return Output(reasoning, parts[:limit], tool_calls, limit < len(parts), tokens)
+    adds_calls = request.adds_server_calls
+    return Output(reasoning, parts[:limit], tool_calls, limit < len(parts), tokens, adds_server_calls=adds_calls)
 
 
 def _wants_reasoning(call: Call, prompt: str) -> bool:

@@ -95,3 +95,9 @@ def cancel_batch(client, id):
 def delete_batch(client, id):
     client.batches.delete(name=id)
     return True
+
+
+def decide(client, text, questions):
+    decided = client.decisions.create(model="gemini-decision-1", input=text, questions=questions)
+    answers = {name: answer.model_dump() for name, answer in decided.answers.items()}
+    return {"answers": answers, "tokens": decided.usage.total_input_tokens}

@@ -47,3 +47,9 @@ def models(client):
 
 def _user(prompt):
     return {"role": "user", "content": prompt}
+
+
+def decide(client, text, questions):
+    decided = client.systemone(model="nimble", state=text, questions=questions)
+    answers = {name: answer.model_dump() for name, answer in decided.answers.items()}
+    return {"answers": answers, "tokens": decided.usage.input_tokens}

@@ -111,3 +111,9 @@ def cancel_batch(client, id):
 def delete_batch(client, id):
     deleted = client.files.delete(client.batches.retrieve(id).input_file_id)
     return checked(deleted).deleted
+
+
+def decide(client, text, questions):
+    decided = checked(client.decisions.create(model=MODEL, input=text, questions=questions))
+    type(decided).model_validate(decided.model_dump(), strict=True)
+    return {"answers": [answer.model_dump() for answer in decided.answers], "tokens": decided.usage.input_tokens}

@@ -1,0 +1,58 @@
+"""Option --mcp: URLs, commands and configuration files -> MCP servers."""
+
+from __future__ import annotations
+
+import os
+import re
+from argparse import ArgumentParser, Namespace
+from typing import Any
+
+from aichatkit.errors import ConfigurationError
+from aichatkit.tools.mcp.config import mcp_config
+from aichatkit.tools.mcp.server import MCPServer, mcp
+
+__all__ = ["add_token_option", "open_servers", "parse_target", "token_of"]
+
+_URL = re.compile(r"https?://", re.IGNORECASE)
+
+
+def add_token_option(parser: ArgumentParser) -> None:
+    """Add the option that `token_of` reads."""
+    parser.add_argument(
+        "--mcp-token-env", metavar="VARIABLE", help="the environment variable with the token for the server's URL"
+    )
+
+
+def token_of(args: Namespace) -> str | None:
+    """Return the token for a server, None without the option."""
+    variable = args.mcp_token_env
+    if variable is None:
+        return None
+    token = os.environ.get(variable, "").strip()
+    if not token:
+        raise ConfigurationError(f"--mcp-token-env: the environment variable {variable} is not set")
+    return token
+
+
+def parse_target(text: str, **options: Any) -> MCPServer:
+    """Return the server at a URL, or the one that a command starts."""
+    if _URL.match(text):
+        return mcp(text, **options)
+    if options.get("token") is not None:
+        raise ConfigurationError("--mcp-token-env: is for the URL of a server; a command reads its own environment")
+    return mcp(command=text, **options)
+
+
+def open_servers(args: Namespace) -> list[MCPServer]:
+    """Return the servers of --mcp; none is started."""
+    token = token_of(args)
+    if token is not None and len(args.mcp) != 1:
+        # It must not reach a server that it is not for.
+        raise ConfigurationError("--mcp-token-env: is for one --mcp; put several servers into a JSON file")
+    servers = []
+    for text in args.mcp:
+        if text.lower().endswith(".json"):
+            servers += mcp_config(text)
+        else:
+            servers.append(parse_target(text, token=token))
+    return servers

@@ -1,0 +1,100 @@
+"""Tools that services run, and the choice of tools -> fields of the request body, in the form of each protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Callable
+
+from aichatkit.errors import ConfigurationError
+from aichatkit.providers.base import Options, Provider, ToolChoice
+from aichatkit.providers.request_bodies import set_path
+from aichatkit.providers.search_fields import search_fields
+
+__all__ = ["add_tool_fields", "check_tool_fields"]
+
+
+def add_tool_fields(payload: dict[str, Any], provider: Provider, model: str, options: Options) -> None:
+    """Add the tools that the service runs itself, and which tools must be used, to a body with the functions."""
+    added = [dict(tool) for tool in options.service_tools]
+    if options.search is not None:
+        fields = search_fields(provider, model, options.search)
+        added += fields.pop("tools", ())
+        payload.update(fields)
+    if added:
+        payload["tools"] = [*payload.get("tools", ()), *added]
+    if options.tool_choice is not None and provider.tool_choice_style:
+        _STYLES[provider.tool_choice_style](payload, options.tool_choice)
+
+
+def check_tool_fields(provider: Provider, options: Options) -> None:
+    """Raise if the service takes no tools of its own in a request, or has no such choice of tools."""
+    if options.service_tools and not provider.takes_service_tools:
+        shown = ", ".join(sorted(str(tool.get("type") or next(iter(tool))) for tool in options.service_tools))
+        raise ConfigurationError(
+            f"{provider.name} takes only functions in tools=, not tools that a service runs ({shown})",
+            provider=provider.name,
+            action="next",
+        )
+    choice = options.tool_choice
+    if choice is not None and choice.mode not in _MODES[provider.tool_choice_style]:
+        able = "openai, anthropic, gemini, mistral, xai"
+        shown = repr(choice.name or choice.mode)
+        raise ConfigurationError(
+            f"{provider.name} takes no tool_choice={shown}; services that do: {able}",
+            provider=provider.name,
+            action="next",
+        )
+
+
+def _openai(payload: dict[str, Any], choice: ToolChoice) -> None:
+    payload["tool_choice"] = {"type": "function", "function": {"name": choice.name}} if choice.name else choice.mode
+
+
+def _responses(payload: dict[str, Any], choice: ToolChoice) -> None:
+    payload["tool_choice"] = {"type": "function", "name": choice.name} if choice.name else choice.mode
+
+
+def _mistral(payload: dict[str, Any], choice: ToolChoice) -> None:
+    fields: dict[str, Any] = {}
+    _openai(fields, choice)
+    set_path(payload, "completion_args.tool_choice", fields["tool_choice"])
+
+
+def _anthropic(payload: dict[str, Any], choice: ToolChoice) -> None:
+    modes = {"required": "any", "function": "tool"}
+    payload["tool_choice"] = {
+        "type": modes.get(choice.mode, choice.mode),
+        **({"name": choice.name} if choice.name else {}),
+    }
+
+
+def _gemini(payload: dict[str, Any], choice: ToolChoice) -> None:
+    modes = {"auto": "AUTO", "none": "NONE", "required": "ANY", "function": "ANY"}
+    names = {"allowedFunctionNames": [choice.name]} if choice.name else {}
+    set_path(payload, "toolConfig.functionCallingConfig", {"mode": modes[choice.mode], **names})
+
+
+def _cohere(payload: dict[str, Any], choice: ToolChoice) -> None:
+    if choice.mode != "auto":
+        payload["tool_choice"] = choice.mode.upper()
+
+
+def _by_default(payload: dict[str, Any], choice: ToolChoice) -> None:
+    """Send nothing, as the model chooses anyway."""
+
+
+_STYLES: Mapping[str, Callable[[dict[str, Any], ToolChoice], None]] = {
+    "openai": _openai,
+    "responses": _responses,
+    "mistral": _mistral,
+    "anthropic": _anthropic,
+    "gemini": _gemini,
+    "cohere": _cohere,
+    "": _by_default,
+}
+_ALL = frozenset(("auto", "none", "required", "function"))
+_MODES: Mapping[str, frozenset[str]] = {
+    **dict.fromkeys(("openai", "responses", "mistral", "anthropic", "gemini"), _ALL),
+    "cohere": frozenset(("auto", "none", "required")),
+    "": frozenset(("auto",)),
+}

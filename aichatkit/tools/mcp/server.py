@@ -1,0 +1,408 @@
+"""`mcp()`: an MCP server whose tools a model may call, started on first use and shared by threads and clients."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import time
+import uuid
+import weakref
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Callable
+
+from aichatkit._dataclasses import replace
+from aichatkit._lazy import lazy_module
+from aichatkit._locks import ReentrantLock
+from aichatkit._warnings import warn_user
+from aichatkit.chunks import ToolCall
+from aichatkit.errors import ConfigurationError, MCPError
+from aichatkit.providers.base import ToolSource
+from aichatkit.structured.fit import fit_arguments
+from aichatkit.tools.mcp.contents import ToolResult, parse_result
+from aichatkit.tools.mcp.definitions import ServerTool, name_of, parse_tool
+from aichatkit.tools.mcp.peer import Peer
+from aichatkit.tools.mcp.settings import Settings, parse_settings
+from aichatkit.tools.mcp.wire import OnMessage, Wire
+from aichatkit.tools.sources import Approve, RemoteTool
+from aichatkit.transport.connections import Connections
+from aichatkit.transport.timeouts import Timeout
+
+if TYPE_CHECKING:
+    import requests
+
+    from aichatkit.tools.mcp import http, old_sse, processes, stdio
+else:
+    # A server has one transport.
+    http = lazy_module("aichatkit.tools.mcp.http")
+    old_sse = lazy_module("aichatkit.tools.mcp.old_sse")
+    processes = lazy_module("aichatkit.tools.mcp.processes")
+    stdio = lazy_module("aichatkit.tools.mcp.stdio")
+
+__all__ = ["MCPServer", "MCPToolCall", "mcp"]
+
+_MAX_PAGES, _MAX_TOOLS, _MANY_TOOLS = 100, 2000, 128
+#: How often a call that the server answers with "later" is sent, and the first wait, in seconds.
+_LATER_ROUNDS, _LATER_SECONDS = 5, 0.5
+#: The shortest time for which a list is kept, in seconds: some servers say 0, and every row of a run would list again.
+_MIN_TTL = 60.0
+_INVALID_PARAMS, _UNKNOWN_METHOD, _WRONG_HEADERS = "-32602", "-32601", "-32020"
+
+#: Servers restored from a pickle in this process: one for all copies of the same original.
+_restored: dict[str, MCPServer] = {}
+
+
+def mcp(
+    url: str | None = None,
+    *,
+    command: Sequence[str | os.PathLike[str]] | str | None = None,
+    name: str | None = None,
+    only: Sequence[str] | str | None = None,
+    without: Sequence[str] | str | None = None,
+    prefix: str | None = None,
+    approve: Approve | None = None,
+    timeout: float | tuple[float, float] | Timeout | None = None,
+    limit: int | None = 100_000,
+    token: str | Callable[[], str] | None = None,
+    headers: Mapping[str, str] | None = None,
+    session: requests.Session | None = None,
+    env: Mapping[str, str] | str | None = None,
+    cwd: str | os.PathLike[str] | None = None,
+    transport: str = "auto",
+    mode: str = "auto",
+    insecure: bool = False,
+) -> MCPServer:
+    """Return an MCP server for `tools=`, at a URL or started by `command`; nothing happens before its first use.
+
+    >>> server = mcp(command=["npx", "-y", "@modelcontextprotocol/server-everything"], only=["get-sum"])
+    >>> server
+    <MCPServer '@modelcontextprotocol/server-everything'>
+
+    Args:
+        command: a program and its arguments; it speaks over its standard input and output.
+        name: the server's name in messages and for `approve`.
+        only: names or patterns of the tools to use, such as "read_*".
+        without: names or patterns of tools to leave out.
+        prefix: put before the name of each tool, if two servers have a tool of the same name.
+        approve: called with each `ToolCall` before it is sent; if it returns False, the model gets an error. The call
+            also has `server`, `tool` (the name there) and `hints` (what the server says about it, unverified).
+        timeout: seconds without a sign of life, or a Timeout; by default 60, and 300 in total.
+        limit: characters of a result that the model gets, None for all.
+        token: a bearer token, or a function that returns one, called for each request.
+        headers: sent with every request, for other kinds of keys.
+        session: a Session for the requests; else they use the proxies and certificates of the client, not its keys.
+        env: variables for the program, besides a few such as PATH and HOME; "inherit" passes all, API keys too.
+        cwd: the folder to start the program in.
+        transport: "http", or "sse" for servers of the first revision; found out by default.
+        mode: "legacy" skips the question whether the server speaks the current revision.
+        insecure: allow http:// to other machines.
+
+    Raises:
+        ConfigurationError: an option is invalid.
+    """
+    return MCPServer(
+        parse_settings(
+            url,
+            command=command,
+            name=name,
+            only=only,
+            without=without,
+            prefix=prefix,
+            headers=headers,
+            token=token,
+            env=env,
+            cwd=cwd,
+            timeout=timeout,
+            limit=limit,
+            approve=approve,
+            transport=transport,
+            mode=mode,
+            session=session,
+            insecure=insecure,
+        )
+    )
+
+
+class MCPToolCall(ToolCall):
+    """A call of a server's tool, for `approve`: `tool` is its name on `server`; `hints` are unverified."""
+
+    server: str = ""
+    tool: str = ""
+    hints: Mapping[str, Any] = {}
+
+
+class MCPServer(ToolSource):
+    """An MCP server, made by `mcp`; it may be used by many threads and clients, and closed with `with` or `close`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.name = settings.name
+        self._settings = settings
+        self._sleep: Callable[[float], None] = time.sleep
+        self._clock: Callable[[], float] = time.monotonic
+        self._id = ""
+        self._lock = ReentrantLock()
+        self._connections: Connections | None = None
+        self._cached: dict[str, ServerTool] | None = None
+        self._expires: float | None = None
+        self._warned: set[str] = set()
+        self._first: dict[str, ServerTool] = {}
+        self._open()
+
+    def tools(self) -> list[ServerTool]:
+        """Return the tools that are used, with `name`, `description`, `schema` and `hints`; start the server if needed.
+
+        Raises:
+            MCPError: the server cannot be started or reached, or does not list its tools.
+            AuthenticationError: it wants another token.
+        """
+        return list(self._list_tools().values())
+
+    def call(self, tool: str, /, **arguments: Any) -> ToolResult:
+        """Call a tool by its name on the server, or as the model sees it, and return the result.
+
+        Raises:
+            MCPError: there is no result; if `maybe_processed` is True, the tool may have run.
+        """
+        tools = self._cached if self._pid == os.getpid() and self._cached is not None else self._list_tools()
+        found = tools.get(tool) or next((one for one in tools.values() if one.definition.name == tool), None)
+        if found is None:
+            raise ConfigurationError(f"MCP server {self.name!r} has no tool {tool!r}; it has {', '.join(tools)}")
+        return self._call(found, arguments)
+
+    def open_tools(self, connections: Connections | None = None) -> Sequence[RemoteTool]:
+        """Return the tools for a call of a client."""
+        with self._lock:
+            if self._connections is None and connections is not None and self._settings.session is None:
+                self._connections = connections.without_keys()
+        return [_BoundTool(self, tool) for tool in self._list_tools().values()]
+
+    def close(self) -> None:
+        """End the session or the process; the next use starts it again."""
+        with self._lock:
+            if self._pid == os.getpid():
+                self._finalizer()
+                if self._connections is not None and self._connections.owns_session:
+                    self._connections.close()
+            self._open()
+
+    def __enter__(self) -> MCPServer:
+        self.tools()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<MCPServer {self.name!r}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        self._id = self._id or uuid.uuid4().hex
+        return _restore, (self._id, replace(self._settings, session=None))
+
+    def _open(self) -> None:
+        """Prepare the first connection, or the next one; nothing is started."""
+        self._pid = os.getpid()
+        self._connections = self._cached = self._expires = None
+        settings = self._settings
+        is_http = bool(settings.url)
+        # The finalizer must not keep this object alive.
+        opener = _Opener(settings, self)
+        self._peer = Peer(
+            settings.name,
+            opener.open_old if settings.transport == "sse" else opener.open,
+            open_old=opener.open_old if is_http and settings.transport == "auto" else None,
+            mode="legacy" if settings.transport == "sse" else settings.mode,
+            start_limits=settings.start_limits,
+            clock=self._clock,
+            sleep=opener.sleep,
+        )
+        self._finalizer = weakref.finalize(self, _close_peer, self._peer, self._pid)
+
+    def _find_peer(self) -> Peer:
+        with self._lock:
+            if self._pid != os.getpid():
+                # A forked child: the process and its pipes belong to the parent.
+                self._finalizer.detach()
+                self._open()
+            return self._peer
+
+    def _list_tools(self) -> dict[str, ServerTool]:
+        peer = self._find_peer()
+        with self._lock:
+            is_stale = peer.has_changed or (self._expires is not None and self._clock() >= self._expires)
+            if self._cached is None or is_stale:
+                peer.has_changed = False
+                self._cached = self._select(self._read_list(peer))
+            return self._cached
+
+    def _read_list(self, peer: Peer) -> list[Any]:
+        """Return the definitions of all tools of the server, in its order; follow its pages to the end."""
+        records: list[Any] = []
+        cursors: list[Any] = []
+        params: dict[str, Any] = {}
+        while len(cursors) < _MAX_PAGES and len(records) < _MAX_TOOLS:
+            result = peer.request("tools/list", params, self._settings.list_limits)
+            found = result.get("tools")
+            records += found if isinstance(found, list) else ()
+            cursor, ttl = result.get("nextCursor"), result.get("ttlMs")
+            self._expires = self._clock() + max(ttl / 1000, _MIN_TTL) if isinstance(ttl, (int, float)) else None
+            if cursor is None or cursor in cursors:
+                break
+            cursors.append(cursor)
+            params = {"cursor": cursor}
+        return records
+
+    def _select(self, records: Sequence[Any]) -> dict[str, ServerTool]:
+        """Return the tools to use, by name; those that cannot be used are left out with a warning."""
+        settings = self._settings
+        names = [name_of(record) for record in records]
+        for option in ("only", "without"):
+            for pattern in getattr(settings, option):
+                if not any(_matches(name, (pattern,)) for name in names):
+                    self._warn(f"{option}={pattern!r} matches none of {', '.join(names)}")
+        tools: dict[str, ServerTool] = {}
+        for name, record in zip(names, records):
+            if (
+                name in tools
+                or (settings.only and not _matches(name, settings.only))
+                or _matches(name, settings.without)
+            ):
+                continue
+            tool = parse_tool(record, settings.prefix)
+            if isinstance(tool, str):
+                self._warn(f"a tool is left out: {tool}")
+            else:
+                tools[name] = tool
+                # A server that was approved by what it said may say something else later.
+                if self._first.setdefault(name, tool) != tool:
+                    self._warn(f"the definition of {name} is not the one that it had at first; check it")
+        if len(tools) > _MANY_TOOLS:
+            self._warn(f"{len(tools)} tools are more than services accept; choose some with only=")
+        return tools
+
+    def _call(self, tool: ServerTool, arguments: Mapping[str, Any]) -> ToolResult:
+        """Call a tool; one whose outcome is unknown is never sent again."""
+        call: dict[str, Any] = {"name": tool.name, "arguments": dict(arguments)}
+        params = call
+        for rounds in range(_LATER_ROUNDS):
+            result = self._request_call(tool, params)
+            kind = result.get("resultType", "complete")
+            if kind == "complete":
+                return parse_result(result, self._settings.limit)
+            if kind != "input_required":
+                raise self._error(f"the result of {tool.name} has the unknown type {kind!r}", maybe_processed=True)
+            if result.get("inputRequests"):
+                return ToolResult("the server wants input that this client does not give", is_error=True)
+            params = {**call, "requestState": result["requestState"]} if "requestState" in result else call
+            self._sleep(_LATER_SECONDS * 2**rounds)
+        raise self._error(f"{tool.name} is still not ready after {_LATER_ROUNDS} calls", maybe_processed=True)
+
+    def _request_call(self, tool: ServerTool, params: Mapping[str, Any]) -> dict[str, Any]:
+        peer = self._find_peer()
+        limits = self._settings.limits
+        try:
+            return peer.request("tools/call", params, limits, tool.header_values(params["arguments"]))
+        except MCPError as error:
+            if error.code != _WRONG_HEADERS:
+                raise
+        # Refused before it ran: which arguments headers repeat has changed.
+        peer.has_changed = True
+        tool = self._list_tools().get(tool.name, tool)
+        return peer.request("tools/call", params, limits, tool.header_values(params["arguments"]))
+
+    def _forget_list(self) -> None:
+        self._peer.has_changed = True
+
+    def _warn(self, text: str) -> None:
+        """Warn, once for the same reason."""
+        if text not in self._warned:
+            self._warned.add(text)
+            warn_user(f"MCP server {self.name!r}: {text}")
+
+    def _error(self, text: str, **fields: Any) -> MCPError:
+        return MCPError(f"MCP server {self.name!r}: {text}", server=self.name, **fields)
+
+
+class _Opener:
+    """Opens the connections of a server, without keeping it alive."""
+
+    def __init__(self, settings: Settings, server: MCPServer) -> None:
+        self._settings = settings
+        self._server = weakref.ref(server)
+
+    def open(self, on_message: OnMessage) -> Wire:
+        """Start the process, or take the URL."""
+        settings, server = self._settings, self._server()
+        assert server is not None
+        if settings.command:
+            env = processes.environment(settings.env)
+            return stdio.StdioWire(settings.command, env, settings.cwd, settings.name, on_message)
+        return http.HTTPWire(self._endpoint(server), on_message, self.sleep)
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        server = self._server()
+        assert server is not None
+        server._sleep(seconds)
+
+    def open_old(self, on_message: OnMessage) -> Wire:
+        """Open the event stream of a server of the first revision."""
+        server = self._server()
+        assert server is not None
+        return old_sse.OldSSEWire(self._endpoint(server), on_message, self._settings.start_limits)
+
+    def _endpoint(self, server: MCPServer) -> http.Endpoint:
+        settings = self._settings
+        server._connections = server._connections or Connections(settings.session)
+        return http.Endpoint(
+            settings.url, settings.name, server._connections, headers=settings.headers, token=settings.token
+        )
+
+
+class _BoundTool(RemoteTool):
+    """A tool of a server for the calls of a model."""
+
+    def __init__(self, server: MCPServer, tool: ServerTool) -> None:
+        self.definition = tool.definition
+        self._server = server
+        self._tool = tool
+
+    def run(self, call: ToolCall, approve: Approve | None) -> str:
+        try:
+            arguments = fit_arguments(call.arguments, self.definition.parameters)
+        except RecursionError:
+            return "Error: the arguments are nested too deeply"
+        shown = MCPToolCall(call.id, call.name, arguments)
+        # Not fields, so that it stays equal to the call in the reply.
+        vars(shown).update(server=self._server.name, tool=self._tool.name, hints=dict(self._tool.hints))
+        for allows in (self._server._settings.approve, approve):
+            if allows is not None and not allows(shown):
+                return "Error: the user did not allow this call"
+        try:
+            result = self._server._call(self._tool, arguments)
+        except MCPError as error:
+            if error.code in (_INVALID_PARAMS, _UNKNOWN_METHOD):
+                self._server._forget_list()
+            elif not error.maybe_processed:
+                raise
+            failure = error.message
+            if error.maybe_processed:
+                failure += "; it is not known whether the tool ran, so do not repeat the call without checking"
+            return f"Error: {failure}"
+        return f"Error: {result.text}" if result.is_error else result.text
+
+
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _close_peer(peer: Peer, owner: int) -> None:
+    if owner == os.getpid():
+        peer.close()
+
+
+def _restore(identity: str, settings: Settings) -> MCPServer:
+    server = _restored.get(identity)
+    if server is None:
+        server = _restored[identity] = MCPServer(settings)
+        server._id = identity
+    return server

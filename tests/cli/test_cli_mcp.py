@@ -1,0 +1,146 @@
+"""`aichatkit mcp` and --mcp: tools of MCP servers listed, called, and offered to a model."""
+
+from __future__ import annotations
+
+import io
+import json
+import shlex
+import sys
+
+import mcp_server
+import pytest
+
+from aichatkit.cli import main
+
+COMMAND = shlex.join([sys.executable, mcp_server.__file__])
+QUESTION = 'call add {"a": 1, "b": 2}'
+
+
+class Terminal(io.StringIO):
+    """Standard input of a person at a terminal."""
+
+    def isatty(self):
+        return True
+
+
+@pytest.fixture
+def server():
+    running = mcp_server.HTTPServer()
+    yield running
+    running.close()
+
+
+def test_tools_are_listed(server, capsys):
+    assert main(["mcp", server.url]) == 0
+    assert capsys.readouterr().out == (
+        "add(a, b, [note])\n    Add two numbers.\nfiles.read()\n    Read a file\nfail()\n    Fail.\n"
+    )
+
+
+def test_tools_are_listed_as_json(server, capsys):
+    assert main(["mcp", server.url, "--json"]) == 0
+    tools = json.loads(capsys.readouterr().out)
+    assert [tool["name"] for tool in tools] == ["add", "files.read", "fail"]
+    assert tools[0]["schema"] == mcp_server.TOOLS[0]["inputSchema"]
+    assert tools[0]["hints"] == {"readOnlyHint": True}
+
+
+def test_a_server_without_tools_says_so(server, capsys):
+    server.on("tools/list", lambda handler, message: handler.send_json(mcp_server.answer(message, {})))
+    assert main(["mcp", server.url]) == 0
+    assert "127.0.0.1: no tools" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["a=1", "b=2"], ['{"a": 1, "b": 2}']])
+def test_a_tool_is_called(capsys, arguments):
+    assert main(["mcp", COMMAND, "add", *arguments]) == 0
+    assert capsys.readouterr().out == "3\n"
+
+
+def test_a_result_is_shown_as_json(capsys):
+    assert main(["mcp", "--json", COMMAND, "add", "a=1", "b=2"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"text": "3", "data": {"sum": 0}, "is_error": False}
+
+
+def test_a_failed_tool_is_the_exit_code(capsys):
+    assert main(["mcp", COMMAND, "fail"]) == 1
+    assert capsys.readouterr().out == "it broke\n"
+
+
+def test_a_text_that_ends_its_line_gets_no_other(server, capsys):
+    result = mcp_server.text_result("done\n")
+    server.on("tools/call", lambda handler, message: handler.send_json(mcp_server.answer(message, result)))
+    assert main(["mcp", server.url, "fail"]) == 0
+    assert capsys.readouterr().out == "done\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        ([COMMAND, "sub"], 2, "has no tool 'sub'"),
+        ([COMMAND, "add", "a"], 2, "must be name=value, not 'a'"),
+        ([COMMAND, "add", "=1"], 2, "must be name=value"),
+        ([COMMAND, "add", "{"], 2, "not a valid JSON object"),
+        ([COMMAND, "--mcp-token-env", "TOKEN"], 2, "TOKEN is not set"),
+        (["no-such-program"], 1, "is not found"),
+        (["http://127.0.0.1:9/mcp"], 1, "ConnectionRefused|no connection|could not connect|cannot"),
+    ],
+)
+def test_mistakes_are_explained(capsys, words, code, message):
+    assert main(["mcp", *words]) == code
+    error = capsys.readouterr().err
+    assert any(part in error for part in message.split("|"))
+
+
+def test_a_token_comes_from_the_environment(server, monkeypatch, capsys):
+    monkeypatch.setenv("MY_SECRET", "secret-token")
+    assert main(["mcp", "--mcp-token-env", "MY_SECRET", server.url, "fail"]) == 1
+    assert server.headers_of("tools/call")[0]["Authorization"] == "Bearer secret-token"
+    assert main(["mcp", COMMAND, "--mcp-token-env", "MY_SECRET"]) == 2
+    assert "is for the URL of a server" in capsys.readouterr().err
+
+
+# Offered to a model.
+
+
+@pytest.mark.parametrize(("answer", "shown"), [("y\n", "The tool says: 3"), ("n\n", "not allow")])
+def test_a_call_runs_only_if_it_is_approved(monkeypatch, capsys, answer, shown):
+    monkeypatch.setattr("sys.stdin", Terminal(answer))
+    assert main(["-m", "offline", "--no-save", "--mcp", COMMAND, QUESTION]) == 0
+    captured = capsys.readouterr()
+    assert shown in captured.out
+    assert "mcp_server.py: add(a=1, b=2)" in captured.err
+
+
+def test_servers_and_functions_are_offered_together(server, monkeypatch, capsys, tmp_path):
+    path = tmp_path / "tools.py"
+    path.write_text('def stock(article: str) -> int:\n    """Count."""\n    return 4\n', encoding="utf-8")
+    config = tmp_path / "mcp.json"
+    config.write_text(json.dumps({"mcpServers": {"maths": {"url": server.url}}}))
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    monkeypatch.delitem(sys.modules, "aichatkit_tools", raising=False)
+    words = ["-m", "offline", "--no-save", "--tools", str(path), "--mcp", str(config), "--yes"]
+    assert main([*words, f'{QUESTION} and call stock {{"article": "A-17"}}']) == 0
+    assert capsys.readouterr().out == "The tool says: 3; 4\n"
+
+
+def test_a_chat_takes_servers(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{QUESTION}\n{QUESTION}\n"))
+    assert main(["chat", "-m", "offline", "--no-save", "--mcp", COMMAND, "--yes"]) == 0
+    assert capsys.readouterr().out.count("The tool says: 3") == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--yes", "Hi"], "--yes: is for --tools and --mcp"),
+        (["--mcp-token-env", "X", "Hi"], "--mcp-token-env: is for --mcp"),
+        (["--mcp", COMMAND, "Hi"], "--mcp: calls are approved at a terminal"),
+        (["--mcp", COMMAND, "--mcp", COMMAND, "--mcp-token-env", "MY_SECRET", "--yes", "Hi"], "is for one --mcp"),
+    ],
+)
+def test_options_that_do_not_fit_are_explained(monkeypatch, capsys, words, message):
+    monkeypatch.setenv("MY_SECRET", "secret-token")
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    assert main(["-m", "offline", "--no-save", *words]) == 2
+    assert message in capsys.readouterr().err

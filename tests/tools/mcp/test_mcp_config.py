@@ -1,0 +1,62 @@
+"""Files with MCP servers, in the format of many programs."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+import aichatkit as ai
+
+
+@pytest.fixture
+def read(tmp_path):
+    def read(content, **options):
+        path = tmp_path / "mcp.json"
+        path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
+        return ai.mcp_config(path, **options)
+
+    return read
+
+
+def test_every_kind_of_server_is_read(read, monkeypatch):
+    monkeypatch.setenv("MY_SECRET", "secret-token")
+    files, remote, old, off = (
+        {"command": "npx", "args": ["-y", "${SERVER:-files}"], "env": {"KEY": "${env:MY_SECRET}"}, "cwd": "/srv"},
+        {"type": "streamable-http", "url": "https://example.org/mcp", "headers": {"X-Key": "${MY_SECRET}"}},
+        {"type": "sse", "url": "https://example.org/sse", "timeout": 7, "env": None},
+        {"command": "off", "disabled": True},
+    )
+    servers = {"files": files, "remote": remote, "old": old, "off": off}
+    for content in ({"mcpServers": servers}, {"servers": servers}):
+        first, second, third = (server._settings for server in read(content, timeout=5, limit=10))
+        assert (first.name, first.command, first.cwd) == ("files", ("npx", "-y", "files"), "/srv")
+        assert first.env == {"KEY": "secret-token"}
+        assert (second.url, second.headers) == ("https://example.org/mcp", {"X-Key": "secret-token"})
+        assert (second.transport, third.transport) == ("auto", "sse")
+        assert (first.limits.idle, first.limit) == (5, 10)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "cannot be read as JSON"),
+        ([], 'the servers in "mcpServers"'),
+        ({}, 'the servers in "mcpServers"'),
+        ({"mcpServers": {"x": "npx"}}, 'the servers in "mcpServers"'),
+        ({"mcpServers": {"x": {"type": "carrier pigeon", "url": "https://x.example"}}}, "x has an unknown type"),
+        ({"mcpServers": {"x": {"command": "x", "args": "-y"}}}, "args are not a list"),
+        ({"mcpServers": {"x": {"command": "${NO_SUCH_THING}"}}}, "x: the environment variable NO_SUCH_THING is not"),
+        ({"mcpServers": {"x": {"command": "x", "args": [7]}}}, "command must be"),
+        ({"mcpServers": {"x": {"url": "x"}}}, "the URL must be like"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_an_error(read, content, message):
+    with pytest.raises(ai.ConfigurationError, match=message):
+        read(content)
+
+
+def test_a_file_that_does_not_exist_is_an_error():
+    with pytest.raises(ai.ConfigurationError, match="cannot be read") as caught:
+        ai.mcp_config("no-such.json")
+    assert "FileNotFoundError" in caught.value.reason
