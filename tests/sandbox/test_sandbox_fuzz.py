@@ -123,6 +123,24 @@ BODIES = {
     ),
     "cohere-embeddings": ("/v2/embed", {}, {"model": "m", "texts": ["Hi"], "input_type": "search_query"}),
     "ollama-embeddings": ("/api/embed", {}, {"model": "m", "input": ["Hi"]}),
+    "openai-decisions": (
+        "/v1/decisions",
+        {},
+        {
+            "model": "m",
+            "input": "It broke.",
+            "questions": [
+                {"name": "a", "type": "predicate", "instructions": "Broken?"},
+                {"name": "b", "type": "choice", "instructions": "What?", "choices": [{"value": "x"}, {"value": "y"}]},
+                {"name": "c", "type": "score", "instructions": "Bad?", "levels": [{"label": "x"}, {"label": "y"}]},
+            ],
+        },
+    ),
+    "systemone": (
+        "/v1/systemone",
+        {},
+        {"model": "m", "state": "It broke.", "questions": {"a": {"type": "noul", "instructions": "Broken?"}}},
+    ),
     "images": ("/v1/images/generations", {}, {"prompt": "a cat", "model": "m"}),
     "aichats": ("/chat/send2/", {}, {"type": "chat", "messagesHistory": [{"from": "you", "content": "Hi"}]}),
     "aichat": ("/api/text", {}, {"message": "Hi", "temperature": 1}),
@@ -252,7 +270,9 @@ OPTIONAL_ON = {
     "openai-responses": ("type",),
 }
 #: What its site takes whatever it is.
-IGNORED = {("aichatfree", "pass"), ("aichatonline-wordpress", "stream")}
+IGNORED = {
+    *(("aichatfree", "pass"), ("aichatonline-wordpress", "stream"), ("systemone", "model"), ("systemone", "state")),
+}
 #: What may be of other types too, besides the one that is there.
 OTHER_TYPES = {
     "content": (str, list),
