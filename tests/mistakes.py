@@ -1723,6 +1723,49 @@ MISTAKES = (
         "new = text",
         "faults/test_odd_records.py",
     ),
+    # Batch jobs, and the sandbox that plays them.
+    Mistake(
+        "a job that may belong to another program is cancelled",
+        "batch_jobs/engine.py",
+        'if job.state == "unsure":',
+        'if job.state == "":',
+        "batch_jobs/test_sandbox_jobs.py",
+    ),
+    Mistake(
+        "rows of a queue that is full fail",
+        "batch_jobs/collection.py",
+        " or isinstance(failure, RateLimitError):",
+        ":",
+        "batch_jobs/test_sandbox_jobs.py",
+    ),
+    Mistake(
+        "rows in jobs are in memory, however many there are",
+        "batch_jobs/planner.py",
+        "MemoryRows() if source.size is not None else DiskRows()",
+        "MemoryRows()",
+        "batch_jobs/test_job_memory.py",
+    ),
+    Mistake(
+        "rows that left the file are still counted",
+        "batch_jobs/waiting_rows.py",
+        "self._stored -= len(stored)",
+        "self._stored -= 0",
+        "batch_jobs/test_waiting_rows.py",
+    ),
+    Mistake(
+        "the sandbox shows jobs to other keys",
+        "sandbox/batches/jobs.py",
+        "if job.id == id and job.owner == owner and",
+        "if job.id == id and",
+        "sandbox/test_sandbox_batches.py",
+    ),
+    Mistake(
+        "the results of the sandbox are in the order of the rows",
+        "sandbox/batches/jobs.py",
+        "self._random.sample(copies, len(copies))",
+        "list(copies)",
+        "sandbox/test_sandbox_batches.py",
+    ),
     # Decisions.
     Mistake(
         "probabilities whose sum is not 1 are accepted",

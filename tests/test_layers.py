@@ -97,7 +97,7 @@ ORDER = """
     batch_jobs.protocols.openai_files batch_jobs.protocols.messages batch_jobs.protocols.operations
     batch_jobs.protocols.counters
     batch_jobs.protocols
-    batch_jobs.prices
+    batch_jobs.prices batch_jobs.waiting_rows
     batch_jobs.answers batch_jobs.planner
     batch_jobs.engine
     batch_jobs.collection batch_jobs.job batch_jobs.holdings batch_jobs.status

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar
 
 from aichatkit.sandbox.exchange import APIError, Piece, Request, Response, fragments, json_response, stream_response
 from aichatkit.sandbox.prompt_caches import CacheUse
@@ -103,7 +103,7 @@ class Anthropic(Wire):
     """Messages and the model list, distinguished from OpenAI's by the version header."""
 
     name = "anthropic"
-    routes = (
+    routes: ClassVar[Sequence[Route]] = (
         Route("POST", "/v1/messages", "chat"),
         Route("GET", "/v1/models", "models", "models"),
     )
