@@ -28,10 +28,7 @@ from aichatkit.call.targets import (
     PerProvider,
     Target,
     find_targets,
-    named_providers,
-    parse_keys,
     parse_model,
-    per_provider,
 )
 from aichatkit.chats.chat import Chat
 from aichatkit.errors import BadResponseError, ConfigurationError
@@ -42,11 +39,10 @@ from aichatkit.messages import Prompt
 from aichatkit.options import (
     CALL_OPTIONS,
     build_connections,
-    parse_auth,
+    parse_access,
     parse_catalog,
     parse_hooks,
     parse_rates,
-    parse_url,
 )
 from aichatkit.params import parse_params
 from aichatkit.registry import GROUPS, Registry, registry
@@ -70,9 +66,11 @@ if TYPE_CHECKING:
     from aichatkit.middleware import cache as caches
     from aichatkit.middleware import telemetry as telemetries
     from aichatkit.middleware.estimates import Estimate
+    from aichatkit.prompt_caching import plan as cache_plans
 else:
     # What only some clients or calls need.
     budgets = lazy_module("aichatkit.middleware.budgets")
+    cache_plans = lazy_module("aichatkit.prompt_caching.plan")
     caches = lazy_module("aichatkit.middleware.cache")
     call_log = lazy_module("aichatkit.middleware.call_log")
     checks = lazy_module("aichatkit.checks")
@@ -120,6 +118,8 @@ class Client:
         budget: US dollars, by the price table, that all answers of this client together do not exceed.
         cache: a path, a Cache or a dict that stores answers to identical calls; calls with tools, or with a
             temperature above 0 and no seed, are not cached.
+        prompt_cache: how prompts are marked for the cache of the service: "auto" if they are likely to be read again,
+            "safe" if that cannot cost more, True always, "1h" always and for an hour, False never.
         hooks: functions that observe calls, each called with a record: "request" before one is sent, "chunk" for each
             piece of text, "wait" before a wait, "reply" and "error" at the end. An exception in a hook is logged.
         log: path of a SQLite file that gets a row for each call, with prompt and answer and without keys.
@@ -150,6 +150,7 @@ class Client:
         catalog: str | os.PathLike[str] | Mapping[str, Any] | None = None,
         budget: float | None = None,
         cache: str | os.PathLike[str] | MutableMapping[str, str] | None = None,
+        prompt_cache: bool | Literal["auto", "safe", "1h"] = "auto",
         hooks: Mapping[str, Callable[[Any], None]] | None = None,
         log: str | os.PathLike[str] | None = None,
         telemetry: bool | telemetries.Telemetry | None = None,
@@ -168,14 +169,9 @@ class Client:
             Timeout.of(timeout),
             policy,
             parse_params(params, options=()),
+            "auto" if prompt_cache == "auto" else cache_plans.parse_mode(prompt_cache),
         )
-        is_for_model = [value is not None and not isinstance(value, Mapping) for value in (api_key, auth, base_url)]
-        names = named_providers(model) if any(is_for_model) else []
-        keys = per_provider(api_key, names, option="api_key")
-        keys = {name: parse_keys(key, provider=name) for name, key in keys.items()}
-        base_urls = per_provider(base_url, names, option="base_url")
-        base_urls = {name: parse_url(url) for name, url in base_urls.items()}
-        signers = parse_auth(auth, names, keys, session)
+        keys, base_urls, signers = parse_access(model, api_key, base_url, auth, session)
         hooks = parse_hooks(hooks)
         self._log = None if log is None else call_log.CallLog(log)  # only now, as it creates its file
         observed = bool(hooks) or self._log is not None or telemetry is not None
@@ -223,6 +219,7 @@ class Client:
         - `tools`: typed functions the model may call, in up to `max_rounds` rounds (8); `approve(call)` may forbid a
           call; calls of tools given as dicts are left to you in `reply.tool_calls`;
         - `schema`: structured output: a type or JSON schema the answer must fit; `reply.data` is its value;
+        - `prompt_cache`: as for the client;
         - `extra`: fields for the body, sent as they are; `raw=True`: keep the records of the answer in `reply.raw`;
           `strict=True`: never omit a parameter that the service refuses.
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from aichatkit._lazy import lazy_module
 from aichatkit.auth.signers import Signer, is_google_session, parse_signer
 from aichatkit.call.signatures import CallOptions, options_of
-from aichatkit.call.targets import per_provider
+from aichatkit.call.targets import named_providers, parse_keys, per_provider
 from aichatkit.catalog.layers import parse_layer, read_layer
 from aichatkit.catalog.models import Catalog
 from aichatkit.errors import ConfigurationError
@@ -32,6 +32,7 @@ __all__ = [
     "HOOKS",
     "MAX_ROUNDS",
     "build_connections",
+    "parse_access",
     "parse_auth",
     "parse_catalog",
     "parse_cert",
@@ -68,6 +69,19 @@ def build_connections(session: Any, proxies: Any, verify: Any, cert: Any, header
         cert=parse_cert(cert),
         headers=parse_headers(headers),
     )
+
+
+def parse_access(
+    model: Any, api_key: Any, base_url: Any, auth: Any, session: Any
+) -> tuple[dict[str, Any], dict[str, str], dict[str, Signer]]:
+    """Return the keys, the base URLs and what signs requests, each by provider; `model` names that of single values."""
+    is_for_model = [value is not None and not isinstance(value, Mapping) for value in (api_key, base_url, auth)]
+    names = named_providers(model) if any(is_for_model) else []
+    keys = {
+        name: parse_keys(key, provider=name) for name, key in per_provider(api_key, names, option="api_key").items()
+    }
+    base_urls = {name: parse_url(url) for name, url in per_provider(base_url, names, option="base_url").items()}
+    return keys, base_urls, parse_auth(auth, names, keys, session)
 
 
 def parse_auth(auth: Any, names: Sequence[str], keys: Collection[str], session: Any) -> dict[str, Signer]:

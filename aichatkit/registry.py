@@ -48,6 +48,7 @@ _NOT_PROVIDERS = (
         "ai_power",
         "base",
         "cache_keys",
+        "cache_marks",
         "deciders",
         "effort_fields",
         "logprobs",

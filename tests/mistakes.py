@@ -909,8 +909,8 @@ MISTAKES = (
     Mistake(
         "rows whose worker died are asked side by side",
         "batch/run.py",
-        "self._in_flight < (1 if self._suspected else self._options.workers)",
-        "self._in_flight < self._options.workers",
+        "goes_alone = self._suspected or",
+        "goes_alone =",
         "batch/test_executors.py",
     ),
     Mistake(
@@ -1263,7 +1263,7 @@ MISTAKES = (
     Mistake(
         "what the caller put into the body is left out",
         "call/refusals.py",
-        'change.do not in ("rename", "auto", "leave_empty") and fields.get(options.extra, change.path) is not None',
+        'change.do not in ("rename", "auto", "leave_empty") and is_own',
         "False",
         "call/test_call_refusals.py",
     ),
@@ -1723,6 +1723,49 @@ MISTAKES = (
         "new = text",
         "faults/test_odd_records.py",
     ),
+    # Batch jobs, and the sandbox that plays them.
+    Mistake(
+        "a job that may belong to another program is cancelled",
+        "batch_jobs/engine.py",
+        'if job.state == "unsure":',
+        'if job.state == "":',
+        "batch_jobs/test_sandbox_jobs.py",
+    ),
+    Mistake(
+        "rows of a queue that is full fail",
+        "batch_jobs/collection.py",
+        " or isinstance(failure, RateLimitError):",
+        ":",
+        "batch_jobs/test_sandbox_jobs.py",
+    ),
+    Mistake(
+        "rows in jobs are in memory, however many there are",
+        "batch_jobs/planner.py",
+        "MemoryRows() if source.size is not None else DiskRows()",
+        "MemoryRows()",
+        "batch_jobs/test_job_memory.py",
+    ),
+    Mistake(
+        "rows that left the file are still counted",
+        "batch_jobs/waiting_rows.py",
+        "self._stored -= len(stored)",
+        "self._stored -= 0",
+        "batch_jobs/test_waiting_rows.py",
+    ),
+    Mistake(
+        "the sandbox shows jobs to other keys",
+        "sandbox/batches/jobs.py",
+        "if job.id == id and job.owner == owner and",
+        "if job.id == id and",
+        "sandbox/test_sandbox_batches.py",
+    ),
+    Mistake(
+        "the results of the sandbox are in the order of the rows",
+        "sandbox/batches/jobs.py",
+        "self._random.sample(copies, len(copies))",
+        "list(copies)",
+        "sandbox/test_sandbox_batches.py",
+    ),
     # Decisions.
     Mistake(
         "probabilities whose sum is not 1 are accepted",
@@ -1879,6 +1922,42 @@ MISTAKES = (
         "if options.tool_choice is not None and any(reply.tool_calls for reply in replies):",
         "if False:",
         "middleware/test_searches.py",
+    ),
+    # Prompt caching.
+    Mistake(
+        "all rows of a run write their common beginning",
+        "prompt_caching/runs.py",
+        "return self._missing > 0",
+        "return False",
+        "prompt_caching/test_run_cache.py",
+    ),
+    Mistake(
+        "a prompt that is sent once is written to the cache",
+        "prompt_caching/policy.py",
+        'writes_nothing=self._rules.style == "breakpoints" and not self._has_tail',
+        "writes_nothing=False",
+        "prompt_caching/test_cache_policy.py",
+    ),
+    Mistake(
+        "prompts are marked although none was read back",
+        "prompt_caching/memory.py",
+        "stops = group.misses >= MAX_MISSES and not group.is_stopped",
+        "stops = False",
+        "prompt_caching/test_cache_policy.py",
+    ),
+    Mistake(
+        "the mark after the previous turn is missing",
+        "prompt_caching/policy.py",
+        "yield from (head, previous, tails[-1])",
+        "yield from (head, tails[-1])",
+        "prompt_caching/test_cache_policy.py",
+    ),
+    Mistake(
+        "writes for hours are told at the price of minutes",
+        "call/answer.py",
+        "bill = bill._replace(long_writes=usage.cache_write_tokens)",
+        "pass",
+        "prompt_caching/test_long_writes.py",
     ),
     # Signing in.
     Mistake(

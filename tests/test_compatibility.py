@@ -158,7 +158,8 @@ SAMPLING = (
     " logprobs=None, top_logprobs=None, logit_bias=None, response_format=None, parallel_tool_calls=None, user=None"
 )
 CHECK = (
-    f"files=(), timeout=None, retry=None, headers=None, proxies=None, extra=None, raw=False, strict=False, {SAMPLING}"
+    f"files=(), timeout=None, retry=None, headers=None, proxies=None, prompt_cache=None, extra=None, raw=False,"
+    f" strict=False, {SAMPLING}"
 )
 CALL = f"schema=None, tools=(), tool_choice=None, search=False, max_rounds=8, approve=None, {CHECK}"
 CONVERSATION = f"model=None, system=None, history=(), trim=None, {CALL}"
@@ -184,7 +185,7 @@ SIGNATURES = {
     "Chat.undo": "(self)",
     "Client": "(model=None, *, system=None, api_key=None, auth=None, base_url=None, session=None, proxies=None,"
     " verify=None, cert=None, headers=None, timeout=None, retry=None, rate=None, prices=None, catalog=None,"
-    " budget=None, cache=None,"
+    " budget=None, cache=None, prompt_cache='auto',"
     f" hooks=None, log=None, telemetry=None, {SAMPLING})",
     "Client.ask": f"(self, prompt, *, {ASK})",
     "Client.chat": f"(self, *, {CONVERSATION})",

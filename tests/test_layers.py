@@ -42,6 +42,7 @@ ORDER = """
     display.reply_record
     display.reprs _dataclasses _json
     errors call.other_words
+    prompt_caching.plan
     call.option_hints
     catalog.layers
     catalog.rates
@@ -71,11 +72,13 @@ ORDER = """
     batch.text_bar
     sandbox storage.records batch.progress batch.tables batch.workers
     providers
+    prompt_caching.memory prompt_caching.prompts prompt_caching.services
     hooks catalog.tokens
     tools call.tool_calls call.blocks call.citations call.closings
     call.collector call.cost limits.cooldowns limits.shared_rates
     limits.waits batch.journal batch.result_store
     call.base_answer
+    prompt_caching.policy
     call.answer limits.rate_limits limits.retries
     call.model_rules
     call.refused_fields
@@ -89,7 +92,7 @@ ORDER = """
     options
     tools.mcp
     call.call
-    call.build
+    call.build prompt_caching.runs
     call.attempt
     call.fallback chats.trimming
     call.list_models chats checks
@@ -103,7 +106,7 @@ ORDER = """
     batch_jobs.protocols.openai_files batch_jobs.protocols.messages batch_jobs.protocols.operations
     batch_jobs.protocols.counters
     batch_jobs.protocols
-    batch_jobs.prices
+    batch_jobs.prices batch_jobs.waiting_rows
     batch_jobs.answers batch_jobs.planner
     batch_jobs.engine
     batch_jobs.collection batch_jobs.job batch_jobs.holdings batch_jobs.status

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -18,15 +18,18 @@ from aichatkit.batch.results import Results
 from aichatkit.batch.rows import read_rows
 from aichatkit.batch.run import BatchRun, RunOptions
 from aichatkit.batch.task_queue import TaskQueue
+from aichatkit.batch.templates import Template
 from aichatkit.batch.workers import BoundAsk, parse_executor
 from aichatkit.call.call import Call
 from aichatkit.call.fallback import check_call
-from aichatkit.errors import ConfigurationError
+from aichatkit.errors import ChatError, ConfigurationError
 from aichatkit.middleware.budgets import Budget
 from aichatkit.middleware.estimates import Estimate, check_priced, estimate_calls
 from aichatkit.middleware.pipeline import open_answer
 from aichatkit.options import parse_flag
 from aichatkit.params import is_integer
+from aichatkit.prompt_caching import runs
+from aichatkit.prompt_caching.plan import RowHead
 from aichatkit.reply import Reply
 from aichatkit.streams import Stream
 from aichatkit.structured.forms import Form
@@ -121,6 +124,10 @@ def map_prompts(
     if decide is None and isinstance(resume, (str, os.PathLike)) and os.path.isfile(resume):
         batch_jobs.collect_jobs(client, options, resume)
     journal = None if resume is None else Journal(resume)
+    find_beginning = partial(_find_beginning, prompts, template)
+    cache = (
+        None if decide is not None else runs.plan_run(sample, find_beginning, size=source.size, is_finite=source.finite)
+    )
     run_options = RunOptions(
         BoundAsk(partial(ask_row, client), options),
         workers,
@@ -131,6 +138,8 @@ def map_prompts(
         sample.policy.max_wait,
         make_executor,
         owns_executor=not hasattr(executor, "submit"),
+        cache=cache,
+        ask_cached=None if cache is None else BoundAsk(partial(ask_row, client, row_head=cache.head), options),
     )
     # Calls are built ahead only if a journal or a budget has to inspect them.
     build_call = partial(_build_row_call, client, **options) if journal is not None or budgets else None
@@ -142,9 +151,36 @@ def map_prompts(
     return results if as_completed else results.finish()
 
 
-def ask_row(client: Client, prompt: Any, /, **options: Any) -> Reply:
-    """Ask one row of a batch run and return its reply."""
+def _find_beginning(prompts: Any, template: str | None) -> str:
+    """Return the text that all prompts begin with; of what can be read only once, only the template is known."""
+    least = "" if template is None else Template(template).beginning
+    is_frame = hasattr(prompts, "iloc") or hasattr(prompts, "with_columns")
+    if is_frame or isinstance(prompts, (list, tuple, Mapping, str, os.PathLike)):
+        # A row that cannot be read is reported by the run.
+        with suppress(ChatError):
+            rows = read_rows(prompts, template).rows
+            return runs.common_beginning((row.prompt for row in rows if row.error is None), least)
+    return least
+
+
+def ask_row(
+    client: Client,
+    prompt: Any,
+    /,
+    *,
+    row_head: RowHead | None = None,
+    on_begun: Callable[[], None] | None = None,
+    **options: Any,
+) -> Reply:
+    """Ask one row of a batch run and return its reply.
+
+    `row_head` is the beginning that all rows share, and `on_begun` is called when the answer has begun.
+    """
     call = replace(_build_row_call(client, prompt, **options), in_batch=True)
+    if row_head is not None:
+        call = replace(call, shared_head=row_head.place_in(call.messages))
+    if on_begun is not None:
+        call = replace(call, on_answer=lambda answer: on_begun())
     reply = Stream(open_answer(call)).read()
     # Decisions are part of no layer around the call.
     form = options.get("form")

@@ -7,6 +7,7 @@ import queue
 import secrets
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Future
+from functools import partial
 from itertools import count
 from typing import Any, Callable
 
@@ -31,6 +32,7 @@ from aichatkit.errors import (
 )
 from aichatkit.middleware.budgets import Budget
 from aichatkit.middleware.estimates import Expense
+from aichatkit.prompt_caching.runs import RunCache
 from aichatkit.reply import Reply
 
 __all__ = ["BatchRun", "RunOptions"]
@@ -64,6 +66,9 @@ class RunOptions:
     max_wait: float
     make_executor: Callable[[], Any] | None = None
     owns_executor: bool = True
+    #: The beginning that rows share, and how rows are sent if it is to be cached.
+    cache: RunCache | None = None
+    ask_cached: BoundAsk | None = None
 
 
 class BatchRun(BaseRun):
@@ -81,6 +86,8 @@ class BatchRun(BaseRun):
         #: Number of rows that are sent again after their worker died; while there are any, rows are sent one at a time.
         self._suspected = 0
         self._broken_executors = 0
+        #: The row that goes alone, until its answer begins, so that the others can read its beginning from the cache.
+        self._first: Task | None = None
         self._journal = options.journal
         self._executor: Any = None
 
@@ -115,13 +122,52 @@ class BatchRun(BaseRun):
         self._completed.put(None)
 
     def _submit_ready(self) -> None:
-        while self.stopped is None and self._in_flight < (1 if self._suspected else self._options.workers):
+        while self.stopped is None and self._in_flight < self._max_in_flight():
             task = self._queue.next()
             if task is None and self._queue.failure is not None and not self._queue.waits_for_others:
                 self._fail(self._queue.failure)
             if task is None or not self._reserve_budget(task):
                 return
             self._submit(task)
+
+    def _max_in_flight(self) -> int:
+        cache = self._options.cache
+        goes_alone = self._suspected or self._first is not None or (cache is not None and cache.is_cold)
+        return 1 if goes_alone else self._options.workers
+
+    def _choose_ask(self, task: Task) -> BoundAsk:
+        """Return how to send a row: with its beginning marked for the cache, unless nothing is left to read it."""
+        cache, ask = self._options.cache, self._options.ask
+        if cache is None:
+            return ask
+        is_cold = cache.is_cold
+        if is_cold and cache.head.is_certain and not self._queue.has_more():
+            return ask
+        ask = self._options.ask_cached or ask
+        if not is_cold:
+            return ask
+        self._first = task
+        # Other executors tell only when a row has ended.
+        return (
+            ask if self._options.make_executor else BoundAsk(partial(ask.ask, on_begun=self._note_begun), ask.options)
+        )
+
+    def _note_begun(self) -> None:
+        """Let the other rows follow the first one; called from its thread."""
+        assert self._options.cache is not None
+        self._first = None
+        self._options.cache.note_begun()
+        self._completed.put(None)
+
+    def _note_finished(self, task: Task, outcome: Any) -> None:
+        cache = self._options.cache
+        if cache is None:
+            return
+        if isinstance(outcome, Reply):
+            cache.note_answered(is_first=task is self._first)
+        elif task is self._first:
+            cache.note_failed()
+        self._first = None if task is self._first else self._first
 
     def _reserve_budget(self, task: Task) -> bool:
         """Reserve what a row may cost; if that does not fit, wait for rows in flight, or stop if there are none."""
@@ -141,7 +187,8 @@ class BatchRun(BaseRun):
             if self._executor is None:
                 self._executor = (self._options.make_executor or self._make_threads)()
             ticket = f"{self._run_id}:{next(self._tickets)}"
-            future = self._executor.submit(answer_row, self._options.ask, task.row.prompt, ticket)
+            ask = self._choose_ask(task)
+            future = self._executor.submit(answer_row, ask, task.row.prompt, ticket)
         except BrokenExecutor as error:
             self._settle(task, Expense())
             self._queue.requeue_first(task)
@@ -192,6 +239,7 @@ class BatchRun(BaseRun):
         error = None if future.cancelled() else future.exception()
         outcome = None if future.cancelled() or error is not None else future.result()
         self._suspected -= task.worker_deaths > 0
+        self._note_finished(task, outcome)
         if isinstance(outcome, Reply):
             self._broken_executors = 0
             self._settle(task, None, outcome)

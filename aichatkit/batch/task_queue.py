@@ -99,6 +99,13 @@ class TaskQueue:
             self._claim([self._claimed_elsewhere.popleft() for _ in range(count)])
         return self._ready.popleft() if self._ready else None
 
+    def has_more(self) -> bool:
+        """Return whether a row is ready after the one handed out last."""
+        task = self.next()
+        if task is not None:
+            self.requeue_first(task)
+        return task is not None
+
     def expense_of(self, task: Task, reply: Reply) -> Expense:
         """Return the expense of a row's reply, estimated from its text if the service does not report it."""
         expected = task.expected

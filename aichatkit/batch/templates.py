@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from itertools import takewhile
 from typing import Any
 
 from aichatkit.errors import ConfigurationError
@@ -33,6 +34,8 @@ class Template:
             self._parts.append(_parse_token(token))
             end = token.end()
         self._parts.append((text[end:], None))
+        #: The text before the first column, with which every prompt begins.
+        self.beginning = "".join(text for text, _ in takewhile(lambda part: part[1] is None, self._parts))
         #: The columns it needs, in order of first appearance.
         self.names = list(dict.fromkeys(name for _, name in self._parts if name is not None))
         if not self.names:

@@ -29,6 +29,7 @@ from aichatkit.errors import (
     ContentFilteredError,
     ModelNotFoundError,
     QuotaExceededError,
+    RateLimitError,
     SchemaError,
 )
 from aichatkit.middleware.cache import store_reply
@@ -211,7 +212,7 @@ class Collection:
         failure.provider, failure.model = failure.provider or job.provider, failure.model or job.model
         # By default, its rows are as if they had not been sent.
         max_tries = math.inf
-        if failure.code in _QUEUE_FULL:
+        if failure.code in _QUEUE_FULL or isinstance(failure, RateLimitError):
             self.queue_full = True
         elif isinstance(failure, FATAL):
             self.fatal = self.fatal or failure
@@ -225,7 +226,9 @@ class Collection:
         elif has_other_models or isinstance(failure, ModelNotFoundError):
             self.unsupported = failure
         else:
-            max_tries = 0
+            # A service that gives no status may mean the rows.
+            is_temporary = failure.action == "retry" and failure.status is not None
+            max_tries = self._max_tries if is_temporary else 0
         self._journal.finish(job, note=repair(failure.message), error=failure, max_tries=max_tries)
 
 

@@ -113,13 +113,19 @@ class JobEngine:
         return self._poll(job, protocol)
 
     def cancel(self, job: JobRecord) -> JobRecord:
-        """Cancel a job at its service, or forget it if it was not sent."""
+        """Cancel a job at its service, or forget it if it was not sent.
+
+        One that may belong to another program is not cancelled: whose it is shows at its end.
+        """
         protocol = self.protocol_of(job)
         assert protocol is not None
         if job.state in UNSENT or job.state == "uploaded":
             self.journal.drop(job)
             return job._replace(state="released")
-        if job.remote:
+        if job.state == "unsure":
+            problem = "may belong to another program, so it was not cancelled; whose it is shows when it has ended"
+            logger.warning("%s: the job %s %s", job.provider, job.id, problem)
+        elif job.remote:
             protocol.cancel(job)
         return self.journal.update(job, note=CANCELLED, next_poll=self._clock() + _FIRST)
 

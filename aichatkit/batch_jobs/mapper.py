@@ -27,6 +27,7 @@ from aichatkit.call.call import Call
 from aichatkit.call.fallback import check_call
 from aichatkit.call.targets import Target
 from aichatkit.errors import ConfigurationError
+from aichatkit.limits.retries import RetryPolicy
 from aichatkit.middleware.budgets import Budget
 from aichatkit.middleware.estimates import Estimate, expected_expense, highest_cost
 from aichatkit.params import is_number, suggestion
@@ -121,7 +122,7 @@ def map_in_jobs(
             late=late,
             make_job=partial(Job.of, path=journal.path, client=client),
             ask_live=ask_live,
-            clock=_clock,
+            clock=_wall_clock(sample.policy),
         ),
     )
     runs.append(run)
@@ -158,7 +159,7 @@ def collect_jobs(client: Client, options: Mapping[str, Any], resume: Any) -> Non
         late="batch",
         make_job=partial(Job.of, path=journal.path, client=client),
         sends=False,
-        clock=_clock,
+        clock=_wall_clock(sample.policy),
     )
     run = JobRun(planner, job_options)
     deque(run, maxlen=0)
@@ -180,6 +181,15 @@ def estimate_in_jobs(client: Client, prompts: Any, template: str | None, options
 
 def _call_builder(client: Client, options: Mapping[str, Any]) -> Callable[[object], Call]:
     return lambda prompt: client._build_call(prompt, 1, **options)  # type: ignore[arg-type]
+
+
+def _wall_clock(policy: RetryPolicy) -> Callable[[], float]:
+    """Return the wall clock; if the policy has a clock, one that goes as that does from now on."""
+    clock = policy.clock
+    if clock is None:
+        return _clock
+    moved = _clock() - clock()
+    return lambda: clock() + moved
 
 
 def _parse_wait(wait: Any) -> float | None:

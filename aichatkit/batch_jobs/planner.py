@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -16,7 +17,8 @@ from aichatkit.batch_jobs.lines import Spool, make_nonce, row_id
 from aichatkit.batch_jobs.prices import highest_expense
 from aichatkit.batch_jobs.protocols import find_protocol
 from aichatkit.batch_jobs.protocols.base import FileJobProtocol, JobProtocol
-from aichatkit.batch_jobs.records import JobRow, RowState
+from aichatkit.batch_jobs.records import JobRecord, JobRow, RowState
+from aichatkit.batch_jobs.waiting_rows import DiskRows, MemoryRows, WaitingRows
 from aichatkit.call.attempt import TargetAttempts, open_transport
 from aichatkit.call.call import Call
 from aichatkit.call.request import ProviderRequest, build_http_request, encode_body
@@ -27,6 +29,7 @@ from aichatkit.middleware.cache import find_cached
 from aichatkit.middleware.estimates import Expense
 from aichatkit.middleware.fingerprints import fingerprint
 from aichatkit.middleware.tool_rounds import repair_messages
+from aichatkit.prompt_caching.policy import plan_for_job
 from aichatkit.reply import Reply
 from aichatkit.structured.forms import Form
 
@@ -36,6 +39,8 @@ __all__ = ["PlannedJob", "Planner", "RowRequest", "build_row"]
 _JOB_ROWS = 10_000
 #: Rows looked up in the journal at a time.
 _LOOKUPS = 64
+#: Rows with their outcomes that may wait in memory until they are yielded.
+_MAX_FINISHED = 256
 
 
 class RowRequest(NamedTuple):
@@ -76,6 +81,9 @@ def build_row(call: Call, target: Target, protocol: JobProtocol) -> RowRequest:
     attempt.check()
     changes = () if call.strict else call.context.refused_params.get((target.provider.name, target.model), ())
     original = replace(attempt.request, changes=changes) if changes else attempt.request
+    plan = plan_for_job(attempt.provider, target.model, original.messages, original.options)
+    if plan is not None:
+        original = replace(original, options=replace(original.options, cache=plan))
     http = open_transport(attempt.provider, None, call)
     request, http_request = build_http_request(original, http)
     body = protocol.adapt_body(http_request.json or {})
@@ -83,6 +91,22 @@ def build_row(call: Call, target: Target, protocol: JobProtocol) -> RowRequest:
     encoded = encode_body(http_request, request).data
     assert isinstance(encoded, bytes)
     return RowRequest(original, body, encoded)
+
+
+class _Draft:
+    """A job that is being filled."""
+
+    def __init__(self, target: Target, *, joined: bool) -> None:
+        self.nonce = make_nonce()
+        self.target = target
+        self.spool = Spool(joined=joined)
+        self.rows: list[JobRow] = []
+        self.planned: list[PlannedRow] = []
+        self.most = Expense()
+
+    def finish(self) -> PlannedJob:
+        """Return the job."""
+        return PlannedJob(self.nonce, self.target, self.rows, self.planned, self.spool, self.most)
 
 
 class Planner:
@@ -103,7 +127,7 @@ class Planner:
         #: Rows with their outcomes, not yet yielded by the run.
         self.finished: deque[FinishedRow] = deque()
         #: Rows in jobs, or claimed by another process, by their keys.
-        self.waiting: dict[bytes, Row] = {}
+        self.waiting: WaitingRows = MemoryRows() if source.size is not None else DiskRows()
         #: Lines of the results of rows that were collected here, for calls with `raw=True`.
         self.raw: dict[bytes, list[Any]] = {}
         #: Rows that are sent live.
@@ -114,8 +138,11 @@ class Planner:
         self.targets = list(targets)
         #: Whether rows are sent live from now on, as no model is left that has jobs.
         self.goes_live = False
-        #: The most rows of the next job.
+        #: The most rows, and bytes of lines, of the next job; one row may be larger.
         self.job_rows = _JOB_ROWS
+        self._job_bytes = math.inf
+        #: Rows that a service found too large even in a job of their own, by their keys.
+        self._too_large: dict[bytes, ChatError] = {}
         self._source = source
         self._build_call = build_call
         self._journal = journal
@@ -124,6 +151,7 @@ class Planner:
         self._keeps_failures = keeps_failures
         self._late = late
         self._ready: deque[PlannedRow] = deque()
+        self._draft: _Draft | None = None
         self._is_exhausted = False
         self._protocols: dict[Target, JobProtocol] = {}
 
@@ -135,7 +163,12 @@ class Planner:
     @property
     def is_done(self) -> bool:
         """Whether no row is left to plan."""
-        return self._is_exhausted and not self._ready
+        return self._is_exhausted and not self._ready and self._draft is None
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether the next job is filled only once the finished rows have been yielded: they hold their answers."""
+        return len(self.finished) >= _MAX_FINISHED
 
     def read_all(self) -> None:
         """Read the rest of the rows without planning a job."""
@@ -162,7 +195,7 @@ class Planner:
         return self._protocols[target]
 
     def next_job(self) -> PlannedJob | None:
-        """Return the next job, None if no row is left or none fits the budget."""
+        """Return the next job, None if no row is left, none fits the budget, or the planner is paused."""
         self.over_budget = None
         if self.goes_live:
             self.read_all()
@@ -170,45 +203,55 @@ class Planner:
             self._ready.clear()
             return None
         protocol = self.protocol_of(self.target, self._build_call("?"))
-        spool = Spool(joined=not isinstance(protocol, FileJobProtocol))
-        planned = None
-        try:
-            planned = self._fill(spool, protocol)
-        finally:
-            if planned is None:
-                spool.close()
-        return planned
+        draft = self._draft or _Draft(self.target, joined=not isinstance(protocol, FileJobProtocol))
+        self._draft = draft
+        while self._add_row(draft, protocol):
+            if self.is_paused:
+                return None
+        if not draft.rows:
+            self._take_back()
+            return None
+        self._draft = None
+        return draft.finish()
 
-    def _fill(self, spool: Spool, protocol: JobProtocol) -> PlannedJob | None:
-        nonce, target = make_nonce(), self.target
-        rows: list[JobRow] = []
-        taken: list[PlannedRow] = []
-        most = Expense()
-        while len(rows) < self.job_rows:
-            planned = self._next_row()
-            if planned is None:
-                break
-            call, n = self._try_call(planned), len(rows)
-            built = None if call is None else self._try_build(planned, call, target)
-            if call is None or built is None:
-                continue
-            line = protocol.build_line(row_id(nonce, n), built.encoded)
-            if len(line) + 1 > protocol.max_bytes:
-                self._finish_alone(planned, len(line), protocol)
-                continue
-            is_full = n >= min(self.job_rows, protocol.max_rows) or spool.size + len(line) + 1 > protocol.max_bytes
-            needed = most.plus(highest_expense(call, target)) if self._budgets else most
-            if is_full or not self._fits(needed):
-                self._ready.appendleft(planned)
-                break
-            most = needed
-            spool.add(line)
-            rows.append(JobRow(n, planned.key, len(planned.replies) + 1, planned.tries))
-            taken.append(planned)
-        return PlannedJob(nonce, target, rows, taken, spool, most) if rows else None
+    def _add_row(self, draft: _Draft, protocol: JobProtocol) -> bool:
+        """Add the next row to a job, unless it has an outcome; return False if the job is full or no row is left."""
+        if len(draft.rows) >= self.job_rows:
+            return False
+        planned = self._next_row()
+        if planned is None:
+            # There may be more once the finished rows have been yielded.
+            return self.is_paused
+        call, n = self._try_call(planned), len(draft.rows)
+        built = None if call is None else self._try_build(planned, call, draft.target)
+        if call is None or built is None:
+            return True
+        line = protocol.build_line(row_id(draft.nonce, n), built.encoded)
+        if len(line) + 1 > protocol.max_bytes:
+            self._finish_alone(planned, len(line), protocol)
+            return True
+        size = draft.spool.size + len(line) + 1
+        is_full = n >= protocol.max_rows or size > protocol.max_bytes or (n > 0 and size > self._job_bytes)
+        needed = draft.most.plus(highest_expense(call, draft.target)) if self._budgets else draft.most
+        if is_full or not self._fits(needed):
+            self._ready.appendleft(planned)
+            return False
+        draft.most = needed
+        draft.spool.add(line)
+        draft.rows.append(JobRow(n, planned.key, len(planned.replies) + 1, planned.tries))
+        draft.planned.append(planned)
+        return True
+
+    def _take_back(self) -> None:
+        """Take back the rows of a job that is not full yet, and delete its lines."""
+        draft, self._draft = self._draft, None
+        if draft is not None:
+            self._ready.extendleft(reversed(draft.planned))
+            draft.spool.close()
 
     def drain(self) -> Iterator[Row]:
         """Yield the rows that were not sent: those already read, and the rest of the input if it is finite."""
+        self._take_back()
         unsent = list(self._ready)
         self._ready.clear()
         self._journal.release(planned.key for planned in unsent)
@@ -216,9 +259,21 @@ class Planner:
         if self._source.finite:
             yield from self._source.rows
 
+    def shrink(self, job: JobRecord, keys: Sequence[bytes], error: ChatError) -> None:
+        """Make the next jobs smaller than one whose body was too large; if that had one row, the row has no job."""
+        if len(keys) == 1:
+            self._too_large[keys[0]] = error
+        else:
+            self._job_bytes = max(1, job.bytes // 2)
+
+    def close(self) -> None:
+        """Delete what is on disk."""
+        self._take_back()
+        self.waiting.close()
+
     def look_again(self, keys: Sequence[bytes]) -> None:
         """Look waiting rows up in the journal again: they may be answered, or free."""
-        self._claim([(self.waiting.pop(key), key) for key in keys if key in self.waiting], keeps_failures=True)
+        self._claim(self.waiting.take(keys), keeps_failures=True)
 
     def _fits(self, most: Expense) -> bool:
         for budget in self._budgets:
@@ -228,7 +283,7 @@ class Planner:
         return True
 
     def _next_row(self) -> PlannedRow | None:
-        while not self._ready and not self._is_exhausted:
+        while not self._ready and not self._is_exhausted and not self.is_paused:
             self._read()
         return self._ready.popleft() if self._ready else None
 
@@ -281,7 +336,13 @@ class Planner:
             drafts = ()
         is_unrun = last is not None and state == RowState.UNRUN
         planned = PlannedRow(row, key, last.tries + 1 if last is not None and is_unrun else 0, drafts)
-        (self.live if is_unrun and self._late == "live" else self._ready).append(planned)
+        error = self._too_large.get(key)
+        if self._late == "live" and (is_unrun or error is not None):
+            self.live.append(planned)
+        elif error is not None:
+            self._finish_failed(row, key, error)
+        else:
+            self._ready.append(planned)
 
     def _try_call(self, planned: PlannedRow) -> Call | None:
         """Return the call of a row, None if the cache has its answer."""

@@ -6,8 +6,9 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Generator, Iterator
-from typing import Any
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from typing import Any, Callable
 
 from aichatkit.batch.base_run import BaseRun
 from aichatkit.batch.task_queue import FinishedRow
@@ -15,7 +16,7 @@ from aichatkit.batch_jobs import status
 from aichatkit.batch_jobs.collection import Collection
 from aichatkit.batch_jobs.engine import FATAL, JobEngine
 from aichatkit.batch_jobs.holdings import Holdings
-from aichatkit.batch_jobs.planner import Planner
+from aichatkit.batch_jobs.planner import PlannedJob, Planner
 from aichatkit.batch_jobs.records import FINAL, UNSENT, JobRecord, RemoteJob
 from aichatkit.batch_jobs.run_options import JobRunOptions
 from aichatkit.errors import ChatError, JournalError
@@ -60,6 +61,8 @@ class JobRun(BaseRun):
         self._is_queue_small = False
         self._latest: list[JobRecord] = []
         self._ends_at: float | None = None
+        #: Blocks of keys of rows to be looked up again.
+        self._looking: deque[Iterator[list[bytes]]] = deque()
         self._next_look = 0.0
 
     def __iter__(self) -> Generator[FinishedRow, None, None]:
@@ -68,9 +71,11 @@ class JobRun(BaseRun):
             with self.handling_interrupts():
                 self._begin()
             while True:
-                with self.handling_interrupts():
-                    self._step()
-                yield from self._emit()
+                yield from self._send_jobs()
+                yield from self._advance_jobs()
+                if self._options.wait == 0:
+                    # What was collected may have led to a further job, for which this call will not come back.
+                    yield from self._send_jobs()
                 if self._is_over():
                     break
                 with self.handling_interrupts():
@@ -125,53 +130,66 @@ class JobRun(BaseRun):
             else:
                 self._holdings.hold(job.nonce, Expense(job.held, job.tokens))
 
-    def _step(self) -> None:
-        try:
-            self._send_jobs()
-            self._advance_jobs()
-            if self._options.wait == 0:
-                # What was collected may have led to a further job, for which this call will not come back.
-                self._send_jobs()
-        except JournalError as error:
-            self._fail(error)
-
-    def _send_jobs(self) -> None:
-        planner = self._planner
-        while self.stopped is None and not planner.is_done and self._clock() >= self._not_before:
-            if not self._options.sends:
-                planner.read_all()
-                return
-            if self._is_queue_small and self._active():
-                return
-            planned = planner.next_job()
-            if planned is None:
-                if planner.over_budget is not None and not self._active():
-                    self._stop_with(planner.over_budget)
-                break
-            for each in planned.planned:
-                planner.waiting[each.key] = each.row
-            self._holdings.hold(planned.nonce, planned.most)
+    def _try_step(self, step: Callable[[], bool]) -> bool:
+        """Take a step and return whether another one of its kind follows; none does if the journal fails."""
+        with self.handling_interrupts():
             try:
-                job = self._engine.send(planned)
-                if job.state == "refused":
-                    self._after_refusal(job)
-            except ChatError as error:
-                if isinstance(error, JournalError):
-                    raise
-                # The rows are free: the upload failed.
-                self._holdings.release(planned.nonce)
-                self._stop_with(error)
-                planner.look_again([each.key for each in planned.planned])
-            self._remember()
+                return step()
+            except JournalError as error:
+                self._looking.clear()
+                self._fail(error)
+                return False
+
+    def _send_jobs(self) -> Iterator[FinishedRow]:
+        """Send jobs as long as there are rows for them, and yield the rows that need none."""
+        while self._try_step(self._send_next):
+            yield from self._emit()
+        yield from self._emit()
+
+    def _send_next(self) -> bool:
+        """Send the next job; return whether another one may follow now."""
+        planner = self._planner
         if planner.failure is not None and planner.is_done:
             self._fail(planner.failure)
+        if self.stopped is not None or planner.is_done or self._clock() < self._not_before:
+            return False
+        if not self._options.sends:
+            planner.read_all()
+            return False
+        if self._is_queue_small and self._active():
+            return False
+        planned = planner.next_job()
+        if planned is not None:
+            self._send(planned)
+            return True
+        if planner.over_budget is not None and not self._active():
+            self._stop_with(planner.over_budget)
+        return planner.is_paused or (planner.failure is not None and planner.is_done and self.stopped is None)
 
-    def _after_refusal(self, job: JobRecord) -> None:
+    def _send(self, planned: PlannedJob) -> None:
+        planner = self._planner
+        for each in planned.planned:
+            planner.waiting[each.key] = each.row
+        self._holdings.hold(planned.nonce, planned.most)
+        try:
+            job = self._engine.send(planned)
+            if job.state == "refused":
+                self._after_refusal(job, [each.key for each in planned.planned])
+        except ChatError as error:
+            if isinstance(error, JournalError):
+                raise
+            # The rows are free: the upload failed.
+            self._holdings.release(planned.nonce)
+            self._stop_with(error)
+            self._looking.append(iter([[each.key for each in planned.planned]]))
+        self._remember()
+
+    def _after_refusal(self, job: JobRecord, keys: Sequence[bytes]) -> None:
         """Send the rows of a job that was not created elsewhere, in smaller jobs, or not at all."""
         error = self._engine.refusals.pop(job.nonce)
         self._holdings.release(job.nonce)
-        if error.status == 413 and job.rows > 1:
-            self._planner.job_rows = max(1, job.rows // 2)
+        if error.status == 413:
+            self._planner.shrink(job, keys, error)
         else:
             self._try_next_model(error)
         self._look_again(job)
@@ -185,31 +203,49 @@ class JobRun(BaseRun):
         else:
             self._stop_with(error)
 
-    def _advance_jobs(self) -> None:
-        now = self._clock()
-        if now >= self._next_look:
-            self._next_look = now + _LOOK
-            self._look_for_others()
-        for job in self._journal.jobs():
-            is_due = self._engine.is_due(job) or self._is_last_look()
-            if job.owner != self._journal.owner or job.state in FINAL or not is_due:
-                continue
+    def _advance_jobs(self) -> Iterator[FinishedRow]:
+        """Take the next step of every job that is due, and yield the rows that end with it."""
+        due: deque[JobRecord] = deque()
+
+        def begin() -> bool:
+            now = self._clock()
+            if now >= self._next_look:
+                self._next_look = now + _LOOK
+                self._look_for_others()
+            due.extend(job for job in self._journal.jobs() if self._is_due(job))
+            return bool(due)
+
+        def advance_next() -> bool:
             if self._interrupts:
-                return
-            try:
-                self._advance(job)
-            except ChatError as error:
-                if isinstance(error, JournalError):
-                    raise
-                self._stop_with(error)
-        self._remember()
+                return False
+            self._advance(due.popleft())
+            self._remember()
+            return bool(due)
+
+        is_more = self._try_step(begin)
+        yield from self._emit()
+        while is_more:
+            is_more = self._try_step(advance_next)
+            yield from self._emit()
+
+    def _is_due(self, job: JobRecord) -> bool:
+        is_ours = job.owner == self._journal.owner and job.state not in FINAL
+        return is_ours and (self._engine.is_due(job) or self._is_last_look())
 
     def _advance(self, job: JobRecord) -> None:
+        try:
+            self._take_step(job)
+        except ChatError as error:
+            if isinstance(error, JournalError):
+                raise
+            self._stop_with(error)
+
+    def _take_step(self, job: JobRecord) -> None:
         job, remote = self._engine.advance(job)
         if remote is not None:
             job = self._collect(job, remote)
         if job.state == "refused" and job.nonce in self._engine.refusals:
-            self._after_refusal(job)
+            self._after_refusal(job, [row.key for rows in self._journal.iter_rows(job) for row in rows])
         elif job.state in FINAL:
             self._holdings.settle(job)
             self._look_again(job)
@@ -229,19 +265,27 @@ class JobRun(BaseRun):
         return job
 
     def _look_again(self, job: JobRecord) -> None:
+        """Look the rows of a job up again, before anything else is sent."""
         if self._journal.find_job(job.nonce) is None:
             # It was dropped; which rows it had shows in what is no longer claimed.
-            self._look_for_free()
-            return
-        for rows in self._journal.iter_rows(job):
-            self._planner.look_again([row.key for row in rows])
+            self._looking.append(self._free_blocks())
+        else:
+            self._looking.append([row.key for row in rows] for rows in self._journal.iter_rows(job))
 
-    def _look_for_free(self) -> None:
-        keys = list(self._planner.waiting)
-        for start in range(0, len(keys), 300):
-            block = keys[start : start + 300]
+    def _free_blocks(self) -> Iterator[list[bytes]]:
+        """Yield the keys of rows that wait, but are in no job."""
+        for block in self._planner.waiting.blocks():
             held = self._journal.jobs_of(block)
-            self._planner.look_again([key for key in block if key not in held])
+            yield [key for key in block if key not in held]
+
+    def _look_at_next(self) -> bool:
+        """Look the next block of rows up."""
+        block = next(self._looking[0], None)
+        if block is None:
+            self._looking.popleft()
+        else:
+            self._planner.look_again(block)
+        return True
 
     def _look_for_others(self) -> None:
         """Collect what other processes have answered, and take over the jobs of those that have ended."""
@@ -249,7 +293,7 @@ class JobRun(BaseRun):
             return
         self._journal.take_over()
         if any(job.owner != self._journal.owner for job in self._journal.jobs()) or not self._active():
-            self._look_for_free()
+            self._looking.append(self._free_blocks())
 
     def _remember(self) -> None:
         self._latest = self._journal.jobs()
@@ -273,9 +317,7 @@ class JobRun(BaseRun):
 
     def _is_anything_expected(self) -> bool:
         """Whether a row is in a job that still may end, or with another process."""
-        keys = list(self._planner.waiting)
-        for start in range(0, len(keys), 300):
-            block = keys[start : start + 300]
+        for block in self._planner.waiting.blocks():
             jobs = self._journal.jobs_of(block)
             if len(jobs) < len(block) or any(self._may_end(job) for job in jobs.values()):
                 return True
@@ -326,20 +368,22 @@ class JobRun(BaseRun):
         self.unasked += self._live.unasked
 
     def _emit(self) -> Iterator[FinishedRow]:
+        """Yield the rows that have an outcome, a block at a time: not all of a job need to fit into memory."""
         finished = self._planner.finished
-        while finished:
-            yield from self._emit_one(*finished.popleft())
+        while finished or self._looking:
+            while finished:
+                yield from self._emit_one(*finished.popleft())
+            if self._looking:
+                self._try_step(self._look_at_next)
 
     def _emit_rest(self) -> Iterator[FinishedRow]:
         """Yield the rows that have no outcome: those in jobs, and those that were not sent."""
         yield from self._emit()
         waiting = self._planner.waiting
-        keys = list(waiting)
-        for start in range(0, len(keys), 300):
-            block = keys[start : start + 300]
+        for block in waiting.blocks():
             jobs = self._journal.jobs_of(block)
-            for key in block:
-                yield waiting.pop(key), self._pending(jobs.get(key))
+            for row, key in waiting.take(block):
+                yield row, self._pending(jobs.get(key))
         stopped = self.stopped or ChatError("not sent yet: the service's queue is full; the same call sends it later")
         for planned in self._planner.live:
             self.unasked += 1
@@ -359,6 +403,7 @@ class JobRun(BaseRun):
             stack.callback(self._options.progress.close)
             stack.callback(self._journal.close)
             stack.callback(self._engine.close)
+            stack.callback(self._planner.close)
             self._holdings.release_all()
             with contextlib.suppress(JournalError):
                 self.jobs = [self._options.make_job(job) for job in self._journal.jobs()]

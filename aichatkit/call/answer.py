@@ -68,6 +68,7 @@ class Answer(BaseAnswer):
         catalog: Catalog | None = None,
         keep_raw: bool = False,
         turn: int = 0,
+        writes_long: bool = False,
     ) -> None:
         super().__init__()
         self.provider = provider
@@ -81,6 +82,7 @@ class Answer(BaseAnswer):
         self._started = started
         self._clock = clock
         self._catalog = catalog or Catalog()
+        self._writes_long = writes_long
         self._raw: list[Any] | None = [] if keep_raw else None
         self._parts: list[str] = []
         self._collector = Collector(model, self._parts, turn=turn, limit=provider.max_answer)
@@ -334,6 +336,9 @@ class Answer(BaseAnswer):
 
     def _charge(self, usage: chunks.Usage, bill: chunks.Bill) -> Charge:
         models = (self._collector.model, self.model)
+        if self._writes_long and bill.long_writes is None:
+            # The service reports only the total, and writes were requested for longer than usual.
+            bill = bill._replace(long_writes=usage.cache_write_tokens)
         return charge_of(self.provider, models, usage, self._catalog, bill, at=utc_now())
 
     def _empty_error(self) -> ChatError:

@@ -35,9 +35,11 @@ if TYPE_CHECKING:
     from aichatkit.call.answer import Answer
     from aichatkit.catalog import retirements, tokens
     from aichatkit.limits.cooldowns import CooldownKey
+    from aichatkit.prompt_caching import policy as cache_policy
 else:
     # Few calls have parameters, hooks, a rate limit, or a field that is refused.
     _warnings = lazy_module("aichatkit._warnings")
+    cache_policy = lazy_module("aichatkit.prompt_caching.policy")
     hooks = lazy_module("aichatkit.hooks")
     model_rules = lazy_module("aichatkit.call.model_rules")
     refusals = lazy_module("aichatkit.call.refusals")
@@ -51,6 +53,8 @@ logger = logging.getLogger(__name__)
 _CONNECT_TIMEOUT = 5.0
 #: Read timeout of servers on this machine, in seconds: they may have to load a model first.
 _LOCAL_READ_TIMEOUT = 300.0
+#: Prompts of fewer characters are too short for every prompt cache.
+_SHORT_PROMPT = 512
 #: Failures that another key of the same provider may avoid.
 _KEY_ERRORS = (RateLimitError, QuotaExceededError, AuthenticationError, PermissionDeniedError)
 
@@ -206,7 +210,29 @@ class TargetAttempts:
 
     def _send(self, request: ProviderRequest, http: Transport) -> Answer:
         on_request = None if self.context.on_request is None else self._emit_request
-        return send_request(request, http, clock=self.state.clock, on_request=on_request)
+        decision = self._decide_on_cache(request) if self.provider.cache_style else None
+        if decision is not None:
+            request = replace(request, options=replace(request.options, cache=decision.plan))
+        answer = send_request(request, http, clock=self.state.clock, on_request=on_request)
+        if decision is not None:
+            decision.follow(answer)
+        return answer
+
+    def _decide_on_cache(self, request: ProviderRequest) -> cache_policy.CacheDecision | None:
+        """Return how a request uses the service's prompt cache, None if it is too short for it."""
+        contents = [message.content for message in request.messages]
+        lengths = [len(content) for content in contents if isinstance(content, str)]
+        if len(lengths) == len(contents) and sum(lengths) < _SHORT_PROMPT and not request.options.tools:
+            return None
+        return cache_policy.decide(
+            self.provider,
+            request.model,
+            request.messages,
+            request.options,
+            mode=self.call.prompt_cache,
+            memory=self.context.prompt_memory(self.call.policy.now),
+            shared=self.call.shared_head,
+        )
 
     def _await_pauses(self, key: CooldownKey) -> None:
         """Wait until the pause that the service requested has ended, and any that begins meanwhile."""

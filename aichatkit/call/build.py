@@ -29,11 +29,13 @@ from aichatkit.transport.timeouts import Deadline, Timeout
 
 if TYPE_CHECKING:
     from aichatkit import attachments
+    from aichatkit.prompt_caching import plan as cache_plans
     from aichatkit.structured import forms
     from aichatkit.tools import functions, hosted
 else:
     # What only some calls need.
     attachments = lazy_module("aichatkit.attachments")
+    cache_plans = lazy_module("aichatkit.prompt_caching.plan")
     forms = lazy_module("aichatkit.structured.forms")
     functions = lazy_module("aichatkit.tools.functions")
     hosted = lazy_module("aichatkit.tools.hosted")
@@ -49,6 +51,7 @@ class Defaults(NamedTuple):
     timeout: Timeout
     policy: RetryPolicy
     params: Mapping[str, Any]
+    prompt_cache: Any = "auto"
 
 
 def build_call(
@@ -75,6 +78,7 @@ def build_call(
     retry: int | RetryPolicy | None = None,
     headers: Mapping[str, str] | None = None,
     proxies: str | Mapping[str, str] | None = None,
+    prompt_cache: Any = None,
     **params: Any,
 ) -> Call:
     """Return the call for a prompt and its options; raise ConfigurationError if one is invalid."""
@@ -98,6 +102,7 @@ def build_call(
         strict=strict if strict is False else parse_flag("strict", strict),
         keep_raw=raw if raw is False else parse_flag("raw", raw),
         max_rounds=parse_rounds(max_rounds),
+        prompt_cache=defaults.prompt_cache if prompt_cache is None else cache_plans.parse_mode(prompt_cache),
         repairs=repairs,
     )
     has_tools = not (tools is None or tools == ()) or tool_choice is not None or search not in (None, False)

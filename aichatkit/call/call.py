@@ -7,6 +7,7 @@ from collections.abc import Mapping, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
 from aichatkit._dataclasses import dataclass, field
+from aichatkit._lazy import lazy_module
 from aichatkit.auth.keys import KeyFunction
 from aichatkit.auth.signers import Signer, is_google_session
 from aichatkit.call.targets import AnyKey, Target, parse_key
@@ -28,8 +29,14 @@ if TYPE_CHECKING:
     from aichatkit.limits.rate_limits import RateLimiter
     from aichatkit.middleware.budgets import Budget
     from aichatkit.middleware.observe import Observer
+    from aichatkit.prompt_caching import memory as memories
+    from aichatkit.prompt_caching.memory import PromptMemory
+    from aichatkit.prompt_caching.plan import SharedHead
     from aichatkit.structured.forms import Form
     from aichatkit.tools.functions import Toolbox
+else:
+    # Only long prompts are cached.
+    memories = lazy_module("aichatkit.prompt_caching.memory")
 
 __all__ = ["Call", "CallContext"]
 
@@ -63,6 +70,8 @@ class CallContext:
     refused_params: dict[tuple[str, str], tuple[Change, ...]] = field(default_factory=dict)
     #: Warnings already issued, by provider, model and topic.
     warned: dict[tuple[str, str, str], Any] = field(default_factory=dict, repr=False)
+    #: What was sent lately, for the caches of the services; none until a prompt is long enough for one.
+    _prompt_memories: dict[str, PromptMemory] = field(default_factory=dict, repr=False)
     _providers: dict[tuple[type[Provider], str | None], Provider] = field(default_factory=dict, repr=False)
     _cooldown_keys: dict[tuple[str, AnyKey, str], CooldownKey] = field(default_factory=dict, repr=False)
 
@@ -84,7 +93,7 @@ class CallContext:
         functions = {name: [key for key in keys if isinstance(key, KeyFunction)] for name, keys in self.keys.items()}
         keys = {name: found for name, found in functions.items() if found}
         own = {"connections": self.connections.portable(), "keys": keys, "_providers": {}, "_cooldown_keys": {}}
-        own["warned"] = {}
+        own.update(warned={}, _prompt_memories={})
         if isinstance(self.cache, dict):
             own["cache"] = {}
         return {name: value for name, value in {**vars(self), **own}.items() if name != "closing"}
@@ -92,6 +101,11 @@ class CallContext:
     def __setstate__(self, state: dict[str, Any]) -> None:
         connections = Connections(**state["connections"])
         self.__dict__.update(state, connections=connections, closing=threading.Event())
+
+    def prompt_memory(self, clock: Callable[[], float]) -> PromptMemory:
+        """Return what the client has sent lately."""
+        memo = self._prompt_memories
+        return memo.get("") or memo.setdefault("", memories.PromptMemory(clock))
 
     def provider(self, provider_cls: type[Provider]) -> Provider:
         """Return a provider at the base URL from the options, else the environment, else its own."""
@@ -174,6 +188,9 @@ class Call:
     keep_raw: bool = False
     toolbox: Toolbox | None = None
     max_rounds: int = 8
+    prompt_cache: Any = "auto"
+    #: The beginning that the rows of a batch have in common.
+    shared_head: SharedHead | None = None
     schema: Form | None = None
     #: How often an answer that does not fit the schema is requested again.
     repairs: int = 0

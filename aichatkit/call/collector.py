@@ -83,7 +83,7 @@ class Collector:
     def total_usage(self) -> chunks.Usage:
         """Return the usage, with the totals of services that send only their parts."""
         usage, bill = self.usage, self.bill
-        if usage == _NO_USAGE and bill.uncached is bill.prompt is bill.visible is None:
+        if usage == _NO_USAGE and bill.uncached is bill.prompt is bill.visible is None and not self.search_parts:
             return usage
         input_tokens, output_tokens = usage.input_tokens, usage.output_tokens
         if bill.uncached is not None:

@@ -8,6 +8,7 @@ from typing import Any, Callable
 from aichatkit.call.refused_fields import (
     BUDGET,
     BUDGETS,
+    CACHE_FIELDS,
     LEVEL,
     LEVELS,
     THINKING,
@@ -55,8 +56,8 @@ SENTENCES = {
 def _leave_out(body: Body, path: str, to: Any) -> bool:
     if to is not None and get(body, f"{path}.type") != to:
         return False
-    if path == "cache_control":
-        return _strip_everywhere(body, path)
+    if path in CACHE_FIELDS:
+        return sum(_strip_everywhere(body, name) for name in CACHE_FIELDS[path]) > 0
     if path == "output_config.effort":
         return _effort_to_budget(body, path)
     if path == LEVEL and get(body, path) is not None:

@@ -151,4 +151,6 @@ def _format_changes(do: str, to: Any, body: dict[str, Any], options: Options) ->
 
 def _is_own(change: Change, options: Options) -> bool:
     """Return whether the caller set a field in `extra`: it may get another name, or let the model choose, but stays."""
-    return change.do not in ("rename", "auto", "leave_empty") and fields.get(options.extra, change.path) is not None
+    paths = fields.CACHE_FIELDS.get(change.path, (change.path,))
+    is_own = any(fields.get(options.extra, path) is not None for path in paths)
+    return change.do not in ("rename", "auto", "leave_empty") and is_own

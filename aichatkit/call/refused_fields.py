@@ -10,6 +10,7 @@ from aichatkit.classification.parameter_names import MAX_TOKENS, canonical
 __all__ = [
     "BUDGET",
     "BUDGETS",
+    "CACHE_FIELDS",
     "FORMATS",
     "LEVEL",
     "LEVELS",
@@ -57,9 +58,15 @@ THINKING = (
     "reasoning_format",
 )
 LEVEL, BUDGET = "generationConfig.thinkingConfig.thinkingLevel", "generationConfig.thinkingConfig.thinkingBudget"
+#: Fields for the prompt cache, wherever they are in a body.
+CACHE_FIELDS: Mapping[str, Sequence[str]] = {
+    "cache_control": ("cache_control",),
+    "prompt_cache": ("prompt_cache_options", "prompt_cache_breakpoint", "prompt_cache_key"),
+}
 #: Fields of requests that no table of parameters lists.
 _OTHERS: Mapping[str, Sequence[str]] = {
     "cache_control": ("cache_control",),
+    "prompt_cache": ("prompt_cache",),
     "max_tokens": (*MAX_TOKENS, "options.num_predict", "generationConfig.maxOutputTokens"),
     "reasoning_effort": LEVELS,
     "response_format": FORMATS,
@@ -88,7 +95,7 @@ def find_paths(name: str, tables: Sequence[Mapping[str, str]], body: Body) -> li
         is_meant = meant == param if canonical(name) else name in (param, path, path.rpartition(".")[2])
         if is_meant:
             found[path] = param
-    others = (path for path in _OTHERS.get(name, ()) if path == "cache_control" or get(body, path) is not None)
+    others = (path for path in _OTHERS.get(name, ()) if path in CACHE_FIELDS or get(body, path) is not None)
     found.update(dict.fromkeys(others, meant))
     if name == "reasoning_effort":
         # Of an object that holds the effort, the rest may stay.

@@ -110,6 +110,7 @@ def _open(
         catalog=request.catalog,
         keep_raw=request.keep_raw,
         turn=len(request.messages),
+        writes_long=request.options.cache is not None and request.options.cache.is_long,
     )
     try:
         answer.start()

@@ -78,6 +78,7 @@ class CheckOptions(SamplingOptions, total=False):
     retry: int | RetryPolicy | None
     headers: Mapping[str, str] | None
     proxies: str | Mapping[str, str] | None
+    prompt_cache: bool | Literal["auto", "safe", "1h"] | None
     extra: Mapping[str, Any] | None
     raw: bool
     strict: bool

@@ -135,6 +135,9 @@ def _read(statement: _Statement) -> Iterator[Refused]:
     if "cache_control" in f"{hint} {text}" and wordings.REFUSES.search(text):
         yield Refused("cache_control", "leave_out")
         return
+    if "prompt_cache_" in f"{hint} {text}" and wordings.REFUSES.search(text):
+        yield Refused("prompt_cache", "leave_out")
+        return
     if is_foreign(hint) or (hint and canonical(hint) is None and foreign_paths(text)):
         return
     named = canonical(hint) if hint else None

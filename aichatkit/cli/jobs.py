@@ -8,11 +8,12 @@ from pathlib import Path
 
 from aichatkit.batch_jobs.job import Job, list_jobs
 from aichatkit.batch_jobs.records import CANCELLED
+from aichatkit.cli.error_text import in_words
 from aichatkit.cli.key_store import keys_for
 from aichatkit.cli.output import print_stderr, write_stdout
 from aichatkit.cli.parser import Parser
 from aichatkit.client import Client
-from aichatkit.errors import ConfigurationError
+from aichatkit.errors import ChatError, ConfigurationError
 
 __all__ = ["RUNNING", "build_parser", "run"]
 
@@ -25,7 +26,8 @@ def build_parser() -> ArgumentParser:
     parser = Parser(
         prog="aichatkit jobs",
         description="List the batch jobs of a journal of `aichatkit map --batch` or `map(batch=True)`.",
-        epilog="The exit code is 75 while a job is running, else 0. The call that sent jobs collects their answers.",
+        epilog="The exit code is 75 while a job is running, 1 or 2 after an error, else 0. The call that sent jobs "
+        "collects their answers.",
     )
     parser.add_argument("journal", help="the journal, such as out.csv.sqlite")
     parser.add_argument("ids", nargs="*", metavar="ID", help="only these jobs; all of them by default")
@@ -46,15 +48,32 @@ def run(args: Namespace) -> int:
     if not Path(args.journal).is_file():
         raise ConfigurationError(f"cannot find the journal {args.journal!r}; name the file given to map --journal")
     jobs = _select(list_jobs(args.journal), args.ids, args.journal)
+    failures: list[ChatError] = []
     if args.refresh or args.cancel or args.release:
         providers = list(dict.fromkeys(job.provider for job in jobs))
         with Client(api_key=keys_for(providers) or None) as client:
-            jobs = [_change(job, args) for job in _select(list_jobs(args.journal, client), args.ids, args.journal)]
+            selected = _select(list_jobs(args.journal, client), args.ids, args.journal)
+            jobs, failures = _change_all(selected, args)
     for line in _table(jobs):
         write_stdout(f"{line}\n")
     if not jobs:
         print_stderr(f"{args.journal}: no batch jobs")
+    if failures:
+        return 2 if all(isinstance(error, ConfigurationError) for error in failures) else 1
     return 0 if all(job.is_final for job in jobs) else RUNNING
+
+
+def _change_all(jobs: Iterable[Job], args: Namespace) -> tuple[list[Job], list[ChatError]]:
+    """Change one job after the other, report each that cannot be changed, and return all as they are now."""
+    changed, failures = [], []
+    for job in jobs:
+        try:
+            changed.append(_change(job, args))
+        except ChatError as error:
+            print_stderr(f"{job.id}: {in_words(error)}")
+            changed.append(job)
+            failures.append(error)
+    return changed, failures
 
 
 def _change(job: Job, args: Namespace) -> Job:

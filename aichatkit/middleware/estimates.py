@@ -126,6 +126,8 @@ def _highest_cost_at(target: Target, usage: Usage, call: Call) -> float:
     limit = _LONGEST_ANSWER if limit is None else limit
     # Reasoning counts towards the limit, and may have a price of its own.
     highest = replace(usage, output_tokens=limit, reasoning_tokens=limit)
-    if record.get("write") and provider.writes_cache:
+    bill = _HIGHEST
+    if record.get("write") and (provider.writes_cache or provider.cache_style) and call.prompt_cache is not False:
         highest = replace(highest, cache_write_tokens=usage.input_tokens)
-    return cost_at(provider, target.model, highest, call.context.catalog, _HIGHEST) or 0.0
+        bill = bill._replace(long_writes=usage.input_tokens if call.prompt_cache == "1h" else None)
+    return cost_at(provider, target.model, highest, call.context.catalog, bill) or 0.0

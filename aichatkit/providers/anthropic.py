@@ -35,9 +35,10 @@ from aichatkit.providers.request_bodies import (
 from aichatkit.structured import dialects
 
 if TYPE_CHECKING:
-    from aichatkit.providers import search_results
+    from aichatkit.providers import cache_marks, search_results
 else:
-    # Few calls search.
+    # Short prompts are not cached, and few calls search.
+    cache_marks = lazy_module("aichatkit.providers.cache_marks")
     search_results = lazy_module("aichatkit.providers.search_results")
 
 _TOKEN_ENV = "ANTHROPIC_AUTH_TOKEN"
@@ -89,6 +90,7 @@ class Anthropic(Provider):
         "user": "metadata.user_id",
     }
     effort_style = "anthropic"
+    cache_style = "claude"
 
     def sign(self, key: str) -> tuple[str, str]:
         if key == os.environ.get(_TOKEN_ENV):
@@ -99,7 +101,11 @@ class Anthropic(Provider):
         self, messages: Sequence[Message], model: str, *, options: Options = NO_OPTIONS
     ) -> requests.Request:
         system, others = split_system(messages)
-        turns = _without_last_blanks(merge_turns((_role(message), self._build_blocks(message)) for message in others))
+        built = [(_role(message), self._build_blocks(message)) for message in others]
+        cache = options.cache
+        if cache is not None:
+            built = cache_marks.mark_turns(built, messages, cache)
+        turns = _without_last_blanks(merge_turns(built))
         payload: dict[str, Any] = {
             "model": model,
             "max_tokens": options.record.get("max_out", DEFAULT_MAX_TOKENS),
@@ -113,6 +119,8 @@ class Anthropic(Provider):
                 {"name": tool.name, "description": tool.description, "input_schema": tool.parameters}
                 for tool in options.tools
             ]
+        if cache is not None:
+            cache_marks.mark_head(payload, cache)
         if options.schema is not None:
             schema = dialects.for_anthropic(options.schema)
             set_path(payload, "output_config.format", {"type": "json_schema", "schema": schema})

@@ -28,6 +28,7 @@ from aichatkit.messages import Message
 
 if TYPE_CHECKING:
     from aichatkit.classification import classify
+    from aichatkit.prompt_caching.plan import CachePlan
     from aichatkit.tools.sources import RemoteTool
     from aichatkit.transport.connections import Connections
     from aichatkit.transport.transport import Transport
@@ -80,7 +81,8 @@ class Options:
     `record` is what the catalog knows about the model, empty if nothing. `hide_thoughts` is set if the caller wants no
     reasoning, although the model may not be able to switch it off; `left_out` are the caller's parameters that the
     model is known to refuse. `search` is set if the service is to search the web, `service_tools` are tools that the
-    service runs, as it defines them, and `tool_choice` says which tools the model must use.
+    service runs, as it defines them, and `tool_choice` says which tools the model must use. `cache` says how the prompt
+    uses the service's prompt cache, if the caller or the service cares.
     """
 
     params: Mapping[str, Any] = field(default_factory=dict)
@@ -94,6 +96,7 @@ class Options:
     search: WebSearch | None = None
     service_tools: Sequence[Mapping[str, Any]] = ()
     tool_choice: ToolChoice | None = None
+    cache: CachePlan | None = None
 
     @property
     def has_tool_fields(self) -> bool:
@@ -203,6 +206,9 @@ class Provider:
     catalog: ClassVar[Any] = ()
     #: Whether the service writes prompts to its cache without being asked, and charges for it.
     writes_cache: ClassVar[bool] = False
+    #: How the service is asked to cache prompts: "claude" and "openai" by marks, "xai" by a header that groups
+    #: requests; empty if it needs nothing, or nothing is known about it.
+    cache_style: ClassVar[str] = ""
     #: Whether answers cost nothing; of a server with `direct`, only while it is on this machine.
     free: ClassVar[bool] = False
     #: Regular expression for the base URLs of regions with prices of their own; group 1 is the region.

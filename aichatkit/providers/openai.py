@@ -41,6 +41,7 @@ class OpenAI(OpenAICompatible):
     takes_files = frozenset({"image", "pdf", "audio", "text"})
     takes_images = WEB_IMAGES
     writes_cache = True
+    cache_style = "openai"
     region_urls = r"https://(eu|us)\.api\.openai\.com"
     search_style = "openai-chat"
     service_tools_route = "OpenAIModelsOnResponses"

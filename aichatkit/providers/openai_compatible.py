@@ -39,13 +39,23 @@ from aichatkit.providers.request_bodies import (
 
 if TYPE_CHECKING:
     from aichatkit import _json
-    from aichatkit.providers import cache_keys, logprobs, odd_events, openai_images, openai_signatures, routes
+    from aichatkit.prompt_caching.plan import CachePlan
+    from aichatkit.providers import (
+        cache_keys,
+        cache_marks,
+        logprobs,
+        odd_events,
+        openai_images,
+        openai_signatures,
+        routes,
+    )
     from aichatkit.structured import dialects
 else:
     _json = lazy_module("aichatkit._json")
     dialects = lazy_module("aichatkit.structured.dialects")
     openai_signatures = lazy_module("aichatkit.providers.openai_signatures")
     cache_keys = lazy_module("aichatkit.providers.cache_keys")
+    cache_marks = lazy_module("aichatkit.providers.cache_marks")
     # Few streams have odd events, and few models generate images.
     odd_events = lazy_module("aichatkit.providers.odd_events")
     openai_images = lazy_module("aichatkit.providers.openai_images")
@@ -116,18 +126,30 @@ class OpenAICompatible(Provider):
             payload["stream"] = self.streams_schema
         if self.stream_usage and payload["stream"]:
             payload["stream_options"] = {"include_usage": True}
-        if self.needs_cache_key and self.url == type(self).url:
+        plan = options.cache
+        if self.needs_cache_key and self.url == type(self).url and not (plan is not None and plan.is_off):
             payload["prompt_cache_key"] = cache_keys.cache_key(payload)
+        if plan is not None:
+            self._use_cache(payload, plan)
         # Behind another address, a model of the service's own still has the service's names.
         has_own_names = self.url == type(self).url or "effort" in options.record
         names = {**self.params, **self.own_params} if has_own_names else self.params
         body = add_options(payload, names, options, provider=self, model=model)
         headers = stream_headers(self, options)
+        if plan is not None and plan.key and self.cache_style == "xai":
+            headers["x-grok-conv-id"] = plan.key
         return requests.Request("POST", self.api_endpoint, json=body, headers=headers)
 
     @classmethod
     def for_service_tools(cls, model: str) -> type[Provider] | None:
         return routes.find_route(cls.service_tools_route) if cls.service_tools_route else None
+
+    def _use_cache(self, payload: dict[str, Any], plan: CachePlan) -> None:
+        """Add to a body what the plan for the prompt cache asks for."""
+        if self.cache_style == "claude":
+            cache_marks.mark_parts(payload["messages"], plan, control=True)
+        elif self.cache_style == "openai":
+            cache_marks.mark_openai(payload, payload["messages"], plan)
 
     def parse_event(self, event: Event) -> Any:
         try:

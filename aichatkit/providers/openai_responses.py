@@ -29,7 +29,7 @@ from aichatkit.chunks import (
 from aichatkit.errors import BadResponseError
 from aichatkit.events import Event, sniffing
 from aichatkit.messages import File, Message, ToolCallsMessage, ToolResultMessage
-from aichatkit.providers import openai_images
+from aichatkit.providers import cache_marks, openai_images
 from aichatkit.providers.base import NO_OPTIONS, WEB_IMAGES, Options, Provider, Tool
 from aichatkit.providers.odd_events import check_error, parse_unreadable
 from aichatkit.providers.openai import OpenAI
@@ -75,6 +75,7 @@ class OpenAIResponses(Provider):
         "OpenAI-Project": "OPENAI_PROJECT_ID",
     }
     writes_cache = True
+    cache_style = "openai"
     region_urls = OpenAI.region_urls
     requires_end = True
     takes_files = frozenset({"image", "pdf", "text"})
@@ -101,8 +102,11 @@ class OpenAIResponses(Provider):
     def build_request(
         self, messages: Sequence[Message], model: str, *, options: Options = NO_OPTIONS
     ) -> requests.Request:
-        items = [item for message in messages for item in self._build_items(message)]
-        payload: dict[str, Any] = {"model": model, "input": items, "stream": True, "store": False}
+        built = [list(self._build_items(message)) for message in messages]
+        payload: dict[str, Any] = {"model": model, "input": [], "stream": True, "store": False}
+        if options.cache is not None:
+            cache_marks.mark_openai(payload, built, options.cache)
+        payload["input"] = [item for items in built for item in items]
         if options.tools:
             payload["tools"] = [_build_tool(tool) for tool in options.tools]
         if options.schema is not None:

@@ -47,6 +47,7 @@ class Perplexity(OpenAIResponses):
     path = "/v1/responses"
     models_path = "/v1/models"
     priced_as = ""
+    cache_style = ""
     default_model = _SEARCHING
     models = (_SEARCHING, "perplexity/glm-5.3-flash", "openai/gpt-6-luna", "google/gemini-3.8-flash", "xai/grok-4.3")
     api_key_env = ("PERPLEXITY_API_KEY", "PERPLEXITYAI_API_KEY")

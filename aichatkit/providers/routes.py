@@ -31,6 +31,8 @@ class BedrockResponses(OpenAIResponses):
 
     name = "bedrock"
     priced_as = ""
+    # Whether it takes OpenAI's fields for the cache is not known.
+    cache_style = ""
     url = "https://bedrock-mantle.us-east-1.api.aws/openai/v1"
     path = "/responses"
     api_key_env = Bedrock.api_key_env

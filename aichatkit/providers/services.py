@@ -44,6 +44,7 @@ SERVICES: Mapping[str, Mapping[str, Any]] = {
         "headers": {"X-Title": "aichatkit"},
         "params": _params(f"{_OPEN_MODELS} parallel_tool_calls verbosity", reasoning_effort="reasoning.effort"),
         "takes_files": _ALL_FILES,
+        "cache_style": "claude",
         "search_style": "openrouter",
     },
     "mistral": {
@@ -100,6 +101,7 @@ SERVICES: Mapping[str, Mapping[str, Any]] = {
         "default_model": "grok-4.3",
         "models": ("grok-4.3", "grok-4.7", "grok-4.6", "grok-imagine-image-2.0"),
         "image_models": r"grok-.*image",
+        "cache_style": "xai",
         "region_urls": r"https://(us)-[a-z]+-[0-9]\.api\.x\.ai",
         "search_style": "xai",
         "service_tools_route": "XAIResponses",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -166,3 +167,12 @@ def stream_response(content_type: str, pieces: Iterable[Piece]) -> Response:
     """Build a response that is sent with chunked encoding, piece by piece."""
     headers = [("Content-Type", content_type), ("Cache-Control", "no-cache")]
     return Response(200, headers, list(pieces), framing="chunked")
+
+
+def fragments(text: str) -> list[str]:
+    """Split a text into the word fragments a model would stream.
+
+    >>> fragments("Please talk about yourself.")
+    ['Pleas', 'e', ' talk', ' about', ' yours', 'elf.']
+    """
+    return re.findall(r"\s*\S{1,5}|\s+", text)

@@ -10,15 +10,19 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 from aichatkit._dataclasses import replace
+from aichatkit.sandbox.batches import BATCH_WIRES, Batches, BatchJob, BatchRow
 from aichatkit.sandbox.eliza import eliza
 from aichatkit.sandbox.exchange import APIError, Request, Response, json_response
 from aichatkit.sandbox.faults import FAULTS, Fault, Plan, parse_plan, split_prefix
 from aichatkit.sandbox.http1 import serve_requests
+from aichatkit.sandbox.prompt_caches import PromptCaches
 from aichatkit.sandbox.server import Connection, Listener, LocalServer
 from aichatkit.sandbox.wires import WIRES, Call, Settings, Wire
 
 # Bounds the memory use of a sandbox that runs for days.
 _MAX_REQUESTS = 20_000
+#: How long a batch job takes if nobody moves the clock of the sandbox, in seconds.
+_BATCH_SECONDS, _SERVED_BATCH_SECONDS = 60.0, 3.0
 
 
 class Sandbox(LocalServer):
@@ -29,6 +33,7 @@ class Sandbox(LocalServer):
     `api_keys` are the only keys accepted; with None, keys are neither required nor checked.
     `faults` apply to every request; `script` adds faults for the next ones.
     `secret` and `password` are those of AIChatFree.
+    `batch_seconds` is how long a batch job takes, by a clock that `advance` moves.
     """
 
     _label = "sandbox"
@@ -45,6 +50,7 @@ class Sandbox(LocalServer):
         faults: Iterable[str] = (),
         secret: str = "",
         password: str | None = None,
+        batch_seconds: float = _BATCH_SECONDS,
     ) -> None:
         self.host = host
         self.port = port
@@ -52,13 +58,18 @@ class Sandbox(LocalServer):
         self.delay = delay
         self.requests: list[Request] = []
         keys = None if api_keys is None else frozenset(api_keys)
-        self._settings = Settings(seed=seed, api_keys=keys, secret=secret, password=password)
+        #: The prompt caches of the services, and what they charge.
+        self.prompt_caches = PromptCaches()
+        self._settings = Settings(
+            seed=seed, api_keys=keys, secret=secret, password=password, prompt_caches=self.prompt_caches
+        )
         self._plans = [parse_plan(text) for text in faults]
         self._script: deque[Plan | None] = deque()
         self._texts: deque[str] | str | None = None
         self._hits: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._wires: list[Wire] = []
+        self._batches = Batches(self._answer_row, seconds=batch_seconds, seed=seed)
 
     @staticmethod
     def faults() -> Mapping[str, Fault]:
@@ -71,7 +82,8 @@ class Sandbox(LocalServer):
             self._listener = Listener(self._serve, host=self.host, port=self.port, tls=self.tls)
             self.port = self._listener.port
             settings = replace(self._settings, url=self._listener.url)
-            self._wires = [wire_cls(settings) for wire_cls in WIRES]
+            batch_wires = [wire_cls(settings, self._batches) for wire_cls in BATCH_WIRES]
+            self._wires = [*batch_wires, *(wire_cls(settings) for wire_cls in WIRES)]
         return self
 
     def close(self) -> None:
@@ -93,6 +105,24 @@ class Sandbox(LocalServer):
         with self._lock:
             self._texts = text if text is None or isinstance(text, str) else deque(text)
 
+    def now(self) -> float:
+        """Return the time by the sandbox's clock, in seconds since 1970."""
+        return self._batches.now()
+
+    def advance(self, seconds: float) -> None:
+        """Move the sandbox's clock, by which batch jobs run: those whose time is up end at once."""
+        self._batches.advance(seconds)
+
+    @property
+    def jobs(self) -> list[BatchJob]:
+        """Every batch job that was created, in order."""
+        return list(self._batches.jobs)
+
+    @property
+    def ledger(self) -> list[BatchRow]:
+        """Every row of every batch job: one that was sent twice is here twice."""
+        return [row for job in self._batches.jobs for row in job.rows]
+
     def _serve(self, connection: Connection) -> None:
         serve_requests(connection, self._respond)
 
@@ -108,8 +138,10 @@ class Sandbox(LocalServer):
         call = route_request(self._wires, request, self._compose)
         if isinstance(call, Response):
             return call
-        response = self._apply_plans(call, self._select_plans(call, plans))
-        return self._add_delay(response)
+        response = self._add_delay(self._apply_plans(call, self._select_plans(call, plans)))
+        if call.caching is not None:
+            call.caching.begin(response)
+        return response
 
     def _select_plans(self, call: Call, url_plans: Sequence[Plan]) -> list[Plan]:
         selected = [plan for plan in self._plans if plan.applies_to(call)]
@@ -129,6 +161,15 @@ class Sandbox(LocalServer):
         for plan in plans:
             respond = partial(plan.apply, respond, call)
         return respond()
+
+    def _answer_row(self, request: Request, row: BatchRow, fault: str) -> Response:
+        call = route_request(self._wires, request, self._compose)
+        if isinstance(call, Response):
+            return call
+        call.route = replace(call.route, endpoint="batch-row")
+        call.on_turns = lambda _, turns: setattr(row, "prompt", turns[-1] if turns else "")
+        plans = [parse_plan(fault)] if fault else self._select_plans(call, ())
+        return self._apply_plans(call, plans)
 
     def _add_delay(self, response: Response) -> Response:
         if self.delay and response.framing == "chunked":
@@ -170,7 +211,10 @@ def serve(
     announce: Callable[[str], object],
 ) -> None:
     """Run a sandbox until Ctrl-C; `announce` is called with its URL."""
-    with Sandbox(port, host=host, delay=delay, seed=seed, faults=[fault] if fault else ()) as sandbox:
+    faults = [fault] if fault else ()
+    with Sandbox(
+        port, host=host, delay=delay, seed=seed, faults=faults, batch_seconds=_SERVED_BATCH_SECONDS
+    ) as sandbox:
         try:
             announce(sandbox.url)
             while True:

@@ -11,10 +11,12 @@ import socket
 import ssl
 import zlib
 from collections.abc import Container, Iterator
+from typing import TYPE_CHECKING
 
 import requests
 from urllib3 import exceptions as urllib3_errors
 
+from aichatkit._lazy import lazy_module
 from aichatkit._reasons import reason_of
 from aichatkit.errors import (
     BadResponseError,
@@ -24,8 +26,13 @@ from aichatkit.errors import (
     StreamInterruptedError,
     TimedOutError,
 )
-from aichatkit.transport.browser import connection_error
 from aichatkit.transport.encodings import UnknownEncodingError
+
+if TYPE_CHECKING:
+    from aichatkit.transport import browser
+else:
+    # Only needed for errors.
+    browser = lazy_module("aichatkit.transport.browser")
 
 __all__ = ["READ_ERRORS", "SEND_ERRORS", "causes_of", "passed_through", "translate_read", "translate_send"]
 
@@ -153,7 +160,7 @@ def _translate_connection(error: BaseException, causes: list[BaseException], lab
         )
     if _any(causes, _NOT_SENT):
         return ConnectError(f"{label}: cannot connect ({_reason(causes)}); is the host right and the service running?")
-    if (unexplained := connection_error(causes, label)) is not None:
+    if (unexplained := browser.connection_error(causes, label)) is not None:
         return unexplained
     if _any(causes, (http.client.HTTPException, requests.exceptions.InvalidHeader)):
         return BadResponseError(f"{label}: the response is not HTTP ({_reason(causes)})")

@@ -12,16 +12,22 @@ import socket
 import ssl
 from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 import requests
 import urllib3
 
-from aichatkit.transport.browser import is_browser_response, iter_blocks
+from aichatkit._lazy import lazy_module
 from aichatkit.transport.chunked import ChunkedBody, is_chunked
 from aichatkit.transport.encodings import INFLATED, UnknownEncodingError, encoding_of, inflate, unknown_framing
 from aichatkit.transport.response_heads import is_http_client_response
 from aichatkit.transport.timeouts import Deadline
+
+if TYPE_CHECKING:
+    from aichatkit.transport import browser
+else:
+    # Only needed for responses that are not of `http.client`.
+    browser = lazy_module("aichatkit.transport.browser")
 
 __all__ = ["BLOCK", "bound_reads", "find_socket", "mime_type", "pick_reader", "shut_down"]
 
@@ -41,12 +47,12 @@ def pick_reader(response: requests.Response) -> tuple[Reader, Any]:
     if content is not False:
         # The user's hook or auth has read the body already; requests keeps the decoded content.
         return _blocks_reader([content or b""]), None
-    if is_browser_response(raw):
-        is_stream = mime_type(headers) != "application/json"
-        return _blocks_reader(iter_blocks(response, BLOCK, is_stream=is_stream)), None
-    encoding = encoding_of(headers)
     inner: Any = getattr(raw, "_fp", None)
     is_inner_known = is_http_client_response(inner)
+    if not is_inner_known and browser.is_browser_response(raw):
+        is_stream = mime_type(headers) != "application/json"
+        return _blocks_reader(browser.iter_blocks(response, BLOCK, is_stream=is_stream)), None
+    encoding = encoding_of(headers)
     if is_inner_known and (framing := unknown_framing(headers)):
         return _refusing_reader(framing), None
     if not encoding:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 import job_server
 import pytest
+import sandbox_jobs
 
 from aichatkit import Client, RetryPolicy
 
@@ -62,5 +63,17 @@ def run(tmp_path, client_of):
         settings = client or {}
         with client_of(service, **settings) as client:
             return client.map(prompts, **options)
+
+    return run
+
+
+@pytest.fixture
+def run_sandbox(tmp_path):
+    """Run `map` in batch jobs of a service that the sandbox plays."""
+
+    def run(box, kind, rows=sandbox_jobs.ROWS, **options):
+        options = {"batch": True, "resume": tmp_path / "run.sqlite", "progress": False, **options}
+        with sandbox_jobs.client_of(box, kind) as client:
+            return client.map(rows, **options)
 
     return run

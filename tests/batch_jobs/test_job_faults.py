@@ -92,6 +92,47 @@ def test_a_body_that_is_too_large_is_halved(service, run, at):
     assert [len(job.rows) for job in service.jobs.values()] == [3, 3]
 
 
+def take_at_most(service, limit):
+    """Let a service refuse every body about jobs that has more bytes."""
+    handle = service.handle
+
+    def handle_small(method, url, headers, body):
+        if len(body) > limit and not url.endswith("completions"):
+            return 413, {}, b'{"error": {"message": "too large"}}'
+        return handle(method, url, headers, body)
+
+    service.handle = handle_small
+
+
+@pytest.mark.parametrize("kind", ["openai", "anthropic"])
+def test_a_row_that_is_too_large_for_a_service_fails_alone(service_of, run, kind):
+    service = service_of(kind)
+    take_at_most(service, 3000)
+    rows = [*ROWS, "x" * 5000, *(f"more {number}" for number in range(30))]
+    results = run(service, rows)
+    assert [error.status for error in results.errors if error] == [413]
+    assert results.errors[6] is not None
+    assert service.asked == {row: 1 for row in rows if len(row) < 5000}
+    assert len(service.jobs) < 12
+    assert all(len(job.rows) > 1 for job in list(service.jobs.values())[:-1])
+
+
+def test_a_row_that_is_too_large_for_a_service_is_sent_live_when_late_is_live(service, run):
+    take_at_most(service, 3000)
+    rows = [*ROWS, "x" * 5000]
+    assert run(service, rows, late="live").text == answers(rows)
+    assert service.live == {rows[-1]: 1}
+
+
+def test_a_body_that_is_too_large_at_the_second_try_is_halved(service_of, run):
+    service = service_of("anthropic")
+    statuses = [413, 429]
+    path = "/v1/messages/batches"
+    service.fault = lambda method, where: statuses.pop() if statuses and (method, where) == ("POST", path) else None
+    assert run(service, ROWS).text == answers()
+    assert [len(job.rows) for job in service.jobs.values()] == [3, 3]
+
+
 def test_an_upload_that_fails_stops_the_run_and_leaves_the_rows_free(service, run):
     service.fault = lambda method, path: 503 if path == "/v1/files" else None
     results = run(service, ROWS)

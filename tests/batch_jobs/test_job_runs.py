@@ -13,6 +13,7 @@ import pytest
 
 import aichatkit
 from aichatkit import RetryPolicy
+from aichatkit.batch_jobs import protocols
 from aichatkit.batch_jobs.job import list_jobs
 from aichatkit.errors import (
     AuthenticationError,
@@ -29,6 +30,7 @@ from aichatkit.errors import (
     SchemaError,
     ServerError,
 )
+from aichatkit.registry import registry
 
 ROWS = [f"row {number}" for number in range(6)]
 REFUSED = (
@@ -282,6 +284,57 @@ def test_a_call_that_is_refused_makes_no_journal(service, run, tmp_path):
 def test_a_provider_without_jobs_is_refused_and_those_with_jobs_are_named(service, run):
     with pytest.raises(ConfigurationError, match=r"deepseek has no batch jobs here.*anthropic, gemini"):
         run(service, ROWS, client={"api_key": {"deepseek": "sk"}}, model="deepseek/deepseek-flash")
+
+
+def test_rows_that_are_answered_are_yielded_before_the_input_is_read_to_its_end(service, client_of, tmp_path):
+    answered = [f"answered {number}" for number in range(600)]
+    options = {"batch": True, "resume": tmp_path / "run.sqlite", "progress": False}
+    with client_of(service) as client:
+        client.map(answered, **options)
+        rows = iter([*ROWS, *answered])
+        results = iter(client.map(rows, as_completed=True, **options))
+        first = [next(results).text for _ in range(200)]
+        assert first == [service.answer(row) for row in answered[:200]]
+        # What is not answered is already in a job that is not full yet.
+        assert next(rows, None) is not None
+        assert service.creations() == 1
+        rest = [result.text for result in results]
+    assert len(rest) == 399 + len(ROWS)
+    assert [len(job.rows) for job in service.jobs.values()] == [600, len(ROWS)]
+
+
+def test_a_run_that_is_left_while_a_job_is_filled_sends_nothing(service, client_of, tmp_path):
+    answered = [f"answered {number}" for number in range(600)]
+    options = {"batch": True, "resume": tmp_path / "run.sqlite", "progress": False}
+    with client_of(service) as client:
+        client.map(answered, **options)
+        results = client.map(iter([*ROWS, *answered]), as_completed=True, **options)
+        for result in results:
+            assert result.text
+            break
+        results.close()
+        assert service.creations() == 1
+        assert client.map(ROWS, **options).text == [service.answer(row) for row in ROWS]
+
+
+@pytest.mark.parametrize(
+    ("provider", "reason"),
+    [
+        ("fireworks", "data sets of an account"),
+        ("cohere", "the form of the results"),
+        ("openrouter", "might be paid twice"),
+        ("ollama", "models of your own"),
+    ],
+)
+def test_a_provider_whose_jobs_are_not_supported_is_refused_with_the_reason(service, run, provider, reason):
+    with pytest.raises(ConfigurationError, match=f"{provider} is not supported: .*{reason}.*anthropic, gemini"):
+        run(service, ROWS, client={"api_key": {provider: "sk"}}, model=f"{provider}/some-model")
+    assert not service.requests
+
+
+def test_reasons_are_for_providers_that_there_are_and_that_have_no_protocol():
+    assert set(protocols._REASONS) <= set(registry)
+    assert not set(protocols._REASONS) & set(protocols.PROVIDERS)
 
 
 def test_earlier_releases_refuse_a_journal_with_jobs(service, run, tmp_path):

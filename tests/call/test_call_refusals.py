@@ -683,6 +683,26 @@ def test_a_body_that_names_several_is_healed_at_once(served):
     assert "'stop' and 'temperature' and 'top_p'" in told[0]
 
 
+@pytest.mark.parametrize("name", ["prompt_cache_options", "prompt_cache_key", "prompt_cache_breakpoint"])
+def test_the_fields_for_the_prompt_cache_are_left_out_together(served, name):
+    body = error(f"Unrecognized request argument supplied: {name}")
+    client, service = served("openai/gpt-6-luna", (400, body))
+    _, told = quiet(lambda: client.ask("Hi", system="word " * 2000))
+    assert {"prompt_cache_key", "prompt_cache_options"} <= service.bodies[0].keys()
+    assert service.bodies[1].keys() == {"model", "messages", "stream", "stream_options"}
+    assert "does not take 'prompt_cache'" in told[0]
+    client.ask("Hi", system="word " * 2000)
+    assert len(service.bodies) == 3
+
+
+def test_a_field_for_the_prompt_cache_in_extra_stays(served):
+    body = error("Unrecognized request argument supplied: prompt_cache_key")
+    client, service = served("openai/gpt-6-luna", (400, body))
+    with pytest.raises(BadRequestError):
+        client.ask("Hi", extra={"prompt_cache_key": "k"})
+    assert len(service.bodies) == 1
+
+
 def test_the_loss_of_stop_words_is_told(served):
     client, _ = served("openai/x", (400, error("stop is not supported with this model")))
     assert "the stop words no longer end the answer" in quiet(lambda: client.ask("Hi", stop="a"))[1][0]

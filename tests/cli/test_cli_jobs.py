@@ -66,6 +66,18 @@ def test_jobs_are_listed_looked_up_and_cancelled(service, capsys):
     assert "done (cancelled)" in capsys.readouterr().out
 
 
+def test_a_job_that_cannot_be_cancelled_does_not_keep_the_others(service, capsys, monkeypatch):
+    monkeypatch.setattr("aichatkit.batch_jobs.planner._JOB_ROWS", 1)
+    main([*MAP, "--no-wait"])
+    service.fault = lambda method, path: 403 if path.endswith("batch_2/cancel") else None
+    capsys.readouterr()
+    assert main(["jobs", "out.csv.sqlite", "--cancel"]) == 1
+    shown = capsys.readouterr()
+    assert "aichatkit: batch_2: openai: " in shown.err
+    assert [line.split()[0] for line in shown.out.splitlines()] == ["batch_2", "batch_4"]
+    assert [bool(job.facts.get("cancelled")) for job in service.jobs.values()] == [False, True]
+
+
 def test_rows_in_jobs_are_not_errors(service, capsys):
     with open("in.csv", "w", encoding="utf-8") as file:
         file.write("id,text\n1,one\n2,\n")

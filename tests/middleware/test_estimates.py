@@ -119,6 +119,9 @@ def test_nothing_is_fetched_where_the_tables_are_missing(tiktoken):
         ("openai/mine", {}, 14 * 1 + 128_000 * 2),
         (["offline", "openai/mine"], {"max_tokens": 100}, 14 * 1 + 100 * 2),
         ("openai/unheard-of", {}, 0),
+        ("anthropic/claude-sonnet-5-5", {"max_tokens": 100}, 14 * 2.5 + 100 * 10),
+        ("anthropic/claude-sonnet-5-5", {"max_tokens": 100, "prompt_cache": "1h"}, 14 * 4 + 100 * 10),
+        ("anthropic/claude-sonnet-5-5", {"max_tokens": 100, "prompt_cache": False}, 14 * 2 + 100 * 10),
     ],
 )
 def test_the_most_an_answer_may_cost(model, options, dollars):

@@ -7,6 +7,7 @@ import pytest
 from sandbox_talk import AJAX, CHAT, aichats, dial, events, form, request_bytes, signed, talk, text_of, token, visit
 
 from aichatkit.sandbox import Sandbox
+from aichatkit.sandbox.faults import FAULTS
 
 PATH = "/v1/chat/completions"
 STREAM = {**CHAT, "stream": True}
@@ -85,6 +86,7 @@ SEEN = {
 
 #: Those that never end, and those of single sites, have tests of their own.
 ELSEWHERE = {
+    *(name for name in FAULTS if name.startswith("batch-")),
     "rounded-probabilities",
     "odd-sum",
     "odd-probability",

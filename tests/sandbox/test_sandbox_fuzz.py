@@ -123,6 +123,33 @@ BODIES = {
     ),
     "cohere-embeddings": ("/v2/embed", {}, {"model": "m", "texts": ["Hi"], "input_type": "search_query"}),
     "ollama-embeddings": ("/api/embed", {}, {"model": "m", "input": ["Hi"]}),
+    "openai-decisions": (
+        "/v1/decisions",
+        {},
+        {
+            "model": "m",
+            "input": "It broke.",
+            "questions": [
+                {"name": "a", "type": "predicate", "instructions": "Broken?"},
+                {"name": "b", "type": "choice", "instructions": "What?", "choices": [{"value": "x"}, {"value": "y"}]},
+                {"name": "c", "type": "score", "instructions": "Bad?", "levels": [{"label": "x"}, {"label": "y"}]},
+            ],
+        },
+    ),
+    "systemone": (
+        "/v1/systemone",
+        {},
+        {"model": "m", "state": "It broke.", "questions": {"a": {"type": "noul", "instructions": "Broken?"}}},
+    ),
+    "google-decisions": (
+        "/v1beta/decisions",
+        {"x-goog-api-key": "k"},
+        {
+            "model": "m",
+            "input": "It broke.",
+            "questions": {"a": {"type": "choice", "instructions": "What?", "criteria": {"x": "X", "y": "Y"}}},
+        },
+    ),
     "images": ("/v1/images/generations", {}, {"prompt": "a cat", "model": "m"}),
     "aichats": ("/chat/send2/", {}, {"type": "chat", "messagesHistory": [{"from": "you", "content": "Hi"}]}),
     "aichat": ("/api/text", {}, {"message": "Hi", "temperature": 1}),
@@ -199,6 +226,13 @@ WORDS = [
         "json: cannot unmarshal null into Go struct field ChatRequest.messages of type api",
     ),
     ("ollama", "tools", [{}], "tools[0]: function is required"),
+    (
+        "google-decisions",
+        "questions",
+        {"a b": {"type": "noul", "instructions": "x"}},
+        "characters that are not allowed",
+    ),
+    ("google-decisions", "questions", {"a": {"type": "noul"}}, "type and instructions are required"),
 ]
 
 
@@ -252,7 +286,10 @@ OPTIONAL_ON = {
     "openai-responses": ("type",),
 }
 #: What its site takes whatever it is.
-IGNORED = {("aichatfree", "pass"), ("aichatonline-wordpress", "stream")}
+IGNORED = {
+    *(("aichatfree", "pass"), ("aichatonline-wordpress", "stream"), ("systemone", "model"), ("systemone", "state")),
+    *(("google-decisions", "model"), ("google-decisions", "input")),
+}
 #: What may be of other types too, besides the one that is there.
 OTHER_TYPES = {
     "content": (str, list),

@@ -1,4 +1,7 @@
-"""A process that runs rows in batch jobs and kills itself at a durable transaction, before or after it."""
+"""Processes that run rows in batch jobs and kill themselves at a durable transaction, before or after it.
+
+Each is a fork of one that has imported the package: a line of JSON in, the exit code out.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ import json
 import os
 import signal
 import sys
+import traceback
+from pathlib import Path
 
 import job_server
 
@@ -52,8 +57,26 @@ def main(kind, url, journal, moment):
         retry=RetryPolicy(sleep=sleep),
     ) as client:
         results = client.map([f"row {number}" for number in range(4)], batch=True, resume=journal, progress=False)
-        sys.stdout.write(json.dumps(results.text))
+        Path(f"{journal}.json").write_text(json.dumps(results.text))
+
+
+def serve():
+    """Run one process for each line, with the arguments in it, and write how it ended."""
+    for line in sys.stdin:
+        child = os.fork()
+        if not child:
+            code = 1
+            try:
+                main(*json.loads(line))
+                code = 0
+            finally:
+                traceback.print_exc() if code else None
+                os._exit(code)
+        _, status = os.waitpid(child, 0)
+        code = -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+        sys.stdout.write(f"{code}\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    serve()

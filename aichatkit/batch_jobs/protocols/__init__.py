@@ -23,6 +23,21 @@ _PROTOCOLS = {
     "together": ("openai_files", "TogetherJobs"),
 }
 PROVIDERS = tuple(_PROTOCOLS)
+_LOCAL = "it runs models of your own, for which there is no cheaper queue"
+#: Provider -> why its batch jobs are not supported.
+_REASONS = {
+    "bedrock": "its batch jobs read their rows from an S3 bucket and write their answers to one",
+    "cohere": "the form of the results of its batch jobs is not documented",
+    "dashscope": "how long its batch jobs and their files are kept is not documented",
+    "fireworks": "its batch jobs belong to data sets of an account whose name has to be in each address",
+    "llamacpp": _LOCAL,
+    "lmstudio": _LOCAL,
+    "ollama": _LOCAL,
+    "ollama-v1": _LOCAL,
+    "openrouter": "a job whose creation was not confirmed cannot be looked for, and might be paid twice",
+    "perplexity": "the states in which its batch jobs end are not documented",
+    "vllm": _LOCAL,
+}
 
 
 def find_protocol(provider_cls: type[Provider]) -> type[JobProtocol]:
@@ -33,10 +48,12 @@ def find_protocol(provider_cls: type[Provider]) -> type[JobProtocol]:
     """
     found = _PROTOCOLS.get(provider_cls.name)
     if found is None:
+        name = provider_cls.name
+        reason = _REASONS.get(name)
+        problem = f"{name} has no batch jobs here" if reason is None else f"{name} is not supported: {reason}"
         raise ConfigurationError(
-            f"batch: {provider_cls.name} has no batch jobs here; leave batch= out, or use one of these providers: "
-            f"{', '.join(PROVIDERS)}",
-            provider=provider_cls.name,
+            f"batch: {problem}; leave batch= out, or use one of these providers: {', '.join(PROVIDERS)}",
+            provider=name,
         )
     protocol: type[JobProtocol] = getattr(import_module(f"{__name__}.{found[0]}"), found[1])
     return protocol

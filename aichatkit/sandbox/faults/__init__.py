@@ -8,6 +8,7 @@ from aichatkit.sandbox.faults import refusals  # isort: skip
 from aichatkit.sandbox.faults import bodies  # isort: skip
 from aichatkit.sandbox.faults import sites  # isort: skip
 from aichatkit.sandbox.faults import embeddings  # isort: skip
+from aichatkit.sandbox.faults import batches  # isort: skip
 from aichatkit.sandbox.faults import decisions  # isort: skip
 from aichatkit.sandbox.faults import searches  # isort: skip
 from aichatkit.sandbox.faults.base import FAULTS, Fault, Plan, parse_plan, split_prefix
@@ -16,6 +17,7 @@ __all__ = [
     "FAULTS",
     "Fault",
     "Plan",
+    "batches",
     "bodies",
     "decisions",
     "embeddings",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar
 
-from aichatkit.sandbox.exchange import APIError, Piece, Request, Response, json_response, stream_response
+from aichatkit.sandbox.exchange import APIError, Piece, Request, Response, fragments, json_response, stream_response
+from aichatkit.sandbox.prompt_caches import CacheUse
 from aichatkit.sandbox.wires.anthropic_search import (
     check_search,
     count_searches,
@@ -14,7 +15,8 @@ from aichatkit.sandbox.wires.anthropic_search import (
     paused_search,
     search_blocks,
 )
-from aichatkit.sandbox.wires.base import Call, Route, Wire, fragments, parse_json, sse_event
+from aichatkit.sandbox.wires.base import Call, Route, Wire, parse_json, sse_event
+from aichatkit.sandbox.wires.cached_prompts import anthropic_prompt
 from aichatkit.sandbox.wires.fields import BadField, check_fields, check_required, parse_fields, parse_required
 from aichatkit.sandbox.wires.model_rules import check_retired, find_record, sampling_of
 from aichatkit.sandbox.wires.openai import MODELS, content_text
@@ -101,7 +103,7 @@ class Anthropic(Wire):
     """Messages and the model list, distinguished from OpenAI's by the version header."""
 
     name = "anthropic"
-    routes = (
+    routes: ClassVar[Sequence[Route]] = (
         Route("POST", "/v1/messages", "chat"),
         Route("GET", "/v1/models", "models", "models"),
     )
@@ -134,9 +136,9 @@ class Anthropic(Wire):
         _check_model(record)
         check_search(record, self.digest)
         output = build_output(call, _chat_request(record))
-        message = _message(
-            "msg_" + self.digest(json.dumps(record))[:24], record["model"], output, resumes=paused_search(record)
-        )
+        cached = call.use_cache(anthropic_prompt(record), output.prompt_tokens, output.output_tokens)
+        message_id = "msg_" + self.digest(json.dumps(record))[:24]
+        message = _message(message_id, record["model"], output, cached, resumes=paused_search(record))
         if not record.get("stream"):
             return json_response(message)
         return stream_response("text/event-stream; charset=utf-8", _events(message, output))
@@ -244,7 +246,7 @@ def _blocks(content: Any) -> list[dict[str, Any]]:
     return [block for block in content if isinstance(block, dict)] if isinstance(content, list) else []
 
 
-def _message(message_id: str, model: str, output: Output, *, resumes: str = "") -> dict[str, Any]:
+def _message(message_id: str, model: str, output: Output, cached: CacheUse, *, resumes: str = "") -> dict[str, Any]:
     content: list[dict[str, Any]] = []
     if output.reasoning_parts:
         content.append({"type": "thinking", "thinking": output.reasoning, "signature": "c2lnbmVk"})
@@ -268,10 +270,13 @@ def _message(message_id: str, model: str, output: Output, *, resumes: str = "") 
         else output.finish_reason("end_turn", "max_tokens", "tool_use"),
         "stop_sequence": None,
         "usage": {
-            "input_tokens": output.prompt_tokens,
-            "cache_creation_input_tokens": 0,
-            "cache_read_input_tokens": 0,
-            "cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 0},
+            "input_tokens": cached.total - cached.read - cached.written,
+            "cache_creation_input_tokens": cached.written,
+            "cache_read_input_tokens": cached.read,
+            "cache_creation": {
+                "ephemeral_5m_input_tokens": cached.written - cached.long_written,
+                "ephemeral_1h_input_tokens": cached.long_written,
+            },
             "output_tokens": output.output_tokens,
             "output_tokens_details": {"thinking_tokens": len(output.reasoning_parts)},
             "service_tier": "standard",

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, NoReturn
 
 from aichatkit._dataclasses import dataclass, field
-from aichatkit.sandbox.exchange import APIError, Piece, Request, Response
+from aichatkit.sandbox.exchange import APIError, Piece, Request, Response, fragments
+from aichatkit.sandbox.prompt_caches import CacheUse, Caching, Prompt, PromptCaches
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Settings:
     api_keys: frozenset[str] | None = None
     secret: str = ""
     password: str | None = None
+    prompt_caches: PromptCaches = field(default_factory=PromptCaches)
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,19 @@ class Call:
     text: str | None = None
     overrides: dict[str, Any] = field(default_factory=dict)
     on_turns: Callable[[Call, Sequence[str]], None] | None = None
+    #: How the prompt uses the cache of the service, once it is known.
+    caching: Caching | None = None
+
+    def use_cache(self, prompt: Prompt, usual_tokens: int, output_tokens: int) -> CacheUse:
+        """Return what a prompt reads from the cache of the service and writes to it.
+
+        Of a model that the catalog does not know, nothing is cached, and the prompt has `usual_tokens`.
+        """
+        if not prompt.record:
+            return CacheUse(usual_tokens)
+        self.caching = self.wire.settings.prompt_caches.use(prompt)
+        self.caching.output_tokens = output_tokens
+        return self.caching.use
 
     def report_turns(self, turns: Sequence[str]) -> None:
         """Call `on_turns` with the user's turns, the first time only."""
@@ -108,15 +123,6 @@ class Wire(ABC):
         """Return hex digits that depend only on the seed, the wire and the parts."""
         text = ":".join(str(part) for part in (self.settings.seed, self.name, *parts))
         return hashlib.sha256(text.encode()).hexdigest()
-
-
-def fragments(text: str) -> list[str]:
-    """Split a text into the word fragments a model would stream.
-
-    >>> fragments("Tell me about yourself.")
-    ['Tell', ' me', ' about', ' yours', 'elf.']
-    """
-    return re.findall(r"\s*\S{1,5}|\s+", text)
 
 
 def text_pieces(text: str, encode: Callable[[str], bytes]) -> list[Piece]:

@@ -140,7 +140,8 @@ def _probability(text: str, question: str) -> float:
 
 def _openai_answer(text: str, question: Any, number: int) -> dict[str, Any]:
     kind = question.get("type") if isinstance(question, dict) else None
-    if kind not in _KINDS or not question.get("instructions"):
+    is_text = isinstance(question, dict) and isinstance(question.get("name", ""), str) and _has_instructions(question)
+    if kind not in _KINDS or not is_text:
         raise APIError("bad-request", f"Invalid value for 'questions[{number}]'.", param=f"questions[{number}]")
     asked, head = str(question["instructions"]), {"type": kind, "name": question.get("name")}
     if kind == "predicate":
@@ -201,13 +202,18 @@ def _questions_by_name(record: Mapping[str, Any], limit: int) -> dict[str, Any]:
     if not isinstance(questions, dict) or not 1 <= len(questions) <= limit:
         raise APIError("bad-request", f"questions: must be an object with 1 to {limit} questions")
     for name, question in questions.items():
-        if question.get("type") not in ("noul", "choice", "score") or not question.get("instructions"):
+        if question.get("type") not in ("noul", "choice", "score") or not _has_instructions(question):
             raise APIError("bad-request", f"questions.{name}: type and instructions are required")
     return questions
 
 
+def _has_instructions(question: Mapping[str, Any]) -> bool:
+    return isinstance(question.get("instructions"), str) and bool(question["instructions"])
+
+
 def _check_count(labels: Sequence[Any], limit: int) -> None:
-    if not 2 <= len(labels) <= limit or len(set(labels)) != len(labels):
+    are_texts = all(isinstance(label, str) for label in labels)
+    if not are_texts or not 2 <= len(labels) <= limit or len(set(labels)) != len(labels):
         raise APIError("bad-request", f"Expected 2 to {limit} different options.")
 
 

@@ -8,7 +8,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 from aichatkit.sandbox.exchange import APIError, Piece, Request, Response, json_response, stream_response
+from aichatkit.sandbox.prompt_caches import CacheUse
 from aichatkit.sandbox.wires.base import Call, Route, Wire, parse_json
+from aichatkit.sandbox.wires.cached_prompts import gemini_prompt
 from aichatkit.sandbox.wires.fields import BadField, check_fields, check_required, parse_fields, parse_required
 from aichatkit.sandbox.wires.model_rules import check_retired, find_record
 from aichatkit.sandbox.wires.openai import MODELS
@@ -115,10 +117,11 @@ class Gemini(Wire):
         )
         _check_search(record, model)
         output = build_output(call, _chat_request(record))
+        cached = call.use_cache(gemini_prompt(record, model), output.prompt_tokens, output.output_tokens)
         head = {"modelVersion": model, "responseId": self.digest(json.dumps(record))[:22]}
         if not _is_streaming(call.request):
-            return json_response(_chunk(head, output, _all_parts(output), is_last=True))
-        chunks = list(_chunks(head, output))
+            return json_response(_chunk(head, output, cached, _all_parts(output), is_last=True))
+        chunks = list(_chunks(head, output, cached))
         if call.request.query.get("alt") == "sse":
             return stream_response("text/event-stream", [Piece(_event(record), phase) for record, phase in chunks])
         return stream_response("application/json; charset=UTF-8", _array(chunks))
@@ -329,13 +332,14 @@ def _all_parts(output: Output) -> list[dict[str, Any]]:
 
 
 def _chunk(
-    head: dict[str, Any], output: Output, parts: list[dict[str, Any]], *, is_last: bool = False
+    head: dict[str, Any], output: Output, cached: CacheUse, parts: list[dict[str, Any]], *, is_last: bool = False
 ) -> dict[str, Any]:
     candidate: dict[str, Any] = {"content": {"parts": parts, "role": "model"}, "index": 0}
     usage: dict[str, Any] = {
-        "promptTokenCount": output.prompt_tokens,
-        "totalTokenCount": output.prompt_tokens,
-        "promptTokensDetails": [{"modality": "TEXT", "tokenCount": output.prompt_tokens}],
+        "promptTokenCount": cached.total,
+        "totalTokenCount": cached.total,
+        "promptTokensDetails": [{"modality": "TEXT", "tokenCount": cached.total}],
+        **({"cachedContentTokenCount": cached.read} if cached.read else {}),
     }
     if is_last:
         grounding = _grounding(output.search) if output.search is not None else {}
@@ -347,14 +351,14 @@ def _chunk(
     return {"candidates": [candidate], "usageMetadata": usage, **head}
 
 
-def _chunks(head: dict[str, Any], output: Output) -> Iterator[tuple[dict[str, Any], str]]:
+def _chunks(head: dict[str, Any], output: Output, cached: CacheUse) -> Iterator[tuple[dict[str, Any], str]]:
     for part in output.reasoning_parts:
-        yield _chunk(head, output, [{"text": part, "thought": True}]), "open"
+        yield _chunk(head, output, cached, [{"text": part, "thought": True}]), "open"
     for part in output.text_parts:
-        yield _chunk(head, output, [{"text": part}]), "text"
+        yield _chunk(head, output, cached, [{"text": part}]), "text"
     for call in _tool_calls(output):
-        yield _chunk(head, output, [call]), "text"
-    yield _chunk(head, output, [{"text": ""}], is_last=True), "finish"
+        yield _chunk(head, output, cached, [call]), "text"
+    yield _chunk(head, output, cached, [{"text": ""}], is_last=True), "finish"
 
 
 def _event(record: dict[str, Any]) -> bytes:

@@ -7,7 +7,9 @@ import time
 from typing import Any
 
 from aichatkit.sandbox.exchange import APIError, Piece, Response, json_response, stream_response
+from aichatkit.sandbox.prompt_caches import CacheUse
 from aichatkit.sandbox.wires.base import Call, Route, parse_json, require_fields, sse_event
+from aichatkit.sandbox.wires.cached_prompts import chat_prompt
 from aichatkit.sandbox.wires.fields import check_fields, check_required, parse_fields, parse_required
 from aichatkit.sandbox.wires.model_rules import find_record
 from aichatkit.sandbox.wires.openai import (
@@ -30,12 +32,14 @@ _FIELDS = parse_fields(
     boolean stream parallel_tool_calls store stream_options.include_usage
     flag logprobs
     stops stop
-    string user response_format.json_schema.name tools.[].type tools.[].function.name tools.[].function.description
+    string user prompt_cache_key response_format.json_schema.name tools.[].type tools.[].function.name
+    string tools.[].function.description
     string tool_choice.type tool_choice.function.name messages.[].name messages.[].tool_call_id
     string messages.[].content.[].type messages.[].content.[].text messages.[].content.[].image_url.url
     string messages.[].tool_calls.[].type messages.[].tool_calls.[].id messages.[].tool_calls.[].function.name
     string messages.[].tool_calls.[].function.arguments
-    object logit_bias stream_options response_format metadata
+    object logit_bias stream_options response_format metadata prompt_cache_options
+    enum prompt_cache_options.mode:implicit|explicit prompt_cache_options.ttl:30m|12h
     object response_format.json_schema response_format.json_schema.schema
     objects tools messages.[].tool_calls
     object messages.[].tool_calls.[].function
@@ -88,7 +92,10 @@ class OpenAIChat(OpenAIWire):
         _check_search(record)
         completion_id = "chatcmpl-" + self.digest(json.dumps(record))[:24]
         head = {"id": completion_id, "created": int(time.time()), "model": record["model"]}
-        completion = _Completion(head, build_output(call, _chat_request(record)))
+        output = build_output(call, _chat_request(record))
+        completion = _Completion(
+            head, output, call.use_cache(chat_prompt(record), output.prompt_tokens, output.output_tokens)
+        )
         if not record.get("stream"):
             return completion.as_object()
         return completion.as_stream(with_usage=bool((record.get("stream_options") or {}).get("include_usage")))
@@ -97,7 +104,7 @@ class OpenAIChat(OpenAIWire):
 class _Completion:
     """An answer, as a single object or as a stream."""
 
-    def __init__(self, head: dict[str, Any], output: Output) -> None:
+    def __init__(self, head: dict[str, Any], output: Output, cached: CacheUse) -> None:
         self.head = head
         self.output = output
         self.finish_reason = output.finish_reason("stop", "length", "tool_calls")
@@ -105,10 +112,14 @@ class _Completion:
             {"type": note.pop("type"), "url_citation": note} for note in link_annotations(output.search)
         ]
         self.usage: dict[str, Any] = {
-            "prompt_tokens": output.prompt_tokens,
+            "prompt_tokens": cached.total,
             "completion_tokens": output.output_tokens,
-            "total_tokens": output.prompt_tokens + output.output_tokens,
-            "prompt_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0, "audio_tokens": 0},
+            "total_tokens": cached.total + output.output_tokens,
+            "prompt_tokens_details": {
+                "cached_tokens": cached.read,
+                "cache_write_tokens": cached.written,
+                "audio_tokens": 0,
+            },
             "completion_tokens_details": {"reasoning_tokens": len(output.reasoning_parts), "audio_tokens": 0},
         }
 

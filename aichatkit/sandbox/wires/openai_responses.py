@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from aichatkit.sandbox.exchange import APIError, Piece, Response, json_response, stream_response
+from aichatkit.sandbox.prompt_caches import CacheUse
 from aichatkit.sandbox.wires.base import Call, Route, parse_json, sse_event
+from aichatkit.sandbox.wires.cached_prompts import responses_prompt
 from aichatkit.sandbox.wires.fields import check_fields, check_required, parse_fields, parse_required
 from aichatkit.sandbox.wires.openai import (
     ANY_BASE,
@@ -30,13 +32,14 @@ _FIELDS = parse_fields(
     number temperature:0..2 top_p:0..1
     integer max_output_tokens:1.. top_logprobs:0..20
     boolean stream parallel_tool_calls store
-    string user instructions previous_response_id tools.[].type tools.[].name tools.[].description
+    string user prompt_cache_key instructions previous_response_id tools.[].type tools.[].name tools.[].description
     string tool_choice.type tool_choice.name text.format.type text.format.name
     string input.[].type input.[].role input.[].call_id input.[].name input.[].arguments
     string input.[].content.[].type input.[].content.[].text
     object input.[]
     text input.[].content input.[].output input
-    object text text.format text.format.schema reasoning metadata tools.[].parameters
+    object text text.format text.format.schema reasoning metadata tools.[].parameters prompt_cache_options
+    enum prompt_cache_options.mode:implicit|explicit prompt_cache_options.ttl:30m|12h
     objects tools
     strings include
     choice tool_choice
@@ -87,7 +90,8 @@ class OpenAIResponses(OpenAIWire):
         check_model(record, effort=effort, effort_path="reasoning.effort", endpoint="responses")
         _check_search(record)
         output = build_output(call, _chat_request(record))
-        response = _response("resp_" + self.digest(json.dumps(record))[:24], record, output)
+        cached = call.use_cache(responses_prompt(record), output.prompt_tokens, output.output_tokens)
+        response = _response("resp_" + self.digest(json.dumps(record))[:24], record, output, cached)
         if not record.get("stream"):
             return json_response(response)
         return stream_response("text/event-stream; charset=utf-8", _events(response, output))
@@ -133,13 +137,20 @@ def _check_search(record: dict[str, Any]) -> None:
     )
 
 
-def _response(response_id: str, record: dict[str, Any], output: Output) -> dict[str, Any]:
+def _response(response_id: str, record: dict[str, Any], output: Output, cached: CacheUse) -> dict[str, Any]:
     usage = {
-        "input_tokens": output.prompt_tokens,
-        "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+        "input_tokens": cached.total,
+        "input_tokens_details": {
+            "cached_tokens": cached.read,
+            "cache_write_tokens": cached.written,
+            "cache_write_tokens_details": {
+                "ttl_30m_tokens": cached.written - cached.long_written,
+                "ttl_12h_tokens": cached.long_written,
+            },
+        },
         "output_tokens": output.output_tokens,
         "output_tokens_details": {"reasoning_tokens": len(output.reasoning_parts)},
-        "total_tokens": output.prompt_tokens + output.output_tokens,
+        "total_tokens": cached.total + output.output_tokens,
     }
     return {
         "id": response_id,

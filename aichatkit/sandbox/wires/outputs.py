@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aichatkit._dataclasses import dataclass, field
-from aichatkit.sandbox.wires.base import Call, fragments
+from aichatkit.sandbox.exchange import fragments
+from aichatkit.sandbox.wires.base import Call
 from aichatkit.sandbox.wires.schemas import minimal_instance
 from aichatkit.sandbox.wires.searches import WebSearch, play_search
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from aichatkit._dataclasses import dataclass
-from aichatkit.sandbox.exchange import APIError
-from aichatkit.sandbox.wires.base import Call, fragments
+from aichatkit.sandbox.exchange import APIError, fragments
+from aichatkit.sandbox.wires.base import Call
 
 __all__ = ["Page", "Segment", "WebSearch", "link_annotations", "play_search", "refuse_combination", "segment_parts"]
 

@@ -55,3 +55,39 @@ def _text(reply):
 
 def _user(prompt):
     return {"role": "user", "content": prompt}
+
+
+def create_batch(client, prompts):
+    contents = [[{"type": "text", "text": prompt}] for prompt in prompts]
+    params = [
+        {"model": MODEL, "max_tokens": 500, "messages": [{"role": "user", "content": content}]} for content in contents
+    ]
+    rows = [{"custom_id": f"row-{number}", "params": each} for number, each in enumerate(params)]
+    made = checked(client.messages.batches.create(requests=rows))
+    return {"id": made.id, "status": made.processing_status}
+
+
+def see_batch(client, id):
+    batch = checked(client.messages.batches.retrieve(id))
+    counts = batch.request_counts
+    failed = counts.errored + counts.canceled + counts.expired
+    return {"status": batch.processing_status, "counts": [counts.processing, counts.succeeded, failed]}
+
+
+def list_batches(client):
+    return [checked(batch).id for batch in client.messages.batches.list(limit=1)]
+
+
+def batch_results(client, id):
+    found = {}
+    for row in map(checked, client.messages.batches.results(id)):
+        found[row.custom_id] = _text(row.result.message) if row.result.type == "succeeded" else row.result.type
+    return found
+
+
+def cancel_batch(client, id):
+    return {"status": checked(client.messages.batches.cancel(id)).processing_status}
+
+
+def delete_batch(client, id):
+    return checked(client.messages.batches.delete(id)).type == "message_batch_deleted"

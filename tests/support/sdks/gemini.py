@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import json
+
 from asked import TOOL, City
 from google import genai
 from google.genai import types
@@ -47,6 +50,51 @@ def structure(client, prompt):
 
 def models(client):
     return [model.name for model in client.models.list()]
+
+
+def create_batch(client, prompts, inline=False):
+    rows = [{"contents": [{"role": "user", "parts": [{"text": prompt}]}]} for prompt in prompts]
+    if inline:
+        source = [{**row, "metadata": {"key": f"row-{number}"}} for number, row in enumerate(rows)]
+    else:
+        lines = [json.dumps({"key": f"row-{number}", "request": row}) + "\n" for number, row in enumerate(rows)]
+        config = {"display_name": "rows", "mime_type": "application/jsonl"}
+        source = client.files.upload(file=io.BytesIO("".join(lines).encode()), config=config).name
+    made = client.batches.create(model=MODEL, src=source, config={"display_name": "rows"})
+    return {"id": made.name, "status": made.state.name}
+
+
+def see_batch(client, id):
+    batch = client.batches.get(name=id)
+    stats = batch.completion_stats
+    return {"status": batch.state.name, "counts": stats and [stats.successful_count, stats.failed_count]}
+
+
+def list_batches(client):
+    return [batch.name for batch in client.batches.list(config={"page_size": 1})]
+
+
+def batch_results(client, id):
+    to = client.batches.get(name=id).dest
+    if to.inlined_responses:
+        answers = to.inlined_responses
+        return {answer.metadata["key"]: answer.response.text if answer.response else "error" for answer in answers}
+    found = {}
+    for line in client.files.download(file=to.file_name).decode().split("\n")[:-1]:
+        row = json.loads(line)
+        parts = row["response"]["candidates"][0]["content"]["parts"] if "response" in row else [{"text": "error"}]
+        found[row["key"]] = "".join(part["text"] for part in parts)
+    return found
+
+
+def cancel_batch(client, id):
+    client.batches.cancel(name=id)
+    return {"status": client.batches.get(name=id).state.name}
+
+
+def delete_batch(client, id):
+    client.batches.delete(name=id)
+    return True
 
 
 def decide(client, text, questions):

@@ -65,6 +65,54 @@ def _user(prompt):
     return {"role": "user", "content": prompt}
 
 
+def create_batch(client, prompts):
+    bodies = [{"model": MODEL, "messages": [_user(prompt)]} for prompt in prompts]
+    rows = [
+        {"custom_id": f"row-{number}", "method": "POST", "url": "/v1/chat/completions", "body": body}
+        for number, body in enumerate(bodies)
+    ]
+    data = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    kept = {"anchor": "created_at", "seconds": 2_592_000}
+    file = checked(client.files.create(file=("rows.jsonl", data), purpose="batch", expires_after=kept))
+    made = client.batches.create(
+        input_file_id=file.id,
+        endpoint="/v1/chat/completions",
+        completion_window="24h",
+        metadata={"aichatkit": "nonce"},
+    )
+    return {"id": checked(made).id, "status": made.status}
+
+
+def see_batch(client, id):
+    batch = checked(client.batches.retrieve(id))
+    counts = batch.request_counts
+    return {"status": batch.status, "counts": [counts.total, counts.completed, counts.failed]}
+
+
+def list_batches(client):
+    return [checked(batch).id for batch in client.batches.list(limit=1)]
+
+
+def batch_results(client, id):
+    batch = client.batches.retrieve(id)
+    found = {}
+    for file in filter(None, (batch.output_file_id, batch.error_file_id)):
+        for line in client.files.content(file).text.split("\n")[:-1]:
+            row = json.loads(line)
+            body = row["response"] and row["response"]["body"]
+            found[row["custom_id"]] = body["choices"][0]["message"]["content"] if body else row["error"]["code"]
+    return found
+
+
+def cancel_batch(client, id):
+    return {"status": checked(client.batches.cancel(id)).status}
+
+
+def delete_batch(client, id):
+    deleted = client.files.delete(client.batches.retrieve(id).input_file_id)
+    return checked(deleted).deleted
+
+
 def decide(client, text, questions):
     decided = checked(client.decisions.create(model=MODEL, input=text, questions=questions))
     type(decided).model_validate(decided.model_dump(), strict=True)

@@ -1,0 +1,160 @@
+"""What a client has sent -> which prompts are likely to be read again, and whether marking has paid so far.
+
+Prompts are known by hashes of their beginnings; no text is kept.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Callable, NamedTuple, TypeVar
+
+from aichatkit._locks import Lock
+
+__all__ = ["Group", "Outcome", "PromptMemory", "Seen"]
+
+_Entry = TypeVar("_Entry")
+
+#: Beginnings kept; a conversation has two, and the one not seen for the longest time goes first.
+_MAX_SIGHTS = 10_000
+_MAX_GROUPS = 1_000
+#: How often in a row a prompt that should be in the cache may be missing before marking stops.
+MAX_MISSES = 3
+#: Seconds after which a request that was to write a prompt no longer keeps others from it: it may have failed.
+_CLAIM = 60.0
+#: A little less than the lifetime that a service promises.
+_SAFETY = 0.95
+
+
+class Seen(NamedTuple):
+    """How often a beginning was sent in succession, each within its lifetime, and whether it is in the cache."""
+
+    streak: int = 0
+    is_cached: bool = False
+
+
+class _Sight:
+    __slots__ = ("cached_until", "claimed_until", "sent_until", "streak")
+
+    def __init__(self) -> None:
+        self.sent_until = float("-inf")
+        self.cached_until = float("-inf")
+        self.claimed_until = float("-inf")
+        self.streak = 0
+
+
+class Group:
+    """Prompts of one model with the same tools and system prompt: what marking them has cost and saved.
+
+    `unread_heads` and `unread_tails` count writes in succession that were not read again. `balance` is in tokens at
+    the input price.
+    """
+
+    __slots__ = ("balance", "is_stopped", "misses", "unread_heads", "unread_tails")
+
+    def __init__(self) -> None:
+        self.unread_heads = 0
+        self.unread_tails = 0
+        self.misses = 0
+        self.balance = 0.0
+        self.is_stopped = False
+
+
+class Outcome(NamedTuple):
+    """What became of the marks of a prompt: `gain` is in tokens at the input price."""
+
+    read: int
+    gain: float
+    was_expected: bool
+    has_tail: bool
+
+
+class PromptMemory:
+    """The beginnings of the prompts that a client has sent lately; many threads share it."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._sights: OrderedDict[bytes, _Sight] = OrderedDict()
+        self._groups: OrderedDict[bytes, Group] = OrderedDict()
+        self._lock = Lock()
+
+    def __getstate__(self) -> dict[str, object]:
+        # Another process has prompts of its own.
+        return {"_clock": self._clock}
+
+    def __setstate__(self, state: dict[str, Callable[[], float]]) -> None:
+        self.__init__(state["_clock"])  # type: ignore[misc]
+
+    def find(self, digests: Sequence[bytes]) -> list[Seen]:
+        """Return what is known about each beginning."""
+        now = self._clock()
+        with self._lock:
+            sights = [self._sights.get(digest) for digest in digests]
+            return [
+                Seen()
+                if sight is None
+                else Seen(sight.streak if sight.sent_until > now else 0, sight.cached_until > now)
+                for sight in sights
+            ]
+
+    def group(self, digest: bytes) -> Group:
+        """Return the group of prompts with a head."""
+        with self._lock:
+            return _entry(self._groups, digest, Group, _MAX_GROUPS)
+
+    def note_sent(self, digest: bytes, streak: int, lifetime: float) -> None:
+        """Note that a prompt with this beginning was sent now."""
+        until = self._clock() + lifetime * _SAFETY
+        with self._lock:
+            sight = _entry(self._sights, digest, _Sight, _MAX_SIGHTS)
+            sight.sent_until, sight.streak = until, streak
+
+    def claim(self, digests: Sequence[bytes]) -> bool:
+        """Return whether these beginnings may be written now: not while another request is about to write one."""
+        now = self._clock()
+        with self._lock:
+            sights = [_entry(self._sights, digest, _Sight, _MAX_SIGHTS) for digest in digests]
+            if any(sight.claimed_until > now for sight in sights):
+                return False
+            for sight in sights:
+                sight.claimed_until = now + _CLAIM
+        return True
+
+    def note_cached(self, digests: Sequence[bytes], lifetime: float) -> None:
+        """Note that the service has these beginnings in its cache from now on; with `lifetime` 0, that it has not."""
+        until = self._clock() + lifetime * _SAFETY
+        with self._lock:
+            for digest in digests:
+                sight = _entry(self._sights, digest, _Sight, _MAX_SIGHTS)
+                sight.cached_until, sight.claimed_until = until, float("-inf")
+
+    def settle(self, group: Group, outcome: Outcome) -> bool:
+        """Count what an answer read and wrote; return whether marking stops here."""
+        with self._lock:
+            group.balance += outcome.gain
+            if outcome.read and outcome.was_expected:
+                group.misses = 0
+                group.unread_heads = 0
+                group.unread_tails = 0 if outcome.has_tail else group.unread_tails
+            elif outcome.was_expected:
+                group.misses += 1
+                stops = group.misses >= MAX_MISSES and not group.is_stopped
+                group.is_stopped = group.is_stopped or stops
+                return stops
+            elif outcome.has_tail:
+                group.unread_tails += 1
+            else:
+                group.unread_heads += 1
+        return False
+
+
+def _entry(entries: OrderedDict[bytes, _Entry], digest: bytes, make: type[_Entry], limit: int) -> _Entry:
+    """Return an entry, made if it is missing; the one not used for the longest time makes room."""
+    if digest in entries:
+        entries.move_to_end(digest)
+    else:
+        if len(entries) >= limit:
+            entries.popitem(last=False)
+        entries[digest] = make()
+    return entries[digest]
