@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Callable
 from urllib.parse import urlsplit
 
 from aichatkit._lazy import lazy_module
-from aichatkit.auth.signers import Signer, is_google_session, parse_signer
 from aichatkit.call.signatures import CallOptions, options_of
 from aichatkit.call.targets import named_providers, parse_keys, per_provider
 from aichatkit.catalog.layers import parse_layer, read_layer
@@ -20,10 +19,12 @@ from aichatkit.registry import registry
 from aichatkit.transport.connections import Connections
 
 if TYPE_CHECKING:
+    from aichatkit.auth import signers
     from aichatkit.catalog import own_prices
     from aichatkit.limits import rate_limits
 else:
-    # Few clients set prices or a rate limit.
+    # Few clients sign requests, or set prices or a rate limit.
+    signers = lazy_module("aichatkit.auth.signers")
     own_prices = lazy_module("aichatkit.catalog.own_prices")
     rate_limits = lazy_module("aichatkit.limits.rate_limits")
 
@@ -73,7 +74,7 @@ def build_connections(session: Any, proxies: Any, verify: Any, cert: Any, header
 
 def parse_access(
     model: Any, api_key: Any, base_url: Any, auth: Any, session: Any
-) -> tuple[dict[str, Any], dict[str, str], dict[str, Signer]]:
+) -> tuple[dict[str, Any], dict[str, str], dict[str, signers.Signer]]:
     """Return the keys, the base URLs and what signs requests, each by provider; `model` names that of single values."""
     is_for_model = [value is not None and not isinstance(value, Mapping) for value in (api_key, base_url, auth)]
     names = named_providers(model) if any(is_for_model) else []
@@ -84,20 +85,23 @@ def parse_access(
     return keys, base_urls, parse_auth(auth, names, keys, session)
 
 
-def parse_auth(auth: Any, names: Sequence[str], keys: Collection[str], session: Any) -> dict[str, Signer]:
+def parse_auth(auth: Any, names: Sequence[str], keys: Collection[str], session: Any) -> dict[str, signers.Signer]:
     """Return what signs requests, by provider; `keys` are the providers that a key was passed for as well.
 
     Raises:
         ConfigurationError: the value is invalid, or a key would have to be in the header that the signature is in.
     """
-    signers = {name: parse_signer(value, provider=name) for name, value in _by_provider(auth, names).items()}
+    by_provider = {
+        name: signers.parse_signer(value, provider=name) for name, value in _by_provider(auth, names).items()
+    }
     for name in keys:
-        what = "auth=" if name in signers else "session=" if is_google_session(session) else ""
+        signs = session is not None and signers.is_google_session(session)
+        what = "auth=" if name in by_provider else "session=" if signs else ""
         if what and registry[name].key_header == "Authorization":
             raise ConfigurationError(
                 f"api_key for {name}: {what} signs each request in the same header; pass one of the two", provider=name
             )
-    return signers
+    return by_provider
 
 
 def _by_provider(auth: Any, names: Sequence[str]) -> dict[str, Any]:

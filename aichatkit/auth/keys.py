@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
 from aichatkit._lazy import lazy_module
 from aichatkit._locks import ReentrantLock
-from aichatkit.auth.failures import name_of, sign_in_error
 from aichatkit.errors import AuthenticationError, ConfigurationError
 from aichatkit.params import is_number
 
 if TYPE_CHECKING:
     import inspect
+
+    from aichatkit.auth import failures
 else:
     # Few clients have a function for a key.
+    failures = lazy_module("aichatkit.auth.failures")
     inspect = lazy_module("inspect")
 
 __all__ = ["KeyFunction", "key_hint", "parse_key"]
@@ -80,7 +82,7 @@ class KeyFunction:
         return f"function {module}.{name} {self._number}"
 
     def __repr__(self) -> str:
-        return f"<KeyFunction {name_of(self._function)}>"
+        return f"<KeyFunction {failures.name_of(self._function)}>"
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -142,7 +144,7 @@ class KeyFunction:
         try:
             return self._function()
         except Exception as error:  # noqa: BLE001 - the user's function may raise anything
-            failure = sign_in_error("api_key", self._function, error, provider=self._provider)
+            failure = failures.sign_in_error("api_key", self._function, error, provider=self._provider)
         # Outside of the block: the exception of the function may quote a key or a password.
         raise failure
 
@@ -171,7 +173,7 @@ class KeyFunction:
 
     def _wrong_result(self, problem: str) -> ConfigurationError:
         return ConfigurationError(
-            f"api_key for {self._provider}: {name_of(self._function)} {problem}", provider=self._provider
+            f"api_key for {self._provider}: {failures.name_of(self._function)} {problem}", provider=self._provider
         )
 
     def _now(self) -> float:
@@ -206,14 +208,14 @@ def _check_function(function: Any, provider: str) -> None:
     """Raise ConfigurationError for a function that cannot be called without arguments, or has to be awaited."""
     if inspect.iscoroutinefunction(function):
         raise ConfigurationError(
-            f"api_key for {provider}: {name_of(function)} is asynchronous; "
+            f"api_key for {provider}: {failures.name_of(function)} is asynchronous; "
             "pass a function that returns the key when it is called",
             provider=provider,
         )
     try:
         inspect.signature(function).bind()
     except TypeError:
-        problem = f"{name_of(function)} must be callable without arguments"
+        problem = f"{failures.name_of(function)} must be callable without arguments"
     except ValueError:
         # Some functions written in C have no signature.
         return

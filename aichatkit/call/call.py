@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Callable, TypeVar
 from aichatkit._dataclasses import dataclass, field
 from aichatkit._lazy import lazy_module
 from aichatkit.auth.keys import KeyFunction
-from aichatkit.auth.signers import Signer, is_google_session
 from aichatkit.call.targets import AnyKey, Target, parse_key
 from aichatkit.catalog.layers import Record
 from aichatkit.catalog.models import Catalog
@@ -24,6 +23,7 @@ from aichatkit.transport.secrets import keys_in
 from aichatkit.transport.timeouts import Deadline, Timeout
 
 if TYPE_CHECKING:
+    from aichatkit.auth import signers as signing
     from aichatkit.call.answer import Answer
     from aichatkit.call.refusals import Change
     from aichatkit.limits.rate_limits import RateLimiter
@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from aichatkit.structured.forms import Form
     from aichatkit.tools.functions import Toolbox
 else:
-    # Only long prompts are cached.
+    # Few clients sign requests, and only long prompts are cached.
+    signing = lazy_module("aichatkit.auth.signers")
     memories = lazy_module("aichatkit.prompt_caching.memory")
 
 __all__ = ["Call", "CallContext"]
@@ -58,7 +59,7 @@ class CallContext:
     retry_budget: RetryBudget
     pauses: Pauses
     #: What signs the requests to a provider, by its name.
-    signers: Mapping[str, Signer] = field(default_factory=dict, repr=False)
+    signers: Mapping[str, signing.Signer] = field(default_factory=dict, repr=False)
     catalog: Catalog = field(default_factory=Catalog, repr=False)
     rate_limiter: RateLimiter | None = None
     cache: MutableMapping[str, str] | None = None
@@ -151,7 +152,7 @@ class CallContext:
         return (
             not connections.owns_session
             and provider.url != type(provider).url
-            and is_google_session(connections.session)
+            and signing.is_google_session(connections.session)
         )
 
     def cooldown_key(self, provider: str, key: AnyKey, model: str) -> CooldownKey:

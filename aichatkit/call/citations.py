@@ -37,7 +37,7 @@ def merge_searches(parts: Sequence[SearchPart]) -> list[Search]:
     """Return the searches, each put together from its parts.
 
     >>> merge_searches([SearchPart("s1", "tides"), SearchPart("s1", error="unavailable")])
-    [Search(query='tides', results=(), error='unavailable')]
+    [Search(query='tides', results=[], error='unavailable')]
     """
     merged: dict[str, SearchPart] = {}
     for part in parts:

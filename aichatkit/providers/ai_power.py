@@ -49,7 +49,7 @@ _MAX_ANSWER = 1 << 20
 
 
 def find_config(page: str, bot_id: str = "") -> dict[str, Any]:
-    """Return the config of the first chat on a page, inline before popup, or of the bot of that number; empty if none.
+    r"""Return the config of the first chat on a page, inline before popup, or of the bot of that number; empty if none.
 
     >>> find_config("<div class='aipkit_chat_container' data-config='{\"botId\": 7, \"nonce\": \"0a1b\"}'>")
     {'botId': 7, 'nonce': '0a1b'}

@@ -19,7 +19,6 @@ from requests.cookies import RequestsCookieJar, extract_cookies_to_jar
 
 from aichatkit._lazy import lazy_module
 from aichatkit._reasons import reason_of
-from aichatkit.auth.signers import Signer
 from aichatkit.errors import BadResponseError, ChatError, ConfigurationError, ConnectError
 from aichatkit.transport.authorization import REFUSALS, Authorization, can_repeat
 from aichatkit.transport.connections import Connections
@@ -31,9 +30,12 @@ from aichatkit.transport.secrets import hide, keys_in
 from aichatkit.transport.timeouts import Deadline, Timeout
 
 if TYPE_CHECKING:
+    from aichatkit.auth import signers
     from aichatkit.classification import classify
     from aichatkit.transport import downloads
 else:
+    # Few clients sign requests.
+    signers = lazy_module("aichatkit.auth.signers")
     # Not needed before the first response.
     classify = lazy_module("aichatkit.classification.classify")
     # Only needed for images returned as URLs.
@@ -272,8 +274,8 @@ class Transport:
             cert=self._connections.cert,
         )
 
-    def _session_signer(self, auth: Any) -> Signer | None:
-        return Signer(auth, self._provider) if auth else None
+    def _session_signer(self, auth: Any) -> signers.Signer | None:
+        return signers.Signer(auth, self._provider) if auth else None
 
     def _jar(self) -> RequestsCookieJar:
         """Return the cookies of this call: the Session would send them with the next one, even another user's."""

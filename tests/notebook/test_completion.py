@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from notebook_shell import drop_shell
 
 pytest.importorskip("IPython")
 
@@ -23,7 +24,7 @@ def complete():
     yield texts
     shell.run_line_magic("unload_ext", "aichatkit")
     assert "--model" not in texts("%chat --mo")
-    InteractiveShell.clear_instance()
+    drop_shell(shell)
 
 
 def test_options_are_completed(complete):

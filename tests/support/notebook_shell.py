@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 from typing import Any
 
 
@@ -50,5 +51,7 @@ def make_shell(folder: Any) -> Any:
 
 def drop_shell(shell: Any) -> None:
     """Remove every trace of a shell."""
+    # At exit, each shell would collect the garbage of the whole process.
+    atexit.unregister(shell.atexit_operations)
     shell.restore_sys_module_state()
     type(shell).clear_instance()

@@ -32,6 +32,9 @@ class BrowserResponse(getattr(urllib3, "BaseHTTPResponse", object)):
         self._response = SimpleNamespace(body=body)
         self._file = body if isinstance(body, io.IOBase) else io.BytesIO(body)
 
+    def close(self):
+        self._file.close()
+
     def stream(self, amt=None, decode_content=None):
         self.sizes.append(amt)
         yield from iter(lambda: self._file.read(amt), b"")
