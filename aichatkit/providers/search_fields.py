@@ -51,7 +51,8 @@ def _problem(provider: Provider, model: str, search: WebSearch, options: Options
     for name in search.given():
         if name not in kept:
             able = _services(name)
-            return f"search={{{name!r}: ...}} is not possible there; services that take it: {able}"
+            where = f"with {model}" if name in style.options else "there"
+            return f"search={{{name!r}: ...}} is not possible {where}; services that take it: {able}"
     check = _CHECKS.get(provider.search_style)
     return "" if check is None else check(model, search, options)
 
