@@ -7,7 +7,6 @@ import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 
-import pandas
 import pytest
 
 from aichatkit import Client, ConfigurationError, RetryPolicy
@@ -305,6 +304,7 @@ def test_a_run_of_unknown_length_is_marked_from_its_second_row_on(world):
 
 
 def test_a_column_that_is_the_same_in_every_row_counts_as_common(world):
+    pandas = pytest.importorskip("pandas")
     rows = [{"manual": LONG, "question": f"Is {row} good?"} for row in range(6)]
     with world.client(CLAUDE) as client:
         client.map(rows, "{manual} {question}", progress=False)

@@ -653,6 +653,7 @@ def test_one_request_may_create_two_jobs(box):
 
 def test_a_creation_whose_answer_is_lost_is_in_the_ledger(box):
     box.script("cut,on=batch-create")
-    with pytest.raises(requests.exceptions.ChunkedEncodingError):
+    # Older versions of urllib3 do not see that a body is cut.
+    with pytest.raises(requests.RequestException):
         create(box, row("a"))
     assert [entry.state for entry in box.ledger] == ["asked"]
