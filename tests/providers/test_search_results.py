@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from aichatkit.chunks import Cited, SearchPart, Source, Usage
+from aichatkit.providers import openai_records
 from aichatkit.providers import search_results as read
 
 PAGE = {"url": "https://example.org", "title": "Example"}
@@ -71,6 +72,8 @@ def test_tools_that_groq_ran_are_searches(arguments):
         Usage(searches=2),
     ]
     assert list(read.parse_executed_tools("x")) == []
+    message = {"role": "assistant", "content": "Twice a day.", "executed_tools": [tool]}
+    assert list(openai_records.parse_message(message))[1:] == list(read.parse_executed_tools([tool]))
 
 
 def test_an_annotation_may_be_nested_and_quote_the_page():

@@ -249,6 +249,7 @@ def test_an_object_with_a_name_that_can_be_called_is_a_tool_with_its_annotations
         (object(), "not object"),
         (functools.partial(Named), "not Named"),
         (max, "max"),
+        (functools.lru_cache(max), "max"),
         (math.hypot, "hypot"),
         ({}, 'needs a "name"'),
         ({"type": "web_search"}, 'needs a "name"'),
