@@ -1,11 +1,13 @@
 """Make the pictures of the docs from the real thing: `python docs/screenshots.py [terminal ...]` writes docs/images/.
 
 It needs the extra `rich`, and tmux and Chromium on the path; the notebook needs jupyterlab, ipywidgets, tqdm and
-playwright. A sandbox answers, so that no key is needed and every run looks the same.
+playwright; the page with Python in it needs playwright, and AICHATKIT_PYODIDE must be the path of the npm package's
+`pyodide.mjs`. A sandbox answers, so that no key is needed and every run looks the same.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -16,7 +18,13 @@ import subprocess
 import sys
 import tempfile
 import time
+import zipfile
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
 
 from aichatkit.sandbox import Sandbox
 
@@ -42,6 +50,40 @@ CELLS = (
     'ai.map(["Capital of France?", "Capital of Spain?", "Capital of Italy?"])',
     'ai.ask("Hi", model="opnai/gpt-6-luna")',
 )
+LISBON = "Start in Alfama, the oldest quarter, then take tram 28 up the hill. Belém has the tower and the pastries."
+PAGE = """<!doctype html><meta charset="utf-8"><title>aichatkit</title>
+<style>
+body { font: 15px/1.5 system-ui, sans-serif; margin: 24px; color: #1b1f24; background: #fff }
+pre { font: 14px/1.5 ui-monospace, monospace; background: #f4f6f8; border: 1px solid #d8dee4; border-radius: 6px;
+      padding: 12px; white-space: pre-wrap; margin: 8px 0 16px }
+b { font-size: 13px; color: #57606a; font-weight: 600 }
+</style>
+<b>Python 3.14 in this page</b>
+<pre>import aichatkit as ai
+
+client = ai.Client("openai", api_key=key)
+for piece in client.stream("What should I see in Lisbon?"):
+    print(piece, end="")</pre>
+<b>Output</b>
+<pre id="output"></pre>
+<script>
+const output = document.getElementById("output");
+new Worker("/worker.mjs", { type: "module" }).onmessage = (event) => { output.textContent += event.data; };
+</script>"""
+WORKER = """import { loadPyodide } from "/pyodide/pyodide.mjs";
+const pyodide = await loadPyodide();
+pyodide.unpackArchive(await (await fetch("/site.zip")).arrayBuffer(), "zip", { extractDir: "/site" });
+pyodide.globals.set("write", (text) => postMessage(text));
+await pyodide.runPythonAsync(`
+import sys
+sys.path.insert(0, "/site")
+import aichatkit as ai
+
+client = ai.Client("openai", api_key="sk-page", base_url="http://page.test/v1")
+for piece in client.stream("What should I see in Lisbon?"):
+    write(piece)
+`);"""
+TYPES = {".html": "text/html", ".mjs": "text/javascript", ".wasm": "application/wasm", ".json": "application/json"}
 COMMANDS = (
     'aichatkit "What should I see in Lisbon?"',
     'cat report.txt | aichatkit --usage "The main points, please."',
@@ -217,7 +259,51 @@ def run_in_browser(url: str, target: Path) -> None:
         browser.close()
 
 
-PICTURES = {"terminal": terminal, "notebook": notebook}
+def browser() -> None:
+    """A page with Python in it: what it runs, and the answer that came."""
+    from playwright.sync_api import sync_playwright
+
+    pyodide = Path(os.environ["AICHATKIT_PYODIDE"]).parent
+    files = {"/": PAGE.encode(), "/worker.mjs": WORKER.encode(), "/site.zip": packed()}
+    files |= {f"/pyodide/{file.name}": file.read_bytes() for file in pyodide.iterdir()}
+    with Sandbox() as sandbox, sync_playwright() as driver:
+        sandbox.says([LISBON])
+
+        def answer(route: Any) -> None:
+            path = urlsplit(route.request.url).path
+            if route.request.method == "POST":
+                headers = {name: route.request.headers[name] for name in ("authorization", "content-type")}
+                asked = requests.post(
+                    f"{sandbox.url}{path}", route.request.post_data, headers=headers, timeout=PATIENCE
+                )
+                route.fulfill(body=asked.content, content_type=asked.headers["Content-Type"])
+            else:
+                suffix = Path(path).suffix or ".html"
+                route.fulfill(body=files[path], content_type=TYPES.get(suffix, "application/octet-stream"))
+
+        chromium = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        page = chromium.new_page(viewport={"width": 760, "height": 330}, device_scale_factor=2)
+        page.context.route("http://page.test/**", answer)
+        page.goto("http://page.test/")
+        page.get_by_text(LISBON[-20:]).wait_for(timeout=120_000)
+        IMAGES.mkdir(exist_ok=True)
+        page.screenshot(path=str(IMAGES / "browser.png"))
+        chromium.close()
+
+
+def packed() -> bytes:
+    """Return a zip file of the packages that a page needs, without what was compiled for this machine."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name in ("aichatkit", "certifi", "charset_normalizer", "idna", "requests", "tenacity", "urllib3"):
+            root = Path(find_spec(name).origin).parent
+            for file in root.rglob("*"):
+                if file.suffix in (".py", ".json", ".pem"):
+                    archive.write(file, Path(name) / file.relative_to(root))
+    return buffer.getvalue()
+
+
+PICTURES = {"terminal": terminal, "notebook": notebook, "browser": browser}
 
 
 def main(names: list[str]) -> None:
