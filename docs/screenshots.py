@@ -2,7 +2,8 @@
 
 It needs the extra `rich`, and tmux and Chromium on the path; the notebook needs jupyterlab, ipywidgets, tqdm and
 playwright; the page with Python in it needs playwright, and AICHATKIT_PYODIDE must be the path of the npm package's
-`pyodide.mjs`. A sandbox answers, so that no key is needed and every run looks the same.
+`pyodide.mjs`; the pages need the extra `docs`. A sandbox answers, so that no key is needed and every run looks the
+same.
 """
 
 from __future__ import annotations
@@ -174,12 +175,18 @@ def photograph(svg: str, target: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         page = Path(folder) / "page.html"
         page.write_text(f'<meta charset="utf-8"><body style="margin:0">{svg}', encoding="utf-8")
+        shoot(str(page), target, width, height)
+
+
+def shoot(page: str, target: Path, width: int, height: int) -> None:
+    """Take a picture of a file with Chromium."""
+    with tempfile.TemporaryDirectory() as profile:
         subprocess.run(
             [
                 *(shutil.which("chromium") or "chromium", "--headless=new", "--no-sandbox", "--disable-gpu"),
                 *("--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"),
-                *("--hide-scrollbars", "--default-background-color=00000000", f"--user-data-dir={folder}/profile"),
-                *(f"--window-size={width},{height}", f"--screenshot={target}", page.as_uri()),
+                *("--hide-scrollbars", "--default-background-color=00000000", f"--user-data-dir={profile}"),
+                *(f"--window-size={width},{height}", f"--screenshot={target}", Path(page).as_uri()),
             ],
             check=True,
             capture_output=True,
@@ -303,7 +310,17 @@ def packed() -> bytes:
     return buffer.getvalue()
 
 
-PICTURES = {"terminal": terminal, "notebook": notebook, "browser": browser}
+def pages() -> None:
+    """Four pages of the docs as a reader sees them, in build/pages: to be looked at, not to be shown."""
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([sys.executable, "-m", "sphinx", "-q", "-b", "html", IMAGES.parent, folder], check=True)
+        target = IMAGES.parent.parent / "build" / "pages"
+        target.mkdir(parents=True, exist_ok=True)
+        for name in ("index", "quick-start", "parameters", "reference"):
+            shoot(f"{folder}/{name}.html", target / f"{name}.png", 1200, 1600)
+
+
+PICTURES = {"terminal": terminal, "notebook": notebook, "browser": browser, "pages": pages}
 
 
 def main(names: list[str]) -> None:
