@@ -338,6 +338,7 @@ def test_missing_credentials_name_where_they_were_looked_for(profiles, double, b
 
 
 def test_an_unknown_profile_of_botocore_s_is_an_error_of_ours(profiles, double):
+    pytest.importorskip("botocore")
     profiles(botocore=True)
     client = client_of(double(), aws_auth(region="eu-west-1", profile="nobody"), retry=0)
     with client, pytest.raises(AuthenticationError, match=r"botocore cannot find credentials \(ProfileNotFound\)"):
@@ -345,6 +346,7 @@ def test_an_unknown_profile_of_botocore_s_is_an_error_of_ours(profiles, double):
 
 
 def test_botocore_finds_credentials_and_keeps_them_fresh(monkeypatch, double):
+    pytest.importorskip("botocore")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEYS[0])
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", KEYS[1])
     one = double()

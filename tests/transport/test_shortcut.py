@@ -273,6 +273,7 @@ def test_a_tape_of_vcrpy_sees_a_client_made_while_it_runs(server, tmp_path, take
     assert True not in taken
 
 
+@pytest.mark.filterwarnings("ignore:Transitional processing:DeprecationWarning")  # requests-cache on older Pythons
 def test_a_cached_session_is_asked_every_time(server, taken):
     caches = pytest.importorskip("requests_cache")
     session = caches.CachedSession(backend="memory", allowable_methods=["POST"])
@@ -670,7 +671,7 @@ def test_an_interrupt_gives_the_connection_back_closed(transport, monkeypatch):
         with pytest.raises(Interrupt):
             transport.send(post(server.url))
         assert conn.sock is None
-        assert pool.pool.queue == [conn]
+        assert list(pool.pool.queue) == [conn]
 
 
 def test_the_usual_way_is_what_was_learned_from(transport):
