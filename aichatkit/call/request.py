@@ -17,7 +17,7 @@ from aichatkit._reasons import reason_of
 from aichatkit._surrogates import repair_escapes
 from aichatkit.call.answer import Answer
 from aichatkit.catalog.models import Catalog
-from aichatkit.errors import ChatError, ConfigurationError
+from aichatkit.errors import BadResponseError, ChatError, ConfigurationError
 from aichatkit.messages import File, Message, ToolCallsMessage, iter_files, text_of_file
 from aichatkit.providers.base import Options, Provider, parsing
 from aichatkit.transport.responses import Response
@@ -38,7 +38,15 @@ else:
     search_fields = lazy_module("aichatkit.providers.search_fields")
     tool_fields = lazy_module("aichatkit.providers.tool_fields")
 
-__all__ = ["ProviderRequest", "build_http_request", "check_request", "encode_body", "prepare", "send_request"]
+__all__ = [
+    "ProviderRequest",
+    "build_http_request",
+    "check_request",
+    "encode_body",
+    "fetch_json",
+    "prepare",
+    "send_request",
+]
 
 # Made once: `json.dumps` makes an encoder for every call if it gets an option.
 _encode = json.JSONEncoder(allow_nan=False).encode
@@ -118,6 +126,33 @@ def _open(
         answer.close()
         raise
     return answer
+
+
+def fetch_json(
+    http: Transport, http_request: requests.Request, *, provider: Provider, model: str, limit: int, what: str
+) -> tuple[Any, Mapping[str, str]]:
+    """Send a request that is answered by one JSON document; return it and the headers.
+
+    `what` names the answer in errors.
+
+    Raises:
+        ChatError: the service refused the request, or its answer is longer than `limit` bytes or no JSON.
+    """
+    response = http.send(http_request)
+    if not 200 <= response.status < 300:
+        raise http.refusal(response, model=model)
+    body, complete = response.read_body(limit)
+    if not complete:
+        raise BadResponseError(f"{provider.name}: {what} are larger than {limit:,} bytes", provider=provider.name)
+    try:
+        return json.loads(body), response.headers
+    except (ValueError, RecursionError) as error:
+        reason = reason_of(error)
+    raise BadResponseError(
+        f"{provider.name}: expected JSON and got: {body[:100].decode('utf-8', 'replace')!r}",
+        provider=provider.name,
+        reason=reason,
+    )
 
 
 def prepare(provider: Provider, http: Transport, messages: Sequence[Message] = ()) -> Mapping[str, str]:

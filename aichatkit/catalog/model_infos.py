@@ -9,7 +9,7 @@ from typing import Any
 
 from aichatkit._dataclasses import dataclass, replace
 from aichatkit.catalog.layers import Record
-from aichatkit.catalog.models import Catalog, is_retired
+from aichatkit.catalog.models import Catalog, is_retired, is_retiring
 from aichatkit.catalog.rates import RATE_NAMES
 from aichatkit.errors import UnknownModelError
 from aichatkit.params import suggestion
@@ -113,10 +113,10 @@ def build_info(provider_cls: type[Provider], model: str, catalog: Catalog, **lis
 
 
 def nearest_names(provider_cls: type[Provider], model: str, catalog: Catalog) -> list[str]:
-    """Return the names of up to three live models of the provider that are close to `model`."""
+    """Return the names of up to three models of the provider that are close to `model` and not about to be retired."""
     owner = provider_cls.priced_as or provider_cls.name
     names = dict.fromkeys([*provider_cls.models, *catalog.names(owner)])
-    live = [name for name in names if not is_retired(catalog.find(owner, name) or {}, date.today())]
+    live = [name for name in names if not is_retiring(catalog.find(owner, name) or {}, date.today())]
     return get_close_matches(model, live, n=_MAX_NAMES, cutoff=0.6)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 from aichatkit.catalog.layers import (
@@ -21,13 +21,15 @@ from aichatkit.catalog.layers import (
 )
 from aichatkit.catalog.rates import TOKEN_RATES
 
-__all__ = ["NO_RECORD", "Catalog", "is_retired"]
+__all__ = ["NO_RECORD", "Catalog", "is_retired", "is_retiring"]
 
 NO_RECORD: Record = {}
 #: The date at the end of a pinned model version.
 _DATE_SUFFIX = re.compile(r"[-@](?:20\d\d-[01]\d-[0-3]\d|20\d\d[01]\d[0-3]\d)$")
 #: Gemini prefixes the names in its list with it.
 _PREFIX = "models/"
+#: How long before its last day a model is reported, and no longer suggested.
+_NOTICE = timedelta(days=60)
 _MAX_ALIASES = 4
 _MAX_MEMO = 1000
 #: Fields that belong to a price: one of them in a record replaces all of them in the record below.
@@ -109,6 +111,15 @@ class Catalog:
 def is_retired(record: Record, day: date) -> bool:
     """Return whether a model is gone on a day."""
     return bool(record.get("gone")) or ("retires" in record and date.fromisoformat(record["retires"]) <= day)
+
+
+def is_retiring(record: Record, day: date, *, notice: timedelta = _NOTICE) -> bool:
+    """Return whether a model is gone on a day, or will be within the notice.
+
+    >>> is_retiring({"retires": "2027-01-14"}, date(2026, 11, 26)), is_retiring({}, date(2026, 11, 26))
+    (True, False)
+    """
+    return is_retired(record, day + notice)
 
 
 def _over(below: Record, record: Record) -> dict[str, Any]:

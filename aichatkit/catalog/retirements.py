@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date
 from typing import TYPE_CHECKING
 
 from aichatkit._lazy import lazy_module
 from aichatkit._version import __version__
 from aichatkit._warnings import RetiredModelWarning, warn_user
 from aichatkit.catalog.layers import Record
-from aichatkit.catalog.models import Catalog, is_retired
+from aichatkit.catalog.models import Catalog, is_retired, is_retiring
 from aichatkit.errors import ModelNotFoundError
 from aichatkit.providers.base import Provider
 
@@ -20,19 +20,8 @@ else:
 
 __all__ = ["explain_missing_model", "is_retiring", "warn_of_retirement"]
 
-#: How long before its last day a model is reported.
-_NOTICE = timedelta(days=60)
 #: Models reported in this process: "provider/model".
 _reported: set[str] = set()
-
-
-def is_retiring(record: Record, day: date, *, notice: timedelta = _NOTICE) -> bool:
-    """Return whether a model is gone on a day, or will be within the notice.
-
-    >>> is_retiring({"retires": "2027-01-14"}, date(2026, 11, 26)), is_retiring({}, date(2026, 11, 26))
-    (True, False)
-    """
-    return is_retired(record, day + notice)
 
 
 def warn_of_retirement(provider: Provider, model: str, record: Record, catalog: Catalog) -> None:

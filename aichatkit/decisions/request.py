@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from aichatkit._dataclasses import replace
-from aichatkit._reasons import reason_of
 from aichatkit._warnings import warn_user
 from aichatkit.call.attempt import TargetAttempts
 from aichatkit.call.base_answer import BaseAnswer
 from aichatkit.call.call import Call
 from aichatkit.call.cost import charge_of, utc_now
-from aichatkit.call.request import ProviderRequest, encode_body, prepare
+from aichatkit.call.request import ProviderRequest, encode_body, fetch_json, prepare
 from aichatkit.call.targets import Target
 from aichatkit.classification import classify
 from aichatkit.decisions import emulation
@@ -32,7 +31,7 @@ from aichatkit.errors import (
     SchemaError,
 )
 from aichatkit.limits.waits import Sleeper
-from aichatkit.providers.base import Provider, parsing
+from aichatkit.providers.base import parsing
 from aichatkit.reply import Attempt, Reply, sum_known, sum_usage
 from aichatkit.streams import Stream
 from aichatkit.structured.forms import Form
@@ -222,15 +221,13 @@ class DecisionAttempts(TargetAttempts):
         http_request = encode_body(http_request, self._request)
         if self.context.on_request is not None:
             self._emit_request(http_request)
-        response = http.send(http_request)
-        if not 200 <= response.status < 300:
-            raise http.refusal(response, model=model)
-        body, complete = response.read_body(_MAX_BYTES)
-        if not complete:
+        record, headers = fetch_json(
+            http, http_request, provider=provider, model=model, limit=_MAX_BYTES, what="the answers"
+        )
+        if not isinstance(record, dict):
             raise BadResponseError(
-                f"{provider.name}: the answers are larger than {_MAX_BYTES:,} bytes", provider=provider.name
+                f"{provider.name}: expected a JSON object and got: {json.dumps(record)[:100]}", provider=provider.name
             )
-        record = _parse_json(body, provider)
         if record.get("error"):
             raise classify.event_error(record, provider=provider.name, model=model, rules=provider.rules)
         with parsing(provider.name, "decisions", lambda: record):
@@ -251,7 +248,7 @@ class DecisionAttempts(TargetAttempts):
             usage=parsed.usage,
             cost=charge.cost,
             saved=charge.saved,
-            headers=response.headers,
+            headers=headers,
         )
 
     def _ask_values(self, request: ProviderRequest, questions: Sequence[Question], http: Transport) -> Reply:
@@ -306,18 +303,3 @@ class DecisionAttempts(TargetAttempts):
             turn=[],
             raw=[],
         )
-
-
-def _parse_json(body: bytes, provider: Provider) -> Mapping[str, Any]:
-    reason = ""
-    try:
-        record = json.loads(body)
-        if isinstance(record, dict):
-            return record
-    except (ValueError, RecursionError) as error:
-        reason = reason_of(error)
-    raise BadResponseError(
-        f"{provider.name}: expected JSON and got: {body[:100].decode('utf-8', 'replace')!r}",
-        provider=provider.name,
-        reason=reason,
-    )

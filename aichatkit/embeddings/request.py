@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aichatkit._dataclasses import replace
-from aichatkit._reasons import reason_of
 from aichatkit.call.attempt import TargetAttempts
 from aichatkit.call.call import Call
-from aichatkit.call.request import ProviderRequest, prepare
+from aichatkit.call.request import ProviderRequest, fetch_json, prepare
 from aichatkit.call.targets import Target
 from aichatkit.embeddings.answers import read_vectors
 from aichatkit.embeddings.services import find_service
 from aichatkit.embeddings.wires import WIRES, EmbeddingOptions, build_request
-from aichatkit.errors import BadRequestError, BadResponseError, ChatError, ContextTooLongError
+from aichatkit.errors import BadRequestError, ChatError, ContextTooLongError
 from aichatkit.limits.retries import retry
 from aichatkit.messages import Message
-from aichatkit.providers.base import NO_OPTIONS, Provider
+from aichatkit.providers.base import NO_OPTIONS
 from aichatkit.reply import Reply
 from aichatkit.transport.transport import Transport
 
@@ -79,30 +77,12 @@ class _EmbeddingAttempts(TargetAttempts):
         http_request = build_request(provider, self._service, model, self._texts, self._embedding_options, tokens)
         if self.context.on_request is not None:
             self._emit_request(http_request)
-        response = http.send(http_request)
-        if not 200 <= response.status < 300:
-            raise http.refusal(response, model=model)
-        body, complete = response.read_body(_MAX_BYTES)
-        if not complete:
-            raise BadResponseError(
-                f"{provider.name}: the embeddings are larger than {_MAX_BYTES:,} bytes", provider=provider.name
-            )
-        record = _parse_json(body, provider)
+        record, _ = fetch_json(
+            http, http_request, provider=provider, model=model, limit=_MAX_BYTES, what="the embeddings"
+        )
         return _Received(
             *read_vectors(record, WIRES[self._service.wire], provider, model, len(self._texts), **self._expected)
         )
-
-
-def _parse_json(body: bytes, provider: Provider) -> Any:
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError) as error:
-        reason = reason_of(error)
-    raise BadResponseError(
-        f"{provider.name}: expected JSON and got: {body[:100].decode('utf-8', 'replace')!r}",
-        provider=provider.name,
-        reason=reason,
-    )
 
 
 def embed_batch(

@@ -191,7 +191,7 @@ class Transport:
         )
 
     def _exchange(self, request: requests.Request, timeout: tuple[float, float], pending: PendingRequest) -> Any:
-        """Send a request on a kept connection if nobody else may see it, else the usual way."""
+        """Send a request straight to a pooled connection if no other code may see it, else through the Session."""
         connections = self._connections
         headers = {**(request.headers or {}), **connections.headers, **self._headers}
         has_cookies, is_signed = bool(self._unread_cookies or self._cookies), self._authorization.signer is not None

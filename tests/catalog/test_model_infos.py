@@ -108,6 +108,17 @@ def test_near_names_are_live_ones():
     assert "gpt-4.1-nano" not in nearest_names(registry["openai"], "gpt-4.1-nan", Catalog())
 
 
+def test_names_about_to_be_retired_are_not_suggested(monkeypatch):
+    class Today(date):
+        @classmethod
+        def today(cls):
+            return date(2026, 11, 27)  # two weeks before the last day of gpt-5
+
+    monkeypatch.setattr("aichatkit.catalog.model_infos.date", Today)
+    assert "gpt-5" not in nearest_names(registry["openai"], "gpt-5x", Catalog())
+    assert nearest_names(registry["openai"], "gpt-6-lnua", Catalog())[0] == "gpt-6-luna"
+
+
 def test_details_of_all_known_models_need_no_request(client, sandbox):
     infos = client.models(details=True)
     assert all(isinstance(info, ModelInfo) for info in infos)
