@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Callable
 
 from aichatkit.errors import ChatError, StreamInterruptedError
-from aichatkit.reply import Reply
+from aichatkit.reply import Attempt, Reply
 
 if TYPE_CHECKING:
     from aichatkit.call.answer_like import AnswerLike
 
-__all__ = ["BaseAnswer"]
+__all__ = ["BaseAnswer", "FinishedAnswer"]
 
 
 class BaseAnswer:
@@ -67,3 +68,39 @@ class BaseAnswer:
     def _notify_failed(self, error: ChatError) -> None:
         for callback in self._on_failed:
             callback(error)
+
+
+class FinishedAnswer(BaseAnswer):
+    """A finished reply that is read like an answer in progress, in `pieces` of its text."""
+
+    def __init__(self, reply: Reply, pieces: Iterable[str], attempts: list[Attempt]) -> None:
+        super().__init__()
+        self.provider = SimpleNamespace(name=reply.provider)
+        self.model = reply.model
+        self.reasoning = reply.reasoning
+        self.text = ""
+        self.attempts = attempts
+        self.closed = False
+        self._finished = reply
+        self._chunks = self._read(pieces)
+
+    def close(self) -> None:
+        """Skip the rest."""
+        self.closed = True
+        self._notify_closed()
+
+    def cancel(self) -> None:
+        """Skip the rest."""
+        self.closed = True
+
+    def _read(self, pieces: Iterable[str]) -> Iterator[str]:
+        for piece in pieces:
+            if self.closed:
+                return
+            self.text += piece
+            yield piece
+        if self.closed:
+            return
+        self.reply = self._finished
+        self.close()
+        self._notify_complete(self.reply)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from types import SimpleNamespace
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from aichatkit._dataclasses import replace
 from aichatkit._warnings import warn_user
 from aichatkit.call.attempt import TargetAttempts
-from aichatkit.call.base_answer import BaseAnswer
+from aichatkit.call.base_answer import FinishedAnswer
 from aichatkit.call.call import Call
 from aichatkit.call.cost import charge_of, utc_now
 from aichatkit.call.request import ProviderRequest, encode_body, fetch_json, prepare
@@ -64,36 +63,11 @@ class _Received:
         """Do nothing: the answer is complete."""
 
 
-class DecisionAnswer(BaseAnswer):
+class DecisionAnswer(FinishedAnswer):
     """The answers to all questions, which are read as the text of a reply."""
 
-    reasoning = ""
-
     def __init__(self, reply: Reply) -> None:
-        super().__init__()
-        self.provider = SimpleNamespace(name=reply.provider)
-        self.model = reply.model
-        self.attempts: list[Attempt] = reply.attempts
-        self.text = ""
-        self.closed = False
-        self._whole = reply
-        self._chunks = self._read()
-
-    def close(self) -> None:
-        """End the answer; nothing is open."""
-        self.closed = True
-        self._notify_closed()
-
-    def cancel(self) -> None:
-        """End the answer; nothing is open."""
-        self.closed = True
-
-    def _read(self) -> Iterator[str]:
-        self.text = self._whole.text
-        yield self.text
-        self.reply = self._whole
-        self.close()
-        self._notify_complete(self.reply)
+        super().__init__(reply, [reply.text], reply.attempts)
 
 
 class DecisionAttempts(TargetAttempts):

@@ -7,16 +7,15 @@ import os
 import time
 from collections.abc import Iterator, Mapping, MutableMapping
 from functools import partial
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Callable
 
 from aichatkit._dataclasses import replace
-from aichatkit.call.answer import BaseAnswer
+from aichatkit.call.base_answer import FinishedAnswer
 from aichatkit.call.call import Call
 from aichatkit.errors import ConfigurationError, ContentFilteredError, JournalError, SchemaError
 from aichatkit.middleware.fingerprints import fingerprint
 from aichatkit.params import is_number
-from aichatkit.reply import Attempt, Reply
+from aichatkit.reply import Reply
 from aichatkit.storage.records import decode, encode
 from aichatkit.storage.sqlite import Database
 
@@ -101,42 +100,12 @@ class Cache(MutableMapping[str, str]):
         return float("-inf") if self._expire is None else self._clock() - self._expire
 
 
-class CachedAnswer(BaseAnswer):
+class CachedAnswer(FinishedAnswer):
     """A cached reply that is read like an answer in progress."""
 
     def __init__(self, reply: Reply) -> None:
-        super().__init__()
-        self.provider = SimpleNamespace(name=reply.provider)
-        self.model = reply.model
-        self.reasoning = reply.reasoning
-        self.text = ""
-        self.attempts: list[Attempt] = []
-        self.closed = False
-        self._cached = reply
-        self._chunks = self._read()
-
-    def close(self) -> None:
-        """Skip the rest."""
-        self.closed = True
-        self._notify_closed()
-
-    def cancel(self) -> None:
-        """Skip the rest."""
-        self.closed = True
-
-    def _read(self) -> Iterator[str]:
         # Each word with the space before it, as services stream text.
-        words = self._cached.text.replace(" ", "\0 ").split("\0")
-        for word in filter(None, words):
-            if self.closed:
-                return
-            self.text += word
-            yield word
-        if self.closed:
-            return
-        self.reply = self._cached
-        self.close()
-        self._notify_complete(self.reply)
+        super().__init__(reply, filter(None, reply.text.replace(" ", "\0 ").split("\0")), [])
 
 
 def parse_cache(cache: Any) -> MutableMapping[str, str] | None:

@@ -15,6 +15,7 @@ from pathlib import Path
 import model_servers
 import peer_servers
 import pytest
+import sdk_clients
 
 HERE = Path(__file__).parent
 
@@ -106,3 +107,17 @@ def redis():
     """Redis at .url, empty at the start of the session."""
     with peer_servers.run_redis() as peer:
         yield peer
+
+
+@pytest.fixture(scope="session")
+def sdk_named():
+    """Start each SDK when it is first asked for; importing one takes seconds."""
+    with contextlib.ExitStack() as running:
+        started = {}
+
+        def find(name):
+            if name not in started:
+                started[name] = running.enter_context(sdk_clients.run_sdk(name))
+            return started[name]
+
+        yield find

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 from urllib.parse import urlsplit
 
 import pytest
-import sdk_clients
 
 from aichatkit import Client
 from aichatkit.sandbox import Sandbox
@@ -33,20 +31,6 @@ OURS = {
     "openai_chat": ("openai/gpt-6-luna", "/v1"),
 }
 NOT_RUN = {"anthropic_messages": "canceled", "gemini": "error"}
-
-
-@pytest.fixture(scope="session")
-def sdk_named():
-    """Start each SDK when it is first asked for; importing one takes seconds."""
-    with contextlib.ExitStack() as running:
-        started = {}
-
-        def find(name):
-            if name not in started:
-                started[name] = running.enter_context(sdk_clients.run_sdk(name))
-            return started[name]
-
-        yield find
 
 
 @pytest.fixture(params=SDKS)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-
 import pytest
-import sdk_clients
 
 from aichatkit.sandbox import Sandbox
 
@@ -20,20 +17,6 @@ SDKS = {
 }
 WITH_KEYS = [name for name in SDKS if name != "ollama_chat"]
 WITH_RETRIES = WITH_KEYS
-
-
-@pytest.fixture(scope="session")
-def sdk_named():
-    """Start each SDK when it is first asked for; importing one takes seconds."""
-    with contextlib.ExitStack() as running:
-        started = {}
-
-        def find(name):
-            if name not in started:
-                started[name] = running.enter_context(sdk_clients.run_sdk(name))
-            return started[name]
-
-        yield find
 
 
 @pytest.fixture(params=SDKS)
