@@ -111,7 +111,7 @@ def chat_path(name: str) -> Path:
             f"the name of a conversation consists of letters, digits, spaces, dots, - and _, not {name!r}"
         )
     if _DEVICE.fullmatch(name):
-        raise ConfigurationError(f"{name!r} cannot be the name of a conversation: on Windows it is that of a device")
+        raise ConfigurationError(f"{name!r} cannot be the name of a conversation: Windows reserves it for a device")
     return chats_folder() / f"{name}.json"
 
 

@@ -30,8 +30,8 @@ def iter_blocks(response: requests.Response, size: int, *, is_stream: bool) -> I
     body = getattr(getattr(response.raw, "_response", None), "body", None)
     if is_stream and not isinstance(body, io.IOBase):
         warn_user(
-            "this browser hands over answers whole, so that streams come at once at their end; "
-            "it needs JavaScript Promise Integration, or a worker in a page that is cross-origin isolated"
+            "this browser delivers responses only once they are complete, so a stream arrives all at once at its end; "
+            "streaming needs JavaScript Promise Integration, or a worker in a cross-origin isolated page"
         )
         is_stream = False
     return response.iter_content(1 if is_stream else size)

@@ -169,6 +169,10 @@ def test_a_page_asks_and_streams():
     assert result["ask"]
     assert isinstance(result["chat"], list)
     assert result["chat"][1] == 2
+    assert isinstance(result["schema"], int)
+    assert result["tool"] == "The tool says: 8"
+    assert result["image"] == b"\x89PNG".hex()
+    assert result["vectors"] == 1536
     assert len(result["map"]) == 2
     assert len(result["resume"]) == 1
     assert result["limited"].startswith("RateLimitError: openai: rate limit reached (429 rate_limit_exceeded)")

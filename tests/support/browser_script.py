@@ -22,6 +22,10 @@ def outcome(act):
         return f"{type(error).__name__}: {error}"
 
 
+def double(number: int) -> int:
+    return 2 * number
+
+
 def stream(client):
     pieces = []
     for piece in client.stream("Hello"):
@@ -41,6 +45,10 @@ with (
     results["stream"] = outcome(lambda: stream(client))
     results["ask"] = outcome(lambda: client.ask("What is 2 + 2?").text)
     results["chat"] = outcome(lambda: [chat.ask("I am Ada.").text, len(chat)])
+    results["schema"] = outcome(lambda: client.ask("How many legs has a cat?", schema=int).data)
+    results["tool"] = outcome(lambda: client.ask('Please call double {"number": 4}', tools=[double]).text)
+    results["image"] = outcome(lambda: client.image("A cat", model="openai/gpt-image-2.5-flare").bytes()[:4].hex())
+    results["vectors"] = outcome(lambda: len(client.embed(["fox"], model="openai/text-embedding-3-small")[0]))
     results["map"] = outcome(lambda: client.map(["a", "b"], progress=False).text)
     results["resume"] = outcome(lambda: client.map(["a"], resume="/tmp/run.sqlite", progress=False).text)
     results["limited"] = outcome(lambda: client.ask("limited").text)

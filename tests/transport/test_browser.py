@@ -65,7 +65,7 @@ def test_an_answer_that_is_not_a_stream_is_read_in_large_blocks():
 @needs_urllib3_2
 def test_a_browser_that_cannot_stream_is_said():
     raw = BrowserResponse(b"data: 1\n\n")
-    with pytest.warns(UserWarning, match="this browser hands over answers whole"):
+    with pytest.warns(UserWarning, match="this browser delivers responses only once they are complete"):
         assert read_all(raw) == b"data: 1\n\n"
     assert raw.sizes == [65536]
 
