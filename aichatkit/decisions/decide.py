@@ -28,7 +28,7 @@ _KEPT = ("reasoning_effort", "user")
 #: The other columns of a row in frames and files.
 _COLUMNS = ("error", "input_tokens", "output_tokens", "cost")
 #: Options of `map` that have no meaning for questions.
-_NO_OPTIONS = {"tools", "schema", "approve", "max_rounds", "raw"}
+_NO_OPTIONS = {"tools", "tool_choice", "search", "schema", "approve", "max_rounds", "raw"}
 
 
 def decide(

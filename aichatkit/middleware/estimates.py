@@ -10,7 +10,7 @@ from aichatkit.call.call import Call
 from aichatkit.call.cost import cost_at, utc_now
 from aichatkit.call.targets import Target
 from aichatkit.catalog.tokens import count_call, count_tokens
-from aichatkit.chunks import Bill, Usage
+from aichatkit.chunks import Bill, Usage, dicts_in
 from aichatkit.errors import ConfigurationError
 
 __all__ = [
@@ -26,6 +26,8 @@ __all__ = [
 
 #: Tokens expected of an answer that `max_tokens` does not limit, and the most if no limit of the model is known.
 ANSWER_TOKENS, _LONGEST_ANSWER = 256, 128_000
+#: The most searches expected of an answer that `max_searches` does not limit.
+_MOST_SEARCHES = 10
 #: Some services charge a fee for each request by the size of its search.
 _EXPECTED, _HIGHEST = Bill(search_size="low"), Bill(search_size="high")
 
@@ -86,17 +88,22 @@ def highest_cost(call: Call) -> float:
 
 def estimate_partial(call: Call, text: str) -> Expense:
     """Return the cost of an answer that stopped after `text`: that of its prompt and the text."""
-    input_tokens, output_tokens = _usage(call).input_tokens or 0, count_tokens(text, call.targets[0].model)
-    total = input_tokens + output_tokens
-    return Expense(_cost(call, Usage(input_tokens, output_tokens, total)) or 0.0, total)
+    usage, output_tokens = _usage(call), count_tokens(text, call.targets[0].model)
+    total = (usage.input_tokens or 0) + output_tokens
+    return Expense(_cost(call, replace(usage, output_tokens=output_tokens, total_tokens=total)) or 0.0, total)
 
 
 def check_priced(call: Call) -> None:
-    """Raise ConfigurationError if the price of a model that the call may use is not known."""
+    """Raise ConfigurationError if the price of a model that the call may use, or of its searches, is not known."""
     for target in call.targets:
+        name = f"{target.provider.name}/{target.model}"
         if _cost_at(target, Usage(1, 1), call) is None:
-            name = f"{target.provider.name}/{target.model}"
             raise ConfigurationError(f"budget: the price of {name} is not known; pass prices={{{name!r}: (in, out)}}")
+        if _may_search(call) and _cost_at(target, Usage(1, 1, searches=1), call) is None:
+            raise ConfigurationError(
+                f"budget: the fee for a search by {name} is not known; pass prices={{{name!r}: "
+                "{'input': ..., 'output': ..., 'per_search': ...}}"
+            )
 
 
 def _usage(call: Call) -> Usage:
@@ -104,7 +111,13 @@ def _usage(call: Call) -> Usage:
     output_tokens = call.output_tokens
     if output_tokens is None:
         output_tokens = call.options.params.get("max_tokens") or ANSWER_TOKENS
-    return Usage(input_tokens, output_tokens, input_tokens + output_tokens)
+    return Usage(input_tokens, output_tokens, input_tokens + output_tokens, searches=1 if _may_search(call) else None)
+
+
+def _may_search(call: Call) -> bool:
+    """Return whether the service may search the web for the answer, as an option or as one of its tools."""
+    tools = [*call.options.service_tools, *dicts_in(call.options.extra.get("tools"))]
+    return call.options.search is not None or any("search" in f"{tool.get('type')} {list(tool)}" for tool in tools)
 
 
 def _cost(call: Call, usage: Usage) -> float | None:
@@ -126,6 +139,9 @@ def _highest_cost_at(target: Target, usage: Usage, call: Call) -> float:
     limit = _LONGEST_ANSWER if limit is None else limit
     # Reasoning counts towards the limit, and may have a price of its own.
     highest = replace(usage, output_tokens=limit, reasoning_tokens=limit)
+    if usage.searches:
+        search = call.options.search
+        highest = replace(highest, searches=(search and search.max_searches) or _MOST_SEARCHES)
     bill = _HIGHEST
     if record.get("write") and (provider.writes_cache or provider.cache_style) and call.prompt_cache is not False:
         highest = replace(highest, cache_write_tokens=usage.input_tokens)

@@ -182,6 +182,8 @@ def test_a_budget_and_quota_end_a_run(client, sandbox):
         ({"temperature": 0.0}, "temperature: cannot be used with decide="),
         ({"reasoning_effort": "low"}, "reasoning_effort: cannot be used with decide="),
         ({"tools": [len]}, "tools: cannot be used with decide="),
+        ({"search": True}, "search: cannot be used with decide="),
+        ({"tool_choice": "auto"}, "tool_choice: cannot be used with decide="),
         ({"decide": {"error?": bool}}, "the column 'error' would be there twice"),
         ({"decide": {"a?": bool, "a_p": (bool, "So?")}}, "the column 'a_p' would be there twice"),
         ({"decide": {"a": str}}, "cannot be str"),

@@ -9,8 +9,9 @@ import pytest
 
 from aichatkit import Chat, Client
 from aichatkit.chunks import Citation, Search, Source, ToolCall, Usage
-from aichatkit.errors import BadRequestError, ConfigurationError, StreamInterruptedError
+from aichatkit.errors import BadRequestError, BudgetExceededError, ConfigurationError, StreamInterruptedError
 from aichatkit.messages import CitedMessage, ToolCallsMessage, ToolResultMessage, parse_messages
+from aichatkit.middleware.estimates import highest_cost
 from aichatkit.middleware.tool_rounds import combine_replies
 from aichatkit.providers.base import Options
 from aichatkit.reply import Reply
@@ -370,3 +371,49 @@ def test_only_one_of_two_kinds_of_domains_is_checked_for_each_tool(searching):
 def test_options_are_told_about_tools():
     assert not Options().has_tool_fields
     assert Options(service_tools=[{"type": "x"}]).has_tool_fields
+
+
+# Money before the answer.
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"search": True},
+        {"search": {"max_searches": 3}},
+        {"tools": ["web_search"]},
+        {"tools": [{"type": "web_search"}]},
+        {"extra": {"tools": [{"type": "web_search"}]}},
+    ],
+)
+def test_an_estimate_has_the_fee_of_a_search(searching, options):
+    client = searching("openai")
+    plain, searched = client.estimate([QUESTION]).cost, client.estimate([QUESTION], **options).cost
+    # What the tool adds to the prompt costs a little as well.
+    assert 0.01 <= searched - plain < 0.0101
+
+
+def test_a_budget_below_the_fee_sends_nothing(searching, sandbox):
+    client = searching("openai", budget=0.009)
+    with pytest.raises(BudgetExceededError):
+        client.ask(QUESTION, search=True)
+    results = searching("openai").map([QUESTION] * 3, search=True, budget=0.009, progress=False)
+    assert isinstance(results.stopped, BudgetExceededError)
+    assert results.cost == 0.0
+    assert sandbox.requests == []
+
+
+def test_the_most_that_a_search_may_cost_is_its_limit_or_ten_searches(searching):
+    client = searching("anthropic")
+    costs = [
+        highest_cost(client._build_call(QUESTION, 0, search=search, max_tokens=10))
+        for search in (False, {"max_searches": 2}, True)
+    ]
+    assert costs[1] - costs[0] == pytest.approx(0.02, abs=0.001)
+    assert costs[2] - costs[0] == pytest.approx(0.10, abs=0.001)
+
+
+def test_a_budget_for_searches_whose_fee_is_not_known_says_what_to_pass(policy):
+    client = Client("mistral", api_key="k", retry=policy, budget=1.0)
+    with client, pytest.raises(ConfigurationError, match=r"fee for a search by mistral/.* is not known.*per_search"):
+        client.ask(QUESTION, search=True)
