@@ -349,8 +349,9 @@ class Client:
             on_error: "keep" returns the embeddings although some failed; see `Embeddings.errors`.
             options: `model`, which must name one; `dimensions`: how many numbers a vector has, if the model can shorten
                 it; `kind`: "document" or "query"; `normalize`: whether vectors get the length 1 (by default those that
-                were shortened); `truncate`: let the service cut texts that are too long; `resume`, `workers` and
-                `executor` as for `map`; `extra`, `timeout`, `retry`, `headers` and `proxies` as for `ask`.
+                were shortened); `truncate`: let the service cut texts that are too long; `resume`, `workers`,
+                `executor`, `batch`, `wait` and `late` as for `map`; `extra`, `timeout`, `retry`, `headers` and
+                `proxies` as for `ask`.
 
         Raises:
             ConfigurationError: nothing was sent; an option or a text is invalid.

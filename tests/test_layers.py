@@ -107,7 +107,9 @@ ORDER = """
     batch_jobs.protocols.counters
     batch_jobs.protocols
     batch_jobs.prices batch_jobs.waiting_rows
-    batch_jobs.answers batch_jobs.planner
+    batch_jobs.answers
+    batch_jobs.work
+    batch_jobs.planner
     batch_jobs.engine
     batch_jobs.collection batch_jobs.job batch_jobs.holdings batch_jobs.status
     batch_jobs.run_options
@@ -118,13 +120,15 @@ ORDER = """
     decisions.wires decisions.results
     decisions.answers decisions.emulation decisions.forms
     decisions.request
-    decisions.decide
+    decisions.decide decisions.rows
     batch.mapper
     embeddings.services embeddings.vectors
     embeddings.wires embeddings.store
+    embeddings.job_store
     embeddings.answers
     embeddings.request
     embeddings.run
+    embeddings.jobs
     embeddings.embed
     client
     cli.findings

@@ -90,7 +90,7 @@ class Journal:
         # Not durable: if the machine crashes, the process that owns the claim is gone as well.
         with self._database.transaction(durable=False) as connection:
             now = self._clock()
-            records = dict(select_in(connection, "SELECT key, record FROM answers WHERE key", keys))
+            records = self._select_answers(connection, keys)
             claims = select_in(
                 connection, "SELECT key, CAST(owner AS TEXT), CAST(until AS REAL) FROM claims WHERE key", keys
             )
@@ -131,6 +131,10 @@ class Journal:
             self._give_back(connection)
         _open_owners.discard(self.owner)
         self._database.close()
+
+    def _select_answers(self, connection: Any, keys: Sequence[bytes]) -> dict[bytes, Any]:
+        """Return the records of answers by their keys, for `_parse_reply`."""
+        return dict(select_in(connection, "SELECT key, record FROM answers WHERE key", keys))
 
     def _in_job(self) -> BatchPendingError:
         return BatchPendingError(

@@ -38,8 +38,10 @@ if TYPE_CHECKING:
     from aichatkit.batch_jobs import mapper as batch_jobs
     from aichatkit.client import Client
     from aichatkit.decisions import decide as decisions
+    from aichatkit.decisions import rows as decision_rows
 else:
     decisions = lazy_module("aichatkit.decisions.decide")
+    decision_rows = lazy_module("aichatkit.decisions.rows")
     # Few runs are batch jobs.
     batch_jobs = lazy_module("aichatkit.batch_jobs.mapper")
 
@@ -77,8 +79,6 @@ def map_prompts(
         raise ConfigurationError(f"batch: must be True or False, not {batch!r}")
     if decide is None and not (threshold is None and emulate is None):
         raise ConfigurationError("threshold and emulate are for decide=")
-    if decide is not None and batch:
-        raise ConfigurationError("decide: batch jobs do not take questions; leave batch=True out")
     if not batch and (wait is not True or late != "batch"):
         raise ConfigurationError("wait and late are for batch=True")
     if on_error not in _ON_ERROR:
@@ -86,6 +86,12 @@ def map_prompts(
     as_completed = parse_flag("as_completed", as_completed)
     if not is_integer(workers, minimum=1):
         raise ConfigurationError(f"workers: must be an integer of at least 1, not {workers!r}")
+    form: Form | None = None
+    if decide is not None:
+        form = decisions.parse_form(decide, threshold, emulate, options)
+        options = {**options, "form": form}
+    build_row_call = partial(_build_row_call, client, **options)
+    work = {} if decide is None else {"make_work": decision_rows.DecisionWork}
     if batch:
         return batch_jobs.map_in_jobs(
             client,
@@ -93,6 +99,8 @@ def map_prompts(
             template,
             options,
             ask=BoundAsk(partial(ask_row, client), options),
+            build_call=build_row_call,
+            **work,
             wait=wait,
             late=late,
             workers=workers,
@@ -105,11 +113,7 @@ def map_prompts(
             max_tokens_total=max_tokens_total,
         )
     run_budget = Budget(budget, max_tokens_total)
-    form: Form | None = None
-    if decide is not None:
-        form = decisions.parse_form(decide, threshold, emulate, options)
-        options = {**options, "form": form}
-    sample, make_executor = _build_row_call(client, "?", **options), parse_executor(executor)
+    sample, make_executor = build_row_call("?"), parse_executor(executor)
     context = sample.context
     budgets = [limit for limit in (context.budget, run_budget) if limit]
     if make_executor is None:
@@ -121,8 +125,8 @@ def map_prompts(
     if context.rate_limiter is not None:
         waits["pacing"] = context.rate_limiter.longest
     bar = Progress(progress, source.count, waits)
-    if decide is None and isinstance(resume, (str, os.PathLike)) and os.path.isfile(resume):
-        batch_jobs.collect_jobs(client, options, resume)
+    if isinstance(resume, (str, os.PathLike)) and os.path.isfile(resume):
+        batch_jobs.collect_jobs(client, resume, build_call=build_row_call, **work)
     journal = None if resume is None else Journal(resume)
     find_beginning = partial(_find_beginning, prompts, template)
     cache = (
@@ -142,7 +146,7 @@ def map_prompts(
         ask_cached=None if cache is None else BoundAsk(partial(ask_row, client, row_head=cache.head), options),
     )
     # Calls are built ahead only if a journal or a budget has to inspect them.
-    build_call = partial(_build_row_call, client, **options) if journal is not None or budgets else None
+    build_call = build_row_call if journal is not None or budgets else None
     queue = TaskQueue(
         source, build_call=build_call, journal=journal, schema=form, batch_size=workers, has_budget=bool(budgets)
     )

@@ -5,35 +5,24 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping
-from typing import Any, Callable
 
-from aichatkit import _warnings
-from aichatkit._dataclasses import replace
 from aichatkit._surrogates import repair
 from aichatkit.batch.rows import Row
-from aichatkit.batch_jobs.answers import read_body
 from aichatkit.batch_jobs.engine import FATAL, JobEngine
 from aichatkit.batch_jobs.journal import Finding
 from aichatkit.batch_jobs.lines import parse_row_id
-from aichatkit.batch_jobs.planner import PlannedRow, build_row
 from aichatkit.batch_jobs.protocols.base import JobProtocol
 from aichatkit.batch_jobs.records import JobRecord, JobRow, RemoteJob, RowResult, RowState
-from aichatkit.call import refusals
-from aichatkit.call.attempt import open_transport
-from aichatkit.call.call import Call, memoize
+from aichatkit.batch_jobs.work import RowWork
 from aichatkit.errors import (
     AuthenticationError,
     BadRequestError,
     BatchExpiredError,
     ChatError,
-    ContentFilteredError,
     ModelNotFoundError,
     QuotaExceededError,
     RateLimitError,
-    SchemaError,
 )
-from aichatkit.middleware.cache import store_reply
-from aichatkit.middleware.tool_rounds import combine_replies
 from aichatkit.reply import Reply
 
 __all__ = ["Collection"]
@@ -42,24 +31,22 @@ logger = logging.getLogger(__name__)
 
 #: Results written in one transaction.
 _BLOCK = 300
-#: How often an answer that does not fit its schema is asked again, and a row that was not run is put into a job again.
-_REPAIRS, _MAX_TRIES = 1, 2
+#: How often a row that was not run is put into a job again.
+_MAX_TRIES = 2
 #: Errors of a row that every other row would meet as well.
 _ENDS_RUN = (QuotaExceededError, AuthenticationError)
 _QUEUE_FULL = ("token_limit_exceeded", "too_many_tasks", "request_limit_exceeded")
 
 
 class Collection:
-    """Collects the results of jobs. `waiting` are the rows of this run by key, `call_of` builds the call of one."""
+    """Collects the results of jobs; `waiting` are the rows of this run by key."""
 
     def __init__(
         self,
         engine: JobEngine,
-        call: Call,
         *,
+        work: RowWork,
         waiting: Mapping[bytes, Row],
-        call_of: Callable[[PlannedRow], Call],
-        raw: dict[bytes, list[Any]],
         late: str,
     ) -> None:
         #: The error in a result that every other row would meet as well.
@@ -69,10 +56,8 @@ class Collection:
         self.queue_full = False
         self._engine = engine
         self._journal = engine.journal
-        self._call = call
+        self._work = work
         self._waiting = waiting
-        self._raw = raw
-        self._call_of = call_of
         self._max_tries = 0 if late == "fail" else _MAX_TRIES
         self._protocol: JobProtocol
 
@@ -117,50 +102,27 @@ class Collection:
         by_number = {
             number: result for result in block if (number := parse_row_id(job.nonce, result.row_id)) is not None
         }
-        rows = self._journal.rows_at(job, list(by_number))
-        findings = [self._find(job, row, by_number[n]) for n, row in rows.items() if row.state == RowState.OUT]
+        rows = [row for row in self._journal.rows_at(job, list(by_number)).values() if row.state == RowState.OUT]
+        drafts = self._journal.drafts([row.key for row in rows])
+        findings = []
+        for row in rows:
+            finding = self._find(job, row, by_number[row.n], drafts.get(row.key, {}))
+            if finding.state == RowState.DRAFT and finding.reply is not None:
+                # The other lines of the row may be in the same block.
+                drafts.setdefault(row.key, {})[row.round] = finding.reply
+            findings.append(finding)
         return self._journal.write_findings(job, findings)
 
-    def _find(self, job: JobRecord, row: JobRow, result: RowResult) -> Finding:
+    def _find(self, job: JobRecord, row: JobRow, result: RowResult, drafts: Mapping[int, Reply]) -> Finding:
         if result.reason:
             return self._not_run(job, row, result.reason)
         if result.error is not None:
             return self._failed(job, row, result.error)
-        http = open_transport(self._protocol.provider, None, self._call)
+        waiting = self._waiting.get(row.key)
         try:
-            reply = read_body(
-                result.body,
-                provider=self._protocol.provider,
-                model=job.model,
-                http=http,
-                catalog=self._call.context.catalog,
-                price_factor=self._protocol.price_factor,
-                record=result.record if self._call.keep_raw else None,
-            )
+            return self._work.read(job, row, result, protocol=self._protocol, drafts=drafts, waiting=waiting)
         except ChatError as error:
             return self._failed(job, row, error)
-        return self._answered(job, row, reply)
-
-    def _answered(self, job: JobRecord, row: JobRow, reply: Reply) -> Finding:
-        cost = reply.cost
-        drafts = self._journal.drafts([row.key]).get(row.key, []) if row.round > 1 else []
-        form = self._call.schema
-        if form is not None:
-            try:
-                form.parse(reply)
-            except (SchemaError, ContentFilteredError) as error:
-                is_repairable = isinstance(error, SchemaError) and error.repairable and reply.finish_reason != "length"
-                if is_repairable and row.round <= _REPAIRS:
-                    return Finding(row, RowState.DRAFT, reply, error, cost)
-                return Finding(row, RowState.FAILED, None, error, cost)
-        if drafts:
-            reply = combine_replies(reply, [*drafts, reply], reply.text, reply.attempts)
-        waiting = self._waiting.get(row.key)
-        if waiting is not None and reply.raw:
-            self._raw[row.key] = reply.raw
-        if waiting is not None and self._call.context.cache is not None:
-            store_reply(self._call_of(PlannedRow(waiting, row.key)), reply)
-        return Finding(row, RowState.ANSWERED, reply, None, cost)
 
     def _not_run(self, job: JobRecord, row: JobRow, reason: str) -> Finding:
         if reason == "cancelled":
@@ -179,24 +141,10 @@ class Collection:
         return Finding(row, RowState.FAILED, None, error)
 
     def _heal(self, job: JobRecord, row: JobRow, error: ChatError) -> bool:
-        """Leave out from now on what the model refuses, as live calls do; return whether that changes the row."""
         waiting = self._waiting.get(row.key)
-        if not error._refused or waiting is None or self._call.strict:
+        if not error._refused or waiting is None:
             return False
-        call = self._call_of(PlannedRow(waiting, row.key))
-        target = next((each for each in call.targets if each.model == job.model), call.targets[0])
-        memo, key = call.context.refused_params, (job.provider, job.model)
-        known = memo.get(key, ())
-        original = build_row(replace(call, context=call.context), target, self._protocol)
-        refusals.note_refusal(error, original.body, original.request)
-        changes = refusals.take_changes(error)
-        fresh = tuple(change for change in changes if change not in known)
-        if fresh:
-            memoize(memo, key, (*known, *fresh))
-            for sentence in refusals.describe(fresh):
-                _warnings.warn_user(f"{job.provider}: {job.model} {sentence}; strict=True forbids that")
-        # A row that was sent before the first refusal was read is changed by what is known since.
-        return bool(fresh) or (bool(known) and row.tries == 0)
+        return self._work.heal(job, row, error, protocol=self._protocol, waiting=waiting)
 
     def _end(self, job: JobRecord, remote: RemoteJob, *, has_other_models: bool) -> None:
         failure = remote.failure

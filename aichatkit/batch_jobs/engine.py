@@ -13,7 +13,7 @@ from aichatkit.batch_jobs.http import JobHTTP
 from aichatkit.batch_jobs.journal import JobJournal
 from aichatkit.batch_jobs.lines import Spool, parse_row_id
 from aichatkit.batch_jobs.planner import PlannedJob
-from aichatkit.batch_jobs.protocols import find_protocol
+from aichatkit.batch_jobs.protocols import protocols_of
 from aichatkit.batch_jobs.protocols.base import FileJobProtocol, JobProtocol
 from aichatkit.batch_jobs.records import CANCELLED, UNSENT, JobRecord, RemoteJob
 from aichatkit.call.call import Call
@@ -165,7 +165,7 @@ class JobEngine:
         key = keys[self._turn % len(keys)]
         self._turn += 1
         call = replace(self._call, targets=[target])
-        protocol = find_protocol(target.provider)(JobHTTP(provider, key, call))
+        protocol = planned.protocol(JobHTTP(provider, key, call))
         now = self._clock()
         values = {
             "nonce": planned.nonce,
@@ -339,9 +339,10 @@ class JobEngine:
                 continue
             for key in keys:
                 if account_of(job.nonce, key) == job.account:
-                    protocol = find_protocol(provider_cls)(JobHTTP(provider, key, self._call))
-                    if protocol.api() == job.api:
-                        return protocol
+                    http = JobHTTP(provider, key, self._call)
+                    for protocol in (found(http) for found in protocols_of(provider_cls)):
+                        if protocol.api() == job.api:
+                            return protocol
         return None
 
 

@@ -106,7 +106,7 @@ class JobJournal(Journal):
                         "INSERT OR REPLACE INTO drafts VALUES (?, ?, ?)", (row.key, row.round, encode(reply))
                     )
                 elif reply is not None and finding.state == RowState.ANSWERED:
-                    connection.execute("INSERT OR IGNORE INTO answers VALUES (?, ?)", (row.key, encode(reply)))
+                    self._insert_answer(connection, row.key, reply)
                 cost = None if cost is None or finding.cost is None else cost + finding.cost
                 answered += finding.state in (RowState.ANSWERED, RowState.DRAFT)
                 failed += finding.state in (RowState.FAILED, RowState.UNRUN)
@@ -163,6 +163,14 @@ class JobJournal(Journal):
         with self._database.reading() as connection:
             return self._select(connection)
 
+    def holds_vectors(self) -> bool:
+        """Return whether it is the journal of `embed`."""
+        with self._database.reading() as connection:
+            names = "SELECT COUNT(*) FROM sqlite_master WHERE name = 'vector_model'"
+            if not connection.execute(names).fetchone()[0]:
+                return False
+            return bool(connection.execute("SELECT COUNT(*) FROM vector_model").fetchone()[0])
+
     def find_job(self, nonce: str) -> JobRecord | None:
         """Return a job by its nonce, None if it was dropped."""
         return next((job for job in self.jobs() if job.nonce == nonce), None)
@@ -196,13 +204,13 @@ class JobJournal(Journal):
                     found[row[0]] = JobRow(*row)
         return found
 
-    def drafts(self, keys: Sequence[bytes]) -> dict[bytes, list[Reply]]:
-        """Return the answers of rows that did not fit their schema, in order, by their keys."""
+    def drafts(self, keys: Sequence[bytes]) -> dict[bytes, dict[int, Reply]]:
+        """Return the answers of rows that are not all they need, by their keys and rounds, in the order of these."""
         with self._database.reading() as connection:
             records = select_in(connection, "SELECT key, round, record FROM drafts WHERE key", keys)
-        found: dict[bytes, list[Reply]] = {}
-        for key, _, record in sorted(records):
-            found.setdefault(key, []).append(self._parse_reply(record))
+        found: dict[bytes, dict[int, Reply]] = {}
+        for key, number, record in sorted(records):
+            found.setdefault(key, {})[number] = self._parse_reply(record)
         return found
 
     def forget_drafts(self, keys: Sequence[bytes]) -> None:
@@ -211,11 +219,13 @@ class JobJournal(Journal):
             connection.executemany("DELETE FROM drafts WHERE key = ?", [(key,) for key in keys])
 
     def latest_rows(self, keys: Sequence[bytes]) -> dict[bytes, JobRow]:
-        """Return how rows ended in the last of their jobs, by their keys."""
+        """Return how rows ended in the last of their jobs, by their keys; of several lines, the worst counts."""
         with self._database.reading() as connection:
             statement = "SELECT job, n, key, round, tries, state, record FROM job_rows WHERE key"
             found = select_in(connection, statement, keys)
-        return {row[2]: JobRow(*row[1:]) for row in sorted(found)}
+        ends = {RowState.FAILED: 2, RowState.UNRUN: 1}
+        found.sort(key=lambda line: (line[0], ends.get(line[5], 0), line[1]))
+        return {line[2]: JobRow(*line[1:]) for line in found}
 
     def jobs_of(self, keys: Sequence[bytes]) -> dict[bytes, JobRecord]:
         """Return the jobs that hold rows, by their keys."""
@@ -238,6 +248,10 @@ class JobJournal(Journal):
             if isinstance(error, ChatError):
                 return error
         raise self._database.damage_error()
+
+    def _insert_answer(self, connection: sqlite3.Connection, key: bytes, reply: Reply) -> None:
+        """Store an answer; one that is there stays."""
+        connection.execute("INSERT OR IGNORE INTO answers VALUES (?, ?)", (key, encode(reply)))
 
     def _select(self, connection: sqlite3.Connection) -> list[JobRecord]:
         return [JobRecord(*row) for row in connection.execute(f"SELECT {_COLUMNS} FROM jobs ORDER BY job")]

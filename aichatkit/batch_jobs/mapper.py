@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -18,20 +17,18 @@ from aichatkit.batch.task_queue import Task, TaskQueue
 from aichatkit.batch_jobs import prices
 from aichatkit.batch_jobs.job import Job
 from aichatkit.batch_jobs.journal import JobJournal, has_jobs
-from aichatkit.batch_jobs.planner import PlannedRow, Planner
+from aichatkit.batch_jobs.planner import Planner
 from aichatkit.batch_jobs.protocols import PROVIDERS, find_protocol
 from aichatkit.batch_jobs.records import FINAL
 from aichatkit.batch_jobs.run import JobRun
-from aichatkit.batch_jobs.run_options import JobRunOptions
+from aichatkit.batch_jobs.run_options import JobRunOptions, check_options, parse_wait, wall_clock
+from aichatkit.batch_jobs.work import ChatWork, PlannedRow, RowWork
 from aichatkit.call.call import Call
 from aichatkit.call.fallback import check_call
 from aichatkit.call.targets import Target
 from aichatkit.errors import ConfigurationError
-from aichatkit.limits.retries import RetryPolicy
 from aichatkit.middleware.budgets import Budget
 from aichatkit.middleware.estimates import Estimate, expected_expense, highest_cost
-from aichatkit.params import is_number, suggestion
-from aichatkit.structured.forms import Form
 
 if TYPE_CHECKING:
     from aichatkit.batch.workers import BoundAsk
@@ -39,9 +36,6 @@ if TYPE_CHECKING:
 
 __all__ = ["collect_jobs", "estimate_in_jobs", "map_in_jobs"]
 
-#: The wall clock, by which jobs are looked up: it goes on while this program does not run.
-_clock = time.time
-_LATE = ("batch", "live", "fail")
 #: Fields of a body that jobs do not take.
 _NOT_IN_JOBS = ("stream", "stream_options", "background", "speed", "service_tier")
 
@@ -53,6 +47,8 @@ def map_in_jobs(
     options: Mapping[str, Any],
     *,
     ask: BoundAsk,
+    build_call: Callable[[Any], Call],
+    make_work: Callable[[Call, Callable[[Any], Call]], RowWork] = ChatWork,
     wait: bool | float,
     late: str,
     workers: int,
@@ -64,18 +60,19 @@ def map_in_jobs(
     budget: float | None,
     max_tokens_total: int | None,
 ) -> Results:
-    """Send every prompt in batch jobs and return the results; `ask` sends a row live."""
-    seconds = _parse_wait(wait)
-    _check_options(options, late=late, resume=resume, executor=executor)
-    sample = client._build_call("?", 1, **options)
-    targets = _targets_with_jobs(sample)
+    """Send every prompt in batch jobs and return the results; `ask` sends a row live, `build_call` returns its call."""
+    seconds = parse_wait(wait)
+    check_options(late=late, resume=resume, executor=executor)
+    _check_options(options)
+    sample = build_call("?")
+    work = make_work(sample, build_call)
+    targets = _targets_with_jobs(sample, work)
     check_call(sample)
     run_budget = Budget(budget, max_tokens_total)
     budgets = [limit for limit in (sample.context.budget, run_budget) if limit]
-    _check_budgets(budgets, sample, targets)
-    source, form = read_rows(prompts, template), Form.of(options.get("schema"))
+    _check_budgets(budgets, sample, targets, work)
+    source, form = read_rows(prompts, template), sample.schema
 
-    build_call = _call_builder(client, options)
     runs: list[JobRun] = []
     bar = Progress(
         progress,
@@ -83,10 +80,11 @@ def map_in_jobs(
         {"next look": lambda: runs[0].next_look() if runs else 0.0},
         {"jobs": lambda: runs[0].notes() if runs else ""},
     )
-    journal = JobJournal(resume)
+    journal = _open_journal(resume)
     planner = Planner(
         source,
-        build_call=build_call,
+        work=work,
+        call=sample,
         targets=targets,
         journal=journal,
         schema=form,
@@ -113,6 +111,7 @@ def map_in_jobs(
         planner,
         JobRunOptions(
             call=sample,
+            work=work,
             journal=journal,
             budgets=budgets,
             run_budget=run_budget,
@@ -122,7 +121,7 @@ def map_in_jobs(
             late=late,
             make_job=partial(Job.of, path=journal.path, client=client),
             ask_live=ask_live,
-            clock=_wall_clock(sample.policy),
+            clock=wall_clock(sample.policy),
         ),
     )
     runs.append(run)
@@ -131,16 +130,22 @@ def map_in_jobs(
     return results if as_completed else results.finish()
 
 
-def collect_jobs(client: Client, options: Mapping[str, Any], resume: Any) -> None:
+def collect_jobs(
+    client: Client,
+    resume: Any,
+    *,
+    build_call: Callable[[Any], Call],
+    make_work: Callable[[Call, Callable[[Any], Call]], RowWork] = ChatWork,
+) -> None:
     """Collect what the jobs of a journal have answered by now, if it has any; called before rows are sent live."""
     if not has_jobs(resume):
         return
-    sample = client._build_call("?", 1, **options)
-    journal = JobJournal(resume)
-
+    sample, journal = build_call("?"), _open_journal(resume)
+    work = make_work(sample, build_call)
     planner = Planner(
         Source(iter(()), 0),
-        build_call=_call_builder(client, options),
+        work=work,
+        call=sample,
         targets=sample.targets,
         journal=journal,
         schema=sample.schema,
@@ -150,6 +155,7 @@ def collect_jobs(client: Client, options: Mapping[str, Any], resume: Any) -> Non
     )
     job_options = JobRunOptions(
         call=sample,
+        work=work,
         journal=journal,
         budgets=(),
         run_budget=Budget(),
@@ -159,7 +165,7 @@ def collect_jobs(client: Client, options: Mapping[str, Any], resume: Any) -> Non
         late="batch",
         make_job=partial(Job.of, path=journal.path, client=client),
         sends=False,
-        clock=_wall_clock(sample.policy),
+        clock=wall_clock(sample.policy),
     )
     run = JobRun(planner, job_options)
     deque(run, maxlen=0)
@@ -168,7 +174,8 @@ def collect_jobs(client: Client, options: Mapping[str, Any], resume: Any) -> Non
 def estimate_in_jobs(client: Client, prompts: Any, template: str | None, options: Mapping[str, Any]) -> Estimate:
     """Return what `map(batch=True)` would use; a row that cannot be sent counts as nothing."""
     rows = read_rows(prompts, template).rows
-    target = _targets_with_jobs(client._build_call("?", 1, **options))[0]
+    sample = client._build_call("?", 1, **options)
+    target = _targets_with_jobs(sample, ChatWork(sample, _call_builder(client, options)))[0]
 
     def calls() -> Iterator[Call]:
         for row in rows:
@@ -183,38 +190,15 @@ def _call_builder(client: Client, options: Mapping[str, Any]) -> Callable[[objec
     return lambda prompt: client._build_call(prompt, 1, **options)  # type: ignore[arg-type]
 
 
-def _wall_clock(policy: RetryPolicy) -> Callable[[], float]:
-    """Return the wall clock; if the policy has a clock, one that goes as that does from now on."""
-    clock = policy.clock
-    if clock is None:
-        return _clock
-    moved = _clock() - clock()
-    return lambda: clock() + moved
+def _open_journal(path: Any) -> JobJournal:
+    journal = JobJournal(path)
+    if journal.holds_vectors():
+        journal.close()
+        raise ConfigurationError(f"resume: {journal.path!r} holds vectors and the jobs of embed; take another file")
+    return journal
 
 
-def _parse_wait(wait: Any) -> float | None:
-    """Return the seconds to wait for jobs, None without a limit."""
-    if wait is True:
-        return None
-    if wait is False:
-        return 0.0
-    if is_number(wait, minimum=0) and wait < 1e9:
-        return float(wait)
-    raise ConfigurationError(f"wait: must be True, False or a number of seconds, not {wait!r}")
-
-
-def _check_options(options: Mapping[str, Any], *, late: Any, resume: Any, executor: Any) -> None:
-    if late not in _LATE:
-        hint = suggestion(late, _LATE) if isinstance(late, str) else ""
-        raise ConfigurationError(f"late: must be 'batch', 'live' or 'fail', not {late!r}{hint}")
-    if resume is None:
-        raise ConfigurationError(
-            "resume: batch=True needs the path of a journal, such as resume='run.sqlite', as jobs outlive this program"
-        )
-    if executor is not None:
-        raise ConfigurationError(
-            "executor: rows of batch jobs are sent in files, not by an executor; leave out executor= or batch="
-        )
+def _check_options(options: Mapping[str, Any]) -> None:
     if options.get("search"):
         raise ConfigurationError("search: a search may pause and go on, which a batch job cannot; leave batch= out")
     if options.get("tools"):
@@ -224,19 +208,26 @@ def _check_options(options: Mapping[str, Any], *, late: Any, resume: Any, execut
             raise ConfigurationError(f"extra: batch jobs do not take {name!r}; leave it or batch= out")
 
 
-def _targets_with_jobs(call: Call) -> list[Target]:
+def _targets_with_jobs(call: Call, work: RowWork) -> list[Target]:
     """Return the targets that have jobs; the first one must, as the others are for what it does not take."""
     first = call.targets[0]
-    protocol = find_protocol(first.provider)
+    find_protocol(first.provider)
     if first.provider.draws(first.model):
         raise ConfigurationError(f"batch: {first.model} draws pictures, and batch jobs here are for text only")
-    assert protocol is not None
-    return [target for target in call.targets if target.provider.name in PROVIDERS]
+    problem = work.refusal(first)
+    if problem is not None:
+        raise problem
+    return [target for target in call.targets if target.provider.name in PROVIDERS and work.refusal(target) is None]
 
 
-def _check_budgets(budgets: Sequence[Budget], call: Call, targets: Sequence[Target]) -> None:
+def _check_budgets(budgets: Sequence[Budget], call: Call, targets: Sequence[Target], work: RowWork) -> None:
     if not budgets:
         return
+    if not work.is_bounded:
+        raise ConfigurationError(
+            "budget: the length of answers to questions has no upper bound, and a job cannot be stopped halfway; "
+            "leave out budget= or batch="
+        )
     if not call.options.params.get("max_tokens"):
         raise ConfigurationError(
             "budget: a job cannot be stopped halfway, so its rows need an upper bound; pass max_tokens="

@@ -4,36 +4,29 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any, Callable, NamedTuple
+from typing import NamedTuple
 
-from aichatkit._dataclasses import replace
 from aichatkit.batch.rows import Row, Source
 from aichatkit.batch.task_queue import FinishedRow, restore_outcome
 from aichatkit.batch_jobs.http import JobHTTP
 from aichatkit.batch_jobs.journal import JobJournal
 from aichatkit.batch_jobs.lines import Spool, make_nonce, row_id
-from aichatkit.batch_jobs.prices import highest_expense
 from aichatkit.batch_jobs.protocols import find_protocol
 from aichatkit.batch_jobs.protocols.base import FileJobProtocol, JobProtocol
 from aichatkit.batch_jobs.records import JobRecord, JobRow, RowState
 from aichatkit.batch_jobs.waiting_rows import DiskRows, MemoryRows, WaitingRows
-from aichatkit.call.attempt import TargetAttempts, open_transport
+from aichatkit.batch_jobs.work import PlannedRow, RowLine, RowWork
 from aichatkit.call.call import Call
-from aichatkit.call.request import ProviderRequest, build_http_request, encode_body
 from aichatkit.call.targets import Target
-from aichatkit.errors import ChatError, ConfigurationError, SchemaError
+from aichatkit.errors import ChatError, ConfigurationError
 from aichatkit.middleware.budgets import Budget
-from aichatkit.middleware.cache import find_cached
 from aichatkit.middleware.estimates import Expense
-from aichatkit.middleware.fingerprints import fingerprint
-from aichatkit.middleware.tool_rounds import repair_messages
-from aichatkit.prompt_caching.policy import plan_for_job
 from aichatkit.reply import Reply
 from aichatkit.structured.forms import Form
 
-__all__ = ["PlannedJob", "Planner", "RowRequest", "build_row"]
+__all__ = ["PlannedJob", "Planner"]
 
 #: Rows per job unless the service takes fewer: a job that is lost or expires costs less, and progress is visible.
 _JOB_ROWS = 10_000
@@ -43,70 +36,33 @@ _LOOKUPS = 64
 _MAX_FINISHED = 256
 
 
-class RowRequest(NamedTuple):
-    """The request of one row: what it asks, and the body that is sent."""
-
-    request: ProviderRequest
-    body: dict[str, Any]
-    encoded: bytes
-
-
-class PlannedRow(NamedTuple):
-    """A row that is to go into a job; `replies` are its earlier answers, which did not fit the schema."""
-
-    row: Row
-    key: bytes
-    tries: int = 0
-    replies: Sequence[Reply] = ()
-
-
 class PlannedJob(NamedTuple):
-    """The rows of a job that is not in the journal yet, and their lines."""
+    """A job that is not in the journal yet: a record of each of its lines, their rows, and the lines."""
 
     nonce: str
     target: Target
+    protocol: type[JobProtocol]
     rows: list[JobRow]
     planned: list[PlannedRow]
     spool: Spool
     most: Expense
 
 
-def build_row(call: Call, target: Target, protocol: JobProtocol) -> RowRequest:
-    """Return the request of a row.
-
-    Raises:
-        ConfigurationError: the service does not support an option of the call.
-    """
-    attempt = TargetAttempts(call, target, call.sleeper(), [])
-    attempt.check()
-    changes = () if call.strict else call.context.refused_params.get((target.provider.name, target.model), ())
-    original = replace(attempt.request, changes=changes) if changes else attempt.request
-    plan = plan_for_job(attempt.provider, target.model, original.messages, original.options)
-    if plan is not None:
-        original = replace(original, options=replace(original.options, cache=plan))
-    http = open_transport(attempt.provider, None, call)
-    request, http_request = build_http_request(original, http)
-    body = protocol.adapt_body(http_request.json or {})
-    http_request.json = body
-    encoded = encode_body(http_request, request).data
-    assert isinstance(encoded, bytes)
-    return RowRequest(original, body, encoded)
-
-
 class _Draft:
     """A job that is being filled."""
 
-    def __init__(self, target: Target, *, joined: bool) -> None:
+    def __init__(self, target: Target, protocol: JobProtocol) -> None:
         self.nonce = make_nonce()
         self.target = target
-        self.spool = Spool(joined=joined)
+        self.protocol = type(protocol)
+        self.spool = Spool(joined=not isinstance(protocol, FileJobProtocol))
         self.rows: list[JobRow] = []
         self.planned: list[PlannedRow] = []
         self.most = Expense()
 
     def finish(self) -> PlannedJob:
         """Return the job."""
-        return PlannedJob(self.nonce, self.target, self.rows, self.planned, self.spool, self.most)
+        return PlannedJob(self.nonce, self.target, self.protocol, self.rows, self.planned, self.spool, self.most)
 
 
 class Planner:
@@ -116,7 +72,8 @@ class Planner:
         self,
         source: Source,
         *,
-        build_call: Callable[[object], Call],
+        work: RowWork,
+        call: Call,
         targets: Sequence[Target],
         journal: JobJournal,
         schema: Form | None,
@@ -128,8 +85,6 @@ class Planner:
         self.finished: deque[FinishedRow] = deque()
         #: Rows in jobs, or claimed by another process, by their keys.
         self.waiting: WaitingRows = MemoryRows() if source.size is not None else DiskRows()
-        #: Lines of the results of rows that were collected here, for calls with `raw=True`.
-        self.raw: dict[bytes, list[Any]] = {}
         #: Rows that are sent live.
         self.live: list[PlannedRow] = []
         #: The error that ended the input, and the one that says that no further row fits the budget.
@@ -144,7 +99,8 @@ class Planner:
         #: Rows that a service found too large even in a job of their own, by their keys.
         self._too_large: dict[bytes, ChatError] = {}
         self._source = source
-        self._build_call = build_call
+        self._work = work
+        self._call = call
         self._journal = journal
         self._schema = schema
         self._budgets = budgets
@@ -175,23 +131,12 @@ class Planner:
         while not self._is_exhausted:
             self._read()
 
-    def call_of(self, planned: PlannedRow) -> Call:
-        """Return the call of a row, with the turns that ask for a better answer."""
-        call = self._build_call(planned.row.prompt)
-        messages = list(call.messages)
-        for reply in planned.replies:
-            assert call.schema is not None
-            try:
-                call.schema.parse(reply)
-            except SchemaError as error:
-                messages += repair_messages(reply, error.message)
-        return replace(call, messages=messages)
-
-    def protocol_of(self, target: Target, call: Call) -> JobProtocol:
+    def protocol_of(self, target: Target) -> JobProtocol:
         """Return the protocol for the jobs of a target, without a key."""
         if target not in self._protocols:
-            provider = call.context.provider(target.provider)
-            self._protocols[target] = find_protocol(target.provider)(JobHTTP(provider, None, call))
+            provider = self._call.context.provider(target.provider)
+            protocol = find_protocol(target.provider, self._work.endpoint)
+            self._protocols[target] = protocol(JobHTTP(provider, None, self._call))
         return self._protocols[target]
 
     def next_job(self) -> PlannedJob | None:
@@ -202,8 +147,8 @@ class Planner:
             self.live += self._ready
             self._ready.clear()
             return None
-        protocol = self.protocol_of(self.target, self._build_call("?"))
-        draft = self._draft or _Draft(self.target, joined=not isinstance(protocol, FileJobProtocol))
+        protocol = self.protocol_of(self.target)
+        draft = self._draft or _Draft(self.target, protocol)
         self._draft = draft
         while self._add_row(draft, protocol):
             if self.is_paused:
@@ -222,23 +167,25 @@ class Planner:
         if planned is None:
             # There may be more once the finished rows have been yielded.
             return self.is_paused
-        call, n = self._try_call(planned), len(draft.rows)
-        built = None if call is None else self._try_build(planned, call, draft.target)
-        if call is None or built is None:
+        lines = [] if self._is_cached(planned) else self._try_build(planned, draft.target, protocol)
+        if not lines:
             return True
-        line = protocol.build_line(row_id(draft.nonce, n), built.encoded)
-        if len(line) + 1 > protocol.max_bytes:
-            self._finish_alone(planned, len(line), protocol)
+        n = len(draft.rows)
+        built = [protocol.build_line(row_id(draft.nonce, n + i), line.encoded) for i, line in enumerate(lines)]
+        own_size = sum(map(len, built)) + len(built)
+        if own_size > protocol.max_bytes:
+            self._finish_alone(planned, own_size - 1, protocol)
             return True
-        size = draft.spool.size + len(line) + 1
-        is_full = n >= protocol.max_rows or size > protocol.max_bytes or (n > 0 and size > self._job_bytes)
-        needed = draft.most.plus(highest_expense(call, draft.target)) if self._budgets else draft.most
-        if is_full or not self._fits(needed):
+        size = draft.spool.size + own_size
+        is_full = n + len(lines) > protocol.max_rows or size > protocol.max_bytes or (n > 0 and size > self._job_bytes)
+        needed = draft.most.plus(self._work.highest_expense(planned, draft.target)) if self._budgets else draft.most
+        if (n > 0 and is_full) or not self._fits(needed):
             self._ready.appendleft(planned)
             return False
         draft.most = needed
-        draft.spool.add(line)
-        draft.rows.append(JobRow(n, planned.key, len(planned.replies) + 1, planned.tries))
+        for i, line in enumerate(lines):
+            draft.spool.add(built[i])
+            draft.rows.append(JobRow(n + i, planned.key, line.round, planned.tries))
         draft.planned.append(planned)
         return True
 
@@ -261,7 +208,7 @@ class Planner:
 
     def shrink(self, job: JobRecord, keys: Sequence[bytes], error: ChatError) -> None:
         """Make the next jobs smaller than one whose body was too large; if that had one row, the row has no job."""
-        if len(keys) == 1:
+        if len(set(keys)) == 1:
             self._too_large[keys[0]] = error
         else:
             self._job_bytes = max(1, job.bytes // 2)
@@ -300,7 +247,7 @@ class Planner:
             problem = row.error
             if problem is None:
                 try:
-                    found.append((row, fingerprint(self._build_call(row.prompt))))
+                    found.append((row, self._work.fingerprint(row)))
                 except ChatError as error:
                     problem = error
             if problem is not None:
@@ -317,7 +264,7 @@ class Planner:
         for (row, key), entry in zip(rows, entries):
             last = latest.get(key)
             if isinstance(entry, Reply):
-                entry.raw.extend(self.raw.pop(key, ()))
+                entry.raw.extend(self._work.raw.pop(key, ()))
                 self.finished.append((row, restore_outcome(entry, self._schema)))
             elif entry is not None:
                 self.waiting[key] = row
@@ -325,15 +272,15 @@ class Planner:
                 # A run of several calls asks a row that failed again only once all of its jobs have ended.
                 self._finish_failed(row, key, self._journal.parse_error(last.record) or ChatError("the row failed"))
             else:
-                self._plan(row, key, last, drafts.get(key, []))
+                self._plan(row, key, last, drafts.get(key, {}))
 
-    def _plan(self, row: Row, key: bytes, last: JobRow | None, drafts: Sequence[Reply]) -> None:
+    def _plan(self, row: Row, key: bytes, last: JobRow | None, drafts: Mapping[int, Reply]) -> None:
         """Plan a row for a job, or for a live call if it was not run in its last job."""
         state = None if last is None else last.state
-        if drafts and state in (None, RowState.FAILED):
+        if drafts and state in (None, RowState.FAILED) and not self._work.keeps_drafts:
             # It starts from its first round again.
             self._journal.forget_drafts([key])
-            drafts = ()
+            drafts = {}
         is_unrun = last is not None and state == RowState.UNRUN
         planned = PlannedRow(row, key, last.tries + 1 if last is not None and is_unrun else 0, drafts)
         error = self._too_large.get(key)
@@ -344,22 +291,21 @@ class Planner:
         else:
             self._ready.append(planned)
 
-    def _try_call(self, planned: PlannedRow) -> Call | None:
-        """Return the call of a row, None if the cache has its answer."""
-        call = self.call_of(planned)
-        cached = None if planned.replies else find_cached(call)
-        if cached is None:
-            return call
-        self._journal.write([(planned.key, cached)])
-        self.finished.append((planned.row, cached))
-        return None
+    def _is_cached(self, planned: PlannedRow) -> bool:
+        """Return whether the cache has the answer of a row, which is then finished."""
+        cached = self._work.find_cached(planned)
+        if cached is not None:
+            self._journal.write([(planned.key, cached)])
+            self.finished.append((planned.row, cached))
+        return cached is not None
 
-    def _try_build(self, planned: PlannedRow, call: Call, target: Target) -> RowRequest | None:
+    def _try_build(self, planned: PlannedRow, target: Target, protocol: JobProtocol) -> Sequence[RowLine]:
+        """Return the lines of a row; none if it cannot be sent, and is finished."""
         try:
-            return build_row(call, target, self.protocol_of(target, call))
+            return self._work.build_lines(planned, target, protocol)
         except ChatError as error:
             self._finish_failed(planned.row, planned.key, error)
-            return None
+            return []
 
     def _finish_alone(self, planned: PlannedRow, size: int, protocol: JobProtocol) -> None:
         if self._late == "live":

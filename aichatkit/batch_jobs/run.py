@@ -16,6 +16,7 @@ from aichatkit.batch_jobs import status
 from aichatkit.batch_jobs.collection import Collection
 from aichatkit.batch_jobs.engine import FATAL, JobEngine
 from aichatkit.batch_jobs.holdings import Holdings
+from aichatkit.batch_jobs.journal import JobJournal
 from aichatkit.batch_jobs.planner import PlannedJob, Planner
 from aichatkit.batch_jobs.records import FINAL, UNSENT, JobRecord, RemoteJob
 from aichatkit.batch_jobs.run_options import JobRunOptions
@@ -44,14 +45,7 @@ class JobRun(BaseRun):
         self._journal = options.journal
         self._clock = options.clock
         self._engine = JobEngine(options.journal, options.call, clock=options.clock)
-        self._collection = Collection(
-            self._engine,
-            options.call,
-            waiting=planner.waiting,
-            call_of=planner.call_of,
-            raw=planner.raw,
-            late=options.late,
-        )
+        self._collection = Collection(self._engine, work=options.work, waiting=planner.waiting, late=options.late)
         self._wake = threading.Event()
         #: The run that sends rows live at the end, once it has begun.
         self._live: BaseRun | None = None
@@ -87,6 +81,11 @@ class JobRun(BaseRun):
             self._close()
         if self._failure is not None:
             raise self._failure
+
+    @property
+    def journal(self) -> JobJournal:
+        """The journal, which the run closes."""
+        return self._journal
 
     def stop(self) -> None:
         """Send no more jobs, and wait for none; those that were sent go on."""
@@ -384,7 +383,8 @@ class JobRun(BaseRun):
             jobs = self._journal.jobs_of(block)
             for row, key in waiting.take(block):
                 yield row, self._pending(jobs.get(key))
-        stopped = self.stopped or ChatError("not sent yet: the service's queue is full; the same call sends it later")
+        full = ChatError("not sent yet: the service's queue is full; the same call sends it later")
+        stopped = self.stopped or self._planner.over_budget or full
         for planned in self._planner.live:
             self.unasked += 1
             yield planned.row, stopped

@@ -1,22 +1,29 @@
-"""How a run in batch jobs goes."""
+"""How a run in batch jobs goes: its options, and their checks."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Callable
+from typing import Any, Callable
 
 from aichatkit._dataclasses import dataclass
 from aichatkit.batch.base_run import BaseRun
 from aichatkit.batch.progress import Progress
 from aichatkit.batch_jobs.job import Job
 from aichatkit.batch_jobs.journal import JobJournal
-from aichatkit.batch_jobs.planner import PlannedRow
 from aichatkit.batch_jobs.records import JobRecord
+from aichatkit.batch_jobs.work import PlannedRow, RowWork
 from aichatkit.call.call import Call
+from aichatkit.errors import ConfigurationError
+from aichatkit.limits.retries import RetryPolicy
 from aichatkit.middleware.budgets import Budget
+from aichatkit.params import is_number, suggestion
 
-__all__ = ["JobRunOptions"]
+__all__ = ["JobRunOptions", "check_options", "parse_wait", "wall_clock"]
+
+#: The wall clock, by which jobs are looked up: it goes on while this program does not run.
+_clock = time.time
+_LATE = ("batch", "live", "fail")
 
 
 @dataclass(frozen=True)
@@ -27,6 +34,7 @@ class JobRunOptions:
     """
 
     call: Call
+    work: RowWork
     journal: JobJournal
     budgets: Sequence[Budget]
     run_budget: Budget
@@ -39,3 +47,38 @@ class JobRunOptions:
     #: False for a run that only collects what jobs have answered and sends none.
     sends: bool = True
     clock: Callable[[], float] = time.time
+
+
+def wall_clock(policy: RetryPolicy) -> Callable[[], float]:
+    """Return the wall clock; if the policy has a clock, one that goes as that does from now on."""
+    clock = policy.clock
+    if clock is None:
+        return _clock
+    moved = _clock() - clock()
+    return lambda: clock() + moved
+
+
+def parse_wait(wait: Any) -> float | None:
+    """Return the seconds to wait for jobs, None without a limit."""
+    if wait is True:
+        return None
+    if wait is False:
+        return 0.0
+    if is_number(wait, minimum=0) and wait < 1e9:
+        return float(wait)
+    raise ConfigurationError(f"wait: must be True, False or a number of seconds, not {wait!r}")
+
+
+def check_options(*, late: Any, resume: Any, executor: Any) -> None:
+    """Raise ConfigurationError if an option of a run in jobs is invalid, or one is missing."""
+    if late not in _LATE:
+        hint = suggestion(late, _LATE) if isinstance(late, str) else ""
+        raise ConfigurationError(f"late: must be 'batch', 'live' or 'fail', not {late!r}{hint}")
+    if resume is None:
+        raise ConfigurationError(
+            "resume: batch=True needs the path of a journal, such as resume='run.sqlite', as jobs outlive this program"
+        )
+    if executor is not None:
+        raise ConfigurationError(
+            "executor: rows of batch jobs are sent in files, not by an executor; leave out executor= or batch="
+        )

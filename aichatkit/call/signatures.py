@@ -157,6 +157,9 @@ class EmbedOptions(TypedDict, total=False):
     resume: str | os.PathLike[str] | None
     workers: int
     executor: Any
+    batch: bool
+    wait: bool | float
+    late: Literal["batch", "live", "fail"]
     extra: Mapping[str, Any] | None
     timeout: float | tuple[float, float] | Timeout | None
     retry: int | RetryPolicy | None

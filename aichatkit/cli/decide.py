@@ -10,13 +10,10 @@ from aichatkit.cli.json_output import format_json
 from aichatkit.cli.output import write_stdout
 from aichatkit.cli.parser import Parser
 from aichatkit.cli.prompts import add_prompt_options, build_prompt
-from aichatkit.cli.questions import HELP, parse_questions_option
+from aichatkit.cli.questions import EMULATE, HELP, add_emulate_option, parse_questions_option
 from aichatkit.errors import ConfigurationError
 
 __all__ = ["build_parser", "run"]
-
-
-_EMULATE = {"auto": None, "always": True, "never": False}
 
 
 def build_parser() -> ArgumentParser:
@@ -31,12 +28,7 @@ def build_parser() -> ArgumentParser:
     parser.add_argument("-q", "--question", action="append", default=[], metavar="QUESTION", help=HELP)
     add_client_options(parser)
     parser.add_argument("--threshold", type=float, metavar="P", help="probability that counts as yes (default 0.5)")
-    parser.add_argument(
-        "--emulate",
-        choices=tuple(_EMULATE),
-        default="auto",
-        help="whether chat models answer (default auto: those that are not decision models)",
-    )
+    add_emulate_option(parser)
     parser.add_argument("--json", action="store_true", help="print all numbers as one JSON object")
     return parser
 
@@ -54,7 +46,7 @@ def run(args: Namespace) -> int:
             questions,
             model=model_option(args),
             threshold=args.threshold,
-            emulate=_EMULATE[args.emulate],
+            emulate=EMULATE[args.emulate],
             **options,
         )
     announce_offline(args)

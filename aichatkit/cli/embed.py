@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from aichatkit.cli.client_options import add_client_options, model_option, open_client
+from aichatkit.cli.error_text import in_words
+from aichatkit.cli.jobs import RUNNING
 from aichatkit.cli.output import print_stderr, write_stdout
 from aichatkit.cli.output_files import check_out
 from aichatkit.cli.parser import Parser
 from aichatkit.embeddings.services import KINDS
-from aichatkit.errors import ConfigurationError
+from aichatkit.errors import BatchPendingError, ChatError, ConfigurationError
 from aichatkit.storage.private_files import replacing
 
 __all__ = ["build_parser", "run"]
@@ -41,6 +43,16 @@ def build_parser() -> ArgumentParser:
     parser.add_argument("--kind", choices=KINDS, help="whether the texts are stored or search for stored ones")
     parser.add_argument("-w", "--workers", type=int, default=8, help="requests in progress at once (default 8)")
     parser.add_argument("--journal", metavar="FILE", help="send only what is missing from this journal")
+    parser.add_argument(
+        "--batch",
+        action="store_true",
+        help="send batch jobs: half the price, within a day; the journal is OUT.sqlite unless named",
+    )
+    parser.add_argument(
+        "--no-wait",
+        action="store_true",
+        help="with --batch: send, collect what is there, and exit with 75 while jobs run; the same command goes on",
+    )
     return parser
 
 
@@ -52,23 +64,38 @@ def run(args: Namespace) -> int:
     is_file = Path(args.input).suffix.lower() in _SUFFIXES
     if args.prompt and not is_file:
         raise ConfigurationError("-t: a template needs a file with columns")
+    if args.no_wait and not args.batch:
+        raise ConfigurationError("--no-wait is for --batch")
+    to_file = args.out not in (None, "-")
+    args.journal = args.journal or (f"{args.out}.sqlite" if args.batch and to_file else None)
+    if args.batch and args.journal is None:
+        raise ConfigurationError("--batch: without --out, name the journal with --journal FILE")
     texts = Path(args.input) if is_file else [args.input]
-    if args.out in (None, "-"):
-        write_stdout(_lines(_embed(args, texts, model)))
-        return 0
-    out = Path(args.out)
-    check_out(args.input, out)
-    # Opened first: vectors that cannot be written would have been paid for.
-    with replacing(out) as file:
-        vectors = _embed(args, texts, model)
-        file.write(_lines(vectors))
+    try:
+        if not to_file:
+            write_stdout(_lines(_embed(args, texts, model)))
+            return 0
+        out = Path(args.out)
+        check_out(args.input, out)
+        # Opened first: vectors that cannot be written would have been paid for.
+        with replacing(out) as file:
+            vectors = _embed(args, texts, model)
+            file.write(_lines(vectors))
+    except BatchPendingError:
+        return RUNNING
+    except ChatError as error:
+        if not getattr(getattr(error, "results", None), "interrupted", False):
+            raise
+        print_stderr(in_words(error))
+        return 130
     print_stderr(_summary(args, vectors))
     return 0
 
 
 def _embed(args: Namespace, texts: Any, model: str) -> Any:
+    options: dict[str, Any] = {"batch": True, "wait": not args.no_wait} if args.batch else {}
     with open_client(args) as client:
-        return client.embed(
+        vectors = client.embed(
             texts,
             args.prompt,
             model=model,
@@ -76,7 +103,14 @@ def _embed(args: Namespace, texts: Any, model: str) -> Any:
             kind=args.kind,
             workers=args.workers,
             resume=args.journal,
+            **options,
         )
+    if vectors.pending:
+        count = "1 text is" if vectors.pending == 1 else f"{vectors.pending} texts are"
+        print_stderr(
+            f"{count} in batch jobs: the same command collects them, `aichatkit jobs {args.journal}` shows them"
+        )
+    return vectors
 
 
 def _lines(vectors: Any) -> str:

@@ -11,6 +11,7 @@ __all__ = ["in_words"]
 _API_KEY = re.compile(r"(?:(\S+): no key; )?(set (?:(?!\bset\b).)*? in the environment) or pass api_key=")
 #: Options for the format of a file, which the command line has as well.
 _FORMAT = re.compile(r"\bpass (another )?(encoding|delimiter)=")
+_EMULATE = re.compile(r"\bemulate=True\b")
 
 
 def in_words(error: ChatError) -> str:
@@ -20,6 +21,7 @@ def in_words(error: ChatError) -> str:
     'openai: no key; set OPENAI_API_KEY in the environment, or store it with: aichatkit keys set openai'
     """
     text = _FORMAT.sub(r"pass \1--\2", _API_KEY.sub(_stored_key, str(error)))
+    text = _EMULATE.sub("--emulate always", text)
     services = list(dict.fromkeys(failed.provider for failed in _leaves(error) if isinstance(failed, ConnectError)))
     if not services:
         return text

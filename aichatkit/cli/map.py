@@ -13,7 +13,7 @@ from aichatkit.cli.map_files import open_files
 from aichatkit.cli.map_journal import RunJournal
 from aichatkit.cli.output import print_stderr
 from aichatkit.cli.parser import Parser
-from aichatkit.cli.questions import HELP, parse_questions_option
+from aichatkit.cli.questions import EMULATE, HELP, add_emulate_option, parse_questions_option
 from aichatkit.cli.schema_option import parse_schema_option
 from aichatkit.errors import BatchPendingError, ChatError, ConfigurationError
 
@@ -58,6 +58,7 @@ def build_parser() -> ArgumentParser:
     add_param_option(parser)
     parser.add_argument("--schema", help="answers in JSON of this shape, as with: aichatkit --schema")
     parser.add_argument("--decide", action="append", default=[], metavar="QUESTION", help=HELP)
+    add_emulate_option(parser)
     parser.add_argument("-w", "--workers", type=int, default=8, help="rows in progress at once (default 8)")
     parser.add_argument("--rate", help="limit of requests per provider, such as 60/min")
     parser.add_argument(
@@ -87,6 +88,8 @@ def run(args: Namespace) -> int:
         options["schema"] = parse_schema_option(args.schema)
     if args.decide:
         options["decide"] = parse_questions_option(args.decide, "--decide")
+    if args.emulate != "auto":
+        options["emulate"] = EMULATE[args.emulate]
     options.update(encoding=args.encoding, delimiter={"tab": "\t", "\\t": "\t"}.get(args.delimiter, args.delimiter))
     if args.batch:
         options.update(batch=True, wait=not args.no_wait)

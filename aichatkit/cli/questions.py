@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import re
+from argparse import ArgumentParser
 from collections.abc import Sequence
 from typing import Any
 
 from aichatkit.errors import ConfigurationError
 
-__all__ = ["HELP", "parse_questions_option"]
+__all__ = ["EMULATE", "HELP", "add_emulate_option", "parse_questions_option"]
 
 HELP = (
     "a question to answer with yes or no, such as 'refund?' or 'urgent: Is it urgent?'; one with options, "
     "'topic: bug | billing'; or a scale, 'anger: calm < annoyed < furious' or 'stars: 1..5' (repeatable)"
 )
+#: The values of --emulate.
+EMULATE = {"auto": None, "always": True, "never": False}
 _RANGE = re.compile(r"(-?\d+)\.\.(-?\d+)")
+
+
+def add_emulate_option(parser: ArgumentParser) -> None:
+    """Add --emulate."""
+    parser.add_argument(
+        "--emulate",
+        choices=tuple(EMULATE),
+        default="auto",
+        help="whether chat models answer questions (default auto: those that are not decision models)",
+    )
 
 
 def parse_questions_option(texts: Sequence[str], option: str) -> dict[str, Any]:

@@ -36,13 +36,13 @@ from aichatkit.streams import Stream
 from aichatkit.structured.forms import Form
 from aichatkit.transport.transport import Transport
 
-__all__ = ["DecisionAttempts"]
+__all__ = ["DecisionAttempts", "Part", "combine", "missing_probabilities", "read_reply"]
 
 _MAX_BYTES = 64 << 20
 _NEEDS = "a threshold and a likelihood need probabilities"
 
 
-class _Part(NamedTuple):
+class Part(NamedTuple):
     """The questions of one request, and how they are asked: "decision", "logprobs" or "schema"."""
 
     way: str
@@ -83,7 +83,8 @@ class DecisionAttempts(TargetAttempts):
         super().__init__(replace(call, options=options), target, sleeper, attempts)
         self._records: dict[str, dict[str, Any]] = {}
         self._replies: list[Reply] = []
-        self._pending: list[_Part] = []
+        #: The requests that it takes, once they have been checked.
+        self.parts: list[Part] = []
 
     def check(self) -> None:
         """Find out how the target answers; raise if it cannot. Nothing is sent."""
@@ -92,21 +93,21 @@ class DecisionAttempts(TargetAttempts):
         if service is not None:
             self._check_limits(service, atoms)
             size = service.questions
-            self._pending = [_Part("decision", atoms[start : start + size]) for start in range(0, len(atoms), size)]
+            self.parts = [Part("decision", atoms[start : start + size]) for start in range(0, len(atoms), size)]
             # What cannot be sent is an error now.
             WIRES[service.wire].body(self.call.messages, atoms, self.provider)
             return
         if self._form.emulate is False:
             raise no_service_error(self.provider.name)
-        self._pending = self._plan_emulation(atoms)
+        self.parts = self._plan_emulation(atoms)
 
     def open(self) -> Any:
         """Send what is missing, one request after the other, and return the answer."""
         started = self.state.clock()
-        while self._pending:
+        while self.parts:
             received: Any = super().open()
             self._replies.append(received.reply)
-            self._pending.pop(0)
+            self.parts.pop(0)
         return DecisionAnswer(self._whole_reply(started))
 
     def give_up(self, error: BaseException) -> None:
@@ -121,6 +122,20 @@ class DecisionAttempts(TargetAttempts):
             error.message += "; with emulate=True, a chat model answers instead"
             error.args = (error.message,)
 
+    def values_request(self, request: ProviderRequest, questions: Sequence[Question]) -> ProviderRequest:
+        """Return the request that asks a chat model questions by structured output."""
+        options = replace(request.options, schema=emulation.schema_of_questions(questions))
+        return replace(request, messages=emulation.schema_messages(request.messages, questions), options=options)
+
+    def letter_request(self, request: ProviderRequest, question: Question) -> ProviderRequest:
+        """Return the request that asks a chat model for the letter of an option and its probabilities."""
+        count = max_logprobs(self.provider, self.context.record(self.target))
+        fields = {**request.options.extra, "logprobs": True, "top_logprobs": count}
+        params = {**request.options.params, "max_tokens": 1, "temperature": 0}
+        options = replace(request.options, params=params, extra=fields)
+        messages = emulation.letter_messages(request.messages, question)
+        return replace(request, messages=messages, options=options, keep_raw=True)
+
     def _check_limits(self, service: DecisionService, atoms: Sequence[Question]) -> None:
         for question in atoms:
             limit = service.levels if question.kind == "score" else service.options
@@ -133,14 +148,14 @@ class DecisionAttempts(TargetAttempts):
                     action="next",
                 )
 
-    def _plan_emulation(self, atoms: Sequence[Question]) -> list[_Part]:
+    def _plan_emulation(self, atoms: Sequence[Question]) -> list[Part]:
         """Return the requests to a chat model: one for each question with its letters, or one for all of them."""
         count = max_logprobs(self.provider, self.context.record(self.target))
         most = max(len(question.labels) for question in atoms)
         name = f"{self.provider.name}/{self.target.model}"
         if most <= min(count, len(emulation.LETTERS)):
             self._report_emulation(name, "with a request for each question")
-            return [_Part("logprobs", [question]) for question in atoms]
+            return [Part("logprobs", [question]) for question in atoms]
         if self._form.needs_probabilities:
             raise ConfigurationError(
                 f"decide: {name} has no probabilities, and {_NEEDS}; a decision model has them, such as "
@@ -149,7 +164,7 @@ class DecisionAttempts(TargetAttempts):
                 action="next",
             )
         self._report_emulation(name, "with structured output, which has no probabilities")
-        return [_Part("schema", atoms)]
+        return [Part("schema", atoms)]
 
     def _report_emulation(self, name: str, way: str) -> None:
         key = (self.provider.name, self.target.model, "decide")
@@ -158,7 +173,7 @@ class DecisionAttempts(TargetAttempts):
             warn_user(f"{name} is a chat model, so decide asks it {way}, and its output is charged; see emulate=")
 
     def _send(self, request: ProviderRequest, http: Transport) -> Any:
-        part = self._pending[0]
+        part = self.parts[0]
         if part.way == "decision":
             return _Received(self._ask_service(part.questions, http))
         if part.way == "schema":
@@ -171,19 +186,14 @@ class DecisionAttempts(TargetAttempts):
             reply = Reply("", self.provider.name, self.target.model, cost=0.0 if is_free else None)
         if part.questions[0].name not in self._records:
             # The first token was a thought, or came without its probabilities: the same will be true of the others.
-            rest = [question for each in self._pending for question in each.questions]
+            rest = [question for each in self.parts for question in each.questions]
             self._check_needs()
-            self._pending[:] = [part, _Part("schema", rest)]
+            self.parts[:] = [part, Part("schema", rest)]
         return _Received(reply)
 
     def _check_needs(self) -> None:
         if self._form.needs_probabilities:
-            raise BadResponseError(
-                f"{self.provider.name}: {self.target.model} did not return the probabilities of the options, and "
-                f"{_NEEDS}",
-                provider=self.provider.name,
-                model=self.target.model,
-            )
+            raise missing_probabilities(self.provider.name, self.target.model)
 
     def _ask_service(self, questions: Sequence[Question], http: Transport) -> Reply:
         provider, model, service = self.provider, self.target.model, self._service
@@ -226,27 +236,16 @@ class DecisionAttempts(TargetAttempts):
         )
 
     def _ask_values(self, request: ProviderRequest, questions: Sequence[Question], http: Transport) -> Reply:
-        schema = emulation.schema_of_questions(questions)
-        options = replace(request.options, schema=schema)
-        messages = emulation.schema_messages(request.messages, questions)
-        form = Form.of(schema)
-        assert form is not None
-        reply = self._chat(replace(request, messages=messages, options=options), http)
+        reply = self._chat(self.values_request(request, questions), http)
         try:
-            data = form.parse(reply)
+            self._records.update(read_reply(reply, questions))
         except SchemaError as error:
             error.action = "next"
             raise
-        self._records.update(emulation.read_values(data, questions))
         return reply
 
     def _ask_letter(self, request: ProviderRequest, question: Question, http: Transport) -> Reply:
-        count = max_logprobs(self.provider, self.context.record(self.target))
-        fields = {**request.options.extra, "logprobs": True, "top_logprobs": count}
-        params = {**request.options.params, "max_tokens": 1, "temperature": 0}
-        options = replace(request.options, params=params, extra=fields)
-        messages = emulation.letter_messages(request.messages, question)
-        reply = self._chat(replace(request, messages=messages, options=options, keep_raw=True), http)
+        reply = self._chat(self.letter_request(request, question), http)
         with parsing(self.provider.name, "logprobs"):
             record = emulation.letter_record(reply, question)
         if record is not None and not (self._form.needs_probabilities and "probabilities" not in record):
@@ -260,20 +259,39 @@ class DecisionAttempts(TargetAttempts):
         return format_records(self._records, [question.name for question in self._form.questions.atoms])
 
     def _whole_reply(self, started: float) -> Reply:
-        last = self._replies[-1]
-        return replace(
-            last,
-            text=self._text(),
-            complete=True,
-            finish_reason="stop",
-            usage=sum_usage(reply.usage for reply in self._replies),
-            cost=sum_known(reply.cost for reply in self._replies),
-            saved=sum_known(reply.saved for reply in self._replies),
-            elapsed=self.state.clock() - started,
-            attempts=[],
-            reasoning="",
-            thoughts=[],
-            citations=[],
-            turn=[],
-            raw=[],
-        )
+        whole = combine(self._replies, self._text())
+        return replace(whole, elapsed=self.state.clock() - started, attempts=[])
+
+
+def read_reply(reply: Reply, questions: Sequence[Question]) -> dict[str, dict[str, Any]]:
+    """Return the records in an answer by structured output; raise SchemaError if it does not have them."""
+    form = Form.of(emulation.schema_of_questions(questions))
+    assert form is not None
+    return emulation.read_values(form.parse(reply), questions)
+
+
+def combine(replies: Sequence[Reply], text: str) -> Reply:
+    """Return the reply with the answers of several requests, `text`, and what they used and cost together."""
+    return replace(
+        replies[-1],
+        text=text,
+        complete=True,
+        finish_reason="stop",
+        usage=sum_usage(reply.usage for reply in replies),
+        cost=sum_known(reply.cost for reply in replies),
+        saved=sum_known(reply.saved for reply in replies),
+        reasoning="",
+        thoughts=[],
+        citations=[],
+        turn=[],
+        raw=[],
+    )
+
+
+def missing_probabilities(provider: str, model: str) -> BadResponseError:
+    """Return the error for an answer without the probabilities that its questions need."""
+    return BadResponseError(
+        f"{provider}: {model} did not return the probabilities of the options, and {_NEEDS}",
+        provider=provider,
+        model=model,
+    )

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from aichatkit._dataclasses import replace
+from aichatkit._lazy import lazy_module
 from aichatkit.batch.rows import Source, read_rows
 from aichatkit.batch.workers import BoundAsk, ThreadWorkers, parse_executor
 from aichatkit.call.targets import Model, Target
 from aichatkit.embeddings.request import embed_batch
 from aichatkit.embeddings.run import EmbeddingRun, RunSettings, problem_of
 from aichatkit.embeddings.services import KINDS, EmbeddingModel, find_model, find_service, price_of, providers_of
-from aichatkit.embeddings.store import VectorJournal
 from aichatkit.embeddings.vectors import Embeddings, Vector
 from aichatkit.embeddings.wires import EmbeddingOptions
 from aichatkit.errors import ConfigurationError, UnknownModelError
@@ -22,6 +24,10 @@ from aichatkit.registry import registry
 
 if TYPE_CHECKING:
     from aichatkit.client import Client
+    from aichatkit.embeddings import jobs
+else:
+    # Few runs are batch jobs.
+    jobs = lazy_module("aichatkit.embeddings.jobs")
 
 __all__ = ["embed_texts"]
 
@@ -43,10 +49,14 @@ def embed_texts(
     workers: int = 8,
     executor: Any = None,
     extra: Mapping[str, Any] | None = None,
+    batch: bool = False,
+    wait: bool | float = True,
+    late: str = "batch",
     **options: Any,
 ) -> Embeddings | Vector:
     """Return the embeddings of some texts, or the vector of a single one; `options` are those of each request."""
     _check(dimensions, kind, normalize, truncate, workers, on_error)
+    _check_batch(batch, wait, late)
     target = _find_target(client, model)
     provider = client._context.provider(target.provider)
     service = find_service(target.provider)
@@ -56,6 +66,8 @@ def embed_texts(
     settings = EmbeddingOptions(dimensions, kind, truncate, {} if extra is None else parse_extra(extra))
     # Options, keys and addresses must fail before the first text is read.
     sample = client._build_call("?", 0, model=f"{target.provider.name}/{target.model}", **options)
+    if batch:
+        jobs.check_jobs(target, wait=wait, late=late, resume=resume, executor=executor)
     make_executor = parse_executor(executor)
     if make_executor is None:
         client._context.keys_for(provider)
@@ -67,39 +79,43 @@ def embed_texts(
     if on_error == "raise" and isinstance(texts, (list, tuple)):
         _check_texts(texts, template)
     identity = _identity(target, settings, normalize)
-    journal = None if resume is None else VectorJournal(resume, identity)
-    ask = BoundAsk(
-        partial(embed_batch, client),
-        {
-            "target": target,
-            "options": settings,
-            "width": width,
-            "normalize": dimensions is not None if normalize is None else normalize,
-            "call_options": options,
-        },
+    expected = {"width": width, "normalize": dimensions is not None if normalize is None else normalize}
+    asked = {"target": target, "options": settings, "call_options": options, **expected}
+    run_settings = RunSettings(
+        ask=BoundAsk(partial(embed_batch, client), asked),
+        service=service,
+        identity=identity,
+        url=provider.url,
+        provider=target.provider.name,
+        model=target.model,
+        price=price_of(provider, target.model, client._context.catalog),
+        workers=workers,
+        make_executor=make_executor or partial(ThreadWorkers, workers),
+        owns_executor=not hasattr(executor, "submit"),
+        journal=None,
+        cache=client._context.cache,
+        budget=client._context.budget,
+        raises=on_error == "raise",
+        max_wait=sample.policy.max_wait,
     )
-    run = EmbeddingRun(
-        source,
-        RunSettings(
-            ask=ask,
-            service=service,
-            identity=identity,
-            url=provider.url,
-            provider=target.provider.name,
-            model=target.model,
-            price=price_of(provider, target.model, client._context.catalog),
-            workers=workers,
-            make_executor=make_executor or partial(ThreadWorkers, workers),
-            owns_executor=not hasattr(executor, "submit"),
-            journal=journal,
-            cache=client._context.cache,
-            budget=client._context.budget,
-            raises=on_error == "raise",
-            max_wait=sample.policy.max_wait,
-        ),
-    )
+    if batch or _may_have_jobs(resume):
+        plan = jobs.JobPlan(client, replace(sample, targets=[target]), settings, expected, resume, wait, late)
+        run = jobs.make_run(source, run_settings, plan, sends=batch)
+    else:
+        run = EmbeddingRun(source, run_settings.with_journal(resume))
     embeddings = run.finish()
     return _single(embeddings) if is_single else embeddings
+
+
+def _check_batch(batch: Any, wait: Any, late: Any) -> None:
+    if batch not in (True, False):
+        raise ConfigurationError(f"batch: must be True or False, not {batch!r}")
+    if not batch and (wait is not True or late != "batch"):
+        raise ConfigurationError("wait and late are for batch=True")
+
+
+def _may_have_jobs(resume: Any) -> bool:
+    return isinstance(resume, (str, os.PathLike)) and os.path.isfile(resume) and jobs.has_jobs(resume)
 
 
 def _check(dimensions: Any, kind: Any, normalize: Any, truncate: Any, workers: Any, on_error: Any) -> None:

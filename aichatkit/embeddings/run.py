@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from itertools import count
 from typing import Any, NamedTuple
 
-from aichatkit._dataclasses import dataclass
+from aichatkit._dataclasses import dataclass, replace
 from aichatkit._reasons import reason_of
 from aichatkit.batch.rows import Row, Source
 from aichatkit.batch.workers import BoundAsk, answer_row
 from aichatkit.catalog.tokens import estimate_tokens
 from aichatkit.embeddings.request import Vectors
 from aichatkit.embeddings.services import EmbeddingService
-from aichatkit.embeddings.store import Stored, VectorJournal, key_of, read_cache, write_cache
+from aichatkit.embeddings.store import Stored, VectorJournal, VectorTables, key_of, read_cache, write_cache
 from aichatkit.embeddings.vectors import Embeddings
 from aichatkit.errors import (
     AuthenticationError,
@@ -32,8 +32,9 @@ from aichatkit.errors import (
 )
 from aichatkit.middleware.budgets import Budget
 from aichatkit.middleware.estimates import Expense
+from aichatkit.reply import sum_known
 
-__all__ = ["EmbeddingRun", "RunSettings", "problem_of"]
+__all__ = ["EmbeddingRun", "RunSettings", "Text", "problem_of"]
 
 #: How much of a request's limit a batch may fill, as tokens are estimated.
 _FILL = 0.75
@@ -60,14 +61,18 @@ class RunSettings:
     workers: int
     make_executor: Callable[[], Any]
     owns_executor: bool
-    journal: VectorJournal | None
+    journal: VectorTables | None
     cache: MutableMapping[str, str] | None
     budget: Budget | None
     raises: bool
     max_wait: float
 
+    def with_journal(self, path: Any) -> RunSettings:
+        """Return the settings with the journal at a path; None is none."""
+        return self if path is None else replace(self, journal=VectorJournal(path, self.identity))
 
-class _Text(NamedTuple):
+
+class Text(NamedTuple):
     """A text that is to be sent, with the key it is stored under."""
 
     key: bytes
@@ -86,10 +91,12 @@ class EmbeddingRun:
         self._labels: list[Any] = []
         #: What is known of each key: nothing while it is on its way.
         self._outcomes: dict[bytes, Stored | ChatError | None] = {}
-        self._in_flight: dict[Future[Any], tuple[list[_Text], Expense | None]] = {}
+        self._in_flight: dict[Future[Any], tuple[list[Text], Expense | None]] = {}
         #: The error that ended the run, and whether it is raised even with on_error="keep".
         self._failure: ChatError | None = None
         self._must_raise = settings.raises
+        #: An error that is raised once all other texts are done.
+        self._late_error: ChatError | None = None
         #: The bytes of a vector, the same for all.
         self._width = 0
         self._tickets = count()
@@ -112,6 +119,7 @@ class EmbeddingRun:
                 self._send_all(executor)
             except ChatError as error:
                 self._fail(error)
+        self._failure = self._failure or self._late_error
         embeddings = self._embeddings()
         if self._failure is not None and self._must_raise:
             self._failure.results = embeddings  # type: ignore[attr-defined]
@@ -119,7 +127,10 @@ class EmbeddingRun:
         return embeddings
 
     def _send_all(self, executor: Any) -> None:
-        for batch in self._batches():
+        self._send_texts(executor, self._new_texts())
+
+    def _send_texts(self, executor: Any, texts: Iterable[Text]) -> None:
+        for batch in self._batches(texts):
             while len(self._in_flight) >= self._settings.workers:
                 self._collect()
             if self._failure is None:
@@ -134,12 +145,12 @@ class EmbeddingRun:
             except ChatError as error:
                 self._fail(error)
 
-    def _batches(self) -> Iterator[list[_Text]]:
-        """Yield batches of texts that are neither known nor on their way, within the limits of a request."""
+    def _batches(self, texts: Iterable[Text]) -> Iterator[list[Text]]:
+        """Yield batches of texts within the limits of a request."""
         service = self._settings.service
-        batch: list[_Text] = []
+        batch: list[Text] = []
         tokens = 0
-        for text in self._new_texts():
+        for text in texts:
             is_full = len(batch) == service.max_texts or tokens + text.tokens > service.max_tokens * _FILL
             if batch and is_full:
                 yield batch
@@ -149,8 +160,9 @@ class EmbeddingRun:
         if batch:
             yield batch
 
-    def _new_texts(self) -> Iterator[_Text]:
-        block: list[_Text] = []
+    def _new_texts(self) -> Iterator[Text]:
+        """Yield the texts that are neither known nor on their way."""
+        block: list[Text] = []
         for row in self._source.rows:
             self._labels.append(row.index)
             text = self._parse(row)
@@ -165,33 +177,45 @@ class EmbeddingRun:
                 block = []
         yield from self._unknown(block)
 
-    def _parse(self, row: Row) -> _Text | None:
+    def _parse(self, row: Row) -> Text | None:
         problem, text = problem_of(row), row.prompt
         if problem is None:
-            return _Text(key_of(self._settings.identity, text), text, estimate_tokens(text))
+            return Text(key_of(self._settings.identity, text), text, estimate_tokens(text))
         if self._settings.raises:
             raise problem
         self._rows.append(problem)
         return None
 
-    def _unknown(self, block: list[_Text]) -> list[_Text]:
+    def _unknown(self, block: list[Text]) -> list[Text]:
         """Take what the journal and the cache have, and return the rest."""
         settings = self._settings
         keys = [text.key for text in block]
-        known: dict[bytes, Stored] = {} if settings.journal is None else settings.journal.read(keys)
+        known: dict[bytes, Stored] = {} if settings.journal is None else settings.journal.read_vectors(keys)
         if settings.cache is not None:
             cached = read_cache(settings.cache, settings.url, [key for key in keys if key not in known])
             if settings.journal is not None:
-                settings.journal.write(cached.items())
+                settings.journal.write_vectors(cached.items())
             known.update(cached)
-        for vector, _ in known.values():
-            if self._width not in (0, len(vector)):
-                raise self._width_error(len(vector))
-            self._width = len(vector)
+        for stored in known.values():
+            self._check_width(stored)
         self._outcomes.update(known)
-        return [text for text in block if text.key not in known]
+        pending = self._pending([key for key in keys if key not in known])
+        self._outcomes.update(pending)
+        return [text for text in block if self._outcomes[text.key] is None]
 
-    def _submit(self, executor: Any, batch: list[_Text]) -> None:
+    def _pending(self, keys: Sequence[bytes]) -> Mapping[bytes, ChatError]:
+        """Return the errors of texts that are in batch jobs, which a live call leaves there."""
+        pending = {} if self._settings.journal is None else self._settings.journal.pending(keys)
+        if pending and self._settings.raises:
+            self._late_error = next(iter(pending.values()))
+        return pending
+
+    def _check_width(self, stored: Stored) -> None:
+        if self._width not in (0, len(stored.vector)):
+            raise self._width_error(len(stored.vector))
+        self._width = len(stored.vector)
+
+    def _submit(self, executor: Any, batch: list[Text]) -> None:
         settings = self._settings
         reserved = None
         if settings.budget is not None:
@@ -243,7 +267,7 @@ class EmbeddingRun:
             if self._settings.raises or waits_too_long or isinstance(outcome, _FATAL):
                 self._stop(outcome)
 
-    def _store(self, batch: Sequence[_Text], vectors: Vectors) -> None:
+    def _store(self, batch: Sequence[Text], vectors: Vectors) -> None:
         settings = self._settings
         shares = _shares(vectors.tokens, [text.tokens for text in batch])
         entries: list[tuple[bytes, Stored]] = []
@@ -259,11 +283,11 @@ class EmbeddingRun:
                 return
             else:
                 self._width = len(row)
-                entries.append((text.key, (row, tokens)))
+                entries.append((text.key, Stored(row, tokens)))
         # In memory first: a journal that cannot be written must not lose them.
         self._outcomes.update(entries)
         if settings.journal is not None:
-            settings.journal.write(entries)
+            settings.journal.write_vectors(entries)
         if settings.cache is not None:
             write_cache(settings.cache, settings.url, entries)
 
@@ -297,15 +321,15 @@ class EmbeddingRun:
         rows: list[bytes | ChatError] = []
         for row in self._rows:
             outcome = self._outcomes[row] if isinstance(row, bytes) else row
-            rows.append(outcome[0] if isinstance(outcome, tuple) else outcome or unasked)
-        counts = [outcome[1] for outcome in self._outcomes.values() if isinstance(outcome, tuple)]
-        tokens = None if None in counts else sum(tokens or 0 for tokens in counts)
+            rows.append(outcome.vector if isinstance(outcome, Stored) else outcome or unasked)
+        stored = [outcome for outcome in self._outcomes.values() if isinstance(outcome, Stored)]
+        tokens = sum_known(each.tokens for each in stored)
         return Embeddings(
             rows,
             provider=settings.provider,
             model=settings.model,
-            tokens=tokens,
-            cost=_cost(tokens, settings.price),
+            tokens=None if tokens is None else int(tokens),
+            cost=_cost(stored, settings.price),
             labels=self._labels,
         )
 
@@ -326,10 +350,14 @@ def problem_of(row: Row) -> ChatError | None:
     return None
 
 
-def _cost(tokens: int | None, price: float | None) -> float | None:
+def _cost(stored: Sequence[Stored], price: float | None) -> float | None:
     if price == 0:
         return 0.0
-    return None if tokens is None or price is None else tokens * price / _UNIT
+    tokens = [
+        None if each.tokens is None or each.price_share is None else each.tokens * each.price_share for each in stored
+    ]
+    total = sum_known(tokens)
+    return None if total is None or price is None else total * price / _UNIT
 
 
 def _shares(total: int | None, weights: Sequence[int]) -> list[int | None]:

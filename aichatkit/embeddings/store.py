@@ -8,21 +8,35 @@ import json
 import logging
 import os
 from collections.abc import Iterable, MutableMapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from aichatkit.errors import ConfigurationError, JournalError
+from aichatkit.errors import ChatError, ConfigurationError, JournalError
 from aichatkit.storage.sqlite import Database, insert_rows, select_in
 
-__all__ = ["Stored", "VectorJournal", "key_of", "read_cache", "write_cache"]
+__all__ = ["SCHEMA", "Stored", "VectorJournal", "VectorTables", "key_of", "read_cache", "write_cache"]
 
 logger = logging.getLogger(__name__)
 
-#: A vector and its share of the tokens, None if these are not known.
-Stored = tuple[bytes, "int | None"]
-_SCHEMA = """
+SCHEMA = """
 CREATE TABLE IF NOT EXISTS vectors (key BLOB NOT NULL PRIMARY KEY, vector BLOB NOT NULL, tokens INTEGER) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS vector_model (name TEXT NOT NULL PRIMARY KEY)
+CREATE TABLE IF NOT EXISTS vector_model (name TEXT NOT NULL PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS vector_prices (key BLOB NOT NULL PRIMARY KEY, share REAL) WITHOUT ROWID
 """
+_SELECT = (
+    "SELECT vectors.key, vector, tokens, vector_prices.key, share FROM vectors "
+    "LEFT JOIN vector_prices ON vector_prices.key = vectors.key WHERE vectors.key"
+)
+
+
+class Stored(NamedTuple):
+    """A vector, its share of the tokens of a request, and the share of the usual price that these cost.
+
+    Tokens and price are None if they are not known.
+    """
+
+    vector: bytes
+    tokens: int | None
+    price_share: float | None = 1.0
 
 
 def key_of(identity: str, text: str) -> bytes:
@@ -30,13 +44,13 @@ def key_of(identity: str, text: str) -> bytes:
     return hashlib.sha256(f"{identity}\0{text}".encode()).digest()
 
 
-class VectorJournal:
-    """The journal of `embed`: vectors by key, all of one model with the options that `identity` names."""
+class VectorTables:
+    """The tables of vectors in a journal."""
 
-    def __init__(self, path: Any, identity: str) -> None:
-        if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
-            raise ConfigurationError(f"resume: must be the path of a journal, such as 'vectors.sqlite', not {path!r}")
-        self._database = Database(path, _SCHEMA, name="the journal")
+    _database: Database
+
+    def check_identity(self, identity: str) -> None:
+        """Raise ConfigurationError if the journal has vectors of another model, or of other options."""
         with self._database.transaction() as connection:
             names = [str(name) for (name,) in connection.execute("SELECT name FROM vector_model")]
             if not names:
@@ -44,29 +58,57 @@ class VectorJournal:
         if names not in ([], [identity]):
             self._database.close()
             raise ConfigurationError(
-                f"resume: {os.fspath(path)!r} holds vectors of {names[0]}, not of {identity}; vectors of different "
+                f"resume: {self._database.path!r} holds vectors of {names[0]}, not of {identity}; vectors of different "
                 "models or options cannot be compared, so take another file"
             )
 
-    def read(self, keys: Sequence[bytes]) -> dict[bytes, Stored]:
+    def read_vectors(self, keys: Sequence[bytes]) -> dict[bytes, Stored]:
         """Return the vectors that are there."""
         with self._database.reading() as connection:
-            rows = select_in(connection, "SELECT key, vector, tokens FROM vectors WHERE key", keys)
-        for row in rows:
-            if not isinstance(row[1], bytes) or not row[1] or len(row[1]) % 4:
-                raise self._database.damage_error()
-        return {key: (vector, tokens) for key, vector, tokens in rows}
+            return self.select_vectors(connection, keys)
 
-    def write(self, entries: Iterable[tuple[bytes, Stored]]) -> None:
+    def select_vectors(self, connection: Any, keys: Sequence[bytes]) -> dict[bytes, Stored]:
+        """Return the vectors that are there, on an open connection."""
+        found = {}
+        for key, vector, tokens, is_priced, share in select_in(connection, _SELECT, keys):
+            if not isinstance(vector, bytes) or not vector or len(vector) % 4:
+                raise self._database.damage_error()
+            found[key] = Stored(vector, tokens, share if is_priced else 1.0)
+        return found
+
+    def write_vectors(self, entries: Iterable[tuple[bytes, Stored]]) -> None:
         """Store vectors; they are on disk when this returns."""
-        rows = [(key, vector, tokens) for key, (vector, tokens) in entries]
-        if rows:
+        entries = list(entries)
+        if entries:
             with self._database.transaction() as connection:
-                insert_rows(connection, "INSERT OR IGNORE INTO vectors VALUES", rows)
+                self.insert_vectors(connection, entries)
+
+    def insert_vectors(self, connection: Any, entries: Sequence[tuple[bytes, Stored]]) -> None:
+        """Store vectors in an open transaction; those that are there stay."""
+        known = self.select_vectors(connection, [key for key, _ in entries])
+        fresh = [(key, stored) for key, stored in dict(entries).items() if key not in known]
+        rows = [(key, stored.vector, stored.tokens) for key, stored in fresh]
+        insert_rows(connection, "INSERT INTO vectors VALUES", rows)
+        prices = [(key, stored.price_share) for key, stored in fresh if stored.price_share != 1.0]
+        insert_rows(connection, "INSERT OR REPLACE INTO vector_prices VALUES", prices)
 
     def close(self) -> None:
         """Close the file."""
         self._database.close()
+
+    def pending(self, keys: Sequence[bytes]) -> dict[bytes, ChatError]:
+        """Return the errors of texts that are in batch jobs which have not ended."""
+        return {}
+
+
+class VectorJournal(VectorTables):
+    """The journal of `embed`: vectors by key, all of one model with the options that `identity` names."""
+
+    def __init__(self, path: Any, identity: str) -> None:
+        if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
+            raise ConfigurationError(f"resume: must be the path of a journal, such as 'vectors.sqlite', not {path!r}")
+        self._database = Database(path, SCHEMA, name="the journal", readable=1)
+        self.check_identity(identity)
 
 
 def read_cache(cache: MutableMapping[str, str], url: str, keys: Iterable[bytes]) -> dict[bytes, Stored]:
@@ -81,7 +123,7 @@ def read_cache(cache: MutableMapping[str, str], url: str, keys: Iterable[bytes])
             vector = base64.b64decode(entry["vector"], validate=True)
             if vector and len(vector) % 4 == 0:
                 # The tokens were paid for when it was stored.
-                found[key] = (vector, 0)
+                found[key] = Stored(vector, 0)
         except (ValueError, LookupError, TypeError):
             logger.debug("an entry of the cache cannot be read")
     return found
@@ -90,8 +132,8 @@ def read_cache(cache: MutableMapping[str, str], url: str, keys: Iterable[bytes])
 def write_cache(cache: MutableMapping[str, str], url: str, entries: Iterable[tuple[bytes, Stored]]) -> None:
     """Add vectors to a client's cache; a cache that cannot be written is logged, and the vectors are returned."""
     try:
-        for key, (vector, _) in entries:
-            cache[_cache_key(url, key)] = json.dumps({"vector": base64.b64encode(vector).decode("ascii")})
+        for key, stored in entries:
+            cache[_cache_key(url, key)] = json.dumps({"vector": base64.b64encode(stored.vector).decode("ascii")})
     except JournalError as error:
         logger.warning("embeddings were not kept: %s", error)
 

@@ -6,12 +6,15 @@ import math
 import sys
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 from aichatkit._reasons import reason_of
 from aichatkit.chunks import Usage
-from aichatkit.errors import ChatError, ConfigurationError
+from aichatkit.errors import BatchPendingError, ChatError, ConfigurationError
 from aichatkit.params import is_integer
+
+if TYPE_CHECKING:
+    from aichatkit.batch_jobs.job import Job
 
 __all__ = ["Embeddings", "Match", "Vector", "from_bytes", "to_bytes", "unit"]
 
@@ -55,6 +58,9 @@ class Embeddings(Sequence[Any]):
         self.usage = Usage(input_tokens=tokens, total_tokens=tokens)
         #: US dollars; None if the price or the tokens are not known.
         self.cost = cost
+        #: The batch jobs of the journal, and whether Ctrl-C stopped the wait for them; see `batch=True`.
+        self.jobs: list[Job] = []
+        self.interrupted = False
         self._rows = list(rows)
         self._labels = labels
 
@@ -67,6 +73,11 @@ class Embeddings(Sequence[Any]):
     def errors(self) -> list[ChatError | None]:
         """The error of each text, None for those that have a vector."""
         return [row if isinstance(row, ChatError) else None for row in self._rows]
+
+    @property
+    def pending(self) -> int:
+        """The number of texts in batch jobs that have not ended; the error of such a text is a BatchPendingError."""
+        return sum(isinstance(row, BatchPendingError) for row in self._rows)
 
     def array(self) -> Any:
         """Return the vectors as a numpy array of float32, one row for each text.

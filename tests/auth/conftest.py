@@ -26,7 +26,7 @@ def service_of(monkeypatch):
     def start(kind="openai"):
         servers.append(job_server.JobServer(kind))
         service = servers[-1].__enter__()
-        for module in ("mapper", "job"):
+        for module in ("run_options", "job"):
             monkeypatch.setattr(f"aichatkit.batch_jobs.{module}._clock", lambda: service.now)
         return service
 

@@ -2,87 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-
 import pytest
 
-from aichatkit.batch import journal as journals
-from aichatkit.batch_jobs.http import JobHTTP
 from aichatkit.batch_jobs.job import list_jobs
-from aichatkit.storage.sqlite import Database
 
 ROWS = [f"row {number}" for number in range(5)]
 KINDS = ("openai", "anthropic", "gemini", "mistral", "groq", "xai")
-
-
-class KilledError(BaseException):
-    """The process is dead."""
-
-
-class Death:
-    """Kills the process before or after its nth durable transaction or request; what is dead does nothing more."""
-
-    def __init__(self, moment):
-        self.remaining = moment
-        self.is_dead = False
-
-    def pass_by(self):
-        if self.is_dead:
-            raise KilledError
-        self.remaining -= 1
-        if self.remaining < 0:
-            self.is_dead = True
-            raise KilledError
-
-
-@pytest.fixture
-def die_at(monkeypatch):
-    """Return a context in which the process dies at a moment; it tells whether it came to that."""
-    transaction, exchange = Database.transaction, JobHTTP._exchange
-    deaths = []
-
-    @contextlib.contextmanager
-    def guarded_transaction(self, *, durable=True):
-        death = deaths[-1] if deaths else None
-        if death is None:
-            with transaction(self, durable=durable) as connection:
-                yield connection
-            return
-        if durable or death.is_dead:
-            death.pass_by()
-        with transaction(self, durable=durable) as connection:
-            yield connection
-        if durable:
-            death.pass_by()
-
-    def guarded_exchange(self, *args, **kwargs):
-        if not deaths:
-            return exchange(self, *args, **kwargs)
-        deaths[-1].pass_by()
-        found = exchange(self, *args, **kwargs)
-        with contextlib.ExitStack() as stack:
-            # A process takes its temporary files with it.
-            stack.callback(getattr(found, "close", int))
-            deaths[-1].pass_by()
-            stack.pop_all()
-        return found
-
-    monkeypatch.setattr(Database, "transaction", guarded_transaction)
-    monkeypatch.setattr(JobHTTP, "_exchange", guarded_exchange)
-
-    @contextlib.contextmanager
-    def die(moment):
-        death = Death(moment)
-        deaths.append(death)
-        try:
-            yield death
-        except KilledError:
-            pass
-        finally:
-            deaths.pop()
-            journals._open_owners.clear()
-
-    return die
 
 
 def check(service, results, path, rows=ROWS):

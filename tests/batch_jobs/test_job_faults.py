@@ -398,7 +398,7 @@ def test_a_second_ctrl_c_ends_the_run_immediately(service, run):
 
 
 def test_closing_the_client_ends_the_wait(service, client_of, tmp_path, monkeypatch):
-    monkeypatch.setattr("aichatkit.batch_jobs.mapper._clock", time.time)
+    monkeypatch.setattr("aichatkit.batch_jobs.run_options._clock", time.time)
     with client_of(service, retry=RetryPolicy()) as client:
         service.fault = lambda method, path: threading.Timer(0.05, client.close).start() if method == "GET" else None
         monkeypatch.setattr(engines, "_FIRST", 0.01)

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import job_child
+import job_server
 import pytest
 
 import aichatkit
@@ -32,8 +33,8 @@ def run():
         env={**os.environ, "PYTHONPATH": root},
     )
 
-    def run(service, journal, moment):
-        parent.stdin.write(json.dumps([service.kind, service.url, str(journal), moment]) + "\n")
+    def run(service, journal, moment, task):
+        parent.stdin.write(json.dumps([service.kind, service.url, str(journal), moment, task]) + "\n")
         parent.stdin.flush()
         code, results = int(parent.stdout.readline()), Path(f"{journal}.json")
         return code, json.loads(results.read_text()) if results.exists() else None
@@ -44,19 +45,38 @@ def run():
     parent.stdout.close()
 
 
-@pytest.mark.parametrize("kind", ["openai", "anthropic", "gemini", "mistral", "groq", "xai"])
-def test_a_killed_process_goes_on_without_asking_twice(service_of, run, tmp_path, kind):
+def kill_everywhere(service_of, run, tmp_path, kind, task, wanted):
     moment = 0
     while True:
         service = service_of(kind)
         # The child has a clock of its own: its jobs are done at once.
         service.duration = -1e12
+        if task == "decide":
+            job_server.answer_questions(service)
         journal = tmp_path / f"{moment}.sqlite"
-        code, _ = run(service, journal, moment)
+        code, _ = run(service, journal, moment, task)
         if code == 0:
-            break
+            return moment
         assert code == -9
-        assert run(service, journal, -1) == (0, [f"answer to {row}" for row in ROWS])
-        assert service.asked == dict.fromkeys(ROWS, 1)
+        assert run(service, journal, -1, task) == (0, wanted)
+        assert set(service.asked.values()) == {1}
+        assert len(service.asked) == (8 if task == "decide" else 4)
+        assert not service.live
         moment += 1
-    assert moment > 15
+
+
+@pytest.mark.parametrize("kind", ["openai", "anthropic", "gemini", "mistral", "groq", "xai"])
+def test_a_killed_process_goes_on_without_asking_twice(service_of, run, tmp_path, kind):
+    wanted = [f"answer to {row}" for row in ROWS]
+    assert kill_everywhere(service_of, run, tmp_path, kind, "map", wanted) > 15
+
+
+def test_a_killed_process_goes_on_without_asking_a_question_twice(service_of, run, tmp_path):
+    wanted = [[True, "calm"], [False, "furious"]] * 2
+    assert kill_everywhere(service_of, run, tmp_path, "openai", "decide", wanted) > 15
+
+
+@pytest.mark.parametrize("kind", ["openai", "azure", "gemini", "mistral"])
+def test_a_killed_process_goes_on_without_embedding_twice(service_of, run, tmp_path, kind):
+    wanted = [job_server.vector_of(row) for row in ROWS]
+    assert kill_everywhere(service_of, run, tmp_path, kind, "embed", wanted) > 15

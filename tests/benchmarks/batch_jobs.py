@@ -16,13 +16,13 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
 import job_server
 
 from aichatkit import Client, RetryPolicy
-from aichatkit.batch_jobs import mapper
+from aichatkit.batch_jobs import run_options
 
 
 def main(rows: int) -> None:
     """Send `rows` rows, let their jobs end, and collect them."""
     with tempfile.TemporaryDirectory() as folder, job_server.JobServer("openai") as service:
-        mapper._clock = lambda: service.now
+        run_options._clock = lambda: service.now
         settings = {"api_key": {"openai": "sk-test"}, "base_url": {"openai": f"{service.url}/v1"}}
         options = {"batch": True, "resume": f"{folder}/run.sqlite", "wait": False, "progress": False}
         with Client(model="openai/gpt-6-luna", retry=RetryPolicy(sleep=service.sleep), **settings) as client:

@@ -20,7 +20,7 @@ def service(monkeypatch, tmp_path):
     with job_server.JobServer("openai") as service:
         monkeypatch.setenv("OPENAI_BASE_URL", f"{service.url}/v1")
         monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
-        monkeypatch.setattr("aichatkit.batch_jobs.mapper._clock", lambda: service.now)
+        monkeypatch.setattr("aichatkit.batch_jobs.run_options._clock", lambda: service.now)
         monkeypatch.chdir(tmp_path)
         (tmp_path / "in.csv").write_text("id,text\n1,one\n2,two\n", encoding="utf-8")
         yield service

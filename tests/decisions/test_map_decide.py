@@ -177,7 +177,11 @@ def test_a_budget_and_quota_end_a_run(client, sandbox):
     [
         ({"decide": None, "threshold": 0.5}, "threshold and emulate are for decide="),
         ({"decide": None, "emulate": True}, "threshold and emulate are for decide="),
-        ({"batch": True, "resume": "x.sqlite"}, "decide: batch jobs do not take questions"),
+        ({"batch": True, "resume": "x.sqlite"}, "gpt-6-luna answers at a decisions endpoint.*with emulate=True"),
+        (
+            {"batch": True, "resume": "x.sqlite", "emulate": False},
+            "for that; leave batch= out",
+        ),
         ({"schema": int}, "schema: cannot be used with decide="),
         ({"temperature": 0.0}, "temperature: cannot be used with decide="),
         ({"reasoning_effort": "low"}, "reasoning_effort: cannot be used with decide="),

@@ -363,7 +363,7 @@ def test_what_is_on_its_way_is_kept_when_the_journal_fails(every, tmp_path, monk
     def write(self, entries):
         raise JournalError("the disk is full")
 
-    monkeypatch.setattr("aichatkit.embeddings.store.VectorJournal.write", write)
+    monkeypatch.setattr("aichatkit.embeddings.store.VectorJournal.write_vectors", write)
     with pytest.raises(JournalError, match="disk is full") as caught:
         every.embed(TEXTS, model=MODEL, resume=tmp_path / "v.sqlite", workers=3, on_error="keep")
     results = caught.value.results

@@ -11,8 +11,8 @@ import pytest
 
 from aichatkit import Client, ConfigurationError, RetryPolicy
 from aichatkit.batch_jobs.http import JobHTTP
-from aichatkit.batch_jobs.planner import build_row
 from aichatkit.batch_jobs.protocols import find_protocol
+from aichatkit.batch_jobs.work import build_row
 from aichatkit.prompt_caching import runs
 from aichatkit.sandbox import Sandbox
 

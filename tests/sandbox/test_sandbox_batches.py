@@ -657,3 +657,51 @@ def test_a_creation_whose_answer_is_lost_is_in_the_ledger(box):
     with pytest.raises(requests.RequestException):
         create(box, row("a"))
     assert [entry.state for entry in box.ledger] == ["asked"]
+
+
+def vector_row(id, text="red fox", **fields):
+    body = {"model": "text-embedding-3-small", "input": text, "dimensions": 4, **fields}
+    return {"custom_id": id, "method": "POST", "url": "/v1/embeddings", "body": body}
+
+
+def test_a_job_for_embeddings_has_a_vector_for_each_row_and_refuses_rows_that_are_none(sandbox):
+    rows = [vector_row("a"), vector_row("b", ""), vector_row("c", dimensions=0.5), vector_row("d", ["x", "y"])]
+    job = create(sandbox, *rows, endpoint="/v1/embeddings")
+    sandbox.advance(61)
+    found = requests.get(f"{sandbox.url}/v1/batches/{job['id']}", headers=BEARER, timeout=10).json()
+    assert found["request_counts"] == {"total": 4, "completed": 2, "failed": 2}
+    assert sorted(row.state for row in sandbox.ledger) == ["answered", "answered", "refused", "refused"]
+
+
+def test_a_job_for_embeddings_takes_fifty_thousand_texts(sandbox):
+    job = create(sandbox, vector_row("a", ["x"] * 30_000), vector_row("b", ["x"] * 20_001), endpoint="/v1/embeddings")
+    sandbox.advance(1)
+    found = requests.get(f"{sandbox.url}/v1/batches/{job['id']}", headers=BEARER, timeout=10).json()
+    assert found["errors"]["data"][0]["message"] == "The batch has 50001 inputs, and one for embeddings takes 50000."
+
+
+def google_job(box, *requests_, method="asyncBatchEmbedContent"):
+    entries = [{"request": each, "metadata": {"key": str(number)}} for number, each in enumerate(requests_)]
+    batch = {"displayName": "vectors", "inputConfig": {"requests": {"requests": entries}}}
+    url = f"{box.url}/v1beta/models/gemini-embedding-001:{method}"
+    answer = requests.post(url, json={"batch": batch}, headers=GOOGLE, timeout=10)
+    assert answer.status_code == 200, answer.text
+    return answer.json()["name"]
+
+
+def test_googles_job_for_embeddings_has_a_vector_and_its_tokens_for_each_content(sandbox):
+    content = {"parts": [{"text": "red fox"}]}
+    name = google_job(sandbox, {"content": content, "outputDimensionality": 4}, {"content": {"parts": []}}, {})
+    sandbox.advance(61)
+    found = requests.get(f"{sandbox.url}/v1beta/{name}", headers=GOOGLE, timeout=10).json()["metadata"]
+    rows = found["output"]["inlinedEmbedContentResponses"]["inlinedResponses"]
+    by_key = {row["metadata"]["key"]: row for row in rows}
+    assert len(by_key["0"]["response"]["embedding"]["values"]) == 4
+    assert by_key["0"]["response"]["tokenCount"] == "2"
+    assert [by_key[key]["error"]["code"] for key in "12"] == [3, 3]
+
+
+def test_googles_job_for_chats_takes_no_contents_for_embeddings(sandbox):
+    google_job(sandbox, {"content": {"parts": [{"text": "red fox"}]}}, method="batchGenerateContent")
+    sandbox.advance(61)
+    assert [row.state for row in sandbox.ledger] == ["refused"]

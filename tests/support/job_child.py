@@ -16,7 +16,7 @@ from pathlib import Path
 import job_server
 
 from aichatkit import Client, RetryPolicy
-from aichatkit.batch_jobs import mapper
+from aichatkit.batch_jobs import run_options
 from aichatkit.storage.sqlite import Database
 
 
@@ -41,23 +41,31 @@ def die_at(moment):
     Database.transaction = guarded
 
 
-def main(kind, url, journal, moment):
+def main(kind, url, journal, moment, task):
     if int(moment) >= 0:
         die_at(int(moment))
     now = [1_795_000_000.0]
-    mapper._clock = lambda: now[0]
+    run_options._clock = lambda: now[0]
 
     def sleep(seconds):
         now[0] += seconds
 
     with Client(
-        model=job_server.MODELS[kind],
+        model=job_server.TASK_MODELS.get((task, kind), job_server.MODELS[kind]),
         api_key={kind: "sk-test"},
         base_url={kind: url + job_server.PATHS.get(kind, "")},
         retry=RetryPolicy(sleep=sleep),
     ) as client:
-        results = client.map([f"row {number}" for number in range(4)], batch=True, resume=journal, progress=False)
-        Path(f"{journal}.json").write_text(json.dumps(results.text))
+        rows, options = [f"row {number}" for number in range(4)], {"batch": True, "resume": journal}
+        if task == "embed":
+            found = list(client.embed(rows, model=job_server.TASK_MODELS[(task, kind)], **options))
+        elif task == "decide":
+            questions = {"refund?": bool, "anger": ["calm", "furious"]}
+            results = client.map(rows, decide=questions, emulate=True, progress=False, **options)
+            found = [[each["refund?"].value, each["anger"].label] for each in results.data]
+        else:
+            found = client.map(rows, progress=False, **options).text
+        Path(f"{journal}.json").write_text(json.dumps(found))
 
 
 def serve():

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import math
 import random
 import re
 import socket
+import struct
 import threading
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -25,6 +28,15 @@ MODELS = {
     "groq": "groq/openai/gpt-oss-20b",
     "xai": "xai/grok-4.3",
     "together": "together/openai/gpt-oss-120b",
+}
+#: The models for other tasks than chats.
+TASK_MODELS = {
+    ("embed", "openai"): "openai/text-embedding-3-small",
+    ("embed", "azure"): "azure/my-embeddings",
+    ("embed", "gemini"): "gemini/gemini-embedding-001",
+    ("embed", "mistral"): "mistral/mistral-embed",
+    # The probabilities of its tokens are used.
+    ("decide", "openai"): "openai/gpt-rosalind-research",
 }
 PATHS = {"openai": "/v1", "mistral": "/v1", "groq": "/openai/v1", "xai": "/v1", "together": "/v1"}
 
@@ -113,6 +125,8 @@ class JobService:
                 job.output.append(self.answered(id, self.reply(self.answer(prompt), body)))
 
     def reply(self, text, body):
+        if is_embedding(body):
+            return self.vectors(body)
         if self.kind == "anthropic":
             return {
                 "id": "msg_1",
@@ -147,6 +161,17 @@ class JobService:
             "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
             "usage": usage,
         }
+
+    def vectors(self, body):
+        if self.kind == "gemini":
+            return {"embedding": {"values": vector_of(prompt_of(body))}, "tokenCount": str(TOKENS_IN)}
+        texts = body["input"]
+        entries = [{"index": number, "embedding": vector_of(text)} for number, text in enumerate(texts)]
+        for entry in entries if body.get("encoding_format") == "base64" else ():
+            entry["embedding"] = base64.b64encode(struct.pack("<3f", *entry["embedding"])).decode()
+        tokens = TOKENS_IN * len(texts)
+        usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+        return {"object": "list", "model": body.get("model", "m"), "data": entries, "usage": usage}
 
     def answered(self, id, body):
         if self.kind == "anthropic":
@@ -214,6 +239,13 @@ class JobService:
 
     def route_live(self, body):
         payload = json.loads(body)
+        if isinstance(payload.get("input"), list) and is_embedding(payload):
+            self.live.update(payload["input"])
+            return 200, {}, self.vectors(payload)
+        if "requests" in payload:
+            texts = [prompt_of(request) for request in payload["requests"]]
+            self.live.update(texts)
+            return 200, {}, {"embeddings": [{"values": vector_of(text)} for text in texts]}
         prompt = prompt_of(payload)
         self.live[prompt] += 1
         return 200, {}, self.reply(self.answer(prompt), payload)
@@ -238,7 +270,7 @@ class JobService:
 
     def route_files(self, method, path, query, headers, body):
         path = re.sub(r"^(/openai)?(/v1)?", "", path)
-        if path in ("/chat/completions", "/responses"):
+        if path in ("/chat/completions", "/responses") or path.endswith("/embeddings"):
             return self.route_live(body)
         if method == "POST" and path in ("/files", "/files/upload"):
             return 200, {}, {"id": self.upload(headers, body), "object": "file", "status": "processed"}
@@ -380,7 +412,9 @@ class JobService:
 
     def route_gemini(self, method, path, query, headers, body):
         path = re.sub("^(/upload|/download)?/v1beta/", r"\1/", path)
-        if path.endswith("Content") and "batch" not in path:
+        if path.endswith("batchEmbedContents"):
+            return self.route_live(body)
+        if path.endswith("Content") and "atch" not in path:
             status, extra, document = self.route_live(body)
             return (
                 status,
@@ -394,7 +428,7 @@ class JobService:
         if path == "/upload/session/1":
             assert headers["X-Goog-Upload-Command"] == "upload, finalize"
             return 200, {}, {"file": {"name": self.store(body, self.names["pending"])}}
-        if path.endswith(":batchGenerateContent"):
+        if path.endswith((":batchGenerateContent", ":asyncBatchEmbedContent")):
             batch = json.loads(body)["batch"]
             lines = self.read_input(batch["inputConfig"]["fileName"])
             rows = [(line["key"], line["request"]) for line in lines]
@@ -483,11 +517,52 @@ def iso(seconds):
     return datetime.fromtimestamp(seconds, timezone.utc).isoformat().replace("+00:00", "Z")
 
 
+def is_embedding(body):
+    """Return whether a body asks for vectors."""
+    return "content" in body or (isinstance(body.get("input"), list) and isinstance(body["input"][0], str))
+
+
+def vector_of(text):
+    """Return the vector of a text."""
+    return [1.0, float(len(text)), float(sum(text.encode()) % 64)]
+
+
+def letter_of(body):
+    """Return the choice that answers a question about a row with a letter: B for odd rows."""
+    is_odd = int(prompt_of(body).partition("row ")[2].partition("\n")[0]) % 2
+    shares = (0.2, 0.7) if is_odd else (0.7, 0.2)
+    top = [{"token": token, "logprob": math.log(p)} for token, p in zip("AB", shares)]
+    content = [{"token": "B" if is_odd else "A", "logprob": -0.1, "top_logprobs": top}]
+    message = {"role": "assistant", "content": "B" if is_odd else "A"}
+    return {"index": 0, "message": message, "finish_reason": "length", "logprobs": {"content": content}}
+
+
+def answer_questions(service, *, odd=()):
+    """Let a service answer questions; those in `odd` are answered with a word in place of a letter."""
+    plain = service.reply
+
+    def reply(text, body):
+        prompt = prompt_of(body)
+        if not body.get("logprobs"):
+            keys = [key for key in ("refund", "anger") if f"- {key}:" in prompt]
+            values = {"refund": True, "anger": "furious"}
+            return plain(json.dumps({key: values[key] for key in keys}), body)
+        if any(word in prompt for word in odd):
+            return plain("Well", body)
+        return {**plain("", body), "choices": [letter_of(body)]}
+
+    service.reply = reply
+
+
 def prompt_of(body):
     """Return the last text that a body asks."""
     if "contents" in body:
         return body["contents"][-1]["parts"][-1]["text"]
+    if "content" in body:
+        return body["content"]["parts"][-1]["text"]
     last = (body.get("messages") or body.get("input"))[-1]
+    if isinstance(last, str):
+        return last
     content = last["content"]
     return content if isinstance(content, str) else content[-1]["text"]
 

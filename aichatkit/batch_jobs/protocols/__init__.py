@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
 
 from aichatkit.batch_jobs.protocols.base import JobProtocol
 from aichatkit.errors import ConfigurationError
 from aichatkit.providers.base import Provider
 
-__all__ = ["PROVIDERS", "find_protocol"]
+__all__ = ["CHAT", "EMBEDDINGS", "PROVIDERS", "find_protocol", "protocols_of"]
 
-#: Provider -> the module and class of its protocol.
-_PROTOCOLS = {
-    "openai": ("openai_files", "OpenAIJobs"),
-    "openai-responses": ("openai_files", "OpenAIJobs"),
-    "azure": ("openai_files", "AzureJobs"),
-    "anthropic": ("messages", "AnthropicJobs"),
-    "gemini": ("operations", "GeminiJobs"),
-    "mistral": ("openai_files", "MistralJobs"),
-    "groq": ("openai_files", "GroqJobs"),
-    "xai": ("counters", "XAIJobs"),
-    "together": ("openai_files", "TogetherJobs"),
+#: What the rows of a job are for.
+CHAT, EMBEDDINGS = "chat", "embeddings"
+#: Provider -> the module of its protocols, and the class of that for chats and of that for embeddings, if it has one.
+_PROTOCOLS: Mapping[str, tuple[str, str, str]] = {
+    "openai": ("openai_files", "OpenAIJobs", "OpenAIEmbeddingJobs"),
+    "openai-responses": ("openai_files", "OpenAIJobs", ""),
+    "azure": ("openai_files", "AzureJobs", "AzureEmbeddingJobs"),
+    "anthropic": ("messages", "AnthropicJobs", ""),
+    "gemini": ("operations", "GeminiJobs", "GeminiEmbeddingJobs"),
+    "mistral": ("openai_files", "MistralJobs", "MistralEmbeddingJobs"),
+    "groq": ("openai_files", "GroqJobs", ""),
+    "xai": ("counters", "XAIJobs", ""),
+    "together": ("openai_files", "TogetherJobs", ""),
 }
 PROVIDERS = tuple(_PROTOCOLS)
 _LOCAL = "it runs models of your own, for which there is no cheaper queue"
@@ -40,20 +43,42 @@ _REASONS = {
 }
 
 
-def find_protocol(provider_cls: type[Provider]) -> type[JobProtocol]:
-    """Return the protocol of a provider's batch jobs.
+def find_protocol(provider_cls: type[Provider], endpoint: str = CHAT) -> type[JobProtocol]:
+    """Return the protocol of a provider's batch jobs, for chats or for embeddings.
 
     Raises:
         ConfigurationError: it has none that is supported; the message names the providers that have.
     """
-    found = _PROTOCOLS.get(provider_cls.name)
-    if found is None:
-        name = provider_cls.name
-        reason = _REASONS.get(name)
-        problem = f"{name} has no batch jobs here" if reason is None else f"{name} is not supported: {reason}"
-        raise ConfigurationError(
-            f"batch: {problem}; leave batch= out, or use one of these providers: {', '.join(PROVIDERS)}",
-            provider=name,
-        )
-    protocol: type[JobProtocol] = getattr(import_module(f"{__name__}.{found[0]}"), found[1])
+    name = provider_cls.name
+    found = _load(name, endpoint)
+    if found is not None:
+        return found
+    having = [other for other in PROVIDERS if endpoint in _classes(other)]
+    what = "batch jobs" if endpoint == CHAT else f"batch jobs for {endpoint}"
+    reason = _REASONS.get(name)
+    if name in _PROTOCOLS:
+        problem = f"{name} has no {what}, or none that is documented"
+    else:
+        problem = f"{name} has no {what} here" if reason is None else f"{name} is not supported: {reason}"
+    raise ConfigurationError(
+        f"batch: {problem}; leave batch= out, or use one of these providers: {', '.join(having)}", provider=name
+    )
+
+
+def protocols_of(provider_cls: type[Provider]) -> list[type[JobProtocol]]:
+    """Return every protocol of a provider's batch jobs."""
+    found = [_load(provider_cls.name, endpoint) for endpoint in (CHAT, EMBEDDINGS)]
+    return [protocol for protocol in found if protocol is not None]
+
+
+def _classes(provider: str) -> Mapping[str, str]:
+    _, *names = _PROTOCOLS.get(provider, ("", "", ""))
+    return {endpoint: name for endpoint, name in zip((CHAT, EMBEDDINGS), names) if name}
+
+
+def _load(provider: str, endpoint: str) -> type[JobProtocol] | None:
+    name = _classes(provider).get(endpoint)
+    if name is None:
+        return None
+    protocol: type[JobProtocol] = getattr(import_module(f"{__name__}.{_PROTOCOLS[provider][0]}"), name)
     return protocol

@@ -11,7 +11,16 @@ from aichatkit.batch_jobs.protocols.base import FileJobProtocol, oldest_first, p
 from aichatkit.batch_jobs.records import JobRecord, RemoteJob, RowResult
 from aichatkit.errors import BadResponseError, ChatError
 
-__all__ = ["AzureJobs", "GroqJobs", "MistralJobs", "OpenAIJobs", "TogetherJobs"]
+__all__ = [
+    "AzureEmbeddingJobs",
+    "AzureJobs",
+    "GroqJobs",
+    "MistralEmbeddingJobs",
+    "MistralJobs",
+    "OpenAIEmbeddingJobs",
+    "OpenAIJobs",
+    "TogetherJobs",
+]
 
 _ENDED = ("completed", "failed", "expired", "cancelled")
 #: How long before it was sent a job may have been created, in seconds: the clock of this machine may be wrong.
@@ -278,6 +287,38 @@ class TogetherJobs(OpenAIJobs):
                 f"{self.provider.name}: the creation was answered without the job", maybe_processed=True
             )
         return super().parse_job(inner, job)
+
+
+class OpenAIEmbeddingJobs(OpenAIJobs):
+    """Jobs of OpenAI for embeddings; a line has one text, as the service takes at most 50,000 texts a job."""
+
+    price_factor = 0.5
+
+    def api(self) -> str:
+        return self.prefix + "/embeddings"
+
+    def adapt_body(self, body: dict[str, Any]) -> dict[str, Any]:
+        # Numbers as text would be four times as much to download.
+        return {**super().adapt_body(body), "encoding_format": "base64"}
+
+
+class AzureEmbeddingJobs(AzureJobs):
+    """Jobs of Azure OpenAI for embeddings."""
+
+    price_factor = 0.5
+
+    def api(self) -> str:
+        return "/embeddings"
+
+    def adapt_body(self, body: dict[str, Any]) -> dict[str, Any]:
+        return {**super().adapt_body(body), "encoding_format": "base64"}
+
+
+class MistralEmbeddingJobs(MistralJobs):
+    """Jobs of Mistral for embeddings."""
+
+    def api(self) -> str:
+        return self.prefix + "/embeddings"
 
 
 def _form_headers(body: FileBody) -> Mapping[str, str]:

@@ -20,7 +20,7 @@ from aichatkit.batch_jobs.protocols.base import (
 from aichatkit.batch_jobs.records import JobRecord, RemoteJob, RowResult
 from aichatkit.errors import BadResponseError
 
-__all__ = ["GeminiJobs"]
+__all__ = ["GeminiEmbeddingJobs", "GeminiJobs"]
 
 _ENDED = ("SUCCEEDED", "PARTIALLY_SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED")
 _PAGE = 100
@@ -74,7 +74,7 @@ class GeminiJobs(FileJobProtocol):
 
     def create(self, job: JobRecord, spool: Spool | None) -> RemoteJob:
         resource = job.model if "/" in job.model else f"models/{job.model}"
-        url = self._url(f"{quote(resource)}:batchGenerateContent")
+        url = self._url(f"{quote(resource)}:{job.api}")
         batch = {"displayName": job.name, "inputConfig": {"fileName": job.input_ref}}
         return self._parse_job(self.http.post(url, {"batch": batch}, is_safe=False), job)
 
@@ -168,6 +168,29 @@ class GeminiJobs(FileJobProtocol):
         return f"{self.provider.url}{self.provider.version}/{path}"
 
 
+class GeminiEmbeddingJobs(GeminiJobs):
+    """Jobs of the Gemini API for embeddings."""
+
+    price_factor = 0.5
+
+    def api(self) -> str:
+        return "asyncBatchEmbedContent"
+
+    def adapt_body(self, body: dict[str, Any]) -> dict[str, Any]:
+        # The URL of the job names the model.
+        (request,) = body["requests"]
+        merged = {**request, **{name: value for name, value in body.items() if name != "requests"}}
+        return {name: value for name, value in merged.items() if name != "model"}
+
+    def _parse_row(self, record: Mapping[str, Any], job: JobRecord) -> RowResult:
+        result = super()._parse_row(record, job)
+        if not isinstance(result.body, dict) or "embedding" not in result.body:
+            return result
+        # As the live endpoint would say it.
+        usage = {"promptTokenCount": parse_count(result.body.get("tokenCount")) or None}
+        return result._replace(body={"embeddings": [result.body["embedding"]], "usageMetadata": usage})
+
+
 _FILES = ("responsesFile", "fileName", "file_name", "responses_file")
 #: Keywords of JSON schema that the older schema of the service has under the same name.
 _KEYWORDS = (
@@ -185,7 +208,7 @@ def _first(places: Sequence[Mapping[str, Any]], name: str) -> Any:
 
 
 def _inline_rows(output: Mapping[str, Any]) -> list[Any]:
-    rows = output.get("inlinedResponses")
+    rows = output.get("inlinedResponses") or output.get("inlinedEmbedContentResponses")
     rows = rows.get("inlinedResponses") if isinstance(rows, dict) else rows
     return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
 

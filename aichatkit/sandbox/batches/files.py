@@ -18,8 +18,8 @@ from aichatkit.sandbox.wires.openai import ANY_BASE, OpenAIWire
 __all__ = ["FileBatches"]
 
 _FILE, _JOBS, _JOB = f"{ANY_BASE}/files/[^/]+", f"{ANY_BASE}/batch(?:es|/jobs)", f"{ANY_BASE}/batch(?:es|/jobs)/[^/:]+"
-_ENDPOINTS = ("/v1/chat/completions", "/v1/responses", "/v1/embeddings", "/chat/completions", "/responses")
-_MAX_ROWS = 50_000
+_ENDPOINTS = tuple(f"{v}/{name}" for v in ("/v1", "") for name in ("chat/completions", "responses", "embeddings"))
+_MAX_ROWS = _MAX_TEXTS = 50_000
 _MAX_METADATA = 16
 
 
@@ -260,6 +260,10 @@ def _problems(rows: list[BatchRow], entries: list[dict[str, Any]], endpoint: str
         return [_problem("empty_file", "The input file is empty.", None)]
     if len(rows) > _MAX_ROWS:
         return [_problem("too_many_tasks", f"The batch has more than {_MAX_ROWS} requests.", None)]
+    texts = sum(len(text) if isinstance(text := row.body.get("input"), list) else 1 for row in rows)
+    if endpoint.endswith("/embeddings") and texts > _MAX_TEXTS:
+        message = f"The batch has {texts} inputs, and one for embeddings takes {_MAX_TEXTS}."
+        return [_problem("too_many_tasks", message, None)]
     problems, seen = list[dict[str, Any]](), set[str]()
     models = {row.body.get("model") for row in rows[:1]}
     for number, (row, entry) in enumerate(zip(rows, entries), 1):

@@ -16,6 +16,7 @@ __all__ = ["GeminiBatches"]
 
 _VERSION = "/v1(?:alpha|beta)?"
 _SERVICE = "gemini"
+_EMBED = "asyncBatchEmbedContent"
 _STATES = {"completed": "SUCCEEDED"}
 #: HTTP status -> code of google.rpc.
 _CODES = {400: 3, 401: 16, 403: 7, 404: 5, 429: 8, 500: 13, 503: 14}
@@ -33,7 +34,12 @@ class GeminiBatches(Gemini):
         Route("GET", f"{_VERSION}/files/[^/:]+", "file", "file"),
         Route("DELETE", f"{_VERSION}/files/[^/:]+", "delete_file", "batch-delete"),
         Route("GET", f"{_VERSION}/files/[^/:]+:download", "results", "batch-results"),
-        Route("POST", f"{_VERSION}/models/[^/:]+:batchGenerateContent", "create", "batch-create"),
+        Route(
+            "POST",
+            f"{_VERSION}/models/[^/:]+:(?:batchGenerateContent|asyncBatchEmbedContent)",
+            "create",
+            "batch-create",
+        ),
         Route("GET", f"{_VERSION}/batches", "jobs", "batch-list"),
         Route("GET", f"{_VERSION}/batches/[^/:]+", "job", "batch-poll"),
         Route("DELETE", f"{_VERSION}/batches/[^/:]+", "delete", "batch-delete"),
@@ -99,13 +105,15 @@ class GeminiBatches(Gemini):
             raise APIError("model-not-found", "The model is not found, or does not support batchGenerateContent.")
         config = batch.get("inputConfig") or batch.get("input_config") or {}
         name = config.get("fileName") or config.get("file_name")
-        model = call.request.path.rpartition("/")[2].partition(":")[0]
-        path = f"/v1beta/models/{model}:generateContent"
+        model, _, method = call.request.path.rpartition("/")[2].partition(":")
+        is_embedding = method == _EMBED
+        path = f"/v1beta/models/{model}:{'embedContent' if is_embedding else 'generateContent'}"
         entries = self._lines(name, owner) if name else _inline(config)
         if not entries:
             raise APIError("bad-request", "* BatchGenerateContentRequest.batch.input_config: no requests are in it")
         keys = [str(entry.get("key") or (entry.get("metadata") or {}).get("key") or "") for entry in entries]
-        rows = [BatchRow(key, entry.get("request") or {}, path) for key, entry in zip(keys, entries)]
+        fields = {"model": f"models/{model}"} if is_embedding else {}
+        rows = [BatchRow(key, {**(entry.get("request") or {}), **fields}, path) for key, entry in zip(keys, entries)]
         details = {"name": batch.get("displayName") or batch.get("display_name"), "model": model, "file": name}
         job = self._batches.create(call, _SERVICE, rows, prefix="batches/b", owner=owner, **details)
         if "batch-token-limit" in job.quirks:
@@ -171,7 +179,8 @@ class GeminiBatches(Gemini):
         is_inline = "batch-inline" in job.quirks or job.details["file"] is None
         output: dict[str, Any] = {}
         if has_results and is_inline:
-            output = {"inlinedResponses": {"inlinedResponses": [_inline_line(row) for row in job.order]}}
+            name = "inlinedEmbedContentResponses" if job.rows[0].path.endswith("embedContent") else "inlinedResponses"
+            output = {name: {"inlinedResponses": [_inline_line(row) for row in job.order]}}
         elif has_results:
             if "output" not in job.details:
                 job.details["output"] = self._batches.store(b"", prefix="files/batch-", owner=job.owner).id

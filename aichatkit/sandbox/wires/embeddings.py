@@ -43,6 +43,7 @@ class OpenAIEmbeddings(OpenAIWire):
         if not isinstance(texts, list) or not texts or not all(isinstance(text, str) and text for text in texts):
             raise APIError("bad-request", "Invalid 'input': expected a string or an array of non-empty strings.")
         _check_limits(texts)
+        call.report_turns(texts)
         name = "output_dimension" if "output_dimension" in record else "dimensions"
         width = _parse_width(record, name, _WIDTHS.get(model, _WIDTH))
         as_text = record.get("encoding_format") == "base64"
@@ -60,7 +61,22 @@ class GeminiEmbeddings(Gemini):
     """Gemini's endpoint for several contents, each of which gets one vector."""
 
     name = "gemini-embeddings"
-    routes = (Route("POST", r"/v1(?:beta)?/models/[^/:]+:batchEmbedContents", "embed", "embeddings"),)
+    routes = (
+        Route("POST", r"/v1(?:beta)?/models/[^/:]+:batchEmbedContents", "embed", "embeddings"),
+        Route("POST", r"/v1(?:beta)?/models/[^/:]+:embedContent", "embed_one", "embeddings"),
+    )
+
+    def embed_one(self, call: Call) -> Response:
+        """Return the vector of one content, with its tokens, which are a number as text."""
+        self.check_key(call)
+        entry = parse_json(call.request)
+        parts = (entry.get("content") or {}).get("parts")
+        if not parts or not all(isinstance(part, dict) and part.get("text") for part in parts):
+            raise APIError("bad-request", "* EmbedContentRequest.content: contents is not specified")
+        text = "".join(part["text"] for part in parts)
+        call.report_turns([text])
+        values = vector_of(text, _parse_width(entry, "outputDimensionality"))
+        return json_response({"embedding": {"values": values}, "tokenCount": str(_count(text))})
 
     def embed(self, call: Call) -> Response:
         """Return a vector for each content, in the order of the request."""
