@@ -170,9 +170,53 @@ def test_our_requests_are_those_of_the_sdk(sdk, sandbox, tmp_path):
         assert forms[0].filename.endswith(".jsonl")
 
 
+#: Module in sdks/ -> our embedding model, and the width of its vectors in the sandbox.
+EMBEDDERS = {
+    "gemini": ("gemini/gemini-embedding-001", 64),
+    "mistral_batches": ("mistral/mistral-embed", 64),
+    "openai_chat": ("openai/text-embedding-3-small", 1536),
+}
+
+
+@pytest.mark.parametrize("name", EMBEDDERS)
+def test_our_jobs_for_embeddings_are_those_of_the_sdk(sdk_named, sandbox, tmp_path, name):
+    sdk, (model, width) = sdk_named(name), EMBEDDERS[name]
+    made = sdk.call("create_embeddings_batch", url=sandbox.url, texts=PROMPTS)
+    sandbox.advance(61)
+    vectors = sdk.call("batch_vectors", url=sandbox.url, id=made["id"])
+    assert vectors == {f"row-{number}": width for number in range(3)}
+    theirs = list(sandbox.requests)
+    provider = model.partition("/")[0]
+    with Sandbox() as box:
+        address = {provider: box.url + OURS[name][1]}
+        with Client(api_key={provider: "sk-peers"}, base_url=address) as client:
+            options = {"model": model, "batch": True, "resume": tmp_path / "vectors.sqlite", "wait": False}
+            client.embed(PROMPTS, **options)
+            box.advance(61)
+            assert len(client.embed(PROMPTS, **options)[2]) == width
+        mine = list(box.requests)
+    carriers = [
+        next(request for request in requests if request.method == "POST" and b"I am sad" in request.body)
+        for requests in (mine, theirs)
+    ]
+    assert rows_of(carriers[0]) == rows_of(carriers[1])
+    assert shape(creation_in(mine)) == shape(creation_in(theirs))
+    paths = [{path for method, path in described(requests) if method == "POST"} for requests in (mine, theirs)]
+    assert paths[0] == paths[1]
+
+
+def test_vectors_of_contents_in_the_request_are_in_the_job(sdk_named, sandbox):
+    gemini = sdk_named("gemini")
+    made = gemini.call("create_embeddings_batch", url=sandbox.url, texts=PROMPTS, inline=True)
+    sandbox.advance(61)
+    vectors = gemini.call("batch_vectors", url=sandbox.url, id=made["id"])
+    assert [width for width, _ in vectors] == [64] * 3
+    assert all(tokens > 0 for _, tokens in vectors)
+
+
 def creation_in(requests):
     """Return the body of the request that creates a job."""
-    ends = ("/batches", "/batch/jobs", ":batchGenerateContent")
+    ends = ("/batches", "/batch/jobs", ":batchGenerateContent", ":asyncBatchEmbedContent")
     return next(request.json() for request in requests if request.method == "POST" and request.path.endswith(ends))
 
 

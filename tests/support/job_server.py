@@ -430,7 +430,8 @@ class JobService:
             return 200, {}, {"file": {"name": self.store(body, self.names["pending"])}}
         if path.endswith((":batchGenerateContent", ":asyncBatchEmbedContent")):
             batch = json.loads(body)["batch"]
-            lines = self.read_input(batch["inputConfig"]["fileName"])
+            (name,) = batch["inputConfig"].values()
+            lines = self.read_input(name)
             rows = [(line["key"], line["request"]) for line in lines]
             return 200, {}, self.describe_gemini(self.make_job(rows, name=batch["displayName"]))
         if path == "/batches":

@@ -30,14 +30,14 @@ _LOCAL = "it runs models of your own, for which there is no cheaper queue"
 #: Provider -> why its batch jobs are not supported.
 _REASONS = {
     "bedrock": "its batch jobs read their rows from an S3 bucket and write their answers to one",
-    "cohere": "the form of the results of its batch jobs is not documented",
+    "cohere": "the results are Avro files whose records are not documented, and neither is the price",
     "dashscope": "how long its batch jobs and their files are kept is not documented",
-    "fireworks": "its batch jobs belong to data sets of an account whose name has to be in each address",
+    "fireworks": "the form of the results is not documented, and each address needs the name of an account",
     "llamacpp": _LOCAL,
     "lmstudio": _LOCAL,
     "ollama": _LOCAL,
     "ollama-v1": _LOCAL,
-    "openrouter": "a job whose creation was not confirmed cannot be looked for, and might be paid twice",
+    "openrouter": "the states of its jobs are not documented, and one whose creation was not confirmed cannot be found",
     "perplexity": "the states in which its batch jobs end are not documented",
     "vllm": _LOCAL,
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import quote
 
 from aichatkit.batch_jobs.lines import FileBody, Spool
@@ -33,6 +33,8 @@ class GeminiJobs(FileJobProtocol):
 
     max_rows = 100_000
     max_bytes = 2_000_000_000
+    #: The field that names the uploaded file.
+    file_field: ClassVar[str] = "fileName"
 
     def api(self) -> str:
         return "batchGenerateContent"
@@ -75,7 +77,7 @@ class GeminiJobs(FileJobProtocol):
     def create(self, job: JobRecord, spool: Spool | None) -> RemoteJob:
         resource = job.model if "/" in job.model else f"models/{job.model}"
         url = self._url(f"{quote(resource)}:{job.api}")
-        batch = {"displayName": job.name, "inputConfig": {"fileName": job.input_ref}}
+        batch = {"displayName": job.name, "inputConfig": {self.file_field: job.input_ref}}
         return self._parse_job(self.http.post(url, {"batch": batch}, is_safe=False), job)
 
     def poll(self, job: JobRecord) -> RemoteJob:
@@ -172,6 +174,8 @@ class GeminiEmbeddingJobs(GeminiJobs):
     """Jobs of the Gemini API for embeddings."""
 
     price_factor = 0.5
+    # As the official SDK spells it here.
+    file_field = "file_name"
 
     def api(self) -> str:
         return "asyncBatchEmbedContent"

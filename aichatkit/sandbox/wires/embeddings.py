@@ -54,7 +54,9 @@ class OpenAIEmbeddings(OpenAIWire):
         ]
         tokens = sum(map(_count, texts))
         usage = {"prompt_tokens": tokens, "total_tokens": tokens}
-        return json_response({"object": "list", "model": model, "data": data, "usage": usage})
+        # Mistral's answers have an ID.
+        document = {"id": f"embd-{self.digest(*texts)[:24]}", "object": "list", "model": model}
+        return json_response({**document, "data": data, "usage": usage})
 
 
 class GeminiEmbeddings(Gemini):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import warnings
 
 from asked import TOOL, City
 from google import genai
@@ -62,6 +63,36 @@ def create_batch(client, prompts, inline=False):
         source = client.files.upload(file=io.BytesIO("".join(lines).encode()), config=config).name
     made = client.batches.create(model=MODEL, src=source, config={"display_name": "rows"})
     return {"id": made.name, "status": made.state.name}
+
+
+def create_embeddings_batch(client, texts, inline=False):
+    if inline:
+        source = {"inlined_requests": {"contents": texts}}
+    else:
+        rows = [{"content": {"parts": [{"text": text}]}} for text in texts]
+        lines = [json.dumps({"key": f"row-{number}", "request": row}) + "\n" for number, row in enumerate(rows)]
+        config = {"display_name": "rows", "mime_type": "application/jsonl"}
+        source = {"file_name": client.files.upload(file=io.BytesIO("".join(lines).encode()), config=config).name}
+    with warnings.catch_warnings():
+        # It says that it is experimental.
+        warnings.simplefilter("ignore")
+        made = client.batches.create_embeddings(
+            model="gemini-embedding-001", src=source, config={"display_name": "rows"}
+        )
+    return {"id": made.name, "status": made.state.name}
+
+
+def batch_vectors(client, id):
+    to = client.batches.get(name=id).dest
+    if to.inlined_embed_content_responses:
+        answers = to.inlined_embed_content_responses
+        return [[len(answer.response.embedding.values), answer.response.token_count] for answer in answers]
+    found = {}
+    for line in client.files.download(file=to.file_name).decode().split("\n")[:-1]:
+        row = json.loads(line)
+        reply = types.SingleEmbedContentResponse.model_validate(row["response"])
+        found[row["key"]] = len(reply.embedding.values)
+    return found
 
 
 def see_batch(client, id):

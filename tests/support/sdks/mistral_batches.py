@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from mistralai.client import Mistral
+from mistralai.client.models import EmbeddingResponse
 
 MODEL = "mistral-small-latest"
 
@@ -26,6 +27,26 @@ def create_batch(client, prompts, inline=False):
         endpoint="/v1/chat/completions", model=MODEL, metadata={"aichatkit": "nonce"}, timeout_hours=24, **source
     )
     return {"id": made.id, "status": made.status}
+
+
+def create_embeddings_batch(client, texts):
+    bodies = [{"input": [text], "encoding_format": "float"} for text in texts]
+    rows = [{"custom_id": f"row-{number}", "body": body} for number, body in enumerate(bodies)]
+    file = {"file_name": "rows.jsonl", "content": "".join(json.dumps(row) + "\n" for row in rows).encode()}
+    files = [client.files.upload(file=file, purpose="batch").id]
+    options = {"metadata": {"aichatkit": "nonce"}, "timeout_hours": 24, "input_files": files}
+    made = client.batch.jobs.create(endpoint="/v1/embeddings", model="mistral-embed", **options)
+    return {"id": made.id, "status": made.status}
+
+
+def batch_vectors(client, id):
+    content = client.files.download(file_id=client.batch.jobs.get(job_id=id).output_file)
+    found = {}
+    for line in content.read().decode().split("\n")[:-1]:
+        row = json.loads(line)
+        reply = EmbeddingResponse.model_validate(row["response"]["body"])
+        found[row["custom_id"]] = len(reply.data[0].embedding)
+    return found
 
 
 def see_batch(client, id):

@@ -83,6 +83,31 @@ def create_batch(client, prompts):
     return {"id": checked(made).id, "status": made.status}
 
 
+def create_embeddings_batch(client, texts):
+    bodies = [{"model": "text-embedding-3-small", "input": [text], "encoding_format": "base64"} for text in texts]
+    rows = [
+        {"custom_id": f"row-{number}", "method": "POST", "url": "/v1/embeddings", "body": body}
+        for number, body in enumerate(bodies)
+    ]
+    data = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    kept = {"anchor": "created_at", "seconds": 2_592_000}
+    file = checked(client.files.create(file=("rows.jsonl", data), purpose="batch", expires_after=kept))
+    made = client.batches.create(
+        input_file_id=file.id, endpoint="/v1/embeddings", completion_window="24h", metadata={"aichatkit": "nonce"}
+    )
+    return {"id": checked(made).id, "status": made.status}
+
+
+def batch_vectors(client, id):
+    batch = client.batches.retrieve(id)
+    found = {}
+    for line in client.files.content(batch.output_file_id).text.split("\n")[:-1]:
+        row = json.loads(line)
+        (entry,) = row["response"]["body"]["data"]
+        found[row["custom_id"]] = len(base64.b64decode(entry["embedding"])) // 4
+    return found
+
+
 def see_batch(client, id):
     batch = checked(client.batches.retrieve(id))
     counts = batch.request_counts
