@@ -117,7 +117,7 @@ ORDER = """
     decisions.questions decisions.services
     decisions.wires decisions.results
     decisions.answers decisions.emulation decisions.forms
-    decisions.request
+    decisions.expectations decisions.overloads decisions.request
     decisions.decide
     batch.mapper
     embeddings.services embeddings.vectors
