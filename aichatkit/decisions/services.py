@@ -59,6 +59,9 @@ _SERVICES: Mapping[str, DecisionService] = {
         fields={"mode": "fast"},
         names_model=False,
     ),
+    "nace": DecisionService(models="", default_model="drex-latest"),
+    "eu-jev": DecisionService(models="", default_model="eu-jeff-latest"),
+    "empiriolabs": DecisionService(path="/v1/decisions", models="", default_model="aplomb-1"),
     "azure-ai": DecisionService(
         path="/providers/microsoft/v1/systemone", models="", default_model="Microsoft-Decision-1"
     ),
@@ -68,6 +71,10 @@ _SERVICES: Mapping[str, DecisionService] = {
     **dict.fromkeys(("ollama", "lmstudio", "llamacpp", "vllm"), DecisionService()),
     "offline": DecisionService("openai", "/v1/decisions", models="", questions=400),
 }
+
+#: The function of a Databricks workspace that decides, as its model.
+_AI_DECIDE = "ai_decide"
+_AI_FUNCTION = DecisionService(path="/api/2.0/ai-functions/ai-decide", names_model=False)
 
 #: The most `top_logprobs` that a service takes, where its chat models report them.
 _LOGPROBS: Mapping[str, int] = {
@@ -89,6 +96,8 @@ def find_service(target: Target, *, emulate: bool | None) -> DecisionService | N
     service = _SERVICES.get(target.provider.name)
     if service is None or emulate is True:
         return None
+    if target.provider.name == "databricks" and target.model == _AI_DECIDE:
+        return _AI_FUNCTION
     is_decider = not service.models or re.fullmatch(service.models, target.model) is not None
     return service if is_decider or emulate is False else None
 

@@ -31,6 +31,7 @@ from aichatkit import (
     ServerError,
 )
 from aichatkit.decisions import overloads, services
+from aichatkit.providers.deciders import DECIDERS
 from aichatkit.registry import registry
 
 QUESTIONS = {
@@ -56,6 +57,9 @@ SERVICES = {
     "cloudflare": ("/client/v4/accounts/x", "clef", "/client/v4/accounts/x/ai/run/clef"),
     "databricks": ("", "mine", "/serving-endpoints/mine/invocations"),
     "parallel": ("", "decision", "/v1/decisions"),
+    "nace": ("", "drex-latest", "/v1/systemone"),
+    "eu-jev": ("", "eu-jeff-latest", "/v1/systemone"),
+    "empiriolabs": ("", "aplomb-1", "/v1/decisions"),
     "systemone": ("", "any", "/v1/systemone"),
 }
 OPENAI_FORM = ("openai", "azure")
@@ -361,6 +365,9 @@ def test_the_cost_is_that_of_the_catalog(every):
         ("typesafe", 0.042),
         ("fireworks/rune", 0.042),
         ("cloudflare/clef-flash", 0.09),
+        ("nace", 0.06),
+        ("eu-jev", 0.0415),
+        ("empiriolabs", 0.02),
         ("ollama/nimble", 0.0),
     ]:
         d = every.decide(TEXT, QUESTIONS, model=model)
@@ -510,12 +517,26 @@ def test_a_service_without_decisions_is_told_who_has_them(every, sandbox):
         Client("typesafe").decide(TEXT, QUESTIONS)
 
 
+def test_the_function_of_a_databricks_workspace_decides(every, sandbox):
+    d = every.decide(TEXT, QUESTIONS, model="databricks/ai_decide")
+    assert (d["refund?"].value, d["topic"].value, d["anger"].label) == (True, "billing", "furious")
+    (request,) = sandbox.requests
+    assert request.path == "/api/2.0/ai-functions/ai-decide"
+    assert "model" not in request.json()
+
+
+@pytest.mark.parametrize("name", ["bespoke", "laya", "strands_decider"])
+def test_a_server_without_a_name_here_leads_to_the_general_one(name):
+    with pytest.raises(ConfigurationError, match=f"no provider '{name}'; did you mean 'systemone'"):
+        Client(f"{name}/x").decide(TEXT, QUESTIONS)
+
+
 def test_emulate_false_asks_the_endpoint_whatever_the_model_is_called(every, sandbox):
     every.decide(TEXT, QUESTIONS, model="ollama/my-own", emulate=False)
     assert sandbox.requests[0].path == "/v1/systemone"
 
 
-@pytest.mark.parametrize("name", ["typesafe", "parallel", "azure-ai", "cloudflare", "databricks", "systemone"])
+@pytest.mark.parametrize("name", sorted(DECIDERS))
 def test_a_service_that_only_decides_does_not_chat(every, sandbox, name):
     with pytest.raises(ConfigurationError, match=rf"{name} answers closed questions only: decide\("):
         every.ask("Hi", model=f"{name}/x")

@@ -78,12 +78,18 @@ class SystemOne(Ollama):
             "/alpha/decisions",
             r"/ai/run/[\w./@-]+",
             r"/serving-endpoints/[\w.-]+/invocations",
+            "/api/2.0/ai-functions/ai-decide",
         )
     )
 
     def decide(self, call: Call) -> Response:
         """Answer the questions by name."""
         answer = _systemone_answer(parse_json(call.request))
+        if call.request.path.endswith("/ai-decide"):
+            # A yes or no has its probability under another name there.
+            for each in answer["answers"].values():
+                each.update({"probability": each.pop("noul")} if "noul" in each else {})
+            return json_response({"response": answer})
         return json_response({"result": answer, "success": True} if "/ai/run/" in call.request.path else answer)
 
 
