@@ -34,6 +34,8 @@ class DecisionService(NamedTuple):
     #: Fields of every request, and whether the request names the model.
     fields: Mapping[str, str] = {}
     names_model: bool = True
+    #: What comes before the name of a model in the path, unless the name has it.
+    prefix: str = ""
 
 
 _SERVICES: Mapping[str, DecisionService] = {
@@ -65,7 +67,7 @@ _SERVICES: Mapping[str, DecisionService] = {
     "azure-ai": DecisionService(
         path="/providers/microsoft/v1/systemone", models="", default_model="Microsoft-Decision-1"
     ),
-    "cloudflare": DecisionService(path="/ai/run/{model}", models="", default_model="clef"),
+    "cloudflare": DecisionService(path="/ai/run/{model}", models="", default_model="clef", prefix="@cf/cloudflare/"),
     "databricks": DecisionService(path="/serving-endpoints/{model}/invocations", models=""),
     "systemone": DecisionService(models=""),
     **dict.fromkeys(("ollama", "lmstudio", "llamacpp", "vllm"), DecisionService()),

@@ -54,7 +54,7 @@ SERVICES = {
     "lmstudio": ("/v1", "clef-flash", "/v1/systemone"),
     "llamacpp": ("/v1", "nimble", "/v1/systemone"),
     "azure-ai": ("", "Microsoft-Decision-1", "/providers/microsoft/v1/systemone"),
-    "cloudflare": ("/client/v4/accounts/x", "clef", "/client/v4/accounts/x/ai/run/clef"),
+    "cloudflare": ("/client/v4/accounts/x", "clef", "/client/v4/accounts/x/ai/run/@cf/cloudflare/clef"),
     "databricks": ("", "mine", "/serving-endpoints/mine/invocations"),
     "parallel": ("", "decision", "/v1/decisions"),
     "nace": ("", "drex-latest", "/v1/systemone"),
@@ -201,6 +201,24 @@ def test_what_google_gets_has_plain_names_and_no_null(every, sandbox):
             },
         },
     }
+
+
+def test_a_model_of_cloudflare_may_have_its_whole_name(every, sandbox):
+    for model in ("clef", "@cf/cloudflare/clef"):
+        assert every.decide("Hi", QUESTIONS, model=f"cloudflare/{model}").cost > 0
+    one, two = sandbox.requests
+    assert one.path == two.path == "/client/v4/accounts/x/ai/run/@cf/cloudflare/clef"
+    assert one.json() == two.json()
+    assert one.json()["model"] == "clef"
+
+
+def test_cached_tokens_of_fireworks_are_cheaper():
+    answer = {"answers": {"a?": {"noul": 0.9}}, "usage": {"input_tokens": 1000, "cached_input_tokens": 600}}
+    with responses.RequestsMock() as mock, Client("fireworks/rune", api_key="k", retry=0) as client:
+        mock.post("https://api.fireworks.ai/inference/v1/systemone", json=answer)
+        d = client.decide(TEXT, {"a?": bool})
+    assert d.usage.cached_tokens == 600
+    assert d.cost == pytest.approx((400 * 0.042 + 600 * 0.0084) / 1e6)
 
 
 def test_what_parallel_gets_names_no_model_and_has_its_own_header(every, sandbox):

@@ -176,7 +176,9 @@ def _systemone_answer(record: Mapping[str, Any]) -> dict[str, Any]:
     text = _text_of(record["state"])
     answers = {name: _named_answer(text, question) for name, question in questions.items()}
     usage = {"input_tokens": _count(record["state"], questions), "output_tokens": 0}
-    return {"model": record.get("model", "decision"), "answers": answers, "usage": usage}
+    # Parallel repeats its mode.
+    mode = {"mode": record["mode"]} if "mode" in record else {}
+    return {"model": record.get("model", "decision"), **mode, "answers": answers, "usage": usage}
 
 
 def _google_answer(text: str, question: Mapping[str, Any]) -> dict[str, Any]:
