@@ -362,6 +362,7 @@ def test_what_decisions_look_like(every):
     assert repr(d).endswith("from openai/gpt-6-luna>")
     assert repr(d["refund?"]).startswith("<Decision 'refund?': True, probability 0.")
     assert "<td>refund?</td><td>True</td>" in d._repr_html_()
+    assert d["refund?"]._repr_html_().count("<tr>") == 2
     record = json.loads(json.dumps(d.to_dict()))
     assert record["topic"]["value"] == "billing"
     assert list(record["refund?"]) == ["value", "probability", "probabilities", "source"]
@@ -744,6 +745,18 @@ def test_a_model_that_does_not_decide_is_an_error_with_advice(sandbox, policy):
     with pytest.raises(ModelNotFoundError) as caught:
         client.decide(TEXT, QUESTIONS, emulate=False)
     assert "emulate" not in str(caught.value)
+
+
+def test_a_bad_request_that_names_decisions_has_advice_and_another_has_none():
+    with responses.RequestsMock() as mock, Client("fireworks/rune", api_key="k", retry=0) as client:
+        for text in ("this model does not support decisions", "a question is too long"):
+            mock.post("https://api.fireworks.ai/inference/v1/systemone", status=400, json={"error": {"message": text}})
+        errors = []
+        for _ in range(2):
+            with pytest.raises(BadRequestError) as caught:
+                client.decide(TEXT, QUESTIONS)
+            errors.append("with emulate=True, a chat model answers instead" in str(caught.value))
+    assert errors == [True, False]
 
 
 def test_ctrl_c_in_a_wait_is_passed_on(sandbox):
