@@ -510,6 +510,20 @@ MISTAKES = (
         "call/test_targets.py",
     ),
     Mistake(
+        "Claude on Vertex AI is named in the body as well",
+        "providers/vertex_claude.py",
+        'del payload["model"]',
+        'payload["model"] = model',
+        "providers/test_vertex_claude.py",
+    ),
+    Mistake(
+        "a region of Vertex AI has no surcharge",
+        "providers/vertex_claude.py",
+        'return "regional" if location not in ("", "global") else location',
+        'return ""',
+        "providers/test_vertex_claude.py",
+    ),
+    Mistake(
         "a deployment without a name is asked for as any model",
         "providers/azure.py",
         "def missing_model(cls)",
