@@ -1789,6 +1789,34 @@ MISTAKES = (
     ),
     # Decisions.
     Mistake(
+        "the questions of all requests count once in an estimate",
+        "decisions/expectations.py",
+        "count * _count(call.messages, model) + asked",
+        "_count(call.messages, model)",
+        "decisions/test_expectations.py",
+    ),
+    Mistake(
+        "an index of a variable is a citation",
+        "tools/ollama_search.py",
+        'r"(?<!\\w)\\[',
+        'r"\\[',
+        "tools/test_ollama_search.py",
+    ),
+    Mistake(
+        "the key of a search is shown in its error",
+        "tools/ollama_search.py",
+        "            transport.scrub(error)\n",
+        "",
+        "tools/test_ollama_search.py",
+    ),
+    Mistake(
+        "a function of the user's counts as a search of the service",
+        "call/blocks.py",
+        'entry.content.get("type") == "server_tool_use" and ',
+        "",
+        "tools/test_ollama_search.py",
+    ),
+    Mistake(
         "probabilities whose sum is not 1 are accepted",
         "decisions/answers.py",
         "if abs(total - 1) > _TOLERANCE + _ROUNDING * len(question.labels):",
