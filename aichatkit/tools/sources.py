@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from aichatkit.chunks import ToolCall
+from aichatkit.messages import Content
 from aichatkit.providers.base import Tool
 
 __all__ = ["Approve", "RemoteTool"]
@@ -17,6 +18,6 @@ class RemoteTool:
 
     definition: Tool
 
-    def run(self, call: ToolCall, approve: Approve | None) -> str:
-        """Run a call and return its result as text, or an error message for the model."""
+    def run(self, call: ToolCall, approve: Approve | None) -> Content:
+        """Run a call and return its result, or an error message for the model."""
         raise NotImplementedError

@@ -16,6 +16,7 @@ from aichatkit._locks import ReentrantLock
 from aichatkit._warnings import warn_user
 from aichatkit.chunks import ToolCall
 from aichatkit.errors import ConfigurationError, MCPError
+from aichatkit.messages import Content
 from aichatkit.providers.base import ToolSource
 from aichatkit.structured.fit import fit_arguments
 from aichatkit.tools.mcp.contents import ToolResult, parse_result
@@ -366,7 +367,7 @@ class _BoundTool(RemoteTool):
         self._server = server
         self._tool = tool
 
-    def run(self, call: ToolCall, approve: Approve | None) -> str:
+    def run(self, call: ToolCall, approve: Approve | None) -> Content:
         try:
             arguments = fit_arguments(call.arguments, self.definition.parameters)
         except RecursionError:
@@ -388,7 +389,7 @@ class _BoundTool(RemoteTool):
             if error.maybe_processed:
                 failure += "; it is not known whether the tool ran, so do not repeat the call without checking"
             return f"Error: {failure}"
-        return f"Error: {result.text}" if result.is_error else result.text
+        return f"Error: {result.text}" if result.is_error else result.content
 
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:
