@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from typing import Any, Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, Callable
 from urllib.parse import urljoin, urlsplit
 
 import requests
 
+from aichatkit._lazy import lazy_module
 from aichatkit.errors import (
     AuthenticationError,
     ChatError,
@@ -27,6 +29,12 @@ from aichatkit.transport.responses import Response
 from aichatkit.transport.secrets import hide, is_secret
 from aichatkit.transport.timeouts import Deadline, Timeout
 from aichatkit.transport.transport import Transport
+
+if TYPE_CHECKING:
+    from aichatkit.tools.mcp import listener
+else:
+    # Few programs answer what a server asks.
+    listener = lazy_module("aichatkit.tools.mcp.listener")
 
 __all__ = ["Endpoint", "HTTPWire"]
 
@@ -173,6 +181,7 @@ class HTTPWire(Wire):
         self._endpoint = endpoint
         self._on_message = on_message
         self._sleep = sleep
+        self._listener: listener.Listener | None = None
 
     def request(self, message: Mapping[str, Any], limits: Limits, headers: Mapping[str, str]) -> Mapping[str, Any]:
         try:
@@ -190,7 +199,13 @@ class HTTPWire(Wire):
         logger.debug("MCP server %s: notification answered with %s", self._endpoint.server, response.status)
         response.close()
 
+    def listen(self, limits: Limits) -> None:
+        self._end_listener()
+        receive = partial(self._receive, limits=limits)
+        self._listener = listener.Listener(self._endpoint.server, self._get, receive, limits)
+
     def close(self) -> None:
+        self._end_listener()
         session_id, self.session_id = self.session_id, ""
         if session_id:
             headers = {**self.version_headers, "Mcp-Session-Id": session_id}
@@ -262,10 +277,19 @@ class HTTPWire(Wire):
                 raise self._lost("closed", "the stream ended without an answer")
             resumes += 1
             self._sleep(wait)
-            headers = {"Accept": "text/event-stream", **self._session_headers(), "Last-Event-ID": last_id}
-            response = self._endpoint.send("GET", limits, headers)
+            response = self._get(limits, last_id)
             if response.status != 200:
                 raise self._endpoint.refusal(response)
+
+    def _get(self, limits: Limits, last_id: str) -> Response:
+        """Open the server's own stream, or go on with one after an event."""
+        resumed = {"Last-Event-ID": last_id} if last_id else {}
+        return self._endpoint.send("GET", limits, {"Accept": "text/event-stream", **self._session_headers(), **resumed})
+
+    def _end_listener(self) -> None:
+        ended, self._listener = self._listener, None
+        if ended is not None:
+            ended.close()
 
     def _receive(self, message: Mapping[str, Any], limits: Limits) -> None:
         reply = self._on_message(message)

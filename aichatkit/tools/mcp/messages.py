@@ -51,9 +51,10 @@ class Limits(NamedTuple):
     total: float
 
 
-def modern_meta(version: str) -> dict[str, Any]:
-    """Return the fields that every request has in revisions without a handshake; no capability is declared."""
-    return {f"{_META}protocolVersion": version, f"{_META}clientCapabilities": {}, f"{_META}clientInfo": CLIENT}
+def modern_meta(version: str, capabilities: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields that every request has in revisions without a handshake."""
+    declared = {f"{_META}clientCapabilities": capabilities, f"{_META}clientInfo": CLIENT}
+    return {f"{_META}protocolVersion": version, **declared}
 
 
 def request_headers(method: str, params: Mapping[str, Any], version: str) -> dict[str, str]:

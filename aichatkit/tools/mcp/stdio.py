@@ -6,6 +6,7 @@ import os
 import queue
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Callable
 
 from aichatkit.errors import BadResponseError, MCPError
@@ -105,6 +106,13 @@ class StdioWire(Wire):
         self._unsent.put(None)
 
     def _receive(self, message: Mapping[str, Any]) -> None:
+        if message.get("id") is None:
+            self._on_message(message)
+        else:
+            # Not in this thread, which has the answers to read: a person may be asked.
+            _start(partial(self._reply, message))
+
+    def _reply(self, message: Mapping[str, Any]) -> None:
         reply = self._on_message(message)
         if reply is not None:
             self._unsent.put(_encode(reply))

@@ -717,6 +717,7 @@ def test_what_a_server_of_the_first_revision_asks_is_answered(serve, response):
     def ask(handler, message):
         outbox = server.old_streams[handler.path]
         outbox.put({"jsonrpc": "2.0", "method": "notifications/message"})
+        outbox.put({"jsonrpc": "2.0", "id": "s9", "method": None})
         outbox.put({"jsonrpc": "2.0", "id": "s0", "method": "ping"})
         handler.send_body(202, b"")
         replied.wait(20)
