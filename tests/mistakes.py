@@ -503,6 +503,20 @@ MISTAKES = (
         "call/test_targets.py",
     ),
     Mistake(
+        "Claude on Vertex AI is named in the body as well",
+        "providers/vertex_claude.py",
+        'del payload["model"]',
+        'payload["model"] = model',
+        "providers/test_vertex_claude.py",
+    ),
+    Mistake(
+        "a region of Vertex AI has no surcharge",
+        "providers/vertex_claude.py",
+        'return "regional" if location not in ("", "global") else location',
+        'return ""',
+        "providers/test_vertex_claude.py",
+    ),
+    Mistake(
         "a deployment without a name is asked for as any model",
         "providers/azure.py",
         "def missing_model(cls)",
@@ -1767,6 +1781,34 @@ MISTAKES = (
         "sandbox/test_sandbox_batches.py",
     ),
     # Decisions.
+    Mistake(
+        "the questions of all requests count once in an estimate",
+        "decisions/expectations.py",
+        "count * _count(call.messages, model) + asked",
+        "_count(call.messages, model)",
+        "decisions/test_expectations.py",
+    ),
+    Mistake(
+        "an index of a variable is a citation",
+        "tools/ollama_search.py",
+        'r"(?<!\\w)\\[',
+        'r"\\[',
+        "tools/test_ollama_search.py",
+    ),
+    Mistake(
+        "the key of a search is shown in its error",
+        "tools/ollama_search.py",
+        "            transport.scrub(error)\n",
+        "",
+        "tools/test_ollama_search.py",
+    ),
+    Mistake(
+        "a function of the user's counts as a search of the service",
+        "call/blocks.py",
+        'entry.content.get("type") == "server_tool_use" and ',
+        "",
+        "tools/test_ollama_search.py",
+    ),
     Mistake(
         "probabilities whose sum is not 1 are accepted",
         "decisions/answers.py",
