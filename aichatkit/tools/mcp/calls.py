@@ -29,7 +29,15 @@ def call_tool(
     """Return the result of a call; `send` sends its parameters once."""
     params, later, asked = call, 0, 0
     while True:
-        result = send(params)
+        try:
+            result = send(params)
+        except MCPError as error:
+            # Whatever it is, it is an answer.
+            error.maybe_processed = error.maybe_processed or error.code == "unreadable"
+            if error.maybe_processed:
+                error.message = f"{error.message} (tool {call['name']})"
+                error.args = (error.message,)
+            raise
         kind = result.get("resultType", "complete")
         if kind == "complete":
             return parse_result(result, limit)

@@ -21,7 +21,7 @@ from aichatkit.providers.base import ToolSource
 from aichatkit.structured.fit import fit_arguments
 from aichatkit.tools.mcp.calls import call_tool
 from aichatkit.tools.mcp.contents import ToolResult
-from aichatkit.tools.mcp.definitions import ServerTool, name_of, parse_tool
+from aichatkit.tools.mcp.definitions import ServerTool, name_of, parse_tool, with_distinct_names
 from aichatkit.tools.mcp.inputs import Elicit, Inputs
 from aichatkit.tools.mcp.peer import Peer
 from aichatkit.tools.mcp.settings import Settings, parse_settings
@@ -286,7 +286,7 @@ class MCPServer(ToolSource):
                     self._warn(f"the definition of {name} is not the one that it had at first; check it")
         if len(tools) > _MANY_TOOLS:
             self._warn(f"{len(tools)} tools are more than services accept; choose some with only=")
-        return tools
+        return with_distinct_names(tools, settings.prefix)
 
     def _call(self, tool: ServerTool, arguments: Mapping[str, Any]) -> ToolResult:
         """Call a tool; one whose outcome is unknown is never sent again."""

@@ -52,8 +52,10 @@ class StdioWire(Wire):
 
     def request(self, message: Mapping[str, Any], limits: Limits, headers: Mapping[str, str]) -> Mapping[str, Any]:
         request_id, line = message["id"], _encode(message)
-        self._mailbox.add(request_id)
+        is_sent = False
         try:
+            self._mailbox.add(request_id)
+            is_sent = True
             self._unsent.put(line)
             return self._mailbox.wait(request_id, limits)
         except MCPError as error:
@@ -63,7 +65,7 @@ class StdioWire(Wire):
             raise
         finally:
             self._mailbox.remove(request_id)
-        failure.maybe_processed = True
+        failure.maybe_processed = is_sent
         if failure.code == "timeout" and message["method"] != "initialize":
             self._unsent.put(_encode(cancelled(message)))
         if failure.code == "closed":

@@ -263,6 +263,17 @@ def test_names_are_made_safe_and_stay_different(name, safe):
     assert definitions.safe_name("x" * 65) != definitions.safe_name("x" * 66)
 
 
+def test_names_that_would_be_alike_get_names_of_their_own(server):
+    server.on("tools/list", reply_with({"tools": [{"name": name} for name in ("a.b", "a_b", "a/b", "c.d")]}))
+    with ai.mcp(server.url, prefix="x_") as mcp:
+        names = {tool.name: tool.definition.name for tool in mcp.tools()}
+        assert (names["a_b"], names["c.d"]) == ("x_a_b", "x_c_d")
+        assert names["a.b"] != names["a/b"]
+        assert all(names[name].startswith("x_a_b_") and len(names[name]) == 14 for name in ("a.b", "a/b"))
+        assert Toolbox([mcp]).run(_call(names["a/b"])) == "Error: it broke"
+    assert server.params_of("tools/call")[0]["name"] == "a/b"
+
+
 # The list.
 
 
@@ -450,6 +461,10 @@ def test_a_header_that_is_not_plain_is_encoded(value):
         ({"$schema": "x", "$id": "y", "properties": {"$id": {"title": "T"}}}, {"properties": {"$id": {"title": "T"}}}),
         ({"type": "object", "properties": None}, {"properties": {}}),
         ({"properties": {"a": {"type": "array"}}}, {"properties": {"a": {"type": "array", "items": {}}}}),
+        (
+            {"properties": {"a": True, "b": False, "c": {"items": True}}},
+            {"properties": {"a": {}, "b": {}, "c": {"items": {}}}},
+        ),
         (
             {"properties": {"a": {"$ref": "#/$defs/A"}}, "$defs": {"A": {"type": "string", "default": {"$id": 1}}}},
             {"properties": {"a": {"type": "string", "default": {"$id": 1}}}},
