@@ -176,6 +176,13 @@ MISTAKES = (
         "transport/test_shortcut.py",
     ),
     Mistake(
+        "a new connection counts as one that was used before",
+        "transport/shortcut.py",
+        "pending.reused = conn.sock is not None",
+        "pending.reused = True",
+        "transport/test_shortcut.py",
+    ),
+    Mistake(
         "the cookies of a handshake are lost on a kept connection",
         "transport/transport.py",
         "self._unread_cookies.append((request, received))",

@@ -203,6 +203,8 @@ _NAMES = {
     **{"Timeout": Timeout, "ToolCall": ToolCall, "ToolSource": ToolSource},
 }
 _HAS_KEYWORDS = 0x08
+#: The names that annotations in a module refer to, by the name of the module.
+_scopes: dict[str, dict[str, Any]] = {}
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _Class = TypeVar("_Class", bound=type)
@@ -284,7 +286,10 @@ def _declare(function: Any) -> FunctionType:
         co_nlocals=len(names),
         co_varnames=names,
     )
-    declared = FunctionType(inspected, {**_NAMES, **function.__globals__}, code.co_name, function.__defaults__)
+    # One for all functions of a module.
+    scope = _scopes.setdefault(function.__module__, dict(_NAMES))
+    scope.update(function.__globals__)
+    declared = FunctionType(inspected, scope, code.co_name, function.__defaults__)
     declared.__kwdefaults__ = {
         **{name: _DEFAULTS.get(name) for name in options},
         **(function.__kwdefaults__ or {}),
