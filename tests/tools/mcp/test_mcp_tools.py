@@ -264,14 +264,14 @@ def test_names_are_made_safe_and_stay_different(name, safe):
 
 
 def test_names_that_would_be_alike_get_names_of_their_own(server):
-    server.on("tools/list", reply_with({"tools": [{"name": name} for name in ("a.b", "a_b", "a/b", "c.d")]}))
+    server.on("tools/list", reply_with({"tools": [{"name": name} for name in ("a.b", "a_b", "c.d", "c/d", "e.f")]}))
     with ai.mcp(server.url, prefix="x_") as mcp:
         names = {tool.name: tool.definition.name for tool in mcp.tools()}
-        assert (names["a_b"], names["c.d"]) == ("x_a_b", "x_c_d")
-        assert names["a.b"] != names["a/b"]
-        assert all(names[name].startswith("x_a_b_") and len(names[name]) == 14 for name in ("a.b", "a/b"))
-        assert Toolbox([mcp]).run(_call(names["a/b"])) == "Error: it broke"
-    assert server.params_of("tools/call")[0]["name"] == "a/b"
+        assert (names["a_b"], names["e.f"]) == ("x_a_b", "x_e_f")
+        assert len(set(names.values())) == 5
+        assert [len(names[name]) for name in ("a.b", "c.d", "c/d")] == [14, 14, 14]
+        assert Toolbox([mcp]).run(_call(names["c/d"])) == "Error: it broke"
+    assert server.params_of("tools/call")[0]["name"] == "c/d"
 
 
 # The list.
