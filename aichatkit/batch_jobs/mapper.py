@@ -171,23 +171,24 @@ def collect_jobs(
     deque(run, maxlen=0)
 
 
-def estimate_in_jobs(client: Client, prompts: Any, template: str | None, options: Mapping[str, Any]) -> Estimate:
+def estimate_in_jobs(
+    prompts: Any,
+    template: str | None,
+    *,
+    build_call: Callable[[Any], Call],
+    make_work: Callable[[Call, Callable[[Any], Call]], RowWork] = ChatWork,
+) -> Estimate:
     """Return what `map(batch=True)` would use; a row that cannot be sent counts as nothing."""
-    rows = read_rows(prompts, template).rows
-    sample = client._build_call("?", 1, **options)
-    target = _targets_with_jobs(sample, ChatWork(sample, _call_builder(client, options)))[0]
+    rows, sample = read_rows(prompts, template).rows, build_call("?")
+    target = _targets_with_jobs(sample, make_work(sample, build_call))[0]
 
     def calls() -> Iterator[Call]:
         for row in rows:
             if row.error is None:
                 with suppress(ConfigurationError):
-                    yield client._build_call(row.prompt, 1, **options)
+                    yield build_call(row.prompt)
 
     return prices.estimate_jobs(calls(), target)
-
-
-def _call_builder(client: Client, options: Mapping[str, Any]) -> Callable[[object], Call]:
-    return lambda prompt: client._build_call(prompt, 1, **options)  # type: ignore[arg-type]
 
 
 def _open_journal(path: Any) -> JobJournal:
@@ -200,7 +201,10 @@ def _open_journal(path: Any) -> JobJournal:
 
 def _check_options(options: Mapping[str, Any]) -> None:
     if options.get("search"):
-        raise ConfigurationError("search: a search may pause and go on, which a batch job cannot; leave batch= out")
+        raise ConfigurationError(
+            "search: batch jobs do not search the web, as an answer that searches may pause and has to be sent back to "
+            "go on, which a job cannot do; leave search= or batch= out"
+        )
     if options.get("tools"):
         raise ConfigurationError("tools: a batch job has nobody to run tools; leave tools= or batch= out")
     for name in _NOT_IN_JOBS:

@@ -62,10 +62,13 @@ def estimate_jobs(calls: Iterable[Call], target: Target) -> Estimate:
     count = input_tokens = output_tokens = 0
     total: float | None = 0.0
     for call in calls:
-        prompt = count_call(call.messages, call.options, target.model)
-        answer = call.options.params.get("max_tokens") or ANSWER_TOKENS
+        if call.expect is None:
+            requests, prompt = 1, count_call(call.messages, call.options, target.model)
+            answer = call.options.params.get("max_tokens") or ANSWER_TOKENS
+        else:
+            requests, prompt, answer, _ = call.expect(call, target)
         cost = _cost(call, target, Usage(prompt, answer, prompt + answer), Bill(tier="batch", search_size="low"))
-        count, input_tokens, output_tokens = count + 1, input_tokens + prompt, output_tokens + answer
+        count, input_tokens, output_tokens = count + requests, input_tokens + prompt, output_tokens + answer
         total = None if total is None or cost is None else total + cost
     return Estimate(count, input_tokens, output_tokens, total)
 

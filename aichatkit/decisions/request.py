@@ -117,7 +117,9 @@ class DecisionAttempts(TargetAttempts):
             return
         if self._records and not error.partial:
             error.partial = self._text()
-        is_missing = isinstance(error, ModelNotFoundError) or error.status == 404
+        # Some services have another status for a model that does not decide.
+        says_so = error.status == 400 and "decision" in error.message.lower()
+        is_missing = isinstance(error, ModelNotFoundError) or error.status == 404 or says_so
         if is_missing and self._service is not None and self._form.emulate is None:
             error.message += "; with emulate=True, a chat model answers instead"
             error.args = (error.message,)
@@ -150,10 +152,8 @@ class DecisionAttempts(TargetAttempts):
 
     def _plan_emulation(self, atoms: Sequence[Question]) -> list[Part]:
         """Return the requests to a chat model: one for each question with its letters, or one for all of them."""
-        count = max_logprobs(self.provider, self.context.record(self.target))
-        most = max(len(question.labels) for question in atoms)
         name = f"{self.provider.name}/{self.target.model}"
-        if most <= min(count, len(emulation.LETTERS)):
+        if emulation.takes_letters(self.provider, self.context.record(self.target), atoms):
             self._report_emulation(name, "with a request for each question")
             return [Part("logprobs", [question]) for question in atoms]
         if self._form.needs_probabilities:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Generic
 
 from aichatkit.chunks import Usage
 from aichatkit.decisions.questions import Field, Questions
@@ -11,12 +11,22 @@ from aichatkit.display import markup, reply_record
 from aichatkit.errors import ContentFilteredError
 from aichatkit.reply import Attempt, Reply
 
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    Value = TypeVar("Value", default=Any)
+    Data = TypeVar("Data", default=Any)
+else:
+    from typing import TypeVar
+
+    Value, Data = TypeVar("Value"), TypeVar("Data")
+
 __all__ = ["DEFAULT_THRESHOLD", "Decision", "Decisions", "build_decisions"]
 
 DEFAULT_THRESHOLD = 0.5
 
 
-class Decision:
+class Decision(Generic[Value]):
     """The answer to one question.
 
     `value` is the answer as the type that was passed. `probability` is that of the value, for a bool that of True; for
@@ -63,7 +73,7 @@ class Decision:
         self.cost: float | None = None
 
     @property
-    def value(self) -> Any:
+    def value(self) -> Value:
         """The answer, as the type that was passed; raises ContentFilteredError if the service refused the question."""
         if self.refused:
             raise ContentFilteredError(
@@ -71,7 +81,7 @@ class Decision:
                 provider=self.provider,
                 model=self.model,
             )
-        return self._value
+        return self._value  # type: ignore[no-any-return]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the answer as plain data that `json.dumps` takes; keys without a value are left out.
@@ -102,15 +112,18 @@ class Decision:
         probability = "" if self.probability is None else f", probability {self.probability:.3g}"
         return f"<Decision {self.name!r}: {self._value!r}{probability}, from {self.source}>"
 
+    def _repr_html_(self) -> str:
+        return _table([self])
 
-class Decisions(Mapping[str, Decision]):
+
+class Decisions(Mapping[str, Decision[Value]], Generic[Data, Value]):
     """The answers to all questions of a call, by name; a question mark at the end of a name may be left out.
 
     `data` has the values in the form of what was passed: a dict, or an instance of the class.
     `usage` and `cost` are those of the call; `cost` is in US dollars, None if it is not known.
     """
 
-    def __init__(self, decisions: Mapping[str, Decision], questions: Questions, reply: Reply) -> None:
+    def __init__(self, decisions: Mapping[str, Decision[Any]], questions: Questions, reply: Reply) -> None:
         self._decisions = dict(decisions)
         self._questions = questions
         self.provider = reply.provider
@@ -122,9 +135,10 @@ class Decisions(Mapping[str, Decision]):
         self.attempts: Sequence[Attempt] = reply.attempts
 
     @property
-    def data(self) -> Any:
+    def data(self) -> Data:
         """The values, as a dict or an instance of the class; raises ContentFilteredError if one was refused."""
-        return self._questions.build({name: decision.value for name, decision in self._decisions.items()})
+        data: Data = self._questions.build({name: decision.value for name, decision in self._decisions.items()})
+        return data
 
     @property
     def refused(self) -> list[str]:
@@ -146,7 +160,7 @@ class Decisions(Mapping[str, Decision]):
             columns.update(zip(columns_of(field), values))
         return columns
 
-    def __getitem__(self, name: str) -> Decision:
+    def __getitem__(self, name: str) -> Decision[Value]:
         found = self._decisions.get(name)
         return self._decisions[f"{name}?"] if found is None and f"{name}?" in self._decisions else self._decisions[name]
 
@@ -161,13 +175,7 @@ class Decisions(Mapping[str, Decision]):
         return f"<Decisions {', '.join(parts)} from {self.provider}/{self.model}>"
 
     def _repr_html_(self) -> str:
-        rows = [
-            (name, "refused" if each.refused else repr(each._value), _percent(each.probability), each.source)
-            for name, each in self.items()
-        ]
-        head = "".join(f"<th>{title}</th>" for title in ("question", "answer", "probability", "source"))
-        body = "".join("<tr>" + "".join(f"<td>{markup.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-        return f"<table {markup.NO_MATH}><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        return _table(self.values())
 
 
 def columns_of(field: Field) -> list[str]:
@@ -257,3 +265,13 @@ def _decide_many(
 
 def _percent(probability: float | None) -> str:
     return "" if probability is None else f"{probability:.1%}"
+
+
+def _table(decisions: Iterable[Decision[Any]]) -> str:
+    rows = [
+        (each.name, "refused" if each.refused else repr(each._value), _percent(each.probability), each.source)
+        for each in decisions
+    ]
+    head = "".join(f"<th>{title}</th>" for title in ("question", "answer", "probability", "source"))
+    body = "".join("<tr>" + "".join(f"<td>{markup.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return f"<table {markup.NO_MATH}><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

@@ -122,6 +122,8 @@ class ToolSource:
     """Something that has tools, such as an MCP server."""
 
     name: str
+    #: What to do if another tool has the name of one of these.
+    rename_hint: ClassVar[str] = "pass it prefix="
 
     def open_tools(self, connections: Connections | None = None) -> Sequence[RemoteTool]:
         """Return the tools; `connections` are those of the client that calls."""
@@ -177,6 +179,8 @@ class Provider:
     effort_style: ClassVar[str] = ""
     #: Supported attachments: "image", "pdf", "text", "audio"; empty for text-only services.
     takes_files: ClassVar[frozenset[str]] = frozenset()
+    #: Attachments that the result of a tool may have; others follow in a message of the user, for None they cannot.
+    takes_result_files: ClassVar[frozenset[str] | None] = frozenset()
     #: Media types of the pictures that the service takes; empty if all, or not known.
     takes_images: ClassVar[frozenset[str]] = frozenset()
     #: Maximum size of an attachment, in bytes.

@@ -16,13 +16,14 @@ from aichatkit._reasons import reason_of
 from aichatkit._surrogates import repair
 from aichatkit.chunks import ToolCall
 from aichatkit.errors import ConfigurationError
+from aichatkit.messages import Content
 from aichatkit.providers.base import Tool, ToolSource
 from aichatkit.structured.convert import convert
 from aichatkit.structured.fit import fit_arguments
 from aichatkit.structured.schemas import Field, hints_of, object_schema
 from aichatkit.structured.validation import find_errors
-from aichatkit.tools.results import result_text
-from aichatkit.tools.sources import RemoteTool
+from aichatkit.tools.results import result_content
+from aichatkit.tools.sources import Findings, RemoteTool
 from aichatkit.transport.connections import Connections
 
 __all__ = ["Toolbox"]
@@ -93,8 +94,8 @@ class Toolbox:
         runnable = all(call.name in own or call.name not in self._tools for call in calls)
         return bool(calls) and bool(own) and runnable
 
-    def run(self, call: ToolCall) -> str:
-        """Call the function and return its result as text; if it fails, return an error message for the model."""
+    def run(self, call: ToolCall) -> Content:
+        """Call the function and return its result; if it fails, return an error message for the model."""
         function, remote = self._functions.get(call.name), self._remote.get(call.name)
         if function is None and remote is None:
             return f"Error: there is no tool {call.name!r}; there are: {', '.join(self._tools)}"
@@ -105,7 +106,15 @@ class Toolbox:
         assert function is not None
         return self._run_function(function, call)
 
-    def _run_function(self, function: _Function, call: ToolCall) -> str:
+    def findings(self, text: str) -> Findings:
+        """Return the searches that tools ran for an answer with this text, and the citations of what they found."""
+        parts = [tool.findings(text) for tool in self._remote.values()]
+        return Findings(
+            [search for part in parts for search in part.searches],
+            [citation for part in parts for citation in part.citations],
+        )
+
+    def _run_function(self, function: _Function, call: ToolCall) -> Content:
         parameters = self._tools[call.name].parameters
         try:
             fields = fit_arguments(call.arguments, parameters)
@@ -118,7 +127,7 @@ class Toolbox:
             return "Error: the user did not allow this call"
         try:
             arguments = {name: convert(value, function.hints[name]) for name, value in fields.items()}
-            return result_text(function.call(**arguments), call.name)
+            return result_content(function.call(**arguments), call.name)
         except Exception as error:  # noqa: BLE001 - whatever a user's function raises is reported to the model
             logger.debug("the tool %s failed (%s)", call.name, type(error).__name__)
             return repair(f"Error: {type(error).__name__}: {error}")
@@ -142,7 +151,7 @@ class Toolbox:
             name = tool.definition.name
             if name in self._tools:
                 raise ConfigurationError(
-                    f"tools: {source.name!r} has a tool named {name!r}, and so has another; pass it prefix="
+                    f"tools: {source.name!r} has a tool named {name!r}, and so has another; {source.rename_hint}"
                 )
             self._tools[name] = tool.definition
             self._remote[name] = tool

@@ -23,6 +23,7 @@ from aichatkit.sandbox.wires.ollama import Ollama
 from aichatkit.sandbox.wires.openai import OpenAIModels
 from aichatkit.sandbox.wires.openai_chat import OpenAIChat
 from aichatkit.sandbox.wires.openai_responses import OpenAIResponses
+from aichatkit.sandbox.wires.vertex_claude import VertexClaude
 
 __all__ = ["WIRES", "Call", "Route", "Settings", "Wire"]
 
@@ -38,6 +39,7 @@ WIRES: tuple[type[Wire], ...] = (
     OpenAIChat,
     OpenAIResponses,
     Anthropic,
+    VertexClaude,
     Gemini,
     Ollama,
     Cohere,
