@@ -503,6 +503,20 @@ MISTAKES = (
         "call/test_targets.py",
     ),
     Mistake(
+        "exceptions of the hooks of an auth escape",
+        "auth/signers.py",
+        "hook if hook in before else _Guarded(hook, self)",
+        "hook",
+        "auth/test_signers.py",
+    ),
+    Mistake(
+        "a server that wants NTLM is said to refuse the key",
+        "transport/authorization.py",
+        "if not schemes:",
+        "if schemes:",
+        "auth/test_signers.py",
+    ),
+    Mistake(
         "Claude on Vertex AI is named in the body as well",
         "providers/vertex_claude.py",
         'del payload["model"]',

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import ssl
+import sys
 import threading
 import weakref
 from collections.abc import Mapping
@@ -143,9 +144,13 @@ class Connections:
             return dict(_NO_PROXIES)
         return dict(self.proxies if proxies is None else proxies)
 
+    def auth(self) -> Any:
+        """Return what signs the requests of the user's Session, None if nothing does."""
+        return None if self.owns_session else self.session.auth or None
+
     def has_auth(self) -> bool:
         """Return whether the user's Session has an `auth` that signs requests."""
-        return not self.owns_session and bool(self.session.auth)
+        return self.auth() is not None
 
     def track(self, response: Any) -> None:
         """Register a response in progress, so that `close` can wake the thread that reads it."""
@@ -286,6 +291,13 @@ class _Adapter(CertificateAdapter):
     def close(self) -> None:
         self.pools.clear()
         super().close()
+
+    def proxy_headers(self, proxy: Any) -> dict[str, str]:
+        headers: dict[str, str] = super().proxy_headers(proxy)
+        if sys.version_info < (3, 12):
+            # CONNECT is sent as HTTP/1.0, and a proxy that signs in the connection, by NTLM, would close it.
+            headers["Proxy-Connection"] = "keep-alive"
+        return headers
 
     def proxy_manager_for(self, proxy: Any, **kwargs: Any) -> Any:
         is_new = proxy not in self.proxy_manager
