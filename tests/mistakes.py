@@ -176,6 +176,13 @@ MISTAKES = (
         "transport/test_shortcut.py",
     ),
     Mistake(
+        "a new connection counts as one that was used before",
+        "transport/shortcut.py",
+        "pending.reused = conn.sock is not None",
+        "pending.reused = True",
+        "transport/test_shortcut.py",
+    ),
+    Mistake(
         "the cookies of a handshake are lost on a kept connection",
         "transport/transport.py",
         "self._unread_cookies.append((request, received))",
@@ -1795,6 +1802,34 @@ MISTAKES = (
         "sandbox/test_sandbox_batches.py",
     ),
     # Decisions.
+    Mistake(
+        "the questions of all requests count once in an estimate",
+        "decisions/expectations.py",
+        "count * _count(call.messages, model) + asked",
+        "_count(call.messages, model)",
+        "decisions/test_expectations.py",
+    ),
+    Mistake(
+        "an index of a variable is a citation",
+        "tools/ollama_search.py",
+        'r"(?<!\\w)\\[',
+        'r"\\[',
+        "tools/test_ollama_search.py",
+    ),
+    Mistake(
+        "the key of a search is shown in its error",
+        "tools/ollama_search.py",
+        "            transport.scrub(error)\n",
+        "",
+        "tools/test_ollama_search.py",
+    ),
+    Mistake(
+        "a function of the user's counts as a search of the service",
+        "call/blocks.py",
+        'entry.content.get("type") == "server_tool_use" and ',
+        "",
+        "tools/test_ollama_search.py",
+    ),
     Mistake(
         "probabilities whose sum is not 1 are accepted",
         "decisions/answers.py",
