@@ -133,7 +133,7 @@ def words_for_refusal(
     if auth is None:
         return wanted, f"pass auth={_OBJECTS[schemes[0].lower()]}"
     if sent_key:
-        return wanted, "the API key was sent in its place: pass auth= to the client instead of the Session"
+        return wanted, "the API key was sent instead: pass auth= to the client rather than a Session"
     name = "(user, password)" if isinstance(auth, tuple) else name_of(auth)
     advice = "check the user and the password"
     if any(scheme.lower() == "negotiate" for scheme in schemes):

@@ -18,7 +18,6 @@ from aichatkit._lazy import lazy_module
 from aichatkit._version import __version__
 from aichatkit.errors import ConfigurationError
 from aichatkit.transport.certificates import (
-    CHECKS_HOSTNAMES,
     SYSTEM,
     CertificateAdapter,
     bundle_context,
@@ -310,7 +309,7 @@ class _Adapter(CertificateAdapter):
 
     def context_for(self, verify: Any, cert: Any) -> ssl.SSLContext | None:
         own = super().context_for(verify, cert)
-        if own is None and verify and cert is None and not CHECKS_HOSTNAMES:
+        if own is None and verify and cert is None:
             return bundle_context(verify)
         return own
 

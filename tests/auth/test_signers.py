@@ -445,7 +445,7 @@ def test_a_broken_connection_in_its_hook_is_one_of_the_network(sandbox, error):
         ("NTLM", {"auth": Quiet()}, r"wants NTLM and has refused that of Quiet .*check the user and the password$"),
         ("Negotiate, NTLM", {"auth": Quiet()}, r"wants Negotiate or NTLM and has refused .*klist"),
         ("ntlm", {"session_auth": Quiet()}, r"wants ntlm and has refused that of Quiet"),
-        ("NTLM", {"session_auth": Quiet(), "api_key": "k"}, r"the server wants NTLM \(401\).*instead of the Session$"),
+        ("NTLM", {"session_auth": Quiet(), "api_key": "k"}, r"the server wants NTLM \(401\).*rather than a Session$"),
         ("Basic", {"session_auth": ("me", "pw")}, r"has refused that of \(user, password\)"),
         ("Bearer", {"api_key": "k"}, r"the key was refused \(401\); check the API key of this provider$"),
         ("", {"api_key": "k"}, r"check the API key of this provider$"),
