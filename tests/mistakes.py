@@ -2051,4 +2051,40 @@ MISTAKES = (
         "bundle = verify",
         "transport/test_certificates.py",
     ),
+    # Embeddings, and what breaks a prompt cache.
+    Mistake(
+        "rows of one template have prompt cache keys of their own",
+        "prompt_caching/prompts.py",
+        "else self.start or self.messages[0]",
+        "else self.messages[0]",
+        "prompt_caching/test_cache_policy.py",
+    ),
+    Mistake(
+        "a run has one prompt cache key, however fast it is",
+        "prompt_caching/memory.py",
+        'return f"{key}-{number}" if number else key',
+        "return key",
+        "prompt_caching/test_cache_policy.py",
+    ),
+    Mistake(
+        "a long conversation loses a turn with every question",
+        "chats/trimming.py",
+        "max(1, limit // _STEPS)",
+        "1",
+        "chats/test_trimming.py",
+    ),
+    Mistake(
+        "tools of a server change places",
+        "tools/mcp/server.py",
+        "for name in self._first if name in tools}",
+        "for name in tools}",
+        "tools/mcp/test_mcp_tools.py",
+    ),
+    Mistake(
+        "every server is asked for base64",
+        "embeddings/wires.py",
+        "bool(service.own_encoding) and provider.url == type(provider).url",
+        "bool(service.own_encoding)",
+        "embeddings/test_embed.py",
+    ),
 )
