@@ -605,8 +605,8 @@ MISTAKES = (
     Mistake(
         "a trimmed conversation loses a turn that would fit",
         "chats/trimming.py",
-        "        if total <= limit:\n",
-        "        if total < limit:\n",
+        "        if excess <= 0:\n",
+        "        if excess < 0:\n",
         "chats/test_trimming.py",
     ),
     Mistake(
@@ -1234,8 +1234,8 @@ MISTAKES = (
     Mistake(
         "the prompt cache key changes with every turn",
         "providers/cache_keys.py",
-        "head = messages[:1]",
-        "head = messages",
+        "for message in messages[:1]]",
+        "for message in messages]",
         "providers/test_cache_keys.py",
     ),
     Mistake(
