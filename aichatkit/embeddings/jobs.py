@@ -172,7 +172,7 @@ class EmbeddingJobRun(EmbeddingRun):
     def _send_all(self, executor: Any) -> None:
         self._executor = executor
         for row, outcome in self._run:
-            self._keep(row.index, outcome)
+            self._take(row.index, outcome)
         if self._run.stopped is not None:
             self._stop(self._run.stopped)
 
@@ -180,7 +180,7 @@ class EmbeddingJobRun(EmbeddingRun):
         for number, text in enumerate(self._new_texts()):
             yield Row(number, text.key, text.text)
 
-    def _keep(self, key: bytes, outcome: Reply | ChatError) -> None:
+    def _take(self, key: bytes, outcome: Reply | ChatError) -> None:
         if isinstance(outcome, ChatError):
             if not isinstance(outcome, BatchPendingError) and outcome is not self._run.stopped:
                 outcome.message += f" (row {self._rows.index(key)})"
@@ -191,9 +191,11 @@ class EmbeddingJobRun(EmbeddingRun):
             self._outcomes[key] = outcome
             return
         stored = outcome.data
-        assert isinstance(stored, Stored)
+        if not isinstance(stored, Stored):
+            # It was sent live, and is kept.
+            return
         self._check_width(stored)
-        self._outcomes[key] = stored
+        self._keep([(key, stored)])
         if self._settings.cache is not None:
             write_cache(self._settings.cache, self._settings.url, [(key, stored)])
 
@@ -207,8 +209,8 @@ class EmbeddingJobRun(EmbeddingRun):
         """Send no further request."""
         self._stop(error)
 
-    def outcome_of(self, key: bytes) -> Stored | ChatError | None:
-        """Return what is known of a text, None if it was not sent."""
+    def outcome_of(self, key: bytes) -> bytes | ChatError | None:
+        """Return the vector or the error of a text, None if it was not sent."""
         return self._outcomes[key]
 
 
@@ -230,7 +232,7 @@ class _LiveTexts(BaseRun):
         unsent = failure or ChatError("not sent: the run ended before")
         for row in rows:
             outcome = self._owner.outcome_of(row.index)
-            yield row, Reply("", "", "", data=outcome) if isinstance(outcome, Stored) else outcome or unsent
+            yield row, Reply("", "", "") if isinstance(outcome, bytes) else outcome or unsent
 
     def stop(self) -> None:
         """Do nothing: a request that was sent is waited for."""

@@ -32,7 +32,6 @@ from aichatkit.errors import (
 )
 from aichatkit.middleware.budgets import Budget
 from aichatkit.middleware.estimates import Expense
-from aichatkit.reply import sum_known
 
 __all__ = ["EmbeddingRun", "RunSettings", "Text", "problem_of"]
 
@@ -88,9 +87,13 @@ class EmbeddingRun:
         self._settings = settings
         #: The key of each row, or the error why it has none.
         self._rows: list[bytes | ChatError] = []
-        self._labels: list[Any] = []
-        #: What is known of each key: nothing while it is on its way.
-        self._outcomes: dict[bytes, Stored | ChatError | None] = {}
+        #: The indexes of the rows; None while each is the position of its row.
+        self._labels: list[Any] | None = None
+        #: The vector or the error of each key, None while it is on its way.
+        self._outcomes: dict[bytes, bytes | ChatError | None] = {}
+        #: The tokens of all vectors, and those that cost the usual price, None if those of one are not known.
+        self._tokens: int | None = 0
+        self._priced: float | None = 0.0
         self._in_flight: dict[Future[Any], tuple[list[Text], Expense | None]] = {}
         #: The error that ended the run, and whether it is raised even with on_error="keep".
         self._failure: ChatError | None = None
@@ -164,7 +167,7 @@ class EmbeddingRun:
         """Yield the texts that are neither known nor on their way."""
         block: list[Text] = []
         for row in self._source.rows:
-            self._labels.append(row.index)
+            self._add_label(row.index)
             text = self._parse(row)
             if text is None:
                 continue
@@ -176,6 +179,13 @@ class EmbeddingRun:
                 yield from self._unknown(block)
                 block = []
         yield from self._unknown(block)
+
+    def _add_label(self, label: Any) -> None:
+        position = len(self._rows)
+        if self._labels is None and (type(label) is not int or label != position):
+            self._labels = list(range(position))
+        if self._labels is not None:
+            self._labels.append(label)
 
     def _parse(self, row: Row) -> Text | None:
         problem, text = problem_of(row), row.prompt
@@ -198,7 +208,7 @@ class EmbeddingRun:
             known.update(cached)
         for stored in known.values():
             self._check_width(stored)
-        self._outcomes.update(known)
+        self._keep(known.items())
         pending = self._pending([key for key in keys if key not in known])
         self._outcomes.update(pending)
         return [text for text in block if self._outcomes[text.key] is None]
@@ -285,11 +295,18 @@ class EmbeddingRun:
                 self._width = len(row)
                 entries.append((text.key, Stored(row, tokens)))
         # In memory first: a journal that cannot be written must not lose them.
-        self._outcomes.update(entries)
+        self._keep(entries)
         if settings.journal is not None:
             settings.journal.write_vectors(entries)
         if settings.cache is not None:
             write_cache(settings.cache, settings.url, entries)
+
+    def _keep(self, entries: Iterable[tuple[bytes, Stored]]) -> None:
+        for key, (vector, tokens, share) in entries:
+            self._outcomes[key] = vector
+            self._tokens = None if tokens is None or self._tokens is None else self._tokens + tokens
+            is_unknown = tokens is None or share is None or self._priced is None
+            self._priced = None if is_unknown else (self._priced or 0.0) + (tokens or 0) * (share or 0.0)
 
     def _width_error(self, size: int) -> BadResponseError:
         provider, model = self._settings.provider, self._settings.model
@@ -318,19 +335,15 @@ class EmbeddingRun:
     def _embeddings(self) -> Embeddings:
         settings = self._settings
         unasked = self._failure or ChatError("not sent: the run ended before")
-        rows: list[bytes | ChatError] = []
-        for row in self._rows:
-            outcome = self._outcomes[row] if isinstance(row, bytes) else row
-            rows.append(outcome.vector if isinstance(outcome, Stored) else outcome or unasked)
-        stored = [outcome for outcome in self._outcomes.values() if isinstance(outcome, Stored)]
-        tokens = sum_known(each.tokens for each in stored)
+        rows = [self._outcomes[row] or unasked if isinstance(row, bytes) else row for row in self._rows]
         return Embeddings(
             rows,
             provider=settings.provider,
             model=settings.model,
-            tokens=None if tokens is None else int(tokens),
-            cost=_cost(stored, settings.price),
+            tokens=self._tokens,
+            cost=_cost(self._priced, settings.price),
             labels=self._labels,
+            table=self._source.table,
         )
 
 
@@ -350,14 +363,10 @@ def problem_of(row: Row) -> ChatError | None:
     return None
 
 
-def _cost(stored: Sequence[Stored], price: float | None) -> float | None:
+def _cost(tokens: float | None, price: float | None) -> float | None:
     if price == 0:
         return 0.0
-    tokens = [
-        None if each.tokens is None or each.price_share is None else each.tokens * each.price_share for each in stored
-    ]
-    total = sum_known(tokens)
-    return None if total is None or price is None else total * price / _UNIT
+    return None if tokens is None or price is None else tokens * price / _UNIT
 
 
 def _shares(total: int | None, weights: Sequence[int]) -> list[int | None]:

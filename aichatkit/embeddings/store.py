@@ -17,8 +17,9 @@ __all__ = ["SCHEMA", "Stored", "VectorJournal", "VectorTables", "key_of", "read_
 
 logger = logging.getLogger(__name__)
 
+#: With row ids, as vectors among the keys of an index would take five times as long to write.
 SCHEMA = """
-CREATE TABLE IF NOT EXISTS vectors (key BLOB NOT NULL PRIMARY KEY, vector BLOB NOT NULL, tokens INTEGER) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS vectors (key BLOB NOT NULL PRIMARY KEY, vector BLOB NOT NULL, tokens INTEGER);
 CREATE TABLE IF NOT EXISTS vector_model (name TEXT NOT NULL PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS vector_prices (key BLOB NOT NULL PRIMARY KEY, share REAL) WITHOUT ROWID
 """
