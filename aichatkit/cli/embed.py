@@ -83,7 +83,9 @@ def run(args: Namespace) -> int:
         with replacing(out) as file:
             vectors = _embed(args, texts, model)
             file.write(_lines(vectors))
-    except BatchPendingError:
+    except BatchPendingError as error:
+        if not args.batch:
+            print_stderr(in_words(error))
         return RUNNING
     except ChatError as error:
         if not getattr(getattr(error, "results", None), "interrupted", False):
@@ -109,7 +111,7 @@ def _embed(args: Namespace, texts: Any, model: str) -> Any:
             resume=args.journal,
             **options,
         )
-    if vectors.pending:
+    if args.batch and vectors.pending:
         count = "1 text is" if vectors.pending == 1 else f"{vectors.pending} texts are"
         print_stderr(
             f"{count} in batch jobs: the same command collects them, `aichatkit jobs {args.journal}` shows them"
