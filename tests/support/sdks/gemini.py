@@ -33,6 +33,13 @@ def ask(client, prompt):
     return {"text": reply.text, "usage": [usage.prompt_token_count, usage.candidates_token_count]}
 
 
+def weigh(client, prompt, count):
+    config = {"response_logprobs": True, "logprobs": count}
+    found = client.models.generate_content(model=MODEL, contents=prompt, config=config).candidates[0].logprobs_result
+    tops = [len(top.candidates) for top in found.top_candidates]
+    return [[token.token, token.log_probability, top] for token, top in zip(found.chosen_candidates, tops)]
+
+
 def use_tool(client, prompt, result):
     asked = [types.UserContent(prompt)]
     chunks = list(client.models.generate_content_stream(model=MODEL, contents=asked, config=TOOLS))

@@ -34,6 +34,14 @@ def ask(client, prompt):
     return {"text": reply.choices[0].message.content, "usage": usage}
 
 
+def weigh(client, prompt, count):
+    wanted = {"logprobs": True, "top_logprobs": count, "stream": True}
+    chunks = map(checked, client.chat.completions.create(model=MODEL, messages=[_user(prompt)], **wanted))
+    choices = [choice for chunk in chunks for choice in chunk.choices if choice.logprobs]
+    tokens = [token for choice in choices for token in choice.logprobs.content]
+    return [[token.token, token.logprob, len(token.top_logprobs)] for token in tokens]
+
+
 def use_tool(client, prompt, result):
     messages = [_user(prompt)]
     with client.chat.completions.stream(model=MODEL, messages=messages, tools=TOOLS) as events:
