@@ -51,6 +51,7 @@ _NOT_PROVIDERS = (
         "cache_marks",
         "deciders",
         "effort_fields",
+        "image_fields",
         "logprobs",
         "mistral_conversations",
         "odd_events",

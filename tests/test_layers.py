@@ -81,7 +81,7 @@ ORDER = """
     prompt_caching.policy
     call.answer limits.rate_limits limits.retries
     call.model_rules
-    call.refused_fields
+    call.refused_fields call.multipart
     call.refusal_actions
     call.refusals
     registry call.request call.listings

@@ -38,6 +38,7 @@ __all__ = [
     "CheckOptions",
     "DecideOptions",
     "EmbedOptions",
+    "ImageOptions",
     "MapOptions",
     "SamplingOptions",
     "options_of",
@@ -100,6 +101,14 @@ class CallOptions(CheckOptions, total=False):
     search: bool | Mapping[str, Any]
     max_rounds: int
     approve: Callable[[ToolCall], bool] | None
+
+
+class ImageOptions(CallOptions, total=False):
+    """Options of `image`: those of any call, and what the images are like."""
+
+    size: str | tuple[int, int] | None
+    quality: str | None
+    n: int
 
 
 class ChatOptions(CallOptions, total=False):
@@ -172,6 +181,7 @@ _DEFAULTS: Mapping[str, Any] = {
     "history": (),
     "late": "batch",
     "max_rounds": 8,
+    "n": 1,
     "on_error": "keep",
     "raw": False,
     "search": False,
@@ -187,7 +197,7 @@ _UNPACKED = {
     f"Unpack[{options.__name__}]": options
     for options in (
         *(SamplingOptions, CheckOptions, CallOptions, ChatOptions, MapOptions, EmbedOptions),
-        DecideOptions,
+        *(DecideOptions, ImageOptions),
     )
 }
 #: What annotations of options refer to, for `typing.get_type_hints`.

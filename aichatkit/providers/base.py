@@ -28,6 +28,7 @@ from aichatkit.messages import Message
 
 if TYPE_CHECKING:
     from aichatkit.classification import classify
+    from aichatkit.images import ImageRequest
     from aichatkit.prompt_caching.plan import CachePlan
     from aichatkit.tools.sources import RemoteTool
     from aichatkit.transport.connections import Connections
@@ -97,6 +98,8 @@ class Options:
     service_tools: Sequence[Mapping[str, Any]] = ()
     tool_choice: ToolChoice | None = None
     cache: CachePlan | None = None
+    #: What the call asks for if it is to generate images.
+    image: ImageRequest | None = None
 
     @property
     def has_tool_fields(self) -> bool:
@@ -152,6 +155,8 @@ class Provider:
     models: ClassVar[Sequence[str]] = ()
     #: Regular expression for the start of the names of image generation models; empty if there are none.
     image_models: ClassVar[str] = ""
+    #: The form in which the service takes size and number of images, by its name in `image_fields`; empty if in none.
+    image_style: ClassVar[str] = ""
     #: Whether a model not in `models` is rejected before anything is sent.
     checks_model: ClassVar[bool] = False
     #: Environment variables that may hold the API key, the usual one first; empty for services without keys.

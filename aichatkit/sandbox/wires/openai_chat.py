@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from aichatkit.sandbox.exchange import APIError, Piece, Response, json_response, stream_response
+from aichatkit.sandbox.pictures import png
 from aichatkit.sandbox.prompt_caches import CacheUse
 from aichatkit.sandbox.wires.base import Call, Route, parse_json, require_fields, sse_event
 from aichatkit.sandbox.wires.cached_prompts import chat_prompt
 from aichatkit.sandbox.wires.fields import check_fields, check_required, parse_fields, parse_required
+from aichatkit.sandbox.wires.image_rules import data_uri, ratio_pixels, wants_images
 from aichatkit.sandbox.wires.logprobs import Token, openai_entries, tokens_of
 from aichatkit.sandbox.wires.model_rules import find_record
 from aichatkit.sandbox.wires.openai import (
@@ -97,7 +99,7 @@ class OpenAIChat(OpenAIWire):
         head = {"id": completion_id, "created": int(time.time()), "model": record["model"]}
         output = build_output(call, _chat_request(record))
         cached = call.use_cache(chat_prompt(record), output.prompt_tokens, output.output_tokens)
-        completion = _Completion(head, output, cached, _tokens(record, output))
+        completion = _Completion(head, output, cached, _tokens(record, output), _images(record))
         if not record.get("stream"):
             return completion.as_object()
         return completion.as_stream(with_usage=bool((record.get("stream_options") or {}).get("include_usage")))
@@ -106,10 +108,18 @@ class OpenAIChat(OpenAIWire):
 class _Completion:
     """An answer, as a single object or as a stream."""
 
-    def __init__(self, head: dict[str, Any], output: Output, cached: CacheUse, tokens: Sequence[Token] | None) -> None:
+    def __init__(
+        self,
+        head: dict[str, Any],
+        output: Output,
+        cached: CacheUse,
+        tokens: Sequence[Token] | None,
+        images: list[dict[str, Any]],
+    ) -> None:
         self.head = head
         self.output = output
         self.tokens = tokens
+        self.images = images
         self.finish_reason = output.finish_reason("stop", "length", "tool_calls")
         self.annotations = [
             {"type": note.pop("type"), "url_citation": note} for note in link_annotations(output.search)
@@ -131,6 +141,8 @@ class _Completion:
         message: dict[str, Any] = {"role": "assistant", "content": None if self.output.tool_calls else self.output.text}
         if self.output.reasoning_parts:
             message["reasoning_content"] = self.output.reasoning
+        if self.images:
+            message["images"] = self.images
         if self.annotations:
             message["annotations"] = self.annotations
         if self.output.tool_calls:
@@ -148,6 +160,7 @@ class _Completion:
         for number, part in enumerate(self.output.text_parts):
             token = self.tokens[number : number + 1] if self.tokens is not None else None
             pieces.append(self._chunk({"content": part}, tokens=token))
+        pieces += [self._chunk({"images": [image]}) for image in self.images]
         for index, tool_call in enumerate(self.output.tool_calls):
             pieces.append(self._chunk({"tool_calls": [{"index": index, **_tool_call(tool_call, "")}]}))
             deltas = [{"index": index, "function": {"arguments": part}} for part in tool_call.argument_parts]
@@ -255,6 +268,16 @@ def _tokens(record: dict[str, Any], output: Output) -> list[Token] | None:
     # Compatible services take the number of alternatives here.
     count = record.get("top_logprobs") or (0 if logprobs is True else logprobs)
     return tokens_of(output.text_parts, count)
+
+
+def _images(record: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the image that a gateway adds to the message of a model that generates images."""
+    if not wants_images(record.get("modalities")):
+        return []
+    layout = record.get("image_config") or {}
+    size = ratio_pixels(layout.get("aspect_ratio"), layout.get("image_size"))
+    name = json.dumps(record["messages"], sort_keys=True)
+    return [{"type": "image_url", "index": 0, "image_url": {"url": data_uri(png(name, size or 16))}}]
 
 
 def _logprobs(tokens: Sequence[Token]) -> dict[str, Any]:

@@ -69,6 +69,18 @@ def draw(client, prompt):
     return {"start": base64.b64decode(image.b64_json)[1:4].decode()}
 
 
+def draw_several(client, prompt, **options):
+    made = checked(client.images.generate(model="gpt-image-2.5-flare", prompt=prompt, **options))
+    return {"images": [image.b64_json for image in made.data], "tokens": made.usage.output_tokens}
+
+
+def edit(client, prompt, images, **options):
+    files = [(f"image-{number}.png", base64.b64decode(image), "image/png") for number, image in enumerate(images, 1)]
+    source = files[0] if len(files) == 1 else files
+    made = checked(client.images.edit(model="gpt-image-2.5-flare", prompt=prompt, image=source, **options))
+    return {"images": [image.b64_json for image in made.data], "tokens": made.usage.input_tokens}
+
+
 def _user(prompt):
     return {"role": "user", "content": prompt}
 
