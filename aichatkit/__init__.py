@@ -98,6 +98,7 @@ if TYPE_CHECKING:
     from aichatkit.tools.mcp.contents import ToolResult as ToolResult
     from aichatkit.tools.mcp.server import MCPServer as MCPServer
     from aichatkit.tools.mcp.server import mcp as mcp
+    from aichatkit.tools.ollama_search import ollama_search as ollama_search
     from aichatkit.transport.timeouts import Timeout as Timeout
 
     keys = key_store
@@ -133,6 +134,7 @@ _PUBLIC = {
     "tools.mcp.config": ("mcp_config",),
     "tools.mcp.contents": ("ToolResult",),
     "tools.mcp.server": ("MCPServer", "mcp"),
+    "tools.ollama_search": ("ollama_search",),
     "transport.timeouts": ("Timeout",),
     "errors": (
         "APIError",

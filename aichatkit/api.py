@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from aichatkit.batch_jobs import job as job_lists
     from aichatkit.batch_jobs.job import Job
     from aichatkit.catalog.model_infos import ModelInfo
+    from aichatkit.decisions.overloads import Decide
 else:
     # Few programs have batch jobs.
     job_lists = lazy_module("aichatkit.batch_jobs.job")
@@ -73,15 +74,19 @@ def image(prompt: str, **options: Unpack[ImageOptions]) -> ImageResponse:
     return default_client().image(prompt, **options)
 
 
-@with_signature
-def decide(text: Any, questions: Any = None, question: str | None = None, **options: Unpack[DecideOptions]) -> Any:
-    """Answer closed questions about a text with the default client; options and errors are those of `Client.decide`.
+if TYPE_CHECKING:
+    decide: Decide
+else:
 
-    >>> decisions = decide("I want my money back!", {"refund?": bool, "anger": ["calm", "furious"]}, model="offline")
-    >>> sorted(decisions), 0 <= decisions["refund?"].probability <= 1
-    (['anger', 'refund?'], True)
-    """
-    return default_client().decide(text, questions, question, **options)
+    @with_signature
+    def decide(text: Any, questions: Any = None, question: str | None = None, **options: Unpack[DecideOptions]) -> Any:
+        """Answer closed questions about a text with the default client; options and errors as for `Client.decide`.
+
+        >>> decisions = decide("Money back, now!", {"refund?": bool, "anger": ["calm", "furious"]}, model="offline")
+        >>> sorted(decisions), 0 <= decisions["refund?"].probability <= 1
+        (['anger', 'refund?'], True)
+        """
+        return default_client().decide(text, questions, question, **options)
 
 
 @with_signature

@@ -18,19 +18,13 @@ from aichatkit.call.signatures import (
     CheckOptions,
     DecideOptions,
     EmbedOptions,
+    EstimateOptions,
     ImageOptions,
     MapOptions,
     SamplingOptions,
     with_signatures,
 )
-from aichatkit.call.targets import (
-    Keys,
-    Model,
-    PerProvider,
-    Target,
-    find_targets,
-    parse_model,
-)
+from aichatkit.call.targets import Keys, Model, PerProvider, Target, find_targets, parse_model
 from aichatkit.chats.chat import Chat
 from aichatkit.errors import ConfigurationError
 from aichatkit.limits.cooldowns import Cooldowns, Cooling
@@ -61,6 +55,7 @@ if TYPE_CHECKING:
     from aichatkit.catalog import model_infos
     from aichatkit.catalog.model_infos import ModelInfo
     from aichatkit.decisions import decide as decisions
+    from aichatkit.decisions.overloads import Decide
     from aichatkit.embeddings import embed as embeddings
     from aichatkit.limits import rate_limits
     from aichatkit.middleware import budgets, call_log, observe, pipeline
@@ -308,32 +303,37 @@ class Client:
         return mapper.map_prompts(self, prompts, template, **options)
 
     def estimate(
-        self, prompts: Any, template: str | None = None, *, batch: bool = False, **options: Unpack[CallOptions]
+        self, prompts: Any, template: str | None = None, *, batch: bool = False, **options: Unpack[EstimateOptions]
     ) -> Estimate:
         """Return how many calls, tokens and US dollars `map` would take, without sending anything.
 
         Tokens are counted by tiktoken if it and its tables are installed, else four bytes count as one token; an answer
-        counts as `max_tokens`, or as 256 tokens without it. Rows that cannot be sent are not counted. With `batch`, the
-        prices are those of batch jobs.
+        counts as `max_tokens`, or as 256 tokens without it; answers to the questions of `decide` count as they are
+        requested. Rows that cannot be sent are not counted. With `batch`, the prices are those of batch jobs.
         """
-        return mapper.estimate_prompts(self, prompts, template, options, batch=batch)
+        return mapper.estimate_prompts(self, prompts, template, batch=batch, **options)
 
-    def decide(
-        self, text: Any, questions: Any = None, question: str | None = None, **options: Unpack[DecideOptions]
-    ) -> Any:
-        """Answer closed questions about a text: classification, with probabilities; return the `Decisions` by name.
+    if TYPE_CHECKING:
+        decide: Decide
+    else:
 
-        Args:
-            questions: a mapping of names to types, such as {"refund?": bool, "topic": Literal["bug", "billing"],
-                "anger": ["calm", "annoyed", "furious"]}, or a class with such fields; or one type, with its `question`.
-            options: `threshold`, from which on a probability counts as yes (0.5); `emulate`: True asks chat models
-                only, False decision models only; `files`: images; the others as for `ask`.
+        def decide(
+            self, text: Any, questions: Any = None, question: str | None = None, **options: Unpack[DecideOptions]
+        ) -> Any:
+            """Answer closed questions about a text: classification, with probabilities; return the `Decisions` by name.
 
-        Raises:
-            ConfigurationError: nothing was sent; a question cannot be answered, or the model cannot answer it.
-            ChatError: the call failed; `partial` has the answers so far as JSON.
-        """
-        return decisions.decide(self, text, questions, question, **options)
+            Args:
+                questions: a mapping of names to types, such as {"refund?": bool, "topic": Literal["bug", "billing"],
+                    "anger": ["calm", "annoyed", "furious"]}, or a class with such fields; or one type, with its
+                    `question`.
+                options: `threshold`, from which on a probability counts as yes (0.5); `emulate`: True asks chat models
+                    only, False decision models only; `files`: images; the others as for `ask`.
+
+            Raises:
+                ConfigurationError: nothing was sent; a question cannot be answered, or the model cannot answer it.
+                ChatError: the call failed; `partial` has the answers so far as JSON.
+            """
+            return decisions.decide(self, text, questions, question, **options)
 
     def embed(
         self,

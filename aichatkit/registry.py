@@ -69,6 +69,7 @@ _NOT_PROVIDERS = (
         "services",
         "tool_fields",
         "user_agents",
+        "vertex_claude",
         "vertex_places",
     ),
 )

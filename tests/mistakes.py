@@ -176,6 +176,13 @@ MISTAKES = (
         "transport/test_shortcut.py",
     ),
     Mistake(
+        "a new connection counts as one that was used before",
+        "transport/shortcut.py",
+        "pending.reused = conn.sock is not None",
+        "pending.reused = True",
+        "transport/test_shortcut.py",
+    ),
+    Mistake(
         "the cookies of a handshake are lost on a kept connection",
         "transport/transport.py",
         "self._unread_cookies.append((request, received))",
@@ -501,6 +508,20 @@ MISTAKES = (
         "if provider.models and known.find(provider.name, model) is not None",
         "if known.find(provider.priced_as or provider.name, model) is not None",
         "call/test_targets.py",
+    ),
+    Mistake(
+        "Claude on Vertex AI is named in the body as well",
+        "providers/vertex_claude.py",
+        'del payload["model"]',
+        'payload["model"] = model',
+        "providers/test_vertex_claude.py",
+    ),
+    Mistake(
+        "a region of Vertex AI has no surcharge",
+        "providers/vertex_claude.py",
+        'return "regional" if location not in ("", "global") else location',
+        'return ""',
+        "providers/test_vertex_claude.py",
     ),
     Mistake(
         "a deployment without a name is asked for as any model",
@@ -1768,6 +1789,34 @@ MISTAKES = (
     ),
     # Decisions.
     Mistake(
+        "the questions of all requests count once in an estimate",
+        "decisions/expectations.py",
+        "count * _count(call.messages, model) + asked",
+        "_count(call.messages, model)",
+        "decisions/test_expectations.py",
+    ),
+    Mistake(
+        "an index of a variable is a citation",
+        "tools/ollama_search.py",
+        'r"(?<!\\w)\\[',
+        'r"\\[',
+        "tools/test_ollama_search.py",
+    ),
+    Mistake(
+        "the key of a search is shown in its error",
+        "tools/ollama_search.py",
+        "            transport.scrub(error)\n",
+        "",
+        "tools/test_ollama_search.py",
+    ),
+    Mistake(
+        "a function of the user's counts as a search of the service",
+        "call/blocks.py",
+        'entry.content.get("type") == "server_tool_use" and ',
+        "",
+        "tools/test_ollama_search.py",
+    ),
+    Mistake(
         "probabilities whose sum is not 1 are accepted",
         "decisions/answers.py",
         "if abs(total - 1) > _TOLERANCE + _ROUNDING * len(question.labels):",
@@ -2001,5 +2050,26 @@ MISTAKES = (
         "bundle = (verify, stamp_of(verify))",
         "bundle = verify",
         "transport/test_certificates.py",
+    ),
+    Mistake(
+        "fewer images than requested are taken for all of them",
+        "images.py",
+        "    if count < request.n:\n",
+        "    if False:\n",
+        "providers/test_image_fields.py",
+    ),
+    Mistake(
+        "images to edit are dropped, and others are drawn instead",
+        "providers/openai_images.py",
+        "    if files and takes_form(provider):\n",
+        "    if False:\n",
+        "providers/test_image_fields.py",
+    ),
+    Mistake(
+        "a call for images gets a cached text",
+        "middleware/fingerprints.py",
+        "    if options.image is not None:\n",
+        "    if False:\n",
+        "providers/test_image_fields.py",
     ),
 )

@@ -192,7 +192,8 @@ SIGNATURES = {
     "Client.chat": f"(self, *, {CONVERSATION})",
     "Client.check": f"(self, model=None, *, system=None, {CHECK})",
     "Client.close": "(self)",
-    "Client.estimate": f"(self, prompts, template=None, *, batch=False, {ASK})",
+    "Client.estimate": "(self, prompts, template=None, *, batch=False, model=None, system=None, decide=None,"
+    f" threshold=None, emulate=None, {CALL})",
     "Client.image": f"(self, prompt, *, {IMAGE})",
     "Client.map": f"(self, prompts, template=None, *, {MAP})",
     "Client.models": "(self, provider=None, *, details=False)",

@@ -14,7 +14,7 @@ PACKAGE = Path(aichatkit.__file__).parent
 #: Modules that may ask for `requests`: it talks HTTP only in `transport`; the others need its classes.
 REQUESTS = {
     *("errors", "client", "call.request", "transport", "providers", "decisions", "embeddings", "testing"),
-    *("auth", "batch_jobs.http", "tools.mcp.http", "tools.mcp.server", "tools.mcp.settings"),
+    *("auth", "batch_jobs.http", "tools.mcp.http", "tools.mcp.server", "tools.mcp.settings", "tools.ollama_search"),
 }
 #: What only some users have; it is imported in the function that needs it.
 EXTRAS = {
@@ -90,7 +90,7 @@ ORDER = """
     streams call.targets
     cli.key_store cli.error_text call.signatures
     options
-    tools.mcp
+    tools.mcp tools.ollama_search
     call.call
     call.build prompt_caching.runs
     call.attempt
@@ -117,7 +117,7 @@ ORDER = """
     decisions.questions decisions.services
     decisions.wires decisions.results
     decisions.answers decisions.emulation decisions.forms
-    decisions.request
+    decisions.expectations decisions.overloads decisions.request
     decisions.decide
     batch.mapper
     embeddings.services embeddings.vectors

@@ -36,6 +36,7 @@ OPERANDS = {
     "jobs": ["path"],
     "mcp": ["url"],
     "mcp_config": ["path"],
+    "ollama_search": ["api_key"],
     "model_info": ["name"],
     "aws_auth": [],
     "google_auth": [],

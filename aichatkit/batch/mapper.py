@@ -75,10 +75,7 @@ def map_prompts(
     prompts = with_format(prompts, encoding, delimiter)
     if not isinstance(batch, bool):
         raise ConfigurationError(f"batch: must be True or False, not {batch!r}")
-    if decide is None and not (threshold is None and emulate is None):
-        raise ConfigurationError("threshold and emulate are for decide=")
-    if decide is not None and batch:
-        raise ConfigurationError("decide: batch jobs do not take questions; leave batch=True out")
+    _check_questions(decide, threshold, emulate, batch=batch)
     if not batch and (wait is not True or late != "batch"):
         raise ConfigurationError("wait and late are for batch=True")
     if on_error not in _ON_ERROR:
@@ -151,6 +148,13 @@ def map_prompts(
     return results if as_completed else results.finish()
 
 
+def _check_questions(decide: Any, threshold: Any, emulate: Any, *, batch: bool) -> None:
+    if decide is None and not (threshold is None and emulate is None):
+        raise ConfigurationError("threshold and emulate are for decide=")
+    if decide is not None and batch:
+        raise ConfigurationError("decide: batch jobs do not take questions; leave batch=True out")
+
+
 def _find_beginning(prompts: Any, template: str | None) -> str:
     """Return the text that all prompts begin with; of what can be read only once, only the template is known."""
     least = "" if template is None else Template(template).beginning
@@ -195,18 +199,29 @@ def _build_row_call(client: Client, prompt: Any, /, *, form: Any = None, **optio
 
 
 def estimate_prompts(
-    client: Client, prompts: Any, template: str | None, options: Mapping[str, Any], *, batch: bool = False
+    client: Client,
+    prompts: Any,
+    template: str | None,
+    *,
+    batch: bool = False,
+    decide: Any = None,
+    threshold: float | None = None,
+    emulate: bool | None = None,
+    **options: Any,
 ) -> Estimate:
     """Return what `map` would use; a row that cannot be sent counts as nothing."""
+    _check_questions(decide, threshold, emulate, batch=batch)
     if batch:
         return batch_jobs.estimate_in_jobs(client, prompts, template, options)
+    if decide is not None:
+        options = {**options, "form": decisions.parse_form(decide, threshold, emulate, options)}
     rows = read_rows(prompts, template).rows
-    client._build_call("?", 1, **options)
+    _build_row_call(client, "?", **options)
 
     def calls() -> Iterator[Call]:
         for row in rows:
             if row.error is None:
                 with suppress(ConfigurationError):
-                    yield client._build_call(row.prompt, 1, **options)
+                    yield _build_row_call(client, row.prompt, **options)
 
     return estimate_calls(calls())

@@ -216,7 +216,10 @@ def _check_options(options: Mapping[str, Any], *, late: Any, resume: Any, execut
             "executor: rows of batch jobs are sent in files, not by an executor; leave out executor= or batch="
         )
     if options.get("search"):
-        raise ConfigurationError("search: a search may pause and go on, which a batch job cannot; leave batch= out")
+        raise ConfigurationError(
+            "search: batch jobs do not search the web, as an answer that searches may pause and has to be sent back to "
+            "go on, which a job cannot do; leave search= or batch= out"
+        )
     if options.get("tools"):
         raise ConfigurationError("tools: a batch job has nobody to run tools; leave tools= or batch= out")
     for name in _NOT_IN_JOBS:

@@ -52,7 +52,9 @@ class Blocks:
         """Yield the searches whose queries arrived in pieces."""
         for entry in self._entries:
             query = _input(entry.pieces).get("input", {}).get("query")
-            if entry.content.get("name") == "web_search" and isinstance(query, str):
+            # A function of the user's may have the name as well.
+            is_search = entry.content.get("type") == "server_tool_use" and entry.content.get("name") == "web_search"
+            if is_search and isinstance(query, str):
                 yield chunks.SearchPart(str(entry.content.get("id")), query)
 
     def build(

@@ -24,14 +24,14 @@ from aichatkit.options import (
     parse_rounds,
 )
 from aichatkit.params import parse_params
-from aichatkit.providers.base import Options, Provider
+from aichatkit.providers.base import Options, Provider, WebSearch
 from aichatkit.transport.timeouts import Deadline, Timeout
 
 if TYPE_CHECKING:
     from aichatkit import attachments
     from aichatkit.prompt_caching import plan as cache_plans
     from aichatkit.structured import forms
-    from aichatkit.tools import functions, hosted
+    from aichatkit.tools import functions, hosted, ollama_search
 else:
     # What only some calls need.
     attachments = lazy_module("aichatkit.attachments")
@@ -39,6 +39,7 @@ else:
     forms = lazy_module("aichatkit.structured.forms")
     functions = lazy_module("aichatkit.tools.functions")
     hosted = lazy_module("aichatkit.tools.hosted")
+    ollama_search = lazy_module("aichatkit.tools.ollama_search")
 
 __all__ = ["Defaults", "build_call", "route"]
 
@@ -122,10 +123,13 @@ def _with_tools(
     """Return the call with functions to run here, tools that the service runs, and a schema."""
     own, service_tools, searches = hosted.split_tools(() if tools is None else tools)
     web_search = hosted.parse_search(search)
-    # After all other options are checked, as the tools of an MCP server are asked for.
-    toolbox = functions.Toolbox(own, approve, call.context.connections)
     if searches and web_search is None:
         web_search = hosted.parse_search(True)
+    if web_search is not None and _runs_search_here(call.targets, web_search):
+        own = [*(own if isinstance(own, list) else [own]), ollama_search.search_with(web_search)]
+        web_search = None
+    # After all other options are checked, as the tools of an MCP server are asked for.
+    toolbox = functions.Toolbox(own, approve, call.context.connections)
     runs_there = web_search is not None or bool(service_tools)
     names = [tool.name for tool in toolbox.tools]
     has_tools = bool(toolbox) or runs_there or "tools" in call.options.extra
@@ -141,6 +145,12 @@ def _with_tools(
         return call
     targets = list(map(_route_to_tools, call.targets)) if runs_there else call.targets
     return replace(call, targets=targets, options=options, toolbox=toolbox, schema=form)
+
+
+def _runs_search_here(targets: Sequence[Target], search: WebSearch) -> bool:
+    """Return whether a web search is a tool that runs here; an option that it lacks is reported by the provider."""
+    are_able = all(target.provider.search_style == "ollama" for target in targets)
+    return are_able and not {*search.given()} - {"max_searches", "size"}
 
 
 def _route_to_tools(target: Target) -> Target:

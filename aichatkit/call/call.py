@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, MutableMapping, Sequence
-from typing import TYPE_CHECKING, Any, Callable, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, TypeVar
 
 from aichatkit._dataclasses import dataclass, field, replace
 from aichatkit._lazy import lazy_module
@@ -40,7 +40,7 @@ else:
     signing = lazy_module("aichatkit.auth.signers")
     memories = lazy_module("aichatkit.prompt_caching.memory")
 
-__all__ = ["Call", "CallContext"]
+__all__ = ["Call", "CallContext", "Expected"]
 
 T = TypeVar("T")
 
@@ -173,6 +173,15 @@ class CallContext:
         return [self.cooldown_key(name, key, target.model) for key in keys]
 
 
+class Expected(NamedTuple):
+    """The requests that a call takes at a target, their tokens, and the most output, None if that is not known."""
+
+    requests: int
+    input_tokens: int
+    output_tokens: int
+    most_output: int | None = None
+
+
 @dataclass(frozen=True)
 class Call:
     """One call: its messages and options, its targets, and its limits."""
@@ -200,8 +209,8 @@ class Call:
     in_batch: bool = False
     #: Called with each answer that is opened; a call with tools opens several.
     on_answer: Callable[[Answer], None] | None = None
-    #: The tokens that its answer has, if that is known; 0 for a decision model.
-    output_tokens: int | None = None
+    #: What it takes at a target, if that is not one request and its answer.
+    expect: Callable[[Call, Target], Expected] | None = None
     #: Makes the attempts at a target, if it is not a chat: called as `TargetAttempts` is.
     make_attempts: Callable[..., Any] | None = None
     #: Called before each further answer of a call with tools; an error it raises ends the call.

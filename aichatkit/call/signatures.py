@@ -38,6 +38,7 @@ __all__ = [
     "CheckOptions",
     "DecideOptions",
     "EmbedOptions",
+    "EstimateOptions",
     "ImageOptions",
     "MapOptions",
     "SamplingOptions",
@@ -134,7 +135,15 @@ class DecideOptions(TypedDict, total=False):
     strict: bool
 
 
-class MapOptions(CallOptions, total=False):
+class EstimateOptions(CallOptions, total=False):
+    """Options of `estimate`: those of each row, and questions in place of answers as text."""
+
+    decide: Any
+    threshold: float | None
+    emulate: bool | None
+
+
+class MapOptions(EstimateOptions, total=False):
     """Options of `map`: those of each row, and those of the run."""
 
     workers: int
@@ -150,9 +159,6 @@ class MapOptions(CallOptions, total=False):
     batch: bool
     wait: bool | float
     late: Literal["batch", "live", "fail"]
-    decide: Any
-    threshold: float | None
-    emulate: bool | None
 
 
 class EmbedOptions(TypedDict, total=False):
@@ -197,7 +203,7 @@ _UNPACKED = {
     f"Unpack[{options.__name__}]": options
     for options in (
         *(SamplingOptions, CheckOptions, CallOptions, ChatOptions, MapOptions, EmbedOptions),
-        *(DecideOptions, ImageOptions),
+        *(DecideOptions, EstimateOptions, ImageOptions),
     )
 }
 #: What annotations of options refer to, for `typing.get_type_hints`.
@@ -207,6 +213,8 @@ _NAMES = {
     **{"Timeout": Timeout, "ToolCall": ToolCall, "ToolSource": ToolSource},
 }
 _HAS_KEYWORDS = 0x08
+#: The names that annotations in a module refer to, by the name of the module.
+_scopes: dict[str, dict[str, Any]] = {}
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _Class = TypeVar("_Class", bound=type)
@@ -288,7 +296,10 @@ def _declare(function: Any) -> FunctionType:
         co_nlocals=len(names),
         co_varnames=names,
     )
-    declared = FunctionType(inspected, {**_NAMES, **function.__globals__}, code.co_name, function.__defaults__)
+    # One for all functions of a module.
+    scope = _scopes.setdefault(function.__module__, dict(_NAMES))
+    scope.update(function.__globals__)
+    declared = FunctionType(inspected, scope, code.co_name, function.__defaults__)
     declared.__kwdefaults__ = {
         **{name: _DEFAULTS.get(name) for name in options},
         **(function.__kwdefaults__ or {}),

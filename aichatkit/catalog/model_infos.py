@@ -100,7 +100,7 @@ def find_info(name: str, catalog: Catalog) -> ModelInfo:
 
 def build_info(provider_cls: type[Provider], model: str, catalog: Catalog, **listed: Any) -> ModelInfo | None:
     """Return what is known about a model, None if nothing; `listed` are fields that the service itself reports."""
-    owner = provider_cls.priced_as or provider_cls.name
+    owner = _owner(provider_cls, model)
     record = catalog.find(owner, model)
     if record is None and not listed:
         return None
@@ -114,10 +114,16 @@ def build_info(provider_cls: type[Provider], model: str, catalog: Catalog, **lis
 
 def nearest_names(provider_cls: type[Provider], model: str, catalog: Catalog) -> list[str]:
     """Return the names of up to three models of the provider that are close to `model` and not about to be retired."""
-    owner = provider_cls.priced_as or provider_cls.name
-    names = dict.fromkeys([*provider_cls.models, *catalog.names(owner)])
-    live = [name for name in names if not is_retiring(catalog.find(owner, name) or {}, date.today())]
+    names = dict.fromkeys([*provider_cls.models, *catalog.names(provider_cls.priced_as or provider_cls.name)])
+    owners = {name: _owner(provider_cls, name) for name in names}
+    live = [name for name in names if not is_retiring(catalog.find(owners[name], name) or {}, date.today())]
     return get_close_matches(model, live, n=_MAX_NAMES, cutoff=0.6)
+
+
+def _owner(provider_cls: type[Provider], model: str) -> str:
+    """Return the provider that the records of a model are under."""
+    provider_cls = provider_cls.for_model(model) or provider_cls
+    return provider_cls.priced_as or provider_cls.name
 
 
 def _parse_record(provider: str, model: str, record: Record, as_of: date) -> ModelInfo:

@@ -24,10 +24,10 @@ from aichatkit.catalog.rates import TOKEN_RATES
 __all__ = ["NO_RECORD", "Catalog", "is_retired", "is_retiring"]
 
 NO_RECORD: Record = {}
-#: The date at the end of a pinned model version.
-_DATE_SUFFIX = re.compile(r"[-@](?:20\d\d-[01]\d-[0-3]\d|20\d\d[01]\d[0-3]\d)$")
-#: Gemini prefixes the names in its list with it.
-_PREFIX = "models/"
+#: The date at the end of a pinned model version, or the word that Vertex AI has for none.
+_DATE_SUFFIX = re.compile(r"(?:[-@](?:20\d\d-[01]\d-[0-3]\d|20\d\d[01]\d[0-3]\d)|@default)$")
+#: Gemini prefixes the names in its list with it, and Vertex AI with the publisher as well.
+_PREFIX = re.compile(r"(?:publishers/[a-z0-9-]+/)?models/")
 #: How long before its last day a model is reported, and no longer suggested.
 _NOTICE = timedelta(days=60)
 _MAX_ALIASES = 4
@@ -76,8 +76,13 @@ class Catalog:
         return [name[len(prefix) :] for name in found]
 
     def _find(self, provider: str, model: str) -> Record | None:
-        name = model[len(_PREFIX) :] if model.startswith(_PREFIX) else model
+        match = _PREFIX.match(model)
+        name = model[match.end() :] if match else model
         record = self._merged(f"{provider}/{name}")
+        if record is None and name.startswith(f"{provider}/"):
+            # Such as "vertex/anthropic/claude-sonnet-5-5".
+            name = name[len(provider) + 1 :]
+            record = self._merged(f"{provider}/{name}")
         if record is None and (match := _DATE_SUFFIX.search(name)):
             record = self._merged(f"{provider}/{name[: match.start()]}")
         if record is None:

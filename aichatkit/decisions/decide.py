@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from aichatkit._dataclasses import replace
 from aichatkit.call.build import build_call
 from aichatkit.call.call import Call
+from aichatkit.decisions.expectations import expect_answers
 from aichatkit.decisions.forms import DecisionForm
 from aichatkit.decisions.request import DecisionAttempts
-from aichatkit.decisions.services import find_service, with_default_model
+from aichatkit.decisions.services import with_default_model
 from aichatkit.display import reply_record
 from aichatkit.errors import ConfigurationError
 from aichatkit.middleware.pipeline import open_answer
@@ -69,12 +71,11 @@ def build_decision_call(client: Client, text: Any, form: DecisionForm, /, **opti
     kept = {name: value for name, value in defaults.params.items() if name in _KEPT}
     call = build_call(client._context, defaults._replace(system=None, params=kept), client._targets, text, 0, **options)
     targets = [with_default_model(target, emulate=form.emulate) for target in call.targets]
-    has_output = any(find_service(target, emulate=form.emulate) is None for target in targets)
     return replace(
         call,
         targets=targets,
         options=replace(call.options, schema=form.schema),
         schema=form,
-        output_tokens=None if has_output else 0,
+        expect=partial(expect_answers, form),
         make_attempts=DecisionAttempts,
     )

@@ -10,13 +10,29 @@ from typing import Any
 
 from aichatkit._dataclasses import replace
 from aichatkit.decisions.questions import NO, YES, Question
+from aichatkit.decisions.services import max_logprobs
 from aichatkit.messages import Message
+from aichatkit.providers.base import Provider
 from aichatkit.reply import Reply
 
-__all__ = ["LETTERS", "letter_messages", "letter_record", "read_values", "schema_messages", "schema_of_questions"]
+__all__ = [
+    "LETTERS",
+    "letter_messages",
+    "letter_record",
+    "read_values",
+    "schema_messages",
+    "schema_of_questions",
+    "takes_letters",
+]
 
 #: The letters of options, in the order in which they were passed.
 LETTERS = string.ascii_uppercase
+
+
+def takes_letters(provider: Provider, record: Mapping[str, object] | None, questions: Sequence[Question]) -> bool:
+    """Return whether a chat model is asked for letters, as it reports the probabilities of enough of them."""
+    most = max(len(question.labels) for question in questions)
+    return most <= min(max_logprobs(provider, record), len(LETTERS))
 
 
 def letter_messages(messages: Sequence[Message], question: Question) -> list[Message]:

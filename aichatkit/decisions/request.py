@@ -135,10 +135,8 @@ class DecisionAttempts(TargetAttempts):
 
     def _plan_emulation(self, atoms: Sequence[Question]) -> list[_Part]:
         """Return the requests to a chat model: one for each question with its letters, or one for all of them."""
-        count = max_logprobs(self.provider, self.context.record(self.target))
-        most = max(len(question.labels) for question in atoms)
         name = f"{self.provider.name}/{self.target.model}"
-        if most <= min(count, len(emulation.LETTERS)):
+        if emulation.takes_letters(self.provider, self.context.record(self.target), atoms):
             self._report_emulation(name, "with a request for each question")
             return [_Part("logprobs", [question]) for question in atoms]
         if self._form.needs_probabilities:

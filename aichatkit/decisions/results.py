@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, Generic
 
 from aichatkit.chunks import Usage
 from aichatkit.decisions.questions import Field, Questions
@@ -11,12 +11,22 @@ from aichatkit.display import markup, reply_record
 from aichatkit.errors import ContentFilteredError
 from aichatkit.reply import Attempt, Reply
 
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    Value = TypeVar("Value", default=Any)
+    Data = TypeVar("Data", default=Any)
+else:
+    from typing import TypeVar
+
+    Value, Data = TypeVar("Value"), TypeVar("Data")
+
 __all__ = ["DEFAULT_THRESHOLD", "Decision", "Decisions", "build_decisions"]
 
 DEFAULT_THRESHOLD = 0.5
 
 
-class Decision:
+class Decision(Generic[Value]):
     """The answer to one question.
 
     `value` is the answer as the type that was passed. `probability` is that of the value, for a bool that of True; for
@@ -63,7 +73,7 @@ class Decision:
         self.cost: float | None = None
 
     @property
-    def value(self) -> Any:
+    def value(self) -> Value:
         """The answer, as the type that was passed; raises ContentFilteredError if the service refused the question."""
         if self.refused:
             raise ContentFilteredError(
@@ -71,7 +81,7 @@ class Decision:
                 provider=self.provider,
                 model=self.model,
             )
-        return self._value
+        return self._value  # type: ignore[no-any-return]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the answer as plain data that `json.dumps` takes; keys without a value are left out.
@@ -103,14 +113,14 @@ class Decision:
         return f"<Decision {self.name!r}: {self._value!r}{probability}, from {self.source}>"
 
 
-class Decisions(Mapping[str, Decision]):
+class Decisions(Mapping[str, Decision[Value]], Generic[Data, Value]):
     """The answers to all questions of a call, by name; a question mark at the end of a name may be left out.
 
     `data` has the values in the form of what was passed: a dict, or an instance of the class.
     `usage` and `cost` are those of the call; `cost` is in US dollars, None if it is not known.
     """
 
-    def __init__(self, decisions: Mapping[str, Decision], questions: Questions, reply: Reply) -> None:
+    def __init__(self, decisions: Mapping[str, Decision[Any]], questions: Questions, reply: Reply) -> None:
         self._decisions = dict(decisions)
         self._questions = questions
         self.provider = reply.provider
@@ -122,9 +132,10 @@ class Decisions(Mapping[str, Decision]):
         self.attempts: Sequence[Attempt] = reply.attempts
 
     @property
-    def data(self) -> Any:
+    def data(self) -> Data:
         """The values, as a dict or an instance of the class; raises ContentFilteredError if one was refused."""
-        return self._questions.build({name: decision.value for name, decision in self._decisions.items()})
+        data: Data = self._questions.build({name: decision.value for name, decision in self._decisions.items()})
+        return data
 
     @property
     def refused(self) -> list[str]:
@@ -146,7 +157,7 @@ class Decisions(Mapping[str, Decision]):
             columns.update(zip(columns_of(field), values))
         return columns
 
-    def __getitem__(self, name: str) -> Decision:
+    def __getitem__(self, name: str) -> Decision[Value]:
         found = self._decisions.get(name)
         return self._decisions[f"{name}?"] if found is None and f"{name}?" in self._decisions else self._decisions[name]
 

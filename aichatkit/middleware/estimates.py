@@ -65,9 +65,9 @@ def estimate_calls(calls: Iterable[Call]) -> Estimate:
     count, input_tokens, output_tokens = 0, 0, 0
     total: float | None = 0.0
     for call in calls:
-        usage = _usage(call)
-        cost = _cost(call, usage)
-        count += 1
+        usage = _usage(call, call.targets[0])
+        cost = _cost(call)
+        count += 1 if call.expect is None else call.expect(call, call.targets[0]).requests
         input_tokens += usage.input_tokens or 0
         output_tokens += usage.output_tokens or 0
         total = None if total is None or cost is None else total + cost
@@ -76,21 +76,19 @@ def estimate_calls(calls: Iterable[Call]) -> Estimate:
 
 def expected_expense(call: Call) -> Expense:
     """Return what a call is expected to cost with the most expensive of its models."""
-    usage = _usage(call)
-    return Expense(_cost(call, usage) or 0.0, usage.total_tokens or 0)
+    return Expense(_cost(call) or 0.0, _usage(call, call.targets[0]).total_tokens or 0)
 
 
 def highest_cost(call: Call) -> float:
     """Return the most that an answer may cost: the longest that its limit allows, at the dearest price."""
-    usage = _usage(call)
-    return max(_highest_cost_at(target, usage, call) for target in call.targets)
+    return max(_highest_cost_at(target, _usage(call, target), call) for target in call.targets)
 
 
 def estimate_partial(call: Call, text: str) -> Expense:
     """Return the cost of an answer that stopped after `text`: that of its prompt and the text."""
-    usage, output_tokens = _usage(call), count_tokens(text, call.targets[0].model)
-    total = (usage.input_tokens or 0) + output_tokens
-    return Expense(_cost(call, replace(usage, output_tokens=output_tokens, total_tokens=total)) or 0.0, total)
+    output_tokens = count_tokens(text, call.targets[0].model)
+    total = (_usage(call, call.targets[0]).input_tokens or 0) + output_tokens
+    return Expense(_cost(call, output_tokens) or 0.0, total)
 
 
 def check_priced(call: Call) -> None:
@@ -106,11 +104,13 @@ def check_priced(call: Call) -> None:
             )
 
 
-def _usage(call: Call) -> Usage:
-    input_tokens = count_call(call.messages, call.options, call.targets[0].model)
-    output_tokens = call.output_tokens
-    if output_tokens is None:
-        output_tokens = call.options.params.get("max_tokens") or ANSWER_TOKENS
+def _usage(call: Call, target: Target, output_tokens: int | None = None) -> Usage:
+    if call.expect is not None:
+        _requests, input_tokens, expected, _most = call.expect(call, target)
+    else:
+        input_tokens = count_call(call.messages, call.options, call.targets[0].model)
+        expected = call.options.params.get("max_tokens") or ANSWER_TOKENS
+    output_tokens = expected if output_tokens is None else output_tokens
     return Usage(input_tokens, output_tokens, input_tokens + output_tokens, searches=1 if _may_search(call) else None)
 
 
@@ -120,8 +120,8 @@ def _may_search(call: Call) -> bool:
     return call.options.search is not None or any("search" in f"{tool.get('type')} {list(tool)}" for tool in tools)
 
 
-def _cost(call: Call, usage: Usage) -> float | None:
-    costs = [_cost_at(target, usage, call) for target in call.targets]
+def _cost(call: Call, output_tokens: int | None = None) -> float | None:
+    costs = [_cost_at(target, _usage(call, target, output_tokens), call) for target in call.targets]
     priced = [cost for cost in costs if cost is not None]
     return max(priced) if priced and len(priced) == len(costs) else None
 
@@ -133,7 +133,7 @@ def _cost_at(target: Target, usage: Usage, call: Call) -> float | None:
 
 def _highest_cost_at(target: Target, usage: Usage, call: Call) -> float:
     provider, record = call.context.provider(target.provider), call.context.record(target) or {}
-    limit = call.output_tokens
+    limit = None if call.expect is None else call.expect(call, target).most_output
     if limit is None:
         limit = call.options.params.get("max_tokens") or record.get("max_out") or record.get("window")
     limit = _LONGEST_ANSWER if limit is None else limit

@@ -189,6 +189,10 @@ class ToolRounds(BaseAnswer):
             return self._resume(reply)
         complete = combine_replies(reply, self._replies, self.text, self.attempts, self._offsets)
         complete = replace(complete, blocks=_join_pauses(reply, self._paused).blocks)
+        found = self._toolbox.findings(complete.text)
+        if found.searches or found.citations:
+            searches, citations = [*complete.searches, *found.searches], [*complete.citations, *found.citations]
+            complete = replace(complete, searches=searches, citations=citations)
         if self._turn:
             complete = replace(complete, turn=[*self._turn, self._message_of(reply)])
         # Tool calls that the caller has to run come before the answer that has to fit the schema.

@@ -125,6 +125,8 @@ class ToolSource:
     """Something that has tools, such as an MCP server."""
 
     name: str
+    #: What to do if another tool has the name of one of these.
+    rename_hint: ClassVar[str] = "pass it prefix="
 
     def open_tools(self, connections: Connections | None = None) -> Sequence[RemoteTool]:
         """Return the tools; `connections` are those of the client that calls."""

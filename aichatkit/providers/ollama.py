@@ -77,6 +77,7 @@ class Ollama(Provider):
         "top_p": "options.top_p",
     }
     effort_style = "ollama"
+    search_style = "ollama"
 
     @classmethod
     def find_base_url(cls) -> str | None:

@@ -17,8 +17,8 @@ _DOMAINS = ("domains", "blocked_domains")
 _EARLY_GEMINI = re.compile(r"gemini-[12](?![0-9])")
 #: Groq's systems that search on their own, and its models with a search tool.
 _COMPOUND, _GPT_OSS = re.compile(r"(?:groq/)?compound"), re.compile(r"openai/gpt-oss")
-#: The most domains that xAI takes.
-_MAX_XAI = 5
+#: The most domains that xAI and Perplexity take.
+_MAX_XAI, _MAX_PERPLEXITY = 5, 20
 
 
 class Style(NamedTuple):
@@ -46,7 +46,10 @@ def check_search(provider: Provider, model: str, options: Options) -> None:
 def _problem(provider: Provider, model: str, search: WebSearch, options: Options) -> str:
     style = STYLES.get(provider.search_style)
     if style is None:
-        return f"it has no web search of its own; services that do: {_services()}. A function in tools= can search"
+        return (
+            f"it has no web search of its own; services that do: {_services()}. With tools=[ollama_search()], or a "
+            "function of yours, any model that calls tools can search"
+        )
     kept = _kept(provider, model, style)
     for name in search.given():
         if name not in kept:
@@ -105,7 +108,10 @@ def _xai(search: WebSearch, model: str) -> dict[str, Any]:
 
 def _perplexity(search: WebSearch, model: str) -> dict[str, Any]:
     domains = [*search.domains, *(f"-{domain}" for domain in search.blocked_domains)]
-    return {"tools": [{"type": "web_search", **_known(filters=_known(search_domain_filter=domains))}]}
+    given = _known(
+        filters=_known(search_domain_filter=domains), search_context_size=search.size, user_location=_location(search)
+    )
+    return {"tools": [{"type": "web_search", **given}]}
 
 
 def _mistral(search: WebSearch, model: str) -> dict[str, Any]:
@@ -152,10 +158,12 @@ STYLES: Mapping[str, Style] = {
     "anthropic": Style("anthropic", frozenset((*_PLACE, *_DOMAINS, "max_searches")), _anthropic),
     "gemini": Style("gemini", frozenset(), _gemini),
     "xai": Style("xai", frozenset(_DOMAINS), _xai),
-    "perplexity": Style("perplexity", frozenset(_DOMAINS), _perplexity),
+    "perplexity": Style("perplexity", frozenset((*_DOMAINS, "size", "country", "region", "city")), _perplexity),
     "mistral": Style("mistral", frozenset(), _mistral),
     "openrouter": Style("openrouter", frozenset((*_PLACE, *_DOMAINS, "size", "max_searches")), _openrouter),
     "groq": Style("groq", frozenset((*_DOMAINS, "country")), _groq),
+    # As tools that run here: nothing is added to the body.
+    "ollama": Style("ollama", frozenset(("max_searches", "size")), lambda search, model: {}),
 }
 
 
@@ -189,10 +197,18 @@ def _check_gemini(model: str, search: WebSearch, options: Options) -> str:
 
 
 def _check_xai(model: str, search: WebSearch, options: Options) -> str:
+    return _check_domains(search, _MAX_XAI)
+
+
+def _check_perplexity(model: str, search: WebSearch, options: Options) -> str:
+    return _check_domains(search, _MAX_PERPLEXITY)
+
+
+def _check_domains(search: WebSearch, limit: int) -> str:
     if search.domains and search.blocked_domains:
         return "search= takes domains or blocked_domains there, not both"
-    if len(search.domains) > _MAX_XAI or len(search.blocked_domains) > _MAX_XAI:
-        return f"search= takes at most {_MAX_XAI} domains there"
+    if len(search.domains) > limit or len(search.blocked_domains) > limit:
+        return f"search= takes at most {limit} domains there"
     return ""
 
 
@@ -204,11 +220,20 @@ def _check_groq(model: str, search: WebSearch, options: Options) -> str:
     return f"{model} cannot search; openai/gpt-oss-120b and groq/compound can"
 
 
+def _check_ollama(model: str, search: WebSearch, options: Options) -> str:
+    return (
+        "its web search is tools that run here, which cannot be combined with the search of another service; pass "
+        "tools=[ollama_search()] in place of search= to all of them"
+    )
+
+
 _CHECKS: Mapping[str, Callable[[str, WebSearch, Options], str]] = {
     "responses": _check_responses,
     "openai-chat": _check_openai_chat,
     "anthropic": _check_anthropic,
     "gemini": _check_gemini,
     "xai": _check_xai,
+    "perplexity": _check_perplexity,
     "groq": _check_groq,
+    "ollama": _check_ollama,
 }

@@ -304,6 +304,7 @@ SERVICES: Mapping[str, Mapping[str, Any]] = {
         "takes_files": frozenset({"image", "audio", "text"}),
     },
     "ollama-v1": {
+        "search_style": "ollama",
         **_LOCAL,
         "url": "http://localhost:11434/v1",
         "api_key_env": "OLLAMA_API_KEY",

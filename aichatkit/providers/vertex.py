@@ -1,29 +1,38 @@
 """Google's Vertex AI: Gemini at a project and a location, signed with Google's credentials.
 
-Models of other publishers, named `publisher/model`, are at the OpenAI-compatible endpoint.
+Claude answers at an endpoint of its own; models of other publishers, named `publisher/model`, at the OpenAI-compatible
+one.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import requests
 
+from aichatkit._dataclasses import replace
+from aichatkit._lazy import lazy_module
 from aichatkit.errors import ChatError, MissingKeyError
-from aichatkit.messages import Message
+from aichatkit.messages import Message, ToolCallsMessage
 from aichatkit.providers.base import NO_OPTIONS, Options, Provider
 from aichatkit.providers.gemini import Gemini
 from aichatkit.providers.openai_compatible import OpenAICompatible
 from aichatkit.providers.vertex_places import full_url
 
+if TYPE_CHECKING:
+    from aichatkit.providers import vertex_claude
+else:
+    vertex_claude = lazy_module("aichatkit.providers.vertex_claude")
+
 _API_KEY = re.compile(r"AIza[\w-]{16,}|AQ\.[\w.-]{16,}")
+_CLAUDE = re.compile(r"claude-|(?:publishers/)?anthropic/")
 
 
-class _OnVertex(Provider):
-    """What both endpoints have: the address and the ways to sign in."""
+class OnVertex(Provider):
+    """What all endpoints have: the address and the ways to sign in."""
 
     url = "https://aiplatform.googleapis.com"
     version = "/v1"
@@ -57,17 +66,21 @@ class _OnVertex(Provider):
         return ("x-goog-api-key", key) if _API_KEY.fullmatch(key) else super().sign(key)
 
     def advice_for(self, error: ChatError) -> str:
-        if error.status == 404 and "/locations/" in self.url:
-            location = self.url.rpartition("/locations/")[2].partition("/")[0]
+        location = self.location()
+        if error.status == 404 and location:
             return f"(the location is {location}; some models are only at others, the newest at 'global')"
         return super().advice_for(error)
 
+    def location(self) -> str:
+        """Return the location that the base URL names, "" if it names none."""
+        return self.url.partition("/locations/")[2].partition("/")[0]
+
     def base_url(self) -> str:
         """Return the base URL with project and location."""
-        return full_url("" if self.url == _OnVertex.url else self.url)
+        return full_url("" if self.url == OnVertex.url else self.url)
 
 
-class Vertex(_OnVertex, Gemini):  # type: ignore[misc]
+class Vertex(OnVertex, Gemini):  # type: ignore[misc]
     """Chat with models on Google's Vertex AI: `auth=google_auth()`, or an AuthorizedSession as `session=`.
 
     The project is that of `google_auth` or GOOGLE_CLOUD_PROJECT, the location GOOGLE_CLOUD_LOCATION or "global".
@@ -75,20 +88,37 @@ class Vertex(_OnVertex, Gemini):  # type: ignore[misc]
 
     name = "vertex"
     path = ""
-    models = ("gemini-3.8-flash", "gemini-3.5-flash-lite", "gemini-3-pro-image")  # type: ignore[assignment]
+    models = (  # type: ignore[assignment]
+        "gemini-3.8-flash",
+        "gemini-3.5-flash-lite",
+        "gemini-3-pro-image",
+        "claude-sonnet-5-5",
+        "claude-haiku-5-5",
+        "claude-opus-5-5",
+    )
     default_model = "gemini-3.8-flash"
     priced_as = "gemini"
 
     @classmethod
     def for_model(cls, model: str) -> type[Provider] | None:
+        if _CLAUDE.match(model):
+            return vertex_claude.VertexClaude
         return VertexPublishers if "/" in model and not model.startswith("publishers/") else None
+
+    def _build_parts(self, message: Message, signs: bool) -> list[dict[str, Any]]:
+        # Claude may have made the blocks, on Vertex AI as well.
+        if isinstance(message, ToolCallsMessage) and any(
+            block.get("type", "text") != "text" for block in message.blocks
+        ):
+            message = replace(message, blocks=())
+        return super()._build_parts(message, signs)
 
     def _model_url(self, model: str) -> str:
         resource = model if model.startswith("publishers/") else f"publishers/google/models/{model}"
         return f"{self.base_url()}/{quote(resource)}"
 
 
-class VertexPublishers(_OnVertex, OpenAICompatible):
+class VertexPublishers(OnVertex, OpenAICompatible):
     """Models on Vertex AI that are named with their publisher, through the OpenAI-compatible endpoint."""
 
     name = "vertex"

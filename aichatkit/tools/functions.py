@@ -22,7 +22,7 @@ from aichatkit.structured.fit import fit_arguments
 from aichatkit.structured.schemas import Field, hints_of, object_schema
 from aichatkit.structured.validation import find_errors
 from aichatkit.tools.results import result_text
-from aichatkit.tools.sources import RemoteTool
+from aichatkit.tools.sources import Findings, RemoteTool
 from aichatkit.transport.connections import Connections
 
 __all__ = ["Toolbox"]
@@ -105,6 +105,14 @@ class Toolbox:
         assert function is not None
         return self._run_function(function, call)
 
+    def findings(self, text: str) -> Findings:
+        """Return the searches that tools ran for an answer with this text, and the citations of what they found."""
+        parts = [tool.findings(text) for tool in self._remote.values()]
+        return Findings(
+            [search for part in parts for search in part.searches],
+            [citation for part in parts for citation in part.citations],
+        )
+
     def _run_function(self, function: _Function, call: ToolCall) -> str:
         parameters = self._tools[call.name].parameters
         try:
@@ -142,7 +150,7 @@ class Toolbox:
             name = tool.definition.name
             if name in self._tools:
                 raise ConfigurationError(
-                    f"tools: {source.name!r} has a tool named {name!r}, and so has another; pass it prefix="
+                    f"tools: {source.name!r} has a tool named {name!r}, and so has another; {source.rename_hint}"
                 )
             self._tools[name] = tool.definition
             self._remote[name] = tool

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
-from aichatkit.chunks import ToolCall
+from aichatkit.chunks import Citation, Search, ToolCall
 from aichatkit.providers.base import Tool
 
-__all__ = ["Approve", "RemoteTool"]
+__all__ = ["Approve", "Findings", "RemoteTool"]
 
 Approve = Callable[[ToolCall], bool]
+
+
+class Findings(NamedTuple):
+    """The searches that a tool ran for an answer, and where the answer cites what they found."""
+
+    searches: Sequence[Search] = ()
+    citations: Sequence[Citation] = ()
 
 
 class RemoteTool:
@@ -20,3 +28,7 @@ class RemoteTool:
     def run(self, call: ToolCall, approve: Approve | None) -> str:
         """Run a call and return its result as text, or an error message for the model."""
         raise NotImplementedError
+
+    def findings(self, text: str) -> Findings:
+        """Return what the tool found for an answer with this text."""
+        return Findings()

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from aichatkit.transport import shortcut
     from aichatkit.transport.shortcut import Shortcut
 else:
-    # Only needed once a connection is used again.
+    # Many processes send a single request.
     shortcut = lazy_module("aichatkit.transport.shortcut")
 
 __all__ = ["POOL_SIZE", "Connections", "PlainSession", "pool_key_of"]
@@ -90,8 +90,9 @@ class Connections:
         self._lock = threading.Lock()
         self._settings: dict[Any, tuple[dict[str, Any], Any]] = {}
         self.header_cache: HeaderCache = {}
-        #: Created once a connection is used again.
-        self.shortcut: Shortcut | None = None
+        self._has_sent = False
+        #: Created with the second request.
+        self._shortcut: Shortcut | None = None
 
     @property
     def session(self) -> requests.Session:
@@ -152,12 +153,13 @@ class Connections:
         with self._lock:
             self.open_responses.add(response)
 
-    def add_shortcut(self) -> Shortcut:
-        """Return the shortcut for requests on kept connections of the package's own Session."""
-        if self.shortcut is None:
+    def find_shortcut(self) -> Shortcut | None:
+        """Return the shortcut for requests like earlier ones on the package's own Session, None for the first."""
+        if self._shortcut is None and self._has_sent:
             session = self.session
-            self.shortcut = shortcut.Shortcut(session, session.adapters["https://"])
-        return self.shortcut
+            self._shortcut = shortcut.Shortcut(session, session.adapters["https://"])
+        self._has_sent = True
+        return self._shortcut
 
     def forget_settings(self) -> None:
         """Read the proxy and certificate settings again for the next request, e.g. after a failed connection."""
@@ -225,7 +227,7 @@ class Connections:
         self.open_responses = weakref.WeakSet()
         self._pending = set()
         self._settings = {}
-        self.shortcut = None
+        self._shortcut = None
         if self.owns_session:
             self._session = None
         else:

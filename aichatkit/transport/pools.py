@@ -119,14 +119,14 @@ class _TrackedMixin:
     _last_line: bytes | None = None
     #: Headers of the current request, held back to be sent with its body: empty at first, None once sent.
     _unsent: bytes | None = None
-    _has_answered = False
+    has_answered = False
 
     #: The deadline of the handshakes with the proxy and of TLS, while they last.
     _handshake: Deadline | None = None
 
     def connect(self) -> None:
         parent: Any = super()
-        self._has_answered = False
+        self.has_answered = False
         try:
             parent.connect()
         finally:
@@ -163,7 +163,7 @@ class _TrackedMixin:
         if pending is not None:
             pending.wait_on(self.sock)  # type: ignore[attr-defined]
         response = parent.getresponse(*args, **kwargs)
-        self._has_answered = True
+        self.has_answered = True
         return response
 
     def request(self, *args: Any, **kwargs: Any) -> None:
@@ -173,7 +173,7 @@ class _TrackedMixin:
         if pending is not None and pending.fresh:
             parent.close()
         elif pending is not None:
-            pending.reused = self._has_answered and self.sock is not None  # type: ignore[attr-defined]
+            pending.reused = self.has_answered and self.sock is not None  # type: ignore[attr-defined]
         try:
             parent.request(*args, **kwargs)
             unsent, self._unsent = self._unsent, None

@@ -1,4 +1,4 @@
-"""Request -> response head: repeat a request on a kept connection, without the layers that would change nothing.
+"""Request -> response head: repeat a request on a pooled connection, without the layers that would change nothing.
 
 `requests` and urllib3 build the same head for the same settings every time, for longer than the rest of a short call
 takes. A request that anyone else may see or change is left to them: hooks, doubles, instrumentation, other adapters.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import http.client
 import logging
-import queue
 import socket
 import ssl
 from collections.abc import Mapping
@@ -23,7 +22,6 @@ from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
 from urllib3 import connection, connectionpool
 from urllib3 import exceptions as urllib3_errors
-from urllib3.util.connection import is_connection_dropped
 
 from aichatkit.transport.connections import PlainSession, pool_key_of
 from aichatkit.transport.pools import MAX_JOINED_BODY, PendingRequest, is_tracked
@@ -55,6 +53,7 @@ _SESSION_NAMES, _ADAPTER_NAMES = frozenset(dir(PlainSession)), frozenset(dir(HTT
 #: Errors of sending after which the response can still be read.
 _SENT_ANYWAY = (errno.EPIPE, errno.ECONNRESET, getattr(errno, "EPROTOTYPE", errno.EPIPE))
 
+_CertificateError: Any = connection.CertificateError  # type: ignore[attr-defined]
 _NO_HOOKS: dict[str, list[Any]] = {"response": []}
 
 _untouched: list[Any] = []
@@ -90,7 +89,7 @@ class _Head(NamedTuple):
 class Shortcut:
     """Repeats requests that have gone the usual way before, each with another body.
 
-    Only for a Session of the package that nobody has changed, on a connection that is open.
+    Only for a Session of the package that nobody has changed, on a connection of its pool, open or new.
     """
 
     def __init__(self, session: requests.Session, adapter: Any) -> None:
@@ -131,10 +130,12 @@ class Shortcut:
             return None
         # The adapter forgets its pools when it is closed.
         pool = self._adapter.pools.get(head.pool_key)
-        conn = None if pool is None else _open_connection(pool)
+        conn = None if pool is None else _take_connection(pool)
         if conn is None:
             return None
-        pending.reused = True
+        pending.reused = conn.sock is not None
+        if not pending.reused:
+            _connect(conn, pool, str(request.url), timeout[0])
         try:
             inner = _exchange(conn, head, request, timeout, pending)
         except (OSError, http.client.HTTPException) as error:
@@ -239,19 +240,35 @@ def _headers_of(inner: Any) -> _Headers:
     return headers
 
 
-def _open_connection(pool: Any) -> Any:
-    """Take an open connection from a pool, None if it has none."""
+def _take_connection(pool: Any) -> Any:
+    """Take a connection from a pool, open or still to be opened; None if this pool is not a plain one."""
     if "urlopen" in vars(pool):
         return None
     try:
-        conn = pool.pool.get(block=False)
-    except (queue.Empty, AttributeError):  # a closed pool has no queue
+        conn = pool._get_conn()
+    except urllib3_errors.ClosedPoolError:
         return None
-    if is_tracked(conn) and conn.sock is not None and not conn.debuglevel and not is_connection_dropped(conn):
+    if is_tracked(conn) and not conn.debuglevel:
         pool.num_requests += 1
         return conn
     pool._put_conn(conn)
     return None
+
+
+def _connect(conn: Any, pool: Any, url: str, timeout: float) -> None:
+    """Open a connection; raise what `requests` raises if that fails."""
+    conn.timeout = timeout
+    try:
+        conn.connect()
+    except (OSError, urllib3_errors.HTTPError, http.client.HTTPException, _CertificateError) as error:
+        failure = error
+    except BaseException:
+        _discard(conn, pool)
+        raise
+    else:
+        return
+    _discard(conn, pool)
+    raise _as_connect_error(failure, pool, url)
 
 
 def _exchange(conn: Any, head: _Head, request: Any, timeout: tuple[float, float], pending: PendingRequest) -> Any:
@@ -267,6 +284,7 @@ def _exchange(conn: Any, head: _Head, request: Any, timeout: tuple[float, float]
     except BaseException:
         inner.close()
         raise
+    conn.has_answered = True
     return inner
 
 
@@ -292,3 +310,22 @@ def _as_requests_error(error: Exception) -> requests.RequestException:
     if isinstance(error, ssl.SSLError):
         return requests.exceptions.SSLError(error)
     return requests.ConnectionError(urllib3_errors.ProtocolError("Connection aborted.", error))
+
+
+def _as_connect_error(error: Exception, pool: Any, url: str) -> requests.RequestException:
+    """Return the exception that `requests` raises for a connection that could not be opened."""
+    # Python 3.9 has two separate timeout classes.
+    if isinstance(error, (TimeoutError, socket.timeout)):
+        return requests.ReadTimeout(error)
+    if isinstance(error, (ssl.SSLError, _CertificateError)):
+        error = urllib3_errors.SSLError(error)
+    elif not isinstance(error, urllib3_errors.HTTPError):
+        error = urllib3_errors.ProtocolError("Connection aborted.", error)
+    wrapped = urllib3_errors.MaxRetryError(pool, url, error)
+    if isinstance(error, urllib3_errors.SSLError):
+        return requests.exceptions.SSLError(wrapped)
+    if isinstance(error, urllib3_errors.ConnectTimeoutError) and not isinstance(
+        error, urllib3_errors.NewConnectionError
+    ):
+        return requests.ConnectTimeout(wrapped)
+    return requests.ConnectionError(wrapped)

@@ -196,19 +196,19 @@ class Transport:
         headers = {**(request.headers or {}), **connections.headers, **self._headers}
         has_cookies, is_signed = bool(self._unread_cookies or self._cookies), self._authorization.signer is not None
         is_plain = connections.owns_session and not (has_cookies or is_signed)
+        shortcut = connections.find_shortcut() if is_plain else None
+        if shortcut is None:
+            return self._exchange_usually(request, headers, timeout)
         auth = self._authorization.header, self._authorization.value
-        if is_plain and connections.shortcut is not None:
-            settings = connections.settings(str(request.url), self._proxies, self._direct)
-            received = connections.shortcut.send(request, headers, auth, settings, timeout, pending)
-            if received is not None:
-                if "Set-Cookie" in received.headers:
-                    self._unread_cookies.append((request, received))
-                return received
-        response = self._exchange_usually(request, headers, timeout)
-        if is_plain and pending.reused:
-            settings = connections.settings(str(request.url), self._proxies, self._direct)
-            connections.add_shortcut().learn(request, headers, auth, settings, pending)
-        return response
+        settings = connections.settings(str(request.url), self._proxies, self._direct)
+        received = shortcut.send(request, headers, auth, settings, timeout, pending)
+        if received is None:
+            response = self._exchange_usually(request, headers, timeout)
+            shortcut.learn(request, headers, auth, settings, pending)
+            return response
+        if "Set-Cookie" in received.headers:
+            self._unread_cookies.append((request, received))
+        return received
 
     def _exchange_usually(
         self, request: requests.Request, headers: Any, timeout: tuple[float, float]

@@ -52,7 +52,7 @@ FACES = {
     "Client.ask": (),
     "Client.stream": (),
     "Client.image": ("size", "quality", "n"),
-    "Client.estimate": ("batch",),
+    "Client.estimate": ("batch", "decide", "threshold", "emulate"),
     "Client.chat": ("history", "trim"),
     "Client.map": RUN,
     "Chat": ("history", "trim"),
@@ -237,6 +237,10 @@ client.ask("Hi", reasoning_effort="hihg")
 client.stream("Hi", top_p=[1])
 client.map(["a"], workers="2")
 client.estimate(["a"], max_token=1)
+client.estimate(["a"], decide={"a?": bool}, treshold=0.9)
+client.decide("Hi", {"a?": bool}, treshold=0.9)
+client.decide("Hi", bool, "Urgent?").value.upper()
+ai.decide("Hi", {"a?": bool})["a"].value.upper()
 client.check("openai", tools=[len])
 client.image("a cat", timeout="soon")
 chat.ask("Hi", stop=5)
@@ -283,7 +287,9 @@ def test_a_type_checker_finds_every_misspelt_and_mistyped_option(tmp_path):
     )
     found = re.findall(r"^(mistakes|correct)\.py:(\d+): error: (.*)$", done.stdout, re.MULTILINE)
     expected = [str(number) for number, line in enumerate(MISTAKES.splitlines(), 1) if number > 4]
-    assert [(name, line) for name, line, _ in found] == [("mistakes", line) for line in expected], done.stdout
+    # An overloaded function is reported twice.
+    lines = list(dict.fromkeys((name, line) for name, line, _ in found))
+    assert lines == [("mistakes", line) for line in expected], done.stdout
     assert found[0][2] == 'Unexpected keyword argument "temprature" for "ask"; did you mean "temperature"?  [call-arg]'
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import json
 import pickle
+import textwrap
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -27,7 +30,7 @@ from aichatkit import (
     SchemaError,
     ServerError,
 )
-from aichatkit.decisions import services
+from aichatkit.decisions import overloads, services
 from aichatkit.registry import registry
 
 QUESTIONS = {
@@ -739,3 +742,13 @@ def test_an_answer_is_read_like_any_other(every):
     other = DecisionAnswer(ai.Reply("{}", "openai", "x"))
     other.cancel()
     assert other.closed
+
+
+def test_type_checkers_see_the_parameters_that_there_are():
+    (protocol,) = ast.parse(textwrap.dedent(inspect.getsource(overloads.Decide))).body
+    forms = [node for node in protocol.body if isinstance(node, ast.FunctionDef)]
+    names = list(inspect.signature(Client.decide.__wrapped__).parameters)[:4]
+    assert len(forms) == 10
+    for form in forms:
+        assert [parameter.arg for parameter in form.args.args] == names
+        assert ast.unparse(form.args.kwarg.annotation) == "Unpack[DecideOptions]"

@@ -234,7 +234,7 @@ def test_rows_with_and_without_a_search_are_not_confused(searching, tmp_path):
 
 
 def test_a_batch_job_does_not_search(tmp_path):
-    with pytest.raises(ConfigurationError, match="a batch job cannot"):
+    with pytest.raises(ConfigurationError, match="search: batch jobs do not search the web"):
         Client("anthropic", api_key="k").map([QUESTION], search=True, batch=True, resume=tmp_path / "run.sqlite")
 
 

@@ -96,8 +96,22 @@ def stock(article: str) -> int:
         ("openai", WebSearch(), {"web_search_options": {}}),
         (
             "perplexity",
-            WebSearch(("a.org",), ("b.org",)),
-            {"tools": [{"type": "web_search", "filters": {"search_domain_filter": ["a.org", "-b.org"]}}]},
+            WebSearch(("a.org",), size="low", country="DE", city="Köln"),
+            {
+                "tools": [
+                    {
+                        "type": "web_search",
+                        "filters": {"search_domain_filter": ["a.org"]},
+                        "search_context_size": "low",
+                        "user_location": {"country": "DE", "city": "Köln"},
+                    }
+                ]
+            },
+        ),
+        (
+            "perplexity",
+            WebSearch(blocked_domains=("b.org",)),
+            {"tools": [{"type": "web_search", "filters": {"search_domain_filter": ["-b.org"]}}]},
         ),
     ],
 )
@@ -186,14 +200,18 @@ def test_tools_in_extra_are_added_to_the_others():
     ("model", "options", "problem"),
     [
         ("cohere", {"search": True}, "cohere: it has no web search of its own; services that do: anthropic, gemini"),
-        ("ollama", {"search": True}, "ollama: it has no web search of its own"),
+        ("ollama", {"search": True}, "ollama search: it needs a key"),
+        ("deepseek", {"search": True}, "deepseek: it has no web search of its own"),
         ("gemini", {"search": {"domains": "a.org"}}, "'domains'.* there; services that take it: anthropic, groq"),
         ("groq", {"search": {"domains": "a.org"}}, "'domains'.* is not possible with openai/gpt-oss"),
-        ("xai", {"search": {"max_searches": 2}}, "'max_searches'.*: anthropic, openai, openrouter$"),
+        ("xai", {"search": {"max_searches": 2}}, "'max_searches'.*: anthropic, ollama, openai, openrouter$"),
         ("xai", {"search": {"domains": [f"{n}.org" for n in range(6)]}}, "at most 5 domains"),
         ("xai", {"search": {"blocked_domains": [f"{n}.org" for n in range(6)]}}, "at most 5 domains"),
         ("xai", {"search": {"domains": "a.org", "blocked_domains": "b.org"}}, "not both"),
         ("anthropic", {"search": {"domains": "a.org", "blocked_domains": "b.org"}}, "not both"),
+        ("perplexity", {"search": {"domains": "a.org", "blocked_domains": "b.org"}}, "not both"),
+        ("perplexity", {"search": {"domains": [f"{n}.org" for n in range(21)]}}, "at most 20 domains"),
+        ("perplexity", {"search": {"timezone": "Europe/Berlin"}}, "'timezone'.* not possible there"),
         ("gemini/gemini-2.0-pro", {"search": True, "tools": [stock]}, "cannot search and call functions in one"),
         ("groq/llama-9", {"search": True}, "llama-9 cannot search; openai/gpt-oss-120b"),
         ("groq/groq/compound", {"search": True, "tools": [stock]}, "takes no tools= of yours"),

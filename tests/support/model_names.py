@@ -54,7 +54,8 @@ def problem(record: Record | None, day: date) -> str:
 
 def records_of(name: str, model: str, catalog: Catalog) -> list[Record | None]:
     """Return the records that tell whether a provider serves a model: its own, and that of the vendor behind it."""
-    found = [catalog.find(registry[name].priced_as or name, model)]
+    provider_cls = registry[name].for_model(model) or registry[name]
+    found = [catalog.find(provider_cls.priced_as or name, model)]
     vendor, slash, rest = model.partition("/")
     if slash and vendor in _VENDORS and (rest.startswith(("claude-", "gemini-")) or re.match(r"gpt-\d", rest)):
         behind = catalog.find(_VENDORS[vendor], rest.replace(".", "-") if vendor == "anthropic" else rest)

@@ -1,4 +1,4 @@
-"""The shortcut on kept connections: the same bytes as the usual way, and only where nobody else looks."""
+"""The shortcut on pooled connections: the same bytes as the usual way, and only where nobody else looks."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ ANSWER = chunked_head() + chunk(RECORDS) + chunk(b"")
 
 @pytest.fixture
 def taken(monkeypatch):
-    """For each request, whether it took the shortcut; a request on a new connection does not ask."""
+    """For each request, whether it took the shortcut; the first of a client does not ask."""
     found = []
     send = shortcut.Shortcut.send
 
@@ -90,7 +90,7 @@ def heads(server):
 
 def test_a_request_that_was_sent_before_takes_the_shortcut(client, server, taken):
     assert [client.ask("Hi").text for _ in range(4)] == ["Hi"] * 4
-    assert taken == [True, True]
+    assert taken == [False, True, True]
     assert server.connections == 1
     assert len(set(map(str, heads(server)))) == 1
     assert len({request.body for request in server.requests}) == 1
@@ -453,7 +453,7 @@ def test_a_redirect_is_an_error_and_is_not_followed(taken):
         client.ask("Hi"), client.ask("Hi")
         with pytest.raises(ChatError, match="302"):
             client.ask("Hi")
-    assert taken == [True]
+    assert taken == [False, True]
     assert len(server.requests) == 3
 
 
@@ -461,7 +461,7 @@ def test_repeated_headers_are_joined_as_requests_joins_them(taken):
     head = chunked_head().replace(b"\r\n\r\n", b"\r\nX-A: 1\r\nx-a: 2\r\nX-B: 3\r\n\r\n", 1)
     with RawServer(lambda request: [head + chunk(RECORDS) + chunk(b"")]) as server, connect(server) as client:
         replies = [client.ask("Hi") for _ in range(3)]
-    assert taken == [True]
+    assert taken == [False, True]
     assert [dict(reply.headers) for reply in replies] == [dict(replies[0].headers)] * 3
     found = replies[-1].headers
     assert (found["x-A"], found.get("X-a"), found.get("nothing"), found.get("none", "-")) == ("1, 2", "1, 2", None, "-")
@@ -472,7 +472,7 @@ def test_a_head_that_is_not_plain_is_read_all_the_same(taken):
     head = chunked_head().replace(b"\r\n\r\n", "\r\nX-Name: é\r\n\r\n".encode(), 1)
     with RawServer(lambda request: [head + chunk(RECORDS) + chunk(b"")]) as server, connect(server) as client:
         replies = [client.ask("Hi") for _ in range(3)]
-    assert taken == [True]
+    assert taken == [False, True]
     assert dict(replies[2].headers) == dict(replies[0].headers)
 
 
@@ -483,7 +483,7 @@ def test_a_closed_connection_is_replaced(taken):
             client.ask("Hi")
         wait_until_dropped(client)
         assert [client.ask("Hi").text for _ in range(2)] == ["Hi", "Hi"]
-        assert taken == [False, True]
+        assert taken == [False, True, True]
         assert server.connections == 2
 
 
@@ -499,7 +499,7 @@ def test_an_answer_that_closes_its_connection_is_read_to_the_end(taken):
     script = lambda request: [closing, "close"] if len(server.requests) == 3 else [ANSWER]  # noqa: E731
     with RawServer(script) as server, connect(server) as client:
         assert [client.ask("Hi").text for _ in range(4)] == ["Hi"] * 4
-        assert taken == [True, False]
+        assert taken == [False, True, True]
         assert server.connections == 2
 
 
@@ -507,7 +507,7 @@ def test_a_stream_that_is_left_early_closes_its_connection(warm, server, taken):
     for _ in range(2):
         with warm.stream("Hi") as stream:
             next(stream)
-    assert taken == [True, False]
+    assert taken == [True, True]
     assert server.connections == 2
 
 
@@ -522,7 +522,7 @@ def test_a_connection_that_breaks_is_asked_again_on_a_new_one(taken, policy, ste
         assert [type(attempt.error) for attempt in replies[2].attempts] == [ConnectError, type(None)]
         assert replies[2].attempts[0].error.stale
         assert server.connections == 2
-    assert taken == [True, False]
+    assert taken == [False, True, False]
 
 
 def test_a_head_that_is_late_is_a_timeout(taken):
@@ -553,7 +553,7 @@ def test_a_refusal_is_read_and_its_connection_kept(taken):
         with pytest.raises(ServerError, match="down"):
             client.ask("Hi")
         assert client.ask("Hi").text == "Hi"
-        assert (server.connections, taken) == (1, [True, True])
+        assert (server.connections, taken) == (1, [False, True, True])
 
 
 def test_closing_the_client_wakes_a_call_that_waits_for_its_head():
@@ -576,10 +576,10 @@ def test_closing_the_client_wakes_a_call_that_waits_for_its_head():
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_another_process_starts_without_the_shortcut(warm, monkeypatch):
     context = warm._context
-    assert context.connections.shortcut is not None
+    assert context.connections._shortcut is not None
     monkeypatch.setattr(os, "getpid", lambda: -1)
     assert context.connections.session is not None
-    assert context.connections.shortcut is None
+    assert context.connections._shortcut is None
 
 
 # The parts, by themselves.
@@ -603,7 +603,7 @@ def test_cookies_of_a_handshake_are_sent_with_the_request_after_it(transport, ta
         for _ in range(5):
             transport.send(post(server.url)).read_body(9)
     assert [request.headers.get("cookie") for request in server.requests] == [None, None, None, "id=7", "id=7"]
-    assert taken == [True]
+    assert taken == [False, True]
 
 
 def test_an_encoding_that_only_urllib3_knows_is_left_to_it(transport, taken, monkeypatch):
@@ -621,7 +621,7 @@ def test_an_encoding_that_only_urllib3_knows_is_left_to_it(transport, taken, mon
     with RawServer(script) as server:
         bodies = [transport.send(post(server.url)).read_body(9) for _ in range(3)]
     assert bodies == [(b"plain", True)] * 3
-    assert taken == [True]
+    assert taken == [False, True]
 
 
 @pytest.mark.parametrize("parts", [{"params": {"a": "b"}}, {"files": {"f": b"x"}}], ids=str)
@@ -632,7 +632,7 @@ def test_a_request_with_more_than_a_body_goes_the_usual_way(transport, taken, pa
         request = post(server.url, **parts)
         request.data = request.data if "params" in parts else {}
         transport.send(request).read_body(9)
-    assert taken == [False]
+    assert taken == [False, False]
 
 
 def test_without_verification_every_request_goes_the_usual_way(taken):
@@ -641,7 +641,7 @@ def test_without_verification_every_request_goes_the_usual_way(taken):
     with RawServer(lambda request: [response(b"ok")]) as server:
         for _ in range(4):
             http.send(post(server.url)).read_body(9)
-    assert taken == [False, False]
+    assert taken == [False, False, False]
     made.close()
 
 
@@ -652,7 +652,16 @@ def test_a_pool_that_was_closed_is_not_used(transport, taken):
         transport._connections.session.close()
         for _ in range(3):
             assert transport.send(post(server.url)).read_body(9) == (b"ok", True)
-    assert taken == [False, True, True]
+    assert taken == [False, False, True, True]
+
+
+def test_a_pool_that_somebody_closed_is_left_to_the_usual_way(warm):
+    (pool,) = warm.session.adapters["http://"].pools.values()
+    conn = shortcut._take_connection(pool)
+    assert conn.sock is not None
+    conn.close()
+    pool.close()
+    assert shortcut._take_connection(pool) is None
 
 
 def test_an_interrupt_gives_the_connection_back_closed(transport, monkeypatch):
@@ -678,7 +687,7 @@ def test_the_usual_way_is_what_was_learned_from(transport):
     with RawServer(lambda request: [response(b"ok")]) as server:
         for _ in range(2):
             transport.send(post(server.url)).read_body(9)
-        found = transport._connections.shortcut
+        found = transport._connections.find_shortcut()
         (head,) = found._heads.values()
         assert head.before.endswith(b"\r\nContent-Length: ")
         assert head.after == b"\r\n"
@@ -724,4 +733,151 @@ def test_over_tls_the_connection_and_its_checks_are_kept(taken, tmp_path):
         with connect(server, verify=str(tmp_path / "authority.pem")) as client:
             assert [client.ask("Hi").text for _ in range(4)] == ["Hi"] * 4
         assert server.connections == 1
-    assert taken == [True, True]
+    assert taken == [False, True, True]
+
+
+# New connections.
+
+
+class Rival:
+    """The same transport with and without the shortcut, after two requests to a server that has gone or changed."""
+
+    def __init__(self, **options):
+        self.made = Connections(**options)
+
+    def ask_twice(self, url):
+        for _ in range(2):
+            self._transport().send(post(url)).read_body(9)
+
+    def error(self, url, *, usual):
+        with pytest.raises(ChatError) as caught:
+            self._transport(fresh=usual).send(post(url))
+        return caught.value
+
+    def _transport(self, **options):
+        timeout = Timeout(connect=5, read=5)
+        return Transport(self.made, provider="t", base_url="http://x", timeout=timeout, deadline=Deadline(), **options)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.made.close()
+
+
+def facts(error):
+    names = ("action", "maybe_processed", "reason", "stale", "phase")
+    return type(error), error.message, {name: getattr(error, name, None) for name in names}
+
+
+def test_threads_that_start_together_share_the_shortcut(server, client, taken):
+    for _ in range(2):
+        client.ask("Hi")
+    streams = [client.stream("Hi") for _ in range(5)]
+    assert ["".join(stream) for stream in streams] == ["Hi"] * 5
+    assert taken == [False] + [True] * 5
+    assert server.connections == 5
+    assert len(set(map(str, heads(server)))) == 1
+
+
+def test_a_server_that_has_gone_is_told_as_the_usual_way_tells_it(taken):
+    with Rival() as rival:
+        with RawServer(lambda request: [response(b"ok"), "close"]) as server:
+            rival.ask_twice(server.url)
+        short, usual = (rival.error(server.url, usual=usual) for usual in (False, True))
+    assert facts(short) == facts(usual)
+    assert (type(short), short.maybe_processed) == (ConnectError, False)
+    assert taken == [False, True, False]
+
+
+def test_a_connection_that_is_not_made_in_time_is_a_timeout(warm, monkeypatch, taken):
+    def connect_late(*args, **kwargs):
+        raise socket.timeout("timed out")
+
+    (pool,) = warm.session.adapters["http://"].pools.values()
+    pool.pool.queue[-1].close()
+    monkeypatch.setattr(urllib3.util.connection, "create_connection", connect_late)
+    with pytest.raises(TimedOutError) as caught:
+        warm.ask("Hi")
+    assert (caught.value.phase, caught.value.maybe_processed) == ("connect", False)
+    monkeypatch.undo()
+    assert warm.ask("Hi").text == "Hi"
+
+
+@pytest.fixture
+def tls(tmp_path):
+    """A server whose certificate may be another one at the next connection: `use` says which."""
+    trustme = pytest.importorskip("trustme")
+    authority, stranger = trustme.CA(), trustme.CA()
+    contexts = {}
+    for name, issued in (
+        ("good", authority.issue_cert("localhost")),
+        ("of another host", authority.issue_cert("elsewhere")),
+        ("of a stranger", stranger.issue_cert("localhost")),
+    ):
+        contexts[name] = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        issued.configure_cert(contexts[name])
+    used = ["good"]
+    contexts["good"].sni_callback = lambda sock, name, context: setattr(sock, "context", contexts[used[-1]])
+    authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
+    with (
+        Rival(verify=str(tmp_path / "authority.pem")) as rival,
+        RawServer(lambda request: [response(b"ok"), "close"], tls=contexts["good"]) as server,
+    ):
+        url = server.url.replace("127.0.0.1", "localhost")
+        rival.ask_twice(url)
+        yield types.SimpleNamespace(rival=rival, url=url, use=used.append)
+
+
+@pytest.mark.parametrize("certificate", ["of another host", "of a stranger"])
+def test_a_certificate_that_no_longer_fits_is_refused(tls, taken, certificate):
+    tls.use(certificate)
+    short, usual = (tls.rival.error(tls.url, usual=usual) for usual in (False, True))
+    assert facts(short) == facts(usual)
+    assert "certificate" in short.message
+    # The second is not asked for a pooled connection.
+    assert taken == [True, False]
+
+
+def test_a_handshake_that_takes_too_long_is_a_timeout(tls, taken, monkeypatch):
+    def wrap_late(*args, **kwargs):
+        raise socket.timeout("timed out")
+
+    monkeypatch.setattr(urllib3.connection, "ssl_wrap_socket", wrap_late)
+    short, usual = (tls.rival.error(tls.url, usual=usual) for usual in (False, True))
+    assert facts(short) == facts(usual)
+    assert taken == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (socket.timeout("late"), requests.ReadTimeout),
+        (ssl.SSLError("bad record"), requests.exceptions.SSLError),
+        (urllib3.connection.CertificateError("other host"), requests.exceptions.SSLError),
+        (urllib3.exceptions.ConnectTimeoutError("late"), requests.ConnectTimeout),
+        (http.client.RemoteDisconnected("gone"), requests.ConnectionError),
+        (OSError("odd"), requests.ConnectionError),
+    ],
+    ids=repr,
+)
+def test_errors_of_connecting_have_the_classes_of_requests(error, expected):
+    assert type(shortcut._as_connect_error(error, None, "http://x")) is expected
+
+
+def test_an_interrupt_while_connecting_gives_the_connection_back_closed(warm, monkeypatch):
+    class Interrupt(BaseException):
+        """Ctrl-C, or the end of a greenlet."""
+
+    def interrupted(*args, **kwargs):
+        raise Interrupt
+
+    (pool,) = warm.session.adapters["http://"].pools.values()
+    (conn,) = pool.pool.queue
+    conn.close()
+    monkeypatch.setattr(urllib3.util.connection, "create_connection", interrupted)
+    with pytest.raises(Interrupt):
+        warm.ask("Hi")
+    assert list(pool.pool.queue) == [conn]
+    monkeypatch.undo()
+    assert warm.ask("Hi").text == "Hi"

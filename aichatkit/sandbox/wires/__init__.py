@@ -24,6 +24,7 @@ from aichatkit.sandbox.wires.openai import OpenAIModels
 from aichatkit.sandbox.wires.openai_chat import OpenAIChat
 from aichatkit.sandbox.wires.openai_images import OpenAIImages
 from aichatkit.sandbox.wires.openai_responses import OpenAIResponses
+from aichatkit.sandbox.wires.vertex_claude import VertexClaude
 
 __all__ = ["WIRES", "Call", "Route", "Settings", "Wire"]
 
@@ -39,6 +40,7 @@ WIRES: tuple[type[Wire], ...] = (
     OpenAIChat,
     OpenAIResponses,
     Anthropic,
+    VertexClaude,
     Gemini,
     Ollama,
     Cohere,

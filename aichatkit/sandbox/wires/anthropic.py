@@ -124,9 +124,7 @@ class Anthropic(Wire):
     def chat(self, call: Call) -> Response:
         """Validate the request as the service does, then answer with content blocks."""
         self.check_key(call)
-        if "anthropic-version" not in call.request.headers:
-            raise APIError("bad-request", "anthropic-version: header is required")
-        record = parse_json(call.request)
+        record = self.parse_record(call)
         _validate(record)
         check_fields(record, _FIELDS, _refuse_field)
         check_required(record, _TAGGED, _refuse_untagged)
@@ -142,6 +140,12 @@ class Anthropic(Wire):
         if not record.get("stream"):
             return json_response(message)
         return stream_response("text/event-stream; charset=utf-8", _events(message, output))
+
+    def parse_record(self, call: Call) -> dict[str, Any]:
+        """Return the body; the version of the API must be in the headers."""
+        if "anthropic-version" not in call.request.headers:
+            raise APIError("bad-request", "anthropic-version: header is required")
+        return parse_json(call.request)
 
     def error_response(self, error: APIError, request: Request | None = None) -> Response:
         """Build an error object with its type and the request id."""

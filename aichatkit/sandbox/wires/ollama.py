@@ -20,9 +20,11 @@ from aichatkit.sandbox.wires.fields import (
 from aichatkit.sandbox.wires.logprobs import openai_entries, tokens_of
 from aichatkit.sandbox.wires.openai import MODELS, trailing_tool_results
 from aichatkit.sandbox.wires.outputs import ChatRequest, Output, build_output
+from aichatkit.sandbox.wires.searches import play_search
 
 _CREATED = "2000-01-01T00:00:00Z"
 _MAX_TOP_LOGPROBS = 20
+_MAX_RESULTS = 10
 
 
 #: It takes numbers out of bounds.
@@ -61,12 +63,14 @@ _TYPES = {
 
 
 class Ollama(Wire):
-    """Chat and the list of local models; API keys and content types are ignored."""
+    """Chat and the list of local models, where API keys and content types are ignored; and the search of ollama.com."""
 
     name = "ollama"
     routes: ClassVar[Sequence[Route]] = (
         Route("POST", "/api/chat", "chat"),
         Route("GET", "/api/tags", "models", "models"),
+        Route("POST", "/api/web_search", "search", "search"),
+        Route("POST", "/api/web_fetch", "fetch", "search"),
     )
 
     def models(self, call: Call) -> Response:
@@ -98,6 +102,36 @@ class Ollama(Wire):
             return stream_response("application/x-ndjson", _lines(head, output, entries))
         logprobs = {"logprobs": entries} if entries else {}
         return json_response({**head, "message": _message(output), **logprobs, **_ending(output)})
+
+    def search(self, call: Call) -> Response:
+        """List the pages that a search finds."""
+        record = self._parse_site_request(call, "query")
+        limit = record.get("max_results", 5)
+        if type(limit) is not int or not 1 <= limit <= _MAX_RESULTS:
+            raise APIError("bad-request", f"max_results must be between 1 and {_MAX_RESULTS}")
+        found = play_search(call, [record["query"]])
+        pages = () if found is None else found.pages
+        results = [
+            {"title": page.title, "url": page.url, "content": f"{page.title}: zwölf Stunden 🌙"} for page in pages
+        ]
+        return json_response({"results": results[:limit]})
+
+    def fetch(self, call: Call) -> Response:
+        """Return the text of a page."""
+        record = self._parse_site_request(call, "url")
+        if not record["url"].startswith(("http://", "https://")):
+            raise APIError("bad-request", "invalid url")
+        return json_response({"title": "Ebbe und Flut", "content": "Alle zwölf Stunden 🌙", "links": [record["url"]]})
+
+    def _parse_site_request(self, call: Call, field: str) -> dict[str, Any]:
+        key = call.request.headers.get("authorization", "").partition(" ")[2]
+        accepted = self.settings.api_keys
+        if not key or (accepted is not None and key not in accepted):
+            raise APIError("unauthorized", "unauthorized")
+        record = parse_json(call.request)
+        if not isinstance(record.get(field), str) or not record[field]:
+            raise APIError("bad-request", f"{field} is required")
+        return record
 
     def error_response(self, error: APIError, request: Request | None = None) -> Response:
         """Build an error object with a single key."""
