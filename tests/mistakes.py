@@ -2072,4 +2072,25 @@ MISTAKES = (
         "    if False:\n",
         "providers/test_image_fields.py",
     ),
+    Mistake(
+        "a number is shown before its last digit",
+        "structured/partial.py",
+        "        if end == len(text):\n            return _MORE\n        match",
+        "        match",
+        "structured/test_partial.py",
+    ),
+    Mistake(
+        "half of a character is shown before the other half",
+        "structured/partial.py",
+        "            if other is None and len(text) < after + 6:\n                return _MORE\n",
+        "",
+        "structured/test_partial.py",
+    ),
+    Mistake(
+        "the data of a round of tools is taken for that of the answer",
+        "middleware/tool_rounds.py",
+        "            self._partial.restart()\n",
+        "            self._partial.value\n",
+        "structured/test_partial.py",
+    ),
 )
