@@ -38,6 +38,8 @@ Prompt = Union[str, "Message", Mapping[str, Any], "Iterable[Message | Mapping[st
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
 _SENDERS = {"you": "user", "bot": "assistant"}
+#: Types of parts with files, in our format and in OpenAI's.
+_FILE_PARTS = ("file", "image_url", "input_audio")
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ class CitedMessage(Message):
 
 @dataclass(frozen=True)
 class ToolResultMessage(Message):
-    """The result of a tool as text; `call` is the tool call it answers."""
+    """The result of a tool, as text or with files; `call` is the tool call it answers."""
 
     call: ToolCall = field(default_factory=lambda: ToolCall("", ""))
 
@@ -189,7 +191,7 @@ def _parse_message(item: Any) -> Message:
     if message.role not in ROLES:
         raise ConfigurationError(f"message: role must be one of {', '.join(ROLES)}, not {message.role!r}")
     if isinstance(message, ToolResultMessage) and not isinstance(message.content, str):
-        return replace(message, content=_parse_result(message.content))
+        message = replace(message, content=_parse_result(message.content))
     return _repaired(message)
 
 
@@ -273,15 +275,15 @@ def _parse_citation(citation: Any) -> Citation:
     return Citation(**{"url": "", **{name: fields[name] for name in Citation._fields if name in fields}})
 
 
-def _parse_result(content: Any) -> str:
-    """Return the result of a tool as text: text parts joined, and anything else as JSON."""
+def _parse_result(content: Any) -> Content:
+    """Return the result of a tool: text parts joined, parts with files unchanged, and anything else as JSON."""
     if content is None or isinstance(content, str):
         return repair(content or "")
     parts = list(content) if isinstance(content, (list, tuple)) else []
     if parts and all(isinstance(part, Mapping) and isinstance(part.get("type"), str) for part in parts):
         for part in parts:
             _check_part(part)
-        return repair(text_of(parts))
+        return parts if any(part["type"] in _FILE_PARTS for part in parts) else repair(text_of(parts))
     try:
         return repair(_json.dumps(content))
     except (TypeError, ValueError, RecursionError) as error:

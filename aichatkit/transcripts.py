@@ -83,15 +83,15 @@ def _body(message: Message) -> str:
 
 
 def _iter_blocks(message: Message) -> Iterator[str]:
-    if isinstance(message, ToolResultMessage):
-        yield f"`{message.call.name}` answered:"
-        yield _fenced(str(message.content))
-        return
     content = message.content
     parts: list[dict[str, Any]] = [{"text": content}] if isinstance(content, str) else content
+    show_text = _close_fence
+    if isinstance(message, ToolResultMessage):
+        yield f"`{message.call.name}` answered:"
+        show_text = _fenced
     for part in parts:
         file = part.get("file")
-        block = _file_link(file) if isinstance(file, File) else _close_fence(str(part.get("text", "")))
+        block = _file_link(file) if isinstance(file, File) else show_text(str(part.get("text", "")))
         if block:
             yield block
     for call in message.calls if isinstance(message, ToolCallsMessage) else ():

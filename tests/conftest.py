@@ -22,7 +22,13 @@ from aichatkit.sandbox import Sandbox
 #: Looking for doctests in these would import a second file of the same name.
 collect_ignore_glob = ["conftest.py", "*/conftest.py"]
 #: Run in processes of their own, on another Python.
-collect_ignore = ["support/browser_script.py", "support/mcp_sdk_server.py", "support/sdks", "support/tiny_model.py"]
+collect_ignore = [
+    "support/browser_script.py",
+    "support/fastmcp_server.py",
+    "support/mcp_sdk_server.py",
+    "support/sdks",
+    "support/tiny_model.py",
+]
 
 _LOOPBACK = ("127.", "::1", "localhost")
 _PREFIXES = (

@@ -93,6 +93,7 @@ ORDER = """
     tools.mcp tools.ollama_search
     call.call
     call.build prompt_caching.runs
+    call.result_files
     call.attempt
     call.fallback chats.trimming
     call.list_models chats checks

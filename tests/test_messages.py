@@ -216,8 +216,16 @@ def test_a_result_that_is_not_json_data_is_rejected(content):
         parse_messages(["Stock?", asks(), {"role": "tool", "tool_call_id": "call_1", "content": content}])
 
 
-@pytest.mark.parametrize("part", [PICTURE, {"type": "text", "text": 5}])
-def test_a_result_can_only_have_text_parts(part):
+def test_a_result_keeps_its_files():
+    content = [{"type": "text", "text": "Here:"}, PICTURE]
+    result = {"role": "tool", "tool_call_id": "call_1", "content": content}
+    message = ToolResultMessage("tool", content, ToolCall("call_1", "stock"))
+    for item in (result, message):
+        assert parse_messages(["Stock?", asks(), item])[2].content == content
+
+
+@pytest.mark.parametrize("part", [{"type": "table"}, {"type": "text", "text": 5}])
+def test_a_result_has_only_texts_and_files(part):
     with pytest.raises(ConfigurationError, match="part of type"):
         parse_messages(["Stock?", asks(), {"role": "tool", "tool_call_id": "call_1", "content": [part]}])
 

@@ -55,6 +55,12 @@ def test_a_fence_in_a_result_does_not_end_its_own():
     assert "`````\n````\ncode\n````\n`````" in text
 
 
+def test_files_in_a_result_are_named_next_to_its_text():
+    parts = [{"type": "text", "text": "Here:"}, {"type": "file", "file": File("image", "image/png", "a.png", b"12")}]
+    text = messages_to_markdown([ToolResultMessage("tool", parts, CALL)])
+    assert text.endswith("`stock` answered:\n\n```\nHere:\n```\n\n*Attached: a.png (image/png, 2 bytes)*\n")
+
+
 def test_a_file_is_named_and_its_bytes_stay_out():
     file = File("image", "image/png", "cat.png", bytes(1234))
     assert body([{"type": "text", "text": "Look"}, {"type": "file", "file": file}]) == (

@@ -24,6 +24,7 @@ from aichatkit.errors import (
 )
 from aichatkit.limits.retries import RetryState, clock_of
 from aichatkit.limits.waits import Sleeper, Wait
+from aichatkit.messages import ToolResultMessage
 from aichatkit.providers.base import Provider, is_local
 from aichatkit.reply import Attempt, Reply
 from aichatkit.transport.authorization import Authorization, Renewal
@@ -31,18 +32,19 @@ from aichatkit.transport.transport import Transport
 
 if TYPE_CHECKING:
     from aichatkit import _warnings, hooks
-    from aichatkit.call import model_rules, refusals
+    from aichatkit.call import model_rules, refusals, result_files
     from aichatkit.call.answer import Answer
     from aichatkit.catalog import retirements, tokens
     from aichatkit.limits.cooldowns import CooldownKey
     from aichatkit.prompt_caching import policy as cache_policy
 else:
-    # Few calls have parameters, hooks, a rate limit, or a field that is refused.
+    # Few calls have parameters, hooks, a rate limit, a field that is refused, or files from tools.
     _warnings = lazy_module("aichatkit._warnings")
     cache_policy = lazy_module("aichatkit.prompt_caching.policy")
     hooks = lazy_module("aichatkit.hooks")
     model_rules = lazy_module("aichatkit.call.model_rules")
     refusals = lazy_module("aichatkit.call.refusals")
+    result_files = lazy_module("aichatkit.call.result_files")
     retirements = lazy_module("aichatkit.catalog.retirements")
     tokens = lazy_module("aichatkit.catalog.tokens")
 
@@ -93,7 +95,10 @@ class TargetAttempts:
             retirements.warn_of_retirement(self.provider, model, record, catalog)
         options = call.options if record is None else replace(call.options, record=record)
         options, changes = model_rules.adapt_options(self.provider, model, options) if options.params else (options, ())
-        self._request = ProviderRequest(self.provider, model, call.messages, options, catalog, keep_raw=call.keep_raw)
+        messages = call.messages
+        if any(isinstance(message, ToolResultMessage) and message.content.__class__ is list for message in messages):
+            messages = result_files.fit_results(messages, self.provider, options.record)
+        self._request = ProviderRequest(self.provider, model, messages, options, catalog, keep_raw=call.keep_raw)
         check_request(self._request)
         if changes:
             warned = self.context.warned

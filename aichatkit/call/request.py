@@ -47,6 +47,7 @@ __all__ = [
     "check_request",
     "encode_body",
     "fetch_json",
+    "file_problem",
     "prepare",
     "send_request",
 ]
@@ -230,18 +231,23 @@ def encode_body(http_request: requests.Request, request: ProviderRequest) -> req
 
 
 def _check_file(file: File, provider: Provider) -> None:
+    problem = file_problem(file, provider)
+    if problem:
+        raise ConfigurationError(f"{provider.name} {problem}", provider=provider.name, action="next")
+
+
+def file_problem(file: File, provider: Provider) -> str:
+    """Return why a service does not take a file, "" if it does."""
     name = file.name or f"the {file.kind}"
     if file.kind not in provider.takes_files and not (file.kind == "text" and file.data):
         takes = f"it takes {', '.join(sorted(provider.takes_files))}" if provider.takes_files else "it takes text only"
-        problem = f"does not take {file.kind} files ({name}); {takes}"
-    elif file.kind == "image" and not _takes_image(file, provider):
+        return f"does not take {file.kind} files ({name}); {takes}"
+    if file.kind == "image" and not _takes_image(file, provider):
         types = ", ".join(sorted(name.partition("/")[2] for name in provider.takes_images))
-        problem = f"does not take images of type {file.media_type} ({name}), only {types}; convert it first"
-    elif len(file.data) > provider.max_file:
-        problem = f"takes files of at most {provider.max_file:,} bytes, and {name} has {len(file.data):,}"
-    else:
-        return
-    raise ConfigurationError(f"{provider.name} {problem}", provider=provider.name, action="next")
+        return f"does not take images of type {file.media_type} ({name}), only {types}; convert it first"
+    if len(file.data) > provider.max_file:
+        return f"takes files of at most {provider.max_file:,} bytes, and {name} has {len(file.data):,}"
+    return ""
 
 
 def _takes_image(file: File, provider: Provider) -> bool:

@@ -231,7 +231,10 @@ def _content(observation: Observation) -> dict[str, str]:
 
 def _parts(message: Message) -> list[dict[str, Any]]:
     if isinstance(message, ToolResultMessage):
-        return [{"type": "tool_call_response", "id": message.call.id, "response": message.content}]
+        response = message.content
+        if not isinstance(response, str):
+            response = [_part(part) for part in response]
+        return [{"type": "tool_call_response", "id": message.call.id, "response": response}]
     content = message.content
     parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
     described = [_part(part) for part in parts if part.get("text") != ""]

@@ -73,6 +73,7 @@ class Anthropic(Provider):
     rank = 2
     requires_end = True
     takes_files = frozenset({"image", "pdf", "text"})
+    takes_result_files = frozenset({"image", "pdf"})
     takes_images = WEB_IMAGES
     takes_tools = True
     takes_schema = True
@@ -147,18 +148,24 @@ class Anthropic(Provider):
 
     def _build_blocks(self, message: Message) -> list[dict[str, Any]]:
         if isinstance(message, ToolResultMessage):
-            return [{"type": "tool_result", "tool_use_id": call_id(message.call, _CALL_IDS), "content": message.text}]
+            content: Any = message.content
+            if not isinstance(content, str):
+                content = self._build_parts(message)
+            return [{"type": "tool_result", "tool_use_id": call_id(message.call, _CALL_IDS), "content": content}]
         if isinstance(message, ToolCallsMessage) and message.blocks_for(self.name):
             return [dict(block) for block in message.blocks_for(self.name)]
         if isinstance(message, ToolCallsMessage) and isinstance(message.content, str):
             return list(self._interleave(message, message.content))
+        blocks = self._build_parts(message)
+        return [*blocks, *_build_calls(message.calls)] if isinstance(message, ToolCallsMessage) else blocks
+
+    def _build_parts(self, message: Message) -> list[dict[str, Any]]:
         parts = iter_parts(message.content, provider=self.name)
-        blocks = [
+        return [
             block
             for part in parts
             for block in (_build_text(part) if isinstance(part, str) else [self._build_file(part)])
         ]
-        return [*blocks, *_build_calls(message.calls)] if isinstance(message, ToolCallsMessage) else blocks
 
     def _interleave(self, message: ToolCallsMessage, text: str) -> Iterator[dict[str, Any]]:
         """Yield the blocks in their original order: tool results are rejected if a thought is missing or moved."""

@@ -184,6 +184,8 @@ class Provider:
     effort_style: ClassVar[str] = ""
     #: Supported attachments: "image", "pdf", "text", "audio"; empty for text-only services.
     takes_files: ClassVar[frozenset[str]] = frozenset()
+    #: Attachments that the result of a tool may have; others follow in a message of the user, for None they cannot.
+    takes_result_files: ClassVar[frozenset[str] | None] = frozenset()
     #: Media types of the pictures that the service takes; empty if all, or not known.
     takes_images: ClassVar[frozenset[str]] = frozenset()
     #: Maximum size of an attachment, in bytes.

@@ -130,6 +130,7 @@ class Gemini(Provider):
     rank = 3
     requires_end = True
     takes_files = frozenset({"image", "pdf", "audio", "text"})
+    takes_result_files = frozenset({"image", "pdf"})
     takes_images = frozenset(("image/heic", "image/heif", "image/jpeg", "image/png", "image/webp"))
     takes_tools = True
     takes_schema = True
@@ -157,8 +158,7 @@ class Gemini(Provider):
         self, messages: Sequence[Message], model: str, *, options: Options = NO_OPTIONS
     ) -> requests.Request:
         system, others = split_system(messages)
-        signs = _EARLY_MODEL.search(model) is None
-        turns = merge_turns((_role(message), self._build_parts(message, signs)) for message in others)
+        turns = merge_turns((_role(message), self._build_parts(message, model)) for message in others)
         payload: dict[str, Any] = {"contents": [{"role": role, "parts": parts} for role, parts in turns]}
         if system:
             payload["systemInstruction"] = {"parts": [{"text": system}]}
@@ -228,9 +228,9 @@ class Gemini(Provider):
         uses_tools = bool(options.tools) or options.search is not None
         return not uses_tools or _LATE_MODEL.search(model) is not None
 
-    def _build_parts(self, message: Message, signs: bool) -> list[dict[str, Any]]:
+    def _build_parts(self, message: Message, model: str) -> list[dict[str, Any]]:
         if isinstance(message, ToolResultMessage):
-            return [{"functionResponse": {**_identify(message.call), "response": {"result": message.text}}}]
+            return self._build_result(message, model)
         if isinstance(message, ToolCallsMessage) and message.blocks_for(self.name):
             own = [{"text": block["text"]} if block.get("type") == "text" else dict(block) for block in message.blocks]
             return own + list(map(self._build_call, message.calls))
@@ -238,10 +238,21 @@ class Gemini(Provider):
         parts = [{"text": part} if isinstance(part, str) else self._build_file(part) for part in contents]
         calls = message.calls if isinstance(message, ToolCallsMessage) else ()
         built = [self._build_call(call) for call in calls]
-        if signs and built:
+        if built and _EARLY_MODEL.search(model) is None:
             # A call made elsewhere has no signature, and without one on the first call the turn is rejected.
             built[0].setdefault("thoughtSignature", _NO_SIGNATURE)
         return parts + built
+
+    def _build_result(self, message: ToolResultMessage, model: str) -> list[dict[str, Any]]:
+        contents = list(iter_parts(message.content, provider=self.name))
+        text = "\n".join(part for part in contents if isinstance(part, str))
+        response: dict[str, Any] = {**_identify(message.call), "response": {"result": text}}
+        files = [self._build_file(part) for part in contents if isinstance(part, File)]
+        if files and _LATE_MODEL.search(model) is not None:
+            response["parts"] = files
+            files = []
+        # Before version 3, a result has no files, but they may be next to it.
+        return [{"functionResponse": response}, *files]
 
     def _build_call(self, call: ToolCall) -> dict[str, Any]:
         part: dict[str, Any] = {"functionCall": {**_identify(call), "args": call.arguments}}

@@ -45,6 +45,7 @@ class MistralConversations(Provider):
     api_key_env: ClassVar[str | Sequence[str]] = "MISTRAL_API_KEY"
     requires_end = True
     takes_files = frozenset({"image", "text"})
+    takes_result_files = None
     takes_tools = True
     takes_schema = True
     takes_service_tools = True

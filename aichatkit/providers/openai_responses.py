@@ -79,6 +79,7 @@ class OpenAIResponses(Provider):
     region_urls = OpenAI.region_urls
     requires_end = True
     takes_files = frozenset({"image", "pdf", "text"})
+    takes_result_files: ClassVar[frozenset[str] | None] = frozenset({"image", "pdf"})
     takes_images = WEB_IMAGES
     takes_tools = True
     takes_schema = True
@@ -140,18 +141,24 @@ class OpenAIResponses(Provider):
 
     def _build_items(self, message: Message) -> Iterator[dict[str, Any]]:
         if isinstance(message, ToolResultMessage):
-            yield {"type": "function_call_output", "call_id": call_id(message.call, _CALL_IDS), "output": message.text}
+            output: Any = message.content
+            if not isinstance(output, str):
+                output = self._build_content(message)
+            yield {"type": "function_call_output", "call_id": call_id(message.call, _CALL_IDS), "output": output}
             return
-        # The assistant's text is output, even when sent back as input.
-        text_type = "output_text" if message.role == "assistant" else "input_text"
-        parts = iter_parts(message.content, provider=self.name)
-        content = [
-            {"type": text_type, "text": part} if isinstance(part, str) else self._build_file(part) for part in parts
-        ]
+        content = self._build_content(message)
         if content:
             yield {"role": message.role, "content": content}
         for call in message.calls if isinstance(message, ToolCallsMessage) else ():
             yield _build_call(call)
+
+    def _build_content(self, message: Message) -> list[dict[str, Any]]:
+        # The assistant's text is output, even when sent back as input.
+        text_type = "output_text" if message.role == "assistant" else "input_text"
+        parts = iter_parts(message.content, provider=self.name)
+        return [
+            {"type": text_type, "text": part} if isinstance(part, str) else self._build_file(part) for part in parts
+        ]
 
     def _build_file(self, file: File) -> dict[str, Any]:
         if file.kind == "image":

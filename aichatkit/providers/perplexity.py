@@ -55,6 +55,7 @@ class Perplexity(OpenAIResponses):
     settings_env: ClassVar[Mapping[str, str]] = {}
     rank = 17
     takes_files = frozenset({"image", "text"})
+    takes_result_files = frozenset()
     params: ClassVar[Mapping[str, str]] = {
         "max_tokens": "max_output_tokens",
         "reasoning_effort": "reasoning.effort",

@@ -31,8 +31,9 @@ class BedrockResponses(OpenAIResponses):
 
     name = "bedrock"
     priced_as = ""
-    # Whether it takes OpenAI's fields for the cache is not known.
+    # Whether it takes OpenAI's fields for the cache, and files in results, is not known.
     cache_style = ""
+    takes_result_files = frozenset()
     url = "https://bedrock-mantle.us-east-1.api.aws/openai/v1"
     path = "/responses"
     api_key_env = Bedrock.api_key_env
@@ -99,6 +100,7 @@ class XAIResponses(OpenAIResponses):
     search_style = "xai"
     effort_style = ""
     takes_files = frozenset({"image", "text"})
+    takes_result_files = frozenset()
 
 
 _ROUTES: dict[str, type[Provider]] = {

@@ -63,6 +63,8 @@ SERVICES: Mapping[str, Mapping[str, Any]] = {
         "stream_usage": False,
         "needs_cache_key": True,
         "call_ids": "[a-zA-Z0-9]{9}",
+        # A message of the user after the result of a tool is rejected.
+        "takes_result_files": None,
         "search_style": "mistral",
         "service_tools_route": "MistralConversations",
     },

@@ -105,13 +105,13 @@ class Vertex(OnVertex, Gemini):  # type: ignore[misc]
             return vertex_claude.VertexClaude
         return VertexPublishers if "/" in model and not model.startswith("publishers/") else None
 
-    def _build_parts(self, message: Message, signs: bool) -> list[dict[str, Any]]:
+    def _build_parts(self, message: Message, model: str) -> list[dict[str, Any]]:
         # Claude may have made the blocks, on Vertex AI as well.
         if isinstance(message, ToolCallsMessage) and any(
             block.get("type", "text") != "text" for block in message.blocks
         ):
             message = replace(message, blocks=())
-        return super()._build_parts(message, signs)
+        return super()._build_parts(message, model)
 
     def _model_url(self, model: str) -> str:
         resource = model if model.startswith("publishers/") else f"publishers/google/models/{model}"

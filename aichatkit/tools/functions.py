@@ -16,12 +16,13 @@ from aichatkit._reasons import reason_of
 from aichatkit._surrogates import repair
 from aichatkit.chunks import ToolCall
 from aichatkit.errors import ConfigurationError
+from aichatkit.messages import Content
 from aichatkit.providers.base import Tool, ToolSource
 from aichatkit.structured.convert import convert
 from aichatkit.structured.fit import fit_arguments
 from aichatkit.structured.schemas import Field, hints_of, object_schema
 from aichatkit.structured.validation import find_errors
-from aichatkit.tools.results import result_text
+from aichatkit.tools.results import result_content
 from aichatkit.tools.sources import Findings, RemoteTool
 from aichatkit.transport.connections import Connections
 
@@ -93,8 +94,8 @@ class Toolbox:
         runnable = all(call.name in own or call.name not in self._tools for call in calls)
         return bool(calls) and bool(own) and runnable
 
-    def run(self, call: ToolCall) -> str:
-        """Call the function and return its result as text; if it fails, return an error message for the model."""
+    def run(self, call: ToolCall) -> Content:
+        """Call the function and return its result; if it fails, return an error message for the model."""
         function, remote = self._functions.get(call.name), self._remote.get(call.name)
         if function is None and remote is None:
             return f"Error: there is no tool {call.name!r}; there are: {', '.join(self._tools)}"
@@ -113,7 +114,7 @@ class Toolbox:
             [citation for part in parts for citation in part.citations],
         )
 
-    def _run_function(self, function: _Function, call: ToolCall) -> str:
+    def _run_function(self, function: _Function, call: ToolCall) -> Content:
         parameters = self._tools[call.name].parameters
         try:
             fields = fit_arguments(call.arguments, parameters)
@@ -126,7 +127,7 @@ class Toolbox:
             return "Error: the user did not allow this call"
         try:
             arguments = {name: convert(value, function.hints[name]) for name, value in fields.items()}
-            return result_text(function.call(**arguments), call.name)
+            return result_content(function.call(**arguments), call.name)
         except Exception as error:  # noqa: BLE001 - whatever a user's function raises is reported to the model
             logger.debug("the tool %s failed (%s)", call.name, type(error).__name__)
             return repair(f"Error: {type(error).__name__}: {error}")

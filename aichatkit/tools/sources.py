@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from aichatkit.chunks import Citation, Search, ToolCall
+from aichatkit.messages import Content
 from aichatkit.providers.base import Tool
 
 __all__ = ["Approve", "Findings", "RemoteTool"]
@@ -25,8 +26,8 @@ class RemoteTool:
 
     definition: Tool
 
-    def run(self, call: ToolCall, approve: Approve | None) -> str:
-        """Run a call and return its result as text, or an error message for the model."""
+    def run(self, call: ToolCall, approve: Approve | None) -> Content:
+        """Run a call and return its result, or an error message for the model."""
         raise NotImplementedError
 
     def findings(self, text: str) -> Findings:

@@ -18,7 +18,7 @@ from aichatkit import (
     Telemetry,
 )
 from aichatkit.chunks import ToolCall
-from aichatkit.messages import Message, ToolCallsMessage, ToolResultMessage
+from aichatkit.messages import File, Message, ToolCallsMessage, ToolResultMessage
 
 trace = pytest.importorskip("opentelemetry.trace")
 pytest.importorskip("opentelemetry.sdk")
@@ -307,6 +307,18 @@ def test_files_and_tools_have_parts_of_their_own(make, collected):
         {"type": "text", "content": "So?"},
         {"type": "file", "mime_type": "image/png", "modality": "image", "name": "", "bytes": 28},
         {"type": "uri", "mime_type": "image/png", "modality": "image", "uri": "https://example.org/a.png"},
+    ]
+
+
+def test_files_in_a_result_are_described(make, collected):
+    call = ToolCall("c1", "shoot", {})
+    parts = [{"type": "text", "text": "Here:"}, {"type": "file", "file": File("image", "image/png", "a.png", b"12")}]
+    turns = [Message("user", "Hi"), ToolCallsMessage("assistant", "", (call,)), ToolResultMessage("tool", parts, call)]
+    make(content=True).ask([*turns, Message("user", "So?")])
+    told = json.loads(collected.span.attributes["gen_ai.input.messages"])
+    assert told[2]["parts"][0]["response"] == [
+        {"type": "text", "content": "Here:"},
+        {"type": "file", "mime_type": "image/png", "modality": "image", "name": "a.png", "bytes": 2},
     ]
 
 

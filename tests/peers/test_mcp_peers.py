@@ -1,4 +1,4 @@
-"""MCP servers on the official SDKs, over every transport, and the official conformance suite for clients."""
+"""MCP servers on the official SDKs and on FastMCP, over every transport, and the official suite for clients."""
 
 from __future__ import annotations
 
@@ -13,18 +13,21 @@ import aichatkit as ai
 from aichatkit.messages import ToolResultMessage
 
 SDK_TRANSPORTS = ["stdio", "http", "http with a slash"]
+FASTMCP_TRANSPORTS = ["stdio", "http", "sse"]
 EVERYTHING_TRANSPORTS = ["stdio", "streamableHttp", "sse"]
-#: What the suite checks in clients, but sign-in with OAuth and input that a server asks for, which we do not offer.
+#: All that the suite checks in clients of both revisions, but sign-in with OAuth, which we do not offer.
 SCENARIOS = [
     ("initialize", "2025-11-25"),
     ("tools_call", "2025-11-25"),
     ("sse-retry", "2025-11-25"),
+    ("elicitation-sep1034-client-defaults", "2025-11-25"),
     ("json-schema-2020-12-preservation", "2025-11-25"),
     ("tools_call", "2026-07-28"),
     ("request-metadata", "2026-07-28"),
     ("http-standard-headers", "2026-07-28"),
     ("http-custom-headers", "2026-07-28"),
     ("http-invalid-tool-headers", "2026-07-28"),
+    ("sep-2322-client-request-state", "2026-07-28"),
     ("json-schema-ref-no-deref", "2026-07-28"),
     ("json-schema-2020-12-preservation", "2026-07-28"),
 ]
@@ -47,6 +50,18 @@ def open_sdk():
 
 
 @pytest.fixture
+def open_fastmcp(start):
+    """Open the server on FastMCP over a transport."""
+
+    def open_fastmcp(transport, **options):
+        if transport == "stdio":
+            return ai.mcp(command=[*peer_servers.fastmcp_command(), "stdio"], **options)
+        return ai.mcp(start(peer_servers.run_fastmcp, transport).url, **options)
+
+    return open_fastmcp
+
+
+@pytest.fixture
 def open_everything(start):
     """Open the server on the TypeScript SDK over a transport."""
 
@@ -63,7 +78,7 @@ def open_everything(start):
 @pytest.mark.parametrize("transport", SDK_TRANSPORTS)
 def test_the_python_sdk_is_spoken_to_in_both_eras(open_sdk, transport, mode):
     with open_sdk(transport, mode=mode) as server:
-        assert [tool.name for tool in server.tools()] == ["add", "fail", "pixel", "nap", "count"]
+        assert [tool.name for tool in server.tools()] == ["add", "fail", "pixel", "nap", "count", "book"]
         assert server._peer.version == ("2026-07-28" if mode == "auto" else "2025-11-25")
         result = server.call("add", a=2, b=3)
         assert (result.text, result.data, result.is_error) == ("5", {"result": 5}, False)
@@ -83,6 +98,55 @@ def test_a_call_that_takes_too_long_does_not_disturb_the_next(open_sdk, transpor
             server.call("nap", seconds=1.5)
         assert (caught.value.code, caught.value.maybe_processed) == ("timeout", True)
     with open_sdk(transport, mode=mode) as server:
+        assert server.call("add", a=2, b=3).text == "5"
+
+
+def answer(message, schema):
+    return {"name": "Ada"} if "room 7" in message else None
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+@pytest.mark.parametrize("transport", ["stdio", "http"])
+def test_a_server_asks_the_user(open_sdk, transport, mode):
+    with open_sdk(transport, mode=mode, elicit=answer) as server:
+        assert server.call("book", room="room 7").text == "room 7: accept, Ada, 2 nights"
+        assert server.call("book", room="room 8").text == "room 8: decline, None, 0 nights"
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+@pytest.mark.parametrize("transport", ["stdio", "http"])
+def test_a_server_that_cannot_ask_says_so_to_the_model(open_sdk, transport, mode):
+    with open_sdk(transport, mode=mode) as server, ai.Client(model="offline") as client:
+        reply = client.ask('call book {"room": "room 7"}', tools=[server])
+        (result,) = [message.content for message in reply.turn if isinstance(message, ToolResultMessage)]
+        assert result.startswith("Error: ")
+        assert "elicitation" in result
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+@pytest.mark.parametrize("transport", FASTMCP_TRANSPORTS)
+def test_fastmcp_is_spoken_to_in_both_eras(open_fastmcp, transport, mode):
+    with open_fastmcp(transport, mode=mode, elicit=lambda message, schema: {"value": "Ada"}) as server:
+        assert [tool.name for tool in server.tools()] == ["add", "pixel", "count", "book"]
+        is_modern = mode == "auto" and transport != "sse"
+        assert server._peer.version == ("2026-07-28" if is_modern else "2025-11-25")
+        assert server.call("add", a=2, b=3).text == "5"
+        assert server.call("add", a="x").is_error
+        assert server.call("count", to=3).text == "done"
+        (picture,) = server.call("pixel").content
+        assert picture["file"].media_type == "image/png"
+        booked = server.call("book", room="room 7")
+        # It asks only in revisions with a handshake.
+        assert booked.is_error if is_modern else booked.text == "room 7: accept, Ada"
+
+
+def test_a_token_lets_in_and_its_lack_is_an_error_that_says_what_to_do(start):
+    url = start(peer_servers.run_fastmcp, "http", "token").url
+    for token in (None, "bad-token"):
+        with pytest.raises(ai.AuthenticationError, match="token=") as caught:
+            ai.mcp(url, token=token).tools()
+        assert "bad-token" not in str(caught.value)
+    with ai.mcp(url, token="good-token") as server:
         assert server.call("add", a=2, b=3).text == "5"
 
 
@@ -107,6 +171,15 @@ def test_the_typescript_sdk_is_spoken_to(open_everything, transport):
         assert "[link: uri: demo://resource" in server.call("get-resource-links", count=2).text
         assert "completed" in server.call("trigger-long-running-operation", duration=0.2, steps=2).text
         assert server.call("get-sum", a="x").is_error
+
+
+@pytest.mark.parametrize("transport", EVERYTHING_TRANSPORTS)
+def test_the_typescript_sdk_asks_the_user(open_everything, transport):
+    asked = []
+    with open_everything(transport, elicit=lambda message, schema: asked.append(message) or {"name": "Ada"}) as server:
+        assert len(server.tools()) == 13
+        assert "Ada" in server.call("trigger-elicitation-request").text
+    assert asked == ["Please provide inputs for the following fields:"]
 
 
 def test_a_task_only_tool_is_left_out_with_a_warning(open_everything):

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
+from typing import Annotated
 
 from mcp.server import MCPServer
+from mcp.server.elicitation import ElicitationResult
 from mcp.server.mcpserver import Context, Image
+from mcp.server.mcpserver.resolve import Elicit, Resolve
+from pydantic import BaseModel
 
 server = MCPServer("sums", instructions="Add with add.")
 
@@ -42,6 +46,24 @@ async def count(ctx: Context, to: int) -> str:
     for number in range(to):
         await ctx.report_progress(number, to)
     return "done"
+
+
+class Booking(BaseModel):
+    """What the user is asked for."""
+
+    name: str
+    nights: int = 2
+
+
+def ask_booking(room: str):
+    return Elicit(f"Who takes {room}?", Booking)
+
+
+@server.tool()
+async def book(room: str, booking: Annotated[ElicitationResult[Booking], Resolve(ask_booking)]) -> str:
+    """Book a room, in the name that the user gives."""
+    data = getattr(booking, "data", None)
+    return f"{room}: {booking.action}, {data.name if data else None}, {data.nights if data else 0} nights"
 
 
 if __name__ == "__main__":

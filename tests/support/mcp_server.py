@@ -27,6 +27,14 @@ TOOLS = [
     {"name": "files.read", "title": "Read a file", "inputSchema": {"type": "object"}},
     {"name": "fail", "description": "Fail.", "inputSchema": {}},
 ]
+#: What a tool asks the user for, with the fault "form".
+FORM = {
+    "message": "Who?",
+    "requestedSchema": {
+        "type": "object",
+        "properties": {"name": {"type": "string"}, "age": {"type": "integer", "default": 30}},
+    },
+}
 MODERN = "2026-07-28"
 LEGACY = "2025-11-25"
 
@@ -235,9 +243,13 @@ def serve_stdio(era, faults):
     if "dead" in faults:
         sys.stderr.write("no such database\n")
         sys.exit(3)
+    waiting = []
     for line in sys.stdin:
         message = json.loads(line)
         method = message.get("method")
+        if message.get("id") == "form":
+            write_line(json.dumps(answer(waiting.pop(), text_result(json.dumps(message["result"])))))
+            continue
         if method == "server/discover" and "silent" in faults:
             continue
         name = (message.get("params") or {}).get("name")
@@ -245,6 +257,10 @@ def serve_stdio(era, faults):
             os._exit(7)
         if name == "fail" and "hang" in faults:
             write_line(json.dumps({"jsonrpc": "2.0", "method": "notifications/progress", "params": {}}))
+            continue
+        if name == "fail" and "form" in faults:
+            waiting.append(message)
+            write_line(json.dumps({"jsonrpc": "2.0", "id": "form", "method": "elicitation/create", "params": FORM}))
             continue
         if name == "fail" and "ask" in faults:
             ask_client()
@@ -263,6 +279,7 @@ def write_line(text):
 def ask_client():
     """Send a ping and a request that the client does not offer, and read both answers."""
     write_line(json.dumps({"jsonrpc": "2.0", "method": "notifications/message", "params": {"data": "asking"}}))
+    write_line(json.dumps({"jsonrpc": "2.0", "id": "s9", "method": None}))
     for number, method in enumerate(("ping", "sampling/createMessage")):
         write_line(json.dumps({"jsonrpc": "2.0", "id": f"s{number}", "method": method}))
     replies = [json.loads(sys.stdin.readline()) for _ in range(2)]

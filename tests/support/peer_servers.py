@@ -21,7 +21,7 @@ HERE = Path(__file__).parent
 HOST = "127.0.0.1"
 # Looked up at import: each test starts with an environment swept clean.
 VARIABLES = (
-    *("AICHATKIT_AIMOCK", "AICHATKIT_LITELLM", "AICHATKIT_LLAMA", "AICHATKIT_LLMOCK"),
+    *("AICHATKIT_AIMOCK", "AICHATKIT_FASTMCP", "AICHATKIT_LITELLM", "AICHATKIT_LLAMA", "AICHATKIT_LLMOCK"),
     *("AICHATKIT_MCP", "AICHATKIT_MCP_CONFORMANCE", "AICHATKIT_MCP_NODE", "AICHATKIT_MCP_SDK"),
     *("AICHATKIT_PYODIDE", "AICHATKIT_SDKS"),
 )
@@ -86,6 +86,20 @@ def mcp_sdk_command():
     """Return the command of the same server; with "stdio" after it, it speaks over its standard input and output."""
     python = find_by_variable("AICHATKIT_MCP_SDK", "a Python with the package mcp")
     return [python, HERE / "mcp_sdk_server.py"]
+
+
+@contextlib.contextmanager
+def run_fastmcp(transport="http", *arguments):
+    """MCP server on FastMCP at .url, of both eras: "http" or "sse", and "token" to let in "good-token" only."""
+    with folder() as home:
+        port = free_port()
+        with running([*fastmcp_command(), transport, port, *arguments], home / "log", port):
+            yield Peer(f"http://{HOST}:{port}/{'sse' if transport == 'sse' else 'mcp'}", home / "log")
+
+
+def fastmcp_command():
+    """Return the command of the same server; with "stdio" after it, it speaks over its standard input and output."""
+    return [find_by_variable("AICHATKIT_FASTMCP", "a Python with the package fastmcp"), HERE / "fastmcp_server.py"]
 
 
 @contextlib.contextmanager

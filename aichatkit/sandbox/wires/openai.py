@@ -164,10 +164,19 @@ def content_text(content: Any) -> str:
 
 
 def trailing_tool_results(messages: list[Any], role: str = "tool") -> list[str]:
-    """Return the tool results at the end of a conversation."""
+    """Return the tool results at the end of a conversation; a message with their files may follow them."""
     results: list[str] = []
+    last = messages[-1] if messages else {}
+    if last.get("role") == "user" and (last.get("images") or has_files(last.get("content"))):
+        messages = messages[:-1]
     for message in reversed(messages):
         if message.get("role") != role:
             break
         results.insert(0, content_text(message.get("content")))
     return results
+
+
+def has_files(content: Any) -> bool:
+    """Return whether a message content has a part that is not text."""
+    parts = content if isinstance(content, list) else ()
+    return any(isinstance(part, dict) and part.get("type") not in ("text", "refusal") for part in parts)

@@ -21,6 +21,7 @@ from aichatkit.sandbox.wires.openai import (
     OpenAIWire,
     check_model,
     content_text,
+    has_files,
     refuse_field,
     refuse_missing,
     trailing_tool_results,
@@ -201,6 +202,9 @@ def _validate(record: dict[str, Any]) -> None:
         if message.get("content") is None and message["role"] != "assistant":
             raise APIError("bad-request", "Invalid value for 'content': expected a string, got null.")
         _require_parts(f"messages[{number}].content", message.get("content"))
+        if message["role"] == "tool" and has_files(message.get("content")):
+            problem = f"Invalid 'messages[{number}]'. Image URLs are only allowed for messages with role 'user', "
+            raise APIError("bad-request", f"{problem}but this message with role 'tool' contains an image URL.")
 
 
 def _require_parts(path: str, content: Any) -> None:

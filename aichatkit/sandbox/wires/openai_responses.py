@@ -120,12 +120,16 @@ def _chat_request(record: dict[str, Any]) -> ChatRequest:
         turns=[content_text(item.get("content")) for item in items if item.get("role") == "user"],
         tools={str(tool["name"]): tool.get("parameters", {}) for tool in record.get("tools") or () if "name" in tool},
         tool_choice=choice.get("name") if isinstance(choice, dict) else {"required": "*"}.get(str(choice)),
-        tool_results=[str(item.get("output")) for item in reversed(results)],
+        tool_results=[_output_text(item.get("output")) for item in reversed(results)],
         schema=schemas.get(text_format.get("type", "")),
         max_tokens=record.get("max_output_tokens"),
         searches=_offers_search(record) and record.get("tool_choice") != "none",
         adds_links=True,
     )
+
+
+def _output_text(output: Any) -> str:
+    return content_text(output) if isinstance(output, (list, str)) else str(output)
 
 
 def _offers_search(record: dict[str, Any]) -> bool:

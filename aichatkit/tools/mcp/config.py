@@ -11,6 +11,7 @@ from typing import Any
 
 from aichatkit._reasons import reason_of
 from aichatkit.errors import ConfigurationError
+from aichatkit.tools.mcp.inputs import Elicit
 from aichatkit.tools.mcp.server import MCPServer, mcp
 from aichatkit.tools.sources import Approve
 from aichatkit.transport.timeouts import Timeout
@@ -27,6 +28,7 @@ def mcp_config(
     path: str | os.PathLike[str],
     *,
     approve: Approve | None = None,
+    elicit: Elicit | None = None,
     timeout: float | tuple[float, float] | Timeout | None = None,
     limit: int | None = 100_000,
 ) -> list[MCPServer]:
@@ -47,7 +49,7 @@ def mcp_config(
         servers = content.get("mcpServers", content.get("servers")) if isinstance(content, Mapping) else None
         if not isinstance(servers, Mapping) or not all(isinstance(entry, Mapping) for entry in servers.values()):
             raise ConfigurationError(f'{path}: must be a JSON object with the servers in "mcpServers"')
-        options = {"approve": approve, "timeout": timeout, "limit": limit}
+        options = {"approve": approve, "elicit": elicit, "timeout": timeout, "limit": limit}
         return [
             _build(name, entry, options, path) for name, entry in servers.items() if entry.get("disabled") is not True
         ]

@@ -5,11 +5,20 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aichatkit._dataclasses import dataclass, field
+from aichatkit._lazy import lazy_module
 from aichatkit._surrogates import repair
+from aichatkit.errors import ConfigurationError
+from aichatkit.messages import Content, File
+
+if TYPE_CHECKING:
+    from aichatkit import attachments
+else:
+    # Most results are text.
+    attachments = lazy_module("aichatkit.attachments")
 
 __all__ = ["Blob", "ToolResult", "parse_result"]
 
@@ -28,14 +37,16 @@ class Blob(NamedTuple):
 class ToolResult:
     """What a tool of an MCP server returned.
 
-    `text` is what a model gets, `data` the structured content if there is any, `parts` the images, sounds and files,
-    each with `mime_type` and `data`. `is_error` is True if the tool failed; `text` says why.
+    `text` names images, sounds and files where they were; `parts` are they, each with `mime_type` and `data`.
+    `data` is the structured content if there is any. `is_error` is True if the tool failed; `text` says why.
     """
 
     text: str
     data: Any = None
     parts: list[Blob] = field(default_factory=list)
     is_error: bool = False
+    #: What a model gets: the text, or parts if there are files that models take.
+    content: Content = field(default="", repr=False)
 
     def __str__(self) -> str:
         return self.text
@@ -48,19 +59,49 @@ def parse_result(result: Mapping[str, Any], limit: int | None) -> ToolResult:
     '12 degrees'
     """
     content = result.get("content")
-    lines: list[str] = []
-    parts: list[Blob] = []
-    for item in content if isinstance(content, list) else ():
-        if isinstance(item, Mapping) and not _is_for_user(item):
-            lines.append(_line(item, parts))
+    items = [item for item in content if isinstance(item, Mapping)] if isinstance(content, list) else []
+    pieces = [_piece(item) for item in items if not _is_for_user(item)]
     data = result.get("structuredContent")
-    has_text = any(isinstance(item, Mapping) and item.get("type") == "text" for item in content or ())
-    if data is not None and not has_text:
-        lines.append(json.dumps(data, ensure_ascii=False))
-    text = repair("\n".join(lines))
-    if limit is not None and len(text) > limit:
-        text = f"{text[:limit]}\n[cut: the result has {len(text):,} characters]"
-    return ToolResult(text, data, parts, bool(result.get("isError")))
+    if data is not None and not any(item.get("type") == "text" for item in items):
+        pieces.append(json.dumps(data, ensure_ascii=False))
+    text = _cut([_describe(piece) if isinstance(piece, Blob) else piece for piece in pieces], limit)
+    blobs = [piece for piece in pieces if isinstance(piece, Blob)]
+    return ToolResult(text, data, blobs, bool(result.get("isError")), _content(pieces, limit) if blobs else text)
+
+
+def _content(pieces: Sequence[str | Blob], limit: int | None) -> Content:
+    """Return the pieces as parts of a message: texts next to each other as one, and the files that models take."""
+    parts: list[dict[str, Any]] = []
+    texts: list[str] = []
+    left = limit
+    for piece in [*pieces, None]:
+        file = _file_of(piece) if isinstance(piece, Blob) else None
+        if piece is not None and file is None:
+            texts.append(_describe(piece) if isinstance(piece, Blob) else piece)
+            continue
+        text = _cut(texts, left)
+        if text:
+            parts.append({"type": "text", "text": text})
+        left = None if left is None else max(0, left - len(text))
+        texts = []
+        if file is not None:
+            parts.append({"type": "file", "file": file})
+    return parts
+
+
+def _cut(texts: Sequence[str], limit: int | None) -> str:
+    text = repair("\n".join(texts))
+    if limit is None or len(text) <= limit:
+        return text
+    return f"{text[:limit]}\n[cut: the result has {len(text):,} characters]"
+
+
+def _file_of(blob: Blob) -> File | None:
+    """Return a file as models take them, None if it is of another type: its bytes count, not what the server says."""
+    try:
+        return attachments.load_file(blob.data)
+    except ConfigurationError:
+        return None
 
 
 def _is_for_user(item: Mapping[str, Any]) -> bool:
@@ -68,13 +109,13 @@ def _is_for_user(item: Mapping[str, Any]) -> bool:
     return isinstance(annotations, Mapping) and annotations.get("audience") == ["user"]
 
 
-def _line(item: Mapping[str, Any], parts: list[Blob]) -> str:
-    """Return the text for one item of a result; bytes go to `parts` and never into the text."""
+def _piece(item: Mapping[str, Any]) -> str | Blob:
+    """Return the text of one item of a result, or its bytes, which never become text in base64."""
     item_type = item.get("type")
     if item_type == "text":
         return str(item.get("text", ""))
     if item_type in ("image", "audio"):
-        return _blob_line(item, "data", parts)
+        return _blob(item, "data")
     if item_type == "resource_link":
         named = (f"{name}: {item[name]}" for name in ("uri", "name", "mimeType", "size") if item.get(name))
         return f"[link: {', '.join(named)}]"
@@ -82,15 +123,17 @@ def _line(item: Mapping[str, Any], parts: list[Blob]) -> str:
     if item_type == "resource" and isinstance(resource, Mapping):
         if isinstance(resource.get("text"), str):
             return str(resource["text"])
-        return _blob_line(resource, "blob", parts)
+        return _blob(resource, "blob")
     return f"[content of type {item_type} left out]"
 
 
-def _blob_line(item: Mapping[str, Any], name: str, parts: list[Blob]) -> str:
+def _blob(item: Mapping[str, Any], name: str) -> str | Blob:
     mime_type = str(item.get("mimeType") or "application/octet-stream")
     try:
-        data = base64.b64decode(str(item.get(name, "")), validate=True)
+        return Blob(mime_type, base64.b64decode(str(item.get(name, "")), validate=True))
     except (binascii.Error, ValueError):
         return f"[{mime_type}, not readable]"
-    parts.append(Blob(mime_type, data))
-    return f"[{mime_type}, {max(1, len(data) // 1000)} kB, not shown]"
+
+
+def _describe(blob: Blob) -> str:
+    return f"[{blob.mime_type}, {max(1, len(blob.data) // 1000)} kB, not shown]"

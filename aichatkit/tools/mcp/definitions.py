@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from aichatkit._dataclasses import replace
 from aichatkit.providers.base import Tool
 from aichatkit.structured.validation import resolve
 from aichatkit.tools.mcp.messages import encode_header
 
-__all__ = ["ServerTool", "for_services", "header_fields", "name_of", "parse_tool", "safe_name"]
+__all__ = ["ServerTool", "for_services", "header_fields", "name_of", "parse_tool", "safe_name", "with_distinct_names"]
 
 _HEADER = "x-mcp-header"
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -101,8 +103,21 @@ def safe_name(name: str) -> str:
     """
     safe = re.sub(r"[^A-Za-z0-9_-]", "_", name)
     safe = safe if re.match(r"[A-Za-z_]", safe) else f"_{safe}"
-    if len(safe) <= _MAX_NAME:
-        return safe
+    return safe if len(safe) <= _MAX_NAME else _numbered(safe, name)
+
+
+def with_distinct_names(tools: Mapping[str, ServerTool], prefix: str) -> dict[str, ServerTool]:
+    """Return the tools of a server; of those that became alike, each that was changed gets a name of its own."""
+    counts = Counter(tool.definition.name for tool in tools.values())
+    distinct = dict(tools)
+    for name, tool in tools.items():
+        safe = tool.definition.name
+        if counts[safe] > 1 and safe != prefix + name:
+            distinct[name] = tool._replace(definition=replace(tool.definition, name=_numbered(safe, prefix + name)))
+    return distinct
+
+
+def _numbered(safe: str, name: str) -> str:
     return f"{safe[:_KEPT_NAME]}_{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
 
 
@@ -162,14 +177,14 @@ class _Cleaner:
             if name in _DROPPED:
                 continue
             if name in _NAMED and isinstance(value, Mapping):
-                value = {key: self.clean(inner, open_references, depth + 1) for key, inner in value.items()}
+                value = {key: self.clean(_as_object(inner), open_references, depth + 1) for key, inner in value.items()}
             elif isinstance(value, list) and name not in _DATA:
                 value = [self.clean(inner, open_references, depth + 1) for inner in value]
             elif name not in _DATA:
                 value = self.clean(value, open_references, depth + 1)
             cleaned[name] = _visible(value) if name in ("description", "title") and isinstance(value, str) else value
-        if cleaned.get("type") == "array":
-            cleaned.setdefault("items", {})
+        if cleaned.get("type") == "array" or "items" in cleaned:
+            cleaned["items"] = _as_object(cleaned.get("items", {}))
         return cleaned
 
 
@@ -189,6 +204,11 @@ def _walk(schema: Any, path: tuple[str, ...], is_plain: bool) -> Iterator[tuple[
                 yield from _walk(inner, (*path, key), is_plain and name == "properties")
         elif name not in _DATA:
             yield from _walk(value, (*path, ""), False)
+
+
+def _as_object(schema: Any) -> Any:
+    """Return a schema that is `true` or `false` as an object: services take no others for a property."""
+    return {} if isinstance(schema, bool) else schema
 
 
 def _visible(text: str) -> str:

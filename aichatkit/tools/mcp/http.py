@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from typing import Any, Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, Callable
 from urllib.parse import urljoin, urlsplit
 
 import requests
 
+from aichatkit._lazy import lazy_module
 from aichatkit.errors import (
     AuthenticationError,
     ChatError,
@@ -28,14 +30,21 @@ from aichatkit.transport.secrets import hide, is_secret
 from aichatkit.transport.timeouts import Deadline, Timeout
 from aichatkit.transport.transport import Transport
 
+if TYPE_CHECKING:
+    from aichatkit.tools.mcp import listener
+else:
+    # Few programs answer what a server asks.
+    listener = lazy_module("aichatkit.tools.mcp.listener")
+
 __all__ = ["Endpoint", "HTTPWire"]
 
 logger = logging.getLogger(__name__)
 
 _ACCEPT = "application/json, text/event-stream"
 _AUTH_STATUSES = (401, 403, 407)
+_NO_SIGN_IN = "signing in by OAuth is not offered here"
 #: Statuses with which servers say that a session is gone; the request was not executed.
-_SESSION_STATUSES = (400, 503)
+_SESSION_STATUSES = (400, 401, 410, 503)
 _MOVED, _REPEATED = (301, 302, 303, 307, 308), (307, 308)
 #: How often a stream that ended early is resumed, and the wait before that unless the server names one, in seconds.
 _RESUMES, _RETRY_SECONDS, _MAX_RETRY_SECONDS = 2, 1.0, 60.0
@@ -86,7 +95,10 @@ class Endpoint:
         body = response.read_error()
         error = next((message["error"] for message in messages_in(body) if "error" in message), None)
         text = self._hide(body[:300].decode("utf-8", "replace").strip())
-        if response.status in _AUTH_STATUSES:
+        # By the protocol 404, but widely used servers say it in the text of another status.
+        says_so = response.status == 404 or (response.status in _SESSION_STATUSES and "session" in text.lower())
+        is_lost = has_session and says_so
+        if response.status in _AUTH_STATUSES and not is_lost:
             return self._auth_error(response)
         failure: MCPError
         if isinstance(error, Mapping) and "code" in error:
@@ -95,9 +107,7 @@ class Endpoint:
         else:
             shown = f": {text}" if text and not text.startswith("<") else ""
             failure = self.error("status", f"answered with status {response.status}{shown}", status=response.status)
-        # By the protocol 404, but widely used servers say it in the text of another status.
-        says_so = response.status == 404 or (response.status in _SESSION_STATUSES and "session" in text.lower())
-        if has_session and says_so and failure.code != "-32601":
+        if is_lost and failure.code != "-32601":
             failure.code = "session"
         return failure
 
@@ -105,9 +115,12 @@ class Endpoint:
         """Return the MCPError with this text."""
         return MCPError(f"MCP server {self.server!r}: {text}", server=self.server, code=code, **fields)
 
-    def translate(self, error: ChatError) -> MCPError:
+    def translate(self, error: ChatError, limits: Limits) -> MCPError:
         """Return the MCPError for an error of the connection."""
-        code = "timeout" if isinstance(error, (TimedOutError, DeadlineExceededError)) else "closed"
+        if isinstance(error, DeadlineExceededError):
+            text = f"no complete answer within {limits.total:g} s; raise timeout="
+            return self.error("timeout", text, maybe_processed=True)
+        code = "timeout" if isinstance(error, TimedOutError) else "closed"
         failure = MCPError(error.message, server=self.server, code=code, status=error.status, reason=error.reason)
         failure.maybe_processed = error.maybe_processed or code == "timeout"
         return failure
@@ -131,7 +144,7 @@ class Endpoint:
             raise
         except ChatError as error:
             transport.scrub(error)
-            failure = self.translate(error)
+            failure = self.translate(error, limits)
         raise failure
 
     def _find_token(self) -> str:
@@ -159,11 +172,16 @@ class Endpoint:
 
     def _auth_error(self, response: Response) -> AuthenticationError:
         challenge = self._hide(response.headers.get("WWW-Authenticate", "")[:300])
-        hint = f"; it asks for {challenge}" if challenge else ""
-        return AuthenticationError(
-            f"MCP server {self.server!r} refused access with status {response.status}; pass token= or headers={hint}",
-            status=response.status,
-        )
+        if response.status == 407:
+            problem = "was not reached: the proxy wants a password (407); put it into the URL of the proxy"
+        elif response.status == 403:
+            problem = "refused access (403): the token or the account may lack a permission"
+        elif self._token is None and not self._headers:
+            problem = f"wants a token (401): pass token= with one that its provider issued, or headers=; {_NO_SIGN_IN}"
+        else:
+            problem = f"did not accept the token (401): it may be expired, or for another server; {_NO_SIGN_IN}"
+        hint = f". It asks for {challenge}" if challenge else ""
+        return AuthenticationError(f"MCP server {self.server!r} {problem}{hint}", status=response.status)
 
 
 class HTTPWire(Wire):
@@ -173,6 +191,7 @@ class HTTPWire(Wire):
         self._endpoint = endpoint
         self._on_message = on_message
         self._sleep = sleep
+        self._listener: listener.Listener | None = None
 
     def request(self, message: Mapping[str, Any], limits: Limits, headers: Mapping[str, str]) -> Mapping[str, Any]:
         try:
@@ -190,7 +209,13 @@ class HTTPWire(Wire):
         logger.debug("MCP server %s: notification answered with %s", self._endpoint.server, response.status)
         response.close()
 
+    def listen(self, limits: Limits) -> None:
+        self._end_listener()
+        receive = partial(self._receive, limits=limits)
+        self._listener = listener.Listener(self._endpoint.server, self._get, receive, limits)
+
     def close(self) -> None:
+        self._end_listener()
         session_id, self.session_id = self.session_id, ""
         if session_id:
             headers = {**self.version_headers, "Mcp-Session-Id": session_id}
@@ -210,7 +235,7 @@ class HTTPWire(Wire):
         except (AuthenticationError, ConfigurationError, MCPError):
             raise
         except ChatError as error:
-            failure = self._endpoint.translate(error)
+            failure = self._endpoint.translate(error, limits)
         finally:
             response.close()
         failure.maybe_processed = True
@@ -231,7 +256,8 @@ class HTTPWire(Wire):
         if not is_complete:
             raise self._lost("unreadable", f"the answer is longer than {MAX_MESSAGE >> 20} MiB")
         for message in messages_in(body):
-            if is_answer(message, request_id):
+            # An error without an ID can be about nothing else.
+            if is_answer(message, request_id) or (message.get("id") is None and "error" in message):
                 return message
             self._receive(message, limits)
         raise self._lost("unreadable", f"the response is not an answer: {body[:100].decode('utf-8', 'replace')!r}")
@@ -262,10 +288,19 @@ class HTTPWire(Wire):
                 raise self._lost("closed", "the stream ended without an answer")
             resumes += 1
             self._sleep(wait)
-            headers = {"Accept": "text/event-stream", **self._session_headers(), "Last-Event-ID": last_id}
-            response = self._endpoint.send("GET", limits, headers)
+            response = self._get(limits, last_id)
             if response.status != 200:
                 raise self._endpoint.refusal(response)
+
+    def _get(self, limits: Limits, last_id: str) -> Response:
+        """Open the server's own stream, or go on with one after an event."""
+        resumed = {"Last-Event-ID": last_id} if last_id else {}
+        return self._endpoint.send("GET", limits, {"Accept": "text/event-stream", **self._session_headers(), **resumed})
+
+    def _end_listener(self) -> None:
+        ended, self._listener = self._listener, None
+        if ended is not None:
+            ended.close()
 
     def _receive(self, message: Mapping[str, Any], limits: Limits) -> None:
         reply = self._on_message(message)

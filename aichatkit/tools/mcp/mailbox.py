@@ -67,7 +67,7 @@ class Mailbox:
         """Return the answer to a request; raise MCPError if it does not arrive in time or the connection ends."""
         waiting = self._waiting[request_id]
         end = self._clock() + limits.total
-        seconds = min(limits.idle, limits.total)
+        seconds = shown = min(limits.idle, limits.total)
         while True:
             try:
                 message = waiting.get(timeout=seconds)
@@ -77,11 +77,15 @@ class Mailbox:
                 raise self._error("closed", self.closed)
             if message is not _PROGRESS:
                 return message  # type: ignore[no-any-return]
-            seconds = max(0.0, min(limits.idle, end - self._clock()))
-        raise self._error("timeout", f"no answer within {limits.idle:g} s; raise timeout=")
+            left = end - self._clock()
+            seconds, shown = (limits.idle, limits.idle) if left > limits.idle else (max(0.0, left), limits.total)
+        raise self._error("timeout", f"no answer within {shown:g} s; raise timeout=")
 
     def _find(self, request_id: Any) -> queue.Queue[Any] | None:
-        return self._waiting.get(request_id) if isinstance(request_id, int) else None
+        # Some servers turn numbers into text.
+        is_text = isinstance(request_id, str) and request_id.isascii() and request_id.isdigit()
+        number = int(request_id[:20]) if is_text else request_id
+        return self._waiting.get(number) if isinstance(number, int) else None
 
     def _error(self, code: str, text: str) -> MCPError:
         return MCPError(f"MCP server {self._server!r}: {text}", server=self._server, code=code)

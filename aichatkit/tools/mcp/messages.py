@@ -51,9 +51,10 @@ class Limits(NamedTuple):
     total: float
 
 
-def modern_meta(version: str) -> dict[str, Any]:
-    """Return the fields that every request has in revisions without a handshake; no capability is declared."""
-    return {f"{_META}protocolVersion": version, f"{_META}clientCapabilities": {}, f"{_META}clientInfo": CLIENT}
+def modern_meta(version: str, capabilities: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields that every request has in revisions without a handshake."""
+    declared = {f"{_META}clientCapabilities": capabilities, f"{_META}clientInfo": CLIENT}
+    return {f"{_META}protocolVersion": version, **declared}
 
 
 def request_headers(method: str, params: Mapping[str, Any], version: str) -> dict[str, str]:
@@ -98,8 +99,8 @@ def messages_in(text: str | bytes) -> list[dict[str, Any]]:
 
 
 def is_answer(message: Mapping[str, Any], request_id: int) -> bool:
-    """Return whether a message answers a request."""
-    return "method" not in message and message.get("id") == request_id
+    """Return whether a message answers a request; some servers turn numbers into text."""
+    return "method" not in message and message.get("id") in (request_id, str(request_id))
 
 
 def result_of(message: Mapping[str, Any], server: str) -> dict[str, Any]:
@@ -115,9 +116,9 @@ def result_of(message: Mapping[str, Any], server: str) -> dict[str, Any]:
 def rpc_error(error: Any, server: str, *, status: int | None = None) -> MCPError:
     """Return the MCPError for the error object of an answer."""
     fields = error if isinstance(error, Mapping) else {"message": error}
-    code, text = fields.get("code"), str(fields.get("message") or "no message")
+    code, text = fields.get("code", ""), str(fields.get("message") or "no message")
     return MCPError(
-        f"MCP server {server!r} refused the request: {text[:1000]} ({code})",
+        f"MCP server {server!r} refused the request: {text[:1000]}{'' if code == '' else f' ({code})'}",
         server=server,
         code=str(code),
         data=fields.get("data"),

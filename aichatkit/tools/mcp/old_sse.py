@@ -11,6 +11,7 @@ from urllib.parse import urljoin, urlsplit
 from aichatkit.errors import ChatError, MCPError
 from aichatkit.tools.mcp.events import StreamEvent, iter_events
 from aichatkit.tools.mcp.http import Endpoint
+from aichatkit.tools.mcp.listener import DAY
 from aichatkit.tools.mcp.mailbox import Mailbox
 from aichatkit.tools.mcp.messages import Limits, encode, messages_in
 from aichatkit.tools.mcp.wire import OnMessage, Wire
@@ -21,9 +22,6 @@ __all__ = ["OldSSEWire"]
 
 logger = logging.getLogger(__name__)
 
-#: A stream may be silent as long as nobody waits for it, in seconds.
-_DAY = 86400.0
-
 
 class OldSSEWire(Wire):
     """HTTP+SSE: the stream is opened at once, and a thread reads it; when it ends, all calls in flight are lost."""
@@ -33,7 +31,7 @@ class OldSSEWire(Wire):
         self._on_message = on_message
         self._limits = limits
         self._mailbox = Mailbox(endpoint.server, self._receive)
-        stream_limits = Limits(limits.connect, _DAY, _DAY)
+        stream_limits = Limits(limits.connect, DAY, DAY)
         self._response = endpoint.send("GET", stream_limits, {"Accept": "text/event-stream"})
         if self._response.status != 200 or mime_type(self._response.headers) != "text/event-stream":
             raise endpoint.refusal(self._response)
@@ -95,13 +93,16 @@ class OldSSEWire(Wire):
         self._has_url.set()
 
     def _receive(self, message: Mapping[str, Any]) -> None:
-        reply = self._on_message(message)
-        if reply is not None:
-            # Not in this thread, which has the answers to read.
-            threading.Thread(target=self._reply, args=(reply,), name="aichatkit-mcp", daemon=True).start()
+        if message.get("id") is None:
+            self._on_message(message)
+        else:
+            # Not in this thread, which has the answers to read: a person may be asked.
+            threading.Thread(target=self._reply, args=(message,), name="aichatkit-mcp", daemon=True).start()
 
     def _reply(self, message: Mapping[str, Any]) -> None:
+        reply = self._on_message(message)
         try:
-            self.notify(message, self._limits)
+            if reply is not None:
+                self.notify(reply, self._limits)
         except ChatError as error:
             logger.debug("MCP server %s: %s", self._endpoint.server, error)

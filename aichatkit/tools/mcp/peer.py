@@ -9,6 +9,7 @@ from typing import Any, Callable
 
 from aichatkit._locks import ReentrantLock
 from aichatkit.errors import ChatError, MCPError
+from aichatkit.tools.mcp.inputs import Inputs
 from aichatkit.tools.mcp.messages import (
     CLIENT,
     HANDSHAKE,
@@ -45,6 +46,7 @@ class Peer:
         *,
         open_old: OpenWire | None = None,
         mode: str = "auto",
+        inputs: Inputs,
         start_limits: Limits,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
@@ -58,6 +60,7 @@ class Peer:
         self._open_wire = open_wire
         self._open_old = open_old
         self._mode = mode
+        self._inputs = inputs
         self._limits = start_limits
         self._clock = clock
         self._sleep = sleep
@@ -164,7 +167,8 @@ class Peer:
 
     def _shake_hands(self, wire: Wire) -> None:
         wire.version_headers = {}
-        params = {"protocolVersion": HANDSHAKE[0], "capabilities": {}, "clientInfo": CLIENT}
+        capabilities = self._inputs.capabilities
+        params = {"protocolVersion": HANDSHAKE[0], "capabilities": capabilities, "clientInfo": CLIENT}
         try:
             result = self._send(wire, "initialize", params, self._limits, {})
         except MCPError as error:
@@ -181,6 +185,8 @@ class Peer:
         wire.version_headers = {"MCP-Protocol-Version": version}
         self._keep_identity(result.get("serverInfo"), result)
         wire.notify({"jsonrpc": "2.0", "method": "notifications/initialized"}, self._limits)
+        if capabilities:
+            wire.listen(self._limits)
 
     def _connect_old(self, params: Mapping[str, Any]) -> dict[str, Any]:
         assert self._open_old is not None
@@ -206,7 +212,7 @@ class Peer:
             fields["_meta"] = {"progressToken": request_id}
         if wire.is_modern:
             version = version or self.version
-            fields["_meta"] = {**modern_meta(version), **fields.get("_meta", {})}
+            fields["_meta"] = {**modern_meta(version, self._inputs.capabilities), **fields.get("_meta", {})}
             headers = {**request_headers(method, fields, version), **headers}
         message: dict[str, Any] = {"jsonrpc": "2.0", "id": request_id, "method": method}
         if fields:
@@ -227,7 +233,7 @@ class Peer:
         return wire.request(message, limits, headers)
 
     def _receive(self, message: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Answer what the server asks: a ping only, as no capability is declared."""
+        """Answer what the server asks: a ping, and forms if there is a function for them."""
         method, request_id = message.get("method"), message.get("id")
         if method == "notifications/tools/list_changed":
             self.has_changed = True
@@ -236,6 +242,8 @@ class Peer:
         answer: dict[str, Any] = {"jsonrpc": "2.0", "id": request_id}
         if method == "ping":
             return {**answer, "result": {}}
+        if self._inputs.can_answer(method, message.get("params")):
+            return {**answer, "result": self._inputs.answer(message["params"])}
         return {**answer, "error": {"code": -32601, "message": f"this client does not offer {method}"}}
 
     def _error(self, code: str, text: str) -> ChatError:

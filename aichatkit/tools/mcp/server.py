@@ -16,10 +16,13 @@ from aichatkit._locks import ReentrantLock
 from aichatkit._warnings import warn_user
 from aichatkit.chunks import ToolCall
 from aichatkit.errors import ConfigurationError, MCPError
+from aichatkit.messages import Content
 from aichatkit.providers.base import ToolSource
 from aichatkit.structured.fit import fit_arguments
-from aichatkit.tools.mcp.contents import ToolResult, parse_result
-from aichatkit.tools.mcp.definitions import ServerTool, name_of, parse_tool
+from aichatkit.tools.mcp.calls import call_tool
+from aichatkit.tools.mcp.contents import ToolResult
+from aichatkit.tools.mcp.definitions import ServerTool, name_of, parse_tool, with_distinct_names
+from aichatkit.tools.mcp.inputs import Elicit, Inputs
 from aichatkit.tools.mcp.peer import Peer
 from aichatkit.tools.mcp.settings import Settings, parse_settings
 from aichatkit.tools.mcp.wire import OnMessage, Wire
@@ -41,11 +44,11 @@ else:
 __all__ = ["MCPServer", "MCPToolCall", "mcp"]
 
 _MAX_PAGES, _MAX_TOOLS, _MANY_TOOLS = 100, 2000, 128
-#: How often a call that the server answers with "later" is sent, and the first wait, in seconds.
-_LATER_ROUNDS, _LATER_SECONDS = 5, 0.5
 #: The shortest time for which a list is kept, in seconds: some servers say 0, and every row of a run would list again.
 _MIN_TTL = 60.0
-_INVALID_PARAMS, _UNKNOWN_METHOD, _WRONG_HEADERS = "-32602", "-32601", "-32020"
+_WRONG_HEADERS = "-32020"
+#: Unknown tools and wrong arguments, after which the list is read again, and input that this client does not give.
+_UNKNOWN, _NO_INPUT = ("-32601", "-32602"), ("-32021", "-32042")
 
 #: Servers restored from a pickle in this process: one for all copies of the same original.
 _restored: dict[str, MCPServer] = {}
@@ -60,6 +63,7 @@ def mcp(
     without: Sequence[str] | str | None = None,
     prefix: str | None = None,
     approve: Approve | None = None,
+    elicit: Elicit | None = None,
     timeout: float | tuple[float, float] | Timeout | None = None,
     limit: int | None = 100_000,
     token: str | Callable[[], str] | None = None,
@@ -85,6 +89,8 @@ def mcp(
         prefix: put before the name of each tool, if two servers have a tool of the same name.
         approve: called with each `ToolCall` before it is sent; if it returns False, the model gets an error. The call
             also has `server`, `tool` (the name there) and `hints` (what the server says about it, unverified).
+        elicit: called with a message and a JSON schema if the server asks the user for something; returns the fields,
+            or None to decline. Without it, servers know that they cannot ask.
         timeout: seconds without a sign of life, or a Timeout; by default 60, and 300 in total.
         limit: characters of a result that the model gets, None for all.
         token: a bearer token, or a function that returns one, called for each request.
@@ -114,6 +120,7 @@ def mcp(
             timeout=timeout,
             limit=limit,
             approve=approve,
+            elicit=elicit,
             transport=transport,
             mode=mode,
             session=session,
@@ -136,6 +143,7 @@ class MCPServer(ToolSource):
     def __init__(self, settings: Settings) -> None:
         self.name = settings.name
         self._settings = settings
+        self._inputs = Inputs(settings.name, settings.elicit)
         self._sleep: Callable[[float], None] = time.sleep
         self._clock: Callable[[], float] = time.monotonic
         self._id = ""
@@ -211,6 +219,7 @@ class MCPServer(ToolSource):
             opener.open_old if settings.transport == "sse" else opener.open,
             open_old=opener.open_old if is_http and settings.transport == "auto" else None,
             mode="legacy" if settings.transport == "sse" else settings.mode,
+            inputs=self._inputs,
             start_limits=settings.start_limits,
             clock=self._clock,
             sleep=opener.sleep,
@@ -277,24 +286,18 @@ class MCPServer(ToolSource):
                     self._warn(f"the definition of {name} is not the one that it had at first; check it")
         if len(tools) > _MANY_TOOLS:
             self._warn(f"{len(tools)} tools are more than services accept; choose some with only=")
-        return tools
+        return with_distinct_names(tools, settings.prefix)
 
     def _call(self, tool: ServerTool, arguments: Mapping[str, Any]) -> ToolResult:
         """Call a tool; one whose outcome is unknown is never sent again."""
-        call: dict[str, Any] = {"name": tool.name, "arguments": dict(arguments)}
-        params = call
-        for rounds in range(_LATER_ROUNDS):
-            result = self._request_call(tool, params)
-            kind = result.get("resultType", "complete")
-            if kind == "complete":
-                return parse_result(result, self._settings.limit)
-            if kind != "input_required":
-                raise self._error(f"the result of {tool.name} has the unknown type {kind!r}", maybe_processed=True)
-            if result.get("inputRequests"):
-                return ToolResult("the server wants input that this client does not give", is_error=True)
-            params = {**call, "requestState": result["requestState"]} if "requestState" in result else call
-            self._sleep(_LATER_SECONDS * 2**rounds)
-        raise self._error(f"{tool.name} is still not ready after {_LATER_ROUNDS} calls", maybe_processed=True)
+        return call_tool(
+            self.name,
+            {"name": tool.name, "arguments": dict(arguments)},
+            lambda params: self._request_call(tool, params),
+            inputs=self._inputs,
+            limit=self._settings.limit,
+            sleep=self._sleep,
+        )
 
     def _request_call(self, tool: ServerTool, params: Mapping[str, Any]) -> dict[str, Any]:
         peer = self._find_peer()
@@ -317,9 +320,6 @@ class MCPServer(ToolSource):
         if text not in self._warned:
             self._warned.add(text)
             warn_user(f"MCP server {self.name!r}: {text}")
-
-    def _error(self, text: str, **fields: Any) -> MCPError:
-        return MCPError(f"MCP server {self.name!r}: {text}", server=self.name, **fields)
 
 
 class _Opener:
@@ -366,7 +366,7 @@ class _BoundTool(RemoteTool):
         self._server = server
         self._tool = tool
 
-    def run(self, call: ToolCall, approve: Approve | None) -> str:
+    def run(self, call: ToolCall, approve: Approve | None) -> Content:
         try:
             arguments = fit_arguments(call.arguments, self.definition.parameters)
         except RecursionError:
@@ -380,15 +380,15 @@ class _BoundTool(RemoteTool):
         try:
             result = self._server._call(self._tool, arguments)
         except MCPError as error:
-            if error.code in (_INVALID_PARAMS, _UNKNOWN_METHOD):
+            if error.code in _UNKNOWN:
                 self._server._forget_list()
-            elif not error.maybe_processed:
+            elif not error.maybe_processed and error.code not in _NO_INPUT:
                 raise
             failure = error.message
             if error.maybe_processed:
                 failure += "; it is not known whether the tool ran, so do not repeat the call without checking"
             return f"Error: {failure}"
-        return f"Error: {result.text}" if result.is_error else result.text
+        return f"Error: {result.text}" if result.is_error else result.content
 
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:

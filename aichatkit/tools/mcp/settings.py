@@ -16,6 +16,7 @@ from aichatkit.errors import ConfigurationError
 from aichatkit.options import parse_headers
 from aichatkit.params import is_integer, is_number
 from aichatkit.providers.base import is_local
+from aichatkit.tools.mcp.inputs import Elicit
 from aichatkit.tools.mcp.messages import Limits
 from aichatkit.transport.timeouts import Timeout
 
@@ -24,6 +25,8 @@ __all__ = ["Settings", "parse_settings"]
 _TRANSPORTS = ("auto", "http", "sse")
 _MODES = ("auto", "legacy")
 _CONNECT, _IDLE, _TOTAL = 10.0, 60.0, 300.0
+#: The same for a call in which a person may be asked.
+_ASKING_IDLE, _ASKING_TOTAL = 600.0, 3600.0
 #: The least that starting a process and listing its tools may take: `npx` downloads a package first.
 _START, _LIST = 60.0, 30.0
 #: Programs that run another one.
@@ -45,8 +48,11 @@ class Settings:
     env: Mapping[str, str] | str | None = field(default=None, repr=False)
     cwd: str | None = None
     limits: Limits = Limits(_CONNECT, _IDLE, _TOTAL)
+    #: The seconds without a sign of life outside of calls, where nobody is asked anything.
+    patience: float = _IDLE
     limit: int | None = None
     approve: Callable[[ToolCall], bool] | None = None
+    elicit: Elicit | None = None
     transport: str = "auto"
     mode: str = "auto"
     session: requests.Session | None = field(default=None, repr=False)
@@ -54,13 +60,13 @@ class Settings:
     @property
     def start_limits(self) -> Limits:
         """The limits for starting a process, or for connecting to a URL."""
-        seconds = max(_START if self.command else _LIST, self.limits.idle)
+        seconds = max(_START if self.command else _LIST, self.patience)
         return Limits(self.limits.connect, seconds, seconds)
 
     @property
     def list_limits(self) -> Limits:
         """The limits for listing tools."""
-        seconds = max(_LIST, self.limits.idle)
+        seconds = max(_LIST, self.patience)
         return Limits(self.limits.connect, seconds, seconds)
 
 
@@ -79,6 +85,7 @@ def parse_settings(
     timeout: Any,
     limit: Any,
     approve: Any,
+    elicit: Any,
     transport: Any,
     mode: Any,
     session: Any,
@@ -93,6 +100,8 @@ def parse_settings(
         raise ConfigurationError("mcp: prefix must be a string such as 'github_'")
     if approve is not None and not callable(approve):
         raise ConfigurationError("mcp: approve must be a function that takes a ToolCall and returns True or False")
+    if elicit is not None and not callable(elicit):
+        raise ConfigurationError("mcp: elicit must be a function that takes a message and a schema and returns a dict")
     if limit is not None and not is_integer(limit, minimum=1):
         raise ConfigurationError(f"mcp: limit must be a number of characters, got {limit!r:.100}")
     settings = Settings(
@@ -100,9 +109,11 @@ def parse_settings(
         only=_patterns("only", only),
         without=_patterns("without", without),
         prefix=prefix or "",
-        limits=_limits(timeout),
+        limits=_limits(timeout, asks=elicit is not None),
+        patience=_limits(timeout).idle,
         limit=limit,
         approve=approve,
+        elicit=elicit,
         transport=_choice("transport", transport, _TRANSPORTS),
         mode=_choice("mode", mode, _MODES),
     )
@@ -175,12 +186,12 @@ def _patterns(name: str, value: Any) -> tuple[str, ...]:
     return names
 
 
-def _limits(timeout: Any) -> Limits:
+def _limits(timeout: Any, *, asks: bool = False) -> Limits:
     if timeout is not None and not isinstance(timeout, (Timeout, tuple)) and not is_number(timeout, above=0):
         raise ConfigurationError(f"mcp: timeout must be a number of seconds or a Timeout, got {timeout!r:.100}")
     parsed = Timeout(read=timeout) if is_number(timeout) else Timeout.of(timeout)
-    idle = parsed.read or _IDLE
-    total = parsed.total or max(_TOTAL, idle)
+    idle = parsed.read or (_ASKING_IDLE if asks else _IDLE)
+    total = parsed.total or max(_ASKING_TOTAL if asks else _TOTAL, idle)
     return Limits(min(parsed.connect or _CONNECT, total), min(idle, total), total)
 
 

@@ -6,6 +6,7 @@ import os
 import queue
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Callable
 
 from aichatkit.errors import BadResponseError, MCPError
@@ -51,8 +52,10 @@ class StdioWire(Wire):
 
     def request(self, message: Mapping[str, Any], limits: Limits, headers: Mapping[str, str]) -> Mapping[str, Any]:
         request_id, line = message["id"], _encode(message)
-        self._mailbox.add(request_id)
+        is_sent = False
         try:
+            self._mailbox.add(request_id)
+            is_sent = True
             self._unsent.put(line)
             return self._mailbox.wait(request_id, limits)
         except MCPError as error:
@@ -62,7 +65,7 @@ class StdioWire(Wire):
             raise
         finally:
             self._mailbox.remove(request_id)
-        failure.maybe_processed = True
+        failure.maybe_processed = is_sent
         if failure.code == "timeout" and message["method"] != "initialize":
             self._unsent.put(_encode(cancelled(message)))
         if failure.code == "closed":
@@ -105,6 +108,13 @@ class StdioWire(Wire):
         self._unsent.put(None)
 
     def _receive(self, message: Mapping[str, Any]) -> None:
+        if message.get("id") is None:
+            self._on_message(message)
+        else:
+            # Not in this thread, which has the answers to read: a person may be asked.
+            _start(partial(self._reply, message))
+
+    def _reply(self, message: Mapping[str, Any]) -> None:
         reply = self._on_message(message)
         if reply is not None:
             self._unsent.put(_encode(reply))

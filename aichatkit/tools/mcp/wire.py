@@ -41,6 +41,9 @@ class Wire:
         """Send a message that has no answer."""
         raise NotImplementedError
 
+    def listen(self, limits: Limits) -> None:
+        """Hear what the server asks outside of requests; most transports do anyway."""
+
     def close(self) -> None:
         """End the connection."""
         raise NotImplementedError

@@ -29,12 +29,12 @@ def test_every_kind_of_server_is_read(read, monkeypatch):
     )
     servers = {"files": files, "remote": remote, "old": old, "off": off}
     for content in ({"mcpServers": servers}, {"servers": servers}):
-        first, second, third = (server._settings for server in read(content, timeout=5, limit=10))
+        first, second, third = (server._settings for server in read(content, timeout=5, limit=10, elicit=print))
         assert (first.name, first.command, first.cwd) == ("files", ("npx", "-y", "files"), "/srv")
         assert first.env == {"KEY": "secret-token"}
         assert (second.url, second.headers) == ("https://example.org/mcp", {"X-Key": "secret-token"})
         assert (second.transport, third.transport) == ("auto", "sse")
-        assert (first.limits.idle, first.limit) == (5, 10)
+        assert (first.limits.idle, first.limit, first.elicit) == (5, 10, print)
 
 
 @pytest.mark.parametrize(

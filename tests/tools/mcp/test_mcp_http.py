@@ -120,9 +120,11 @@ def test_a_server_without_sessions_is_left_without_a_goodbye(serve):
         None,
         refuse(400, -32000, "Bad Request: No valid session ID provided"),
         send(503, b"unknown session", "text/plain"),
+        send(401, b"Session expired", "text/plain"),
+        refuse(410, -32000, "The session is gone"),
         send(404, b"", "text/plain"),
     ],
-    ids=["404", "400", "503", "404 without text"],
+    ids=["404", "400", "503", "401", "410", "404 without text"],
 )
 def test_a_lost_session_is_replaced_and_the_call_sent_again(serve, lost):
     server, mcp = serve("legacy")
@@ -135,6 +137,28 @@ def test_a_lost_session_is_replaced_and_the_call_sent_again(serve, lost):
     assert server.methods().count("initialize") == 2
     assert "Mcp-Session-Id" not in server.headers_of("initialize")[1]
     assert server.sessions.isdisjoint(old)
+
+
+def test_a_token_that_expires_in_a_session_is_still_an_error_about_the_token(serve):
+    server, mcp = serve("legacy", token="secret-token")
+    mcp.tools()
+    refusal = send(401, b"Session token expired", "text/plain")
+    server.on("tools/call", refusal)
+    server.on("initialize", refusal)
+    with pytest.raises(ai.AuthenticationError, match="did not accept the token"):
+        mcp.call("add", a=1, b=2)
+    assert server.methods().count("tools/call") == 1
+
+
+def test_a_server_that_wants_a_token_says_what_to_do(serve):
+    server, mcp = serve()
+    server.on("server/discover", send(401, b"", "text/plain", WWW_Authenticate='Bearer scope="read"'))
+    with pytest.raises(ai.AuthenticationError) as caught:
+        mcp.tools()
+    assert str(caught.value) == (
+        "MCP server '127.0.0.1' wants a token (401): pass token= with one that its provider issued, or headers=; "
+        'signing in by OAuth is not offered here. It asks for Bearer scope="read"'
+    )
 
 
 def test_a_session_that_is_lost_again_is_an_error(serve):
@@ -214,7 +238,9 @@ def test_a_server_that_does_not_answer_the_question_gets_a_handshake(serve, monk
     ("refusal", "error_type", "message"),
     [
         (send(401, b"", "text/plain", WWW_Authenticate='Bearer scope="x"'), ai.AuthenticationError, 'Bearer scope="x"'),
-        (send(403, b"", "text/plain"), ai.AuthenticationError, "status 403; pass token= or headers="),
+        (send(403, b"", "text/plain"), ai.AuthenticationError, "refused access (403): the token"),
+        (send(401, b"", "text/plain"), ai.AuthenticationError, "did not accept the token (401)"),
+        (send(407, b"", "text/plain"), ai.AuthenticationError, "the proxy wants a password (407)"),
         (send(502, b"<html>", "text/html"), ai.MCPError, "status 502"),
         (send(429, b"slow down", "text/plain"), ai.MCPError, "status 429: slow down"),
         (refuse(400, -32020, "Header mismatch"), ai.MCPError, "Header mismatch"),
@@ -545,6 +571,45 @@ def test_a_reply_that_cannot_be_delivered_does_not_end_the_call(serve):
     assert mcp.call("add", a=1, b=2).text == "done"
 
 
+@pytest.mark.parametrize("style", ["json", "sse"])
+def test_an_id_that_became_text_is_that_of_the_request(serve, style):
+    server, mcp = serve(style=style)
+
+    def reply(handler, message):
+        sent = answer({"id": str(message["id"])}, text_result("done"))
+        handler.send_events([sent]) if style == "sse" else handler.send_json(sent)
+
+    server.on("tools/call", reply)
+    assert mcp.call("add", a=1, b=2).text == "done"
+
+
+def test_an_error_without_an_id_is_the_answer(serve):
+    server, mcp = serve()
+    server.on("tools/call", send(200, {"jsonrpc": "2.0", "id": None, "error": {"message": "the database is down"}}))
+    with pytest.raises(ai.MCPError, match=r"refused the request: the database is down$") as caught:
+        mcp.call("add", a=1, b=2)
+    assert caught.value.code == ""
+
+
+def test_a_result_that_is_none_may_be_that_of_a_tool_that_ran(serve):
+    server, mcp = serve()
+    server.on("tools/call", send(200, lambda message: answer(message, [1])))
+    with pytest.raises(ai.MCPError, match=r"an answer has no result \(tool add\)") as caught:
+        mcp.call("add", a=1, b=2)
+    assert caught.value.maybe_processed
+
+
+def test_a_total_limit_that_expires_names_the_server_and_the_tool(serve):
+    done = threading.Event()
+    server, mcp = serve(timeout=ai.Timeout(read=5, total=0.3))
+    mcp.tools()
+    server.on("tools/call", lambda handler, message: done.wait(20) and hang_up(handler, message))
+    with pytest.raises(ai.MCPError) as caught:
+        mcp.call("add", a=1, b=2)
+    done.set()
+    assert str(caught.value) == ("MCP server '127.0.0.1': no complete answer within 0.3 s; raise timeout= (tool add)")
+
+
 def test_an_answer_may_stand_in_a_list(serve):
     server, mcp = serve("legacy")
     note = {"jsonrpc": "2.0", "method": "notifications/message"}
@@ -717,6 +782,7 @@ def test_what_a_server_of_the_first_revision_asks_is_answered(serve, response):
     def ask(handler, message):
         outbox = server.old_streams[handler.path]
         outbox.put({"jsonrpc": "2.0", "method": "notifications/message"})
+        outbox.put({"jsonrpc": "2.0", "id": "s9", "method": None})
         outbox.put({"jsonrpc": "2.0", "id": "s0", "method": "ping"})
         handler.send_body(202, b"")
         replied.wait(20)

@@ -39,6 +39,7 @@ URL = "https://example.org/mcp"
         ({"url": URL, "only": 7}, "only must be"),
         ({"url": URL, "without": [""]}, "without must be"),
         ({"url": URL, "approve": True}, "approve must be a function"),
+        ({"url": URL, "elicit": {}}, "elicit must be a function"),
         ({"url": URL, "limit": 0}, "limit must be a number"),
         ({"url": URL, "timeout": "1"}, "timeout must be a number"),
         ({"url": URL, "timeout": -1}, "timeout must be a number"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import queue
 import signal
 import subprocess
 import sys
@@ -105,6 +106,16 @@ def test_a_server_that_cannot_start_says_why(run):
     error = caught.value
     assert str(error).endswith("(exit code 3); it printed 'Listening on stdio': no such database")
     assert (error.stderr, error.code, error.server) == ("no such database\n", "closed", "mcp_server.py")
+
+
+def test_a_process_that_has_ended_already_says_why_too():
+    command = [sys.executable, "-c", "import sys; print('Hello'); sys.exit('no licence')"]
+    wire = stdio.StdioWire(command, dict(os.environ), None, "x", lambda message: None)
+    assert eventually(lambda: wire.is_closed)
+    with pytest.raises(ai.MCPError, match=r"\(exit code 1\); it printed 'Hello': no licence") as caught:
+        wire.request({"id": 1, "method": "tools/call"}, messages.Limits(1, 1, 1), {})
+    assert not caught.value.maybe_processed
+    wire.close()
 
 
 def test_a_program_that_does_not_exist_is_named():
@@ -430,6 +441,37 @@ def test_a_pipe_that_broke_is_closed_all_the_same():
             raise BrokenPipeError
 
     assert processes._close(Broken()) is None
+
+
+def test_ids_that_became_text_are_those_of_the_requests():
+    box = mailbox.Mailbox("x", lambda message: None)
+    box.add(1)
+    for odd in ("one", "\u00b2", "", None, [1], "2"):
+        box.deliver({"id": odd, "result": {}})
+    box.deliver({"id": "1", "result": {"a": 1}})
+    assert box.wait(1, messages.Limits(1, 1, 1))["result"] == {"a": 1}
+
+
+@pytest.mark.parametrize(("limits", "shown"), [((1, 5.0, 9.0), "5 s"), ((1, 9.0, 5.0), "5 s"), ((1, 0.0, 9.0), "0 s")])
+def test_the_limit_that_expired_is_named(limits, shown, monkeypatch):
+    box = mailbox.Mailbox("x", lambda message: None, clock=lambda: 0.0)
+    box.add(1)
+    monkeypatch.setattr(queue.Queue, "get", raise_empty)
+    with pytest.raises(ai.MCPError, match=f"no answer within {shown}; raise timeout="):
+        box.wait(1, messages.Limits(*limits))
+
+
+def raise_empty(self, timeout):
+    raise queue.Empty
+
+
+def test_after_progress_the_total_limit_is_named():
+    times = iter([0.0])
+    box = mailbox.Mailbox("x", lambda message: None, clock=lambda: next(times, 9.0))
+    box.add(1)
+    box.deliver({"method": "notifications/progress", "params": {"progressToken": 1}})
+    with pytest.raises(ai.MCPError, match="no answer within 8 s; raise timeout="):
+        box.wait(1, messages.Limits(1, 5.0, 8.0))
 
 
 def test_signs_of_progress_reset_the_shorter_limit_only():

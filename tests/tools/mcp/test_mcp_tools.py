@@ -263,6 +263,17 @@ def test_names_are_made_safe_and_stay_different(name, safe):
     assert definitions.safe_name("x" * 65) != definitions.safe_name("x" * 66)
 
 
+def test_names_that_would_be_alike_get_names_of_their_own(server):
+    server.on("tools/list", reply_with({"tools": [{"name": name} for name in ("a.b", "a_b", "c.d", "c/d", "e.f")]}))
+    with ai.mcp(server.url, prefix="x_") as mcp:
+        names = {tool.name: tool.definition.name for tool in mcp.tools()}
+        assert (names["a_b"], names["e.f"]) == ("x_a_b", "x_e_f")
+        assert len(set(names.values())) == 5
+        assert [len(names[name]) for name in ("a.b", "c.d", "c/d")] == [14, 14, 14]
+        assert Toolbox([mcp]).run(_call(names["c/d"])) == "Error: it broke"
+    assert server.params_of("tools/call")[0]["name"] == "c/d"
+
+
 # The list.
 
 
@@ -451,6 +462,10 @@ def test_a_header_that_is_not_plain_is_encoded(value):
         ({"type": "object", "properties": None}, {"properties": {}}),
         ({"properties": {"a": {"type": "array"}}}, {"properties": {"a": {"type": "array", "items": {}}}}),
         (
+            {"properties": {"a": True, "b": False, "c": {"items": True}}},
+            {"properties": {"a": {}, "b": {}, "c": {"items": {}}}},
+        ),
+        (
             {"properties": {"a": {"$ref": "#/$defs/A"}}, "$defs": {"A": {"type": "string", "default": {"$id": 1}}}},
             {"properties": {"a": {"type": "string", "default": {"$id": 1}}}},
         ),
@@ -540,6 +555,58 @@ def test_images_and_data_are_for_the_program(mcp, server):
     assert (mime_type, data[:4]) == ("image/png", b"\x89PNG")
     assert repr(result.parts[0]) == "Blob('image/png', 4000 bytes)"
     assert PIXEL[:20] not in str(result)
+
+
+def item(data, mime_type="image/png", kind="image"):
+    return {"type": kind, "data": base64.b64encode(data).decode(), "mimeType": mime_type}
+
+
+PNG = b"\x89PNG\r\n\x1a\n1234"
+
+
+def shown(content, limit=None):
+    """Return what a model gets: texts, and the type of each file."""
+    found = contents.parse_result({"content": content}, limit).content
+    return found if isinstance(found, str) else [part.get("text") or part["file"].media_type for part in found]
+
+
+def test_a_model_gets_pictures_sounds_and_files_in_their_places():
+    words = [{"type": "text", "text": text} for text in ("one", "two", "three")]
+    embedded = {"type": "resource", "resource": {"uri": "x", "blob": base64.b64encode(b"%PDF-1").decode()}}
+    link = {"type": "resource_link", "uri": "file:///x"}
+    assert shown(
+        [words[0], words[1], item(PNG), words[2], embedded, link, item(b"OggS\0\0", "audio/ogg", "audio")]
+    ) == [
+        *("one\ntwo", "image/png", "three", "application/pdf", "[link: uri: file:///x]", "audio/ogg"),
+    ]
+    assert shown([item(PNG)]) == ["image/png"]
+
+
+def test_the_type_of_a_picture_is_seen_in_its_bytes():
+    assert shown([item(b"\xff\xd8\xff123", "image/png")]) == ["image/jpeg"]
+    assert shown([item(b"\x00\x01", "image/png")]) == ["[image/png, 1 kB, not shown]"]
+    assert shown([item(b"<svg/>", "image/svg+xml")]) == ["image/svg+xml"]
+
+
+def test_the_limit_counts_all_texts_between_pictures():
+    words = [{"type": "text", "text": "x" * 4}, item(PNG)]
+    assert shown([*words, *words], limit=6) == [
+        *("xxxx", "image/png", "xx\n[cut: the result has 4 characters]", "image/png"),
+    ]
+
+
+def test_the_service_gets_the_picture_and_the_history_too(client, mcp, server, sandbox):
+    server.on("tools/call", reply_with({"content": [{"type": "text", "text": "look"}, item(PNG)]}))
+    reply = client.ask(ASKED, tools=[mcp])
+    assert reply.text == "The tool says: look\n[image/png, 1 kB, attached below as file 1]"
+    assert base64.b64encode(PNG) in sandbox.requests[-1].body
+    (content,) = results_of(reply)
+    assert content[1]["file"].data == PNG
+
+
+def test_a_failed_tool_is_told_by_its_text(mcp, server):
+    server.on("tools/call", reply_with({"content": [{"type": "text", "text": "no"}, item(PNG)], "isError": True}))
+    assert Toolbox([mcp]).run(_call(arguments={"a": 1, "b": 2})) == "Error: no\n[image/png, 1 kB, not shown]"
 
 
 def test_a_long_result_is_cut_and_says_so(server):
