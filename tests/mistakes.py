@@ -605,8 +605,8 @@ MISTAKES = (
     Mistake(
         "a trimmed conversation loses a turn that would fit",
         "chats/trimming.py",
-        "        if total <= limit:\n",
-        "        if total < limit:\n",
+        "        if excess <= 0:\n",
+        "        if excess < 0:\n",
         "chats/test_trimming.py",
     ),
     Mistake(
@@ -1234,8 +1234,8 @@ MISTAKES = (
     Mistake(
         "the prompt cache key changes with every turn",
         "providers/cache_keys.py",
-        "head = messages[:1]",
-        "head = messages",
+        "for message in messages[:1]]",
+        "for message in messages]",
         "providers/test_cache_keys.py",
     ),
     Mistake(
@@ -1817,6 +1817,20 @@ MISTAKES = (
         "tools/test_ollama_search.py",
     ),
     Mistake(
+        "a model of Cloudflare's is sought without its folder",
+        "decisions/wires.py",
+        'path_model = model if model.startswith("@") else service.prefix + model',
+        "path_model = model",
+        "decisions/test_decide.py",
+    ),
+    Mistake(
+        "a cited page is a link whatever its URL is",
+        "display/markup.py",
+        "if _WEB.fullmatch(url) else",
+        "if url else",
+        "display/test_reprs.py",
+    ),
+    Mistake(
         "probabilities whose sum is not 1 are accepted",
         "decisions/answers.py",
         "if abs(total - 1) > _TOLERANCE + _ROUNDING * len(question.labels):",
@@ -2127,5 +2141,41 @@ MISTAKES = (
         "            self._partial.restart()\n",
         "            self._partial.value\n",
         "structured/test_partial.py",
+    ),
+    # Embeddings, and what breaks a prompt cache.
+    Mistake(
+        "rows of one template have prompt cache keys of their own",
+        "prompt_caching/prompts.py",
+        "else self.start or self.messages[0]",
+        "else self.messages[0]",
+        "prompt_caching/test_cache_policy.py",
+    ),
+    Mistake(
+        "a run has one prompt cache key, however fast it is",
+        "prompt_caching/memory.py",
+        'return f"{key}-{number}" if number else key',
+        "return key",
+        "prompt_caching/test_cache_policy.py",
+    ),
+    Mistake(
+        "a long conversation loses a turn with every question",
+        "chats/trimming.py",
+        "max(1, limit // _STEPS)",
+        "1",
+        "chats/test_trimming.py",
+    ),
+    Mistake(
+        "tools of a server change places",
+        "tools/mcp/server.py",
+        "for name in self._first if name in tools}",
+        "for name in tools}",
+        "tools/mcp/test_mcp_tools.py",
+    ),
+    Mistake(
+        "every server is asked for base64",
+        "embeddings/wires.py",
+        "bool(service.own_encoding) and provider.url == type(provider).url",
+        "bool(service.own_encoding)",
+        "embeddings/test_embed.py",
     ),
 )

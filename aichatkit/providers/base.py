@@ -148,6 +148,8 @@ class Provider:
     path: ClassVar[str] = ""
     #: Path of the list of models, relative to `url`; empty if the service has none.
     models_path: ClassVar[str] = ""
+    #: What the service does instead of chatting, for the error of a call that asks it to; empty if it chats.
+    no_chat: ClassVar[str] = ""
     #: Whether the service is known to work at present.
     working: ClassVar[bool] = True
     supports_stream: ClassVar[bool] = True
@@ -326,7 +328,7 @@ class Provider:
     @classmethod
     def draws(cls, model: str) -> bool:
         """Return whether a model generates images."""
-        return bool(cls.image_models) and _matches(cls.image_models, model)
+        return bool(cls.image_models) and re.match(cls.image_models, model) is not None
 
     def advice_for(self, error: ChatError) -> str:
         """Return what to do about an error, appended to its message; "" if it says so itself."""
@@ -381,11 +383,6 @@ def is_local(url: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-@lru_cache(maxsize=256)
-def _matches(pattern: str, model: str) -> bool:
-    return re.match(pattern, model) is not None
 
 
 @contextmanager
