@@ -510,6 +510,35 @@ MISTAKES = (
         "call/test_targets.py",
     ),
     Mistake(
+        "exceptions of the hooks of an auth escape",
+        "auth/signers.py",
+        "hook if hook in before else _Guarded(hook, self)",
+        "hook",
+        "auth/test_signers.py",
+    ),
+    Mistake(
+        "a server that wants NTLM is said to refuse the key",
+        "transport/authorization.py",
+        "if not schemes:",
+        "if schemes:",
+        "auth/test_signers.py",
+    ),
+    Mistake(
+        "an expired SSO session is remembered",
+        "auth/aws_credentials.py",
+        """                self._found = self._refreshable = None
+                raise""",
+        """                raise""",
+        "auth/test_aws.py",
+    ),
+    Mistake(
+        "the day of a client certificate is that from which it is valid",
+        "transport/client_certificates.py",
+        "_elements(fields[3][1])[1]",
+        "_elements(fields[3][1])[0]",
+        "cli/test_diagnostics.py",
+    ),
+    Mistake(
         "Claude on Vertex AI is named in the body as well",
         "providers/vertex_claude.py",
         'del payload["model"]',
