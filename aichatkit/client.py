@@ -353,8 +353,7 @@ class Client:
             options: `model`, which must name one; `dimensions`: how many numbers a vector has, if the model can shorten
                 it; `kind`: "document" or "query"; `normalize`: whether vectors get the length 1 (by default those that
                 were shortened); `truncate`: let the service cut texts that are too long; `resume`, `workers`,
-                `executor`, `batch`, `wait` and `late` as for `map`; `extra`, `timeout`, `retry`, `headers` and
-                `proxies` as for `ask`.
+                `executor`, `batch`, `wait` and `late` as for `map`; the others as for `ask`.
 
         Raises:
             ConfigurationError: nothing was sent; an option or a text is invalid.
