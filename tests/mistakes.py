@@ -1817,6 +1817,20 @@ MISTAKES = (
         "tools/test_ollama_search.py",
     ),
     Mistake(
+        "a model of Cloudflare's is sought without its folder",
+        "decisions/wires.py",
+        'path_model = model if model.startswith("@") else service.prefix + model',
+        "path_model = model",
+        "decisions/test_decide.py",
+    ),
+    Mistake(
+        "a cited page is a link whatever its URL is",
+        "display/markup.py",
+        "if _WEB.fullmatch(url) else",
+        "if url else",
+        "display/test_reprs.py",
+    ),
+    Mistake(
         "probabilities whose sum is not 1 are accepted",
         "decisions/answers.py",
         "if abs(total - 1) > _TOLERANCE + _ROUNDING * len(question.labels):",

@@ -96,6 +96,12 @@ _PROVIDERS = {
     "llamacpp": "llama-cpp llama.cpp",
     "vllm": "hosted-vllm",
     "openrouter/meta-llama": "meta-llama",
+    "typesafe": "jev",
+    "nace": "drex nace-ai",
+    "eu-jev": "eu-jev eujev",
+    "empiriolabs": "empirio empirio-labs",
+    "parallel": "parallel-ai",
+    "systemone": "bespoke laya strands strands-decider system-one",
 }
 _NAMES = {word: provider for provider, words in _PROVIDERS.items() for word in words.split()}
 #: "llama3.1", "qwen2.5:7b": as Ollama names models, which other services write with a hyphen.

@@ -19,7 +19,7 @@ from aichatkit.cli.client_options import (
 )
 from aichatkit.cli.commands import COMMANDS
 from aichatkit.cli.conversations import SavedChat, add_saving_options
-from aichatkit.cli.json_output import format_json, format_reply, format_usage
+from aichatkit.cli.json_output import format_json, format_reply, format_sources, format_usage
 from aichatkit.cli.output import print_stderr, write_stdout
 from aichatkit.cli.parser import Parser
 from aichatkit.cli.prompts import Prompt, add_prompt_options, build_prompt
@@ -71,7 +71,6 @@ def build_parser() -> ArgumentParser:
         "--schema", help="answer in JSON of this shape: 'name, age int', '[name, age int]', JSON, or a .json file"
     )
     add_tools_option(parser)
-    parser.add_argument("--search", action="store_true", help="let the service search the web; --json has the sources")
     parser.add_argument("--json", action="store_true", help="print the whole reply as one JSON object")
     parser.add_argument("--usage", action="store_true", help="print tokens, cost and time on standard error")
     parser.add_argument("--no-stream", action="store_true", help="print the answer when it is complete")
@@ -97,14 +96,14 @@ def run(args: Namespace) -> int:
     if args.schema is not None:
         options["schema"] = parse_schema_option(args.schema)
     options.update(tool_options(args))
-    if args.search:
-        options["search"] = True
     saved_chat = SavedChat(args)
     with open_client(args, model=saved_chat.model) as client:
         chat = saved_chat.open(client, model=model_option(args), system=args.system)
         buffered = args.json or args.no_stream or args.extract or args.schema is not None
         reply = (_ask if buffered else _stream)(args, chat, prompt, options)
         saved_chat.save(chat)
+    if args.search and not args.json and reply is not None and reply.sources:
+        print_stderr(format_sources(reply))
     if args.usage and reply is not None:
         print_stderr(format_usage(reply))
     return 0

@@ -16,7 +16,7 @@ from aichatkit.cli.client_options import (
 )
 from aichatkit.cli.conversations import SavedChat, add_saving_options
 from aichatkit.cli.error_text import in_words
-from aichatkit.cli.json_output import format_usage
+from aichatkit.cli.json_output import format_sources, format_usage
 from aichatkit.cli.output import print_stderr, write_stdout
 from aichatkit.cli.parser import Parser
 from aichatkit.cli.paths import data_folder
@@ -55,7 +55,7 @@ def run(args: Namespace) -> int:
     chat = saved_chat.open(open_client(args, model=saved_chat.model), model=model_option(args), system=args.system)
     try:
         # Report a missing key before anything is typed.
-        check_call(chat.client._build_call("?", 0, model=chat.model))
+        check_call(chat.client._build_call("?", 0, model=chat.model, search=args.search))
         announce_offline(args, model=chat.model)
         # Import the renderer now: keys typed while it loads would be echoed into the first frame.
         open_writer(args)
@@ -115,5 +115,7 @@ def _answer(
         return
     commands.files = []
     saved_chat.save(chat)
+    if args.search and reply is not None and reply.sources:
+        print_stderr(format_sources(reply))
     if args.usage and reply is not None:
         print_stderr(format_usage(reply))

@@ -1,13 +1,14 @@
-"""Reply -> the output of `--json` and `--usage`."""
+"""Reply -> the output of `--json` and `--usage`, and the list of the pages that it cites."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
+from aichatkit.display.plain import strip_control_characters
 from aichatkit.reply import Reply
 
-__all__ = ["format_json", "format_reply", "format_usage"]
+__all__ = ["format_json", "format_reply", "format_sources", "format_usage"]
 
 
 def format_reply(reply: Reply) -> str:
@@ -43,6 +44,17 @@ def format_usage(reply: Reply) -> str:
     if attempts > 1:
         parts.append(f"{attempts} tries")
     return f"{reply.provider}/{reply.model}: {', '.join(parts)}"
+
+
+def format_sources(reply: Reply) -> str:
+    """Return the pages that a reply cites, one on each line.
+
+    >>> from aichatkit.chunks import Citation
+    >>> format_sources(Reply("Yes.", "openai", "gpt-6-luna", citations=[Citation("https://example.org", "Ebb")]))
+    'sources:\\n1. Ebb https://example.org'
+    """
+    pages = (" ".join(strip_control_characters(f"{title} {url}").split()) for url, title in reply.sources)
+    return "\n".join(["sources:", *(f"{number}. {page}" for number, page in enumerate(pages, 1))])
 
 
 def _format_dollars(dollars: float) -> str:

@@ -15,6 +15,7 @@ from aichatkit.cli.output import print_stderr
 from aichatkit.cli.parser import Parser
 from aichatkit.cli.questions import HELP, parse_questions_option
 from aichatkit.cli.schema_option import parse_schema_option
+from aichatkit.cli.tools_option import add_search_option
 from aichatkit.errors import BatchPendingError, ChatError, ConfigurationError
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def build_parser() -> ArgumentParser:
     parser.add_argument("-s", "--system", help="system prompt for every row")
     add_param_option(parser)
     parser.add_argument("--schema", help="answers in JSON of this shape, as with: aichatkit --schema")
+    add_search_option(parser)
     parser.add_argument("--decide", action="append", default=[], metavar="QUESTION", help=HELP)
     parser.add_argument("-w", "--workers", type=int, default=8, help="rows in progress at once (default 8)")
     parser.add_argument("--rate", help="limit of requests per provider, such as 60/min")
@@ -85,6 +87,8 @@ def run(args: Namespace) -> int:
     options: dict[str, Any] = {"system": args.system} if args.system else {}
     if args.schema is not None:
         options["schema"] = parse_schema_option(args.schema)
+    if args.search:
+        options["search"] = True
     if args.decide:
         options["decide"] = parse_questions_option(args.decide, "--decide")
     options.update(encoding=args.encoding, delimiter={"tab": "\t", "\\t": "\t"}.get(args.delimiter, args.delimiter))

@@ -1,4 +1,4 @@
-"""Options --tools and --mcp: functions of a file and MCP servers as tools, each call approved at the terminal."""
+"""Options --tools, --mcp and --search: functions, MCP servers and the service's web search; calls are approved."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ else:
     # Few questions have tools.
     mcp_option = lazy_module("aichatkit.cli.mcp_option")
 
-__all__ = ["add_tools_option", "tool_options"]
+__all__ = ["add_search_option", "add_tools_option", "tool_options"]
 
 _MODULE = "aichatkit_tools"
 
@@ -41,25 +41,32 @@ def add_tools_option(parser: ArgumentParser) -> None:
         "--mcp-token-env", metavar="VARIABLE", help="the environment variable with the token for the URL of --mcp"
     )
     parser.add_argument("--yes", action="store_true", help="with --tools or --mcp: run every call without asking")
+    add_search_option(parser)
+
+
+def add_search_option(parser: ArgumentParser) -> None:
+    """Add the option for the web search of the service."""
+    parser.add_argument("--search", action="store_true", help="let the service search the web")
 
 
 def tool_options(args: Namespace) -> dict[str, Any]:
-    """Return the options of a call for --tools and --mcp; empty without them.
+    """Return the options of a call for --tools, --mcp and --search; empty without them.
 
     Raises:
         ConfigurationError: the file cannot be imported or has no functions, or nobody can be asked to approve a call.
     """
+    search: dict[str, Any] = {"search": True} if args.search else {}
     if args.tools is None and not args.mcp:
         for name, value in (("--yes", args.yes), ("--mcp-token-env", args.mcp_token_env)):
             if value:
                 raise ConfigurationError(f"{name}: is for {'--tools and ' * (name == '--yes')}--mcp")
-        return {}
+        return search
     if not args.yes and (sys.stdin is None or not sys.stdin.isatty()):
         name = "--mcp" if args.tools is None else "--tools"
         raise ConfigurationError(f"{name}: calls are approved at a terminal; in a pipe, pass --yes to run all of them")
     functions = [] if args.tools is None else _load_functions(Path(args.tools))
     servers = mcp_option.open_servers(args) if args.mcp else []
-    options: dict[str, Any] = {"tools": [*functions, *servers]}
+    options = {**search, "tools": [*functions, *servers]}
     return options if args.yes else {**options, "approve": _approve}
 
 

@@ -116,7 +116,9 @@ class DecisionAttempts(TargetAttempts):
             return
         if self._records and not error.partial:
             error.partial = self._text()
-        is_missing = isinstance(error, ModelNotFoundError) or error.status == 404
+        # Some services have another status for a model that does not decide.
+        says_so = error.status == 400 and "decision" in error.message.lower()
+        is_missing = isinstance(error, ModelNotFoundError) or error.status == 404 or says_so
         if is_missing and self._service is not None and self._form.emulate is None:
             error.message += "; with emulate=True, a chat model answers instead"
             error.args = (error.message,)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic
 
 from aichatkit.chunks import Usage
@@ -112,6 +112,9 @@ class Decision(Generic[Value]):
         probability = "" if self.probability is None else f", probability {self.probability:.3g}"
         return f"<Decision {self.name!r}: {self._value!r}{probability}, from {self.source}>"
 
+    def _repr_html_(self) -> str:
+        return _table([self])
+
 
 class Decisions(Mapping[str, Decision[Value]], Generic[Data, Value]):
     """The answers to all questions of a call, by name; a question mark at the end of a name may be left out.
@@ -172,13 +175,7 @@ class Decisions(Mapping[str, Decision[Value]], Generic[Data, Value]):
         return f"<Decisions {', '.join(parts)} from {self.provider}/{self.model}>"
 
     def _repr_html_(self) -> str:
-        rows = [
-            (name, "refused" if each.refused else repr(each._value), _percent(each.probability), each.source)
-            for name, each in self.items()
-        ]
-        head = "".join(f"<th>{title}</th>" for title in ("question", "answer", "probability", "source"))
-        body = "".join("<tr>" + "".join(f"<td>{markup.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-        return f"<table {markup.NO_MATH}><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        return _table(self.values())
 
 
 def columns_of(field: Field) -> list[str]:
@@ -268,3 +265,13 @@ def _decide_many(
 
 def _percent(probability: float | None) -> str:
     return "" if probability is None else f"{probability:.1%}"
+
+
+def _table(decisions: Iterable[Decision[Any]]) -> str:
+    rows = [
+        (each.name, "refused" if each.refused else repr(each._value), _percent(each.probability), each.source)
+        for each in decisions
+    ]
+    head = "".join(f"<th>{title}</th>" for title in ("question", "answer", "probability", "source"))
+    body = "".join("<tr>" + "".join(f"<td>{markup.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return f"<table {markup.NO_MATH}><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

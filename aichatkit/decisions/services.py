@@ -34,6 +34,8 @@ class DecisionService(NamedTuple):
     #: Fields of every request, and whether the request names the model.
     fields: Mapping[str, str] = {}
     names_model: bool = True
+    #: What comes before the name of a model in the path, unless the name has it.
+    prefix: str = ""
 
 
 _SERVICES: Mapping[str, DecisionService] = {
@@ -59,15 +61,22 @@ _SERVICES: Mapping[str, DecisionService] = {
         fields={"mode": "fast"},
         names_model=False,
     ),
+    "nace": DecisionService(models="", default_model="drex-latest"),
+    "eu-jev": DecisionService(models="", default_model="eu-jeff-latest"),
+    "empiriolabs": DecisionService(path="/v1/decisions", models="", default_model="aplomb-1"),
     "azure-ai": DecisionService(
         path="/providers/microsoft/v1/systemone", models="", default_model="Microsoft-Decision-1"
     ),
-    "cloudflare": DecisionService(path="/ai/run/{model}", models="", default_model="clef"),
+    "cloudflare": DecisionService(path="/ai/run/{model}", models="", default_model="clef", prefix="@cf/cloudflare/"),
     "databricks": DecisionService(path="/serving-endpoints/{model}/invocations", models=""),
     "systemone": DecisionService(models=""),
     **dict.fromkeys(("ollama", "lmstudio", "llamacpp", "vllm"), DecisionService()),
     "offline": DecisionService("openai", "/v1/decisions", models="", questions=400),
 }
+
+#: The function of a Databricks workspace that decides, as its model.
+_AI_DECIDE = "ai_decide"
+_AI_FUNCTION = DecisionService(path="/api/2.0/ai-functions/ai-decide", names_model=False)
 
 #: The most `top_logprobs` that a service takes, where its chat models report them.
 _LOGPROBS: Mapping[str, int] = {
@@ -89,6 +98,8 @@ def find_service(target: Target, *, emulate: bool | None) -> DecisionService | N
     service = _SERVICES.get(target.provider.name)
     if service is None or emulate is True:
         return None
+    if target.provider.name == "databricks" and target.model == _AI_DECIDE:
+        return _AI_FUNCTION
     is_decider = not service.models or re.fullmatch(service.models, target.model) is not None
     return service if is_decider or emulate is False else None
 

@@ -104,7 +104,11 @@ class _SystemOneWire:
             record = record[wrapper] if isinstance(record.get(wrapper), dict) else record
         reported = _by_name(record["answers"], {question.name: question for question in questions}, provider)
         usage = dict_or_empty(record.get("usage"))
-        counts = Usage(parse_count(usage.get("input_tokens")), parse_count(usage.get("output_tokens")) or 0)
+        counts = Usage(
+            parse_count(usage.get("input_tokens")),
+            parse_count(usage.get("output_tokens")) or 0,
+            cached_tokens=parse_count(usage.get("cached_input_tokens")),
+        )
         cost = usage.get("cost")
         bill = Bill(cost=float(cost) if isinstance(cost, (int, float)) and cost >= 0 else None)
         return Parsed(reported, _with_total(counts), bill, str(record.get("model") or ""))
@@ -150,14 +154,15 @@ def build_request(
 ) -> requests.Request:
     """Return the request for the answers to some questions; `tokens` is what the provider's `prepare` returned."""
     body = WIRES[service.wire].body(messages, questions, provider)
-    named = {"model": model} if service.names_model else {}
+    path_model = model if model.startswith("@") else service.prefix + model
+    named = {"model": model.rpartition("/")[2] if service.prefix else model} if service.names_model else {}
     # The version of Azure's older API is a part of other URLs, and not a header.
     settings = {name: tokens[name] for name in provider.settings_env if name in tokens and name != "api-version"}
     base = tokens.get("url", provider.url).rstrip("/")
     base = base[: -len("/v1")] if base.endswith("/v1") else base
     return requests.Request(
         "POST",
-        base + service.path.format(model=quote(model, safe="/@:")),
+        base + service.path.format(model=quote(path_model, safe="/@:")),
         json={**named, **body, **service.fields, **extra},
         headers={**provider.headers, **settings},
     )

@@ -10,7 +10,7 @@ import html
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-__all__ = ["NO_MATH", "collapsible", "collapsible_html", "escape", "images_html", "sanitize"]
+__all__ = ["NO_MATH", "collapsible", "collapsible_html", "escape", "images_html", "sanitize", "source_list"]
 
 #: HTML attribute that disables formulas in its element (MathJax 2 and later).
 NO_MATH = 'class="tex2jax_ignore mathjax_ignore"'
@@ -34,6 +34,9 @@ _DISPLAY = re.compile(r"(?<!\\)(?:\\\\)*\\\[(?!.*\\\])")
 _MAX_FORMULA_LINES = 50
 _DATA = re.compile(r"data:image/[\w.+-]+(?:;[\w=-]+)*,[^\s()<>\[\]\"'\\`]+")
 _PLACEHOLDER = re.compile(r"image-\d+")
+_WEB = re.compile(r"https?://[^\s<>\\]+")
+#: What has a meaning in Markdown, in a line of text.
+_MARKUP = frozenset("[]`*_$!\\|~")
 
 
 def sanitize(text: str, images: Sequence[str] = ()) -> str:
@@ -72,6 +75,20 @@ def images_html(images: Iterable[str], alt: str) -> str:
     """Return images as HTML; only http(s) URLs and image data URIs are included."""
     sources = filter(_is_image, images)
     return "\n".join(f'<img src="{escape(source)}" alt="{escape(alt)}" style="max-width: 100%">' for source in sources)
+
+
+def source_list(sources: Iterable[tuple[str, str]]) -> str:
+    """Return pages, each a URL and a title, as a numbered list of links in Markdown; only http(s) URLs are links.
+
+    >>> source_list([("https://example.org/a", "Ebb & [flow]")])
+    '1. [Ebb &amp; &#91;flow&#93;](<https://example.org/a>)'
+    """
+    lines = []
+    for number, (url, title) in enumerate(sources, 1):
+        words = " ".join((title or url).split())
+        label = "".join(f"&#{ord(char)};" if char in _MARKUP else char for char in escape(words))
+        lines.append(f"{number}. [{label}](<{url}>)" if _WEB.fullmatch(url) else f"{number}. {label}")
+    return "\n".join(lines)
 
 
 class _Sanitizer:

@@ -29,10 +29,11 @@ def running_shell() -> Any:
 
 
 def reply_markdown(reply: Any) -> str:
-    """Return a reply as Markdown, with its reasoning in a collapsed section."""
+    """Return a reply as Markdown, with its reasoning in a collapsed section and the pages that it cites."""
     parts = [markup.collapsible(reply.reasoning, "Reasoning")] if reply.reasoning else []
     parts.append(markup.sanitize(reply.text, reply.images))
     parts += ["*(broken off)*"] if reply.complete is False else []
+    parts += [f"**Sources**\n\n{markup.source_list(reply.sources)}"] if reply.sources else []
     return "\n\n".join(parts)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 import weakref
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Callable, Protocol
 
 from aichatkit.display import markup
@@ -47,6 +48,8 @@ def show(stream: Any, *, plain: bool = False, screen: Screen | None = None) -> R
         raise
     finally:
         screen.close(note)
+    if reply.sources:
+        screen.show_sources(reply.sources)
     mark_shown(reply)
     return reply
 
@@ -62,6 +65,9 @@ class Screen(Protocol):
 
     def close(self, note: str = "") -> None:
         """Show the remaining text, and a note below it."""
+
+    def show_sources(self, sources: Sequence[tuple[str, str]]) -> None:
+        """Show the pages that the answer cites, below the text."""
 
 
 def in_notebook() -> bool:
@@ -97,6 +103,9 @@ class TextScreen:
         self._write("".join(self._buffer))
         self._write("" if self._end == "\n" else "\n")
         self._write(f"({note})\n" if note else "")
+
+    def show_sources(self, sources: Sequence[tuple[str, str]]) -> None:
+        """Show nothing: the sources are in the reply."""
 
     def _write(self, text: str) -> None:
         text = strip_control_characters(text)
@@ -144,6 +153,15 @@ class NotebookScreen:
     def close(self, note: str = "") -> None:
         """Show the text not shown yet, and the note below it."""
         self._update(f"*({note})*" if note else "")
+
+    def show_sources(self, sources: Sequence[tuple[str, str]]) -> None:
+        """Show the pages as a list of links."""
+        plain = "\n".join(f"{number}. {title} {url}" for number, (url, title) in enumerate(sources, 1))
+        shown = {
+            "text/markdown": f"**Sources**\n\n{markup.source_list(sources)}",
+            "text/plain": f"Sources\n{strip_control_characters(plain)}",
+        }
+        _Area().put(shown)
 
     def _start_text(self) -> None:
         self._area = _Area()

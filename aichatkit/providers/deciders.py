@@ -60,6 +60,41 @@ class Parallel(Decider):
     models = ("decision",)
 
 
+class Nace(Decider):
+    """Nace's Drex."""
+
+    name = "nace"
+    url = "https://console.nace.ai"
+    api_key_env = "NACE_API_KEY"
+    base_url_env = "NACE_BASE_URL"
+    takes_files = frozenset()
+    default_model = "drex-latest"
+    models = ("drex-latest", "drex-v2.0", "drex-v1.5", "drex-v1.0")
+
+
+class EUJev(Decider):
+    """EU Jev, in Europe."""
+
+    name = "eu-jev"
+    url = "https://eu-jev.com"
+    api_key_env = "EU_JEV_API_KEY"
+    base_url_env = "EU_JEV_API_BASE"
+    takes_files = frozenset()
+    default_model = "eu-jeff-latest"
+    models = ("eu-jeff-latest", "eu-jeff-1.0.0")
+
+
+class EmpirioLabs(Decider):
+    """EmpirioLabs' Aplomb."""
+
+    name = "empiriolabs"
+    url = "https://api.empiriolabs.ai"
+    api_key_env = "EMPIRIOLABS_API_KEY"
+    base_url_env = "EMPIRIOLABS_API_BASE"
+    default_model = "aplomb-1"
+    models = ("aplomb-1",)
+
+
 class AzureAI(Decider):
     """Microsoft's decision model on Azure AI; `base_url` or AZURE_AI_API_BASE is the address of the resource."""
 
@@ -97,7 +132,7 @@ class Cloudflare(Decider):
 
 
 class Databricks(Decider):
-    """A serving endpoint of a Databricks workspace; the model is the name of the endpoint."""
+    """A serving endpoint of a Databricks workspace: the model is its name, or "ai_decide" for the AI function."""
 
     name = "databricks"
     url = _YOUR_ADDRESS
@@ -121,5 +156,6 @@ class SystemOneServer(Decider):
 
 
 DECIDERS: Mapping[str, type[Provider]] = {
-    cls.name: cls for cls in (TypeSafe, Parallel, AzureAI, Cloudflare, Databricks, SystemOneServer)
+    cls.name: cls
+    for cls in (TypeSafe, Parallel, Nace, EUJev, EmpirioLabs, AzureAI, Cloudflare, Databricks, SystemOneServer)
 }

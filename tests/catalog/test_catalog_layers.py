@@ -55,7 +55,7 @@ def test_the_data_of_the_package_has_one_record_a_line_and_says_where_it_is_from
     assert "MIT" in (DATA.parent / "NOTICE.txt").read_text("utf-8")
 
 
-DECIDERS = re.compile(r"(?i)/(?:.*decision|pplx-decider|jev|rune$|clef)")
+DECIDERS = re.compile(r"(?i)/(?:.*decision|pplx-decider|jev|rune$|clef|eu-jeff|drex|aplomb)")
 
 
 def test_records_are_sound():

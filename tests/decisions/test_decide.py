@@ -31,6 +31,7 @@ from aichatkit import (
     ServerError,
 )
 from aichatkit.decisions import overloads, services
+from aichatkit.providers.deciders import DECIDERS
 from aichatkit.registry import registry
 
 QUESTIONS = {
@@ -53,9 +54,12 @@ SERVICES = {
     "lmstudio": ("/v1", "clef-flash", "/v1/systemone"),
     "llamacpp": ("/v1", "nimble", "/v1/systemone"),
     "azure-ai": ("", "Microsoft-Decision-1", "/providers/microsoft/v1/systemone"),
-    "cloudflare": ("/client/v4/accounts/x", "clef", "/client/v4/accounts/x/ai/run/clef"),
+    "cloudflare": ("/client/v4/accounts/x", "clef", "/client/v4/accounts/x/ai/run/@cf/cloudflare/clef"),
     "databricks": ("", "mine", "/serving-endpoints/mine/invocations"),
     "parallel": ("", "decision", "/v1/decisions"),
+    "nace": ("", "drex-latest", "/v1/systemone"),
+    "eu-jev": ("", "eu-jeff-latest", "/v1/systemone"),
+    "empiriolabs": ("", "aplomb-1", "/v1/decisions"),
     "systemone": ("", "any", "/v1/systemone"),
 }
 OPENAI_FORM = ("openai", "azure")
@@ -199,6 +203,24 @@ def test_what_google_gets_has_plain_names_and_no_null(every, sandbox):
     }
 
 
+def test_a_model_of_cloudflare_may_have_its_whole_name(every, sandbox):
+    for model in ("clef", "@cf/cloudflare/clef"):
+        assert every.decide("Hi", QUESTIONS, model=f"cloudflare/{model}").cost > 0
+    one, two = sandbox.requests
+    assert one.path == two.path == "/client/v4/accounts/x/ai/run/@cf/cloudflare/clef"
+    assert one.json() == two.json()
+    assert one.json()["model"] == "clef"
+
+
+def test_cached_tokens_of_fireworks_are_cheaper():
+    answer = {"answers": {"a?": {"noul": 0.9}}, "usage": {"input_tokens": 1000, "cached_input_tokens": 600}}
+    with responses.RequestsMock() as mock, Client("fireworks/rune", api_key="k", retry=0) as client:
+        mock.post("https://api.fireworks.ai/inference/v1/systemone", json=answer)
+        d = client.decide(TEXT, {"a?": bool})
+    assert d.usage.cached_tokens == 600
+    assert d.cost == pytest.approx((400 * 0.042 + 600 * 0.0084) / 1e6)
+
+
 def test_what_parallel_gets_names_no_model_and_has_its_own_header(every, sandbox):
     every.decide("Hi", QUESTIONS, model="parallel")
     (request,) = sandbox.requests
@@ -340,6 +362,7 @@ def test_what_decisions_look_like(every):
     assert repr(d).endswith("from openai/gpt-6-luna>")
     assert repr(d["refund?"]).startswith("<Decision 'refund?': True, probability 0.")
     assert "<td>refund?</td><td>True</td>" in d._repr_html_()
+    assert d["refund?"]._repr_html_().count("<tr>") == 2
     record = json.loads(json.dumps(d.to_dict()))
     assert record["topic"]["value"] == "billing"
     assert list(record["refund?"]) == ["value", "probability", "probabilities", "source"]
@@ -361,6 +384,9 @@ def test_the_cost_is_that_of_the_catalog(every):
         ("typesafe", 0.042),
         ("fireworks/rune", 0.042),
         ("cloudflare/clef-flash", 0.09),
+        ("nace", 0.06),
+        ("eu-jev", 0.0415),
+        ("empiriolabs", 0.02),
         ("ollama/nimble", 0.0),
     ]:
         d = every.decide(TEXT, QUESTIONS, model=model)
@@ -510,12 +536,26 @@ def test_a_service_without_decisions_is_told_who_has_them(every, sandbox):
         Client("typesafe").decide(TEXT, QUESTIONS)
 
 
+def test_the_function_of_a_databricks_workspace_decides(every, sandbox):
+    d = every.decide(TEXT, QUESTIONS, model="databricks/ai_decide")
+    assert (d["refund?"].value, d["topic"].value, d["anger"].label) == (True, "billing", "furious")
+    (request,) = sandbox.requests
+    assert request.path == "/api/2.0/ai-functions/ai-decide"
+    assert "model" not in request.json()
+
+
+@pytest.mark.parametrize("name", ["bespoke", "laya", "strands_decider"])
+def test_a_server_without_a_name_here_leads_to_the_general_one(name):
+    with pytest.raises(ConfigurationError, match=f"no provider '{name}'; did you mean 'systemone'"):
+        Client(f"{name}/x").decide(TEXT, QUESTIONS)
+
+
 def test_emulate_false_asks_the_endpoint_whatever_the_model_is_called(every, sandbox):
     every.decide(TEXT, QUESTIONS, model="ollama/my-own", emulate=False)
     assert sandbox.requests[0].path == "/v1/systemone"
 
 
-@pytest.mark.parametrize("name", ["typesafe", "parallel", "azure-ai", "cloudflare", "databricks", "systemone"])
+@pytest.mark.parametrize("name", sorted(DECIDERS))
 def test_a_service_that_only_decides_does_not_chat(every, sandbox, name):
     with pytest.raises(ConfigurationError, match=rf"{name} answers closed questions only: decide\("):
         every.ask("Hi", model=f"{name}/x")
@@ -705,6 +745,18 @@ def test_a_model_that_does_not_decide_is_an_error_with_advice(sandbox, policy):
     with pytest.raises(ModelNotFoundError) as caught:
         client.decide(TEXT, QUESTIONS, emulate=False)
     assert "emulate" not in str(caught.value)
+
+
+def test_a_bad_request_that_names_decisions_has_advice_and_another_has_none():
+    with responses.RequestsMock() as mock, Client("fireworks/rune", api_key="k", retry=0) as client:
+        for text in ("this model does not support decisions", "a question is too long"):
+            mock.post("https://api.fireworks.ai/inference/v1/systemone", status=400, json={"error": {"message": text}})
+        errors = []
+        for _ in range(2):
+            with pytest.raises(BadRequestError) as caught:
+                client.decide(TEXT, QUESTIONS)
+            errors.append("with emulate=True, a chat model answers instead" in str(caught.value))
+    assert errors == [True, False]
 
 
 def test_ctrl_c_in_a_wait_is_passed_on(sandbox):

@@ -6,6 +6,7 @@ import pytest
 from notebook_shell import drop_shell, make_shell
 
 from aichatkit import Attempt, ChatError, Client, ConfigurationError, RateLimitError, Reply
+from aichatkit.chunks import Citation
 from aichatkit.display.markup import NO_MATH
 from aichatkit.display.reprs import chat_markdown, error_html, error_lines, reply_markdown
 from aichatkit.messages import File, Message
@@ -34,6 +35,22 @@ def test_reasoning_of_a_reply_is_folded_above_it():
 def test_a_reply_that_broke_off_says_so():
     assert reply_markdown(reply("Par", complete=False)) == "Par\n\n*(broken off)*"
     assert reply_markdown(reply("Par", complete=None)) == "Par"
+
+
+def test_the_pages_that_a_reply_cites_are_links_below_it_and_nothing_else_is_one():
+    cited = [
+        Citation("https://example.org/a(b)", "Ebb & [flow](x) <b> ![p](q)", 0, 1, "*"),
+        Citation("https://example.org/a(b)", "", 2, 3, "P"),
+        Citation("javascript:alert(1)", "`x`\ny $1"),
+        Citation("https://example.org/>x", ""),
+    ]
+    _, _, listed = reply(citations=cited)._repr_markdown_().partition("**Sources**\n\n")
+    assert listed.splitlines() == [
+        "1. [Ebb &amp; &#91;flow&#93;(x) &lt;b&gt; &#33;&#91;p&#93;(q)](<https://example.org/a(b)>)",
+        "2. &#96;x&#96; y &#36;1",
+        "3. https://example.org/&gt;x",
+    ]
+    assert "Sources" not in reply()._repr_markdown_()
 
 
 def test_html_in_a_reply_is_escaped_and_its_pictures_are_shown():

@@ -11,7 +11,7 @@ from answer_doubles import answered
 from notebook_shell import drop_shell, make_shell
 
 from aichatkit import Chat, ImageResponse, Reply, ServerError, StreamInterruptedError
-from aichatkit.chunks import Finish, Picture, Reasoning
+from aichatkit.chunks import Citation, Finish, Picture, Reasoning
 from aichatkit.display.screen import NotebookScreen, TextScreen, in_notebook, just_shown, mark_shown, open_screen, show
 from aichatkit.streams import Stream
 from aichatkit.testing import Fake
@@ -298,3 +298,16 @@ def test_what_a_terminal_cannot_encode_is_replaced_and_the_turn_is_kept(monkeypa
     TextScreen().add(" \udc80")
     assert out.buffer.getvalue().decode(encoding).replace("\n", "") == shown
     assert (len(chat.history), reply.text) == (2, "caf\xe9 \u2713")
+
+
+def test_the_pages_that_an_answer_cites_are_listed_below_it(notebook, capsys):
+    cited = [Citation("https://example.org/a", "A \x1b[1m*"), Citation("x:", "")]
+    with Fake(["Hi", "Hi"]).client() as client:
+        for plain in (False, True):
+            stream = client.stream("Hi")
+            object.__setattr__(stream.read(), "citations", cited)
+            show(stream, plain=plain)
+    listed = notebook.shown[-1]
+    assert listed["text/markdown"] == "**Sources**\n\n1. [A \x1b&#91;1m&#42;](<https://example.org/a>)\n2. x:"
+    assert listed["text/plain"] == "Sources\n1. A [1m* https://example.org/a\n2.  x:"
+    assert "Sources" not in capsys.readouterr().out

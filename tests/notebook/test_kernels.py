@@ -87,6 +87,28 @@ def test_a_notebook_shows_everything(kernel, sandbox):
     assert "<b>and" not in page
 
 
+def test_decisions_and_citations_are_shown(kernel, sandbox):
+    client = kernel("asking")
+    cells = (
+        "import aichatkit as ai",
+        "d = ai.decide('A <b>refund</b>', {'refund?': bool, 'x': {'<i>': None, '<b>': 'y'}}, model='openai')\nd",
+        "d['refund?']",
+        "reply = ai.ask('When is low tide?', search=True, model='openai')\nreply",
+        "reply = ai.stream('When is low tide?', search=True, model='openai').show()",
+        "[reply.text[c.start:c.end] == c.text for c in reply.citations if c.start is not None]",
+    )
+    client.nb.cells = list(map(nbformat.v4.new_code_cell, cells))
+    _, d, one, asked, streamed, places = (cell.outputs for cell in client.execute().cells)
+    assert d[0].data["text/html"].count("<tr>") == 3
+    assert "&gt;&#x27;</td>" in d[0].data["text/html"]
+    assert one[0].data["text/html"].count("<tr>") == 2
+    for outputs in (asked, streamed):
+        markdown = outputs[-1].data["text/markdown"]
+        assert "**Sources**\n\n1. [Ebbe und Flut " in markdown
+        assert "](<https://example.org/" in markdown
+    assert places[0].data["text/plain"] == "[True, True]"
+
+
 def test_interrupting_the_kernel_stops_the_answer_and_keeps_what_came(kernel, monkeypatch):
     with Sandbox(delay=0.01) as sandbox:
         monkeypatch.setenv("OPENAI_BASE_URL", f"{sandbox.url}/v1")

@@ -78,12 +78,18 @@ class SystemOne(Ollama):
             "/alpha/decisions",
             r"/ai/run/[\w./@-]+",
             r"/serving-endpoints/[\w.-]+/invocations",
+            "/api/2.0/ai-functions/ai-decide",
         )
     )
 
     def decide(self, call: Call) -> Response:
         """Answer the questions by name."""
         answer = _systemone_answer(parse_json(call.request))
+        if call.request.path.endswith("/ai-decide"):
+            # A yes or no has its probability under another name there.
+            for each in answer["answers"].values():
+                each.update({"probability": each.pop("noul")} if "noul" in each else {})
+            return json_response({"response": answer})
         return json_response({"result": answer, "success": True} if "/ai/run/" in call.request.path else answer)
 
 
@@ -170,7 +176,9 @@ def _systemone_answer(record: Mapping[str, Any]) -> dict[str, Any]:
     text = _text_of(record["state"])
     answers = {name: _named_answer(text, question) for name, question in questions.items()}
     usage = {"input_tokens": _count(record["state"], questions), "output_tokens": 0}
-    return {"model": record.get("model", "decision"), "answers": answers, "usage": usage}
+    # Parallel repeats its mode.
+    mode = {"mode": record["mode"]} if "mode" in record else {}
+    return {"model": record.get("model", "decision"), **mode, "answers": answers, "usage": usage}
 
 
 def _google_answer(text: str, question: Mapping[str, Any]) -> dict[str, Any]:
