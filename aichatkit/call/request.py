@@ -170,7 +170,8 @@ def check_request(request: ProviderRequest) -> None:
     """Raise if the provider does not support what is requested; nothing is sent."""
     provider, options = request.provider, request.options
     if provider.no_chat:
-        message = f"{provider.name} {provider.no_chat}, such as model='{provider.name}/{request.model}'"
+        instead = provider.no_chat.format(f"{provider.name}/{request.model}")
+        message = f"{provider.name} does not chat; call {instead}"
         raise ConfigurationError(message, provider=provider.name, action="next")
     if options.params:
         params.reject_unsupported(options.params, provider.params, provider=provider.name)
