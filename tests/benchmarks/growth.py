@@ -120,6 +120,29 @@ def schema_fields(client: Client, adapter: Canned, size: int) -> Callable[[], An
     return lambda: len(client.ask("Hi", schema=schema).data) == size or _fail()
 
 
+def partial_text(client: Client, adapter: Canned, size: int) -> Callable[[], Any]:
+    """A long text of structured output, looked at after each piece."""
+    return _partial(client, adapter, "x" * size)
+
+
+def partial_items(client: Client, adapter: Canned, size: int) -> Callable[[], Any]:
+    """A long list of structured output, looked at after each piece."""
+    return _partial(client, adapter, [{"number": number, "name": f"row {number}"} for number in range(size // 40)])
+
+
+def _partial(client: Client, adapter: Canned, value: Any) -> Callable[[], Any]:
+    text = json.dumps({"data": value})
+    adapter.says(*({"content": text[start : start + _PIECE]} for start in range(0, len(text), _PIECE)))
+
+    def read() -> None:
+        with client.stream("Hi", schema={"type": "object"}) as stream:
+            for _ in stream:
+                assert stream.partial_data is not None
+        assert stream.partial_data == {"data": value}
+
+    return read
+
+
 def journal_rows(client: Client, adapter: Canned, size: int) -> Callable[[], Any]:
     """A run whose rows are all in the journal already."""
     adapter.says({"content": "Hi"})
@@ -162,6 +185,8 @@ CASES = (
     Case("reasoning before an answer", "bytes", 50_000_000, 40_000, reasoning),
     Case("tools", "tools", 1_000, 100, tools),
     Case("fields of a schema", "fields", 2_000, 200, schema_fields),
+    Case("a partial text of structured output", "bytes", 10_000_000, 40_000, partial_text),
+    Case("a partial list of structured output", "bytes", 4_000_000, 40_000, partial_items),
     Case("texts that are embedded", "texts", 200_000, 4_096, embeddings),
     Case("rows found in a journal", "rows", 1_000_000, 100, journal_rows),
 )
