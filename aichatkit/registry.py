@@ -22,12 +22,13 @@ if TYPE_CHECKING:
 
     from aichatkit.call import other_words
     from aichatkit.catalog import layers
-    from aichatkit.providers import deciders, services
+    from aichatkit.providers import deciders, embedders, services
 else:
     # Needed only to list all providers, and to find one that is not a module of `providers`.
     metadata = lazy_module("importlib.metadata")
     pkgutil = lazy_module("pkgutil")
     deciders = lazy_module("aichatkit.providers.deciders")
+    embedders = lazy_module("aichatkit.providers.embedders")
     layers = lazy_module("aichatkit.catalog.layers")
     other_words = lazy_module("aichatkit.call.other_words")
     services = lazy_module("aichatkit.providers.services")
@@ -51,6 +52,7 @@ _NOT_PROVIDERS = (
         "cache_marks",
         "deciders",
         "effort_fields",
+        "embedders",
         "logprobs",
         "mistral_conversations",
         "odd_events",
@@ -89,11 +91,8 @@ class Registry(Mapping[str, "type[Provider]"]):
         return provider
 
     def __iter__(self) -> Iterator[str]:
-        return iter(
-            sorted(
-                {*self._modules(), *services.SERVICES, *self._entry_points(), *self._registered} - {*deciders.DECIDERS}
-            )
-        )
+        names = {*self._modules(), *services.SERVICES, *self._entry_points(), *self._registered}
+        return iter(sorted(names - {*deciders.DECIDERS, *embedders.EMBEDDERS}))
 
     def __len__(self) -> int:
         return len(list(iter(self)))
@@ -131,6 +130,7 @@ class Registry(Mapping[str, "type[Provider]"]):
             _find_module(name) is not None
             or name in services.SERVICES
             or name in deciders.DECIDERS
+            or name in embedders.EMBEDDERS
             or name in self._entry_points()
         )
 
@@ -140,8 +140,9 @@ class Registry(Mapping[str, "type[Provider]"]):
             return _find_class(importlib.import_module(module), name)
         if name in services.SERVICES:
             return _build_service(name, services.SERVICES[name])
-        if name in deciders.DECIDERS:
-            return deciders.DECIDERS[name]
+        without_chat = deciders.DECIDERS.get(name) or embedders.EMBEDDERS.get(name)
+        if without_chat is not None:
+            return without_chat
         entry = self._entry_points().get(name)
         if entry is None:
             raise UnknownProviderError(f"there is no provider {name!r}{provider_suggestion(name)}")

@@ -510,6 +510,35 @@ MISTAKES = (
         "call/test_targets.py",
     ),
     Mistake(
+        "exceptions of the hooks of an auth escape",
+        "auth/signers.py",
+        "hook if hook in before else _Guarded(hook, self)",
+        "hook",
+        "auth/test_signers.py",
+    ),
+    Mistake(
+        "a server that wants NTLM is said to refuse the key",
+        "transport/authorization.py",
+        "if not schemes:",
+        "if schemes:",
+        "auth/test_signers.py",
+    ),
+    Mistake(
+        "an expired SSO session is remembered",
+        "auth/aws_credentials.py",
+        """                self._found = self._refreshable = None
+                raise""",
+        """                raise""",
+        "auth/test_aws.py",
+    ),
+    Mistake(
+        "the day of a client certificate is that from which it is valid",
+        "transport/client_certificates.py",
+        "_elements(fields[3][1])[1]",
+        "_elements(fields[3][1])[0]",
+        "cli/test_diagnostics.py",
+    ),
+    Mistake(
         "Claude on Vertex AI is named in the body as well",
         "providers/vertex_claude.py",
         'del payload["model"]',
@@ -605,8 +634,8 @@ MISTAKES = (
     Mistake(
         "a trimmed conversation loses a turn that would fit",
         "chats/trimming.py",
-        "        if total <= limit:\n",
-        "        if total < limit:\n",
+        "        if excess <= 0:\n",
+        "        if excess < 0:\n",
         "chats/test_trimming.py",
     ),
     Mistake(
@@ -1234,8 +1263,8 @@ MISTAKES = (
     Mistake(
         "the prompt cache key changes with every turn",
         "providers/cache_keys.py",
-        "head = messages[:1]",
-        "head = messages",
+        "for message in messages[:1]]",
+        "for message in messages]",
         "providers/test_cache_keys.py",
     ),
     Mistake(
@@ -2099,5 +2128,41 @@ MISTAKES = (
         "bundle = (verify, stamp_of(verify))",
         "bundle = verify",
         "transport/test_certificates.py",
+    ),
+    # Embeddings, and what breaks a prompt cache.
+    Mistake(
+        "rows of one template have prompt cache keys of their own",
+        "prompt_caching/prompts.py",
+        "else self.start or self.messages[0]",
+        "else self.messages[0]",
+        "prompt_caching/test_cache_policy.py",
+    ),
+    Mistake(
+        "a run has one prompt cache key, however fast it is",
+        "prompt_caching/memory.py",
+        'return f"{key}-{number}" if number else key',
+        "return key",
+        "prompt_caching/test_cache_policy.py",
+    ),
+    Mistake(
+        "a long conversation loses a turn with every question",
+        "chats/trimming.py",
+        "max(1, limit // _STEPS)",
+        "1",
+        "chats/test_trimming.py",
+    ),
+    Mistake(
+        "tools of a server change places",
+        "tools/mcp/server.py",
+        "for name in self._first if name in tools}",
+        "for name in tools}",
+        "tools/mcp/test_mcp_tools.py",
+    ),
+    Mistake(
+        "every server is asked for base64",
+        "embeddings/wires.py",
+        "bool(service.own_encoding) and provider.url == type(provider).url",
+        "bool(service.own_encoding)",
+        "embeddings/test_embed.py",
     ),
 )

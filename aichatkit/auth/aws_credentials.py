@@ -8,12 +8,12 @@ import shlex
 import subprocess
 import time
 from datetime import datetime
-from typing import Any, Callable, NamedTuple
+from typing import Any, Callable, NamedTuple, TypeVar
 
 from aichatkit._locks import Lock
 from aichatkit.auth.aws_files import profile_name, read_profile
 from aichatkit.auth.failures import name_of, sign_in_failure
-from aichatkit.errors import ConfigurationError, MissingKeyError
+from aichatkit.errors import AuthenticationError, ConfigurationError, MissingKeyError
 
 __all__ = ["CredentialSource", "Credentials"]
 
@@ -22,8 +22,15 @@ _VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 _EARLY = 300.0
 #: Seconds that the program of a profile may take.
 _PROGRAM_TIMEOUT = 60.0
+#: The classes of botocore whose subclasses are about the network.
+_NETWORK_ERRORS = ("ConnectionError", "HTTPClientError")
+#: What botocore raises if a person has to sign in again.
+_SSO_ERRORS = ("SSOTokenLoadError", "TokenRetrievalError", "UnauthorizedSSOTokenError")
 #: Settings of profiles that sign in with the help of other services.
 _BOTOCORE_ONLY = ("sso_session", "sso_start_url", "role_arn", "web_identity_token_file", "login_session")
+
+
+_T = TypeVar("_T")
 
 
 class Credentials(NamedTuple):
@@ -72,13 +79,21 @@ class CredentialSource:
             MissingKeyError: there are none; the message says where they were looked for.
         """
         with self._lock:
-            if self._refreshable is not None:
-                return _freeze(self._refreshable, self._found.source if self._found else "")
-            found = self._found
-            if found is None or (found.expires_at is not None and time.time() > found.expires_at - _EARLY):
-                found = self._find()
-                self._found = found
-            return found
+            try:
+                return self._find_current()
+            except AuthenticationError:
+                # A sign-in outside of this process, such as 'aws sso login', is seen by the next call.
+                self._found = self._refreshable = None
+                raise
+
+    def _find_current(self) -> Credentials:
+        if self._refreshable is not None:
+            return _ask(lambda: _freeze(self._refreshable, self._found.source if self._found else ""), self.profile)
+        found = self._found
+        if found is None or (found.expires_at is not None and time.time() > found.expires_at - _EARLY):
+            found = self._find()
+            self._found = found
+        return found
 
     def find_again(self, refused: Credentials) -> bool:
         """Return whether there are other credentials than those that the service refused."""
@@ -91,7 +106,7 @@ class CredentialSource:
             return self._find_given()
         if (found := _from_botocore(self.profile)) is not None:
             self._refreshable = found
-            return _freeze(found, f"botocore ({found.method})")
+            return _ask(lambda: _freeze(found, f"botocore ({found.method})"), self.profile)
         found = (None if self.profile else _from_environment()) or _from_profile(profile_name(self.profile))
         if found is None:
             raise _missing(self.profile)
@@ -100,12 +115,12 @@ class CredentialSource:
     def _find_given(self) -> Credentials:
         given = self._given
         if hasattr(given, "get_credentials"):
-            given = given.get_credentials()
+            given = _ask(given.get_credentials, getattr(given, "profile", None))
         elif callable(given):
             given = _call(given)
         if hasattr(given, "get_frozen_credentials"):
             self._refreshable = given
-        return _freeze(given, "credentials=")
+        return _ask(lambda: _freeze(given, "credentials="), self.profile)
 
 
 def _check_given(given: Any) -> None:
@@ -149,17 +164,31 @@ def _freeze(given: Any, source: str) -> Credentials:
 def _from_botocore(profile: str | None) -> Any:
     """Return what botocore finds, None if it is not installed or finds nothing."""
     try:
-        import botocore.exceptions
         import botocore.session
     except ImportError:
         return None
-    problem = ""
+    return _ask(lambda: botocore.session.Session(profile=profile).get_credentials(), profile)
+
+
+def _ask(function: Callable[[], _T], profile: str | None) -> _T:
+    """Return what a function returns that may ask botocore; its exceptions become errors that say what to do."""
     try:
-        return botocore.session.Session(profile=profile).get_credentials()
-    except botocore.exceptions.BotoCoreError as error:
+        return function()
+    except Exception as error:
+        if not type(error).__module__.startswith("botocore"):
+            raise
         problem = type(error).__name__
-    raise sign_in_failure(
-        f"aws_auth: botocore cannot find credentials ({problem}); 'aws sts get-caller-identity' may say why", problem
+        may_pass = any(cls.__name__ in _NETWORK_ERRORS for cls in type(error).__mro__)
+    raise sign_in_failure(f"aws_auth: {_explain(problem, profile_name(profile))}", problem, may_pass=may_pass)
+
+
+def _explain(problem: str, profile: str) -> str:
+    if problem in _SSO_ERRORS:
+        return f"the SSO session of the profile {profile!r} has expired; run 'aws sso login --profile {profile}'"
+    if problem == "ProfileNotFound":
+        return f"there is no profile {profile!r} in ~/.aws/config and ~/.aws/credentials; 'aws configure list-profiles'"
+    return (
+        f"botocore cannot find credentials ({problem}); 'aws sts get-caller-identity --profile {profile}' may say why"
     )
 
 

@@ -17,12 +17,15 @@ def sign_in_failure(message: str, reason: str, *, may_pass: bool = False) -> Aut
     return error
 
 
-def sign_in_error(option: str, function: object, error: Exception, *, provider: str) -> AuthenticationError:
+def sign_in_error(
+    option: str, function: object, error: Exception, *, provider: str, may_pass: bool | None = None
+) -> AuthenticationError:
     """Return the error for an exception raised by the user's function; only its type and its place are shown.
 
-    An exception that is about the network or a file may pass, so the attempt is repeated.
+    An exception that is about the network or a file may pass, so the attempt is repeated, unless `may_pass` says.
     """
-    may_pass = error.action == "retry" if isinstance(error, ChatError) else _may_pass(error)
+    if may_pass is None:
+        may_pass = error.action == "retry" if isinstance(error, ChatError) else _may_pass(error)
     failure = sign_in_failure(
         f"{provider}: {option}: {name_of(function)} failed ({type(error).__name__}{_place(error)}); "
         "call it on its own to see why",

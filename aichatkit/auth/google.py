@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Mapping
 from typing import Any
@@ -15,6 +16,7 @@ from aichatkit.errors import ConfigurationError, MissingKeyError
 
 __all__ = ["GoogleAuth", "google_auth"]
 
+_FILE_VARIABLE = "GOOGLE_APPLICATION_CREDENTIALS"
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 
 
@@ -129,9 +131,14 @@ class GoogleAuth(requests.auth.AuthBase):
                 reason = type(error).__name__
             else:
                 return self._found
+            path = os.environ.get(_FILE_VARIABLE, "")
+            if path and not os.path.exists(path):
+                raise MissingKeyError(
+                    f"google_auth: {_FILE_VARIABLE} names {path}, which does not exist", reason=reason
+                )
             raise MissingKeyError(
                 "google_auth: no Google credentials; run 'gcloud auth application-default login', or set "
-                "GOOGLE_APPLICATION_CREDENTIALS to the path of a file with credentials",
+                f"{_FILE_VARIABLE} to the path of a file with credentials",
                 reason=reason,
             )
         return self._found

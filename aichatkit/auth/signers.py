@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import FunctionType
-from typing import Any, Callable
+from typing import Any, Callable, NamedTuple
 
 import requests
 
@@ -20,17 +20,21 @@ class Signer(requests.auth.AuthBase):
     def __init__(self, auth: Any, provider: str) -> None:
         # A pair is what requests takes for it.
         self.auth = requests.auth.HTTPBasicAuth(*auth) if isinstance(auth, tuple) else auth
-        self._provider = provider
+        self.provider = provider
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         """Return the signed request."""
+        before = list(request.hooks["response"])
         signed = self._call(self.auth, request)
         if isinstance(signed, requests.PreparedRequest):
+            # Those of Digest, Kerberos and NTLM answer a challenge when the response is received.
+            hooks = signed.hooks["response"]
+            signed.hooks["response"] = [hook if hook in before else _Guarded(hook, self) for hook in hooks]
             return signed
         raise ConfigurationError(
-            f"{self._provider}: auth: {name_of(self.auth)} must return the request that it was called with, "
+            f"{self.provider}: auth: {name_of(self.auth)} must return the request that it was called with, "
             f"not an object of type {type(signed).__name__}",
-            provider=self._provider,
+            provider=self.provider,
         )
 
     def renew(self, status: int, headers: Mapping[str, str]) -> bool:
@@ -43,10 +47,10 @@ class Signer(requests.auth.AuthBase):
         try:
             return function(*args)
         except ChatError as error:
-            error.provider = error.provider or self._provider
+            error.provider = error.provider or self.provider
             raise
         except Exception as error:  # noqa: BLE001 - the user's object may raise anything
-            failure = sign_in_error("auth", self.auth, error, provider=self._provider)
+            failure = sign_in_error("auth", self.auth, error, provider=self.provider)
         # Outside of the block: the exception may quote a password.
         raise failure
 
@@ -58,6 +62,29 @@ class Signer(requests.auth.AuthBase):
                 f"a client with auth={name_of(self.auth)} cannot be pickled, as it may hold secrets; "
                 "create it in the other process, or pass a function as auth="
             )
+
+
+class _Guarded(NamedTuple):
+    """A response hook of a signer; its exceptions become errors of the package, unless the network caused them."""
+
+    hook: Callable[..., Any]
+    signer: Signer
+
+    def __call__(self, response: requests.Response, *args: Any, **options: Any) -> Any:
+        try:
+            return self.hook(response, *args, **options)
+        except Exception as error:
+            if isinstance(error, ChatError) or _is_of_network(error):
+                raise
+            failure = sign_in_error("auth", self.signer.auth, error, provider=self.signer.provider, may_pass=False)
+            failure.maybe_processed = response.ok
+            response.close()
+        raise failure
+
+
+def _is_of_network(error: Exception) -> bool:
+    is_of_system = isinstance(error, OSError) and error.errno is not None
+    return is_of_system or type(error).__module__.partition(".")[0] in ("http", "requests", "ssl", "urllib3")
 
 
 def parse_signer(auth: Any, *, provider: str) -> Signer:

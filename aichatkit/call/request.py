@@ -169,6 +169,9 @@ def prepare(provider: Provider, http: Transport, messages: Sequence[Message] = (
 def check_request(request: ProviderRequest) -> None:
     """Raise if the provider does not support what is requested; nothing is sent."""
     provider, options = request.provider, request.options
+    if provider.no_chat:
+        message = f"{provider.name} {provider.no_chat}, such as model='{provider.name}/{request.model}'"
+        raise ConfigurationError(message, provider=provider.name, action="next")
     if options.params:
         params.reject_unsupported(options.params, provider.params, provider=provider.name)
     if options.tools and not provider.takes_tools:

@@ -19,6 +19,7 @@ __all__ = ["last_turn_start", "parse_trim", "trim_history"]
 _INSTRUCTION_ROLES = ("system", "developer")
 #: The most tokens reserved for an answer without `max_tokens`, and the share kept free because counts are inexact.
 _ANSWER_TOKENS, _SAFETY_MARGIN = 4096, 0.1
+_STEPS = 4
 
 
 def parse_trim(trim: Any) -> int | str | None:
@@ -32,18 +33,22 @@ def trim_history(history: Sequence[Message], new: Sequence[Message], call: Call,
     """Return the history without the oldest turns, as many as needed to fit; `call` holds the whole history and `new`.
 
     A turn is removed as a unit: prompt, tool calls with their results, and answer. Instructions are never removed.
+    With "auto", turns are removed in steps of a quarter of the window, so that the history begins the same for many
+    questions, as prompt caches require.
     """
     model = call.targets[0].model
     limit = trim if isinstance(trim, int) else _window_limit(call)
-    total = count_call(call.messages, call.options, model)
+    step = 1 if isinstance(trim, int) else max(1, limit // _STEPS)
+    excess = count_call(call.messages, call.options, model) - limit
+    excess = -(-excess // step) * step
     # Tool results at the start of `new` continue the last turn of the history; that turn has no end here, so it stays.
     starts = [start for start in _turn_starts([*history, *new]) if start <= len(history)]
     removed: set[int] = set()
     for start, end in zip(starts, starts[1:]):
-        if total <= limit:
+        if excess <= 0:
             break
         indices = [i for i in range(start, end) if history[i].role not in _INSTRUCTION_ROLES]
-        total -= sum(count_message(history[i], model) for i in indices)
+        excess -= sum(count_message(history[i], model) for i in indices)
         removed.update(indices)
     return [message for i, message in enumerate(history) if i not in removed]
 

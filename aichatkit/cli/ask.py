@@ -11,6 +11,7 @@ from aichatkit._lazy import lazy_module
 from aichatkit._version import __version__
 from aichatkit.chats.chat import Chat
 from aichatkit.cli.client_options import (
+    add_cache_option,
     add_client_options,
     add_param_option,
     announce_offline,
@@ -66,6 +67,7 @@ def build_parser() -> ArgumentParser:
     add_client_options(parser)
     parser.add_argument("-s", "--system", help="system prompt")
     add_param_option(parser)
+    add_cache_option(parser)
     add_saving_options(parser)
     parser.add_argument(
         "--schema", help="answer in JSON of this shape: 'name, age int', '[name, age int]', JSON, or a .json file"

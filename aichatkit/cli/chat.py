@@ -8,6 +8,7 @@ from typing import Any
 from aichatkit.call.fallback import check_call
 from aichatkit.chats.chat import Chat
 from aichatkit.cli.client_options import (
+    add_cache_option,
     add_client_options,
     add_param_option,
     announce_offline,
@@ -41,6 +42,7 @@ def build_parser() -> ArgumentParser:
     add_client_options(parser)
     parser.add_argument("-s", "--system", help="system prompt")
     add_param_option(parser)
+    add_cache_option(parser)
     add_saving_options(parser)
     add_tools_option(parser)
     parser.add_argument("--usage", action="store_true", help="print tokens, cost and time after each answer")

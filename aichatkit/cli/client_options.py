@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
 from typing import Any
 
 from aichatkit.call.targets import model_from_environment, named_providers
@@ -15,7 +16,18 @@ from aichatkit.cli.output import print_stderr
 from aichatkit.client import Client
 from aichatkit.errors import ConfigurationError
 
-__all__ = ["add_client_options", "add_param_option", "announce_offline", "choose_model", "model_option", "open_client"]
+__all__ = [
+    "add_cache_option",
+    "add_client_options",
+    "add_param_option",
+    "announce_offline",
+    "choose_model",
+    "model_option",
+    "open_client",
+]
+
+#: The words of --prompt-cache, and the values of `prompt_cache` they stand for.
+_CACHE_MODES: Mapping[str, Any] = {"auto": "auto", "safe": "safe", "on": True, "1h": "1h", "off": False}
 
 
 def add_client_options(parser: ArgumentParser) -> None:
@@ -34,6 +46,15 @@ def add_param_option(parser: ArgumentParser) -> None:
     )
 
 
+def add_cache_option(parser: ArgumentParser) -> None:
+    """Add the option for the prompt cache of the service."""
+    parser.add_argument(
+        "--prompt-cache",
+        choices=tuple(_CACHE_MODES),
+        help="which prompts are marked for the service's cache (default: those where that is likely to pay)",
+    )
+
+
 def open_client(args: Namespace, *, model: Any = None, **options: Any) -> Client:
     """Return a client for the model given with -m, else for `model`, else for the model of the environment.
 
@@ -42,6 +63,8 @@ def open_client(args: Namespace, *, model: Any = None, **options: Any) -> Client
     """
     model = choose_model(args, model)
     given: dict[str, Any] = {"hooks": {"wait": print_stderr}, **_service_options(args, model), **options}
+    if getattr(args, "prompt_cache", None) is not None:
+        given["prompt_cache"] = _CACHE_MODES[args.prompt_cache]
     return Client(
         model=model,
         timeout=args.timeout,

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from importlib import metadata
+from typing import Any
 from urllib.parse import urlsplit
 
 from aichatkit._version import __version__
@@ -18,7 +20,7 @@ from aichatkit.call.targets import named_providers, parse_key
 from aichatkit.cli import key_store
 from aichatkit.cli.error_text import in_words
 from aichatkit.cli.findings import Finding
-from aichatkit.cli.sign_in_checks import check_certificates, check_clouds
+from aichatkit.cli.sign_in_checks import CLOUDS, check_certificates, check_clouds
 from aichatkit.client import Client
 from aichatkit.errors import AuthenticationError, ChatError, ConfigurationError, ConnectError, UnknownProviderError
 from aichatkit.options import parse_url
@@ -35,10 +37,13 @@ _PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 _MAX_WORKERS = 16
 
 
-def diagnose(services: Sequence[str] | None = None) -> Iterator[Finding]:
+def diagnose(
+    services: Sequence[str] | None = None, *, verify: str | None = None, cert: str | tuple[str, str] | None = None
+) -> Iterator[Finding]:
     """Yield the findings, those of the quick checks first.
 
     `services` names providers, models or groups; without it, every provider with a key set or stored is checked.
+    `verify` and `cert` are those of a client.
 
     Raises:
         UnknownProviderError: a name is unknown; nothing is checked.
@@ -46,11 +51,12 @@ def diagnose(services: Sequence[str] | None = None) -> Iterator[Finding]:
     names = _expand_groups(services) if services else key_store.names_with_keys()
     yield _check_versions()
     yield from _check_proxies()
-    yield from check_certificates()
+    yield from check_certificates(verify, cert)
     yield from _check_keys(names)
     yield from check_clouds(names)
+    check_service = partial(_check_service, tls={"verify": verify, "cert": cert})
     with ThreadPoolExecutor(_MAX_WORKERS, "aichatkit-doctor") as pool:
-        findings = [finding for service_findings in pool.map(_check_service, names) for finding in service_findings]
+        findings = [finding for service_findings in pool.map(check_service, names) for finding in service_findings]
     yield from (finding for finding in findings if finding.topic != "clock")
     # This machine has one clock, however many services it is compared with.
     yield from [finding for finding in findings if finding.topic == "clock"][:1]
@@ -101,29 +107,30 @@ def _check_keys(names: Sequence[str]) -> Iterator[Finding]:
             if key is not None:
                 parse_key(key, provider=name)
                 yield Finding("ok", "keys", f"{name}: set by {variable}" if variable else f"{name}: stored")
-            elif provider_cls.needs_key:
+            elif provider_cls.needs_key and name not in CLOUDS:
                 yield Finding("bad", "keys", in_words(provider_cls.missing_key()))
         except ConfigurationError as error:
             yield Finding("bad", "keys", f"{variable or name}: {error}")
 
 
-def _check_service(name: str) -> list[Finding]:
+def _check_service(name: str, tls: Mapping[str, Any]) -> list[Finding]:
     """Check whether a service can be reached and accepts its key."""
     provider_cls = registry[name]
     try:
         url = parse_url(provider_cls.find_base_url() or provider_cls.url, source=provider_cls.base_url_env or name)
-        connection = probe(url, provider=name, connections=Connections(), direct=provider_cls.direct and is_local(url))
+        direct = provider_cls.direct and is_local(url)
+        connection = probe(url, provider=name, connections=Connections(**tls), direct=direct)
     except ChatError as error:
         return [Finding("bad", name, _describe(error, provider_cls))]
     findings = [_connection_finding(name, url, connection)]
     if connection.skew is not None:
         findings.append(_clock_finding(name, connection.skew))
-    return [*findings, *_check_key_accepted(provider_cls)]
+    return [*findings, *_check_key_accepted(provider_cls, tls)]
 
 
 def _describe(error: ChatError, provider_cls: type[Provider]) -> str:
-    hint = provider_cls.not_running if isinstance(error, ConnectError) else ""
-    return f"{error} {hint}".removeprefix(f"{provider_cls.name}: ").strip()
+    hint = f". {provider_cls.not_running}" if provider_cls.not_running and isinstance(error, ConnectError) else ""
+    return f"{error}{hint}".removeprefix(f"{provider_cls.name}: ")
 
 
 def _connection_finding(name: str, url: str, connection: Probe) -> Finding:
@@ -138,11 +145,11 @@ def _clock_finding(name: str, skew: float) -> Finding:
     return Finding("bad", "clock", f"this machine is {abs(skew):.0f} s {side} {name}; set its clock")
 
 
-def _check_key_accepted(provider_cls: type[Provider]) -> Iterator[Finding]:
+def _check_key_accepted(provider_cls: type[Provider], tls: Mapping[str, Any]) -> Iterator[Finding]:
     stored = key_store.keys_for(provider_cls.name)
     if not provider_cls.models_path or not (stored or provider_cls.find_key()):
         return
-    with Client(api_key=stored or None, retry=0, timeout=10) as client:
+    with Client(api_key=stored or None, retry=0, timeout=10, **tls) as client:
         try:
             models = client.models(provider_cls.name)
         except AuthenticationError as error:

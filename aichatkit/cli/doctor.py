@@ -22,13 +22,17 @@ def build_parser() -> ArgumentParser:
     parser.add_argument(
         "service", nargs="*", help="providers or groups, such as openai or free; default: all that have a key"
     )
+    parser.add_argument("--verify", metavar="FILE", help="CA bundle to trust, or 'system' for the operating system's")
+    parser.add_argument("--cert", metavar="FILE", help="client certificate for mutual TLS, and its key")
+    parser.add_argument("--cert-key", metavar="FILE", help="key of the client certificate, if it is in another file")
     return parser
 
 
 def run(args: Namespace) -> int:
     """Run the checks and return the exit code."""
     failures = 0
-    for finding in diagnose(args.service):
+    cert = (args.cert, args.cert_key) if args.cert and args.cert_key else args.cert
+    for finding in diagnose(args.service, verify=args.verify, cert=cert):
         write_stdout(f"{finding}\n")
         failures += finding.verdict == "bad"
     if failures:

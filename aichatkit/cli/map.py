@@ -6,7 +6,13 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aichatkit.cli.client_options import add_client_options, add_param_option, announce_offline, open_client
+from aichatkit.cli.client_options import (
+    add_cache_option,
+    add_client_options,
+    add_param_option,
+    announce_offline,
+    open_client,
+)
 from aichatkit.cli.error_text import in_words
 from aichatkit.cli.jobs import RUNNING
 from aichatkit.cli.map_files import open_files
@@ -57,6 +63,7 @@ def build_parser() -> ArgumentParser:
     add_client_options(parser)
     parser.add_argument("-s", "--system", help="system prompt for every row")
     add_param_option(parser)
+    add_cache_option(parser)
     parser.add_argument("--schema", help="answers in JSON of this shape, as with: aichatkit --schema")
     add_search_option(parser)
     parser.add_argument("--decide", action="append", default=[], metavar="QUESTION", help=HELP)

@@ -2,23 +2,48 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta, timezone
 
 from aichatkit.auth.aws import aws_auth
 from aichatkit.auth.aws_files import find_region
 from aichatkit.auth.google import google_auth
 from aichatkit.cli.findings import Finding
-from aichatkit.errors import ChatError, ConfigurationError
+from aichatkit.errors import ChatError, ConfigurationError, MissingKeyError
 from aichatkit.providers.vertex_places import find_place
 from aichatkit.registry import registry
-from aichatkit.transport.certificates import BUNDLE_VARIABLES, count_certificates, system_context
+from aichatkit.transport.certificates import BUNDLE_VARIABLES, SYSTEM, count_certificates, system_context
+from aichatkit.transport.client_certificates import expiry_of
 
-__all__ = ["check_certificates", "check_clouds"]
+__all__ = ["CLOUDS", "check_certificates", "check_clouds"]
+
+#: A client certificate that expires this soon is worth a note.
+_SOON = timedelta(days=30)
+#: What azure-identity reads first, and what it is.
+_ENTRA = {
+    "AZURE_FEDERATED_TOKEN_FILE": "a workload identity",
+    "AZURE_CLIENT_SECRET": "a client secret",
+    "AZURE_CLIENT_CERTIFICATE_PATH": "a client certificate",
+    "IDENTITY_ENDPOINT": "a managed identity",
+}
 
 
-def check_certificates() -> Iterator[Finding]:
-    """Yield which CA bundle is used, and whether those of the operating system can be."""
+def check_certificates(verify: str | None = None, cert: str | tuple[str, str] | None = None) -> Iterator[Finding]:
+    """Yield which CA bundle is used, whether those of the operating system can be, and how a client certificate is."""
+    if verify == SYSTEM:
+        yield Finding("ok", "certificates", "those of the operating system, by --verify")
+    elif verify is not None:
+        yield _check_bundle("--verify", verify)
+    else:
+        yield from _check_variables()
+    yield _check_system()
+    if cert is not None:
+        yield _check_client(cert)
+
+
+def _check_variables() -> Iterator[Finding]:
     variable = next((name for name in BUNDLE_VARIABLES if os.environ.get(name)), None)
     if variable is None:
         yield Finding("ok", "certificates", "those of certifi")
@@ -29,7 +54,6 @@ def check_certificates() -> Iterator[Finding]:
     for name in BUNDLE_VARIABLES:
         if variable is not None and name != variable and os.environ.get(name):
             yield Finding("note", "certificates", f"{name} is set as well, and does not count")
-    yield _check_system()
 
 
 def _check_bundle(variable: str, path: str) -> Finding:
@@ -54,12 +78,27 @@ def _check_system() -> Finding:
     return Finding("ok", "certificates", f"verify='system' can be used, through {by}")
 
 
+def _check_client(cert: str | tuple[str, str]) -> Finding:
+    path = cert if isinstance(cert, str) else cert[0]
+    try:
+        expires = expiry_of(cert)
+    except (OSError, ValueError) as error:
+        problem = getattr(error, "strerror", None) or type(error).__name__
+        text = f"{path} and its key cannot be used ({problem}); it must be in PEM, and its key without a password"
+        return Finding("bad", "client certificate", text)
+    left = expires - datetime.now(timezone.utc)
+    day = f"{expires:%Y-%m-%d}"
+    if left < timedelta(0):
+        return Finding("bad", "client certificate", f"{path} expired on {day}")
+    verdict, soon = ("note", ", which is soon") if left < _SOON else ("ok", "")
+    return Finding(verdict, "client certificate", f"{path} is valid until {day}{soon}")
+
+
 def check_clouds(names: Sequence[str]) -> Iterator[Finding]:
     """Yield what would sign requests to the clouds that are checked and have no key."""
-    if "bedrock" in names and registry["bedrock"].find_key() is None:
-        yield _check("aws", _describe_aws)
-    if "vertex" in names and registry["vertex"].find_key() is None:
-        yield _check("google", _describe_google)
+    for name, (topic, describe) in CLOUDS.items():
+        if name in names and registry[name].find_key() is None:
+            yield _check(topic, describe)
 
 
 def _check(topic: str, describe: Callable[[], str]) -> Finding:
@@ -70,10 +109,32 @@ def _check(topic: str, describe: Callable[[], str]) -> Finding:
 
 
 def _describe_aws() -> str:
-    return f"{aws_auth(region=find_region() or None).explain()}; pass auth=aws_auth()"
+    try:
+        found = aws_auth(region=find_region() or None).explain()
+    except MissingKeyError as error:
+        error.message = f"{error.message}; or set AWS_BEARER_TOKEN_BEDROCK to an API key of Bedrock"
+        error.args = (error.message,)
+        raise
+    return f"{found}; pass auth=aws_auth()"
 
 
 def _describe_google() -> str:
     auth = google_auth()
     project, location = find_place(auth)
     return f"{auth.explain()}, project {project or 'unknown'}, location {location}; pass auth=google_auth()"
+
+
+def _describe_azure() -> str:
+    seen = next((text for variable, text in _ENTRA.items() if os.environ.get(variable)), "")
+    if seen:
+        installed = "" if importlib.util.find_spec("azure") else " (pip install azure-identity)"
+        return f"no key, and {seen} of Entra ID; pass api_key=azure.identity.get_bearer_token_provider(...){installed}"
+    raise registry["azure"].missing_key()
+
+
+#: Services whose requests may be signed instead of having a key: the topic, and what describes what would sign them.
+CLOUDS: dict[str, tuple[str, Callable[[], str]]] = {
+    "azure": ("azure", _describe_azure),
+    "bedrock": ("aws", _describe_aws),
+    "vertex": ("google", _describe_google),
+}

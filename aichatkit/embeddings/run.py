@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, MutableMapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from itertools import count
 from typing import Any, NamedTuple
@@ -83,9 +83,12 @@ class EmbeddingRun:
         self._settings = settings
         #: The key of each row, or the error why it has none.
         self._rows: list[bytes | ChatError] = []
-        self._labels: list[Any] = []
-        #: What is known of each key: nothing while it is on its way.
-        self._outcomes: dict[bytes, Stored | ChatError | None] = {}
+        #: The indexes of the rows; None while each is the position of its row.
+        self._labels: list[Any] | None = None
+        #: The vector or the error of each key, None while it is on its way.
+        self._outcomes: dict[bytes, bytes | ChatError | None] = {}
+        #: The tokens of all vectors, None if those of one are not known.
+        self._tokens: int | None = 0
         self._in_flight: dict[Future[Any], tuple[list[_Text], Expense | None]] = {}
         #: The error that ended the run, and whether it is raised even with on_error="keep".
         self._failure: ChatError | None = None
@@ -152,7 +155,7 @@ class EmbeddingRun:
     def _new_texts(self) -> Iterator[_Text]:
         block: list[_Text] = []
         for row in self._source.rows:
-            self._labels.append(row.index)
+            self._add_label(row.index)
             text = self._parse(row)
             if text is None:
                 continue
@@ -164,6 +167,13 @@ class EmbeddingRun:
                 yield from self._unknown(block)
                 block = []
         yield from self._unknown(block)
+
+    def _add_label(self, label: Any) -> None:
+        position = len(self._rows)
+        if self._labels is None and (type(label) is not int or label != position):
+            self._labels = list(range(position))
+        if self._labels is not None:
+            self._labels.append(label)
 
     def _parse(self, row: Row) -> _Text | None:
         problem, text = problem_of(row), row.prompt
@@ -188,7 +198,7 @@ class EmbeddingRun:
             if self._width not in (0, len(vector)):
                 raise self._width_error(len(vector))
             self._width = len(vector)
-        self._outcomes.update(known)
+        self._keep(known.items())
         return [text for text in block if text.key not in known]
 
     def _submit(self, executor: Any, batch: list[_Text]) -> None:
@@ -261,11 +271,16 @@ class EmbeddingRun:
                 self._width = len(row)
                 entries.append((text.key, (row, tokens)))
         # In memory first: a journal that cannot be written must not lose them.
-        self._outcomes.update(entries)
+        self._keep(entries)
         if settings.journal is not None:
             settings.journal.write(entries)
         if settings.cache is not None:
             write_cache(settings.cache, settings.url, entries)
+
+    def _keep(self, entries: Iterable[tuple[bytes, Stored]]) -> None:
+        for key, (vector, tokens) in entries:
+            self._outcomes[key] = vector
+            self._tokens = None if tokens is None or self._tokens is None else self._tokens + tokens
 
     def _width_error(self, size: int) -> BadResponseError:
         provider, model = self._settings.provider, self._settings.model
@@ -294,19 +309,15 @@ class EmbeddingRun:
     def _embeddings(self) -> Embeddings:
         settings = self._settings
         unasked = self._failure or ChatError("not sent: the run ended before")
-        rows: list[bytes | ChatError] = []
-        for row in self._rows:
-            outcome = self._outcomes[row] if isinstance(row, bytes) else row
-            rows.append(outcome[0] if isinstance(outcome, tuple) else outcome or unasked)
-        counts = [outcome[1] for outcome in self._outcomes.values() if isinstance(outcome, tuple)]
-        tokens = None if None in counts else sum(tokens or 0 for tokens in counts)
+        rows = [self._outcomes[row] or unasked if isinstance(row, bytes) else row for row in self._rows]
         return Embeddings(
             rows,
             provider=settings.provider,
             model=settings.model,
-            tokens=tokens,
-            cost=_cost(tokens, settings.price),
+            tokens=self._tokens,
+            cost=_cost(self._tokens, settings.price),
             labels=self._labels,
+            table=self._source.table,
         )
 
 

@@ -14,6 +14,7 @@ __all__ = ["KINDS", "EmbeddingModel", "EmbeddingService", "find_model", "find_se
 
 #: What a text is for: it is stored and searched, or it searches.
 KINDS = ("document", "query")
+_VOYAGE_WIDTHS = (256, 512, 1024, 2048)
 _INPUT_TYPES = {"document": "search_document", "query": "search_query"}
 
 
@@ -22,7 +23,8 @@ class EmbeddingService(NamedTuple):
 
     A request takes up to `max_texts` texts and `max_tokens` tokens. `dimensions`, `kind` and `truncate` are the fields
     for the options of those names; empty if the service has none. `kinds` are its words for `KINDS`, `truncations` its
-    values for False and True.
+    values for False and True. `encoding` is the form in which vectors are requested, empty if the service takes no such
+    field, and `own_encoding` the one at the service's own URL, as other servers often ignore base64.
     """
 
     wire: str = "openai"
@@ -34,6 +36,8 @@ class EmbeddingService(NamedTuple):
     kinds: Mapping[str, str] = {}
     truncate: str = ""
     truncations: tuple[Any, Any] = (False, True)
+    encoding: str = "float"
+    own_encoding: str = ""
 
 
 class EmbeddingModel(NamedTuple):
@@ -48,8 +52,11 @@ class EmbeddingModel(NamedTuple):
 
 
 _SERVICES: Mapping[str, EmbeddingService] = {
-    "openai": EmbeddingService(default_model="text-embedding-3-small", max_texts=2048, max_tokens=300_000),
-    "azure": EmbeddingService(max_texts=2048, max_tokens=300_000),
+    # OpenAI takes 2,048 texts; an answer to as many holds 60 MB of digits.
+    "openai": EmbeddingService(
+        default_model="text-embedding-3-small", max_texts=512, max_tokens=300_000, own_encoding="base64"
+    ),
+    "azure": EmbeddingService(max_texts=512, max_tokens=300_000),
     "gemini": EmbeddingService(
         wire="gemini",
         default_model="gemini-embedding-001",
@@ -73,6 +80,24 @@ _SERVICES: Mapping[str, EmbeddingService] = {
     "ollama": EmbeddingService(
         wire="ollama", default_model="nomic-embed-text", max_texts=512, max_tokens=1_000_000, truncate="truncate"
     ),
+    "voyage": EmbeddingService(
+        default_model="voyage-4",
+        max_texts=128,
+        max_tokens=120_000,
+        dimensions="output_dimension",
+        kind="input_type",
+        kinds={"document": "document", "query": "query"},
+        truncate="truncation",
+        encoding="",
+        own_encoding="base64",
+    ),
+    "jina": EmbeddingService(
+        default_model="jina-embeddings-v3",
+        kind="task",
+        kinds={"document": "retrieval.passage", "query": "retrieval.query"},
+        truncate="truncate",
+        encoding="",
+    ),
     "openrouter": EmbeddingService(kind="input_type", kinds=_INPUT_TYPES),
     "offline": EmbeddingService(default_model="words"),
     **dict.fromkeys(
@@ -94,6 +119,14 @@ _MODELS: Mapping[str, EmbeddingModel] = {
     "cohere/embed-multilingual-v3.0": EmbeddingModel(1024, (), 0.10),
     "mistral/mistral-embed": EmbeddingModel(1024, (), 0.10),
     "mistral/codestral-embed": EmbeddingModel(1536, None, 0.15),
+    "voyage/voyage-4-large": EmbeddingModel(1024, _VOYAGE_WIDTHS, 0.12),
+    "voyage/voyage-4": EmbeddingModel(1024, _VOYAGE_WIDTHS, 0.06),
+    "voyage/voyage-4-lite": EmbeddingModel(1024, _VOYAGE_WIDTHS, 0.02),
+    "voyage/voyage-code-4": EmbeddingModel(1024, _VOYAGE_WIDTHS, 0.12),
+    "voyage/voyage-3.5": EmbeddingModel(1024, _VOYAGE_WIDTHS, 0.06),
+    "voyage/voyage-3-large": EmbeddingModel(1024, _VOYAGE_WIDTHS, 0.18),
+    "jina/jina-embeddings-v3": EmbeddingModel(1024, None),
+    "jina/jina-embeddings-v4": EmbeddingModel(2048, None),
     "offline/words": EmbeddingModel(64, None, 0.0),
 }
 

@@ -15,6 +15,9 @@ from aichatkit.params import is_integer
 
 __all__ = ["Embeddings", "Match", "Vector", "from_bytes", "to_bytes", "unit"]
 
+#: Numbers of a vector that notebooks show.
+_SHOWN = 4
+
 
 class Match(NamedTuple):
     """One result of `Embeddings.nearest`: the position of the text, and the cosine of the angle, -1 to 1."""
@@ -23,7 +26,15 @@ class Match(NamedTuple):
     score: float
 
 
-class Vector(list[float]):
+class Numbers(list[float]):
+    """A list of numbers that notebooks show by its first ones."""
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        first = ", ".join(map(repr, self[:_SHOWN]))
+        printer.text(f"[{first}, ... {len(self)} numbers]" if len(self) > _SHOWN else list.__repr__(self))
+
+
+class Vector(Numbers):
     """The embedding of one text: a list of numbers, with what it used and cost."""
 
     provider: str
@@ -49,6 +60,7 @@ class Embeddings(Sequence[Any]):
         tokens: int | None,
         cost: float | None,
         labels: Sequence[Any] | None = None,
+        table: Any = None,
     ) -> None:
         self.provider = provider
         self.model = model
@@ -57,6 +69,7 @@ class Embeddings(Sequence[Any]):
         self.cost = cost
         self._rows = list(rows)
         self._labels = labels
+        self._table = table
 
     @property
     def dimensions(self) -> int:
@@ -112,7 +125,12 @@ class Embeddings(Sequence[Any]):
         return scores[:k]
 
     def to_frame(self) -> Any:
-        """Return a pandas frame with one row for each text and one column for each number."""
+        """Return a pandas frame with one row for each text and one column for each number.
+
+        For texts from a polars frame or series, return that frame with the vectors as its last column, "embedding".
+        """
+        if hasattr(self._table, "with_columns") or hasattr(self._table, "is_sorted"):
+            return _polars_frame(self._table, self.array())
         try:
             import pandas
         except ImportError as error:
@@ -134,7 +152,7 @@ class Embeddings(Sequence[Any]):
     def __getitem__(self, position: int | slice) -> list[float] | list[list[float]]:
         if isinstance(position, slice):
             return [self[index] for index in range(*position.indices(len(self)))]
-        return from_bytes(self._bytes(position)).tolist()
+        return Numbers(from_bytes(self._bytes(position)).tolist())
 
     def __repr__(self) -> str:
         failed = sum(isinstance(row, ChatError) for row in self._rows)
@@ -162,6 +180,15 @@ def unit(numbers: Sequence[float]) -> Sequence[float]:
     """Return the vector with the same direction and the length 1."""
     length = math.sqrt(sum(number * number for number in numbers))
     return [number / length for number in numbers]
+
+
+def _polars_frame(table: Any, vectors: Any) -> Any:
+    polars = sys.modules["polars"]
+    frame = table if hasattr(table, "with_columns") else table.to_frame()
+    name = "embedding"
+    while name in frame.columns:
+        name += "_"
+    return frame.with_columns(polars.Series(name, vectors, dtype=polars.Array(polars.Float32, vectors.shape[1])))
 
 
 def _swapped(numbers: array[float]) -> array[float]:

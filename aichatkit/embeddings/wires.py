@@ -54,7 +54,7 @@ class _OpenAIWire:
         return f"{base}{provider.version if provider.path.startswith(provider.version) else ''}/embeddings"
 
     def body(self, texts: Sequence[str], model: str, fields: Mapping[str, Any]) -> Any:
-        return {"model": model, "input": list(texts), "encoding_format": "float", **fields}
+        return {"model": model, "input": list(texts), **fields}
 
     def parse(self, record: Any) -> Parsed:
         usage = record.get("usage") or {}
@@ -137,6 +137,10 @@ def build_request(
         fields[service.kind] = service.kinds[options.kind]
     if service.truncate:
         fields[service.truncate] = service.truncations[options.truncate]
+    is_own = bool(service.own_encoding) and provider.url == type(provider).url
+    encoding = service.own_encoding if is_own else service.encoding
+    if encoding and service.wire == "openai":
+        fields["encoding_format"] = encoding
     wire = WIRES[service.wire]
     body = {**wire.body(texts, model, fields), **options.extra}
     url = wire.url(tokens.get("url", provider.url), provider, model, tokens)

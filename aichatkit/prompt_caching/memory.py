@@ -14,6 +14,7 @@ from aichatkit._locks import Lock
 
 __all__ = ["Group", "Outcome", "PromptMemory", "Seen"]
 
+_Key = TypeVar("_Key")
 _Entry = TypeVar("_Entry")
 
 #: Beginnings kept; a conversation has two, and the one not seen for the longest time goes first.
@@ -23,6 +24,9 @@ _MAX_GROUPS = 1_000
 MAX_MISSES = 3
 #: Seconds after which a request that was to write a prompt no longer keeps others from it: it may have failed.
 _CLAIM = 60.0
+#: Requests a minute with one key beyond which a service sends them to machines without its cache, and the requests
+#: after which another key is worth the prompt that its machine must process first.
+_REQUESTS_A_MINUTE, _WORTH_A_KEY = 15, 50
 #: A little less than the lifetime that a service promises.
 _SAFETY = 0.95
 
@@ -42,6 +46,16 @@ class _Sight:
         self.cached_until = float("-inf")
         self.claimed_until = float("-inf")
         self.streak = 0
+
+
+class _Shares:
+    """How often a key was used: in all, and in this minute and the one before."""
+
+    __slots__ = ("before", "count", "minute", "now")
+
+    def __init__(self) -> None:
+        self.count = self.now = self.before = 0
+        self.minute = float("-inf")
 
 
 class Group:
@@ -77,6 +91,7 @@ class PromptMemory:
         self._clock = clock
         self._sights: OrderedDict[bytes, _Sight] = OrderedDict()
         self._groups: OrderedDict[bytes, Group] = OrderedDict()
+        self._shares: OrderedDict[str, _Shares] = OrderedDict()
         self._lock = Lock()
 
     def __getstate__(self) -> dict[str, object]:
@@ -102,6 +117,23 @@ class PromptMemory:
         """Return the group of prompts with a head."""
         with self._lock:
             return _entry(self._groups, digest, Group, _MAX_GROUPS)
+
+    def share_of(self, key: str) -> str:
+        """Return the key for a row of a run: one of several if there are more rows a minute than a key may have.
+
+        At most one row in fifty is the first with its key, and so finds nothing in the cache.
+        """
+        now = self._clock()
+        with self._lock:
+            shares = _entry(self._shares, key, _Shares, _MAX_GROUPS)
+            if now - shares.minute >= 60.0:
+                shares.before = shares.now if now - shares.minute < 120.0 else 0
+                shares.minute, shares.now = now, 0
+            rate = max(shares.before, shares.now)
+            number = shares.count % min(rate // _REQUESTS_A_MINUTE + 1, shares.count // _WORTH_A_KEY + 1)
+            shares.now += 1
+            shares.count += 1
+        return f"{key}-{number}" if number else key
 
     def note_sent(self, digest: bytes, streak: int, lifetime: float) -> None:
         """Note that a prompt with this beginning was sent now."""
@@ -149,12 +181,12 @@ class PromptMemory:
         return False
 
 
-def _entry(entries: OrderedDict[bytes, _Entry], digest: bytes, make: type[_Entry], limit: int) -> _Entry:
+def _entry(entries: OrderedDict[_Key, _Entry], key: _Key, make: type[_Entry], limit: int) -> _Entry:
     """Return an entry, made if it is missing; the one not used for the longest time makes room."""
-    if digest in entries:
-        entries.move_to_end(digest)
+    if key in entries:
+        entries.move_to_end(key)
     else:
         if len(entries) >= limit:
             entries.popitem(last=False)
-        entries[digest] = make()
-    return entries[digest]
+        entries[key] = make()
+    return entries[key]

@@ -51,7 +51,8 @@ def decide(
     if mode is False:
         return CacheDecision(CachePlan(is_off=True, writes_nothing=rules.style == "breakpoints"))
     if rules.style == "key":
-        return CacheDecision(CachePlan(key=prompt.key))
+        shares = shared is not None and provider.cache_style == "openai"
+        return CacheDecision(CachePlan(key=memory.share_of(prompt.key) if shares else prompt.key))
     return MarkDecision(f"{provider.name}: {model}", rules, mode, prompt, memory, shared)
 
 

@@ -36,13 +36,15 @@ class Beginning(NamedTuple):
 class MeasuredPrompt(NamedTuple):
     """The beginnings of a prompt; `shared` is the one that all rows of a run have.
 
-    `parts` are those that end in a long question, as other questions may be about the same document.
+    `parts` are those that end in a long question, as other questions may be about the same document. `start` ends in
+    the first message, where it is long enough to be cached.
     """
 
     head: Beginning
     messages: Sequence[Beginning]
     shared: Beginning | None = None
     parts: Sequence[Beginning] = ()
+    start: Beginning | None = None
 
     @property
     def tokens(self) -> int:
@@ -52,7 +54,7 @@ class MeasuredPrompt(NamedTuple):
     @property
     def key(self) -> str:
         """Hexadecimal digits that prompts with the same beginning share; they reveal none of its text."""
-        first = self.head if self.head.tokens or not self.messages else self.messages[0]
+        first = self.head if self.head.tokens or not self.messages else self.start or self.messages[0]
         return first.digest.hex()[:32]
 
 
@@ -102,16 +104,19 @@ def measure(
     found = head if shared is not None and not shared.length else None
     beginnings: list[Beginning] = []
     parts: Sequence[Beginning] = ()
+    start = None
     for place, message in enumerate(messages):
         if message.role in _INSTRUCTIONS:
             continue
+        if isinstance(message.content, str) and not beginnings:
+            start = next(_cut(reader, place, message.content, _places_to_cut(message.content)), None)
         if isinstance(message.content, str) and shared is not None and shared.length and shared.place == place:
             (found,) = _cut(reader, place, message.content, [shared.length])
         elif isinstance(message.content, str) and shared is None and place == len(messages) - 1:
             parts = list(_cut(reader, place, message.content, _places_to_cut(message.content)))
         _add_message(reader, message)
         beginnings.append(reader.beginning(place))
-    return MeasuredPrompt(head, beginnings, found, parts)
+    return MeasuredPrompt(head, beginnings, found, parts, start)
 
 
 def _cut(reader: _Reader, place: int, content: str, lengths: Iterable[int]) -> Iterator[Beginning]:

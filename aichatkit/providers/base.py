@@ -145,6 +145,8 @@ class Provider:
     path: ClassVar[str] = ""
     #: Path of the list of models, relative to `url`; empty if the service has none.
     models_path: ClassVar[str] = ""
+    #: What the service does instead of chatting, for the error of a call that asks it to; empty if it chats.
+    no_chat: ClassVar[str] = ""
     #: Whether the service is known to work at present.
     working: ClassVar[bool] = True
     supports_stream: ClassVar[bool] = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Callable, NamedTuple
 from urllib.parse import urlsplit
@@ -9,11 +10,25 @@ from urllib.parse import urlsplit
 import requests
 
 from aichatkit._dataclasses import dataclass, replace
+from aichatkit.auth.failures import name_of
 
-__all__ = ["REFUSALS", "Authorization", "KeyAuth", "Renewal", "can_repeat"]
+__all__ = ["PROXY_ADVICE", "REFUSALS", "Authorization", "KeyAuth", "Renewal", "can_repeat", "words_for_refusal"]
 
 #: The statuses that may mean that a key or a signature has expired.
 REFUSALS = (401, 403)
+#: What to do about a proxy that refuses to work for a stranger.
+PROXY_ADVICE = (
+    "put its user and password into proxies= or the environment, as in http://user:password@host:3128; "
+    "for NTLM or Kerberos run a local proxy that signs in, such as px or cntlm"
+)
+#: The ways to sign in that have no API key.
+_SCHEMES = re.compile(r"(?:^|,)\s*(Basic|Digest|Negotiate|NTLM)\b", re.IGNORECASE)
+_OBJECTS = {
+    "basic": "(user, password)",
+    "digest": "requests.auth.HTTPDigestAuth(user, password)",
+    "negotiate": "requests_gssapi.HTTPSPNEGOAuth()",
+    "ntlm": "requests_ntlm.HttpNtlmAuth(user, password)",
+}
 
 
 class KeyAuth(requests.auth.AuthBase):
@@ -97,3 +112,30 @@ def can_repeat(request: requests.Request) -> bool:
         body.rewind()
         return True
     return body is None or isinstance(body, (str, bytes, Mapping, list, tuple))
+
+
+def words_for_refusal(
+    status: int, headers: Mapping[str, str], auth: Any = None, *, sent_key: bool = False
+) -> tuple[str, str] | None:
+    """Return what happened and what to do if a request was refused for its sign-in, None if its key is the reason.
+
+    `auth` is what signed it, and `sent_key` whether it had a key in the same header.
+
+    >>> words_for_refusal(401, {"WWW-Authenticate": "NTLM"})
+    ('the server wants NTLM', 'pass auth=requests_ntlm.HttpNtlmAuth(user, password)')
+    """
+    if status == 407:
+        return "the proxy wants to sign in", PROXY_ADVICE
+    schemes = _SCHEMES.findall(headers.get("WWW-Authenticate", "")) if status == 401 else []
+    if not schemes:
+        return None
+    wanted = f"the server wants {' or '.join(schemes)}"
+    if auth is None:
+        return wanted, f"pass auth={_OBJECTS[schemes[0].lower()]}"
+    if sent_key:
+        return wanted, "the API key was sent instead: pass auth= to the client rather than a Session"
+    name = "(user, password)" if isinstance(auth, tuple) else name_of(auth)
+    advice = "check the user and the password"
+    if any(scheme.lower() == "negotiate" for scheme in schemes):
+        advice += ", or the ticket: klist shows it, and it must be for the host of the URL"
+    return f"{wanted} and has refused that of {name}", advice

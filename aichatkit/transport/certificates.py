@@ -49,8 +49,7 @@ def system_context() -> ssl.SSLContext:
         ConfigurationError: it needs truststore, which is not installed.
     """
     context = _build_system_context()
-    if CHECKS_HOSTNAMES:
-        context.check_hostname = False
+    context.check_hostname = not CHECKS_HOSTNAMES
     return context
 
 
@@ -110,6 +109,7 @@ def bundle_context(verify: Any) -> ssl.SSLContext:
                 context = ssl.create_default_context(
                     capath=location if is_directory else None, cafile=None if is_directory else location
                 )
+                context.check_hostname = not CHECKS_HOSTNAMES
                 remember(_contexts, key, context)
     except OSError as error:
         reason = str(error)

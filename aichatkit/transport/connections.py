@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import ssl
+import sys
 import threading
 import weakref
 from collections.abc import Mapping
@@ -17,7 +18,6 @@ from aichatkit._lazy import lazy_module
 from aichatkit._version import __version__
 from aichatkit.errors import ConfigurationError
 from aichatkit.transport.certificates import (
-    CHECKS_HOSTNAMES,
     SYSTEM,
     CertificateAdapter,
     bundle_context,
@@ -144,9 +144,13 @@ class Connections:
             return dict(_NO_PROXIES)
         return dict(self.proxies if proxies is None else proxies)
 
+    def auth(self) -> Any:
+        """Return what signs the requests of the user's Session, None if nothing does."""
+        return None if self.owns_session else self.session.auth or None
+
     def has_auth(self) -> bool:
         """Return whether the user's Session has an `auth` that signs requests."""
-        return not self.owns_session and bool(self.session.auth)
+        return self.auth() is not None
 
     def track(self, response: Any) -> None:
         """Register a response in progress, so that `close` can wake the thread that reads it."""
@@ -289,6 +293,13 @@ class _Adapter(CertificateAdapter):
         self.pools.clear()
         super().close()
 
+    def proxy_headers(self, proxy: Any) -> dict[str, str]:
+        headers: dict[str, str] = super().proxy_headers(proxy)
+        if sys.version_info < (3, 12):
+            # CONNECT is sent as HTTP/1.0, and a proxy that signs in the connection, by NTLM, would close it.
+            headers["Proxy-Connection"] = "keep-alive"
+        return headers
+
     def proxy_manager_for(self, proxy: Any, **kwargs: Any) -> Any:
         is_new = proxy not in self.proxy_manager
         manager = super().proxy_manager_for(proxy, **kwargs)
@@ -298,7 +309,7 @@ class _Adapter(CertificateAdapter):
 
     def context_for(self, verify: Any, cert: Any) -> ssl.SSLContext | None:
         own = super().context_for(verify, cert)
-        if own is None and verify and cert is None and not CHECKS_HOSTNAMES:
+        if own is None and verify and cert is None:
             return bundle_context(verify)
         return own
 

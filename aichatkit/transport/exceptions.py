@@ -26,6 +26,7 @@ from aichatkit.errors import (
     StreamInterruptedError,
     TimedOutError,
 )
+from aichatkit.transport.authorization import PROXY_ADVICE
 from aichatkit.transport.encodings import UnknownEncodingError
 
 if TYPE_CHECKING:
@@ -199,10 +200,7 @@ def _refused_tunnel(causes: list[BaseException], label: str) -> ConnectError | N
     may_help = status >= 500 or status in (408, 425, 429)
     advice = "try again later" if may_help else "waiting does not help"
     if status == 407:
-        advice = (
-            "put its user and password into proxies= or the environment, as in http://user:password@host:3128; "
-            "for NTLM or Kerberos run a local proxy that signs in, such as px"
-        )
+        advice = PROXY_ADVICE
     return ConnectError(
         f"{label}: the proxy did not connect ({f'{status} {name}'.rstrip()}); {advice}",
         status=status,

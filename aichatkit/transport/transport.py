@@ -19,8 +19,15 @@ from requests.cookies import RequestsCookieJar, extract_cookies_to_jar
 
 from aichatkit._lazy import lazy_module
 from aichatkit._reasons import reason_of
-from aichatkit.errors import BadResponseError, ChatError, ConfigurationError, ConnectError
-from aichatkit.transport.authorization import REFUSALS, Authorization, can_repeat
+from aichatkit.errors import (
+    AuthenticationError,
+    BadResponseError,
+    BlockedError,
+    ChatError,
+    ConfigurationError,
+    ConnectError,
+)
+from aichatkit.transport.authorization import REFUSALS, Authorization, can_repeat, words_for_refusal
 from aichatkit.transport.connections import Connections
 from aichatkit.transport.exceptions import SEND_ERRORS, passed_through, translate_send
 from aichatkit.transport.pools import PendingRequest
@@ -166,8 +173,23 @@ class Transport:
     def refusal(self, response: Response, *, model: str | None = None) -> ChatError:
         """Read the start of an error body and return the error it describes."""
         body = response.read_error()
+        error = self._classify(response, body, model, self._rules)
+        signer, header = self._authorization.signer, self._authorization.header
+        auth = self._connections.auth() if signer is None else signer.auth
+        sent_key = signer is None and header == "Authorization"
+        says = words_for_refusal(response.status, response.headers, auth, sent_key=sent_key)
+        # An error with a code is one of the service itself, and says more.
+        if says is None or error.code or not isinstance(error, (AuthenticationError, BlockedError)):
+            return error
+        return self._classify(
+            response, body, model, (classify.Rule(response.status, "", type(error), error.action, says),)
+        )
+
+    def _classify(
+        self, response: Response, body: bytes, model: str | None, rules: tuple[classify.Rule, ...]
+    ) -> ChatError:
         return classify.response_error(
-            response.status, response.headers, body, provider=self._provider, model=model, rules=self._rules
+            response.status, response.headers, body, provider=self._provider, model=model, rules=rules
         )
 
     def scrub(self, error: ChatError) -> None:

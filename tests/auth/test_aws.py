@@ -337,11 +337,69 @@ def test_missing_credentials_name_where_they_were_looked_for(profiles, double, b
     assert one.server.requests == []
 
 
+@pytest.mark.parametrize("problem", ["UnauthorizedSSOTokenError", "SSOTokenLoadError", "TokenRetrievalError"])
+def test_an_expired_sso_session_names_the_command_and_a_new_one_is_seen(profiles, double, monkeypatch, problem):
+    botocore = pytest.importorskip("botocore.exceptions")
+    session = pytest.importorskip("botocore.session")
+    details = {"provider": "sso", "error_msg": "sk-secret", "profile_name": "x"}
+    failures = [getattr(botocore, problem)(**details)]
+
+    class Found:
+        method = "sso"
+
+        def get_frozen_credentials(self):
+            if failures:
+                raise failures.pop()
+            return SimpleNamespace(access_key="AKIDNEW", secret_key="s", token="t")
+
+    profiles(botocore=True)
+    monkeypatch.setattr(session.Session, "get_credentials", lambda self: Found())
+    monkeypatch.setattr(session.Session, "__init__", lambda self, profile=None: None)
+    auth = aws_auth(region="eu-west-1", profile="corp")
+    one = double()
+    with client_of(one, auth, retry=0) as client:
+        with pytest.raises(AuthenticationError, match=r"run 'aws sso login --profile corp'") as caught:
+            client.ask("Hi")
+        assert "sk-secret" not in str(vars(caught.value))
+        assert auth.explain() == "eu-west-1, credentials of botocore (sso)"
+
+
+def test_only_the_network_of_botocore_may_pass(profiles, monkeypatch):
+    botocore = pytest.importorskip("botocore.exceptions")
+    session = pytest.importorskip("botocore.session")
+    failures = [
+        botocore.ConnectTimeoutError(endpoint_url="http://x"),
+        botocore.InvalidConfigError(error_msg="x"),
+        botocore.ClientError({"Error": {"Code": "AccessDenied"}}, "AssumeRole"),
+    ]
+    profiles(botocore=True)
+
+    def fail(self):
+        raise failures.pop(0)
+
+    monkeypatch.setattr(session.Session, "get_credentials", fail)
+    actions = []
+    for _ in range(3):
+        with pytest.raises(AuthenticationError, match="botocore cannot find credentials") as caught:
+            aws_auth(region="eu-west-1").explain()
+        actions.append(caught.value.action)
+    assert actions == ["retry", "next", "next"]
+
+
+def test_another_exception_of_credentials_is_not_botocore_s():
+    class Broken:
+        def get_credentials(self):
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        aws_auth(region="eu-west-1", credentials=Broken()).explain()
+
+
 def test_an_unknown_profile_of_botocore_s_is_an_error_of_ours(profiles, double):
     pytest.importorskip("botocore")
     profiles(botocore=True)
     client = client_of(double(), aws_auth(region="eu-west-1", profile="nobody"), retry=0)
-    with client, pytest.raises(AuthenticationError, match=r"botocore cannot find credentials \(ProfileNotFound\)"):
+    with client, pytest.raises(AuthenticationError, match=r"there is no profile 'nobody' in ~/\.aws/config"):
         client.ask("Hi")
 
 

@@ -239,3 +239,10 @@ def test_it_shows_and_pickles_no_token():
     copy = pickle.loads(pickle.dumps(google_auth(project="mine", location="eu")))
     assert isinstance(copy, GoogleAuth)
     assert (copy.project, copy.location) == ("mine", "eu")
+
+
+def test_a_file_of_credentials_that_is_not_there_is_named(monkeypatch, tmp_path):
+    missing = tmp_path / "missing.json"
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(missing))
+    with pytest.raises(MissingKeyError, match=r"GOOGLE_APPLICATION_CREDENTIALS names .*missing\.json, which does not"):
+        google_auth().explain()

@@ -10,7 +10,15 @@ import requests
 
 from aichatkit import Client, RetryPolicy, register
 from aichatkit.auth.signers import Signer, is_google_session
-from aichatkit.errors import AuthenticationError, BadResponseError, ConfigurationError, ConnectError, MissingKeyError
+from aichatkit.errors import (
+    AuthenticationError,
+    BadResponseError,
+    BlockedError,
+    ChatError,
+    ConfigurationError,
+    ConnectError,
+    MissingKeyError,
+)
 from aichatkit.providers.openai_compatible import OpenAICompatible
 from aichatkit.registry import registry
 from aichatkit.sandbox.raw import RawServer, chunk, chunked_head, response
@@ -360,3 +368,113 @@ def test_a_connection_that_fails_after_signing_is_a_connect_error():
     client = Client(model="openai", auth=Ticket(), base_url="http://127.0.0.1:9/v1", retry=0)
     with client, pytest.raises(ConnectError):
         client.ask("Hi")
+
+
+class Challenged(requests.auth.AuthBase):
+    """Answer challenges in a hook, as Kerberos and NTLM do; `answer` takes the response."""
+
+    def __init__(self, answer):
+        self.answer = answer
+
+    def __call__(self, request):
+        request.register_hook("response", lambda response, **options: self.answer(response))
+        return request
+
+
+class MutualError(requests.RequestException):
+    """Like that of requests-kerberos."""
+
+
+def denied(response):
+    # As requests-ntlm does.
+    raise PermissionError("Access denied to sk-secret-of-mine")
+
+
+def unproved(response):
+    raise MutualError("sk-secret-of-mine")
+
+
+@pytest.mark.parametrize("own", [True, False])
+@pytest.mark.parametrize(
+    ("answer", "name", "status", "processed"),
+    [(denied, "PermissionError", "401 No", False), (unproved, "MutualError", "200 OK", True)],
+)
+def test_an_exception_of_its_hook_is_an_error_that_names_it(policy, own, answer, name, status, processed):
+    auth = Challenged(answer)
+    session = requests.Session()
+    session.auth = auth
+    options = {"auth": auth} if own else {"session": session}
+    with RawServer([response(b"", status=status)]) as server:
+        client = Client(model="openai", base_url=f"{server.url}/v1", retry=policy, **options)
+        with client, pytest.raises(AuthenticationError, match=rf"openai: auth: Challenged failed \({name}") as caught:
+            client.ask("Hi")
+        assert len(server.requests) == 1
+    error = caught.value
+    assert (error.__cause__, error.maybe_processed) == (None, processed)
+    assert "sk-secret" not in str(vars(error))
+
+
+def test_an_error_of_the_package_in_its_hook_passes_through(sandbox):
+    def answer(response):
+        raise ConfigurationError("no ticket")
+
+    client = Client(model="openai", auth=Challenged(answer), base_url=f"{sandbox.url}/v1", retry=0)
+    with client, pytest.raises(ConfigurationError, match="no ticket"):
+        client.ask("Hi")
+
+
+@pytest.mark.parametrize("error", [requests.ConnectionError("reset"), ConnectionResetError(104, "reset")])
+def test_a_broken_connection_in_its_hook_is_one_of_the_network(sandbox, error):
+    def answer(response):
+        raise error
+
+    client = Client(model="openai", auth=Challenged(answer), base_url=f"{sandbox.url}/v1", retry=0)
+    with client, pytest.raises(ConnectError, match="openai at"):
+        client.ask("Hi")
+
+
+@pytest.mark.parametrize(
+    ("challenge", "options", "message"),
+    [
+        (
+            "Negotiate",
+            {"api_key": "k"},
+            r"the server wants Negotiate \(401\).*auth=requests_gssapi\.HTTPSPNEGOAuth\(\)",
+        ),
+        ('Basic realm="a, b"', {"api_key": "k"}, r"the server wants Basic .*; pass auth=\(user, password\)$"),
+        ("NTLM", {"auth": Quiet()}, r"wants NTLM and has refused that of Quiet .*check the user and the password$"),
+        ("Negotiate, NTLM", {"auth": Quiet()}, r"wants Negotiate or NTLM and has refused .*klist"),
+        ("ntlm", {"session_auth": Quiet()}, r"wants ntlm and has refused that of Quiet"),
+        ("NTLM", {"session_auth": Quiet(), "api_key": "k"}, r"the server wants NTLM \(401\).*rather than a Session$"),
+        ("Basic", {"session_auth": ("me", "pw")}, r"has refused that of \(user, password\)"),
+        ("Bearer", {"api_key": "k"}, r"the key was refused \(401\); check the API key of this provider$"),
+        ("", {"api_key": "k"}, r"check the API key of this provider$"),
+    ],
+)
+def test_an_error_says_what_the_server_wants(challenge, options, message):
+    if "session_auth" in options:
+        session = requests.Session()
+        session.auth = options["session_auth"]
+        options = {"session": session, **{name: options[name] for name in options if name != "session_auth"}}
+    headers = [("WWW-Authenticate", challenge)] if challenge else []
+    with RawServer([response(b"", status="401 No", headers=headers)]) as server:
+        client = Client(model="openai", base_url=f"{server.url}/v1", retry=0, **options)
+        with client, pytest.raises(AuthenticationError, match=message):
+            client.ask("Hi")
+
+
+def test_a_refusal_for_another_reason_keeps_its_words():
+    body = b'{"error": {"message": "You exceeded your current quota", "code": "insufficient_quota"}}'
+    answer = [response(body, status="401 No", headers=[("WWW-Authenticate", "Basic")])]
+    with RawServer(answer) as server:
+        client = Client(model="openai", base_url=f"{server.url}/v1", api_key="k", retry=0)
+        with client, pytest.raises(ChatError) as caught:
+            client.ask("Hi")
+    assert "Basic" not in str(caught.value)
+
+
+def test_a_proxy_that_wants_a_password_says_so_for_http_as_well():
+    with RawServer([response(b"", status="407 Proxy Authentication Required")]) as proxy:
+        client = Client(model="openai", base_url="http://service.example/v1", api_key="k", proxies=proxy.url, retry=0)
+        with client, pytest.raises(BlockedError, match=r"the proxy wants to sign in \(407\); .*user:password@host"):
+            client.ask("Hi")

@@ -181,6 +181,19 @@ def test_auto_keeps_to_the_window_of_the_model_and_leaves_room_for_the_answer(cl
     assert chat.trimmed == 4
 
 
+def test_auto_leaves_out_turns_in_large_steps_so_that_the_history_begins_the_same(client):
+    chat = client.chat(model="openai/small", trim="auto")
+    counts = []
+    for number in range(60):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            chat.ask(f"{number} " + "x" * 800)
+        counts.append(chat.trimmed)
+    assert counts == sorted(counts)
+    assert 60 < counts[-1] < 120
+    assert len(set(counts)) <= 12
+
+
 def test_auto_goes_by_the_smallest_window_that_is_known(client):
     history = [Message(role, "x" * 4000) for _ in range(5) for role in ("user", "assistant")]
     chat = client.chat(model=["openai/gpt-6-luna", "openai/unheard-of", "openai/small"], history=history, trim="auto")

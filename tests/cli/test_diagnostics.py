@@ -4,12 +4,20 @@ import socket
 import ssl
 import sys
 import time
+from datetime import datetime, timedelta, timezone
 from email.utils import formatdate
 
 import pytest
 import trustme
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
-from aichatkit.cli import key_store
+from aichatkit.cli import key_store, main
 from aichatkit.cli.diagnostics import diagnose
 from aichatkit.cli.sign_in_checks import check_clouds
 from aichatkit.sandbox import Sandbox
@@ -253,6 +261,89 @@ def test_whether_the_certificates_of_the_system_can_be_used_is_said(monkeypatch)
     assert told("certificates")[-1].startswith("note verify: the certificates of this system need the extra")
 
 
+def identity(path, *, not_after):
+    authority = trustme.CA()
+    cert = authority.issue_cert("client", not_after=not_after)
+    cert.private_key_and_cert_chain_pem.write_to_path(str(path))
+    return path
+
+
+def certificate(path, **options):
+    findings = diagnose(cert=path, **options)
+    return [f"{found.verdict} {found.text}" for found in findings if found.topic == "client certificate"]
+
+
+def test_a_client_certificate_is_read_with_its_day(tmp_path):
+    now = datetime.now(timezone.utc)
+    path = tmp_path / "client.pem"
+    for days, verdict, words in (
+        (400, "ok", "is valid until "),
+        (20000, "ok", "is valid until 20"),
+        (5, "note", "which is soon"),
+        (-1, "bad", "expired on "),
+    ):
+        after = now + timedelta(days=days)
+        identity(path, not_after=after)
+        (line,) = certificate(str(path))
+        assert line.startswith(f"{verdict} {path} ")
+        assert words in line
+        assert f"{after:%Y-%m-%d}" in line
+
+
+def test_a_client_certificate_that_cannot_be_used_is_bad(tmp_path):
+    now = datetime.now(timezone.utc)
+    one, other = (identity(tmp_path / f"{name}.pem", not_after=now + timedelta(days=99)) for name in ("one", "other"))
+    assert certificate((str(one), str(one)))[0].startswith("ok ")
+    for cert in ("missing.pem", (str(one), str(other)), (str(one), "missing.pem")):
+        assert certificate(cert)[0].startswith("bad ")
+    key, encrypted = tmp_path / "key.pem", tmp_path / "encrypted.pem"
+    private = load_pem_private_key(one.read_bytes(), None)
+    formats = Encoding.PEM, PrivateFormat.PKCS8
+    key.write_bytes(private.private_bytes(*formats, NoEncryption()))
+    encrypted.write_bytes(private.private_bytes(*formats, BestAvailableEncryption(b"secret")))
+    assert certificate((str(one), str(key)))[0].startswith("ok ")
+    assert "its key without a password" in certificate((str(one), str(encrypted)))[0]
+
+
+def test_the_options_are_used_for_the_connection(monkeypatch, tmp_path):
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.configure_trust(context)
+    context.verify_mode = ssl.CERT_REQUIRED
+    bundle, client = tmp_path / "ca.pem", tmp_path / "client.pem"
+    authority.cert_pem.write_to_path(str(bundle))
+    authority.issue_cert("client").private_key_and_cert_chain_pem.write_to_path(str(client))
+    with RawServer([response(b'{"data": []}')], tls=context) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", f"{server.url}/v1")
+        monkeypatch.setenv("OPENAI_API_KEY", "sk-a-secret")
+        verdicts = [
+            [found.verdict for found in diagnose(["openai"], **options) if found.topic == "openai"]
+            for options in ({}, {"verify": str(bundle)}, {"verify": str(bundle), "cert": str(client)})
+        ]
+    assert verdicts == [["bad"], ["bad"], ["ok", "ok"]]
+
+
+def test_the_bundle_of_the_option_counts_and_is_read(monkeypatch, tmp_path):
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "elsewhere.pem")
+    bundle = tmp_path / "ca.pem"
+    trustme.CA().cert_pem.write_to_path(str(bundle))
+    texts = [found.text for found in diagnose(verify=str(bundle)) if found.topic == "certificates"]
+    assert texts[0] == f"--verify is {bundle} (1 certificate)"
+    assert not any("REQUESTS_CA_BUNDLE" in text for text in texts)
+    texts = [found.text for found in diagnose(verify="system") if found.topic == "certificates"]
+    assert texts[0] == "those of the operating system, by --verify"
+
+
+def test_the_command_takes_them(monkeypatch, capsys, tmp_path):
+    path = identity(tmp_path / "client.pem", not_after=datetime.now(timezone.utc) + timedelta(days=99))
+    for options in (["--cert", str(path)], ["--cert", str(path), "--cert-key", str(path)]):
+        main(["doctor", *options])
+        assert f"ok    client certificate: {path} is valid until" in capsys.readouterr().out
+    main(["doctor", "--verify", "missing.pem"])
+    assert "bad   certificates: --verify names missing.pem, which does not exist" in capsys.readouterr().out
+
+
 def clouds(*names):
     return [f"{finding.verdict} {finding.topic} {finding.text}" for finding in check_clouds(names)]
 
@@ -269,6 +360,27 @@ def test_the_credentials_of_aws_are_found_and_not_shown(monkeypatch):
     assert clouds("bedrock")[0].startswith("bad aws aws_auth: no region")
     monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", "a-key")
     assert clouds("bedrock") == []
+
+
+def test_credentials_that_sign_are_no_missing_key(monkeypatch):
+    assert told("keys", "bedrock") == told("keys", "vertex") == told("keys", "azure") == []
+    (line,) = told("aws", "bedrock")
+    assert line.endswith("or set AWS_BEARER_TOKEN_BEDROCK to an API key of Bedrock")
+
+
+def test_what_azure_would_sign_in_with_is_found(monkeypatch):
+    assert clouds("azure")[0].startswith("bad azure azure: no key; set AZURE_OPENAI_API_KEY")
+    monkeypatch.setenv("IDENTITY_ENDPOINT", "http://127.0.0.1:1")
+    assert clouds("azure")[0].startswith("ok azure no key, and a managed identity of Entra ID; pass api_key=azure.")
+    monkeypatch.setenv("AZURE_CLIENT_SECRET", "a-secret")
+    for found, hint in ((None, " (pip install azure-identity)"), (object(), "(...)")):
+        monkeypatch.setattr("importlib.util.find_spec", lambda name, found=found: found)
+        (line,) = clouds("azure")
+        assert "a client secret of Entra ID" in line
+        assert line.endswith(hint)
+        assert "a-secret" not in line
+    monkeypatch.setenv("AZURE_OPENAI_API_KEY", "a-key")
+    assert clouds("azure") == []
 
 
 def test_the_credentials_of_google_are_found_and_not_shown(monkeypatch):

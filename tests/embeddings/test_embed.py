@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import pickle
 import re
 import sqlite3
+import struct
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -54,6 +56,8 @@ BASES = {
     "vllm": "/v1",
     "llamacpp": "/v1",
     "ollama-v1": "/v1",
+    "voyage": "/v1",
+    "jina": "/v1",
 }
 
 
@@ -89,7 +93,7 @@ def test_every_service_gives_each_text_its_vector(every, provider):
 
 def test_every_service_and_every_known_model_has_a_provider():
     names = {*services._SERVICES, *(name.partition("/")[0] for name in services._MODELS)}
-    assert sorted(names - set(registry)) == []
+    assert [name for name in sorted(names) if name not in registry] == []
 
 
 def test_what_openai_gets(every, sandbox):
@@ -143,6 +147,61 @@ def test_what_ollama_and_mistral_get(every, sandbox):
     ollama, mistral = sandbox.requests
     assert (ollama.path, ollama.json()["truncate"]) == ("/api/embed", False)
     assert mistral.json()["output_dimension"] == 64
+
+
+def test_what_voyage_and_jina_get(every, sandbox):
+    voyage = every.embed(TEXTS, model="voyage", kind="query", dimensions=256)
+    jina = every.embed(TEXTS, model="jina", kind="document", truncate=True)
+    first, second = sandbox.requests
+    assert first.headers["authorization"] == second.headers["authorization"] == "Bearer sk-test"
+    assert first.json() == {
+        "model": "voyage-4",
+        "input": TEXTS,
+        "output_dimension": 256,
+        "input_type": "query",
+        "truncation": False,
+    }
+    assert second.json() == {
+        "model": "jina-embeddings-v3",
+        "input": TEXTS,
+        "task": "retrieval.passage",
+        "truncate": True,
+    }
+    assert voyage.cost == pytest.approx(7 * 0.06 / 1e6)
+    assert (jina.usage.input_tokens, jina.cost) == (7, None)
+    assert (voyage.dimensions, jina.dimensions) == (256, 1024)
+
+
+@pytest.mark.parametrize("name", ["voyage", "jina"])
+def test_services_without_chat_say_so_and_are_not_listed(every, sandbox, name):
+    with pytest.raises(ConfigurationError, match=rf"{name} has embeddings only: call embed.*model='{name}/"):
+        every.ask("Hi", model=name)
+    assert sandbox.requests == []
+    assert name in registry
+    assert name not in list(registry)
+    with Client() as client:
+        with pytest.raises(ConfigurationError, match="has embeddings only"):
+            client.map(["Hi"], model=name, progress=False)
+        with pytest.raises(MissingKeyError, match=f"{name.upper()}_API_KEY"):
+            client.embed(TEXTS, model=name)
+
+
+@pytest.mark.parametrize("name", ["voyage", "jina"])
+def test_a_text_that_is_too_long_for_voyage_or_jina_fails_alone(every, name):
+    texts = ["red fox", "word " * 30_000, "grey wolf"]
+    embeddings = every.embed(texts, model=name, on_error="keep")
+    assert [type(error) for error in embeddings.errors] == [type(None), ContextTooLongError, type(None)]
+
+
+@pytest.mark.parametrize(("name", "encoding"), [("openai", "base64"), ("voyage", "base64"), ("jina", None)])
+def test_base64_is_requested_where_it_is_known_to_work(name, encoding):
+    vector = [0.25] * {"openai": 1536}.get(name, 1024)
+    url = registry[name].url.replace("/v1", "")
+    text = base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
+    with responses.RequestsMock() as mock, Client(api_key={name: "sk-test"}) as client:
+        mock.post(f"{url}/v1/embeddings", json={"data": [{"index": 0, "embedding": text}]})
+        assert client.embed("x", model=name) == vector
+        assert json.loads(mock.calls[0].request.body).get("encoding_format") == encoding
 
 
 def test_azure_with_a_dated_version_uses_the_path_of_the_deployment(every, sandbox, monkeypatch):
@@ -241,6 +300,18 @@ def test_a_series_goes_in_and_a_frame_comes_out(every):
     assert list(frame.loc["b"]) == near("grey wolf", 8)
 
 
+def test_a_polars_frame_comes_back_with_its_vectors(every):
+    polars = pytest.importorskip("polars")
+    frame = polars.DataFrame({"text": TEXTS, "embedding": [1, 2, 3]})
+    found = every.embed(frame, "{text}", model=MODEL, dimensions=8).to_frame()
+    assert found.columns == ["text", "embedding", "embedding_"]
+    assert found.schema["embedding_"] == polars.Array(polars.Float32, 8)
+    assert found["embedding_"][1].to_list() == near("grey wolf", 8)
+    series = every.embed(polars.Series("animal", TEXTS), model=MODEL, dimensions=8).to_frame()
+    assert series.columns == ["animal", "embedding"]
+    assert series["embedding"].to_list() == found["embedding_"].to_list()
+
+
 def test_an_array_has_a_row_for_each_text(every):
     numpy = pytest.importorskip("numpy")
     array = every.embed(TEXTS, model=MODEL, dimensions=8).array()
@@ -271,6 +342,18 @@ def test_the_number_of_nearest_texts_is_checked(every, k):
     embeddings = every.embed(TEXTS, model=MODEL)
     with pytest.raises(ConfigurationError, match="k must be an integer of at least 1"):
         embeddings.nearest(embeddings[0], k=k)
+
+
+def test_notebooks_show_the_first_numbers_of_a_vector(every):
+    pretty = pytest.importorskip("IPython.lib.pretty").pretty
+    embeddings = every.embed(TEXTS, model=MODEL)
+    first = ", ".join(map(repr, embeddings[0][:4]))
+    assert pretty(embeddings[0]) == f"[{first}, ... 1536 numbers]"
+    assert pretty(every.embed(TEXTS[0], model=MODEL)) == pretty(embeddings[0])
+    assert len(pretty(embeddings[:])) < 500
+    assert pretty(embeddings) == repr(embeddings)
+    small = every.embed(TEXTS, model=MODEL, dimensions=4)[0]
+    assert pretty(small) == repr(small) == repr(list(small))
 
 
 def test_slices_repr_and_pickle(every):
@@ -379,8 +462,8 @@ def test_ctrl_c_keeps_what_is_on_its_way(every, sandbox, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         every.embed(texts(), model=MODEL, dimensions=4, resume=path)
     every.embed([str(number) for number in range(2048)], model=MODEL, dimensions=4, resume=path)
-    assert [len(body["input"]) for body in bodies(sandbox)][:1] == [2048]
-    assert len(sandbox.requests) <= 2
+    sent = [text for body in bodies(sandbox) for text in body["input"]]
+    assert len(sent) == len(set(sent)) >= 2048
 
 
 def test_an_interrupt_of_a_request_passes_through(every, monkeypatch):
@@ -405,6 +488,7 @@ def test_odd_but_clear_answers_are_understood(sandbox, policy, fault):
     ("fault", "words"),
     [
         ("same-position", "positions are not those of the texts"),
+        ("no-positions,one=yes", "positions are not those of the texts"),
         ("vector-missing", "2 vectors for 3 texts"),
         ("one-vector", "1 vector for 3 texts"),
         ("no-vectors", "0 vectors for 3 texts"),
@@ -438,6 +522,8 @@ def test_numbers_that_32_bit_floats_cannot_hold_are_an_error(numbers, words, nor
 def test_a_width_that_was_not_asked_for_is_an_error(sandbox, policy):
     with pytest.raises(BadResponseError, match=r"16 numbers where 64 were expected.*encoding_format"):
         faulty(sandbox, policy, "quarter-width").embed(TEXTS, model=MODEL, dimensions=64)
+    with pytest.raises(BadResponseError, match=r"128 numbers where 64 were expected"):
+        faulty(sandbox, policy, "dimensions-ignored").embed(TEXTS, model=MODEL, dimensions=64)
     with responses.RequestsMock() as mock, Client(api_key={"openai": "k"}) as client:
         mock.post(URL, json={"data": [{"index": 0, "embedding": [1.0] * 7}]})
         with pytest.raises(BadResponseError, match=r"7 numbers where 5 were expected \(text 0\)$"):
@@ -501,6 +587,23 @@ def test_a_key_that_is_refused_ends_the_run(sandbox, policy):
     assert len(sandbox.requests) == 1
     assert len(embeddings) < 9000
     assert all(isinstance(error, AuthenticationError) for error in embeddings.errors)
+
+
+@pytest.mark.parametrize("fault", ["cut", "timeout", "server-error", "rate-limit"])
+def test_a_failure_of_one_of_many_batches_is_repeated(sandbox, policy, monkeypatch, fault):
+    monkeypatch.setitem(services._SERVICES, "openai", services.EmbeddingService(max_texts=10))
+    name = "server-error,status=408" if fault == "timeout" else fault
+    sandbox.script(f"{name},on=embeddings")
+    with Client(api_key={"openai": "k"}, base_url={"openai": f"{sandbox.url}/v1"}, retry=policy) as client:
+        embeddings = client.embed([f"text {number}" for number in range(100)], model=MODEL, dimensions=8)
+    assert [list(vector) for vector in embeddings] == [near(f"text {number}", 8) for number in range(100)]
+    assert len(sandbox.requests) == 11
+
+
+def test_vectors_as_numbers_although_base64_was_requested_are_read(sandbox, policy):
+    extra = {"encoding_format": "base64"}
+    embeddings = faulty(sandbox, policy, "base64-ignored").embed(TEXTS, model=MODEL, extra=extra, dimensions=8)
+    assert list(embeddings[1]) == near("grey wolf", 8)
 
 
 def test_an_answer_that_is_too_large_is_an_error(every, monkeypatch):

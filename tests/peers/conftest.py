@@ -1,9 +1,10 @@
 """Real servers for the tests beside this file; what is not installed is skipped, or fails if AICHATKIT_PEERS=required.
 
 AICHATKIT_AIMOCK names aimock's dist/cli.js, AICHATKIT_LLMOCK and AICHATKIT_LITELLM the programs llmock and litellm,
-AICHATKIT_SDKS a Python that has what .ci/sdks.txt lists, AICHATKIT_MCP_SDK one that has mcp; AICHATKIT_MCP names the
-script of server-everything and AICHATKIT_MCP_CONFORMANCE that of the conformance suite, which
-AICHATKIT_MCP_NODE runs; squid, nginx, microsocks and redis-server are on the path.
+AICHATKIT_SDKS a Python that has what .ci/sdks.txt lists, AICHATKIT_MCP_SDK one that has mcp, AICHATKIT_SIGN_IN one that
+has requests-gssapi and requests-ntlm; AICHATKIT_MCP names the script of server-everything and AICHATKIT_MCP_CONFORMANCE
+that of the conformance suite, which AICHATKIT_MCP_NODE runs; squid, nginx, microsocks, redis-server, krb5kdc,
+kadmin.local, apache2 and cntlm are on the path.
 AICHATKIT_LLAMA names llama-server, which takes minutes to build: what needs it is skipped where that is not set.
 """
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
+import kerberos_servers
 import model_servers
 import peer_servers
 import pytest
@@ -121,3 +123,10 @@ def sdk_named():
             return started[name]
 
         yield find
+
+
+@pytest.fixture(scope="session")
+def realm():
+    """A Kerberos realm: .ticket and .no_ticket are environments of clients."""
+    with kerberos_servers.run_kdc() as found:
+        yield found

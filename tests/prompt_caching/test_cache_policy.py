@@ -265,8 +265,50 @@ def test_services_without_a_fee_get_a_key(name, model):
 
 def test_prompts_without_a_head_share_a_key_by_their_first_message():
     long = Message("user", LONG)
-    one, other = (World("openai", "gpt-5.4").plan(messages).key for messages in ([long], [long, ANSWER, FIRST]))
-    assert one == other != World("openai", "gpt-5.4").plan([Message("user", LONG + "!")]).key
+    same = [long], [long, ANSWER, FIRST], [Message("user", LONG + "Another question")]
+    one, other, third = (World("openai", "gpt-5.4").plan(messages).key for messages in same)
+    assert one == other == third != World("openai", "gpt-5.4").plan([Message("user", "!" + LONG)]).key
+
+
+@pytest.mark.parametrize("model", ["gpt-5.4", "gpt-6-luna"])
+def test_rows_with_the_same_template_share_a_key(model):
+    world = World("openai", model)
+    prompts = [[Message("user", f"{LONG}Is {row} good?")] for row in range(3)]
+    shared = SharedHead(0, len(LONG), True)
+    assert len({world.plan(prompt, shared=shared).key for prompt in prompts}) == 1
+
+
+def test_many_rows_a_minute_use_several_keys():
+    world = World("openai", "gpt-5.4")
+    shared = SharedHead(1, 0, True)
+    keys = []
+    for _ in range(1000):
+        keys.append(world.plan(TURN, shared=shared).key)
+        world.clock.now += 0.25
+    # 240 a minute for keys of 15 each, and at most one new key for 50 rows.
+    assert set(keys[:50]) == {keys[0]}
+    assert len(set(keys[:200])) == 4
+    assert len(set(keys)) == 17
+    assert {key[:32] for key in keys} == {keys[0]}
+    assert max(keys[-240:].count(key) for key in set(keys)) <= 15
+
+
+def test_slow_rows_keep_one_key():
+    world = World("openai", "gpt-5.4")
+    keys = set()
+    for row in range(300):
+        keys.add(world.plan(TURN, shared=SharedHead(1, 0, True)).key)
+        world.clock.now += 5.0 if row != 200 else 500.0
+    assert len(keys) == 1
+
+
+@pytest.mark.parametrize(("name", "model"), [("xai", "grok-4.3"), ("openai", "gpt-6-luna")])
+def test_other_rows_have_one_key(name, model):
+    world = World(name, model)
+    keys = {getattr(world.plan(TURN, shared=SharedHead(1, 0, True)), "key", "") for _ in range(120)}
+    assert len(keys) == 1
+    chats = World("openai", "gpt-5.4")
+    assert len({chats.plan(TURN).key for _ in range(120)}) == 1
 
 
 @pytest.mark.parametrize("field", ["cache_control", "prompt_cache_key", "prompt_cache_options", "messages"])

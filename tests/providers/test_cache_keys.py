@@ -47,6 +47,13 @@ def test_prompts_that_begin_differently_have_different_keys():
     assert len(keys) == 5
 
 
+def test_prompts_from_the_same_template_share_a_key():
+    template = "Is this ticket about money? Answer yes or no. " * 6
+    assert key([Message("user", f"{template}One")]) == key([Message("user", f"{template}Two")])
+    parts = [Message("user", [{"type": "text", "text": text}]) for text in ("One", "Two")]
+    assert key([parts[0]]) != key([parts[1]])
+
+
 def test_models_do_not_share_a_key():
     one, other = (wires.body("mistral", FIRST, model=f"mistral-{size}-latest") for size in ("small", "large"))
     assert one["prompt_cache_key"] != other["prompt_cache_key"]

@@ -35,6 +35,12 @@ def post(box, path, body):
         (OPENAI, {"model": "m", "input": ["fox"] * 2049}, "array too long"),
         (OPENAI, {"model": "m", "input": [LONG]}, "maximum context length"),
         (OPENAI, {"model": "m", "input": ["x" * 32000] * 40}, "max 300000 tokens per request"),
+        (OPENAI, {"model": "voyage-4", "input": "fox", "encoding_format": "float"}, "'encoding_format' is not valid"),
+        (OPENAI, {"model": "voyage-4", "input": "fox", "dimensions": 256}, "'dimensions' is not valid"),
+        (OPENAI, {"model": "voyage-4", "input": ["fox"] * 129}, "batch size limit is 128"),
+        (OPENAI, {"model": "voyage-4", "input": "word " * 30_000, "truncation": False}, "context length of 32000"),
+        (OPENAI, {"model": "jina-embeddings-v3", "input": "word " * 30_000}, "context length of 32000"),
+        (OPENAI, {"model": "jina-embeddings-v3", "input": "fox", "task": "query"}, "'task' is not valid"),
         (GEMINI, {"requests": []}, "at least one request"),
         (GEMINI, {"requests": [ENTRY] * 101}, "at most 100 requests"),
         (GEMINI, {"requests": [{**ENTRY, "outputDimensionality": -1}]}, "outputDimensionality"),
@@ -54,6 +60,25 @@ def test_a_request_that_the_service_refuses_is_refused(box, path, body, words):
     answer = post(box, path, body)
     assert answer.status_code == 400
     assert words in answer.text
+
+
+@pytest.mark.parametrize("model", ["voyage-4", "jina-embeddings-v3"])
+def test_services_without_chat_have_errors_of_their_own(box, model):
+    answer = post(box, OPENAI, {"model": model, "input": []})
+    assert (answer.status_code, list(answer.json())) == (400, ["detail"])
+    answer = post(box, f"/fault/rate-limit,on=embeddings{OPENAI}", {"model": model, "input": "fox"})
+    assert (answer.status_code, list(answer.json())) == (429, ["detail"])
+
+
+def test_a_body_that_is_not_json_is_refused(box):
+    answer = requests.post(f"{box.url}{OPENAI}", data=b"{", headers={"Content-Type": "application/json"}, timeout=20)
+    assert (answer.status_code, list(answer.json())) == (400, ["error"])
+
+
+def test_a_long_text_is_cut_for_voyage_and_on_request_for_jina(box):
+    text = "word " * 30_000
+    assert post(box, OPENAI, {"model": "voyage-4", "input": text}).status_code == 200
+    assert post(box, OPENAI, {"model": "jina-embeddings-v3", "input": text, "truncate": True}).status_code == 200
 
 
 def test_vectors_are_sent_as_base64_on_request(box):

@@ -109,6 +109,8 @@ ELSEWHERE = {
     "search-pause",
     "vectors-reversed",
     "no-positions",
+    "base64-ignored",
+    "dimensions-ignored",
     "same-position",
     "vector-missing",
     "one-vector",

@@ -23,7 +23,7 @@ HOST = "127.0.0.1"
 VARIABLES = (
     *("AICHATKIT_AIMOCK", "AICHATKIT_FASTMCP", "AICHATKIT_LITELLM", "AICHATKIT_LLAMA", "AICHATKIT_LLMOCK"),
     *("AICHATKIT_MCP", "AICHATKIT_MCP_CONFORMANCE", "AICHATKIT_MCP_NODE", "AICHATKIT_MCP_SDK"),
-    *("AICHATKIT_PYODIDE", "AICHATKIT_SDKS"),
+    *("AICHATKIT_PYODIDE", "AICHATKIT_SDKS", "AICHATKIT_SIGN_IN"),
 )
 PROGRAMS = {name: os.environ.get(name, "") for name in VARIABLES}
 REQUIRED = os.environ.get("AICHATKIT_PEERS") == "required"
@@ -158,18 +158,22 @@ def plan(llmock, **behavior):
 
 
 @contextlib.contextmanager
-def run_squid():
-    """Forward proxy for http and CONNECT; its log has one line for each request it passed on."""
+def run_squid(sign_in="", environment=None):
+    """Forward proxy for http and CONNECT; its log has one line for each request it passed on.
+
+    `sign_in` are the settings of squid for users, without whom nothing is passed on then.
+    """
     program = find_program("squid")
     with folder() as home:
         if os.geteuid() == 0:  # squid refuses to work as root, so it must be able to write here as its own user
             give_to_first_user(home, ("proxy", "squid", "nobody"))
         port, log = free_port(), home / "access.log"
         settings = home / "squid.conf"
-        settings.write_text(SQUID.format(host=HOST, port=port, home=home, log=log))
+        rules = SQUID.replace("http_access allow all", SIGNED_IN) if sign_in else SQUID
+        settings.write_text(sign_in + rules.format(host=HOST, port=port, home=home, log=log))
         # A name of its own keeps shared memory left by another squid from blocking the start.
         command = [program, "-N", "-n", f"aichatkit{port}", "-f", settings]
-        with running(command, home / "log", port):
+        with running(command, home / "log", port, environment):
             yield Peer(f"http://{HOST}:{port}", log)
 
 
@@ -214,6 +218,12 @@ def run_redis():
         with running(command, home / "log", port):
             yield Peer(f"redis://{HOST}:{port}/0", home / "log")
 
+
+SIGNED_IN = """
+acl signed_in proxy_auth REQUIRED
+http_access allow signed_in
+http_access deny all
+"""
 
 SQUID = """
 http_port {host}:{port}

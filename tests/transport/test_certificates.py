@@ -9,14 +9,19 @@ import threading
 import pytest
 import requests
 import trustme
-import urllib3
 
 from aichatkit import Client
 from aichatkit.errors import ConfigurationError, ConnectError
 from aichatkit.sandbox import Sandbox
 from aichatkit.sandbox.raw import RawServer, response
 from aichatkit.transport import certificates
-from aichatkit.transport.certificates import CertificateAdapter, environment_bundle, stamp_of, system_context
+from aichatkit.transport.certificates import (
+    CertificateAdapter,
+    bundle_context,
+    environment_bundle,
+    stamp_of,
+    system_context,
+)
 from aichatkit.transport.connections import Connections
 from aichatkit.transport.exceptions import translate_send
 
@@ -95,11 +100,22 @@ def test_a_certificate_of_another_host_is_refused_by_the_system_as_well(authorit
         assert sandbox.requests == []
 
 
-def test_an_old_urllib3_checks_host_names_itself(monkeypatch):
-    monkeypatch.setattr(certificates, "CHECKS_HOSTNAMES", True)
-    assert not system_context().check_hostname
-    monkeypatch.setattr(certificates, "CHECKS_HOSTNAMES", False)
-    assert system_context().check_hostname
+def test_a_certificate_of_another_host_is_refused_whatever_the_bundle(authority, ca_file):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("other.example").configure_cert(context)
+    with Sandbox(tls=context) as sandbox:
+        assert not trusts(sandbox, verify=ca_file)
+        assert sandbox.requests == []
+
+
+@pytest.mark.parametrize("by_urllib3", [True, False])
+def test_an_old_urllib3_checks_host_names_itself(monkeypatch, tmp_path, by_urllib3):
+    monkeypatch.setattr(certificates, "CHECKS_HOSTNAMES", by_urllib3)
+    path = tmp_path / "bundle.pem"
+    trustme.CA().cert_pem.write_to_path(str(path))
+    for context in (system_context(), bundle_context(str(path))):
+        assert context.check_hostname is not by_urllib3
+        assert context.verify_mode == ssl.CERT_REQUIRED
 
 
 @pytest.mark.parametrize("platform", ["darwin", "win32"])
@@ -245,7 +261,6 @@ def test_a_bundle_that_is_renewed_in_place_is_seen_by_the_same_client(tls_sandbo
 
 
 @keeps_contexts
-@pytest.mark.skipif(urllib3.__version__.startswith("1."), reason="older versions keep connections by the bundle's path")
 def test_an_authority_that_is_taken_away_is_not_trusted_on_connections_made_before(tls_sandbox, authority, tmp_path):
     path = tmp_path / "bundle.pem"
     authority.cert_pem.write_to_path(str(path))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import struct
+from array import array
 from collections.abc import Callable
 from typing import Any
 
@@ -28,7 +29,7 @@ def _edit(respond: Respond, edit: Callable[[list[Any]], list[Any]]) -> Response:
     return json_response(record)
 
 
-def _each(respond: Respond, change: Callable[[list[float]], Any]) -> Response:
+def _each(respond: Respond, change: Callable[[Any], Any]) -> Response:
     """Change the numbers of each vector."""
 
     def change_entry(entry: Any) -> Any:
@@ -47,9 +48,12 @@ def vectors_reversed(respond: Respond, call: Call) -> Response:
 
 
 @fault(on="embeddings")
-def no_positions(respond: Respond, call: Call) -> Response:
-    """Vectors without their positions."""
-    return _edit(respond, lambda entries: [{**entry, "index": None} for entry in entries])
+def no_positions(respond: Respond, call: Call, one: str = "") -> Response:
+    """Vectors without their positions (one=yes: only the first)."""
+    return _edit(
+        respond,
+        lambda entries: [{**entry, "index": index if one and index else None} for index, entry in enumerate(entries)],
+    )
 
 
 @fault(on="embeddings")
@@ -90,6 +94,21 @@ def base64_vectors(respond: Respond, call: Call, double: str = "") -> Response:
         respond,
         lambda numbers: base64.b64encode(struct.pack(f"<{len(numbers)}{letter}", *numbers)).decode("ascii"),
     )
+
+
+@fault(on="embeddings")
+def base64_ignored(respond: Respond, call: Call) -> Response:
+    """Vectors as numbers although base64 was requested."""
+    return _each(
+        respond,
+        lambda text: list(array("f", base64.b64decode(text))) if isinstance(text, str) else text,
+    )
+
+
+@fault(on="embeddings")
+def dimensions_ignored(respond: Respond, call: Call) -> Response:
+    """Vectors twice as wide as requested."""
+    return _each(respond, lambda numbers: [*numbers, *numbers])
 
 
 @fault(on="embeddings")

@@ -1,4 +1,7 @@
-"""Embeddings, in the protocols of OpenAI, Gemini, Cohere and Ollama: texts with common words get near vectors."""
+"""Embeddings, in the protocols of OpenAI, Gemini, Cohere and Ollama: texts with common words get near vectors.
+
+OpenAI's is also that of Voyage and Jina, which have fields, limits and errors of their own.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,11 @@ import base64
 import hashlib
 import math
 import struct
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from aichatkit.sandbox.exchange import APIError, Response, json_response
+from aichatkit.sandbox.exchange import APIError, Request, Response, json_response
 from aichatkit.sandbox.wires.base import Call, Route, parse_json
 from aichatkit.sandbox.wires.cohere import Cohere
 from aichatkit.sandbox.wires.gemini import Gemini
@@ -19,9 +23,40 @@ from aichatkit.sandbox.wires.openai import ANY_BASE, OpenAIWire
 __all__ = ["CohereEmbeddings", "GeminiEmbeddings", "OllamaEmbeddings", "OpenAIEmbeddings"]
 
 #: The width of a vector if the request does not name one.
-_WIDTHS = {"text-embedding-3-small": 1536, "text-embedding-3-large": 3072, "text-embedding-ada-002": 1536}
+_WIDTHS = {
+    "text-embedding-3-small": 1536,
+    "text-embedding-3-large": 3072,
+    "text-embedding-ada-002": 1536,
+    "voyage-4": 1024,
+    "voyage-4-large": 1024,
+    "jina-embeddings-v3": 1024,
+    "jina-embeddings-v4": 2048,
+}
 _WIDTH, _MAX_WIDTH = 64, 8192
 _MAX_TOKENS, _MAX_INPUTS, _MAX_TOTAL = 8192, 2048, 300_000
+#: Fields and their values at services that have OpenAI's protocol with differences; None if any value will do.
+_OWN_FIELDS: Mapping[str, Mapping[str, Sequence[Any] | None]] = {
+    "voyage-": {
+        "model": None,
+        "input": None,
+        "input_type": ("query", "document", None),
+        "truncation": (True, False),
+        "output_dimension": (256, 512, 1024, 2048, None),
+        "output_dtype": ("float",),
+        "encoding_format": ("base64", None),
+    },
+    "jina-": {
+        "model": None,
+        "input": None,
+        "task": ("retrieval.query", "retrieval.passage", "text-matching", "classification", "separation"),
+        "dimensions": None,
+        "late_chunking": (True, False),
+        "embedding_type": ("float", "base64"),
+        "truncate": (True, False),
+        "normalized": (True, False),
+    },
+}
+_OWN_INPUTS, _OWN_TOKENS = {"voyage-": 128, "jina-": 2048}, 32_000
 _INPUT_TYPES = ("search_document", "search_query", "classification", "clustering", "image")
 
 
@@ -42,18 +77,28 @@ class OpenAIEmbeddings(OpenAIWire):
         texts = [texts] if isinstance(texts, str) else texts
         if not isinstance(texts, list) or not texts or not all(isinstance(text, str) and text for text in texts):
             raise APIError("bad-request", "Invalid 'input': expected a string or an array of non-empty strings.")
-        _check_limits(texts)
+        own = _own_fields_of(record)
+        if own:
+            _check_own_fields(record, own)
+        else:
+            _check_limits(texts)
         name = "output_dimension" if "output_dimension" in record else "dimensions"
         width = _parse_width(record, name, _WIDTHS.get(model, _WIDTH))
-        as_text = record.get("encoding_format") == "base64"
+        as_text = "base64" in (record.get("encoding_format"), record.get("embedding_type"))
         vectors = [vector_of(text, width) for text in texts]
         data = [
             {"object": "embedding", "index": index, "embedding": _base64(vector) if as_text else vector}
             for index, vector in enumerate(vectors)
         ]
         tokens = sum(map(_count, texts))
-        usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+        usage = {"total_tokens": tokens} if own else {"prompt_tokens": tokens, "total_tokens": tokens}
         return json_response({"object": "list", "model": model, "data": data, "usage": usage})
+
+    def error_response(self, error: APIError, request: Request | None = None) -> Response:
+        """Build an error in the form of the service that has the model."""
+        if request is not None and _own_fields_of(_record_of(request)):
+            return json_response({"detail": error.message}, error.status, error.headers)
+        return super().error_response(error, request)
 
 
 class GeminiEmbeddings(Gemini):
@@ -153,11 +198,44 @@ def vector_of(text: str, width: int) -> list[float]:
     True
     """
     total = [0.0] * width
-    for word in "".join(letter if letter.isalnum() else " " for letter in text.lower()).split() or [text]:
+    words = "".join(letter if letter.isalnum() else " " for letter in text.lower()).split() or [text]
+    for word, count in Counter(words).items():
         for index, number in enumerate(_direction(word, width)):
-            total[index] += number
+            total[index] += count * number
     length = math.sqrt(sum(number * number for number in total)) or 1.0
     return [number / length for number in total]
+
+
+def _record_of(request: Request) -> Any:
+    try:
+        return request.json()
+    except ValueError:
+        return None
+
+
+def _own_fields_of(record: Any) -> str:
+    """Return the start of the model's name if its service has fields of its own, else an empty string."""
+    model = record.get("model") if isinstance(record, dict) else None
+    return next((start for start in _OWN_FIELDS if isinstance(model, str) and model.startswith(start)), "")
+
+
+def _check_own_fields(record: Mapping[str, Any], start: str) -> None:
+    """Raise the error of Voyage or Jina for a field or a value it does not take, and for too many or too long texts."""
+    fields, texts = _OWN_FIELDS[start], record["input"]
+    texts = [texts] if isinstance(texts, str) else texts
+    for name, value in record.items():
+        values = fields.get(name, ())
+        if values is not None and value not in values:
+            raise APIError("bad-request", f"Value '{value}' supplied for argument '{name}' is not valid.")
+    if len(texts) > _OWN_INPUTS[start]:
+        raise APIError("bad-request", f"The batch size limit is {_OWN_INPUTS[start]}. Your batch size is {len(texts)}.")
+    may_cut = record.get("truncation", True) if start == "voyage-" else record.get("truncate", False)
+    longest = max(map(_count, texts))
+    if longest > _OWN_TOKENS and not may_cut:
+        raise APIError(
+            "bad-request",
+            f"An input has {longest} tokens, which is more than the context length of {_OWN_TOKENS} tokens.",
+        )
 
 
 def _parse_width(record: Any, name: str, default: int = _WIDTH) -> int:

@@ -286,6 +286,8 @@ class MCPServer(ToolSource):
                     self._warn(f"the definition of {name} is not the one that it had at first; check it")
         if len(tools) > _MANY_TOOLS:
             self._warn(f"{len(tools)} tools are more than services accept; choose some with only=")
+        # Some servers list them in another order each time, which prompt caches take for other tools.
+        tools = {name: tools[name] for name in self._first if name in tools}
         return with_distinct_names(tools, settings.prefix)
 
     def _call(self, tool: ServerTool, arguments: Mapping[str, Any]) -> ToolResult:

@@ -320,6 +320,16 @@ def test_the_list_is_kept_as_long_as_the_server_says(mcp, server):
     assert [one.name for one in mcp.tools()] == ["c"]
 
 
+def test_a_list_in_another_order_changes_nothing_for_the_cache_of_a_service(mcp, server):
+    first, second = [tool(name) for name in "abc"], [tool(name) for name in "dcba"]
+    server.on("tools/list", page(first), page(second), page(second[:1] + second[2:]))
+    assert [one.name for one in mcp.tools()] == ["a", "b", "c"]
+    mcp._peer.has_changed = True
+    assert [one.name for one in mcp.tools()] == ["a", "b", "c", "d"]
+    mcp._peer.has_changed = True
+    assert [one.name for one in mcp.tools()] == ["a", "b", "d"]
+
+
 def test_a_tool_that_is_known_is_called_without_another_list(mcp, server):
     server.on("tools/list", reply_with({"tools": [tool("add")], "ttlMs": 0}))
     mcp._clock = iter(range(0, 100_000, 100)).__next__
