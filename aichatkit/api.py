@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from aichatkit._lazy import lazy_module
 from aichatkit._locks import Lock
 from aichatkit.batch.results import Results
-from aichatkit.call.signatures import CallOptions, ChatOptions, DecideOptions, EmbedOptions, MapOptions, with_signature
+from aichatkit.call.signatures import (
+    CallOptions,
+    ChatOptions,
+    DecideOptions,
+    EmbedOptions,
+    ImageOptions,
+    MapOptions,
+    with_signature,
+)
 from aichatkit.chats.chat import Chat
 from aichatkit.client import Client
 from aichatkit.images import ImageResponse
@@ -61,8 +69,8 @@ def chat(**options: Unpack[ChatOptions]) -> Chat:
 
 
 @with_signature
-def image(prompt: str, **options: Unpack[CallOptions]) -> ImageResponse:
-    """Generate an image with the default client; options and errors are those of `Client.image`."""
+def image(prompt: str, **options: Unpack[ImageOptions]) -> ImageResponse:
+    """Generate or edit images with the default client; options and errors are those of `Client.image`."""
     return default_client().image(prompt, **options)
 
 

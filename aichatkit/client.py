@@ -19,13 +19,14 @@ from aichatkit.call.signatures import (
     DecideOptions,
     EmbedOptions,
     EstimateOptions,
+    ImageOptions,
     MapOptions,
     SamplingOptions,
     with_signatures,
 )
 from aichatkit.call.targets import Keys, Model, PerProvider, Target, find_targets, parse_model
 from aichatkit.chats.chat import Chat
-from aichatkit.errors import BadResponseError, ConfigurationError
+from aichatkit.errors import ConfigurationError
 from aichatkit.limits.cooldowns import Cooldowns, Cooling
 from aichatkit.limits.retries import RetryBudget, RetryPolicy
 from aichatkit.limits.waits import Pauses
@@ -235,19 +236,21 @@ class Client:
         """Return a conversation; its options apply to every turn."""
         return Chat(self, **options)
 
-    def image(self, prompt: str, **options: Unpack[CallOptions]) -> images.ImageResponse:
-        """Generate an image and return it; raise BadResponseError if the model answers with text only."""
-        with self.stream(prompt, **options) as stream:
-            pictures = [chunk for chunk in stream if isinstance(chunk, images.ImageResponse)]
-            provider = stream.provider
-        if not pictures:
-            raise BadResponseError(
-                f"{provider}: the answer has only text and no image; choose a model that generates images, "
-                "such as 'openai/gpt-image-2.5-flare'",
-                provider=provider,
-                partial=stream.text,
-            )
-        return pictures[0] if len(pictures) == 1 else pictures[0].joined(pictures[1:])
+    def image(self, prompt: str, **options: Unpack[ImageOptions]) -> images.ImageResponse:
+        """Generate images, or edit those in `files`, and return them.
+
+        Args:
+            size: "1024x1024" or (1024, 1024); at some services "16:9", "2K" or "16:9 2K".
+            quality: a word of the service, such as "low", "medium" or "high".
+            n: how many images, at services that generate several for one request; other options are those of `ask`.
+
+        Raises:
+            ConfigurationError: nothing was sent; the model cannot do that.
+            BadResponseError: the model answered with text only, or with fewer images, which are in `partial` then.
+        """
+        request, others = images.split_options(options)
+        call = self._build_call(prompt, 0, **others).with_image(request)
+        return images.read_images(Stream(pipeline.open_answer(call)), request)
 
     @overload
     def models(self, provider: str | None = None, *, details: Literal[False] = False) -> list[str]: ...

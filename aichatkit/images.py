@@ -5,21 +5,33 @@ from __future__ import annotations
 import base64
 import binascii
 import builtins
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 from urllib.parse import unquote, unquote_to_bytes
 
 from aichatkit._lazy import lazy_module
 from aichatkit._reasons import reason_of
 from aichatkit.errors import BadResponseError, ConfigurationError
+from aichatkit.params import is_integer, suggestion
 
 if TYPE_CHECKING:
     from aichatkit.display import markup
 else:
     markup = lazy_module("aichatkit.display.markup")
 
-__all__ = ["ImageResponse", "data_uri", "decode_data_uri", "image_type"]
+__all__ = [
+    "ImageRequest",
+    "ImageResponse",
+    "ImageSize",
+    "data_uri",
+    "decode_data_uri",
+    "image_type",
+    "parse_request",
+    "read_images",
+    "split_options",
+]
 
 #: First bytes -> media type and file extension.
 _SIGNATURES = (
@@ -37,6 +49,10 @@ _EXTENSIONS = {extension for _, _, extension in _SIGNATURES} | {".webp", ".avif"
 _DISPLAYABLE = ("image/png", "image/jpeg", "image/gif")
 #: The alphabet of URL-safe base64 -> the standard one.
 _STANDARD_BASE64 = str.maketrans("-_", "+/")
+_PIXELS = re.compile(r"([1-9][0-9]{0,5})[xX\u00d7*]([1-9][0-9]{0,5})")
+_RATIO = re.compile(r"[1-9][0-9]*(?:\.[0-9]+)?:[1-9][0-9]*(?:\.[0-9]+)?")
+_RESOLUTION = re.compile(r"[1-9][0-9]?[kK]")
+_SIZE_WORDS = ("auto",)
 _EXTENSION_ALIASES = {".jpg": (".jpeg",), ".tif": (".tiff",)}
 
 
@@ -122,6 +138,98 @@ class ImageResponse(str):
         if head[len("data:") :] in _DISPLAYABLE:
             return {head[len("data:") :]: body}
         return {"text/html": markup.images_html(self.images, self.alt)}
+
+
+class ImageSize(NamedTuple):
+    """A size: `pixels` are width and height, `ratio` is "16:9", `resolution` is "2K"; empty for what is not set."""
+
+    text: str
+    pixels: tuple[int, int] | None = None
+    ratio: str = ""
+    resolution: str = ""
+
+
+class ImageRequest(NamedTuple):
+    """What `image` asks for in addition to its prompt; None or empty for what is left to the service."""
+
+    size: ImageSize | None = None
+    quality: str = ""
+    n: int = 1
+
+    def given(self) -> list[str]:
+        """Return the names of the options that are set."""
+        is_set = {"size": self.size is not None, "quality": bool(self.quality), "n": self.n > 1}
+        return [name for name in is_set if is_set[name]]
+
+
+def split_options(options: Mapping[str, Any]) -> tuple[ImageRequest, dict[str, Any]]:
+    """Return what the options of `image` say about the images, and the other options."""
+    own = {name: options[name] for name in ImageRequest._fields if name in options}
+    return parse_request(**own), {name: value for name, value in options.items() if name not in own}
+
+
+def parse_request(size: Any = None, quality: Any = None, n: Any = 1) -> ImageRequest:
+    """Return a request for images; raise ConfigurationError if an option has no meaning at any service."""
+    if not is_integer(n, minimum=1):
+        raise ConfigurationError(f"n, the number of images, must be an integer of at least 1, got {n!r:.100}")
+    if quality is not None and (not isinstance(quality, str) or not quality.strip()):
+        raise ConfigurationError(f"quality must be a word such as 'low', 'medium' or 'high', got {quality!r:.100}")
+    return ImageRequest(None if size is None else _parse_size(size), (quality or "").strip().lower(), n)
+
+
+def read_images(stream: Any, request: ImageRequest) -> ImageResponse:
+    """Return the images of an answer; raise BadResponseError if there are none, or fewer than requested."""
+    with stream:
+        pictures = [chunk for chunk in stream if isinstance(chunk, ImageResponse)]
+        provider, text = stream.provider, stream.text
+    if not pictures:
+        raise BadResponseError(
+            f"{provider}: the answer has only text and no image; choose a model that generates images, "
+            "such as 'openai/gpt-image-2.5-flare'",
+            provider=provider,
+            partial=text,
+        )
+    response = pictures[0] if len(pictures) == 1 else pictures[0].joined(pictures[1:])
+    count = len(response.images)
+    if count < request.n:
+        raise BadResponseError(
+            f"{provider}: {count} of {request.n} images came back; they are in error.partial, which has save(path)",
+            provider=provider,
+            partial=response,
+        )
+    return response
+
+
+def _parse_size(size: Any) -> ImageSize:
+    """Return a size.
+
+    >>> _parse_size((1024, 768)).text, _parse_size("16:9 2k")
+    ('1024x768', ImageSize(text='16:9 2K', pixels=None, ratio='16:9', resolution='2K'))
+    """
+    if isinstance(size, (tuple, list)) and len(size) == 2 and all(is_integer(edge, minimum=1) for edge in size):
+        return ImageSize(f"{size[0]}x{size[1]}", (size[0], size[1]))
+    words = size.strip().split() if isinstance(size, str) else []
+    pixels = _PIXELS.fullmatch("".join(words))
+    if pixels:
+        width, height = int(pixels[1]), int(pixels[2])
+        return ImageSize(f"{width}x{height}", (width, height))
+    if words and words[0].lower() == "auto" and len(words) == 1:
+        return ImageSize("auto")
+    ratios = [word for word in words if _RATIO.fullmatch(word)]
+    resolutions = [word.upper() for word in words if _RESOLUTION.fullmatch(word)]
+    if words and len(words) == len(ratios) + len(resolutions) and len(ratios) < 2 and len(resolutions) < 2:
+        return ImageSize(" ".join([*ratios, *resolutions]), None, "".join(ratios), "".join(resolutions))
+    raise ConfigurationError(
+        "size must be width and height in pixels, such as '1024x1024' or (1024, 1024), an aspect ratio such as '16:9', "
+        f"a resolution such as '2K', or 'auto', got {size!r:.100}{_size_hint(size)}"
+    )
+
+
+def _size_hint(size: Any) -> str:
+    edge = str(size).strip()
+    if re.fullmatch(r"[1-9][0-9]{2,4}", edge):
+        return f"; did you mean '{edge}x{edge}'?"
+    return suggestion(edge, _SIZE_WORDS) if isinstance(size, str) else ""
 
 
 def image_type(content: bytes) -> tuple[str, str]:

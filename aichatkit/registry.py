@@ -53,6 +53,7 @@ _NOT_PROVIDERS = (
         "deciders",
         "effort_fields",
         "embedders",
+        "image_fields",
         "logprobs",
         "mistral_conversations",
         "odd_events",

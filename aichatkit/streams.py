@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Callable, NoReturn
+from typing import TYPE_CHECKING, Any, Callable, NoReturn
 
 from aichatkit._lazy import lazy_module
 from aichatkit.reply import Attempt, Reply
@@ -61,6 +61,19 @@ class Stream(Iterator[str]):
     def text(self) -> str:
         """The text received so far."""
         return self._answer.text
+
+    @property
+    def partial_data(self) -> Any:
+        """The data of structured output received so far: what `schema` asked for as plain dicts, lists and values.
+
+        A text may still be incomplete; a number, a field or an item is there once it is complete. It is None before the
+        first of it, and the same dict or list each time, which grows: copy it to keep it. At the end it is the data of
+        the reply as plain JSON. `stream.reply.data` has it in its type.
+
+        Raises:
+            ConfigurationError: the stream has no `schema`.
+        """
+        return self._answer.partial_data
 
     @property
     def reasoning(self) -> str:

@@ -2129,6 +2129,48 @@ MISTAKES = (
         "bundle = verify",
         "transport/test_certificates.py",
     ),
+    Mistake(
+        "fewer images than requested are taken for all of them",
+        "images.py",
+        "    if count < request.n:\n",
+        "    if False:\n",
+        "providers/test_image_fields.py",
+    ),
+    Mistake(
+        "images to edit are dropped, and others are drawn instead",
+        "providers/openai_images.py",
+        "    if files and takes_form(provider):\n",
+        "    if False:\n",
+        "providers/test_image_fields.py",
+    ),
+    Mistake(
+        "a call for images gets a cached text",
+        "middleware/fingerprints.py",
+        "    if options.image is not None:\n",
+        "    if False:\n",
+        "providers/test_image_fields.py",
+    ),
+    Mistake(
+        "a number is shown before its last digit",
+        "structured/partial.py",
+        "        if end == len(text):\n            return _MORE\n        match",
+        "        match",
+        "structured/test_partial.py",
+    ),
+    Mistake(
+        "half of a character is shown before the other half",
+        "structured/partial.py",
+        "            if other is None and len(text) < after + 6:\n                return _MORE\n",
+        "",
+        "structured/test_partial.py",
+    ),
+    Mistake(
+        "the data of a round of tools is taken for that of the answer",
+        "middleware/tool_rounds.py",
+        "            self._partial.restart()\n",
+        "            self._partial.value\n",
+        "structured/test_partial.py",
+    ),
     # Embeddings, and what breaks a prompt cache.
     Mistake(
         "rows of one template have prompt cache keys of their own",

@@ -164,6 +164,7 @@ CHECK = (
 CALL = f"schema=None, tools=(), tool_choice=None, search=False, max_rounds=8, approve=None, {CHECK}"
 CONVERSATION = f"model=None, system=None, history=(), trim=None, {CALL}"
 ASK = f"model=None, system=None, {CALL}"
+IMAGE = f"model=None, system=None, size=None, quality=None, n=1, {CALL}"
 MAP = (
     "model=None, system=None, workers=8, progress=None, resume=None, executor=None, on_error='keep',"
     f" as_completed=False, budget=None, max_tokens_total=None, encoding=None, delimiter=None,"
@@ -193,7 +194,7 @@ SIGNATURES = {
     "Client.close": "(self)",
     "Client.estimate": "(self, prompts, template=None, *, batch=False, model=None, system=None, decide=None,"
     f" threshold=None, emulate=None, {CALL})",
-    "Client.image": f"(self, prompt, *, {ASK})",
+    "Client.image": f"(self, prompt, *, {IMAGE})",
     "Client.map": f"(self, prompts, template=None, *, {MAP})",
     "Client.models": "(self, provider=None, *, details=False)",
     "Client.stream": f"(self, prompt, *, {ASK})",
@@ -217,7 +218,7 @@ SIGNATURES = {
     "Timeout": "(connect=None, read=None, total=None)",
     "ask": f"(prompt, *, {ASK})",
     "chat": f"(*, {CONVERSATION})",
-    "image": f"(prompt, *, {ASK})",
+    "image": f"(prompt, *, {IMAGE})",
     "map": f"(prompts, template=None, *, {MAP})",
     "models": "(provider=None, *, details=False)",
     "register": "(provider, *, url=None, api_key_env=(), default_model='', replace=False, catalog=(), **row)",

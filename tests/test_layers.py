@@ -52,7 +52,7 @@ ORDER = """
     transport.timeouts chunks providers.user_agents _warnings structured.validation catalog.efforts
     notebook.cell_options messages events.lines classification.table batch.templates batch.csv_rows classification.rules
     events classification.error_bodies classification.retry_after catalog.prices
-    structured.schemas structured.dialects structured.fit batch.rows
+    structured.schemas structured.dialects structured.fit structured.partial batch.rows
     catalog.own_prices
     catalog.parameters
     classification.parameter_names classification.refusal_wordings
@@ -81,7 +81,7 @@ ORDER = """
     prompt_caching.policy
     call.answer limits.rate_limits limits.retries
     call.model_rules
-    call.refused_fields
+    call.refused_fields call.multipart
     call.refusal_actions
     call.refusals
     registry call.request call.listings

@@ -16,7 +16,7 @@ from aichatkit.registry import registry
 PAGE = (Path(__file__).parent.parent / "docs" / "parameters.md").read_text(encoding="utf-8")
 #: What every service takes.
 COMMON = {"max_tokens", "temperature", "top_p"}
-METHODS = {"map": Client.map, "chat": Client.chat, "Chat.show": Chat.show, "Client": Client}
+METHODS = {"image": Client.image, "map": Client.map, "chat": Client.chat, "Chat.show": Chat.show, "Client": Client}
 
 
 def table(heading):

@@ -31,6 +31,10 @@ class AnswerLike(Protocol):
         """The model's reasoning received so far."""
 
     @property
+    def partial_data(self) -> Any:
+        """The data of structured output received so far, as plain JSON; an error without a schema."""
+
+    @property
     def attempts(self) -> list[Attempt]:
         """Every attempt so far, in order."""
 

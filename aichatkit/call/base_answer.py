@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
-from aichatkit.errors import ChatError, StreamInterruptedError
+from aichatkit.errors import ChatError, ConfigurationError, StreamInterruptedError
 from aichatkit.reply import Attempt, Reply
 
 if TYPE_CHECKING:
@@ -31,6 +31,13 @@ class BaseAnswer:
 
     def __next__(self) -> str:
         return next(self._chunks)
+
+    @property
+    def partial_data(self) -> Any:
+        """The data received so far; a call with a schema has a class of its own for its answer."""
+        raise ConfigurationError(
+            "partial_data is the data of structured output: pass schema=, as in stream(prompt, schema=Invoice)"
+        )
 
     def unfinished(self: AnswerLike) -> StreamInterruptedError:
         """Return the error for an answer that was closed before its end."""
@@ -93,11 +100,15 @@ class FinishedAnswer(BaseAnswer):
         """Skip the rest."""
         self.closed = True
 
+    def _note(self, piece: str) -> None:
+        """Do what a subclass does with a piece before it is handed out."""
+
     def _read(self, pieces: Iterable[str]) -> Iterator[str]:
         for piece in pieces:
             if self.closed:
                 return
             self.text += piece
+            self._note(piece)
             yield piece
         if self.closed:
             return

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Mapping, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, TypeVar
 
-from aichatkit._dataclasses import dataclass, field
+from aichatkit._dataclasses import dataclass, field, replace
 from aichatkit._lazy import lazy_module
 from aichatkit.auth.keys import KeyFunction
 from aichatkit.call.targets import AnyKey, Target, parse_key
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from aichatkit.auth import signers as signing
     from aichatkit.call.answer import Answer
     from aichatkit.call.refusals import Change
+    from aichatkit.images import ImageRequest
     from aichatkit.limits.rate_limits import RateLimiter
     from aichatkit.middleware.budgets import Budget
     from aichatkit.middleware.observe import Observer
@@ -214,6 +215,10 @@ class Call:
     make_attempts: Callable[..., Any] | None = None
     #: Called before each further answer of a call with tools; an error it raises ends the call.
     before_round: Callable[[], None] | None = None
+
+    def with_image(self, image: ImageRequest) -> Call:
+        """Return the call as one for images."""
+        return replace(self, options=replace(self.options, image=image))
 
     def sleeper(self) -> Sleeper:
         """Return how this call waits."""

@@ -50,6 +50,7 @@ _MAP = frozenset(
     }
 )
 _DECIDE = frozenset({"emulate", "threshold"})
+_IMAGE = frozenset({"quality", "size"})
 _EMBED = frozenset({"dimensions", "kind", "normalize", "truncate"})
 _PHRASES = {
     "files": "files=[...]",
@@ -75,6 +76,8 @@ def hint_for(name: str, accepted: Collection[str] = (), function: str = "") -> s
     word = other_words.snake_case(name)
     if word in ("stream", "streaming"):
         return f"; {_STREAMS.get(function, 'to stream an answer, call stream(...)')}"
+    if word in other_words.COUNTS and "n" in accepted:
+        return "; did you mean n=?"
     if word in other_words.COUNTS:
         return "; a call gives one answer; for several to one prompt, use map([prompt] * 3)"
     if word in other_words.FIELDS:
@@ -108,6 +111,8 @@ def place_of(option: str) -> str:
         return "map(prompts, decide=...); for one text, call decide(text, questions)"
     if option in _DECIDE:
         return f"decisions: decide(text, questions, {option}=...)"
+    if option in _IMAGE:
+        return f"images: image(prompt, {option}=...)"
     if option in _EMBED:
         return f"embeddings: embed(texts, {option}=...)"
     return "map(...)" if option in _MAP else ""

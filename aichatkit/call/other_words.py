@@ -43,6 +43,8 @@ _OPTIONS = {
     "resume": "checkpoint journal",
     "on_error": "return_exceptions raise_on_error raise_exceptions",
     "dimensions": "dimension output_dimension output_dimensionality embedding_dimensions",
+    "size": "aspect_ratio image_size resolution",
+    "quality": "image_quality",
     "kind": "input_type task_type embedding_type",
     "normalize": "normalize_embeddings normalized",
     "api_key": "key token openai_api_key anthropic_api_key google_api_key api_token auth_token access_token "
@@ -59,7 +61,12 @@ _OPTIONS = {
     "log": "log_file logger",
 }
 #: How many answers to give: a call gives one.
-COUNTS = frozenset({"n", "candidate_count", "num_completions", "num_generations", "num_return_sequences"})
+COUNTS = frozenset(
+    {
+        *("n", "candidate_count", "num_completions", "num_generations", "num_return_sequences"),
+        *("num_images", "number_of_images", "num_outputs"),
+    }
+)
 #: Fields of services, which `extra` adds to the body unchanged.
 _FIELDS = """
     best_of function_call store metadata service_tier modalities prediction safety_settings suffix

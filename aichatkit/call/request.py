@@ -27,13 +27,16 @@ if TYPE_CHECKING:
     import inspect
 
     from aichatkit import _json
-    from aichatkit.call import refusals
-    from aichatkit.providers import search_fields, tool_fields
+    from aichatkit.call import multipart, refusals
+    from aichatkit.providers import image_fields, search_fields, tool_fields
 else:
     _json = lazy_module("aichatkit._json")
     inspect = lazy_module("inspect")
     # Few models refuse a parameter.
     refusals = lazy_module("aichatkit.call.refusals")
+    # Few calls generate images.
+    multipart = lazy_module("aichatkit.call.multipart")
+    image_fields = lazy_module("aichatkit.providers.image_fields")
     # Few calls search, or use tools of the service.
     search_fields = lazy_module("aichatkit.providers.search_fields")
     tool_fields = lazy_module("aichatkit.providers.tool_fields")
@@ -170,7 +173,8 @@ def check_request(request: ProviderRequest) -> None:
     """Raise if the provider does not support what is requested; nothing is sent."""
     provider, options = request.provider, request.options
     if provider.no_chat:
-        message = f"{provider.name} {provider.no_chat}, such as model='{provider.name}/{request.model}'"
+        instead = provider.no_chat.format(f"{provider.name}/{request.model}")
+        message = f"{provider.name} does not chat; call {instead}"
         raise ConfigurationError(message, provider=provider.name, action="next")
     if options.params:
         params.reject_unsupported(options.params, provider.params, provider=provider.name)
@@ -182,6 +186,8 @@ def check_request(request: ProviderRequest) -> None:
         tool_fields.check_tool_fields(provider, options)
     if options.extra and not _takes(type(provider).build_request, "options"):
         raise ConfigurationError(f"{provider.name} does not take extra fields", provider=provider.name, action="next")
+    if options.image is not None or provider.draws(request.model):
+        image_fields.check_image(provider, request.model, request.messages, options)
     for file in iter_files(request.messages):
         _check_file(file, provider)
 
@@ -203,6 +209,12 @@ def _build(request: ProviderRequest, http: Transport) -> requests.Request:
 def encode_body(http_request: requests.Request, request: ProviderRequest) -> requests.Request:
     """Encode the body as JSON here: a value that cannot be encoded is known to come from the caller."""
     if http_request.json is None:
+        return http_request
+    if http_request.files:
+        files: Any = http_request.files
+        form, content_type = multipart.encode_form(http_request.json, files, provider=request.provider.name)
+        http_request.data, http_request.json, http_request.files = form, None, []
+        http_request.headers = {**(http_request.headers or {}), "Content-Type": content_type}
         return http_request
     # Only the arguments of tool calls hold numbers that a float cannot.
     encode = _json.dumps if any(isinstance(message, ToolCallsMessage) for message in request.messages) else _encode
@@ -304,4 +316,6 @@ def _takes(hook: Callable[..., Any], name: str) -> bool:
 
 def _last_text(messages: Sequence[Message]) -> str:
     content = messages[-1].content
-    return content if isinstance(content, str) else ""
+    if isinstance(content, str):
+        return content
+    return "\n".join(str(part["text"]) for part in content if part["type"] == "text")

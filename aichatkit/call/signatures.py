@@ -39,6 +39,7 @@ __all__ = [
     "DecideOptions",
     "EmbedOptions",
     "EstimateOptions",
+    "ImageOptions",
     "MapOptions",
     "SamplingOptions",
     "options_of",
@@ -101,6 +102,14 @@ class CallOptions(CheckOptions, total=False):
     search: bool | Mapping[str, Any]
     max_rounds: int
     approve: Callable[[ToolCall], bool] | None
+
+
+class ImageOptions(CallOptions, total=False):
+    """Options of `image`: those of any call, and what the images are like."""
+
+    size: str | tuple[int, int] | None
+    quality: str | None
+    n: int
 
 
 class ChatOptions(CallOptions, total=False):
@@ -178,6 +187,7 @@ _DEFAULTS: Mapping[str, Any] = {
     "history": (),
     "late": "batch",
     "max_rounds": 8,
+    "n": 1,
     "on_error": "keep",
     "raw": False,
     "search": False,
@@ -193,7 +203,7 @@ _UNPACKED = {
     f"Unpack[{options.__name__}]": options
     for options in (
         *(SamplingOptions, CheckOptions, CallOptions, ChatOptions, MapOptions, EmbedOptions),
-        *(DecideOptions, EstimateOptions),
+        *(DecideOptions, EstimateOptions, ImageOptions),
     )
 }
 #: What annotations of options refer to, for `typing.get_type_hints`.

@@ -39,6 +39,8 @@ def build_parser() -> ArgumentParser:
     add_client_options(parser)
     parser.add_argument("-d", "--dimensions", type=int, metavar="N", help="shorter vectors, if the model supports it")
     parser.add_argument("--kind", choices=KINDS, help="whether the texts are stored or search for stored ones")
+    parser.add_argument("--normalize", action="store_true", help="scale every vector to length 1")
+    parser.add_argument("--truncate", action="store_true", help="let the service cut texts that are too long")
     parser.add_argument("-w", "--workers", type=int, default=8, help="requests in progress at once (default 8)")
     parser.add_argument("--journal", metavar="FILE", help="send only what is missing from this journal")
     return parser
@@ -74,6 +76,8 @@ def _embed(args: Namespace, texts: Any, model: str) -> Any:
             model=model,
             dimensions=args.dimensions,
             kind=args.kind,
+            normalize=args.normalize or None,
+            truncate=args.truncate,
             workers=args.workers,
             resume=args.journal,
         )

@@ -103,9 +103,20 @@ class Cache(MutableMapping[str, str]):
 class CachedAnswer(FinishedAnswer):
     """A cached reply that is read like an answer in progress."""
 
-    def __init__(self, reply: Reply) -> None:
+    def __init__(self, reply: Reply, schema: Form | None = None) -> None:
+        self._schema = schema
+        self._partial = None if schema is None else schema.partial_data()
         # Each word with the space before it, as services stream text.
         super().__init__(reply, filter(None, reply.text.replace(" ", "\0 ").split("\0")), [])
+
+    @property
+    def partial_data(self) -> Any:
+        """The data received so far, at the end that of the reply."""
+        return super().partial_data if self._partial is None else self._partial.value
+
+    def _note(self, piece: str) -> None:
+        if self._partial is not None:
+            self._partial.add(piece)
 
 
 def parse_cache(cache: Any) -> MutableMapping[str, str] | None:
@@ -124,7 +135,7 @@ def answer_from_cache(call: Call, open_next: Callable[[Call], AnswerLike]) -> An
     key = _key_of(call)
     cached = _find(call, key)
     if cached is not None:
-        return CachedAnswer(cached)
+        return CachedAnswer(cached, call.schema)
     answer = open_next(call)
     answer.when_complete(partial(_store, call.context.cache, key))
     return answer

@@ -19,6 +19,8 @@ def fingerprint(call: Call, *more: Any) -> bytes:
     identity = [models, list(call.messages), options.params, options.extra, list(options.tools), options.schema, more]
     if options.has_tool_fields:
         identity.append([options.search, list(options.service_tools), options.tool_choice])
+    if options.image is not None:
+        identity.append(options.image)
     text = json.dumps(identity, sort_keys=True, default=_plain, ensure_ascii=False)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
 

@@ -155,6 +155,11 @@ class ObservedAnswer:
         return self._answer.reasoning
 
     @property
+    def partial_data(self) -> Any:
+        """The data of structured output received so far."""
+        return self._answer.partial_data
+
+    @property
     def attempts(self) -> list[Attempt]:
         """Every attempt so far, in order."""
         return self._answer.attempts

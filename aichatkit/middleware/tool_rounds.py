@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Callable, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
 from aichatkit._dataclasses import field_names, replace
 from aichatkit.call.answer import BaseAnswer
@@ -48,6 +49,7 @@ class ToolRounds(BaseAnswer):
         self._paused: list[Reply] = []
         self._schema = call.schema
         self._repairs = call.repairs
+        self._partial = None if call.schema is None else call.schema.partial_data()
         self._replies: list[Reply] = []
         #: Where the text of each reply begins in the whole, None if it is not part of it.
         self._offsets: list[int | None] = []
@@ -83,6 +85,11 @@ class ToolRounds(BaseAnswer):
         # Once the current answer has ended, its reply is the last of the replies.
         earlier = [reply.reasoning for reply in self._replies if reply is not self._answer.reply]
         return "\n\n".join(filter(None, [*earlier, self._answer.reasoning]))
+
+    @property
+    def partial_data(self) -> Any:
+        """The data of the current round received so far, at the end that of the reply."""
+        return super().partial_data if self._partial is None else self._partial.value
 
     @property
     def attempts(self) -> list[Attempt]:
@@ -145,6 +152,8 @@ class ToolRounds(BaseAnswer):
                     self._earlier_text += gap
                     yield gap
                     gap = ""
+                if self._partial is not None:
+                    self._partial.add(chunk)
                 yield chunk
         except ChatError as error:
             failure = error
@@ -158,6 +167,8 @@ class ToolRounds(BaseAnswer):
             return False
         if self._given_up:
             raise self.unfinished()
+        if self._partial is not None and self._replies[-1].finish_reason != PAUSED:
+            self._partial.restart()
         attempts = self.attempts
         targets = _prefer_current(self._answer, self._call.targets)
         if self._replies[-1].finish_reason == PAUSED:
@@ -196,9 +207,10 @@ class ToolRounds(BaseAnswer):
         if self._turn:
             complete = replace(complete, turn=[*self._turn, self._message_of(reply)])
         # Tool calls that the caller has to run come before the answer that has to fit the schema.
-        if self._schema is not None and not reply.tool_calls:
+        if self._schema is not None and self._partial is not None and not reply.tool_calls:
             try:
                 complete = replace(complete, data=self._schema.parse(reply))
+                self._partial.end_with(partial(self._schema.plain_data, reply))
             except SchemaError as error:
                 if self._repairs and error.repairable and reply.finish_reason != "length":
                     return self._repair(reply, error.message)

@@ -52,6 +52,9 @@ class Azure(OpenAICompatible):
     params: ClassVar[Mapping[str, str]] = {**OpenAICompatible.params, "max_tokens": "max_completion_tokens"}
     takes_files = frozenset({"image", "pdf", "audio", "text"})
     takes_images = WEB_IMAGES
+    # By the name of the deployment, which often is that of its model.
+    image_models = r"dall-e|gpt-image"
+    image_style = "openai"
 
     @classmethod
     def missing_model(cls) -> UnknownModelError:
@@ -84,6 +87,7 @@ class Azure(OpenAICompatible):
         api_version = options.tokens.get("api-version", "")
         if _DATE.fullmatch(api_version):
             deployment = f"{self.url}/openai/deployments/{quote(model, safe='')}"
-            request.url = f"{deployment}/chat/completions?api-version={api_version}"
+            endpoint = str(request.url)[len(self.url + self.version) :]
+            request.url = f"{deployment}{endpoint}?api-version={api_version}"
         request.headers = {name: value for name, value in request.headers.items() if name != "api-version"}
         return request

@@ -28,6 +28,7 @@ from aichatkit.messages import Message
 
 if TYPE_CHECKING:
     from aichatkit.classification import classify
+    from aichatkit.images import ImageRequest
     from aichatkit.prompt_caching.plan import CachePlan
     from aichatkit.tools.sources import RemoteTool
     from aichatkit.transport.connections import Connections
@@ -97,6 +98,8 @@ class Options:
     service_tools: Sequence[Mapping[str, Any]] = ()
     tool_choice: ToolChoice | None = None
     cache: CachePlan | None = None
+    #: What the call asks for if it is to generate images.
+    image: ImageRequest | None = None
 
     @property
     def has_tool_fields(self) -> bool:
@@ -145,7 +148,7 @@ class Provider:
     path: ClassVar[str] = ""
     #: Path of the list of models, relative to `url`; empty if the service has none.
     models_path: ClassVar[str] = ""
-    #: What the service does instead of chatting, for the error of a call that asks it to; empty if it chats.
+    #: The call to make at a service that does not chat, with {} for the model; empty if it chats.
     no_chat: ClassVar[str] = ""
     #: Whether the service is known to work at present.
     working: ClassVar[bool] = True
@@ -156,6 +159,8 @@ class Provider:
     models: ClassVar[Sequence[str]] = ()
     #: Regular expression for the start of the names of image generation models; empty if there are none.
     image_models: ClassVar[str] = ""
+    #: The form in which the service takes size and number of images, by its name in `image_fields`; empty if in none.
+    image_style: ClassVar[str] = ""
     #: Whether a model not in `models` is rejected before anything is sent.
     checks_model: ClassVar[bool] = False
     #: Environment variables that may hold the API key, the usual one first; empty for services without keys.
@@ -323,7 +328,7 @@ class Provider:
     @classmethod
     def draws(cls, model: str) -> bool:
         """Return whether a model generates images."""
-        return bool(cls.image_models) and _matches(cls.image_models, model)
+        return bool(cls.image_models) and re.match(cls.image_models, model) is not None
 
     def advice_for(self, error: ChatError) -> str:
         """Return what to do about an error, appended to its message; "" if it says so itself."""
@@ -378,11 +383,6 @@ def is_local(url: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-@lru_cache(maxsize=256)
-def _matches(pattern: str, model: str) -> bool:
-    return re.match(pattern, model) is not None
 
 
 @contextmanager

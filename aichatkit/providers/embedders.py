@@ -16,7 +16,7 @@ class Embedder(Provider):
     """A service that has embeddings only."""
 
     path = "/embeddings"
-    no_chat = "has embeddings only: call embed(texts, model=...)"
+    no_chat = "embed(texts, model='{}')"
 
 
 class Voyage(Embedder):

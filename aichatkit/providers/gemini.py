@@ -46,9 +46,10 @@ from aichatkit.providers.request_bodies import (
 )
 
 if TYPE_CHECKING:
-    from aichatkit.providers import logprobs, search_results
+    from aichatkit.providers import image_fields, logprobs, search_results
 else:
-    # Few calls search, or ask for log probabilities.
+    # Few calls search, generate images, or ask for log probabilities.
+    image_fields = lazy_module("aichatkit.providers.image_fields")
     logprobs = lazy_module("aichatkit.providers.logprobs")
     search_results = lazy_module("aichatkit.providers.search_results")
 
@@ -151,6 +152,7 @@ class Gemini(Provider):
         "top_p": "generationConfig.topP",
     }
     effort_style = "gemini"
+    image_style = "gemini"
 
     def build_request(
         self, messages: Sequence[Message], model: str, *, options: Options = NO_OPTIONS
@@ -170,6 +172,9 @@ class Gemini(Provider):
             set_path(payload, "generationConfig.responseJsonSchema", options.schema)
         if _DRAWS.search(model):
             set_path(payload, "generationConfig.responseModalities", ["TEXT", "IMAGE"])
+        if options.image is not None:
+            for path, value in image_fields.image_fields(self, options.image).items():
+                set_path(payload, path, value)
         payload = add_options(payload, self.params, options, provider=self, model=model)
         url = f"{self._model_url(model)}:streamGenerateContent?alt=sse"
         return requests.Request("POST", url, json=payload, headers=dict(self.headers))

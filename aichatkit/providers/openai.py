@@ -46,6 +46,7 @@ class OpenAI(OpenAICompatible):
     search_style = "openai-chat"
     service_tools_route = "OpenAIModelsOnResponses"
     image_models = r"dall-e|gpt-image|chatgpt-image"
+    image_style = "openai"
 
     @classmethod
     def for_endpoint(cls, endpoint: str) -> type[Provider] | None:

@@ -32,6 +32,7 @@ from aichatkit.providers.request_bodies import (
     encode_base64,
     exact_record,
     file_uri,
+    set_path,
     stream_headers,
     text_of_file,
     unsupported_file_error,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from aichatkit.providers import (
         cache_keys,
         cache_marks,
+        image_fields,
         logprobs,
         odd_events,
         openai_images,
@@ -57,6 +59,7 @@ else:
     cache_keys = lazy_module("aichatkit.providers.cache_keys")
     cache_marks = lazy_module("aichatkit.providers.cache_marks")
     # Few streams have odd events, and few models generate images.
+    image_fields = lazy_module("aichatkit.providers.image_fields")
     odd_events = lazy_module("aichatkit.providers.odd_events")
     openai_images = lazy_module("aichatkit.providers.openai_images")
     routes = lazy_module("aichatkit.providers.routes")
@@ -115,9 +118,7 @@ class OpenAICompatible(Provider):
         self, messages: Sequence[Message], model: str, *, options: Options = NO_OPTIONS
     ) -> requests.Request:
         if self.draws(model):
-            payload = openai_images.build_payload(messages, model, options, provider=self.name)
-            headers = stream_headers(self, options)
-            return requests.Request("POST", self.url + openai_images.PATH, json=payload, headers=headers)
+            return openai_images.build_request(self, messages, model, options)
         payload = {"model": model, "messages": [self._build_message(message) for message in messages], "stream": True}
         if options.tools:
             payload["tools"] = [build_tool(tool) for tool in options.tools]
@@ -131,6 +132,9 @@ class OpenAICompatible(Provider):
             payload["prompt_cache_key"] = cache_keys.cache_key(payload)
         if plan is not None:
             self._use_cache(payload, plan)
+        if options.image is not None:
+            for path, value in image_fields.image_fields(self, options.image).items():
+                set_path(payload, path, value)
         # Behind another address, a model of the service's own still has the service's names.
         has_own_names = self.url == type(self).url or "effort" in options.record
         names = {**self.params, **self.own_params} if has_own_names else self.params

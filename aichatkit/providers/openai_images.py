@@ -6,25 +6,46 @@ import base64
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import requests
+
 from aichatkit.chunks import Bill, Finish, Picture, Usage
 from aichatkit.errors import ConfigurationError
 from aichatkit.images import data_uri
-from aichatkit.messages import Message
-from aichatkit.providers.base import Options
+from aichatkit.messages import File, Message
+from aichatkit.providers.base import Options, Provider
+from aichatkit.providers.image_fields import image_fields, input_fields, takes_form
 from aichatkit.providers.openai_usage import parse_usage
-from aichatkit.providers.request_bodies import add_options
+from aichatkit.providers.request_bodies import add_options, file_bytes, iter_parts, stream_headers
 
-__all__ = ["PATH", "build_payload", "decode_picture", "parse_pictures", "picture_from_uri"]
+__all__ = ["build_request", "decode_picture", "parse_pictures", "picture_from_uri"]
 
-PATH = "/images/generations"
+_PATH, _EDIT_PATH = "/images/generations", "/images/edits"
+_CHAT_PATH = "/chat/completions"
 
 
-def build_payload(messages: Sequence[Message], model: str, options: Options, *, provider: str) -> dict[str, Any]:
-    """Return the request body for image generation; the last message is the prompt."""
+def build_request(provider: Provider, messages: Sequence[Message], model: str, options: Options) -> requests.Request:
+    """Return the request to generate images, or to edit those of the last message, which is the prompt."""
     for name in options.params:
         if name != "user":
-            raise ConfigurationError(f"{provider}/{model} draws and takes no {name!r}", provider=provider)
-    return add_options({"model": model, "prompt": messages[-1].text}, {"user": "user"}, options)
+            raise ConfigurationError(f"{provider.name}/{model} draws and takes no {name!r}", provider=provider.name)
+    fields = {} if options.image is None else image_fields(provider, options.image)
+    parts = list(iter_parts(messages[-1].content, provider=provider.name))
+    prompt = "\n\n".join(part for part in parts if isinstance(part, str))
+    payload: dict[str, Any] = {"model": model, "prompt": prompt, **fields}
+    files, path, form = [part for part in parts if isinstance(part, File)], _PATH, []
+    if files and takes_form(provider):
+        path, name = _EDIT_PATH, "image" if len(files) == 1 else "image[]"
+        for number, file in enumerate(files, 1):
+            filename = file.name or f"image-{number}.{file.media_type.partition('/')[2]}"
+            form.append((name, (filename, file_bytes(file, provider=provider.name), file.media_type)))
+    elif files:
+        payload.update(input_fields(provider, files))
+        path = _EDIT_PATH if provider.image_style == "xai" else _PATH
+    body = add_options(payload, {"user": "user"}, options)
+    headers = stream_headers(provider, options)
+    # Some services have their version in the path.
+    base = provider.url + provider.path[: -len(_CHAT_PATH)]
+    return requests.Request("POST", base + path, json=body, files=form, headers=headers)
 
 
 def parse_pictures(record: Mapping[str, Any]) -> list[Any]:

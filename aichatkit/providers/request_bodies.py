@@ -32,6 +32,7 @@ __all__ = [
     "call_id",
     "encode_base64",
     "exact_record",
+    "file_bytes",
     "file_uri",
     "find_signature",
     "iter_parts",
@@ -115,6 +116,11 @@ def iter_parts(content: Content, *, provider: str) -> Iterator[str | File]:
 
 def encode_base64(file: File, *, provider: str) -> str:
     """Return a file's bytes in base64; raise a ConfigurationError if only its URL is known."""
+    return base64.b64encode(file_bytes(file, provider=provider)).decode("ascii")
+
+
+def file_bytes(file: File, *, provider: str) -> bytes:
+    """Return a file's bytes; raise a ConfigurationError if only its URL is known."""
     if not file.data:
         raise ConfigurationError(
             f"{provider} takes no file by its address, and none is fetched for you; pass the bytes of {file.url!r}, "
@@ -122,7 +128,7 @@ def encode_base64(file: File, *, provider: str) -> str:
             provider=provider,
             action="next",
         )
-    return base64.b64encode(file.data).decode("ascii")
+    return file.data
 
 
 def file_uri(file: File, *, provider: str, allow_url: bool = True) -> str:

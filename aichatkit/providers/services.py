@@ -46,6 +46,7 @@ SERVICES: Mapping[str, Mapping[str, Any]] = {
         "takes_files": _ALL_FILES,
         "cache_style": "claude",
         "search_style": "openrouter",
+        "image_style": "openrouter",
     },
     "mistral": {
         "url": "https://api.mistral.ai/v1",
@@ -103,6 +104,7 @@ SERVICES: Mapping[str, Mapping[str, Any]] = {
         "default_model": "grok-4.3",
         "models": ("grok-4.3", "grok-4.7", "grok-4.6", "grok-imagine-image-2.0"),
         "image_models": r"grok-.*image",
+        "image_style": "xai",
         "cache_style": "xai",
         "region_urls": r"https://(us)-[a-z]+-[0-9]\.api\.x\.ai",
         "search_style": "xai",
@@ -121,6 +123,7 @@ SERVICES: Mapping[str, Mapping[str, Any]] = {
         ),
         "params": _params(_OPEN_MODELS, reasoning_effort="reasoning_effort"),
         "image_models": r"black-forest-labs/",
+        "image_style": "together",
     },
     "huggingface": {
         "url": "https://router.huggingface.co/v1",

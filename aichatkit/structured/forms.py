@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from aichatkit import _json
 from aichatkit._dataclasses import dataclass
+from aichatkit._lazy import lazy_module
 from aichatkit._reasons import reason_of
 from aichatkit.classification.error_bodies import clean
 from aichatkit.errors import ContentFilteredError, SchemaError
@@ -17,6 +19,12 @@ from aichatkit.structured.dialects import JSON_TEXT
 from aichatkit.structured.fit import fit_texts
 from aichatkit.structured.schemas import schema_of
 from aichatkit.structured.validation import find_errors
+
+if TYPE_CHECKING:
+    from aichatkit.structured import partial as partials
+else:
+    # Few streams are read while they are in progress.
+    partials = lazy_module("aichatkit.structured.partial")
 
 __all__ = ["Form"]
 
@@ -93,9 +101,24 @@ class Form:
         failure.repairable = repairable
         raise failure
 
-    def _parse(self, reply: Reply) -> Any:
+    def plain_data(self, reply: Reply) -> Any:
+        """Return the data of a reply that `parse` has accepted as plain JSON, not converted to its type."""
+        document = self._document(reply)
+        return _json.plain(document["value"] if self.is_wrapped else document)
+
+    def partial_data(self) -> partials.PartialData:
+        """Return what reads the data of an answer while it is in progress."""
+        json_text = "" if JSON_TEXT in self.schema.get("properties", ()) else JSON_TEXT
+        return partials.PartialData(
+            partial(partials.JSONReader, self.schema, is_wrapped=self.is_wrapped, json_text=json_text)
+        )
+
+    def _document(self, reply: Reply) -> Any:
         value = self._unwrap(reply._exact_json(_without_thoughts(reply.text)))
-        document = fit_texts({"value": value} if self.is_wrapped else value, self.schema)
+        return fit_texts({"value": value} if self.is_wrapped else value, self.schema)
+
+    def _parse(self, reply: Reply) -> Any:
+        document = self._document(reply)
         errors = [] if is_pydantic_model(self.target_type) else find_errors(document, self.schema)
         if errors:
             raise _UnfitError("; ".join(errors))

@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Callable, NamedTuple
@@ -58,8 +59,12 @@ class Canned(requests.adapters.BaseAdapter):
         response = requests.Response()
         response.status_code, response.url, response.request = 200, str(request.url), request
         response.headers["Content-Type"] = "text/event-stream"
-        response.raw = io.BytesIO(self.body)
+        response.raw = io.BytesIO(self.answer(request))
         return response
+
+    def answer(self, request: requests.PreparedRequest) -> bytes:
+        """Return the body for a request."""
+        return self.body
 
     def close(self) -> None:
         """Nothing is open."""
@@ -115,6 +120,29 @@ def schema_fields(client: Client, adapter: Canned, size: int) -> Callable[[], An
     return lambda: len(client.ask("Hi", schema=schema).data) == size or _fail()
 
 
+def partial_text(client: Client, adapter: Canned, size: int) -> Callable[[], Any]:
+    """A long text of structured output, looked at after each piece."""
+    return _partial(client, adapter, "x" * size)
+
+
+def partial_items(client: Client, adapter: Canned, size: int) -> Callable[[], Any]:
+    """A long list of structured output, looked at after each piece."""
+    return _partial(client, adapter, [{"number": number, "name": f"row {number}"} for number in range(size // 40)])
+
+
+def _partial(client: Client, adapter: Canned, value: Any) -> Callable[[], Any]:
+    text = json.dumps({"data": value})
+    adapter.says(*({"content": text[start : start + _PIECE]} for start in range(0, len(text), _PIECE)))
+
+    def read() -> None:
+        with client.stream("Hi", schema={"type": "object"}) as stream:
+            for _ in stream:
+                assert stream.partial_data is not None
+        assert stream.partial_data == {"data": value}
+
+    return read
+
+
 def journal_rows(client: Client, adapter: Canned, size: int) -> Callable[[], Any]:
     """A run whose rows are all in the journal already."""
     adapter.says({"content": "Hi"})
@@ -128,12 +156,38 @@ def journal_rows(client: Client, adapter: Canned, size: int) -> Callable[[], Any
     return run
 
 
+class Inline(ThreadPoolExecutor):
+    """An executor that runs everything in the thread that calls it, which is the one that is measured."""
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        future.set_result(fn(*args, **kwargs))
+        return future
+
+
+def embeddings(client: Client, adapter: Canned, size: int) -> Callable[[], Any]:
+    """Texts that become vectors, batch by batch."""
+
+    def answer(request: requests.PreparedRequest) -> bytes:
+        texts = json.loads(request.body or b"")["input"]
+        data = [{"index": index, "embedding": [0.5] * 64} for index in range(len(texts))]
+        return json.dumps({"data": data, "usage": {"prompt_tokens": len(texts)}}).encode()
+
+    adapter.answer = answer  # type: ignore[method-assign]
+    return lambda: client.embed(
+        (f"text {number}" for number in range(size)), model="openai/bench", executor=Inline(1), workers=1
+    )
+
+
 CASES = (
     Case("one more turn of a chat", "turns", 10_000, 400, chat_turn),
     Case("a tool call with long arguments", "bytes", 10_000_000, 40_000, tool_arguments),
     Case("reasoning before an answer", "bytes", 50_000_000, 40_000, reasoning),
     Case("tools", "tools", 1_000, 100, tools),
     Case("fields of a schema", "fields", 2_000, 200, schema_fields),
+    Case("a partial text of structured output", "bytes", 10_000_000, 40_000, partial_text),
+    Case("a partial list of structured output", "bytes", 4_000_000, 40_000, partial_items),
+    Case("texts that are embedded", "texts", 200_000, 4_096, embeddings),
     Case("rows found in a journal", "rows", 1_000_000, 100, journal_rows),
 )
 

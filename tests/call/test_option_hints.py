@@ -81,8 +81,13 @@ def calls(client, option, value="x"):
                 "Chat.show": "show(...) always streams",
             },
         ),
-        ("n", "a call gives one answer; for several to one prompt, use map([prompt] * 3)", {}),
-        ("candidate_count", "use map([prompt] * 3)", {}),
+        (
+            "numGenerations",
+            "a call gives one answer; for several to one prompt, use map([prompt] * 3)",
+            {"image": "did you mean n=?"},
+        ),
+        ("candidate_count", "use map([prompt] * 3)", {"image": "did you mean n=?"}),
+        ("aspect_ratio", "did you mean size=? It belongs to images: image(prompt, size=...)", {"image": "size=?"}),
         (
             "service_tier",
             "extra={'service_tier': ...}",

@@ -26,6 +26,20 @@ def test_each_row_of_a_file_becomes_a_line(tmp_path, capsys):
     assert journal.exists()
 
 
+def test_vectors_are_scaled_and_texts_are_cut_on_request(sandbox, monkeypatch, capsys):
+    monkeypatch.setenv("VOYAGE_API_KEY", "sk-test")
+    seen = []
+    command = ["embed", "red fox", "-m", "voyage", "--base-url", f"{sandbox.url}/v1"]
+    with monkeypatch.context() as patch:
+        patch.setattr("aichatkit.client.Client.embed", lambda self, *_, **options: seen.append(options) or [])
+        assert main(command) == 0
+        assert main([*command, "--normalize", "--truncate"]) == 0
+    assert [(options["normalize"], options["truncate"]) for options in seen] == [(None, False), (True, True)]
+    assert main([*command, "--truncate"]) == 0
+    assert sandbox.requests[-1].json()["truncation"] is True
+    assert len(json.loads(capsys.readouterr().out)) == 1024
+
+
 def test_a_cost_that_is_not_known_is_left_out(sandbox, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("OPENAI_BASE_URL", f"{sandbox.url}/v1")
     monkeypatch.setenv("OPENAI_API_KEY", "sk-test")

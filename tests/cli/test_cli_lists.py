@@ -11,12 +11,14 @@ import sys
 import pytest
 
 import aichatkit
-from aichatkit import Chat, Client
+from aichatkit import BadResponseError, Chat, Client, ImageResponse
 from aichatkit.cli import key_store as keys
 from aichatkit.cli import main
 from aichatkit.cli.conversations import chats_folder
 from aichatkit.cli.stored_templates import templates_folder
+from aichatkit.images import data_uri
 from aichatkit.registry import registry
+from aichatkit.sandbox.pictures import png
 
 pytestmark = pytest.mark.usefixtures("service")
 
@@ -28,6 +30,33 @@ def test_a_picture_is_saved_and_its_path_printed(sandbox, tmp_path, capsys):
     assert capsys.readouterr().out == "cat.png\n"
     assert (tmp_path / "cat.png").read_bytes().startswith(b"\x89PNG")
     assert sandbox.requests[-1].json()["prompt"] == "a cat"
+
+
+def test_pictures_have_size_quality_and_number(sandbox, tmp_path, capsys):
+    options = ["--size", "1024x1536", "--quality", "low", "-n", "2"]
+    assert main(["image", "a", "cat", "-m", "openai/gpt-image-2.5-flare", "--out", "cat.png", *options]) == 0
+    assert capsys.readouterr().out == "cat.png\ncat-2.png\n"
+    asked = {"size": "1024x1536", "quality": "low", "n": 2}
+    assert {name: sandbox.requests[-1].json()[name] for name in asked} == asked
+
+
+def test_a_picture_is_edited(sandbox, tmp_path, capsys):
+    (tmp_path / "old.png").write_bytes(png("old"))
+    assert main(["image", "bluer", "-m", "openai/gpt-image-2.5-flare", "-f", "old.png", "--out", "new.png"]) == 0
+    assert sandbox.requests[-1].path.endswith("/images/edits")
+    assert b'filename="old.png"' in sandbox.requests[-1].body
+    assert main(["image", "bluer", "-m", "openai/gpt-image-2.5-flare", "-f", "absent.png"]) == 2
+    assert "cannot read 'absent.png'" in capsys.readouterr().err
+
+
+def test_pictures_are_saved_although_some_are_missing(tmp_path, capsys, monkeypatch):
+    def image(self, prompt, **options):
+        raise BadResponseError("1 of 2", partial=ImageResponse([data_uri(png("x"))]))
+
+    monkeypatch.setattr(Client, "image", image)
+    assert main(["image", "cat", "-m", "openai/gpt-image-2.5-flare", "-n", "2", "--out", "cat.png"]) == 1
+    assert capsys.readouterr().out == "cat.png\n"
+    assert (tmp_path / "cat.png").read_bytes() == png("x")
 
 
 def test_a_picture_needs_a_model_that_draws(sandbox, capsys):

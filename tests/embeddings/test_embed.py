@@ -174,13 +174,13 @@ def test_what_voyage_and_jina_get(every, sandbox):
 
 @pytest.mark.parametrize("name", ["voyage", "jina"])
 def test_services_without_chat_say_so_and_are_not_listed(every, sandbox, name):
-    with pytest.raises(ConfigurationError, match=rf"{name} has embeddings only: call embed.*model='{name}/"):
+    with pytest.raises(ConfigurationError, match=rf"{name} does not chat; call embed\(texts, model='{name}/"):
         every.ask("Hi", model=name)
     assert sandbox.requests == []
     assert name in registry
     assert name not in list(registry)
     with Client() as client:
-        with pytest.raises(ConfigurationError, match="has embeddings only"):
+        with pytest.raises(ConfigurationError, match="does not chat"):
             client.map(["Hi"], model=name, progress=False)
         with pytest.raises(MissingKeyError, match=f"{name.upper()}_API_KEY"):
             client.embed(TEXTS, model=name)

@@ -49,6 +49,14 @@ def test_tokens_are_counted(sdk, sandbox, call):
     assert received > 0
 
 
+@pytest.mark.parametrize("name", ["gemini", "ollama_chat", "openai_chat", "openai_responses"])
+def test_tokens_have_log_probabilities(sdk_named, sandbox, name):
+    sandbox.says(TEXT)
+    tokens = sdk_named(name).call("weigh", url=sandbox.url, prompt="hello", count=3)
+    assert "".join(text for text, _, _ in tokens) == TEXT
+    assert all(-1 < logprob < 0 and count == 3 for _, logprob, count in tokens)
+
+
 def test_a_tool_is_called_and_its_result_answered(sdk, sandbox):
     done = sdk.call("use_tool", url=sandbox.url, prompt='call weather {"city": "Łódź"}', result="sunny")
     assert (done["name"], done["arguments"]) == ("weather", {"city": "Łódź"})

@@ -22,6 +22,7 @@ from aichatkit.sandbox.wires.gemini import Gemini
 from aichatkit.sandbox.wires.ollama import Ollama
 from aichatkit.sandbox.wires.openai import OpenAIModels
 from aichatkit.sandbox.wires.openai_chat import OpenAIChat
+from aichatkit.sandbox.wires.openai_images import OpenAIImages
 from aichatkit.sandbox.wires.openai_responses import OpenAIResponses
 from aichatkit.sandbox.wires.vertex_claude import VertexClaude
 
@@ -50,5 +51,6 @@ WIRES: tuple[type[Wire], ...] = (
     GoogleDecisions,
     OpenAIDecisions,
     SystemOne,
+    OpenAIImages,
     OpenAIModels,
 )

@@ -9,6 +9,7 @@ from typing import Any
 from aichatkit.sandbox.exchange import APIError, Piece, Request, Response, json_response, stream_response
 from aichatkit.sandbox.wires.base import Call, Route, parse_json, require_fields, sse_event
 from aichatkit.sandbox.wires.fields import BadField, check_fields, check_required, parse_fields, parse_required
+from aichatkit.sandbox.wires.logprobs import cohere_entry, tokens_of
 from aichatkit.sandbox.wires.openai import OpenAIWire, content_text, trailing_tool_results
 from aichatkit.sandbox.wires.outputs import ChatRequest, Output, build_output
 
@@ -76,9 +77,11 @@ class Cohere(OpenAIWire):
         check_required(record, _REQUIRED, _refuse_missing)
         output = build_output(call, _chat_request(record))
         message_id = self.digest(json.dumps(record))[:32]
+        entries = [cohere_entry(token) for token in tokens_of(output.text_parts)] if record.get("logprobs") else []
         if not record.get("stream"):
-            return json_response({"id": message_id, "message": _message(output), **_ending(output)})
-        return stream_response("text/event-stream", _events(message_id, output))
+            logprobs = {"logprobs": entries} if entries else {}
+            return json_response({"id": message_id, "message": _message(output), **logprobs, **_ending(output)})
+        return stream_response("text/event-stream", _events(message_id, output, entries))
 
     def error_response(self, error: APIError, request: Request | None = None) -> Response:
         """Build a message with an id."""
@@ -141,13 +144,14 @@ def _tool_call(call_id: str, function: str, arguments: str) -> dict[str, Any]:
     return {"id": call_id, "type": "function", "function": {"name": function, "arguments": arguments}}
 
 
-def _events(message_id: str, output: Output) -> Iterator[Piece]:
+def _events(message_id: str, output: Output, entries: list[dict[str, Any]]) -> Iterator[Piece]:
     yield _piece("message-start", id=message_id, delta={"message": {"role": "assistant", "content": []}})
     blocks = [("thinking", output.reasoning_parts, "open"), ("text", output.text_parts, "text")]
     for index, (block, parts, phase) in enumerate(entry for entry in blocks if entry[1]):
         yield _piece("content-start", index=index, delta=_content_delta({"type": block, block: ""}))
-        for part in parts:
-            yield _piece("content-delta", phase, index=index, delta=_content_delta({block: part}))
+        for number, part in enumerate(parts):
+            logprobs = {"logprobs": entries[number]} if entries and block == "text" else {}
+            yield _piece("content-delta", phase, index=index, delta=_content_delta({block: part}), **logprobs)
         yield _piece("content-end", "finish", index=index)
     for index, tool_call in enumerate(output.tool_calls):
         delta = {"message": {"tool_calls": _tool_call(tool_call.id, tool_call.name, "")}}

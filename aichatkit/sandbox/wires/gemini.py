@@ -12,6 +12,8 @@ from aichatkit.sandbox.prompt_caches import CacheUse
 from aichatkit.sandbox.wires.base import Call, Route, Wire, parse_json
 from aichatkit.sandbox.wires.cached_prompts import gemini_prompt
 from aichatkit.sandbox.wires.fields import BadField, check_fields, check_required, parse_fields, parse_required
+from aichatkit.sandbox.wires.image_rules import accept_snake_case, add_gemini_usage, gemini_images
+from aichatkit.sandbox.wires.logprobs import Token, gemini_result, tokens_of
 from aichatkit.sandbox.wires.model_rules import check_retired, find_record
 from aichatkit.sandbox.wires.openai import MODELS
 from aichatkit.sandbox.wires.outputs import ChatRequest, Output, build_output
@@ -107,6 +109,7 @@ class Gemini(Wire):
         record = parse_json(call.request)
         _validate(record)
         check_fields(record, _FIELDS, _refuse_field)
+        accept_snake_case(record)
         check_required(record, _REQUIRED, _refuse_missing)
         _check_variants(record)
         model = call.request.path.rpartition("/")[2].partition(":")[0]
@@ -116,12 +119,16 @@ class Gemini(Wire):
             "model for the latest features and improvements.",
         )
         _check_search(record, model)
+        images = gemini_images(record, model, _text(record["contents"][-1]))
+        tokens_for = _logprobs_option(record)
         output = build_output(call, _chat_request(record))
+        tokens = [] if tokens_for is None or output.tool_calls else tokens_of(output.text_parts, tokens_for)
         cached = call.use_cache(gemini_prompt(record, model), output.prompt_tokens, output.output_tokens)
         head = {"modelVersion": model, "responseId": self.digest(json.dumps(record))[:22]}
         if not _is_streaming(call.request):
-            return json_response(_chunk(head, output, cached, _all_parts(output), is_last=True))
-        chunks = list(_chunks(head, output, cached))
+            parts = [*_all_parts(output), *images]
+            return json_response(_chunk(head, output, cached, parts, tokens, is_last=True, images=images))
+        chunks = list(_chunks(head, output, cached, tokens, images))
         if call.request.query.get("alt") == "sse":
             return stream_response("text/event-stream", [Piece(_event(record), phase) for record, phase in chunks])
         return stream_response("application/json; charset=UTF-8", _array(chunks))
@@ -331,10 +338,31 @@ def _all_parts(output: Output) -> list[dict[str, Any]]:
     return reasoning + (_tool_calls(output) if output.tool_calls else [{"text": output.text}])
 
 
+def _logprobs_option(record: dict[str, Any]) -> int | None:
+    """Return the number of alternatives to each token, None if no log probabilities are asked for."""
+    config = record.get("generationConfig") or {}
+    count: int | None = config.get("logprobs")
+    if config.get("responseLogprobs"):
+        return count or 0
+    if count is not None:
+        raise APIError("bad-request", "Logprobs is set but response_logprobs is not enabled.")
+    return None
+
+
 def _chunk(
-    head: dict[str, Any], output: Output, cached: CacheUse, parts: list[dict[str, Any]], *, is_last: bool = False
+    head: dict[str, Any],
+    output: Output,
+    cached: CacheUse,
+    parts: list[dict[str, Any]],
+    tokens: Sequence[Token] = (),
+    *,
+    is_last: bool = False,
+    images: Sequence[Any] = (),
 ) -> dict[str, Any]:
     candidate: dict[str, Any] = {"content": {"parts": parts, "role": "model"}, "index": 0}
+    if tokens:
+        candidate["avgLogprobs"] = sum(token.logprob for token in tokens) / len(tokens)
+        candidate["logprobsResult"] = gemini_result(tokens)
     usage: dict[str, Any] = {
         "promptTokenCount": cached.total,
         "totalTokenCount": cached.total,
@@ -347,18 +375,23 @@ def _chunk(
         candidate["finishReason"] = output.finish_reason("STOP", "MAX_TOKENS", "STOP")
         usage["candidatesTokenCount"] = output.output_tokens - len(output.reasoning_parts)
         usage["totalTokenCount"] += output.output_tokens
+        add_gemini_usage(usage, images)
         usage.update({"thoughtsTokenCount": len(output.reasoning_parts)} if output.reasoning_parts else {})
     return {"candidates": [candidate], "usageMetadata": usage, **head}
 
 
-def _chunks(head: dict[str, Any], output: Output, cached: CacheUse) -> Iterator[tuple[dict[str, Any], str]]:
+def _chunks(
+    head: dict[str, Any], output: Output, cached: CacheUse, tokens: Sequence[Token], images: Sequence[Any]
+) -> Iterator[tuple[dict[str, Any], str]]:
     for part in output.reasoning_parts:
         yield _chunk(head, output, cached, [{"text": part, "thought": True}]), "open"
-    for part in output.text_parts:
-        yield _chunk(head, output, cached, [{"text": part}]), "text"
+    for number, part in enumerate(output.text_parts):
+        yield _chunk(head, output, cached, [{"text": part}], tokens[number : number + 1]), "text"
     for call in _tool_calls(output):
         yield _chunk(head, output, cached, [call]), "text"
-    yield _chunk(head, output, cached, [{"text": ""}], is_last=True), "finish"
+    for image in images:
+        yield _chunk(head, output, cached, [image]), "text"
+    yield _chunk(head, output, cached, [{"text": ""}], is_last=True, images=images), "finish"
 
 
 def _event(record: dict[str, Any]) -> bytes:

@@ -17,11 +17,13 @@ from aichatkit.sandbox.wires.fields import (
     parse_fields,
     parse_required,
 )
+from aichatkit.sandbox.wires.logprobs import openai_entries, tokens_of
 from aichatkit.sandbox.wires.openai import MODELS, trailing_tool_results
 from aichatkit.sandbox.wires.outputs import ChatRequest, Output, build_output
 from aichatkit.sandbox.wires.searches import play_search
 
 _CREATED = "2000-01-01T00:00:00Z"
+_MAX_TOP_LOGPROBS = 20
 _MAX_RESULTS = 10
 
 
@@ -39,7 +41,8 @@ _FIELDS = parse_fields(
     number options.presence_penalty options.frequency_penalty
     integer options.top_k options.num_predict options.seed options.num_ctx
     strings options.stop
-    boolean stream
+    boolean stream logprobs
+    integer top_logprobs
     choice format
     objects tools
     object tools.[].function tools.[].function.parameters
@@ -89,11 +92,16 @@ class Ollama(Wire):
                 raise _refuse_type(message, "messages", "api.Message")
         check_fields(record, _FIELDS, _refuse_field)
         check_required(record, _REQUIRED, _refuse_missing)
+        count = record.get("top_logprobs") or 0
+        if not 0 <= count <= _MAX_TOP_LOGPROBS:
+            raise APIError("bad-request", f"top_logprobs must be between 0 and {_MAX_TOP_LOGPROBS}")
         output = build_output(call, _chat_request(record, messages))
+        entries = openai_entries(tokens_of(output.text_parts, count)) if record.get("logprobs") else []
         head = {"model": record["model"], "created_at": _CREATED}
         if record.get("stream", True):
-            return stream_response("application/x-ndjson", _lines(head, output))
-        return json_response({**head, "message": _message(output), **_ending(output)})
+            return stream_response("application/x-ndjson", _lines(head, output, entries))
+        logprobs = {"logprobs": entries} if entries else {}
+        return json_response({**head, "message": _message(output), **logprobs, **_ending(output)})
 
     def search(self, call: Call) -> Response:
         """List the pages that a search finds."""
@@ -176,11 +184,14 @@ def _ending(output: Output) -> dict[str, Any]:
     }
 
 
-def _lines(head: dict[str, Any], output: Output) -> Iterator[Piece]:
-    messages = [({"content": "", "thinking": part}, "open") for part in output.reasoning_parts]
-    messages += [({"content": part}, "text") for part in output.text_parts]
-    for message, phase in messages:
-        yield _line({**head, "message": {"role": "assistant", **message}, "done": False}, phase)
+def _lines(head: dict[str, Any], output: Output, entries: list[dict[str, Any]]) -> Iterator[Piece]:
+    for part in output.reasoning_parts:
+        thought = {"role": "assistant", "content": "", "thinking": part}
+        yield _line({**head, "message": thought, "done": False}, "open")
+    for number, part in enumerate(output.text_parts):
+        logprobs = {"logprobs": [entries[number]]} if entries else {}
+        message = {"role": "assistant", "content": part}
+        yield _line({**head, "message": message, "done": False, **logprobs}, "text")
     for tool_call in _tool_calls(output):
         message_with_call: dict[str, Any] = {"role": "assistant", "content": "", "tool_calls": [tool_call]}
         yield _line({**head, "message": message_with_call, "done": False}, "text")

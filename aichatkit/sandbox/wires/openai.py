@@ -1,8 +1,7 @@
-"""The parts that the OpenAI wires share: keys, errors, the model list and images."""
+"""The parts that the OpenAI wires share: keys, errors and the model list."""
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 from collections.abc import Mapping
@@ -10,9 +9,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from aichatkit.sandbox.exchange import APIError, Request, Response, json_response
-from aichatkit.sandbox.pictures import png
-from aichatkit.sandbox.wires.base import Call, Route, Wire, parse_json, require_fields, sse_event
-from aichatkit.sandbox.wires.fields import BadField, check_fields, parse_fields
+from aichatkit.sandbox.wires.base import Call, Route, Wire, sse_event
+from aichatkit.sandbox.wires.fields import BadField
 from aichatkit.sandbox.wires.model_rules import check_retired, find_record, sampling_of, unsupported_effort
 
 MODELS = ("eliza", "eliza-mini", "gpt-6-luna", "gpt-6-sol")
@@ -25,8 +23,6 @@ _BASE = (
     r"|/openai/deployments/[\w.-]+|/v1(?:beta1)?/projects/[\w.-]+/locations/[\w.-]+/endpoints/[\w.-]+"
 )
 _STRICT_HOSTS = ("127.0.0.1", "::1", "localhost", "api.openai.com")
-
-_IMAGE_FIELDS = parse_fields("integer n:1..10\nstring model size quality response_format")
 
 _CODES = {
     "context-too-long": ("invalid_request_error", "context_length_exceeded"),
@@ -46,7 +42,7 @@ class OpenAIWire(Wire):
 
     def check_address(self, call: Call) -> None:
         """Reject a call below a base URL that a service would not know, such as one without its version."""
-        base = re.sub(r"/(?:chat/completions|responses|models|images/generations)$", "", call.request.path)
+        base = re.sub(r"/(?:chat/completions|responses|models|images/(?:generations|edits))$", "", call.request.path)
         host = urlsplit(self.settings.url).hostname
         # Other hosts are played by a fake, and services have paths of their own.
         if host in _STRICT_HOSTS and not re.fullmatch(_BASE, base):
@@ -74,13 +70,10 @@ class OpenAIWire(Wire):
 
 
 class OpenAIModels(OpenAIWire):
-    """The model list and images; any model name is accepted."""
+    """The model list; any model name is accepted."""
 
     name = "openai-models"
-    routes = (
-        Route("GET", f"{ANY_BASE}/models", "models", "models"),
-        Route("POST", f"{ANY_BASE}/images/generations", "images"),
-    )
+    routes = (Route("GET", f"{ANY_BASE}/models", "models", "models"),)
 
     def models(self, call: Call) -> Response:
         """List some models."""
@@ -88,26 +81,6 @@ class OpenAIModels(OpenAIWire):
         self.check_key(call)
         entries = [{"id": name, "object": "model", "created": 0, "owned_by": "sandbox"} for name in MODELS]
         return json_response({"object": "list", "data": entries})
-
-    def images(self, call: Call) -> Response:
-        """Generate images, returned as data, or as URLs by the older models."""
-        self.check_address(call)
-        self.check_key(call)
-        record = parse_json(call.request)
-        require_fields(record, [("prompt", str)])
-        check_fields(record, _IMAGE_FIELDS, refuse_field)
-        call.report_turns([record["prompt"]])
-        is_older = str(record.get("model", "")).startswith("dall-e")
-        as_url = record.get("response_format", "url" if is_older else "b64_json") == "url"
-        names = [f"{self.digest(record['prompt'], number)[:12]}.png" for number in range(int(record.get("n") or 1))]
-        build_entry = self._url_entry if as_url else self._data_entry
-        return json_response({"created": 0, "data": [build_entry(call, name) for name in names]})
-
-    def _url_entry(self, call: Call, name: str) -> dict[str, str]:
-        return {"url": f"{self.settings.url}{call.request.prefix}/img/{name}"}
-
-    def _data_entry(self, call: Call, name: str) -> dict[str, str]:
-        return {"b64_json": base64.b64encode(png(name)).decode()}
 
 
 def error_object(error: APIError) -> dict[str, Any]:

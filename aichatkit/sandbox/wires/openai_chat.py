@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from aichatkit.sandbox.exchange import APIError, Piece, Response, json_response, stream_response
+from aichatkit.sandbox.pictures import png
 from aichatkit.sandbox.prompt_caches import CacheUse
 from aichatkit.sandbox.wires.base import Call, Route, parse_json, require_fields, sse_event
 from aichatkit.sandbox.wires.cached_prompts import chat_prompt
 from aichatkit.sandbox.wires.fields import check_fields, check_required, parse_fields, parse_required
+from aichatkit.sandbox.wires.image_rules import data_uri, ratio_pixels, wants_images
+from aichatkit.sandbox.wires.logprobs import Token, openai_entries, tokens_of
 from aichatkit.sandbox.wires.model_rules import find_record
 from aichatkit.sandbox.wires.openai import (
     ANY_BASE,
@@ -91,12 +95,12 @@ class OpenAIChat(OpenAIWire):
         effort = record.get("reasoning_effort")
         check_model(record, effort=effort, effort_path="reasoning_effort", endpoint="chat")
         _check_search(record)
+        _check_logprobs(record)
         completion_id = "chatcmpl-" + self.digest(json.dumps(record))[:24]
         head = {"id": completion_id, "created": int(time.time()), "model": record["model"]}
         output = build_output(call, _chat_request(record))
-        completion = _Completion(
-            head, output, call.use_cache(chat_prompt(record), output.prompt_tokens, output.output_tokens)
-        )
+        cached = call.use_cache(chat_prompt(record), output.prompt_tokens, output.output_tokens)
+        completion = _Completion(head, output, cached, _tokens(record, output), _images(record))
         if not record.get("stream"):
             return completion.as_object()
         return completion.as_stream(with_usage=bool((record.get("stream_options") or {}).get("include_usage")))
@@ -105,9 +109,18 @@ class OpenAIChat(OpenAIWire):
 class _Completion:
     """An answer, as a single object or as a stream."""
 
-    def __init__(self, head: dict[str, Any], output: Output, cached: CacheUse) -> None:
+    def __init__(
+        self,
+        head: dict[str, Any],
+        output: Output,
+        cached: CacheUse,
+        tokens: Sequence[Token] | None,
+        images: list[dict[str, Any]],
+    ) -> None:
         self.head = head
         self.output = output
+        self.tokens = tokens
+        self.images = images
         self.finish_reason = output.finish_reason("stop", "length", "tool_calls")
         self.annotations = [
             {"type": note.pop("type"), "url_citation": note} for note in link_annotations(output.search)
@@ -129,20 +142,26 @@ class _Completion:
         message: dict[str, Any] = {"role": "assistant", "content": None if self.output.tool_calls else self.output.text}
         if self.output.reasoning_parts:
             message["reasoning_content"] = self.output.reasoning
+        if self.images:
+            message["images"] = self.images
         if self.annotations:
             message["annotations"] = self.annotations
         if self.output.tool_calls:
             message["tool_calls"] = [
                 _tool_call(tool_call, json.dumps(tool_call.arguments)) for tool_call in self.output.tool_calls
             ]
-        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": self.finish_reason}
+        logprobs = None if self.tokens is None else _logprobs(self.tokens)
+        choice = {"index": 0, "message": message, "logprobs": logprobs, "finish_reason": self.finish_reason}
         return json_response({**self.head, "object": "chat.completion", "choices": [choice], "usage": self.usage})
 
     def as_stream(self, *, with_usage: bool) -> Response:
         """Build the response as a stream of events."""
         pieces = [self._chunk({"role": "assistant", "content": ""}, phase="open")]
         pieces += [self._chunk({"reasoning_content": part}, phase="open") for part in self.output.reasoning_parts]
-        pieces += [self._chunk({"content": part}) for part in self.output.text_parts]
+        for number, part in enumerate(self.output.text_parts):
+            token = self.tokens[number : number + 1] if self.tokens is not None else None
+            pieces.append(self._chunk({"content": part}, tokens=token))
+        pieces += [self._chunk({"images": [image]}) for image in self.images]
         for index, tool_call in enumerate(self.output.tool_calls):
             pieces.append(self._chunk({"tool_calls": [{"index": index, **_tool_call(tool_call, "")}]}))
             deltas = [{"index": index, "function": {"arguments": part}} for part in tool_call.argument_parts]
@@ -154,8 +173,16 @@ class _Completion:
             pieces.append(self._piece([], "finish", usage=self.usage))
         return stream_response("text/event-stream; charset=utf-8", [*pieces, Piece(b"data: [DONE]\n\n", "done")])
 
-    def _chunk(self, delta: dict[str, Any], *, phase: str = "text", finish_reason: str | None = None) -> Piece:
-        return self._piece([{"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}], phase)
+    def _chunk(
+        self,
+        delta: dict[str, Any],
+        *,
+        phase: str = "text",
+        finish_reason: str | None = None,
+        tokens: Sequence[Token] | None = None,
+    ) -> Piece:
+        logprobs = None if tokens is None else _logprobs(tokens)
+        return self._piece([{"index": 0, "delta": delta, "logprobs": logprobs, "finish_reason": finish_reason}], phase)
 
     def _piece(self, choices: list[dict[str, Any]], phase: str, **extra: Any) -> Piece:
         return Piece(sse_event({**self.head, "object": "chat.completion.chunk", "choices": choices, **extra}), phase)
@@ -229,6 +256,36 @@ def _check_search(record: dict[str, Any]) -> None:
     refuse_combination(
         unknown, f"Invalid value: '{'; '.join(unknown)}'. Supported values are: 'function' and 'custom'."
     )
+
+
+def _check_logprobs(record: dict[str, Any]) -> None:
+    if record.get("top_logprobs") is not None and not record.get("logprobs"):
+        message = "The 'logprobs' parameter must be set to true when 'top_logprobs' is set."
+        raise APIError("bad-request", message, param="top_logprobs")
+
+
+def _tokens(record: dict[str, Any], output: Output) -> list[Token] | None:
+    """Return the tokens of the text with their alternatives, None if they are not asked for."""
+    logprobs = record.get("logprobs")
+    if not logprobs or output.tool_calls:
+        return None
+    # Compatible services take the number of alternatives here.
+    count = record.get("top_logprobs") or (0 if logprobs is True else logprobs)
+    return tokens_of(output.text_parts, count)
+
+
+def _images(record: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the image that a gateway adds to the message of a model that generates images."""
+    if not wants_images(record.get("modalities")):
+        return []
+    layout = record.get("image_config") or {}
+    size = ratio_pixels(layout.get("aspect_ratio"), layout.get("image_size"))
+    name = json.dumps(record["messages"], sort_keys=True)
+    return [{"type": "image_url", "index": 0, "image_url": {"url": data_uri(png(name, size or 16))}}]
+
+
+def _logprobs(tokens: Sequence[Token]) -> dict[str, Any]:
+    return {"content": openai_entries(tokens), "refusal": None}
 
 
 def _tool_call(tool_call: ToolCall, arguments: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from aichatkit.sandbox.prompt_caches import CacheUse
 from aichatkit.sandbox.wires.base import Call, Route, parse_json, sse_event
 from aichatkit.sandbox.wires.cached_prompts import responses_prompt
 from aichatkit.sandbox.wires.fields import check_fields, check_required, parse_fields, parse_required
+from aichatkit.sandbox.wires.logprobs import openai_entries, tokens_of
 from aichatkit.sandbox.wires.openai import (
     ANY_BASE,
     OpenAIWire,
@@ -26,6 +27,8 @@ from aichatkit.sandbox.wires.searches import WebSearch, link_annotations, refuse
 
 #: What a request includes to see all the pages found.
 _SOURCES = "web_search_call.action.sources"
+#: What a request includes for the log probabilities of the text.
+_LOGPROBS = "message.output_text.logprobs"
 
 _FIELDS = parse_fields(
     """
@@ -165,7 +168,7 @@ def _response(response_id: str, record: dict[str, Any], output: Output, cached: 
         "error": None,
         "incomplete_details": {"reason": "max_output_tokens"} if output.truncated else None,
         "model": record["model"],
-        "output": _items(response_id, output, shows_sources=_SOURCES in (record.get("include") or ())),
+        "output": _items(response_id, record, output),
         "parallel_tool_calls": record.get("parallel_tool_calls", True),
         "tool_choice": record.get("tool_choice", "auto"),
         "tools": record.get("tools") or [],
@@ -173,15 +176,18 @@ def _response(response_id: str, record: dict[str, Any], output: Output, cached: 
     }
 
 
-def _items(response_id: str, output: Output, *, shows_sources: bool) -> list[dict[str, Any]]:
+def _items(response_id: str, record: dict[str, Any], output: Output) -> list[dict[str, Any]]:
     items: list[dict[str, Any]] = []
+    included = record.get("include") or ()
     if output.search is not None:
-        items.append(_search_item(output.search, shows_sources=shows_sources))
+        items.append(_search_item(output.search, shows_sources=_SOURCES in included))
     if output.reasoning_parts:
         summary = [{"type": "summary_text", "text": output.reasoning}]
         items.append({"id": f"rs_{response_id[5:]}", "type": "reasoning", "summary": summary})
     if not output.tool_calls:
         content = [{"type": "output_text", "text": output.text, "annotations": link_annotations(output.search)}]
+        if _LOGPROBS in included:
+            content[0]["logprobs"] = openai_entries(tokens_of(output.text_parts, record.get("top_logprobs") or 0))
         head = {"id": f"msg_{response_id[5:]}", "type": "message", "role": "assistant", "status": "completed"}
         items.append({**head, "content": content})
     for tool_call in output.tool_calls:
@@ -242,12 +248,14 @@ def _item_events(item: dict[str, Any], output: Output) -> Iterator[tuple[str, st
         content_position = {"content_index": 0}
         empty = {"type": "output_text", "text": "", "annotations": []}
         yield "response.content_part.added", "open", {**content_position, "part": empty}
-        for part in output.text_parts:
-            yield "response.output_text.delta", "text", {**content_position, "delta": part, "logprobs": []}
+        logprobs = item["content"][0].get("logprobs", [])
+        for number, part in enumerate(output.text_parts):
+            fields = {**content_position, "delta": part, "logprobs": logprobs[number : number + 1]}
+            yield "response.output_text.delta", "text", fields
         for number, annotation in enumerate(item["content"][0]["annotations"]):
             fields = {**content_position, "annotation_index": number, "annotation": annotation}
             yield "response.output_text.annotation.added", "text", fields
-        yield "response.output_text.done", "finish", {**content_position, "text": output.text, "logprobs": []}
+        yield "response.output_text.done", "finish", {**content_position, "text": output.text, "logprobs": logprobs}
         yield "response.content_part.done", "finish", {**content_position, "part": item["content"][0]}
     else:
         tool_call = next(tool_call for tool_call in output.tool_calls if item["id"] == f"fc_{tool_call.id}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 
@@ -31,6 +32,23 @@ def ask(client, prompt):
     reply = client.models.generate_content(model=MODEL, contents=prompt)
     usage = reply.usage_metadata
     return {"text": reply.text, "usage": [usage.prompt_token_count, usage.candidates_token_count]}
+
+
+def weigh(client, prompt, count):
+    config = {"response_logprobs": True, "logprobs": count}
+    found = client.models.generate_content(model=MODEL, contents=prompt, config=config).candidates[0].logprobs_result
+    tops = [len(top.candidates) for top in found.top_candidates]
+    return [[token.token, token.log_probability, top] for token, top in zip(found.chosen_candidates, tops)]
+
+
+def draw(client, prompt, images, ratio, resolution):
+    layout = types.ImageConfig(aspect_ratio=ratio, image_size=resolution)
+    config = types.GenerateContentConfig(response_modalities=["TEXT", "IMAGE"], image_config=layout)
+    parts = [types.Part.from_bytes(data=base64.b64decode(image), mime_type="image/png") for image in images]
+    contents = [types.UserContent([prompt, *parts])]
+    reply = client.models.generate_content(model="gemini-3-pro-image", contents=contents, config=config)
+    found = [part.inline_data.data for part in reply.candidates[0].content.parts if part.inline_data]
+    return [base64.b64encode(data).decode() for data in found]
 
 
 def use_tool(client, prompt, result):

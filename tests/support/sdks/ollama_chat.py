@@ -26,6 +26,11 @@ def ask(client, prompt):
     return {"text": reply.message.content, "usage": [reply.prompt_eval_count, reply.eval_count]}
 
 
+def weigh(client, prompt, count):
+    reply = client.chat(model=MODEL, messages=[{"role": "user", "content": prompt}], logprobs=True, top_logprobs=count)
+    return [[token.token, token.logprob, len(token.top_logprobs)] for token in reply.logprobs]
+
+
 def use_tool(client, prompt, result):
     messages = [_user(prompt)]
     chunks = list(client.chat(MODEL, messages, tools=TOOLS, stream=True))

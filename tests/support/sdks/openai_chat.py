@@ -34,6 +34,14 @@ def ask(client, prompt):
     return {"text": reply.choices[0].message.content, "usage": usage}
 
 
+def weigh(client, prompt, count):
+    wanted = {"logprobs": True, "top_logprobs": count, "stream": True}
+    chunks = map(checked, client.chat.completions.create(model=MODEL, messages=[_user(prompt)], **wanted))
+    choices = [choice for chunk in chunks for choice in chunk.choices if choice.logprobs]
+    tokens = [token for choice in choices for token in choice.logprobs.content]
+    return [[token.token, token.logprob, len(token.top_logprobs)] for token in tokens]
+
+
 def use_tool(client, prompt, result):
     messages = [_user(prompt)]
     with client.chat.completions.stream(model=MODEL, messages=messages, tools=TOOLS) as events:
@@ -59,6 +67,18 @@ def models(client):
 def draw(client, prompt):
     (image,) = checked(client.images.generate(model="gpt-image-2.5-flare", prompt=prompt)).data
     return {"start": base64.b64decode(image.b64_json)[1:4].decode()}
+
+
+def draw_several(client, prompt, **options):
+    made = checked(client.images.generate(model="gpt-image-2.5-flare", prompt=prompt, **options))
+    return {"images": [image.b64_json for image in made.data], "tokens": made.usage.output_tokens}
+
+
+def edit(client, prompt, images, **options):
+    files = [(f"image-{number}.png", base64.b64decode(image), "image/png") for number, image in enumerate(images, 1)]
+    source = files[0] if len(files) == 1 else files
+    made = checked(client.images.edit(model="gpt-image-2.5-flare", prompt=prompt, image=source, **options))
+    return {"images": [image.b64_json for image in made.data], "tokens": made.usage.input_tokens}
 
 
 def _user(prompt):

@@ -7,7 +7,7 @@ import json
 from asked import TOOL, City, checked
 from openai_chat import MODEL, connect, models
 
-__all__ = ["ask", "connect", "models", "stream", "structure", "use_tool"]
+__all__ = ["ask", "connect", "models", "stream", "structure", "use_tool", "weigh"]
 
 TOOLS = [{"type": "function", "strict": False, **TOOL}]
 
@@ -24,6 +24,12 @@ def stream(client, prompt):
 def ask(client, prompt):
     reply = checked(client.responses.create(model=MODEL, input=prompt))
     return {"text": reply.output_text, "usage": [reply.usage.input_tokens, reply.usage.output_tokens]}
+
+
+def weigh(client, prompt, count):
+    wanted = {"include": ["message.output_text.logprobs"], "top_logprobs": count}
+    (item,) = checked(client.responses.create(model=MODEL, input=prompt, **wanted)).output
+    return [[token.token, token.logprob, len(token.top_logprobs)] for token in item.content[0].logprobs]
 
 
 def use_tool(client, prompt, result):
