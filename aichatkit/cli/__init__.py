@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from aichatkit._lazy import lazy_module
 from aichatkit._version import __version__
 from aichatkit.cli.commands import COMMANDS, Command, load_command
-from aichatkit.cli.output import discard_stdout, print_stderr, replace_unencodable, write_stdout
+from aichatkit.cli.output import discard_stdout, print_stderr, print_warnings, replace_unencodable, write_stdout
 from aichatkit.cli.signals import exit_on_signals
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     replace_unencodable()
+    if argv is None:
+        print_warnings()
     try:
         if arguments == ["--version"]:
             write_stdout(f"aichatkit {__version__}\n")

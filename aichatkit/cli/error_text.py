@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from aichatkit.errors import AllProvidersFailedError, ChatError, ConnectError
+from aichatkit.errors import AllProvidersFailedError, ChatError, ConnectError, MCPError
 
 __all__ = ["in_words"]
 
@@ -12,6 +12,13 @@ _API_KEY = re.compile(r"(?:(\S+): no key; )?(set (?:(?!\bset\b).)*? in the envir
 #: Options for the format of a file, which the command line has as well.
 _FORMAT = re.compile(r"\bpass (another )?(encoding|delimiter)=")
 _EMULATE = re.compile(r"\bemulate=True\b")
+#: The same for the token of an MCP server.
+_MCP_TOKEN = (
+    "pass token= with one that its provider issued, or headers=",
+    "put one that its provider issued into an environment variable, and name that with --mcp-token-env",
+)
+#: How many lines are shown of what an MCP server printed before it ended.
+_LINES = 12
 
 
 def in_words(error: ChatError) -> str:
@@ -20,8 +27,11 @@ def in_words(error: ChatError) -> str:
     >>> in_words(ChatError("openai: no key; set OPENAI_API_KEY in the environment or pass api_key="))
     'openai: no key; set OPENAI_API_KEY in the environment, or store it with: aichatkit keys set openai'
     """
-    text = _FORMAT.sub(r"pass \1--\2", _API_KEY.sub(_stored_key, str(error)))
+    text = _FORMAT.sub(r"pass \1--\2", _API_KEY.sub(_stored_key, str(error))).replace(*_MCP_TOKEN)
     text = _EMULATE.sub("--emulate always", text)
+    if isinstance(error, MCPError) and len(error.stderr.strip().splitlines()) > 1:
+        # Its last line is in the message already, and often says less than those before it.
+        return "\n    ".join([f"{text}; it printed:", *error.stderr.strip().splitlines()[-_LINES:]])
     services = list(dict.fromkeys(failed.provider for failed in _leaves(error) if isinstance(failed, ConnectError)))
     if not services:
         return text

@@ -6,10 +6,11 @@ import contextlib
 import io
 import os
 import sys
+import warnings
 
 from aichatkit.display.plain import strip_control_characters
 
-__all__ = ["discard_stdout", "print_stderr", "replace_unencodable", "write_stdout"]
+__all__ = ["discard_stdout", "print_stderr", "print_warnings", "replace_unencodable", "write_stdout"]
 
 
 def write_stdout(text: str) -> None:
@@ -24,6 +25,15 @@ def print_stderr(text: object) -> None:
     """Print a status or error line to standard error, prefixed with the command's name."""
     if sys.stderr is not None:
         sys.stderr.write(f"aichatkit: {strip_control_characters(str(text))}\n" if str(text) else "\n")
+
+
+def print_warnings() -> None:
+    """Print warnings like other messages, instead of with a line of the program that calls this one."""
+
+    def show(message: Warning | str, *place: object, **options: object) -> None:
+        print_stderr(message)
+
+    warnings.showwarning = show
 
 
 def discard_stdout() -> None:

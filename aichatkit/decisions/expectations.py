@@ -13,6 +13,7 @@ from aichatkit.decisions import emulation
 from aichatkit.decisions.forms import DecisionForm
 from aichatkit.decisions.questions import Question
 from aichatkit.decisions.services import find_service
+from aichatkit.decisions.wires import WIRES
 from aichatkit.messages import Message
 
 __all__ = ["expect_answers"]
@@ -24,7 +25,10 @@ def expect_answers(form: DecisionForm, call: Call, target: Target) -> Expected:
     service = find_service(target, emulate=form.emulate)
     if service is not None:
         count = math.ceil(len(atoms) / service.questions)
-        asked = sum(count_tokens(json.dumps(question, ensure_ascii=False), model) for question in atoms)
+        provider = call.context.provider(target.provider)
+        # As they are sent: what a service makes of them is its own affair.
+        body = WIRES[service.wire].body([Message("user", "?")], atoms, provider)
+        asked = count_tokens(json.dumps(body["questions"], ensure_ascii=False), model)
         # Decision models write no text.
         return Expected(count, count * _count(call.messages, model) + asked, 0, 0)
     if emulation.takes_letters(call.context.provider(target.provider), call.context.record(target), atoms):

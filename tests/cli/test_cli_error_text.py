@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from aichatkit.cli.error_text import in_words
-from aichatkit.errors import AllProvidersFailedError, ConnectError, ServerError
+from aichatkit.errors import AllProvidersFailedError, ChatError, ConnectError, MCPError, ServerError
+from aichatkit.tools.mcp import http
 
 
 def test_every_service_that_was_not_reached_is_named_once():
@@ -16,3 +17,25 @@ def test_every_service_that_was_not_reached_is_named_once():
     error = AllProvidersFailedError("all failed")
     error.errors = failures
     assert in_words(error).endswith("find the cause with: aichatkit doctor openai ollama")
+
+
+def test_what_an_mcp_server_printed_is_shown():
+    error = MCPError("MCP server 'x': ended: see the log")
+    error.stderr = "no such package\nsee the log\n"
+    assert in_words(error) == "MCP server 'x': ended: see the log; it printed:\n    no such package\n    see the log"
+    error.stderr = "".join(f"line {number}\n" for number in range(50))
+    assert in_words(error).splitlines()[1:] == [f"    line {number}" for number in range(38, 50)]
+    # Then it is in the message already.
+    for text in ("", "see the log\n"):
+        error.stderr = text
+        assert in_words(error) == "MCP server 'x': ended: see the log"
+
+
+def test_a_token_for_an_mcp_server_comes_from_the_environment():
+    advice = "wants a token (401): pass token= with one that its provider issued, or headers=; there"
+    assert in_words(ChatError(advice)) == (
+        "wants a token (401): put one that its provider issued into an environment variable, and name that with "
+        "--mcp-token-env; there"
+    )
+    with open(http.__file__, encoding="utf-8") as file:
+        assert advice.partition(": ")[2].partition(";")[0] in file.read()

@@ -6,6 +6,7 @@ import io
 import json
 import shlex
 import sys
+import warnings
 
 import mcp_server
 import pytest
@@ -144,3 +145,14 @@ def test_options_that_do_not_fit_are_explained(monkeypatch, capsys, words, messa
     monkeypatch.setattr("sys.stdin", io.StringIO(""))
     assert main(["-m", "offline", "--no-save", *words]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_warnings_are_messages(server, monkeypatch, capsys):
+    server.on("tools/list", lambda handler, message: handler.send_json(mcp_server.answer(message, {"tools": [{}]})))
+    monkeypatch.setattr(sys, "argv", ["aichatkit", "mcp", server.url])
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        assert main() == 0
+    told = capsys.readouterr().err.splitlines()
+    assert told[0] == "aichatkit: MCP server '127.0.0.1': a tool is left out: it has no name"

@@ -142,8 +142,8 @@ def test_fastmcp_is_spoken_to_in_both_eras(open_fastmcp, transport, mode):
 
 def test_a_token_lets_in_and_its_lack_is_an_error_that_says_what_to_do(start):
     url = start(peer_servers.run_fastmcp, "http", "token").url
-    for token in (None, "bad-token"):
-        with pytest.raises(ai.AuthenticationError, match="token=") as caught:
+    for token, advice in ((None, "pass token= with one that"), ("bad-token", "it may be expired")):
+        with pytest.raises(ai.AuthenticationError, match=advice) as caught:
             ai.mcp(url, token=token).tools()
         assert "bad-token" not in str(caught.value)
     with ai.mcp(url, token="good-token") as server:

@@ -22,6 +22,8 @@ else:
 
 __all__ = ["Blob", "ToolResult", "parse_result"]
 
+_FOR_USER = "[left out, as it is for the user only]"
+
 
 class Blob(NamedTuple):
     """An image, a sound or a file in a result."""
@@ -45,7 +47,7 @@ class ToolResult:
     data: Any = None
     parts: list[Blob] = field(default_factory=list)
     is_error: bool = False
-    #: What a model gets: the text, or parts if there are files that models take.
+    #: What a model gets: text, or parts if there are files, without what is for the user only.
     content: Content = field(default="", repr=False)
 
     def __str__(self) -> str:
@@ -60,13 +62,20 @@ def parse_result(result: Mapping[str, Any], limit: int | None) -> ToolResult:
     """
     content = result.get("content")
     items = [item for item in content if isinstance(item, Mapping)] if isinstance(content, list) else []
-    pieces = [_piece(item) for item in items if not _is_for_user(item)]
+    pieces = [(_piece(item), _is_for_user(item)) for item in items]
     data = result.get("structuredContent")
     if data is not None and not any(item.get("type") == "text" for item in items):
-        pieces.append(json.dumps(data, ensure_ascii=False))
-    text = _cut([_describe(piece) if isinstance(piece, Blob) else piece for piece in pieces], limit)
-    blobs = [piece for piece in pieces if isinstance(piece, Blob)]
-    return ToolResult(text, data, blobs, bool(result.get("isError")), _content(pieces, limit) if blobs else text)
+        pieces.append((json.dumps(data, ensure_ascii=False), False))
+    is_error = bool(result.get("isError"))
+    text = _text([piece for piece, _ in pieces], limit)
+    blobs = [piece for piece, _ in pieces if isinstance(piece, Blob)]
+    shown = [_FOR_USER if is_for_user else piece for piece, is_for_user in pieces]
+    has_files = any(isinstance(piece, Blob) for piece in shown) and not is_error
+    return ToolResult(text, data, blobs, is_error, _content(shown, limit) if has_files else _text(shown, limit))
+
+
+def _text(pieces: Sequence[str | Blob], limit: int | None) -> str:
+    return _cut([_describe(piece) if isinstance(piece, Blob) else piece for piece in pieces], limit)
 
 
 def _content(pieces: Sequence[str | Blob], limit: int | None) -> Content:

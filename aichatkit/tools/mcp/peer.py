@@ -82,7 +82,7 @@ class Peer:
             except BaseException as error:
                 self._drop()
                 if isinstance(error, MCPError):
-                    error.stderr = error.stderr or wire.stderr
+                    _add_stderr(error, wire.stderr)
                 raise
             return self._wire
 
@@ -248,6 +248,15 @@ class Peer:
 
     def _error(self, code: str, text: str) -> ChatError:
         return MCPError(f"MCP server {self.server!r} {text}", server=self.server, code=code)
+
+
+def _add_stderr(error: MCPError, stderr: str) -> None:
+    """Add what a server printed to the error that it did not start; one that ended has it already."""
+    error.stderr = error.stderr or stderr
+    lines = stderr.strip().splitlines()
+    if error.code == "timeout" and lines:
+        error.message = f"{error.message}; the last that it printed: {lines[-1][:500]}"
+        error.args = (error.message,)
 
 
 #: Statuses with which a server of the first HTTP revision refuses a handshake.

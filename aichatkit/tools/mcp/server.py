@@ -390,7 +390,7 @@ class _BoundTool(RemoteTool):
             if error.maybe_processed:
                 failure += "; it is not known whether the tool ran, so do not repeat the call without checking"
             return f"Error: {failure}"
-        return f"Error: {result.text}" if result.is_error else result.content
+        return f"Error: {result.content}" if result.is_error else result.content
 
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:

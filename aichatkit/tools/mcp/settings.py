@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any, Callable
@@ -31,6 +32,8 @@ _ASKING_IDLE, _ASKING_TOTAL = 600.0, 3600.0
 _START, _LIST = 60.0, 30.0
 #: Programs that run another one.
 _LAUNCHERS = ("bunx", "node", "npx", "python", "uvx")
+#: What may be the name of a program, and not a script after an option.
+_NAME = re.compile(r"\S{1,100}(?: \S{1,20}){0,3}")
 
 
 @dataclass(frozen=True)
@@ -135,7 +138,7 @@ def _name_of(argv: tuple[str, ...]) -> str:
     """Return the program that a command runs; what starts it says less about the server."""
     words = [word for word in argv if not word.startswith("-")]
     program = words[0] if words else argv[0]
-    if os.path.basename(program).startswith(_LAUNCHERS) and len(words) > 1:
+    if os.path.basename(program).startswith(_LAUNCHERS) and len(words) > 1 and _NAME.fullmatch(words[1]):
         program = words[1]
     return os.path.basename(program) if os.path.isabs(program) else program
 

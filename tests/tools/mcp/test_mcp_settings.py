@@ -66,6 +66,7 @@ def test_an_invalid_option_is_an_error_at_once(options, message):
         (["python3.11", pathlib.Path("/srv/tool.py")], ("python3.11", "/srv/tool.py"), "tool.py"),
         (["mcp-server-git", "--repository", "."], ("mcp-server-git", "--repository", "."), "mcp-server-git"),
         (["--odd"], ("--odd",), "--odd"),
+        (["python3", "-c", "import x\nx.y()"], ("python3", "-c", "import x\nx.y()"), "python3"),
     ],
 )
 def test_a_command_is_a_list_or_a_line_and_names_the_server(command, argv, name):

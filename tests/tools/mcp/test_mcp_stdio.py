@@ -185,6 +185,15 @@ def test_an_initialization_that_takes_too_long_is_not_cancelled(run, monkeypatch
         server.tools()
     assert caught.value.stderr.count("notifications/cancelled") == 1
     assert '"initialize"' in caught.value.stderr
+    assert "no answer within 0.2 s; raise timeout=; the last that it printed: {" in str(caught.value)
+
+
+def test_a_server_that_is_silent_altogether_is_only_a_timeout(monkeypatch):
+    monkeypatch.setattr(peer, "_PROBE_SECONDS", 0.05)
+    server = ai.mcp(command=[sys.executable, "-c", "import sys\nfor line in sys.stdin: ..."])
+    server._peer._limits = messages.Limits(1, 0.2, 0.2)
+    with pytest.raises(ai.MCPError, match=r"no answer within 0.2 s; raise timeout=$"):
+        server.tools()
 
 
 def test_what_a_server_asks_is_answered(run):

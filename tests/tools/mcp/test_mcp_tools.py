@@ -546,7 +546,7 @@ PIXEL = base64.b64encode(b"\x89PNG" * 1000).decode()
             {"content": [{"type": "resource"}, {"type": "hologram"}]},
             "[content of type resource left out]\n[content of type hologram left out]",
         ),
-        ({"content": [{"type": "text", "text": "you", "annotations": {"audience": ["user"]}}]}, ""),
+        ({"content": [{"type": "text", "text": "you", "annotations": {"audience": ["user"]}}]}, "you"),
         ({"content": [{"type": "text", "text": "me", "annotations": {"audience": ["user", "assistant"]}}]}, "me"),
         ({"content": "text"}, ""),
         ({}, ""),
@@ -554,6 +554,18 @@ PIXEL = base64.b64encode(b"\x89PNG" * 1000).decode()
 )
 def test_results_become_text(result, text):
     assert contents.parse_result(result, None).text == text
+
+
+@pytest.mark.parametrize("is_error", [True, False])
+def test_what_is_for_the_user_only_does_not_reach_the_model(is_error):
+    note = {"type": "text", "text": "you", "annotations": {"audience": ["user"]}}
+    both = {"type": "text", "text": "all", "annotations": {"audience": ["user", "assistant"]}}
+    result = contents.parse_result({"content": [note, both], "isError": is_error}, None)
+    assert result.text == "you\nall"
+    assert result.content == "[left out, as it is for the user only]\nall"
+    picture = {**item(PNG), "annotations": {"audience": ["user"]}}
+    result = contents.parse_result({"content": [picture], "isError": is_error}, None)
+    assert (result.content, len(result.parts)) == ("[left out, as it is for the user only]", 1)
 
 
 def test_images_and_data_are_for_the_program(mcp, server):
