@@ -130,7 +130,9 @@ class ChatWork(RowWork):
         return fingerprint(self._build_call(row.prompt))
 
     def find_cached(self, planned: PlannedRow) -> Reply | None:
-        return None if planned.drafts else find_cached(self._build_call(planned.row.prompt))
+        if planned.drafts or self._call.context.cache is None:
+            return None
+        return find_cached(self._build_call(planned.row.prompt))
 
     def build_lines(self, planned: PlannedRow, target: Target, protocol: JobProtocol) -> Sequence[RowLine]:
         built = build_row(self._call_of(planned), target, protocol)
