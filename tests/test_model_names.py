@@ -56,7 +56,12 @@ ALLOWED = {
     "tests/providers/test_openai_usage.py": "*",
     # Families of models by the start of their names.
     "aichatkit/catalog/efforts.py": "gpt-5 grok-3-mini o1",
+    "aichatkit/providers/image_fields.py": "dall-e-2 dall-e-3 gpt-image-1",
+    "aichatkit/sandbox/wires/image_rules.py": "dall-e-2 dall-e-3 gpt-image-1",
+    "tests/call/test_result_files.py": "gemini-2.5-flash",
     "tests/providers/test_effort_fields.py": "*",
+    "tests/providers/test_image_fields.py": "*",
+    "tests/sandbox/test_sandbox_images.py": "*",
     "tests/providers/test_perplexity.py": "*",
     "tests/catalog/": "*",
     "tests/cli/test_cli_catalog.py": "*",
