@@ -26,6 +26,7 @@ collect_ignore = [
     "support/browser_script.py",
     "support/fastmcp_server.py",
     "support/mcp_sdk_server.py",
+    "support/ntlm_server.py",
     "support/sdks",
     "support/tiny_model.py",
 ]

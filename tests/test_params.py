@@ -280,7 +280,7 @@ def test_the_hints_know_the_options_as_they_are():
     assert set(inspect.signature(Client.decide).parameters) >= option_hints._DECIDE
     known = {*PARAMS, *CALL_OPTIONS, *made, *option_hints._MAP, *option_hints._CHAT, *option_hints._EMBED}
     assert known & {*other_words._OURS, *other_words.FIELDS, *other_words.COUNTS} == set()
-    assert set(other_words._OPTIONS) - known == {"prompt"}
+    assert set(other_words._OPTIONS) - known == {"prompt", "quality", "size"}
     assert set(other_words._OURS) & other_words.FIELDS == set()
     assert len(other_words._OURS) == sum(len(words.split()) for words in other_words._OPTIONS.values())
 

@@ -28,6 +28,7 @@ from aichatkit.errors import (
     PermissionDeniedError,
     QuotaExceededError,
     RateLimitError,
+    ServerError,
 )
 from aichatkit.providers.base import Provider
 from aichatkit.registry import registry
@@ -40,6 +41,8 @@ logger = logging.getLogger(__name__)
 _FIRST, _SECOND, _LONGEST, _GROWTH = 5.0, 15.0, 300.0, 1.5
 #: Searches for a job whose creation is not known, and the seconds between them: lists may lag behind.
 _SEARCHES, _SEARCH_PAUSE = 3, 60.0
+#: Jobs in a row that may vanish: each may have been created, and be paid, if the service's lists are wrong.
+_MOST_VANISHED = 3
 #: The longest pause before a step of a job, in seconds; one that is longer comes from a clock that was set back.
 _MAX_PAUSE = 3600.0
 #: How long to wait before a creation that hit a rate limit is sent again, unless the service says.
@@ -67,6 +70,7 @@ class JobEngine:
         self._random = call.policy.random or random.random
         self._spools: dict[str, Spool] = {}
         self._turn = 0
+        self._vanished = 0
         self._protocols: dict[tuple[str, str, str, str], JobProtocol | None] = {}
 
     def protocol_of(self, job: JobRecord) -> JobProtocol | None:
@@ -231,6 +235,7 @@ class JobEngine:
             spool.close()
 
     def _adopt(self, job: JobRecord, remote: RemoteJob, state: str = "running") -> JobRecord:
+        self._vanished = 0
         logger.info("%s: the job %s has %d rows", job.provider, remote.id, job.rows)
         return self.journal.update(
             job,
@@ -264,7 +269,16 @@ class JobEngine:
         # Without its input, a job that appears after all cannot run.
         self.clean_up(job)
         self.journal.finish(job, state="released", note="not created")
-        return job._replace(state="released")
+        self._vanished += 1
+        if self._vanished < _MOST_VANISHED:
+            return job._replace(state="released")
+        raise ServerError(
+            f"{job.provider}: {self._vanished} jobs in a row were not confirmed, and are not in the service's list; "
+            "look for them at the service before you make the same call again",
+            provider=job.provider,
+            model=job.model,
+            maybe_processed=True,
+        )
 
     def _try_cancel(self, job: JobRecord, protocol: JobProtocol) -> None:
         try:

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Callable, NamedTuple
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 from urllib.parse import urlsplit
 
 import requests
 
 from aichatkit._dataclasses import dataclass, replace
-from aichatkit.auth.failures import name_of
+from aichatkit._lazy import lazy_module
+
+if TYPE_CHECKING:
+    from aichatkit.auth import failures
+else:
+    # Only needed once a sign-in has failed.
+    failures = lazy_module("aichatkit.auth.failures")
 
 __all__ = ["PROXY_ADVICE", "REFUSALS", "Authorization", "KeyAuth", "Renewal", "can_repeat", "words_for_refusal"]
 
@@ -134,7 +140,7 @@ def words_for_refusal(
         return wanted, f"pass auth={_OBJECTS[schemes[0].lower()]}"
     if sent_key:
         return wanted, "the API key was sent instead: pass auth= to the client rather than a Session"
-    name = "(user, password)" if isinstance(auth, tuple) else name_of(auth)
+    name = "(user, password)" if isinstance(auth, tuple) else failures.name_of(auth)
     advice = "check the user and the password"
     if any(scheme.lower() == "negotiate" for scheme in schemes):
         advice += ", or the ticket: klist shows it, and it must be for the host of the URL"

@@ -623,6 +623,15 @@ def test_a_list_that_lags_behind_is_read_again(service, run):
     assert len(service.jobs) == 1
 
 
+def test_a_service_that_confirms_and_lists_no_job_is_not_sent_jobs_for_ever(service, run):
+    service.lag = 10**9
+    service.fault = lambda method, path: "drop" if (method, path) == ("POST", "/v1/batches") else None
+    results = run(service, ROWS)
+    assert isinstance(results.stopped, ServerError)
+    assert "3 jobs in a row were not confirmed" in str(results.stopped)
+    assert (len(service.jobs), service.files, results.pending) == (3, {}, 6)
+
+
 def test_a_stranger_with_as_many_rows_is_told_by_its_results(service_of, run):
     service = service_of("anthropic")
     rows = [(f"request-{number}", {"model": "m", "messages": [{"content": "x"}]}) for number in range(6)]

@@ -32,7 +32,7 @@ def tokens_of(parts: Iterable[str], count: int = 0) -> list[Token]:
     The numbers depend only on the text before and in a token.
 
     >>> tokens_of(["Hi"], 2)
-    [Token(text='Hi', logprob=-0.2811, top=(('Hi', -0.2811), ('.', -2.1113)))]
+    [Token(text='Hi', logprob=-0.5044, top=(('Hi', -0.5044), (' not', -1.6191)))]
     """
     tokens, digest = [], hashlib.sha256()
     for part in parts:

@@ -36,8 +36,8 @@ class OpenAIImages(OpenAIWire):
 
     name = "openai-images"
     routes = (
-        Route("POST", f"{ANY_BASE}/images/generations", "generate", "images"),
-        Route("POST", f"{ANY_BASE}/images/edits", "edit", "images"),
+        Route("POST", f"{ANY_BASE}/images/generations", "generate"),
+        Route("POST", f"{ANY_BASE}/images/edits", "edit"),
     )
 
     def generate(self, call: Call) -> Response:
