@@ -299,11 +299,16 @@ def test_a_server_without_such_a_stream_is_used_without(serve):
     assert [kind for kind, _, message in server.received if message is None] == ["GET"]
 
 
+@pytest.fixture
 def listeners():
-    return [thread for thread in threading.enumerate() if thread.name == "aichatkit-mcp"]
+    """List the threads of servers that were started since, whatever earlier tests have left."""
+    earlier = set(threading.enumerate())
+    return lambda: [
+        thread for thread in threading.enumerate() if thread.name == "aichatkit-mcp" and thread not in earlier
+    ]
 
 
-def test_closing_ends_the_stream(serve, stream):
+def test_closing_ends_the_stream(serve, stream, listeners):
     server, mcp = serve("legacy")
     server.on("GET", stream)
     mcp.tools()
@@ -313,7 +318,7 @@ def test_closing_ends_the_stream(serve, stream):
     assert len(stream.opened) == 1
 
 
-def test_a_stream_that_is_refused_or_broken_ends_the_listening(serve, monkeypatch):
+def test_a_stream_that_is_refused_or_broken_ends_the_listening(serve, monkeypatch, listeners):
     monkeypatch.setattr(listener, "_RETRY_SECONDS", 0.01)
 
     def empty(handler, message):
@@ -337,7 +342,7 @@ def test_a_stream_that_is_refused_or_broken_ends_the_listening(serve, monkeypatc
     assert len([kind for kind, _, message in server.received if kind == "GET"]) == 3 + 4
 
 
-def test_a_stream_that_opens_only_once_the_server_is_closed_is_left(serve, monkeypatch):
+def test_a_stream_that_opens_only_once_the_server_is_closed_is_left(serve, monkeypatch, listeners):
     monkeypatch.setattr(listener, "_OPEN_SECONDS", 0.01)
     may_open = threading.Event()
 
