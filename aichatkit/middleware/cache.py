@@ -142,10 +142,8 @@ def answer_from_cache(call: Call, open_next: Callable[[Call], AnswerLike]) -> An
 
 
 def find_cached(call: Call) -> Reply | None:
-    """Return the cached reply of an identical call, None if there is none or the client has no cache."""
-    if call.context.cache is None or not _is_deterministic(call):
-        return None
-    return _find(call, _key_of(call))
+    """Return the reply of an identical call from the client's cache, None if there is none."""
+    return _find(call, _key_of(call)) if _is_deterministic(call) else None
 
 
 def store_reply(call: Call, reply: Reply) -> None:

@@ -60,6 +60,9 @@ _VARIABLES = tuple(
     for name in (lower, lower.upper())
 )
 
+# Before Python 3.12, CONNECT is sent as HTTP/1.0, and a proxy that signs in the connection, by NTLM, would close it.
+_CONNECT_HEADERS = {"Proxy-Connection": "keep-alive"} if sys.version_info < (3, 12) else {}
+
 # Sessions of the parent process, kept alive: closing them could disturb the parent, or deadlock on a lock held at fork.
 _inherited: list[Any] = []
 
@@ -294,11 +297,7 @@ class _Adapter(CertificateAdapter):
         super().close()
 
     def proxy_headers(self, proxy: Any) -> dict[str, str]:
-        headers: dict[str, str] = super().proxy_headers(proxy)
-        if sys.version_info < (3, 12):
-            # CONNECT is sent as HTTP/1.0, and a proxy that signs in the connection, by NTLM, would close it.
-            headers["Proxy-Connection"] = "keep-alive"
-        return headers
+        return {**super().proxy_headers(proxy), **_CONNECT_HEADERS}
 
     def proxy_manager_for(self, proxy: Any, **kwargs: Any) -> Any:
         is_new = proxy not in self.proxy_manager

@@ -533,6 +533,14 @@ def test_answers_from_the_cache_are_in_no_job_and_those_of_jobs_are_cached(servi
     assert service.asked == dict.fromkeys(ROWS, 1)
 
 
+def test_answers_that_are_sampled_are_not_taken_from_the_cache(service, run, tmp_path):
+    cache = {}
+    for name in ("one.sqlite", "other.sqlite"):
+        results = run(service, ROWS, client={"cache": cache}, resume=tmp_path / name, temperature=1.0)
+        assert [result.reply.cached for result in results] == [False] * 6
+    assert service.asked == dict.fromkeys(ROWS, 2)
+
+
 @pytest.mark.skipif(os.name != "posix", reason="there is no such signal there")
 def test_ctrl_c_leaves_the_jobs_running_and_says_how_to_go_on(service, run, tmp_path):
     naps = []
