@@ -247,7 +247,11 @@ class JobEngine:
         )
 
     def _search(self, job: JobRecord, protocol: JobProtocol) -> JobRecord:
-        """Look for a job whose creation is not known; if it is not there after three lists, it was not created."""
+        """Look for a job whose creation is not known; if it is not there after three lists, it was not created.
+
+        Raises:
+            ServerError: this is the third such job in a row, so the lists may be wrong.
+        """
         ours = {other.remote for other in self.journal.jobs() if other.remote}
         try:
             found = [each for each in protocol.find(job) if each.id not in ours and each.id not in self.strangers]

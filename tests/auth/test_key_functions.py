@@ -293,7 +293,7 @@ def test_a_long_map_with_short_lived_tokens_loses_no_row_and_asks_none_twice(ser
         return made[-1], time.time() + 3600
 
     def accepts(token):
-        # The service ends each long before its time, but not before the row that it was fetched for is answered.
+        # The service ends each long before its time, but later than the row it was fetched for takes.
         with lock:
             answered[token] += answered[token] < 100
             refused[token] += answered[token] == 100
