@@ -738,6 +738,9 @@ def test_over_tls_the_connection_and_its_checks_are_kept(taken, tmp_path):
 
 # New connections.
 
+#: Says that it closes: a client that finds out later may still have sent the next request.
+CLOSING = response(b"ok", headers=[("Connection", "close")])
+
 
 class Rival:
     """The same transport with and without the shortcut, after two requests to a server that has gone or changed."""
@@ -782,7 +785,7 @@ def test_threads_that_start_together_share_the_shortcut(server, client, taken):
 
 def test_a_server_that_has_gone_is_told_as_the_usual_way_tells_it(taken):
     with Rival() as rival:
-        with RawServer(lambda request: [response(b"ok"), "close"]) as server:
+        with RawServer(lambda request: [CLOSING, "close"]) as server:
             rival.ask_twice(server.url)
         short, usual = (rival.error(server.url, usual=usual) for usual in (False, True))
     assert facts(short) == facts(usual)
@@ -822,7 +825,7 @@ def tls(tmp_path):
     authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
     with (
         Rival(verify=str(tmp_path / "authority.pem")) as rival,
-        RawServer(lambda request: [response(b"ok"), "close"], tls=contexts["good"]) as server,
+        RawServer(lambda request: [CLOSING, "close"], tls=contexts["good"]) as server,
     ):
         url = server.url.replace("127.0.0.1", "localhost")
         rival.ask_twice(url)
