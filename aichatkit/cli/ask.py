@@ -48,8 +48,8 @@ service with a key, else the offline ELIZA.
 commands ("aichatkit COMMAND --help" shows more; any other first word begins a question):
 {commands}
 
-exit codes: 0 answered, with map every row; 1 the call failed; 2 wrong usage; 130 stopped with Ctrl-C;
-143 terminated by SIGTERM
+exit codes: 0 answered, with map every row; 1 the call failed; 2 wrong usage; 75 batch jobs are still running;
+130 stopped with Ctrl-C; 143 terminated by SIGTERM
 """
 
 
