@@ -85,7 +85,7 @@ def load_file(source: Any) -> File:
     if isinstance(source, str) and re.match(r"data:|https?://", source, re.IGNORECASE):
         return _from_url(source)
     if isinstance(source, (str, os.PathLike)):
-        return _from_path(os.fspath(source))
+        return _from_path(os.fsdecode(source))
     if isinstance(source, _BYTES_LIKE):
         return _from_bytes(bytes(source), "")
     if hasattr(source, "savefig"):
@@ -179,7 +179,11 @@ def _from_url(url: str) -> File:
             reason = error.reason
         raise ConfigurationError("files: the data URI is damaged", reason=reason)
     # The service downloads it, so the type can only be guessed from the name; most URLs are images.
-    name = PurePosixPath(urlsplit(url).path)
+    try:
+        name = PurePosixPath(urlsplit(url).path)
+    except ValueError as error:
+        # Brackets without an address of IPv6.
+        raise ConfigurationError(f"files: the URL is damaged ({error})", reason=reason_of(error)) from error
     kind, media_type = _BY_SUFFIX.get(name.suffix.lower(), ("image", "image/*"))
     return File(kind, media_type, name.name, url=url)
 

@@ -40,7 +40,7 @@ from aichatkit.options import (
     parse_rates,
 )
 from aichatkit.params import parse_params
-from aichatkit.registry import GROUPS, Registry, registry
+from aichatkit.registry import Registry, registry
 from aichatkit.reply import Reply
 from aichatkit.streams import Stream
 from aichatkit.transport.timeouts import Timeout
@@ -261,7 +261,7 @@ class Client:
 
         With `details`, return a `ModelInfo` for each, from the catalog and from the service, which takes precedence.
         """
-        if provider is None or provider in GROUPS:
+        if provider is None or list_models.names_group(provider):
             return list_models.known_models(provider, details=details, catalog=self._context.catalog)
         call = self._build_call("models", 0, model=list_models.any_model(provider))
         return list_models.list_models(registry[provider], call, details=details)

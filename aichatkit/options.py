@@ -14,7 +14,7 @@ from aichatkit.call.targets import named_providers, parse_keys, per_provider
 from aichatkit.catalog.layers import parse_layer, read_layer
 from aichatkit.catalog.models import Catalog
 from aichatkit.errors import ConfigurationError
-from aichatkit.params import PARAMS, is_integer, suggestion
+from aichatkit.params import PARAMS, is_integer, parse_path, suggestion
 from aichatkit.registry import registry
 from aichatkit.transport.connections import Connections
 
@@ -222,14 +222,13 @@ def parse_url(url: Any, *, source: str = "base_url") -> str:
 
 def parse_verify(verify: Any, session: Any = None) -> bool | str | None:
     """Return whether to verify TLS certificates, "system", or the path of a CA bundle; only False turns it off."""
-    path = os.fspath(verify) if isinstance(verify, os.PathLike) else verify
     if verify == "system" and session is not None:
         raise ConfigurationError(
             "verify: 'system' is for a client without session=; mount an adapter with a context of truststore on yours"
         )
-    if path is None or isinstance(path, bool) or (isinstance(path, str) and path):
-        return path
-    raise ConfigurationError(f"verify: must be True, False or the path of a CA bundle, or 'system', not {verify!r}")
+    if verify is None or isinstance(verify, bool):
+        return verify
+    return parse_path(verify, "verify: must be True, False or the path of a CA bundle, or 'system'")
 
 
 def parse_cert(cert: Any) -> str | tuple[str, str] | None:

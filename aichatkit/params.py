@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Callable
 
@@ -28,6 +29,7 @@ __all__ = [
     "is_integer",
     "is_number",
     "parse_params",
+    "parse_path",
     "parse_value",
     "reject_unsupported",
     "suggestion",
@@ -48,6 +50,8 @@ _EFFORT_WORDS = {
 #: The parameters whose values are numbers, and integers.
 NUMBERS = ("frequency_penalty", "min_p", "presence_penalty", "repetition_penalty", "temperature", "top_p")
 INTEGERS = ("max_tokens", "seed", "top_k", "top_logprobs")
+#: What services store an integer in.
+_MAX_INTEGER = 2**63 - 1
 
 
 def parse_params(params: Mapping[str, Any], *, options: Iterable[str]) -> dict[str, Any]:
@@ -116,14 +120,32 @@ def is_number(value: Any, *, minimum: float = 0, above: float | None = None) -> 
     return value >= minimum if above is None else value > above
 
 
-def suggestion(name: str, names: Iterable[str]) -> str:
+def parse_path(path: Any, message: str) -> str:
+    """Return a path as text; raise ConfigurationError with `message` for what cannot be the path of a file.
+
+    >>> parse_path("run.sqlite", "resume: must be the path of a journal")
+    'run.sqlite'
+    """
+    text = os.fspath(path) if isinstance(path, (str, os.PathLike)) else None
+    if isinstance(text, str) and text and "\0" not in text:
+        try:
+            os.fsencode(text)
+        except UnicodeEncodeError:
+            # Not a name in any file system.
+            pass
+        else:
+            return text
+    raise ConfigurationError(f"{message}, not {repr(path)[:100]}")
+
+
+def suggestion(name: Any, names: Iterable[str]) -> str:
     """Return "; did you mean ...?" for the closest of `names`, ignoring case, or an empty string.
 
     >>> suggestion("temprature", ["temperature", "top_p"])
     "; did you mean 'temperature'?"
     """
     originals = {original.lower(): original for original in names}
-    matches = difflib.get_close_matches(name.strip().lower(), originals, n=1)
+    matches = difflib.get_close_matches(str(name).strip().lower(), originals, n=1)
     return f"; did you mean {originals[matches[0]]!r}?" if matches else ""
 
 
@@ -154,7 +176,7 @@ def _number(minimum: float, maximum: float | None = None) -> Callable[[str, Any]
 def _integer(minimum: int | None = None) -> Callable[[str, Any], Any]:
     def parse(name: str, value: Any) -> Any:
         number = _plain(value)
-        if isinstance(number, bool) or not isinstance(number, int):
+        if isinstance(number, bool) or not isinstance(number, int) or abs(number) > _MAX_INTEGER:
             raise _wrong(name, "an integer", value)
         return _in_range(name, number, minimum, None)
 

@@ -201,7 +201,7 @@ def register(
     Example: `register("my-gateway", url="https://llm.example.com/v1", api_key_env="MY_GATEWAY_KEY")`
     """
     if isinstance(provider, str):
-        if not url or not url.startswith(("http://", "https://")):
+        if not isinstance(url, str) or not url.startswith(("http://", "https://")):
             raise ConfigurationError("register: pass url= with the http address of the OpenAI-compatible service")
         attributes = {"url": url.rstrip("/"), "api_key_env": api_key_env, "default_model": default_model}
         service = _build_service(provider, {**attributes, "needs_key": bool(api_key_env), "catalog": catalog, **row})

@@ -63,6 +63,8 @@ class AwsAuth(requests.auth.AuthBase):
         _find_signer()
         if not isinstance(service, str) or not re.fullmatch(r"[a-z0-9-]+", service):
             raise ConfigurationError(f"aws_auth: service must be a name such as 'bedrock', not {service!r:.60}")
+        if profile is not None and not isinstance(profile, str):
+            raise ConfigurationError(f"aws_auth: profile must be the name of one, not {profile!r:.60}")
         self.region = find_region(region, profile=profile)
         if not self.region:
             raise ConfigurationError(

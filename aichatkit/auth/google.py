@@ -57,7 +57,7 @@ class GoogleAuth(requests.auth.AuthBase):
             raise ConfigurationError(
                 f"google_auth: credentials must be those of google-auth, not an object of type {name_of(credentials)}"
             )
-        if isinstance(scopes, str) or not all(isinstance(scope, str) for scope in scopes):
+        if not isinstance(scopes, (tuple, list)) or not all(isinstance(scope, str) for scope in scopes):
             raise ConfigurationError("google_auth: scopes must be a list of strings")
         self.location = location
         self.project = project

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any, Callable, ClassVar
 
 from aichatkit._reasons import reason_of
-from aichatkit.errors import BatchPendingError, ConfigurationError, JournalError
+from aichatkit.errors import BatchPendingError, JournalError
+from aichatkit.params import parse_path
 from aichatkit.reply import Reply
 from aichatkit.storage.records import decode, encode
 from aichatkit.storage.sqlite import Database, insert_rows, iter_batches, select_in
@@ -54,10 +55,9 @@ class Journal:
     version: ClassVar[int] = 0
 
     def __init__(self, path: Any, *, lease: float = _LEASE, clock: Callable[[], float] = time.time) -> None:
-        if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
-            raise ConfigurationError(f"resume: must be the path of a journal, such as 'run.sqlite', not {path!r}")
+        path = parse_path(path, "resume: must be the path of a journal, such as 'run.sqlite'")
         self._database = Database(path, self.schema, name="the journal", version=self.version, readable=1)
-        self.path = os.fspath(path)
+        self.path = path
         self._lease = lease
         self._clock = clock
         self.owner = f"{platform.node()}:{os.getpid()}:{_start_time(os.getpid())}:{secrets.token_hex(4)}"

@@ -178,7 +178,7 @@ def _prompt_column(columns: list[Any]) -> Any:
 
 def _read_file(path: Any, wanted: Sequence[str]) -> tuple[Iterator[tuple[Any, Any]], list[str] | None]:
     encoding, delimiter = (path.encoding, path.delimiter) if isinstance(path, TextTable) else (None, None)
-    path = Path(path)
+    path = Path(os.fsdecode(path))
     if path.suffix.lower() not in _SUFFIXES:
         raise ConfigurationError(
             f"prompts: {str(path)[:60]!r} is not a path ending in {', '.join(_SUFFIXES)}; for a single prompt use ask"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any, Callable, Optional
 
+from aichatkit import params
 from aichatkit._reasons import reason_of
 from aichatkit._surrogates import repair
 from aichatkit.batch.templates import is_missing
@@ -97,9 +97,11 @@ def build_frame(table: Any, records: Callable[[], Iterable[Record]], labels: lis
 
 def parse_path(path: Any) -> Path:
     """Return `path` as a Path; raise ConfigurationError unless its suffix names a supported format."""
-    if not isinstance(path, (str, os.PathLike)) or Path(path).suffix.lower() not in _SUFFIXES:
-        raise ConfigurationError(f"save: the path must end in {', '.join(_SUFFIXES)}, not {str(path)[:60]!r}")
-    return Path(path)
+    message = f"save: the path must end in {', '.join(_SUFFIXES)}"
+    found = Path(params.parse_path(path, message))
+    if found.suffix.lower() not in _SUFFIXES:
+        raise ConfigurationError(f"{message}, not {str(path)[:60]!r}")
+    return found
 
 
 def _outcome_names(records: Iterable[Record]) -> dict[str, str]:

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Mapping
 from concurrent.futures import Executor, Future
 from contextvars import copy_context
+from functools import partial
 from typing import Any, Callable
 
 from aichatkit._reasons import reason_of
@@ -112,10 +113,19 @@ def parse_executor(executor: Any) -> Callable[[], Any] | None:
     if hasattr(executor, "submit"):
         return lambda: executor
     if callable(executor):
-        return executor  # type: ignore[no-any-return]
+        return partial(_make_executor, executor)
     raise ConfigurationError(
         f"executor: must be a concurrent.futures.Executor or a function that makes one, not {type(executor).__name__}"
     )
+
+
+def _make_executor(make: Callable[[], Any]) -> Any:
+    executor = make()
+    if not hasattr(executor, "submit") or not hasattr(executor, "shutdown"):
+        raise ConfigurationError(
+            f"executor: the function must return a concurrent.futures.Executor, not {type(executor).__name__}"
+        )
+    return executor
 
 
 def _unpickle(pickled_ask: bytes, options: Mapping[str, Any]) -> BoundAsk:

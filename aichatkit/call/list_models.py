@@ -11,7 +11,7 @@ from aichatkit.call.listings import parse_listing
 from aichatkit.call.request import prepare
 from aichatkit.catalog.model_infos import ModelInfo, build_info
 from aichatkit.catalog.models import Catalog
-from aichatkit.errors import ChatError
+from aichatkit.errors import ChatError, ConfigurationError
 from aichatkit.limits.retries import RetryState, clock_of, retry
 from aichatkit.providers.base import Provider, parsing
 from aichatkit.registry import GROUPS, registry
@@ -29,6 +29,13 @@ def any_model(provider: str) -> str:
     ('azure/any', 'offline/eliza')
     """
     return f"{provider}/{registry[provider].default_model or 'any'}"
+
+
+def names_group(provider: Any) -> bool:
+    """Return whether a name is that of a group of providers, whose models are known here."""
+    if not isinstance(provider, str):
+        raise ConfigurationError(f"models: the provider must be a name such as 'openai', not {provider!r:.60}")
+    return provider in GROUPS
 
 
 def known_models(provider: str | None, *, details: bool, catalog: Catalog) -> list[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 __all__ = ["COUNTS", "FIELDS", "option_for", "provider_for", "snake_case"]
 
@@ -133,7 +134,7 @@ def snake_case(name: str) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower().replace("-", "_")
 
 
-def provider_for(name: str, *, is_provider: bool = False) -> str:
+def provider_for(name: Any, *, is_provider: bool = False) -> str:
     """Return the provider, or "provider/model", that is called `name` elsewhere, or an empty string.
 
     With `is_provider`, the name is followed by a slash, so it is not that of a model.
@@ -141,6 +142,7 @@ def provider_for(name: str, *, is_provider: bool = False) -> str:
     >>> provider_for("Google"), provider_for("claude-9"), provider_for("llama3.1"), provider_for("qqq")
     ('gemini', 'anthropic/claude-9', 'ollama/llama3.1', '')
     """
+    name = str(name)
     word = name.strip().lower().replace("_", "-")
     if word in _NAMES:
         return _NAMES[word]

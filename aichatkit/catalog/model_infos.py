@@ -11,7 +11,7 @@ from aichatkit._dataclasses import dataclass, replace
 from aichatkit.catalog.layers import Record
 from aichatkit.catalog.models import Catalog, is_retired, is_retiring
 from aichatkit.catalog.rates import RATE_NAMES
-from aichatkit.errors import UnknownModelError
+from aichatkit.errors import ConfigurationError, UnknownModelError
 from aichatkit.params import suggestion
 from aichatkit.providers.base import Provider
 from aichatkit.registry import registry
@@ -76,6 +76,8 @@ def find_info(name: str, catalog: Catalog) -> ModelInfo:
     Raises:
         UnknownModelError: there is no record of it.
     """
+    if not isinstance(name, str):
+        raise ConfigurationError(f"model_info: the model must be a name such as 'openai/gpt-6-luna', not {name!r:.60}")
     first, slash, model = name.partition("/")
     if first in registry:
         provider_cls = registry[first]

@@ -15,7 +15,7 @@ from aichatkit.call.signatures import CallOptions, ChatOptions, with_signatures
 from aichatkit.chunks import Usage
 from aichatkit.errors import ConfigurationError
 from aichatkit.messages import Message, Prompt, ToolCallsMessage, ToolResultMessage, parse_messages
-from aichatkit.params import PARAMS
+from aichatkit.params import PARAMS, parse_path
 from aichatkit.reply import Reply, sum_known, sum_usage
 from aichatkit.streams import Stream
 
@@ -154,11 +154,12 @@ class Chat:
         Raises:
             ConfigurationError: the path has another suffix; nothing is written.
         """
+        path = parse_path(path, "export: must be the path of a file")
         suffix = Path(path).suffix.lower()
         if suffix == ".json":
             return self.save(path)
         if suffix not in (".md", ".markdown"):
-            raise ConfigurationError(f"export: {os.fspath(path)!r} must end in .md or .json")
+            raise ConfigurationError(f"export: {path!r} must end in .md or .json")
         return archive.write_text(path, self.to_markdown())
 
     def save(self, path: str | os.PathLike[str]) -> Path:
@@ -166,8 +167,9 @@ class Chat:
 
         Attachments and sampling parameters are saved as well; API keys, headers and tools are not.
         """
+        path = parse_path(path, "save: must be the path of a file")
         if Path(path).suffix.lower() not in ("", ".json"):
-            raise ConfigurationError(f"save: {str(path)!r} must end in .json; export writes .md")
+            raise ConfigurationError(f"save: {path!r} must end in .json; export writes .md")
         options = {**self._options, "trim": self._trim}
         record = {
             "system": self.system,
@@ -186,7 +188,7 @@ class Chat:
             ConfigurationError: the file is not a saved conversation, or was saved by a newer version.
             OSError: the file cannot be read.
         """
-        record = archive.read_chat(path)
+        record = archive.read_chat(parse_path(path, "load: must be the path of a file"))
         options = {name: value for name, value in record["options"].items() if name in _SAVED_OPTIONS}
         try:
             chat = cls(client, system=record["system"], history=record["messages"], model=record["model"], **options)

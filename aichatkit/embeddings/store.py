@@ -6,11 +6,11 @@ import base64
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Iterable, MutableMapping, Sequence
 from typing import Any, NamedTuple
 
 from aichatkit.errors import ChatError, ConfigurationError, JournalError
+from aichatkit.params import parse_path
 from aichatkit.storage.sqlite import Database, insert_rows, select_in
 
 __all__ = ["SCHEMA", "Stored", "VectorJournal", "VectorTables", "key_of", "read_cache", "write_cache"]
@@ -106,8 +106,7 @@ class VectorJournal(VectorTables):
     """The journal of `embed`: vectors by key, all of one model with the options that `identity` names."""
 
     def __init__(self, path: Any, identity: str) -> None:
-        if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
-            raise ConfigurationError(f"resume: must be the path of a journal, such as 'vectors.sqlite', not {path!r}")
+        path = parse_path(path, "resume: must be the path of a journal, such as 'vectors.sqlite'")
         self._database = Database(path, SCHEMA, name="the journal", readable=1)
         self.check_identity(identity)
 

@@ -118,7 +118,7 @@ class Embeddings(Sequence[Any]):
         """
         if not is_integer(k, minimum=1):
             raise ConfigurationError(f"nearest: k must be an integer of at least 1, not {k!r}")
-        wanted = list(vector)
+        wanted = _parse_numbers(vector)
         if self.dimensions and len(wanted) != self.dimensions:
             raise ConfigurationError(
                 f"nearest: the vector has {len(wanted)} numbers and these have {self.dimensions}; use the same model "
@@ -206,3 +206,13 @@ def _swapped(numbers: array[float]) -> array[float]:
     if sys.byteorder == "big":
         numbers.byteswap()
     return numbers
+
+
+def _parse_numbers(vector: Any) -> list[float]:
+    try:
+        found = [float(number) for number in vector]
+    except (TypeError, ValueError):
+        found = [math.nan]
+    if not all(map(math.isfinite, found)):
+        raise ConfigurationError("nearest: the vector must be a list of numbers, such as one of `embed`")
+    return found

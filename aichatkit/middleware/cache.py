@@ -14,7 +14,7 @@ from aichatkit.call.base_answer import FinishedAnswer
 from aichatkit.call.call import Call
 from aichatkit.errors import ConfigurationError, ContentFilteredError, JournalError, SchemaError
 from aichatkit.middleware.fingerprints import fingerprint
-from aichatkit.params import is_number
+from aichatkit.params import is_number, parse_path
 from aichatkit.reply import Reply
 from aichatkit.storage.records import decode, encode
 from aichatkit.storage.sqlite import Database
@@ -53,6 +53,8 @@ class Cache(MutableMapping[str, str]):
                 raise ConfigurationError(f"cache: {name} must be a number above 0, not {value!r}")
         if isinstance(max_entries, float) and not max_entries.is_integer():
             raise ConfigurationError(f"cache: max_entries must be a whole number, not {max_entries!r}")
+        # An empty one is a cache in memory.
+        path = parse_path(path, "cache: must be the path of a file") if path != "" else ""
         self._database = Database(path, _LAYOUT, name="the cache")
         self._expire = expire
         self._max_entries = max_entries
@@ -123,9 +125,7 @@ def parse_cache(cache: Any) -> MutableMapping[str, str] | None:
     """Return the cache for a value that a user may pass: None, a path, a Cache or a mutable mapping."""
     if cache is None or isinstance(cache, MutableMapping):
         return cache
-    if isinstance(cache, (str, os.PathLike)) and os.fspath(cache):
-        return Cache(cache)
-    raise ConfigurationError(f"cache: must be a path, a Cache or a dict, not {type(cache).__name__}")
+    return Cache(parse_path(cache, "cache: must be a path, a Cache or a dict"))
 
 
 def answer_from_cache(call: Call, open_next: Callable[[Call], AnswerLike]) -> AnswerLike:

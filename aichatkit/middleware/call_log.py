@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from aichatkit._dataclasses import replace
 from aichatkit._locks import ReentrantLock
 from aichatkit._warnings import warn_user
-from aichatkit.errors import ChatError, ConfigurationError, JournalError
+from aichatkit.errors import ChatError, JournalError
 from aichatkit.hooks import Hook, redact_url
 from aichatkit.messages import File, Message
+from aichatkit.params import parse_path
 from aichatkit.storage.sqlite import Database
 from aichatkit.transcripts import message_to_dict
 
@@ -76,10 +77,8 @@ class CallLog:
     on_chunk: Hook | None = None
 
     def __init__(self, path: Any) -> None:
-        if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
-            raise ConfigurationError(f"log: must be the path of a file, not {path!r}")
         # Other processes may have another working directory.
-        self._path = os.path.abspath(os.fspath(path))
+        self._path = os.path.abspath(parse_path(path, "log: must be the path of a file"))
         self._database = Database(self._path, _LAYOUT, name="the log", version=_VERSION, lock_timeout=_LOCK_TIMEOUT)
         self._pending: deque[dict[str, Any]] = deque()
         self._lock = ReentrantLock()

@@ -55,6 +55,11 @@ class Telemetry:
             raise ConfigurationError(
                 "telemetry: needs OpenTelemetry; pip install 'aichatkit[otel]'", reason=reason_of(error)
             ) from error
+        for provider, name in ((tracer_provider, "tracer"), (meter_provider, "meter")):
+            if provider is not None and not hasattr(provider, f"get_{name}"):
+                raise ConfigurationError(
+                    f"telemetry: {name}_provider must be one of OpenTelemetry, not {type(provider).__name__}"
+                )
         self.content = content
         self._trace = trace
         self._tracer = trace.get_tracer(_NAME, __version__, tracer_provider)

@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,7 +20,7 @@ from aichatkit._reasons import reason_of
 from aichatkit._surrogates import repair
 from aichatkit.chunks import Usage
 from aichatkit.errors import ConfigurationError
-from aichatkit.params import is_integer, is_number
+from aichatkit.params import is_integer, is_number, parse_path
 from aichatkit.storage.private_files import replacing
 from aichatkit.transcripts import searchable_text
 
@@ -64,7 +64,7 @@ def search_saved(folder: str | os.PathLike[str], words: str | Sequence[str] = ""
     """
     patterns = [re.compile(re.escape(word), re.IGNORECASE) for word in _split(words)]
     matches = []
-    for path in Path(folder).iterdir():
+    for path in Path(parse_path(folder, "search_saved: must be given the path of a folder")).iterdir():
         if path.suffix != ".json" or not path.is_file():
             continue
         try:
@@ -176,7 +176,10 @@ def _saved_at(path: Path, record: Mapping[str, Any]) -> datetime:
 
 
 def _split(words: str | Sequence[str]) -> list[str]:
-    return [word for part in ([words] if isinstance(words, str) else words) for word in part.split()]
+    parts = [words] if isinstance(words, str) else list(words) if isinstance(words, Iterable) else [words]
+    if not all(isinstance(part, str) for part in parts):
+        raise ConfigurationError(f"search_saved: the words must be a string or a list of strings, not {words!r:.60}")
+    return [word for part in parts for word in part.split()]
 
 
 def _shorten(text: str, max_length: int) -> str:

@@ -15,7 +15,7 @@ from requests.adapters import BaseAdapter
 from aichatkit._locks import Lock
 from aichatkit._reasons import reason_of
 from aichatkit.errors import ConfigurationError
-from aichatkit.params import suggestion
+from aichatkit.params import parse_path, suggestion
 from aichatkit.sandbox.exchange import Piece, Response
 from aichatkit.sandbox.http1 import response_steps
 from aichatkit.sandbox.memory import Clock
@@ -48,7 +48,7 @@ class Replay:
     def __init__(self, path: Path | str, *, mode: str = "once", again: str = "mode='all'") -> None:
         if mode not in MODES:
             raise ConfigurationError(f"replay: there is no mode {mode!r}{suggestion(mode, MODES)}; there are {MODES}")
-        self.path = Path(path)
+        self.path = Path(parse_path(path, "replay: must be the path of a recording"))
         state = "is recorded again" if mode == "all" else "does not exist yet"
         self.recording = mode == "all" or (mode == "once" and not self.path.exists())
         self.ignored = set(_IGNORED_FIELDS)

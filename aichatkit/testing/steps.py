@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from typing import Any
 
 from aichatkit.errors import ChatError, ConfigurationError
-from aichatkit.params import suggestion
+from aichatkit.params import is_number, suggestion
 from aichatkit.sandbox.faults import FAULTS, Plan
 from aichatkit.sandbox.wires import Call
 
@@ -86,7 +87,7 @@ class Fault:
     """
 
     def __init__(self, name: str, /, *, text: str | None = None, **options: Any) -> None:
-        if name not in FAULTS:
+        if not isinstance(name, str) or name not in FAULTS:
             raise ConfigurationError(f"there is no fault {name!r}{suggestion(name, list(FAULTS))}")
         defaults = FAULTS[name].options
         for option in options:
@@ -104,6 +105,8 @@ class RateLimit(Fault):
     """Too many requests; `retry_after` is the delay the service asks for, in seconds."""
 
     def __init__(self, *, retry_after: float | None = None) -> None:
+        if retry_after is not None and not (is_number(retry_after) and retry_after <= sys.float_info.max):
+            raise ConfigurationError(f"RateLimit: retry_after must be a number of seconds, not {retry_after!r:.60}")
         super().__init__("rate-limit", retry_after="" if retry_after is None else f"{retry_after:g}")
 
 

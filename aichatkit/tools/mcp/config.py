@@ -11,6 +11,7 @@ from typing import Any
 
 from aichatkit._reasons import reason_of
 from aichatkit.errors import ConfigurationError
+from aichatkit.params import parse_path
 from aichatkit.tools.mcp.inputs import Elicit
 from aichatkit.tools.mcp.server import MCPServer, mcp
 from aichatkit.tools.sources import Approve
@@ -41,6 +42,7 @@ def mcp_config(
     Raises:
         ConfigurationError: the file cannot be read, or names a variable that is not set.
     """
+    path = parse_path(path, "mcp_config: must be the path of a file such as 'mcp.json'")
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

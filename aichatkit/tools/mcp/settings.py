@@ -169,7 +169,11 @@ def _parse_env(env: Any) -> Mapping[str, str] | str | None:
 
 def _check_url(url: Any, insecure: Any) -> str:
     """Check the URL of a server, and return its host."""
-    parts = urlsplit(url) if isinstance(url, str) else urlsplit("")
+    try:
+        parts = urlsplit(url if isinstance(url, str) else "")
+    except ValueError:
+        # Brackets without an address of IPv6.
+        parts = urlsplit("")
     host = parts.hostname
     if parts.scheme not in ("http", "https") or not host or "@" in parts.netloc:
         raise ConfigurationError(
