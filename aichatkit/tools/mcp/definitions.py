@@ -33,6 +33,23 @@ _DATA = frozenset(("const", "default", "enum", "examples", "required"))
 #: Keywords whose keys are names.
 _NAMED = frozenset(("dependentSchemas", "patternProperties", "properties"))
 _COMBINED = ("allOf", "anyOf", "oneOf")
+_LISTS = (*_COMBINED, "enum", "prefixItems")
+_TYPES = frozenset(("array", "boolean", "integer", "null", "number", "object", "string"))
+#: Keywords by what their value must be; services reject the whole request for anything else.
+_TEXTS = frozenset(("contentEncoding", "contentMediaType", "description", "format", "pattern", "title"))
+_NUMBERS = frozenset(
+    (
+        *("exclusiveMaximum", "exclusiveMinimum", "maxContains", "maxItems", "maxLength", "maxProperties", "maximum"),
+        *("minContains", "minItems", "minLength", "minProperties", "minimum", "multipleOf"),
+    )
+)
+_FLAGS = frozenset(("deprecated", "readOnly", "uniqueItems", "writeOnly"))
+_SCHEMAS = frozenset(
+    (
+        *("additionalItems", "additionalProperties", "contains", "else", "if", "items", "not", "propertyNames", "then"),
+        *("unevaluatedItems", "unevaluatedProperties"),
+    )
+)
 #: The deepest schema, and the most parts of one once references are replaced.
 _MAX_DEPTH, _MAX_PARTS = 30, 5000
 
@@ -141,7 +158,7 @@ def header_fields(schema: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
 def for_services(schema: Mapping[str, Any]) -> dict[str, Any]:
     """Return a schema without what some service rejects: references, `$schema`, lists without items, forms at the root.
 
-    References to other documents are never followed.
+    References to other documents are never followed, and keywords of older drafts are replaced.
 
     >>> for_services({"$schema": "http://json-schema.org/draft-07/schema#"})
     {'type': 'object', 'properties': {}}
@@ -151,7 +168,7 @@ def for_services(schema: Mapping[str, Any]) -> dict[str, Any]:
     for keyword in _COMBINED:
         for form in cleaned.pop(keyword, ()):
             properties = {**(form.get("properties") or {} if isinstance(form, Mapping) else {}), **properties}
-    return {**cleaned, "type": "object", "properties": properties}
+    return _requiring_only_its_own({**cleaned, "type": "object", "properties": properties})
 
 
 class _Cleaner:
@@ -173,19 +190,20 @@ class _Cleaner:
             # Recursive, or in another document: any value.
             schema = {name: value for name, value in schema.items() if name == "description"}
         cleaned = {}
-        for name, value in schema.items():
-            if name in _DROPPED:
+        for name, value in _modern(schema).items():
+            if name in _DROPPED or not _is_valid(name, value):
                 continue
-            if name in _NAMED and isinstance(value, Mapping):
+            if name in _NAMED:
                 value = {key: self.clean(_as_object(inner), open_references, depth + 1) for key, inner in value.items()}
             elif isinstance(value, list) and name not in _DATA:
                 value = [self.clean(inner, open_references, depth + 1) for inner in value]
             elif name not in _DATA:
                 value = self.clean(value, open_references, depth + 1)
             cleaned[name] = _visible(value) if name in ("description", "title") and isinstance(value, str) else value
-        if cleaned.get("type") == "array" or "items" in cleaned:
+        types = cleaned.get("type", ())
+        if "array" in ([types] if isinstance(types, str) else types) or "items" in cleaned:
             cleaned["items"] = _as_object(cleaned.get("items", {}))
-        return cleaned
+        return _requiring_only_its_own(cleaned) if "properties" in cleaned and depth else cleaned
 
 
 def _walk(schema: Any, path: tuple[str, ...], is_plain: bool) -> Iterator[tuple[tuple[str, ...], Any, bool]]:
@@ -204,6 +222,53 @@ def _walk(schema: Any, path: tuple[str, ...], is_plain: bool) -> Iterator[tuple[
                 yield from _walk(inner, (*path, key), is_plain and name == "properties")
         elif name not in _DATA:
             yield from _walk(value, (*path, ""), False)
+
+
+def _requiring_only_its_own(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return an object schema that requires only properties that it has."""
+    if "required" not in schema:
+        return schema
+    return {**schema, "required": [name for name in schema["required"] if name in schema["properties"]]}
+
+
+def _modern(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a schema with keywords of older drafts of JSON Schema as the current one has them."""
+    modern = dict(schema)
+    for name, bound in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
+        if modern.get(name) is True and bound in modern:
+            modern[name] = modern.pop(bound)
+    items = modern.get("items")
+    if isinstance(items, list):
+        # One schema for each place in the list.
+        forms = [item for number, item in enumerate(items) if item not in items[:number]]
+        modern["items"] = forms[0] if len(forms) == 1 else {"anyOf": forms}
+    types = modern.get("type")
+    if isinstance(types, list):
+        modern["type"] = list(filter(_is_type, types))
+    return modern
+
+
+def _is_type(value: Any) -> bool:
+    return isinstance(value, str) and value in _TYPES
+
+
+def _is_valid(name: str, value: Any) -> bool:
+    """Return whether the value of a keyword is one that JSON Schema allows; unknown keywords may have any."""
+    if name == "type":
+        return bool(value) if isinstance(value, list) else _is_type(value)
+    if name == "required":
+        return isinstance(value, list) and all(isinstance(item, str) for item in value)
+    if name in _NAMED:
+        return isinstance(value, Mapping)
+    if name in _LISTS:
+        return isinstance(value, list) and bool(value)
+    if name in _SCHEMAS:
+        return isinstance(value, (bool, Mapping))
+    if name in _NUMBERS:
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    if name in _FLAGS:
+        return isinstance(value, bool)
+    return name not in _TEXTS or isinstance(value, str)
 
 
 def _as_object(schema: Any) -> Any:

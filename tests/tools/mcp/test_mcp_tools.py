@@ -503,7 +503,38 @@ def test_a_header_that_is_not_plain_is_encoded(value):
                     "a": {"description": "x\u200b\U000e0041y", "items": [{"$id": 1}], "additionalProperties": False}
                 }
             },
-            {"properties": {"a": {"description": "xy", "items": [{}], "additionalProperties": False}}},
+            {"properties": {"a": {"description": "xy", "items": {}, "additionalProperties": False}}},
+        ),
+        (
+            {"properties": {"a": {"items": [{"type": "string"}, {"type": "null"}, {"type": "null"}]}, "b": {"items": []}}},
+            {"properties": {"a": {"items": {"anyOf": [{"type": "string"}, {"type": "null"}]}}, "b": {"items": {}}}},
+        ),
+        (
+            {"properties": {"a": {"minimum": 1, "exclusiveMinimum": True, "maximum": 9, "exclusiveMaximum": False}}},
+            {"properties": {"a": {"exclusiveMinimum": 1, "maximum": 9}}},
+        ),
+        (
+            {"properties": {"a": {"type": "any"}, "b": {"type": ["array", "file", 7]}, "c": {"type": {"x": 1}}}},
+            {"properties": {"a": {}, "b": {"type": ["array"], "items": {}}, "c": {}}},
+        ),
+        (
+            {
+                "properties": {
+                    "a": {"required": True, "enum": [], "description": None, "minLength": "3", "x": None},
+                    "b": {"additionalProperties": [], "uniqueItems": "no", "properties": [], "anyOf": {}, "type": []},
+                }
+            },
+            {"properties": {"a": {"x": None}, "b": {}}},
+        ),
+        (
+            {
+                "required": ["a", "gone"],
+                "properties": {"a": {"properties": {"b": {}}, "required": ["b", "c"]}, "d": {"required": ["e"]}},
+            },
+            {
+                "required": ["a"],
+                "properties": {"a": {"properties": {"b": {}}, "required": ["b"]}, "d": {"required": ["e"]}},
+            },
         ),
     ],
 )
