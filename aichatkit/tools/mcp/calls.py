@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Callable
 
@@ -15,6 +16,11 @@ __all__ = ["call_tool"]
 _LATER_ROUNDS, _LATER_SECONDS = 5, 0.5
 #: How often a server may ask for input in one call.
 _INPUT_ROUNDS = 10
+#: Errors that a server answers with in place of running a tool; others may be those of the tool, halfway.
+_REFUSED = ("-32700", "-32600", "-32601", "-32602", "-32002", "-32020", "-32021", "-32022", "-32042")
+#: An error inside the server, which is often what a tool raised.
+_INTERNAL = "-32603"
+_RPC_CODE = re.compile(r"-?[0-9]+")
 
 
 def call_tool(
@@ -32,8 +38,7 @@ def call_tool(
         try:
             result = send(params)
         except MCPError as error:
-            # Whatever it is, it is an answer.
-            error.maybe_processed = error.maybe_processed or error.code == "unreadable"
+            error.maybe_processed = error.maybe_processed or _may_have_run(error)
             if error.maybe_processed:
                 error.message = f"{error.message} (tool {call['name']})"
                 error.args = (error.message,)
@@ -59,6 +64,16 @@ def call_tool(
         if later == _LATER_ROUNDS:
             raise _error(server, f"{call['name']} is still not ready after {_LATER_ROUNDS} calls")
         sleep(_LATER_SECONDS * 2 ** (later - 1))
+
+
+def _may_have_run(error: MCPError) -> bool:
+    """Return whether the tool may have run although the server answered with an error."""
+    if error.code in ("unreadable", _INTERNAL):
+        # Whatever it is, it is an answer.
+        return True
+    if error.status is not None and error.status < 500:
+        return False
+    return error.code == "status" or (_RPC_CODE.fullmatch(error.code or "") is not None and error.code not in _REFUSED)
 
 
 def _refusal(requests: Mapping[str, Any]) -> str:

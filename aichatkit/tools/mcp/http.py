@@ -11,6 +11,7 @@ from urllib.parse import urljoin, urlsplit
 import requests
 
 from aichatkit._lazy import lazy_module
+from aichatkit.auth import signers
 from aichatkit.errors import (
     AuthenticationError,
     ChatError,
@@ -31,8 +32,11 @@ from aichatkit.transport.timeouts import Deadline, Timeout
 from aichatkit.transport.transport import Transport
 
 if TYPE_CHECKING:
+    from aichatkit.auth import failures
     from aichatkit.tools.mcp import listener
 else:
+    # Only needed once a function for a token has failed.
+    failures = lazy_module("aichatkit.auth.failures")
     # Few programs answer what a server asks.
     listener = lazy_module("aichatkit.tools.mcp.listener")
 
@@ -63,12 +67,14 @@ class Endpoint:
         *,
         headers: Mapping[str, str],
         token: str | Callable[[], str] | None,
+        signer: signers.Signer | None = None,
     ) -> None:
         self.url = url
         self.server = server
         self._connections = connections
         self._headers = headers
         self._token = token
+        self._signer = signer
         #: What a server may echo, and no error may show.
         self._secrets = [value.split()[-1] for name, value in headers.items() if value and is_secret(name, value)]
         #: Whether the URL may still be replaced by a redirect.
@@ -134,26 +140,42 @@ class Endpoint:
             base_url=self.url,
             timeout=Timeout(limits.connect, limits.idle),
             deadline=Deadline(limits.total),
-            authorization=Authorization("Authorization", f"Bearer {token}") if token else Authorization(),
+            authorization=self._authorization(token),
             headers=self._headers,
             secrets=self._secrets,
         )
         try:
             return transport.send(requests.Request(method, url, headers=dict(headers), data=body))
-        except ConfigurationError:
+        except (AuthenticationError, ConfigurationError):
             raise
         except ChatError as error:
             transport.scrub(error)
             failure = self.translate(error, limits)
         raise failure
 
+    def _authorization(self, token: str) -> Authorization:
+        if token:
+            return Authorization("Authorization", f"Bearer {token}")
+        return Authorization(signer=self._signer)
+
     def _find_token(self) -> str:
-        token = self._token() if callable(self._token) else self._token
+        token = self._call_token() if callable(self._token) else self._token
         if token is not None and (not isinstance(token, str) or not token or not token.isprintable()):
             raise ConfigurationError(f"token: MCP server {self.server!r} needs a non-empty string")
         if token and token not in self._secrets:
             self._secrets = [*self._secrets[-9:], token]
         return token or ""
+
+    def _call_token(self) -> Any:
+        assert callable(self._token)
+        try:
+            return self._token()
+        except ChatError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the user's function may raise anything
+            failure = failures.sign_in_error("token", self._token, error, provider=f"MCP server {self.server!r}")
+        # Outside of the block: the exception of the function may quote a token or a password.
+        raise failure
 
     def _hide(self, text: str) -> str:
         for secret in self._secrets:
@@ -176,7 +198,7 @@ class Endpoint:
             problem = "was not reached: the proxy wants a password (407); put it into the URL of the proxy"
         elif response.status == 403:
             problem = "refused access (403): the token or the account may lack a permission"
-        elif self._token is None and not self._headers:
+        elif self._token is None and self._signer is None and not self._headers:
             problem = f"wants a token (401): pass token= with one that its provider issued, or headers=; {_NO_SIGN_IN}"
         else:
             problem = f"did not accept the token (401): it may be expired, or for another server; {_NO_SIGN_IN}"

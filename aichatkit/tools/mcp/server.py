@@ -14,11 +14,9 @@ from aichatkit._dataclasses import replace
 from aichatkit._lazy import lazy_module
 from aichatkit._locks import ReentrantLock
 from aichatkit._warnings import warn_user
-from aichatkit.chunks import ToolCall
 from aichatkit.errors import ConfigurationError, MCPError
-from aichatkit.messages import Content
 from aichatkit.providers.base import ToolSource
-from aichatkit.structured.fit import fit_arguments
+from aichatkit.tools.mcp.bound_tools import BoundTool
 from aichatkit.tools.mcp.calls import call_tool
 from aichatkit.tools.mcp.contents import ToolResult
 from aichatkit.tools.mcp.definitions import ServerTool, name_of, parse_tool, with_distinct_names
@@ -41,14 +39,12 @@ else:
     processes = lazy_module("aichatkit.tools.mcp.processes")
     stdio = lazy_module("aichatkit.tools.mcp.stdio")
 
-__all__ = ["MCPServer", "MCPToolCall", "mcp"]
+__all__ = ["MCPServer", "mcp"]
 
 _MAX_PAGES, _MAX_TOOLS, _MANY_TOOLS = 100, 2000, 128
 #: The shortest time for which a list is kept, in seconds: some servers say 0, and every row of a run would list again.
 _MIN_TTL = 60.0
 _WRONG_HEADERS = "-32020"
-#: Unknown tools and wrong arguments, after which the list is read again, and input that this client does not give.
-_UNKNOWN, _NO_INPUT = ("-32601", "-32602"), ("-32021", "-32042")
 
 #: Servers restored from a pickle in this process: one for all copies of the same original.
 _restored: dict[str, MCPServer] = {}
@@ -68,6 +64,7 @@ def mcp(
     limit: int | None = 100_000,
     token: str | Callable[[], str] | None = None,
     headers: Mapping[str, str] | None = None,
+    auth: Any = None,
     session: requests.Session | None = None,
     env: Mapping[str, str] | str | None = None,
     cwd: str | os.PathLike[str] | None = None,
@@ -95,6 +92,7 @@ def mcp(
         limit: characters of a result that the model gets, None for all.
         token: a bearer token, or a function that returns one, called for each request.
         headers: sent with every request, for other kinds of keys.
+        auth: signs each request, as for `Client`: a requests AuthBase, a function, or (user, password).
         session: a Session for the requests; else they use the proxies and certificates of the client, not its keys.
         env: variables for the program, besides a few such as PATH and HOME; "inherit" passes all, API keys too.
         cwd: the folder to start the program in.
@@ -115,6 +113,7 @@ def mcp(
             prefix=prefix,
             headers=headers,
             token=token,
+            auth=auth,
             env=env,
             cwd=cwd,
             timeout=timeout,
@@ -127,14 +126,6 @@ def mcp(
             insecure=insecure,
         )
     )
-
-
-class MCPToolCall(ToolCall):
-    """A call of a server's tool, for `approve`: `tool` is its name on `server`; `hints` are unverified."""
-
-    server: str = ""
-    tool: str = ""
-    hints: Mapping[str, Any] = {}
 
 
 class MCPServer(ToolSource):
@@ -181,7 +172,9 @@ class MCPServer(ToolSource):
         with self._lock:
             if self._connections is None and connections is not None and self._settings.session is None:
                 self._connections = connections.without_keys()
-        return [_BoundTool(self, tool) for tool in self._list_tools().values()]
+        options: dict[str, Any] = {"server": self.name, "approve": self._settings.approve}
+        options.update(send=self._call, forget_list=self._forget_list)
+        return [BoundTool(tool, **options) for tool in self._list_tools().values()]
 
     def close(self) -> None:
         """End the session or the process; the next use starts it again."""
@@ -356,41 +349,13 @@ class _Opener:
         settings = self._settings
         server._connections = server._connections or Connections(settings.session)
         return http.Endpoint(
-            settings.url, settings.name, server._connections, headers=settings.headers, token=settings.token
+            settings.url,
+            settings.name,
+            server._connections,
+            headers=settings.headers,
+            token=settings.token,
+            signer=settings.signer,
         )
-
-
-class _BoundTool(RemoteTool):
-    """A tool of a server for the calls of a model."""
-
-    def __init__(self, server: MCPServer, tool: ServerTool) -> None:
-        self.definition = tool.definition
-        self._server = server
-        self._tool = tool
-
-    def run(self, call: ToolCall, approve: Approve | None) -> Content:
-        try:
-            arguments = fit_arguments(call.arguments, self.definition.parameters)
-        except RecursionError:
-            return "Error: the arguments are nested too deeply"
-        shown = MCPToolCall(call.id, call.name, arguments)
-        # Not fields, so that it stays equal to the call in the reply.
-        vars(shown).update(server=self._server.name, tool=self._tool.name, hints=dict(self._tool.hints))
-        for allows in (self._server._settings.approve, approve):
-            if allows is not None and not allows(shown):
-                return "Error: the user did not allow this call"
-        try:
-            result = self._server._call(self._tool, arguments)
-        except MCPError as error:
-            if error.code in _UNKNOWN:
-                self._server._forget_list()
-            elif not error.maybe_processed and error.code not in _NO_INPUT:
-                raise
-            failure = error.message
-            if error.maybe_processed:
-                failure += "; it is not known whether the tool ran, so do not repeat the call without checking"
-            return f"Error: {failure}"
-        return f"Error: {result.content}" if result.is_error else result.content
 
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import requests
 
 from aichatkit._dataclasses import dataclass, field, replace
+from aichatkit.auth import signers
 from aichatkit.chunks import ToolCall
 from aichatkit.errors import ConfigurationError
 from aichatkit.options import parse_headers
@@ -48,6 +49,7 @@ class Settings:
     prefix: str = ""
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     token: str | Callable[[], str] | None = field(default=None, repr=False)
+    signer: signers.Signer | None = field(default=None, repr=False)
     env: Mapping[str, str] | str | None = field(default=None, repr=False)
     cwd: str | None = None
     limits: Limits = Limits(_CONNECT, _IDLE, _TOTAL)
@@ -83,6 +85,7 @@ def parse_settings(
     prefix: Any,
     headers: Any,
     token: Any,
+    auth: Any,
     env: Any,
     cwd: Any,
     timeout: Any,
@@ -121,7 +124,7 @@ def parse_settings(
         mode=_choice("mode", mode, _MODES),
     )
     if url is None:
-        _refuse("command", headers=headers, token=token, session=session)
+        _refuse("command", headers=headers, token=token, auth=auth, session=session)
         argv = _parse_command(command)
         name = name or _name_of(argv)
         return replace(settings, name=name, command=argv, env=_parse_env(env), cwd=None if cwd is None else str(cwd))
@@ -131,7 +134,11 @@ def parse_settings(
         raise ConfigurationError("mcp: token must be a non-empty string, or a function that returns one")
     if session is not None and not isinstance(session, requests.Session):
         raise ConfigurationError(f"mcp: session must be a requests.Session, not {type(session).__name__}")
-    return replace(settings, name=name or host, url=url, headers=parse_headers(headers), token=token, session=session)
+    if auth is not None and token is not None:
+        raise ConfigurationError("mcp: pass token= or auth=, not both: each sets the Authorization header")
+    signer = None if auth is None else signers.parse_signer(auth, provider=f"MCP server {name or host!r}")
+    fields = {"url": url, "headers": parse_headers(headers), "token": token, "signer": signer, "session": session}
+    return replace(settings, name=name or host, **fields)
 
 
 def _name_of(argv: tuple[str, ...]) -> str:

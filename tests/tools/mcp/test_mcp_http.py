@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import threading
+import traceback
 
 import pytest
 import requests
@@ -341,6 +342,10 @@ def test_identity_and_instructions_are_kept(serve):
         (hang_up, "closed"),
         (send(200, b"<html>", "text/html"), "unreadable"),
         (send(200, b"{", "application/json", Content_Length="1"), "unreadable"),
+        (send(502, b"bad gateway", "text/plain"), "status"),
+        (refuse(500, -32603, "it broke"), "-32603"),
+        (refuse(400, -32603, "it broke"), "-32603"),
+        (refuse(200, -32000, "it broke"), "-32000"),
         (lambda handler, message: handler.send_events([]), "closed"),
         (lambda handler, message: handler.send_events([{"jsonrpc": "2.0", "id": 999, "result": {}}]), "closed"),
     ],
@@ -354,6 +359,23 @@ def test_a_call_whose_outcome_is_unknown_is_not_sent_again(serve, era, response,
         mcp.call("add", a=1, b=2)
     assert (caught.value.code, caught.value.maybe_processed, caught.value.server) == (code, True, "127.0.0.1")
     assert len(server.params_of("tools/call")) == 1
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        send(418, b"no", "text/plain"),
+        refuse(400, -32000, "not initialized"),
+        lambda handler, message: handler.send_json(error(message, -32602, "no")),
+    ],
+)
+def test_a_call_that_is_refused_has_not_run(serve, response):
+    server, mcp = serve("modern")
+    mcp.tools()
+    server.on("tools/call", response)
+    with pytest.raises(ai.MCPError) as caught:
+        mcp.call("add", a=1, b=2)
+    assert caught.value.maybe_processed is False
 
 
 @pytest.mark.parametrize(("era", "count"), [("modern", 0), ("legacy", 1)])
@@ -683,6 +705,52 @@ def test_a_token_function_must_return_a_token(serve, token):
     _, mcp = serve("modern", token=lambda: token)
     with pytest.raises(ai.ConfigurationError, match="token"):
         mcp.tools()
+
+
+def test_a_token_function_that_fails_is_named_without_what_it_said(serve):
+    def vault():
+        raise KeyError("secret-password")
+
+    server, mcp = serve("modern", token=vault)
+    with pytest.raises(ai.AuthenticationError, match=r"'127\.0\.0\.1': token: vault failed \(KeyError, ") as caught:
+        mcp.tools()
+    assert "secret" not in "".join(traceback.format_exception(caught.type, caught.value, caught.tb))
+    assert server.received == []
+
+
+def test_a_token_function_may_raise_errors_of_the_package(serve):
+    def vault():
+        raise ai.ConfigurationError("no vault")
+
+    with pytest.raises(ai.ConfigurationError, match="no vault"):
+        serve("modern", token=vault)[1].tools()
+
+
+def test_auth_signs_every_request(serve):
+    def sign(request):
+        request.headers["X-Signature"] = f"{request.method} {len(request.body or b'')}"
+        return request
+
+    server, mcp = serve("legacy", auth=sign)
+    mcp.call("add", a=1, b=2)
+    mcp.close()
+    signatures = [headers["X-Signature"] for _, headers, _ in server.received]
+    assert signatures[-1] == "DELETE 0"
+    assert len({*signatures}) > 2
+
+
+def test_auth_may_be_user_and_password(serve):
+    server, mcp = serve("modern", auth=("me", "secret"))
+    mcp.tools()
+    assert {headers["Authorization"] for _, headers, _ in server.received} == {"Basic bWU6c2VjcmV0"}
+
+
+def test_auth_that_fails_is_an_error_about_signing_in(serve):
+    def sign(request):
+        raise OSError("secret")
+
+    with pytest.raises(ai.AuthenticationError, match=r"'127\.0\.0\.1': auth: sign failed"):
+        serve("modern", auth=sign)[1].tools()
 
 
 def test_a_proxy_that_is_none_is_a_mistake_in_the_configuration(serve):

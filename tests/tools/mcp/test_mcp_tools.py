@@ -122,7 +122,7 @@ def test_arguments_that_are_nested_too_deeply_are_not_sent(mcp, monkeypatch):
     def recurse(*args):
         raise RecursionError
 
-    monkeypatch.setattr("aichatkit.tools.mcp.server.fit_arguments", recurse)
+    monkeypatch.setattr("aichatkit.tools.mcp.bound_tools.fit_arguments", recurse)
     assert Toolbox([mcp]).run(_call()) == "Error: the arguments are nested too deeply"
 
 
@@ -147,6 +147,8 @@ def test_a_failed_tool_is_an_error_for_the_model(client, mcp):
     ("response", "text"),
     [
         (refuse(-32602, "a is missing"), "Error: MCP server 'maths' refused the request: a is missing (-32602)"),
+        (refuse(-32603, "disk full"), "disk full (-32603) (tool add); it is not known whether the tool ran"),
+        (refuse(-32000, "out of order", status=200), "do not repeat the call without checking"),
         (hang_up, "do not repeat the call without checking"),
     ],
 )
@@ -160,7 +162,7 @@ def test_what_a_model_can_put_right_is_told_to_it(client, mcp, server, response,
 
 def test_what_a_model_cannot_put_right_is_raised_with_the_attempts(client, mcp, server):
     mcp.tools()
-    server.on("tools/call", refuse(-32000, "out of order"))
+    server.on("tools/call", refuse(-32600, "out of order"))
     with pytest.raises(ai.MCPError, match="out of order") as caught:
         client.ask(ASKED, tools=[mcp])
     assert [attempt.provider for attempt in caught.value.attempts] == ["openai"]
@@ -506,8 +508,8 @@ def test_a_header_that_is_not_plain_is_encoded(value):
             {"properties": {"a": {"description": "xy", "items": {}, "additionalProperties": False}}},
         ),
         (
-            {"properties": {"a": {"items": [{"type": "string"}, {"type": "null"}, {"type": "null"}]}, "b": {"items": []}}},
-            {"properties": {"a": {"items": {"anyOf": [{"type": "string"}, {"type": "null"}]}}, "b": {"items": {}}}},
+            {"properties": {"a": {"items": [{"const": 1}, {"const": 2}, {"const": 2}]}, "b": {"items": []}}},
+            {"properties": {"a": {"items": {"anyOf": [{"const": 1}, {"const": 2}]}}, "b": {"items": {}}}},
         ),
         (
             {"properties": {"a": {"minimum": 1, "exclusiveMinimum": True, "maximum": 9, "exclusiveMaximum": False}}},
