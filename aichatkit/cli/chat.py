@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from aichatkit._lazy import lazy_module
 from aichatkit.call.fallback import check_call
 from aichatkit.chats.chat import Chat
 from aichatkit.cli.client_options import (
@@ -26,6 +27,12 @@ from aichatkit.cli.terminal_input import input_history, is_interactive, read_inp
 from aichatkit.cli.tools_option import add_tools_option, tool_options
 from aichatkit.cli.writers import add_writer_options, open_writer
 from aichatkit.errors import ChatError
+
+if TYPE_CHECKING:
+    from aichatkit.cli import mcp_forms
+else:
+    # Few conversations have tools of a server.
+    mcp_forms = lazy_module("aichatkit.cli.mcp_forms")
 
 __all__ = ["build_parser", "run"]
 
@@ -103,6 +110,8 @@ def _answer(
     args: Namespace, chat: Chat, saved_chat: SavedChat, commands: SlashCommands, prompt: str, tools: dict[str, Any]
 ) -> None:
     length_before = len(chat.history)
+    if args.mcp:
+        mcp_forms.FORMS.reset()
     try:
         options: dict[str, Any] = {**tools, **({"files": commands.files} if commands.files else {})}
         # The writer comes first: rendering Markdown turns echo off, so that keys typed while waiting do not garble it.
@@ -111,6 +120,8 @@ def _answer(
                 writer.add(chunk)
             reply = stream.reply
     except KeyboardInterrupt:
+        if args.mcp:
+            mcp_forms.FORMS.give_up()
         if not is_interactive() or len(chat.history) > length_before:
             raise
         print_stderr("stopped; the conversation is as it was before this question")

@@ -32,7 +32,12 @@ def build_parser() -> ArgumentParser:
     parser.add_argument("tool", nargs="?", metavar="TOOL", help="call this tool; without it, tools are listed")
     parser.add_argument("arguments", nargs="*", metavar="NAME=VALUE", help="arguments, or one JSON object with all")
     add_token_option(parser)
-    parser.add_argument("--timeout", type=float, metavar="SECONDS", help="without a sign of life (default 60)")
+    parser.add_argument(
+        "--timeout",
+        type=float,
+        metavar="SECONDS",
+        help="without a sign of life (default 60; at a terminal, where a server may ask you, 600)",
+    )
     parser.add_argument("--json", action="store_true", help="print tools with their schemas, or the data of a result")
     return parser
 

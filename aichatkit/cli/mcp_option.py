@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from argparse import ArgumentParser, Namespace
 from typing import Any
 
+from aichatkit.cli.mcp_forms import FORMS, Forms
 from aichatkit.errors import ConfigurationError
 from aichatkit.tools.mcp.config import mcp_config
 from aichatkit.tools.mcp.server import MCPServer, mcp
@@ -36,6 +38,7 @@ def token_of(args: Namespace) -> str | None:
 
 def parse_target(text: str, **options: Any) -> MCPServer:
     """Return the server at a URL, or the one that a command starts."""
+    options["elicit"] = _elicit()
     if _URL.match(text):
         return mcp(text, **options)
     if options.get("token") is not None:
@@ -52,7 +55,12 @@ def open_servers(args: Namespace) -> list[MCPServer]:
     servers = []
     for text in args.mcp:
         if text.lower().endswith(".json"):
-            servers += mcp_config(text)
+            servers += mcp_config(text, elicit=_elicit())
         else:
             servers.append(parse_target(text, token=token))
     return servers
+
+
+def _elicit() -> Forms | None:
+    """Return what asks the user, None where nobody would see the question."""
+    return FORMS if sys.stdin is not None and sys.stdin.isatty() else None

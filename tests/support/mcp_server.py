@@ -248,7 +248,9 @@ def serve_stdio(era, faults):
         message = json.loads(line)
         method = message.get("method")
         if message.get("id") == "form":
-            write_line(json.dumps(answer(waiting.pop(), text_result(json.dumps(message["result"])))))
+            write_line(
+                json.dumps(answer(waiting.pop(), text_result(json.dumps(message.get("result", message.get("error"))))))
+            )
             continue
         if method == "server/discover" and "silent" in faults:
             continue

@@ -14,10 +14,17 @@ __all__ = ["Elicit", "Inputs"]
 
 logger = logging.getLogger(__name__)
 
-#: Gets the message and the JSON schema of a form, and returns its fields, or None to decline.
+#: Gets the message and the JSON schema of a form, and returns its fields, or None to decline; the message is a
+#: `Question`.
 Elicit = Callable[[str, Mapping[str, Any]], Optional[Mapping[str, Any]]]
 
 _ELICIT = "elicitation/create"
+
+
+class Question(str):
+    """The message of a form; `server` is the name of the server that asks."""
+
+    server: str = ""
 
 
 class Inputs:
@@ -46,7 +53,7 @@ class Inputs:
         schema = schema if isinstance(schema, Mapping) else {}
         try:
             with self._lock:
-                fields = self._elicit(str(params.get("message", "")), schema)
+                fields = self._elicit(self._question(params), schema)
             if fields is None:
                 return {"action": "decline"}
             answer = {"action": "accept", "content": {**_defaults(schema), **fields}}
@@ -56,6 +63,11 @@ class Inputs:
             logger.warning("MCP server %s: the function of elicit= failed (%s)", self._server, problem)
             return {"action": "cancel"}
         return answer
+
+    def _question(self, params: Mapping[str, Any]) -> Question:
+        question = Question(params.get("message", ""))
+        question.server = self._server
+        return question
 
     def answer_all(self, requests: Mapping[str, Any]) -> dict[str, Any] | None:
         """Return the answers to the questions of a result by their keys, None if one of them cannot be answered."""

@@ -87,7 +87,7 @@ def mcp(
         approve: called with each `ToolCall` before it is sent; if it returns False, the model gets an error. The call
             also has `server`, `tool` (the name there) and `hints` (what the server says about it, unverified).
         elicit: called with a message and a JSON schema if the server asks the user for something; returns the fields,
-            or None to decline. Without it, servers know that they cannot ask.
+            or None to decline; `message.server` is its name. Without it, servers know that they cannot ask.
         timeout: seconds without a sign of life, or a Timeout; by default 60, and 300 in total.
         limit: characters of a result that the model gets, None for all.
         token: a bearer token, or a function that returns one, called for each request.
