@@ -92,6 +92,8 @@ class Bill(NamedTuple):
     billed_output: int | None = None
     #: Whether the model reasoned, if the service does not count the tokens.
     reasoned: bool = False
+    #: The pictures in the answer.
+    images: int | None = None
 
 
 class Finish(NamedTuple):

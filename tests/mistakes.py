@@ -1503,7 +1503,7 @@ MISTAKES = (
     Mistake(
         "a price of zero is a price",
         "catalog/rates.py",
-        'return bool(rates["in"] or record.get("free") or record.get("own") or record.get("per_request"))',
+        'return bool(rates["in"] or record.get("free") or record.get("own") or fees)',
         "return True",
         "catalog/test_prices.py call/test_cost.py",
     ),
@@ -1985,6 +1985,27 @@ MISTAKES = (
         "else dict(call)",
         "else dict(params)",
         "tools/mcp/test_mcp_inputs.py",
+    ),
+    Mistake(
+        "a tool on which an MCP server failed halfway counts as one that did not run",
+        "tools/mcp/calls.py",
+        "error.maybe_processed = error.maybe_processed or _may_have_run(error)",
+        "error.maybe_processed = error.maybe_processed",
+        "tools/mcp/test_mcp_http.py",
+    ),
+    Mistake(
+        "Ctrl-C leaves the question of an MCP server open",
+        "cli/mcp_forms.py",
+        "            if self._given_up.is_set():\n                raise _EndedError\n",
+        "            if self._given_up.is_set():\n                return 'y'\n",
+        "cli/test_mcp_forms.py",
+    ),
+    Mistake(
+        "a budget reserves one picture for several",
+        "middleware/estimates.py",
+        "return call.options.image.n",
+        "return 1",
+        "middleware/test_budgets.py",
     ),
     Mistake(
         "a picture that a tool returned comes between its results",

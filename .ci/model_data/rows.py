@@ -108,6 +108,8 @@ def _build(provider: str, name: str, row: Row, sources: Sources) -> Record | Non
         # A zero is a gap in the table unless the service says that the model is free; those are curated.
         rates = {}
     record.update(rates)
+    if row["mode"] == "image_generation" and not rates and not row.get("deprecation_date"):
+        record.update(_per_image(row))
     if rates:
         tiers = _tiers(row, "", inclusive=provider == "xai")
         if tiers:
@@ -158,6 +160,12 @@ def _rates(row: Row, tier: str, variant: str) -> dict[str, float]:
         if thinking is not None and per_million(thinking) != rates.get("out"):
             rates["thinking_out"] = per_million(thinking)
     return rates
+
+
+def _per_image(row: Row) -> dict[str, float]:
+    """Return the price of a picture, of the largest one if there are several."""
+    prices = [price for column, price in row.items() if re.fullmatch(r"(in|out)put_cost_per_image(_\dK)?", column)]
+    return {"per_image": max(prices)} if prices else {}
 
 
 def per_million(price: float) -> float:

@@ -339,6 +339,7 @@ class Answer(BaseAnswer):
         if self._writes_long and bill.long_writes is None:
             # The service reports only the total, and writes were requested for longer than usual.
             bill = bill._replace(long_writes=usage.cache_write_tokens)
+        bill = bill._replace(images=len(self._collector.images))
         return charge_of(self.provider, models, usage, self._catalog, bill, at=utc_now())
 
     def _empty_error(self) -> ChatError:

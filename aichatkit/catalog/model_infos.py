@@ -28,7 +28,7 @@ class ModelPrices:
     `cache_write_1h` is the price of the longer of a service's two cache lifetimes.
     `tiers` apply to a whole request whose input is longer than `above` tokens.
     `batch`, `flex` and `priority` are the prices of those service tiers.
-    `per_request` and `per_search` are in US dollars for each.
+    `per_request`, `per_search` and `per_image` are in US dollars for each.
     """
 
     input: float | None = None
@@ -42,6 +42,7 @@ class ModelPrices:
     priority: ModelPrices | None = None
     per_request: float | None = None
     per_search: float | None = None
+    per_image: float | None = None
 
 
 @dataclass(frozen=True)
@@ -154,6 +155,7 @@ def _parse_prices(record: Record) -> ModelPrices:
     return replace(
         base,
         per_request=record.get("per_request"),
+        per_image=record.get("per_image"),
         per_search=search if not isinstance(search, Mapping) else search.get("medium"),
         **variants,
     )

@@ -36,7 +36,19 @@ _MAX_MEMO = 1000
 PRICE_FIELDS = frozenset(
     (
         *TOKEN_RATES,
-        *("search", "search_unit", "per_request", "tiers", "uplift", "fast", "batch", "flex", "priority", "peak"),
+        *(
+            "search",
+            "search_unit",
+            "per_request",
+            "per_image",
+            "tiers",
+            "uplift",
+            "fast",
+            "batch",
+            "flex",
+            "priority",
+            "peak",
+        ),
         *("since", "until", "next", "free", "own"),
     )
 )

@@ -17,7 +17,7 @@ _EXPECTED = (
     'prices: must look like {"provider/model": (dollars_in, dollars_out)} or {"provider/model": {"input": ..., '
     '"output": ...}}, in US dollars for a million tokens'
 )
-_FEES = {"per_request": "per_request", "per_search": "search"}
+_FEES = {"per_request": "per_request", "per_search": "search", "per_image": "per_image"}
 _NAMES = (*RATE_NAMES, "batch", "tiers", *_FEES)
 #: Names that other packages use.
 _OTHER_NAMES = {"in": "input", "out": "output", "cached": "cache_read", "cached_input": "cache_read"}
@@ -60,6 +60,8 @@ def _parse_price(name: str, value: Any) -> dict[str, Any]:
 
 
 def _parse_named(name: str, value: Mapping[Any, Any]) -> dict[str, Any]:
+    # Pictures with a price need none for tokens.
+    value = {"input": 0, "output": 0, **value} if "per_image" in value else value
     record = _parse_rates(name, value, _NAMES)
     if "batch" in value:
         batch = value["batch"]

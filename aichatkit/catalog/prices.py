@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from aichatkit.catalog.layers import Record
-from aichatkit.catalog.rates import Rates, rates_of
+from aichatkit.catalog.rates import Rates, has_price_per_image, rates_of
 from aichatkit.chunks import Bill, Usage
 
 __all__ = ["NO_BILL", "cost_of", "saved_of"]
@@ -60,9 +60,11 @@ _UNCACHED = {"read": "in", "write": "in", "write_long": "in", "audio_read": "aud
 
 
 def _rates(record: Record | None, usage: Usage, bill: Bill, at: datetime | None) -> Rates | None:
-    if record is None or usage.input_tokens is None or usage.output_tokens is None:
+    if record is None:
         return None
-    return rates_of(record, usage.input_tokens, tier=bill.tier, speed=bill.speed, region=bill.region, at=at)
+    if (usage.input_tokens is None or usage.output_tokens is None) and not has_price_per_image(record):
+        return None
+    return rates_of(record, usage.input_tokens or 0, tier=bill.tier, speed=bill.speed, region=bill.region, at=at)
 
 
 def _total(rates: Rates, items: list[_Item]) -> float | None:
@@ -116,8 +118,8 @@ def _output_items(rates: Rates, usage: Usage, bill: Bill) -> Iterator[_Item]:
 
 
 def _fees(record: Record, usage: Usage, bill: Bill) -> float | None:
-    """Return what is charged for the request and for searches, None if a price is not known."""
-    fee = record.get("per_request", 0.0)
+    """Return what is charged for the request, for pictures and for searches, None if a price is not known."""
+    fee = record.get("per_request", 0.0) + record.get("per_image", 0.0) * (bill.images or 0)
     price, unit = record.get("search"), record.get("search_unit")
     searches = usage.searches or 0
     if unit == "request":

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from aichatkit.catalog.layers import Record
 
-__all__ = ["RATE_NAMES", "TOKEN_RATES", "Rates", "rates_of"]
+__all__ = ["RATE_NAMES", "TOKEN_RATES", "Rates", "has_price_per_image", "rates_of"]
 
 #: The public name of a rate -> its name in records.
 RATE_NAMES = {
@@ -83,12 +83,26 @@ def rates_of(
     variant = None if dated is None else _variant(dated, _tier_name(tier), own=bool(record.get("own")))
     if variant is None:
         return None
-    rates = _at_size(variant.rates, input_tokens)
+    rates = _with_image_rates(_at_size(variant.rates, input_tokens), record)
     speed_factor, region_factor = _speed_factor(record, speed), _region_factor(record, region)
     if speed_factor is None or region_factor is None or not _is_price(rates, record):
         return None
     factor = variant.factor * speed_factor * region_factor * _peak_factor(record, at)
     return Rates(record.get("id", "").partition("/")[0], rates, factor)
+
+
+def has_price_per_image(record: Record) -> bool:
+    """Return whether pictures have a price, and tokens have none."""
+    return "per_image" in record and not record.get("in")
+
+
+def _with_image_rates(rates: Mapping[str, Any], record: Record) -> Mapping[str, Any]:
+    """Return the rates with that of the tokens of pictures: none if a picture has a price, else the user's own."""
+    if "per_image" in record:
+        return {"in": 0.0, "out": 0.0, **rates, "image_out": 0.0}
+    if record.get("own") and "image_out" not in rates and "out" in rates:
+        return {**rates, "image_out": rates["out"]}
+    return rates
 
 
 def _multiple(factor: float | None, rate: float | None) -> float | None:
@@ -99,7 +113,8 @@ def _is_price(rates: Mapping[str, Any], record: Record) -> bool:
     """Return whether the rates are known; tables have zeros for models whose price they do not know."""
     if rates.get("in") is None or rates.get("out") is None:
         return False
-    return bool(rates["in"] or record.get("free") or record.get("own") or record.get("per_request"))
+    fees = record.get("per_request") or record.get("per_image")
+    return bool(rates["in"] or record.get("free") or record.get("own") or fees)
 
 
 def _at_date(record: Record, day: date | None) -> Record | None:

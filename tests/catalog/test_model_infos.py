@@ -58,6 +58,7 @@ def test_a_fee_for_searches_by_size_shows_the_middle_one():
     assert aichatkit.model_info("perplexity/sonar-pro").prices.per_search == 0.01
     assert aichatkit.model_info("openai/gpt-6-luna").prices.per_search == 0.01
     assert known(per_request=0.002).prices.per_request == 0.002
+    assert known(per_image=0.04).prices.per_image == 0.04
 
 
 def test_a_retired_model_says_when_and_what_to_use():

@@ -38,6 +38,9 @@ def record_of(price, name="openai/gpt-6-luna"):
         ({"input": 1, "output": 2, "per_request": 1e-6}, Usage(10, 1), Bill(), 13),
         ({"input": 1, "output": 2, "per_search": 1e-6}, Usage(10, 1, searches=3), Bill(), 15),
         ({"input": 1, "output": 2, "per_search": 1e-6}, Usage(10, 1), Bill(), 12),
+        ({"per_image": 1e-6}, Usage(), Bill(images=3), 3),
+        ({"per_image": 1e-6, "input": 1, "output": 2}, Usage(10, 1), Bill(images=3), 15),
+        ({"input": 1, "output": 2}, Usage(10, 1300), Bill(images=1, image_output=1300), 2610),
         ({"input": 0, "output": 0}, Usage(10, 1), Bill(tier="priority"), 0),
     ],
 )
@@ -50,6 +53,11 @@ def test_own_prices_replace_the_price_and_nothing_else():
     assert {"batch", "tiers", "search", "read"} <= shipped.keys()
     assert not {"batch", "tiers", "search", "read"} & own.keys()
     assert (own["window"], own["in"]) == (shipped["window"], 1)
+
+
+def test_own_prices_replace_the_price_of_a_picture():
+    assert "per_image" in Catalog().find("xai", "grok-imagine-image")
+    assert "per_image" not in record_of((1, 2), "xai/grok-imagine-image")
 
 
 def test_own_prices_of_an_alias_are_not_mixed_with_those_of_its_model():
@@ -95,6 +103,7 @@ def test_what_is_no_price_is_refused(prices):
         ({"input": 1, "output": 2, 3: 4}, "unknown key 3; it takes"),
         ({"input": "1", "output": 2}, "input must be a number of at least 0, not '1'"),
         ({"input": 1, "output": -2}, "output must be a number of at least 0, not -2"),
+        ({"per_image": -1}, "per_image must be a number"),
         ({"input": 1, "output": 2, "per_request": "x"}, "per_request must be a number"),
         ({"input": 1, "output": 2, "batch": "half"}, "batch must be a factor such as 0.5, or a dict .* not 'half'"),
         ({"input": 1, "output": 2, "batch": {"input": 1}}, "'output' is missing"),

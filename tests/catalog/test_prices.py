@@ -55,6 +55,7 @@ KIMI = {"id": "moonshot/k", "in": 3, "out": 15, "read": 0.3, "write": 3.5}
 PEAK = {"windows": [[1, 4], [6, 10]], "factor": 2, "holidays": ["2026-10-01"]}
 DEEPSEEK = {"id": "deepseek/d", "in": 0.15, "out": 0.6, "read": 0.003, "peak": PEAK}
 FIREWORKS = {"id": "fireworks/f", "in": 1.4, "out": 4.4}
+DRAWS = {"id": "xai/p", "per_image": 0.04, "search": 0.005, "uplift": {"us": 1.1}}
 PLAIN = {"id": "cerebras/p", "in": 0.35, "out": 0.75}
 
 
@@ -181,6 +182,13 @@ def usage(input_tokens, output_tokens, **parts):
         (PLAIN, usage(10, 5, cached_tokens=161), Bill(), (10 * 0.35 + 5 * 0.75) / 1e6),
         (PLAIN, usage(512, 14), Bill(billed_input=17, billed_output=12), (17 * 0.35 + 12 * 0.75) / 1e6),
         ({**PLAIN, "per_request": 0.25}, usage(10, 0), Bill(), 10 * 0.35 / 1e6 + 0.25),
+        (DRAWS, usage(None, None), Bill(images=2), 0.08),
+        (DRAWS, usage(9, 1300), Bill(images=1, image_output=1300), 0.04),
+        (DRAWS, usage(9, 5), Bill(images=0), 0.0),
+        ({**PLAIN, "per_image": 0.04}, usage(10, 1300), Bill(images=1, image_output=1300), 10 * 0.35 / 1e6 + 0.04),
+        ({**PLAIN, "per_image": 0.04}, usage(None, None), Bill(images=1), None),
+        (PLAIN, usage(10, 1300), Bill(images=1, image_output=1300), None),
+        ({**PLAIN, "own": True}, usage(0, 1300), Bill(images=1, image_output=1300), 1300 * 0.75 / 1e6),
         (PLAIN, usage(None, 5), Bill(), None),
         (PLAIN, usage(5, None), Bill(), None),
         ({"id": "a/b", "in": 1}, usage(1, 1), Bill(), None),

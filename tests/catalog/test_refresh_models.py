@@ -78,6 +78,19 @@ ROWS = {
         "max_input_tokens": 1000,
         "max_output_tokens": 1000,
     },
+    "xai/p": {
+        "litellm_provider": "xai",
+        "mode": "image_generation",
+        "input_cost_per_image": 0.04,
+        "output_cost_per_image_2K": 0.06,
+    },
+    "xai/old": {
+        "litellm_provider": "xai",
+        "mode": "image_generation",
+        "input_cost_per_image": 0.04,
+        "deprecation_date": "2026-05-15",
+    },
+    "xai/pixels": {"litellm_provider": "xai", "mode": "image_generation", "input_cost_per_pixel": 1e-08},
     "text-embedding": {"litellm_provider": "openai", "mode": "embedding", "input_cost_per_token": 1e-08},
 }
 GENAI = """
@@ -188,6 +201,8 @@ def test_rows_become_records_without_their_traps(refresh):
     assert g["tiers"][0]["inclusive"]
     assert g["gone"]
     assert not {"write", "window", "max_out"} & g.keys()
+    assert records["xai/p"]["per_image"] == 0.06
+    assert "per_image" not in {*records["xai/pixels"], *records["xai/old"]}
     assert records["openrouter/openai/gpt-x"] == {"id": "openrouter/openai/gpt-x", "in": 2, "out": 8}
     assert records["openai/gpt-latest"] == {"id": "openai/gpt-latest", "alias": "gpt-x"}
     assert not {"azure/eu/gpt-x", "openai/gpt-x-2026-01-02", "openai/text-embedding", "openrouter/somebody/else"} & set(

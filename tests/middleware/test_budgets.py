@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import pickle
 
 import pytest
+import responses
 
 from aichatkit import Client
 from aichatkit.chunks import Usage
 from aichatkit.errors import BudgetExceededError, ConfigurationError, ConnectError, StreamInterruptedError
+from aichatkit.images import ImageRequest
 from aichatkit.middleware.budgets import Budget, expense_of
-from aichatkit.middleware.estimates import Expense
+from aichatkit.middleware.estimates import Expense, estimate_partial, expected_expense, highest_cost
 from aichatkit.reply import Reply
+from aichatkit.sandbox.pictures import png
 
 
 def test_what_fits_is_held_back_and_what_does_not_is_not():
@@ -140,3 +144,84 @@ def test_a_failure_that_may_have_been_charged_counts_as_expected(sandbox, fault,
             client.ask("Tell me a story.")
         assert client._context.budget.spent.money >= 50
         assert client._context.budget._reserved.money == 0
+
+
+# Pictures.
+
+URL = "https://api.{}/v1/images/generations"
+PICTURE = {"b64_json": base64.b64encode(png("a cat")).decode()}
+TOKENS = {"usage": {"input_tokens": 0, "output_tokens": 4000, "total_tokens": 4000}}
+
+
+def draw(model, *, budget=10, prices=None, body=(), returned=1, **options):
+    """Return what was spent on pictures."""
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as web:
+        for host in ("openai.com", "x.ai", "together.xyz"):
+            web.add(responses.POST, URL.format(host), json={"data": [PICTURE] * returned, **dict(body)})
+        with Client(model=model, api_key="k", budget=budget, prices=prices, retry=0) as client:
+            client.image("A cat", **options)
+            assert client._context.budget.reserved.money == 0
+            return client._context.budget.spent.money
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "dollars"),
+    [
+        # The tokens that the service reports.
+        ("openai/gpt-image-2.5-flare", {"body": TOKENS}, 4000 * 30e-6),
+        # A service that reports nothing: those expected, by quality, size and number.
+        ("openai/gpt-image-2.5-flare", {}, 1300 * 30e-6),
+        ("openai/gpt-image-2.5-flare", {"quality": "high", "n": 2, "returned": 2}, 2 * 4160 * 30e-6),
+        ("openai/gpt-image-2.5-flare", {"quality": "low", "size": "2048x1024"}, 560 * 30e-6),
+        ("openai/gpt-image-2.5-flare", {"quality": "low", "size": "512x512"}, 280 * 30e-6),
+        # A price for each picture.
+        ("xai/grok-imagine-image", {"n": 3, "returned": 3}, 0.06),
+        ("together/black-forest-labs/x", {"prices": {"together/black-forest-labs/x": {"per_image": 0.5}}}, 0.5),
+        ("openai/gpt-image-x", {"prices": {"openai/gpt-image-x": (0, 100)}, "body": TOKENS}, 0.4),
+    ],
+)
+def test_pictures_count_with_their_price(model, options, dollars):
+    assert draw(model, **options) == pytest.approx(dollars, abs=2e-4)
+
+
+@pytest.mark.parametrize(
+    ("model", "budget", "options"),
+    [
+        ("openai/gpt-image-2.5-flare", 0.03, {}),
+        ("openai/gpt-image-2.5-flare", 0.1, {"n": 4}),
+        ("openai/gpt-image-2.5-flare", 0.1, {"quality": "high"}),
+        ("xai/grok-imagine-image", 0.05, {"n": 3}),
+    ],
+)
+def test_pictures_that_cost_more_than_is_left_are_not_sent(model, budget, options):
+    with pytest.raises(BudgetExceededError):
+        draw(model, budget=budget, **options)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        "together/black-forest-labs/FLUX.2-max",
+        "xai/grok-imagine-image-9",
+        "openrouter/openai/gpt-5-image",
+    ],
+)
+def test_pictures_without_a_price_are_an_error_that_says_what_to_pass(model):
+    message = rf"the price of a picture by {model} is not known; pass prices=\{{'{model}': \{{'per_image': ...\}}\}}"
+    with pytest.raises(ConfigurationError, match=message):
+        draw(model)
+
+
+def test_a_model_that_draws_in_a_chat_counts_as_one_picture():
+    with Client(model="gemini/gemini-3-pro-image", api_key="k") as client:
+        call = client._build_call("A cat", 0)
+        assert expected_expense(call).money == pytest.approx(1300 * 120e-6, abs=1e-4)
+        assert highest_cost(call) == pytest.approx(16_640 * 120e-6, abs=1e-4)
+        assert estimate_partial(call, "") == expected_expense(call)
+
+
+def test_the_most_that_pictures_may_cost_is_their_largest_size():
+    with Client(model="openai/gpt-image-2.5-flare", api_key="k") as client:
+        call = client._build_call("A cat", 0)
+        for request, tokens in ((ImageRequest(n=2), 2 * 16_640), (ImageRequest(quality="low"), 280)):
+            assert highest_cost(call.with_image(request)) == pytest.approx(tokens * 30e-6, abs=1e-4)
