@@ -119,7 +119,8 @@ def map(prompts: Any, template: str | None = None, **options: Unpack[MapOptions]
 def jobs(path: Any) -> list[Job]:
     """Return the batch jobs of the journal at `path`, in the order in which they were sent; nothing is sent.
 
-    Their methods `refresh`, `cancel` and `release` call the service with the default client.
+    Their methods `refresh`, `cancel` and `release` call the service with the default client, those of `Client.jobs`
+    with that client: it has to have the API key and the `base_url` that the jobs were sent with.
 
     >>> jobs("no-such.sqlite")
     []

@@ -31,14 +31,7 @@ from aichatkit.limits.cooldowns import Cooldowns, Cooling
 from aichatkit.limits.retries import RetryBudget, RetryPolicy
 from aichatkit.limits.waits import Pauses
 from aichatkit.messages import Prompt
-from aichatkit.options import (
-    CALL_OPTIONS,
-    build_connections,
-    parse_access,
-    parse_catalog,
-    parse_hooks,
-    parse_rates,
-)
+from aichatkit.options import CALL_OPTIONS, build_connections, parse_access, parse_catalog, parse_hooks, parse_rates
 from aichatkit.params import parse_params
 from aichatkit.registry import Registry, registry
 from aichatkit.reply import Reply
@@ -51,6 +44,7 @@ if TYPE_CHECKING:
     from aichatkit import checks, images
     from aichatkit.batch import mapper
     from aichatkit.batch.results import Results
+    from aichatkit.batch_jobs import job as job_lists
     from aichatkit.call import list_models
     from aichatkit.catalog import model_infos
     from aichatkit.catalog.model_infos import ModelInfo
@@ -73,6 +67,7 @@ else:
     decisions = lazy_module("aichatkit.decisions.decide")
     embeddings = lazy_module("aichatkit.embeddings.embed")
     images = lazy_module("aichatkit.images")
+    job_lists = lazy_module("aichatkit.batch_jobs.job")
     list_models = lazy_module("aichatkit.call.list_models")
     model_infos = lazy_module("aichatkit.catalog.model_infos")
     mapper = lazy_module("aichatkit.batch.mapper")
@@ -312,6 +307,10 @@ class Client:
         requested. Rows that cannot be sent are not counted. With `batch`, the prices are those of batch jobs.
         """
         return mapper.estimate_prompts(self, prompts, template, batch=batch, **options)
+
+    def jobs(self, path: Any) -> list[job_lists.Job]:
+        """Return the batch jobs of the journal at `path`; nothing is sent before one is refreshed or cancelled."""
+        return job_lists.list_jobs(path, self)
 
     if TYPE_CHECKING:
         decide: Decide

@@ -133,9 +133,11 @@ class Results(Sequence[Result]):
     def __repr__(self) -> str:
         if self._outcomes is not None:
             return f"<Results, {len(self._store)} so far>"
-        failed = sum(result.error is not None for result in self._iter_results()) - self._run.unasked
+        pending = self.pending
+        failed = sum(result.error is not None for result in self._iter_results()) - self._run.unasked - pending
+        waiting = f", {pending} pending in batch jobs" if pending else ""
         unasked = f", {self._run.unasked} not asked" if self._run.unasked else ""
-        return f"<Results of {len(self)} rows, {failed} failed{unasked}>"
+        return f"<Results of {len(self)} rows, {failed} failed{waiting}{unasked}>"
 
     def _repr_html_(self) -> str:
         # Displaying must not wait for a run that is still in progress.

@@ -35,7 +35,6 @@ _BLOCK = 300
 _MAX_TRIES = 2
 #: Errors of a row that every other row would meet as well.
 _ENDS_RUN = (QuotaExceededError, AuthenticationError)
-_QUEUE_FULL = ("token_limit_exceeded", "too_many_tasks", "request_limit_exceeded")
 
 
 class Collection:
@@ -160,7 +159,7 @@ class Collection:
         failure.provider, failure.model = failure.provider or job.provider, failure.model or job.model
         # By default, its rows are as if they had not been sent.
         max_tries = math.inf
-        if failure.code in _QUEUE_FULL or isinstance(failure, RateLimitError):
+        if isinstance(failure, RateLimitError):
             self.queue_full = True
         elif isinstance(failure, FATAL):
             self.fatal = self.fatal or failure
@@ -174,9 +173,7 @@ class Collection:
         elif has_other_models or isinstance(failure, ModelNotFoundError):
             self.unsupported = failure
         else:
-            # A service that gives no status may mean the rows.
-            is_temporary = failure.action == "retry" and failure.status is not None
-            max_tries = self._max_tries if is_temporary else 0
+            max_tries = self._max_tries if failure.action == "retry" else 0
         self._journal.finish(job, note=repair(failure.message), error=failure, max_tries=max_tries)
 
 

@@ -25,6 +25,7 @@ from aichatkit.errors import (
     ConfigurationError,
     ConnectError,
     MissingKeyError,
+    ModelNotFoundError,
     PermissionDeniedError,
     QuotaExceededError,
     RateLimitError,
@@ -199,11 +200,14 @@ class JobEngine:
             if error.status == 413:
                 self.refusals[job.nonce] = error
                 return job._replace(state="refused")
+            _add_hint(error)
             raise
         job = self.journal.update(job, state="uploaded", input_ref=ref)
         return self._create(job, protocol, None)
 
     def _create(self, job: JobRecord, protocol: JobProtocol, spool: Spool | None) -> JobRecord:
+        if isinstance(protocol, FileJobProtocol) and not protocol.is_ready(job.input_ref):
+            return self.put_off(job, _FIRST)
         now = self._clock()
         job = self.journal.update(job, state="sending", sent=now, tried=0, next_poll=now + _FIRST)
         try:
@@ -220,6 +224,7 @@ class JobEngine:
             return self.journal.update(job, state=state, tried=0, next_poll=self._clock() + seconds)
         if isinstance(failure, APIError) and 400 <= (failure.status or 0) < 500 and failure.status not in _UNCLEAR:
             self._drop_spool(job)
+            _add_hint(failure)
             self.journal.finish(job, state="refused", note=failure.message)
             self.clean_up(job)
             self.refusals[job.nonce] = failure
@@ -381,6 +386,13 @@ def account_of(nonce: str, key: object) -> str:
 def place_of(provider: Provider) -> str:
     """Return a hash of a base URL."""
     return hashlib.sha256(provider.url.encode()).hexdigest()[:16]
+
+
+def _add_hint(error: ChatError) -> None:
+    """Say what a refusal means if live calls work; some plans, and servers with the same protocol, have no jobs."""
+    if error.status in (403, 404) and not isinstance(error, ModelNotFoundError):
+        error.message += "; if live calls work, batch jobs are not open to this key, or not at this address"
+        error.args = (error.message,)
 
 
 def _was_not_sent(error: ChatError) -> bool:

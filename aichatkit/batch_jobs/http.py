@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Callable, NamedTuple
 from urllib.parse import urlsplit
 
@@ -15,8 +15,8 @@ from aichatkit.batch_jobs.lines import FileBody, Spool
 from aichatkit.call.attempt import open_transport
 from aichatkit.call.call import Call
 from aichatkit.call.targets import AnyKey
-from aichatkit.classification.rules import is_html
-from aichatkit.errors import BadResponseError, ChatError
+from aichatkit.classification.rules import Rule, is_html
+from aichatkit.errors import BadRequestError, BadResponseError, ChatError
 from aichatkit.limits.retries import RetryState, clock_of, retry
 from aichatkit.limits.waits import Sleeper
 from aichatkit.providers.base import Provider
@@ -29,6 +29,9 @@ __all__ = ["JobHTTP"]
 _MAX_DOCUMENT = 64 << 20
 #: An upload may take the time that its bytes take at this rate, in bytes per second, and this many seconds more.
 _SLOWEST, _PATIENCE = 100_000, 60.0
+#: What it means if a job or a file is not there.
+_SAYS_LOST = ("not found", "it was deleted, it has expired, or it belongs to another key")
+_LOST = tuple(Rule(status, "", BadRequestError, says=_SAYS_LOST) for status in (404, 410))
 
 
 class Document(NamedTuple):
@@ -52,12 +55,14 @@ class JobHTTP:
     def get(self, url: str, *, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Return a JSON object."""
         request = requests.Request("GET", url, params=dict(params or {}), headers=dict(self._headers))
-        return self._object(self._exchange(lambda: request, _read_json))
+        return self._object(self._exchange(lambda: request, _read_json, rules=_LOST))
 
     def post(self, url: str, payload: Any, *, is_safe: bool) -> dict[str, Any]:
         """Send a JSON body and return the JSON object that answers it; only a safe request is sent again."""
         body = json.dumps(payload).encode()
-        return self._object(self._exchange(lambda: self._json_request(url, body), _read_json, is_safe=is_safe))
+        rules = _LOST if is_safe else ()
+        document = self._exchange(lambda: self._json_request(url, body), _read_json, is_safe=is_safe, rules=rules)
+        return self._object(document)
 
     def post_spool(self, url: str, body: Callable[[], FileBody]) -> dict[str, Any]:
         """Send a JSON body from a file, once, and return the JSON object that answers it."""
@@ -91,13 +96,13 @@ class JobHTTP:
     def download(self, url: str) -> Spool:
         """Download a file to the disk and return it; an attempt that breaks off starts again."""
         request = requests.Request("GET", url, headers=dict(self._headers))
-        spool: Spool = self._exchange(lambda: request, _read_file)
+        spool: Spool = self._exchange(lambda: request, _read_file, rules=_LOST)
         return spool
 
     def delete(self, url: str) -> None:
         """Delete something; a refusal is an error like any other."""
         request = requests.Request("DELETE", url, headers=dict(self._headers))
-        self._exchange(lambda: request, lambda response: response.read_body(_MAX_DOCUMENT))
+        self._exchange(lambda: request, lambda response: response.read_body(_MAX_DOCUMENT), rules=_LOST)
 
     def _json_request(self, url: str, body: bytes, headers: Mapping[str, str] | None = None) -> requests.Request:
         headers = {**self._headers, "Content-Type": "application/json", **(headers or {})}
@@ -111,8 +116,9 @@ class JobHTTP:
         is_safe: bool = True,
         size: int = 0,
         key: AnyKey = "",
+        rules: Sequence[Rule] = (),
     ) -> Any:
-        exchange = _Exchange(self, build, read, size, self.key if key == "" else key)
+        exchange = _Exchange(self, build, read, size, self.key if key == "" else key, rules)
         if is_safe:
             return retry(exchange)
         return exchange.open()
@@ -139,6 +145,7 @@ class _Exchange:
         read: Callable[[Response], Any],
         size: int,
         key: Any,
+        rules: Sequence[Rule],
     ) -> None:
         call = owner.call
         policy = replace(call.policy, ambiguous=call.policy.attempts)
@@ -149,7 +156,7 @@ class _Exchange:
             timeout = Timeout(timeout.connect, read_timeout, None if timeout.total is None else timeout.total + extra)
         self._call = replace(call, timeout=timeout, deadline=Deadline(timeout.total, policy.now))
         self._provider, self._key = owner.provider, key
-        self._build, self._read = build, read
+        self._build, self._read, self._rules = build, read, rules
         sleeper = Sleeper(self._call.deadline, call.context.closing, call.context.on_wait, policy.sleep)
         name, model = owner.provider.name, call.targets[0].model
         self.state = RetryState(policy, sleeper, call.context.retry_budget, name, model, [], clock_of(policy))
@@ -157,7 +164,7 @@ class _Exchange:
     def open(self) -> Any:
         """Send the request, and read the response to its end."""
         call = replace(self._call, deadline=Deadline(self._call.timeout.total, self._call.policy.now))
-        http = open_transport(self._provider, self._key, call)
+        http = open_transport(self._provider, self._key, call, rules=self._rules)
         name = self._provider.name
         try:
             response = http.send(self._build())

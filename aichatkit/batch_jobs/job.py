@@ -126,7 +126,7 @@ class Job:
             if engine.protocol_of(job) is None and job.state not in FINAL:
                 raise ConfigurationError(
                     f"{job.provider}: the job {job.id} was sent with another API key or to another base_url; use a "
-                    "client that has the same ones"
+                    "client that has the same ones, as in Client(api_key=..., base_url=...).jobs(path)"
                 )
             changed = change(engine, job)
             current = journal.find_job(self._nonce)

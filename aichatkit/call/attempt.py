@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from aichatkit.call import model_rules, refusals, result_files
     from aichatkit.call.answer import Answer
     from aichatkit.catalog import retirements, tokens
+    from aichatkit.classification.rules import Rule
     from aichatkit.limits.cooldowns import CooldownKey
     from aichatkit.prompt_caching import policy as cache_policy
 else:
@@ -280,8 +281,10 @@ class TargetAttempts:
         hooks.run_hook("request", self.context.on_request, record)
 
 
-def open_transport(provider: Provider, key: AnyKey, call: Call, *, fresh: bool = False) -> Transport:
-    """Return the transport of one attempt; `fresh=True` opens a new connection.
+def open_transport(
+    provider: Provider, key: AnyKey, call: Call, *, fresh: bool = False, rules: Sequence[Rule] = ()
+) -> Transport:
+    """Return the transport of one attempt; `fresh=True` opens a new connection, `rules` go before the provider's own.
 
     A function that returns keys is called here, for each attempt, and once more if the service refuses its key.
     """
@@ -306,7 +309,7 @@ def open_transport(provider: Provider, key: AnyKey, call: Call, *, fresh: bool =
         proxies=call.proxies,
         direct=provider.direct and local,
         fresh=fresh,
-        rules=provider.rules,
+        rules=(*rules, *provider.rules),
         secrets=tuple({*([text] if text else ()), *context.secrets_of(provider.name)}),
     )
 

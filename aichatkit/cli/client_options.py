@@ -20,10 +20,12 @@ __all__ = [
     "add_cache_option",
     "add_client_options",
     "add_param_option",
+    "add_service_options",
     "announce_offline",
     "choose_model",
     "model_option",
     "open_client",
+    "service_options",
 ]
 
 #: The words of --prompt-cache, and the values of `prompt_cache` they stand for.
@@ -33,10 +35,15 @@ _CACHE_MODES: Mapping[str, Any] = {"auto": "auto", "safe": "safe", "on": True, "
 def add_client_options(parser: ArgumentParser) -> None:
     """Add the options that `open_client` reads."""
     parser.add_argument("-m", "--model", action="append", help="provider/model or provider; repeat for fallbacks")
-    parser.add_argument("--base-url", metavar="URL", help="address of the provider's API, if it is not the usual one")
-    parser.add_argument("--api-key-env", metavar="VARIABLE", help="environment variable that holds the API key")
+    add_service_options(parser)
     parser.add_argument("--timeout", type=float, metavar="SECONDS", help="for connecting and between chunks")
     parser.add_argument("--retry", type=int, metavar="N", help="retries after the first attempt (default 2)")
+
+
+def add_service_options(parser: ArgumentParser) -> None:
+    """Add the options that `service_options` reads."""
+    parser.add_argument("--base-url", metavar="URL", help="address of the provider's API, if it is not the usual one")
+    parser.add_argument("--api-key-env", metavar="VARIABLE", help="environment variable that holds the API key")
 
 
 def add_param_option(parser: ArgumentParser) -> None:
@@ -62,7 +69,7 @@ def open_client(args: Namespace, *, model: Any = None, **options: Any) -> Client
     passed to `Client`.
     """
     model = choose_model(args, model)
-    given: dict[str, Any] = {"hooks": {"wait": print_stderr}, **_service_options(args, model), **options}
+    given: dict[str, Any] = {"hooks": {"wait": print_stderr}, **service_options(args, model), **options}
     if getattr(args, "prompt_cache", None) is not None:
         given["prompt_cache"] = _CACHE_MODES[args.prompt_cache]
     return Client(
@@ -76,8 +83,10 @@ def open_client(args: Namespace, *, model: Any = None, **options: Any) -> Client
     )
 
 
-def _service_options(args: Namespace, model: Any) -> dict[str, Any]:
-    """Return the API keys and the base URL: those of the flags go to one provider only."""
+def service_options(
+    args: Namespace, model: Any, *, hint: str = "name it with -m, such as -m openai/MODEL"
+) -> dict[str, Any]:
+    """Return the API keys and the base URL: those of the flags go to one provider only, and `hint` says which."""
     variable, base_url = getattr(args, "api_key_env", None), getattr(args, "base_url", None)
     keys = keys_for(model)
     if variable is None and base_url is None:
@@ -86,7 +95,7 @@ def _service_options(args: Namespace, model: Any) -> dict[str, Any]:
     name = model or model_from_environment(keys)
     providers = named_providers(name) if name != "offline" else []
     if len(providers) != 1:
-        raise ConfigurationError(f"{flag}: applies to one provider; name it with -m, such as -m openai/MODEL")
+        raise ConfigurationError(f"{flag}: applies to one provider; {hint}")
     # Set by the first call, before a chat switches models.
     args.flag_provider = getattr(args, "flag_provider", providers[0])
     if args.flag_provider != providers[0]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from aichatkit.cli.client_options import add_client_options, model_option, open_client
 from aichatkit.cli.error_text import in_words
+from aichatkit.cli.job_options import add_job_options, continues_jobs, job_options
 from aichatkit.cli.jobs import RUNNING
 from aichatkit.cli.output import print_stderr, write_stdout
 from aichatkit.cli.output_files import check_out
@@ -50,11 +51,7 @@ def build_parser() -> ArgumentParser:
         action="store_true",
         help="send batch jobs: half the price, within a day; the journal is OUT.sqlite unless named",
     )
-    parser.add_argument(
-        "--no-wait",
-        action="store_true",
-        help="with --batch: send, collect what is there, and exit with 75 while jobs run; the same command goes on",
-    )
+    add_job_options(parser)
     return parser
 
 
@@ -66,10 +63,10 @@ def run(args: Namespace) -> int:
     is_file = Path(args.input).suffix.lower() in _SUFFIXES
     if args.prompt and not is_file:
         raise ConfigurationError("-t: a template needs a file with columns")
-    if args.no_wait and not args.batch:
-        raise ConfigurationError("--no-wait is for --batch")
+    job_options(args)
     to_file = args.out not in (None, "-")
-    args.journal = args.journal or (f"{args.out}.sqlite" if args.batch and to_file else None)
+    if to_file and not args.journal and (args.batch or continues_jobs(f"{args.out}.sqlite")):
+        args.journal = f"{args.out}.sqlite"
     if args.batch and args.journal is None:
         raise ConfigurationError("--batch: without --out, name the journal with --journal FILE")
     texts = Path(args.input) if is_file else [args.input]
@@ -97,7 +94,6 @@ def run(args: Namespace) -> int:
 
 
 def _embed(args: Namespace, texts: Any, model: str) -> Any:
-    options: dict[str, Any] = {"batch": True, "wait": not args.no_wait} if args.batch else {}
     with open_client(args) as client:
         vectors = client.embed(
             texts,
@@ -109,7 +105,7 @@ def _embed(args: Namespace, texts: Any, model: str) -> Any:
             truncate=args.truncate,
             workers=args.workers,
             resume=args.journal,
-            **options,
+            **job_options(args),
         )
     if args.batch and vectors.pending:
         count = "1 text is" if vectors.pending == 1 else f"{vectors.pending} texts are"

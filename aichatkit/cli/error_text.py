@@ -12,6 +12,12 @@ _API_KEY = re.compile(r"(?:(\S+): no key; )?(set (?:(?!\bset\b).)*? in the envir
 #: Options for the format of a file, which the command line has as well.
 _FORMAT = re.compile(r"\bpass (another )?(encoding|delimiter)=")
 _EMULATE = re.compile(r"\bemulate=True\b")
+#: Options of batch jobs, and those that they need.
+_JOBS = (
+    (re.compile(r"\blate='(\w+)'"), r"--late \1"),
+    (re.compile(r"\bbatch=(?:True)?(?=$|[\s;,])"), "--batch"),
+    (re.compile(r"\bpass max_tokens=(?=$|[\s;,])"), "pass -o max_tokens=N"),
+)
 #: The same for the token of an MCP server.
 _MCP_TOKEN = (
     "pass token= with one that its provider issued, or headers=",
@@ -29,6 +35,8 @@ def in_words(error: ChatError) -> str:
     """
     text = _FORMAT.sub(r"pass \1--\2", _API_KEY.sub(_stored_key, str(error))).replace(*_MCP_TOKEN)
     text = _EMULATE.sub("--emulate always", text)
+    for pattern, words in _JOBS:
+        text = pattern.sub(words, text)
     if isinstance(error, MCPError) and len(error.stderr.strip().splitlines()) > 1:
         # Its last line is in the message already, and often says less than those before it.
         return "\n    ".join([f"{text}; it printed:", *error.stderr.strip().splitlines()[-_LINES:]])

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from aichatkit.batch_jobs.job import Job, list_jobs
 from aichatkit.batch_jobs.records import CANCELLED
+from aichatkit.cli.client_options import add_service_options, service_options
 from aichatkit.cli.error_text import in_words
-from aichatkit.cli.key_store import keys_for
 from aichatkit.cli.output import print_stderr, write_stdout
 from aichatkit.cli.parser import Parser
 from aichatkit.client import Client
@@ -40,6 +40,7 @@ def build_parser() -> ArgumentParser:
         help="give up jobs that the service no longer has, or cancelled ones by their IDs, so that their rows are sent "
         "again",
     )
+    add_service_options(parser)
     return parser
 
 
@@ -50,8 +51,9 @@ def run(args: Namespace) -> int:
     jobs = _select(list_jobs(args.journal), args.ids, args.journal)
     failures: list[ChatError] = []
     if args.refresh or args.cancel or args.release:
-        providers = list(dict.fromkeys(job.provider for job in jobs))
-        with Client(api_key=keys_for(providers) or None) as client:
+        providers = list(dict.fromkeys(job.provider for job in jobs if args.release or not job.is_final))
+        options = service_options(args, providers, hint="name the jobs of one by their IDs") if providers else {}
+        with Client(**options) as client:
             selected = _select(list_jobs(args.journal, client), args.ids, args.journal)
             jobs, failures = _change_all(selected, args)
     for line in _table(jobs):

@@ -14,6 +14,7 @@ from aichatkit.cli.client_options import (
     open_client,
 )
 from aichatkit.cli.error_text import in_words
+from aichatkit.cli.job_options import add_job_options, job_options
 from aichatkit.cli.jobs import RUNNING
 from aichatkit.cli.map_files import open_files
 from aichatkit.cli.map_journal import RunJournal
@@ -77,19 +78,14 @@ def build_parser() -> ArgumentParser:
     parser.add_argument(
         "--batch", action="store_true", help="send batch jobs: mostly half the price, within a day; implies --resume"
     )
-    parser.add_argument(
-        "--no-wait",
-        action="store_true",
-        help="with --batch: send, collect what is there, and exit with 75 while jobs run; the same command goes on",
-    )
+    add_job_options(parser)
     parser.add_argument("--budget", type=float, metavar="DOLLARS", help="the most to spend, by the price table")
     return parser
 
 
 def run(args: Namespace) -> int:
     """Send the prompt of every row and return the exit code."""
-    if args.no_wait and not args.batch:
-        raise ConfigurationError("--no-wait is for --batch")
+    in_jobs = job_options(args)
     args.resume = args.resume or args.batch
     journal = RunJournal(args)
     options: dict[str, Any] = {"system": args.system} if args.system else {}
@@ -102,8 +98,7 @@ def run(args: Namespace) -> int:
     if args.emulate != "auto":
         options["emulate"] = EMULATE[args.emulate]
     options.update(encoding=args.encoding, delimiter={"tab": "\t", "\\t": "\t"}.get(args.delimiter, args.delimiter))
-    if args.batch:
-        options.update(batch=True, wait=not args.no_wait)
+    options.update(in_jobs)
     # No wait hook: the progress bar shows the waits.
     with open_files(args) as (source, out), open_client(args, hooks=None, rate=args.rate) as client:
 

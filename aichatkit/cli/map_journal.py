@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from aichatkit.batch.journal import Journal
+from aichatkit.cli.job_options import continues_jobs
 from aichatkit.cli.output import print_stderr
 from aichatkit.errors import ConfigurationError, JournalError
 
@@ -32,6 +33,8 @@ class RunJournal:
         if args.resume and not args.journal and args.out == "-":
             raise ConfigurationError("--resume: with --out -, name the journal with --journal FILE")
         unfinished = f"{args.out}.part.sqlite"
+        if not (args.resume or args.journal or args.out == "-"):
+            args.resume = continues_jobs(f"{args.out}.sqlite")
         self.is_temporary = not (args.resume or args.journal or args.out == "-")
         self.path: str | None = args.journal or (f"{args.out}.sqlite" if args.resume else None)
         if self.is_temporary:

@@ -77,8 +77,10 @@ def error_html(error: Any) -> str:
 
 def results_html(results: Any, unasked: int) -> str:
     """Return batch results as HTML: counts, tokens and cost, then the first rows; `unasked` rows did not fail."""
-    missing, tokens, cost = len(results.failed), results.usage.total_tokens, results.cost
-    summary = [_plural(len(results), "row"), f"{len(results) - missing:,} answered", f"{missing - unasked:,} failed"]
+    missing, tokens, cost, pending = len(results.failed), results.usage.total_tokens, results.cost, results.pending
+    failed = missing - unasked - pending
+    summary = [_plural(len(results), "row"), f"{len(results) - missing:,} answered", f"{failed:,} failed"]
+    summary += [f"{pending:,} pending in batch jobs"] if pending else []
     summary += [f"{unasked:,} not asked"] if unasked else []
     summary += [] if tokens is None else [_plural(tokens, "token")]
     summary += [] if cost is None else [f"${cost:.4f}"]

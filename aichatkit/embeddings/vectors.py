@@ -166,8 +166,9 @@ class Embeddings(Sequence[Any]):
         return Numbers(from_bytes(self._bytes(position)).tolist())
 
     def __repr__(self) -> str:
-        failed = sum(isinstance(row, ChatError) for row in self._rows)
+        failed = sum(isinstance(row, ChatError) for row in self._rows) - self.pending
         tail = f", {failed} failed" if failed else ""
+        tail += f", {self.pending} pending in batch jobs" if self.pending else ""
         return f"<Embeddings {self.provider}/{self.model}: {len(self)} of {self.dimensions} numbers{tail}>"
 
     def _bytes(self, position: int) -> bytes:

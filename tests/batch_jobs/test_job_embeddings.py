@@ -110,6 +110,7 @@ def test_numbers_come_as_base64_from_openai(service, embed):
 def test_texts_in_jobs_are_pending_and_then_collected(service, embed):
     results = embed(service, wait=False)
     assert results.pending == 5
+    assert repr(results).endswith(": 5 of 0 numbers, 5 pending in batch jobs>")
     with pytest.raises(BatchPendingError, match="has not ended"):
         results[0]
     assert embed(service, wait=30).pending == 5

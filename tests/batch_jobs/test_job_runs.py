@@ -106,6 +106,15 @@ def test_a_job_whose_rows_all_failed_has_no_output_file(service, run):
     assert next(iter(service.jobs.values())).facts["output"] is None
 
 
+def test_rows_in_jobs_have_not_failed(service, run):
+    service.fate = lambda prompt: REFUSED if prompt == "row 2" else None
+    run(service, ROWS[:3], wait=False)
+    service.sleep(service.duration)
+    results = run(service, ROWS[:5], wait=False)
+    assert repr(results) == "<Results of 5 rows, 1 failed, 2 pending in batch jobs>"
+    assert "5 rows, 2 answered, 1 failed, 2 pending in batch jobs" in results._repr_html_()
+
+
 def test_rows_that_never_ran_expire_when_late_is_fail(service, run):
     service.ending = lambda job: "expired"
     results = run(service, ROWS, late="fail")

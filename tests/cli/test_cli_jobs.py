@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 
 import job_server
 import pytest
 
+import aichatkit
 from aichatkit.batch.journal import Journal
 from aichatkit.cli import main
 from aichatkit.cli.jobs import RUNNING
@@ -127,6 +129,52 @@ def test_an_unknown_job_is_an_error(service, capsys):
     assert "there is no job 'batch_9'" in capsys.readouterr().err
 
 
-def test_no_wait_needs_a_batch(service, capsys):
-    assert main([*MAP[:-1], "--no-wait"]) == 2
-    assert "--no-wait is for --batch" in capsys.readouterr().err
+@pytest.mark.parametrize("words", [["--no-wait"], ["--late", "live"]])
+def test_what_is_for_batch_jobs_needs_a_batch(service, capsys, words):
+    assert main([*MAP[:-1], *words]) == 2
+    assert f"{words[0]} is for --batch" in capsys.readouterr().err
+
+
+def test_jobs_are_managed_with_the_address_and_the_key_of_their_command(service, capsys, monkeypatch):
+    monkeypatch.delenv("OPENAI_BASE_URL")
+    monkeypatch.setenv("OWN_KEY", "sk-own")
+    access = ["--base-url", f"{service.url}/v1", "--api-key-env", "OWN_KEY"]
+    assert main([*MAP, "--no-wait", *access]) == 75
+    assert main(["jobs", "out.csv.sqlite", "--refresh"]) == 2
+    assert "another API key or to another base_url" in capsys.readouterr().err
+    assert main(["jobs", "out.csv.sqlite", "--refresh", *access]) == 75
+    assert main(["jobs", "out.csv.sqlite", "--cancel", *access]) == 75
+    assert "running (cancelled here)" in capsys.readouterr().out
+
+
+def test_an_address_is_for_the_jobs_of_one_service(service, capsys, monkeypatch):
+    main([*MAP, "--no-wait"])
+    (job,) = aichatkit.jobs("out.csv.sqlite")
+    both = [job, dataclasses.replace(job, provider="groq")]
+    monkeypatch.setattr("aichatkit.cli.jobs.list_jobs", lambda path, client=None: both)
+    assert main(["jobs", "out.csv.sqlite", "--cancel", "--base-url", "https://example.org"]) == 2
+    assert "--base-url: applies to one provider; name the jobs of one by their IDs" in capsys.readouterr().err
+
+
+def test_without_batch_the_journal_of_the_jobs_is_used_and_nothing_is_sent_twice(service, capsys):
+    main([*MAP, "--no-wait"])
+    capsys.readouterr()
+    assert main(MAP[:-1]) == 75
+    assert "continuing the last run: out.csv.sqlite has batch jobs" in capsys.readouterr().err
+    assert not service.live
+    service.sleep(service.duration)
+    assert main(MAP[:-1]) == 0
+    assert answers() == ["answer to one", "answer to two"]
+    assert (service.asked, service.live) == ({"one": 1, "two": 1}, {})
+
+
+def test_rows_that_no_job_ran_are_sent_live_or_fail(service, capsys):
+    service.ending = lambda job: "expired"
+    main([*MAP, "--no-wait", "--late", "fail"])
+    service.sleep(service.duration)
+    assert main([*MAP, "--no-wait", "--late", "fail"]) == 1
+    assert "leave out --batch to send it live, or pass --late live" in capsys.readouterr().err
+    main([*MAP, "--no-wait", "--late", "live"])
+    service.sleep(service.duration)
+    assert main([*MAP, "--no-wait", "--late", "live"]) == 0
+    assert answers() == ["answer to one", "answer to two"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
@@ -12,7 +13,7 @@ from aichatkit.batch_jobs.http import JobHTTP
 from aichatkit.batch_jobs.lines import Spool, iter_lines
 from aichatkit.batch_jobs.records import JobRecord, RemoteJob, RowResult
 from aichatkit.classification import classify
-from aichatkit.errors import ChatError
+from aichatkit.errors import BadRequestError, ChatError, ModelNotFoundError, RateLimitError, ServerError
 
 __all__ = [
     "RPC_CANCELLED",
@@ -28,6 +29,13 @@ __all__ = [
 #: Codes of google.rpc -> HTTP statuses, and the code of a row that was cancelled; gRPC services report rows by them.
 RPC_STATUSES = {3: 400, 4: 504, 5: 404, 7: 403, 8: 429, 9: 400, 10: 409, 11: 400, 13: 500, 14: 503, 16: 401}
 RPC_CANCELLED = 1
+_FLAGS = re.IGNORECASE | re.DOTALL
+#: What services say if a job as a whole was refused: some have codes for it, others only a text.
+_FAILURES: Sequence[tuple[type[ChatError], str]] = (
+    (RateLimitError, r"(token|request)_limit_exceeded|too_many_tasks|enqueued (token|request)s? limit"),
+    (ModelNotFoundError, r"model_not_found|\bmodels?\b.*(not (supported|found|available)|unsupported|does(n't| not))"),
+    (ServerError, r"internal|server[_ ]error|server had an error|try again|unavailable|timed out"),
+)
 
 
 class JobProtocol(ABC):
@@ -97,6 +105,24 @@ class JobProtocol(ABC):
         """Return the error that an error record describes."""
         return classify.event_error(record, provider=self.provider.name, model=model, rules=self.provider.rules)
 
+    def failure(self, problem: Any, job: JobRecord) -> ChatError:
+        """Return the error of a job that was refused as a whole; `problem` is a record, or a text, that says why."""
+        record = problem if isinstance(problem, Mapping) else {"message": str(problem or "")}
+        error = self.reported({"error": dict(record)}, model=job.model)
+        code, text = parse_id(record.get("code")), str(record.get("message") or "")
+        error_type = type(error)
+        if error_type in (ServerError, BadRequestError, ModelNotFoundError):
+            # A reason that is not known is not one that passes.
+            says = f"{code} {text}"
+            error_type = next((each for each, words in _FAILURES if re.search(words, says, _FLAGS)), BadRequestError)
+        reason = text or code or "the service gives no reason"
+        return error_type(
+            f"{self.provider.name}: the job {job.id} was refused: {reason}",
+            provider=self.provider.name,
+            model=job.model,
+            code=code or error.code,
+        )
+
     def read_lines(self, url: str) -> Iterator[Mapping[str, Any]]:
         """Download a file of JSON lines and yield its records; a line that is not one is skipped."""
         spool = self.http.download(url)
@@ -118,6 +144,10 @@ class FileJobProtocol(JobProtocol):
     @abstractmethod
     def upload(self, job: JobRecord, spool: Spool) -> str:
         """Upload the lines of a job and return the name of the file."""
+
+    def is_ready(self, ref: str) -> bool:
+        """Return whether a job can be created from the uploaded file now; some services check it first."""
+        return True
 
     @abstractmethod
     def delete_input(self, ref: str) -> None:

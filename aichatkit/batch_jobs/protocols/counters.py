@@ -15,7 +15,7 @@ from aichatkit.batch_jobs.protocols.base import (
 )
 from aichatkit.batch_jobs.protocols.openai_files import OpenAIJobs
 from aichatkit.batch_jobs.records import JobRecord, RemoteJob, RowResult
-from aichatkit.errors import BadResponseError, ModelNotFoundError
+from aichatkit.errors import BadResponseError
 
 __all__ = ["XAIJobs"]
 
@@ -89,12 +89,7 @@ class XAIJobs(OpenAIJobs):
         )
         pending = parse_count(counts.get("num_pending"))
         refusal = record.get("cancel_by_xai_message")
-        failure = None
-        if isinstance(refusal, str) and refusal:
-            error_type = ModelNotFoundError if "model" in refusal.lower() else None
-            failure = self.reported({"error": {"message": refusal, "code": 400}}, model=job.model)
-            if error_type is not None:
-                failure = error_type(f"xai: the job was refused: {refusal}", provider="xai", model=job.model)
+        failure = self.failure(refusal, job) if isinstance(refusal, str) and refusal else None
         is_done = total > 0 and pending == 0 and answered + failed + cancelled >= total
         return RemoteJob(
             id=id,

@@ -28,6 +28,8 @@ _SKEW = 2 * 86_400.0
 _PAGE = 100
 #: How long an uploaded file is kept that no job needs any more, in seconds: 30 days.
 _KEPT = 2_592_000
+#: States of a file that no job can be created from yet.
+_UNREADY = ("notrunning", "pending", "running", "uploaded")
 #: Codes of rows that were not run.
 _UNRUN = {"batch_expired": "expired", "batch_cancelled": "cancelled"}
 
@@ -169,17 +171,13 @@ class OpenAIJobs(FileJobProtocol):
         errors = record.get("errors")
         data = errors.get("data") if isinstance(errors, dict) else errors
         problems = [problem for problem in data or () if isinstance(problem, dict)]
-        first = problems[0] if problems else {"message": str(record.get("error") or "the service gives no reason")}
-        error = self.reported({"error": first}, model=job.model)
-        error.code = parse_id(first.get("code")) or error.code
-        error.message = f"{self.provider.name}: the job {job.id} was refused: {first.get('message') or error.code}"
-        error.args = (error.message,)
+        first = problems[0] if problems else record.get("error")
         lines = {
             line - 1: str(problem.get("message") or problem.get("code"))
             for problem in problems
             if isinstance(line := problem.get("line"), int) and not isinstance(line, bool) and line > 0
         }
-        return error, lines
+        return self.failure(first, job), lines
 
     def _url(self, path: str) -> str:
         return self.base + path
@@ -197,6 +195,14 @@ class AzureJobs(OpenAIJobs):
 
     def api(self) -> str:
         return "/chat/completions"
+
+    def is_ready(self, ref: str) -> bool:
+        try:
+            record = self.http.get(self._url(f"{self.files_path}/{ref}"))
+        except ChatError as error:
+            # What cannot be found out, the creation of the job says.
+            return error.action != "retry"
+        return str(record.get("status")).lower() not in _UNREADY
 
     def _url(self, path: str) -> str:
         version = self.http.api_version
@@ -244,7 +250,7 @@ class MistralJobs(OpenAIJobs):
         failure = None
         if state == "failed":
             errors = [error for error in record.get("errors") or () if isinstance(error, dict)]
-            failure = self.reported({"error": errors[0] if errors else "no reason is given"}, model=job.model)
+            failure = self.failure(errors[0] if errors else None, job)
         created = parse_time(record.get("created_at"))
         return RemoteJob(
             id=_job_id(record, self.provider.name),

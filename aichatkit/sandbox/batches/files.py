@@ -64,17 +64,18 @@ class FileBatches(OpenAIWire):
             raise APIError("bad-request", f"Invalid 'expires_after.seconds': {kept}", param="expires_after")
         expires = None if kept is None else self._batches.now() + int(kept)
         details = {"name": form.filename, "purpose": purpose, "owner": owner, "expires": expires}
-        return json_response(_describe_file(self._batches.store(form.data, prefix="file-", **details)))
+        details["ready"] = self._batches.now() + call.overrides.get("batch-pending-file", 0.0)
+        return json_response(self._describe_file(self._batches.store(form.data, prefix="file-", **details)))
 
     def files(self, call: Call) -> Response:
         """List the files."""
         owner = self._check(call)
-        found = [_describe_file(file) for file in reversed(self._batches.files.values()) if file.owner == owner]
+        found = [self._describe_file(file) for file in reversed(self._batches.files.values()) if file.owner == owner]
         return json_response({"object": "list", "data": found, "has_more": False})
 
     def file(self, call: Call) -> Response:
         """Return what is known of a file."""
-        return json_response(_describe_file(self._find_file(call)))
+        return json_response(self._describe_file(self._find_file(call)))
 
     def delete_file(self, call: Call) -> Response:
         """Delete a file."""
@@ -101,6 +102,8 @@ class FileBatches(OpenAIWire):
         if service != "mistral" or not entries:
             names = record.get("input_files") or [record.get("input_file_id")]
             file = self._batches.find_file(str(names[0]), owner)
+            if self._batches.now() < file.ready:
+                raise APIError("bad-request", f"The file {file.id} is still being processed.", param="input_file_id")
             entries, problems = _parse_lines(file.data)
         endpoint = str(record.get("endpoint") or "")
         if service != "xai" and endpoint not in _ENDPOINTS:
@@ -165,6 +168,21 @@ class FileBatches(OpenAIWire):
         token = str(start + size) if start + size < len(records) else None
         return json_response({"results": records[start : start + size], "pagination_token": token})
 
+    def _describe_file(self, file: StoredFile) -> dict[str, Any]:
+        return {
+            "id": file.id,
+            "object": "file",
+            "bytes": len(file.data),
+            "created_at": int(file.created),
+            "expires_at": None if file.expires is None else int(file.expires),
+            "filename": file.name,
+            "purpose": file.purpose,
+            "status": "processed" if self._batches.now() >= file.ready else "pending",
+            # Of Mistral's files.
+            "sample_type": "batch_request",
+            "source": "upload",
+        }
+
     def _check(self, call: Call) -> str:
         self.check_key(call)
         headers = call.request.headers
@@ -206,22 +224,6 @@ class FileBatches(OpenAIWire):
         if "batch-status-zero" in job.quirks and row is job.order[0] and line.get("response"):
             line["response"] = {**line["response"], "status_code": 0, "body": None}
         return line
-
-
-def _describe_file(file: StoredFile) -> dict[str, Any]:
-    return {
-        "id": file.id,
-        "object": "file",
-        "bytes": len(file.data),
-        "created_at": int(file.created),
-        "expires_at": None if file.expires is None else int(file.expires),
-        "filename": file.name,
-        "purpose": file.purpose,
-        "status": "processed",
-        # Of Mistral's files.
-        "sample_type": "batch_request",
-        "source": "upload",
-    }
 
 
 def _text_response(data: bytes) -> Response:

@@ -86,6 +86,8 @@ class StoredFile:
     owner: str = field(default="", repr=False)
     created: float = 0.0
     expires: float | None = None
+    #: When a job can be created from it.
+    ready: float = 0.0
 
 
 class Batches:

@@ -1,4 +1,4 @@
-"""Faults of batch jobs, by the request that creates one: how the job goes, and what is wrong with its results."""
+"""Faults of batch jobs, most of them by the request that creates one: how it goes, what is wrong with its results."""
 
 from __future__ import annotations
 
@@ -9,6 +9,12 @@ from aichatkit.sandbox.faults.base import Respond, fault
 from aichatkit.sandbox.wires import Call
 
 _ON = "batch-create"
+
+
+@fault(on="batch-upload")
+def batch_pending_file(respond: Respond, call: Call, seconds: float = 30.0) -> Response:
+    """The uploaded file is checked for some time, and no job can be created from it before, as at Azure."""
+    return _with_quirk(respond, call, "batch-pending-file", seconds)
 
 
 @fault(on=_ON)
