@@ -124,15 +124,16 @@ def map_prompts(
     if context.rate_limiter is not None:
         waits["pacing"] = context.rate_limiter.longest
     bar = Progress(progress, source.count, waits)
+    bound_ask, find_asks = BoundAsk(partial(ask_row, client), options), None
     if isinstance(resume, (str, os.PathLike)) and os.path.isfile(resume):
-        batch_jobs.collect_jobs(client, resume, build_call=build_row_call, **work)
+        find_asks = batch_jobs.collect_jobs(client, resume, ask=bound_ask, build_call=build_row_call, **work)
     journal = None if resume is None else Journal(resume)
     find_beginning = partial(_find_beginning, prompts, template)
     cache = (
         None if decide is not None else runs.plan_run(sample, find_beginning, size=source.size, is_finite=source.finite)
     )
     run_options = RunOptions(
-        BoundAsk(partial(ask_row, client), options),
+        bound_ask,
         workers,
         journal,
         budgets,
@@ -147,7 +148,13 @@ def map_prompts(
     # Calls are built ahead only if a journal or a budget has to inspect them.
     build_call = build_row_call if journal is not None or budgets else None
     queue = TaskQueue(
-        source, build_call=build_call, journal=journal, schema=form, batch_size=workers, has_budget=bool(budgets)
+        source,
+        build_call=build_call,
+        journal=journal,
+        schema=form,
+        batch_size=workers,
+        has_budget=bool(budgets),
+        find_asks=find_asks,
     )
     store = DiskStore() if source.size is None else MemoryStore()
     results = Results(BatchRun(queue, run_options), store, schema=form, table=source.table, as_completed=as_completed)

@@ -137,7 +137,7 @@ class BatchRun(BaseRun):
 
     def _choose_ask(self, task: Task) -> BoundAsk:
         """Return how to send a row: with its beginning marked for the cache, unless nothing is left to read it."""
-        cache, ask = self._options.cache, self._options.ask
+        cache, ask = self._options.cache, task.ask or self._options.ask
         if cache is None:
             return ask
         is_cold = cache.is_cold

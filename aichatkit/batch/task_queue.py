@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Callable, Union
 
 from aichatkit._dataclasses import dataclass, field, replace
 from aichatkit.batch.journal import CLAIMED_ELSEWHERE, Journal
 from aichatkit.batch.rows import Row, Source
+from aichatkit.batch.workers import BoundAsk
 from aichatkit.call.call import Call
 from aichatkit.errors import ChatError, ContentFilteredError, SchemaError
 from aichatkit.middleware.budgets import expense_of
@@ -37,7 +38,8 @@ class Task:
     """One row to send.
 
     `expected` is its estimated expense, `highest` its maximum cost in US dollars, and `reserved` what each budget has
-    reserved for it. `rate_limits` and `worker_deaths` count the failures after which it is sent again.
+    reserved for it. `rate_limits` and `worker_deaths` count the failures after which it is sent again. `ask` is how it
+    is sent if it has some of its answers from batch jobs.
     """
 
     row: Row
@@ -47,6 +49,7 @@ class Task:
     reserved: list[Expense] = field(default_factory=list)
     rate_limits: int = 0
     worker_deaths: int = 0
+    ask: BoundAsk | None = None
 
 
 class TaskQueue:
@@ -61,6 +64,7 @@ class TaskQueue:
         schema: Form | None,
         batch_size: int,
         has_budget: bool = False,
+        find_asks: Callable[[Sequence[bytes]], Mapping[bytes, BoundAsk]] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         #: Rows with their outcomes, not yet yielded by the run.
@@ -74,6 +78,7 @@ class TaskQueue:
         self._has_budget = has_budget
         self._batch_size = min(batch_size, _MAX_LOOKUPS) if journal is not None else 1
         self._clock = clock
+        self._find_asks = find_asks
         self._ready: deque[Task] = deque()
         self._claimed_elsewhere: deque[Task] = deque()
         self._next_lookup = 0.0
@@ -169,8 +174,11 @@ class TaskQueue:
     def _claim(self, tasks: list[Task]) -> None:
         """Claim rows in the journal; some may be answered already, or claimed by another process."""
         assert self._journal is not None
-        for task, entry in zip(tasks, self._journal.claim([task.key for task in tasks])):
+        keys = [task.key for task in tasks]
+        asks = self._find_asks(keys) if self._find_asks is not None else {}
+        for task, entry in zip(tasks, self._journal.claim(keys)):
             if entry is None:
+                task.ask = asks.get(task.key)
                 self._ready.append(task)
             elif isinstance(entry, Reply):
                 self.finished.append((task.row, restore_outcome(entry, self._schema)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Callable
 
@@ -14,6 +14,7 @@ from aichatkit.batch.results import Results
 from aichatkit.batch.rows import Source, read_rows
 from aichatkit.batch.run import BatchRun, RunOptions
 from aichatkit.batch.task_queue import Task, TaskQueue
+from aichatkit.batch.workers import BoundAsk
 from aichatkit.batch_jobs import prices
 from aichatkit.batch_jobs.job import Job
 from aichatkit.batch_jobs.journal import JobJournal, has_jobs
@@ -31,11 +32,12 @@ from aichatkit.middleware.budgets import Budget
 from aichatkit.middleware.estimates import Estimate, expected_expense, highest_cost
 
 if TYPE_CHECKING:
-    from aichatkit.batch.workers import BoundAsk
     from aichatkit.client import Client
 
 __all__ = ["collect_jobs", "estimate_in_jobs", "map_in_jobs"]
 
+#: Keys of rows -> how those are sent live that have some of their answers.
+FindAsks = Callable[[Sequence[bytes]], Mapping[bytes, BoundAsk]]
 #: Fields of a body that jobs do not take.
 _NOT_IN_JOBS = ("stream", "stream_options", "background", "speed", "service_tier")
 
@@ -103,7 +105,9 @@ def map_in_jobs(
         own.claim([planned.key for planned in rows])
         for planned in rows:
             call = build_call(planned.row.prompt)
-            queue.requeue_last(Task(planned.row, planned.key, expected_expense(call), highest_cost(call)))
+            task = Task(planned.row, planned.key, expected_expense(call), highest_cost(call))
+            task.ask = work.ask_rest(ask, planned.drafts) if planned.drafts else None
+            queue.requeue_last(task)
         live = RunOptions(ask, workers, own, budgets, Progress(False, 0, {}), False, sample.policy.max_wait)
         return BatchRun(queue, live)
 
@@ -134,12 +138,16 @@ def collect_jobs(
     client: Client,
     resume: Any,
     *,
+    ask: BoundAsk,
     build_call: Callable[[Any], Call],
     make_work: Callable[[Call, Callable[[Any], Call]], RowWork] = ChatWork,
-) -> None:
-    """Collect what the jobs of a journal have answered by now, if it has any; called before rows are sent live."""
+) -> FindAsks | None:
+    """Collect what the jobs of a journal have answered by now, if it has any; called before rows are sent live.
+
+    Return a function that finds rows by their keys of which some answers are there, and how the rest is sent.
+    """
     if not has_jobs(resume):
-        return
+        return None
     sample, journal = build_call("?"), _open_journal(resume)
     work = make_work(sample, build_call)
     planner = Planner(
@@ -169,6 +177,12 @@ def collect_jobs(
     )
     run = JobRun(planner, job_options)
     deque(run, maxlen=0)
+
+    def find_asks(keys: Sequence[bytes]) -> Mapping[bytes, BoundAsk]:
+        with closing(JobJournal(resume)) as own:
+            return {key: work.ask_rest(ask, drafts) for key, drafts in own.drafts(keys).items()}
+
+    return find_asks if work.keeps_drafts else None
 
 
 def estimate_in_jobs(

@@ -9,6 +9,7 @@ from typing import Any, Callable, ClassVar, NamedTuple
 from aichatkit import _warnings
 from aichatkit._dataclasses import replace
 from aichatkit.batch.rows import Row
+from aichatkit.batch.workers import BoundAsk
 from aichatkit.batch_jobs.answers import read_body
 from aichatkit.batch_jobs.journal import Finding
 from aichatkit.batch_jobs.prices import highest_expense
@@ -112,6 +113,10 @@ class RowWork(ABC):
         Raises:
             ChatError: it is not an answer.
         """
+
+    def ask_rest(self, ask: BoundAsk, drafts: Mapping[int, Reply]) -> BoundAsk:
+        """Return how a row is sent live that has some of its answers; here, it starts again."""
+        return ask
 
     def heal(self, job: JobRecord, row: JobRow, error: ChatError, *, protocol: JobProtocol, waiting: Row) -> bool:
         """Leave out from now on what the model refuses, as live calls do; return whether that changes the row."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from aichatkit._dataclasses import dataclass
@@ -14,16 +14,20 @@ from aichatkit.params import is_number
 from aichatkit.reply import Reply
 from aichatkit.structured.forms import Form
 
-__all__ = ["DecisionForm", "format_records"]
+__all__ = ["DecisionForm", "format_records", "records_of"]
 
 
 @dataclass(frozen=True)
 class DecisionForm(Form):
-    """The questions of a call, in place of a schema: `parse` returns the `Decisions` in a reply."""
+    """The questions of a call, in place of a schema: `parse` returns the `Decisions` in a reply.
+
+    `known` are replies with the records of questions that batch jobs have answered; only the others are sent.
+    """
 
     questions: Questions
     threshold: float | None
     emulate: bool | None
+    known: Sequence[Reply] = ()
 
     @classmethod
     def build(cls, questions: Any, text: str | None, threshold: Any, emulate: Any) -> DecisionForm:
@@ -68,6 +72,14 @@ class DecisionForm(Form):
         """Return whether the record of a yes or no has only the answer, as those of other calls may."""
         flags = [records[question.name] for question in self.questions.atoms if question.kind == "predicate"]
         return any("probabilities" not in record and not record.get("refused") for record in flags)
+
+
+def records_of(replies: Iterable[Reply]) -> dict[str, Any]:
+    """Return the records in some replies, by the names of their questions."""
+    records: dict[str, Any] = {}
+    for reply in replies:
+        records.update(json.loads(reply.text))
+    return records
 
 
 def format_records(records: Mapping[str, Mapping[str, Any]], names: Sequence[str]) -> str:

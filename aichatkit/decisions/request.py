@@ -17,7 +17,7 @@ from aichatkit.call.targets import Target
 from aichatkit.classification import classify
 from aichatkit.decisions import emulation
 from aichatkit.decisions.answers import check_reported
-from aichatkit.decisions.forms import DecisionForm, format_records
+from aichatkit.decisions.forms import DecisionForm, format_records, records_of
 from aichatkit.decisions.questions import Question
 from aichatkit.decisions.services import DecisionService, find_service, max_logprobs, no_service_error
 from aichatkit.decisions.wires import WIRES, build_request
@@ -81,15 +81,16 @@ class DecisionAttempts(TargetAttempts):
         params = {} if self._service is not None else call.options.params
         options = replace(call.options, schema=None, params=params)
         super().__init__(replace(call, options=options), target, sleeper, attempts)
-        self._records: dict[str, dict[str, Any]] = {}
-        self._replies: list[Reply] = []
+        self._records: dict[str, dict[str, Any]] = records_of(self._form.known)
+        self._replies: list[Reply] = list(self._form.known)
         #: The requests that it takes, once they have been checked.
         self.parts: list[Part] = []
 
     def check(self) -> None:
         """Find out how the target answers; raise if it cannot. Nothing is sent."""
         super().check()
-        atoms, service = self._form.questions.atoms, self._service
+        service = self._service
+        atoms = [question for question in self._form.questions.atoms if question.name not in self._records]
         if service is not None:
             self._check_limits(service, atoms)
             size = service.questions
@@ -153,7 +154,9 @@ class DecisionAttempts(TargetAttempts):
     def _plan_emulation(self, atoms: Sequence[Question]) -> list[Part]:
         """Return the requests to a chat model: one for each question with its letters, or one for all of them."""
         name = f"{self.provider.name}/{self.target.model}"
-        if emulation.takes_letters(self.provider, self.context.record(self.target), atoms):
+        # An answer without a record was not a letter: the same would be true of the others.
+        has_letters = all(records_of([reply]) for reply in self._form.known)
+        if has_letters and emulation.takes_letters(self.provider, self.context.record(self.target), atoms):
             self._report_emulation(name, "with a request for each question")
             return [Part("logprobs", [question]) for question in atoms]
         if self._form.needs_probabilities:

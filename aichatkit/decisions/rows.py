@@ -8,6 +8,7 @@ from typing import Any
 
 from aichatkit._dataclasses import replace
 from aichatkit.batch.rows import Row
+from aichatkit.batch.workers import BoundAsk
 from aichatkit.batch_jobs.journal import Finding
 from aichatkit.batch_jobs.protocols.base import JobProtocol
 from aichatkit.batch_jobs.records import JobRecord, JobRow, RowResult, RowState
@@ -16,7 +17,7 @@ from aichatkit.call.call import Call
 from aichatkit.call.request import ProviderRequest
 from aichatkit.call.targets import Target
 from aichatkit.decisions import emulation
-from aichatkit.decisions.forms import DecisionForm, format_records
+from aichatkit.decisions.forms import DecisionForm, format_records, records_of
 from aichatkit.decisions.questions import Question
 from aichatkit.decisions.request import DecisionAttempts, combine, missing_probabilities, read_reply
 from aichatkit.decisions.services import find_service
@@ -88,13 +89,17 @@ class DecisionWork(ChatWork):
             return Finding(row, RowState.FAILED, None, error, reply.cost)
         names = [question.name for question in self._form.questions.atoms]
         draft = replace(reply, text=format_records(records, names), turn=[], raw=[])
-        known = {**_records_of(drafts), **records}
+        known = {**records_of(drafts.values()), **records}
         if len(known) < len(names):
             return Finding(row, RowState.DRAFT, draft, None, reply.cost)
         whole = combine([*drafts.values(), draft], format_records(known, names))
         if waiting is not None and self._call.context.cache is not None:
             store_reply(self._build_call(waiting.prompt), whole)
         return Finding(row, RowState.ANSWERED, whole, None, reply.cost)
+
+    def ask_rest(self, ask: BoundAsk, drafts: Mapping[int, Reply]) -> BoundAsk:
+        form = replace(self._form, known=list(drafts.values()))
+        return BoundAsk(ask.ask, {**ask.options, "form": form})
 
     @property
     def _form(self) -> DecisionForm:
@@ -129,7 +134,7 @@ class DecisionWork(ChatWork):
         ]
 
     def _open_questions(self, drafts: Mapping[int, Reply]) -> list[Question]:
-        known = _records_of(drafts)
+        known = records_of(drafts.values())
         return [question for question in self._form.questions.atoms if question.name not in known]
 
     def _request(self, attempts: DecisionAttempts, number: int, drafts: Mapping[int, Reply]) -> ProviderRequest:
@@ -145,11 +150,3 @@ def _checked(call: Call, target: Target) -> DecisionAttempts:
     attempts = DecisionAttempts(call, target, call.sleeper(), [])
     attempts.check()
     return attempts
-
-
-def _records_of(drafts: Mapping[int, Reply]) -> dict[str, Any]:
-    """Return the records in the answers of some lines."""
-    records: dict[str, Any] = {}
-    for reply in drafts.values():
-        records.update(json.loads(reply.text))
-    return records

@@ -131,6 +131,38 @@ def test_lines_that_a_job_did_not_run_are_the_only_ones_that_are_sent_again(run,
     assert set(letters.asked.values()) == {1}
 
 
+@pytest.mark.parametrize("late", ["live", "batch"])
+def test_only_lines_that_a_job_did_not_run_are_sent_live(run, letters, late):
+    letters.ending = lambda job: "expired"
+    if late == "live":
+        results = decide(run, letters, late="live")
+    else:
+        decide(run, letters, wait=False)
+        letters.sleep(letters.duration)
+        results = decide(run, letters, batch=False)
+    assert lines(letters) == [10]
+    assert not results.failed
+    assert {decision.source for result in results for decision in result.data.values()} == {"logprobs"}
+    assert set((letters.asked + letters.live).values()) == {1}
+    assert [sum(counts.values()) for counts in (letters.asked, letters.live)] == [5, 5]
+    assert {result.usage.input_tokens for result in results} == {2 * job_server.TOKENS_IN}
+    again = decide(run, letters, batch=False)
+    assert [result.text for result in again] == [result.text for result in results]
+    assert sum(letters.live.values()) == 5
+
+
+def test_after_an_answer_without_a_letter_the_rest_is_asked_live_by_structured_output(run, service):
+    answer_questions(service, odd=["refund"])
+    # The questions about anger are not run.
+    service.edit = lambda lines: [line for line in lines if "refund" in prompts[line["custom_id"]]]
+    prompts = {}
+    service.ending = lambda job: prompts.update((id, job_server.prompt_of(body)) for id, body in job.rows) or "completed"
+    results = decide(run, service, late="live")
+    assert lines(service) == [10]
+    assert {decision.source for result in results for decision in result.data.values()} == {"schema"}
+    assert sum(service.live.values()) == 5
+
+
 def test_a_refused_question_fails_its_row_and_is_sent_again_alone(run, letters):
     error = {"error": {"message": "bad content", "type": "invalid_request_error", "code": "content_filter"}}
     letters.fate = lambda prompt: (400, error) if "row 2" in prompt and "anger" in prompt else None
