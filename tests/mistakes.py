@@ -1784,8 +1784,8 @@ MISTAKES = (
     Mistake(
         "rows of a queue that is full fail",
         "batch_jobs/collection.py",
-        " or isinstance(failure, RateLimitError):",
-        ":",
+        "if isinstance(failure, RateLimitError):",
+        "if failure is None:",
         "batch_jobs/test_sandbox_jobs.py",
     ),
     Mistake(

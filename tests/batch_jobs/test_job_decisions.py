@@ -156,7 +156,9 @@ def test_after_an_answer_without_a_letter_the_rest_is_asked_live_by_structured_o
     # The questions about anger are not run.
     service.edit = lambda lines: [line for line in lines if "refund" in prompts[line["custom_id"]]]
     prompts = {}
-    service.ending = lambda job: prompts.update((id, job_server.prompt_of(body)) for id, body in job.rows) or "completed"
+    service.ending = lambda job: (
+        prompts.update((id, job_server.prompt_of(body)) for id, body in job.rows) or "completed"
+    )
     results = decide(run, service, late="live")
     assert lines(service) == [10]
     assert {decision.source for result in results for decision in result.data.values()} == {"schema"}
