@@ -69,6 +69,7 @@ _NOT_PROVIDERS = (
         "search_fields",
         "search_results",
         "services",
+        "site_rules",
         "tool_fields",
         "user_agents",
         "vertex_claude",

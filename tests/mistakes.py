@@ -306,8 +306,8 @@ MISTAKES = (
     Mistake(
         "a provider's own rules are not asked",
         "classification/decide.py",
-        "for rule in rules:",
-        "for rule in ():",
+        "if rule.status in (None, failure.status) and re.search(",
+        "if rule.status == -1 and re.search(",
         "classification/test_classify.py",
     ),
     Mistake(
@@ -797,8 +797,8 @@ MISTAKES = (
     Mistake(
         "chatgptt: a stale nonce is not fetched anew",
         "providers/chatgptt.py",
-        'r"link you followed has expired|^-1$", AuthenticationError, "refresh"',
-        'r"link you followed has expired|^-1$", AuthenticationError, "next"',
+        """'link you followed has expired|^-1$|"success": ?false', AuthenticationError, "refresh\"""",
+        """'link you followed has expired|^-1$|"success": ?false', AuthenticationError, "next\"""",
         "providers/test_chatgptt.py",
     ),
     Mistake(
@@ -1426,7 +1426,7 @@ MISTAKES = (
     Mistake(
         "aichatfree: a failure at the end is part of the answer",
         "providers/aichatfree.py",
-        '"error" if held.strip().lower() == _FAILURE.lower() else "message"',
+        '("cut" if has_text else "error") if is_failure else "message"',
         '"message"',
         "providers/test_odd_answers.py",
     ),
@@ -2073,16 +2073,37 @@ MISTAKES = (
     Mistake(
         "chatgptt: a failure in a stream of today's plugin is left out",
         "providers/ai_power.py",
-        'if event.type == "error" or record.get("success") is False:',
-        'if record.get("success") is False:',
+        'if event.type == "error" or fields.get("success") is False:',
+        'if fields.get("success") is False:',
         "providers/test_ai_power.py",
     ),
     Mistake(
         "aichatfree: an answer that the site cut off is a failure without text",
         "providers/aichatfree.py",
-        '"cut" if has_text and event_type == "error" else event_type',
-        "event_type",
+        '("cut" if has_text else "error") if is_failure else "message"',
+        '"error" if is_failure else "message"',
         "providers/test_aichatfree.py",
+    ),
+    Mistake(
+        "chatgptt: a prompt that is refused is sent again without a stream",
+        "providers/ai_power.py",
+        'if error.action != "next" or is_unknown or "streamEnabled" not in config:',
+        'if is_unknown or "streamEnabled" not in config:',
+        "providers/test_ai_power.py",
+    ),
+    Mistake(
+        "chatgptt: a refusal in another language gets no new nonce",
+        "providers/ai_power.py",
+        "except (AuthenticationError, BlockedError, PermissionDeniedError) as error:",
+        "except AuthenticationError as error:",
+        "providers/test_ai_power.py",
+    ),
+    Mistake(
+        "sites: a refusal advises to check a key that nobody has",
+        "classification/decide.py",
+        "if rule.text == NEVER and rule.error is error_type and rule.says:",
+        "if rule.text == NEVER and rule.error is not error_type and rule.says:",
+        "classification/test_classify.py",
     ),
     Mistake(
         "the sandbox takes NaN",

@@ -71,6 +71,7 @@ ORDER = """
     call.answer_like storage.archive structured.forms
     batch.text_bar
     sandbox storage.records batch.progress batch.tables batch.workers
+    providers.site_rules
     providers
     prompt_caching.memory prompt_caching.prompts prompt_caching.services
     hooks catalog.tokens

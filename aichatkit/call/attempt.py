@@ -145,7 +145,9 @@ class TargetAttempts:
         """Complete the final error, and record it in the cooldown table."""
         if isinstance(error, ChatError):
             error.provider, error.model = error.provider or self.state.provider, error.model or self.target.model
-            if isinstance(error, ModelNotFoundError) and error.successor is None:
+            # The sites choose their models themselves.
+            is_site = self.provider.free and not self.provider.direct
+            if isinstance(error, ModelNotFoundError) and error.successor is None and not is_site:
                 retirements.explain_missing_model(
                     error, self.provider, self.target.model, self.context.catalog, is_default=self.target.is_default
                 )
@@ -193,10 +195,10 @@ class TargetAttempts:
             self._await_pauses(cooldown_key)
         release = None if context.rate_limiter is None else self._await_rate_limit(cooldown_key)
         attempts = self.state.attempts
-        fresh = bool(attempts) and getattr(attempts[-1].error, "stale", False)
+        previous = attempts[-1].error if attempts else None
         http: Transport | None = None
         try:
-            http = open_transport(self.provider, key, self.call, fresh=fresh)
+            http = open_transport(self.provider, key, self.call, previous=previous)
             answer = self._send(request, http)
         except BaseException as error:
             if release is not None:
@@ -282,9 +284,16 @@ class TargetAttempts:
 
 
 def open_transport(
-    provider: Provider, key: AnyKey, call: Call, *, fresh: bool = False, rules: Sequence[Rule] = ()
+    provider: Provider,
+    key: AnyKey,
+    call: Call,
+    *,
+    previous: BaseException | None = None,
+    rules: Sequence[Rule] = (),
 ) -> Transport:
-    """Return the transport of one attempt; `fresh=True` opens a new connection, `rules` go before the provider's own.
+    """Return the transport of one attempt; a new connection is opened if that of the `previous` one was stale.
+
+    `rules` go before the provider's own.
 
     A function that returns keys is called here, for each attempt, and once more if the service refuses its key.
     """
@@ -308,7 +317,8 @@ def open_transport(
         headers=call.headers,
         proxies=call.proxies,
         direct=provider.direct and local,
-        fresh=fresh,
+        fresh=getattr(previous, "stale", False),
+        refused=previous if isinstance(previous, ChatError) and previous.action == "refresh" else None,
         rules=(*rules, *provider.rules),
         secrets=tuple({*([text] if text else ()), *context.secrets_of(provider.name)}),
     )

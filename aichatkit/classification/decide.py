@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from aichatkit.classification.error_bodies import ErrorBody, clean, parse_body, parse_record
 from aichatkit.classification.refused_params import Refused, find_refused
 from aichatkit.classification.retry_after import parse_retry_after
-from aichatkit.classification.rules import Rule, find_error, is_html
+from aichatkit.classification.rules import NEVER, Rule, find_error, is_html
 from aichatkit.classification.table import (
     BY_STATUS,
     CHALLENGE,
@@ -180,7 +180,7 @@ def _decide(failure: _Failure, rules: Sequence[Rule]) -> tuple[type[ChatError], 
     error_type, action, says = _look_up(failure, rules)
     # The wordings for refused parameters are more specific than the patterns of the table.
     if failure.refused and error_type in (ContextTooLongError, ModelNotFoundError, ServerError):
-        return BadRequestError, "next" if failure.status == 404 else None, _describe(BadRequestError, failure)
+        return BadRequestError, "next" if failure.status == 404 else None, _describe(BadRequestError, failure, rules)
     return error_type, action, says
 
 
@@ -188,16 +188,19 @@ def _look_up(failure: _Failure, rules: Sequence[Rule]) -> tuple[type[ChatError],
     text = "\n".join((failure.body.message, *failure.body.codes, failure.raw))
     for rule in rules:
         if rule.status in (None, failure.status) and re.search(rule.text, text, re.IGNORECASE | re.MULTILINE):
-            return rule.error, rule.action, rule.says or _describe(rule.error, failure)
+            return rule.error, rule.action, rule.says or _describe(rule.error, failure, rules)
     for row in ROWS:
         if failure.status in row.statuses and _matches(row, failure):
-            return row.error, row.action, _describe(row.error, failure)
+            return row.error, row.action, _describe(row.error, failure, rules)
     default = _BY_STATUS_FAMILY.get(failure.status // 100, BadResponseError)
     error_type, action = BY_STATUS.get(failure.status, (default, None))
-    return error_type, action, _describe(error_type, failure)
+    return error_type, action, _describe(error_type, failure, rules)
 
 
-def _describe(error_type: type[ChatError], failure: _Failure) -> tuple[str, str]:
+def _describe(error_type: type[ChatError], failure: _Failure, rules: Sequence[Rule]) -> tuple[str, str]:
+    for rule in rules:
+        if rule.text == NEVER and rule.error is error_type and rule.says:
+            return rule.says
     description, advice = next(DESCRIPTIONS[base] for base in error_type.__mro__ if base in DESCRIPTIONS)
     if issubclass(error_type, BadRequestError) and re.search(WRONG_ADDRESS, failure.body.message.lower()):
         advice = "check base_url, which may lack a part such as /v1 at its end"

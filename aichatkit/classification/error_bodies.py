@@ -27,7 +27,7 @@ MESSAGE_KEYS = (
     "status_msg",
     "errorMsg",
 )
-_NO_CODES = frozenset({"", "error", "failed", "response.failed"})
+_NO_CODES = frozenset({"", "0", "error", "failed", "response.failed"})
 _UNPRINTABLE = re.compile(r"[\x00-\x20\x7f-\xa0\u200e\u200f\u2028-\u202e\u2066-\u2069]+")
 _EVENT_DATA = re.compile(r"^data: ?(.*)$", re.MULTILINE)
 
@@ -134,7 +134,9 @@ def _find_code(layers: Sequence[Mapping[str, object]]) -> str | None:
     specific = [_parse_code(layer.get("error_code")) for layer in layers]
     usual = [_parse_code(layer.get(key)) for layer in layers for key in ("code", "limit_source", "status", "type")]
     # A number that repeats the status adds nothing.
-    codes = (code for code in specific + usual if code not in _NO_CODES and not re.fullmatch("[1-5][0-9][0-9]", code))
+    codes = (
+        code for code in specific + usual if code.lower() not in _NO_CODES and not re.fullmatch("[1-5][0-9][0-9]", code)
+    )
     return next(codes, None)
 
 

@@ -6,10 +6,14 @@ from typing import NamedTuple
 
 from aichatkit.errors import ChatError
 
-__all__ = ["Rule", "find_error", "is_html", "may_be_html"]
+__all__ = ["NEVER", "Rule", "find_error", "is_html", "may_be_html"]
 
 _HTML_STARTS = (b"<!doctype html", b"<html", b"<head", b"<body", b"<title")
 _OTHER_STARTS = (b"{", b"[", b"data:", b"event:", b":")
+
+
+#: The text of a rule that matches nothing: it only words the errors of its type that the general table finds.
+NEVER = "(?!)"
 
 
 class Rule(NamedTuple):

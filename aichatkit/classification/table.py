@@ -92,6 +92,7 @@ NOTICE_STARTS: tuple[str, ...] = (
             ("for today has been reached", "has been reached", "reached", "exceeded", "has been exceeded"),
         )
     ),
+    *("limit reached", "limit exceeded", "your limit has been reached", "the limit has been reached"),
     "429 too many requests",
     "error 429",
     "too many requests",
@@ -237,7 +238,8 @@ ROWS: tuple[Row, ...] = (
     Row(
         {*_INVALID, 403},
         "claim",
-        r"our safety system|content management policy|content exists risk|usage policies|inappropriate content",
+        r"our safety system|content management policy|content policy violation|violat\w+ (?:our |the )?content polic"
+        r"|content exists risk|usage policies|inappropriate content",
         ContentFilteredError,
     ),
     Row(
@@ -247,6 +249,7 @@ ROWS: tuple[Row, ...] = (
         r"|not (?:supported|available) in your (?:country|region)|unsupported (?:country|region)|unusual activity",
         BlockedError,
     ),
+    Row({_IN_BAND, 400, 403}, "claim", r"captcha\b", BlockedError),
     Row({400}, "claim", _LEAD_IN + r"(?:incorrect|invalid|expired|missing) api[ -]?key", AuthenticationError),
     Row({400}, "code", "failed_precondition|permission_\\w+|organization_on_hold", PermissionDeniedError),
     Row(_INVALID, "claim", _MODEL, ModelNotFoundError),
@@ -313,6 +316,8 @@ EXPLANATION = re.compile(
 
 #: Text of a bot check; any page with a 403 counts as one anyway.
 CHALLENGE = re.compile(
-    r"<title>\s*(?:just a moment|attention required|access denied \| |checking your browser)"
+    r"<title[^>]*>\s*(?:just a moment|attention required|access denied \| |checking your browser|ddos-guard"
+    r"|[^<]{0,60}(?:captcha\b|robot check|are you (?:a )?(?:human|robot)|(?:that )?you(?:'re| are) (?:a )?human"
+    r"|human verification))"
     r"|cf-(?:spinner-)?please-wait|unusual activity has been detected"
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
@@ -17,15 +17,19 @@ from urllib.parse import urljoin
 import requests
 
 from aichatkit import events
-from aichatkit.chunks import Finish
+from aichatkit.chunks import Citation, Finish, dict_or_empty, dicts_in
 from aichatkit.classification import classify
+from aichatkit.classification.classify import Rule
 from aichatkit.errors import (
     AuthenticationError,
     BadRequestError,
     BadResponseError,
+    BlockedError,
     ChatError,
     ContentFilteredError,
+    PermissionDeniedError,
     QuotaExceededError,
+    TokenNotFoundError,
 )
 from aichatkit.messages import Message, format_prompt
 from aichatkit.providers.base import Provider
@@ -33,7 +37,7 @@ from aichatkit.providers.base import Provider
 if TYPE_CHECKING:
     from aichatkit.transport.transport import Transport
 
-__all__ = ["EVENTS", "build_request", "find_config", "parse_event", "prepare"]
+__all__ = ["EVENTS", "FOREIGN", "UNKNOWN", "build_request", "find_config", "parse_event", "prepare"]
 
 #: Types of events that only this plugin sends; a piece of text has none.
 EVENTS = frozenset(
@@ -46,6 +50,13 @@ _INLINE, _POPUP = "aipkit_chat_container", "aipkit_popup_wrapper"
 #: What the plugin puts before the words of the model's own service.
 _PREFIXES = ("API Error:", "Connection Error:")
 _MAX_ANSWER = 1 << 20
+#: WordPress' answer to an action that no plugin has registered.
+UNKNOWN = (
+    "the site does not know this request",
+    "its plugin may have been updated since its page was cached; try again later, or ask another provider",
+)
+#: The codes of refusals that are not about the nonce.
+FOREIGN = ("cors_denied", "embed_not_available")
 
 
 def find_config(page: str, bot_id: str = "") -> dict[str, Any]:
@@ -71,22 +82,30 @@ def prepare(
     """Return the tokens of a call; if the site streams, the prompt is posted for them."""
     tokens = {
         "ajax_url": urljoin(f"{provider.url}/", str(config.get("ajaxUrl") or provider.api_endpoint)),
-        "nonce": str(config["nonce"]),
+        "nonce": str(config.get("nonce") or ""),
         "bot_id": str(config["botId"]),
         "post_id": str(config.get("postId") or 0),
         "session_id": str(uuid.uuid4()),
         "conversation_uuid": str(uuid.uuid4()),
     }
-    if not config.get("streamEnabled", True):
+    # A page from a cache may be older than the site, which then knows nothing but streams.
+    is_unknown = isinstance(http.refused, BadRequestError)
+    streams = bool(config.get("streamEnabled", True)) or is_unknown
+    if not tokens["nonce"] or not streams:
         # The page may come from a cache, with a nonce that has expired.
         tokens["nonce"] = _fresh_nonce(http, tokens, headers) or tokens["nonce"]
-    elif messages:
+    if not tokens["nonce"]:
+        raise TokenNotFoundError(f"{provider.name}: neither the page nor the site gave a nonce", provider=provider.name)
+    if streams and messages:
         try:
             tokens["cache_key"] = _post_prompt(provider, http, tokens, messages, headers)
-        except BadRequestError:
+        except BadRequestError as error:
             # Releases whose config has this key answer without a stream as well.
-            if "streamEnabled" not in config:
+            # Only the rule for an unknown action has this one.
+            if error.action != "next" or is_unknown or "streamEnabled" not in config:
                 raise
+    elif not streams:
+        http.add_rule(Rule(400, "^0$", BadRequestError, "refresh", UNKNOWN))
     return tokens
 
 
@@ -106,19 +125,33 @@ def build_request(
     return requests.Request("GET", tokens["ajax_url"], params=query, headers={**headers, "Accept": "text/event-stream"})
 
 
-def parse_event(provider: Provider, event: events.Event, record: Mapping[str, Any]) -> Any:
+def parse_event(provider: Provider, event: events.Event, record: Any) -> Any:
     """Return what an event of the stream, or the JSON answer, contains; raise for a failure."""
-    if event.type == "error" or record.get("success") is False:
-        raise _error(provider, record)
+    fields = record if isinstance(record, Mapping) else {event.type: record}
+    if event.type == "error" or fields.get("success") is False:
+        raise _error(provider, fields)
     if event.type == "display_form_event":
         raise ContentFilteredError(
             f"{provider.name}: the site asks its visitors to fill in a form before it answers", provider=provider.name
         )
     if event.type == "done":
-        return Finish("stop", last=True)
-    if "success" in record:
-        return [record["data"]["reply"], Finish("stop", last=True)]
-    return record.get("delta")
+        return [*_iter_citations(fields), Finish("stop", last=True)]
+    if event.type in EVENTS:
+        return [*_iter_citations(fields if event.type in fields else {event.type: record})]
+    if "success" in fields:
+        data = fields["data"]
+        return [data["reply"], *_iter_citations(data), Finish("stop", last=True)]
+    return fields.get("delta")
+
+
+def _iter_citations(fields: Mapping[str, Any]) -> Iterator[Citation]:
+    """Yield the sources of an answer, which the site lists itself or as Google does."""
+    chunks = dict_or_empty(fields.get("grounding_metadata")).get("groundingChunks")
+    webs = [dict_or_empty(chunk.get("web")) for chunk in dicts_in(chunks)]
+    for source in (*dicts_in(fields.get("citations")), *webs):
+        url = source.get("url") or source.get("uri")
+        if isinstance(url, str) and url:
+            yield Citation(url, str(source.get("title") or ""))
 
 
 def _post_prompt(
@@ -132,8 +165,9 @@ def _post_prompt(
     form = {"action": "aipkit_cache_sse_message", "message": format_prompt(messages), "bot_id": tokens["bot_id"]}
     try:
         record = _post(provider, http, {**form, "_ajax_nonce": tokens["nonce"]}, tokens, headers)
-    except AuthenticationError:
-        nonce = _fresh_nonce(http, tokens, headers)
+    except (AuthenticationError, BlockedError, PermissionDeniedError) as error:
+        # The site's own script does so as well if it cannot read why it was refused.
+        nonce = "" if error.status != 403 or error.code in FOREIGN else _fresh_nonce(http, tokens, headers)
         if not nonce:
             # The next attempt loads the page again.
             raise
@@ -169,16 +203,33 @@ def _post(
     if response.status != 200:
         raise http.refusal(response)
     body, complete = response.read_body(_MAX_ANSWER)
-    record = json.loads(body) if complete else None
-    if not isinstance(record, dict):
-        raise BadResponseError(f"{provider.name}: the answer to the prompt cannot be read", provider=provider.name)
-    if record.get("success") is not True:
+    text = body.decode("utf-8", "replace")
+    record = _parse_object(text) if complete else None
+    if record is not None and record.get("success") is True:
+        return record
+    if record is not None:
         raise _error(provider, record)
-    return record
+    if classify.is_html(response.headers.get("Content-Type", ""), body[:1024]):
+        raise classify.response_error(
+            response.status, response.headers, body, provider=provider.name, rules=provider.rules
+        )
+    raise BadResponseError(
+        f"{provider.name}: the answer to the prompt cannot be read: {text[:100]!r}", provider=provider.name
+    )
+
+
+def _parse_object(text: str) -> dict[str, Any] | None:
+    # PHP may print its warnings before it.
+    start = text.find('{"success"')
+    try:
+        record = json.loads(text[start:] if start >= 0 else text)
+    except (ValueError, RecursionError):
+        return None
+    return record if isinstance(record, dict) else None
 
 
 def _error(provider: Provider, record: Mapping[str, Any]) -> ChatError:
-    if record.get("quota_notice"):
+    if record.get("quota_notice") not in (None, False):
         return QuotaExceededError(
             f"{provider.name}: the limit for visitors is reached ({record.get('error', '')}); ask another provider",
             provider=provider.name,
@@ -203,5 +254,5 @@ class _ConfigFinder(HTMLParser):
                 config = json.loads(values.get("data-config") or "")
             except ValueError:
                 continue
-            if isinstance(config, dict) and config.get("botId") and config.get("nonce"):
+            if isinstance(config, dict) and config.get("botId"):
                 self.configs[name].append(config)

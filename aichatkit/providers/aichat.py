@@ -16,6 +16,7 @@ from aichatkit.classification import classify
 from aichatkit.messages import Message, format_prompt
 from aichatkit.providers import user_agents
 from aichatkit.providers.base import NO_OPTIONS, Options, Provider
+from aichatkit.providers.site_rules import SITE_RULES
 
 
 class Aichat(Provider):
@@ -31,6 +32,7 @@ class Aichat(Provider):
     models = ("gpt-3.5-turbo",)
     requires_end = True
     checks_notices = True
+    rules = SITE_RULES
     params: ClassVar[Mapping[str, str]] = {
         name: name for name in ("temperature", "presence_penalty", "top_p", "frequency_penalty")
     }

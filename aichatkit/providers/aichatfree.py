@@ -22,6 +22,7 @@ from aichatkit.errors import (
     AuthenticationError,
     BlockedError,
     ConfigurationError,
+    ContentFilteredError,
     ModelNotFoundError,
     OverloadedError,
     PermissionDeniedError,
@@ -33,6 +34,7 @@ from aichatkit.events import sniffing
 from aichatkit.messages import Message
 from aichatkit.providers import user_agents
 from aichatkit.providers.base import Provider
+from aichatkit.providers.site_rules import SITE_KEY, SITE_RULES
 
 #: What a site appends to its answer when it fails after the head of its response.
 _FAILURE = "Internal server error"
@@ -58,8 +60,10 @@ def _iter_events(blocks: Iterable[bytes], *, max_line: int = events.MAX_LINE) ->
         else:
             yield event
     if held:
-        event_type = "error" if held.strip().lower() == _FAILURE.lower() else "message"
-        yield events.Event(held, "cut" if has_text and event_type == "error" else event_type)
+        words = held.strip()
+        # After text, the same words with other capitals are those of the model.
+        is_failure = words == _FAILURE or (not has_text and words.lower() == _FAILURE.lower())
+        yield events.Event(held, ("cut" if has_text else "error") if is_failure else "message")
 
 
 def _start_of_failure(text: str) -> int:
@@ -105,15 +109,11 @@ class AIChatFree(Provider):
         Rule(None, r"user location is not supported", BlockedError, says=_REGION),
         Rule(None, r"\[404 |is not found for api version", ModelNotFoundError),
         Rule(None, r"\[503 |model is overloaded|experiencing high demand", OverloadedError),
-        # The site's own key, which no user of it can change.
-        Rule(
-            None,
-            r"api[ _]key (?:not (?:valid|found)|expired|\w+ (?:invalid|expired|leaked))|api_key_\w+|\[40[13] ",
-            PermissionDeniedError,
-            says=("the site's own key for its model was refused", "only the site can fix it; use another provider"),
-        ),
+        Rule(None, r"blocked due to |\bprohibited_content\b", ContentFilteredError),
+        Rule(None, r"\[40[13] ", PermissionDeniedError, says=SITE_KEY),
         Rule(401, "", AuthenticationError, says=_REFUSED),
         Rule(None, r"invalid (?:password|signature)", AuthenticationError, says=_REFUSED),
+        *SITE_RULES,
     )
     iter_events = staticmethod(_iter_events)
 

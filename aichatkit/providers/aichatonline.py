@@ -13,11 +13,13 @@ import requests
 from aichatkit import events
 from aichatkit.chunks import Notice
 from aichatkit.classification import classify
-from aichatkit.errors import StreamInterruptedError, TokenNotFoundError
+from aichatkit.classification.classify import Rule
+from aichatkit.errors import AuthenticationError, StreamInterruptedError, TokenNotFoundError
 from aichatkit.messages import Message, format_prompt
 from aichatkit.providers import user_agents
 from aichatkit.providers.base import Provider
 from aichatkit.providers.request_bodies import random_string
+from aichatkit.providers.site_rules import SITE_RULES
 
 if TYPE_CHECKING:
     from aichatkit.transport.transport import Transport
@@ -39,6 +41,10 @@ class AiChatOnline(Provider):
     default_model = "gpt-4o-mini"
     models = ("gpt-4o-mini",)
     checks_notices = True
+    rules = (
+        Rule(401, "", AuthenticationError, "refresh", says=("the site refused the id it gave", "ask another provider")),
+        *SITE_RULES,
+    )
     iter_events = staticmethod(events.iter_json_lines)
 
     def prepare(self, http: Transport) -> Mapping[str, str]:
@@ -55,7 +61,7 @@ class AiChatOnline(Provider):
         if isinstance(token, str) and token.isascii() and token.isprintable() and token.strip():
             return token.strip()
         if record.get("code") not in _SUCCESS:
-            raise classify.event_error(record, provider=self.name, rules=self.rules)
+            raise classify.event_error(record, provider=self.name, rules=SITE_RULES)
         raise TokenNotFoundError(
             f"{self.name}: the service gave no id; its protocol may have changed", provider=self.name
         )

@@ -13,12 +13,17 @@ import requests
 from aichatkit import events
 from aichatkit.chunks import Finish
 from aichatkit.classification import classify
+from aichatkit.classification.classify import Rule
+from aichatkit.errors import PermissionDeniedError
 from aichatkit.events import sniffing
 from aichatkit.messages import Message
 from aichatkit.providers import user_agents
 from aichatkit.providers.base import Provider
 from aichatkit.providers.odd_events import check_error, parse_unreadable
 from aichatkit.providers.request_bodies import random_string
+from aichatkit.providers.site_rules import SITE_RULES
+
+_OTHER = "ask another provider"
 
 
 class AiChatOnlineClassic(Provider):
@@ -33,6 +38,10 @@ class AiChatOnlineClassic(Provider):
     models = ("gpt-3.5-turbo",)
     requires_end = True
     checks_notices = True
+    rules = (
+        Rule(403, "invalid_nonce", PermissionDeniedError, says=("the site takes requests only from its pages", _OTHER)),
+        *SITE_RULES,
+    )
     iter_events = staticmethod(sniffing.iter_sse_or_json)
 
     def build_request(self, messages: Sequence[Message], model: str) -> requests.Request:

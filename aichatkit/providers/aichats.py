@@ -5,8 +5,10 @@ The stream has no end marker, and no model name is sent: only `dalle` changes th
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import urljoin
 
 import requests
 
@@ -17,6 +19,7 @@ from aichatkit.events import sniffing
 from aichatkit.messages import Message, format_prompt
 from aichatkit.providers import user_agents
 from aichatkit.providers.base import Provider
+from aichatkit.providers.site_rules import SITE_RULES
 
 
 class AiChats(Provider):
@@ -31,6 +34,7 @@ class AiChats(Provider):
     models = ("gpt-4", "dalle")
     image_models = "dalle$"
     checks_notices = True
+    rules = SITE_RULES
     trims_start = True
     iter_events = staticmethod(sniffing.iter_data_lines_or_json)
 
@@ -50,14 +54,24 @@ class AiChats(Provider):
         return requests.Request("POST", self.api_endpoint, json=payload, headers=headers)
 
     def parse_event(self, event: events.Event) -> Any:
-        if event.type == "message":
+        if event.type == "message" and not _is_error(event.data):
             return event.data
-        if event.type == "error":
+        if event.type == "error" and not event.data.startswith("{"):
             raise classify.event_error({"error": event.data}, provider=self.name, rules=self.rules)
         record = event.json()
-        if classify.find_error(record) is not None:
+        if classify.find_error(record) is not None or (not record.get("data") and classify.has_message(record)):
             raise classify.event_error(record, provider=self.name, rules=self.rules)
         url = record["data"][0]["url"]
         if not isinstance(url, str) or not url:
             raise ValueError("no address of a picture")
-        return [Picture(url=url, fetch=True), Finish("stop", last=True)]
+        return [Picture(url=urljoin(f"{self.url}/", url), fetch=True), Finish("stop", last=True)]
+
+
+def _is_error(text: str) -> bool:
+    """Return whether a line of text is nothing but an error object."""
+    if not text.startswith('{"error"'):
+        return False
+    try:
+        return [*json.loads(text)] == ["error"]
+    except (ValueError, RecursionError):
+        return False

@@ -24,6 +24,7 @@ from aichatkit.classification.classify import Rule
 from aichatkit.errors import (
     AuthenticationError,
     BadRequestError,
+    BadResponseError,
     ContentFilteredError,
     PermissionDeniedError,
     QuotaExceededError,
@@ -35,20 +36,21 @@ from aichatkit.messages import Message
 from aichatkit.providers import ai_power, user_agents
 from aichatkit.providers.base import NO_OPTIONS, Options, Provider
 from aichatkit.providers.odd_events import check_error, parse_unreadable
+from aichatkit.providers.site_rules import SITE_RULES
 
 if TYPE_CHECKING:
     from aichatkit.transport.transport import Transport
 
 _CHAT_CLASS = "wpaicg-chat-shortcode"
-
-
+#: Where the chat is if it is not on the first page.
+_CHAT_PATH = "/chat"
 _FOREIGN = (
     "the site takes requests only from its own pages",
     "base_url must have the scheme and host of its pages, with or without www",
 )
-_UNKNOWN_ACTION = (
-    "the site does not know this request",
-    "its plugin may have been updated since its page was cached; try again later, or ask another provider",
+_NONCE = (
+    "the site refused the nonce of its page",
+    "the page may come from a cache: try again later, or ask another provider",
 )
 
 
@@ -66,14 +68,16 @@ class ChatGptt(Provider):
     requires_end = True
     checks_notices = True
     rules = (
-        Rule(403, r"link you followed has expired|^-1$", AuthenticationError, "refresh"),
-        Rule(403, r"nonce_failure|security check", AuthenticationError, "refresh"),
-        Rule(403, r"cors_denied|embed_not_available", PermissionDeniedError, says=_FOREIGN),
-        Rule(400, r"^0$", BadRequestError, says=_UNKNOWN_ACTION),
+        Rule(403, "|".join(ai_power.FOREIGN), PermissionDeniedError, says=_FOREIGN),
+        # The words are in the language of the site.
+        Rule(403, r'link you followed has expired|^-1$|"success": ?false', AuthenticationError, "refresh", _NONCE),
+        Rule(None, r"nonce_failure|security check failed", AuthenticationError, "refresh", _NONCE),
+        Rule(400, r"^0$", BadRequestError, "next", ai_power.UNKNOWN),
         Rule(429, r'"success": ?false', QuotaExceededError),
         Rule(400, r"moderation|flagged|violat", ContentFilteredError),
-        Rule(None, r"^invalid nonce", AuthenticationError, "refresh"),
+        Rule(None, r"^invalid nonce", AuthenticationError, "refresh", _NONCE),
         Rule(None, r"reached your token limit", RateLimitError, "next"),
+        *SITE_RULES,
     )
     iter_events = staticmethod(sniffing.iter_sse_or_json)
 
@@ -82,20 +86,27 @@ class ChatGptt(Provider):
     bot_id: ClassVar[str] = ""
 
     def prepare(self, http: Transport, *, messages: Sequence[Message] = ()) -> Mapping[str, str]:
-        page = http.get_text(f"{self.url}{self.chat_path}", headers=self._headers())
-        config = ai_power.find_config(page, self.bot_id)
-        if config:
-            return ai_power.prepare(self, http, config, messages, self._ajax_headers())
-        attributes = find_tokens(page)
-        if not attributes.get("data-nonce") or not attributes.get("data-post-id"):
-            raise TokenNotFoundError(
-                f"{self.name}: the page holds no chat tokens; the site may have changed", provider=self.name
-            )
-        return {
-            "nonce": attributes["data-nonce"],
-            "post_id": attributes["data-post-id"],
-            "bot_id": self.bot_id or attributes.get("data-bot-id") or "0",
-        }
+        for path in (self.chat_path, _CHAT_PATH) if self.chat_path == "/" else (self.chat_path,):
+            try:
+                page = http.get_text(f"{self.url}{path}", headers=self._headers())
+            except (BadRequestError, BadResponseError):
+                # Few sites have the second page.
+                if path == self.chat_path:
+                    raise
+                break
+            config = ai_power.find_config(page, self.bot_id)
+            if config:
+                return ai_power.prepare(self, http, config, messages, self._ajax_headers())
+            attributes = find_tokens(page)
+            if attributes.get("data-nonce") and attributes.get("data-post-id"):
+                return {
+                    "nonce": attributes["data-nonce"],
+                    "post_id": attributes["data-post-id"],
+                    "bot_id": self.bot_id or attributes.get("data-bot-id") or "0",
+                }
+        raise TokenNotFoundError(
+            f"{self.name}: the page holds no chat tokens; the site may have changed", provider=self.name
+        )
 
     def build_request(
         self, messages: Sequence[Message], model: str, *, options: Options = NO_OPTIONS

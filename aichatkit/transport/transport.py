@@ -77,7 +77,10 @@ class Transport:
         fresh: bool = False,
         rules: tuple[classify.Rule, ...] = (),
         secrets: Sequence[str] = (),
+        refused: ChatError | None = None,
     ) -> None:
+        #: Why the attempt before was refused, if fresh tokens may help.
+        self.refused = refused
         self._connections = connections
         self._provider = provider
         self._base_url = base_url
@@ -102,7 +105,7 @@ class Transport:
         body, complete = response.read_body(_HANDSHAKE_BYTES)
         if not complete:
             raise BadResponseError(f"{self._provider}: the page is larger than {_HANDSHAKE_BYTES} bytes")
-        text = body.decode("utf-8", "replace")
+        text = body.decode("utf-8", "replace").lstrip("\ufeff")
         if classify.is_challenge(text):
             raise classify.response_error(
                 response.status, response.headers, body, provider=self._provider, rules=self._rules
@@ -161,6 +164,10 @@ class Transport:
             logger.debug("%s %s %s %.3fs", request.method, _host(url), response.status, elapsed)
             return response
         raise failure
+
+    def add_rule(self, rule: classify.Rule) -> None:
+        """Classify the refusals of this attempt by another rule first."""
+        self._rules = (rule, *self._rules)
 
     def download(self, url: str) -> bytes:
         """Return the bytes of an image; only https to public addresses and the provider's own host are allowed."""

@@ -17,6 +17,7 @@ from aichatkit.classification.classify import (
     limit_notice,
     response_error,
 )
+from aichatkit.classification.rules import NEVER
 from aichatkit.errors import (
     AuthenticationError,
     BadRequestError,
@@ -697,7 +698,13 @@ def test_a_web_page_is_told_from_an_answer(content_type, start, html):
 
 @pytest.mark.parametrize(
     ("text", "challenge"),
-    [(page("Just a moment..."), True), (page("Welcome", "Wait just a moment"), False), ("", False)],
+    [
+        (page("Just a moment..."), True),
+        (page("Verify you are human"), True),
+        (page("Captcha"), True),
+        (page("Welcome", "Wait just a moment"), False),
+        ("", False),
+    ],
 )
 def test_a_challenge_page_is_told_from_an_ordinary_one(text, challenge):
     assert is_challenge(text) is challenge
@@ -804,6 +811,13 @@ def test_a_wrong_address_is_detected_even_with_status_200(words):
         assert isinstance(error, BadRequestError)
         assert error.action == "next"
         assert "base_url" in str(error)
+
+
+def test_a_rule_that_matches_nothing_words_the_errors_of_its_type():
+    rules = [Rule(None, NEVER, AuthenticationError, says=("the door is locked", "ring the bell"))]
+    assert str(refused(401, "x", rules=rules)) == "acme: the door is locked (401): x; ring the bell"
+    assert "the door" not in str(refused(403, "x", rules=rules))
+    assert "the door" not in str(refused(500, "x", rules=rules))
 
 
 def test_a_rule_can_replace_description_and_advice():

@@ -14,6 +14,7 @@ from aichatkit.errors import (
     AuthenticationError,
     BadRequestError,
     BadResponseError,
+    BlockedError,
     ContentFilteredError,
     PermissionDeniedError,
     QuotaExceededError,
@@ -27,7 +28,9 @@ from aichatkit.sandbox import RawServer
 from aichatkit.sandbox.raw import chunk, chunked_head, response
 from aichatkit.sandbox.wires.ai_power import AIPower, nonce_of
 from aichatkit.sandbox.wires.base import Settings
+from aichatkit.transport.transport import Transport
 
+ENDPOINT = "https://chatgptt.me/wp-admin/admin-ajax.php"
 TURNS = [
     {"role": "user", "content": "Hi"},
     {"role": "assistant", "content": "Hello!"},
@@ -43,6 +46,16 @@ def site(sandbox, policy):
     sandbox.says("Été — how are you? 🌞")
     with Client(model="chatgptt", base_url=sandbox.url, retry=policy) as client:
         yield client
+
+
+@pytest.fixture
+def web_of(monkeypatch):
+    """Let the site have this page."""
+
+    def have(page):
+        monkeypatch.setattr(Transport, "get_text", lambda *args, **options: page)
+
+    return have
 
 
 def fields(request):
@@ -67,7 +80,7 @@ def element(name="aipkit_chat_container", **config):
         (element(botId=5) + element(), "", 5),
         (element(botId=5) + element(), "7", 7),
         (element(), "9", None),
-        (element(nonce=""), "", None),
+        (element(nonce=""), "", 7),
         (element(botId=0), "", None),
         ("<div class='aipkit_chat_container' data-config='{'></div><![foo[x]]>" + element(), "", 7),
         ("<div class='aipkit_chat_container' data-config='[]'></div>", "", None),
@@ -107,6 +120,8 @@ def test_the_page_decides_how_the_site_is_asked(site, sandbox, how, sent):
 
 def test_nothing_is_posted_without_a_prompt():
     class Page:
+        refused = None
+
         def get_text(self, url, *, headers):
             return element()
 
@@ -177,6 +192,134 @@ def test_a_prompt_that_is_refused_is_an_error_with_advice(site, sandbox, plan, e
     with pytest.raises(error, match=words):
         site.ask("Hi", retry=0)
     assert actions(sandbox) == [POSTED]
+
+
+@pytest.mark.parametrize("plan", ["ai-power-refusal,code=moderation,status=400", "ai-power-refusal,code=x,status=400"])
+def test_a_prompt_that_is_refused_is_not_sent_as_another_request(site, sandbox, plan):
+    sandbox.script("ai-power-page,how=either", plan)
+    with pytest.raises((BadRequestError, ContentFilteredError)):
+        site.ask("Hi")
+    assert actions(sandbox) == [POSTED]
+
+
+def test_a_site_that_was_updated_since_its_page_was_cached_is_asked_for_a_stream_once(site, sandbox):
+    sandbox.script("ai-power-page,how=json", "body-zero,on=chat", "ai-power-page,how=json")
+    assert site.ask("Hi", retry=0).text == "Été — how are you? 🌞"
+    assert actions(sandbox) == [NONCE, ANSWERED, POSTED, STREAMED]
+
+
+def test_a_site_that_knows_no_request_is_asked_each_way_once(site, sandbox):
+    page = "ai-power-page,how=json"
+    sandbox.script(page, "body-zero,on=chat", page, "body-zero,on=token")
+    with pytest.raises(BadRequestError, match="does not know this request") as caught:
+        site.ask("Hi")
+    assert actions(sandbox) == [NONCE, ANSWERED, POSTED]
+    assert caught.value.action == "next"
+
+
+def test_a_page_without_a_nonce_gets_one_from_the_site(site, sandbox, web_of):
+    web_of(element(nonce="", ajaxUrl=f"{sandbox.url}{AJAX}"))
+    assert site.ask("Hi").text == "Été — how are you? 🌞"
+    assert actions(sandbox) == [NONCE, POSTED, STREAMED]
+
+
+def test_without_a_nonce_nothing_is_posted(site, sandbox, web_of):
+    web_of(element(nonce="", ajaxUrl=f"{sandbox.url}{AJAX}"))
+    sandbox.script("body-zero,on=nonce")
+    with pytest.raises(TokenNotFoundError, match="nonce"):
+        site.ask("Hi")
+    assert actions(sandbox) == [NONCE]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "content_type"),
+    [
+        (403, "<!doctype html><title>Forbidden</title>", "text/html"),
+        (403, '{"success": false, "data": {"message": "Sicherheitsprüfung fehlgeschlagen."}}', "application/json"),
+    ],
+)
+def test_a_refusal_that_cannot_be_read_gets_a_new_nonce_once(online, web, status, body, content_type):
+    web.get("https://chatgptt.me/", body=element())
+    web.post(ENDPOINT, body=body, status=status, content_type=content_type)
+    web.post(ENDPOINT, json={"success": True, "data": {"nonce": "ffff"}})
+    web.post(ENDPOINT, body='<br />\n<b>Notice</b>: x\n{"success": true, "data": {"cache_key": "k"}}')
+    web.get(ENDPOINT, body='data: {"delta": "Hi"}\n\nevent: done\ndata: {}\n\n')
+    assert online.ask("Hi", model="chatgptt", retry=0).text == "Hi"
+    assert "_ajax_nonce=ffff" in web.calls[-1].request.url
+
+
+def test_a_refusal_with_another_status_asks_for_no_nonce(online, web):
+    web.get("https://chatgptt.me/", body=element())
+    web.post(ENDPOINT, json={"success": False, "data": {"message": "Log in."}}, status=401)
+    with pytest.raises(AuthenticationError, match="no API key"):
+        online.ask("Hi", model="chatgptt", retry=0)
+    assert [call.request.method for call in web.calls] == ["GET", "POST"]
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        ("<!doctype html><title>Just a moment...</title>", BlockedError),
+        ('{"success": tr', BadResponseError),
+        ("[]", BadResponseError),
+        ("", BadResponseError),
+    ],
+)
+def test_the_key_for_a_stream_may_be_anything_but_one(online, web, body, kind):
+    web.get("https://chatgptt.me/", body=element())
+    web.post(ENDPOINT, body=body, content_type="text/html" if "<" in body else "application/json")
+    with pytest.raises(kind):
+        online.ask("Hi", model="chatgptt", retry=0)
+
+
+SOURCES = [{"url": "https://a.example", "title": "A"}, {"title": "no address"}, {"url": 7}]
+GROUNDING = {"groundingChunks": [{"web": {"uri": "https://g.example", "title": "G"}}, {}]}
+
+
+@pytest.mark.parametrize(
+    ("events", "urls"),
+    [
+        ([("citations", SOURCES)], ["https://a.example"]),
+        ([("citations", {"citations": SOURCES})], ["https://a.example"]),
+        ([("grounding_metadata", GROUNDING)], ["https://g.example"]),
+        (
+            [("done", {"finished": True, "citations": SOURCES, "grounding_metadata": GROUNDING})],
+            ["https://a.example", "https://g.example"],
+        ),
+        ([("openai_response_id", {"id": "r"}), ("status", {"delta": "no text"}), ("warning", "odd")], []),
+    ],
+)
+def test_the_sources_of_an_answer_are_its_citations(online, web, events, urls):
+    web.get("https://chatgptt.me/", body=element())
+    web.post(ENDPOINT, json={"success": True, "data": {"cache_key": "k"}})
+    body = 'data: {"delta": "Hi"}\n\n'
+    body += "".join(f"event: {name}\ndata: {json.dumps(record)}\n\n" for name, record in events)
+    web.get(ENDPOINT, body=body + 'event: done\ndata: {"finished": true}\n\n')
+    reply = online.ask("Hi", model="chatgptt")
+    assert (reply.text, [citation.url for citation in reply.citations]) == ("Hi", urls)
+
+
+def test_the_sources_of_one_object_are_its_citations(online, web):
+    web.get("https://chatgptt.me/", body=element(streamEnabled=False))
+    web.post(ENDPOINT, json={"success": True, "data": {"reply": "Hi", "citations": SOURCES}})
+    assert [citation.url for citation in online.ask("Hi", model="chatgptt").citations] == ["https://a.example"]
+
+
+@pytest.mark.parametrize(
+    ("record", "kind"),
+    [
+        ({"error": "Security check failed."}, AuthenticationError),
+        ({"error": "Enough.", "quota_notice": {}}, QuotaExceededError),
+        ({"error": "Enough.", "quota_notice": None}, ServerError),
+        ("Broken.", ServerError),
+    ],
+)
+def test_an_error_event_is_read_by_its_fields(online, web, record, kind):
+    web.get("https://chatgptt.me/", body=element())
+    web.post(ENDPOINT, json={"success": True, "data": {"cache_key": "k"}})
+    web.get(ENDPOINT, body=f"event: error\ndata: {json.dumps(record)}\n\n")
+    with pytest.raises(kind):
+        online.ask("Hi", model="chatgptt", retry=0)
 
 
 def test_a_site_without_streams_is_asked_for_one_object(site, sandbox):

@@ -17,6 +17,7 @@ from aichatkit.errors import (
     BlockedError,
     ChatError,
     ConfigurationError,
+    ContentFilteredError,
     EmptyAnswerError,
     ModelNotFoundError,
     OverloadedError,
@@ -263,6 +264,7 @@ SITE_KEY = "[GoogleGenerativeAI Error]: Error fetching: [400 Bad Request] %s"
             "[GoogleGenerativeAI Error]: [403 Forbidden] Your API key was reported as leaked.",
             PermissionDeniedError,
         ),
+        (500, "Candidate was blocked due to SAFETY", ContentFilteredError),
         (500, "[GoogleGenerativeAI Error]: [503 Service Unavailable] The model is overloaded.", OverloadedError),
         (200, "The model is overloaded. Please try again later.", OverloadedError),
         (500, "[GoogleGenerativeAI Error]: [429 Too Many Requests] Resource exhausted", RateLimitError),
@@ -317,6 +319,30 @@ def test_the_words_of_a_failure_are_found_however_they_are_cut():
         found = list(AIChatFree.iter_events(blocks))
         assert "".join(event.data for event in found if event.type == "message") == "Été. "
         assert (found[-1].type, found[-1].data) == ("cut", "Internal server error")
+
+
+@pytest.mark.parametrize("text", ["Status 500 means Internal Server Error", "An internal server error"])
+def test_the_words_with_other_capitals_are_those_of_the_model(asks, text):
+    assert asks("aichatfree", text.encode()).text == text
+
+
+def test_the_words_alone_are_a_failure_whatever_their_capitals(asks):
+    with pytest.raises(ServerError, match="answer is only 'Internal Server Error'"):
+        asks("aichatfree", b"Internal Server Error")
+
+
+def test_the_name_of_a_javascript_error_is_not_shown(asks):
+    body = b'{"error": {"code": "Error", "message": "User location is not supported for the API use."}}'
+    with pytest.raises(BlockedError) as caught:
+        asks("aichatfree", body, status=500)
+    assert (caught.value.code, "(500)" in str(caught.value)) == (None, True)
+
+
+def test_a_model_that_the_site_lost_is_not_the_users_to_change(asks):
+    with pytest.raises(ModelNotFoundError, match="only the site can fix it") as caught:
+        asks("aichatfree", b'{"error": {"message": "[404 Not Found] models/m is not found"}}', status=500)
+    assert "did you mean" not in str(caught.value)
+    assert "pass model=" not in str(caught.value)
 
 
 def test_the_words_in_the_middle_of_an_answer_are_text(asks):

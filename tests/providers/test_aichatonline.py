@@ -216,6 +216,15 @@ def test_an_error_object_after_text_keeps_the_text(asks):
     assert caught.value.partial == "Hel"
 
 
+def test_a_refused_token_is_replaced_once(online, web, slept):
+    for token in ("one", "two"):
+        web.get(re.compile(".*getUniqueId.*"), body=f'\ufeff{{"data": "{token}"}}'.encode())
+    web.post(ENDPOINT, json={"code": 401, "msg": "Go away."}, status=401)
+    web.post(ENDPOINT, body=line("Hello"))
+    assert online.ask("Hi", model="aichatonline", retry=0).text == "Hello"
+    assert (web.calls[-1].request.headers["UniqueId"], slept) == ("two", [])
+
+
 def test_a_refused_token_is_an_error(asks):
     with pytest.raises(AuthenticationError):
         read(asks, b'{"code": 401, "msg": "no"}', status=401)

@@ -12,6 +12,7 @@ from aichatkit import Client
 from aichatkit.errors import (
     BadResponseError,
     EmptyAnswerError,
+    PermissionDeniedError,
     QuotaExceededError,
     RateLimitError,
     ServerError,
@@ -120,6 +121,12 @@ def test_what_came_before_a_failure_is_kept(asks, ending, kind):
     with pytest.raises(kind) as caught:
         asks("aichatonline-classic", stream_of(live("Hel"), live("lo"), ending))
     assert caught.value.partial == "Hello"
+
+
+def test_a_site_that_wants_a_nonce_of_its_page_says_so(asks):
+    record = b'{"code": "rest_cookie_invalid_nonce", "message": "Cookie check failed", "data": {"status": 403}}'
+    with pytest.raises(PermissionDeniedError, match="only from its pages"):
+        asks("aichatonline-classic", record, status=403, content_type="application/json")
 
 
 def test_a_failure_of_the_sandbox_is_told(client, sandbox):

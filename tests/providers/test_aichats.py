@@ -257,7 +257,40 @@ def test_a_page_in_the_place_of_the_picture_answer_is_an_error(asks):
         asks("aichats/dalle", b"<!doctype html><title>Hi</title>", content_type="text/html")
 
 
-@pytest.mark.parametrize("url", ["file:///etc/passwd", "http://other.example/a.png", "/img/a.png"])
+def test_the_address_of_a_picture_may_be_relative(asks, web):
+    web.get("https://ai-chats.org/img/a.png", body=png("cat"), content_type="image/png")
+    assert asks("aichats/dalle", b'{"data": [{"url": "/img/a.png"}]}').images[0].startswith("data:image/png;base64,")
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b"event: error\ndata: It broke.\n\n", ServerError),
+        (b'event: error\ndata: {"error": "Too many requests"}\n\n', RateLimitError),
+        (b'data: {"error": "Too many requests"}\n\n', RateLimitError),
+        (b'{"message": "You have reached your limit"}', RateLimitError),
+        (b'{"error": "Captcha failed"}', BlockedError),
+        (b"<!doctype html><title>Captcha</title>", BlockedError),
+    ],
+)
+def test_an_error_in_the_form_of_an_event_or_a_line_is_an_error(asks, body, kind):
+    with pytest.raises(kind):
+        asks("aichats", body)
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (b'data: {"error"\ndata: : 1}\n', '{"error": 1}'),
+        (b'data: {"error": 1, "more": 2}\n', '{"error": 1, "more": 2}'),
+        (b"event: message\ndata: Hi\n", "Hi"),
+    ],
+)
+def test_an_answer_that_speaks_of_errors_is_text(asks, body, text):
+    assert asks("aichats", body).text == text
+
+
+@pytest.mark.parametrize("url", ["file:///etc/passwd", "http://other.example/a.png"])
 def test_a_picture_is_not_fetched_from_just_anywhere(asks, web, url):
     with pytest.raises(BlockedError):
         asks("aichats/dalle", json.dumps({"data": [{"url": url}]}).encode())

@@ -16,6 +16,8 @@ from aichatkit.errors import (
     BadResponseError,
     BlockedError,
     EmptyAnswerError,
+    ModelNotFoundError,
+    PermissionDeniedError,
     QuotaExceededError,
     RateLimitError,
     ServerError,
@@ -181,7 +183,57 @@ def test_a_page_without_tokens_is_told_and_nothing_is_posted(asks, web, page):
     with pytest.raises(TokenNotFoundError, match="chatgptt") as caught:
         asks("chatgptt", b"", page=page)
     assert isinstance(caught.value, RuntimeError)
+    assert [(call.request.method, call.request.url) for call in web.calls] == [
+        ("GET", f"{HOME}/"),
+        ("GET", f"{HOME}/chat"),
+    ]
+
+
+@pytest.mark.parametrize("second", [{"body": PAGE}, {"body": b"<p>No", "status": 404}])
+def test_the_chat_may_be_on_the_page_that_the_referer_names(online, web, second):
+    web.get(f"{HOME}/", body=b"<title>Welcome</title>")
+    web.get(f"{HOME}/chat", **second)
+    web.post(ENDPOINT, json={"status": "success", "data": "Hello!"})
+    if "status" in second:
+        with pytest.raises(TokenNotFoundError):
+            online.ask("Hi", model="chatgptt")
+    else:
+        assert online.ask("Hi", model="chatgptt").text == "Hello!"
+
+
+def test_a_chat_on_a_page_of_its_own_is_looked_for_there_alone(online, web, monkeypatch):
+    monkeypatch.setattr(ChatGptt, "chat_path", "/talk")
+    web.get(f"{HOME}/talk", body=b"<title>Welcome</title>")
+    with pytest.raises(TokenNotFoundError):
+        online.ask("Hi", model="chatgptt")
     assert len(web.calls) == 1
+
+
+def test_a_first_page_that_is_not_there_is_told(online, web):
+    web.get(f"{HOME}/", body=b"<p>No", status=404)
+    with pytest.raises(BadRequestError):
+        online.ask("Hi", model="chatgptt", retry=0)
+    assert len(web.calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind", "words"),
+    [
+        (403, "-1", AuthenticationError, "refused the nonce of its page"),
+        (403, '{"success": false, "data": {"message": "Abgelaufen."}}', AuthenticationError, "may come from a cache"),
+        (200, '{"status": "error", "msg": "Incorrect API key provided: sk-x."}', PermissionDeniedError, "own key"),
+        (200, '{"status": "error", "msg": "The model `x` does not exist"}', ModelNotFoundError, "only the site"),
+        (402, '{"status": "error", "msg": "Pay."}', QuotaExceededError, "limit of the site"),
+        (401, '{"status": "error", "msg": "Log in."}', AuthenticationError, "no API key is sent to it"),
+        (403, '{"status": "error", "msg": "Members only."}', PermissionDeniedError, "no API key is sent to it"),
+    ],
+)
+def test_a_refusal_speaks_of_no_key_or_account_of_the_visitor(asks, status, body, kind, words):
+    with pytest.raises(kind, match=words) as caught:
+        read(asks, body.encode(), status=status, content_type="application/json")
+    for advice in ("check the API key", "account", "did you mean"):
+        assert advice not in str(caught.value)
+    assert caught.value.action in ("next", "refresh")
 
 
 def test_a_page_of_the_sandbox_without_tokens_is_told(client, sandbox):
@@ -323,8 +375,9 @@ def test_whatever_is_no_answer_is_an_error_and_never_text(asks, body, kind, told
 
 
 def test_the_bare_zero_of_wordpress_is_a_bad_request(asks):
-    with pytest.raises(BadRequestError):
+    with pytest.raises(BadRequestError) as caught:
         read(asks, b"0", status=400, content_type="text/html; charset=UTF-8")
+    assert caught.value.action == "next"
 
 
 @pytest.mark.parametrize(("status", "kind"), [(200, BadResponseError), (400, BadRequestError)])

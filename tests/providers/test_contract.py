@@ -232,7 +232,7 @@ def test_garbage_in_a_handshake_is_an_error_that_names_it(name, garbage, ask, we
     with pytest.raises(ChatError) as caught:
         ask(name, recording(name), page=garbage)
     assert_named(caught.value, name)
-    assert [call.request.method for call in web.calls] == ["GET"]
+    assert {call.request.method for call in web.calls} == {"GET"}
 
 
 def build(provider: Provider, messages: list[Message], tokens: Any) -> requests.Request:

@@ -369,7 +369,7 @@ DIED = "Internal server error"
 
 
 @pytest.mark.parametrize("size", [1, 3, 1000])
-@pytest.mark.parametrize(("text", "words"), [("", DIED), ("It is: ", DIED), ("I see ", "Internal Server Error\n ")])
+@pytest.mark.parametrize(("text", "words"), [("", DIED), ("It is: ", DIED), ("I see ", "Internal server error\n ")])
 def test_the_words_of_a_site_that_failed_are_no_text(text, words, size):
     body = (text + words).encode()
     site = registry["aichatfree"]()
