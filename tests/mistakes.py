@@ -2085,6 +2085,20 @@ MISTAKES = (
         "providers/test_aichatfree.py",
     ),
     Mistake(
+        "a key that AWS calls expired is not renewed",
+        "transport/authorization.py",
+        "if self.renew is None or not (status == 401 or _EXPIRED.search(read_body())):",
+        "if self.renew is None or status != 401:",
+        "auth/test_key_functions.py",
+    ),
+    Mistake(
+        "an API key without a project asks for one",
+        "providers/vertex_places.py",
+        "if not project and is_api_key(auth):",
+        "if not project and is_api_key(None):",
+        "providers/test_vertex.py",
+    ),
+    Mistake(
         "chatgptt: a prompt that is refused is sent again without a stream",
         "providers/ai_power.py",
         'if error.action != "next" or is_unknown or "streamEnabled" not in config:',

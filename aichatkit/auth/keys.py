@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 _EARLY, _EARLY_PART, _EARLIEST_PART = 300.0, 0.1, 0.5
 #: Seconds after which a function that failed is called again while the key it returned before is still valid.
 _PAUSE = 30.0
+#: An earlier time, of 2001, is a number of seconds.
+_EARLIEST = 1e9
 #: Keys that are remembered, to remove them from messages.
 _MAX_SECRETS = 8
 
@@ -168,6 +170,12 @@ class KeyFunction:
             raise self._wrong_result(
                 f"returned a key with {_describe(expires_at)}, and must return the time at which it expires, "
                 "like time.time() or a datetime"
+            )
+        if expires_at is not None and expires_at < _EARLIEST:
+            # Such as the `expires_in` of OAuth.
+            raise self._wrong_result(
+                f"returned a key that expires at {expires_at:g}, and must return the time at which it does: "
+                "time.time() plus its seconds"
             )
         return parse_key(key, provider=self._provider), expires_at
 

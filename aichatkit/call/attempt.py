@@ -145,9 +145,7 @@ class TargetAttempts:
         """Complete the final error, and record it in the cooldown table."""
         if isinstance(error, ChatError):
             error.provider, error.model = error.provider or self.state.provider, error.model or self.target.model
-            # The sites choose their models themselves.
-            is_site = self.provider.free and not self.provider.direct
-            if isinstance(error, ModelNotFoundError) and error.successor is None and not is_site:
+            if isinstance(error, ModelNotFoundError) and error.successor is None and not self._is_site():
                 retirements.explain_missing_model(
                     error, self.provider, self.target.model, self.context.catalog, is_default=self.target.is_default
                 )
@@ -156,6 +154,10 @@ class TargetAttempts:
         # If the target was not called after all, or gave no clear outcome, another call may probe it.
         for key in self.context.cooldown_keys(self.target):
             self.context.cooldowns.release_probe(key)
+
+    def _is_site(self) -> bool:
+        """Return whether the target is a site, which chooses its model itself."""
+        return self.provider.free and not self.provider.direct
 
     def _cooldown_key_of(self, key: AnyKey) -> CooldownKey:
         return self.context.cooldown_key(self.provider.name, key, self.target.model)

@@ -111,8 +111,10 @@ class CallContext:
 
     def provider(self, provider_cls: type[Provider]) -> Provider:
         """Return a provider at the base URL from the options, else the environment, else its own."""
-        signing = self._signing(provider_cls.name)
-        url = provider_cls.url_for(signing, self.base_urls.get(provider_cls.name))
+        name = provider_cls.name
+        # A key may say as much about the address.
+        signing = self._signing(name) or next(iter(self.keys.get(name, ())), None)
+        url = provider_cls.url_for(signing, self.base_urls.get(name))
         if url is None:
             env_url = provider_cls.find_base_url()
             url = parse_url(env_url, source=provider_cls.base_url_env or provider_cls.name) if env_url else None

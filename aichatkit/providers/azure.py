@@ -13,7 +13,8 @@ from urllib.parse import quote
 
 import requests
 
-from aichatkit.errors import AuthenticationError, ChatError, UnknownModelError
+from aichatkit.classification.classify import Rule
+from aichatkit.errors import AuthenticationError, ChatError, PermissionDeniedError, UnknownModelError
 from aichatkit.messages import Message
 from aichatkit.providers.base import NO_OPTIONS, WEB_IMAGES, Options
 from aichatkit.providers.openai_compatible import OpenAICompatible
@@ -22,6 +23,10 @@ _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:-preview)?")
 _API_KEY = re.compile(r"[0-9a-fA-F]{32}|[0-9a-zA-Z]{84}")
 #: Of Azure OpenAI, and of Foundry projects.
 _SCOPES = ("https://cognitiveservices.azure.com/.default", "https://ai.azure.com/.default")
+_NO_ROLE = (
+    "the identity lacks a role",
+    "on the resource it needs 'Cognitive Services OpenAI User', or the like for Foundry, which takes minutes to apply",
+)
 _JSON_WEB_TOKEN = re.compile(r"eyJ[\w-]*\.[\w-]+\.")
 
 
@@ -55,6 +60,10 @@ class Azure(OpenAICompatible):
     # By the name of the deployment, which often is that of its model.
     image_models = r"dall-e|gpt-image"
     image_style = "openai"
+    rules = (
+        Rule(401, r"permissiondenied|lacks the required data action", PermissionDeniedError, says=_NO_ROLE),
+        *OpenAICompatible.rules,
+    )
 
     @classmethod
     def missing_model(cls) -> UnknownModelError:

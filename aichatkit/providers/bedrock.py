@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from aichatkit._lazy import lazy_module
-from aichatkit.errors import ConfigurationError, MissingKeyError
+from aichatkit.classification.classify import Rule
+from aichatkit.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    MissingKeyError,
+    ModelNotFoundError,
+    QuotaExceededError,
+)
 from aichatkit.providers.openai_compatible import OpenAICompatible
 
 if TYPE_CHECKING:
@@ -16,6 +23,24 @@ else:
     aws_files = lazy_module("aichatkit.auth.aws_files")
     # Few models need another endpoint.
     routes = lazy_module("aichatkit.providers.routes")
+
+
+_SIGN_IN_AGAIN = ("the credentials or their signature were refused", "sign in again, or check the credentials of AWS")
+_NAMES = (
+    "model{model} is not served like this",
+    "on bedrock-mantle names have no prefix such as 'us.' and no version such as '-v1:0', on bedrock-runtime both",
+)
+#: What AWS says in words alone; the name of its exception is in a header.
+RULES = (
+    Rule(403, r"security token|signature|bearer token|\bkey\b.*\bexpired", AuthenticationError, says=_SIGN_IN_AGAIN),
+    Rule(
+        None,
+        r"supported on this route|on-demand throughput|model identifier is invalid",
+        ModelNotFoundError,
+        says=_NAMES,
+    ),
+    Rule(429, r"tokens per day", QuotaExceededError),
+)
 
 
 class Bedrock(OpenAICompatible):
@@ -31,6 +56,7 @@ class Bedrock(OpenAICompatible):
     api_key_env = "AWS_BEARER_TOKEN_BEDROCK"
     writes_cache = True
     rank = 13
+    rules = (*RULES, *OpenAICompatible.rules)
 
     @classmethod
     def find_base_url(cls) -> str | None:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from aichatkit.errors import MissingKeyError
 from aichatkit.providers.anthropic import Anthropic
 from aichatkit.providers.base import Provider
-from aichatkit.providers.bedrock import Bedrock
+from aichatkit.providers.bedrock import RULES, Bedrock
 from aichatkit.providers.mistral_conversations import MistralConversations
 from aichatkit.providers.openai_responses import OpenAIResponses
 
@@ -31,6 +31,7 @@ class BedrockResponses(OpenAIResponses):
 
     name = "bedrock"
     priced_as = ""
+    rules = (*RULES, *OpenAIResponses.rules)
     # Whether it takes OpenAI's fields for the cache, and files in results, is not known.
     cache_style = ""
     takes_result_files = frozenset()
@@ -68,6 +69,7 @@ class BedrockMessages(Anthropic):
     key_header = "Authorization"
     key_prefix = "Bearer "
     search_style = ""
+    rules = (*RULES, *Anthropic.rules)
 
     @classmethod
     def find_base_url(cls) -> str | None:

@@ -15,19 +15,18 @@ import requests
 
 from aichatkit._dataclasses import replace
 from aichatkit._lazy import lazy_module
-from aichatkit.errors import ChatError, MissingKeyError
+from aichatkit.errors import ChatError, ConfigurationError, MissingKeyError
 from aichatkit.messages import Message, ToolCallsMessage
 from aichatkit.providers.base import NO_OPTIONS, Options, Provider
 from aichatkit.providers.gemini import Gemini
 from aichatkit.providers.openai_compatible import OpenAICompatible
-from aichatkit.providers.vertex_places import full_url
+from aichatkit.providers.vertex_places import EXPRESS, full_url, is_api_key
 
 if TYPE_CHECKING:
     from aichatkit.providers import vertex_claude
 else:
     vertex_claude = lazy_module("aichatkit.providers.vertex_claude")
 
-_API_KEY = re.compile(r"AIza[\w-]{16,}|AQ\.[\w.-]{16,}")
 _CLAUDE = re.compile(r"claude-|(?:publishers/)?anthropic/")
 
 
@@ -49,7 +48,7 @@ class OnVertex(Provider):
 
     @classmethod
     def url_for(cls, auth: Any, url: str | None = None) -> str | None:
-        return full_url(url or super().find_base_url() or "", auth)
+        return full_url(url or super().find_base_url() or "", cls.find_key() if auth is None else auth)
 
     @classmethod
     def missing_key(cls) -> MissingKeyError:
@@ -60,10 +59,10 @@ class OnVertex(Provider):
         )
 
     def wants_key(self) -> bool:
-        return self.url.partition("/v1/projects/")[0].endswith(".googleapis.com")
+        return self.url.partition("/v1/p")[0].endswith(".googleapis.com")
 
     def sign(self, key: str) -> tuple[str, str]:
-        return ("x-goog-api-key", key) if _API_KEY.fullmatch(key) else super().sign(key)
+        return ("x-goog-api-key", key) if is_api_key(key) else super().sign(key)
 
     def advice_for(self, error: ChatError) -> str:
         location = self.location()
@@ -78,6 +77,17 @@ class OnVertex(Provider):
     def base_url(self) -> str:
         """Return the base URL with project and location."""
         return full_url("" if self.url == OnVertex.url else self.url)
+
+    def project_url(self) -> str:
+        """Return the base URL of a project; raise ConfigurationError in express mode, which has none."""
+        base = self.base_url()
+        if base.endswith(EXPRESS):
+            raise ConfigurationError(
+                f"{self.name}: an API key without a project is only for Google's own models; set GOOGLE_CLOUD_PROJECT",
+                provider=self.name,
+                action="next",
+            )
+        return base
 
 
 class Vertex(OnVertex, Gemini):  # type: ignore[misc]
@@ -115,7 +125,7 @@ class Vertex(OnVertex, Gemini):  # type: ignore[misc]
 
     def _model_url(self, model: str) -> str:
         resource = model if model.startswith("publishers/") else f"publishers/google/models/{model}"
-        return f"{self.base_url()}/{quote(resource)}"
+        return f"{self.base_url().removesuffix(EXPRESS)}/{quote(resource)}"
 
 
 class VertexPublishers(OnVertex, OpenAICompatible):
@@ -130,5 +140,5 @@ class VertexPublishers(OnVertex, OpenAICompatible):
         self, messages: Sequence[Message], model: str, *, options: Options = NO_OPTIONS
     ) -> requests.Request:
         request = super().build_request(messages, model, options=options)
-        request.url = self.base_url() + self.path
+        request.url = self.project_url() + self.path
         return request

@@ -40,7 +40,7 @@ class VertexClaude(OnVertex, Anthropic):  # type: ignore[misc]
         del payload["model"]
         payload["anthropic_version"] = _VERSION
         plain = quote(_PUBLISHER.sub("", model, count=1), safe="@")
-        request.url = f"{self.base_url()}/publishers/anthropic/models/{plain}:streamRawPredict"
+        request.url = f"{self.project_url()}/publishers/anthropic/models/{plain}:streamRawPredict"
         return request
 
     def _build_blocks(self, message: Message) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from aichatkit.errors import ConfigurationError
 
-__all__ = ["find_place", "full_url", "host_of", "parse_location", "parse_project"]
+__all__ = ["EXPRESS", "find_place", "full_url", "host_of", "is_api_key", "parse_location", "parse_project"]
 
 _PROJECT_VARIABLES = ("GOOGLE_CLOUD_PROJECT", "GCLOUD_PROJECT")
 _LOCATION_VARIABLES = ("GOOGLE_CLOUD_LOCATION", "GOOGLE_CLOUD_REGION")
@@ -17,6 +17,9 @@ _DEFAULT_LOCATION = "global"
 _PROJECT = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9.:_-]*")
 _LOCATION = re.compile(r"[a-z]+(?:-[a-z]+[0-9]*)*")
 _OPENAI_PATH = "/endpoints/openapi"
+#: The end of the base URL of express mode: an API key stands for the project.
+EXPRESS = "/publishers"
+_API_KEY = re.compile(r"AIza[\w-]{16,}|AQ\.[\w.-]{16,}")
 
 
 def find_place(auth: Any = None) -> tuple[str, str]:
@@ -37,9 +40,11 @@ def full_url(url: str, auth: Any = None) -> str:
     'https://proxy.example/v1/projects/mine/locations/eu'
     """
     base = url.rstrip("/").removesuffix(_OPENAI_PATH)
-    if "/projects/" in base:
+    if "/projects/" in base or base.endswith(EXPRESS):
         return base
     project, location = find_place(auth)
+    if not project and is_api_key(auth):
+        return f"{base.removesuffix('/v1') or 'https://aiplatform.googleapis.com'}/v1{EXPRESS}"
     if not project:
         raise ConfigurationError(
             f"vertex: no project; set {_PROJECT_VARIABLES[0]}, or pass auth=google_auth(project=...)",
@@ -48,6 +53,11 @@ def full_url(url: str, auth: Any = None) -> str:
         )
     base = base.removesuffix("/v1") or f"https://{host_of(location)}"
     return f"{base}/v1/projects/{project}/locations/{location}"
+
+
+def is_api_key(key: Any) -> bool:
+    """Return whether a key is an API key of Google, and no access token."""
+    return isinstance(key, str) and _API_KEY.fullmatch(key) is not None
 
 
 def host_of(location: str) -> str:

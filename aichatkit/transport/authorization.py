@@ -18,7 +18,16 @@ else:
     # Only needed once a sign-in has failed.
     failures = lazy_module("aichatkit.auth.failures")
 
-__all__ = ["PROXY_ADVICE", "REFUSALS", "Authorization", "KeyAuth", "Renewal", "can_repeat", "words_for_refusal"]
+__all__ = [
+    "PROXY_ADVICE",
+    "REFUSALS",
+    "Authorization",
+    "KeyAuth",
+    "Renewal",
+    "can_repeat",
+    "words_for_refusal",
+    "words_for_sign_in",
+]
 
 #: The statuses that may mean that a key or a signature has expired.
 REFUSALS = (401, 403)
@@ -27,6 +36,8 @@ PROXY_ADVICE = (
     "put its user and password into proxies= or the environment, as in http://user:password@host:3128; "
     "for NTLM or Kerberos run a local proxy that signs in, such as px or cntlm"
 )
+#: How AWS says with a 403 that a key has expired.
+_EXPIRED = re.compile(rb"expired_?token|\btoken\b[^.]{0,80}\bexpired", re.IGNORECASE)
 #: The ways to sign in that have no API key.
 _SCHEMES = re.compile(r"(?:^|,)\s*(Basic|Digest|Negotiate|NTLM)\b", re.IGNORECASE)
 _OBJECTS = {
@@ -98,13 +109,15 @@ class Authorization:
             signer = None
         return KeyAuth(self.header, self.value, signer or session_auth, is_implicit=self.is_implicit)
 
-    def renewed(self, status: int, headers: Mapping[str, str]) -> Authorization | None:
+    def renewed(self, status: int, headers: Mapping[str, str], read_body: Callable[[], bytes]) -> Authorization | None:
         """Return what to repeat a refused request with, None if that would not help."""
         if self.is_final:
             return None
         if self.signer is not None and self.signer.renew(status, headers):
             return replace(self, is_final=True)
-        renewal = self.renew(self.key) if self.renew is not None and status == 401 else None
+        if self.renew is None or not (status == 401 or _EXPIRED.search(read_body())):
+            return None
+        renewal = self.renew(self.key)
         if renewal is None:
             return None
         header, value, key, is_new = renewal
@@ -118,6 +131,14 @@ def can_repeat(request: requests.Request) -> bool:
         body.rewind()
         return True
     return body is None or isinstance(body, (str, bytes, Mapping, list, tuple))
+
+
+def words_for_sign_in(auth: Any) -> tuple[str, str]:
+    """Return what happened and what to do if what `auth` added to a request, or a function's key, was refused."""
+    if auth is None:
+        return "the key was refused", "check what the function of api_key= returns"
+    name = "(user, password)" if isinstance(auth, tuple) else failures.name_of(auth)
+    return f"the sign-in of {name} was refused", "check its credentials, and whether they are for this service"
 
 
 def words_for_refusal(

@@ -57,6 +57,7 @@ class Response:
         if self._enforces_deadline:
             bound_reads(_file_of(response), deadline)
         self._cancelled = False
+        self._error: bytes | None = None
 
     def read_block(self) -> bytes:
         """Return the next bytes of the body as soon as they arrive, empty bytes at its end."""
@@ -94,7 +95,15 @@ class Response:
         return b"".join(parts)[:limit], False
 
     def read_error(self) -> bytes:
-        """Return the start of an error body, limited in size and time; errors while reading it are ignored."""
+        """Return the start of an error body, limited in size and time; errors while reading it are ignored.
+
+        It is read once, and returned again by later calls.
+        """
+        if self._error is None:
+            self._error = self._read_error()
+        return self._error
+
+    def _read_error(self) -> bytes:
         end = self._clock() + _ERROR_SECONDS
         self._enforces_deadline = False
         remaining = self._deadline.remaining()

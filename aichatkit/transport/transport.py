@@ -27,7 +27,7 @@ from aichatkit.errors import (
     ConfigurationError,
     ConnectError,
 )
-from aichatkit.transport.authorization import REFUSALS, Authorization, can_repeat, words_for_refusal
+from aichatkit.transport.authorization import REFUSALS, Authorization, can_repeat, words_for_refusal, words_for_sign_in
 from aichatkit.transport.connections import Connections
 from aichatkit.transport.exceptions import SEND_ERRORS, passed_through, translate_send
 from aichatkit.transport.pools import PendingRequest
@@ -129,7 +129,7 @@ class Transport:
         response = self._send_once(request)
         while response.status in REFUSALS and self._renewals < _MAX_RENEWALS and can_repeat(request):
             try:
-                renewed = self._authorization.renewed(response.status, response.headers)
+                renewed = self._authorization.renewed(response.status, response.headers, response.read_error)
             except BaseException:
                 response.close()
                 raise
@@ -180,9 +180,12 @@ class Transport:
     def refusal(self, response: Response, *, model: str | None = None) -> ChatError:
         """Read the start of an error body and return the error it describes."""
         body = response.read_error()
-        error = self._classify(response, body, model, self._rules)
         signer, header = self._authorization.signer, self._authorization.header
         auth = self._connections.auth() if signer is None else signer.auth
+        rules = self._rules
+        if auth is not None or self._authorization.renew is not None:
+            rules = (*rules, classify.Rule(None, classify.NEVER, AuthenticationError, says=words_for_sign_in(auth)))
+        error = self._classify(response, body, model, rules)
         sent_key = signer is None and header == "Authorization"
         says = words_for_refusal(response.status, response.headers, auth, sent_key=sent_key)
         # An error with a code is one of the service itself, and says more.

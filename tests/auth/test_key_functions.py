@@ -15,7 +15,13 @@ import pytest
 from aichatkit import Client, RetryPolicy
 from aichatkit.auth import keys as keys_module
 from aichatkit.auth.keys import KeyFunction
-from aichatkit.errors import AuthenticationError, ConfigurationError, MissingKeyError, ServerError
+from aichatkit.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    MissingKeyError,
+    PermissionDeniedError,
+    ServerError,
+)
 from aichatkit.sandbox.raw import RawServer, chunk, chunked_head, response
 
 PIECE = b'data: {"choices": [{"index": 0, "delta": {"content": "Yes."}}]}\n\n'
@@ -95,6 +101,26 @@ def test_a_refused_key_is_fetched_once_more_and_the_request_repeated(service):
     reply = one.client.ask("Hi")
     assert (reply.text, one.tokens, one.slept) == ("Yes.", ["token-0001", "token-0002"], [])
     assert len(reply.attempts) == 1
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        b'{"message": "The security token included in the request is expired"}',
+        b'{"error": {"code": "ExpiredToken", "message": "no"}}',
+    ],
+)
+def test_a_key_that_aws_calls_expired_with_a_403_is_fetched_once_more(service, refusal):
+    def is_valid(token):
+        return token == "token-0002" or [response(refusal, status="403 No")]
+
+    one = service(Tokens(), is_valid)
+    assert (one.client.ask("Hi").text, one.tokens) == ("Yes.", ["token-0001", "token-0002"])
+    one = service(lambda: "always-this", is_valid)
+    with pytest.raises(PermissionDeniedError) as caught:
+        one.client.ask("Hi")
+    # The body is read once, for both the decision and the error.
+    assert "expired" in str(caught.value).lower()
 
 
 def test_a_second_refusal_is_an_error(service):
@@ -379,6 +405,7 @@ async def awaited():
         (b"token", "object of type bytes"),
         (("token", "soon"), "object of type str"),
         (("token", datetime(2030, 1, 1)), "without a time zone"),
+        (("token", 3600), "expires at 3600, and must return the time at which it does"),
         ((None, 1), "object of type tuple"),
         ("to ken", "holds a blank"),
         (SimpleNamespace(close=None), "object of type SimpleNamespace"),

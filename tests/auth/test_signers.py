@@ -342,6 +342,21 @@ def test_a_refusal_of_a_signed_request_is_not_repeated():
         assert len(server.requests) == 1
 
 
+def test_a_refusal_names_what_signed_and_no_key():
+    with RawServer([response(b'{"error": {"code": "x", "message": "No."}}', status="401 No")] * 3) as server:
+        options = {"model": "openai", "base_url": f"{server.url}/v1", "retry": 0}
+        session = requests.Session()
+        session.auth = ("user", "word")
+        for signs, words in (
+            ({"auth": Ticket()}, "the sign-in of Ticket was refused"),
+            ({"session": session}, r"the sign-in of \(user, password\) was refused"),
+            ({"api_key": lambda: "token-1"}, "check what the function of api_key= returns"),
+        ):
+            with Client(**options, **signs) as client, pytest.raises(AuthenticationError, match=words) as caught:
+                client.ask("Hi")
+            assert "check the API key" not in str(caught.value)
+
+
 # Pickles.
 
 

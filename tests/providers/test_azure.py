@@ -6,7 +6,7 @@ import json
 
 import provider_wires as wires
 import pytest
-from recorded import recording
+from recorded import ANYWHERE, recording
 
 from aichatkit import Client
 from aichatkit.cli import main
@@ -15,6 +15,7 @@ from aichatkit.errors import (
     ConnectError,
     ContentFilteredError,
     MissingKeyError,
+    PermissionDeniedError,
     UnknownModelError,
 )
 from aichatkit.sandbox.raw import RawServer, response
@@ -75,6 +76,14 @@ def test_a_key_has_a_header_of_its_own_and_a_token_is_a_bearer_token(told, web, 
     told()
     assert web.calls[1].request.headers["Authorization"] == f"Bearer {TOKEN}"
     assert "api-key" not in web.calls[1].request.headers
+
+
+def test_an_identity_without_a_role_is_told_which_one(web):
+    error = {"code": "PermissionDenied", "message": "The principal `x` lacks the required data action `y`."}
+    web.post(ANYWHERE, json={"error": error}, status=401)
+    client = Client(model="azure/dep", base_url=ENDPOINT, api_key="eyJ0.eyJh.x", retry=0)
+    with client, pytest.raises(PermissionDeniedError, match="Cognitive Services OpenAI User"):
+        client.ask("Hi")
 
 
 def test_without_a_key_nothing_is_sent_to_any_resource(web, monkeypatch):

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import pytest
-from recorded import recording
+from recorded import ANYWHERE, recording
 
 from aichatkit import Client
-from aichatkit.errors import ConfigurationError, MissingKeyError
+from aichatkit.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    MissingKeyError,
+    ModelNotFoundError,
+    PermissionDeniedError,
+    QuotaExceededError,
+)
 from aichatkit.registry import registry
 
 
@@ -62,6 +69,28 @@ def test_a_key_is_needed_in_every_region(web, monkeypatch):
     with Client() as client, pytest.raises(MissingKeyError, match="AWS_BEARER_TOKEN_BEDROCK"):
         client.ask("Hi", model="bedrock")
     assert not web.calls
+
+
+@pytest.mark.parametrize("model", ["openai.gpt-oss-20b", "anthropic.claude-sonnet-5-5", "openai.gpt-6-luna"])
+@pytest.mark.parametrize(
+    ("status", "message", "kind", "words"),
+    [
+        (403, "The security token included in the request is expired", AuthenticationError, "credentials of AWS"),
+        (403, "The request signature we calculated does not match", AuthenticationError, "credentials of AWS"),
+        (403, "User x is not authorized to perform: y", PermissionDeniedError, "not authorized"),
+        (404, "The model 'us.x' isn't supported on this route", ModelNotFoundError, "no prefix such as 'us.'"),
+        (400, "The provided model identifier is invalid.", ModelNotFoundError, "no version such as"),
+        (429, "Too many tokens per day, please wait before trying again.", QuotaExceededError, "per day"),
+    ],
+)
+def test_the_words_of_aws_decide_on_every_endpoint(model, status, message, kind, words, web, monkeypatch):
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    web.post(ANYWHERE, json={"message": message}, status=status)
+    with (
+        Client(model=f"bedrock/{model}", api_key="bedrock-key", retry=0) as client,
+        pytest.raises(kind, match=words),
+    ):
+        client.ask("Hi")
 
 
 def test_a_gateway_at_another_address_may_do_without_a_key(sandbox):

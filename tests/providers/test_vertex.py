@@ -105,6 +105,37 @@ def test_an_api_key_goes_in_its_own_header_and_a_token_as_bearer():
     assert provider.sign("ya29.token") == ("Authorization", "Bearer ya29.token")
 
 
+KEY = "AIza" + "x" * 30
+
+
+@pytest.mark.parametrize("options", [{"api_key": KEY}, {"api_key": {"vertex": [KEY, KEY + "y"]}}, {}])
+def test_an_api_key_may_stand_for_the_project(web, monkeypatch, options):
+    monkeypatch.delenv("GOOGLE_CLOUD_PROJECT")
+    if not options:
+        monkeypatch.setenv("GOOGLE_VERTEX_API_KEY", KEY)
+    url = "https://aiplatform.googleapis.com/v1/publishers/google/models/gemini-3.8-flash:streamGenerateContent"
+    web.post(url, body=recording("vertex"))
+    with Client(model="vertex", retry=0, **options) as client:
+        assert client.ask("Hi").text
+    assert web.calls[0].request.headers["x-goog-api-key"] == KEY
+
+
+@pytest.mark.parametrize("model", ["vertex/claude-sonnet-5-5", "vertex/meta/llama-4-maverick"])
+def test_without_a_project_only_google_s_own_models_answer(web, monkeypatch, model):
+    monkeypatch.delenv("GOOGLE_CLOUD_PROJECT")
+    with Client(model=model, api_key=KEY) as client, pytest.raises(ConfigurationError, match="GOOGLE_CLOUD_PROJECT"):
+        client.ask("Hi")
+    assert not web.calls
+
+
+def test_express_mode_needs_a_key_and_a_gateway_may_serve_it(sandbox, monkeypatch):
+    monkeypatch.delenv("GOOGLE_CLOUD_PROJECT")
+    assert registry["vertex"]("https://aiplatform.googleapis.com/v1/publishers").wants_key()
+    with Client(model="vertex/gemini-3.8-flash", base_url=f"{sandbox.url}/v1", api_key=KEY, retry=0) as client:
+        client.ask("Hi")
+    assert sandbox.requests[0].path == "/v1/publishers/google/models/gemini-3.8-flash:streamGenerateContent"
+
+
 def test_a_gateway_may_do_without_credentials(sandbox):
     with Client(model="vertex", base_url=sandbox.url, retry=0) as client:
         assert client.ask("Hi").text

@@ -34,7 +34,7 @@ _MESSAGES = {
     "context-too-long": "The input token count (9000) exceeds the maximum number of tokens allowed (8192).",
 }
 _VERSION = "/v1(?:alpha|beta)?"
-_VERTEX = "/v1/projects/[^/]+/locations/[^/]+/publishers/google"
+_VERTEX = "/v1(?:/projects/[^/]+/locations/[^/]+)?/publishers/google"
 _RPC = "type.googleapis.com/google.rpc."
 
 
