@@ -6,9 +6,11 @@ Exit codes: 0 answered (with `map`, every row), 1 the call failed, 2 wrong usage
 
 from __future__ import annotations
 
+import re
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from aichatkit._lazy import lazy_module
@@ -68,6 +70,10 @@ def _parse(arguments: Sequence[str]) -> tuple[Command, Namespace]:
                 f"argument {number} is not valid {sys.getfilesystemencoding().upper()} text: {argument[:40]!a}; "
                 "convert it, or send text in another encoding through a pipe with --encoding"
             )
+    for argument in takewhile("--".__ne__, arguments):
+        # Before 3.13, Python takes it for an empty list.
+        if re.fullmatch(r"(--\w[\w-]*=|-\w)--", argument):
+            raise errors.ConfigurationError(f"{argument[:-2].rstrip('=')}: -- is not a value")
     is_command = bool(arguments) and arguments[0] in COMMANDS
     command = load_command(arguments[0] if is_command else "ask")
     return command, command.build_parser().parse_args(arguments[1:] if is_command else arguments)

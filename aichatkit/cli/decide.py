@@ -27,6 +27,7 @@ def build_parser() -> ArgumentParser:
     add_prompt_options(parser)
     parser.add_argument("-q", "--question", action="append", default=[], metavar="QUESTION", help=HELP)
     add_client_options(parser)
+    parser.add_argument("-s", "--system", help="system prompt")
     parser.add_argument("--threshold", type=float, metavar="P", help="probability that counts as yes (default 0.5)")
     add_emulate_option(parser)
     parser.add_argument("--json", action="store_true", help="print all numbers as one JSON object")
@@ -45,6 +46,7 @@ def run(args: Namespace) -> int:
             prompt.text,
             questions,
             model=model_option(args),
+            system=args.system,
             threshold=args.threshold,
             emulate=EMULATE[args.emulate],
             **options,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from aichatkit.attachments import load_file
@@ -52,7 +51,7 @@ def build_prompt(args: Namespace) -> Prompt:
     question = " ".join(word for word in args.prompt if word != "-").strip()
     template = _Template(args.template) if args.template is not None else None
     if template is not None:
-        _apply_settings(args, template.settings)
+        _apply_settings(args, template)
     values = parse_key_values(args.param, option="-p")
     if values and template is None:
         raise ConfigurationError("-p: gives a value to a field of a template, so it needs -t")
@@ -70,10 +69,14 @@ def build_prompt(args: Namespace) -> Prompt:
     return Prompt("\n\n".join(part for part in parts if part), files)
 
 
-def _apply_settings(args: Namespace, settings: Mapping[str, str]) -> None:
-    params = [f"{name}={value}" for name, value in settings.items() if name not in ("model", "system")]
-    # The last value of a parameter wins.
-    args.option = [*params, *args.option]
+def _apply_settings(args: Namespace, template: _Template) -> None:
+    settings = template.settings
+    params = {name: value for name, value in settings.items() if name not in ("model", "system")}
+    if params and "option" not in args:
+        raise ConfigurationError(f"{template.label} sets {', '.join(params)}, which this command does not take")
+    if params:
+        # The last value of a parameter wins.
+        args.option = [*(f"{name}={value}" for name, value in params.items()), *args.option]
     if "model" in settings and args.model is None:
         args.model = [settings["model"]]
     args.system = settings.get("system") if args.system is None else args.system

@@ -585,3 +585,14 @@ def test_a_chat_and_a_map_without_a_network_name_the_doctor_too(monkeypatch, tmp
     for words in (["chat"], ["map", "in.csv", "--out", "out.csv"]):
         assert main([*words, "--retry", "0"]) == 1
         assert "aichatkit doctor openai" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("flag", ["--model=", "--schema=", "--chat=", "-m", "-o", "-t"])
+def test_dashes_are_no_value(capsys, flag):
+    assert main(["Hi", f"{flag}--"]) == 2
+    assert capsys.readouterr().err.strip().endswith(f"{flag.rstrip('=')}: -- is not a value")
+
+
+def test_after_dashes_everything_is_the_question(capsys):
+    assert main(["--no-save", "-m", "offline", "--", "--model=--"]) == 0
+    assert capsys.readouterr().out

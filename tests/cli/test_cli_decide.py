@@ -35,6 +35,21 @@ def test_a_threshold_is_taken(capsys, threshold, answer):
     assert capsys.readouterr().out.startswith(f"refund?: {answer} (")
 
 
+@pytest.mark.parametrize("template", ["A customer wrote: {text}", "---\nmodel: offline\nsystem: Be kind.\n---\n{text}"])
+def test_a_template_is_filled_in(capsys, tmp_path, template):
+    path = tmp_path / "ticket.txt"
+    path.write_text(template, encoding="utf-8")
+    assert main(["decide", "-m", "offline", "-q", "refund?", "-t", str(path), TEXT]) == 0
+    assert capsys.readouterr().out.startswith("refund?: yes (0.")
+
+
+def test_a_template_cannot_set_what_decisions_do_not_take(capsys, tmp_path):
+    path = tmp_path / "ticket.txt"
+    path.write_text("---\ntemperature: 0.2\ntop_p: 0.5\n---\n{text}", encoding="utf-8")
+    assert main(["decide", "-m", "offline", "-q", "refund?", "-t", str(path), TEXT]) == 2
+    assert "sets temperature, top_p, which this command does not take" in capsys.readouterr().err
+
+
 @pytest.fixture
 def service(sandbox, monkeypatch):
     def point(fault):
@@ -55,6 +70,12 @@ def test_a_chat_model_has_no_probabilities(service, capsys):
     service("").says('{"refund": true}')
     assert main(["decide", "-m", "openai", "--emulate", "always", "-q", "refund?", TEXT]) == 0
     assert capsys.readouterr().out == "refund?: yes\n"
+
+
+def test_the_system_prompt_is_sent(service):
+    box = service("")
+    assert main(["decide", "-m", "openai", "-s", "Be kind.", "-q", "refund?", TEXT]) == 0
+    assert "Be kind." in str(box.requests[-1].json())
 
 
 def test_images_are_sent_as_well(service, tmp_path, capsys):
