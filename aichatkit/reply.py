@@ -64,7 +64,8 @@ class Reply:
     `raw` holds the decoded records of the stream if the call was made with `raw=True`.
     `cost` is in US dollars, None if the price or the token usage is unknown. `saved` is what the service's prompt cache
     saved, less what writing to it cost in addition; it may be negative.
-    `cached` is True if the reply came from the client's cache, at no cost.
+    `cache_miss` says why a prompt that begins like an earlier one was not read from that cache; "" if it was, or if the
+    service does not say. `cached` is True if the reply came from the client's cache, at no cost.
     `id` is the service's ID for the answer, or empty.
     `citations` are the sources that the answer cites, each with its place in the text; `searches` are the web searches
     that the service ran for it. `logprobs` are the tokens with their log probabilities, with `logprobs=True`.
@@ -97,6 +98,7 @@ class Reply:
     logprobs: list[TokenLogprob] = field(default_factory=list, repr=False)
     #: The blocks of an answer in which the service ran tools itself, as it requires them back with tool results.
     blocks: list[Mapping[str, Any]] = field(default_factory=list, repr=False)
+    cache_miss: str = ""
 
     def __str__(self) -> str:
         return self.text
@@ -112,9 +114,9 @@ class Reply:
     def to_dict(self) -> dict[str, Any]:
         """Return the reply as plain data that `json.dumps` takes.
 
-        Keys: text, data, provider, model, id, request_id, finish_reason, complete, usage, cost, saved, cached, elapsed,
-        reasoning, citations, searches, logprobs, tool_calls, images, limits, attempts. Headers and raw records are left
-        out; dates, numbers of other packages and the like in `data` are text.
+        Keys: text, data, provider, model, id, request_id, finish_reason, complete, usage, cost, saved, cache_miss,
+        cached, elapsed, reasoning, citations, searches, logprobs, tool_calls, images, limits, attempts. Headers and raw
+        records are left out; dates, numbers of other packages and the like in `data` are text.
         """
         return reply_records.reply_record(self)
 

@@ -1803,6 +1803,20 @@ MISTAKES = (
         "batch_jobs/test_job_decisions.py",
     ),
     Mistake(
+        "a prompt that was read from the cache counts as missed",
+        "prompt_caching/misses.py",
+        "if not tokens or (read and read >= _READ * tokens):",
+        "if not tokens:",
+        "prompt_caching/test_cache_misses.py",
+    ),
+    Mistake(
+        "a time in the system prompt is not named as what broke the cache",
+        "prompt_caching/misses.py",
+        "if is_kept and read < _READ * other.tokens[0] and _is_related(other, trace):",
+        "if is_kept and read and _is_related(other, trace):",
+        "prompt_caching/test_cache_misses.py",
+    ),
+    Mistake(
         "questions that a job has answered are asked again live",
         "decisions/rows.py",
         "known=list(drafts.values())",

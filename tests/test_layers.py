@@ -74,6 +74,7 @@ ORDER = """
     providers.site_rules
     providers
     prompt_caching.memory prompt_caching.prompts prompt_caching.services
+    prompt_caching.misses
     hooks catalog.tokens
     tools call.tool_calls call.blocks call.citations call.closings
     call.collector call.cost limits.cooldowns limits.shared_rates

@@ -240,6 +240,7 @@ def test_data_of_any_type_is_plain_in_the_dict(data, plain):
 KEYS = [
     *("text", "data", "provider", "model", "id", "request_id", "finish_reason", "complete", "usage", "cost", "saved"),
     *(
+        "cache_miss",
         "elapsed",
         "cached",
         "reasoning",

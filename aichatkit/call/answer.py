@@ -55,6 +55,9 @@ class Answer(BaseAnswer):
     `start` reads up to the first text, so that a failure before it can still be retried.
     """
 
+    #: Returns why the service's prompt cache was not read, by the usage that it reported.
+    explain_miss: Callable[[chunks.Usage], str] | None = None
+
     def __init__(
         self,
         provider: Provider,
@@ -330,6 +333,7 @@ class Answer(BaseAnswer):
             saved=saved,
             raw=self._raw or [],
             id=collector.id,
+            cache_miss="" if self.explain_miss is None else self.explain_miss(usage),
         )
         self.close()
         self._notify_complete(self.reply)

@@ -220,8 +220,8 @@ class TargetAttempts:
 
     def _send(self, request: ProviderRequest, http: Transport) -> Answer:
         on_request = None if self.context.on_request is None else self._emit_request
-        decision = self._decide_on_cache(request) if self.provider.cache_style else None
-        if decision is not None:
+        decision = self._decide_on_cache(request)
+        if decision is not None and decision.plan is not None:
             request = replace(request, options=replace(request.options, cache=decision.plan))
         answer = send_request(request, http, clock=self.state.clock, on_request=on_request)
         if decision is not None:

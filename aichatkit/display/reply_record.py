@@ -24,6 +24,7 @@ def reply_record(reply: Any) -> dict[str, Any]:
         "usage": asdict(reply.usage),
         "cost": reply.cost,
         "saved": reply.saved,
+        "cache_miss": reply.cache_miss,
         "elapsed": round(reply.elapsed, 3),
         "cached": reply.cached,
         "reasoning": reply.reasoning,

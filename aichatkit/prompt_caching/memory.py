@@ -6,11 +6,14 @@ Prompts are known by hashes of their beginnings; no text is kept.
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Sequence
-from typing import Callable, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Callable, NamedTuple, TypeVar
 
 from aichatkit._locks import Lock
+
+if TYPE_CHECKING:
+    from aichatkit.prompt_caching.misses import Trace
 
 __all__ = ["Group", "Outcome", "PromptMemory", "Seen"]
 
@@ -20,6 +23,8 @@ _Entry = TypeVar("_Entry")
 #: Beginnings kept; a conversation has two, and the one not seen for the longest time goes first.
 _MAX_SIGHTS = 10_000
 _MAX_GROUPS = 1_000
+#: Services, and the requests to each, with which later ones are compared.
+_MAX_SERVICES, _MAX_TRACES = 20, 16
 #: How often in a row a prompt that should be in the cache may be missing before marking stops.
 MAX_MISSES = 3
 #: Seconds after which a request that was to write a prompt no longer keeps others from it: it may have failed.
@@ -92,6 +97,7 @@ class PromptMemory:
         self._sights: OrderedDict[bytes, _Sight] = OrderedDict()
         self._groups: OrderedDict[bytes, Group] = OrderedDict()
         self._shares: OrderedDict[str, _Shares] = OrderedDict()
+        self._traces: OrderedDict[str, deque[Trace]] = OrderedDict()
         self._lock = Lock()
 
     def __getstate__(self) -> dict[str, object]:
@@ -100,6 +106,20 @@ class PromptMemory:
 
     def __setstate__(self, state: dict[str, Callable[[], float]]) -> None:
         self.__init__(state["_clock"])  # type: ignore[misc]
+
+    def now(self) -> float:
+        """Return the time."""
+        return self._clock()
+
+    def trace(self, service: str, trace: Trace) -> Sequence[Trace]:
+        """Keep a request that is sent to a service, and return those before it."""
+        with self._lock:
+            traces = _entry(self._traces, service, deque, _MAX_SERVICES)
+            earlier = list(traces)
+            traces.append(trace)
+            if len(traces) > _MAX_TRACES:
+                traces.popleft()
+        return earlier
 
     def find(self, digests: Sequence[bytes]) -> list[Seen]:
         """Return what is known about each beginning."""

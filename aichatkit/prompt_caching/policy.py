@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from aichatkit._dataclasses import replace
 from aichatkit._warnings import warn_user
+from aichatkit.chunks import Usage
 from aichatkit.prompt_caching.memory import MAX_MISSES, Outcome, PromptMemory
+from aichatkit.prompt_caching.misses import Trace, explain, trace_of
 from aichatkit.prompt_caching.plan import CachePlan, SharedHead
 from aichatkit.prompt_caching.prompts import Beginning, MeasuredPrompt, measure
 from aichatkit.prompt_caching.services import CacheRules, rules_of
@@ -48,11 +51,29 @@ def decide(
     prompt = measure(provider, model, messages, options, shared)
     if prompt.tokens * _CERTAINLY_SHORT < rules.minimum:
         return None
+    decision = _decide(provider, model, prompt, rules, mode=mode, memory=memory, shared=shared)
+    trace = trace_of(model, messages, options, prompt, memory.now())
+    decision.history = History(trace, memory.trace(provider.url, trace), rules, rules.lifetime_of(mode))
+    return decision
+
+
+def _decide(
+    provider: Provider,
+    model: str,
+    prompt: MeasuredPrompt,
+    rules: CacheRules,
+    *,
+    mode: Any,
+    memory: PromptMemory,
+    shared: SharedHead | None,
+) -> CacheDecision:
     if mode is False:
         return CacheDecision(CachePlan(is_off=True, writes_nothing=rules.style == "breakpoints"))
     if rules.style == "key":
         shares = shared is not None and provider.cache_style == "openai"
         return CacheDecision(CachePlan(key=memory.share_of(prompt.key) if shares else prompt.key))
+    if rules.style == "none":
+        return CacheDecision(None)
     return MarkDecision(f"{provider.name}: {model}", rules, mode, prompt, memory, shared)
 
 
@@ -65,14 +86,40 @@ def plan_for_job(provider: Provider, model: str, messages: Sequence[Message], op
     return None if is_short else CachePlan(writes_nothing=True)
 
 
-class CacheDecision:
-    """The plan for a request that needs no marks."""
+class History(NamedTuple):
+    """A request, those before it, and how long its service keeps prompts."""
 
-    def __init__(self, plan: CachePlan) -> None:
+    trace: Trace
+    earlier: Sequence[Trace]
+    rules: CacheRules
+    lifetime: float
+
+
+class CacheDecision:
+    """The plan for a request that needs no marks; None if nothing is sent for the cache."""
+
+    history: History | None = None
+
+    def __init__(self, plan: CachePlan | None) -> None:
         self.plan = plan
 
     def follow(self, answer: Answer) -> None:
         """Learn from the answer."""
+        answer.explain_miss = self.explain
+
+    def explain(self, usage: Usage) -> str:
+        """Return why what was sent before was not read from the cache; "" if it was, or if there is nothing to say."""
+        history = self.history
+        if history is None or not history.earlier:
+            return ""
+        trace, earlier, rules, lifetime = history
+        if rules.omits_zero and usage.input_tokens is not None:
+            usage = replace(usage, cached_tokens=usage.cached_tokens or 0)
+        return explain(trace, earlier, usage, rules=rules, lifetime=lifetime, why=self._unmarked(usage))
+
+    def _unmarked(self, usage: Usage) -> str:
+        """Return why the prompt could not be read; "" if it was marked, or needs no mark."""
+        return "prompt_cache=False" if self.plan is not None and self.plan.is_off else ""
 
 
 class MarkDecision(CacheDecision):
@@ -108,6 +155,7 @@ class MarkDecision(CacheDecision):
 
     def follow(self, answer: Answer) -> None:
         """Note that the prompt was sent, and learn from what the answer read and wrote."""
+        super().follow(answer)
         lifetime = self._rules.lifetime_of(self._mode)
         prompt = self._prompt
         for beginning in dict.fromkeys((prompt.head, prompt.shared, *prompt.messages[-1:], *prompt.parts)):
@@ -117,6 +165,14 @@ class MarkDecision(CacheDecision):
             # What is written can be read from now on.
             self._memory.note_cached([each.digest for each in self._marked], lifetime)
             answer.when_complete(self._learn)
+
+    def _unmarked(self, usage: Usage) -> str:
+        if any(self._seen[each].is_cached for each in self._marked):
+            return ""
+        if usage.cache_write_tokens:
+            return "it was not in the cache yet; this request wrote it"
+        stopped = "is no longer marked for the cache, as it was not found there" if self._group.is_stopped else ""
+        return f"a prompt with this beginning {stopped or 'was not marked for the cache yet'}"
 
     @property
     def _is_always(self) -> bool:
@@ -176,5 +232,5 @@ class MarkDecision(CacheDecision):
         if self._memory.settle(self._group, Outcome(read, gain, was_expected, self._has_tail)):
             warn_user(
                 f"{self._subject}: {MAX_MISSES} prompts in succession were not found in the prompt cache, so prompts "
-                "with this beginning are no longer marked for it; see prompt_cache= for what breaks a cache"
+                "with this beginning are no longer marked for it; reply.cache_miss says why"
             )

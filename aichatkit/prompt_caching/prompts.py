@@ -10,9 +10,10 @@ from aichatkit.messages import File, Message, ToolCallsMessage, ToolResultMessag
 from aichatkit.prompt_caching.plan import HEAD, SharedHead
 from aichatkit.providers.base import Options, Provider
 
-__all__ = ["Beginning", "MeasuredPrompt", "measure"]
+__all__ = ["INSTRUCTIONS", "Beginning", "MeasuredPrompt", "common_length", "measure", "parts_of"]
 
-_INSTRUCTIONS = ("system", "developer")
+#: The roles of messages that belong to the system prompt.
+INSTRUCTIONS = ("system", "developer")
 #: Tokens assumed for a picture or another file without text.
 _FILE_TOKENS = 1000
 _BYTES_PER_TOKEN = 4
@@ -98,7 +99,7 @@ def measure(
     for tool in options.tools:
         reader.add(repr([tool.name, tool.description, tool.parameters]))
     for message in messages:
-        if message.role in _INSTRUCTIONS:
+        if message.role in INSTRUCTIONS:
             _add_message(reader, message)
     head = reader.beginning(HEAD)
     found = head if shared is not None and not shared.length else None
@@ -106,7 +107,7 @@ def measure(
     parts: Sequence[Beginning] = ()
     start = None
     for place, message in enumerate(messages):
-        if message.role in _INSTRUCTIONS:
+        if message.role in INSTRUCTIONS:
             continue
         if isinstance(message.content, str) and not beginnings:
             start = next(_cut(reader, place, message.content, _places_to_cut(message.content)), None)
@@ -139,7 +140,7 @@ def _places_to_cut(content: str) -> Iterator[int]:
 
 def _add_message(reader: _Reader, message: Message) -> None:
     reader.add(message.role, counts=False)
-    for part in _parts(message):
+    for part in parts_of(message):
         if isinstance(part, File):
             reader.add_file(part)
         else:
@@ -152,9 +153,22 @@ def _add_message(reader: _Reader, message: Message) -> None:
         reader.add(message.call.id, counts=False)
 
 
-def _parts(message: Message) -> Iterator[Any]:
+def parts_of(message: Message) -> Iterator[Any]:
+    """Yield the texts and the files of a message."""
     if isinstance(message.content, str):
         yield message.content
         return
     for part in message.content:
         yield part["file"] if isinstance(part.get("file"), File) else str(part.get("text") or part)
+
+
+def common_length(one: str, other: str) -> int:
+    """Return how many characters two texts have in common at their beginning."""
+    low, high = 0, len(one)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if other.startswith(one[low:middle], low):
+            low = middle
+        else:
+            high = middle - 1
+    return low

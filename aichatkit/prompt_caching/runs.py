@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Callable
 
 from aichatkit.messages import Message
 from aichatkit.prompt_caching.plan import RowHead
-from aichatkit.prompt_caching.prompts import measure
+from aichatkit.prompt_caching.prompts import common_length, measure
 from aichatkit.prompt_caching.services import rules_of
 
 if TYPE_CHECKING:
@@ -121,21 +121,9 @@ def common_beginning(prompts: Iterable[Any], least: str = "") -> str:
     for prompt in islice(prompts, _MAX_COMPARED):
         if not isinstance(prompt, str):
             return least
-        common = prompt if common is None else common[: _common_length(common, prompt)]
+        common = prompt if common is None else common[: common_length(common, prompt)]
         if len(common) <= len(least):
             return least
     common = common or ""
     end = max(common.rfind(space) for space in " \n") + 1
     return common[:end] if end > len(least) else least
-
-
-def _common_length(one: str, other: str) -> int:
-    """Return how many characters two texts have in common at their beginning."""
-    low, high = 0, len(one)
-    while low < high:
-        middle = (low + high + 1) // 2
-        if other.startswith(one[low:middle], low):
-            low = middle
-        else:
-            high = middle - 1
-    return low

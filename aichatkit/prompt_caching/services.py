@@ -28,6 +28,8 @@ class CacheRules(NamedTuple):
     write: float = 1.25
     long_write: float = 2.0
     read: float = 0.1
+    #: Whether a count of tokens that were read is left out if it is 0.
+    omits_zero: bool = False
 
     @property
     def has_fee(self) -> bool:
@@ -65,7 +67,9 @@ def rules_of(provider: Provider, model: str, record: Mapping[str, Any]) -> Cache
         return CacheRules("blocks", minimum, read=_read_price(record))
     if style == "openai" and _takes_breakpoints(provider.priced_as or provider.name, model):
         return _BREAKPOINTS._replace(read=_read_price(record))
-    return None if style == "claude" else _KEYS._replace(style="none" if style == "none" else "key")
+    if style == "claude":
+        return None
+    return _KEYS._replace(style="none" if style == "none" else "key", omits_zero=provider.name == "gemini")
 
 
 def _read_price(record: Mapping[str, Any]) -> float:
