@@ -27,7 +27,12 @@ def answers(client):
 
 @pytest.mark.parametrize(
     ("name", "own"),
-    [("Answer", {"start", "fake", "http"}), ("ToolRounds", set()), ("CachedAnswer", set()), ("ObservedAnswer", set())],
+    [
+        ("Answer", {"start", "fake", "http", "explain_miss"}),
+        ("ToolRounds", set()),
+        ("CachedAnswer", set()),
+        ("ObservedAnswer", set()),
+    ],
 )
 def test_every_answer_has_the_members_of_the_protocol_and_no_others(answers, name, own):
     answer = answers[name]
