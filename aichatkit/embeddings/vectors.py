@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 from aichatkit._reasons import reason_of
@@ -16,7 +16,7 @@ from aichatkit.params import is_integer
 if TYPE_CHECKING:
     from aichatkit.batch_jobs.job import Job
 
-__all__ = ["Embeddings", "Match", "Vector", "from_bytes", "to_bytes", "unit"]
+__all__ = ["Embeddings", "Match", "Vector", "from_bytes", "unit"]
 
 #: Numbers of a vector that notebooks show.
 _SHOWN = 4
@@ -114,7 +114,7 @@ class Embeddings(Sequence[Any]):
         Texts that failed are left out.
 
         Raises:
-            ConfigurationError: the vector has another width, or `k` is not an integer of at least 1.
+            ConfigurationError: a text, a vector of another width, or a `k` that is not an integer of at least 1.
         """
         if not is_integer(k, minimum=1):
             raise ConfigurationError(f"nearest: k must be an integer of at least 1, not {k!r}")
@@ -178,19 +178,17 @@ class Embeddings(Sequence[Any]):
         return row
 
 
-def to_bytes(numbers: Iterable[float]) -> bytes:
-    """Return the numbers as 32-bit floats, the lowest byte first."""
-    return _swapped(array("f", numbers)).tobytes()
-
-
 def from_bytes(content: bytes) -> array[float]:
-    """Return the numbers of a stored vector."""
-    return _swapped(array("f", content))
+    """Return the numbers of a stored vector: 32-bit floats, the lowest byte first."""
+    numbers = array("f", content)
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers
 
 
 def unit(numbers: Sequence[float]) -> Sequence[float]:
     """Return the vector with the same direction and the length 1."""
-    length = math.sqrt(sum(number * number for number in numbers))
+    length = math.hypot(*numbers)
     return [number / length for number in numbers]
 
 
@@ -201,12 +199,6 @@ def _polars_frame(table: Any, vectors: Any) -> Any:
     while name in frame.columns:
         name += "_"
     return frame.with_columns(polars.Series(name, vectors, dtype=polars.Array(polars.Float32, vectors.shape[1])))
-
-
-def _swapped(numbers: array[float]) -> array[float]:
-    if sys.byteorder == "big":
-        numbers.byteswap()
-    return numbers
 
 
 def _parse_numbers(vector: Any) -> list[float]:

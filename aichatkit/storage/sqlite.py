@@ -39,6 +39,7 @@ class Database:
 
     `name` describes the file in error messages. `version` is its schema version, which a file that has a later one
     keeps; files with a later version than `readable` are refused.
+    `page_size` is that of a new file, in bytes.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Database:
         version: int = 0,
         readable: int | None = None,
         lock_timeout: float = _LOCK_TIMEOUT,
+        page_size: int = 4096,
     ) -> None:
         self.path = os.fspath(path) if path else ""
         self._schema = schema
@@ -57,6 +59,7 @@ class Database:
         self._version = version
         self._readable = version if readable is None else readable
         self._lock_timeout = lock_timeout
+        self._page_size = page_size
         self._lock = Lock()
         #: Connections by process ID.
         self._connections: dict[int, sqlite3.Connection] = {}
@@ -128,6 +131,8 @@ class Database:
             self.path, timeout=self._lock_timeout, isolation_level=None, check_same_thread=False
         )
         try:
+            # A file that exists keeps its own.
+            connection.execute(f"PRAGMA page_size={self._page_size}")
             # Check and create in one transaction: other processes may be opening the same new file.
             connection.execute("BEGIN IMMEDIATE")
             is_ours = connection.execute("PRAGMA application_id").fetchone()[0] == _APPLICATION_ID
