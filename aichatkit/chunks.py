@@ -39,6 +39,7 @@ __all__ = [
     "dicts_in",
     "is_generated_call_id",
     "make_call_id",
+    "parse_amount",
     "parse_count",
 ]
 
@@ -338,15 +339,26 @@ def is_generated_call_id(call_id: str) -> bool:
     return re.fullmatch("call[0-9]{5,}", call_id) is not None
 
 
+#: Integers above it are not exact in JSON, and no count of tokens.
+_MAX_COUNT = 2**53
+
+
 def parse_count(value: Any) -> int | None:
     """Return a count that a service reports as an integer, None for anything that is not a count.
 
-    >>> parse_count(5), parse_count(5.0), parse_count("5"), parse_count(True), parse_count(-1)
-    (5, 5, None, None, None)
+    >>> parse_count(5), parse_count(5.0), parse_count("5"), parse_count(True), parse_count(-1), parse_count(10**400)
+    (5, 5, None, None, None, None)
     """
-    if value.__class__ is float and 0 <= value < float("inf"):
-        return int(value)
-    return value if value.__class__ is int and value >= 0 else None
+    return int(value) if value.__class__ in (int, float) and 0 <= value <= _MAX_COUNT else None
+
+
+def parse_amount(value: Any) -> float | None:
+    """Return an amount of money that a service reports as a number, None for anything that is none.
+
+    >>> parse_amount(0.5), parse_amount("0.5"), parse_amount(True), parse_amount(float("inf")), parse_amount(-1)
+    (0.5, None, None, None, None)
+    """
+    return float(value) if value.__class__ in (int, float) and 0 <= value <= _MAX_COUNT else None
 
 
 def dicts_in(values: Any) -> list[Mapping[str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -72,5 +71,5 @@ def _find_problem(reported: Reported, question: Question) -> str:
 
 def _is_within(value: Any, highest: float) -> bool:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    # Rounding may carry a score over its end.
-    return is_number and math.isfinite(value) and -_TOLERANCE <= value <= highest + _TOLERANCE
+    # Rounding may carry a score over its end; what is no number is not between any two.
+    return is_number and -_TOLERANCE <= value <= highest + _TOLERANCE

@@ -65,7 +65,7 @@ def parse_form(questions: Any, threshold: Any, emulate: Any, options: Mapping[st
 
 def build_decision_call(client: Client, text: Any, form: DecisionForm, /, **options: Any) -> Call:
     """Return the call for questions about a text, or about the data of a mapping, which is sent as JSON."""
-    if isinstance(text, Mapping) and not {"role", "from"} & set(text):
+    if isinstance(text, Mapping) and not _is_message(text):
         text = json.dumps(reply_record.plain(text), ensure_ascii=False)
     defaults = client._defaults
     kept = {name: value for name, value in defaults.params.items() if name in _KEPT}
@@ -79,3 +79,8 @@ def build_decision_call(client: Client, text: Any, form: DecisionForm, /, **opti
         expect=partial(expect_answers, form),
         make_attempts=DecisionAttempts,
     )
+
+
+def _is_message(row: Mapping[Any, Any]) -> bool:
+    """Return whether a mapping is a message, and not the data of a row, which may have such columns as well."""
+    return "content" in row and ("role" in row or row.get("from") in ("you", "bot"))

@@ -149,7 +149,7 @@ def _parse_class(cls: Any, parts: Sequence[_Part], prefix: str, fields: list[Fie
         # A field says what it asks by its name, as it does in the class.
         text = part.description or f"{part.name.replace('_', ' ')}?"
         name = f"{prefix}{part.name}"
-        items[part.name] = _parse_item(name, part.hint, part.metadata, text, fields, (*parents, cls))
+        items[part.key or part.name] = _parse_item(name, part.hint, part.metadata, text, fields, (*parents, cls))
     return _Node(cls, items)
 
 
@@ -178,23 +178,30 @@ def _parse_item(
 
 
 class _Part(NamedTuple):
-    """A field of a class."""
+    """A field of a class; `key` is the name under which it is passed, if that is another."""
 
     name: str
     hint: Any
     metadata: Sequence[Any] = ()
     description: str = ""
+    key: str = ""
 
 
 def _fields_of_class(hint: Any) -> list[_Part] | None:
     """Return the fields of a dataclass, TypedDict, NamedTuple or pydantic model, None for any other type."""
     if isinstance(hint, type) and hasattr(hint, "model_fields") and hasattr(hint, "model_validate_json"):
         return [
-            _Part(name, info.annotation, tuple(info.metadata), info.description or "")
+            _Part(name, info.annotation, tuple(info.metadata), info.description or "", _alias_of(info))
             for name, info in hint.model_fields.items()
         ]
     fields = fields_of(hint)
     return None if fields is None else [_Part(field.name, field.hint, (), field.description) for field in fields]
+
+
+def _alias_of(info: Any) -> str:
+    """Return the name under which pydantic takes a field, empty if it is that of the field."""
+    names = getattr(info.validation_alias, "choices", [info.validation_alias])
+    return next((name for name in names if isinstance(name, str)), "")
 
 
 def _parse_field(name: str, hint: Any, metadata: Sequence[Any], text: str) -> Field:
@@ -211,14 +218,10 @@ def _parse_field(name: str, hint: Any, metadata: Sequence[Any], text: str) -> Fi
     origin, args = typing.get_origin(inner), typing.get_args(inner)
     if inner in (int, float):
         return _parse_number(name, text, inner, metadata)
-    if origin in UNION_TYPES and type(None) in args and len(args) == 2:
-        options = _options_of(next(arg for arg in args if arg is not type(None)))
-        if options is not None:
-            return _choice(name, text, [*map(_label_of, options), _NONE], (*options, None))
-    elif (isinstance(origin, type) and issubclass(origin, (list, Set, dict))) or inner in (list, set, dict):
+    if (isinstance(origin, type) and issubclass(origin, (list, Set, dict))) or inner in (list, set, dict):
         return _parse_many(name, text, origin, args)
     options = _options_of(inner)
-    if options is None:
+    if options is None or options == [None]:
         raise ConfigurationError(
             f"decide: {name!r} cannot be {_name_of(hint)}: the answer must be one of a few; use {_SUPPORTED}; "
             "for free text and numbers, ask with schema="
@@ -302,10 +305,15 @@ def _check_labels(name: str, labels: Sequence[str], noun: str, *, minimum: int =
 
 
 def _options_of(hint: Any) -> list[Any] | None:
-    """Return the values of bool, a Literal or an Enum; None for any other type."""
+    """Return the values of bool, a Literal, an Enum or a union of these and None; None for any other type."""
     hint = unwrap(hint)
     if hint is bool:
         return [True, False]
+    if hint is type(None):
+        return [None]
+    if typing.get_origin(hint) in UNION_TYPES:
+        parts = list(map(_options_of, typing.get_args(hint)))
+        return None if None in parts else [option for part in parts for option in part or ()]
     if typing.get_origin(hint) is typing.Literal:
         options: list[Any] = list(typing.get_args(hint))
     elif isinstance(hint, type) and issubclass(hint, enum.Enum):

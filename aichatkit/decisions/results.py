@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic
 
+from aichatkit._reasons import reason_of
 from aichatkit.chunks import Usage
 from aichatkit.decisions.questions import Field, Questions
 from aichatkit.display import markup, reply_record
-from aichatkit.errors import ContentFilteredError
+from aichatkit.errors import ContentFilteredError, SchemaError
 from aichatkit.reply import Attempt, Reply
 
 if TYPE_CHECKING:
@@ -136,9 +138,24 @@ class Decisions(Mapping[str, Decision[Value]], Generic[Data, Value]):
 
     @property
     def data(self) -> Data:
-        """The values, as a dict or an instance of the class; raises ContentFilteredError if one was refused."""
-        data: Data = self._questions.build({name: decision.value for name, decision in self._decisions.items()})
-        return data
+        """The values, as a dict or an instance of the class.
+
+        Raises:
+            ContentFilteredError: a question was refused.
+            SchemaError: the class does not take the values.
+        """
+        values = {name: decision.value for name, decision in self._decisions.items()}
+        try:
+            return self._questions.build(values)  # type: ignore[no-any-return]
+        except Exception as error:  # noqa: BLE001 - the user's class may raise anything
+            problem, reason = f"{type(error).__name__}: {error}", reason_of(error)
+        raise SchemaError(
+            f"{self.provider}: the answers do not fit the class: {problem}",
+            provider=self.provider,
+            model=self.model,
+            partial=json.dumps(self.to_dict()),
+            reason=reason,
+        )
 
     @property
     def refused(self) -> list[str]:

@@ -14,6 +14,7 @@ from aichatkit.decisions.services import DecisionService
 from aichatkit.errors import BadResponseError, ConfigurationError, ContentFilteredError
 from aichatkit.messages import File, Message, ToolCallsMessage, ToolResultMessage
 from aichatkit.providers.base import Provider
+from aichatkit.providers.openai_usage import parse_charge
 from aichatkit.providers.request_bodies import encode_base64, file_uri, iter_parts
 
 __all__ = ["WIRES", "Reported", "build_request"]
@@ -109,9 +110,7 @@ class _SystemOneWire:
             parse_count(usage.get("output_tokens")) or 0,
             cached_tokens=parse_count(usage.get("cached_input_tokens")),
         )
-        cost = usage.get("cost")
-        bill = Bill(cost=float(cost) if isinstance(cost, (int, float)) and cost >= 0 else None)
-        return Parsed(reported, _with_total(counts), bill, str(record.get("model") or ""))
+        return Parsed(reported, _with_total(counts), Bill(cost=parse_charge(usage)), str(record.get("model") or ""))
 
 
 class _GoogleWire:

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from aichatkit._dataclasses import replace
-from aichatkit.chunks import Bill, Usage, parse_count
+from aichatkit.chunks import Bill, Usage, parse_amount, parse_count
 
-__all__ = ["parse_usage"]
+__all__ = ["parse_charge", "parse_usage"]
 
 #: Dollars per tick, xAI's unit of money.
 _TICK = 1e-10
@@ -33,7 +33,7 @@ def parse_usage(usage: Any, *, tier: Any = None) -> Iterator[Usage | Bill]:
     visible = counts.output_tokens if _reasoning_is_on_top(usage, counts) else None
     yield _with_parts_on_top(usage, counts)
     bill = Bill(
-        cost=_charged(usage),
+        cost=parse_charge(usage),
         tier=_word(tier) or _word(usage.get("service_tier")),
         search_size=_word(usage.get("search_context_size")),
         visible=visible,
@@ -109,19 +109,19 @@ def _reasoning_is_on_top(usage: Mapping[str, Any], counts: Usage) -> bool:
     return _rest(counts) == counts.reasoning_tokens or ("citation_tokens" in usage and "reasoning_tokens" in usage)
 
 
-def _charged(usage: Mapping[str, Any]) -> float | None:
+def parse_charge(usage: Mapping[str, Any]) -> float | None:
     """Return the US dollars that the service says it charges."""
-    ticks = _amount(usage.get("cost_in_usd_ticks"))
+    ticks = parse_amount(usage.get("cost_in_usd_ticks"))
     if ticks is not None:
         return ticks * _TICK
     cost = usage.get("cost")
     if isinstance(cost, Mapping):
-        return _amount(cost.get("total_cost")) if cost.get("currency", "USD") == "USD" else None
-    charged = _amount(cost)
+        return parse_amount(cost.get("total_cost")) if cost.get("currency", "USD") == "USD" else None
+    charged = parse_amount(cost)
     if charged is None or usage.get("is_byok") is not True:
         return charged
     # With the user's own key, the gateway's fee is charged in addition to what the model's provider charges.
-    upstream = _amount(_mapping(usage, "cost_details").get("upstream_inference_cost"))
+    upstream = parse_amount(_mapping(usage, "cost_details").get("upstream_inference_cost"))
     return None if upstream is None else charged + upstream
 
 
@@ -151,11 +151,6 @@ def _first(*counts: int | None) -> int | None:
 
 def _mapping(record: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
     return next((record[name] for name in names if isinstance(record.get(name), Mapping)), _NONE)
-
-
-def _amount(value: Any) -> float | None:
-    is_number = value.__class__ in (int, float) and 0 <= value < float("inf")
-    return float(value) if is_number else None
 
 
 def _word(value: Any) -> str:
