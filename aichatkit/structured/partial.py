@@ -96,6 +96,7 @@ class JSONReader:
         #: The containers that are open, each with its schema.
         self._open: list[tuple[Any, Any]] = []
         self._key = ""
+        self._key_pieces: list[str] = []
         #: Where the pieces of the current text go.
         self._write: Callable[[str], None] = _ignore
         self._in_key = False
@@ -178,7 +179,8 @@ class JSONReader:
             return start
         if text[start] != '"':
             return self._fail(start)
-        self._key, self._in_key, self._write = "", True, self._write_key
+        self._key_pieces, self._in_key = [], True
+        self._write = self._key_pieces.append
         self._state = self._read_text
         return start + 1
 
@@ -245,8 +247,11 @@ class JSONReader:
             self._write(text[position:end])
             return end
         if text[position] == '"':
-            self._state = self._read_colon if self._in_key else self._read_end
-            self._in_key = False
+            if self._in_key:
+                self._key, self._in_key = "".join(self._key_pieces), False
+                self._state = self._read_colon
+            else:
+                self._state = self._read_end
             return position + 1
         return self._read_escape(text, position)
 
@@ -319,9 +324,6 @@ class JSONReader:
         elif _takes_text(self._schema_here(), self._schema):
             self._put("")
             self._write = self._write_text
-
-    def _write_key(self, piece: str) -> None:
-        self._key += piece
 
     def _write_text(self, piece: str) -> None:
         container: Any = self._open[-1][0]

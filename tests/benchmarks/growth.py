@@ -134,6 +134,11 @@ def partial_items(client: Client, adapter: Canned, size: int) -> Callable[[], An
     return _partial(client, adapter, [{"number": number, "name": f"row {number}"} for number in range(size // 40)])
 
 
+def partial_key(client: Client, adapter: Canned, size: int) -> Callable[[], Any]:
+    """A long name of a field in structured output, looked at after each piece."""
+    return _partial(client, adapter, {"x" * size: 1})
+
+
 def _partial(client: Client, adapter: Canned, value: Any) -> Callable[[], Any]:
     text = json.dumps({"data": value})
     adapter.says(*({"content": text[start : start + _PIECE]} for start in range(0, len(text), _PIECE)))
@@ -194,6 +199,7 @@ CASES = (
     Case("fields of a schema", "fields", 2_000, 200, schema_fields),
     Case("a partial text of structured output", "bytes", 10_000_000, 40_000, partial_text),
     Case("a partial list of structured output", "bytes", 4_000_000, 40_000, partial_items),
+    Case("a partial name in structured output", "bytes", 10_000_000, 40_000, partial_key),
     Case("texts that are embedded", "texts", 200_000, 4_096, embeddings),
     Case("rows found in a journal", "rows", 1_000_000, 100, journal_rows),
 )
