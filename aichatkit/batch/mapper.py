@@ -19,7 +19,7 @@ from aichatkit.batch.rows import read_rows
 from aichatkit.batch.run import BatchRun, RunOptions
 from aichatkit.batch.task_queue import TaskQueue
 from aichatkit.batch.templates import Template
-from aichatkit.batch.workers import BoundAsk, parse_executor
+from aichatkit.batch.workers import BoundAsk, is_executor, parse_executor
 from aichatkit.call.call import Call
 from aichatkit.call.fallback import check_call
 from aichatkit.errors import ChatError, ConfigurationError
@@ -141,7 +141,7 @@ def map_prompts(
         on_error == "raise",
         sample.policy.max_wait,
         make_executor,
-        owns_executor=not hasattr(executor, "submit"),
+        owns_executor=not is_executor(executor),
         cache=cache,
         ask_cached=None if cache is None else BoundAsk(partial(ask_row, client, row_head=cache.head), options),
     )

@@ -15,7 +15,7 @@ from typing import Any, Callable
 from aichatkit._reasons import reason_of
 from aichatkit.errors import ChatError, ConfigurationError
 
-__all__ = ["BoundAsk", "ThreadWorkers", "answer_row", "parse_executor"]
+__all__ = ["BoundAsk", "ThreadWorkers", "answer_row", "is_executor", "parse_executor"]
 
 #: Bound `ask` methods of the clients in a worker process, by the hash of their pickles.
 _clients: dict[bytes, Callable[..., Any]] = {}
@@ -110,7 +110,7 @@ def parse_executor(executor: Any) -> Callable[[], Any] | None:
     """Return a function that returns the executor, or None for our own threads; reject anything else."""
     if executor is None:
         return None
-    if hasattr(executor, "submit"):
+    if is_executor(executor):
         return lambda: executor
     if callable(executor):
         return partial(_make_executor, executor)
@@ -126,6 +126,11 @@ def _make_executor(make: Callable[[], Any]) -> Any:
             f"executor: the function must return a concurrent.futures.Executor, not {type(executor).__name__}"
         )
     return executor
+
+
+def is_executor(executor: Any) -> bool:
+    """Return whether an executor was passed, which its owner shuts down, and not a class or function that makes one."""
+    return hasattr(executor, "submit") and not isinstance(executor, type)
 
 
 def _unpickle(pickled_ask: bytes, options: Mapping[str, Any]) -> BoundAsk:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +17,9 @@ from aichatkit.cli.jobs import RUNNING
 from aichatkit.cli.output import print_stderr, write_stdout
 from aichatkit.cli.output_files import check_out
 from aichatkit.cli.parser import Parser
+from aichatkit.cli.stdin import read_stdin
 from aichatkit.embeddings.services import KINDS
-from aichatkit.errors import BatchPendingError, ChatError, ConfigurationError
+from aichatkit.errors import BatchPendingError, ChatError, ConfigurationError, JournalError
 from aichatkit.storage.private_files import replacing
 
 __all__ = ["build_parser", "run"]
@@ -29,7 +33,7 @@ def build_parser() -> ArgumentParser:
         prog="aichatkit embed",
         description="Turn a text, or each row of a CSV, TSV or JSON Lines file, into a vector, one JSON line each.",
     )
-    parser.add_argument("input", help="a .csv, .tsv or .jsonl file, or a text")
+    parser.add_argument("input", help="a .csv, .tsv or .jsonl file, or a text; - reads the pipe as one text")
     parser.add_argument(
         "-t",
         "--template",
@@ -69,17 +73,18 @@ def run(args: Namespace) -> int:
         args.journal = f"{args.out}.sqlite"
     if args.batch and args.journal is None:
         raise ConfigurationError("--batch: without --out, name the journal with --journal FILE")
-    texts = Path(args.input) if is_file else [args.input]
+    texts = Path(args.input) if is_file else [_read_text(args.input)]
     try:
         if not to_file:
-            write_stdout(_lines(_embed(args, texts, model)))
+            for line in _lines(_embed(args, texts, model, args.journal)):
+                write_stdout(line)
             return 0
         out = Path(args.out)
         check_out(args.input, out)
         # Opened first: vectors that cannot be written would have been paid for.
         with replacing(out) as file:
-            vectors = _embed(args, texts, model)
-            file.write(_lines(vectors))
+            vectors = _embed_kept(args, texts, model)
+            file.writelines(_lines(vectors))
     except BatchPendingError as error:
         if not args.batch:
             print_stderr(in_words(error))
@@ -89,11 +94,60 @@ def run(args: Namespace) -> int:
             raise
         print_stderr(in_words(error))
         return 130
+    _remove(_part_of(args))
     print_stderr(_summary(args, vectors))
     return 0
 
 
-def _embed(args: Namespace, texts: Any, model: str) -> Any:
+def _read_text(text: str) -> str:
+    """Return the text to embed: that of the pipe for a dash."""
+    if text != "-":
+        if Path(text).is_file():
+            raise ConfigurationError(
+                f"{text!r} is a file: embed takes {', '.join(_SUFFIXES)} files with a text in each row; to embed all "
+                f"of it as one text: aichatkit embed - < {text}"
+            )
+        return text
+    piped = read_stdin(explicit=True)
+    if isinstance(piped, str):
+        return piped
+    raise ConfigurationError("-: only text can be embedded, and the pipe has a file of another type")
+
+
+def _part_of(args: Namespace) -> str:
+    """Return the path of the journal of an unfinished run, where none is named."""
+    return f"{args.out}.part.sqlite"
+
+
+def _embed_kept(args: Namespace, texts: Any, model: str) -> Any:
+    """Embed with a journal in any case: without --journal it is temporary, and the same command continues it."""
+    if args.journal is not None:
+        return _embed(args, texts, model, args.journal)
+    part = _part_of(args)
+    is_new = not os.path.isfile(part)
+    if not is_new:
+        print_stderr(f"continuing the last run: {part} has its vectors; delete it to send every text again")
+    try:
+        return _embed(args, texts, model, part)
+    except ChatError as error:
+        results = getattr(error, "results", None)
+        if is_new and (results is None or not results.dimensions):
+            _remove(part)
+        elif results is not None:
+            print_stderr(f"to send the rest, run the same command again; {part} keeps the vectors until then")
+        if not isinstance(error, JournalError) or not is_new or results is not None:
+            raise
+        print_stderr(f"{error}; without it, the vectors are lost if this run is killed")
+    return _embed(args, texts, model, None)
+
+
+def _remove(journal: str) -> None:
+    for suffix in ("", "-wal", "-shm"):
+        with contextlib.suppress(OSError):
+            os.unlink(f"{journal}{suffix}")
+
+
+def _embed(args: Namespace, texts: Any, model: str, journal: str | None) -> Any:
     with open_client(args) as client:
         vectors = client.embed(
             texts,
@@ -104,7 +158,7 @@ def _embed(args: Namespace, texts: Any, model: str) -> Any:
             normalize=args.normalize or None,
             truncate=args.truncate,
             workers=args.workers,
-            resume=args.journal,
+            resume=journal,
             **job_options(args),
         )
     if args.batch and vectors.pending:
@@ -115,8 +169,8 @@ def _embed(args: Namespace, texts: Any, model: str) -> Any:
     return vectors
 
 
-def _lines(vectors: Any) -> str:
-    return "".join(json.dumps(vector) + "\n" for vector in vectors)
+def _lines(vectors: Any) -> Iterator[str]:
+    return (json.dumps(vector) + "\n" for vector in vectors)
 
 
 def _summary(args: Namespace, vectors: Any) -> str:

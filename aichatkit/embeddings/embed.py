@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sized
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from aichatkit._dataclasses import replace
 from aichatkit._lazy import lazy_module
 from aichatkit.batch.rows import Source, read_rows
-from aichatkit.batch.workers import BoundAsk, ThreadWorkers, parse_executor
+from aichatkit.batch.workers import BoundAsk, ThreadWorkers, is_executor, parse_executor
 from aichatkit.call.targets import Model, Target
 from aichatkit.embeddings.request import embed_batch
 from aichatkit.embeddings.run import EmbeddingRun, RunSettings, problem_of
@@ -76,7 +76,7 @@ def embed_texts(
         raise ConfigurationError(f"truncate: {target.provider.name} cannot cut texts that are too long; leave it out")
     is_single = isinstance(texts, str) and template is None
     source = Source(read_rows([texts]).rows, 1) if is_single else read_rows(texts, template)
-    if on_error == "raise" and isinstance(texts, (list, tuple)):
+    if on_error == "raise" and _can_be_read_again(texts):
         _check_texts(texts, template)
     identity = _identity(target, settings, normalize)
     expected = {"width": width, "normalize": dimensions is not None if normalize is None else normalize}
@@ -91,7 +91,7 @@ def embed_texts(
         price=price_of(provider, target.model, client._context.catalog),
         workers=workers,
         make_executor=make_executor or partial(ThreadWorkers, workers),
-        owns_executor=not hasattr(executor, "submit"),
+        owns_executor=not is_executor(executor),
         journal=None,
         cache=client._context.cache,
         budget=client._context.budget,
@@ -133,7 +133,14 @@ def _check(dimensions: Any, kind: Any, normalize: Any, truncate: Any, workers: A
         raise ConfigurationError(f"on_error: must be 'raise' or 'keep', not {on_error!r}")
 
 
-def _check_texts(texts: Sequence[Any], template: str | None) -> None:
+def _can_be_read_again(texts: Any) -> bool:
+    """Return whether texts can be read before they are sent; iterators and pipes can be read once."""
+    if isinstance(texts, (str, os.PathLike)):
+        return os.path.isfile(texts)
+    return isinstance(texts, Sized) and not isinstance(texts, Iterator)
+
+
+def _check_texts(texts: Any, template: str | None) -> None:
     """Raise the first error among the texts before any of them is sent."""
     for row in read_rows(texts, template).rows:
         problem = problem_of(row)

@@ -100,6 +100,8 @@ class EmbeddingRun:
         self._must_raise = settings.raises
         #: An error that is raised once all other texts are done.
         self._late_error: ChatError | None = None
+        #: The texts whose errors do not name their row yet.
+        self._unnamed: set[bytes] = set()
         #: The bytes of a vector, the same for all.
         self._width = 0
         self._tickets = count()
@@ -122,6 +124,7 @@ class EmbeddingRun:
                 self._send_all(executor)
             except ChatError as error:
                 self._fail(error)
+        self._name_rows()
         self._failure = self._failure or self._late_error
         embeddings = self._embeddings()
         if self._failure is not None and self._must_raise:
@@ -283,9 +286,8 @@ class EmbeddingRun:
         entries: list[tuple[bytes, Stored]] = []
         for text, row, tokens in zip(batch, vectors.rows, shares):
             if isinstance(row, ChatError):
-                row.message += f" (row {self._rows.index(text.key)})"
-                row.args = (row.message,)
                 self._outcomes[text.key] = row
+                self._unnamed.add(text.key)
                 if settings.raises:
                     self._stop(row)
             elif self._width not in (0, len(row)):
@@ -300,6 +302,15 @@ class EmbeddingRun:
             settings.journal.write_vectors(entries)
         if settings.cache is not None:
             write_cache(settings.cache, settings.url, entries)
+
+    def _name_rows(self) -> None:
+        """Add the first row of each text that failed alone to its error."""
+        for position, key in enumerate(self._rows if self._unnamed else ()):
+            if isinstance(key, bytes) and key in self._unnamed:
+                self._unnamed.remove(key)
+                error: Any = self._outcomes[key]
+                error.message += f" (row {position})"
+                error.args = (error.message,)
 
     def _keep(self, entries: Iterable[tuple[bytes, Stored]]) -> None:
         for key, (vector, tokens, share) in entries:

@@ -270,6 +270,11 @@ def test_what_cannot_be_asked_there_ends_the_run(caller):
         caller.map(numbered(3), executor=Here(ValueError("no such thing")))
 
 
+def test_the_class_of_an_executor_makes_one(caller):
+    results = caller.map(numbered(3), executor=ThreadPoolExecutor)
+    assert not results.failed
+
+
 def test_an_executor_that_was_shut_down_is_told(caller):
     pool = ThreadPoolExecutor(1)
     pool.shutdown()

@@ -8,6 +8,8 @@ import pytest
 
 from aichatkit.batch.rows import _SUFFIXES
 from aichatkit.cli import main
+from aichatkit.embeddings import services
+from aichatkit.errors import JournalError
 
 
 def test_a_text_becomes_a_line_of_numbers(capsys):
@@ -78,6 +80,72 @@ def test_an_output_file_that_cannot_be_written_is_reported_before_anything_is_se
     assert main(["embed", "red fox", "-m", "openai/some-model", "--out", str(tmp_path / name)]) == 2
     assert words in capsys.readouterr().err
     assert sandbox.requests == []
+
+
+def test_a_dash_reads_the_pipe_as_one_text(monkeypatch, capsys):
+    main(["embed", "red fox\n", "-m", "offline"])
+    expected = capsys.readouterr().out
+    monkeypatch.setattr("aichatkit.cli.embed.read_stdin", lambda *, explicit: "red fox\n")
+    assert main(["embed", "-", "-m", "offline"]) == 0
+    assert capsys.readouterr().out == expected
+    monkeypatch.setattr("aichatkit.cli.embed.read_stdin", lambda *, explicit: object())
+    assert main(["embed", "-", "-m", "offline"]) == 2
+    assert "only text can be embedded" in capsys.readouterr().err
+
+
+def test_a_file_of_another_type_is_not_embedded_by_its_name(tmp_path, capsys):
+    path = tmp_path / "notes.txt"
+    path.write_text("red fox", encoding="utf-8")
+    assert main(["embed", str(path), "-m", "offline"]) == 2
+    assert f"aichatkit embed - < {path}" in capsys.readouterr().err
+
+
+@pytest.fixture
+def interrupted(sandbox, tmp_path, monkeypatch, capsys):
+    """A run of four texts that ended after the first two, the command for it, and the journal it left."""
+    monkeypatch.setitem(services._SERVICES, "openai", services.EmbeddingService(max_texts=2))
+    monkeypatch.setenv("OPENAI_BASE_URL", f"{sandbox.url}/v1")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+    source, out = tmp_path / "texts.jsonl", tmp_path / "vectors.jsonl"
+    source.write_text("".join(f'{{"prompt": "fox {number}"}}\n' for number in range(4)), encoding="utf-8")
+    command = ["embed", str(source), "-m", "openai/some-model", "--out", str(out), "-w", "1"]
+    sandbox.script("vectors-reversed", "quota,on=embeddings")
+    assert main(command) == 1
+    part = tmp_path / "vectors.jsonl.part.sqlite"
+    assert f"run the same command again; {part} keeps the vectors until then" in capsys.readouterr().err
+    assert part.exists()
+    assert not out.exists()
+    return command, out, part
+
+
+def test_a_run_that_ends_early_is_continued_by_the_same_command(interrupted, sandbox, capsys):
+    command, out, part = interrupted
+    sandbox.requests.clear()
+    assert main(command) == 0
+    assert [request.json()["input"] for request in sandbox.requests] == [["fox 2", "fox 3"]]
+    assert len(out.read_text("utf-8").splitlines()) == 4
+    assert not part.exists()
+    assert "continuing the last run" in capsys.readouterr().err
+
+
+def test_the_vectors_of_another_model_are_not_mixed_in(interrupted, capsys):
+    command, _, part = interrupted
+    assert main([*command, "-d", "4"]) == 2
+    errors = capsys.readouterr().err
+    assert f"continuing the last run: {part} has its vectors; delete it" in errors
+    assert "holds vectors of openai/some-model, not of openai/some-model dimensions=4" in errors
+    assert part.exists()
+
+
+def test_a_journal_that_cannot_be_made_is_left_out_with_a_note(tmp_path, monkeypatch, capsys):
+    def refuse(self):
+        raise JournalError("the journal cannot be opened")
+
+    monkeypatch.setattr("aichatkit.storage.sqlite.Database._open", refuse)
+    out = tmp_path / "vectors.jsonl"
+    assert main(["embed", "red fox", "-m", "offline", "--out", str(out)]) == 0
+    assert "without it, the vectors are lost if this run is killed" in capsys.readouterr().err
+    assert len(out.read_text("utf-8").splitlines()) == 1
 
 
 def test_the_input_file_is_not_overwritten(tmp_path, capsys):

@@ -330,6 +330,34 @@ def test_a_class_is_filled(every):
     assert every.decide(TEXT, Ticket, model="openai").data == Ticket(True, "billing")
 
 
+def test_a_class_that_does_not_take_the_values_is_an_error(every):
+    @dataclass
+    class Picky:
+        refund: Annotated[bool, "Does the writer ask for a refund?"]
+
+        def __post_init__(self):
+            raise ValueError("not today")
+
+    decisions = every.decide(TEXT, Picky, model="openai")
+    with pytest.raises(SchemaError, match="openai: the answers do not fit the class: ValueError: not today") as caught:
+        _ = decisions.data
+    assert json.loads(caught.value.partial)["refund"]["value"] is True
+    assert decisions["refund"].value is True
+
+
+def test_a_pydantic_model_is_filled_by_the_names_it_takes(every):
+    pydantic = pytest.importorskip("pydantic")
+    choices = pydantic.AliasChoices(pydantic.AliasPath("a", "b"), "theTopic")
+
+    class Mail(pydantic.BaseModel):
+        refund: bool = pydantic.Field(alias="wantsRefund", description="Does the writer ask for a refund?")
+        topic: Literal["bug", "billing"] = pydantic.Field(validation_alias=choices)
+
+    decisions = every.decide(TEXT, Mail, model="openai")
+    assert list(decisions) == ["refund", "topic"]
+    assert (decisions.data.refund, decisions.data.topic) == (True, "billing")
+
+
 def test_a_single_question_gives_one_decision(every):
     decision = every.decide(TEXT, bool, "Does the writer ask for a refund?", model="openai")
     assert decision.value is True
@@ -397,6 +425,24 @@ def test_the_cost_is_that_of_the_catalog(every):
 
 def test_a_cost_in_the_answer_counts(sandbox, policy):
     assert faulty(sandbox, policy, "billed-cost", "openrouter").decide(TEXT, QUESTIONS).cost == 0.25
+
+
+@pytest.mark.parametrize("cost", ["1e999", "true", "-1", '"0.1"', "1" + "0" * 400])
+def test_a_cost_that_is_no_amount_is_not_known(cost):
+    answers = '"a?": {"type": "noul", "noul": 0.9}'
+    with responses.RequestsMock() as mock, Client(api_key={"openrouter": "k"}) as client:
+        body = f'{{"answers": {{{answers}}}, "usage": {{"input_tokens": 1{"0" * 400}, "cost": {cost}}}}}'
+        mock.post("https://openrouter.ai/api/alpha/decisions", body=body)
+        decisions = client.decide(TEXT, {"a?": bool}, model="openrouter/some-decisions")
+    assert (decisions.cost, decisions.usage.input_tokens) == (None, None)
+
+
+def test_a_number_of_any_size_is_checked():
+    body = f'{{"answers": [{{"type": "predicate", "probability": 1{"0" * 400}}}]}}'
+    with responses.RequestsMock() as mock, Client("openai", api_key="k", retry=0) as client:
+        mock.post("https://api.openai.com/v1/decisions", body=body)
+        with pytest.raises(BadResponseError, match="has the probability 10000"):
+            client.decide(TEXT, {"a?": bool})
 
 
 def test_a_budget_ends_the_calls(sandbox, policy):
@@ -729,7 +775,21 @@ def test_an_older_server_without_the_endpoint_is_an_error_with_advice():
 def test_the_data_of_a_row_is_sent_as_json(every, sandbox):
     every.decide({"subject": "Login", "text": "Blank page"}, QUESTIONS, model="openai")
     every.decide({"role": "user", "content": "Blank page"}, QUESTIONS, model="openai")
-    assert [body["input"] for body in bodies(sandbox)] == ['{"subject": "Login", "text": "Blank page"}', "Blank page"]
+    every.decide({"from": "you", "content": "Blank page"}, QUESTIONS, model="openai")
+    assert [body["input"] for body in bodies(sandbox)] == [
+        '{"subject": "Login", "text": "Blank page"}',
+        "Blank page",
+        "Blank page",
+    ]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [{"from": "kim@example.org", "content": "Blank page"}, {"role": "nurse", "note": "Hm"}, {"content": "x"}],
+)
+def test_a_row_may_have_the_columns_of_a_message(every, sandbox, row):
+    every.decide(row, QUESTIONS, model="openai")
+    assert json.loads(bodies(sandbox)[0]["input"]) == row
 
 
 def test_a_reply_with_decisions_is_plain_data(every):

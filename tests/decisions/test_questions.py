@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import typing
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, NamedTuple, Optional, TypedDict
+from typing import Annotated, Any, Literal, NamedTuple, Optional, TypedDict, Union
 
 import pytest
 
@@ -61,6 +61,8 @@ def one(hint, name="topic"):
         (Level, "choice", ("LOW", "HIGH"), (Level.LOW, Level.HIGH)),
         (Optional[Topic], "choice", ("bug", "billing", "none of these"), (Topic.BUG, Topic.BILLING, None)),
         (Optional[bool], "choice", ("yes", "no", "none of these"), (True, False, None)),
+        (Union[Literal["a"], Literal["b"]], "choice", ("a", "b"), ("a", "b")),
+        (Union[Literal["a"], Topic, None], "choice", ("a", "bug", "billing", "none of these"), ("a", *Topic, None)),
         (["low", "high"], "score", ("low", "high"), ("low", "high")),
         (range(1, 4), "score", ("1", "2", "3"), (1, 2, 3)),
         (Annotated[int, range(0, 3)], "score", ("0", "1", "2"), (0, 1, 2)),
@@ -220,6 +222,9 @@ class Endless:
         ({"x?": ["a", 1]}, "the levels must be strings"),
         ({"x?": Literal[b"a", b"b"]}, "cannot be"),
         ({"x?": Optional[str]}, "cannot be"),
+        ({"x?": Union[Literal["a"], int]}, "cannot be"),
+        ({"x?": None}, "cannot be"),
+        ({"x?": type(None)}, "cannot be"),
         ({"x?": list[str]}, "of containers only those like list"),
         ({"x?": list}, "of containers only those like list"),
         ({"x?": list[bool]}, "of containers only those like list"),

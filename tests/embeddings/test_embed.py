@@ -33,7 +33,8 @@ from aichatkit import (
 )
 from aichatkit.embeddings import services
 from aichatkit.embeddings.run import EmbeddingRun
-from aichatkit.embeddings.vectors import from_bytes, to_bytes
+from aichatkit.embeddings.store import Stored, VectorJournal
+from aichatkit.embeddings.vectors import from_bytes
 from aichatkit.registry import registry
 from aichatkit.sandbox.wires.embeddings import vector_of
 
@@ -275,6 +276,13 @@ def test_a_text_that_is_too_long_is_the_only_one_that_fails(every):
     assert caught.value.results[0] == near("red fox", 1536)
 
 
+def test_each_text_that_is_too_long_names_its_first_row(every):
+    first, second = "long " * 9000, "longer " * 9000
+    embeddings = every.embed(["fox", first, second, first], model=MODEL, on_error="keep")
+    messages = [str(error)[-8:] for error in embeddings.errors]
+    assert messages == ["None", " (row 1)", " (row 2)", " (row 1)"]
+
+
 def test_files_frames_and_templates_are_rows_as_for_map(every, sandbox, tmp_path):
     path = tmp_path / "texts.csv"
     path.write_text("title,body\nFox,red\nWolf,grey\n", encoding="utf-8")
@@ -335,6 +343,13 @@ def test_the_nearest_texts_come_first(every):
     assert 0 < matches[1].score < matches[0].score <= 1
     with pytest.raises(ConfigurationError, match="3 numbers and these have 1536"):
         embeddings.nearest([1, 2, 3])
+    with pytest.raises(ConfigurationError, match="pass the vector of the text"):
+        embeddings.nearest("a grey wolf")
+
+
+def test_the_score_of_a_numpy_vector_is_a_float(every):
+    embeddings = every.embed(TEXTS, model=MODEL)
+    assert type(embeddings.nearest(embeddings.array()[1], k=1)[0].score) is float
 
 
 @pytest.mark.parametrize("k", [0, -1, 2.5, "2", None])
@@ -509,14 +524,35 @@ def test_an_answer_that_is_none_is_an_error(sandbox, policy, fault, words):
     [
         ("1e39, 1", "a number that is not finite"),
         ("1e-200, 0", "a vector of zeros"),
-        (f"1{'0' * 400}, 1", "cannot be read"),
+        (f"1{'0' * 400}, 1", "not a 32-bit number"),
+        ('"0.5", 1', "not a 32-bit number"),
+        ("null, 1", "not a 32-bit number"),
+        ("1, NaN", "a number that is not finite"),
+        ("-Infinity, Infinity", "a number that is not finite"),
+        ("-0.0, 0", "a vector of zeros"),
+        ("", "0 numbers where 0 were expected"),
     ],
 )
-def test_numbers_that_32_bit_floats_cannot_hold_are_an_error(numbers, words, normalize):
+def test_a_vector_with_other_than_32_bit_numbers_is_an_error(numbers, words, normalize):
     with responses.RequestsMock() as mock, Client(api_key={"openai": "k"}) as client:
         mock.post(URL, body=f'{{"data": [{{"index": 0, "embedding": [{numbers}]}}]}}')
         with pytest.raises(BadResponseError, match=words):
             client.embed(["fox"], model="openai/mine", normalize=normalize)
+
+
+def test_base64_of_other_than_32_bit_numbers_is_an_error():
+    with responses.RequestsMock() as mock, Client(api_key={"openai": "k"}) as client:
+        mock.post(URL, json={"data": [{"index": 0, "embedding": "AAAAPwAA"}]})
+        with pytest.raises(BadResponseError, match=r"6 bytes, not of 32-bit numbers \(text 0\).*encoding_format"):
+            client.embed(["fox"], model="openai/mine")
+
+
+@pytest.mark.parametrize("positions", [[0, True], [0.0, 1.0], [0, 2], [-1, 0], ["0", "1"]])
+def test_positions_that_are_not_those_of_the_texts_are_an_error(positions):
+    with responses.RequestsMock() as mock, Client(api_key={"openai": "k"}) as client:
+        mock.post(URL, json={"data": [{"index": position, "embedding": [1.0]} for position in positions]})
+        with pytest.raises(BadResponseError, match="positions are not those of the texts"):
+            client.embed(["fox", "wolf"], model="openai/mine")
 
 
 def test_a_width_that_was_not_asked_for_is_an_error(sandbox, policy):
@@ -716,6 +752,28 @@ def test_texts_are_checked_before_anything_is_sent(every, sandbox, text, words):
     assert [type(error) for error in embeddings.errors] == [type(None), ConfigurationError, type(None)]
 
 
+@pytest.mark.parametrize("form", ["dict", "frame", "series", "array", "csv", "path"])
+def test_all_rows_of_whatever_can_be_read_twice_are_checked_first(every, sandbox, tmp_path, monkeypatch, form):
+    pandas = pytest.importorskip("pandas")
+    monkeypatch.setitem(services._SERVICES, "openai", services.EmbeddingService(max_texts=2))
+    texts = ["red", "grey", "fox", "wolf", " "]
+    frame = pandas.DataFrame({"text": texts})
+    path = tmp_path / "texts.csv"
+    frame.to_csv(path, index=False)
+    rows = {
+        "dict": dict(enumerate(texts)),
+        "frame": frame,
+        "series": frame["text"],
+        "array": frame["text"].to_numpy(),
+        "csv": str(path),
+        "path": path,
+    }
+    template = "{text}" if form in ("csv", "path", "frame") else None
+    with pytest.raises(ConfigurationError, match="row 4"):
+        every.embed(rows[form], template, model=MODEL, workers=1)
+    assert sandbox.requests == []
+
+
 def test_a_template_that_does_not_fit_a_row_is_the_error_of_that_row(every):
     rows = [{"text": "fox"}, {"other": "wolf"}]
     embeddings = every.embed(rows, "A {text}", model=MODEL, on_error="keep")
@@ -750,6 +808,32 @@ def test_a_journal_sends_only_what_is_missing(every, sandbox, tmp_path):
     assert second[:3] == first[:]
     assert second.usage.input_tokens == 8
     assert path.stat().st_mode & 0o077 == 0
+
+
+def test_the_first_vector_of_a_text_stays_with_its_price(tmp_path):
+    journal = VectorJournal(tmp_path / "v.sqlite", "m")
+    usual, cheap = Stored(b"\0\0\x80?", 1), Stored(b"\0\0\0@", 2, 0.5)
+    journal.write_vectors([(b"a", usual), (b"b", cheap)])
+    journal.write_vectors([(b"a", cheap), (b"b", usual)])
+    assert journal.read_vectors([b"a", b"b"]) == {b"a": usual, b"b": cheap}
+    journal.close()
+
+
+def test_a_journal_of_an_earlier_release_keeps_its_pages(tmp_path):
+    sizes = {}
+    for name, size in (("old", 4096), ("new", 16_384)):
+        with sqlite3.connect(tmp_path / name) as connection:
+            if name == "old":
+                connection.execute("CREATE TABLE vectors (key BLOB NOT NULL PRIMARY KEY, vector BLOB NOT NULL, tokens)")
+                connection.execute("PRAGMA application_id=0x41434B01")
+        connection.close()
+        journal = VectorJournal(tmp_path / name, "m")
+        journal.write_vectors([(b"a", Stored(b"\0\0\x80?", 1))])
+        journal.close()
+        with sqlite3.connect(tmp_path / name) as connection:
+            sizes[name] = (connection.execute("PRAGMA page_size").fetchone()[0], size)
+        connection.close()
+    assert all(found == expected for found, expected in sizes.values())
 
 
 def test_a_journal_keeps_what_was_done_before_a_failure(every, sandbox, tmp_path, monkeypatch):
@@ -848,6 +932,15 @@ def test_an_executor_of_the_users_own_is_used_and_left_running(every):
         assert executor.submit(len, "ab").result() == 2
 
 
+@pytest.mark.parametrize("make", [ThreadPoolExecutor, lambda: ThreadPoolExecutor(1)])
+def test_an_executor_is_made_by_its_class_or_a_function_and_shut_down(every, monkeypatch, make):
+    ended = []
+    shutdown = ThreadPoolExecutor.shutdown
+    monkeypatch.setattr(ThreadPoolExecutor, "shutdown", lambda self, **how: ended.append(how) or shutdown(self, **how))
+    assert len(every.embed(TEXTS, model=MODEL, executor=make)) == 3
+    assert ended == [{"wait": False}]
+
+
 def test_an_executor_that_is_shut_down_is_an_error(every):
     executor = ThreadPoolExecutor(1)
     executor.shutdown()
@@ -864,9 +957,9 @@ def test_a_worker_that_dies_is_an_error(every):
         every.embed(TEXTS, model=MODEL, executor=lambda: Dying(1))
 
 
-def test_vectors_are_kept_lowest_byte_first(monkeypatch):
-    assert to_bytes([1.0]) == b"\x00\x00\x80?"
+def test_vectors_are_kept_lowest_byte_first(every, monkeypatch):
+    embeddings = every.embed(TEXTS, model=MODEL)
+    assert list(from_bytes(b"\x00\x00\x80?")) == [1.0]
+    assert list(embeddings.array()[0]) == embeddings[0]
     monkeypatch.setattr("aichatkit.embeddings.vectors.sys.byteorder", "big")
-    swapped = to_bytes([1.0])
-    assert swapped == b"?\x80\x00\x00"
-    assert list(from_bytes(swapped)) == [1.0]
+    assert list(from_bytes(b"?\x80\x00\x00")) == [1.0]
