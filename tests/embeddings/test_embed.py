@@ -343,7 +343,7 @@ def test_the_nearest_texts_come_first(every):
     assert 0 < matches[1].score < matches[0].score <= 1
     with pytest.raises(ConfigurationError, match="3 numbers and these have 1536"):
         embeddings.nearest([1, 2, 3])
-    with pytest.raises(ConfigurationError, match="pass the vector of the text"):
+    with pytest.raises(ConfigurationError, match="the vector must be a list of numbers"):
         embeddings.nearest("a grey wolf")
 
 
