@@ -11,7 +11,7 @@ from aichatkit._dataclasses import dataclass, field
 from aichatkit.batch_jobs.engine import JobEngine
 from aichatkit.batch_jobs.journal import JobJournal, has_jobs
 from aichatkit.batch_jobs.records import CANCELLED, FINAL, JobRecord
-from aichatkit.errors import ConfigurationError
+from aichatkit.errors import ChatError, ConfigurationError
 from aichatkit.registry import registry
 
 if TYPE_CHECKING:
@@ -84,7 +84,19 @@ class Job:
 
     def cancel(self) -> Job:
         """Cancel the job at its service and return it; what it answered until then is charged, and still collected."""
-        return self._change(lambda engine, job: job if job.state in FINAL else engine.cancel(job))
+
+        def cancel(engine: JobEngine, job: JobRecord) -> JobRecord:
+            if job.state in FINAL:
+                return job
+            try:
+                return engine.cancel(job)
+            except ChatError as error:
+                # Services refuse to cancel a job that has ended, which the journal does not know yet.
+                if error.status not in (400, 409) or engine.advance(job)[0].state != "ended":
+                    raise
+                return job
+
+        return self._change(cancel)
 
     def release(self) -> Job:
         """Give the job up, so that its rows are sent again: they may then be answered, and charged, twice.

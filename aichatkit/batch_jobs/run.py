@@ -96,7 +96,7 @@ class JobRun(BaseRun):
 
     def notes(self) -> str:
         """Return the state of the jobs for the progress bar."""
-        return status.progress_note(self._latest)
+        return status.progress_note(self._latest, self._clock())
 
     def next_look(self) -> float:
         """Return the seconds until jobs are looked at again."""

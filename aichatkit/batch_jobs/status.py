@@ -11,16 +11,23 @@ from aichatkit.errors import BatchGoneError, BatchPendingError, ChatError
 __all__ = ["interrupted_error", "next_look", "pending_error", "progress_note"]
 
 
-def progress_note(jobs: Sequence[JobRecord]) -> str:
+def progress_note(jobs: Sequence[JobRecord], now: float) -> str:
     """Return how many jobs have ended, and what is known about the others."""
     if not jobs:
         return ""
     active = [job for job in jobs if job.state not in FINAL]
     deadlines = [job.deadline for job in active if job.deadline]
-    until = f", ends by {time.strftime('%H:%M', time.localtime(max(deadlines)))}" if deadlines else ""
+    until = f", ends by {_clock_time(max(deadlines), now)}" if deadlines else ""
     answered = sum(job.answered for job in active)
     rows = sum(job.rows for job in active)
     return f"{len(jobs) - len(active)}/{len(jobs)}, {answered:,}/{rows:,} rows ready{until}"
+
+
+def _clock_time(seconds: float, now: float) -> str:
+    """Return a time of this machine's time zone, with its day if that is not today."""
+    moment = time.localtime(seconds)
+    is_today = moment[:3] == time.localtime(now)[:3]
+    return time.strftime("%H:%M" if is_today else "%a %H:%M", moment)
 
 
 def next_look(jobs: Sequence[JobRecord], now: float) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import tracemalloc
 
 import pytest
@@ -360,4 +361,11 @@ def test_a_list_of_jobs_without_anything_around_it_is_read(protocol_of, monkeypa
 
 
 def test_a_note_about_no_jobs_is_empty():
-    assert progress_note([]) == ""
+    assert progress_note([], 0.0) == ""
+
+
+def test_a_deadline_is_shown_with_its_day_unless_that_is_today():
+    job = JOB._replace(state="running", answered=0)
+    noon = time.mktime((2026, 11, 27, 12, 0, 0, 0, 0, -1))
+    shown = [progress_note([job._replace(deadline=noon + hours * 3600)], noon) for hours in (2, 24)]
+    assert shown == ["0/1, 0/2 rows ready, ends by 14:00", "0/1, 0/2 rows ready, ends by Sat 12:00"]

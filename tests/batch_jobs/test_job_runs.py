@@ -570,6 +570,23 @@ def test_ctrl_c_leaves_the_jobs_running_and_says_how_to_go_on(service, run, tmp_
     assert len(service.jobs) == 1
 
 
+@pytest.mark.parametrize("status", [400, 409])
+def test_a_job_that_has_ended_cannot_be_cancelled_and_says_so(service, run, tmp_path, client_of, status):
+    run(service, ROWS, wait=False)
+    service.fault = lambda method, path: status if path.endswith("/cancel") else None
+    with client_of(service) as client:
+        (job,) = client.jobs(tmp_path / "run.sqlite")
+        with pytest.raises(ChatError):
+            job.cancel()
+        service.sleep(service.duration)
+        assert job.cancel().state == job.cancel().state == "ended"
+        service.fault = lambda method, path: 403 if path.endswith("/cancel") else None
+        with pytest.raises(ChatError):
+            client.jobs(tmp_path / "run.sqlite")[0].cancel()
+    service.fault = lambda method, path: None
+    assert not run(service, ROWS).failed
+
+
 def test_a_job_can_be_looked_up_and_cancelled(service, run, tmp_path, client_of, monkeypatch):
     run(service, ROWS, wait=False)
     with client_of(service) as client:
