@@ -24,6 +24,7 @@ WIRES = {
     "openai/gpt-5-search-api": "/v1",
     "openrouter": "/v1",
     "xai": "/v1",
+    "mistral": "/v1",
     "anthropic": "",
     "gemini": "",
     "offline": None,
@@ -70,11 +71,21 @@ def test_each_citation_has_its_place_in_the_text(searching, model, stream):
     client = searching(model)
     reply = client.stream(QUESTION, search=True).read() if stream else client.ask(QUESTION, search=True)
     texts = check_places(reply)
-    if model in ("anthropic", "gemini"):
+    if model == "mistral":
+        # A source stands behind the words it is for, and spans none of them.
+        before = [reply.text[: citation.start] for citation in reply.citations]
+        assert [text.rpartition(" ")[2] for text in before] == ["answer", "🌙"]
+    elif model in ("anthropic", "gemini"):
         assert texts == ["zwölf Stunden, so the naïve answer", "der Mond zieht daran 🌙"]
     else:
         assert all(text.startswith("([example.org](https://example.org/") for text in texts)
     assert len(reply.sources) >= 2
+
+
+def test_mistral_counts_its_searches(searching):
+    reply = searching("mistral").ask(QUESTION, search=True)
+    (search,) = reply.searches
+    assert (search.query, search.results, reply.usage.searches) == ("when is low tide", [], 1)
 
 
 @pytest.mark.parametrize("model", ["openai", "openai-responses", "xai", "anthropic", "gemini"])
@@ -96,7 +107,13 @@ def test_the_model_may_decide_against_a_search(searching, model):
 
 @pytest.mark.parametrize(
     ("model", "error"),
-    [("anthropic", ["query_too_long"]), ("openai", ["failed"]), ("xai", ["failed"]), ("gemini", [])],
+    [
+        ("anthropic", ["query_too_long"]),
+        ("openai", ["failed"]),
+        ("xai", ["failed"]),
+        ("gemini", []),
+        ("mistral", [""]),
+    ],
 )
 def test_a_search_that_fails_is_told_and_the_answer_kept(searching, model, error):
     reply = searching(model, "search-error,code=query_too_long").ask(QUESTION, search=True)

@@ -63,6 +63,22 @@ BODIES = {
             "text": {"format": {"type": "json_schema", "name": "s", "schema": {"type": "object"}}},
         },
     ),
+    "mistral-conversations": (
+        "/v1/conversations",
+        {},
+        {
+            "model": "m",
+            "instructions": "Be brief.",
+            "inputs": [
+                {"type": "message.input", "role": "user", "content": [{"type": "text", "text": "Hi"}]},
+                {"type": "message.output", "role": "assistant", "content": "Hi"},
+                {"type": "function.call", "tool_call_id": "call00100", "name": "f", "arguments": "{}"},
+                {"type": "function.result", "tool_call_id": "call00100", "result": "4"},
+            ],
+            "tools": [{"type": "function", "function": FUNCTION}, {"type": "web_search"}],
+            "completion_args": {"temperature": 1, "tool_choice": "any"},
+        },
+    ),
     "anthropic": (
         "/v1/messages",
         {"anthropic-version": "2023-06-01"},
@@ -282,6 +298,7 @@ OPTIONAL_ON = {
     "aichatfree": ("pass",),
     "gemini": ("role",),
     "images": ("model",),
+    "mistral-conversations": ("completion_args", "instructions", "type"),
     "ollama": ("messages", "role", "type"),
     "openai-responses": ("type",),
 }
@@ -295,6 +312,7 @@ OTHER_TYPES = {
     "content": (str, list),
     "system": (str, list),
     "input": (str, list),
+    "inputs": (str, list),
     "output": (str, list),
     "tool_choice": (str, dict),
     "stop": (str, list),

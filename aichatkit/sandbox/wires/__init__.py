@@ -19,6 +19,7 @@ from aichatkit.sandbox.wires.embeddings import (
     OpenAIEmbeddings,
 )
 from aichatkit.sandbox.wires.gemini import Gemini
+from aichatkit.sandbox.wires.mistral_conversations import MistralConversations
 from aichatkit.sandbox.wires.ollama import Ollama
 from aichatkit.sandbox.wires.openai import OpenAIModels
 from aichatkit.sandbox.wires.openai_chat import OpenAIChat
@@ -39,6 +40,7 @@ WIRES: tuple[type[Wire], ...] = (
     ChatGptt,
     OpenAIChat,
     OpenAIResponses,
+    MistralConversations,
     Anthropic,
     VertexClaude,
     Gemini,

@@ -27,7 +27,7 @@ _NAMES = {
 }
 
 
-_SEGMENT = re.compile(r"([^{]+)(?:\{(\w+)=([\w-]+)\})?")
+_SEGMENT = re.compile(r"([^{.]+)(?:\{(\w+)=([\w.-]+)\})?")
 
 
 class Field(NamedTuple):
@@ -83,7 +83,7 @@ def check_fields(record: Any, fields: Mapping[str, Field], refuse: Callable[[Bad
     selects objects.
     """
     for path, field in fields.items():
-        for place, value in _find(record, path.split("."), ""):
+        for place, value in _find(record, _SEGMENT.findall(path), ""):
             if value is not None and not _is_valid(value, field):
                 raise refuse(BadField(place, field, value))
 
@@ -101,7 +101,7 @@ def parse_required(text: str) -> list[tuple[str, str]]:
 def check_required(record: Any, required: Sequence[tuple[str, str]], refuse: Callable[[str, str], APIError]) -> None:
     """Raise what `refuse` makes of the place of the first object that lacks a name, and of that name."""
     for path, name in required:
-        for place, value in _find(record, path.split("."), ""):
+        for place, value in _find(record, _SEGMENT.findall(path), ""):
             if isinstance(value, dict) and value.get(name) is None:
                 raise refuse(place, name)
 
@@ -116,19 +116,19 @@ def json_type(value: Any) -> str:
     return names.get(type(value), "object")
 
 
-def _find(record: Any, names: list[str], place: str) -> Iterator[tuple[str, Any]]:
+def _find(record: Any, names: Sequence[tuple[str, str, str]], place: str) -> Iterator[tuple[str, Any]]:
     """Yield the values at a path with their places; of what is not there, or of another shape, there are none."""
     if not names:
         yield place.lstrip("."), record
         return
-    name, key, wanted = _SEGMENT.fullmatch(names[0]).groups()  # type: ignore[union-attr]
+    name, key, wanted = names[0]
     found: list[tuple[str, Any]] = []
     if name == "[]":
         found = [(f"{place}[{index}]", item) for index, item in enumerate(record if isinstance(record, list) else ())]
     elif isinstance(record, dict) and name in record:
         found = [(f"{place}.{name}", record[name])]
     for where, value in found:
-        if key is None or (isinstance(value, dict) and value.get(key) == wanted):
+        if not key or (isinstance(value, dict) and value.get(key) == wanted):
             yield from _find(value, names[1:], where)
 
 
