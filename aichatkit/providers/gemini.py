@@ -19,6 +19,7 @@ from aichatkit.chunks import (
     Block,
     Citation,
     Finish,
+    Part,
     Picture,
     Reasoning,
     ToolCall,
@@ -298,7 +299,10 @@ def _parse_metadata(record: Mapping[str, Any]) -> list[Any]:
 
 
 def _parse_candidate(candidate: Mapping[str, Any]) -> Iterator[Any]:
-    for part in (candidate.get("content") or {}).get("parts") or ():
+    for number, part in enumerate((candidate.get("content") or {}).get("parts") or ()):
+        if number or "text" not in part or part.get("thought"):
+            # Places of citations are counted from the start of a part of the text.
+            yield Part((None,))
         yield from _parse_part(part)
     if candidate.get("logprobsResult"):
         yield from logprobs.parse_result(candidate["logprobsResult"])

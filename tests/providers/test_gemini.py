@@ -386,3 +386,19 @@ def test_an_address_that_does_not_show_a_type_is_refused_unless_the_service_know
     for url in ("https://generativelanguage.googleapis.com/v1beta/files/a", "https://www.youtube.com/watch?v=a"):
         (turn,) = wires.body("gemini", wires.with_file(File("image", "image/*", url=url)))["contents"]
         assert turn["parts"][1] == {"fileData": {"fileUri": url}}
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        [[{"text": "Über 🦘 "}, {"text": "Größe"}]],
+        [[{"text": "Über 🦘 "}], [{"text": "hm", "thought": True}], [{"text": "Größe"}]],
+        [[{"text": "Über 🦘 "}], [{"executableCode": {"language": "PYTHON", "code": "1"}}], [{"text": "Größe"}]],
+    ],
+)
+def test_places_are_counted_from_the_start_of_their_part(told, records):
+    support = {"segment": {"partIndex": 1, "endIndex": 7, "text": "Größe"}, "groundingChunkIndices": [0]}
+    grounding = {"groundingChunks": [{"web": {"uri": "https://a.example"}}], "groundingSupports": [support]}
+    last = candidate(reason="STOP", groundingMetadata=grounding)
+    (citation,) = told(*(candidate(*parts) for parts in records), last).citations
+    assert (citation.start, citation.end, citation.text) == (7, 12, "Größe")
