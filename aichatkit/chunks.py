@@ -196,6 +196,7 @@ class Cited(NamedTuple):
     `unit` says what the place is: "marker" (`start` and `end` are around a link in the text), "bytes" (they count
     UTF-8), "block" (all of the text part named by `part`), "here" (where the text has got to), "number" (the source is
     referred to by its `number` in brackets). Positions count from the start of `part`, if it is named.
+    Without a URL, the source is a document that the service fetched: the one with this `title`, or with this `number`.
     """
 
     url: str

@@ -57,6 +57,19 @@ class Blocks:
             if is_search and isinstance(query, str):
                 yield chunks.SearchPart(str(entry.content.get("id")), query)
 
+    def documents(self) -> list[chunks.Source]:
+        """Return the documents that the service fetched, in order."""
+        found = [
+            chunks.dict_or_empty(entry.content.get("content"))
+            for entry in self._entries
+            if entry.content.get("type") == "web_fetch_tool_result"
+        ]
+        return [
+            chunks.Source(str(result["url"]), str(chunks.dict_or_empty(result.get("content")).get("title") or ""))
+            for result in found
+            if result.get("url")
+        ]
+
     def build(
         self,
         text: str,

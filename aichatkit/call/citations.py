@@ -13,7 +13,7 @@ from typing import Any, Optional
 from aichatkit._surrogates import repair
 from aichatkit.chunks import Citation, Cited, Search, SearchPart, Source
 
-__all__ = ["merge_searches", "place"]
+__all__ = ["merge_searches", "place", "with_urls"]
 
 Span = Optional["tuple[int, int]"]
 Starts = Sequence["tuple[Any, int]"]
@@ -31,6 +31,25 @@ def place(cited: Sequence[Citation | Cited], text: str, starts: Starts) -> list[
     for citation in cited:
         found += [citation] if isinstance(citation, Citation) else _place(citation, text, starts)
     return _distinct(map(_cleaned, found))
+
+
+def with_urls(cited: Sequence[Citation | Cited], documents: Sequence[Source]) -> list[Citation | Cited]:
+    """Return the citations; those of fetched documents have their URLs, or are left out if it is not clear which one.
+
+    >>> with_urls([Cited("", "Tides", "block", number=1)], [Source("https://example.org", "Tides")])[0].url
+    'https://example.org'
+    """
+    found: list[Citation | Cited] = []
+    for citation in cited:
+        if isinstance(citation, Citation) or citation.url:
+            found.append(citation)
+            continue
+        titled = {document.url for document in documents if document.title == citation.title}
+        # Documents of the user are numbered too, so the number says less than the title.
+        numbered = {document.url for document in documents[citation.number - 1 : citation.number]}
+        urls = titled if len(titled) == 1 else numbered
+        found += [citation._replace(url=url) for url in urls]
+    return found
 
 
 def merge_searches(parts: Sequence[SearchPart]) -> list[Search]:

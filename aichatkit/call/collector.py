@@ -224,7 +224,8 @@ class Collector:
 
     def add_citation(self, citation: chunks.Citation | chunks.Cited) -> None:
         """Add a source; its place in the text is found at the end."""
-        if citation.url and isinstance(citation.url, str):
+        is_of_document = isinstance(citation, chunks.Cited) and citation.unit == "block" and citation.number > 0
+        if (citation.url or is_of_document) and isinstance(citation.url, str):
             if isinstance(citation, chunks.Cited) and citation.unit == "here":
                 citation = citation._replace(start=self._length())
             self.cited.append(citation)
@@ -255,7 +256,10 @@ class Collector:
 
     def placed_citations(self, text: str) -> list[chunks.Citation]:
         """Return the citations with their places in the text."""
-        return citations.place(self.cited, text, self.starts) if self.cited else []
+        if not self.cited:
+            return []
+        documents = [] if self._blocks is None else self._blocks.documents()
+        return citations.place(citations.with_urls(self.cited, documents), text, self.starts)
 
     def searches(self) -> list[chunks.Search]:
         """Return the searches that the service ran."""

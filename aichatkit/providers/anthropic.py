@@ -301,11 +301,13 @@ def _finish_reason(record: Mapping[str, Any]) -> str | None:
 def _parse_citations(index: int, citations: Any) -> Iterator[Block | Cited]:
     for citation in dicts_in(citations):
         yield Block(index, citation=citation)
-        if citation.get("url"):
+        document: Any = citation.get("document_index")
+        if citation.get("url") or document.__class__ is int:
             yield Cited(
-                citation["url"],
-                citation.get("title") or "",
+                citation.get("url") or "",
+                citation.get("title") or citation.get("document_title") or "",
                 "block",
                 quote=citation.get("cited_text") or "",
                 part=(index,),
+                number=0 if citation.get("url") else document + 1,
             )

@@ -15,7 +15,8 @@ __all__ = ["add_tool_fields", "check_tool_fields"]
 
 def add_tool_fields(payload: dict[str, Any], provider: Provider, model: str, options: Options) -> None:
     """Add the tools that the service runs itself, and which tools must be used, to a body with the functions."""
-    added = [dict(tool) for tool in options.service_tools]
+    fetch = _FETCH.get(provider.search_style, _WEB_FETCH)
+    added = [dict(fetch if tool == _WEB_FETCH else tool) for tool in options.service_tools]
     if options.search is not None:
         fields = search_fields(provider, model, options.search)
         added += fields.pop("tools", ())
@@ -28,6 +29,13 @@ def add_tool_fields(payload: dict[str, Any], provider: Provider, model: str, opt
 
 def check_tool_fields(provider: Provider, options: Options) -> None:
     """Raise if the service takes no tools of its own in a request, or has no such choice of tools."""
+    if _WEB_FETCH in options.service_tools and provider.search_style not in _FETCH:
+        raise ConfigurationError(
+            f"{provider.name} reads no web pages for a model; services that do: {', '.join(_FETCH)}. With a function "
+            "of yours, any model that calls tools can",
+            provider=provider.name,
+            action="next",
+        )
     if options.service_tools and not provider.takes_service_tools:
         shown = ", ".join(sorted(str(tool.get("type") or next(iter(tool))) for tool in options.service_tools))
         raise ConfigurationError(
@@ -91,6 +99,12 @@ _STYLES: Mapping[str, Callable[[dict[str, Any], ToolChoice], None]] = {
     "gemini": _gemini,
     "cohere": _cohere,
     "": _by_default,
+}
+#: The tool that reads the pages named in the prompt, by its name here, and as services write it.
+_WEB_FETCH = {"type": "web_fetch"}
+_FETCH: Mapping[str, Mapping[str, Any]] = {
+    "anthropic": {"type": "web_fetch_20250910", "name": "web_fetch", "citations": {"enabled": True}},
+    "gemini": {"url_context": {}},
 }
 _ALL = frozenset(("auto", "none", "required", "function"))
 _MODES: Mapping[str, frozenset[str]] = {

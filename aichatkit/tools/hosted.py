@@ -12,7 +12,7 @@ from aichatkit.providers.base import ToolChoice, WebSearch
 
 __all__ = ["parse_search", "parse_tool_choice", "split_tools"]
 
-WEB_SEARCH = "web_search"
+WEB_SEARCH, WEB_FETCH = "web_search", "web_fetch"
 _MODES = ("auto", "none", "required")
 _DOMAIN = re.compile(r"[^\s:/]+\.[^\s:/]+(?:/\S*)?")
 _SIZES = ("low", "medium", "high")
@@ -61,15 +61,18 @@ def split_tools(tools: Any) -> tuple[Any, list[Mapping[str, Any]], bool]:
     if callable(tools) or not isinstance(tools, Iterable):
         return tools, [], False
     tools = list(tools)
-    searches = any(isinstance(tool, str) and tool == WEB_SEARCH for tool in tools)
-    hosted: list[Mapping[str, Any]] = [dict(tool) for tool in tools if _is_hosted(tool)]
-    functions = [tool for tool in tools if not _is_hosted(tool) and not (isinstance(tool, str) and tool == WEB_SEARCH)]
-    for tool in functions:
-        if isinstance(tool, str):
+    words = [tool for tool in tools if isinstance(tool, str)]
+    for tool in words:
+        if tool not in (WEB_SEARCH, WEB_FETCH):
             raise ConfigurationError(
-                f"tools: {tool!r} is not a tool; pass functions, dicts, or 'web_search' for the service's web search"
+                f"tools: {tool!r} is not a tool; pass functions, dicts, 'web_search' for the service's web search, or "
+                "'web_fetch' for the pages that the prompt names"
             )
-    return functions, hosted, searches
+    tools = [tool for tool in tools if not isinstance(tool, str)]
+    # The service has its own form of it.
+    tools += [{"type": WEB_FETCH}] if WEB_FETCH in words else []
+    hosted: list[Mapping[str, Any]] = [dict(tool) for tool in tools if _is_hosted(tool)]
+    return [tool for tool in tools if not _is_hosted(tool)], hosted, WEB_SEARCH in words
 
 
 def parse_tool_choice(choice: Any, names: Sequence[str], *, has_tools: bool) -> ToolChoice | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from aichatkit.call.citations import merge_searches, place
+from aichatkit.call.citations import merge_searches, place, with_urls
 from aichatkit.chunks import Citation, Cited, Search, SearchPart, Source
 
 URL = "https://example.org/a"
@@ -114,6 +114,22 @@ def test_repetitions_are_one_and_a_title_or_a_quote_may_come_later():
 def test_each_place_of_a_source_is_a_citation_with_its_title():
     cited = [Cited(URL, "", "bytes", 0, 4, "Ebbe"), Cited(URL, "A", "bytes", 0, 4, "lost"), Citation(URL, "A")]
     assert place(cited, TEXT, []) == [Citation(URL, "A", 0, 4, "Ebbe"), Citation(URL, "A", text="lost")]
+
+
+@pytest.mark.parametrize(
+    ("title", "number", "url"),
+    [
+        ("A", 2, "https://a.example"),
+        ("lost", 2, "https://b.example"),
+        ("B", 3, "https://c.example"),
+        ("lost", 9, None),
+    ],
+)
+def test_a_fetched_document_is_found_by_its_title_or_else_by_its_number(title, number, url):
+    pages = [Source("https://a.example", "A"), Source("https://b.example", "B"), Source("https://c.example", "B")]
+    cited = [Cited("", title, "block", quote="q", part=(0,), number=number), Citation(URL), Cited(URL)]
+    urls = [citation.url for citation in with_urls(cited, pages)]
+    assert urls == [*([url] if url else []), URL, URL]
 
 
 def test_searches_are_put_together_in_order():

@@ -416,3 +416,23 @@ def test_a_call_without_arguments_runs_beside_a_search_of_the_service(told):
         STOP,
     )
     assert reply.tool_calls == [ToolCall("t1", "now")]
+
+
+def test_what_a_fetched_page_says_is_cited_with_its_address(told):
+    document = {"type": "document", "source": {"type": "text", "data": "Ebb at noon."}, "title": "Tides"}
+    page = {"type": "web_fetch_result", "url": "https://a.example", "content": document}
+    cited = {"type": "char_location", "document_index": 0, "document_title": "Tides", "cited_text": "Ebb at noon."}
+    reply = told(
+        start(),
+        block(0, {"type": "web_fetch_tool_result", "tool_use_id": "s0", "content": {"type": "web_fetch_tool_error"}}),
+        block(1, {"type": "web_fetch_tool_result", "tool_use_id": "s1", "content": page}),
+        block(2, {"type": "text", "text": ""}),
+        change(2, type="text_delta", text="So \N{WATER WAVE}: "),
+        block(3, {"type": "text", "text": ""}),
+        change(3, type="citations_delta", citation=cited),
+        change(3, type="text_delta", text="mittags"),
+        {"type": "message_stop"},
+    )
+    (citation,) = reply.citations
+    assert citation == ("https://a.example", "Tides", 6, 13, "mittags", "Ebb at noon.")
+    assert reply.blocks[-1]["citations"] == [cited]

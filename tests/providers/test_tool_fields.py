@@ -189,6 +189,17 @@ def test_tools_of_a_service_go_out_beside_functions_as_they_are():
     assert [next(iter(tool)) for tool in tools] == ["functionDeclarations", "url_context"]
 
 
+@pytest.mark.parametrize(
+    ("name", "tool"),
+    [
+        ("anthropic", {"type": "web_fetch_20250910", "name": "web_fetch", "citations": {"enabled": True}}),
+        ("gemini", {"url_context": {}}),
+    ],
+)
+def test_pages_are_read_by_the_tool_of_the_service(name, tool):
+    assert wires.body(name, "Read https://a.example", service_tools=({"type": "web_fetch"},))["tools"] == [tool]
+
+
 def test_tools_in_extra_are_added_to_the_others():
     extra = {"tools": [{"type": "web_search"}], "tool_choice": "auto"}
     body = wires.body("openai-responses", tools=[wires.WEATHER], extra=extra)
@@ -216,6 +227,7 @@ def test_tools_in_extra_are_added_to_the_others():
         ("groq/llama-9", {"search": True}, "llama-9 cannot search; openai/gpt-oss-120b"),
         ("groq/groq/compound", {"search": True, "tools": [stock]}, "takes no tools= of yours"),
         ("openai/gpt-5-search-api", {"search": True, "tools": [stock]}, "takes no tools="),
+        ("openai", {"tools": ["web_fetch"]}, "openai reads no web pages .* that do: anthropic, gemini"),
         ("cohere", {"tools": [{"type": "web_search"}]}, r"takes only functions in tools=.*\(web_search\)"),
         ("ollama", {"tools": [{"google_search": {}}]}, r"\(google_search\)"),
         ("cohere", {"tools": [stock], "tool_choice": stock}, "cohere takes no tool_choice='stock'; services that do"),

@@ -63,6 +63,7 @@ def test_a_search_that_is_not_understood_is_refused(search, problem):
     [
         ([stock, "web_search", {"type": "code_execution"}], [stock], [{"type": "code_execution"}], True),
         ("web_search", [], [], True),
+        ([stock, "web_fetch", "web_search"], [stock], [{"type": "web_fetch"}], True),
         ({"google_search": {}}, [], [{"google_search": {}}], False),
         ([FUNCTION], [FUNCTION], [], False),
         ([{"type": "custom", "name": "a"}, NAMED, {}], [{"type": "custom", "name": "a"}, NAMED, {}], [], False),
@@ -75,8 +76,8 @@ def test_tools_of_a_service_are_told_from_functions(tools, functions, hosted, se
 
 
 def test_the_name_of_another_tool_is_refused():
-    with pytest.raises(ConfigurationError, match="'web_fetch' is not a tool"):
-        split_tools(["web_fetch"])
+    with pytest.raises(ConfigurationError, match="'web_crawl' is not a tool"):
+        split_tools(["web_crawl"])
 
 
 @pytest.mark.parametrize(
