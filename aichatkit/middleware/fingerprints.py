@@ -13,12 +13,15 @@ __all__ = ["fingerprint"]
 
 
 def fingerprint(call: Call, *more: Any) -> bytes:
-    """Return a hash of messages, files, models, parameters, tools and schema, and of `more`."""
+    """Return a hash of messages, files, models, parameters, tools, their servers and schema, and of `more`."""
     models = [f"{target.provider.name}/{target.model}" for target in call.targets]
     options = call.options
     identity = [models, list(call.messages), options.params, options.extra, list(options.tools), options.schema, more]
     if options.has_tool_fields:
         identity.append([options.search, list(options.service_tools), options.tool_choice])
+    if call.toolbox is not None and call.toolbox.origins:
+        # Tools of the same definition on another server return something else.
+        identity.append(call.toolbox.origins)
     if options.image is not None:
         identity.append(options.image)
     text = json.dumps(identity, sort_keys=True, default=_plain, ensure_ascii=False)

@@ -84,6 +84,11 @@ class Toolbox:
         """The tool definitions sent to the service."""
         return tuple(self._tools.values())
 
+    @property
+    def origins(self) -> list[str]:
+        """Where tools run that run elsewhere, such as the URLs of MCP servers."""
+        return sorted({tool.origin for tool in self._remote.values() if tool.origin})
+
     def can_run(self, calls: Sequence[ToolCall]) -> bool:
         """Return whether all these calls can be run here.
 

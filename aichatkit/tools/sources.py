@@ -25,6 +25,8 @@ class RemoteTool:
     """A tool of a source: its definition for the service, and how to run it."""
 
     definition: Tool
+    #: Where it runs: a URL or a command, which decides what it returns; "" if there is only one such place.
+    origin: str = ""
 
     def run(self, call: ToolCall, approve: Approve | None) -> Content:
         """Run a call and return its result, or an error message for the model."""

@@ -35,11 +35,13 @@ class BoundTool(RemoteTool):
         tool: ServerTool,
         *,
         server: str,
+        origin: str,
         approve: Approve | None,
         send: Callable[[ServerTool, Mapping[str, Any]], ToolResult],
         forget_list: Callable[[], None],
     ) -> None:
         self.definition = tool.definition
+        self.origin = origin
         self._tool = tool
         self._server = server
         self._approve = approve

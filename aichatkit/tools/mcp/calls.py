@@ -43,7 +43,7 @@ def call_tool(
                 error.message = f"{error.message} (tool {call['name']})"
                 error.args = (error.message,)
             raise
-        kind = result.get("resultType", "complete")
+        kind = result.get("resultType") or "complete"
         if kind == "complete":
             return parse_result(result, limit)
         if kind != "input_required":

@@ -122,7 +122,7 @@ def _piece(item: Mapping[str, Any]) -> str | Blob:
     """Return the text of one item of a result, or its bytes, which never become text in base64."""
     item_type = item.get("type")
     if item_type == "text":
-        return str(item.get("text", ""))
+        return str(item.get("text") or "")
     if item_type in ("image", "audio"):
         return _blob(item, "data")
     if item_type == "resource_link":

@@ -87,8 +87,10 @@ class Endpoint:
         token = self._find_token()
         response = self._send(method, limits, headers, body, url or self.url, token)
         if response.status in _MOVED:
-            self._move(response)
-            response = self._send(method, limits, headers, body, self.url, token)
+            target = self._redirect(response)
+            if url is None:
+                self._may_move, self.url = False, target
+            response = self._send(method, limits, headers, body, target, token)
         if response.status == 401 and callable(self._token):
             fresh = self._find_token()
             if fresh != token:
@@ -182,15 +184,15 @@ class Endpoint:
             text = hide(secret, text)
         return text
 
-    def _move(self, response: Response) -> None:
-        """Take the URL of a redirect, once and within the same origin: headers must not reach another server."""
+    def _redirect(self, response: Response) -> str:
+        """Return the URL of a redirect within the same origin: headers must not reach another server."""
         target = urljoin(response.url, response.headers.get("Location", ""))
         response.close()
         old, new = urlsplit(self.url), urlsplit(target)
         if not self._may_move or response.status not in _REPEATED or (old[:2] != new[:2]):
             shown = target.partition("?")[0]
             raise self.error("redirect", f"redirects to {shown}; use that URL if you trust it", status=response.status)
-        self._may_move, self.url = False, target
+        return target
 
     def _auth_error(self, response: Response) -> AuthenticationError:
         challenge = self._hide(response.headers.get("WWW-Authenticate", "")[:300])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import os
+import shlex
 import time
 import uuid
 import weakref
@@ -172,7 +173,9 @@ class MCPServer(ToolSource):
         with self._lock:
             if self._connections is None and connections is not None and self._settings.session is None:
                 self._connections = connections.without_keys()
-        options: dict[str, Any] = {"server": self.name, "approve": self._settings.approve}
+        settings = self._settings
+        origin = settings.url or shlex.join(settings.command)
+        options: dict[str, Any] = {"server": self.name, "origin": origin, "approve": settings.approve}
         options.update(send=self._call, forget_list=self._forget_list)
         return [BoundTool(tool, **options) for tool in self._list_tools().values()]
 

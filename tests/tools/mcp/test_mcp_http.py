@@ -794,6 +794,19 @@ def test_with_transport_http_the_first_revision_is_not_tried(serve):
     assert "GET" not in {method for method, _, _ in server.received}
 
 
+def test_a_redirect_of_a_message_leaves_the_stream_where_it_is(serve):
+    server, mcp = serve("old", transport="sse")
+    mcp.tools()
+
+    def redirect(handler, message):
+        handler.send_body(307, b"", "text/plain", {"Location": handler.path})
+
+    server.on("tools/call", redirect)
+    assert mcp.call("add", a=1, b=2).text == "3"
+    mcp._peer._drop()
+    assert mcp.call("add", a=1, b=2).text == "3"
+
+
 @pytest.mark.parametrize("place", ["http://127.0.0.1:1/messages", "https://elsewhere.example/x"])
 def test_a_stream_that_names_another_server_is_refused(serve, place):
     server, mcp = serve("old", transport="sse")

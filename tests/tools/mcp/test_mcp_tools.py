@@ -88,6 +88,15 @@ def test_streams_chats_and_map_take_servers(client, mcp, server):
     assert server.methods().count("tools/list") == 1
 
 
+def test_rows_are_answered_again_with_another_server(client, mcp, server, tmp_path):
+    other = HTTPServer()
+    with ai.mcp(other.url, name="maths") as elsewhere:
+        for tool in (mcp, mcp, elsewhere):
+            client.map([ASKED], tools=[tool], resume=tmp_path / "run.sqlite", progress=False)
+    assert [one.methods().count("tools/call") for one in (server, other)] == [1, 1]
+    other.close()
+
+
 def test_the_service_gets_definitions_that_it_accepts(client, mcp, sandbox):
     client.ask(ASKED, tools=[mcp])
     sent = [tool["function"] for tool in json.loads(sandbox.requests[0].body)["tools"]]
@@ -581,6 +590,7 @@ PIXEL = base64.b64encode(b"\x89PNG" * 1000).decode()
         ),
         ({"content": [{"type": "text", "text": "you", "annotations": {"audience": ["user"]}}]}, "you"),
         ({"content": [{"type": "text", "text": "me", "annotations": {"audience": ["user", "assistant"]}}]}, "me"),
+        ({"content": [{"type": "text", "text": None}]}, ""),
         ({"content": "text"}, ""),
         ({}, ""),
     ],
@@ -691,6 +701,11 @@ def test_a_server_that_wants_input_gets_none(mcp, server):
     server.on("tools/call", reply_with({"resultType": "input_required", "inputRequests": {"a": {}}}))
     result = mcp.call("add", a=1, b=2)
     assert (result.is_error, "wants input" in result.text) == (True, True)
+
+
+def test_a_result_whose_type_is_null_is_complete(mcp, server):
+    server.on("tools/call", reply_with({"resultType": None, "content": [{"type": "text", "text": "done"}]}))
+    assert mcp.call("add").text == "done"
 
 
 def test_a_result_of_an_unknown_type_is_an_error(mcp, server):
