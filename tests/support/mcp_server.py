@@ -254,6 +254,8 @@ def serve_stdio(era, faults):
             continue
         if method == "server/discover" and "silent" in faults:
             continue
+        if method == "server/discover" and "strict" in faults:
+            sys.exit("expected initialize")
         name = (message.get("params") or {}).get("name")
         if name == "fail" and "crash" in faults:
             os._exit(7)

@@ -80,9 +80,10 @@ class Peer:
             try:
                 self._connect(wire)
             except BaseException as error:
+                stderr = (self._wire or wire).stderr
                 self._drop()
                 if isinstance(error, MCPError):
-                    _add_stderr(error, wire.stderr)
+                    _add_stderr(error, stderr)
                 raise
             return self._wire
 
@@ -124,8 +125,23 @@ class Peer:
 
     def _connect(self, wire: Wire) -> None:
         """Find out which revision the server speaks, by one question, and shake hands where that is needed."""
-        if self._mode == "legacy" or not self._probe(wire):
+        if self._mode == "legacy":
             self._shake_hands(wire)
+            return
+        try:
+            is_modern = self._probe(wire)
+        except MCPError as error:
+            if not (wire.is_closed and error.code == "closed"):
+                raise
+        else:
+            if not is_modern:
+                self._shake_hands(wire)
+            return
+        # Some programs end at a question that they do not know.
+        self._drop()
+        wire = self._wire = self._open_wire(self._receive)
+        self._shake_hands(wire)
+        self._mode = "legacy"
 
     def _probe(self, wire: Wire, version: str = "") -> bool:
         """Return whether the server speaks a revision without a handshake; `version` is what it proposed."""

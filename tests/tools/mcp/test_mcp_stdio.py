@@ -99,6 +99,16 @@ def test_a_server_that_does_not_answer_the_question_gets_a_handshake(run, monkey
     assert run("--era", "both", "silent").call("add", a=1, b=2).text == "3"
 
 
+def test_a_server_that_ends_at_the_question_is_started_again_for_a_handshake(run):
+    server = run("--era", "legacy", "strict")
+    assert server.call("add", a=1, b=2).text == "3"
+    first = process_of(server)
+    first.kill()
+    assert eventually(lambda: server._peer._wire.is_closed)
+    assert server.call("add", a=1, b=2).text == "3"
+    assert process_of(server).pid != first.pid
+
+
 def test_a_server_that_cannot_start_says_why(run):
     server = run("dead", "noise")
     with pytest.raises(ai.MCPError) as caught:
