@@ -305,8 +305,9 @@ class Client:
         Tokens are counted by tiktoken if it and its tables are installed, else four bytes count as one token; an answer
         counts as `max_tokens`, or as 256 tokens without it; answers to the questions of `decide` count as they are
         requested. Rows that cannot be sent are not counted. With `batch`, the prices are those of batch jobs.
+        With an embedding model as `model`, it is what `embed` would take.
         """
-        return mapper.estimate_prompts(self, prompts, template, batch=batch, **options)
+        return embeddings.estimate(self, prompts, template, batch=batch, **options)
 
     def jobs(self, path: Any) -> list[job_lists.Job]:
         """Return the batch jobs of the journal at `path`; nothing is sent before one is refreshed or cancelled."""

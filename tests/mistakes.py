@@ -2382,4 +2382,11 @@ MISTAKES = (
         "return float(value) if value.__class__ in (int, float) and 0 <= value else None",
         "decisions/test_decide.py",
     ),
+    Mistake(
+        "an estimate of embeddings counts texts that are sent once as often as they are there",
+        "embeddings/embed.py",
+        "if key and key not in seen:",
+        "if key:",
+        "embeddings/test_embed.py",
+    ),
 )

@@ -9,17 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 from aichatkit._dataclasses import replace
 from aichatkit._lazy import lazy_module
+from aichatkit.batch import mapper
 from aichatkit.batch.rows import Source, read_rows
 from aichatkit.batch.workers import BoundAsk, ThreadWorkers, is_executor, parse_executor
 from aichatkit.call.targets import Model, Target
+from aichatkit.catalog.tokens import count_tokens, estimate_tokens
 from aichatkit.embeddings.request import embed_batch
-from aichatkit.embeddings.run import EmbeddingRun, RunSettings, problem_of
+from aichatkit.embeddings.run import EmbeddingRun, RunSettings, Text, iter_batches, problem_of
 from aichatkit.embeddings.services import KINDS, EmbeddingModel, find_model, find_service, price_of, providers_of
+from aichatkit.embeddings.store import key_of
 from aichatkit.embeddings.vectors import Embeddings, Vector
 from aichatkit.embeddings.wires import EmbeddingOptions
 from aichatkit.errors import ConfigurationError, UnknownModelError
+from aichatkit.middleware.estimates import Estimate
 from aichatkit.options import parse_extra
 from aichatkit.params import is_integer
+from aichatkit.providers.embedders import EMBEDDERS
 from aichatkit.registry import registry
 
 if TYPE_CHECKING:
@@ -29,7 +34,7 @@ else:
     # Few runs are batch jobs.
     jobs = lazy_module("aichatkit.embeddings.jobs")
 
-__all__ = ["embed_texts"]
+__all__ = ["embed_texts", "estimate"]
 
 _ON_ERROR = ("raise", "keep")
 
@@ -105,6 +110,49 @@ def embed_texts(
         run = EmbeddingRun(source, run_settings.with_journal(resume))
     embeddings = run.finish()
     return _single(embeddings) if is_single else embeddings
+
+
+def estimate(client: Client, prompts: Any, template: str | None, *, batch: bool = False, **options: Any) -> Estimate:
+    """Return what `map` would take, and what `embed` would if `model` is an embedding model; nothing is sent.
+
+    Equal texts count once, as they are sent once, and texts that cannot be sent are not counted.
+    """
+    model = options.get("model")
+    target = _find_target(client, model) if isinstance(model, str) and _embeds(model) else None
+    if target is None:
+        return mapper.estimate_prompts(client, prompts, template, batch=batch, **options)
+    name = f"{target.provider.name}/{target.model}"
+    for option, value in options.items():
+        if option != "model" and value is not None:
+            raise ConfigurationError(f"estimate: {option} has no meaning for the embedding model {name}; leave it out")
+    _check_batch(batch, True, "batch")
+    price = price_of(client._context.provider(target.provider), target.model, client._context.catalog)
+    if batch:
+        share = jobs.share_of(client._build_call("?", 0, model=name), target)
+        price = None if price is None or share is None else price * share
+    seen: set[bytes] = set()
+    tokens = 0
+
+    def texts() -> Iterator[Text]:
+        nonlocal tokens
+        for row in read_rows(prompts, template).rows:
+            key = b"" if problem_of(row) else key_of("", row.prompt)
+            if key and key not in seen:
+                seen.add(key)
+                tokens += count_tokens(row.prompt, target.model)
+                yield Text(key, "", estimate_tokens(row.prompt))
+
+    requests = sum(1 for _ in iter_batches(texts(), find_service(target.provider)))
+    # In jobs, each text is a request.
+    return Estimate(len(seen) if batch else requests, tokens, 0, None if price is None else tokens * price / 1e6)
+
+
+def _embeds(model: str) -> bool:
+    """Return whether a model is known to embed, or is called so."""
+    provider, _, name = model.partition("/")
+    if provider in EMBEDDERS or providers_of(model) or find_model(provider, name) is not None:
+        return True
+    return "embed" in name.lower() and provider in registry
 
 
 def _check_batch(batch: Any, wait: Any, late: Any) -> None:

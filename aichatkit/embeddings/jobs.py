@@ -39,7 +39,7 @@ from aichatkit.middleware.budgets import Budget
 from aichatkit.middleware.estimates import Expense
 from aichatkit.reply import Reply
 
-__all__ = ["EmbeddingJobRun", "EmbeddingWork", "JobPlan", "check_jobs", "has_jobs", "make_run"]
+__all__ = ["EmbeddingJobRun", "EmbeddingWork", "JobPlan", "check_jobs", "has_jobs", "make_run", "share_of"]
 
 _UNIT = 1_000_000
 #: What counts of an estimated text may fall short, as a factor.
@@ -105,6 +105,11 @@ class EmbeddingWork(RowWork):
         usage = Usage(input_tokens=tokens, total_tokens=tokens)
         reply = Reply("", provider.name, job.model, usage=usage, cost=cost, data=Stored(vector, tokens, share))
         return Finding(row, RowState.ANSWERED, reply, None, cost)
+
+
+def share_of(call: Call, target: Target) -> float | None:
+    """Return the share of the usual price that jobs at a target cost; raise ConfigurationError if it has none."""
+    return price_share(call, target, find_protocol(target.provider, EMBEDDINGS))
 
 
 def price_share(call: Call, target: Target, protocol: JobProtocol | type[JobProtocol]) -> float | None:

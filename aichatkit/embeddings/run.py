@@ -33,7 +33,7 @@ from aichatkit.errors import (
 from aichatkit.middleware.budgets import Budget
 from aichatkit.middleware.estimates import Expense
 
-__all__ = ["EmbeddingRun", "RunSettings", "Text", "problem_of"]
+__all__ = ["EmbeddingRun", "RunSettings", "Text", "iter_batches", "problem_of"]
 
 #: How much of a request's limit a batch may fill, as tokens are estimated.
 _FILL = 0.75
@@ -136,7 +136,7 @@ class EmbeddingRun:
         self._send_texts(executor, self._new_texts())
 
     def _send_texts(self, executor: Any, texts: Iterable[Text]) -> None:
-        for batch in self._batches(texts):
+        for batch in iter_batches(texts, self._settings.service):
             while len(self._in_flight) >= self._settings.workers:
                 self._collect()
             if self._failure is None:
@@ -150,21 +150,6 @@ class EmbeddingRun:
                 self._collect()
             except ChatError as error:
                 self._fail(error)
-
-    def _batches(self, texts: Iterable[Text]) -> Iterator[list[Text]]:
-        """Yield batches of texts within the limits of a request."""
-        service = self._settings.service
-        batch: list[Text] = []
-        tokens = 0
-        for text in texts:
-            is_full = len(batch) == service.max_texts or tokens + text.tokens > service.max_tokens * _FILL
-            if batch and is_full:
-                yield batch
-                batch, tokens = [], 0
-            batch.append(text)
-            tokens += text.tokens
-        if batch:
-            yield batch
 
     def _new_texts(self) -> Iterator[Text]:
         """Yield the texts that are neither known nor on their way."""
@@ -356,6 +341,21 @@ class EmbeddingRun:
             labels=self._labels,
             table=self._source.table,
         )
+
+
+def iter_batches(texts: Iterable[Text], service: EmbeddingService) -> Iterator[list[Text]]:
+    """Yield batches of texts within the limits of a request."""
+    batch: list[Text] = []
+    tokens = 0
+    for text in texts:
+        is_full = len(batch) == service.max_texts or tokens + text.tokens > service.max_tokens * _FILL
+        if batch and is_full:
+            yield batch
+            batch, tokens = [], 0
+        batch.append(text)
+        tokens += text.tokens
+    if batch:
+        yield batch
 
 
 def problem_of(row: Row) -> ChatError | None:

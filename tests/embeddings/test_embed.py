@@ -963,3 +963,54 @@ def test_vectors_are_kept_lowest_byte_first(every, monkeypatch):
     assert list(embeddings.array()[0]) == embeddings[0]
     monkeypatch.setattr("aichatkit.embeddings.vectors.sys.byteorder", "big")
     assert list(from_bytes(b"?\x80\x00\x00")) == [1.0]
+
+
+# Estimates.
+
+
+def test_an_estimate_is_what_the_embeddings_take(every, sandbox):
+    texts = [f"red fox {number % 700}" for number in range(2000)]
+    estimate = every.estimate([*texts, "", None, 7], model=MODEL)
+    embeddings = every.embed(texts, model=MODEL)
+    assert (estimate.calls, estimate.output_tokens) == (len(sandbox.requests), 0) == (2, 0)
+    assert estimate.input_tokens == pytest.approx(embeddings.usage.input_tokens, rel=0.5)
+    assert estimate.cost == pytest.approx(estimate.input_tokens * 0.02e-6)
+    rows = [{"title": "Fox", "body": "red"}] * 2
+    assert every.estimate(rows, "{title}: {body}", model="text-embedding-3-small").calls == 1
+
+
+def test_an_estimate_of_batch_jobs_is_half_and_counts_each_text(every):
+    half = every.estimate(TEXTS, model=MODEL, batch=True)
+    assert half.calls == 3
+    assert half.cost == pytest.approx(every.estimate(TEXTS, model=MODEL).cost / 2)
+    with pytest.raises(ConfigurationError, match="batch: cohere is not supported"):
+        every.estimate(TEXTS, model="cohere/embed-v4.0", batch=True)
+
+
+@pytest.mark.parametrize(
+    ("model", "cost"),
+    [
+        ("voyage", 0.06),
+        ("ollama/mxbai-embed-large", 0.0),
+        ("jina", None),
+        ("together/some-embedder", None),
+    ],
+)
+def test_an_estimate_knows_what_embeds(every, model, cost):
+    estimate = every.estimate(["red fox"] * 9, model=model)
+    assert (estimate.calls, estimate.output_tokens) == (1, 0)
+    assert estimate.cost == (cost if cost is None else pytest.approx(estimate.input_tokens * cost * 1e-6))
+
+
+def test_an_estimate_of_answers_stays_as_it_is(every):
+    assert every.estimate(TEXTS, model="openai/gpt-6-luna", max_tokens=5).output_tokens == 15
+    with pytest.raises(UnknownProviderError):
+        every.estimate(TEXTS, model="nowhere/embed")
+
+
+@pytest.mark.parametrize("options", [{"max_tokens": 5}, {"decide": {"a?": bool}}, {"schema": dict}])
+def test_options_of_answers_have_no_meaning_for_embeddings(every, options):
+    with pytest.raises(ConfigurationError, match="has no meaning for the embedding model openai/text-embedding-3"):
+        every.estimate(TEXTS, model=MODEL, **options)
+    with pytest.raises(ConfigurationError, match="batch: must be True or False"):
+        every.estimate(TEXTS, model=MODEL, batch="yes")
