@@ -2389,4 +2389,11 @@ MISTAKES = (
         "if key:",
         "embeddings/test_embed.py",
     ),
+    Mistake(
+        "a text of Cohere's has the log probability of its first token only",
+        "providers/logprobs.py",
+        "TokenLogprob(text, sum(numbers))",
+        "TokenLogprob(text, numbers[0])",
+        "providers/test_logprobs.py",
+    ),
 )

@@ -9,9 +9,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from aichatkit._dataclasses import replace
+from aichatkit.chunks import dict_or_empty
 from aichatkit.decisions.questions import NO, YES, Question
 from aichatkit.decisions.services import max_logprobs
 from aichatkit.messages import Message
+from aichatkit.providers import logprobs
 from aichatkit.providers.base import Provider
 from aichatkit.reply import Reply
 
@@ -150,13 +152,10 @@ def _first_token(records: Sequence[Any]) -> list[tuple[str, float]] | None:
 
 def _entry_in(record: Any) -> Any:
     """Return the entry of the first token in a record of a stream: OpenAI's chat completions, or Ollama's own."""
-    if not isinstance(record, dict):
-        return None
+    record = dict_or_empty(record)
     choices = record.get("choices")
-    holder = choices[0] if isinstance(choices, list) and choices else record
-    logprobs = holder.get("logprobs") if isinstance(holder, dict) else None
-    entries = logprobs.get("content") if isinstance(logprobs, dict) else logprobs
-    return next(iter(entries), None) if isinstance(entries, list) else None
+    holder = dict_or_empty(choices[0]) if isinstance(choices, list) and choices else record
+    return next(iter(logprobs.entries_of(holder.get("logprobs"))), None)
 
 
 def _clean(entry: Mapping[str, Any]) -> str:

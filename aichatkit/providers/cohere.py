@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from aichatkit._lazy import lazy_module
 from aichatkit.chunks import (
     Bill,
     Citation,
     Finish,
+    Logprobs,
     Reasoning,
     ToolCallPart,
     Usage,
@@ -20,6 +22,12 @@ from aichatkit.classification import classify
 from aichatkit.events import Event
 from aichatkit.providers.odd_events import check_error, parse_unreadable
 from aichatkit.providers.openai_compatible import OpenAICompatible
+
+if TYPE_CHECKING:
+    from aichatkit.providers import logprobs
+else:
+    # Few answers have them.
+    logprobs = lazy_module("aichatkit.providers.logprobs")
 
 _FINISH_REASONS = {
     "COMPLETE": "stop",
@@ -82,11 +90,13 @@ class Cohere(OpenAICompatible):
             return parse_unreadable(self, event)
         event_type = record.get("type") if isinstance(record, dict) else None
         if event_type in _DELTAS:
-            return list(_parse_message(record["delta"]["message"], record.get("index")))
+            entries = [record["logprobs"]] if record.get("logprobs") else []
+            return [*_parse_message(record["delta"]["message"], record.get("index")), *_parse_logprobs(entries)]
         if event_type == "message-end":
             return list(self._parse_ending(record["delta"]))
         if event_type is None and "message" in record and "finish_reason" in record:
-            return [*_parse_message(record["message"], None), *self._parse_ending(record)]
+            tokens = _parse_logprobs(record.get("logprobs"))
+            return [*_parse_message(record["message"], None), *tokens, *self._parse_ending(record)]
         check_error(self, event, record)
         if event_type is None and isinstance(record, dict) and isinstance(record.get("message"), str):
             # An error as the API sends it with other statuses; any other record without a type is a sign of life.
@@ -102,6 +112,10 @@ class Cohere(OpenAICompatible):
 
     def _response_format(self, schema: Mapping[str, Any]) -> dict[str, Any]:
         return {"type": "json_object", "json_schema": schema}
+
+
+def _parse_logprobs(entries: Any) -> Iterable[Logprobs]:
+    return logprobs.parse_texts(entries) if entries else ()
 
 
 def _parse_message(message: Mapping[str, Any], index: int | None) -> Iterator[Any]:

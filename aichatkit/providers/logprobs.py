@@ -8,10 +8,36 @@ from typing import Any
 
 from aichatkit.chunks import Logprobs, TokenLogprob, dict_or_empty, dicts_in
 
-__all__ = ["parse_entries", "parse_result"]
+__all__ = ["entries_of", "parse_entries", "parse_result", "parse_texts"]
 
 #: What services send for a token that has no probability; JSON has no infinity.
 _LOWEST = -9999.0
+#: How far rounding may carry a probability over 1.
+_ROUNDING = 1e-3
+
+
+def entries_of(logprobs: Any) -> list[Any]:
+    """Return the entries in the `logprobs` of a choice: OpenAI's list, or the columns of its older completions.
+
+    >>> entries_of({"tokens": ["Hi"], "token_logprobs": [-0.5], "top_logprobs": [{"Hi": -0.5}]})
+    [{'token': 'Hi', 'logprob': -0.5, 'top_logprobs': [{'token': 'Hi', 'logprob': -0.5}]}]
+    """
+    columns = dict_or_empty(logprobs)
+    content = columns.get("content", logprobs)
+    if isinstance(content, list):
+        return content
+    tokens, values, tops = (
+        column if isinstance(column, list) else []
+        for column in map(columns.get, ("tokens", "token_logprobs", "top_logprobs"))
+    )
+    return [
+        {
+            "token": token,
+            "logprob": value,
+            "top_logprobs": [{"token": other, "logprob": number} for other, number in dict_or_empty(top).items()],
+        }
+        for token, value, top in zip_longest(tokens, values, tops[: len(tokens)])
+    ]
 
 
 def parse_entries(entries: Any) -> Iterator[Logprobs]:
@@ -37,7 +63,20 @@ def parse_result(result: Any) -> Iterator[Logprobs]:
         yield Logprobs(tokens)
 
 
+def parse_texts(entries: Any) -> Iterator[Logprobs]:
+    """Yield the texts in a list of Cohere's; one that consists of several tokens has their sum."""
+    tokens = []
+    for entry in dicts_in(entries):
+        text, values = entry.get("text"), entry.get("logprobs")
+        values = values if isinstance(values, list) else []
+        numbers = [pair[1] for value in values for pair in _pairs({"token": "", "logprob": value}, "logprob")]
+        if isinstance(text, str) and numbers and len(numbers) == len(values):
+            tokens.append(TokenLogprob(text, sum(numbers)))
+    if tokens:
+        yield Logprobs(tokens)
+
+
 def _pairs(entry: Mapping[str, Any], name: str) -> Iterator[tuple[str, float]]:
     token, logprob = entry.get("token"), entry.get(name, 0.0 if name == "logProbability" else None)
-    if isinstance(token, str) and logprob.__class__ in (int, float) and logprob <= 0.0:
-        yield token, max(float(logprob), _LOWEST)
+    if isinstance(token, str) and logprob.__class__ in (int, float) and logprob <= _ROUNDING:
+        yield token, min(max(float(logprob), _LOWEST), 0.0)

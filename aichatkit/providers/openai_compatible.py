@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import requests
 
 from aichatkit._lazy import lazy_module
-from aichatkit.chunks import Answered, Finish, ToolCall, Whole, dict_or_empty, dicts_in
+from aichatkit.chunks import Answered, Finish, ToolCall, Whole, dicts_in
 from aichatkit.classification import classify
 from aichatkit.events import Event, sniffing
 from aichatkit.messages import Content, File, Message, ToolCallsMessage, ToolResultMessage
@@ -220,7 +220,7 @@ class OpenAICompatible(Provider):
             if message and not has_content(delta):
                 yield Whole(tuple(parse_message(message, is_whole=True, repeats=True)))
         if choice.get("logprobs"):
-            yield from logprobs.parse_entries(dict_or_empty(choice["logprobs"]).get("content"))
+            yield from logprobs.parse_entries(logprobs.entries_of(choice["logprobs"]))
         reason = choice.get("finish_reason")
         if reason:
             yield Finish(_FINISH_REASONS.get(reason, reason))

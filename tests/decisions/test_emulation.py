@@ -196,6 +196,16 @@ def test_records_without_logprobs_are_not_read(raw):
     assert letter_record(Reply("A", "x", "y", raw=raw), question) is None
 
 
+def test_the_columns_of_older_completions_are_letters_as_well():
+    from aichatkit import Reply
+
+    (question,) = parse_questions({"a?": bool}).atoms
+    columns = {"tokens": [" B"], "token_logprobs": [-0.5], "top_logprobs": [{" B": -0.5, "A": -1.5}]}
+    record = letter_record(Reply("B", "x", "y", raw=[{"choices": [{"logprobs": columns}]}]), question)
+    assert record["choice"] == "false"
+    assert record["probabilities"]["true"] == pytest.approx(math.exp(-1.5) / (math.exp(-0.5) + math.exp(-1.5)))
+
+
 CLAUDE = "https://api.anthropic.com/v1/messages"
 
 
