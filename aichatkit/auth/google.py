@@ -132,10 +132,9 @@ class GoogleAuth(requests.auth.AuthBase):
             else:
                 return self._found
             path = os.environ.get(_FILE_VARIABLE, "")
-            if path and not os.path.exists(path):
-                raise MissingKeyError(
-                    f"google_auth: {_FILE_VARIABLE} names {path}, which does not exist", reason=reason
-                )
+            if path:
+                problem = "is not a file of credentials" if os.path.exists(path) else "does not exist"
+                raise MissingKeyError(f"google_auth: {_FILE_VARIABLE} names {path}, which {problem}", reason=reason)
             raise MissingKeyError(
                 "google_auth: no Google credentials; run 'gcloud auth application-default login', or set "
                 f"{_FILE_VARIABLE} to the path of a file with credentials",

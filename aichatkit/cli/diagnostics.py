@@ -20,7 +20,7 @@ from aichatkit.call.targets import named_providers, parse_key
 from aichatkit.cli import key_store
 from aichatkit.cli.error_text import in_words
 from aichatkit.cli.findings import Finding
-from aichatkit.cli.sign_in_checks import CLOUDS, check_certificates, check_clouds
+from aichatkit.cli.sign_in_checks import CLOUDS, check_certificates, check_clouds, check_environment
 from aichatkit.client import Client
 from aichatkit.errors import AuthenticationError, ChatError, ConfigurationError, ConnectError, UnknownProviderError
 from aichatkit.options import parse_url
@@ -54,6 +54,8 @@ def diagnose(
     yield from check_certificates(verify, cert)
     yield from _check_keys(names)
     yield from check_clouds(names)
+    if not services:
+        yield from check_environment(names)
     check_service = partial(_check_service, tls={"verify": verify, "cert": cert})
     with ThreadPoolExecutor(_MAX_WORKERS, "aichatkit-doctor") as pool:
         findings = [finding for service_findings in pool.map(check_service, names) for finding in service_findings]

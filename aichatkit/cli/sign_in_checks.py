@@ -17,7 +17,7 @@ from aichatkit.registry import registry
 from aichatkit.transport.certificates import BUNDLE_VARIABLES, SYSTEM, count_certificates, system_context
 from aichatkit.transport.client_certificates import expiry_of
 
-__all__ = ["CLOUDS", "check_certificates", "check_clouds"]
+__all__ = ["CLOUDS", "check_certificates", "check_clouds", "check_environment"]
 
 #: A client certificate that expires this soon is worth a note.
 _SOON = timedelta(days=30)
@@ -27,6 +27,20 @@ _ENTRA = {
     "AZURE_CLIENT_SECRET": "a client secret",
     "AZURE_CLIENT_CERTIFICATE_PATH": "a client certificate",
     "IDENTITY_ENDPOINT": "a managed identity",
+}
+
+
+#: What shows that this machine is signed in to a cloud: variables, and a file that its tools write.
+_SIGNS = {
+    "azure": (tuple(_ENTRA), ()),
+    "bedrock": (
+        ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"),
+        ("~", ".aws", "credentials"),
+    ),
+    "vertex": (
+        ("GOOGLE_APPLICATION_CREDENTIALS",),
+        ("~", ".config", "gcloud", "application_default_credentials.json"),
+    ),
 }
 
 
@@ -99,6 +113,15 @@ def check_clouds(names: Sequence[str]) -> Iterator[Finding]:
     for name, (topic, describe) in CLOUDS.items():
         if name in names and registry[name].find_key() is None:
             yield _check(topic, describe)
+
+
+def check_environment(names: Sequence[str]) -> Iterator[Finding]:
+    """Yield a note on each cloud, of those that are not checked, that this machine is signed in to."""
+    for name, (variables, file) in _SIGNS.items():
+        has_file = bool(file) and os.path.exists(os.path.expanduser(os.path.join(*file)))
+        if name not in names and (has_file or any(map(os.environ.get, variables))):
+            topic, describe = CLOUDS[name]
+            yield Finding("note", topic, _check(topic, describe).text)
 
 
 def _check(topic: str, describe: Callable[[], str]) -> Finding:

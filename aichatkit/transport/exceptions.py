@@ -172,6 +172,13 @@ def _tls_advice(causes: list[BaseException]) -> str:
     alerts = " ".join(str(cause) for cause in causes if isinstance(cause, ssl.SSLError)).upper()
     if any(words in alerts for words in _WANTS_CERTIFICATE):
         return "the server wants another client certificate; pass cert=(certificate, key)"
+    if "KEY_VALUES_MISMATCH" in alerts:
+        return "the key of cert= does not belong to its certificate"
+    if any("key is encrypted" in str(cause) for cause in causes):
+        return (
+            "the key of cert= is encrypted: pass it decrypted, or mount an adapter on session= with a TLS context that "
+            "has loaded it with its password"
+        )
     if "PEM" in alerts:
         return "check the files of cert="
     if _any(causes, (ssl.SSLEOFError,)):

@@ -246,3 +246,6 @@ def test_a_file_of_credentials_that_is_not_there_is_named(monkeypatch, tmp_path)
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(missing))
     with pytest.raises(MissingKeyError, match=r"GOOGLE_APPLICATION_CREDENTIALS names .*missing\.json, which does not"):
         google_auth().explain()
+    missing.write_text('{"type": "nothing"', encoding="utf-8")
+    with pytest.raises(MissingKeyError, match=r"missing\.json, which is not a file of credentials"):
+        google_auth().explain()

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from aichatkit.cli import key_store, main
 from aichatkit.cli.diagnostics import diagnose
-from aichatkit.cli.sign_in_checks import check_clouds
+from aichatkit.cli.sign_in_checks import CLOUDS, check_clouds, check_environment
 from aichatkit.sandbox import Sandbox
 from aichatkit.sandbox.raw import RawServer, response
 
@@ -366,6 +366,22 @@ def test_credentials_that_sign_are_no_missing_key(monkeypatch):
     assert told("keys", "bedrock") == told("keys", "vertex") == told("keys", "azure") == []
     (line,) = told("aws", "bedrock")
     assert line.endswith("or set AWS_BEARER_TOKEN_BEDROCK to an API key of Bedrock")
+
+
+def test_without_names_the_clouds_that_this_machine_is_signed_in_to_are_noted(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert list(check_environment([])) == []
+    monkeypatch.setenv("AZURE_CLIENT_SECRET", "a-secret")
+    (tmp_path / ".aws").mkdir()
+    (tmp_path / ".aws" / "credentials").write_text("[default]\n", encoding="utf-8")
+    for name in ("azure", "bedrock"):
+        monkeypatch.setitem(CLOUDS, name, (name, lambda: "signed in"))
+    assert [f"{finding}" for finding in check_environment([])] == ["note  azure: signed in", "note  bedrock: signed in"]
+    assert [finding.topic for finding in check_environment(["azure"])] == ["bedrock"]
+    monkeypatch.setattr("aichatkit.cli.key_store.names_with_keys", list)
+    notes = [finding.topic for finding in diagnose() if finding.text == "signed in"]
+    assert notes == ["azure", "bedrock"]
 
 
 def test_what_azure_would_sign_in_with_is_found(monkeypatch):

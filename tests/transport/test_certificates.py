@@ -9,6 +9,7 @@ import threading
 import pytest
 import requests
 import trustme
+import urllib3
 
 from aichatkit import Client
 from aichatkit.errors import ConfigurationError, ConnectError
@@ -380,6 +381,17 @@ def test_the_alert_of_a_server_is_explained(reason, advice):
     assert translate_send(requests.exceptions.SSLError(error), "openai").message.endswith(
         advice if "clock" in advice else f"{advice}; pass cert=(certificate, key)"
     )
+
+
+@pytest.mark.parametrize(
+    ("reason", "advice"),
+    [
+        (ssl.SSLError(1, "[X509: KEY_VALUES_MISMATCH] key values mismatch"), "does not belong to its certificate"),
+        (urllib3.exceptions.SSLError("Client private key is encrypted, password is required"), "pass it decrypted"),
+    ],
+)
+def test_a_key_that_cannot_be_used_is_explained(reason, advice):
+    assert advice in translate_send(requests.exceptions.SSLError(reason), "openai").message
 
 
 def test_a_server_that_hangs_up_in_the_handshake_may_want_one():
