@@ -55,7 +55,7 @@ MAX_ROUNDS = 8
 HOOKS = ("request", "chunk", "wait", "reply", "error")
 #: The end of an endpoint URL; no base URL ends like this.
 _ENDPOINT = re.compile(
-    r"/chat/completions$|/v[0-9]\w*/(?:completions|messages|responses|chat)$"
+    r"/chat/completions$|/v[0-9]\w*/(?:completions|messages|responses|chat|embeddings|images/generations)$"
     r"|(?:/v[0-9]\w*)?/models/[^/]+:(?:streamG|g)enerateContent$"
 )
 _HEADER_NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"

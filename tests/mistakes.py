@@ -2113,6 +2113,20 @@ MISTAKES = (
         "providers/test_vertex.py",
     ),
     Mistake(
+        "a web page in the middle of a stream is passed over",
+        "events/sse.py",
+        'elif line[:1] == "<" and rules.is_html("", line.encode()):',
+        'elif line[:1] == "<" and not line:',
+        "providers/test_odd_answers.py",
+    ),
+    Mistake(
+        "what a gateway reports in a stream is passed over",
+        "classification/rules.py",
+        "return record if _is_of_a_gateway(record) else None",
+        "return None",
+        "providers/test_odd_answers.py",
+    ),
+    Mistake(
         "chatgptt: a prompt that is refused is sent again without a stream",
         "providers/ai_power.py",
         'if error.action != "next" or is_unknown or "streamEnabled" not in config:',

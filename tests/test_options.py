@@ -167,6 +167,8 @@ def test_blanks_around_an_address_are_left_out(url):
         ("https://a.example/v1/chat/completions/", "/chat/completions is added"),
         ("https://a.example/v1/messages", "/v1/messages is added"),
         ("https://a.example/v1/responses", "/v1/responses is added"),
+        ("https://a.example/v1/embeddings", "/v1/embeddings is added"),
+        ("https://a.example/v1/images/generations", "/v1/images/generations is added"),
         ("https://a.example/v2/chat", "/v2/chat is added"),
         ("https://a.example/v1beta/models/gemini-flash-latest:generateContent", "generateContent is added"),
         ("https://a.example/v1beta/models/gemini-flash-latest:streamGenerateContent", "treamGenerateContent is added"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from aichatkit.errors import ChatError
 
@@ -31,6 +31,8 @@ def find_error(record: object) -> object | None:
 
     >>> find_error({"error": None, "choices": []}) is None
     True
+    >>> find_error({"message": "no", "code": 502}), find_error({"detail": "no"}), find_error({"message": "no"})
+    ({'message': 'no', 'code': 502}, {'detail': 'no'}, None)
     """
     if isinstance(record, list):
         record = record[0] if len(record) == 1 else None
@@ -38,7 +40,15 @@ def find_error(record: object) -> object | None:
         return None
     if record.get("error") or record.get("object") == "error" or record.get("type") in ("error", "response.failed"):
         return record
-    return None
+    return record if _is_of_a_gateway(record) else None
+
+
+def _is_of_a_gateway(record: dict[str, Any]) -> bool:
+    """Return whether a record is what servers write for a failure: a detail alone, or a message with a status."""
+    if len(record) == 1:
+        return isinstance(record.get("detail"), str)
+    code = record.get("code") or record.get("status")
+    return code.__class__ is int and 400 <= code < 600 and isinstance(record.get("message"), str)
 
 
 def is_html(content_type: str, content: bytes) -> bool:

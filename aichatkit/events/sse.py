@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from aichatkit._lazy import lazy_module
 from aichatkit.errors import StreamInterruptedError
 from aichatkit.events.lines import MAX_LINE, iter_runs
+
+if TYPE_CHECKING:
+    from aichatkit.classification import rules
+else:
+    # Few streams have lines of a web page.
+    rules = lazy_module("aichatkit.classification.rules")
 
 __all__ = ["JSON_WHITESPACE", "Event", "TrailingEvent", "is_json", "iter_sse"]
 
@@ -145,8 +152,10 @@ class _Block:
                 data.append(value)
             elif field == "event":
                 self._type = value or "message"
-            elif field == "error":
+            elif field in ("error", "Error", "ERROR"):
                 yield event_cls(value, "error", self.last_id)
+            elif line[:1] == "<" and rules.is_html("", line.encode()):
+                yield event_cls(line, "error", self.last_id)
             elif field == "id" and "\0" not in value:
                 self.last_id = value
         for rest in (data, bare):

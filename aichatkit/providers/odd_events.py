@@ -21,6 +21,9 @@ def check_error(provider: Provider, event: Event, record: Any) -> None:
     """Raise the error that a record reports, by its content or by the type of its event."""
     if event.type == "error" or classify.find_error(record) is not None:
         raise classify.event_error(record, provider=provider.name, rules=provider.rules)
+    if isinstance(record, str) and record.strip():
+        # No protocol has a record that is only a text.
+        raise classify.event_error({"error": record}, provider=provider.name, rules=provider.rules)
 
 
 def parse_unreadable(provider: Provider, event: Event) -> Any:

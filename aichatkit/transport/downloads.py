@@ -126,11 +126,14 @@ def _get(
         with connections.pending_request():
             received = session.send(prepared, timeout=timeouts, allow_redirects=False, **settings)
     except SEND_ERRORS as error:
-        failure: ChatError = (
-            _not_public_error(url)
-            if any(isinstance(cause, _PrivateAddress) for cause in causes_of(error, handled))
-            else translate_send(error, _host(url), handled)
-        )
+        failure: ChatError
+        if any(isinstance(cause, _PrivateAddress) for cause in causes_of(error, handled)):
+            failure = _not_public_error(url)
+        elif isinstance(error, requests.exceptions.InvalidURL):
+            # The service chose it, so it is not a setting of the user's.
+            failure = BadResponseError(f"{_host(url)}: the picture's URL is invalid", reason=type(error).__name__)
+        else:
+            failure = translate_send(error, _host(url), handled)
     else:
         return Response(received, label=_host(url), read_timeout=timeouts[1], deadline=deadline)
     raise failure

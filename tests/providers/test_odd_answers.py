@@ -94,6 +94,40 @@ def test_an_error_in_any_framing_is_one_error_with_the_text_before_it(told, name
     assert (type(caught.value), caught.value.partial) == (ServerError, "Hel")
 
 
+@pytest.mark.parametrize("name", SERVICES)
+@pytest.mark.parametrize(
+    "words",
+    [
+        b"Error: it broke\n\n",
+        b'{"detail": "it broke"}\n\n',
+        b'data: {"detail": "it broke"}\n\n',
+        b'data: {"code": 502, "message": "it broke"}\n\n',
+        b'{"status": 502, "message": "it broke"}\n\n',
+        b"<html><head><title>502 it broke</title></head></html>\n\n",
+        b"<!DOCTYPE html>it broke\n\n",
+    ],
+)
+def test_a_failure_in_the_form_of_a_framework_or_a_gateway_is_an_error(told, name, words):
+    with pytest.raises(ServerError, match="it broke") as caught:
+        told(name, words)
+    assert caught.value.partial == "Hel"
+
+
+@pytest.mark.parametrize("name", ["anthropic", "gemini", "openai-responses", "cohere"])
+def test_a_record_that_is_only_a_text_is_an_error(told, name):
+    with pytest.raises(ServerError, match="it broke") as caught:
+        told(name, b'data: "it broke"\n\n')
+    assert caught.value.partial == "Hel"
+
+
+@pytest.mark.parametrize("name", SERVICES)
+@pytest.mark.parametrize(
+    "words", [b"<- a comment\n\n", b'data: {"status": "ok", "code": 200}\n\n', b'data: {"detail": 7}\n\n']
+)
+def test_other_lines_and_records_are_passed_over(told, name, words):
+    assert told(name, words).text == "Hello"
+
+
 def test_an_error_without_words_is_an_error(told):
     with pytest.raises(ServerError):
         told("anthropic", b"event: error\ndata:\n\n")

@@ -170,6 +170,12 @@ def test_an_address_that_cannot_be_read_is_our_error(fetch, url):
         fetch(url)
 
 
+def test_an_invalid_host_is_the_fault_of_the_answer(fetch):
+    with pytest.raises(BadResponseError, match="the picture's URL is invalid") as caught:
+        fetch("https://exa mple.com/a.gif")
+    assert caught.value.action == "next"
+
+
 def test_the_providers_own_host_is_asked_wherever_it_is(fetch):
     with RawServer([response(PICTURE, headers=IMAGE)]) as server:
         assert fetch(f"{server.url}/x.gif", home=f"{server.url}/v1") == PICTURE
