@@ -1587,7 +1587,7 @@ MISTAKES = (
     Mistake(
         "a source without an address is one",
         "call/collector.py",
-        "if citation.url and isinstance(citation.url, str):",
+        "if (citation.url or is_of_document) and isinstance(citation.url, str):",
         "if citation.url is not None:",
         "call/test_collector.py",
     ),
