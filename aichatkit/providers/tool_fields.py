@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Callable
 
+from aichatkit.chunks import dicts_in
 from aichatkit.errors import ConfigurationError
 from aichatkit.providers.base import Options, Provider, ToolChoice
 from aichatkit.providers.request_bodies import set_path
@@ -23,8 +24,26 @@ def add_tool_fields(payload: dict[str, Any], provider: Provider, model: str, opt
         payload.update(fields)
     if added:
         payload["tools"] = [*payload.get("tools", ()), *added]
-    if options.tool_choice is not None and provider.tool_choice_style:
-        _STYLES[provider.tool_choice_style](payload, options.tool_choice)
+    choice = options.tool_choice
+    if choice is None or not provider.tool_choice_style:
+        return
+    if _has_tools_to_choose(payload, provider, options):
+        _STYLES[provider.tool_choice_style](payload, choice)
+    elif choice.mode != "auto":
+        # The service would reject it.
+        raise ConfigurationError(
+            f"{provider.name}: tool_choice={choice.mode!r} is not possible with {model} and no functions in tools=",
+            provider=provider.name,
+            action="next",
+        )
+
+
+def _has_tools_to_choose(payload: Mapping[str, Any], provider: Provider, options: Options) -> bool:
+    """Return whether a request has tools that its field for the choice is about."""
+    tools = [*payload.get("tools", ()), *dicts_in(options.extra.get("tools"))]
+    if provider.tool_choice_style == "gemini":
+        return any("functionDeclarations" in tool for tool in tools)
+    return bool(tools)
 
 
 def check_tool_fields(provider: Provider, options: Options) -> None:

@@ -180,6 +180,25 @@ def test_gemini_names_the_functions_that_may_be_called():
     assert config == {"functionCallingConfig": {"mode": "NONE"}}
 
 
+@pytest.mark.parametrize(
+    ("name", "model"), [("gemini", "gemini-3.5-flash-lite"), ("groq", "groq/compound"), ("openai", "gpt-5-search-api")]
+)
+def test_without_functions_there_is_nothing_to_choose_from(name, model):
+    def body(mode, **options):
+        return wires.body(name, model=model, search=WebSearch(), tool_choice=ToolChoice(mode), **options)
+
+    assert not {"toolConfig", "tool_choice"} & body("auto").keys()
+    for mode in ("none", "required"):
+        with pytest.raises(ConfigurationError, match=f"tool_choice='{mode}' is not possible with {model} and no"):
+            body(mode)
+
+
+def test_functions_in_extra_may_be_chosen():
+    extra = {"tools": [{"functionDeclarations": []}]}
+    body = wires.body("gemini", search=WebSearch(), tool_choice=ToolChoice("none"), extra=extra)
+    assert body["toolConfig"] == {"functionCallingConfig": {"mode": "NONE"}}
+
+
 def test_tools_of_a_service_go_out_beside_functions_as_they_are():
     code = {"type": "code_execution_20250825", "name": "code_execution"}
     tools = wires.body("anthropic", tools=[wires.WEATHER], service_tools=[code])["tools"]

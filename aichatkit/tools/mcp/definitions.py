@@ -91,8 +91,8 @@ def name_of(record: Any) -> str:
     return name if isinstance(name, str) else ""
 
 
-def parse_tool(record: Any, prefix: str = "") -> ServerTool | str:
-    """Return a tool of a server's list, or why it cannot be used."""
+def parse_tool(record: Any, prefix: str = "", *, repeats_arguments: bool = True) -> ServerTool | str:
+    """Return a tool of a server's list, or why it cannot be used; `repeats_arguments` is for headers of HTTP."""
     name = name_of(record)
     if not name:
         return "it has no name"
@@ -102,7 +102,7 @@ def parse_tool(record: Any, prefix: str = "") -> ServerTool | str:
     schema = record.get("inputSchema")
     schema = schema if isinstance(schema, Mapping) else {}
     try:
-        headers = header_fields(schema)
+        headers = header_fields(schema) if repeats_arguments else {}
         parameters = for_services(schema)
     except ValueError as error:
         return f"{name}: {error}"

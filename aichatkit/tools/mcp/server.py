@@ -22,6 +22,7 @@ from aichatkit.tools.mcp.calls import call_tool
 from aichatkit.tools.mcp.contents import ToolResult
 from aichatkit.tools.mcp.definitions import ServerTool, name_of, parse_tool, with_distinct_names
 from aichatkit.tools.mcp.inputs import Elicit, Inputs
+from aichatkit.tools.mcp.messages import MODERN
 from aichatkit.tools.mcp.peer import Peer
 from aichatkit.tools.mcp.settings import Settings, parse_settings
 from aichatkit.tools.mcp.wire import OnMessage, Wire
@@ -260,6 +261,8 @@ class MCPServer(ToolSource):
         """Return the tools to use, by name; those that cannot be used are left out with a warning."""
         settings = self._settings
         names = [name_of(record) for record in records]
+        # Only the current revision has that, over HTTP.
+        repeats_arguments = bool(settings.url) and self._peer.version in MODERN
         for option in ("only", "without"):
             for pattern in getattr(settings, option):
                 if not any(_matches(name, (pattern,)) for name in names):
@@ -272,7 +275,7 @@ class MCPServer(ToolSource):
                 or _matches(name, settings.without)
             ):
                 continue
-            tool = parse_tool(record, settings.prefix)
+            tool = parse_tool(record, settings.prefix, repeats_arguments=repeats_arguments)
             if isinstance(tool, str):
                 self._warn(f"a tool is left out: {tool}")
             else:

@@ -458,6 +458,18 @@ def test_arguments_are_repeated_in_headers(mcp, server):
     assert mcp.tools()[0].schema == REGION
 
 
+def test_older_revisions_know_nothing_of_such_headers():
+    server = HTTPServer("legacy")
+    odd = {"properties": {"a": {"items": {"type": "string", "x-mcp-header": "not a name"}}}}
+    server.on("tools/list", page([tool("go", odd), tool("stay", REGION)]))
+    server.on("tools/call", reply_with(text_result("stayed")))
+    with ai.mcp(server.url) as mcp:
+        assert [one.name for one in mcp.tools()] == ["go", "stay"]
+        assert mcp.call("stay", region="eu").text == "stayed"
+    assert server.headers_of("tools/call")[0]["Mcp-Param-Region"] is None
+    server.close()
+
+
 def test_headers_that_the_server_finds_wrong_are_looked_up_again_once(mcp, server):
     mcp.tools()
     server.on("tools/list", page([tool("add", REGION)]))
