@@ -26,7 +26,7 @@ from mistakes import MISTAKES, Mistake
 ROOT = Path(__file__).resolve().parent.parent
 COPIES = 2
 #: How long the tests of one mistake may take, and all of them without any, in seconds.
-LIMIT, BASE_LIMIT = 60.0, 300.0
+LIMIT, BASE_LIMIT = 60.0, 900.0
 PASSED, FAILED = 0, 1
 
 
