@@ -252,7 +252,8 @@ def _parse_mapping(record: Mapping[str, Any]) -> Message:
         call = ToolCall(str(record["tool_call_id"]), "")
         return ToolResultMessage("tool", _parse_result(record.get("content")), call)
     if role == "assistant" and record.get("tool_calls"):
-        calls, thoughts = map(_parse_call, record["tool_calls"]), map(_parse_thought, record.get("thoughts") or ())
+        calls = map(_parse_call, _parse_list("tool_calls", record["tool_calls"]))
+        thoughts = map(_parse_thought, _parse_list("thoughts", record.get("thoughts") or ()))
         content = record.get("content")
         return ToolCallsMessage(
             role,
@@ -267,6 +268,12 @@ def _parse_mapping(record: Mapping[str, Any]) -> Message:
     if role == "assistant" and isinstance(citations, list) and citations:
         return CitedMessage(role, record["content"], tuple(map(_parse_citation, citations)))
     return Message(role, record["content"])
+
+
+def _parse_list(name: str, value: Any) -> Sequence[Any]:
+    if isinstance(value, (list, tuple)):
+        return value
+    raise ConfigurationError(f"message: its {name!r} must be a list, not {type(value).__name__}")
 
 
 def _parse_citation(citation: Any) -> Citation:

@@ -272,3 +272,12 @@ def test_lone_surrogates_are_replaced_in_every_part_of_a_message():
     ]
     # What the user passed is not altered.
     assert parts[0]["text"] == "a\ud83d"
+
+
+@pytest.mark.parametrize("name", ["tool_calls", "thoughts"])
+@pytest.mark.parametrize("value", [5, "x", {"a": 1}, 1.5], ids=repr)
+def test_calls_and_thoughts_are_lists(name, value):
+    call = {"id": "a", "function": {"name": "f", "arguments": "{}"}}
+    record = {"role": "assistant", "content": "", "tool_calls": [call], name: value}
+    with pytest.raises(ConfigurationError, match=f"message: its '{name}' must be a list"):
+        parse_messages([record, {"role": "user", "content": "Hi"}])
