@@ -2410,4 +2410,11 @@ MISTAKES = (
         "TokenLogprob(text, numbers[0])",
         "providers/test_logprobs.py",
     ),
+    Mistake(
+        "an estimate does not notice that no model can answer the questions",
+        "decisions/decide.py",
+        "if len(failures) == len(call.targets):",
+        "if not call.targets:",
+        "decisions/test_expectations.py",
+    ),
 )

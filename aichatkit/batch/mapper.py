@@ -228,8 +228,9 @@ def estimate_prompts(
     if batch:
         work = {} if decide is None else {"make_work": decision_rows.DecisionWork}
         return batch_jobs.estimate_in_jobs(prompts, template, build_call=build_call, **work)
-    rows = read_rows(prompts, template).rows
-    build_call("?")
+    rows, sample = read_rows(prompts, template).rows, build_call("?")
+    if decide is not None:
+        decisions.check_targets(sample)
 
     def calls() -> Iterator[Call]:
         for row in rows:

@@ -12,8 +12,8 @@ from aichatkit.call.build import build_call
 from aichatkit.call.call import Call
 from aichatkit.decisions.expectations import expect_answers
 from aichatkit.decisions.forms import DecisionForm
-from aichatkit.decisions.request import DecisionAttempts
-from aichatkit.decisions.services import with_default_model
+from aichatkit.decisions.request import DecisionAttempts, check_emulation
+from aichatkit.decisions.services import find_service, with_default_model
 from aichatkit.display import reply_record
 from aichatkit.errors import ConfigurationError
 from aichatkit.middleware.pipeline import open_answer
@@ -23,7 +23,7 @@ from aichatkit.streams import Stream
 if TYPE_CHECKING:
     from aichatkit.client import Client
 
-__all__ = ["build_decision_call", "decide", "parse_form"]
+__all__ = ["build_decision_call", "check_targets", "decide", "parse_form"]
 
 #: The client's sampling parameters that apply to chat models that stand in for decision models.
 _KEPT = ("reasoning_effort", "user")
@@ -79,6 +79,21 @@ def build_decision_call(client: Client, text: Any, form: DecisionForm, /, **opti
         expect=partial(expect_answers, form),
         make_attempts=DecisionAttempts,
     )
+
+
+def check_targets(call: Call) -> None:
+    """Raise the error of the first target if none of them can answer the questions of a call."""
+    assert isinstance(call.schema, DecisionForm)
+    failures: list[ConfigurationError] = []
+    for target in call.targets:
+        try:
+            if find_service(target, emulate=call.schema.emulate) is None:
+                provider = call.context.provider(target.provider)
+                check_emulation(call.schema, provider, target.model, call.context.record(target))
+        except ConfigurationError as error:
+            failures.append(error)
+    if len(failures) == len(call.targets):
+        raise failures[0]
 
 
 def _is_message(row: Mapping[Any, Any]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from aichatkit._dataclasses import replace
@@ -30,13 +30,13 @@ from aichatkit.errors import (
     SchemaError,
 )
 from aichatkit.limits.waits import Sleeper
-from aichatkit.providers.base import parsing
+from aichatkit.providers.base import Provider, parsing
 from aichatkit.reply import Attempt, Reply, sum_known, sum_usage
 from aichatkit.streams import Stream
 from aichatkit.structured.forms import Form
 from aichatkit.transport.transport import Transport
 
-__all__ = ["DecisionAttempts", "Part", "combine", "missing_probabilities", "read_reply"]
+__all__ = ["DecisionAttempts", "Part", "check_emulation", "combine", "missing_probabilities", "read_reply"]
 
 _MAX_BYTES = 64 << 20
 _NEEDS = "a threshold and a likelihood need probabilities"
@@ -98,8 +98,6 @@ class DecisionAttempts(TargetAttempts):
             # What cannot be sent is an error now.
             WIRES[service.wire].body(self.call.messages, atoms, self.provider)
             return
-        if self._form.emulate is False:
-            raise no_service_error(self.provider.name)
         self.parts = self._plan_emulation(atoms)
 
     def open(self) -> Any:
@@ -154,18 +152,9 @@ class DecisionAttempts(TargetAttempts):
     def _plan_emulation(self, atoms: Sequence[Question]) -> list[Part]:
         """Return the requests to a chat model: one for each question with its letters, or one for all of them."""
         name = f"{self.provider.name}/{self.target.model}"
-        # An answer without a record was not a letter: the same would be true of the others.
-        has_letters = all(records_of([reply]) for reply in self._form.known)
-        if has_letters and emulation.takes_letters(self.provider, self.context.record(self.target), atoms):
+        if check_emulation(self._form, self.provider, self.target.model, self.context.record(self.target)):
             self._report_emulation(name, "with a request for each question")
             return [Part("logprobs", [question]) for question in atoms]
-        if self._form.needs_probabilities:
-            raise ConfigurationError(
-                f"decide: {name} has no probabilities, and {_NEEDS}; a decision model has them, such as "
-                "'openai/gpt-6-luna' or 'gemini/gemini-decision-1'",
-                provider=self.provider.name,
-                action="next",
-            )
         self._report_emulation(name, "with structured output, which has no probabilities")
         return [Part("schema", atoms)]
 
@@ -264,6 +253,24 @@ class DecisionAttempts(TargetAttempts):
     def _whole_reply(self, started: float) -> Reply:
         whole = combine(self._replies, self._text())
         return replace(whole, elapsed=self.state.clock() - started, attempts=[])
+
+
+def check_emulation(form: DecisionForm, provider: Provider, model: str, record: Mapping[str, object] | None) -> bool:
+    """Return whether a chat model is asked for letters; raise ConfigurationError if it cannot stand in."""
+    if form.emulate is False:
+        raise no_service_error(provider.name)
+    # An answer without a record was not a letter: the same would be true of the others.
+    has_letters = all(records_of([reply]) for reply in form.known)
+    if has_letters and emulation.takes_letters(provider, record, form.questions.atoms):
+        return True
+    if form.needs_probabilities:
+        raise ConfigurationError(
+            f"decide: {provider.name}/{model} has no probabilities, and {_NEEDS}; a decision model has them, such as "
+            "'openai/gpt-6-luna' or 'gemini/gemini-decision-1'",
+            provider=provider.name,
+            action="next",
+        )
+    return False
 
 
 def read_reply(reply: Reply, questions: Sequence[Question]) -> dict[str, dict[str, Any]]:

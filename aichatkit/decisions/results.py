@@ -169,12 +169,16 @@ class Decisions(Mapping[str, Decision[Value]], Generic[Data, Value]):
     _to_plain = to_dict
 
     def columns(self) -> dict[str, Any]:
-        """Return the columns of a row: for each question its value and "_p", its probability."""
+        """Return the columns of a row: for each question its value and "_p", its probability.
+
+        A question with several labels has the probability of each.
+        """
         columns: dict[str, Any] = {}
         for field in self._questions.fields:
             decision = self._decisions[field.name]
-            values = (reply_record.plain(decision._value), decision.probability, decision.label)
-            columns.update(zip(columns_of(field), values))
+            probability = decision.probabilities if field.shape == "many" else decision.probability
+            values = (decision._value, probability, decision.label)
+            columns.update(zip(columns_of(field), map(reply_record.plain, values)))
         return columns
 
     def __getitem__(self, name: str) -> Decision[Value]:

@@ -104,3 +104,18 @@ def test_a_run_within_a_budget_stops_where_the_questions_use_it_up(decider, sand
 def test_likelihoods_are_estimated_like_other_questions():
     questions = {"chance": Annotated[float, (0, 1), "Is it spam?"]}
     assert ai.Client("typesafe", api_key="k").estimate(["Hi"], decide=questions).calls == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [({"threshold": 0.8}, "anthropic/claude.* has no probabilities"), ({"emulate": False}, "has no decision models")],
+)
+def test_an_estimate_of_what_cannot_be_answered_is_the_error_of_the_call(options, words):
+    with Client("anthropic", api_key={"anthropic": "k", "openai": "k"}) as client:
+        with pytest.raises(ConfigurationError, match=words):
+            client.decide("Hi", {"a?": bool}, **options)
+        with pytest.raises(ConfigurationError, match=words):
+            client.estimate(["Hi"], decide={"a?": bool}, **options)
+        # The next model answers.
+        models = ["anthropic", "openai/gpt-6-luna"]
+        assert client.estimate(["Hi"], decide={"a?": bool}, model=models, **options).calls == 1

@@ -93,6 +93,15 @@ def test_a_frame_gets_the_columns(client):
     assert run(client, polars.DataFrame(ROWS)).to_frame().columns == HEAD
 
 
+def test_several_labels_have_a_probability_each(client, tmp_path):
+    labels = {"tags": list[Literal["refund", "urgent"]]}
+    results = client.map(ROWS, "{text}", decide=labels, progress=False)
+    results.save(tmp_path / "out.jsonl")
+    records = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text("utf-8").splitlines()]
+    assert records[0]["tags_p"] == results[0].data["tags"].probabilities
+    assert list(records[0]["tags_p"]) == ["refund", "urgent"]
+
+
 def test_a_column_of_the_input_keeps_its_name(client):
     pytest.importorskip("pandas")
     rows = [{"text": "refund", "refund": "mine"}]
