@@ -52,7 +52,8 @@ ORDER = """
     transport.timeouts chunks providers.user_agents _warnings structured.validation catalog.efforts
     notebook.cell_options messages events.lines classification.table batch.templates batch.csv_rows classification.rules
     events classification.error_bodies classification.retry_after catalog.prices
-    structured.schemas structured.dialects structured.fit structured.partial batch.rows
+    structured.schemas structured.schema_checks structured.dialects structured.fit structured.partial
+    batch.rows
     catalog.own_prices
     catalog.parameters
     classification.parameter_names classification.refusal_wordings

@@ -17,6 +17,7 @@ from aichatkit.reply import Reply
 from aichatkit.structured.convert import convert, is_pydantic_model
 from aichatkit.structured.dialects import JSON_TEXT
 from aichatkit.structured.fit import fit_texts
+from aichatkit.structured.schema_checks import check_schema
 from aichatkit.structured.schemas import schema_of
 from aichatkit.structured.validation import find_errors
 
@@ -49,6 +50,8 @@ class Form:
         """Return the form for a `schema=` option, None for None."""
         if target_type is None:
             return None
+        if isinstance(target_type, Mapping):
+            check_schema(target_type, "schema")
         schema = dict(target_type) if isinstance(target_type, Mapping) else schema_of(target_type)
         if "properties" in schema:
             schema.setdefault("type", "object")

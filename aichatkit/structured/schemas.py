@@ -38,7 +38,7 @@ _SCALARS: Sequence[tuple[Any, Mapping[str, Any]]] = (
     (Path, {"type": "string"}),
 )
 _QUALIFIERS = ("Required", "NotRequired", "ReadOnly", "Final")
-_RESOLUTION_ERRORS = (NameError, TypeError, SyntaxError, AttributeError)
+_RESOLUTION_ERRORS = (NameError, TypeError, SyntaxError, AttributeError, IndexError)
 
 
 class Field(NamedTuple):

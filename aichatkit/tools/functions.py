@@ -20,6 +20,7 @@ from aichatkit.messages import Content
 from aichatkit.providers.base import Tool, ToolSource
 from aichatkit.structured.convert import convert
 from aichatkit.structured.fit import fit_arguments
+from aichatkit.structured.schema_checks import check_schema
 from aichatkit.structured.schemas import Field, hints_of, object_schema
 from aichatkit.structured.validation import find_errors
 from aichatkit.tools.results import result_content
@@ -237,6 +238,7 @@ def _parse_dict_tool(tool: Mapping[str, Any]) -> Tool:
     parameters = definition.get("parameters") or definition.get("input_schema") or {"type": "object", "properties": {}}
     if not isinstance(parameters, Mapping):
         raise ConfigurationError(f'tools: the "parameters" of {name} must be a JSON schema as a dict')
+    check_schema(parameters, f"tools: {name}")
     return Tool(name, str(definition.get("description") or ""), dict(parameters))
 
 
