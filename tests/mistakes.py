@@ -1817,6 +1817,27 @@ MISTAKES = (
         "prompt_caching/test_cache_misses.py",
     ),
     Mistake(
+        "rows of batch jobs are marked although nothing has written what they share",
+        "batch_jobs/priming.py",
+        "if self._cache.is_cold and is_waiting:",
+        "if False:",
+        "batch_jobs/test_job_priming.py",
+    ),
+    Mistake(
+        "a last row pays for a write that nothing reads",
+        "batch_jobs/priming.py",
+        "is_marked = not self._cache.is_cold or planner.has_several()",
+        "is_marked = True",
+        "batch_jobs/test_job_priming.py",
+    ),
+    Mistake(
+        "a budget of batch jobs forgets that long writes cost twice the price",
+        "batch_jobs/prices.py",
+        "_BATCH._replace(long_writes=prompt) if is_marked else _BATCH",
+        "_BATCH",
+        "batch_jobs/test_job_priming.py",
+    ),
+    Mistake(
         "questions that a job has answered are asked again live",
         "decisions/rows.py",
         "known=list(drafts.values())",

@@ -90,6 +90,7 @@ def map_prompts(
         form = decisions.parse_form(decide, threshold, emulate, options)
         options = {**options, "form": form}
     build_row_call = partial(_build_row_call, client, **options)
+    find_beginning = partial(_find_beginning, prompts, template)
     work = {} if decide is None else {"make_work": decision_rows.DecisionWork}
     if batch:
         return batch_jobs.map_in_jobs(
@@ -99,6 +100,7 @@ def map_prompts(
             options,
             ask=BoundAsk(partial(ask_row, client), options),
             build_call=build_row_call,
+            find_beginning=find_beginning,
             **work,
             wait=wait,
             late=late,
@@ -128,7 +130,6 @@ def map_prompts(
     if isinstance(resume, (str, os.PathLike)) and os.path.isfile(resume):
         find_asks = batch_jobs.collect_jobs(client, resume, ask=bound_ask, build_call=build_row_call, **work)
     journal = None if resume is None else Journal(resume)
-    find_beginning = partial(_find_beginning, prompts, template)
     cache = (
         None if decide is not None else runs.plan_run(sample, find_beginning, size=source.size, is_finite=source.finite)
     )

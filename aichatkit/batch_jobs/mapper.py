@@ -19,6 +19,7 @@ from aichatkit.batch_jobs import prices
 from aichatkit.batch_jobs.job import Job
 from aichatkit.batch_jobs.journal import JobJournal, has_jobs
 from aichatkit.batch_jobs.planner import Planner
+from aichatkit.batch_jobs.priming import plan_priming
 from aichatkit.batch_jobs.protocols import PROVIDERS, find_protocol
 from aichatkit.batch_jobs.records import FINAL
 from aichatkit.batch_jobs.run import JobRun
@@ -50,6 +51,7 @@ def map_in_jobs(
     *,
     ask: BoundAsk,
     build_call: Callable[[Any], Call],
+    find_beginning: Callable[[], str],
     make_work: Callable[[Call, Callable[[Any], Call]], RowWork] = ChatWork,
     wait: bool | float,
     late: str,
@@ -111,6 +113,12 @@ def map_in_jobs(
         live = RunOptions(ask, workers, own, budgets, Progress(False, 0, {}), False, sample.policy.max_wait)
         return BatchRun(queue, live)
 
+    clock = wall_clock(sample.policy)
+    priming = None
+    if type(work) is ChatWork:
+        priming = plan_priming(
+            sample, targets[0], work, find_beginning, size=source.size, is_finite=source.finite, clock=clock
+        )
     run = JobRun(
         planner,
         JobRunOptions(
@@ -125,7 +133,8 @@ def map_in_jobs(
             late=late,
             make_job=partial(Job.of, path=journal.path, client=client),
             ask_live=ask_live,
-            clock=wall_clock(sample.policy),
+            priming=priming,
+            clock=clock,
         ),
     )
     runs.append(run)

@@ -95,6 +95,8 @@ class Planner:
         self.goes_live = False
         #: The most rows, and bytes of lines, of the next job; one row may be larger.
         self.job_rows = _JOB_ROWS
+        #: Whether the next job has one row only, so that those after it can read what it writes to the prompt cache.
+        self.goes_alone = False
         self._job_bytes = math.inf
         #: Rows that a service found too large even in a job of their own, by their keys.
         self._too_large: dict[bytes, ChatError] = {}
@@ -131,6 +133,12 @@ class Planner:
         while not self._is_exhausted:
             self._read()
 
+    def has_several(self) -> bool:
+        """Return whether more than one row is left to plan, as far as can be known now."""
+        while len(self._ready) < 2 and not self._is_exhausted and not self.is_paused:
+            self._read()
+        return len(self._ready) > 1 or not self._is_exhausted
+
     def protocol_of(self, target: Target) -> JobProtocol:
         """Return the protocol for the jobs of a target, without a key."""
         if target not in self._protocols:
@@ -161,7 +169,7 @@ class Planner:
 
     def _add_row(self, draft: _Draft, protocol: JobProtocol) -> bool:
         """Add the next row to a job, unless it has an outcome; return False if the job is full or no row is left."""
-        if len(draft.rows) >= self.job_rows:
+        if len(draft.rows) >= (1 if self.goes_alone else self.job_rows):
             return False
         planned = self._next_row()
         if planned is None:
@@ -196,9 +204,14 @@ class Planner:
             self._ready.extendleft(reversed(draft.planned))
             draft.spool.close()
 
-    def drain(self) -> Iterator[Row]:
-        """Yield the rows that were not sent: those already read, and the rest of the input if it is finite."""
+    def drain(self, *, reads_on: bool = False) -> Iterator[Row]:
+        """Yield the rows that were not sent: those already read, and the rest of the input if it is finite.
+
+        With `reads_on`, rows of the rest that are answered, or in jobs, are not among them.
+        """
         self._take_back()
+        if reads_on and self._source.finite:
+            self.read_all()
         unsent = list(self._ready)
         self._ready.clear()
         self._journal.release(planned.key for planned in unsent)

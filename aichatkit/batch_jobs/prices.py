@@ -36,15 +36,19 @@ def batch_charge(
     return Charge(*(None if amount is None else amount * factor for amount in usual))
 
 
-def highest_expense(call: Call, target: Target) -> Expense:
-    """Return the most that a row may use: the price of its prompt and of the longest answer that its limit allows."""
+def highest_expense(call: Call, target: Target, *, is_marked: bool = False) -> Expense:
+    """Return the most that a row may use: the price of its prompt and of the longest answer that its limit allows.
+
+    With `is_marked`, the prompt may be written to the cache for longer than usual.
+    """
     most = call.options.params.get("max_tokens") or 0
     prompt = round(count_call(call.messages, call.options, target.model) * _MARGIN) + 1
     usage = Usage(prompt, most, prompt + most, reasoning_tokens=most)
     provider, record = call.context.provider(target.provider), call.context.record(target) or {}
-    if record.get("write") and provider.writes_cache:
+    if record.get("write") and (provider.writes_cache or is_marked):
         usage = replace(usage, cache_write_tokens=prompt)
-    return Expense(_cost(call, target, usage) or 0.0, prompt + most)
+    bill = _BATCH._replace(long_writes=prompt) if is_marked else _BATCH
+    return Expense(_cost(call, target, usage, bill) or 0.0, prompt + most)
 
 
 def check_priced(call: Call, target: Target) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-import time
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from typing import Any, Callable
@@ -19,7 +18,7 @@ from aichatkit.batch_jobs.holdings import Holdings
 from aichatkit.batch_jobs.journal import JobJournal
 from aichatkit.batch_jobs.planner import PlannedJob, Planner
 from aichatkit.batch_jobs.records import FINAL, UNSENT, JobRecord, RemoteJob
-from aichatkit.batch_jobs.run_options import JobRunOptions
+from aichatkit.batch_jobs.run_options import JobRunOptions, pause
 from aichatkit.errors import ChatError, JournalError
 from aichatkit.middleware.estimates import Expense
 
@@ -157,6 +156,9 @@ class JobRun(BaseRun):
             return False
         if self._is_queue_small and self._active():
             return False
+        priming = self._options.priming
+        if priming is not None and priming.holds_back(planner, is_waiting=any(map(self._may_end, self._active()))):
+            return False
         planned = planner.next_job()
         if planned is not None:
             self._send(planned)
@@ -246,6 +248,8 @@ class JobRun(BaseRun):
         if job.state == "refused" and job.nonce in self._engine.refusals:
             self._after_refusal(job, [row.key for rows in self._journal.iter_rows(job) for row in rows])
         elif job.state in FINAL:
+            if self._options.priming is not None:
+                self._options.priming.note_ended(job)
             self._holdings.settle(job)
             self._look_again(job)
 
@@ -341,13 +345,8 @@ class JobRun(BaseRun):
             times.append(self._ends_at)
         seconds = max(0.05, min(min(times, default=now + _LOOK) - now, _SLICE))
         self._options.progress.tick()
-        policy, closing = self._options.call.policy, self._options.call.context.closing
-        if policy.sleep is not None:
-            policy.sleep(seconds)
-        else:
-            end = time.monotonic() + seconds
-            while not self._wake.is_set() and not closing.is_set() and (left := end - time.monotonic()) > 0:
-                self._wake.wait(min(left, 1.0))
+        closing = self._options.call.context.closing
+        pause(seconds, self._options.call.policy.sleep, self._wake, closing)
         if closing.is_set():
             self._stop_with(ChatError("not sent: the client was closed; jobs that were sent continue"))
 
@@ -378,20 +377,21 @@ class JobRun(BaseRun):
     def _emit_rest(self) -> Iterator[FinishedRow]:
         """Yield the rows that have no outcome: those in jobs, and those that were not sent."""
         yield from self._emit()
-        waiting = self._planner.waiting
-        for block in waiting.blocks():
-            jobs = self._journal.jobs_of(block)
-            for row, key in waiting.take(block):
-                yield row, self._pending(jobs.get(key))
-        full = ChatError("not sent yet: the service's queue is full; the same call sends it later")
+        full = ChatError("not sent yet: jobs before it have to end first; the same call sends it later")
         stopped = self.stopped or self._planner.over_budget or full
         for planned in self._planner.live:
             self.unasked += 1
             yield planned.row, stopped
         if not self._planner.is_done:
-            for row in self._planner.drain():
+            for row in self._planner.drain(reads_on=self.stopped is None):
                 self.unasked += row.error is None
                 yield row, row.error or stopped
+        yield from self._emit()
+        waiting = self._planner.waiting
+        for block in waiting.blocks():
+            jobs = self._journal.jobs_of(block)
+            for row, key in waiting.take(block):
+                yield row, self._pending(jobs.get(key))
 
     def _pending(self, job: JobRecord | None) -> ChatError:
         is_ours = job is not None and job.owner == self._journal.owner

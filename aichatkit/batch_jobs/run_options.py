@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Sequence
 from typing import Any, Callable
@@ -11,6 +12,7 @@ from aichatkit.batch.base_run import BaseRun
 from aichatkit.batch.progress import Progress
 from aichatkit.batch_jobs.job import Job
 from aichatkit.batch_jobs.journal import JobJournal
+from aichatkit.batch_jobs.priming import Priming
 from aichatkit.batch_jobs.records import JobRecord
 from aichatkit.batch_jobs.work import PlannedRow, RowWork
 from aichatkit.call.call import Call
@@ -19,7 +21,7 @@ from aichatkit.limits.retries import RetryPolicy
 from aichatkit.middleware.budgets import Budget
 from aichatkit.params import is_number, suggestion
 
-__all__ = ["JobRunOptions", "check_options", "parse_wait", "wall_clock"]
+__all__ = ["JobRunOptions", "check_options", "parse_wait", "pause", "wall_clock"]
 
 #: The wall clock, by which jobs are looked up: it goes on while this program does not run.
 _clock = time.time
@@ -46,6 +48,8 @@ class JobRunOptions:
     ask_live: Callable[[Sequence[PlannedRow]], BaseRun] | None = None
     #: False for a run that only collects what jobs have answered and sends none.
     sends: bool = True
+    #: How the rows share a prompt cache, if they do.
+    priming: Priming | None = None
     clock: Callable[[], float] = time.time
 
 
@@ -56,6 +60,18 @@ def wall_clock(policy: RetryPolicy) -> Callable[[], float]:
         return _clock
     moved = _clock() - clock()
     return lambda: clock() + moved
+
+
+def pause(
+    seconds: float, sleep: Callable[[float], None] | None, wake: threading.Event, closing: threading.Event
+) -> None:
+    """Wait, unless one of the events is set."""
+    if sleep is not None:
+        sleep(seconds)
+        return
+    end = time.monotonic() + seconds
+    while not wake.is_set() and not closing.is_set() and (left := end - time.monotonic()) > 0:
+        wake.wait(min(left, 1.0))
 
 
 def parse_wait(wait: Any) -> float | None:

@@ -26,6 +26,7 @@ from aichatkit.middleware.cache import find_cached, store_reply
 from aichatkit.middleware.estimates import Expense
 from aichatkit.middleware.fingerprints import fingerprint
 from aichatkit.middleware.tool_rounds import combine_replies, repair_messages
+from aichatkit.prompt_caching.plan import RowHead
 from aichatkit.prompt_caching.policy import plan_for_job
 from aichatkit.reply import Reply
 
@@ -128,6 +129,8 @@ class ChatWork(RowWork):
 
     def __init__(self, call: Call, build_call: Callable[[Any], Call]) -> None:
         super().__init__()
+        #: The beginning of the rows that is marked for the prompt cache.
+        self.head: RowHead | None = None
         self._call = call
         self._build_call = build_call
 
@@ -140,11 +143,11 @@ class ChatWork(RowWork):
         return find_cached(self._build_call(planned.row.prompt))
 
     def build_lines(self, planned: PlannedRow, target: Target, protocol: JobProtocol) -> Sequence[RowLine]:
-        built = build_row(self._call_of(planned), target, protocol)
+        built = build_row(self._call_of(planned), target, protocol, self.head)
         return [RowLine(len(planned.drafts) + 1, built.encoded)]
 
     def highest_expense(self, planned: PlannedRow, target: Target) -> Expense:
-        return highest_expense(self._call_of(planned), target)
+        return highest_expense(self._call_of(planned), target, is_marked=self.head is not None)
 
     def read(
         self,
@@ -220,7 +223,7 @@ class ChatWork(RowWork):
         )
 
 
-def build_row(call: Call, target: Target, protocol: JobProtocol) -> RowRequest:
+def build_row(call: Call, target: Target, protocol: JobProtocol, head: RowHead | None = None) -> RowRequest:
     """Return the request of a row.
 
     Raises:
@@ -228,14 +231,16 @@ def build_row(call: Call, target: Target, protocol: JobProtocol) -> RowRequest:
     """
     attempt = TargetAttempts(call, target, call.sleeper(), [])
     attempt.check()
-    return encode_request(attempt.request, call, target, protocol)
+    return encode_request(attempt.request, call, target, protocol, head)
 
 
-def encode_request(original: ProviderRequest, call: Call, target: Target, protocol: JobProtocol) -> RowRequest:
+def encode_request(
+    original: ProviderRequest, call: Call, target: Target, protocol: JobProtocol, head: RowHead | None = None
+) -> RowRequest:
     """Return a request as it goes into a job: without what the model refuses, and with a plan for its cache."""
     changes = () if call.strict else call.context.refused_params.get((target.provider.name, target.model), ())
     original = replace(original, changes=changes) if changes else original
-    plan = plan_for_job(original.provider, target.model, original.messages, original.options)
+    plan = plan_for_job(original.provider, target.model, original.messages, original.options, head)
     if plan is not None:
         original = replace(original, options=replace(original.options, cache=plan))
     http = open_transport(original.provider, None, call)

@@ -10,7 +10,7 @@ from aichatkit._warnings import warn_user
 from aichatkit.chunks import Usage
 from aichatkit.prompt_caching.memory import MAX_MISSES, Outcome, PromptMemory
 from aichatkit.prompt_caching.misses import Trace, explain, trace_of
-from aichatkit.prompt_caching.plan import CachePlan, SharedHead
+from aichatkit.prompt_caching.plan import HEAD, CachePlan, RowHead, SharedHead
 from aichatkit.prompt_caching.prompts import Beginning, MeasuredPrompt, measure
 from aichatkit.prompt_caching.services import CacheRules, rules_of
 from aichatkit.providers.base import Options, Provider
@@ -77,9 +77,15 @@ def _decide(
     return MarkDecision(f"{provider.name}: {model}", rules, mode, prompt, memory, shared)
 
 
-def plan_for_job(provider: Provider, model: str, messages: Sequence[Message], options: Options) -> CachePlan | None:
-    """Return how a row of a batch job uses the cache: not at all, as it is not shared with other rows in practice."""
+def plan_for_job(
+    provider: Provider, model: str, messages: Sequence[Message], options: Options, head: RowHead | None = None
+) -> CachePlan | None:
+    """Return how a row of a batch job uses the cache: not at all, unless a job before it writes `head` for it."""
     rules = None if _OWN_FIELDS & options.extra.keys() else rules_of(provider, model, options.record)
+    if rules is not None and rules.style == "blocks" and head is not None:
+        shared = head.place_in(messages)
+        part = (shared.place, shared.length) if shared.length else None
+        return CachePlan(() if part else (HEAD,), part, is_long=True)
     if rules is None or rules.style != "breakpoints":
         return None
     is_short = measure(provider, model, messages, options).tokens * _CERTAINLY_SHORT < rules.minimum

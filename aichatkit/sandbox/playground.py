@@ -169,7 +169,10 @@ class Sandbox(LocalServer):
         call.route = replace(call.route, endpoint="batch-row")
         call.on_turns = lambda _, turns: setattr(row, "prompt", turns[-1] if turns else "")
         plans = [parse_plan(fault)] if fault else self._select_plans(call, ())
-        return self._apply_plans(call, plans)
+        response = self._apply_plans(call, plans)
+        if call.caching is not None and response.status == 200:
+            row.finish = call.caching.finish
+        return response
 
     def _add_delay(self, response: Response) -> Response:
         if self.delay and response.framing == "chunked":

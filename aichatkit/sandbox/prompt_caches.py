@@ -64,6 +64,10 @@ class Prompt(NamedTuple):
     record: Mapping[str, Any] = {}
 
 
+#: The beginning of accounts whose prompts are rows of batch jobs: these share nothing with live ones.
+BATCH = "batch "
+
+
 class CacheUse(NamedTuple):
     """The tokens of a prompt: all of them, those read and written, and those written for longer than usual."""
 
@@ -176,6 +180,10 @@ class Caching:
         self._prompt = prompt
         self._entries = entries
 
+    def finish(self) -> None:
+        """Store the entries of a row of a batch job, once the job has ended: its rows are asked at the same time."""
+        self._store()
+
     def begin(self, response: Response) -> None:
         """Store the entries when the first text of the response is sent; an error response stores nothing."""
         if response.status != 200:
@@ -210,7 +218,8 @@ class Caching:
             "write_long": use.long_written,
             "out": self.output_tokens,
         }
-        return sum(count * (rates.get(name) or 0.0) for name, count in counts.items() if count) / 1e6
+        share = self._prompt.record.get("batch", 1.0) if self._prompt.account.startswith(BATCH) else 1.0
+        return share * sum(count * (rates.get(name) or 0.0) for name, count in counts.items() if count) / 1e6
 
 
 @lru_cache(maxsize=256)

@@ -40,6 +40,8 @@ class BatchRow:
     prompt: str = ""
     status: int = 0
     result: Any = field(default=None, repr=False)
+    #: Called when its job has ended.
+    finish: Callable[[], None] | None = field(default=None, repr=False)
 
 
 @dataclass
@@ -214,6 +216,9 @@ class Batches:
                 self._answer_row(job, row)
             else:
                 row.state = state
+        for row in job.order:
+            if row.finish is not None:
+                row.finish()
 
     def _answer_row(self, job: BatchJob, row: BatchRow) -> None:
         if row.body.get("stream"):

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, NoReturn
 
 from aichatkit._dataclasses import dataclass, field
 from aichatkit.sandbox.exchange import APIError, Piece, Request, Response, fragments
-from aichatkit.sandbox.prompt_caches import CacheUse, Caching, Prompt, PromptCaches
+from aichatkit.sandbox.prompt_caches import BATCH, CacheUse, Caching, Prompt, PromptCaches
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,8 @@ class Call:
         """
         if not prompt.record:
             return CacheUse(usual_tokens)
+        if self.route.endpoint == "batch-row":
+            prompt = prompt._replace(account=BATCH + prompt.account)
         self.caching = self.wire.settings.prompt_caches.use(prompt)
         self.caching.output_tokens = output_tokens
         return self.caching.use
