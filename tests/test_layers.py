@@ -114,7 +114,7 @@ ORDER = """
     batch_jobs.answers
     batch_jobs.work
     batch_jobs.planner
-    batch_jobs.engine batch_jobs.priming
+    batch_jobs.engine batch_jobs.first_row
     batch_jobs.collection batch_jobs.job batch_jobs.holdings batch_jobs.status
     batch_jobs.run_options
     batch_jobs.run

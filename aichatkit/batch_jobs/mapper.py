@@ -16,10 +16,10 @@ from aichatkit.batch.run import BatchRun, RunOptions
 from aichatkit.batch.task_queue import Task, TaskQueue
 from aichatkit.batch.workers import BoundAsk
 from aichatkit.batch_jobs import prices
+from aichatkit.batch_jobs.first_row import plan_first_row
 from aichatkit.batch_jobs.job import Job
 from aichatkit.batch_jobs.journal import JobJournal, has_jobs
 from aichatkit.batch_jobs.planner import Planner
-from aichatkit.batch_jobs.priming import plan_priming
 from aichatkit.batch_jobs.protocols import PROVIDERS, find_protocol
 from aichatkit.batch_jobs.records import FINAL
 from aichatkit.batch_jobs.run import JobRun
@@ -114,9 +114,9 @@ def map_in_jobs(
         return BatchRun(queue, live)
 
     clock = wall_clock(sample.policy)
-    priming = None
+    first_row = None
     if type(work) is ChatWork:
-        priming = plan_priming(
+        first_row = plan_first_row(
             sample, targets[0], work, find_beginning, size=source.size, is_finite=source.finite, clock=clock
         )
     run = JobRun(
@@ -133,7 +133,7 @@ def map_in_jobs(
             late=late,
             make_job=partial(Job.of, path=journal.path, client=client),
             ask_live=ask_live,
-            priming=priming,
+            first_row=first_row,
             clock=clock,
         ),
     )

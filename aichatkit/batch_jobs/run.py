@@ -156,8 +156,8 @@ class JobRun(BaseRun):
             return False
         if self._is_queue_small and self._active():
             return False
-        priming = self._options.priming
-        if priming is not None and priming.holds_back(planner, is_waiting=any(map(self._may_end, self._active()))):
+        first_row = self._options.first_row
+        if first_row is not None and first_row.holds_back(planner, is_waiting=any(map(self._may_end, self._active()))):
             return False
         planned = planner.next_job()
         if planned is not None:
@@ -248,8 +248,8 @@ class JobRun(BaseRun):
         if job.state == "refused" and job.nonce in self._engine.refusals:
             self._after_refusal(job, [row.key for rows in self._journal.iter_rows(job) for row in rows])
         elif job.state in FINAL:
-            if self._options.priming is not None:
-                self._options.priming.note_ended(job)
+            if self._options.first_row is not None:
+                self._options.first_row.note_ended(job)
             self._holdings.settle(job)
             self._look_again(job)
 

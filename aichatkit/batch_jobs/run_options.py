@@ -10,9 +10,9 @@ from typing import Any, Callable
 from aichatkit._dataclasses import dataclass
 from aichatkit.batch.base_run import BaseRun
 from aichatkit.batch.progress import Progress
+from aichatkit.batch_jobs.first_row import FirstRow
 from aichatkit.batch_jobs.job import Job
 from aichatkit.batch_jobs.journal import JobJournal
-from aichatkit.batch_jobs.priming import Priming
 from aichatkit.batch_jobs.records import JobRecord
 from aichatkit.batch_jobs.work import PlannedRow, RowWork
 from aichatkit.call.call import Call
@@ -49,7 +49,7 @@ class JobRunOptions:
     #: False for a run that only collects what jobs have answered and sends none.
     sends: bool = True
     #: How the rows share a prompt cache, if they do.
-    priming: Priming | None = None
+    first_row: FirstRow | None = None
     clock: Callable[[], float] = time.time
 
 

@@ -17,7 +17,7 @@ from aichatkit.prompt_caching.plan import RowHead
 from aichatkit.prompt_caching.runs import RunCache, plan_run
 from aichatkit.prompt_caching.services import rules_of
 
-__all__ = ["Priming", "plan_priming"]
+__all__ = ["FirstRow", "plan_first_row"]
 
 
 class MarksRows(Protocol):
@@ -26,7 +26,7 @@ class MarksRows(Protocol):
     head: RowHead | None
 
 
-class Priming:
+class FirstRow:
     """Whether the beginning that the rows share is in the cache; until it is, one row goes alone."""
 
     def __init__(self, cache: RunCache, work: MarksRows) -> None:
@@ -51,7 +51,7 @@ class Priming:
             self._cache.note_failed()
 
 
-def plan_priming(
+def plan_first_row(
     call: Call,
     target: Target,
     work: MarksRows,
@@ -60,7 +60,7 @@ def plan_priming(
     size: int | None,
     is_finite: bool,
     clock: Callable[[], float],
-) -> Priming | None:
+) -> FirstRow | None:
     """Return how the rows of jobs share a cache; None unless the caller wants that, and the service takes marks."""
     provider = call.context.provider(target.provider)
     rules = rules_of(provider, target.model, call.context.record(target) or {})
@@ -73,4 +73,4 @@ def plan_priming(
         return None
     # That more rows follow is found out before one goes first.
     head = plan.head._replace(is_certain=True)
-    return Priming(RunCache(head, has_marks=True, lifetime=rules.long_lifetime, clock=clock), work)
+    return FirstRow(RunCache(head, has_marks=True, lifetime=rules.long_lifetime, clock=clock), work)
