@@ -27,6 +27,7 @@ WRONG = [
     ({"additionalProperties": 5}, "additionalProperties", "a schema"),
 ]
 RIGHT = [
+    {"type": "array", "items": {"type": "integer"}},
     {},
     {"type": ["string", "null"], "enum": ("a", None), "default": 5, "description": None, "x-own": object},
     {"type": "object", "properties": {"type": {"type": "string"}, "items": {"enum": [1]}}, "required": ["type"]},
