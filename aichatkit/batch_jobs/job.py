@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import closing
 from datetime import datetime, timezone
+from os import PathLike
 from typing import TYPE_CHECKING, Any, Callable
 
 from aichatkit._dataclasses import dataclass, field
@@ -152,6 +153,8 @@ class Job:
 
 def list_jobs(path: Any, client: Client | None = None) -> list[Job]:
     """Return the batch jobs of a journal, in the order in which they were planned."""
+    if not isinstance(path, (str, PathLike)):
+        raise ConfigurationError(f"jobs: the path must be that of a journal, such as 'run.sqlite', not {path!r:.60}")
     if not has_jobs(path):
         return []
     with closing(JobJournal(path)) as journal:

@@ -66,8 +66,10 @@ def _encode(
     vector: Sequence[float], provider: Provider, position: int, encode: Callable[..., bytes], width: int
 ) -> bytes:
     """Return a vector as 32-bit floats, as it is stored; this takes half the time of an array from a list."""
-    if len(vector) != width or not vector:
-        hint = _NOT_KEPT if vector and (width % len(vector) == 0 or len(vector) % width == 0) else ""
+    if not vector:
+        raise _bad(provider, f"an empty vector (text {position})")
+    if len(vector) != width:
+        hint = _NOT_KEPT if width % len(vector) == 0 or len(vector) % width == 0 else ""
         raise _bad(provider, f"a vector of {len(vector)} numbers where {width} were expected (text {position}){hint}")
     content, problem = b"", ""
     try:

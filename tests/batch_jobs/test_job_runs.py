@@ -732,3 +732,10 @@ def test_a_row_with_an_error_of_its_own_is_in_no_job(service, run):
     results = run(service, [{"a": "x"}, {"b": "y"}], template="{a}")
     assert results.text[0] == "answer to x"
     assert isinstance(results.errors[1], ChatError)
+
+
+@pytest.mark.parametrize("path", [None, 5])
+def test_jobs_are_those_of_a_journal(path, tmp_path):
+    with pytest.raises(ConfigurationError, match="jobs: the path must be that of a journal"):
+        list_jobs(path)
+    assert list_jobs(tmp_path / "missing.sqlite") == []

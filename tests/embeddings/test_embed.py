@@ -530,7 +530,7 @@ def test_an_answer_that_is_none_is_an_error(sandbox, policy, fault, words):
         ("1, NaN", "a number that is not finite"),
         ("-Infinity, Infinity", "a number that is not finite"),
         ("-0.0, 0", "a vector of zeros"),
-        ("", "0 numbers where 0 were expected"),
+        ("", "an empty vector"),
     ],
 )
 def test_a_vector_with_other_than_32_bit_numbers_is_an_error(numbers, words, normalize):
