@@ -42,7 +42,7 @@ class AiChatOnline(Provider):
     models = ("gpt-4o-mini",)
     checks_notices = True
     rules = (
-        Rule(401, "", AuthenticationError, "refresh", says=("the site refused the id it gave", "ask another provider")),
+        Rule(401, "", AuthenticationError, "refresh", says=("the site refused the id", "ask another provider")),
         *SITE_RULES,
     )
     iter_events = staticmethod(events.iter_json_lines)
@@ -52,10 +52,15 @@ class AiChatOnline(Provider):
 
     def grab_token(self, http: Transport) -> str:
         """Return a new id; the service requires one per answer."""
-        record = http.get_json(
-            f"{self.url}/api/v1/user/getUniqueId?canvas=-{random_string(10)}",
-            headers={**self._headers(), "Content-Type": "application/json"},
-        )
+        try:
+            record = http.get_json(
+                f"{self.url}/api/v1/user/getUniqueId?canvas=-{random_string(10)}",
+                headers={**self._headers(), "Content-Type": "application/json"},
+            )
+        except AuthenticationError as error:
+            # A new id may help only if one was refused.
+            error.action = "next"
+            raise
         token = record.get("data")
         # It is sent as a header, so it must be valid in one.
         if isinstance(token, str) and token.isascii() and token.isprintable() and token.strip():

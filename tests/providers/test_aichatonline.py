@@ -225,6 +225,13 @@ def test_a_refused_token_is_replaced_once(online, web, slept):
     assert (web.calls[-1].request.headers["UniqueId"], slept) == ("two", [])
 
 
+def test_a_refusal_of_the_first_step_is_not_repeated(online, web):
+    web.get(re.compile(".*getUniqueId.*"), json={"code": 401}, status=401)
+    with pytest.raises(AuthenticationError, match="the site refused the id"):
+        online.ask("Hi", model="aichatonline", retry=0)
+    assert len(web.calls) == 1
+
+
 def test_a_refused_token_is_an_error(asks):
     with pytest.raises(AuthenticationError):
         read(asks, b'{"code": 401, "msg": "no"}', status=401)
