@@ -246,7 +246,7 @@ def test_a_file_a_provider_takes_passes():
         {"extra": {"a": object()}},
         {"extra": {"a": float("nan")}},
         {"extra": {"at": b"bytes"}},
-        {"tools": [{"type": "function", "function": {"name": "f", "parameters": {"enum": {1}}}}]},
+        {"tools": [{"type": "function", "function": {"name": "f", "parameters": {"default": {1}}}}]},
     ],
 )
 def test_what_cannot_be_told_in_json_is_refused_before_anything_is_sent(client, sandbox, slept, options):
