@@ -9,6 +9,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any, Callable
 
 from aichatkit._dataclasses import dataclass, field
+from aichatkit._reasons import reason_of
 from aichatkit.batch_jobs.engine import JobEngine
 from aichatkit.batch_jobs.journal import JobJournal, has_jobs
 from aichatkit.batch_jobs.records import CANCELLED, FINAL, JobRecord
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Job", "list_jobs"]
 
+#: How SQLite files begin.
+_SIGNATURE = b"SQLite format 3\0"
 #: The wall clock, by which jobs are looked up.
 _clock = time.time
 
@@ -156,9 +159,24 @@ def list_jobs(path: Any, client: Client | None = None) -> list[Job]:
     if not isinstance(path, (str, PathLike)):
         raise ConfigurationError(f"jobs: the path must be that of a journal, such as 'run.sqlite', not {path!r:.60}")
     if not has_jobs(path):
+        _check_database(path)
         return []
     with closing(JobJournal(path)) as journal:
         return [Job.of(record, journal.path, client) for record in journal.jobs()]
+
+
+def _check_database(path: Any) -> None:
+    """Raise ConfigurationError for a file that is something else than a journal, which may be empty or missing."""
+    reason = ""
+    try:
+        with open(path, "rb") as file:
+            start = file.read(len(_SIGNATURE))
+    except FileNotFoundError:
+        start = b""
+    except (OSError, ValueError) as error:
+        reason, start = reason_of(error), b"?"
+    if start not in (b"", _SIGNATURE):
+        raise ConfigurationError(f"jobs: {str(path)[:200]!r} is not a journal, or cannot be read", reason=reason)
 
 
 def _default_client() -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import struct
 import sys
 from array import array
 from collections.abc import Iterator, Sequence
@@ -92,20 +93,24 @@ class Embeddings(Sequence[Any]):
         """The number of texts in batch jobs that have not ended; the error of such a text is a BatchPendingError."""
         return sum(isinstance(row, BatchPendingError) for row in self._rows)
 
-    def array(self) -> Any:
+    def array(self, *, missing: float | None = None) -> Any:
         """Return the vectors as a numpy array of float32, one row for each text.
 
+        With `missing`, such as `math.nan`, the row of a text that failed consists of that number.
+
         Raises:
-            ChatError: a text failed; this is its error.
+            ChatError: a text failed, and there is no `missing`; this is its error.
             ConfigurationError: numpy is not installed.
         """
+        if missing is not None and not isinstance(missing, (int, float)):
+            raise ConfigurationError(f"array: missing must be a number, such as math.nan, not {missing!r:.60}")
         try:
             import numpy
         except ImportError as error:
             reason = reason_of(error)
         else:
-            data = b"".join(map(self._bytes, range(len(self._rows))))
-            return numpy.frombuffer(data, dtype="<f4").reshape(len(self._rows), -1 if self._rows else 0).copy()
+            data = b"".join(map(self._bytes, range(len(self._rows))) if missing is None else self._filled(missing))
+            return numpy.frombuffer(data, dtype="<f4").reshape(len(self._rows), -1 if data else 0).copy()
         raise ConfigurationError("array: numpy is not installed; pip install numpy", reason=reason)
 
     def nearest(self, vector: Sequence[float], k: int = 5) -> list[Match]:
@@ -139,15 +144,17 @@ class Embeddings(Sequence[Any]):
         """Return a pandas frame with one row for each text and one column for each number.
 
         For texts from a polars frame or series, return that frame with the vectors as its last column, "embedding".
+        The values of texts that failed are missing.
         """
         if hasattr(self._table, "with_columns") or hasattr(self._table, "is_sorted"):
-            return _polars_frame(self._table, self.array())
+            are_there = [isinstance(row, bytes) for row in self._rows]
+            return _polars_frame(self._table, self.array(missing=math.nan), are_there)
         try:
             import pandas
         except ImportError as error:
             reason = reason_of(error)
         else:
-            return pandas.DataFrame(self.array(), index=self._labels)
+            return pandas.DataFrame(self.array(missing=math.nan), index=self._labels)
         raise ConfigurationError("to_frame: pandas is not installed; pip install pandas", reason=reason)
 
     def __len__(self) -> int:
@@ -171,6 +178,10 @@ class Embeddings(Sequence[Any]):
         tail += f", {self.pending} pending in batch jobs" if self.pending else ""
         return f"<Embeddings {self.provider}/{self.model}: {len(self)} of {self.dimensions} numbers{tail}>"
 
+    def _filled(self, missing: float) -> Iterator[bytes]:
+        filler = struct.pack("<f", missing) * self.dimensions
+        return (row if isinstance(row, bytes) else filler for row in self._rows)
+
     def _bytes(self, position: int) -> bytes:
         row = self._rows[position]
         if isinstance(row, ChatError):
@@ -192,13 +203,16 @@ def unit(numbers: Sequence[float]) -> Sequence[float]:
     return [number / length for number in numbers]
 
 
-def _polars_frame(table: Any, vectors: Any) -> Any:
+def _polars_frame(table: Any, vectors: Any, are_there: Sequence[bool]) -> Any:
     polars = sys.modules["polars"]
     frame = table if hasattr(table, "with_columns") else table.to_frame()
     name = "embedding"
     while name in frame.columns:
         name += "_"
-    return frame.with_columns(polars.Series(name, vectors, dtype=polars.Array(polars.Float32, vectors.shape[1])))
+    column = polars.Series(name, vectors, dtype=polars.Array(polars.Float32, vectors.shape[1]))
+    if all(are_there):
+        return frame.with_columns(column)
+    return frame.with_columns(polars.when(polars.Series(are_there)).then(column).otherwise(None).alias(name))
 
 
 def _parse_numbers(vector: Any) -> list[float]:

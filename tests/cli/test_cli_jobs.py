@@ -178,3 +178,15 @@ def test_rows_that_no_job_ran_are_sent_live_or_fail(service, capsys):
     service.sleep(service.duration)
     assert main([*MAP, "--no-wait", "--late", "live"]) == 0
     assert answers() == ["answer to one", "answer to two"]
+
+
+@pytest.mark.parametrize("content", [b"text\none\n", b"x"])
+def test_a_file_that_is_no_journal_is_named(tmp_path, monkeypatch, capsys, content):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "out.csv").write_bytes(content)
+    assert main(["jobs", "out.csv"]) == 2
+    assert "jobs: 'out.csv' is not a journal" in capsys.readouterr().err
+    with pytest.raises(aichatkit.ConfigurationError, match="is not a journal, or cannot be read"):
+        aichatkit.jobs(tmp_path)
+    (tmp_path / "empty.sqlite").touch()
+    assert aichatkit.jobs("empty.sqlite") == aichatkit.jobs("missing.sqlite") == []

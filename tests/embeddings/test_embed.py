@@ -328,6 +328,35 @@ def test_an_array_has_a_row_for_each_text(every):
     assert every.embed([], model=MODEL).array().shape[0] == 0
 
 
+LONG = "long " * 9000
+
+
+def test_in_a_frame_the_values_of_texts_that_failed_are_missing(every):
+    pandas = pytest.importorskip("pandas")
+    polars = pytest.importorskip("polars")
+    texts = ["fox", LONG, "cat"]
+    frame = every.embed(pandas.Series(texts), model=MODEL, dimensions=8, on_error="keep").to_frame()
+    assert frame.isna().all(axis=1).tolist() == [False, True, False]
+    assert list(frame.loc[2]) == near("cat", 8)
+    found = every.embed(polars.Series("animal", texts), model=MODEL, dimensions=8, on_error="keep").to_frame()
+    assert found.schema["embedding"] == polars.Array(polars.Float32, 8)
+    assert found["embedding"].is_null().to_list() == [False, True, False]
+    assert found["embedding"][2].to_list() == near("cat", 8)
+
+
+def test_in_an_array_a_number_stands_for_texts_that_failed(every):
+    numpy = pytest.importorskip("numpy")
+    embeddings = every.embed(["fox", LONG], model=MODEL, dimensions=8, on_error="keep")
+    array = embeddings.array(missing=float("nan"))
+    assert numpy.isnan(array).any(axis=1).tolist() == [False, True]
+    with pytest.raises(ContextTooLongError):
+        embeddings.array()
+    with pytest.raises(ConfigurationError, match="missing must be a number"):
+        embeddings.array(missing="nan")
+    none = every.embed([LONG], model=MODEL, on_error="keep")
+    assert none.array(missing=0).shape == (1, 0)
+
+
 @pytest.mark.parametrize(("method", "module"), [("array", "numpy"), ("to_frame", "pandas")])
 def test_what_needs_an_absent_package_names_it(every, monkeypatch, method, module):
     embeddings = every.embed(TEXTS, model=MODEL)
