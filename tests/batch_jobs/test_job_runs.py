@@ -13,8 +13,10 @@ import pytest
 
 import aichatkit
 from aichatkit import RetryPolicy
+from aichatkit.batch.workers import BoundAsk
 from aichatkit.batch_jobs import protocols
 from aichatkit.batch_jobs.job import list_jobs
+from aichatkit.batch_jobs.work import ChatWork
 from aichatkit.errors import (
     AuthenticationError,
     BadRequestError,
@@ -585,6 +587,15 @@ def test_a_job_that_has_ended_cannot_be_cancelled_and_says_so(service, run, tmp_
             client.jobs(tmp_path / "run.sqlite")[0].cancel()
     service.fault = lambda method, path: None
     assert not run(service, ROWS).failed
+    asked = len(service.requests)
+    with client_of(service) as client:
+        assert client.jobs(tmp_path / "run.sqlite")[0].cancel().state == "done"
+    assert len(service.requests) == asked
+
+
+def test_a_row_that_is_no_decision_starts_again_where_it_goes_on_live():
+    ask = BoundAsk(print, {})
+    assert ChatWork(None, None).ask_rest(ask, {1: None}) is ask
 
 
 def test_a_job_can_be_looked_up_and_cancelled(service, run, tmp_path, client_of, monkeypatch):
@@ -614,8 +625,6 @@ def test_jobs_of_a_file_without_jobs_are_none(tmp_path, run, service):
     assert aichatkit.jobs(tmp_path / "none.sqlite") == []
     run(service, ["a"], batch=False)
     assert aichatkit.jobs(tmp_path / "run.sqlite") == []
-    (tmp_path / "text").write_text("no database")
-    assert aichatkit.jobs(tmp_path / "text") == []
 
 
 def test_an_estimate_uses_the_batch_price(service, client_of):

@@ -659,6 +659,17 @@ def test_a_creation_whose_answer_is_lost_is_in_the_ledger(box):
     assert [entry.state for entry in box.ledger] == ["asked"]
 
 
+def test_a_file_that_is_still_checked_starts_no_job(sandbox):
+    sandbox.script("batch-pending-file,seconds=30")
+    file = upload(sandbox, lines(row("a"))).json()["id"]
+    order = {"input_file_id": file, "endpoint": CHAT, "completion_window": "24h"}
+    refused = post(sandbox, "/v1/batches", document=order)
+    assert refused.status_code == 400
+    assert refused.json()["error"]["message"] == f"The file {file} is still being processed."
+    sandbox.advance(30)
+    assert post(sandbox, "/v1/batches", document=order).status_code == 200
+
+
 def vector_row(id, text="red fox", **fields):
     body = {"model": "text-embedding-3-small", "input": text, "dimensions": 4, **fields}
     return {"custom_id": id, "method": "POST", "url": "/v1/embeddings", "body": body}
