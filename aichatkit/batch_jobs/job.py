@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from contextlib import closing
 from datetime import datetime, timezone
-from os import PathLike
 from typing import TYPE_CHECKING, Any, Callable
 
 from aichatkit._dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from aichatkit.batch_jobs.engine import JobEngine
 from aichatkit.batch_jobs.journal import JobJournal, has_jobs
 from aichatkit.batch_jobs.records import CANCELLED, FINAL, JobRecord
 from aichatkit.errors import ChatError, ConfigurationError
+from aichatkit.params import parse_path
 from aichatkit.registry import registry
 
 if TYPE_CHECKING:
@@ -156,8 +156,7 @@ class Job:
 
 def list_jobs(path: Any, client: Client | None = None) -> list[Job]:
     """Return the batch jobs of a journal, in the order in which they were planned."""
-    if not isinstance(path, (str, PathLike)):
-        raise ConfigurationError(f"jobs: the path must be that of a journal, such as 'run.sqlite', not {path!r:.60}")
+    path = parse_path(path, "jobs: the path must be that of a journal, such as 'run.sqlite'")
     if not has_jobs(path):
         _check_database(path)
         return []
@@ -165,7 +164,7 @@ def list_jobs(path: Any, client: Client | None = None) -> list[Job]:
         return [Job.of(record, journal.path, client) for record in journal.jobs()]
 
 
-def _check_database(path: Any) -> None:
+def _check_database(path: str) -> None:
     """Raise ConfigurationError for a file that is something else than a journal, which may be empty or missing."""
     reason = ""
     try:
@@ -173,10 +172,10 @@ def _check_database(path: Any) -> None:
             start = file.read(len(_SIGNATURE))
     except FileNotFoundError:
         start = b""
-    except (OSError, ValueError) as error:
+    except OSError as error:
         reason, start = reason_of(error), b"?"
     if start not in (b"", _SIGNATURE):
-        raise ConfigurationError(f"jobs: {str(path)[:200]!r} is not a journal, or cannot be read", reason=reason)
+        raise ConfigurationError(f"jobs: {path[:200]!r} is not a journal, or cannot be read", reason=reason)
 
 
 def _default_client() -> Any:

@@ -17,7 +17,7 @@ _DEFAULT_LOCATION = "global"
 _PROJECT = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9.:_-]*")
 _LOCATION = re.compile(r"[a-z]+(?:-[a-z]+[0-9]*)*")
 _OPENAI_PATH = "/endpoints/openapi"
-#: The end of the base URL of express mode: an API key stands for the project.
+#: The end of the base URL of express mode, in which an API key replaces the project.
 EXPRESS = "/publishers"
 _API_KEY = re.compile(r"AIza[\w-]{16,}|AQ\.[\w.-]{16,}")
 
