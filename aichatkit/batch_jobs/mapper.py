@@ -115,7 +115,7 @@ def map_in_jobs(
 
     clock = wall_clock(sample.policy)
     first_row = None
-    if type(work) is ChatWork:
+    if work.shares_beginning:
         first_row = plan_first_row(
             sample, targets[0], work, find_beginning, size=source.size, is_finite=source.finite, clock=clock
         )

@@ -67,12 +67,16 @@ class RowWork(ABC):
     endpoint: ClassVar[str] = CHAT
     #: Whether the drafts of a row that failed are still of use.
     keeps_drafts: ClassVar[bool] = False
+    #: Whether the beginning that rows share can be marked for the prompt cache.
+    shares_beginning: ClassVar[bool] = False
     #: Whether it can be known what a row may use at most.
     is_bounded: ClassVar[bool] = True
 
     def __init__(self) -> None:
         #: Lines of the results of rows that were collected here, for calls with `raw=True`.
         self.raw: dict[bytes, list[Any]] = {}
+        #: The beginning of the rows that is marked for the prompt cache.
+        self.head: RowHead | None = None
 
     def refusal(self, target: Target) -> ConfigurationError | None:
         """Return why jobs of a target that has jobs cannot take the rows; None if they can."""
@@ -127,10 +131,10 @@ class RowWork(ABC):
 class ChatWork(RowWork):
     """Rows that are prompts; `call` is a sample, `build_call` returns the call of a prompt."""
 
+    shares_beginning = True
+
     def __init__(self, call: Call, build_call: Callable[[Any], Call]) -> None:
         super().__init__()
-        #: The beginning of the rows that is marked for the prompt cache.
-        self.head: RowHead | None = None
         self._call = call
         self._build_call = build_call
 

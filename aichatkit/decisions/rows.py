@@ -39,6 +39,7 @@ class DecisionWork(ChatWork):
     """
 
     keeps_drafts = True
+    shares_beginning = False
     is_bounded = False
 
     def refusal(self, target: Target) -> ConfigurationError | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from aichatkit.errors import ConfigurationError
 
-__all__ = ["check_schema"]
+__all__ = ["check_schema", "has_its_kind"]
 
 #: What the values of keywords are -> the keywords.
 _KINDS = {
@@ -20,6 +20,8 @@ _KINDS = {
     "a list of names": "required",
     "a name or a list of names": "type",
     "a number": "maximum minimum multipleOf",
+    # In older drafts, whether the bound itself is excluded.
+    "a number, or True or False": "exclusiveMaximum exclusiveMinimum",
     "a number of at least 0": "maxContains maxItems maxLength maxProperties minContains minItems minLength "
     "minProperties",
     "text": "$ref pattern",
@@ -27,6 +29,16 @@ _KINDS = {
 #: Schemas in schemas; no service takes as many.
 _MAX_DEPTH = 100
 _KIND_OF = {keyword: kind for kind, keywords in _KINDS.items() for keyword in keywords.split()}
+
+
+def has_its_kind(keyword: str, value: Any) -> bool:
+    """Return whether the value of a keyword is one that a JSON schema may have; unknown keywords may have any.
+
+    >>> has_its_kind("minLength", 3), has_its_kind("minLength", -1), has_its_kind("x-order", -1)
+    (True, False, True)
+    """
+    kind = _KIND_OF.get(keyword)
+    return kind is None or _is_of_kind(value, kind)
 
 
 def check_schema(schema: Any, source: str) -> None:
@@ -47,7 +59,7 @@ def _check(schema: Any, place: str, source: str, depth: int, done: set[int]) -> 
         where = f"{place}.{keyword}".lstrip(".")
         if kind is None:
             continue
-        if not _is_of_kind(value, kind):
+        if not has_its_kind(keyword, value):
             raise ConfigurationError(
                 f"{source}: the value of {where} in the JSON schema must be {kind}, not {repr(value)[:60]}"
             )
@@ -62,8 +74,9 @@ def _is_of_kind(value: Any, kind: str) -> bool:
     if kind == "a schema":
         return _is_schema(value)
     if kind.startswith("a number"):
-        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        return is_number and (kind == "a number" or value >= 0)
+        if isinstance(value, bool):
+            return kind.endswith("True or False")
+        return isinstance(value, (int, float)) and (not kind.endswith("at least 0") or value >= 0)
     if kind == "a dict of schemas":
         return isinstance(value, Mapping) and all(map(_is_schema, value.values()))
     if kind.startswith("a name") and isinstance(value, str):

@@ -23,10 +23,12 @@ WRONG = [
     ({"$ref": {}}, r"\$ref", "text"),
     ({"minimum": "x"}, "minimum", "a number"),
     ({"maximum": True}, "maximum", "a number"),
+    ({"exclusiveMinimum": "1"}, "exclusiveMinimum", "a number, or True or False"),
     ({"minLength": -1}, "minLength", "a number of at least 0"),
     ({"additionalProperties": 5}, "additionalProperties", "a schema"),
 ]
 RIGHT = [
+    {"type": "integer", "minimum": 0, "exclusiveMinimum": True, "exclusiveMaximum": 5},
     {"type": "array", "items": {"type": "integer"}},
     {},
     {"type": ["string", "null"], "enum": ("a", None), "default": 5, "description": None, "x-own": object},

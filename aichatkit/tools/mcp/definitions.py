@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from aichatkit._dataclasses import replace
 from aichatkit.providers.base import Tool
+from aichatkit.structured.schema_checks import has_its_kind
 from aichatkit.structured.validation import resolve
 from aichatkit.tools.mcp.messages import encode_header
 
@@ -35,21 +36,9 @@ _NAMED = frozenset(("dependentSchemas", "patternProperties", "properties"))
 _COMBINED = ("allOf", "anyOf", "oneOf")
 _LISTS = (*_COMBINED, "enum", "prefixItems")
 _TYPES = frozenset(("array", "boolean", "integer", "null", "number", "object", "string"))
-#: Keywords by what their value must be; services reject the whole request for anything else.
+#: Annotations by what their value must be; services reject the whole request for anything else.
 _TEXTS = frozenset(("contentEncoding", "contentMediaType", "description", "format", "pattern", "title"))
-_NUMBERS = frozenset(
-    (
-        *("exclusiveMaximum", "exclusiveMinimum", "maxContains", "maxItems", "maxLength", "maxProperties", "maximum"),
-        *("minContains", "minItems", "minLength", "minProperties", "minimum", "multipleOf"),
-    )
-)
 _FLAGS = frozenset(("deprecated", "readOnly", "uniqueItems", "writeOnly"))
-_SCHEMAS = frozenset(
-    (
-        *("additionalItems", "additionalProperties", "contains", "else", "if", "items", "not", "propertyNames", "then"),
-        *("unevaluatedItems", "unevaluatedProperties"),
-    )
-)
 #: The deepest schema, and the most parts of one once references are replaced.
 _MAX_DEPTH, _MAX_PARTS = 30, 5000
 
@@ -235,7 +224,7 @@ def _modern(schema: Mapping[str, Any]) -> dict[str, Any]:
     """Return a schema with keywords of older drafts of JSON Schema as the current one has them."""
     modern = dict(schema)
     for name, bound in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
-        if modern.get(name) is True and bound in modern:
+        if isinstance(modern.get(name), bool) and modern.pop(name) and bound in modern:
             modern[name] = modern.pop(bound)
     items = modern.get("items")
     if isinstance(items, list):
@@ -256,19 +245,15 @@ def _is_valid(name: str, value: Any) -> bool:
     """Return whether the value of a keyword is one that JSON Schema allows; unknown keywords may have any."""
     if name == "type":
         return bool(value) if isinstance(value, list) else _is_type(value)
-    if name == "required":
-        return isinstance(value, list) and all(isinstance(item, str) for item in value)
     if name in _NAMED:
         return isinstance(value, Mapping)
     if name in _LISTS:
         return isinstance(value, list) and bool(value)
-    if name in _SCHEMAS:
-        return isinstance(value, (bool, Mapping))
-    if name in _NUMBERS:
-        return isinstance(value, (int, float)) and not isinstance(value, bool)
     if name in _FLAGS:
         return isinstance(value, bool)
-    return name not in _TEXTS or isinstance(value, str)
+    if name in _TEXTS:
+        return isinstance(value, str)
+    return has_its_kind(name, value)
 
 
 def _as_object(schema: Any) -> Any:
