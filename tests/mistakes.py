@@ -2164,8 +2164,8 @@ MISTAKES = (
     Mistake(
         "sites: a refusal advises to check a key that nobody has",
         "classification/decide.py",
-        "if rule.text == NEVER and rule.error is error_type and rule.says:",
-        "if rule.text == NEVER and rule.error is not error_type and rule.says:",
+        "if rule.text is None and rule.error is error_type and rule.says:",
+        "if rule.text is None and rule.error is not error_type and rule.says:",
         "classification/test_classify.py",
     ),
     Mistake(

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from aichatkit._lazy import lazy_module
-from aichatkit.classification.rules import NEVER, Rule, find_error, is_html, may_be_html
+from aichatkit.classification.rules import Rule, find_error, is_html, may_be_html
 from aichatkit.errors import ChatError
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ else:
     decide = lazy_module("aichatkit.classification.decide")
 
 __all__ = [
-    "NEVER",
     "Rule",
     "event_error",
     "find_error",

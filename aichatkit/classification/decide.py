@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from aichatkit.classification.error_bodies import ErrorBody, clean, parse_body, parse_record
 from aichatkit.classification.refused_params import Refused, find_refused
 from aichatkit.classification.retry_after import parse_retry_after
-from aichatkit.classification.rules import NEVER, Rule, find_error, is_html
+from aichatkit.classification.rules import Rule, find_error, is_html
 from aichatkit.classification.table import (
     BY_STATUS,
     CHALLENGE,
@@ -187,7 +187,9 @@ def _decide(failure: _Failure, rules: Sequence[Rule]) -> tuple[type[ChatError], 
 def _look_up(failure: _Failure, rules: Sequence[Rule]) -> tuple[type[ChatError], str | None, tuple[str, str]]:
     text = "\n".join((failure.body.message, *failure.body.codes, failure.raw))
     for rule in rules:
-        if rule.status in (None, failure.status) and re.search(rule.text, text, re.IGNORECASE | re.MULTILINE):
+        if rule.text is None or rule.status not in (None, failure.status):
+            continue
+        if re.search(rule.text, text, re.IGNORECASE | re.MULTILINE):
             return rule.error, rule.action, rule.says or _describe(rule.error, failure, rules)
     for row in ROWS:
         if failure.status in row.statuses and _matches(row, failure):
@@ -199,7 +201,7 @@ def _look_up(failure: _Failure, rules: Sequence[Rule]) -> tuple[type[ChatError],
 
 def _describe(error_type: type[ChatError], failure: _Failure, rules: Sequence[Rule]) -> tuple[str, str]:
     for rule in rules:
-        if rule.text == NEVER and rule.error is error_type and rule.says:
+        if rule.text is None and rule.error is error_type and rule.says:
             return rule.says
     description, advice = next(DESCRIPTIONS[base] for base in error_type.__mro__ if base in DESCRIPTIONS)
     if issubclass(error_type, BadRequestError) and re.search(WRONG_ADDRESS, failure.body.message.lower()):

@@ -6,21 +6,19 @@ from typing import Any, NamedTuple
 
 from aichatkit.errors import ChatError
 
-__all__ = ["NEVER", "Rule", "find_error", "is_html", "may_be_html"]
+__all__ = ["Rule", "find_error", "is_html", "may_be_html"]
 
 _HTML_STARTS = (b"<!doctype html", b"<html", b"<head", b"<body", b"<title")
 _OTHER_STARTS = (b"{", b"[", b"data:", b"event:", b":")
-
-
-#: The text of a rule that matches nothing: it only words the errors of its type that the general table finds.
-NEVER = "(?!)"
 
 
 class Rule(NamedTuple):
     """A provider's own rule, tried before the general table."""
 
     status: int | None  #: None matches any status, including an error inside a 200
-    text: str  #: case-insensitive regular expression, searched in the lines of message, codes and body
+    #: Case-insensitive regular expression, searched in the lines of message, codes and body. None matches nothing: the
+    #: rule only words the errors of its type that the general table finds.
+    text: str | None
     error: type[ChatError]
     action: str | None = None  #: replaces the error type's own action, such as "refresh"
     says: tuple[str, str] | None = None  #: replaces the error type's own description and advice in the message

@@ -89,7 +89,7 @@ def prepare(
         "conversation_uuid": str(uuid.uuid4()),
     }
     # A page from a cache may be older than the site, which then knows nothing but streams.
-    is_unknown = isinstance(getattr(http, "refused", None), BadRequestError)
+    is_unknown = isinstance(http.refused, BadRequestError)
     streams = bool(config.get("streamEnabled", True)) or is_unknown
     if not tokens["nonce"] or not streams:
         # The page may come from a cache, with a nonce that has expired.

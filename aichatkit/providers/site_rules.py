@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aichatkit.classification.rules import NEVER, Rule
+from aichatkit.classification.rules import Rule
 from aichatkit.errors import (
     AuthenticationError,
     ModelNotFoundError,
@@ -24,17 +24,17 @@ SITE_RULES = (
         PermissionDeniedError,
         says=SITE_KEY,
     ),
-    Rule(None, NEVER, AuthenticationError, says=_REFUSED),
-    Rule(None, NEVER, PermissionDeniedError, says=_REFUSED),
+    Rule(None, None, AuthenticationError, says=_REFUSED),
+    Rule(None, None, PermissionDeniedError, says=_REFUSED),
     Rule(
         None,
-        NEVER,
+        None,
         QuotaExceededError,
         says=("the limit of the site is reached", "waiting seldom helps: ask another provider"),
     ),
     Rule(
         None,
-        NEVER,
+        None,
         ModelNotFoundError,
         says=("the site's own model was not found", "only the site can fix it; ask another provider"),
     ),

@@ -184,7 +184,7 @@ class Transport:
         auth = self._connections.auth() if signer is None else signer.auth
         rules = self._rules
         if auth is not None or self._authorization.renew is not None:
-            rules = (*rules, classify.Rule(None, classify.NEVER, AuthenticationError, says=words_for_sign_in(auth)))
+            rules = (*rules, classify.Rule(None, None, AuthenticationError, says=words_for_sign_in(auth)))
         error = self._classify(response, body, model, rules)
         sent_key = signer is None and header == "Authorization"
         says = words_for_refusal(response.status, response.headers, auth, sent_key=sent_key)

@@ -17,7 +17,6 @@ from aichatkit.classification.classify import (
     limit_notice,
     response_error,
 )
-from aichatkit.classification.rules import NEVER
 from aichatkit.errors import (
     AuthenticationError,
     BadRequestError,
@@ -814,7 +813,7 @@ def test_a_wrong_address_is_detected_even_with_status_200(words):
 
 
 def test_a_rule_that_matches_nothing_words_the_errors_of_its_type():
-    rules = [Rule(None, NEVER, AuthenticationError, says=("the door is locked", "ring the bell"))]
+    rules = [Rule(None, None, AuthenticationError, says=("the door is locked", "ring the bell"))]
     assert str(refused(401, "x", rules=rules)) == "acme: the door is locked (401): x; ring the bell"
     assert "the door" not in str(refused(403, "x", rules=rules))
     assert "the door" not in str(refused(500, "x", rules=rules))

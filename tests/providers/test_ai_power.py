@@ -120,6 +120,8 @@ def test_the_page_decides_how_the_site_is_asked(site, sandbox, how, sent):
 
 def test_nothing_is_posted_without_a_prompt():
     class Page:
+        refused = None
+
         def get_text(self, url, *, headers):
             return element()
 
