@@ -306,8 +306,8 @@ MISTAKES = (
     Mistake(
         "a provider's own rules are not asked",
         "classification/decide.py",
-        "if rule.status in (None, failure.status) and re.search(",
-        "if rule.status == -1 and re.search(",
+        "if re.search(rule.text",
+        "if rule.status == -1 and re.search(rule.text",
         "classification/test_classify.py",
     ),
     Mistake(

@@ -12,7 +12,7 @@ import pytest
 from aichatkit.cli import main
 from aichatkit.cli.signals import exit_on_signals
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("service")]
+pytestmark = pytest.mark.usefixtures("service")
 
 
 @pytest.fixture
@@ -32,6 +32,7 @@ def started():
         process.communicate()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_being_told_to_end_keeps_the_text_that_came_and_ends_its_line(sandbox, started, number, code):
     sandbox.says("one two three four")

@@ -19,6 +19,7 @@ from aichatkit.errors import (
     StreamInterruptedError,
 )
 from aichatkit.events import Event
+from aichatkit.events.sse import TrailingEvent
 from aichatkit.registry import registry
 
 KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "CO_API_KEY")
@@ -429,6 +430,14 @@ def test_the_same_words_inside_of_a_text_are_text(asks, text):
 @pytest.mark.parametrize("name", ["openai", "openai-responses", "anthropic", "gemini", "cohere", "perplexity"])
 def test_an_event_framed_thousands_of_times_is_read_like_one_framed_twice(name):
     assert registry[name]().parse_event(Event("data:" * 5000, "message")) is None
+
+
+@pytest.mark.parametrize("name", ["openai", "openai-responses", "anthropic", "gemini", "cohere", "perplexity"])
+def test_an_end_marker_that_is_cut_off_is_nothing_but_at_the_end(name):
+    provider = registry[name]()
+    assert provider.parse_event(TrailingEvent("[DO", "message")) is None
+    with pytest.raises(ValueError, match="Expecting value"):
+        provider.parse_event(Event("[DO", "message"))
 
 
 @pytest.mark.parametrize("odd", [5, "x", ["x"], True])
