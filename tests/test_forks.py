@@ -14,12 +14,13 @@ import time
 
 import pytest
 import requests
+from echo_service import DONE, PIECE, echo, services
 
-from aichatkit import Client, Rate
+from aichatkit import Rate
 from aichatkit._locks import Lock, reset_locks
 from aichatkit.errors import ServerError, StreamInterruptedError
 from aichatkit.limits.cooldowns import CooldownKey
-from aichatkit.sandbox.raw import RawServer, chunk, chunked_head, response
+from aichatkit.sandbox.raw import chunk, chunked_head, response
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="needs forks"),
@@ -27,31 +28,11 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning"),
 ]
 
-PIECE = b'data: {"choices": [{"delta": {"content": "%s"}}]}\n\n'
-DONE = b"data: [DONE]\n\n"
-
-
-def echo(request):
-    """Answer with the prompt."""
-    prompt = json.loads(request.body)["messages"][-1]["content"]
-    return [chunked_head() + chunk(PIECE % f"re: {prompt}".encode() + DONE) + chunk(b"")]
-
 
 @pytest.fixture
 def service():
-    """Make a scripted service and a client of it: `service(script, ..., option=value)`."""
-    made = []
-
-    def make(*scripts, **options):
-        server = RawServer(*scripts).start()
-        given = {"model": "openai/m", "api_key": "sk-fork-1", "base_url": f"{server.url}/v1", **options}
-        client = Client(**given)
-        made.extend([server, client])
-        return server, client
-
-    yield make
-    for thing in reversed(made):
-        thing.close()
+    with services(api_key="sk-fork-1") as make:
+        yield make
 
 
 def fork(child):

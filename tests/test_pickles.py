@@ -9,37 +9,19 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
+from echo_service import PIECE, echo, services
 
-from aichatkit import Client, Rate, RetryPolicy
+from aichatkit import Rate, RetryPolicy
 from aichatkit.errors import AllProvidersFailedError, ChatError, RateLimitError, StreamInterruptedError
-from aichatkit.sandbox.raw import RawServer, chunk, chunked_head, response
+from aichatkit.sandbox.raw import chunk, chunked_head, response
 
 KEY = "sk-pickle-1"
-PIECE = b'data: {"choices": [{"delta": {"content": "%s"}}]}\n\n'
-DONE = b"data: [DONE]\n\n"
-
-
-def echo(request):
-    """Answer with the prompt."""
-    prompt = json.loads(request.body)["messages"][-1]["content"]
-    return [chunked_head() + chunk(PIECE % f"re: {prompt}".encode() + DONE) + chunk(b"")]
 
 
 @pytest.fixture
 def service():
-    """Make a scripted service and a client of it: `service(script, ..., option=value)`."""
-    made = []
-
-    def make(*scripts, **options):
-        server = RawServer(*scripts).start()
-        given = {"model": "openai/m", "api_key": KEY, "base_url": f"{server.url}/v1", "retry": 0, **options}
-        client = Client(**given)
-        made.extend([server, client])
-        return server, client
-
-    yield make
-    for thing in reversed(made):
-        thing.close()
+    with services(api_key=KEY, retry=0) as make:
+        yield make
 
 
 #: Ways a client becomes another one, and whether its keys go along: in the same process they do.

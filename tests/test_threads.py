@@ -6,62 +6,22 @@ import threading
 import time
 
 import pytest
+from background import in_thread
+from echo_service import echo, services
 
-from aichatkit import Client, Rate, RetryPolicy
+from aichatkit import Rate, RetryPolicy
 from aichatkit.errors import ChatError, ConfigurationError, ServerError, StreamInterruptedError
-from aichatkit.sandbox.raw import RawServer, chunk, chunked_head, response
+from aichatkit.sandbox.raw import chunk, chunked_head, response
 
 #: A tracer makes every call several times slower; fewer of them will do then.
 CALLS = 100 if sys.gettrace() is None else 25
-DONE = b"data: [DONE]\n\n"
 OPEN = [chunked_head(), chunk(b'data: {"choices": [{"delta": {"content": "Hello"}}]}\n\n'), "wait-close"]
-
-
-def echo(request):
-    """Answer with the prompt, in two pieces."""
-    prompt = json.loads(request.body)["messages"][-1]["content"]
-    pieces = [json.dumps({"choices": [{"delta": {"content": text}}]}) for text in ("re: ", prompt)]
-    body = b"".join(b"data: %s\n\n" % piece.encode() for piece in pieces) + DONE
-    # In one piece, so that the end of the body is there with the end marker however busy the machine is.
-    return [chunked_head() + chunk(body) + chunk(b"")]
 
 
 @pytest.fixture
 def service():
-    """Make a scripted service and a client of it: `service(script, ..., option=value)`."""
-    made = []
-
-    def make(*scripts, **options):
-        server = RawServer(*scripts).start()
-        given = {"model": "openai/m", "api_key": "sk-thread-1", "base_url": f"{server.url}/v1", **options}
-        client = Client(**given)
-        made.extend([server, client])
-        return server, client
-
-    yield make
-    for thing in reversed(made):
-        thing.close()
-
-
-def in_thread(call):
-    """Run a call in a thread; return a function that waits for its outcome."""
-    outcome = []
-
-    def run():
-        try:
-            outcome.append(call())
-        except ChatError as error:
-            outcome.append(error)
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-
-    def result():
-        thread.join(120)
-        assert not thread.is_alive()
-        return outcome[0]
-
-    return result
+    with services(api_key="sk-thread-1") as make:
+        yield make
 
 
 @pytest.mark.slow

@@ -26,7 +26,26 @@ class OpenAIModelsOnResponses(OpenAIResponses):
     priced_as = ""
 
 
-class BedrockResponses(OpenAIResponses):
+class _OnBedrock(Provider):
+    """What the other endpoints have from Bedrock: the region of the URL, and how to sign in."""
+
+    @classmethod
+    def find_base_url(cls) -> str | None:
+        return _move(cls, Bedrock.find_base_url())
+
+    @classmethod
+    def url_for(cls, auth: Any, url: str | None = None) -> str | None:
+        return url or _move(cls, Bedrock.url_for(auth))
+
+    @classmethod
+    def missing_key(cls) -> MissingKeyError:
+        return Bedrock.missing_key()
+
+    def wants_key(self) -> bool:
+        return True
+
+
+class BedrockResponses(_OnBedrock, OpenAIResponses):
     """Models on Bedrock that answer only through the Responses API."""
 
     name = "bedrock"
@@ -42,23 +61,8 @@ class BedrockResponses(OpenAIResponses):
     settings_env: ClassVar[dict[str, str]] = {}
     search_style = ""
 
-    @classmethod
-    def find_base_url(cls) -> str | None:
-        return _move(cls, Bedrock.find_base_url())
 
-    @classmethod
-    def url_for(cls, auth: Any, url: str | None = None) -> str | None:
-        return url or _move(cls, Bedrock.url_for(auth))
-
-    @classmethod
-    def missing_key(cls) -> MissingKeyError:
-        return Bedrock.missing_key()
-
-    def wants_key(self) -> bool:
-        return True
-
-
-class BedrockMessages(Anthropic):
+class BedrockMessages(_OnBedrock, Anthropic):
     """Claude on Bedrock, which answers only through Anthropic's Messages API."""
 
     name = "bedrock"
@@ -70,21 +74,6 @@ class BedrockMessages(Anthropic):
     key_prefix = "Bearer "
     search_style = ""
     rules = (*RULES, *Anthropic.rules)
-
-    @classmethod
-    def find_base_url(cls) -> str | None:
-        return _move(cls, Bedrock.find_base_url())
-
-    @classmethod
-    def url_for(cls, auth: Any, url: str | None = None) -> str | None:
-        return url or _move(cls, Bedrock.url_for(auth))
-
-    @classmethod
-    def missing_key(cls) -> MissingKeyError:
-        return Bedrock.missing_key()
-
-    def wants_key(self) -> bool:
-        return True
 
 
 class XAIResponses(OpenAIResponses):

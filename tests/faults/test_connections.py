@@ -11,10 +11,11 @@ import time
 
 import pytest
 import requests
+from background import in_thread
 from fault_checks import check_safe, fails
 from fault_wires import ALL, OPENAI, PLAIN, STREAMING, named, row
 
-from aichatkit.errors import ChatError, ServerError, StreamInterruptedError
+from aichatkit.errors import ServerError, StreamInterruptedError
 from aichatkit.sandbox.raw import chunk, response
 
 pytestmark = pytest.mark.slow
@@ -222,27 +223,6 @@ def test_an_interrupt_in_the_sleep_ends_the_call(faults, wire, stop):
     with pytest.raises(stop):
         fault.client.ask("Hi", retry=fault.policy(sleep=sleep))
     assert len(fault.asked) == 1
-
-
-def in_thread(call):
-    """Run a call in a thread; return a function that waits for its outcome."""
-    outcome = []
-
-    def run():
-        try:
-            outcome.append(call())
-        except ChatError as error:
-            outcome.append(error)
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-
-    def result():
-        thread.join(20)
-        assert not thread.is_alive()
-        return outcome[0]
-
-    return result
 
 
 @row("106", *STREAMING)

@@ -6,6 +6,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from background import in_thread
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -342,26 +343,6 @@ def test_a_slot_without_usage_keeps_the_estimate():
 
 def test_a_slot_of_no_rate_is_released_without_effect():
     Slot().release(5)
-
-
-def in_thread(call):
-    outcome = []
-
-    def run():
-        try:
-            outcome.append(call())
-        except ChatError as error:
-            outcome.append(error)
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-
-    def result():
-        thread.join(5)
-        assert not thread.is_alive()
-        return outcome[0]
-
-    return result
 
 
 def test_whoever_waits_for_a_place_gets_it_when_one_is_given_back():
