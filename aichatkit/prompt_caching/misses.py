@@ -95,7 +95,7 @@ def _explain_same(trace: Trace, other: Trace, usage: Usage, *, rules: CacheRules
     """Return why a prompt was not read that begins like an earlier one."""
     count = _common_messages(other, trace)
     tokens = trace.tokens[count]
-    if count == 0 and trace.messages[0] in other.messages[1:]:
+    if count == 0 and trace.messages and trace.messages[0] in other.messages[1:]:
         return "the oldest messages were dropped, so the rest of the conversation is new to the cache"
     if 0 < count < len(other.messages) - 1 and len(trace.messages) >= len(other.messages):
         files = " (it has files)" if trace.messages[count][1] else ""

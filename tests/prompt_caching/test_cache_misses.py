@@ -172,6 +172,17 @@ def test_a_prompt_that_is_too_short_is_said(world, model):
     assert last_miss(world, OLD_GPT, {"system": "word " * 900}, {"system": "word " * 900}) == ""
 
 
+@pytest.mark.parametrize("model", [GPT, OLD_GPT, SEEK])
+def test_a_prompt_of_instructions_alone_is_answered_and_compared(world, model):
+    instructions = [Message("system", HANDBOOK)]
+    with world.client(model) as client:
+        replies = [client.ask(instructions) for _ in range(2)]
+        world.box.prompt_caches.clear()
+        last = client.ask(instructions)
+    assert all(reply.text for reply in replies)
+    assert "the service did not find it" in last.cache_miss
+
+
 @every
 def test_a_history_that_was_changed_is_said(world, model):
     with world.client(model) as client:
