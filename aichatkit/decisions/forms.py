@@ -34,7 +34,7 @@ class DecisionForm(Form):
         """Return the form for the arguments of `decide`; raise ConfigurationError if one is invalid."""
         if threshold is not None and not (is_number(threshold, above=0) and threshold < 1):
             raise ConfigurationError(f"threshold: must be a number between 0 and 1, not {threshold!r}")
-        if emulate not in (None, True, False):
+        if emulate is not None and not isinstance(emulate, bool):
             raise ConfigurationError(f"emulate: must be True, False or None, not {emulate!r}")
         parsed = parse_questions(questions, text)
         # What decides the answer; it is part of the fingerprint of a call.
