@@ -16,6 +16,8 @@ from aichatkit.providers.base import Provider, parsing
 
 __all__ = ["read_vectors"]
 
+#: 0.0 and 1.0 as they are stored.
+_ZERO, _ONE = struct.pack("<f", 0.0), struct.pack("<f", 1.0)
 _NOT_KEPT = "; a server that ignores encoding_format sends such vectors"
 
 
@@ -81,6 +83,9 @@ def _encode(
     # What fits into 32 bits has a sum that fits into 64, so it is finite if all numbers are.
     if content and not math.isfinite(sum(vector)):
         problem = "a number that is not finite"
+    # False and True are stored as numbers; types are looked at only if there may be one, as that takes as long again.
+    if (_ONE in content or _ZERO in content) and bool in map(type, vector):
+        problem = "what is not a 32-bit number"
     if problem:
         raise _bad(provider, f"a vector with {problem} (text {position})")
     # Zeros have a sign.

@@ -171,9 +171,9 @@ def _check(dimensions: Any, kind: Any, normalize: Any, truncate: Any, workers: A
         raise ConfigurationError(f"dimensions: must be an integer of at least 1, not {dimensions!r}")
     if kind is not None and kind not in KINDS:
         raise ConfigurationError(f"kind: must be {' or '.join(map(repr, KINDS))}, not {kind!r}")
-    if normalize not in (None, True, False):
+    if normalize is not None and not isinstance(normalize, bool):
         raise ConfigurationError(f"normalize: must be True, False or None, not {normalize!r}")
-    if truncate not in (True, False):
+    if not isinstance(truncate, bool):
         raise ConfigurationError(f"truncate: must be True or False, not {truncate!r}")
     if not is_integer(workers, minimum=1):
         raise ConfigurationError(f"workers: must be an integer of at least 1, not {workers!r}")

@@ -27,7 +27,7 @@ __all__ = ["Vectors", "embed_batch"]
 
 _MAX_BYTES = 512 << 20
 #: Words of services for a request with too many texts or tokens.
-_TOO_LARGE = ("token", "too many inputs", "too large", "batch", "inputs in request", "at most")
+_TOO_LARGE = ("tokens", "token limit", "too many", "too large", "batch", "inputs", "items", "number of texts")
 
 
 class Vectors(NamedTuple):

@@ -102,14 +102,13 @@ class Embeddings(Sequence[Any]):
             ChatError: a text failed, and there is no `missing`; this is its error.
             ConfigurationError: numpy is not installed.
         """
-        if missing is not None and not isinstance(missing, (int, float)):
-            raise ConfigurationError(f"array: missing must be a number, such as math.nan, not {missing!r:.60}")
+        filler = b"" if missing is None else _pack_missing(missing)
         try:
             import numpy
         except ImportError as error:
             reason = reason_of(error)
         else:
-            data = b"".join(map(self._bytes, range(len(self._rows))) if missing is None else self._filled(missing))
+            data = b"".join(self._filled(filler) if filler else map(self._bytes, range(len(self._rows))))
             return numpy.frombuffer(data, dtype="<f4").reshape(len(self._rows), -1 if data else 0).copy()
         raise ConfigurationError("array: numpy is not installed; pip install numpy", reason=reason)
 
@@ -178,8 +177,8 @@ class Embeddings(Sequence[Any]):
         tail += f", {self.pending} pending in batch jobs" if self.pending else ""
         return f"<Embeddings {self.provider}/{self.model}: {len(self)} of {self.dimensions} numbers{tail}>"
 
-    def _filled(self, missing: float) -> Iterator[bytes]:
-        filler = struct.pack("<f", missing) * self.dimensions
+    def _filled(self, number: bytes) -> Iterator[bytes]:
+        filler = number * self.dimensions
         return (row if isinstance(row, bytes) else filler for row in self._rows)
 
     def _bytes(self, position: int) -> bytes:
@@ -215,11 +214,23 @@ def _polars_frame(table: Any, vectors: Any, are_there: Sequence[bool]) -> Any:
     return frame.with_columns(polars.when(polars.Series(are_there)).then(column).otherwise(None).alias(name))
 
 
-def _parse_numbers(vector: Any) -> list[float]:
+def _pack_missing(missing: Any) -> bytes:
     try:
-        found = [float(number) for number in vector]
-    except (TypeError, ValueError):
-        found = [math.nan]
+        if not isinstance(missing, bool):
+            return struct.pack("<f", missing)
+    except (struct.error, OverflowError):
+        pass
+    raise ConfigurationError(f"array: missing must be a 32-bit number, such as math.nan, not {missing!r:.60}")
+
+
+def _parse_numbers(vector: Any) -> list[float]:
+    found = [math.nan]
+    try:
+        # Digits, bytes and bools would count as numbers.
+        if not any(isinstance(part, (str, bytes, bool)) for part in (vector, *vector)):
+            found = [float(number) for number in vector]
+    except (TypeError, ValueError, OverflowError):
+        pass
     if not all(map(math.isfinite, found)):
         raise ConfigurationError("nearest: the vector must be a list of numbers, such as one of `embed`")
     return found

@@ -17,6 +17,7 @@ import responses
 import aichatkit as ai
 from aichatkit import (
     AuthenticationError,
+    BadRequestError,
     BadResponseError,
     BudgetExceededError,
     ChatError,
@@ -258,6 +259,39 @@ def test_a_batch_that_is_too_large_for_the_service_is_halved(every, sandbox):
     assert [list(vector) for vector in embeddings] == [near(text, 1536) for text in TEXTS]
 
 
+@pytest.mark.parametrize(
+    "message", ["output_dimension must be at most 1024", "Invalid token in header", "unknown field: kind"]
+)
+def test_a_batch_that_is_refused_for_another_reason_is_sent_once(message):
+    with responses.RequestsMock() as mock, Client(api_key={"openai": "k"}) as client:
+        mock.post(URL, status=400, json={"error": {"message": message}})
+        embeddings = client.embed(["red", "grey", "fox"], model="openai/mine", on_error="keep")
+        assert len(mock.calls) == 1
+    assert [type(error) for error in embeddings.errors] == [BadRequestError] * 3
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Requested 400000 tokens, max 300000 tokens per request",
+        "Too many inputs in request",
+        "at most 100 requests can be in one batch",
+        "invalid request: total number of texts must be at most 96 - received 97",
+        "List should have at most 2 items after validation, not 3",
+    ],
+)
+def test_a_batch_that_services_call_too_large_is_halved(message):
+    def answer(request):
+        texts = json.loads(request.body)["input"]
+        if len(texts) > 1:
+            return 400, {}, json.dumps({"error": {"message": message}})
+        return 200, {}, json.dumps({"data": [{"index": 0, "embedding": [len(texts[0]), 1]}]})
+
+    with responses.RequestsMock() as mock, Client(api_key={"openai": "k"}) as client:
+        mock.add_callback("POST", URL, answer)
+        assert [vector[0] for vector in client.embed(["red", "grey"], model="openai/mine")] == [3, 4]
+
+
 def test_halves_without_usage_have_no_tokens(sandbox, policy):
     client = faulty(sandbox, policy, "no-usage")
     sandbox.script("context-too-long,on=embeddings")
@@ -351,8 +385,9 @@ def test_in_an_array_a_number_stands_for_texts_that_failed(every):
     assert numpy.isnan(array).any(axis=1).tolist() == [False, True]
     with pytest.raises(ContextTooLongError):
         embeddings.array()
-    with pytest.raises(ConfigurationError, match="missing must be a number"):
-        embeddings.array(missing="nan")
+    for missing in ("nan", True, 1e39, 10**400, [0]):
+        with pytest.raises(ConfigurationError, match="missing must be a 32-bit number"):
+            embeddings.array(missing=missing)
     none = every.embed([LONG], model=MODEL, on_error="keep")
     assert none.array(missing=0).shape == (1, 0)
 
@@ -372,8 +407,16 @@ def test_the_nearest_texts_come_first(every):
     assert 0 < matches[1].score < matches[0].score <= 1
     with pytest.raises(ConfigurationError, match="3 numbers and these have 1536"):
         embeddings.nearest([1, 2, 3])
+
+
+@pytest.mark.parametrize(
+    "vector", ["a grey wolf", "1234", b"1234", [True, False, True, False], list("1234"), [10**400] * 4, 4, [None] * 4]
+)
+def test_only_a_list_of_numbers_is_a_vector(every, vector):
+    embeddings = every.embed(TEXTS, model=MODEL, dimensions=4)
     with pytest.raises(ConfigurationError, match="the vector must be a list of numbers"):
-        embeddings.nearest("a grey wolf")
+        embeddings.nearest(vector)
+    assert len(embeddings.nearest((1, 2, 3.5, 0))) == 3
 
 
 def test_the_score_of_a_numpy_vector_is_a_float(every):
@@ -557,6 +600,8 @@ def test_an_answer_that_is_none_is_an_error(sandbox, policy, fault, words):
         (f"1{'0' * 400}, 1", "not a 32-bit number"),
         ('"0.5", 1', "not a 32-bit number"),
         ("null, 1", "not a 32-bit number"),
+        ("true, 0.5", "not a 32-bit number"),
+        ("0.5, false", "not a 32-bit number"),
         ("1, NaN", "a number that is not finite"),
         ("-Infinity, Infinity", "a number that is not finite"),
         ("-0.0, 0", "a vector of zeros"),
@@ -737,7 +782,9 @@ def test_another_key_takes_over(sandbox, policy):
         ({"model": "cohere/embed-v4.0", "dimensions": 300}, "takes 256, 512, 1024, 1536"),
         ({"model": MODEL, "kind": "text"}, "'document' or 'query'"),
         ({"model": MODEL, "normalize": 2}, "normalize: must be"),
+        ({"model": MODEL, "normalize": 1}, "normalize: must be True, False or None, not 1"),
         ({"model": MODEL, "truncate": "END"}, "truncate: must be"),
+        ({"model": "cohere", "truncate": 1.0}, "truncate: must be True or False, not 1.0"),
         ({"model": MODEL, "truncate": True}, "openai cannot cut"),
         ({"model": MODEL, "workers": 0}, "workers: must be"),
         ({"model": MODEL, "on_error": "skip"}, "on_error: must be"),
