@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Callable
 
 from aichatkit import _json
 from aichatkit._dataclasses import dataclass
@@ -29,6 +29,12 @@ else:
 
 __all__ = ["Form"]
 
+#: Keywords with definitions, with schemas by name, and with data.
+_DEFINITIONS = ("$defs", "definitions")
+_BY_NAME = (*_DEFINITIONS, "dependentSchemas", "patternProperties", "properties")
+_DATA = ("enum", "const", "default")
+#: A reference to the root, or to a part of it that is not among its definitions.
+_OWN_REFERENCE = re.compile(r"#(?:$|/(?!(?:\$defs|definitions)/))")
 #: Reasoning that some models write into the text before the answer.
 _LEADING_THOUGHTS = re.compile(r"\s*<(think|thinking)>.*?</\1>", re.DOTALL)
 
@@ -57,8 +63,7 @@ class Form:
             schema.setdefault("type", "object")
         if schema.get("type") == "object":
             return cls(target_type, schema, False)
-        definitions = {name: schema.pop(name) for name in ("$defs", "definitions") if name in schema}
-        return cls(target_type, {**_wrap(schema), **definitions}, True)
+        return cls(target_type, _wrap(schema), True)
 
     @property
     def sent(self) -> Mapping[str, Any]:
@@ -142,11 +147,9 @@ class Form:
 
 def _closed(schema: Any) -> Any:
     """Return a schema whose objects are closed if they require all their fields and do not mention others."""
-    if isinstance(schema, list):
-        return [_closed(item) for item in schema]
+    closed = _converted(schema, _closed)
     if not isinstance(schema, Mapping):
-        return schema
-    closed = {name: value if name in ("enum", "const", "default") else _closed(value) for name, value in schema.items()}
+        return closed
     fields = schema.get("properties")
     if (
         schema.get("type") == "object"
@@ -155,6 +158,30 @@ def _closed(schema: Any) -> Any:
     ):
         closed.setdefault("additionalProperties", False)
     return closed
+
+
+def _moved(schema: Any, place: str) -> Any:
+    """Return a schema whose references to itself and its parts, but its definitions, point to another place."""
+    moved = _converted(schema, lambda part: _moved(part, place))
+    reference = schema.get("$ref") if isinstance(schema, Mapping) else None
+    if isinstance(reference, str) and _OWN_REFERENCE.match(reference):
+        moved["$ref"] = place + reference[1:]
+    return moved
+
+
+def _converted(schema: Any, convert: Callable[[Any], Any]) -> Any:
+    """Return a schema, or a list of them, with each schema in it converted."""
+    if isinstance(schema, (list, tuple)):
+        return type(schema)(map(convert, schema))
+    if not isinstance(schema, Mapping):
+        return schema
+    converted = {}
+    for name, value in schema.items():
+        if name in _BY_NAME and isinstance(value, Mapping):
+            converted[name] = {key: convert(part) for key, part in value.items()}
+        else:
+            converted[name] = value if name in _DATA else convert(value)
+    return converted
 
 
 def _without_thoughts(text: str) -> str:
@@ -167,5 +194,19 @@ class _UnfitError(Exception):
 
 
 def _wrap(schema: Mapping[str, Any]) -> dict[str, Any]:
-    properties = {"value": schema}
-    return {"type": "object", "properties": properties, "required": ["value"], "additionalProperties": False}
+    """Return the schema of an object with the data in its only field; definitions stay at the root.
+
+    A schema that refers to itself becomes one of them, as its root is elsewhere now.
+    """
+    name = "answer"
+    while name in schema.get("$defs", {}):
+        name += "_"
+    value = _moved(schema, f"#/$defs/{name}")
+    refers_to_itself = value != schema
+    definitions = {keyword: value.pop(keyword) for keyword in _DEFINITIONS if keyword in value}
+    if refers_to_itself:
+        definitions["$defs"] = {**definitions.get("$defs", {}), name: value}
+        value = {"$ref": f"#/$defs/{name}"}
+    properties = {"value": value}
+    wrapper = {"type": "object", "properties": properties, "required": ["value"], "additionalProperties": False}
+    return {**wrapper, **definitions}

@@ -42,7 +42,10 @@ def resolve(schema: Any, root: Any) -> Any:
         resolved: Any = root
         for step in reference[1:].split("/")[1:]:
             step = unquote(step).replace("~1", "/").replace("~0", "~")
-            resolved = resolved.get(step, {}) if isinstance(resolved, Mapping) else {}
+            if isinstance(resolved, (list, tuple)) and step.isdecimal() and int(step) < len(resolved):
+                resolved = resolved[int(step)]
+            else:
+                resolved = resolved.get(step, {}) if isinstance(resolved, Mapping) else {}
         siblings = {name: value for name, value in schema.items() if name != "$ref"}
         schema = {**resolved, **siblings} if isinstance(resolved, Mapping) else resolved
     return {}
@@ -173,6 +176,10 @@ def _matches(pattern: str, text: str) -> bool:
 def _is_equal(value: Any, other: Any) -> bool:
     if _TYPES["number"](value) and _TYPES["number"](other):
         return _exact(value) == _exact(other)
+    if isinstance(value, list) and isinstance(other, list):
+        return len(value) == len(other) and all(map(_is_equal, value, other))
+    if isinstance(value, Mapping) and isinstance(other, Mapping):
+        return value.keys() == other.keys() and all(_is_equal(item, other[name]) for name, item in value.items())
     return bool(value == other) and isinstance(value, bool) == isinstance(other, bool)
 
 

@@ -40,6 +40,62 @@ def test_a_form_parses_its_data(target_type, text, data):
     assert Form.of(target_type).parse(reply(text)) == data
 
 
+NESTED = {"type": "array", "items": {"$ref": "#"}}
+CHAIN = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "properties": {"next": {"anyOf": [{"$ref": "#/items"}, {"type": "null"}]}, "default": {"$ref": "#"}},
+        "required": ["next"],
+    },
+}
+LIST_OF_ANSWERS = {"type": "array", "items": {"$ref": "#/$defs/answer"}, "prefixItems": [{"$ref": "#"}]}
+
+
+@pytest.mark.parametrize(
+    ("schema", "right", "wrong"),
+    [
+        (NESTED, [[], [[]]], [[], [1]]),
+        (CHAIN, [{"next": {"next": None}, "default": []}], [{"next": {"next": 1}}]),
+        (CHAIN, [], [{"next": None, "default": 1}]),
+        ({**LIST_OF_ANSWERS, "$defs": {"answer": {"type": "integer"}}}, [[[]], 1], [1]),
+    ],
+)
+def test_a_schema_that_refers_to_itself_still_does_when_it_is_wrapped(schema, right, wrong):
+    form = Form.of(schema)
+    for text in (json.dumps(right), json.dumps({"value": right})):
+        assert form.parse(reply(text)) == right
+    with pytest.raises(SchemaError, match="does not fit the schema: value"):
+        form.parse(reply(json.dumps(wrong)))
+    partial = form.partial_data()
+    partial.add(json.dumps(right))
+    assert partial.value == right
+
+
+def test_a_schema_without_such_references_is_wrapped_as_it_is():
+    schema = {"type": "array", "items": {"enum": [{"$ref": "#"}]}, "prefixItems": ({"type": "integer"},)}
+    assert Form.of(schema).schema["properties"] == {"value": schema}
+
+
+@pytest.mark.parametrize("place", ["#/properties/a/anyOf/1", "#/properties/a/prefixItems/1"])
+def test_a_reference_may_count_the_items_of_a_list(place):
+    forms = [{"type": "string"}, {"type": "integer"}]
+    schema = {"type": "object", "properties": {"a": {"anyOf": forms, "prefixItems": forms}, "b": {"$ref": place}}}
+    assert Form.of(schema).parse(reply('{"b": 1}')) == {"b": 1}
+    with pytest.raises(SchemaError, match="b: must be integer, not a string"):
+        Form.of(schema).parse(reply('{"b": "1"}'))
+    assert find_errors("1", {"$ref": "#/anyOf/7"}, {"anyOf": forms}) == []
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [([1], [True]), ({"a": [0]}, {"a": [False]}), ([1], [1, 2]), ({"a": 1}, {"b": 1})]
+)
+def test_truth_values_in_lists_and_objects_are_not_numbers(option, value):
+    for schema in ({"enum": [option]}, {"const": option}):
+        assert find_errors(value, schema) != []
+        assert find_errors(json.loads(json.dumps(option).replace("1", "1.0")), schema) == []
+
+
 @pytest.mark.parametrize(
     ("target_type", "text", "reason"),
     [
