@@ -83,7 +83,7 @@ def letter_record(reply: Reply, question: Question) -> dict[str, Any] | None:
     found: dict[str, float] = {}
     for text, logprob in entries[1:]:
         if text in letters:
-            found[text] = found.get(text, 0.0) + math.exp(min(logprob, 0.0))
+            found[text] = found.get(text, 0.0) + math.exp(logprob)
     total = sum(found.values())
     if len(found) == len(letters) and total > 0:
         shares = [found[letter] / total for letter in letters]
@@ -125,7 +125,9 @@ def _keys_of(questions: Sequence[Question]) -> list[str]:
     keys: list[str] = []
     for number, question in enumerate(questions, 1):
         key = re.sub(r"[^A-Za-z0-9]+", "_", question.name).strip("_")[:40] or f"question_{number}"
-        keys.append(key if key not in keys else f"{key}_{number}")
+        while key in keys:
+            key += f"_{number}"
+        keys.append(key)
     return keys
 
 
@@ -145,7 +147,7 @@ def _first_token(records: Sequence[Any]) -> list[tuple[str, float]] | None:
     for record in records:
         entry = _entry_in(record)
         if entry is not None:
-            alternatives = [(_clean(other), float(other["logprob"])) for other in entry.get("top_logprobs") or ()]
+            alternatives = [(_clean(other), _logprob_of(other)) for other in entry.get("top_logprobs") or ()]
             return [(_clean(entry), 0.0), *alternatives]
     return None
 
@@ -156,6 +158,13 @@ def _entry_in(record: Any) -> Any:
     choices = record.get("choices")
     holder = dict_or_empty(choices[0]) if isinstance(choices, list) and choices else record
     return next(iter(logprobs.entries_of(holder.get("logprobs"))), None)
+
+
+def _logprob_of(entry: Mapping[str, Any]) -> float:
+    logprob = logprobs.parse_logprob(entry["logprob"])
+    if logprob is None:
+        raise ValueError(f"{entry['logprob']!r} is not the logarithm of a probability")
+    return logprob
 
 
 def _clean(entry: Mapping[str, Any]) -> str:

@@ -241,15 +241,16 @@ def _parse_number(name: str, text: str, cls: type, metadata: Sequence[Any]) -> F
             f"decide: {name!r}: {cls.__name__} needs both ends, such as Annotated[int, range(1, 6)] for the levels 1 "
             "to 5, or Annotated[float, (0, 1)] for a probability; for free numbers, ask with schema="
         )
-    low, high = bounds
+    low, high, step = bounds
     is_likelihood = (low, high) == (0, 1) or (
         (low, high) == (0, 100) and any(word in name.lower() for word in _LIKELIHOODS)
     )
     if cls is float and is_likelihood:
         return Field(name, "likelihood", (Question(name, "predicate", text or name),), (True, False), scale=high)
-    if low != int(low) or high != int(high):
-        raise ConfigurationError(f"decide: {name!r}: levels are whole numbers, so {low:g} and {high:g} cannot be ends")
-    return _parse_levels(name, text, int(low), int(high), shape="level" if cls is int else "score")
+    # Infinity has no remainder.
+    if low % 1 != 0 or high % 1 != 0:
+        raise ConfigurationError(f"decide: {name!r}: levels are whole numbers, so {low} and {high} cannot be ends")
+    return _parse_levels(name, text, int(low), int(high), step=step, shape="level" if cls is int else "score")
 
 
 def _parse_levels(name: str, text: str, low: int, high: int, *, shape: str, step: int = 1) -> Field:
@@ -280,6 +281,7 @@ def _parse_many(name: str, text: str, origin: Any, args: Sequence[Any]) -> Field
         raise ConfigurationError(f"decide: {name!r}: of containers only those like {example} can be decided")
     labels = list(map(_label_of, options))
     _check_labels(name, labels, "options", minimum=1)
+    _check_members(name, options)
     base = text or f"{name}: does this apply?"
     questions = tuple(Question(f"{name}: {label}", "predicate", f"{base} {label}") for label in labels)
     container = dict if is_table else list if origin is list else frozenset if origin is frozenset else set
@@ -290,6 +292,7 @@ def _choice(
     name: str, text: str, labels: list[str], members: tuple[Any, ...], descriptions: tuple[str | None, ...] = ()
 ) -> Field:
     _check_labels(name, labels, "options")
+    _check_members(name, members)
     question = Question(name, "choice", text or f"{name}: which of these applies?", tuple(labels), descriptions)
     return Field(name, "choice", (question,), members)
 
@@ -302,6 +305,13 @@ def _check_labels(name: str, labels: Sequence[str], noun: str, *, minimum: int =
             raise ConfigurationError(f"decide: {name!r}: {label!r} is empty, or has blanks at its ends")
         if labels.count(label) > 1:
             raise ConfigurationError(f"decide: {name!r}: two of the {noun} are {label!r}")
+
+
+def _check_members(name: str, members: Sequence[Any]) -> None:
+    if len(set(members)) < len(members):
+        raise ConfigurationError(
+            f"decide: {name!r}: two of the options are equal in Python, as 1 and True are; leave one out"
+        )
 
 
 def _options_of(hint: Any) -> list[Any] | None:
@@ -366,22 +376,22 @@ def _find_text(metadata: Sequence[Any]) -> str:
     return next((text for text in texts if isinstance(text, str) and text.strip()), "")
 
 
-def _find_bounds(metadata: Sequence[Any], *, is_integer: bool) -> tuple[float, float] | None:
-    """Return both ends of a number: of a range, a pair, or of the constraints of pydantic and annotated-types."""
+def _find_bounds(metadata: Sequence[Any], *, is_integer: bool) -> tuple[float, float, int] | None:
+    """Return both ends of a number and its step: of a range, a pair, or the constraints of pydantic and the like."""
     low: Any = None
     high: Any = None
     for item in metadata:
         if isinstance(item, range):
-            return item.start, item.stop - 1
+            return item.start, item.stop - 1, item.step
         if isinstance(item, tuple) and len(item) == 2 and all(isinstance(end, (int, float)) for end in item):
-            return item
+            return (*item, 1)
         low = getattr(item, "ge", None) if getattr(item, "ge", None) is not None else low
         high = getattr(item, "le", None) if getattr(item, "le", None) is not None else high
         if is_integer and getattr(item, "gt", None) is not None:
             low = item.gt + 1
         if is_integer and getattr(item, "lt", None) is not None:
             high = item.lt - 1
-    return None if low is None or high is None else (low, high)
+    return None if low is None or high is None else (low, high, 1)
 
 
 def _name_of(hint: Any) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from aichatkit.chunks import Logprobs, TokenLogprob, dict_or_empty, dicts_in
 
-__all__ = ["entries_of", "parse_entries", "parse_result", "parse_texts"]
+__all__ = ["entries_of", "parse_entries", "parse_logprob", "parse_result", "parse_texts"]
 
 #: What services send for a token that has no probability; JSON has no infinity.
 _LOWEST = -9999.0
@@ -76,7 +76,18 @@ def parse_texts(entries: Any) -> Iterator[Logprobs]:
         yield Logprobs(tokens)
 
 
+def parse_logprob(value: Any) -> float | None:
+    """Return a log probability that a service reports, None for anything that is none.
+
+    >>> parse_logprob(-0.5), parse_logprob(-1e9), parse_logprob(0.5), parse_logprob(True), parse_logprob("-0.5")
+    (-0.5, -9999.0, None, None, None)
+    """
+    if value.__class__ in (int, float) and value <= _ROUNDING:
+        return float(min(max(value, _LOWEST), 0.0))
+    return None
+
+
 def _pairs(entry: Mapping[str, Any], name: str) -> Iterator[tuple[str, float]]:
-    token, logprob = entry.get("token"), entry.get(name, 0.0 if name == "logProbability" else None)
-    if isinstance(token, str) and logprob.__class__ in (int, float) and logprob <= _ROUNDING:
-        yield token, min(max(float(logprob), _LOWEST), 0.0)
+    token, logprob = entry.get("token"), parse_logprob(entry.get(name, 0.0 if name == "logProbability" else None))
+    if isinstance(token, str) and logprob is not None:
+        yield token, logprob

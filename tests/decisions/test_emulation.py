@@ -11,7 +11,7 @@ import responses
 
 from aichatkit import BadResponseError, Client, ConfigurationError, SchemaError
 from aichatkit.decisions.emulation import LETTERS, letter_record, schema_of_questions
-from aichatkit.decisions.questions import parse_questions
+from aichatkit.decisions.questions import Question, parse_questions
 
 QUESTIONS = {
     "refund?": bool,
@@ -169,6 +169,15 @@ def test_broken_logprobs_are_an_error(server, client):
         client.decide("x", {"a?": bool}, emulate=True)
 
 
+@pytest.mark.parametrize("logprob", [True, False, "-0.5", 0.7, float("nan"), float("inf"), None])
+def test_what_is_no_logarithm_of_a_probability_counts_for_none(server, client, logprob):
+    broken = completion("A", {"A": 0.5, "B": 0.5})
+    broken["choices"][0]["logprobs"]["content"][0]["top_logprobs"][1]["logprob"] = logprob
+    server.post(URL, body=json.dumps(broken))
+    with pytest.raises(BadResponseError, match="the logprobs cannot be read"):
+        client.decide("x", {"a?": bool}, emulate=True)
+
+
 def test_ollama_reports_logprobs_in_its_own_form(server):
     entry = {
         "token": "B",
@@ -282,6 +291,8 @@ def test_a_service_takes_as_many_letters_as_it_reports(sandbox, policy):
 def test_names_become_keys_that_every_service_takes():
     questions = parse_questions({"?": (bool, "So?"), "a b": (bool, "So?"), "a_b": (bool, "So?")}).atoms
     assert schema_of_questions(questions)["required"] == ["question_1", "a_b", "a_b_3"]
+    taken = [Question(name, "predicate", "?") for name in ("a_3_3", "a_3", "a 3")]
+    assert schema_of_questions(taken)["required"] == ["a_3_3", "a_3", "a_3_3_3"]
 
 
 def test_a_cached_answer_of_a_chat_model_does_not_serve_a_threshold(server):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 import typing
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, NamedTuple, Optional, TypedDict, Union
@@ -210,6 +211,11 @@ class Endless:
         ({"x?": int}, "int needs both ends"),
         ({"x?": float}, "float needs both ends"),
         ({"x?": Annotated[float, (0.5, 3)]}, "levels are whole numbers"),
+        ({"x?": Annotated[int, (0, math.inf)]}, "levels are whole numbers, so 0 and inf cannot be ends"),
+        ({"x?": Annotated[float, (math.nan, 5)]}, "levels are whole numbers"),
+        ({"x?": Annotated[int, range(1, 10, 2)]}, "a scale has 2 to 255 levels"),
+        ({"x?": Literal[1, True]}, "two of the options are equal in Python"),
+        ({"x?": list[Literal[0, 1, False]]}, "two of the options are equal in Python"),
         ({"x?": range(1, 2)}, "a scale has 2 to 255 levels"),
         ({"x?": range(1, 9, 2)}, "a scale has 2 to 255 levels"),
         ({"x?": range(300)}, "a scale has 2 to 255 levels"),
