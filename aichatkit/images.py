@@ -14,7 +14,7 @@ from urllib.parse import unquote, unquote_to_bytes
 from aichatkit._lazy import lazy_module
 from aichatkit._reasons import reason_of
 from aichatkit.errors import BadResponseError, ConfigurationError
-from aichatkit.params import is_integer, suggestion
+from aichatkit.params import is_integer, parse_path, suggestion
 
 if TYPE_CHECKING:
     from aichatkit.display import markup
@@ -104,16 +104,19 @@ class ImageResponse(str):
             return decode_data_uri(image)
         if self._fetch is None:
             raise ConfigurationError(
-                "this picture is only known by its URL and its client is gone; download it by yourself"
+                "this image is only known by its URL, and a copy or an unpickled image has no client to download it "
+                "with; download it from `urls` yourself, or call bytes or save before"
             )
         return self._fetch(image)
 
     def save(self, path: str | Path) -> list[Path]:
         """Write the images and return their paths; extensions match the actual formats, further images are numbered."""
+        # Before anything is downloaded.
+        first = Path(parse_path(path, "save: must be the path of a file"))
         saved = []
         for index in range(len(self.images)):
             content = self.bytes(index)
-            target = Path(path)
+            target = first
             if index:
                 target = target.with_name(f"{target.stem}-{index + 1}{target.suffix}")
             target = _with_extension(target, image_type(content)[1])
@@ -287,4 +290,4 @@ def decode_data_uri(uri: str) -> bytes:
         return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except (binascii.Error, ValueError) as error:
         reason = reason_of(error)
-    raise BadResponseError("the picture's data is damaged", reason=reason)
+    raise BadResponseError("the data of the image is damaged", reason=reason)

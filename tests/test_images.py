@@ -131,6 +131,15 @@ def test_a_picture_is_saved_with_the_extension_of_what_came(tmp_path, content, g
     assert (tmp_path / written).read_bytes() == content
 
 
+@pytest.mark.parametrize("path", [None, 5, "", "a\0.png", b"a.png"])
+def test_a_path_that_is_none_is_refused_before_a_picture_is_downloaded(path):
+    downloaded = []
+    picture = ImageResponse([URL], fetch=lambda url: downloaded.append(url) or PNG)
+    with pytest.raises(ConfigurationError, match="save: must be the path of a file, not"):
+        picture.save(path)
+    assert downloaded == []
+
+
 def test_more_pictures_are_numbered(tmp_path):
     paths = ImageResponse([data_uri(PNG), data_uri(JPEG), data_uri(PNG)]).save(str(tmp_path / "cat.png"))
     assert [path.name for path in paths] == ["cat.png", "cat-2.jpg", "cat-3.png"]

@@ -50,7 +50,8 @@ def parse_search(search: Any) -> WebSearch | None:
         if name not in WebSearch._fields:
             meant = _WORDS.get(str(name))
             hint = f"; did you mean {meant!r}?" if meant else suggestion(str(name), WebSearch._fields)
-            raise ConfigurationError(f"search: there is no {name!r}{hint}; there is {', '.join(WebSearch._fields)}")
+            names = ", ".join(WebSearch._fields)
+            raise ConfigurationError(f"search: there is no {name!r}{hint}; the options are {names}")
     return WebSearch(**{name: _parse(name, value) for name, value in search.items() if value is not None})
 
 

@@ -41,7 +41,7 @@ def test_a_search_is_on_off_or_has_options():
     [
         (5, "search must be True, False or a dict"),
         ({"max_uses": 3}, "did you mean 'max_searches'"),
-        ({"domain": "a.org"}, "there is no 'domain'; did you mean 'domains'"),
+        ({"domain": "a.org"}, "there is no 'domain'; did you mean 'domains'\\?; the options are domains, "),
         ({"domains": []}, "must be a list of domains"),
         ({"domains": 5}, "must be a list of domains"),
         ({"domains": ["https://a.org"]}, "without https://, got 'https://a.org'"),
