@@ -2050,6 +2050,13 @@ MISTAKES = (
         "tools/mcp/test_mcp_inputs.py",
     ),
     Mistake(
+        "a tool of an MCP server runs without the span of its call",
+        "middleware/tool_rounds.py",
+        "with running_for(self._call.traceparent):",
+        'with running_for(""):',
+        "middleware/test_telemetry.py",
+    ),
+    Mistake(
         "the answer to a question of an MCP server goes into later calls",
         "tools/mcp/calls.py",
         "else dict(call)",

@@ -217,6 +217,8 @@ class Call:
     make_attempts: Callable[..., Any] | None = None
     #: Called before each further answer of a call with tools; an error it raises ends the call.
     before_round: Callable[[], None] | None = None
+    #: Its span, in the form of the header `traceparent`, for what its tools send; "" without telemetry.
+    traceparent: str = ""
 
     def with_image(self, image: ImageRequest) -> Call:
         """Return the call as one for images."""

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Callable, Protocol
 
+from aichatkit._dataclasses import replace
 from aichatkit._lazy import lazy_module
 from aichatkit.call.call import Call
 from aichatkit.errors import ChatError, StreamInterruptedError
@@ -51,6 +52,8 @@ class Observation:
         self.error: BaseException | None = None
         #: Entered while the call is opened, in the thread that opens it.
         self.opening = contextlib.ExitStack()
+        #: The span of the call, for what its tools send; "" without telemetry.
+        self.traceparent = ""
         self._secrets: list[str] | None = None
 
     @property
@@ -235,7 +238,8 @@ def observe(call: Call, open_next: Callable[[Call], AnswerLike]) -> ObservedAnsw
 
     try:
         with observation.opening:
-            answer = open_next(call)
+            span = observation.traceparent
+            answer = open_next(replace(call, traceparent=span) if span else call)
         observation.first_text = observation.elapsed
     except BaseException as error:
         observation.error = error

@@ -98,6 +98,9 @@ class Telemetry:
         observation.opening.enter_context(
             self._trace.use_span(span, end_on_exit=False, record_exception=False, set_status_on_exception=False)
         )
+        context = span.get_span_context()
+        if context.is_valid:
+            observation.traceparent = f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
         return span
 
     def end(self, observation: Observation, token: Any) -> None:

@@ -14,6 +14,7 @@ from aichatkit.chunks import Citation, Search, Usage
 from aichatkit.errors import ChatError, SchemaError, StreamInterruptedError, ToolError
 from aichatkit.messages import Message, ToolResultMessage
 from aichatkit.reply import PAUSED, Attempt, Reply, sum_known
+from aichatkit.tools.sources import running_for
 
 if TYPE_CHECKING:
     from aichatkit.call.answer_like import AnswerLike
@@ -230,7 +231,8 @@ class ToolRounds(BaseAnswer):
             )
         self._remaining -= 1
         try:
-            results = [ToolResultMessage("tool", self._toolbox.run(call), call) for call in reply.tool_calls]
+            with running_for(self._call.traceparent):
+                results = [ToolResultMessage("tool", self._toolbox.run(call), call) for call in reply.tool_calls]
         except ChatError as error:
             error.partial, error.attempts = self.text, self.attempts
             raise

@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import NamedTuple
 
 from aichatkit.chunks import Citation, Search, ToolCall
 from aichatkit.messages import Content
 from aichatkit.providers.base import Tool
 
-__all__ = ["Approve", "Findings", "RemoteTool"]
+__all__ = ["Approve", "Findings", "RemoteTool", "running_for", "traceparent"]
 
 Approve = Callable[[ToolCall], bool]
+
+
+#: The span for which tools run, in the form of the header `traceparent` (W3C Trace Context); "" without telemetry.
+traceparent: ContextVar[str] = ContextVar("aichatkit.traceparent", default="")
+
+
+@contextmanager
+def running_for(span: str) -> Iterator[None]:
+    """Let tools know the span of the call for which they run."""
+    token = traceparent.set(span)
+    try:
+        yield
+    finally:
+        traceparent.reset(token)
 
 
 class Findings(NamedTuple):

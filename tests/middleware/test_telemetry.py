@@ -8,6 +8,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from mcp_server import HTTPServer
 
 from aichatkit import (
     AllProvidersFailedError,
@@ -16,6 +17,7 @@ from aichatkit import (
     QuotaExceededError,
     StreamInterruptedError,
     Telemetry,
+    mcp,
 )
 from aichatkit.chunks import ToolCall
 from aichatkit.messages import File, Message, ToolCallsMessage, ToolResultMessage
@@ -136,6 +138,35 @@ def test_what_is_done_while_a_call_is_opened_is_below_its_span(make, collected):
         assert trace.get_current_span() is outer
         stream.read()
     assert seen[0].get_span_context() == collected.spans[0].get_span_context()
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+def test_an_mcp_server_gets_the_span_of_the_call_for_which_its_tool_runs(make, collected, mode):
+    server = HTTPServer("modern" if mode == "auto" else "legacy")
+    question = 'call add {"a": 1, "b": 2}'
+    with mcp(server.url, mode=mode) as tools:
+        client = make()
+        client.ask(question, tools=[tools])
+        # Where rounds run while a stream is read, the span is not the current one.
+        client.stream(question, tools=[tools]).read()
+        make(telemetry=None).ask(question, tools=[tools])
+    server.close()
+    spans = [span.get_span_context() for span in collected.spans]
+    told = [params["_meta"].get("traceparent", "") for params in server.params_of("tools/call")]
+    assert [text.split("-")[:3] for text in told] == [
+        *(["00", f"{span.trace_id:032x}", f"{span.span_id:016x}"] for span in spans),
+        [""],
+    ]
+    assert all(text.endswith(f"-{spans[0].trace_flags:02x}") for text in told[:2])
+
+
+def test_without_a_span_context_an_mcp_server_gets_none(make):
+    server = HTTPServer()
+    with mcp(server.url) as tools:
+        client = make(telemetry=Telemetry(tracer_provider=trace.NoOpTracerProvider()))
+        client.ask('call add {"a": 1, "b": 2}', tools=[tools])
+    server.close()
+    assert "traceparent" not in server.params_of("tools/call")[0]["_meta"]
 
 
 def test_a_span_lasts_until_its_stream_has_ended(make, collected):

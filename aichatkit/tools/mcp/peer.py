@@ -20,6 +20,7 @@ from aichatkit.tools.mcp.messages import (
     result_of,
 )
 from aichatkit.tools.mcp.wire import Wire
+from aichatkit.tools.sources import traceparent
 
 __all__ = ["Peer"]
 
@@ -225,7 +226,8 @@ class Peer:
         fields: dict[str, Any] = dict(params)
         request_id = next(self._ids)
         if method == "tools/call":
-            fields["_meta"] = {"progressToken": request_id}
+            span = traceparent.get()
+            fields["_meta"] = {"progressToken": request_id, **({"traceparent": span} if span else {})}
         if wire.is_modern:
             version = version or self.version
             fields["_meta"] = {**modern_meta(version, self._inputs.capabilities), **fields.get("_meta", {})}
