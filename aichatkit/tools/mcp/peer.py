@@ -84,6 +84,8 @@ class Peer:
                 stderr = (self._wire or wire).stderr
                 self._drop()
                 if isinstance(error, MCPError):
+                    # What may have been read is the handshake, and no call of a tool.
+                    error.maybe_processed = False
                     _add_stderr(error, stderr)
                 raise
             return self._wire

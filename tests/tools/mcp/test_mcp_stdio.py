@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import mcp_server
 import pytest
@@ -150,6 +151,19 @@ def test_calls_in_flight_are_lost_with_the_process_and_the_next_starts_another(r
     assert (caught.value.maybe_processed, caught.value.code) == (True, "closed")
     assert server.call("add", a=1, b=2).text == "3"
     assert process_of(server).pid != first
+
+
+def test_a_call_for_which_the_server_does_not_start_again_has_not_run(tmp_path):
+    script = tmp_path / "server.py"
+    script.write_text(Path(mcp_server.__file__).read_text(encoding="utf-8"), encoding="utf-8")
+    with ai.mcp(command=[sys.executable, script]) as server:
+        process = process_of(server)
+        script.unlink()
+        process.kill()
+        assert eventually(lambda: server._peer._wire.is_closed)
+        with pytest.raises(ai.MCPError, match="exit code 2") as caught:
+            server.call("add", a=1, b=2)
+    assert not caught.value.maybe_processed
 
 
 def test_a_process_that_closes_its_output_and_lives_on_is_gone_too(hurry):
