@@ -15,6 +15,7 @@ from aichatkit._version import __version__ as __version__
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from aichatkit._warnings import RetiredModelWarning as RetiredModelWarning
+    from aichatkit._warnings import SkippedServerWarning as SkippedServerWarning
     from aichatkit._warnings import TrimmedWarning as TrimmedWarning
     from aichatkit.api import ask as ask
     from aichatkit.api import chat as chat
@@ -108,7 +109,7 @@ _PUBLIC = {
     "client": ("Client",),
     "storage.archive": ("search_saved",),
     "middleware.cache": ("Cache",),
-    "_warnings": ("RetiredModelWarning", "TrimmedWarning"),
+    "_warnings": ("RetiredModelWarning", "SkippedServerWarning", "TrimmedWarning"),
     "catalog.model_infos": ("ModelInfo", "ModelPrices"),
     "chats.chat": ("Chat",),
     "checks": ("Check",),

@@ -5,13 +5,17 @@ from __future__ import annotations
 import sys
 import warnings
 
-__all__ = ["RetiredModelWarning", "TrimmedWarning", "warn_user"]
+__all__ = ["RetiredModelWarning", "SkippedServerWarning", "TrimmedWarning", "warn_user"]
 
 _INTERNAL = frozenset({"aichatkit", "tenacity"})
 
 
 class RetiredModelWarning(UserWarning):
     """A model is retired or will be within 60 days; the message names its successor."""
+
+
+class SkippedServerWarning(UserWarning):
+    """An MCP server with `optional=True` cannot be started or reached, so its tools are left out."""
 
 
 class TrimmedWarning(UserWarning):

@@ -333,8 +333,8 @@ class MCPError(ChatError):
     """An MCP server could not be started or reached, or refused a request.
 
     `server` is its name, `data` what the server says about the error, `stderr` the last text that its process printed.
-    `code` is the server's error code as text, or "timeout", "closed", "redirect", "session", "status", "unreadable"
-    or "version".
+    `code` is the server's error code as text, or "changed" (the tools are not those of `pin=`), "timeout", "closed",
+    "redirect", "session", "status", "unreadable" or "version".
     `maybe_processed` is True if a tool may have run although no result arrived; it is never called again on its own.
     """
 

@@ -17,6 +17,8 @@ from aichatkit import Chat, Client, keys
 from aichatkit.messages import ToolCallsMessage, ToolResultMessage
 from aichatkit.middleware.fingerprints import fingerprint
 from aichatkit.testing import Fake, Replay
+from aichatkit.tools.mcp.definitions import parse_tool
+from aichatkit.tools.mcp.pins import fingerprint as fingerprint_of_tool
 
 # Files of earlier versions name models of their time.
 pytestmark = pytest.mark.filterwarnings("ignore::aichatkit.RetiredModelWarning")
@@ -89,6 +91,11 @@ INSERT INTO answers VALUES(X'E384FC540AB9461A23ECBD88FD734AD6C646DC2E00000000000
 CREATE TABLE claims (key BLOB NOT NULL PRIMARY KEY, owner TEXT NOT NULL, until REAL NOT NULL)
     WITHOUT ROWID;
 """
+
+#: A tool of an MCP server -> its hash, which users keep for `pin=`.
+TOOL = {"name": "stock", "description": "Count \u200bthe pieces in stock: ü.", "annotations": {"readOnlyHint": True}}
+TOOL["inputSchema"] = {"type": "object", "properties": {"n": {"type": "number", "minimum": 0.5}}, "required": ["n"]}
+TOOL_HASH = "c522af20f834d02df91b0b3f92bf7e74ae64bab90cafe82127167f2c99828506"
 
 #: The cache entry of `ask("Capital?", model=MODEL)`.
 CACHE_KEY = "07ea5b7d3fd64b00547c81150fafe5bc04fc914d921f6e2b75e849ba7231db44"
@@ -251,6 +258,10 @@ def test_an_earlier_cache_entry_is_found():
     fake, cache = Fake([]), {CACHE_KEY: CACHE_RECORD}
     reply = fake.client(model=MODEL, cache=cache).ask("Capital?")
     assert (reply.text, reply.reasoning, reply.cached, reply.usage.total_tokens) == ("Paris", "Hm.", True, 5)
+
+
+def test_a_tool_that_was_pinned_earlier_is_the_same():
+    assert fingerprint_of_tool(parse_tool(TOOL, "shop_")) == TOOL_HASH
 
 
 def test_an_earlier_conversation_is_loaded_and_saved_the_same(tmp_path):

@@ -38,13 +38,19 @@ def build_parser() -> ArgumentParser:
         metavar="SECONDS",
         help="without a sign of life (default 60; at a terminal, where a server may ask you, 600)",
     )
+    parser.add_argument("--pin", action="store_true", help="print the hashes of the tools, for pin= and JSON files")
     parser.add_argument("--json", action="store_true", help="print tools with their schemas, or the data of a result")
     return parser
 
 
 def run(args: Namespace) -> int:
     """List the tools or call one, and return the exit code."""
+    if args.pin and args.tool is not None:
+        raise ConfigurationError("--pin: is for all tools of a server; leave out the name of the tool")
     with parse_target(args.server, token=token_of(args), timeout=args.timeout) as server:
+        if args.pin:
+            write_stdout(format_json(server.fingerprints()))
+            return 0
         if args.tool is None:
             return _list(server, as_json=args.json)
         return _call(server, args.tool, args.arguments, as_json=args.json)

@@ -11,6 +11,7 @@ import warnings
 import mcp_server
 import pytest
 
+import aichatkit as ai
 from aichatkit.cli import main
 
 COMMAND = shlex.join([sys.executable, mcp_server.__file__])
@@ -44,6 +45,28 @@ def test_tools_are_listed_as_json(server, capsys):
     assert [tool["name"] for tool in tools] == ["add", "files.read", "fail"]
     assert tools[0]["schema"] == mcp_server.TOOLS[0]["inputSchema"]
     assert tools[0]["hints"] == {"readOnlyHint": True}
+
+
+def test_the_hashes_for_a_pin_are_printed(server, capsys):
+    assert main(["mcp", server.url, "--pin"]) == 0
+    pin = json.loads(capsys.readouterr().out)
+    assert pin == ai.mcp(server.url).fingerprints()
+    assert list(pin) == ["add", "files.read", "fail"]
+
+
+def test_a_file_with_a_pin_and_an_optional_server(server, capsys, tmp_path):
+    servers = {"maths": {"url": server.url, "pin": ai.mcp(server.url).fingerprints()}}
+    servers["ghost"] = {"command": "no-such-program", "optional": True}
+    file = tmp_path / "mcp.json"
+    file.write_text(json.dumps({"mcpServers": servers}))
+    words = ["-m", "offline", "--mcp", str(file), "--yes", QUESTION]
+    with pytest.warns(ai.SkippedServerWarning, match="MCP server 'ghost': the program 'no-such-program' is not found"):
+        assert main(words) == 0
+    assert capsys.readouterr().out == "The tool says: 3\n"
+    servers["maths"]["pin"]["add"] = "0" * 64
+    file.write_text(json.dumps({"mcpServers": servers}))
+    assert main(words) == 1
+    assert "MCP server 'maths': its tools are not the pinned ones: 'add' has changed" in capsys.readouterr().err
 
 
 def test_a_server_without_tools_says_so(server, capsys):
@@ -84,6 +107,7 @@ def test_a_text_that_ends_its_line_gets_no_other(server, capsys):
         ([COMMAND, "add", "{"], 2, "not a valid JSON object"),
         ([COMMAND, "--mcp-token-env", "TOKEN"], 2, "TOKEN is not set"),
         (["no-such-program"], 1, "is not found"),
+        ([COMMAND, "add", "--pin"], 2, "leave out the name of the tool"),
         (["http://127.0.0.1:9/mcp"], 1, "ConnectionRefused|no connection|could not connect|cannot"),
     ],
 )

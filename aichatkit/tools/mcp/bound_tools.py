@@ -28,7 +28,10 @@ class MCPToolCall(ToolCall):
 
 
 class BoundTool(RemoteTool):
-    """A tool of a server for the calls of a model; `send` calls it, `forget_list` is for one that is unknown there."""
+    """A tool of a server for the calls of a model; `send` calls it, `forget_list` is for one that is unknown there.
+
+    `excuses` returns whether an error is only one for the model, as the server is optional.
+    """
 
     def __init__(
         self,
@@ -39,6 +42,7 @@ class BoundTool(RemoteTool):
         approve: Approve | None,
         send: Callable[[ServerTool, Mapping[str, Any]], ToolResult],
         forget_list: Callable[[], None],
+        excuses: Callable[[MCPError], bool],
     ) -> None:
         self.definition = tool.definition
         self.origin = origin
@@ -47,6 +51,7 @@ class BoundTool(RemoteTool):
         self._approve = approve
         self._send = send
         self._forget_list = forget_list
+        self._excuses = excuses
 
     def run(self, call: ToolCall, approve: Approve | None) -> Content:
         try:
@@ -64,7 +69,7 @@ class BoundTool(RemoteTool):
         except MCPError as error:
             if error.code in _UNKNOWN:
                 self._forget_list()
-            elif not error.maybe_processed and error.code not in _NO_INPUT:
+            elif not error.maybe_processed and error.code not in _NO_INPUT and not self._excuses(error):
                 raise
             failure = error.message
             if error.maybe_processed:

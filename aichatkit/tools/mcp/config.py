@@ -20,7 +20,7 @@ from aichatkit.transport.timeouts import Timeout
 __all__ = ["mcp_config"]
 
 _VARIABLE = re.compile(r"\$\{(?:env:)?([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
-_FIELDS = frozenset(("args", "command", "cwd", "env", "headers", "type", "url"))
+_FIELDS = frozenset(("args", "command", "cwd", "env", "headers", "optional", "pin", "type", "url"))
 #: What those files call the transports.
 _TRANSPORTS = {"http": "http", "sse": "sse", "stdio": None, "streamable-http": "http", "streamableHttp": "http"}
 
@@ -32,12 +32,14 @@ def mcp_config(
     elicit: Elicit | None = None,
     timeout: float | tuple[float, float] | Timeout | None = None,
     limit: int | None = 100_000,
+    optional: bool = False,
 ) -> list[MCPServer]:
     """Return the MCP servers of a file such as `mcp.json` for `tools=`; nothing is started.
 
     It is the format of many programs: an object `mcpServers` (or `servers`) with `command`, `args`, `env` and `cwd`, or
     `url` and `headers`, for each name. `${NAME}` is replaced with an environment variable. Servers marked as disabled
-    are left out. The other options apply to all of them; see `mcp`.
+    are left out. A server may also have the keys `optional` and `pin`. The options apply to all servers, `optional` to
+    those that do not have it as a key; see `mcp`.
 
     Raises:
         ConfigurationError: the file cannot be read, or names a variable that is not set.
@@ -52,6 +54,7 @@ def mcp_config(
         if not isinstance(servers, Mapping) or not all(isinstance(entry, Mapping) for entry in servers.values()):
             raise ConfigurationError(f'{path}: must be a JSON object with the servers in "mcpServers"')
         options = {"approve": approve, "elicit": elicit, "timeout": timeout, "limit": limit}
+        options["optional"] = optional
         return [
             _build(name, entry, options, path) for name, entry in servers.items() if entry.get("disabled") is not True
         ]
@@ -67,7 +70,11 @@ def _build(name: str, entry: Mapping[str, Any], options: Mapping[str, Any], path
         fields["command"] = [fields["command"], *args]
     elif _TRANSPORTS[transport] == "sse":
         fields["transport"] = "sse"
-    return mcp(name=name, **{**fields, **options})
+    try:
+        return mcp(name=name, **{**options, **fields})
+    except ConfigurationError as error:
+        problem = error.message
+    raise ConfigurationError(f"{path}: {name}: {problem}")
 
 
 def _expand(value: Any, place: str) -> Any:

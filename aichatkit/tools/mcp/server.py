@@ -22,8 +22,11 @@ from aichatkit.tools.mcp.calls import call_tool
 from aichatkit.tools.mcp.contents import ToolResult
 from aichatkit.tools.mcp.definitions import ServerTool, name_of, parse_tool, with_distinct_names
 from aichatkit.tools.mcp.inputs import Elicit, Inputs
+from aichatkit.tools.mcp.lists import read_list
 from aichatkit.tools.mcp.messages import MODERN
+from aichatkit.tools.mcp.outages import Outage
 from aichatkit.tools.mcp.peer import Peer
+from aichatkit.tools.mcp.pins import check_pin, fingerprint
 from aichatkit.tools.mcp.settings import Settings, parse_settings
 from aichatkit.tools.mcp.wire import OnMessage, Wire
 from aichatkit.tools.sources import Approve, RemoteTool
@@ -43,7 +46,8 @@ else:
 
 __all__ = ["MCPServer", "mcp"]
 
-_MAX_PAGES, _MAX_TOOLS, _MANY_TOOLS = 100, 2000, 128
+#: The most tools that services accept.
+_MANY_TOOLS = 128
 #: The shortest time for which a list is kept, in seconds: some servers say 0, and every row of a run would list again.
 _MIN_TTL = 60.0
 _WRONG_HEADERS = "-32020"
@@ -60,6 +64,8 @@ def mcp(
     only: Sequence[str] | str | None = None,
     without: Sequence[str] | str | None = None,
     prefix: str | None = None,
+    pin: Mapping[str, str] | None = None,
+    optional: bool = False,
     approve: Approve | None = None,
     elicit: Elicit | None = None,
     timeout: float | tuple[float, float] | Timeout | None = None,
@@ -86,6 +92,8 @@ def mcp(
         only: names or patterns of the tools to use, such as "read_*".
         without: names or patterns of tools to leave out.
         prefix: put before the name of each tool, if two servers have a tool of the same name.
+        pin: what `server.fingerprints()` returned when you reviewed the tools; if they change, an MCPError says how.
+        optional: if the server cannot be started or reached, warn (SkippedServerWarning) and go on without its tools.
         approve: called with each `ToolCall` before it is sent; if it returns False, the model gets an error. The call
             also has `server`, `tool` (the name there) and `hints` (what the server says about it, unverified).
         elicit: called with a message and a JSON schema if the server asks the user for something; returns the fields,
@@ -113,6 +121,8 @@ def mcp(
             only=only,
             without=without,
             prefix=prefix,
+            pin=pin,
+            optional=optional,
             headers=headers,
             token=token,
             auth=auth,
@@ -152,10 +162,17 @@ class MCPServer(ToolSource):
         """Return the tools that are used, with `name`, `description`, `schema` and `hints`; start the server if needed.
 
         Raises:
-            MCPError: the server cannot be started or reached, or does not list its tools.
+            MCPError: the server cannot be started or reached, or does not list its tools, or not those of `pin`.
             AuthenticationError: it wants another token.
         """
         return list(self._list_tools().values())
+
+    def fingerprints(self) -> dict[str, str]:
+        """Return hashes of the tools that are used, by name, for `pin`; they are the same in every process.
+
+        A hash is over the name, the description, the schema and the hints of a tool.
+        """
+        return {name: fingerprint(tool) for name, tool in self._list_tools().items()}
 
     def call(self, tool: str, /, **arguments: Any) -> ToolResult:
         """Call a tool by its name on the server, or as the model sees it, and return the result.
@@ -177,8 +194,8 @@ class MCPServer(ToolSource):
         settings = self._settings
         origin = settings.url or shlex.join(settings.command)
         options: dict[str, Any] = {"server": self.name, "origin": origin, "approve": settings.approve}
-        options.update(send=self._call, forget_list=self._forget_list)
-        return [BoundTool(tool, **options) for tool in self._list_tools().values()]
+        options.update(send=self._call, forget_list=self._forget_list, excuses=self._excuses)
+        return [BoundTool(tool, **options) for tool in self._list_available().values()]
 
     def close(self) -> None:
         """End the session or the process; the next use starts it again."""
@@ -190,7 +207,7 @@ class MCPServer(ToolSource):
             self._open()
 
     def __enter__(self) -> MCPServer:
-        self.tools()
+        self._list_available()
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -207,6 +224,7 @@ class MCPServer(ToolSource):
         """Prepare the first connection, or the next one; nothing is started."""
         self._pid = os.getpid()
         self._connections = self._cached = self._expires = None
+        self._outage = Outage()
         settings = self._settings
         is_http = bool(settings.url)
         # The finalizer must not keep this object alive.
@@ -231,31 +249,38 @@ class MCPServer(ToolSource):
                 self._open()
             return self._peer
 
+    def _list_available(self) -> dict[str, ServerTool]:
+        """Return the tools, none of an optional server that cannot be started or reached."""
+        with self._lock:
+            self._find_peer()
+            if self._outage.lasts(self._clock()):
+                return {}
+            try:
+                return self._list_tools()
+            except MCPError as error:
+                if not self._excuses(error):
+                    raise
+        return {}
+
+    def _excuses(self, error: MCPError) -> bool:
+        """Return whether an error is a warning instead; the list is then read again before the next use."""
+        if not self._settings.optional or not self._outage.excuses(error, self._clock()):
+            return False
+        self._forget_list()
+        return True
+
     def _list_tools(self) -> dict[str, ServerTool]:
         peer = self._find_peer()
         with self._lock:
             is_stale = peer.has_changed or (self._expires is not None and self._clock() >= self._expires)
             if self._cached is None or is_stale:
                 peer.has_changed = False
-                self._cached = self._select(self._read_list(peer))
+                # A list that was refused must not be used later.
+                self._cached = None
+                listed = read_list(peer, self._settings.list_limits)
+                self._expires = None if listed.ttl is None else self._clock() + max(listed.ttl, _MIN_TTL)
+                self._cached = self._select(listed.records)
             return self._cached
-
-    def _read_list(self, peer: Peer) -> list[Any]:
-        """Return the definitions of all tools of the server, in its order; follow its pages to the end."""
-        records: list[Any] = []
-        cursors: list[Any] = []
-        params: dict[str, Any] = {}
-        while len(cursors) < _MAX_PAGES and len(records) < _MAX_TOOLS:
-            result = peer.request("tools/list", params, self._settings.list_limits)
-            found = result.get("tools")
-            records += found if isinstance(found, list) else ()
-            cursor, ttl = result.get("nextCursor"), result.get("ttlMs")
-            self._expires = self._clock() + max(ttl / 1000, _MIN_TTL) if isinstance(ttl, (int, float)) else None
-            if cursor is None or cursor in cursors:
-                break
-            cursors.append(cursor)
-            params = {"cursor": cursor}
-        return records
 
     def _select(self, records: Sequence[Any]) -> dict[str, ServerTool]:
         """Return the tools to use, by name; those that cannot be used are left out with a warning."""
@@ -269,11 +294,7 @@ class MCPServer(ToolSource):
                     self._warn(f"{option}={pattern!r} matches none of {', '.join(names)}")
         tools: dict[str, ServerTool] = {}
         for name, record in zip(names, records):
-            if (
-                name in tools
-                or (settings.only and not _matches(name, settings.only))
-                or _matches(name, settings.without)
-            ):
+            if name in tools or not self._is_chosen(name):
                 continue
             tool = parse_tool(record, settings.prefix, repeats_arguments=repeats_arguments)
             if isinstance(tool, str):
@@ -281,13 +302,20 @@ class MCPServer(ToolSource):
             else:
                 tools[name] = tool
                 # A server that was approved by what it said may say something else later.
-                if self._first.setdefault(name, tool) != tool:
+                if self._first.setdefault(name, tool) != tool and settings.pin is None:
                     self._warn(f"the definition of {name} is not the one that it had at first; check it")
+        if settings.pin is not None:
+            chosen = {name: text for name, text in settings.pin.items() if self._is_chosen(name)}
+            check_pin(self.name, tools, chosen)
         if len(tools) > _MANY_TOOLS:
             self._warn(f"{len(tools)} tools are more than services accept; choose some with only=")
         # Some servers list them in another order each time, which prompt caches take for other tools.
         tools = {name: tools[name] for name in self._first if name in tools}
         return with_distinct_names(tools, settings.prefix)
+
+    def _is_chosen(self, name: str) -> bool:
+        settings = self._settings
+        return (not settings.only or _matches(name, settings.only)) and not _matches(name, settings.without)
 
     def _call(self, tool: ServerTool, arguments: Mapping[str, Any]) -> ToolResult:
         """Call a tool; one whose outcome is unknown is never sent again."""

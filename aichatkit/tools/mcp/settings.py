@@ -20,6 +20,7 @@ from aichatkit.params import is_integer, is_number
 from aichatkit.providers.base import is_local
 from aichatkit.tools.mcp.inputs import Elicit
 from aichatkit.tools.mcp.messages import Limits
+from aichatkit.tools.mcp.pins import parse_pin
 from aichatkit.transport.timeouts import Timeout
 
 __all__ = ["Settings", "parse_settings"]
@@ -47,6 +48,8 @@ class Settings:
     only: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
     prefix: str = ""
+    pin: Mapping[str, str] | None = field(default=None, repr=False)
+    optional: bool = False
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     token: str | Callable[[], str] | None = field(default=None, repr=False)
     signer: signers.Signer | None = field(default=None, repr=False)
@@ -83,6 +86,8 @@ def parse_settings(
     only: Any,
     without: Any,
     prefix: Any,
+    pin: Any,
+    optional: Any,
     headers: Any,
     token: Any,
     auth: Any,
@@ -108,6 +113,8 @@ def parse_settings(
         raise ConfigurationError("mcp: approve must be a function that takes a ToolCall and returns True or False")
     if elicit is not None and not callable(elicit):
         raise ConfigurationError("mcp: elicit must be a function that takes a message and a schema and returns a dict")
+    if not isinstance(optional, bool):
+        raise ConfigurationError(f"mcp: optional must be True or False, got {optional!r:.100}")
     if limit is not None and not is_integer(limit, minimum=1):
         raise ConfigurationError(f"mcp: limit must be a number of characters, got {limit!r:.100}")
     settings = Settings(
@@ -115,6 +122,8 @@ def parse_settings(
         only=_patterns("only", only),
         without=_patterns("without", without),
         prefix=prefix or "",
+        pin=parse_pin(pin),
+        optional=optional,
         limits=_limits(timeout, asks=elicit is not None),
         patience=_limits(timeout).idle,
         limit=limit,

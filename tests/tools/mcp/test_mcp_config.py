@@ -48,12 +48,26 @@ def test_every_kind_of_server_is_read(read, monkeypatch):
         ({"mcpServers": {"x": {"command": "x", "args": "-y"}}}, "args are not a list"),
         ({"mcpServers": {"x": {"command": "${NO_SUCH_THING}"}}}, "x: the environment variable NO_SUCH_THING is not"),
         ({"mcpServers": {"x": {"command": "x", "args": [7]}}}, "command must be"),
-        ({"mcpServers": {"x": {"url": "x"}}}, "the URL must be like"),
+        ({"mcpServers": {"x": {"url": "x"}}}, r"mcp\.json: x: mcp: the URL must be like"),
+        ({"mcpServers": {"x": {"command": "x", "optional": "yes"}}}, "x: mcp: optional must be True or False"),
+        ({"mcpServers": {"x": {"command": "x", "pin": "abc"}}}, "x: mcp: pin must be a dict"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_an_error(read, content, message):
     with pytest.raises(ai.ConfigurationError, match=message):
         read(content)
+
+
+def test_optional_and_pin_are_keys_of_a_server(read):
+    pin = {"add": "0" * 64}
+    servers = {"a": {"command": "x", "optional": True}, "b": {"url": "https://x.example", "pin": pin}}
+    first, second = (server._settings for server in read({"mcpServers": servers}))
+    assert (first.optional, first.pin, second.optional, second.pin) == (True, None, False, pin)
+
+
+def test_all_servers_of_a_file_may_be_optional_but_those_that_say_otherwise(read):
+    servers = {"a": {"command": "x"}, "b": {"command": "x", "optional": False}}
+    assert [server._settings.optional for server in read({"mcpServers": servers}, optional=True)] == [True, False]
 
 
 def test_a_file_that_does_not_exist_is_an_error():

@@ -309,7 +309,7 @@ def test_a_cursor_that_comes_again_ends_the_list(mcp, server):
 
 
 def test_a_list_without_end_is_ended(mcp, server, monkeypatch):
-    monkeypatch.setattr("aichatkit.tools.mcp.server._MAX_PAGES", 2)
+    monkeypatch.setattr("aichatkit.tools.mcp.lists._MAX_PAGES", 2)
     server.on("tools/list", *[page([tool(f"t{i}")], nextCursor=str(i)) for i in range(3)])
     assert [one.name for one in mcp.tools()] == ["t0", "t1"]
 
