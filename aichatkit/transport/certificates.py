@@ -112,11 +112,11 @@ def bundle_context(verify: Any) -> ssl.SSLContext:
                 context.check_hostname = not CHECKS_HOSTNAMES
                 remember(_contexts, key, context)
     except OSError as error:
-        reason = str(error)
+        errno, reason = error.errno, error.strerror
     else:
         return context
-    # Without an errno, as `requests` raises it for a missing file; `requests` turns a ValueError into an InvalidURL.
-    raise OSError(reason)
+    # An error of OpenSSL does not name the file; `requests` turns a ValueError into an InvalidURL.
+    raise OSError(errno, reason, location)
 
 
 class CertificateAdapter(HTTPAdapter):

@@ -99,9 +99,11 @@ def translate_read(error: BaseException, label: str, handled: BaseException | No
 
 def _translate_before_head(error: BaseException, causes: list[BaseException], label: str) -> ChatError:
     if _is_about_a_file(error):
-        return ConfigurationError(
-            f"{label}: a certificate file cannot be read; check verify=, cert=, REQUESTS_CA_BUNDLE and SSL_CERT_FILE"
+        path, problem = getattr(error, "filename", None), getattr(error, "strerror", None)
+        file = (
+            f"the certificate file {path!r} cannot be read ({problem})" if path else "a certificate file cannot be read"
         )
+        return ConfigurationError(f"{label}: {file}; check verify=, cert=, REQUESTS_CA_BUNDLE and SSL_CERT_FILE")
     is_connecting = _is_connecting(causes)
     if (
         isinstance(error, requests.ConnectTimeout)

@@ -213,7 +213,18 @@ def test_verify_takes_precedence_over_every_variable(tls_sandbox, ca_file, monke
 
 def test_a_variable_that_names_no_file_is_an_error_that_names_the_variables(tls_sandbox, monkeypatch, tmp_path):
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
-    with client_of(tls_sandbox) as client, pytest.raises(ConfigurationError, match="SSL_CERT_FILE"):
+    with client_of(tls_sandbox) as client, pytest.raises(ConfigurationError, match="SSL_CERT_FILE") as caught:
+        client.ask("Hi")
+    assert "none.pem' cannot be read (No such file or directory); check verify=, cert=," in str(caught.value)
+
+
+def test_a_bundle_without_certificates_is_named(tls_sandbox, tmp_path):
+    path = tmp_path / "notes.pem"
+    path.write_text("Buy milk.", encoding="utf-8")
+    error_of = pytest.raises(
+        ConfigurationError, match=r"the certificate file '.*notes.pem' cannot be read \(.+\); check"
+    )
+    with client_of(tls_sandbox, verify=str(path)) as client, error_of:
         client.ask("Hi")
 
 

@@ -720,7 +720,7 @@ def test_a_response_that_is_dropped_is_forgotten(transport):
         (requests.exceptions.InvalidHeader("x key"), ConfigurationError, "InvalidHeader"),
         (requests.exceptions.MissingSchema("x key"), ConfigurationError, "MissingSchema"),
         (UnicodeEncodeError("ascii", "key", 0, 1, "x"), ConfigurationError, "UnicodeEncodeError"),
-        (FileNotFoundError(2, "none", "key.pem"), ConfigurationError, "certificate"),
+        (FileNotFoundError(2, "none", "my.pem"), ConfigurationError, "certificate file 'my.pem'"),
         (requests.ConnectTimeout("key"), TimedOutError, "no connection"),
         (requests.ReadTimeout("key"), TimedOutError, "no answer"),
         (requests.exceptions.SSLError("key"), ConnectError, "TLS"),
