@@ -175,7 +175,9 @@ def _check_database(path: str) -> None:
     except OSError as error:
         reason, start = reason_of(error), b"?"
     if start not in (b"", _SIGNATURE):
-        raise ConfigurationError(f"jobs: {path[:200]!r} is not a journal, or cannot be read", reason=reason)
+        raise ConfigurationError(
+            f"jobs: {path[:200]!r} is not a journal, or cannot be read; pass the path of resume=", reason=reason
+        )
 
 
 def _default_client() -> Any:

@@ -11,12 +11,38 @@ __all__ = ["in_words"]
 _API_KEY = re.compile(r"(?:(\S+): no key; )?(set (?:(?!\bset\b).)*? in the environment) or pass api_key=")
 #: Options for the format of a file, which the command line has as well.
 _FORMAT = re.compile(r"\bpass (another )?(encoding|delimiter)=")
-_EMULATE = re.compile(r"\bemulate=True\b")
-#: Options of batch jobs, and those that they need.
-_JOBS = (
+#: Advice for programs, and what to do on the command line instead.
+_ADVICE = (
+    (re.compile(r"\bemulate=True\b"), "--emulate always"),
+    (re.compile(r"\bwithout emulate=False\b"), "without --emulate never"),
+    # Options of batch jobs, and those that they need.
     (re.compile(r"\blate='(\w+)'"), r"--late \1"),
+    (re.compile(r"\bthe same call (?=sends it again\b.* batch=)"), "the same command "),
     (re.compile(r"\bbatch=(?:True)?(?=$|[\s;,])"), "--batch"),
     (re.compile(r"\bpass max_tokens=(?=$|[\s;,])"), "pass -o max_tokens=N"),
+    (
+        re.compile(
+            r"use a client that has the same ones, as in Client\(api_key=\.\.\., base_url=\.\.\.\)\.jobs\(path\)"
+        ),
+        "pass the same ones with --api-key-env and --base-url",
+    ),
+    (re.compile(r"\b(pass|with) base_url=(?=$|[\s;,])"), r"\1 --base-url"),
+    (re.compile(r"as in \{'([^']*)': \(bool, '([^']*)'\)\}"), r"as in '\1: \2'"),
+    (
+        re.compile(r"\bpass the path of resume=(?=$|[\s;,])"),
+        "pass the file of --journal, or that of --out with .sqlite after it",
+    ),
+    # What the command line has no option for.
+    (re.compile(r"\bcheck proxies= and the environment\b"), "check HTTPS_PROXY and the other variables for proxies"),
+    (re.compile(r"\bcheck verify=, cert=, "), "check "),
+    (re.compile(r", or pass auth=google_auth\(project=\.\.\.\)"), ""),
+    # MCP servers.
+    (re.compile(r"\bcorrect command=(?=$|[\s;,])"), "correct the command"),
+    (re.compile(r"\buse https, or insecure=True\b"), "use https"),
+    (
+        re.compile(r"^mcp: command must be a program and its arguments, such as \['npx', '-y', 'server'\]"),
+        "mcp: the server must be a URL, a command in quotes, such as 'npx -y server', or a .json file",
+    ),
 )
 #: The same for the token of an MCP server.
 _MCP_TOKEN = (
@@ -34,8 +60,7 @@ def in_words(error: ChatError) -> str:
     'openai: no key; set OPENAI_API_KEY in the environment, or store it with: aichatkit keys set openai'
     """
     text = _FORMAT.sub(r"pass \1--\2", _API_KEY.sub(_stored_key, str(error))).replace(*_MCP_TOKEN)
-    text = _EMULATE.sub("--emulate always", text)
-    for pattern, words in _JOBS:
+    for pattern, words in _ADVICE:
         text = pattern.sub(words, text)
     if isinstance(error, MCPError) and len(error.stderr.strip().splitlines()) > 1:
         # Its last line is in the message already, and often says less than those before it.
@@ -44,7 +69,8 @@ def in_words(error: ChatError) -> str:
     if not services:
         return text
     command = " ".join(["aichatkit doctor", *filter(None, services)])
-    return f"{text}; if this machine is offline or behind a proxy, find the cause with: {command}"
+    link = " If" if text.endswith("?") else "; if"
+    return f"{text}{link} this machine is offline or behind a proxy, find the cause with: {command}"
 
 
 def _stored_key(match: re.Match[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable
 from pathlib import Path
@@ -47,7 +48,10 @@ def build_parser() -> ArgumentParser:
 def run(args: Namespace) -> int:
     """List the jobs, after what is to be done with them, and return the exit code."""
     if not Path(args.journal).is_file():
-        raise ConfigurationError(f"cannot find the journal {args.journal!r}; name the file given to map --journal")
+        raise ConfigurationError(
+            f"cannot find the journal {args.journal!r}; "
+            "pass the file of --journal, or that of --out with .sqlite after it"
+        )
     jobs = _select(list_jobs(args.journal), args.ids, args.journal)
     failures: list[ChatError] = []
     if args.refresh or args.cancel or args.release:
@@ -90,7 +94,9 @@ def _change(job: Job, args: Namespace) -> Job:
 def _select(jobs: list[Job], ids: Iterable[str], path: str) -> list[Job]:
     unknown = [id for id in ids if id not in {job.id for job in jobs}]
     if unknown:
-        raise ConfigurationError(f"{path}: there is no job {unknown[0]!r}; without an ID, all jobs are listed")
+        raise ConfigurationError(
+            f"{path}: there is no job {unknown[0]!r}; list all with: aichatkit jobs {shlex.quote(path)}"
+        )
     return [job for job in jobs if not ids or job.id in ids]
 
 

@@ -24,11 +24,15 @@ def build_parser() -> ArgumentParser:
     parser = Parser(
         prog="aichatkit mcp",
         usage="aichatkit mcp [options] SERVER [TOOL [NAME=VALUE ...]]",
-        description="List the tools of an MCP server, or call one of them. The calls of this command are not approved "
-        "by anybody else: a tool runs at once.",
+        description="List the tools of an MCP server, or call one of them. A tool runs at once: there "
+        "is no prompt to approve it.",
         epilog="A tool that fails, or a server that cannot be reached, ends with the exit code 1.",
     )
-    parser.add_argument("server", metavar="SERVER", help="a URL, or a command in quotes such as 'npx -y server'")
+    parser.add_argument(
+        "server",
+        metavar="SERVER",
+        help="a URL, a command in quotes such as 'npx -y server', or a .json file with one server",
+    )
     parser.add_argument("tool", nargs="?", metavar="TOOL", help="call this tool; without it, tools are listed")
     parser.add_argument("arguments", nargs="*", metavar="NAME=VALUE", help="arguments, or one JSON object with all")
     add_token_option(parser)

@@ -37,13 +37,20 @@ def token_of(args: Namespace) -> str | None:
 
 
 def parse_target(text: str, **options: Any) -> MCPServer:
-    """Return the server at a URL, or the one that a command starts."""
+    """Return the server at a URL, the one that a command starts, or the only one in a configuration file."""
     options["elicit"] = _elicit()
     if _URL.match(text):
         return mcp(text, **options)
-    if options.get("token") is not None:
+    token = options.pop("token", None)
+    if token is not None:
         raise ConfigurationError("--mcp-token-env: is for the URL of a server; a command reads its own environment")
-    return mcp(command=text, **options)
+    if not _is_config(text):
+        return mcp(command=text, **options)
+    servers = mcp_config(text, **options)
+    if len(servers) != 1:
+        names = ", ".join(server.name for server in servers) or "none"
+        raise ConfigurationError(f"{text}: must hold one server to list or call its tools; it has {names}")
+    return servers[0]
 
 
 def open_servers(args: Namespace) -> list[MCPServer]:
@@ -54,11 +61,16 @@ def open_servers(args: Namespace) -> list[MCPServer]:
         raise ConfigurationError("--mcp-token-env: is for one --mcp; put several servers into a JSON file")
     servers = []
     for text in args.mcp:
-        if text.lower().endswith(".json"):
+        if _is_config(text):
             servers += mcp_config(text, elicit=_elicit())
         else:
             servers.append(parse_target(text, token=token))
     return servers
+
+
+def _is_config(text: str) -> bool:
+    # The last argument of a command may be a JSON file as well.
+    return text.lower().endswith(".json") and (len(text.split()) == 1 or os.path.isfile(text))
 
 
 def _elicit() -> Forms | None:

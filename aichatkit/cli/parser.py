@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from argparse import ArgumentParser
+import sys
+from argparse import PARSER, ArgumentParser
 from typing import Any, NoReturn
 
 from aichatkit.call import other_words
@@ -32,6 +33,17 @@ class Parser(ArgumentParser):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"allow_abbrev": False, **options})
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse arguments; options may come between positional ones, as in `jobs out.csv.sqlite --cancel ID`."""
+        parsed, unknown = self.parse_known_args(args, namespace)
+        if not unknown:
+            return parsed
+        words = list(sys.argv[1:] if args is None else args)
+        has_commands = any(action.nargs == PARSER for action in self._actions)
+        if has_commands or "--" in words or any(word.startswith("-") for word in unknown):
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return self.parse_intermixed_args(words)
 
     def error(self, message: str) -> NoReturn:
         """Print the usage and the error, and exit with code 2."""

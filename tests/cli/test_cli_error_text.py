@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from aichatkit.cli.error_text import in_words
 from aichatkit.errors import AllProvidersFailedError, ChatError, ConnectError, MCPError, ServerError
 from aichatkit.tools.mcp import http
@@ -39,3 +41,30 @@ def test_a_token_for_an_mcp_server_comes_from_the_environment():
     )
     with open(http.__file__, encoding="utf-8") as file:
         assert advice.partition(": ")[2].partition(";")[0] in file.read()
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        ("x: down; with emulate=True, models answer", "x: down; with --emulate always, models answer"),
+        ("without emulate=False, models answer", "without --emulate never, models answer"),
+        (
+            "the same call sends it again once no job is running, and without batch= sends it live",
+            "the same command sends it again once no job is running, and without --batch sends it live",
+        ),
+        ("is 'systemone/MODEL' with base_url=; x", "is 'systemone/MODEL' with --base-url; x"),
+        ("Set X, or pass base_url=, with the address", "Set X, or pass --base-url, with the address"),
+        ("as in {'refund': (bool, 'Does it ...?')}", "as in 'refund: Does it ...?'"),
+        ("check verify=, cert=, REQUESTS_CA_BUNDLE and SSL_CERT_FILE", "check REQUESTS_CA_BUNDLE and SSL_CERT_FILE"),
+        ("no project; set X, or pass auth=google_auth(project=...)", "no project; set X"),
+    ],
+)
+def test_options_of_programs_become_those_of_the_command_line(message, shown):
+    assert in_words(ChatError(message)) == shown
+
+
+def test_a_question_is_followed_by_a_sentence():
+    error = ConnectError("openai at x: cannot connect; is the service running?", provider="openai")
+    assert "running? If this machine is offline or behind a proxy, find" in in_words(error)
+    error = ConnectError("openai at x: the proxy did not connect; check proxies= and the environment")
+    assert "; check HTTPS_PROXY and the other variables for proxies; if this machine is offline" in in_words(error)

@@ -68,6 +68,23 @@ def test_jobs_are_listed_looked_up_and_cancelled(service, capsys):
     assert "done (cancelled)" in capsys.readouterr().out
 
 
+def test_ids_may_follow_options(service, capsys):
+    main([*MAP, "--no-wait"])
+    capsys.readouterr()
+    assert main(["jobs", "out.csv.sqlite", "--cancel", "batch_2", "--base-url", f"{service.url}/v1"]) == 75
+    assert "running (cancelled here)" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["jobs", "out.csv.sqlite", "--cancel", "batch_2", "--baseurl", "x"])
+    assert "unrecognized arguments: " in capsys.readouterr().err
+
+
+def test_a_job_of_another_address_names_the_options(service, capsys):
+    main([*MAP, "--no-wait"])
+    capsys.readouterr()
+    assert main(["jobs", "out.csv.sqlite", "--refresh", "--base-url", f"{service.url}/v2"]) == 2
+    assert "another base_url; pass the same ones with --api-key-env and --base-url\n" in capsys.readouterr().err
+
+
 def test_a_job_that_cannot_be_cancelled_does_not_keep_the_others(service, capsys, monkeypatch):
     monkeypatch.setattr("aichatkit.batch_jobs.planner._JOB_ROWS", 1)
     main([*MAP, "--no-wait"])
@@ -120,7 +137,7 @@ def test_a_journal_without_jobs_says_so(service, capsys):
 
 def test_a_journal_that_does_not_exist_is_an_error(service, capsys):
     assert main(["jobs", "absent.sqlite"]) == 2
-    assert "cannot find the journal 'absent.sqlite'" in capsys.readouterr().err
+    assert "cannot find the journal 'absent.sqlite'; pass the file of --journal, or that" in capsys.readouterr().err
 
 
 def test_an_unknown_job_is_an_error(service, capsys):
@@ -185,7 +202,10 @@ def test_a_file_that_is_no_journal_is_named(tmp_path, monkeypatch, capsys, conte
     monkeypatch.chdir(tmp_path)
     (tmp_path / "out.csv").write_bytes(content)
     assert main(["jobs", "out.csv"]) == 2
-    assert "jobs: 'out.csv' is not a journal" in capsys.readouterr().err
+    message = capsys.readouterr().err
+    assert (
+        "jobs: 'out.csv' is not a journal, or cannot be read; pass the file of --journal, or that of --out" in message
+    )
     with pytest.raises(aichatkit.ConfigurationError, match="is not a journal, or cannot be read"):
         aichatkit.jobs(tmp_path)
     (tmp_path / "empty.sqlite").touch()

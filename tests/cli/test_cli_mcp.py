@@ -81,6 +81,30 @@ def test_a_tool_is_called(capsys, arguments):
     assert capsys.readouterr().out == "3\n"
 
 
+def test_options_may_come_before_the_tool_and_its_arguments(capsys):
+    assert main(["mcp", COMMAND, "--json", "add", "a=1", "--timeout", "30", "b=2"]) == 0
+    assert json.loads(capsys.readouterr().out)["text"] == "3"
+
+
+@pytest.mark.parametrize(
+    ("servers", "code", "shown"),
+    [
+        (["maths"], 0, "add(a, b, [note])"),
+        (["maths", "other"], 2, "mcp.json: must hold one server to list or call its tools; it has maths, other"),
+        ([], 2, "it has none"),
+    ],
+)
+def test_the_only_server_of_a_file_is_used(monkeypatch, tmp_path, capsys, servers, code, shown):
+    monkeypatch.chdir(tmp_path)
+    program, *arguments = shlex.split(COMMAND)
+    entry = {"command": program, "args": arguments}
+    (tmp_path / "mcp.json").write_text(json.dumps({"mcpServers": dict.fromkeys(servers, entry)}), encoding="utf-8")
+    assert main(["mcp", "mcp.json"]) == code
+    assert shown in "".join(capsys.readouterr())
+    # A command may end in a file of its own.
+    assert main(["mcp", f"{COMMAND} mcp.json"]) == 0
+
+
 def test_a_result_is_shown_as_json(capsys):
     assert main(["mcp", "--json", COMMAND, "add", "a=1", "b=2"]) == 0
     assert json.loads(capsys.readouterr().out) == {"text": "3", "data": {"sum": 0}, "is_error": False}
@@ -106,7 +130,9 @@ def test_a_text_that_ends_its_line_gets_no_other(server, capsys):
         ([COMMAND, "add", "=1"], 2, "must be name=value"),
         ([COMMAND, "add", "{"], 2, "not a valid JSON object"),
         ([COMMAND, "--mcp-token-env", "TOKEN"], 2, "TOKEN is not set"),
-        (["no-such-program"], 1, "is not found"),
+        (["no-such-program"], 1, "'no-such-program' is not found; install it or correct the command\n"),
+        ([""], 2, "mcp: the server must be a URL, a command in quotes, such as 'npx -y server', or a .json file\n"),
+        (["http://nowhere.example/mcp"], 2, "unencrypted to nowhere.example; use https\n"),
         ([COMMAND, "add", "--pin"], 2, "leave out the name of the tool"),
         (["http://127.0.0.1:9/mcp"], 1, "ConnectionRefused|no connection|could not connect|cannot"),
     ],

@@ -66,6 +66,8 @@ def _build(name: str, entry: Mapping[str, Any], options: Mapping[str, Any], path
     transport, args = fields.pop("type", "stdio" if "command" in fields else "http"), fields.pop("args", [])
     if transport not in _TRANSPORTS or not isinstance(args, list):
         raise ConfigurationError(f"{path}: {name} has an unknown type {transport!r}, or its args are not a list")
+    if ("command" in fields) == ("url" in fields):
+        raise ConfigurationError(f'{path}: {name} must have either a "command" or a "url"')
     if "command" in fields:
         fields["command"] = [fields["command"], *args]
     elif _TRANSPORTS[transport] == "sse":

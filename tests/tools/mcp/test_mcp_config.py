@@ -51,6 +51,8 @@ def test_every_kind_of_server_is_read(read, monkeypatch):
         ({"mcpServers": {"x": {"url": "x"}}}, r"mcp\.json: x: mcp: the URL must be like"),
         ({"mcpServers": {"x": {"command": "x", "optional": "yes"}}}, "x: mcp: optional must be True or False"),
         ({"mcpServers": {"x": {"command": "x", "pin": "abc"}}}, "x: mcp: pin must be a dict"),
+        ({"mcpServers": {"x": {"comand": "npx"}}}, 'json: x must have either a "command" or a "url"'),
+        ({"mcpServers": {"x": {"command": "npx", "url": "https://x.example"}}}, "x must have either"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_an_error(read, content, message):
