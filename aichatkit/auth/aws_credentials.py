@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import shlex
@@ -237,7 +238,7 @@ def _run_program(command: str, source: str) -> Credentials:
 def _missing(profile: str | None) -> MissingKeyError:
     files = f"the profile {profile_name(profile)!r} of ~/.aws/credentials and ~/.aws/config"
     where = files if profile else f"{', '.join(_VARIABLES)} and {files}"
-    return MissingKeyError(
-        f"aws_auth: no AWS credentials in {where}; botocore finds others (pip install 'aichatkit[aws]'), "
-        "or pass credentials="
-    )
+    installed = importlib.util.find_spec("botocore") is not None
+    others = "botocore finds no others" if installed else "botocore finds others (pip install 'aichatkit[aws]')"
+    advice = "; sign in with AWS's own tools, or pass credentials=" if installed else ", or pass credentials="
+    return MissingKeyError(f"aws_auth: no AWS credentials in {where}; {others}{advice}")

@@ -118,6 +118,8 @@ def _check_keys(names: Sequence[str]) -> Iterator[Finding]:
 def _check_service(name: str, tls: Mapping[str, Any]) -> list[Finding]:
     """Check whether a service can be reached and accepts its key."""
     provider_cls = registry[name]
+    if name == "offline":
+        return [Finding("ok", name, "answers in this process, without the network")]
     try:
         url = parse_url(provider_cls.find_base_url() or provider_cls.url, source=provider_cls.base_url_env or name)
         direct = provider_cls.direct and is_local(url)

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta, timezone
 from aichatkit.auth.aws import aws_auth
 from aichatkit.auth.aws_files import find_region
 from aichatkit.auth.google import google_auth
+from aichatkit.cli.error_text import in_words
 from aichatkit.cli.findings import Finding
 from aichatkit.errors import ChatError, ConfigurationError, MissingKeyError
 from aichatkit.providers.vertex_places import find_place
@@ -128,7 +129,8 @@ def _check(topic: str, describe: Callable[[], str]) -> Finding:
     try:
         return Finding("ok", topic, describe())
     except ChatError as error:
-        return Finding("bad", topic, str(error))
+        text = in_words(error) if isinstance(error, MissingKeyError) else str(error)
+        return Finding("bad", topic, text.removeprefix(f"{topic}: "))
 
 
 def _describe_aws() -> str:

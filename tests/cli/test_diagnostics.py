@@ -117,6 +117,7 @@ def test_a_key_that_is_missing_is_told_with_every_name_looked_up(sandbox, monkey
 def test_who_needs_no_key_is_not_asked_for_one(sandbox, monkeypatch):
     monkeypatch.setenv("LMSTUDIO_API_BASE", f"{sandbox.url}/v1")
     assert told("keys", "offline") == []
+    assert told("offline", "offline") == ["ok answers in this process, without the network"]
 
 
 def test_a_group_stands_for_its_members(monkeypatch):
@@ -385,7 +386,8 @@ def test_without_names_the_clouds_that_this_machine_is_signed_in_to_are_noted(mo
 
 
 def test_what_azure_would_sign_in_with_is_found(monkeypatch):
-    assert clouds("azure")[0].startswith("bad azure azure: no key; set AZURE_OPENAI_API_KEY")
+    assert clouds("azure")[0].startswith("bad azure no key; set one of AZURE_OPENAI_API_KEY, AZURE_API_KEY")
+    assert clouds("azure")[0].endswith(", or store it with: aichatkit keys set azure")
     monkeypatch.setenv("IDENTITY_ENDPOINT", "http://127.0.0.1:1")
     assert clouds("azure")[0].startswith("ok azure no key, and a managed identity of Entra ID; pass api_key=azure.")
     monkeypatch.setenv("AZURE_CLIENT_SECRET", "a-secret")
