@@ -11,7 +11,7 @@ from aichatkit._reasons import reason_of
 from aichatkit.catalog.layers import parse_layer, read_layer, shipped
 from aichatkit.cli.paths import data_folder, write_private
 from aichatkit.client import Client
-from aichatkit.errors import ConfigurationError, ConnectError
+from aichatkit.errors import APIError, ConfigurationError, ConnectError
 from aichatkit.providers.base import is_local
 
 __all__ = ["catalog_option", "update_catalog"]
@@ -35,6 +35,7 @@ def update_catalog(client: Client, url: str | None) -> tuple[Path, str]:
 
     Raises:
         ConfigurationError: the URL is missing or not https, or the file is not a catalog or older than the package's.
+        APIError: the server refused.
         ConnectError: the download failed.
     """
     url = url or os.environ.get(_URL_ENV)
@@ -77,9 +78,13 @@ def _fetch(client: Client, url: str) -> str:
                     raise ConfigurationError(f"models --update: the file has more than {_MAX_BYTES:,} bytes")
         return data.decode("utf-8", "replace")
     except OSError as error:
-        # All errors of requests are OSErrors.
+        # All errors of requests are OSErrors; that of `raise_for_status` has a response.
+        status = getattr(getattr(error, "response", None), "status_code", None)
         problem, reason = type(error).__name__, reason_of(error)
-    raise ConnectError(f"models --update: the download from {urlsplit(url).hostname} failed ({problem})", reason=reason)
+    failed = f"models --update: the download from {urlsplit(url).hostname} failed"
+    if status is not None:
+        raise APIError(f"{failed} (status {status}); check the URL", status=status, reason=reason)
+    raise ConnectError(f"{failed} ({problem})", reason=reason)
 
 
 def _decode(text: str) -> object:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argparse import Action, ArgumentParser, Namespace
+from argparse import Action, ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -67,20 +67,22 @@ _COMPLETERS = {
         "fish": "(aichatkit completion templates 2>/dev/null; __fish_complete_path (commandline -ct))",
     },
 }
-_EPILOG = (
-    "bash: aichatkit completion bash > ~/.local/share/bash-completion/completions/aichatkit; "
-    'zsh: aichatkit completion zsh > a file _aichatkit in one of "$fpath"; '
-    "fish: aichatkit completion fish > ~/.config/fish/completions/aichatkit.fish"
-)
+_EPILOG = """\
+bash: aichatkit completion bash > ~/.local/share/bash-completion/completions/aichatkit
+zsh:  aichatkit completion zsh > a file named _aichatkit in a folder of $fpath
+fish: aichatkit completion fish > ~/.config/fish/completions/aichatkit.fish
+"""
 
 
 def build_parser() -> ArgumentParser:
     """Build the argument parser."""
     parser = ArgumentParser(
         prog="aichatkit completion",
-        description="Print the script that completes commands, options, providers, aliases, conversations, templates "
+        description="Print the script that completes commands, options, providers, aliases, conversations, templates\n"
         "and files.",
         epilog=_EPILOG,
+        # A command that is wrapped cannot be copied.
+        formatter_class=RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     parser.add_argument(

@@ -24,7 +24,7 @@ def build_parser() -> ArgumentParser:
         description="Answer closed questions about a text, each with its probability; for a file of rows, use: "
         "aichatkit map --decide",
     )
-    add_prompt_options(parser)
+    add_prompt_options(parser, words="the text")
     parser.add_argument("-q", "--question", action="append", default=[], metavar="QUESTION", help=HELP)
     add_client_options(parser)
     parser.add_argument("-s", "--system", help="system prompt")

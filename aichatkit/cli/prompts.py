@@ -24,9 +24,9 @@ class Prompt(NamedTuple):
     files: list[File]
 
 
-def add_prompt_options(parser: ArgumentParser) -> None:
-    """Add the arguments that `build_prompt` reads."""
-    parser.add_argument("prompt", nargs="*", help="the question; several words need no quotes; - reads the pipe")
+def add_prompt_options(parser: ArgumentParser, *, words: str = "the question") -> None:
+    """Add the arguments that `build_prompt` reads; `words` says what the positional ones are."""
+    parser.add_argument("prompt", nargs="*", help=f"{words}; several words need no quotes; - reads the pipe")
     parser.add_argument(
         "-f", "--file", action="append", default=[], help="a file to attach: a path, a URL, or - for the pipe"
     )

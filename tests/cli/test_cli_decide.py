@@ -22,6 +22,12 @@ def test_each_question_has_a_line_with_its_answer_and_probability(capsys):
     assert lines["mad"].startswith("no (0.")
 
 
+def test_its_help_is_about_a_text(capsys):
+    with pytest.raises(SystemExit):
+        main(["decide", "--help"])
+    assert "the text; several words need no quotes" in capsys.readouterr().out
+
+
 def test_all_numbers_are_printed_as_json(capsys):
     assert main(["decide", "-m", "offline", "--json", *QUESTIONS, TEXT]) == 0
     record = json.loads(capsys.readouterr().out)
@@ -90,7 +96,7 @@ def test_images_are_sent_as_well(service, tmp_path, capsys):
     [
         (["Hello"], "at least one question with -q"),
         (["-q", "refund?"], "pass a text"),
-        (["-q", "refund", "Hello"], "'refund' asks nothing"),
+        (["-q", "refund", "Hello"], "'refund?', or with it, as in 'refund: Does the writer ...?'\n"),
         (["-q", ": a | b", "Hello"], "-q: cannot read the question"),
         (["-q", "topic:", "Hello"], "-q: cannot read the question"),
         (["-q", "topic: bug", "Hello"], "-q: cannot read the question"),

@@ -300,6 +300,14 @@ def test_other_shells_get_their_script(capsys, shell):
     assert "aichatkit completion templates" in script
 
 
+def test_the_commands_in_its_help_can_be_copied(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "60")
+    with pytest.raises(SystemExit):
+        main(["completion", "--help"])
+    shown = capsys.readouterr().out
+    assert "aichatkit completion bash > ~/.local/share/bash-completion/completions/aichatkit\n" in shown
+
+
 def test_completion_without_its_extra_says_what_to_install(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "shtab", None)
     assert main(["completion", "bash"]) == 2
