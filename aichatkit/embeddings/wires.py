@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import requests
 
-from aichatkit.chunks import parse_count
+from aichatkit.chunks import dict_or_empty, parse_count
 from aichatkit.embeddings.services import EmbeddingService
 from aichatkit.providers.base import Provider
 
@@ -57,7 +57,7 @@ class _OpenAIWire:
         return {"model": model, "input": list(texts), **fields}
 
     def parse(self, record: Any) -> Parsed:
-        usage = record.get("usage") or {}
+        usage = dict_or_empty(record.get("usage"))
         tokens = parse_count(usage.get("prompt_tokens"))
         tokens = parse_count(usage.get("total_tokens")) if tokens is None else tokens
         return Parsed([(entry.get("index"), entry["embedding"]) for entry in record["data"]], tokens)
@@ -79,7 +79,7 @@ class _GeminiWire:
         }
 
     def parse(self, record: Any) -> Parsed:
-        tokens = parse_count((record.get("usageMetadata") or {}).get("promptTokenCount"))
+        tokens = parse_count(dict_or_empty(record.get("usageMetadata")).get("promptTokenCount"))
         return Parsed([(None, entry["values"]) for entry in record["embeddings"]], tokens)
 
 
@@ -94,7 +94,7 @@ class _CohereWire:
         return {"model": model, "texts": list(texts), **required, **fields}
 
     def parse(self, record: Any) -> Parsed:
-        billed = (record.get("meta") or {}).get("billed_units") or {}
+        billed = dict_or_empty(dict_or_empty(record.get("meta")).get("billed_units"))
         return Parsed(
             [(None, vector) for vector in record["embeddings"]["float"]], parse_count(billed.get("input_tokens"))
         )

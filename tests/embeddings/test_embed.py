@@ -630,6 +630,27 @@ def test_positions_that_are_not_those_of_the_texts_are_an_error(positions):
             client.embed(["fox", "wolf"], model="openai/mine")
 
 
+@pytest.mark.parametrize("odd", [True, 1, "x", [1], None, {"prompt_tokens": True, "billed_units": [1]}])
+@pytest.mark.parametrize(
+    ("model", "url", "answer", "field"),
+    [
+        ("openai/mine", URL, {"data": [{"index": 0, "embedding": [0.5]}]}, "usage"),
+        (
+            "gemini/mine",
+            "https://generativelanguage.googleapis.com/v1beta/models/mine:batchEmbedContents",
+            {"embeddings": [{"values": [0.5]}]},
+            "usageMetadata",
+        ),
+        ("cohere/mine", "https://api.cohere.com/v2/embed", {"embeddings": {"float": [[0.5]]}}, "meta"),
+    ],
+)
+def test_a_count_of_tokens_that_is_none_loses_no_vector(model, url, answer, field, odd):
+    with responses.RequestsMock() as mock, Client(api_key={model.partition("/")[0]: "k"}) as client:
+        mock.post(url, json={**answer, field: odd})
+        vector = client.embed("fox", model=model)
+    assert (vector, vector.usage.input_tokens, vector.cost) == ([0.5], None, None)
+
+
 def test_a_width_that_was_not_asked_for_is_an_error(sandbox, policy):
     with pytest.raises(BadResponseError, match=r"16 numbers where 64 were expected.*encoding_format"):
         faulty(sandbox, policy, "quarter-width").embed(TEXTS, model=MODEL, dimensions=64)
