@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -49,6 +49,8 @@ _CLAUDE_MINIMUMS = (
     (re.compile(r"haiku-4[-.]5|opus-4[-.][56]"), 4096),
 )
 _CLAUDE = re.compile(r"claude-")
+#: The same of Gemini's; other models of the family cache from 4,096 tokens.
+_GEMINI_MINIMUMS = ((re.compile(r"gemini-2[-.]5"), 2048), (re.compile(r"gemini-4"), 6144))
 _BREAKPOINTS = CacheRules("breakpoints", lifetime=1800.0, long_lifetime=43_200.0, long_write=2.5)
 _KEYS = CacheRules("key", lifetime=600.0)
 _AUTOMATIC = frozenset(("deepseek", "fireworks", "gemini", "groq", "mistral", "moonshot", "together", "zai"))
@@ -63,13 +65,18 @@ def rules_of(provider: Provider, model: str, record: Mapping[str, Any]) -> Cache
     if not style or not (record or provider.url == type(provider).url):
         return None
     if style == "claude" and _CLAUDE.search(model):
-        minimum = next((tokens for pattern, tokens in _CLAUDE_MINIMUMS if pattern.search(model)), 1024)
-        return CacheRules("blocks", minimum, read=_read_price(record))
+        return CacheRules("blocks", _minimum(model, _CLAUDE_MINIMUMS, 1024), read=_read_price(record))
     if style == "openai" and _takes_breakpoints(provider.priced_as or provider.name, model):
         return _BREAKPOINTS._replace(read=_read_price(record))
     if style == "claude":
         return None
-    return _KEYS._replace(style="none" if style == "none" else "key", omits_zero=provider.name == "gemini")
+    if provider.name == "gemini":
+        return _KEYS._replace(style="none", minimum=_minimum(model, _GEMINI_MINIMUMS, 4096), omits_zero=True)
+    return _KEYS._replace(style="none" if style == "none" else "key")
+
+
+def _minimum(model: str, minimums: Iterable[tuple[re.Pattern[str], int]], default: int) -> int:
+    return next((tokens for pattern, tokens in minimums if pattern.search(model)), default)
 
 
 def _read_price(record: Mapping[str, Any]) -> float:

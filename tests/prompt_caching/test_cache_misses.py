@@ -236,6 +236,12 @@ def test_gemini_leaves_out_what_was_not_read(world):
         assert (reply.usage.cached_tokens, "looks like a time" in reply.cache_miss) == (None, True)
 
 
+@pytest.mark.parametrize("words", [1800, 3500, 5000])
+def test_gemini_is_not_blamed_for_prompts_that_it_never_caches(world, words):
+    options = {"system": "word " * words}
+    assert last_miss(world, "gemini/gemini-3.8-flash", options, options) == ""
+
+
 @pytest.mark.parametrize("omits_zero", [True, False])
 def test_without_a_count_there_is_nothing_to_say(omits_zero):
     trace = misses.Trace("m", {}, {}, "", [(1, False)], [5000, 5001], 0.0)

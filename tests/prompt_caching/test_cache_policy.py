@@ -352,6 +352,14 @@ def test_each_model_has_its_shortest_prompt(model, minimum):
     assert rules_of(registry["openrouter"](), f"anthropic/{model}", {}).minimum == minimum
 
 
+@pytest.mark.parametrize(
+    ("model", "minimum"),
+    [("gemini-2.5-flash", 2048), ("gemini-3.8-flash", 4096), ("gemini-pro-latest", 4096), ("gemini-4-argon", 6144)],
+)
+def test_the_shortest_prompts_of_gemini_are_known(model, minimum):
+    assert rules_of(registry["gemini"](), model, {}).minimum == minimum
+
+
 def test_a_prompt_is_measured_with_tools_calls_and_files():
     call = ToolCall("1", "look", {"city": "Oslo"})
     messages = [
