@@ -8,7 +8,7 @@ import inspect
 import sys
 import types
 import typing
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from datetime import date, datetime, time
 from decimal import Decimal
 from pathlib import Path
@@ -188,9 +188,18 @@ def _build_generic(hint: Any, origin: Any, args: Sequence[Any], definitions: _De
         if not args:
             return {"type": "object"}
         return {"type": "object", "additionalProperties": _build_schema(args[1], definitions)}
+    if issubclass(origin, Set) and args and _is_unhashable(args[0]):
+        # Every answer but an empty one would fail, after it was paid for.
+        raise ConfigurationError(f"schema: {hint!r:.80} cannot be a set, as its items are not hashable; use a list")
     if issubclass(origin, Iterable):
         return {"type": "array", "items": _build_schema(args[0], definitions)} if args else {"type": "array"}
     raise _unsupported(hint)
+
+
+def _is_unhashable(hint: Any) -> bool:
+    hint = unwrap(hint)
+    cls = typing.get_origin(hint) or hint
+    return isinstance(cls, type) and cls.__hash__ is None
 
 
 def _build_class(cls: type, definitions: _Definitions) -> dict[str, Any]:

@@ -151,6 +151,9 @@ def test_two_recursive_types_of_one_name_are_refused():
         (Broken, "Broken: the annotation of 'x'"),
         (Strange, "Strange.x: schema: Unresolved"),
         (list["Invoice"], "Invoice"),
+        (set[Item], "cannot be a set, as its items are not hashable; use a list"),
+        (list[frozenset[list[int]]], "frozenset[list[int]] cannot be a set"),
+        (set[Address], "not hashable"),
     ],
 )
 def test_what_has_no_schema_is_named(hint, message):
@@ -248,6 +251,7 @@ def test_a_value_is_checked(value, schema, errors):
         ("x", Literal["x"], "x"),
         ([1, 1], set[int], {1}),
         ([1, 1], frozenset[int], frozenset({1})),
+        ([[1, 2], [1, 2]], set[tuple[int, int]], {(1, 2)}),
         ([1, 2], set, {1, 2}),
         ([1, 2.5], tuple[float, ...], (1.0, 2.5)),
         ([1, "x"], tuple[int, str], (1, "x")),
