@@ -19,7 +19,7 @@ def check_reported(reported: Reported, question: Question, *, provider: str, mod
     """Return the record of one answer, by which it is stored and restored.
 
     Raises:
-        BadResponseError: a number is missing, not finite or out of bounds, or an option was not asked.
+        BadResponseError: a number is missing, not finite or out of bounds, or an option is not one of the question.
     """
     if reported.refused:
         return {"refused": True, "source": source}
@@ -53,7 +53,7 @@ def _find_problem(reported: Reported, question: Question) -> str:
     """Return what is wrong with an answer, or an empty string."""
     if reported.probabilities is not None:
         if not isinstance(reported.probabilities, Mapping) or set(reported.probabilities) != set(question.labels):
-            return "probabilities of other options than those that were asked"
+            return "probabilities of other options than those of the question"
         for label, value in reported.probabilities.items():
             if not _is_within(value, 1):
                 return f"the probability {value!r} for {label!r}"
@@ -61,7 +61,7 @@ def _find_problem(reported: Reported, question: Question) -> str:
         if abs(total - 1) > _TOLERANCE + _ROUNDING * len(question.labels):
             return f"probabilities with the sum {total:.4g}"
     if question.kind == "choice" and reported.choice not in question.labels:
-        return f"the option {reported.choice!r}, which was not asked"
+        return f"the option {reported.choice!r}, which the question does not have"
     if question.kind == "score" and not _is_within(reported.score, len(question.labels) - 1):
         return f"the score {reported.score!r}, where 0 to {len(question.labels) - 1} is possible"
     if reported.confidence is not None and not _is_within(reported.confidence, 1):
@@ -71,5 +71,5 @@ def _find_problem(reported: Reported, question: Question) -> str:
 
 def _is_within(value: Any, highest: float) -> bool:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    # Rounding may carry a score over its end; what is no number is not between any two.
+    # Rounding may carry a score over its end; NaN is not between any two numbers.
     return is_number and -_TOLERANCE <= value <= highest + _TOLERANCE

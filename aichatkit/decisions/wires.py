@@ -64,7 +64,7 @@ class _OpenAIWire:
         for answer, question in zip(answers, questions):
             kind = answer["type"]
             if answer.get("name") not in (None, question.name):
-                raise _bad(provider, f"an answer to {answer['name']!r} where {question.name!r} was asked")
+                raise _bad(provider, f"an answer to {answer['name']!r} where {question.name!r} was expected")
             if kind not in (question.kind, "refusal"):
                 raise _bad(provider, f"an answer of type {kind!r} to a question of type {question.kind!r}")
             reported.append(Reported(refused=True) if kind == "refusal" else _openai_reported(answer, question))
@@ -245,7 +245,7 @@ def _google_question(question: Question) -> dict[str, Any]:
 def _by_name(answers: Any, questions: Mapping[str, Question], provider: Provider) -> list[Reported]:
     unknown = next((name for name in answers if name not in questions), None)
     if unknown is not None:
-        raise _bad(provider, f"an answer to {unknown!r}, which was not asked")
+        raise _bad(provider, f"an answer to {unknown!r}, which is not one of the questions")
     return [_systemone_reported(answers.get(name), question, provider) for name, question in questions.items()]
 
 

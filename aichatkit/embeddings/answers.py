@@ -27,7 +27,7 @@ def read_vectors(
     """Return the vectors of an answer in the order of its texts, and the tokens used; None if they are not reported.
 
     Raises:
-        ChatError: the answer is an error after all, or its vectors are not what was asked for.
+        ChatError: the answer is an error after all, or its vectors are not those that were requested.
     """
     if isinstance(record, dict) and record.get("error"):
         raise classify.event_error(record, provider=provider.name, model=model, rules=provider.rules)

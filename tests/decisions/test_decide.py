@@ -629,7 +629,7 @@ def test_services_with_your_own_address_say_where_it_goes(monkeypatch):
 @pytest.mark.parametrize("fault", ["rounded-probabilities", "legend-list", "answers-shuffled"])
 def test_harmless_differences_are_accepted(sandbox, policy, name, fault):
     if (name, fault) == ("openai", "answers-shuffled"):
-        with pytest.raises(BadResponseError, match="an answer to 'anger' where 'refund\\?' was asked"):
+        with pytest.raises(BadResponseError, match="an answer to 'anger' where 'refund\\?' was expected"):
             faulty(sandbox, policy, fault, name).decide(TEXT, QUESTIONS)
         return
     d = faulty(sandbox, policy, fault, name).decide(TEXT, QUESTIONS)
