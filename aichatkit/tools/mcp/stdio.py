@@ -68,6 +68,9 @@ class StdioWire(Wire):
         failure.maybe_processed = is_sent
         if failure.code == "timeout" and message["method"] != "initialize":
             self._unsent.put(_encode(cancelled(message)))
+        if failure.code == "timeout" and self._noise:
+            failure.message += f"; it printed {self._noise!r}, which is not a message of the protocol"
+            failure.args = (failure.message,)
         if failure.code == "closed":
             self._threads[0].join(_STDERR_SECONDS)
             self._explain(failure)

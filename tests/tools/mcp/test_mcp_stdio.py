@@ -212,6 +212,28 @@ def test_an_initialization_that_takes_too_long_is_not_cancelled(run, monkeypatch
     assert "no answer within 0.2 s; raise timeout=; the last that it printed: {" in str(caught.value)
 
 
+def test_a_program_that_prints_something_else_than_messages_is_quoted(monkeypatch):
+    lines, printed = [], threading.Event()
+
+    def messages_in(line):
+        lines.append(line)
+        if len(lines) == 2:
+            printed.set()
+        return []
+
+    def wait(box, request_id, limits):
+        assert printed.wait(30)
+        raise box._error("timeout", "no answer within 1 s; raise timeout=")
+
+    monkeypatch.setattr(stdio, "messages_in", messages_in)
+    monkeypatch.setattr(mailbox.Mailbox, "wait", wait)
+    code = "import sys\nprint('Hello'); print('World', flush=True)\nfor line in sys.stdin: ..."
+    server = ai.mcp(command=[sys.executable, "-c", code], mode="legacy")
+    words = r"raise timeout=; it printed 'Hello', which is not a message of the protocol$"
+    with pytest.raises(ai.MCPError, match=words):
+        server.tools()
+
+
 def test_a_server_that_is_silent_altogether_is_only_a_timeout(monkeypatch):
     monkeypatch.setattr(peer, "_PROBE_SECONDS", 0.05)
     server = ai.mcp(command=[sys.executable, "-c", "import sys\nfor line in sys.stdin: ..."])
