@@ -17,7 +17,8 @@ _ADVICE = (
     (re.compile(r"\bwithout emulate=False\b"), "without --emulate never"),
     # Options of batch jobs, and those that they need.
     (re.compile(r"\blate='(\w+)'"), r"--late \1"),
-    (re.compile(r"\bthe same call (?=sends it again\b.* batch=)"), "the same command "),
+    (re.compile(r"\bthe same call\b"), "the same command"),
+    (re.compile(r"\braise timeout(?: connect| read)?="), "raise --timeout"),
     (re.compile(r"\bbatch=(?:True)?(?=$|[\s;,])"), "--batch"),
     (re.compile(r"\bpass max_tokens=(?=$|[\s;,])"), "pass -o max_tokens=N"),
     (
@@ -36,6 +37,15 @@ _ADVICE = (
     (re.compile(r"\bcheck proxies= and the environment\b"), "check HTTPS_PROXY and the other variables for proxies"),
     (re.compile(r"\bcheck verify=, cert=, "), "check "),
     (re.compile(r", or pass auth=google_auth\(project=\.\.\.\)"), ""),
+    (re.compile(r"\bwith AWS credentials, pass (?=auth=)"), "AWS credentials need Python, with "),
+    (
+        re.compile(r"\bpass (auth=aichatkit\.google_auth\(\)), session= .*, or set (\w+)"),
+        r"set \2, or use Python, with \1",
+    ),
+    (re.compile(r", or pass tools=\[ollama_search\(api_key\)\]"), ""),
+    (re.compile(r"; pass session= with its auth set$"), ""),
+    # Services that answer closed questions only.
+    (re.compile(r"\bdecide\(text, questions, model='([^']*)'\)"), r"aichatkit decide -m \1 -q QUESTION TEXT"),
     # MCP servers.
     (re.compile(r"\bcorrect command=(?=$|[\s;,])"), "correct the command"),
     (re.compile(r"\buse https, or insecure=True\b"), "use https"),

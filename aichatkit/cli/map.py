@@ -149,7 +149,7 @@ def _report(results: Results, args: Namespace, journal: RunJournal) -> int:
         print_stderr(in_words(results.stopped))
     elif error is not None:
         print_stderr(f"the first error: {in_words(error)}")
-    if results.stopped is not None or error is not None:
+    if error is not None or (results.stopped is not None and not pending):
         print_stderr(journal.advice())
     if pending:
         rows = "1 row is" if pending == 1 else f"{pending} rows are"

@@ -434,7 +434,7 @@ def test_a_single_text_in_jobs_on_the_command_line(sandbox, tmp_path, monkeypatc
     assert main(words) == 75
     assert "1 text is in batch jobs" in capsys.readouterr().err
     assert main([word for word in words if word not in ("--batch", "--no-wait")]) == 75
-    assert "which has not ended; the same call collects it later" in capsys.readouterr().err
+    assert "which has not ended; the same command collects it later" in capsys.readouterr().err
 
 
 def test_a_text_that_was_refused_on_the_command_line(sandbox, tmp_path, monkeypatch, capsys):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 
+from aichatkit.cli import main
 from aichatkit.cli.error_text import in_words
 from aichatkit.errors import AllProvidersFailedError, ChatError, ConnectError, MCPError, ServerError
 from aichatkit.tools.mcp import http
@@ -52,6 +55,15 @@ def test_a_token_for_an_mcp_server_comes_from_the_environment():
             "the same call sends it again once no job is running, and without batch= sends it live",
             "the same command sends it again once no job is running, and without --batch sends it live",
         ),
+        ("1 job goes on; the same call collects the answers", "1 job goes on; the same command collects the answers"),
+        (
+            "no key; set X in the environment or pass api_key=; with AWS credentials, pass auth=aichatkit.aws_auth()",
+            "no key; set X in the environment, or store it with: aichatkit keys set SERVICE; "
+            "AWS credentials need Python, with auth=aichatkit.aws_auth()",
+        ),
+        ("no answer in time; raise timeout read=, the service", "no answer in time; raise --timeout, the service"),
+        ("no answer within 60 s; raise timeout=", "no answer within 60 s; raise --timeout"),
+        ("base_url: must not hold a user; pass session= with its auth set", "base_url: must not hold a user"),
         ("is 'systemone/MODEL' with base_url=; x", "is 'systemone/MODEL' with --base-url; x"),
         ("Set X, or pass base_url=, with the address", "Set X, or pass --base-url, with the address"),
         ("as in {'refund': (bool, 'Does it ...?')}", "as in 'refund: Does it ...?'"),
@@ -68,3 +80,18 @@ def test_a_question_is_followed_by_a_sentence():
     assert "running? If this machine is offline or behind a proxy, find" in in_words(error)
     error = ConnectError("openai at x: the proxy did not connect; check proxies= and the environment")
     assert "; check HTTPS_PROXY and the other variables for proxies; if this machine is offline" in in_words(error)
+
+
+@pytest.mark.parametrize(
+    ("model", "shown"),
+    [
+        ("vertex/gemini-x", "set GOOGLE_VERTEX_API_KEY, or use Python, with auth=aichatkit.google_auth()\n"),
+        ("systemone/x", "closed questions only: aichatkit decide -m systemone/x -q QUESTION TEXT\n"),
+    ],
+)
+def test_models_that_the_command_line_cannot_call_name_a_way(monkeypatch, capsys, model, shown):
+    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "my-project")
+    monkeypatch.setenv("SYSTEMONE_BASE_URL", "http://127.0.0.1:9")
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    assert main(["-m", model, "--no-save", "Hi"]) == 2
+    assert capsys.readouterr().err.endswith(shown)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import os
+import signal
 
 import job_server
 import pytest
@@ -66,6 +68,15 @@ def test_jobs_are_listed_looked_up_and_cancelled(service, capsys):
     capsys.readouterr()
     assert main(["jobs", "out.csv.sqlite", "--cancel"]) == 0
     assert "done (cancelled)" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there is no such signal there")
+def test_ctrl_c_says_once_how_the_answers_are_collected(service, monkeypatch, capsys):
+    monkeypatch.setattr("aichatkit.batch_jobs.run.JobRun._sleep", lambda run: os.kill(os.getpid(), signal.SIGINT))
+    assert main(MAP) == 130
+    message = capsys.readouterr().err
+    assert "1 job goes on (2 rows); the same command collects the answers, and `aichatkit jobs out" in message
+    assert "remaining rows" not in message
 
 
 def test_ids_may_follow_options(service, capsys):
