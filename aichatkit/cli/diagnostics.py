@@ -123,6 +123,8 @@ def _check_service(name: str, tls: Mapping[str, Any]) -> list[Finding]:
     try:
         url = parse_url(provider_cls.find_base_url() or provider_cls.url, source=provider_cls.base_url_env or name)
         direct = provider_cls.direct and is_local(url)
+        if str(urlsplit(url).hostname).endswith(".invalid"):
+            raise ConfigurationError(f"no address is set. {provider_cls.not_running}")
         connection = probe(url, provider=name, connections=Connections(**tls), direct=direct)
     except ChatError as error:
         return [Finding("bad", name, _describe(error, provider_cls))]
@@ -173,6 +175,9 @@ def _host_and_port(url: str) -> str:
     """Return the host and port of a proxy URL, without its user name and password; "" if it has no host."""
     try:
         parts = urlsplit(url if "://" in url else f"//{url}")
-        return f"{parts.hostname}:{parts.port}" if parts.port else parts.hostname or ""
+        host = parts.hostname or ""
+        if any(character.isspace() for character in host):
+            return ""
+        return f"{host}:{parts.port}" if parts.port else host
     except ValueError:
         return ""

@@ -171,7 +171,7 @@ def test_a_proxy_is_named_without_its_password(at, monkeypatch):
     assert "password" not in "".join(lines)
 
 
-@pytest.mark.parametrize("value", ["http://", "http://[", "//:1"])
+@pytest.mark.parametrize("value", ["http://", "http://[", "//:1", "proxy example:3128"])
 def test_a_proxy_without_host_is_bad(monkeypatch, value):
     monkeypatch.setenv("HTTPS_PROXY", value)
     assert told("proxy") == ["bad HTTPS_PROXY names no host; it must be like http://host:3128"]
@@ -399,6 +399,11 @@ def test_what_azure_would_sign_in_with_is_found(monkeypatch):
         assert "a-secret" not in line
     monkeypatch.setenv("AZURE_OPENAI_API_KEY", "a-key")
     assert clouds("azure") == []
+
+
+def test_a_service_without_an_address_names_the_variable():
+    (line,) = told("azure", "azure")[1:]
+    assert line.startswith("bad no address is set. Set AZURE_OPENAI_ENDPOINT, or pass base_url=")
 
 
 def test_the_credentials_of_google_are_found_and_not_shown(monkeypatch):
