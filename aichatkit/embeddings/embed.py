@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Mapping, Sized
 from functools import partial
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from aichatkit._dataclasses import replace
 from aichatkit._lazy import lazy_module
+from aichatkit._reasons import reason_of
 from aichatkit.batch import mapper
 from aichatkit.batch.rows import Source, read_rows
 from aichatkit.batch.workers import BoundAsk, ThreadWorkers, is_executor, parse_executor
@@ -68,7 +70,7 @@ def embed_texts(
     known = find_model(target.provider.name, target.model)
     if dimensions is not None:
         _check_dimensions(dimensions, target, known)
-    settings = EmbeddingOptions(dimensions, kind, truncate, {} if extra is None else parse_extra(extra))
+    settings = EmbeddingOptions(dimensions, kind, truncate, _parse_fields(extra))
     # Options, keys and addresses must fail before the first text is read.
     sample = client._build_call("?", 0, model=f"{target.provider.name}/{target.model}", **options)
     if batch:
@@ -179,6 +181,18 @@ def _check(dimensions: Any, kind: Any, normalize: Any, truncate: Any, workers: A
         raise ConfigurationError(f"workers: must be an integer of at least 1, not {workers!r}")
     if on_error not in _ON_ERROR:
         raise ConfigurationError(f"on_error: must be 'raise' or 'keep', not {on_error!r}")
+
+
+def _parse_fields(extra: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the extra fields as they are sent, in one order: a journal is of the same fields in any order."""
+    fields = parse_extra(extra)
+    try:
+        parsed: dict[str, Any] = json.loads(json.dumps(fields, sort_keys=True, allow_nan=False))
+    except (TypeError, ValueError, RecursionError) as error:
+        problem, reason = str(error) or type(error).__name__, reason_of(error)
+    else:
+        return parsed
+    raise ConfigurationError(f"extra: the fields are not JSON serializable ({problem})", reason=reason)
 
 
 def _can_be_read_again(texts: Any) -> bool:

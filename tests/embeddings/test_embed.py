@@ -812,6 +812,8 @@ def test_another_key_takes_over(sandbox, policy):
         ({"model": MODEL, "executor": 3}, "executor: must be"),
         ({"model": MODEL, "resume": 3}, "resume: must be the path"),
         ({"model": MODEL, "extra": 3}, "extra"),
+        ({"model": MODEL, "extra": {"x": {1}}}, "extra: the fields are not JSON serializable (Object of type set"),
+        ({"model": MODEL, "extra": {"x": float("nan")}}, "extra: the fields are not JSON serializable ("),
         ({"model": MODEL, "dimension": 3}, "did you mean dimensions="),
         ({"model": MODEL, "timeout": "x"}, "timeout"),
         ({"model": "anthropic/claude-sonnet-5-5"}, "anthropic has no embeddings"),
@@ -973,6 +975,14 @@ def test_a_damaged_journal_is_an_error(every, tmp_path):
     connection.close()
     with pytest.raises(JournalError, match="damaged"):
         every.embed(TEXTS, model=MODEL, resume=path)
+
+
+def test_a_journal_is_of_the_same_fields_in_any_order(every, sandbox, tmp_path):
+    path = tmp_path / "vectors.sqlite"
+    for extra in ({"user": "u", "house": {"a": 1, "b": (2,)}}, {"house": {"b": [2], "a": 1}, "user": "u"}):
+        every.embed(TEXTS, model=MODEL, extra=extra, resume=path)
+    assert len(sandbox.requests) == 1
+    assert bodies(sandbox)[0]["house"] == {"a": 1, "b": [2]}
 
 
 def test_vectors_of_two_widths_in_a_journal_are_an_error(every, tmp_path):
