@@ -45,7 +45,7 @@ class CacheRules(NamedTuple):
 _CLAUDE_MINIMUMS = (
     (re.compile(r"(?:opus|sonnet|haiku|fable|mythos)-5[-.]5|opus-5|(?:fable|mythos)-5"), 512),
     (re.compile(r"sonnet-4[-.][56]|sonnet-5|opus-4[-.]8"), 1024),
-    (re.compile(r"opus-4[-.]7|haiku-3[-.]5"), 2048),
+    (re.compile(r"opus-4[-.]7|3[-.]5-haiku"), 2048),
     (re.compile(r"haiku-4[-.]5|opus-4[-.][56]"), 4096),
 )
 _CLAUDE = re.compile(r"claude-")

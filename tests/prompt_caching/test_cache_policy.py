@@ -343,6 +343,8 @@ def test_behind_another_address_only_known_models_are_marked():
         ("claude-sonnet-4-6", 1024),
         ("claude-opus-4-8", 1024),
         ("claude-opus-4-7", 2048),
+        ("claude-3-5-haiku-20241022", 2048),
+        ("claude-3.5-haiku", 2048),
         ("claude-haiku-4-5", 4096),
         ("claude-opus-4-6", 4096),
     ],
