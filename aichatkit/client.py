@@ -25,7 +25,6 @@ from aichatkit.call.signatures import (
     with_signatures,
 )
 from aichatkit.call.targets import Keys, Model, PerProvider, Target, find_targets, parse_model
-from aichatkit.chats.chat import Chat
 from aichatkit.errors import ConfigurationError
 from aichatkit.limits.cooldowns import Cooldowns, Cooling
 from aichatkit.limits.retries import RetryBudget, RetryPolicy
@@ -48,6 +47,7 @@ if TYPE_CHECKING:
     from aichatkit.call import list_models
     from aichatkit.catalog import model_infos
     from aichatkit.catalog.model_infos import ModelInfo
+    from aichatkit.chats import chat as chats
     from aichatkit.decisions import decide as decisions
     from aichatkit.decisions.overloads import Decide
     from aichatkit.embeddings import embed as embeddings
@@ -63,6 +63,7 @@ else:
     cache_plans = lazy_module("aichatkit.prompt_caching.plan")
     caches = lazy_module("aichatkit.middleware.cache")
     call_log = lazy_module("aichatkit.middleware.call_log")
+    chats = lazy_module("aichatkit.chats.chat")
     checks = lazy_module("aichatkit.checks")
     decisions = lazy_module("aichatkit.decisions.decide")
     embeddings = lazy_module("aichatkit.embeddings.embed")
@@ -167,20 +168,19 @@ class Client:
         self._log = None if log is None else call_log.CallLog(log)  # only now, as it creates its file
         observed = bool(hooks) or self._log is not None or telemetry is not None
         observers = observe.build_observers(hooks, self._log, telemetry) if observed else ()
-        now = policy.now
         self._context = CallContext(
             connections=build_connections(session, proxies, verify, cert, headers),
             closing=threading.Event(),
             keys=keys,
             base_urls=base_urls,
             signers=signers,
-            cooldowns=Cooldowns(now),
+            cooldowns=Cooldowns(policy.now),
             retry_budget=RetryBudget(policy.budget),
-            pauses=Pauses(now),
+            pauses=Pauses(policy.now),
             catalog=parse_catalog(catalog, prices),
             budget=None if budget is None else budgets.Budget(budget),
             cache=None if cache is None else caches.parse_cache(cache),
-            rate_limiter=rate_limits.RateLimiter(rates, now) if (rates := parse_rates(rate)) else None,
+            rate_limiter=rate_limits.RateLimiter(rates, policy.now) if (rates := parse_rates(rate)) else None,
             observers=observers,
             on_request=hooks.get("request"),
             on_wait=hooks.get("wait"),
@@ -227,9 +227,9 @@ class Client:
         """
         return Stream(pipeline.open_answer(self._build_call(prompt, 0, **options)))
 
-    def chat(self, **options: Unpack[ChatOptions]) -> Chat:
+    def chat(self, **options: Unpack[ChatOptions]) -> chats.Chat:
         """Return a conversation; its options apply to every turn."""
-        return Chat(self, **options)
+        return chats.Chat(self, **options)
 
     def image(self, prompt: str, **options: Unpack[ImageOptions]) -> images.ImageResponse:
         """Generate images, or edit those in `files`, and return them.
