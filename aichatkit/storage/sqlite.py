@@ -26,7 +26,7 @@ _REASONS = (
     ("full", "the disk is full; what was written before is kept"),
     ("disk I/O error", "the disk does not take it, or a limit on the size of files; what was written before is kept"),
     ("malformed", "it is damaged; move it away or delete it"),
-    ("not a database", "it is damaged or no database; move it away or delete it"),
+    ("not a database", "it is not a database, or damaged; name another file, or move it away"),
     ("readonly", "it cannot be written; look at the rights of the file and its folder"),
     ("unable to open", "it cannot be opened; look at the folder and its rights"),
     # This message quotes content of the file.

@@ -257,7 +257,7 @@ def be_of_another(path):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (damage, "damaged or no database"),
+        (damage, "it is not a database, or damaged; name another file, or move it away"),
         (be_a_folder, "cannot be opened"),
         (be_of_another, "database of another program"),
     ],

@@ -220,7 +220,7 @@ def test_a_run_without_a_place_for_its_journal_says_so_and_runs(sandbox, folder,
 def test_a_journal_with_answers_that_cannot_be_read_is_an_error(sandbox, folder, capsys):
     (folder / "out.csv.part.sqlite").write_bytes(b"answers " * 1000)
     assert main(["map", "in.csv", "-t", "{text}", "--out", "out.csv"]) == 1
-    assert "move it away or delete it" in capsys.readouterr().err
+    assert "name another file, or move it away" in capsys.readouterr().err
     assert sandbox.requests == []
 
 
