@@ -287,7 +287,7 @@ def test_anything_else_is_refused(cache):
 def test_a_damaged_file_is_told_before_anything_is_sent(sandbox, tmp_path):
     (tmp_path / "c.sqlite").write_bytes(b"nothing" * 99)
     client = Client(model="openai", base_url=f"{sandbox.url}/v1", cache=tmp_path / "c.sqlite")
-    with client, pytest.raises(JournalError, match=r"the cache .* is damaged"):
+    with client, pytest.raises(JournalError, match=r"the cache .* is not a database, or damaged"):
         client.ask("Hi")
     assert sandbox.requests == []
 
