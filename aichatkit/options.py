@@ -58,6 +58,8 @@ _ENDPOINT = re.compile(
     r"/chat/completions$|/v[0-9]\w*/(?:completions|messages|responses|chat|embeddings|images/generations)$"
     r"|(?:/v[0-9]\w*)?/models/[^/]+:(?:streamG|g)enerateContent$"
 )
+#: A dict of proxies may have other schemes as well, as that of `urllib.request.getproxies` does.
+_PROXY_KEYS = ("http", "https", "all", "no_proxy")
 _HEADER_NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 
 
@@ -254,11 +256,27 @@ def parse_proxies(proxies: Any) -> dict[str, str]:
     if not isinstance(proxies, Mapping) or not all(isinstance(part, str) for pair in proxies.items() for part in pair):
         raise ConfigurationError("proxies: must be one URL or a dict such as {'https': 'http://proxy.example:3128'}")
     for scheme, url in proxies.items():
+        if scheme not in _PROXY_KEYS:
+            _check_proxy_key(scheme)
         if url and scheme != "no_proxy" and not _has_host(url):
             raise ConfigurationError(f"proxies: the one for {scheme!r} names no host; it must be like http://host:3128")
         if url and scheme != "no_proxy" and not _has_port(url):
             raise ConfigurationError(f"proxies: the one for {scheme!r} needs a port from 1 to 65535")
     return {scheme: _with_scheme(url) if scheme != "no_proxy" else url for scheme, url in proxies.items()}
+
+
+def _check_proxy_key(key: str) -> None:
+    """Raise ConfigurationError if `requests` would never use the proxy with this key."""
+    scheme, _, rest = key.partition("://")
+    host = rest.lower() if rest.count(":") > 1 else _host_of(rest)
+    meant = f"; did you mean {scheme}://{host}?" if host else suggestion(scheme.strip(":/ "), _PROXY_KEYS)
+    if key == f"{scheme}://{host}" if host else re.fullmatch("[a-z][a-z0-9+.-]*", key) and not meant:
+        return
+    shown = re.sub("//.*@", "//***@", key)
+    raise ConfigurationError(
+        f"proxies: no URL has the key {shown!r}{meant}; a key is 'http', 'https', 'all', or one of these with a host, "
+        "such as 'https://api.example.com'"
+    )
 
 
 def _with_scheme(url: str) -> str:
@@ -275,10 +293,15 @@ def _has_port(url: str) -> bool:
 
 
 def _has_host(url: str) -> bool:
+    return bool(_host_of(url))
+
+
+def _host_of(url: str) -> str:
+    """Return the host of a URL in small letters, without its port; an empty string if there is none."""
     try:
-        return bool(urlsplit(url if "://" in url else f"//{url}").hostname)
+        return urlsplit(url if "://" in url else f"//{url}").hostname or ""
     except ValueError:
-        return False
+        return ""
 
 
 def _is_header_value(value: Any) -> bool:

@@ -96,6 +96,37 @@ def test_one_proxy_is_for_all():
     assert parse_proxies({"https": "http://p:1"}) == {"https": "http://p:1"}
 
 
+@pytest.mark.parametrize(
+    ("key", "hint"),
+    [
+        ("https:", "did you mean 'https'"),
+        ("https://", "did you mean 'https'"),
+        ("HTTPS", "did you mean 'https'"),
+        ("httsp", "did you mean 'http'"),
+        ("no-proxy", "did you mean 'no_proxy'"),
+        ("", "'http', 'https', 'all'"),
+        ("*", "'http', 'https', 'all'"),
+        ("api.example.com:443", "'http', 'https', 'all'"),
+        ("https://api.example.com:443", "did you mean https://api.example.com?"),
+        ("https://me:secret@proxy.example:3128", "did you mean https://proxy.example?"),
+        ("https://API.example.com", "did you mean https://api.example.com?"),
+        ("https://api.example.com/v1", "did you mean https://api.example.com?"),
+    ],
+)
+def test_a_key_by_which_no_proxy_would_be_found_is_refused(key, hint):
+    with pytest.raises(ConfigurationError, match="proxies: no URL has the key") as caught:
+        parse_proxies({key: "http://p:1"})
+    assert hint in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "key", ["http", "https", "all", "ftp", "no", "rsync", "socks", "https://api.example.com", "all://h", "http://::1"]
+)
+def test_keys_of_proxies_are_those_of_requests_and_of_the_environment(key):
+    assert parse_proxies({key: "http://p:1"}) == {key: "http://p:1"}
+
+
 @pytest.mark.parametrize("proxies", [5, ["http://p:1"], {"https": None}, {1: "http://p:1"}])
 def test_what_is_no_proxy_is_refused(proxies):
     with pytest.raises(ConfigurationError, match="proxies"):
