@@ -268,7 +268,8 @@ def parse_proxies(proxies: Any) -> dict[str, str]:
 def _check_proxy_key(key: str) -> None:
     """Raise ConfigurationError if `requests` would never use the proxy with this key."""
     scheme, _, rest = key.partition("://")
-    host = rest.lower() if rest.count(":") > 1 else _host_of(rest)
+    is_ipv6 = rest.count(":") > 1 and "@" not in rest
+    host = rest.lower() if is_ipv6 else _host_of(rest)
     meant = f"; did you mean {scheme}://{host}?" if host else suggestion(scheme.strip(":/ "), _PROXY_KEYS)
     if key == f"{scheme}://{host}" if host else re.fullmatch("[a-z][a-z0-9+.-]*", key) and not meant:
         return
