@@ -59,6 +59,13 @@ _KEPT = ("AICHATKIT_PEERS",)
 _SERVICES = {"openai": "/v1", "anthropic": "", "gemini": "", "groq": "/v1", "openrouter": "/v1", "ollama": ""}
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuse names of tests that are others in each process: `pytest -n` would run none."""
+    for item in items:
+        if " at 0x" in item.nodeid:
+            raise pytest.UsageError(f"the name of a test has an address in memory: {item.nodeid}")
+
+
 def pytest_collection_finish() -> None:
     """Keep the tests themselves out of every garbage collection; there are so many that each takes half a second."""
     gc.collect()

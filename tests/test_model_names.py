@@ -59,6 +59,7 @@ ALLOWED = {
     "aichatkit/providers/image_fields.py": "dall-e-2 dall-e-3 gpt-image-1",
     "aichatkit/sandbox/wires/image_rules.py": "dall-e-2 dall-e-3 gpt-image-1",
     "tests/call/test_result_files.py": "gemini-2.5-flash",
+    "tests/prompt_caching/test_cache_policy.py": "claude-3-5-haiku-20241022 gemini-2.5-flash",
     "tests/providers/test_effort_fields.py": "*",
     "tests/providers/test_image_fields.py": "*",
     "tests/sandbox/test_sandbox_images.py": "*",

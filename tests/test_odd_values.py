@@ -26,6 +26,11 @@ class BytesPath(os.PathLike):
 NO_PATHS = [0, True, b"run.json", BytesPath(), object(), ["run.json"], "a\0b.json", "a\ud800.json"]
 
 
+def name_of(path):
+    """Return what a test is named after: the value, or its type if the value shows its address in memory."""
+    return type(path).__name__ if " at 0x" in repr(path) else repr(path)
+
+
 @pytest.fixture
 def fake():
     return Fake("Hi")
@@ -53,7 +58,7 @@ TAKE_PATHS = {
 }
 
 
-@pytest.mark.parametrize("path", NO_PATHS, ids=repr)
+@pytest.mark.parametrize("path", NO_PATHS, ids=name_of)
 @pytest.mark.parametrize("take", TAKE_PATHS.values(), ids=list(TAKE_PATHS))
 def test_what_cannot_be_a_path_is_refused(take, path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -62,7 +67,7 @@ def test_what_cannot_be_a_path_is_refused(take, path, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("path", [path for path in NO_PATHS if path is not True], ids=repr)
+@pytest.mark.parametrize("path", [path for path in NO_PATHS if path is not True], ids=name_of)
 def test_what_cannot_be_a_bundle_is_refused(path, fake):
     with pytest.raises(ConfigurationError, match="verify"):
         fake.client(verify=path)
