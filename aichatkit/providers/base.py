@@ -363,7 +363,7 @@ class Provider:
     @classmethod
     def missing_key(cls) -> MissingKeyError:
         """Return the error for a missing key; it names every variable looked up."""
-        names = " or ".join(cls.key_variables())
+        names = ", ".join(cls.key_variables())
         return MissingKeyError(
             f"{cls.name}: no key; set {names} in the environment or pass api_key=",
             provider=cls.name,

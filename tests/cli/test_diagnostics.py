@@ -386,7 +386,7 @@ def test_without_names_the_clouds_that_this_machine_is_signed_in_to_are_noted(mo
 
 
 def test_what_azure_would_sign_in_with_is_found(monkeypatch):
-    assert clouds("azure")[0].startswith("bad azure no key; set AZURE_OPENAI_API_KEY or AZURE_API_KEY")
+    assert clouds("azure")[0].startswith("bad azure no key; set AZURE_OPENAI_API_KEY, AZURE_API_KEY")
     assert clouds("azure")[0].endswith(", or store it with: aichatkit keys set azure")
     monkeypatch.setenv("IDENTITY_ENDPOINT", "http://127.0.0.1:1")
     assert clouds("azure")[0].startswith("ok azure no key, and a managed identity of Entra ID; pass api_key=azure.")

@@ -165,7 +165,7 @@ def test_a_token_of_the_environment_is_a_bearer_token(asks, web, monkeypatch):
 def test_a_missing_key_names_both_variables():
     with (
         Client() as client,
-        pytest.raises(MissingKeyError, match="set ANTHROPIC_API_KEY or ANTHROPIC_AUTH_TOKEN in"),
+        pytest.raises(MissingKeyError, match="set ANTHROPIC_API_KEY, ANTHROPIC_AUTH_TOKEN in"),
     ):
         client.ask("Hi", model="anthropic")
 

@@ -88,7 +88,7 @@ def test_an_identity_without_a_role_is_told_which_one(web):
 
 def test_without_a_key_nothing_is_sent_to_any_resource(web, monkeypatch):
     monkeypatch.setenv("AZURE_OPENAI_ENDPOINT", ENDPOINT)
-    with Client() as client, pytest.raises(MissingKeyError, match="AZURE_OPENAI_API_KEY or AZURE_API_KEY"):
+    with Client() as client, pytest.raises(MissingKeyError, match="AZURE_OPENAI_API_KEY, AZURE_API_KEY"):
         client.ask("Hi", model="azure/my-gpt")
     assert not web.calls
 

@@ -259,5 +259,5 @@ def test_several_variables_may_hold_the_key_and_the_first_that_is_set_counts(mon
     assert Two.find_key() == "new"
     monkeypatch.setenv("TWO_BASE_URL", "")
     assert Two.find_base_url() is None
-    assert "TWO_API_KEY or TWO_OLD_API_KEY" in str(Two.missing_key())
+    assert "TWO_API_KEY, TWO_OLD_API_KEY" in str(Two.missing_key())
     assert isinstance(Two.missing_key(), ConfigurationError)

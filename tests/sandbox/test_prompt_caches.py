@@ -6,7 +6,7 @@ import pytest
 import requests
 
 from aichatkit.sandbox import Sandbox
-from aichatkit.sandbox.exchange import Response
+from aichatkit.sandbox.exchange import Piece, Response
 from aichatkit.sandbox.prompt_caches import Block, CacheRules, Charge, Prompt, PromptCaches
 
 CLAUDE, GPT, OLD_GPT = "claude-sonnet-5-5", "gpt-6-luna", "gpt-5.4"
@@ -158,17 +158,24 @@ def test_a_model_that_the_catalog_does_not_know_caches_nothing(box):
     assert box.prompt_caches.charges == []
 
 
-def test_an_entry_can_be_read_once_the_answer_has_begun(box):
-    body = {"model": CLAUDE, "max_tokens": 9, "messages": [{"role": "user", "content": [text(**MARK)]}]}
-    box.delay = 0.05
+def test_an_entry_can_be_read_once_the_answer_has_begun():
+    caches = PromptCaches()
+    prompt = Prompt("x/y", [Block("a", 2000, 9.0)])
+    response = Response(pieces=[Piece(b"head", "open"), Piece(b"text"), Piece(b"end", "done")], framing="chunked")
+    caches.use(prompt).begin(response)
+    pieces = iter(response.pieces)
+    assert next(pieces).data == b"head"
+    assert caches.use(prompt).use == (2000, 0, 2000, 0)
+    assert b"".join(piece.data for piece in pieces) == b"textend"
+    assert caches.use(prompt).use == (2000, 2000, 0, 0)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_answer_that_has_ended_can_be_read(box, stream):
+    content = [{"role": "user", "content": [text(**MARK)]}]
+    body = {"model": CLAUDE, "max_tokens": 9, "messages": content, "stream": stream}
     headers = {"anthropic-version": "2023-06-01"}
-    with requests.post(
-        f"{box.url}/v1/messages", json={**body, "stream": True}, headers=headers, timeout=9, stream=True
-    ) as first:
-        lines = first.iter_lines(1)
-        next(lines)
-        assert claude(box, text(**MARK))[1:] == (1600, 0)
-        assert b"message_stop" in b"".join(lines)
+    assert requests.post(f"{box.url}/v1/messages", json=body, headers=headers, timeout=9).text
     assert claude(box, text(**MARK))[1:] == (0, 1600)
 
 
