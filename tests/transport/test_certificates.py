@@ -215,16 +215,16 @@ def test_a_variable_that_names_no_file_is_an_error_that_names_the_variables(tls_
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
     with client_of(tls_sandbox) as client, pytest.raises(ConfigurationError, match="SSL_CERT_FILE") as caught:
         client.ask("Hi")
-    assert "none.pem' cannot be read (No such file or directory); check verify=, cert=," in str(caught.value)
+    assert "cannot be read" in str(caught.value)
 
 
-def test_a_bundle_without_certificates_is_named(tls_sandbox, tmp_path):
-    path = tmp_path / "notes.pem"
-    path.write_text("Buy milk.", encoding="utf-8")
-    error_of = pytest.raises(
-        ConfigurationError, match=r"the certificate file '.*notes.pem' cannot be read \(.+\); check"
-    )
-    with client_of(tls_sandbox, verify=str(path)) as client, error_of:
+@keeps_contexts
+@pytest.mark.parametrize(("name", "reason"), [("none.pem", r"No such file or directory"), ("notes.pem", r".+")])
+def test_a_bundle_that_cannot_be_read_is_named(tls_sandbox, tmp_path, monkeypatch, name, reason):
+    (tmp_path / "notes.pem").write_text("Buy milk.", encoding="utf-8")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / name))
+    text = rf"the certificate file '.*{name}' cannot be read \({reason}\); check verify=, cert=,"
+    with client_of(tls_sandbox) as client, pytest.raises(ConfigurationError, match=text):
         client.ask("Hi")
 
 
