@@ -268,11 +268,13 @@ def parse_proxies(proxies: Any) -> dict[str, str]:
 def _check_proxy_key(key: str) -> None:
     """Raise ConfigurationError if `requests` would never use the proxy with this key."""
     scheme, _, rest = key.partition("://")
-    is_ipv6 = rest.count(":") > 1 and "@" not in rest
-    host = rest.lower() if is_ipv6 else _host_of(rest)
-    meant = f"; did you mean {scheme}://{host}?" if host else suggestion(scheme.strip(":/ "), _PROXY_KEYS)
-    if key == f"{scheme}://{host}" if host else re.fullmatch("[a-z][a-z0-9+.-]*", key) and not meant:
-        return
+    meant = "" if scheme in _PROXY_KEYS else suggestion(scheme.strip(":/ "), _PROXY_KEYS)
+    if not meant and re.fullmatch("[a-z][a-z0-9+.-]*", scheme):
+        is_ipv6 = rest.count(":") > 1 and "@" not in rest
+        found = f"{scheme}://{rest.lower() if is_ipv6 else _host_of(rest)}" if rest else scheme
+        if key == found:
+            return
+        meant = f"; did you mean {found!r}?"
     shown = re.sub("//.*@", "//***@", key)
     raise ConfigurationError(
         f"proxies: no URL has the key {shown!r}{meant}; a key is 'http', 'https', 'all', or one of these with a host, "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -26,8 +27,10 @@ if TYPE_CHECKING:
 __all__ = ["Vectors", "embed_batch"]
 
 _MAX_BYTES = 512 << 20
-#: Words of services for a request with too many texts or tokens.
-_TOO_LARGE = ("tokens", "token limit", "too many", "too large", "batch", "inputs", "items", "number of texts")
+#: How services say that a request has too many texts or tokens: in so many words, or by a limit and what it counts.
+_TOO_LARGE = re.compile(r"too (?:big|large|long|many)|exceed")
+_LIMIT = re.compile(r"\b(?:allowed|at most|fewer than|less than|limit|max|maximum|no more than|supports up to)\b|<=")
+_COUNTED = re.compile(r"\b(?:(?:batch|document|element|input|item|text|token)(?:e?s)?|requests)\b")
 
 
 class Vectors(NamedTuple):
@@ -123,4 +126,6 @@ def embed_batch(
 
 def _is_too_large(error: BadRequestError) -> bool:
     message = f"{error.message} {error.code or ''}".lower()
-    return isinstance(error, ContextTooLongError) or any(words in message for words in _TOO_LARGE)
+    if isinstance(error, ContextTooLongError) or _TOO_LARGE.search(message):
+        return True
+    return bool(_LIMIT.search(message) and _COUNTED.search(message))

@@ -260,7 +260,14 @@ def test_a_batch_that_is_too_large_for_the_service_is_halved(every, sandbox):
 
 
 @pytest.mark.parametrize(
-    "message", ["output_dimension must be at most 1024", "Invalid token in header", "unknown field: kind"]
+    "message",
+    [
+        "output_dimension must be at most 1024",
+        "Invalid token in header",
+        "unknown field: kind",
+        "inputs must be a list of strings",
+        "items of 'texts' must be strings",
+    ],
 )
 def test_a_batch_that_is_refused_for_another_reason_is_sent_once(message):
     with responses.RequestsMock() as mock, Client(api_key={"openai": "k"}) as client:
@@ -278,6 +285,9 @@ def test_a_batch_that_is_refused_for_another_reason_is_sent_once(message):
         "at most 100 requests can be in one batch",
         "invalid request: total number of texts must be at most 96 - received 97",
         "List should have at most 2 items after validation, not 3",
+        "batch size 33 > maximum allowed batch size 32",
+        "The input token count is 30000 but the model supports up to 20000",
+        "The request exceeds 20 MB",
     ],
 )
 def test_a_batch_that_services_call_too_large_is_halved(message):

@@ -30,7 +30,7 @@ class MCPToolCall(ToolCall):
 class BoundTool(RemoteTool):
     """A tool of a server for the calls of a model; `send` calls it, `forget_list` is for one that is unknown there.
 
-    `excuses` returns whether an error is only one for the model, as the server is optional.
+    `excuses` returns whether an error is left to the model, because the server is optional.
     """
 
     def __init__(

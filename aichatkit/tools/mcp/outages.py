@@ -9,7 +9,7 @@ __all__ = ["Outage"]
 
 #: What gateways answer while there is no server behind them.
 _AWAY = (502, 503, 504)
-#: How long a server is skipped, in seconds: the rows of a run must not all wait until it does not start.
+#: How long a server is skipped, in seconds: the rows of a run must not each wait for one that does not start.
 _SKIPPED = 60.0
 
 

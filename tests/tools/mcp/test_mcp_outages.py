@@ -15,14 +15,6 @@ ASKED = 'call add {"a": 1, "b": 2}'
 
 
 @pytest.fixture
-def server():
-    """A server of the current revision."""
-    running = HTTPServer()
-    yield running
-    running.close()
-
-
-@pytest.fixture
 def closed_url():
     running = HTTPServer()
     running.close()

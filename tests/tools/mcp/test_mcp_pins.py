@@ -5,19 +5,11 @@ from __future__ import annotations
 import pickle
 
 import pytest
-from mcp_server import HTTPServer, answer
+from mcp_server import answer
 
 import aichatkit as ai
 
 ASKED = 'call add {"a": 1, "b": 2}'
-
-
-@pytest.fixture
-def server():
-    """A server of the current revision."""
-    running = HTTPServer()
-    yield running
-    running.close()
 
 
 def tool(name, **fields):

@@ -24,14 +24,6 @@ ASKED = 'call add {"a": 1, "b": 2}'
 
 
 @pytest.fixture
-def server():
-    """A server of the current revision."""
-    running = HTTPServer()
-    yield running
-    running.close()
-
-
-@pytest.fixture
 def mcp(server):
     """Its tools."""
     opened = ai.mcp(server.url, name="maths")
