@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import ssl
 import sys
+import weakref
 from typing import Any
 
 import requests
@@ -37,6 +38,8 @@ _REQUESTS_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _OPENSSL_VARIABLE = "SSL_CERT_FILE"
 #: All of them, the first that is set counts.
 BUNDLE_VARIABLES = (*_REQUESTS_VARIABLES, _OPENSSL_VARIABLE)
+#: What the client speaks, as TLS names it.
+_PROTOCOLS = ("http/1.1",)
 
 _contexts: dict[Any, ssl.SSLContext] = {}
 _contexts_lock = Lock()
@@ -48,9 +51,43 @@ def system_context() -> ssl.SSLContext:
     Raises:
         ConfigurationError: it needs truststore, which is not installed.
     """
-    context = _build_system_context()
+    return _for_threads(_build_system_context())
+
+
+def _for_threads(context: ssl.SSLContext) -> ssl.SSLContext:
+    """Return the context with its protocols and its client certificate set once.
+
+    urllib3 sets both for every connection, and OpenSSL frees the former ones while other threads may be copying them.
+    """
     context.check_hostname = not CHECKS_HOSTNAMES
+    context.set_alpn_protocols(_PROTOCOLS)
+    shared: Any = context
+    shared.set_alpn_protocols = _keep_protocols
+    shared.load_cert_chain = _ChainLoader(context)
     return context
+
+
+def _keep_protocols(protocols: Any) -> None:
+    """Do nothing: the protocols are set."""
+
+
+class _ChainLoader:
+    """The `load_cert_chain` of a context: reads the files of a client certificate again only when they have changed."""
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        # Without a cycle, which only the garbage collector would free.
+        self._context = weakref.ref(context)
+        self._lock = Lock()
+        self._loaded: Any = None
+
+    def __call__(self, certfile: str, keyfile: str | None = None, password: Any = None) -> None:
+        """Load the files, unless they are those of the last time."""
+        key = (certfile, keyfile, password, stamp_of(certfile), stamp_of(keyfile))
+        with self._lock:
+            if key != self._loaded:
+                context: Any = self._context()
+                type(context).load_cert_chain(context, certfile, keyfile, password)
+                self._loaded = key
 
 
 def _build_system_context() -> ssl.SSLContext:
@@ -109,8 +146,7 @@ def bundle_context(verify: Any) -> ssl.SSLContext:
                 context = ssl.create_default_context(
                     capath=location if is_directory else None, cafile=None if is_directory else location
                 )
-                context.check_hostname = not CHECKS_HOSTNAMES
-                remember(_contexts, key, context)
+                remember(_contexts, key, _for_threads(context))
     except OSError as error:
         errno, reason = error.errno, error.strerror
     else:

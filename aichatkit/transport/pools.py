@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import socket
 import threading
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from aichatkit.transport.prepared import remember
@@ -29,8 +30,10 @@ class PendingRequest:
     """Context manager around sending a request and waiting for the response head; `cancel` wakes the thread.
 
     `reused` is true if the connection has carried a response before; `fresh` requires a new connection. `head` is the
-    head as it was sent.
+    head as it was sent; `when_sent` is called with it once the request is on its way.
     """
+
+    when_sent: Callable[[bytes], None] | None = None
 
     def __init__(
         self,
@@ -65,6 +68,8 @@ class PendingRequest:
         self._socket = sock
         if self._cancelled:
             shut_down(sock)
+        if self.when_sent is not None:
+            self.when_sent(self.head)
 
     def cancel(self) -> None:
         """Wake the waiting thread, now or as soon as it starts to wait."""

@@ -103,14 +103,14 @@ class Shortcut:
         headers: Mapping[str, str],
         auth: tuple[str, str],
         settings: Mapping[str, Any],
-        pending: PendingRequest,
+        head: bytes,
     ) -> None:
-        """Remember the head of a request that has gone the usual way."""
+        """Remember the head of a request that goes the usual way."""
         key = self._key(request, headers, auth)
         if key is None or not settings["verify"]:
             return
         pool_key = pool_key_of(str(request.url), settings)
-        before, length, after = pending.head.partition(b"\r\nContent-Length: %d\r\n" % len(request.data))
+        before, length, after = head.partition(b"\r\nContent-Length: %d\r\n" % len(request.data))
         if pool_key is not None and length and b"\r\ncontent-length:" not in after.lower():
             remember(self._heads, key, _Head(before + length[:18], after, pool_key, settings))
 

@@ -10,7 +10,7 @@ import logging
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -235,9 +235,9 @@ class Transport:
         settings = connections.settings(str(request.url), self._proxies, self._direct)
         received = shortcut.send(request, headers, auth, settings, timeout, pending)
         if received is None:
-            response = self._exchange_usually(request, headers, timeout)
-            shortcut.learn(request, headers, auth, settings, pending)
-            return response
+            # Not with the response: many threads may begin at once.
+            pending.when_sent = partial(shortcut.learn, request, headers, auth, settings)
+            return self._exchange_usually(request, headers, timeout)
         if "Set-Cookie" in received.headers:
             self._unread_cookies.append((request, received))
         return received

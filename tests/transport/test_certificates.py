@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 import sys
 import threading
+import weakref
+from functools import partial
 
 import pytest
 import requests
@@ -117,6 +120,58 @@ def test_an_old_urllib3_checks_host_names_itself(monkeypatch, tmp_path, by_urlli
     for context in (system_context(), bundle_context(str(path))):
         assert context.check_hostname is not by_urllib3
         assert context.verify_mode == ssl.CERT_REQUIRED
+
+
+def test_what_threads_share_is_set_once(tmp_path, monkeypatch, mine):
+    # OpenSSL frees the former protocols and certificate, which another thread may be copying into its connection.
+    calls = []
+    for name in ("set_alpn_protocols", "load_cert_chain"):
+        original = getattr(ssl.SSLContext, name)
+
+        def spy(self, *args, _name=name, _original=original, **options):
+            calls.append(_name)
+            return _original(self, *args, **options)
+
+        monkeypatch.setattr(ssl.SSLContext, name, spy)
+    path = tmp_path / "bundle.pem"
+    trustme.CA().cert_pem.write_to_path(str(path))
+    for time, make in enumerate((system_context, partial(bundle_context, str(path)))):
+        context = make()
+        assert calls == ["set_alpn_protocols"]
+        for _ in range(2):
+            context.set_alpn_protocols(["http/1.1"])
+            context.load_cert_chain(str(mine[1]), str(mine[2]))
+        context.load_cert_chain(certfile=str(mine[0]), keyfile=None)
+        assert calls == ["set_alpn_protocols", "load_cert_chain", "load_cert_chain"]
+        os.utime(mine[0], ns=(time, time))
+        context.load_cert_chain(str(mine[0]))
+        assert len(calls) == 4
+        calls.clear()
+
+
+def test_connections_find_what_is_set(mutual, mine, monkeypatch, ca_file):
+    loads = []
+    original = ssl.SSLContext.load_cert_chain
+
+    def spy(self, *args, **options):
+        loads.append(args)
+        return original(self, *args, **options)
+
+    monkeypatch.setattr(ssl.SSLContext, "load_cert_chain", spy)
+    monkeypatch.setenv("SSL_CERT_FILE", ca_file)
+    with client_of(mutual, verify="system", cert=(mine[1], mine[2])) as client:
+        for _ in range(3):
+            client.ask("Hi")
+            client.session.get_adapter("https://x").poolmanager.clear()
+    assert len(mutual.requests) == 3
+    assert len(loads) == 1
+
+
+def test_a_context_that_threads_share_is_freed_at_once():
+    context = system_context()
+    freed = weakref.ref(context)
+    del context
+    assert freed() is None
 
 
 @pytest.mark.parametrize("platform", ["darwin", "win32"])

@@ -18,6 +18,7 @@ import pytest
 import requests
 import responses as doubles
 import urllib3
+from background import in_thread
 
 from aichatkit import (
     ChatError,
@@ -781,6 +782,21 @@ def test_threads_that_start_together_share_the_shortcut(server, client, taken):
     assert taken == [False] + [True] * 5
     assert server.connections == 5
     assert len(set(map(str, heads(server)))) == 1
+
+
+def test_a_request_that_is_still_waiting_has_been_learned_from(taken, monkeypatch):
+    late, learned = threading.Event(), threading.Event()
+    learn = shortcut.Shortcut.learn
+    monkeypatch.setattr(shortcut.Shortcut, "learn", lambda *args: (learn(*args), learned.set()))
+    server = RawServer(lambda request: [late, ANSWER] if b"late" in request.body else [ANSWER])
+    with server, connect(server) as client:
+        client.ask("Hi")
+        result = in_thread(lambda: client.ask("late").text)
+        assert learned.wait(10)
+        assert client.ask("Hi").text == "Hi"
+        late.set()
+        assert result() == "Hi"
+    assert taken == [False, True]
 
 
 def test_a_server_that_has_gone_is_told_as_the_usual_way_tells_it(taken):
