@@ -5,6 +5,7 @@ Nothing is imported before it is used, so that each can be measured in an enviro
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import socket
@@ -98,6 +99,34 @@ class RequestsStreamed(Requests):
                 if line.startswith(mark) and not line.endswith(b"[DONE]"):
                     texts.append(take(json.loads(line[len(mark) :])) or "")
         return "".join(texts)
+
+
+class HttpClient:
+    """The same by hand with `http.client` and one kept connection: nothing of this package's kind can take less."""
+
+    wires = ("openai",)
+    module = "http.client"
+
+    def __init__(self, url: str, case: Case) -> None:
+        parts = urlsplit(url)
+        self.connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=60)
+        self.path = case.path + PATHS[case.wire]
+
+    def stream(self) -> Iterator[str]:
+        take, mark = TAKERS["openai"]
+        for line in self._post(stream=True):
+            if line.startswith(mark) and not line.startswith(b"data: [DONE]"):
+                text = take(json.loads(line[len(mark) :]))
+                if text:
+                    yield text
+
+    def call(self) -> str:
+        return str(json.load(self._post(stream=False))["choices"][0]["message"]["content"])
+
+    def _post(self, *, stream: bool) -> http.client.HTTPResponse:
+        body = json.dumps({"model": "bench", "messages": MESSAGES, "stream": stream})
+        self.connection.request("POST", self.path, body, {"Content-Type": "application/json"})
+        return self.connection.getresponse()
 
 
 class Aichatkit:
@@ -254,6 +283,7 @@ CLIENTS: dict[str, Any] = {
     "requests": Requests,
     "requests.post": RequestsPost,
     "requests streamed": RequestsStreamed,
+    "http.client": HttpClient,
     "aichatkit": Aichatkit,
     "aichatkit raw": AichatkitRaw,
     "openai": Openai,

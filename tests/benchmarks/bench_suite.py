@@ -60,10 +60,10 @@ def _calls(quick: bool) -> list[Row]:
     whole = {"calls": calls, "events": 1, "text": 10}
     peers = ("openai", "lm15") if quick else ("openai", "lm15", *HEAVY)
     return [
-        Row("short stream", "short", {"calls": calls}, (OWN[0], "requests.post", OWN[1], *peers)),
+        Row("short stream", "short", {"calls": calls}, (OWN[0], "requests.post", "http.client", OWN[1], *peers)),
         Row("short stream, TLS", "short", {"calls": calls // 3}, (*OWN, "openai", "lm15"), tls=True),
         Row("short stream, TLS, new client", "new", {"calls": 20}, (*OWN, "openai", "lm15"), tls=True),
-        Row("short call", "call", whole, (OWN[0], "requests.post", "requests streamed", OWN[1], *peers)),
+        Row("short call", "call", whole, (OWN[0], "requests.post", "requests streamed", "http.client", OWN[1], *peers)),
         Row("leave early", "leave", {"calls": 20, "events": 2000, "pace": 0.02}, OWN, rounds=2),
     ]
 
