@@ -11,11 +11,10 @@ __all__ = ["UNDECODED", "join_pieces", "repair", "repair_escapes"]
 UNDECODED = re.compile("[\udc80-\udcff]")
 
 _ANY = re.compile("[\ud800-\udfff]")
-_PAIR_OR_HALF = re.compile("([\ud800-\udbff])([\udc00-\udfff])|[\ud800-\udfff]")
+# Compiled when they are used, which few texts need.
+_PAIR_OR_HALF = "([\ud800-\udbff])([\udc00-\udfff])|[\ud800-\udfff]"
 #: One escape in JSON text: a surrogate pair, a lone surrogate, or any other escape.
-_ESCAPE = re.compile(
-    r"(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\.", re.DOTALL
-)
+_ESCAPE = r"(?s)(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\."
 
 
 def repair(text: str) -> str:
@@ -26,7 +25,7 @@ def repair(text: str) -> str:
     """
     if text.isascii() or not _ANY.search(text):
         return text
-    return _PAIR_OR_HALF.sub(_joined, text)
+    return re.sub(_PAIR_OR_HALF, _joined, text)
 
 
 def repair_escapes(text: str) -> str:
@@ -37,7 +36,7 @@ def repair_escapes(text: str) -> str:
     """
     if "\\ud" not in text and "\\uD" not in text:
         return text
-    return _ESCAPE.sub(lambda match: "\\ufffd" if match[2] else match[0], text)
+    return re.sub(_ESCAPE, lambda match: "\\ufffd" if match[2] else match[0], text)
 
 
 def join_pieces(pieces: Iterable[str]) -> Iterator[str]:

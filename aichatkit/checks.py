@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
 
-from aichatkit._dataclasses import replace
+from aichatkit._dataclasses import NamedTuple, replace
 from aichatkit.call.call import Call
 from aichatkit.call.fallback import open_answer
 from aichatkit.call.targets import Target

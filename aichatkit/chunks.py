@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from aichatkit._dataclasses import dataclass, field
+from aichatkit._dataclasses import NamedTuple, dataclass, field
 
 if TYPE_CHECKING:
     from aichatkit.errors import ChatError

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any, Callable, NamedTuple
+from typing import Any, Callable
 from urllib.parse import urlsplit
 
-from aichatkit._dataclasses import replace
+from aichatkit._dataclasses import NamedTuple, replace
 from aichatkit.chunks import ToolCall
 from aichatkit.errors import ChatError
 from aichatkit.messages import Message

@@ -8,9 +8,10 @@ import builtins
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, NamedTuple
+from typing import TYPE_CHECKING, Any, Callable
 from urllib.parse import unquote, unquote_to_bytes
 
+from aichatkit._dataclasses import NamedTuple
 from aichatkit._lazy import lazy_module
 from aichatkit._reasons import reason_of
 from aichatkit.errors import BadResponseError, ConfigurationError

@@ -54,7 +54,7 @@ CALL_OPTIONS = tuple(sorted(set(options_of(CallOptions)) - PARAMS))
 MAX_ROUNDS = 8
 HOOKS = ("request", "chunk", "wait", "reply", "error")
 #: The end of an endpoint URL; no base URL ends like this.
-_ENDPOINT = re.compile(
+_ENDPOINT = (
     r"/chat/completions$|/v[0-9]\w*/(?:completions|messages|responses|chat|embeddings|images/generations)$"
     r"|(?:/v[0-9]\w*)?/models/[^/]+:(?:streamG|g)enerateContent$"
 )
@@ -215,7 +215,7 @@ def parse_url(url: Any, *, source: str = "base_url") -> str:
             f"{source}: must end before the {'?' if '?' in url else '#'}; "
             "pass query parameters with session=, in its `params`"
         )
-    if endpoint := _ENDPOINT.search(parts.path.rstrip("/")):
+    if endpoint := re.search(_ENDPOINT, parts.path.rstrip("/")):
         raise ConfigurationError(
             f"{source}: {endpoint.group()} is added to it for each request, so it must end before that"
         )

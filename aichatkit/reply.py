@@ -197,7 +197,7 @@ class Reply:
             raise NotImplementedError
 
 
-_THOUGHTS = re.compile(r"\A\s*<think(?:ing)?>.*?</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
+_THOUGHTS = r"(?is)\A\s*<think(?:ing)?>.*?</think(?:ing)?>"
 
 
 def sum_known(amounts: Iterable[float | None]) -> float | None:

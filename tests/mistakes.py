@@ -227,8 +227,8 @@ MISTAKES = (
     Mistake(
         "the CA file is read for every connection",
         "transport/certificates.py",
-        "remember(_contexts, key, context)",
-        "context.check_hostname = True",
+        "remember(_contexts, key, _for_threads(context))",
+        "_for_threads(context)",
         "transport/test_transport.py",
     ),
     Mistake(
@@ -2157,7 +2157,7 @@ MISTAKES = (
     Mistake(
         "a key that AWS calls expired is not renewed",
         "transport/authorization.py",
-        "if self.renew is None or not (status == 401 or _EXPIRED.search(read_body())):",
+        "if self.renew is None or not (status == 401 or re.search(_EXPIRED, read_body())):",
         "if self.renew is None or status != 401:",
         "auth/test_key_functions.py",
     ),

@@ -38,9 +38,11 @@ EXTRAS = {
 #: Each module may import only from those before it; one line is a step of the data's way.
 #: A wing stands for all of its modules that have no place of their own.
 ORDER = """
-    _version _locks _lazy _reasons _surrogates display.markup cli.paths storage.private_files display.plain
+    _lazy
+    _dataclasses
+    _version _locks _reasons _surrogates display.markup cli.paths storage.private_files display.plain
     display.reply_record
-    display.reprs _dataclasses _json
+    display.reprs _json
     errors call.other_words
     prompt_caching.plan
     call.option_hints

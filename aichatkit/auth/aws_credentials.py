@@ -9,8 +9,9 @@ import shlex
 import subprocess
 import time
 from datetime import datetime
-from typing import Any, Callable, NamedTuple, TypeVar
+from typing import Any, Callable, TypeVar
 
+from aichatkit._dataclasses import NamedTuple
 from aichatkit._locks import Lock
 from aichatkit.auth.aws_files import profile_name, read_profile
 from aichatkit.auth.failures import name_of, sign_in_failure

@@ -6,8 +6,9 @@ import logging
 import time
 from collections import deque
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Callable, NamedTuple
+from typing import TYPE_CHECKING, Any, Callable
 
+from aichatkit._dataclasses import NamedTuple
 from aichatkit._lazy import lazy_module
 from aichatkit._locks import ReentrantLock
 from aichatkit.errors import AuthenticationError, ConfigurationError

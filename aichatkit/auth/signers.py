@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import FunctionType
-from typing import Any, Callable, NamedTuple
+from typing import Any, Callable
 
 import requests
 
+from aichatkit._dataclasses import NamedTuple
 from aichatkit.auth.failures import name_of, sign_in_error
 from aichatkit.errors import ChatError, ConfigurationError
 

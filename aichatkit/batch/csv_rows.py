@@ -12,8 +12,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+from aichatkit._dataclasses import NamedTuple
 from aichatkit._locks import Lock
 from aichatkit._reasons import reason_of
 from aichatkit._surrogates import UNDECODED

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, Callable, NamedTuple
+from typing import Any, Callable
 
-from aichatkit._dataclasses import dataclass, field
+from aichatkit._dataclasses import NamedTuple, dataclass, field
 from aichatkit._reasons import reason_of
 from aichatkit.batch.csv_rows import BadRow, TextTable, iter_lines, read_csv
 from aichatkit.batch.templates import Template, is_missing

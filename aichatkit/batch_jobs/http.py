@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Callable, NamedTuple
+from typing import Any, Callable
 from urllib.parse import urlsplit
 
 import requests
 
-from aichatkit._dataclasses import replace
+from aichatkit._dataclasses import NamedTuple, replace
 from aichatkit._reasons import reason_of
 from aichatkit.batch_jobs.lines import FileBody, Spool
 from aichatkit.call.attempt import open_transport

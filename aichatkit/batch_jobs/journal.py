@@ -11,8 +11,9 @@ import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
-from typing import Any, NamedTuple
+from typing import Any
 
+from aichatkit._dataclasses import NamedTuple
 from aichatkit.batch.journal import JOB_OWNER, Journal
 from aichatkit.batch_jobs.records import FINAL, JobRecord, JobRow, RowState
 from aichatkit.errors import ChatError

@@ -6,8 +6,8 @@ import math
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
-from typing import NamedTuple
 
+from aichatkit._dataclasses import NamedTuple
 from aichatkit.batch.rows import Row, Source
 from aichatkit.batch.task_queue import FinishedRow, restore_outcome
 from aichatkit.batch_jobs.http import JobHTTP

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
+from aichatkit._dataclasses import NamedTuple
 from aichatkit.errors import ChatError
 
 __all__ = ["CANCELLED", "FINAL", "UNSENT", "JobRecord", "JobRow", "RemoteJob", "RowResult", "RowState"]

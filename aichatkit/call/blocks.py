@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from aichatkit import chunks
+from aichatkit._dataclasses import NamedTuple
 
 __all__ = ["Blocks"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Callable, NamedTuple
+from typing import TYPE_CHECKING, Any, Callable
 
-from aichatkit._dataclasses import replace
+from aichatkit._dataclasses import NamedTuple, replace
 from aichatkit._lazy import lazy_module
 from aichatkit.call.call import Call, CallContext
 from aichatkit.call.targets import Model, Target

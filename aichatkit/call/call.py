@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, MutableMapping, Sequence
-from typing import TYPE_CHECKING, Any, Callable, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
-from aichatkit._dataclasses import dataclass, field, replace
+from aichatkit._dataclasses import NamedTuple, dataclass, field, replace
 from aichatkit._lazy import lazy_module
 from aichatkit.auth.keys import KeyFunction
 from aichatkit.call.targets import AnyKey, Target, parse_key

@@ -6,8 +6,8 @@ import re
 import time
 from collections.abc import Sequence
 from datetime import datetime, timezone
-from typing import NamedTuple
 
+from aichatkit._dataclasses import NamedTuple
 from aichatkit.catalog.layers import Record
 from aichatkit.catalog.models import Catalog
 from aichatkit.catalog.prices import NO_BILL, cost_of, saved_of

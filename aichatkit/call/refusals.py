@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from aichatkit._dataclasses import replace
+from aichatkit._dataclasses import NamedTuple, replace
 from aichatkit.call import refused_fields as fields
 from aichatkit.call.refusal_actions import ACTIONS, BECOMES_BUDGET, LOSSES, SENTENCES
 from aichatkit.classification.refused_params import Refused

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Callable, NamedTuple, Union
+from typing import Any, Callable, Union
 
+from aichatkit._dataclasses import NamedTuple
 from aichatkit.auth.keys import KeyFunction, key_hint, parse_key
 from aichatkit.catalog import models
 from aichatkit.errors import ConfigurationError, MissingKeyError, UnknownModelError, UnknownProviderError

@@ -12,8 +12,9 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from aichatkit._dataclasses import NamedTuple
 from aichatkit._lazy import lazy_module
 from aichatkit._reasons import reason_of
 from aichatkit.errors import ChatError, ConfigurationError

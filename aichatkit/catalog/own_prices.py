@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date
-from typing import Any, NamedTuple
+from typing import Any
 
+from aichatkit._dataclasses import NamedTuple
 from aichatkit.catalog.layers import Layer
 from aichatkit.catalog.rates import RATE_NAMES
 from aichatkit.errors import ConfigurationError

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
+from aichatkit._dataclasses import NamedTuple
 from aichatkit.catalog.efforts import budget_for, clamp, fit_budget, with_effort
 from aichatkit.catalog.layers import Record
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import NamedTuple
 
+from aichatkit._dataclasses import NamedTuple
 from aichatkit.catalog.layers import Record
 from aichatkit.catalog.rates import Rates, has_price_per_image, rates_of
 from aichatkit.chunks import Bill, Usage

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date, datetime, timezone
-from typing import Any, NamedTuple
+from typing import Any
 
+from aichatkit._dataclasses import NamedTuple
 from aichatkit.catalog.layers import Record
 
 __all__ = ["RATE_NAMES", "TOKEN_RATES", "Rates", "has_price_per_image", "rates_of"]

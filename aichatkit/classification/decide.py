@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from aichatkit._dataclasses import NamedTuple
 from aichatkit.classification.error_bodies import ErrorBody, clean, parse_body, parse_record
 from aichatkit.classification.refused_params import Refused, find_refused
 from aichatkit.classification.retry_after import parse_retry_after

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
+from aichatkit._dataclasses import NamedTuple
 from aichatkit.classification.table import FAULT_CODES
 
 __all__ = ["MESSAGE_KEYS", "ErrorBody", "clean", "parse_body", "parse_record"]

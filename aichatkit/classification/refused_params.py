@@ -10,8 +10,9 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any
 
+from aichatkit._dataclasses import NamedTuple
 from aichatkit.classification import refusal_wordings as wordings
 from aichatkit.classification.error_bodies import MESSAGE_KEYS
 from aichatkit.classification.parameter_names import canonical, find_names, foreign_paths, is_foreign

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
+from aichatkit._dataclasses import NamedTuple
 from aichatkit.errors import ChatError
 
 __all__ = ["Rule", "find_error", "is_html", "may_be_html"]

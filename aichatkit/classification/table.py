@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Container
 from itertools import product
-from typing import NamedTuple
 
+from aichatkit._dataclasses import NamedTuple
 from aichatkit.errors import (
     AuthenticationError,
     BadRequestError,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from aichatkit._dataclasses import NamedTuple
 
 __all__ = ["Finding"]
 

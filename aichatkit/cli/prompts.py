@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from typing import Any, NamedTuple
+from typing import Any
 
+from aichatkit._dataclasses import NamedTuple
 from aichatkit.attachments import load_file
 from aichatkit.batch.templates import Template
 from aichatkit.cli.key_values import parse_key_values

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
 
+from aichatkit._dataclasses import NamedTuple
 from aichatkit._reasons import reason_of
 from aichatkit.cli.paths import config_folder
 from aichatkit.errors import ConfigurationError

@@ -5,8 +5,9 @@ from __future__ import annotations
 import enum
 import typing
 from collections.abc import Iterator, Mapping, Sequence, Set
-from typing import Any, NamedTuple
+from typing import Any
 
+from aichatkit._dataclasses import NamedTuple
 from aichatkit.errors import ConfigurationError
 from aichatkit.structured.schemas import UNION_TYPES, fields_of, unwrap
 

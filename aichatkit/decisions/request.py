@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
-from aichatkit._dataclasses import replace
+from aichatkit._dataclasses import NamedTuple, replace
 from aichatkit._warnings import warn_user
 from aichatkit.call.attempt import TargetAttempts
 from aichatkit.call.base_answer import FinishedAnswer

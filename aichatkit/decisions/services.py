@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import NamedTuple
 
+from aichatkit._dataclasses import NamedTuple
 from aichatkit.call.targets import Target
 from aichatkit.errors import ConfigurationError
 from aichatkit.providers.base import Provider, is_local

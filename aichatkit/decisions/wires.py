@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 from urllib.parse import quote
 
 import requests
 
+from aichatkit._dataclasses import NamedTuple
 from aichatkit.chunks import Bill, Usage, dict_or_empty, parse_count
 from aichatkit.decisions.questions import NO, YES, Question
 from aichatkit.decisions.services import DecisionService

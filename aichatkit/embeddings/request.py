@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from aichatkit._dataclasses import replace
+from aichatkit._dataclasses import NamedTuple, replace
 from aichatkit.call.attempt import TargetAttempts
 from aichatkit.call.call import Call
 from aichatkit.call.request import ProviderRequest, fetch_json, prepare

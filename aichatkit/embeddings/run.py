@@ -7,9 +7,9 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from itertools import count
-from typing import Any, NamedTuple
+from typing import Any
 
-from aichatkit._dataclasses import dataclass, replace
+from aichatkit._dataclasses import NamedTuple, dataclass, replace
 from aichatkit._reasons import reason_of
 from aichatkit.batch.rows import Row, Source
 from aichatkit.batch.workers import BoundAsk, answer_row

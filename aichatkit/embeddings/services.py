@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
+from aichatkit._dataclasses import NamedTuple
 from aichatkit.catalog.models import Catalog
 from aichatkit.errors import ConfigurationError
 from aichatkit.params import suggestion

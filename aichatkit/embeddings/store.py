@@ -7,8 +7,9 @@ import hashlib
 import json
 import logging
 from collections.abc import Iterable, MutableMapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
+from aichatkit._dataclasses import NamedTuple
 from aichatkit.errors import ChatError, ConfigurationError, JournalError
 from aichatkit.params import parse_path
 from aichatkit.storage.sqlite import Database, insert_rows, select_in

@@ -7,8 +7,9 @@ import struct
 import sys
 from array import array
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, overload
 
+from aichatkit._dataclasses import NamedTuple
 from aichatkit._reasons import reason_of
 from aichatkit.chunks import Usage
 from aichatkit.errors import BatchPendingError, ChatError, ConfigurationError

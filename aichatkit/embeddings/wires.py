@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 from urllib.parse import quote
 
 import requests
 
+from aichatkit._dataclasses import NamedTuple
 from aichatkit.chunks import dict_or_empty, parse_count
 from aichatkit.embeddings.services import EmbeddingService
 from aichatkit.providers.base import Provider

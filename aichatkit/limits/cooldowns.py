@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import time
 from datetime import datetime, timedelta, timezone
-from typing import Callable, NamedTuple
+from typing import Callable
 
+from aichatkit._dataclasses import NamedTuple
 from aichatkit._locks import Lock
 from aichatkit.errors import (
     BadResponseError,

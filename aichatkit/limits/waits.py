@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Callable, NamedTuple
+from typing import TYPE_CHECKING, Any, Callable
 
-from aichatkit._dataclasses import dataclass
+from aichatkit._dataclasses import NamedTuple, dataclass
 from aichatkit._lazy import lazy_module
 from aichatkit._locks import Lock
 from aichatkit.errors import (

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
 
-from aichatkit._dataclasses import dataclass, replace
+from aichatkit._dataclasses import NamedTuple, dataclass, replace
 from aichatkit.call.call import Call
 from aichatkit.call.cost import cost_at, utc_now
 from aichatkit.call.targets import Target

@@ -8,8 +8,9 @@ from __future__ import annotations
 import time
 from collections import OrderedDict, deque
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Callable, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Callable, TypeVar
 
+from aichatkit._dataclasses import NamedTuple
 from aichatkit._locks import Lock
 
 if TYPE_CHECKING:

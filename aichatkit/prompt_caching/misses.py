@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
+from aichatkit._dataclasses import NamedTuple
 from aichatkit.chunks import Usage
 from aichatkit.messages import File, Message, ToolCallsMessage, ToolResultMessage
 from aichatkit.prompt_caching.prompts import INSTRUCTIONS, MeasuredPrompt, common_length, parts_of

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from aichatkit._dataclasses import NamedTuple
 from aichatkit.errors import ConfigurationError
 
 if TYPE_CHECKING:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from aichatkit._dataclasses import replace
+from aichatkit._dataclasses import NamedTuple, replace
 from aichatkit._warnings import warn_user
 from aichatkit.chunks import Usage
 from aichatkit.prompt_caching.memory import MAX_MISSES, Outcome, PromptMemory

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
+from aichatkit._dataclasses import NamedTuple
 from aichatkit.messages import File, Message, ToolCallsMessage, ToolResultMessage
 from aichatkit.prompt_caching.plan import HEAD, SharedHead
 from aichatkit.providers.base import Options, Provider

@@ -8,13 +8,13 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Callable, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, Callable, ClassVar
 from urllib.parse import urlsplit
 
 import requests
 
 from aichatkit import events
-from aichatkit._dataclasses import dataclass, field
+from aichatkit._dataclasses import NamedTuple, dataclass, field
 from aichatkit._reasons import reason_of
 from aichatkit.errors import (
     BadResponseError,

@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from math import gcd
-from typing import Any, Callable, NamedTuple
+from typing import Any, Callable
 
+from aichatkit._dataclasses import NamedTuple
 from aichatkit.errors import ConfigurationError
 from aichatkit.images import ImageRequest, ImageSize
 from aichatkit.messages import File, Message, iter_files

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Callable, NamedTuple
+from typing import Any, Callable
 
+from aichatkit._dataclasses import NamedTuple
 from aichatkit.errors import ConfigurationError
 from aichatkit.providers.base import Options, Provider, WebSearch
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
+from aichatkit._dataclasses import NamedTuple
 from aichatkit.sandbox.exchange import APIError, Request
 
 __all__ = ["Part", "is_form", "parse_parts"]

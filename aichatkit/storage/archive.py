@@ -13,9 +13,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from aichatkit._dataclasses import field_names
+from aichatkit._dataclasses import NamedTuple, field_names
 from aichatkit._reasons import reason_of
 from aichatkit._surrogates import repair
 from aichatkit.chunks import Usage

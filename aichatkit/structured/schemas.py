@@ -12,9 +12,10 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from datetime import date, datetime, time
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, NamedTuple, Union
+from typing import Any, Union
 from uuid import UUID
 
+from aichatkit._dataclasses import NamedTuple
 from aichatkit._reasons import reason_of
 from aichatkit.errors import ConfigurationError
 

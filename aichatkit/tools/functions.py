@@ -9,9 +9,9 @@ import re
 import typing
 from collections.abc import Mapping, Sequence
 from enum import Enum
-from typing import Any, Callable, NamedTuple, Optional
+from typing import Any, Callable, Optional
 
-from aichatkit._dataclasses import replace
+from aichatkit._dataclasses import NamedTuple, replace
 from aichatkit._reasons import reason_of
 from aichatkit._surrogates import repair
 from aichatkit.chunks import ToolCall

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import NamedTuple
 
+from aichatkit._dataclasses import NamedTuple
 from aichatkit.chunks import Citation, Search, ToolCall
 from aichatkit.messages import Content
 from aichatkit.providers.base import Tool

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Callable, NamedTuple
+from typing import TYPE_CHECKING, Any, Callable
 from urllib.parse import urlsplit
 
 import requests
 
-from aichatkit._dataclasses import dataclass, replace
+from aichatkit._dataclasses import NamedTuple, dataclass, replace
 from aichatkit._lazy import lazy_module
 
 if TYPE_CHECKING:
@@ -37,9 +37,10 @@ PROXY_ADVICE = (
     "for NTLM or Kerberos run a local proxy that signs in, such as px or cntlm"
 )
 #: How AWS says with a 403 that a key has expired.
-_EXPIRED = re.compile(rb"expired_?token|\btoken\b[^.]{0,80}\bexpired", re.IGNORECASE)
+# Both are compiled when they are used: few keys are refused.
+_EXPIRED = rb"(?i)expired_?token|\btoken\b[^.]{0,80}\bexpired"
 #: The ways to sign in that have no API key.
-_SCHEMES = re.compile(r"(?:^|,)\s*(Basic|Digest|Negotiate|NTLM)\b", re.IGNORECASE)
+_SCHEMES = r"(?i)(?:^|,)\s*(Basic|Digest|Negotiate|NTLM)\b"
 _OBJECTS = {
     "basic": "(user, password)",
     "digest": "requests.auth.HTTPDigestAuth(user, password)",
@@ -115,7 +116,7 @@ class Authorization:
             return None
         if self.signer is not None and self.signer.renew(status, headers):
             return replace(self, is_final=True)
-        if self.renew is None or not (status == 401 or _EXPIRED.search(read_body())):
+        if self.renew is None or not (status == 401 or re.search(_EXPIRED, read_body())):
             return None
         renewal = self.renew(self.key)
         if renewal is None:
@@ -153,7 +154,7 @@ def words_for_refusal(
     """
     if status == 407:
         return "the proxy wants to sign in", PROXY_ADVICE
-    schemes = _SCHEMES.findall(headers.get("WWW-Authenticate", "")) if status == 401 else []
+    schemes = re.findall(_SCHEMES, headers.get("WWW-Authenticate", "")) if status == 401 else []
     if not schemes:
         return None
     wanted = f"the server wants {' or '.join(schemes)}"

@@ -6,12 +6,12 @@ import socket
 import ssl
 import time
 from email.utils import parsedate_to_datetime
-from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import requests
 from requests.utils import select_proxy
 
+from aichatkit._dataclasses import NamedTuple
 from aichatkit._reasons import reason_of
 from aichatkit.errors import ConnectError
 from aichatkit.transport.connections import Connections

@@ -11,12 +11,9 @@ __all__ = ["hide", "is_secret", "keys_in"]
 _MIN_LENGTH = 7
 #: Headers in which a user may pass a key.
 _KEY_HEADERS = frozenset({"api-key", "authorization", "x-api-key", "x-goog-api-key"})
-_SECRET_NAME = re.compile(
-    r"auth|key|token|secret|cookie|passw|pwd|credential|session|signature|jwt|assertion", re.IGNORECASE
-)
-_SECRET_VALUE = re.compile(
-    r"\s*(?:(?:bearer|basic|digest|token|negotiate|aws4-\S+)\s|(?:sk|gsk|xai|hf|AIza)[-_A-Za-z])", re.I
-)
+# Compiled when they are used, which few programs do; importing them would take longer than the rest of the module.
+_SECRET_NAME = r"(?i)auth|key|token|secret|cookie|passw|pwd|credential|session|signature|jwt|assertion"
+_SECRET_VALUE = r"(?i)\s*(?:(?:bearer|basic|digest|token|negotiate|aws4-\S+)\s|(?:sk|gsk|xai|hf|AIza)[-_A-Za-z])"
 #: Minimum length of a truncated key to hide: all keys of a service share a prefix of up to eight characters.
 _PREFIX_LENGTH = 12
 
@@ -32,7 +29,7 @@ def is_secret(name: str, value: str) -> bool:
     >>> is_secret("X-Api-Key", "1"), is_secret("X-Mine", "Bearer 1"), is_secret("X-Mine", "yes")
     (True, True, False)
     """
-    return _SECRET_NAME.search(name) is not None or _SECRET_VALUE.match(value) is not None
+    return re.search(_SECRET_NAME, name) is not None or re.match(_SECRET_VALUE, value) is not None
 
 
 def hide(secret: str, text: str) -> str:

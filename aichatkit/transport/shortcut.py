@@ -14,7 +14,7 @@ import ssl
 from collections.abc import Mapping
 from operator import attrgetter
 from types import FunctionType
-from typing import Any, NamedTuple
+from typing import Any
 
 import requests
 import urllib3
@@ -23,6 +23,7 @@ from requests.structures import CaseInsensitiveDict
 from urllib3 import connection, connectionpool
 from urllib3 import exceptions as urllib3_errors
 
+from aichatkit._dataclasses import NamedTuple
 from aichatkit.transport.connections import PlainSession, pool_key_of
 from aichatkit.transport.pools import MAX_JOINED_BODY, PendingRequest, is_tracked
 from aichatkit.transport.prepared import remember

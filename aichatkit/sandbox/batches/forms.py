@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
+from aichatkit._dataclasses import NamedTuple
 from aichatkit.sandbox.exchange import APIError, Request
 from aichatkit.sandbox.multipart import parse_parts
 

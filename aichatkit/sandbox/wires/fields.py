@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
+from aichatkit._dataclasses import NamedTuple
 from aichatkit.sandbox.exchange import APIError
 
 __all__ = ["BadField", "check_fields", "check_required", "json_type", "parse_fields", "parse_required"]

@@ -6,7 +6,9 @@ import hashlib
 import math
 import string
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
+
+from aichatkit._dataclasses import NamedTuple
 
 __all__ = ["Token", "cohere_entry", "gemini_result", "openai_entries", "tokens_of"]
 

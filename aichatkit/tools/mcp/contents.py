@@ -6,9 +6,9 @@ import base64
 import binascii
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from aichatkit._dataclasses import dataclass, field
+from aichatkit._dataclasses import NamedTuple, dataclass, field
 from aichatkit._lazy import lazy_module
 from aichatkit._surrogates import repair
 from aichatkit.errors import ConfigurationError

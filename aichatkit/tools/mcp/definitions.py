@@ -6,9 +6,9 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
-from aichatkit._dataclasses import replace
+from aichatkit._dataclasses import NamedTuple, replace
 from aichatkit.providers.base import Tool
 from aichatkit.structured.schema_checks import has_its_kind
 from aichatkit.structured.validation import resolve

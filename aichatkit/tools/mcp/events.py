@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
 
+from aichatkit._dataclasses import NamedTuple
 from aichatkit.events.lines import iter_lines
 from aichatkit.tools.mcp.messages import MAX_MESSAGE
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
+from aichatkit._dataclasses import NamedTuple
 from aichatkit.tools.mcp.messages import Limits
 from aichatkit.tools.mcp.peer import Peer
 

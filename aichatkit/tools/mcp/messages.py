@@ -6,9 +6,10 @@ import base64
 import json
 import re
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from aichatkit import _json
+from aichatkit._dataclasses import NamedTuple
 from aichatkit._reasons import reason_of
 from aichatkit._version import __version__
 from aichatkit.errors import ConfigurationError, MCPError
