@@ -1,8 +1,8 @@
 """Dataclasses and named tuples that are fast to import: subsets of the standard ones.
 
 The standard module costs about 9 ms, 5 % of the 180 ms that `import requests` takes: it imports `inspect`, and it
-compiles six functions for every class instead of one. That would exceed the project's limit: `import
-aichatkit; Client()` may take 1.15 times as long as `import requests`, and it takes 1.12.
+compiles six functions for every class instead of one. The rest of the package takes 20 % of the instructions that
+`import requests` takes, and the limit it aims at is 15 %.
 
 These classes are dataclasses to all other code: `dataclasses.replace`, `fields`, `asdict` and `is_dataclass` accept
 them, and a standard dataclass may inherit from them. `typing.NamedTuple` compiles every annotation, which takes half
