@@ -11,7 +11,7 @@ __all__ = ["UNDECODED", "join_pieces", "repair", "repair_escapes"]
 UNDECODED = re.compile("[\udc80-\udcff]")
 
 _ANY = re.compile("[\ud800-\udfff]")
-# Compiled when they are used, which few texts need.
+# These two are compiled on first use: few texts need them.
 _PAIR_OR_HALF = "([\ud800-\udbff])([\udc00-\udfff])|[\ud800-\udfff]"
 #: One escape in JSON text: a surrogate pair, a lone surrogate, or any other escape.
 _ESCAPE = r"(?s)(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\."

@@ -36,8 +36,8 @@ PROXY_ADVICE = (
     "put its user and password into proxies= or the environment, as in http://user:password@host:3128; "
     "for NTLM or Kerberos run a local proxy that signs in, such as px or cntlm"
 )
+# These two are compiled on first use: few keys are refused.
 #: How AWS says with a 403 that a key has expired.
-# Both are compiled when they are used: few keys are refused.
 _EXPIRED = rb"(?i)expired_?token|\btoken\b[^.]{0,80}\bexpired"
 #: The ways to sign in that have no API key.
 _SCHEMES = r"(?i)(?:^|,)\s*(Basic|Digest|Negotiate|NTLM)\b"

@@ -11,7 +11,7 @@ __all__ = ["hide", "is_secret", "keys_in"]
 _MIN_LENGTH = 7
 #: Headers in which a user may pass a key.
 _KEY_HEADERS = frozenset({"api-key", "authorization", "x-api-key", "x-goog-api-key"})
-# Compiled when they are used, which few programs do; importing them would take longer than the rest of the module.
+# These two are compiled on first use: at import they would take longer than the rest of the module.
 _SECRET_NAME = r"(?i)auth|key|token|secret|cookie|passw|pwd|credential|session|signature|jwt|assertion"
 _SECRET_VALUE = r"(?i)\s*(?:(?:bearer|basic|digest|token|negotiate|aws4-\S+)\s|(?:sk|gsk|xai|hf|AIza)[-_A-Za-z])"
 #: Minimum length of a truncated key to hide: all keys of a service share a prefix of up to eight characters.

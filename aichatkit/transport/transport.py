@@ -235,7 +235,7 @@ class Transport:
         settings = connections.settings(str(request.url), self._proxies, self._direct)
         received = shortcut.send(request, headers, auth, settings, timeout, pending)
         if received is None:
-            # Not with the response: many threads may begin at once.
+            # Learned when it is sent: threads that begin together need not wait for the first answer.
             pending.when_sent = partial(shortcut.learn, request, headers, auth, settings)
             return self._exchange_usually(request, headers, timeout)
         if "Set-Cookie" in received.headers:

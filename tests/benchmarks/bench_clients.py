@@ -102,7 +102,7 @@ class RequestsStreamed(Requests):
 
 
 class HttpClient:
-    """The same by hand with `http.client` and one kept connection: nothing of this package's kind can take less."""
+    """The same by hand with `http.client` and one kept connection, which both requests and this package stand on."""
 
     wires = ("openai",)
     module = "http.client"

@@ -149,7 +149,7 @@ def test_what_threads_share_is_set_once(tmp_path, monkeypatch, mine):
         calls.clear()
 
 
-def test_connections_find_what_is_set(mutual, mine, monkeypatch, ca_file):
+def test_a_client_certificate_is_read_once_for_all_connections(mutual, mine, monkeypatch, ca_file):
     loads = []
     original = ssl.SSLContext.load_cert_chain
 
