@@ -150,21 +150,27 @@ def test_what_threads_share_is_set_once(tmp_path, monkeypatch, mine):
 
 
 def test_a_client_certificate_is_read_once_for_all_connections(mutual, mine, monkeypatch, ca_file):
-    loads = []
-    original = ssl.SSLContext.load_cert_chain
+    calls = []
+    for name in ("load_cert_chain", "wrap_socket"):
+        original = getattr(ssl.SSLContext, name)
 
-    def spy(self, *args, **options):
-        loads.append(args)
-        return original(self, *args, **options)
+        def spy(self, *args, _name=name, _original=original, **options):
+            if not options.get("server_side"):
+                calls.append(_name)
+            return _original(self, *args, **options)
 
-    monkeypatch.setattr(ssl.SSLContext, "load_cert_chain", spy)
+        monkeypatch.setattr(ssl.SSLContext, name, spy)
     monkeypatch.setenv("SSL_CERT_FILE", ca_file)
     with client_of(mutual, verify="system", cert=(mine[1], mine[2])) as client:
-        for _ in range(3):
-            client.ask("Hi")
-            client.session.get_adapter("https://x").poolmanager.clear()
-    assert len(mutual.requests) == 3
-    assert len(loads) == 1
+        streams = [client.stream("Hi") for _ in range(3)]
+        assert all(map("".join, streams))
+        assert (calls.count("wrap_socket"), calls.count("load_cert_chain")) == (3, 1)
+        # A certificate that is renewed goes with the next connection.
+        os.utime(mine[1], ns=(1, 1))
+        streams = [client.stream("Hi") for _ in range(4)]
+        assert all(map("".join, streams))
+        assert (calls.count("wrap_socket"), calls.count("load_cert_chain")) == (4, 2)
+    assert len(mutual.requests) == 7
 
 
 def test_a_context_that_threads_share_is_freed_at_once():
